@@ -1,0 +1,132 @@
+//! No hub: what the sockets of this machine can do at best. A fan-out is written straight into
+//! the sockets of the receivers; a conversation passes through two threads that copy bytes from
+//! socket to socket, so that it takes as many hops as through a hub. The bytes are those that a
+//! member would get over the joint protocol.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::thread::{self, JoinHandle};
+
+use super::joint::{check_payload, to_member};
+use super::{Dialect, End, Fanout, FanoutShape, IdleState, Message, Relay, duplicate};
+use crate::BenchError;
+use crate::net::{Link, Options};
+use crate::unframe::Framing;
+
+/// Sockets without a server between them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Bare;
+
+const NAME: &str = "bare";
+
+/// What the copying threads read at once.
+const COPY_BYTES: usize = 64 * 1024;
+
+impl Dialect for Bare {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn open_fanout(&self, shape: &FanoutShape) -> Result<Fanout, BenchError> {
+        check_payload(shape.payload)?;
+        let (listener, address) = listen()?;
+        let mut sources = Vec::with_capacity(shape.receivers);
+        let mut receivers = Vec::with_capacity(shape.receivers);
+        for index in 0..shape.receivers {
+            let (near, far) = pair(&listener, address, shape.options(index))?;
+            receivers.push(near);
+            sources.push(far);
+        }
+        let bytes = to_member(shape.payload);
+        Ok(Fanout {
+            sources,
+            receivers,
+            delivery_bytes: bytes.len(),
+            message: Message { payloads: vec![bytes.len() - shape.payload], bytes },
+            framing: Framing::Joint,
+        })
+    }
+
+    fn open_relay(&self, payload: usize) -> Result<Relay, BenchError> {
+        check_payload(payload)?;
+        let (listener, address) = listen()?;
+        let (requester, from_requester) = pair(&listener, address, Options::default())?;
+        let (responder, from_responder) = pair(&listener, address, Options::default())?;
+        let relay = [
+            (duplicate(&from_requester)?, duplicate(&from_responder)?),
+            (from_responder, from_requester),
+        ]
+        .map(|(from, to)| thread::spawn(move || copy(from, to)));
+        let end = |write: TcpStream| {
+            Ok(End {
+                read: duplicate(&write)?,
+                write,
+                message: to_member(payload),
+                framing: Framing::Joint,
+            })
+        };
+        Ok(Relay {
+            requester: end(requester)?,
+            responder: end(responder)?,
+            keep: Some(Box::new(Copiers(Some(relay)))),
+        })
+    }
+
+    fn open_idle(
+        &self,
+        _state: IdleState,
+        _count: usize,
+        _opened: &mut dyn FnMut(usize),
+    ) -> Result<Vec<TcpStream>, BenchError> {
+        Err(BenchError::Unsupported { dialect: NAME, workload: "idle" })
+    }
+}
+
+/// The threads in the middle; they end when both ends of the conversation are closed.
+struct Copiers(Option<[JoinHandle<()>; 2]>);
+
+impl Drop for Copiers {
+    fn drop(&mut self) {
+        for thread in self.0.take().into_iter().flatten() {
+            // A panic in a copier has been printed already and shows as an ended conversation.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn copy(mut from: TcpStream, mut to: TcpStream) {
+    let mut buffer = vec![0; COPY_BYTES];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        if to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    // Both may be closed already.
+    let _ = from.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+fn listen() -> Result<(TcpListener, SocketAddr), BenchError> {
+    let open = || {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    open().map_err(BenchError::system("listening on a loopback port"))
+}
+
+/// The near and the far end of a new connection.
+fn pair(
+    listener: &TcpListener,
+    address: SocketAddr,
+    options: Options,
+) -> Result<(TcpStream, TcpStream), BenchError> {
+    let near = Link::connect(NAME, address, options)?.ready()?;
+    let accept = || {
+        let (far, _) = listener.accept()?;
+        far.set_nodelay(true)?;
+        Ok(far)
+    };
+    let far = accept().map_err(BenchError::system("accepting a loopback connection"))?;
+    Ok((near, far))
+}

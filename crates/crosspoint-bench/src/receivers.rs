@@ -1,0 +1,143 @@
+//! Reading many connections from one thread.
+
+use std::io::{self, Read};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use mio::{Events, Interest, Poll, Token};
+
+use crate::BenchError;
+use crate::dialect::{FILL, Fanout};
+use crate::unframe::Unframer;
+
+/// Reading ends of a fan-out behind one poll.
+pub(crate) struct Receivers {
+    poll: Poll,
+    events: Events,
+    streams: Vec<mio::net::TcpStream>,
+}
+
+/// Connections looked after in one round of the poll.
+const EVENTS: usize = 1024;
+
+/// How long the first message may take to reach a receiver.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Receivers {
+    pub(crate) fn new(streams: Vec<TcpStream>) -> Result<Receivers, BenchError> {
+        let open = || {
+            let poll = Poll::new()?;
+            let mut registered = Vec::with_capacity(streams.len());
+            for (index, stream) in streams.into_iter().enumerate() {
+                stream.set_nonblocking(true)?;
+                let mut stream = mio::net::TcpStream::from_std(stream);
+                poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
+                registered.push(stream);
+            }
+            Ok(Receivers { poll, events: Events::with_capacity(EVENTS), streams: registered })
+        };
+        open().map_err(BenchError::system("polling the receivers"))
+    }
+
+    /// Waits for data, then lets `read` take it from each receiver that has some. `read` gets the
+    /// receiver's index; it returns the number of bytes, and is called again until it returns
+    /// fewer than `capacity`.
+    pub(crate) fn sweep(
+        &mut self,
+        timeout: Duration,
+        capacity: usize,
+        mut read: impl FnMut(usize, &mut mio::net::TcpStream) -> io::Result<usize>,
+    ) -> Result<(), BenchError> {
+        match self.poll.poll(&mut self.events, Some(timeout)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            other => other.map_err(BenchError::system("polling the receivers"))?,
+        }
+        for event in &self.events {
+            let Token(receiver) = event.token();
+            loop {
+                match read(receiver, &mut self.streams[receiver]) {
+                    Ok(0) => return Err(BenchError::Dropped { receiver }),
+                    Ok(count) if count < capacity => break,
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(_) => return Err(BenchError::Dropped { receiver }),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes what has arrived without looking at it.
+pub(crate) struct Discard(Vec<std::mem::MaybeUninit<u8>>);
+
+impl Discard {
+    /// At most this much at once.
+    pub(crate) const CAPACITY: usize = 1 << 20;
+
+    pub(crate) fn new() -> Discard {
+        Discard(vec![std::mem::MaybeUninit::uninit(); Self::CAPACITY])
+    }
+
+    /// Number of bytes taken; 0 at the end of the stream.
+    pub(crate) fn read(&mut self, stream: &mio::net::TcpStream) -> io::Result<usize> {
+        // On Linux this flag makes TCP drop the bytes instead of copying them. Elsewhere the
+        // copy is made and ignored.
+        #[cfg(target_os = "linux")]
+        let flags = libc::MSG_TRUNC;
+        #[cfg(not(target_os = "linux"))]
+        let flags = 0;
+        socket2::SockRef::from(stream).recv_with_flags(&mut self.0, flags)
+    }
+}
+
+/// Sends one message and reads it at every receiver that is to read, before anything is measured:
+/// proves that the connections are set up and that the frames are what they are taken for.
+pub(crate) fn prove(
+    dialect: &'static str,
+    fanout: &Fanout,
+    payload: usize,
+    readers: usize,
+) -> Result<(), BenchError> {
+    let failed = |source| BenchError::Io { dialect, doing: "the first broadcast", source };
+    for mut source in &fanout.sources {
+        io::Write::write_all(&mut source, &fanout.message.bytes).map_err(failed)?;
+    }
+    for stream in &fanout.receivers[..readers] {
+        stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+        let mut unframer = Unframer::new(fanout.framing.clone());
+        read_one(dialect, stream, &mut unframer, payload, "the first broadcast")?;
+    }
+    Ok(())
+}
+
+/// Reads one message made of fill bytes.
+pub(crate) fn read_one(
+    dialect: &'static str,
+    mut stream: &TcpStream,
+    unframer: &mut Unframer,
+    payload: usize,
+    doing: &'static str,
+) -> Result<(), BenchError> {
+    let mut buffer = [0; 4096];
+    let mut missing = payload;
+    let mut foreign = 0;
+    while missing > 0 {
+        let count = match stream.read(&mut buffer) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            other => other,
+        };
+        let count = count.map_err(|source| BenchError::Io { dialect, doing, source })?;
+        unframer
+            .feed(&buffer[..count], |data| {
+                missing = missing.saturating_sub(data.len());
+                foreign += data.iter().filter(|&&byte| byte != FILL).count();
+            })
+            .map_err(|reason| BenchError::OutOfStep { dialect, reason })?;
+    }
+    if foreign > 0 {
+        return Err(BenchError::OutOfStep { dialect, reason: "not the data that was sent" });
+    }
+    Ok(())
+}

@@ -1,0 +1,302 @@
+//! Finds the application's data in a stream of frames, wherever the stream is cut.
+//!
+//! Nothing is gathered: data bytes are handed on as they lie in the buffer that was read. Hubs may
+//! split a frame on its way, so messages are counted by their data bytes, not by their frames.
+
+/// What the beginning of a frame says about its extent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Head {
+    /// More bytes are needed to say.
+    Short,
+    /// The frame holds, in this order, so many bytes.
+    Frame {
+        /// Bytes before the data, counted from the beginning of the frame.
+        before: usize,
+        /// Data bytes.
+        data: usize,
+        /// Bytes after the data.
+        after: usize,
+    },
+    /// This is no frame; why.
+    Wrong(&'static str),
+}
+
+/// How the frames of a protocol are recognised at a receiver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Framing {
+    /// peote joint protocol, hub to client (`01 nn` pieces included); also bare sockets.
+    Joint,
+    /// Native protocol, hub to client.
+    Native,
+    /// Deliveries of one fixed size beginning with `first`; lines of six bytes (`PING` and `PONG`)
+    /// may stand between them if `pings` is set.
+    Fixed {
+        /// First byte of a delivery.
+        first: u8,
+        /// Bytes before the data.
+        before: usize,
+        /// Data bytes.
+        data: usize,
+        /// Bytes after the data.
+        after: usize,
+        /// Whether `PING` and `PONG` lines may occur.
+        pings: bool,
+    },
+}
+
+/// Type bytes of native data frames that clients receive.
+pub(crate) mod native_type {
+    pub(crate) const FROM_OWNER: u8 = 0x33;
+    pub(crate) const FROM_MEMBER: u8 = 0x34;
+}
+
+impl Framing {
+    /// Reads the beginning of a frame.
+    pub fn head(&self, bytes: &[u8]) -> Head {
+        match *self {
+            Framing::Joint => joint_head(bytes),
+            Framing::Native => native_head(bytes),
+            Framing::Fixed { first, before, data, after, pings } => match bytes.first() {
+                None => Head::Short,
+                Some(&byte) if byte == first => Head::Frame { before, data, after },
+                Some(b'P') if pings => Head::Frame { before: "PING\r\n".len(), data: 0, after: 0 },
+                Some(_) => Head::Wrong("unexpected first byte"),
+            },
+        }
+    }
+}
+
+fn joint_head(bytes: &[u8]) -> Head {
+    let (size, field) = match *bytes {
+        [0, count, ..] => return Head::Frame { before: 2 + count as usize, data: 0, after: 0 },
+        [size @ 1..0x80, ..] => (size as usize, 1),
+        [high @ 0x80..=0xff, low, ..] => ((high as usize - 0x80) << 8 | low as usize, 2),
+        _ => return Head::Short,
+    };
+    if size == 0 {
+        return Head::Frame { before: field, data: 0, after: 0 };
+    }
+    let Some(&joint) = bytes.get(field) else { return Head::Short };
+    // The owner's frames name the user after the joint.
+    let names = if joint & 0x80 == 0 { 1 } else { 2 };
+    match size.checked_sub(names) {
+        Some(data) => Head::Frame { before: field + names, data, after: 0 },
+        None => Head::Wrong("a frame for the owner without a user"),
+    }
+}
+
+fn native_head(bytes: &[u8]) -> Head {
+    let Some((length, field)) = varint(bytes) else { return short_or(bytes, "frame length") };
+    let length = match usize::try_from(length) {
+        Ok(0) => return Head::Wrong("frame without a type"),
+        Ok(length @ ..=LONGEST_FRAME) => length,
+        _ => return Head::Wrong("frame length"),
+    };
+    let end = field + length;
+    let Some(&kind) = bytes.get(field) else { return Head::Short };
+    let numbers = match kind {
+        native_type::FROM_OWNER => 1,
+        native_type::FROM_MEMBER => 2,
+        _ => return Head::Frame { before: end, data: 0, after: 0 },
+    };
+    let mut before = field + 1;
+    for _ in 0..numbers {
+        let Some((_, width)) = varint(&bytes[before..]) else {
+            return short_or(&bytes[before..], "member number");
+        };
+        before += width;
+    }
+    match end.checked_sub(before) {
+        Some(data) => Head::Frame { before, data, after: 0 },
+        None => Head::Wrong("frame shorter than its numbers"),
+    }
+}
+
+/// An unsigned LEB128 number and its width, if it is complete.
+fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
+    let mut value = 0;
+    for (index, &byte) in bytes.iter().enumerate().take(VARINT_WIDTH) {
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Some((value, index + 1));
+        }
+    }
+    None
+}
+
+/// An incomplete number: cut short by the end of the read, or longer than any number.
+fn short_or(bytes: &[u8], reason: &'static str) -> Head {
+    if bytes.len() < VARINT_WIDTH { Head::Short } else { Head::Wrong(reason) }
+}
+
+/// Appends an unsigned LEB128 number.
+pub(crate) fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+}
+
+const VARINT_WIDTH: usize = 10;
+
+/// A length beyond this is a stream read at the wrong place.
+const LONGEST_FRAME: usize = 1 << 30;
+
+/// No protocol needs more bytes to know a frame's extent.
+const LONGEST_HEAD: usize = 3 * VARINT_WIDTH + 1;
+
+/// Walks over one received stream. Feed it everything in order.
+#[derive(Debug, Clone)]
+pub struct Unframer {
+    framing: Framing,
+    head: [u8; LONGEST_HEAD],
+    head_filled: usize,
+    skip: usize,
+    data: usize,
+    after: usize,
+}
+
+impl Unframer {
+    /// A walker at the beginning of a frame.
+    pub fn new(framing: Framing) -> Unframer {
+        Unframer { framing, head: [0; LONGEST_HEAD], head_filled: 0, skip: 0, data: 0, after: 0 }
+    }
+
+    /// Takes the next bytes of the stream and calls `on_data` with each run of data in them.
+    ///
+    /// # Errors
+    ///
+    /// A reason if the stream is not made of this protocol's frames; feed nothing more then.
+    #[inline]
+    pub fn feed(
+        &mut self,
+        mut bytes: &[u8],
+        mut on_data: impl FnMut(&[u8]),
+    ) -> Result<(), &'static str> {
+        loop {
+            let skipped = self.skip.min(bytes.len());
+            self.skip -= skipped;
+            bytes = &bytes[skipped..];
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            let (data, rest) = bytes.split_at(self.data.min(bytes.len()));
+            if !data.is_empty() {
+                on_data(data);
+            }
+            self.data -= data.len();
+            bytes = rest;
+            if self.data == 0 && self.after > 0 {
+                self.skip = std::mem::take(&mut self.after);
+                continue;
+            }
+            if !bytes.is_empty() {
+                bytes = self.begin(bytes)?;
+            }
+        }
+    }
+
+    /// Reads the head of the next frame; returns the bytes after the head's bytes that were
+    /// gathered earlier.
+    #[inline]
+    fn begin<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], &'static str> {
+        if self.head_filled == 0 {
+            return match self.framing.head(bytes) {
+                Head::Frame { before, data, after } => {
+                    (self.skip, self.data, self.after) = (before, data, after);
+                    Ok(bytes)
+                }
+                Head::Wrong(reason) => Err(reason),
+                Head::Short => {
+                    self.head[..bytes.len()].copy_from_slice(bytes);
+                    self.head_filled = bytes.len();
+                    Ok(&[])
+                }
+            };
+        }
+        // The head was cut: byte by byte until its extent is known.
+        for (index, &byte) in bytes.iter().enumerate() {
+            self.head[self.head_filled] = byte;
+            self.head_filled += 1;
+            match self.framing.head(&self.head[..self.head_filled]) {
+                Head::Frame { before, data, after } => {
+                    self.skip = before - self.head_filled.min(before);
+                    (self.data, self.after) = (data, after);
+                    self.head_filled = 0;
+                    return Ok(&bytes[index + 1..]);
+                }
+                Head::Wrong(reason) => return Err(reason),
+                Head::Short => {}
+            }
+        }
+        Ok(&[])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn data_of(framing: Framing, pieces: &[&[u8]]) -> Result<Vec<u8>, &'static str> {
+        let mut unframer = Unframer::new(framing);
+        let mut data = Vec::new();
+        for piece in pieces {
+            unframer.feed(piece, |run| data.extend_from_slice(run))?;
+        }
+        Ok(data)
+    }
+
+    const FIXED: Framing = Framing::Fixed { first: b'M', before: 4, data: 3, after: 2, pings: true };
+
+    const JOINT_STREAM: &[u8] =
+        b"\x00\x04\x00\xff\x00\x00\x03\x00ab\x01\x07\x80\x04\x05cde\x80\x00\x05\x81\x09fgh\x02\x00i";
+    const NATIVE_STREAM: &[u8] = b"\x04\x33\x00ab\x83\x00\x99zz\x02\x33\x07\x87\x00\x34\x81\x01\x05cde";
+    const FIXED_STREAM: &[u8] = b"MSG abc\r\nPING\r\nMSG def\r\n";
+
+    #[test]
+    fn data_is_found_between_control_frames_keepalives_and_empty_frames() {
+        assert_eq!(data_of(Framing::Joint, &[JOINT_STREAM]).unwrap(), b"abcdefghi");
+        assert_eq!(data_of(Framing::Native, &[NATIVE_STREAM]).unwrap(), b"abcde");
+        assert_eq!(data_of(FIXED, &[FIXED_STREAM]).unwrap(), b"abcdef");
+    }
+
+    #[test]
+    fn what_is_no_frame_is_refused() {
+        assert!(data_of(Framing::Joint, &[b"\x01\x80"]).is_err());
+        assert!(data_of(Framing::Native, &[b"\x00"]).is_err());
+        assert!(data_of(Framing::Native, &[b"\x01\x33\x05"]).is_err());
+        assert!(data_of(Framing::Native, &[&[0xff; 40]]).is_err());
+        assert!(data_of(FIXED, &[b"-ERR 'Slow Consumer'\r\n"]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn where_the_stream_is_cut_makes_no_difference(
+            cuts in proptest::collection::vec(0usize..40, 0..12)
+        ) {
+            for (framing, stream) in [
+                (Framing::Joint, JOINT_STREAM),
+                (Framing::Native, NATIVE_STREAM),
+                (FIXED, FIXED_STREAM),
+            ] {
+                let mut cuts: Vec<_> = cuts.iter().map(|&cut| cut.min(stream.len())).collect();
+                cuts.extend([0, stream.len()]);
+                cuts.sort_unstable();
+                let pieces: Vec<_> = cuts.windows(2).map(|pair| &stream[pair[0]..pair[1]]).collect();
+                prop_assert_eq!(data_of(framing.clone(), &pieces), data_of(framing, &[stream]));
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_the_walker_panic(bytes: Vec<u8>, cut: usize) {
+            let (front, back) = bytes.split_at(cut % (bytes.len() + 1));
+            for framing in [Framing::Joint, Framing::Native, FIXED] {
+                let seen = data_of(framing, &[front, back]).map_or(0, |data| data.len());
+                prop_assert!(seen <= bytes.len());
+            }
+        }
+    }
+}

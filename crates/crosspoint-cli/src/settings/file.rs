@@ -1,0 +1,174 @@
+//! The file of settings.
+
+use super::error::{Fault, Origin, Problem, shorten, suggest};
+use super::row::rows;
+use super::table::SECTIONS;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A value in the file, with the place where it stands.
+#[derive(Clone, Copy)]
+pub(super) struct Toml<'a> {
+    source: &'a str,
+    start: usize,
+    end: usize,
+    /// The value.
+    pub(super) value: &'a DeValue<'a>,
+}
+
+impl<'a> Toml<'a> {
+    fn new(source: &'a str, value: &'a Spanned<DeValue<'a>>) -> Self {
+        let Range { start, end } = value.span();
+        Self {
+            source,
+            start,
+            end,
+            value: value.get_ref(),
+        }
+    }
+
+    /// A value inside this one.
+    pub(super) fn inner(self, value: &'a Spanned<DeValue<'a>>) -> Self {
+        Self::new(self.source, value)
+    }
+
+    /// The value as it is written in the file.
+    pub(super) fn text(self) -> String {
+        match self.value {
+            DeValue::Table(_) => "a table".to_owned(),
+            _ => shorten(self.source.get(self.start..self.end).unwrap_or_default()),
+        }
+    }
+
+    /// The line it begins on, from 1.
+    pub(super) fn line(self) -> usize {
+        line_at(self.source, self.start)
+    }
+
+    /// The line of a place in the same file, from 1.
+    pub(super) fn line_at(self, offset: usize) -> usize {
+        line_at(self.source, offset)
+    }
+}
+
+fn line_at(source: &str, offset: usize) -> usize {
+    1 + source
+        .bytes()
+        .take(offset)
+        .filter(|byte| *byte == b'\n')
+        .count()
+}
+
+/// The text of the file, if there is one.
+#[derive(Default)]
+pub(super) struct File {
+    path: PathBuf,
+    source: String,
+}
+
+impl File {
+    /// Reads the file whose path `named_by` gave.
+    pub(super) fn open(path: &Path, named_by: Origin) -> Result<Self, Problem> {
+        match std::fs::read_to_string(path) {
+            Ok(source) => Ok(Self {
+                path: path.to_owned(),
+                source,
+            }),
+            Err(error) => {
+                let path = path.to_owned();
+                Err(Problem {
+                    origin: named_by,
+                    line: 0,
+                    fault: Fault::Unreadable { path, error },
+                })
+            }
+        }
+    }
+
+    /// Where its settings come from.
+    pub(super) fn origin(&self) -> Origin {
+        Origin::File(self.path.clone())
+    }
+
+    /// The tables of the file, and what keeps it from being TOML.
+    pub(super) fn parse(&self, problems: &mut Vec<Problem>) -> DeTable<'_> {
+        let (table, errors) = DeTable::parse_recoverable(&self.source);
+        if errors.is_empty() {
+            return table.into_inner();
+        }
+        for error in errors {
+            let start = error.span().map_or(0, |span| span.start);
+            problems.push(self.problem(start, Fault::Syntax(error.message().to_owned())));
+        }
+        DeTable::new()
+    }
+
+    /// The settings of the file by their keys, and those that do not exist.
+    pub(super) fn settings<'a>(
+        &'a self,
+        table: &'a DeTable<'a>,
+        problems: &mut Vec<Problem>,
+    ) -> BTreeMap<&'static str, Toml<'a>> {
+        let mut settings = BTreeMap::new();
+        for (section_key, section_value) in table {
+            let section_name = section_key.get_ref();
+            let section = SECTIONS
+                .iter()
+                .find(|section| section.name == section_name.as_ref());
+            let value = Toml::new(&self.source, section_value);
+            match (section, value.value.as_table()) {
+                (Some(section), Some(table)) => {
+                    for (key, value) in table {
+                        let name = key.get_ref().as_ref();
+                        match section.rows.iter().find(|row| row.name == name) {
+                            Some(row) => {
+                                settings.insert(row.key, Toml::new(&self.source, value));
+                            }
+                            None => {
+                                let name = format!("{section_name}.{name}");
+                                problems.push(self.unknown(key.span().start, name));
+                            }
+                        }
+                    }
+                }
+                (Some(section), None) => {
+                    let key = section.name.to_owned();
+                    let allowed = format!("a table [{key}]");
+                    let fault = Fault::Value {
+                        key,
+                        given: value.text(),
+                        allowed,
+                    };
+                    problems.push(self.problem(section_key.span().start, fault));
+                }
+                (None, _) => {
+                    problems.push(self.unknown(section_key.span().start, section_name.to_string()));
+                }
+            }
+        }
+        settings
+    }
+
+    fn unknown(&self, offset: usize, name: String) -> Problem {
+        let sections = SECTIONS.iter().map(|section| section.name);
+        let suggestion = suggest(&name, sections.chain(rows().map(|row| row.key)));
+        self.problem(
+            offset,
+            Fault::Unknown {
+                name: shorten(&name),
+                suggestion,
+            },
+        )
+    }
+
+    fn problem(&self, offset: usize, fault: Fault) -> Problem {
+        Problem {
+            origin: self.origin(),
+            line: line_at(&self.source, offset),
+            fault,
+        }
+    }
+}

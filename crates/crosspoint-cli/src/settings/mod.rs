@@ -1,0 +1,230 @@
+//! The settings of the program: flags, environment, file and defaults from one table.
+//!
+//! A flag is stronger than the environment, which is stronger than the file, which is stronger
+//! than the default. [`table`] holds every setting; nothing else knows their names.
+//!
+//! * [`table`]: the rows, and the [`Settings`] they make
+//! * [`row`]: a row and the names that follow from it; [`kind`]: the kinds of values
+//! * [`rooms`]: the rooms declared in the file; [`file`]: reading it
+//! * [`error`]: what can be wrong; [`render`]: showing the effective settings
+
+mod error;
+mod file;
+mod kind;
+#[cfg(test)]
+mod reference;
+mod render;
+mod rooms;
+mod row;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use error::{Origin, SettingsError};
+pub(crate) use kind::LogFormat;
+pub(crate) use render::render;
+pub(crate) use rooms::{Room, RoomMode};
+pub(crate) use table::Settings;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use error::{Fault, Problem, shorten, suggest};
+use file::File;
+use kind::{Form, Given, Wrong, quote};
+use row::{ENV_CONFIG, ENV_PREFIX, Row, rows};
+use std::collections::BTreeMap;
+use std::path::Path;
+use table::SECTIONS;
+
+/// The effective settings.
+pub(crate) struct Loaded {
+    /// The settings.
+    pub(crate) settings: Settings,
+    /// Where each comes from, by its key.
+    pub(crate) origins: BTreeMap<&'static str, Origin>,
+}
+
+/// Adds `--config` and a flag for every setting. Values are not checked by clap but by [`load`],
+/// which finds all that are wrong, wherever they come from.
+pub(crate) fn add_arguments(command: Command) -> Command {
+    let config = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .help(format!("File of settings, in TOML [env: {ENV_CONFIG}]"))
+        .long_help(format!(
+            "File of settings, in TOML. Environment and flags are stronger than the file.\n\n\
+             [env: {ENV_CONFIG}; default: none]"
+        ));
+    SECTIONS
+        .iter()
+        .fold(command.arg(config), |command, section| {
+            let rows = section
+                .rows
+                .iter()
+                .filter_map(|row| argument(row, &section.heading));
+            command.args(rows)
+        })
+}
+
+fn argument(row: &'static Row, heading: &'static str) -> Option<Arg> {
+    let plain = |text: &str| text.replace('`', "");
+    let facts = format!(
+        "[default: {}; env: {}; file: {}]",
+        quote(row.default),
+        row.env,
+        row.key
+    );
+    let expected = format!("Expected: {}", row.slot.allowed());
+    let long = [plain(&row.doc.join("\n\n")), expected, facts].join("\n\n");
+    let default = if row.default.is_empty() {
+        "none"
+    } else {
+        row.default
+    };
+    let argument = Arg::new(row.key)
+        .long(row.flag.as_deref()?)
+        .help_heading(heading)
+        .help(format!("{} [default: {default}]", plain(&row.help)))
+        .long_help(long)
+        .allow_negative_numbers(true);
+    Some(match row.slot.form() {
+        Form::Switch => argument
+            .value_name("BOOL")
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true"),
+        Form::One(name) => argument.value_name(name),
+        Form::Secret => argument.value_name("TEXT"),
+        Form::List(name) => argument.value_name(name).action(ArgAction::Append),
+        Form::Tables => return None,
+    })
+}
+
+/// Joins defaults, file, environment and flags into the effective settings.
+///
+/// `matches` are those of a command made by [`add_arguments`], `env` the whole environment. All
+/// that is wrong is found before the error is returned; wrong values and names end the program
+/// with exit code 2.
+pub(crate) fn load(
+    matches: &ArgMatches,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<Loaded, SettingsError> {
+    let env: BTreeMap<String, String> = env
+        .filter(|(name, value)| concerns_us(name, value))
+        .collect();
+    let mut problems = Vec::new();
+    let file = open_file(matches, &env).unwrap_or_else(|problem| {
+        problems.push(problem);
+        File::default()
+    });
+    let table = file.parse(&mut problems);
+    let file_settings = file.settings(&table, &mut problems);
+
+    let mut settings = Settings::default();
+    let mut origins = BTreeMap::new();
+    for row in rows() {
+        let mut apply = |origin: Origin, given: Given<'_>| match row.slot.set(&mut settings, given)
+        {
+            Ok(()) => {
+                origins.insert(row.key, origin);
+            }
+            Err(wrong) => problems.extend(explain(row, &origin, given, wrong)),
+        };
+        apply(Origin::Default, Given::Text(row.default));
+        if let Some(value) = file_settings.get(row.key) {
+            apply(file.origin(), Given::Toml(*value));
+        }
+        let Some(flag) = &row.flag else { continue };
+        if let Some(value) = env.get(&row.env) {
+            apply(Origin::Env(row.env.clone()), Given::Text(value));
+        }
+        if let Some(values) = matches.get_many::<String>(row.key) {
+            let value = values.map(String::as_str).collect::<Vec<_>>().join(",");
+            apply(Origin::Flag(flag.clone()), Given::Text(&value));
+        }
+    }
+    problems.extend(env.keys().filter_map(|name| unknown_env(name)));
+    if problems.is_empty() {
+        Ok(Loaded { settings, origins })
+    } else {
+        Err(SettingsError::new(problems))
+    }
+}
+
+fn open_file(matches: &ArgMatches, env: &BTreeMap<String, String>) -> Result<File, Problem> {
+    if let Some(path) = matches.get_one::<String>("config") {
+        File::open(Path::new(path), Origin::Flag("config".to_owned()))
+    } else if let Some(path) = env.get(ENV_CONFIG) {
+        File::open(Path::new(path), Origin::Env(ENV_CONFIG.to_owned()))
+    } else {
+        Ok(File::default())
+    }
+}
+
+/// Whether a name in the environment is meant for this program. Kubernetes describes a service
+/// called `crosspoint` to every container by names that begin like ours; those are not.
+fn concerns_us(name: &str, value: &str) -> bool {
+    let Some(rest) = name.strip_prefix(ENV_PREFIX) else {
+        return false;
+    };
+    let of_a_service = rest == "SERVICE_HOST"
+        || rest.starts_with("SERVICE_PORT")
+        || rest.starts_with("PORT_")
+        || rest == "PORT" && value.contains("://");
+    !of_a_service
+}
+
+fn unknown_env(name: &str) -> Option<Problem> {
+    let fault = match rows().find(|row| row.env == name) {
+        _ if name == ENV_CONFIG => return None,
+        Some(Row { flag: Some(_), .. }) => return None,
+        Some(row) => Fault::FileOnly { key: row.key },
+        None => {
+            let settable = rows()
+                .filter(|row| row.flag.is_some())
+                .map(|row| row.env.as_str());
+            let suggestion = suggest(name, settable.chain([ENV_CONFIG]));
+            Fault::Unknown {
+                name: shorten(name),
+                suggestion,
+            }
+        }
+    };
+    Some(Problem {
+        origin: Origin::Env(shorten(name)),
+        line: 0,
+        fault,
+    })
+}
+
+/// What is wrong with a value that was refused.
+fn explain(row: &Row, origin: &Origin, given: Given<'_>, wrong: Wrong) -> Vec<Problem> {
+    let parts = match wrong {
+        Wrong::Parts(parts) => parts,
+        Wrong::Value => {
+            let (line, text) = match given {
+                Given::Text(text) => (0, quote(&shorten(text))),
+                Given::Toml(toml) => (toml.line(), toml.text()),
+            };
+            let given = if row.slot.form() == Form::Secret {
+                "***".to_owned()
+            } else {
+                text
+            };
+            let (key, allowed) = (row.key.to_owned(), row.slot.allowed());
+            vec![(
+                line,
+                Fault::Value {
+                    key,
+                    given,
+                    allowed,
+                },
+            )]
+        }
+    };
+    let problem = |(line, fault)| Problem {
+        origin: origin.clone(),
+        line,
+        fault,
+    };
+    parts.into_iter().map(problem).collect()
+}

@@ -1,0 +1,384 @@
+use super::*;
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::time::Duration;
+
+fn load_from(flags: &[&str], env: &[(&str, &str)]) -> Result<Loaded, SettingsError> {
+    let arguments = ["crosspoint"].iter().chain(flags);
+    let matches = add_arguments(Command::new("crosspoint"))
+        .try_get_matches_from(arguments)
+        .unwrap();
+    load(
+        &matches,
+        env.iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    )
+}
+
+fn file_with(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+fn load_file(text: &str) -> Result<Loaded, String> {
+    let file = file_with(text);
+    let path = file.path().to_str().unwrap();
+    load_from(&["--config", path], &[]).map_err(|error| error.to_string().replace(path, "FILE"))
+}
+
+fn message(result: Result<Loaded, impl ToString>) -> String {
+    result.err().expect("these settings are wrong").to_string()
+}
+
+#[test]
+fn every_row_has_help_and_names_of_its_own() {
+    let mut names = BTreeSet::from(["config".to_owned(), ENV_CONFIG.to_owned()]);
+    for row in rows() {
+        assert!(
+            row.doc[0].ends_with('.') && row.doc[0].len() <= 90,
+            "{}: short help",
+            row.key
+        );
+        assert!(
+            row.doc.iter().all(|paragraph| !paragraph.is_empty()),
+            "{}: help",
+            row.key
+        );
+        assert!(
+            names.insert(row.env.clone()),
+            "{} is the name of two settings",
+            row.env
+        );
+        let flag = row.flag.clone().unwrap_or_else(|| row.key.to_owned());
+        assert!(
+            names.insert(flag),
+            "{:?} is the flag of two settings",
+            row.flag
+        );
+    }
+    assert_eq!(names.len(), 2 * (rows().count() + 1));
+    add_arguments(Command::new("crosspoint")).debug_assert();
+}
+
+#[test]
+fn with_nothing_given_every_setting_has_its_default() {
+    let loaded = load_from(&[], &[("PATH", "/bin")]).unwrap();
+    assert!(
+        loaded
+            .origins
+            .values()
+            .all(|origin| *origin == Origin::Default)
+    );
+    assert_eq!(loaded.origins.len(), rows().count());
+    assert_eq!(loaded.settings.server.listen, ["0.0.0.0:7680"]);
+    assert_eq!(loaded.settings.limits.outbox_bytes_max, 4 << 20);
+    assert_eq!(loaded.settings.limits.idle_s_max, Duration::ZERO);
+    assert_eq!(loaded.settings.log.format, LogFormat::Text);
+}
+
+#[test]
+fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
+    let file = file_with("[limits]\nbans_max = 1\nmembers_max = 1\nchannels_owned_max = 1");
+    let path = file.path().to_str().unwrap();
+    let env = [
+        ("CROSSPOINT_CONFIG", path),
+        ("CROSSPOINT_LIMITS__BANS_MAX", "2"),
+        ("CROSSPOINT_LIMITS__MEMBERS_MAX", "2"),
+    ];
+    let loaded = load_from(&["--bans-max", "3"], &env).unwrap();
+    let limits = &loaded.settings.limits;
+    assert_eq!(
+        (
+            limits.bans_max,
+            limits.members_max,
+            limits.channels_owned_max,
+            limits.channels_entered_max
+        ),
+        (3, 2, 1, 128)
+    );
+    let origin = |key: &str| loaded.origins[key].to_string();
+    assert_eq!(origin("limits.bans_max"), "flag --bans-max");
+    assert_eq!(
+        origin("limits.members_max"),
+        "env CROSSPOINT_LIMITS__MEMBERS_MAX"
+    );
+    assert_eq!(origin("limits.channels_owned_max"), format!("file {path}"));
+    assert_eq!(origin("limits.channels_entered_max"), "default");
+}
+
+#[test]
+fn every_kind_is_read_from_the_file() {
+    let settings = load_file(
+        r#"
+        log = { level = "info,crosspoint_net=debug", format = "json" }
+        http.metrics = false
+        [server]
+        listen = ["[::1]:0", "localhost:80"]
+        stop_ms_max = 0
+        [limits]
+        frame_bytes_max = 0x1000
+        outbox_bytes_max = "1g"
+        message_bytes_max = "2MiB"
+        idle_s_max = 7200
+        [[rooms.declared]]
+        name = "lobby"
+        [[rooms.declared]]
+        name = "race"
+        mode = "raw"
+        members_max = 8
+        chunk_bytes_max = "1KiB"
+        "#,
+    )
+    .unwrap()
+    .settings;
+    assert_eq!(settings.server.listen, ["[::1]:0", "localhost:80"]);
+    assert_eq!(settings.server.stop_ms_max, Duration::ZERO);
+    assert_eq!(settings.log.level, "info,crosspoint_net=debug");
+    assert_eq!(settings.log.format, LogFormat::Json);
+    assert!(!settings.http.metrics && settings.http.health);
+    assert_eq!(settings.limits.frame_bytes_max, 4096);
+    assert_eq!(settings.limits.outbox_bytes_max, 1 << 30);
+    assert_eq!(settings.limits.message_bytes_max, 2 << 20);
+    assert_eq!(settings.limits.idle_s_max, Duration::from_secs(7200));
+    let [lobby, race] = &settings.rooms.declared[..] else {
+        panic!("two rooms are declared")
+    };
+    assert_eq!(
+        *lobby,
+        Room {
+            name: "lobby".to_owned(),
+            ..Room::default()
+        }
+    );
+    assert_eq!(
+        (race.mode, race.members_max, race.chunk_bytes_max),
+        (RoomMode::Raw, Some(8), Some(1024))
+    );
+}
+
+#[test]
+fn lists_and_switches_are_read_from_flags_and_environment() {
+    let flags = [
+        "--listen",
+        "a:1",
+        "--listen",
+        "b:2,c:3",
+        "--peote=false",
+        "--metrics",
+    ];
+    let env = [
+        ("CROSSPOINT_HTTP__METRICS", "false"),
+        ("CROSSPOINT_HTTP__HEALTH", "false"),
+    ];
+    let settings = load_from(&flags, &env).unwrap().settings;
+    assert_eq!(settings.server.listen, ["a:1", "b:2", "c:3"]);
+    assert!(!settings.peote.enabled && settings.http.metrics && !settings.http.health);
+}
+
+#[test]
+fn everything_wrong_in_a_file_is_named_with_its_line() {
+    let message = message(load_file(
+        "peote = 1\n\
+         [limits]\n\
+         frame_bytes_max = 512\n\
+         outbox_byte_max = 1\n\
+         idle_s_max = \"10\"\n\
+         members_max = -1\n\
+         [limit]\n\
+         [log]\n\
+         format = \"xml\"\n\
+         [server]\n\
+         listen = [\"0.0.0.0\"]\n\
+         [[rooms.declared]]\n\
+         nam = \"lobby\"\n\
+         [[rooms.declared]]\n\
+         name = \"a\"\n\
+         mode = 3\n\
+         [[rooms.declared]]\n\
+         name = \"a\"\n",
+    ));
+    let expected = "\
+11 settings are wrong:
+  file FILE, line 1: peote = 1: expected a table [peote]
+  file FILE, line 3: limits.frame_bytes_max = 512: expected bytes from 1KiB to 1MiB (such as 65536 or \"64KiB\")
+  file FILE, line 4: unknown setting limits.outbox_byte_max; did you mean limits.outbox_bytes_max?
+  file FILE, line 5: limits.idle_s_max = \"10\": expected seconds from 0 to 31536000; 0: never
+  file FILE, line 6: limits.members_max = -1: expected an integer from 1 to 1000000
+  file FILE, line 7: unknown setting limit; did you mean limits?
+  file FILE, line 9: log.format = \"xml\": expected one of text, json
+  file FILE, line 11: server.listen = [\"0.0.0.0\"]: expected a list of at least one HOST:PORT, such as 0.0.0.0:7680 or [::]:7680
+  file FILE, line 12: rooms.declared[0].name is missing
+  file FILE, line 13: unknown setting rooms.declared[0].nam; did you mean name?
+  file FILE, line 16: rooms.declared[1].mode = 3: expected one of chunk, raw
+  file FILE, line 18: rooms.declared[2].name = \"a\": expected a name that no other room has";
+    assert_eq!(message, expected.replace("11 settings", "12 settings"));
+}
+
+#[test]
+fn wrong_flags_environment_and_unreadable_files_are_reported_together() {
+    let env = [
+        ("CROSSPOINT_SERVER__THREADS", "many\n"),
+        ("CROSSPOINT_LIMITS_BANS_MAX", "1"),
+        ("CROSSPOINT_ROOMS__DECLARED", "lobby"),
+        ("CROSSPOINT_PORT", "7680"),
+    ];
+    let flags = [
+        "--config",
+        "/no/such/file",
+        "--heartbeat-ms",
+        "-5",
+        "--log",
+        "loud",
+    ];
+    let message = message(load_from(&flags, &env));
+    let lines: Vec<&str> = message.lines().collect();
+    assert_eq!(lines[0], "7 settings are wrong:");
+    assert_eq!(
+        lines[1..6],
+        [
+            "  env CROSSPOINT_LIMITS_BANS_MAX: unknown setting CROSSPOINT_LIMITS_BANS_MAX; did you \
+             mean CROSSPOINT_LIMITS__BANS_MAX?",
+            "  env CROSSPOINT_PORT: unknown setting CROSSPOINT_PORT",
+            "  env CROSSPOINT_ROOMS__DECLARED: rooms.declared can be set in a file only",
+            "  env CROSSPOINT_SERVER__THREADS: server.threads = \"many\\n\": expected an integer from \
+             0 to 1024; 0: one per core",
+            "  flag --config: cannot read the file /no/such/file: No such file or directory (os error 2)",
+        ]
+    );
+    assert!(lines[6].starts_with("  flag --heartbeat-ms: limits.heartbeat_ms = \"-5\": expected"));
+    assert!(
+        lines[7].starts_with("  flag --log: log.level = \"loud\": expected one of off, error,")
+    );
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_refused_with_the_line() {
+    let message = message(load_file(
+        "[limits]\nbans_max = 1\nbans_max = 2\nmembers_max = = 3\n",
+    ));
+    assert!(
+        message.contains("file FILE, line 3: this is not TOML: "),
+        "{message}"
+    );
+    assert!(
+        message.contains("file FILE, line 4: this is not TOML: "),
+        "{message}"
+    );
+}
+
+#[test]
+fn the_names_of_a_kubernetes_service_are_not_taken_for_settings() {
+    let env = [
+        ("CROSSPOINT_SERVICE_HOST", "10.0.0.1"),
+        ("CROSSPOINT_SERVICE_PORT_GAME", "7680"),
+        ("CROSSPOINT_PORT", "tcp://10.0.0.1:7680"),
+        ("CROSSPOINT_PORT_7680_TCP_ADDR", "10.0.0.1"),
+    ];
+    assert!(load_from(&[], &env).is_ok());
+}
+
+#[test]
+fn the_bounds_of_a_range_are_inside_it() {
+    let stays = |value: &str| load_from(&["--outbox-bytes-max", value], &[]).is_ok();
+    assert!(stays("64k") && stays("65536") && stays("1GiB") && stays("1024m"));
+    for wrong in [
+        "65535",
+        "1073741825",
+        "2g",
+        "",
+        "k",
+        "1.5m",
+        "64KB",
+        "64 KiB",
+        "99999999999g",
+    ] {
+        assert!(!stays(wrong), "{wrong:?} is not allowed");
+    }
+}
+
+#[test]
+fn addresses_are_checked() {
+    let listens = |value: &str| load_from(&["--listen", value], &[]).is_ok();
+    assert!(listens("example.org:1") && listens("[fe80::1]:65535") && listens("127.0.0.1:0"));
+    for wrong in [
+        "",
+        ":1",
+        "host:",
+        "host:65536",
+        "host:+1",
+        "::1:80",
+        "[::1]",
+        "[x]:1",
+        "a b:1",
+        "a:1,",
+    ] {
+        assert!(!listens(wrong), "{wrong:?} is not allowed");
+    }
+}
+
+#[test]
+fn what_config_prints_is_a_file_of_the_same_settings() {
+    let file = file_with(
+        "server.name = \"a \\\"name\\\"\\u0007\\n# \\\\\"\n\
+         [[rooms.declared]]\nname = \"lobby\"\nmembers_max = 8\n",
+    );
+    let path = file.path().to_str().unwrap();
+    let flags = [
+        "--config",
+        path,
+        "--idle-s-max=60",
+        "--bytes-per-second-max=1000",
+        "--log-format=json",
+    ];
+    let loaded = load_from(&flags, &[("CROSSPOINT_LIMITS__BANS_MAX", "7")]).unwrap();
+    let printed = render(&loaded);
+    let again = load_file(&printed).unwrap();
+    assert!(again.settings == loaded.settings);
+
+    for line in printed
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('['))
+    {
+        let line = line.trim_start();
+        assert!(line.contains("  # "), "{line}");
+    }
+    let line_of = |key: &str| printed.lines().find(|line| line.starts_with(key)).unwrap();
+    assert!(
+        line_of("idle_s_max ").ends_with(" = 60       # flag --idle-s-max"),
+        "{printed}"
+    );
+    assert!(line_of("bans_max ").ends_with(" = 7        # env CROSSPOINT_LIMITS__BANS_MAX"));
+    assert!(line_of("frame_bytes_max ").ends_with(" = \"64KiB\"  # default"));
+    assert!(printed.contains(&format!(
+        "  {{ name = \"lobby\", mode = \"chunk\", members_max = 8 }},  # file {path}"
+    )));
+}
+
+#[test]
+fn the_access_token_is_never_shown() {
+    let loaded = load_from(&["--access-token", "swordfish"], &[]).unwrap();
+    assert_eq!(loaded.settings.server.access_token, "swordfish");
+    let printed = render(&loaded);
+    assert!(printed.contains("access_token = \"***\"") && !printed.contains("swordfish"));
+
+    let too_long = "swordfish".repeat(40);
+    let message = message(load_from(&["--access-token", &too_long], &[]));
+    assert!(
+        message.contains("server.access_token = ***: expected") && !message.contains("swordfish")
+    );
+}
+
+#[test]
+fn flags_stand_under_the_heading_of_their_section() {
+    let help = add_arguments(Command::new("crosspoint"))
+        .render_help()
+        .to_string();
+    let place = |text: &str| {
+        help.find(text)
+            .unwrap_or_else(|| panic!("{text} in {help}"))
+    };
+    assert!(place("[server] Where") < place("--listen <HOST:PORT>"));
+    assert!(place("--listen <HOST:PORT>") < place("[limits] The"));
+    assert!(place("[limits] The") < place("--outbox-bytes-max <BYTES>"));
+}

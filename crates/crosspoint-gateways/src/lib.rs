@@ -1,0 +1,3 @@
+//! crosspoint-gateways
+
+pub mod peote;

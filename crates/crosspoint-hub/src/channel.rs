@@ -1,0 +1,829 @@
+//! A channel: an owner and its members, or a room: members alone.
+//!
+//! All of a channel's state is behind one lock that is held for a push into outboxes and nothing
+//! longer. Every change and every message is ordered by that lock, so each receiver learns of a
+//! member before its first message and hears nothing of it after its end.
+
+use crate::command::{Ban, ChannelOptions, EnterOptions, Entered, Event, Mode, Peer};
+use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId};
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::outbox::{Outbox, Pushed, Tag, Touched};
+use crate::reason::Reason;
+use crate::slots::Slots;
+use crate::wire::{Edge, Encoded, FrameWriter, Framing, Part, Place, Wire};
+use bytes::{Bytes, BytesMut};
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
+use subtle::ConstantTimeEq;
+
+/// A channel or room of the hub.
+pub struct Channel {
+    /// Its name.
+    pub name: ChannelName,
+    /// Whether it belongs to the hub.
+    pub room: bool,
+    /// Whether a room stays when its last member leaves.
+    pub(crate) declared: bool,
+    mode: Mode,
+    password: Option<Bytes>,
+    approve: bool,
+    members_max: u32,
+    pending_max: usize,
+    bans_max: usize,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// `None` in rooms, and after the end.
+    owner: Option<Owner>,
+    ended: bool,
+    members: Slots<Member>,
+    /// Whether the owner is in the middle of a message.
+    midway: bool,
+    /// Members who came in the middle of a message of the owner: they must not get its rest.
+    late: Vec<MemberNumber>,
+    /// Those about whom the owner was asked. Tickets are not used twice, so that a late answer
+    /// never lets somebody else in.
+    pending: Vec<Applicant>,
+    next_ticket: u32,
+    /// Oldest first.
+    bans: VecDeque<Banned>,
+    /// In rooms: messages of which not all parts have come, by sender. A room's receivers may be
+    /// unable to tell senders apart, so parts of two messages must not be mixed.
+    gathering: HashMap<u32, BytesMut>,
+}
+
+struct Owner {
+    outbox: Arc<Outbox>,
+    number: OwnNumber,
+    tag: Tag,
+}
+
+struct Member {
+    outbox: Arc<Outbox>,
+    number: InNumber,
+    tag: Tag,
+    edge: Edge,
+    presence: bool,
+}
+
+struct Applicant {
+    ticket: u32,
+    outbox: Arc<Outbox>,
+    number: InNumber,
+    tag: Tag,
+    request: u32,
+    options: EnterOptions,
+}
+
+impl Owner {
+    fn tell(&self, event: Event, touched: &mut Touched) {
+        self.outbox.push_event(self.tag, event, touched);
+    }
+}
+
+impl Member {
+    fn tell(&self, event: Event, touched: &mut Touched) {
+        self.outbox.push_event(self.tag, event, touched);
+    }
+}
+
+impl Applicant {
+    fn refuse(&self, reason: Reason, touched: &mut Touched) {
+        let event = Event::Refused {
+            request: self.request,
+            create: false,
+            reason,
+        };
+        self.outbox.push_event(self.tag, event, touched);
+    }
+}
+
+struct Banned {
+    peer: PeerId,
+    address: Option<IpAddr>,
+    until: Option<Instant>,
+}
+
+/// What became of a batch of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// It reached this many receivers.
+    To(usize),
+    /// The only receiver has no room; nothing was sent.
+    Congested,
+    /// It breaks the channel's rules: the sender is at fault.
+    Refused(Reason),
+}
+
+/// Which members a broadcast is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Audience {
+    AllBut(Option<MemberNumber>),
+    Only(MemberNumber),
+}
+
+impl Channel {
+    /// A channel with an owner.
+    pub(crate) fn owned(
+        name: ChannelName,
+        outbox: Arc<Outbox>,
+        number: OwnNumber,
+        tag: Tag,
+        options: ChannelOptions,
+        limits: &Limits,
+    ) -> Self {
+        let most = limits.members_max.min(outbox.wire.capacity().members_max);
+        let members_max = options.members_max.map_or(most, |max| max.min(most));
+        let owner = Some(Owner {
+            outbox,
+            number,
+            tag,
+        });
+        Self::new(name, false, false, options, members_max, owner, limits)
+    }
+
+    /// A room.
+    pub(crate) fn room(
+        name: ChannelName,
+        declared: bool,
+        mode: Mode,
+        members_max: u32,
+        limits: &Limits,
+    ) -> Self {
+        let options = ChannelOptions {
+            mode,
+            ..ChannelOptions::default()
+        };
+        Self::new(name, true, declared, options, members_max, None, limits)
+    }
+
+    fn new(
+        name: ChannelName,
+        room: bool,
+        declared: bool,
+        options: ChannelOptions,
+        members_max: u32,
+        owner: Option<Owner>,
+        limits: &Limits,
+    ) -> Self {
+        Self {
+            name,
+            room,
+            declared,
+            mode: options.mode,
+            password: options.password,
+            approve: options.approve,
+            members_max,
+            pending_max: limits.commands_pending_max,
+            bans_max: limits.bans_max,
+            state: Mutex::new(State {
+                owner,
+                ended: false,
+                members: Slots::default(),
+                midway: false,
+                late: Vec::new(),
+                pending: Vec::new(),
+                next_ticket: 0,
+                bans: VecDeque::new(),
+                gathering: HashMap::new(),
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// How many members there are.
+    pub fn members(&self) -> usize {
+        self.lock().members.len()
+    }
+
+    /// Lets an endpoint in, or asks the owner about it and gives `None`.
+    ///
+    /// The order of the checks is the one of peote-joint 3.2; what is native comes between.
+    pub(crate) fn enter(
+        &self,
+        now: Instant,
+        outbox: &Arc<Outbox>,
+        seat: Option<(InNumber, Tag)>,
+        request: u32,
+        options: EnterOptions,
+        touched: &mut Touched,
+    ) -> Result<Option<MemberNumber>, Reason> {
+        let mut state = self.lock();
+        if state.ended {
+            return Err(Reason::NoSuchName);
+        }
+        if state
+            .owner
+            .as_ref()
+            .is_some_and(|owner| Arc::ptr_eq(&owner.outbox, outbox))
+        {
+            return Err(Reason::OwnChannel);
+        }
+        state.check_ban(now, outbox)?;
+        self.check_password(&options)?;
+        if self.is_full(&state) {
+            return Err(Reason::Full);
+        }
+        let (number, tag) = seat.ok_or(Reason::TooManyChannels)?;
+        let ticket = state.next_ticket;
+        let applicant = Applicant {
+            ticket,
+            outbox: outbox.clone(),
+            number,
+            tag,
+            request,
+            options,
+        };
+        if !self.approve {
+            return Ok(Some(self.admit(&mut state, applicant, touched)));
+        }
+        if state.pending.len() >= self.pending_max {
+            return Err(Reason::TooManyPending);
+        }
+        state.next_ticket = ticket.wrapping_add(1);
+        if let Some(owner) = &state.owner {
+            let credentials = applicant.options.credentials.clone();
+            let peer = peer_of(outbox);
+            owner.tell(
+                Event::Knock {
+                    channel: owner.number,
+                    ticket,
+                    peer,
+                    credentials,
+                },
+                touched,
+            );
+        }
+        state.pending.push(applicant);
+        Ok(None)
+    }
+
+    fn is_full(&self, state: &State) -> bool {
+        state.members.len() as u64 >= u64::from(self.members_max)
+    }
+
+    fn check_password(&self, options: &EnterOptions) -> Result<(), Reason> {
+        let Some(password) = &self.password else {
+            return Ok(());
+        };
+        let given = options.password.as_deref().unwrap_or_default();
+        if bool::from(given.ct_eq(password)) {
+            Ok(())
+        } else {
+            Err(Reason::WrongPassword)
+        }
+    }
+
+    fn admit(
+        &self,
+        state: &mut State,
+        applicant: Applicant,
+        touched: &mut Touched,
+    ) -> MemberNumber {
+        let Applicant {
+            outbox,
+            number,
+            tag,
+            request,
+            options,
+            ..
+        } = applicant;
+        let framing = outbox.wire.framing();
+        let (edge, mode, replies) = match &state.owner {
+            // An owner whose protocol has no borders cannot say how it frames: the member does.
+            Some(owner) if owner.outbox.wire.framing() == Framing::Pieces => (
+                Edge::between(Framing::Pieces, framing, options.mode),
+                options.mode,
+                false,
+            ),
+            owner => {
+                let replies = owner.is_some() && framing == Framing::Messages;
+                (
+                    Edge::between(Framing::Messages, framing, self.mode),
+                    self.mode,
+                    replies,
+                )
+            }
+        };
+        let presence = self.room && options.presence;
+        let peer = peer_of(&outbox);
+        let member = Member {
+            outbox: outbox.clone(),
+            number,
+            tag,
+            edge,
+            presence,
+        };
+        let member = MemberNumber(state.members.insert(member));
+        if state.midway {
+            state.late.push(member);
+        }
+        let (chunk, room) = (edge.chunk(), self.room);
+        let entered = Entered {
+            request,
+            channel: number,
+            member,
+            mode,
+            chunk,
+            replies,
+            room,
+        };
+        outbox.push_event(tag, Event::Entered(entered), touched);
+        match &state.owner {
+            Some(owner) => {
+                let channel = owner.number;
+                owner.tell(
+                    Event::MemberEntered {
+                        channel,
+                        member,
+                        peer,
+                        chunk,
+                        replies,
+                    },
+                    touched,
+                );
+            }
+            None => state.announce(member, touched),
+        }
+        member
+    }
+
+    /// The owner's answer to a knock. Gives whether a member came in.
+    pub(crate) fn decide(&self, ticket: u32, admit: bool, touched: &mut Touched) -> bool {
+        let mut state = self.lock();
+        let Some(index) = state.pending.iter().position(|a| a.ticket == ticket) else {
+            return false;
+        };
+        let applicant = state.pending.remove(index);
+        let full = self.is_full(&state);
+        match (admit, full) {
+            (true, false) => {
+                self.admit(&mut state, applicant, touched);
+                return true;
+            }
+            (true, true) => applicant.refuse(Reason::Full, touched),
+            (false, _) => applicant.refuse(Reason::NotAdmitted, touched),
+        }
+        false
+    }
+
+    /// Somebody about whom the owner was asked goes, whether admitted meanwhile or not. Gives
+    /// whether it was a member.
+    pub(crate) fn withdraw(
+        &self,
+        outbox: &Arc<Outbox>,
+        tag: Tag,
+        reason: Reason,
+        touched: &mut Touched,
+    ) -> bool {
+        let mut state = self.lock();
+        state
+            .pending
+            .retain(|a| a.tag != tag || !Arc::ptr_eq(&a.outbox, outbox));
+        let member = state
+            .members
+            .iter()
+            .find(|(_, m)| m.tag == tag && Arc::ptr_eq(&m.outbox, outbox));
+        let member = member.map(|(member, _)| MemberNumber(member));
+        member.is_some_and(|member| state.remove(member, reason, touched))
+    }
+
+    /// A member goes. Gives whether it was one.
+    pub(crate) fn leave(
+        &self,
+        outbox: &Arc<Outbox>,
+        member: MemberNumber,
+        reason: Reason,
+        touched: &mut Touched,
+    ) -> bool {
+        let mut state = self.lock();
+        state.edge(member, outbox).is_some() && state.remove(member, reason, touched)
+    }
+
+    /// The owner throws a member out. Gives whether there was one.
+    pub(crate) fn kick(
+        &self,
+        now: Instant,
+        member: MemberNumber,
+        ban: Option<Ban>,
+        touched: &mut Touched,
+    ) -> bool {
+        let mut state = self.lock();
+        let Some(gone) = state.members.get(member.0) else {
+            return false;
+        };
+        let reason = if ban.is_some() {
+            Reason::Banned
+        } else {
+            Reason::Kicked
+        };
+        gone.tell(
+            Event::Ended {
+                channel: gone.number,
+                reason,
+            },
+            touched,
+        );
+        if let Some(ban) = ban {
+            let banned = Banned {
+                peer: peer_of(&gone.outbox).id,
+                address: gone.outbox.address.filter(|_| ban.address),
+                until: ban.time.and_then(|time| now.checked_add(time)),
+            };
+            if state.bans.len() >= self.bans_max {
+                state.bans.pop_front();
+            }
+            state.bans.push_back(banned);
+        }
+        state.remove(member, reason, touched)
+    }
+
+    /// Lifts the bans of a peer.
+    pub(crate) fn unban(&self, peer: PeerId) {
+        self.lock().bans.retain(|ban| ban.peer != peer);
+    }
+
+    /// Ends the channel for all. Gives how many members there were.
+    pub(crate) fn end(&self, reason: Reason, touched: &mut Touched) -> usize {
+        let mut state = self.lock();
+        state.ended = true;
+        state.owner = None;
+        state.gathering = HashMap::new();
+        let count = state.members.len();
+        for (_, member) in state.members.take() {
+            member.tell(
+                Event::Ended {
+                    channel: member.number,
+                    reason,
+                },
+                touched,
+            );
+        }
+        for applicant in std::mem::take(&mut state.pending) {
+            applicant.refuse(Reason::NoSuchName, touched);
+        }
+        count
+    }
+
+    /// Ends an empty room. Gives whether it has ended.
+    pub(crate) fn end_if_empty(&self) -> bool {
+        let mut state = self.lock();
+        state.ended |= state.members.is_empty();
+        state.ended
+    }
+
+    /// From the owner to one member or many.
+    pub(crate) fn send_down(
+        &self,
+        sender: &Arc<Outbox>,
+        audience: Audience,
+        parts: &[Part],
+        touched: &mut Touched,
+    ) -> Sent {
+        let framing = sender.wire.framing();
+        let mut state = self.lock();
+        if framing == Framing::Messages && self.exceeded(parts, self.mode) {
+            return Sent::Refused(Reason::TooLarge);
+        }
+        let sent = match audience {
+            Audience::Only(number) => {
+                let Some(member) = state.members.get(number.0) else {
+                    return Sent::To(0);
+                };
+                if member.outbox.congested(sender) {
+                    return Sent::Congested;
+                }
+                let parts = state.fit(number, parts);
+                push_one(
+                    &member.outbox,
+                    Place::In(member.number),
+                    member.edge,
+                    parts,
+                    touched,
+                )
+            }
+            Audience::AllBut(except) => {
+                let mut shared = Shared::new(parts);
+                let mut receivers = 0;
+                for (number, member) in state.members.iter() {
+                    let number = MemberNumber(number);
+                    // A sender of pieces gives those who see messages theirs one by one.
+                    let translated = framing == Framing::Pieces && member.edge != Edge::Direct;
+                    if translated || except == Some(number) {
+                        continue;
+                    }
+                    let place = Place::In(member.number);
+                    receivers += match state.late.is_empty() {
+                        true => shared.push(&member.outbox, place, member.edge, touched),
+                        false => {
+                            let mut alone = Shared::new(state.fit(number, parts));
+                            alone.push(&member.outbox, place, member.edge, touched)
+                        }
+                    };
+                }
+                Sent::To(receivers)
+            }
+        };
+        if parts.iter().any(Part::is_first) {
+            state.late.clear();
+        }
+        state.midway = parts.last().is_some_and(|part| !part.is_last());
+        sent
+    }
+
+    /// From a member to the owner, or in a room to all others.
+    pub(crate) fn send_up(
+        &self,
+        sender: &Arc<Outbox>,
+        member: MemberNumber,
+        parts: &[Part],
+        touched: &mut Touched,
+    ) -> Sent {
+        let mut state = self.lock();
+        let Some(edge) = state.edge(member, sender) else {
+            return Sent::To(0);
+        };
+        let mode = match edge {
+            Edge::Chunked(bytes_max) => Mode::Chunk { bytes_max },
+            Edge::Direct => self.mode,
+        };
+        if sender.wire.framing() == Framing::Messages && self.exceeded(parts, mode) {
+            return Sent::Refused(Reason::TooLarge);
+        }
+        let Some(owner) = &state.owner else {
+            return Sent::To(state.share(member, parts, self.mode, touched));
+        };
+        if owner.outbox.congested(sender) {
+            return Sent::Congested;
+        }
+        push_one(
+            &owner.outbox,
+            Place::Own(owner.number, member),
+            edge,
+            parts,
+            touched,
+        )
+    }
+
+    /// Where chunks are used, a message has to fit into one.
+    fn exceeded(&self, parts: &[Part], mode: Mode) -> bool {
+        matches!(mode, Mode::Chunk { bytes_max } if parts.iter().any(|part| part.total > bytes_max))
+    }
+}
+
+impl State {
+    /// The edge of a member, if this session is the one with that number.
+    fn edge(&self, member: MemberNumber, outbox: &Arc<Outbox>) -> Option<Edge> {
+        self.members
+            .get(member.0)
+            .filter(|m| Arc::ptr_eq(&m.outbox, outbox))
+            .map(|m| m.edge)
+    }
+
+    /// Those of some parts that are for a member: one that came late gets no rest of a message.
+    fn fit<'a>(&self, member: MemberNumber, parts: &'a [Part]) -> &'a [Part] {
+        if !self.late.contains(&member) {
+            return parts;
+        }
+        let first = parts.iter().position(Part::is_first).unwrap_or(parts.len());
+        &parts[first..]
+    }
+
+    fn check_ban(&mut self, now: Instant, outbox: &Outbox) -> Result<(), Reason> {
+        self.bans
+            .retain(|ban| ban.until.is_none_or(|until| until > now));
+        let peer = peer_of(outbox).id;
+        let address = outbox.address;
+        let hit =
+            |ban: &Banned| ban.peer == peer || (ban.address.is_some() && ban.address == address);
+        if self.bans.iter().any(hit) {
+            Err(Reason::Banned)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// In a room: the others hear of a newcomer, and the newcomer of the others.
+    fn announce(&self, newcomer: MemberNumber, touched: &mut Touched) {
+        let Some(new) = self.members.get(newcomer.0) else {
+            return;
+        };
+        let peer = peer_of(&new.outbox);
+        for (number, there) in self
+            .members
+            .iter()
+            .filter(|(number, _)| *number != newcomer.0)
+        {
+            if there.presence {
+                let (channel, peer) = (there.number, peer.clone());
+                there.tell(
+                    Event::OtherEntered {
+                        channel,
+                        member: newcomer,
+                        peer,
+                    },
+                    touched,
+                );
+            }
+            if new.presence {
+                let (channel, member) = (new.number, MemberNumber(number));
+                new.tell(
+                    Event::OtherEntered {
+                        channel,
+                        member,
+                        peer: peer_of(&there.outbox),
+                    },
+                    touched,
+                );
+            }
+        }
+    }
+
+    /// Takes a member out and tells the owner or the others. Gives whether there was one.
+    fn remove(&mut self, member: MemberNumber, reason: Reason, touched: &mut Touched) -> bool {
+        if self.members.remove(member.0).is_none() {
+            return false;
+        }
+        self.gathering.remove(&member.0);
+        self.late.retain(|late| *late != member);
+        match &self.owner {
+            Some(owner) => {
+                let channel = owner.number;
+                owner.tell(
+                    Event::MemberLeft {
+                        channel,
+                        member,
+                        reason,
+                    },
+                    touched,
+                );
+            }
+            None => {
+                for (_, there) in self.members.iter().filter(|(_, there)| there.presence) {
+                    let channel = there.number;
+                    there.tell(
+                        Event::OtherLeft {
+                            channel,
+                            member,
+                            reason,
+                        },
+                        touched,
+                    );
+                }
+            }
+        }
+        true
+    }
+
+    /// In a room: messages go to all others, whole ones where they have borders. Gives how many
+    /// receivers there were.
+    fn share(
+        &mut self,
+        sender: MemberNumber,
+        parts: &[Part],
+        mode: Mode,
+        touched: &mut Touched,
+    ) -> usize {
+        let mut whole = Vec::with_capacity(parts.len());
+        for part in parts {
+            if mode == Mode::Raw || (part.is_first() && part.is_last()) {
+                whole.push(part.clone());
+                continue;
+            }
+            let gathered = self.gathering.entry(sender.0).or_default();
+            gathered.extend_from_slice(&part.data);
+            if part.is_last() {
+                let data = std::mem::take(gathered).freeze();
+                self.gathering.remove(&sender.0);
+                whole.push(Part {
+                    offset: 0,
+                    data,
+                    ..part.clone()
+                });
+            }
+        }
+        let mut shared = Shared::new(&whole);
+        let mut receivers = 0;
+        for (_, member) in self
+            .members
+            .iter()
+            .filter(|(number, _)| *number != sender.0)
+        {
+            let place = Place::Room(member.number, sender);
+            receivers += shared.push(&member.outbox, place, member.edge, touched);
+        }
+        receivers
+    }
+}
+
+fn peer_of(outbox: &Outbox) -> Peer {
+    // A session can do nothing before its hello, so each one that comes here has a peer.
+    outbox.peer().cloned().unwrap_or_else(|| Peer {
+        id: PeerId::new([0; 16]),
+        name: None,
+        protocol: outbox.wire.name(),
+    })
+}
+
+fn encode(wire: &'static dyn Wire, place: Place, edge: Edge, parts: &[Part]) -> Encoded {
+    const HEADER_BYTES_GUESS: usize = 8;
+    let mut writer = FrameWriter::new(wire.prefix());
+    let small: usize = parts
+        .iter()
+        .map(|part| part.data.len().min(4096) + HEADER_BYTES_GUESS)
+        .sum();
+    writer.reserve(small);
+    for part in parts {
+        wire.encode(place, edge.chunk(), part, &mut writer);
+    }
+    writer.take()
+}
+
+fn push_one(
+    outbox: &Arc<Outbox>,
+    place: Place,
+    edge: Edge,
+    parts: &[Part],
+    touched: &mut Touched,
+) -> Sent {
+    let data = encode(outbox.wire, place, edge, parts);
+    match outbox.push_shared(&data, touched) {
+        Pushed::Dead => Sent::To(0),
+        _ => Sent::To(1),
+    }
+}
+
+/// A batch that goes to many: encoded once for all receivers that get the same bytes.
+struct Shared<'a> {
+    parts: &'a [Part],
+    encoded: Vec<(Key, Encoded)>,
+    /// Where the last receiver's bytes are: most receivers are alike.
+    last: usize,
+}
+
+type Key = (u8, Place, Edge);
+
+impl<'a> Shared<'a> {
+    fn new(parts: &'a [Part]) -> Self {
+        Self {
+            parts,
+            encoded: Vec::new(),
+            last: 0,
+        }
+    }
+
+    /// Gives 1 if the receiver lives.
+    fn push(
+        &mut self,
+        outbox: &Arc<Outbox>,
+        place: Place,
+        edge: Edge,
+        touched: &mut Touched,
+    ) -> usize {
+        if self.parts.is_empty() {
+            return 0;
+        }
+        let key = (outbox.wire.id(), place, edge);
+        if self
+            .encoded
+            .get(self.last)
+            .is_none_or(|(known, _)| *known != key)
+        {
+            self.last = match self.encoded.iter().position(|(known, _)| *known == key) {
+                Some(index) => index,
+                None => {
+                    self.encoded
+                        .push((key, encode(outbox.wire, place, edge, self.parts)));
+                    self.encoded.len() - 1
+                }
+            };
+        }
+        let data = &self.encoded[self.last].1;
+        usize::from(data.is_empty() || outbox.push_shared(data, touched) == Pushed::Accepted)
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel")
+            .field("name", &self.name)
+            .field("room", &self.room)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Counts memberships in a hub's metrics.
+pub(crate) fn count_members(metrics: &Metrics, came: usize, gone: usize) {
+    let difference = came as i64 - gone as i64;
+    metrics.members.inc_by(difference);
+}

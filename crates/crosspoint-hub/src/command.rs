@@ -1,0 +1,319 @@
+//! The vocabulary: what an endpoint asks of the hub, and what the hub tells it.
+//!
+//! The server role of a protocol turns bytes into [`Command`]s and [`Event`]s into bytes; its
+//! client role does the reverse with the same two types.
+
+use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId};
+use crate::reason::Reason;
+use crate::wire::{Part, Place};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What an endpoint asks of the hub.
+///
+/// `request` is chosen by the endpoint and comes back in the answer. Commands without one have
+/// no answer. Numbers that name nothing are no error: they happen in every race between sending
+/// and leaving, so such commands have no effect.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Who the endpoint is. First, and once. Answer: [`Event::Welcome`], or the session ends.
+    Hello(Hello),
+    /// Opens a channel that this session owns. Answer: [`Event::Created`] or [`Event::Refused`].
+    Create {
+        /// Returned in the answer.
+        request: u32,
+        /// Unique among channels and rooms.
+        name: ChannelName,
+        /// How the channel behaves.
+        options: ChannelOptions,
+    },
+    /// Enters a channel or room. Answer: [`Event::Entered`] or [`Event::Refused`].
+    Enter {
+        /// Returned in the answer.
+        request: u32,
+        /// Name of the channel or room.
+        name: ChannelName,
+        /// How to enter.
+        options: EnterOptions,
+    },
+    /// Leaves a channel or room.
+    Leave(InNumber),
+    /// Closes an own channel.
+    Delete(OwnNumber),
+    /// Sends a message, or a part of one.
+    Send {
+        /// Who is to have it.
+        to: Target,
+        /// The message or part.
+        part: Part,
+    },
+    /// Throws a member out of an own channel.
+    Kick {
+        /// The own channel.
+        channel: OwnNumber,
+        /// The member to throw out.
+        member: MemberNumber,
+        /// Keeps the member out for a time as well.
+        ban: Option<Ban>,
+    },
+    /// Lifts all bans of a peer id in an own channel, those of its address included.
+    Unban {
+        /// The own channel.
+        channel: OwnNumber,
+        /// The banned peer.
+        peer: PeerId,
+    },
+    /// Answers an [`Event::Knock`].
+    Admit {
+        /// The own channel.
+        channel: OwnNumber,
+        /// The ticket of the knock.
+        ticket: u32,
+        /// Whether the endpoint may enter.
+        admit: bool,
+    },
+}
+
+impl Command {
+    /// A plain create command. Names above 255 bytes are cut.
+    pub fn create(request: u32, name: &str) -> Self {
+        Self::Create {
+            request,
+            name: cut(name),
+            options: ChannelOptions::default(),
+        }
+    }
+
+    /// A plain enter command. Names above 255 bytes are cut.
+    pub fn enter(request: u32, name: &str) -> Self {
+        Self::Enter {
+            request,
+            name: cut(name),
+            options: EnterOptions::default(),
+        }
+    }
+}
+
+fn cut(name: &str) -> ChannelName {
+    let end = name.len().min(ChannelName::BYTES_MAX);
+    ChannelName::new(name.as_bytes()[..end].to_vec()).expect("cut to the longest name")
+}
+
+/// Who an endpoint says it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Hello {
+    /// Its own id; the hub gives one if absent.
+    pub peer: Option<PeerId>,
+    /// A name to show to others, if any. Not unique.
+    pub name: Option<String>,
+    /// The hub's access token, if the endpoint has one.
+    pub token: Option<Bytes>,
+}
+
+/// Whether borders between messages are kept, and how large a message may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Bytes as they come. Endpoints whose protocol has no message borders may see a message in
+    /// pieces, and their pieces arrive as messages.
+    Raw,
+    /// Whole messages of 1 to `bytes_max` bytes. Endpoints whose protocol has no message borders
+    /// frame them as chunks (peote-joint 6) of the same maximum.
+    Chunk {
+        /// The largest message, 1..=536870912 bytes.
+        bytes_max: u32,
+    },
+}
+
+impl Mode {
+    /// The largest chunk of a peote program that sets nothing: 32 KiB.
+    pub const CHUNK_BYTES_DEFAULT: u32 = 32 * 1024;
+    /// The largest chunk size that the chunk layer can express (peote-joint 6).
+    pub const CHUNK_BYTES_LIMIT: u32 = 1 << 29;
+}
+
+impl Default for Mode {
+    fn default() -> Self {
+        Self::Chunk {
+            bytes_max: Self::CHUNK_BYTES_DEFAULT,
+        }
+    }
+}
+
+/// How a new channel behaves.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ChannelOptions {
+    /// How messages are framed towards endpoints without message borders.
+    pub mode: Mode,
+    /// The most members at a time, if fewer than the hub allows.
+    pub members_max: Option<u32>,
+    /// Whoever enters has to give the same bytes.
+    pub password: Option<Bytes>,
+    /// The owner is asked about everyone who wants to enter ([`Event::Knock`]).
+    pub approve: bool,
+}
+
+/// How to enter a channel or room.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EnterOptions {
+    /// The mode of a channel whose owner's protocol has no message borders and cannot say it.
+    /// Ignored where the channel itself has a mode.
+    pub mode: Mode,
+    /// The channel's password.
+    pub password: Option<Bytes>,
+    /// Shown to an owner that decides about each entry.
+    pub credentials: Bytes,
+    /// If nothing has this name, and the hub allows it, a room of this name is made.
+    pub make_room: bool,
+    /// In a room: tell who is there, who comes and who goes.
+    pub presence: bool,
+}
+
+/// Keeps a member out after a kick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ban {
+    /// For how long; `None` for as long as the channel lives.
+    pub time: Option<Duration>,
+    /// Whether everybody from the member's address is kept out too.
+    pub address: bool,
+}
+
+/// Who is to have a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The owner of an entered channel, or everybody else in an entered room.
+    Up(InNumber),
+    /// One member of an own channel.
+    Member(OwnNumber, MemberNumber),
+    /// All members of an own channel, or all but one.
+    Everyone(OwnNumber, Option<MemberNumber>),
+}
+
+/// What others may know of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// Its id.
+    pub id: PeerId,
+    /// The name that it gave itself.
+    pub name: Option<Arc<str>>,
+    /// The protocol that it speaks, such as `native` or `peote`.
+    pub protocol: &'static str,
+}
+
+/// What the hub tells an endpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The hello was accepted.
+    Welcome {
+        /// The id under which the hub knows the endpoint.
+        peer: PeerId,
+    },
+    /// The channel exists now.
+    Created {
+        /// The command's number.
+        request: u32,
+        /// How commands name the channel.
+        channel: OwnNumber,
+    },
+    /// The endpoint is a member now.
+    Entered(Entered),
+    /// A create or enter command had no effect.
+    Refused {
+        /// The command's number.
+        request: u32,
+        /// Whether it was a create command.
+        create: bool,
+        /// Why.
+        reason: Reason,
+    },
+    /// To an owner: somebody entered.
+    MemberEntered {
+        /// The own channel.
+        channel: OwnNumber,
+        /// The newcomer's number.
+        member: MemberNumber,
+        /// Who it is.
+        peer: Peer,
+        /// The largest chunk, if this member sees messages and the owner pieces or the reverse.
+        chunk: Option<u32>,
+        /// Whether the member's protocol can carry replies to calls.
+        replies: bool,
+    },
+    /// To an owner: a member has gone. Nothing of it follows.
+    MemberLeft {
+        /// The own channel.
+        channel: OwnNumber,
+        /// Who has gone.
+        member: MemberNumber,
+        /// Why.
+        reason: Reason,
+    },
+    /// To an owner that decides about each entry: somebody wants in.
+    Knock {
+        /// The own channel.
+        channel: OwnNumber,
+        /// To be returned in [`Command::Admit`].
+        ticket: u32,
+        /// Who it is.
+        peer: Peer,
+        /// What the endpoint gave.
+        credentials: Bytes,
+    },
+    /// To a member: the membership has ended. Nothing of the channel follows.
+    Ended {
+        /// The entered channel.
+        channel: InNumber,
+        /// Why.
+        reason: Reason,
+    },
+    /// To a member of a room that asked for presence: another is there.
+    OtherEntered {
+        /// The entered room.
+        channel: InNumber,
+        /// The other's number.
+        member: MemberNumber,
+        /// Who it is.
+        peer: Peer,
+    },
+    /// To a member of a room that asked for presence: another has gone.
+    OtherLeft {
+        /// The entered room.
+        channel: InNumber,
+        /// The other's number.
+        member: MemberNumber,
+        /// Why.
+        reason: Reason,
+    },
+    /// A message, or a part of one. Only client roles give it: the hub itself hands data over
+    /// encoded (see [`crate::wire`]).
+    Data {
+        /// Where it arrived, and from whom.
+        place: Place,
+        /// The message or part.
+        part: Part,
+    },
+    /// The hub has closed the session, or the connection was lost. Only client roles give it.
+    Closed {
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// What a new member is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entered {
+    /// The command's number.
+    pub request: u32,
+    /// How commands name the channel.
+    pub channel: InNumber,
+    /// The own number inside the channel.
+    pub member: MemberNumber,
+    /// The mode that holds for this member.
+    pub mode: Mode,
+    /// The largest chunk, if this member sees pieces and the other side messages or the reverse.
+    pub chunk: Option<u32>,
+    /// Whether the owner's protocol can carry replies to calls.
+    pub replies: bool,
+    /// Whether this is a room of the hub.
+    pub room: bool,
+}

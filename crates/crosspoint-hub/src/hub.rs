@@ -1,0 +1,344 @@
+//! The hub: the directory of channels and rooms, and all sessions.
+
+use crate::channel::{Channel, count_members};
+use crate::command::{ChannelOptions, Mode};
+use crate::ids::{ChannelName, OwnNumber};
+use crate::limits::Limits;
+use crate::metrics::{ByProtocol, ByReason, Metrics};
+use crate::outbox::{Outbox, Outlet, Tag, Touched};
+use crate::reason::Reason;
+use crate::session::Session;
+use crate::wire::Wire;
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use subtle::ConstantTimeEq;
+
+/// How a hub is set up.
+#[derive(Debug, Clone)]
+pub struct HubOptions {
+    /// Its bounds.
+    pub limits: Limits,
+    /// What native endpoints have to present in their hello, if anything.
+    pub access_token: Option<Bytes>,
+    /// Rooms that always exist.
+    pub rooms: Vec<RoomOptions>,
+    /// Whether an endpoint may make a room by entering it.
+    pub rooms_on_entry: bool,
+    /// The mode of such rooms.
+    pub room_mode: Mode,
+}
+
+impl Default for HubOptions {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            access_token: None,
+            rooms: Vec::new(),
+            rooms_on_entry: true,
+            room_mode: Mode::default(),
+        }
+    }
+}
+
+/// A room that always exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomOptions {
+    /// Its name.
+    pub name: ChannelName,
+    /// How its messages are framed.
+    pub mode: Mode,
+    /// The most members, if fewer than [`Limits::room_members_max`].
+    pub members_max: Option<u32>,
+}
+
+/// One hub. Cheap to share; everything in it is reached through `&self`.
+#[derive(Debug)]
+pub struct Hub {
+    /// Its bounds.
+    pub limits: Limits,
+    /// What it counts.
+    pub metrics: Metrics,
+    access_token: Option<Bytes>,
+    rooms_on_entry: bool,
+    room_mode: Mode,
+    directory: Mutex<Directory>,
+    sessions: Mutex<HashMap<u64, Arc<Outbox>>>,
+    connections: Mutex<Connections>,
+    next_session: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Directory {
+    channels: HashMap<ChannelName, Arc<Channel>>,
+    /// How many of them are rooms made on entry.
+    rooms_made: usize,
+}
+
+#[derive(Debug, Default)]
+struct Connections {
+    count: usize,
+    by_address: HashMap<IpAddr, u32>,
+}
+
+/// The right to a connection; dropping it gives the place back.
+#[derive(Debug)]
+pub struct Admission {
+    hub: Arc<Hub>,
+    address: Option<IpAddr>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What these locks guard is consistent between any two statements that could panic.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Hub {
+    /// A hub with its declared rooms.
+    pub fn new(options: HubOptions) -> Arc<Self> {
+        let HubOptions {
+            limits,
+            access_token,
+            rooms,
+            rooms_on_entry,
+            room_mode,
+        } = options;
+        let hub = Self {
+            limits,
+            metrics: Metrics::default(),
+            access_token,
+            rooms_on_entry,
+            room_mode,
+            directory: Mutex::default(),
+            sessions: Mutex::default(),
+            connections: Mutex::default(),
+            next_session: AtomicU64::new(1),
+        };
+        for room in rooms {
+            let most = hub.limits.room_members_max;
+            let members_max = room.members_max.map_or(most, |max| max.min(most));
+            let channel =
+                Channel::room(room.name.clone(), true, room.mode, members_max, &hub.limits);
+            if lock(&hub.directory)
+                .channels
+                .insert(room.name, Arc::new(channel))
+                .is_none()
+            {
+                hub.metrics.channels.inc();
+            }
+        }
+        Arc::new(hub)
+    }
+
+    /// Asks for a place for a new connection.
+    ///
+    /// # Errors
+    /// [`Reason::TooManyConnections`] in all or from this address.
+    pub fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Admission, Reason> {
+        let mut connections = lock(&self.connections);
+        if connections.count >= self.limits.connections_max {
+            self.metrics.hit("connections_max");
+            return Err(Reason::TooManyConnections);
+        }
+        let most = self.limits.connections_per_address_max;
+        let address = address.filter(|_| most > 0 && !self.limits.exempt(address));
+        if let Some(address) = address {
+            let count = connections.by_address.entry(address).or_default();
+            if *count >= most {
+                self.metrics.hit("connections_per_address_max");
+                return Err(Reason::TooManyConnections);
+            }
+            *count += 1;
+        }
+        connections.count += 1;
+        self.metrics.connections.inc();
+        self.metrics.connections_total.inc();
+        Ok(Admission {
+            hub: self.clone(),
+            address,
+        })
+    }
+
+    /// Opens a session for an endpoint whose protocol is known.
+    pub fn open(
+        self: &Arc<Self>,
+        now: Instant,
+        address: Option<IpAddr>,
+        wire: &'static dyn Wire,
+        outlet: Box<dyn Outlet>,
+    ) -> Session {
+        let id = self.next_session.fetch_add(1, Ordering::Relaxed);
+        let outbox = Arc::new(Outbox::new(
+            id,
+            address,
+            wire,
+            self.limits.outbox_bytes_max,
+            outlet,
+        ));
+        lock(&self.sessions).insert(id, outbox.clone());
+        Session::new(self.clone(), outbox, now)
+    }
+
+    /// How many sessions are open.
+    pub fn sessions(&self) -> usize {
+        lock(&self.sessions).len()
+    }
+
+    /// How many channels and rooms there are.
+    pub fn channels(&self) -> usize {
+        lock(&self.directory).channels.len()
+    }
+
+    pub(crate) fn forget(&self, outbox: &Arc<Outbox>, reason: Reason) {
+        lock(&self.sessions).remove(&outbox.id);
+        // Nobody waits any longer for somebody who is gone.
+        outbox.kill(reason);
+        self.metrics
+            .closed
+            .get_or_create(&ByReason {
+                reason: reason.word(),
+            })
+            .inc();
+        if outbox.peer().is_some() {
+            let protocol = outbox.wire.name();
+            self.metrics
+                .sessions
+                .get_or_create(&ByProtocol { protocol })
+                .dec();
+        }
+        if reason == Reason::SlowReceiver {
+            self.metrics.hit("outbox_bytes_max");
+        }
+    }
+
+    pub(crate) fn allows(&self, token: Option<&[u8]>, wire: &'static dyn Wire) -> bool {
+        match &self.access_token {
+            Some(wanted) => {
+                wire.name() != "native" || bool::from(token.unwrap_or_default().ct_eq(wanted))
+            }
+            None => true,
+        }
+    }
+
+    /// Makes a channel. The order of the checks is the one of peote-joint 3.2.
+    pub(crate) fn create(
+        &self,
+        outbox: &Arc<Outbox>,
+        name: ChannelName,
+        seat: Option<(OwnNumber, Tag)>,
+        options: ChannelOptions,
+    ) -> Result<Arc<Channel>, Reason> {
+        if name.as_bytes().len() > self.limits.channel_name_bytes_max {
+            self.metrics.hit("channel_name_bytes_max");
+            return Err(Reason::TooLarge);
+        }
+        let mut directory = lock(&self.directory);
+        let full = directory.channels.len() >= self.limits.channels_total_max;
+        match directory.channels.entry(name) {
+            Entry::Occupied(_) => Err(Reason::NameTaken),
+            Entry::Vacant(vacant) => {
+                let (number, tag) = seat.ok_or(Reason::TooManyChannels)?;
+                if full {
+                    self.metrics.hit("channels_total_max");
+                    return Err(Reason::TooManyChannels);
+                }
+                let name = vacant.key().clone();
+                let channel =
+                    Channel::owned(name, outbox.clone(), number, tag, options, &self.limits);
+                self.metrics.channels.inc();
+                Ok(vacant.insert(Arc::new(channel)).clone())
+            }
+        }
+    }
+
+    /// Finds a channel or room, or makes a room if that is asked for and allowed.
+    pub(crate) fn find(&self, name: &ChannelName, make_room: bool) -> Result<Arc<Channel>, Reason> {
+        let mut directory = lock(&self.directory);
+        if let Some(channel) = directory.channels.get(name) {
+            return Ok(channel.clone());
+        }
+        if !make_room {
+            return Err(Reason::NoSuchName);
+        }
+        if !self.rooms_on_entry {
+            return Err(Reason::NotAllowed);
+        }
+        if name.as_bytes().len() > self.limits.channel_name_bytes_max {
+            self.metrics.hit("channel_name_bytes_max");
+            return Err(Reason::TooLarge);
+        }
+        if directory.rooms_made >= self.limits.rooms_max
+            || directory.channels.len() >= self.limits.channels_total_max
+        {
+            self.metrics.hit("rooms_max");
+            return Err(Reason::TooManyChannels);
+        }
+        let room = Channel::room(
+            name.clone(),
+            false,
+            self.room_mode,
+            self.limits.room_members_max,
+            &self.limits,
+        );
+        let room = Arc::new(room);
+        directory.rooms_made += 1;
+        directory.channels.insert(name.clone(), room.clone());
+        self.metrics.channels.inc();
+        Ok(room)
+    }
+
+    pub(crate) fn end_channel(
+        &self,
+        channel: &Arc<Channel>,
+        reason: Reason,
+        touched: &mut Touched,
+    ) {
+        self.remove(&mut lock(&self.directory), channel);
+        let members = channel.end(reason, touched);
+        count_members(&self.metrics, 0, members);
+    }
+
+    /// Ends a room that was made on entry and has no members (any more).
+    pub(crate) fn end_if_unused(&self, channel: &Arc<Channel>) {
+        if !channel.room || channel.declared {
+            return;
+        }
+        // Under the directory's lock, so that nobody finds the room between check and end.
+        let mut directory = lock(&self.directory);
+        if channel.end_if_empty() && self.remove(&mut directory, channel) {
+            directory.rooms_made -= 1;
+        }
+    }
+
+    fn remove(&self, directory: &mut Directory, channel: &Arc<Channel>) -> bool {
+        let found = directory
+            .channels
+            .get(&channel.name)
+            .is_some_and(|known| Arc::ptr_eq(known, channel));
+        if found {
+            directory.channels.remove(&channel.name);
+            self.metrics.channels.dec();
+        }
+        found
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let mut connections = lock(&self.hub.connections);
+        connections.count -= 1;
+        self.hub.metrics.connections.dec();
+        if let Some(address) = self.address
+            && let Entry::Occupied(mut entry) = connections.by_address.entry(address)
+        {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The hub: sessions, channels, rooms and their limits.
+//!
+//! This crate knows no socket, clock or task, and no protocol. Whoever embeds it opens a
+//! [`Session`] for each connected endpoint, hands it [`Command`]s with the present time, and
+//! takes [`Event`]s and encoded data out of the session's [`Outbox`].
+//!
+//! * [`hub`]: the directory of channels and the list of sessions
+//! * [`session`]: what one endpoint owns and has entered; single owner, no locks
+//! * [`channel`]: owner, members, bans and the sharing of data among them
+//! * [`outbox`]: what waits to be written to one endpoint, bounded
+//! * [`wire`]: how a protocol writes data, so that one encoding serves many receivers
+//! * [`protocol`]: the one shape of every protocol state machine
+//! * [`command`]: the vocabulary of commands and events; [`reason`]: why something ended
+//! * [`limits`]: every bound, its default and what happens there
+//!
+//! ```
+//! use crosspoint_hub::{command::*, Hub, HubOptions, Place};
+//! use crosspoint_hub::testing::{open, events};
+//! use std::time::Instant;
+//!
+//! let hub = Hub::new(HubOptions::default());
+//! let now = Instant::now();
+//! let mut owner = open(&hub, now);
+//! let mut member = open(&hub, now);
+//! let _ = owner.execute(now, Command::create(1, "arena"));
+//! let _ = member.execute(now, Command::enter(1, "arena"));
+//! assert!(matches!(events(&mut owner)[..], [
+//!     Event::Created { .. },
+//!     Event::MemberEntered { .. },
+//! ]));
+//! ```
+pub mod channel;
+pub mod command;
+pub mod hub;
+pub mod ids;
+pub mod input;
+pub mod limits;
+pub mod meter;
+pub mod metrics;
+pub mod outbox;
+pub mod protocol;
+pub mod reason;
+pub mod session;
+pub mod slots;
+pub mod testing;
+pub mod wire;
+
+pub use command::{Command, Event};
+pub use hub::{Hub, HubOptions};
+pub use ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId};
+pub use limits::Limits;
+pub use outbox::Outbox;
+pub use protocol::{Output, Protocol};
+pub use reason::Reason;
+pub use session::Session;
+pub use wire::{Framing, Part, Place, Wire};

@@ -1,0 +1,99 @@
+//! Every bound, its default and what happens there.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// The bounds of a hub. Each names what happens when it is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest frame of the native protocol in bytes. Above: the session is closed with
+    /// [`TooLarge`](crate::Reason::TooLarge). Worst case memory of a slow sender: one frame.
+    pub frame_bytes_max: usize,
+    /// Largest message in bytes, over all its parts. Above: the session is closed with `TooLarge`.
+    pub message_bytes_max: u32,
+    /// Bytes that may wait for one receiver. At half of it, senders whose messages go to this
+    /// receiver alone are slowed; when it is full, the receiver is disconnected with
+    /// [`SlowReceiver`](crate::Reason::SlowReceiver). Worst case: this and one read of 64 KiB.
+    pub outbox_bytes_max: usize,
+    /// How long a receiver may take nothing of a waiting outbox before it is disconnected with
+    /// `SlowReceiver`.
+    pub outbox_stall_max: Duration,
+    /// Channels that one session may own. Above: `TooManyChannels`.
+    pub channels_owned_max: u32,
+    /// Channels and rooms that one session may have entered. Above: `TooManyChannels`.
+    pub channels_entered_max: u32,
+    /// Channels and rooms of the hub. Above: `TooManyChannels`.
+    pub channels_total_max: usize,
+    /// Members of one channel. Above: `Full`.
+    pub members_max: u32,
+    /// Bytes of a channel's name, at most 255. Above: `TooLarge`.
+    pub channel_name_bytes_max: usize,
+    /// Entries of one session, and entries into one channel, that wait for an owner's decision.
+    /// Above: `TooManyPending`.
+    pub commands_pending_max: usize,
+    /// Bans of one channel. Above: the oldest is forgotten.
+    pub bans_max: usize,
+    /// Connections of the hub. Above: closed at once.
+    pub connections_max: usize,
+    /// Connections from one address. Above: closed at once. 0 is without limit.
+    pub connections_per_address_max: u32,
+    /// Whether addresses of the loopback range are free from the limits per address and second.
+    pub loopback_exempt: bool,
+    /// How long a connection may take to say what it is. Above: closed with `HandshakeTimeout`.
+    pub handshake_max: Duration,
+    /// How long a session may be silent. Above: closed with `IdleTimeout`. `None`: for ever, which
+    /// peote programs rely on (peote-joint 3.5).
+    pub idle_max: Option<Duration>,
+    /// How often the native protocol asks a silent endpoint for a sign of life.
+    pub heartbeat: Duration,
+    /// Unanswered heartbeats before the session is closed with `HeartbeatLost`.
+    pub heartbeat_missed_max: u32,
+    /// Messages that one session may send a second; above, it is read more slowly. 0 is without limit.
+    pub messages_per_second_max: u64,
+    /// Bytes that one session may send a second; above, it is read more slowly. 0 is without limit.
+    pub bytes_per_second_max: u64,
+    /// Members of a room. Above: `Full`.
+    pub room_members_max: u32,
+    /// Rooms made on first entry. Above: `TooManyChannels`.
+    pub rooms_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            frame_bytes_max: 64 * 1024,
+            message_bytes_max: 16 * 1024 * 1024,
+            outbox_bytes_max: 4 * 1024 * 1024,
+            outbox_stall_max: Duration::from_secs(30),
+            channels_owned_max: 128,
+            channels_entered_max: 128,
+            channels_total_max: 100_000,
+            members_max: 65_536,
+            channel_name_bytes_max: 255,
+            commands_pending_max: 64,
+            bans_max: 1024,
+            connections_max: 100_000,
+            connections_per_address_max: 64,
+            loopback_exempt: true,
+            handshake_max: Duration::from_secs(5),
+            idle_max: None,
+            heartbeat: Duration::from_secs(15),
+            heartbeat_missed_max: 2,
+            messages_per_second_max: 20_000,
+            bytes_per_second_max: 64 * 1024 * 1024,
+            room_members_max: 10_000,
+            rooms_max: 10_000,
+        }
+    }
+}
+
+impl Limits {
+    /// Whether an address is free from the limits per address and per second.
+    pub fn exempt(&self, address: Option<IpAddr>) -> bool {
+        match address {
+            Some(address) => self.loopback_exempt && address.to_canonical().is_loopback(),
+            // In-process endpoints belong to the program itself.
+            None => true,
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! What waits to be written to one endpoint.
+//!
+//! An outbox has many who fill it (every sender's thread) and one at a time who empties it.
+//! Encoded data may be written by anybody, so that a message reaches an idle receiver's socket
+//! straight from the sender's thread. Events are turned into bytes by the session's own task, as
+//! only it has the protocol's state; data behind an event waits for it. Order is kept throughout.
+//!
+//! Lock order: a channel's lock may be held while an outbox is locked, never the other way round.
+
+use crate::command::{Event, Peer};
+use crate::reason::Reason;
+use crate::wire::{Encoded, Wire};
+use bytes::{Buf, Bytes};
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::Instant;
+
+/// Who moves an outbox's bytes to the endpoint; implemented by whoever owns the connection.
+pub trait Outlet: Send + Sync {
+    /// Something was put into the outbox: write it now if that is possible without waiting,
+    /// or see that the session's task does.
+    fn attend(&self, outbox: &Outbox);
+    /// Wakes the session's task, because a receiver that it had to wait for has room again.
+    fn wake(&self);
+}
+
+/// What a session is reached by. Shared among all who send to it.
+pub struct Outbox {
+    /// A number that is not used twice in a hub's life.
+    pub id: u64,
+    /// Where the endpoint connects from; `None` inside the program.
+    pub address: Option<IpAddr>,
+    /// How its protocol writes data.
+    pub wire: &'static dyn Wire,
+    peer: OnceLock<Peer>,
+    bytes_max: usize,
+    queue: Mutex<Queue>,
+    outlet: Box<dyn Outlet>,
+}
+
+#[derive(Default)]
+struct Queue {
+    entries: VecDeque<Entry>,
+    /// What the entries cost together, see [`Entry::cost`].
+    cost: usize,
+    /// Somebody has taken entries out and will come back. Nobody else may meanwhile.
+    busy: bool,
+    /// The endpoint took no more at the last try; only the session's task tries again.
+    blocked: bool,
+    /// Somebody will attend to this outbox soon.
+    touched: bool,
+    dead: Option<Reason>,
+    /// When bytes were last taken by the endpoint.
+    written: Option<Instant>,
+    /// Since when entries have been waiting without any being taken.
+    stalled: Option<Instant>,
+    /// Who waits for room here.
+    waiting: Vec<Arc<Outbox>>,
+}
+
+enum Entry {
+    Bytes(Bytes),
+    Event(Tag, Event),
+}
+
+impl Entry {
+    /// Bytes and the memory that an entry needs besides, so that many small ones count as well.
+    fn cost(&self) -> usize {
+        const OVERHEAD: usize = 64;
+        match self {
+            Self::Bytes(bytes) => bytes.len() + OVERHEAD,
+            Self::Event(..) => size_of::<Event>() + OVERHEAD,
+        }
+    }
+}
+
+/// Which holding of a number an event is about. Numbers are used again at once, while events about
+/// their former holders may still be on their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tag(pub u32);
+
+/// What became of data that was pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// It waits to be written.
+    Accepted,
+    /// There is no room; it was not taken. The sender is woken when there is.
+    Congested,
+    /// The session has ended or ends now; the data is gone.
+    Dead,
+}
+
+/// What there is to do for whoever wants to write.
+#[derive(Debug, PartialEq)]
+pub enum Turn {
+    /// Pieces to write were taken out; [`Outbox::wrote`] must follow.
+    Write,
+    /// An event was taken out; [`Outbox::converted`] must follow. Only the session's task gets it.
+    Event(Tag, Box<Event>),
+    /// There is an event, which the session's task has to take.
+    ForTask,
+    /// Nothing to do, or somebody else is doing it.
+    Nothing,
+    /// The endpoint takes no more at present.
+    Blocked,
+    /// The session has to end without writing anything more.
+    Dead(Reason),
+}
+
+/// Outboxes that were filled and not yet attended to.
+#[derive(Debug, Default)]
+pub struct Touched(Vec<Arc<Outbox>>);
+
+impl Touched {
+    /// Lets everything that was put into the outboxes be written.
+    pub fn attend(&mut self) {
+        for outbox in self.0.drain(..) {
+            outbox.lock().touched = false;
+            outbox.outlet.attend(&outbox);
+        }
+        // A single large broadcast must not make its sender keep memory for ever.
+        self.0.shrink_to(64);
+    }
+
+    fn add(&mut self, queue: &mut Queue, outbox: &Arc<Outbox>) {
+        if !queue.touched {
+            queue.touched = true;
+            self.0.push(outbox.clone());
+        }
+    }
+}
+
+impl Drop for Touched {
+    fn drop(&mut self) {
+        self.attend();
+    }
+}
+
+impl Outbox {
+    /// Pieces that are taken out for one write.
+    pub const PIECES_MAX: usize = 64;
+
+    pub(crate) fn new(
+        id: u64,
+        address: Option<IpAddr>,
+        wire: &'static dyn Wire,
+        bytes_max: usize,
+        outlet: Box<dyn Outlet>,
+    ) -> Self {
+        let queue = Mutex::default();
+        Self {
+            id,
+            address,
+            wire,
+            peer: OnceLock::new(),
+            bytes_max,
+            queue,
+            outlet,
+        }
+    }
+
+    /// Who the endpoint is, once it has said hello.
+    pub fn peer(&self) -> Option<&Peer> {
+        self.peer.get()
+    }
+
+    pub(crate) fn set_peer(&self, peer: Peer) -> bool {
+        self.peer.set(peer).is_ok()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // A panic while the lock is held would be a bug here; the queue is consistent at any
+        // point where one could come from (allocation), so the others go on.
+        self.queue
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Adds an event. A receiver whose outbox is full is ended with `SlowReceiver`.
+    pub(crate) fn push_event(self: &Arc<Self>, tag: Tag, event: Event, touched: &mut Touched) {
+        let mut queue = self.lock();
+        if queue.dead.is_none() {
+            self.add(&mut queue, Entry::Event(tag, event));
+            touched.add(&mut queue, self);
+        }
+    }
+
+    /// Adds data that goes to many receivers: a full one is ended with `SlowReceiver`.
+    pub(crate) fn push_shared(self: &Arc<Self>, data: &Encoded, touched: &mut Touched) -> Pushed {
+        let mut queue = self.lock();
+        if queue.dead.is_some() {
+            return Pushed::Dead;
+        }
+        for piece in data.pieces() {
+            self.add(&mut queue, Entry::Bytes(piece.clone()));
+        }
+        touched.add(&mut queue, self);
+        if queue.dead.is_some() {
+            Pushed::Dead
+        } else {
+            Pushed::Accepted
+        }
+    }
+
+    /// Whether a sender whose data goes to this receiver alone has to wait. If so it is woken when
+    /// there is room.
+    pub(crate) fn congested(&self, sender: &Arc<Self>) -> bool {
+        let mut queue = self.lock();
+        if queue.dead.is_some() || queue.cost < self.bytes_max / 2 {
+            return false;
+        }
+        if !queue
+            .waiting
+            .iter()
+            .any(|waiting| Arc::ptr_eq(waiting, sender))
+        {
+            queue.waiting.push(sender.clone());
+        }
+        true
+    }
+
+    /// Adds what the session's own protocol has to write. It is bounded by what the endpoint sent.
+    pub fn push_own(self: &Arc<Self>, data: &Encoded) {
+        let mut queue = self.lock();
+        if queue.dead.is_none() {
+            for piece in data.pieces() {
+                self.add(&mut queue, Entry::Bytes(piece.clone()));
+            }
+        }
+    }
+
+    fn add(&self, queue: &mut Queue, entry: Entry) {
+        if queue.dead.is_some() {
+            return;
+        }
+        queue.cost += entry.cost();
+        queue.entries.push_back(entry);
+        if queue.cost > self.bytes_max {
+            Self::end(queue, Reason::SlowReceiver);
+        }
+    }
+
+    fn end(queue: &mut Queue, reason: Reason) {
+        queue.dead = Some(reason);
+        queue.entries = VecDeque::new();
+        queue.cost = 0;
+    }
+
+    /// Ends the session: what waits is thrown away, and its task is told.
+    pub fn kill(self: &Arc<Self>, reason: Reason) {
+        let mut queue = self.lock();
+        if queue.dead.is_none() {
+            Self::end(&mut queue, reason);
+        }
+        let waiting = std::mem::take(&mut queue.waiting);
+        drop(queue);
+        self.outlet.wake();
+        waiting.iter().for_each(|sender| sender.outlet.wake());
+    }
+
+    /// Takes out what comes next. `task` says whether the session's own task asks.
+    pub fn next(&self, task: bool, pieces: &mut Vec<Bytes>) -> Turn {
+        let mut queue = self.lock();
+        if let Some(reason) = queue.dead {
+            return Turn::Dead(reason);
+        }
+        if queue.busy {
+            return Turn::Nothing;
+        }
+        if queue.blocked && !task {
+            return Turn::Blocked;
+        }
+        while pieces.len() < Self::PIECES_MAX {
+            match queue.entries.pop_front() {
+                Some(Entry::Bytes(bytes)) => pieces.push(bytes),
+                Some(entry) if pieces.is_empty() && task => {
+                    queue.cost -= entry.cost();
+                    queue.busy = true;
+                    let Entry::Event(tag, event) = entry else {
+                        unreachable!("bytes come above")
+                    };
+                    return Turn::Event(tag, Box::new(event));
+                }
+                Some(entry) => {
+                    queue.entries.push_front(entry);
+                    break;
+                }
+                None => break,
+            }
+        }
+        if !pieces.is_empty() {
+            queue.busy = true;
+            Turn::Write
+        } else if queue.entries.is_empty() {
+            Turn::Nothing
+        } else {
+            Turn::ForTask
+        }
+    }
+
+    /// Ends a [`Turn::Write`]: `written` bytes of the pieces were taken by the endpoint, and
+    /// `blocked` says that it took no more. Whoever waited for room is woken.
+    pub fn wrote(&self, now: Instant, pieces: &mut Vec<Bytes>, written: usize, blocked: bool) {
+        let mut queue = self.lock();
+        queue.busy = false;
+        queue.blocked = blocked;
+        if queue.dead.is_some() {
+            pieces.clear();
+            return;
+        }
+        if written > 0 {
+            queue.written = Some(now);
+            queue.stalled = None;
+        }
+        let mut left = written;
+        let mut kept = pieces.len();
+        for (index, piece) in pieces.iter_mut().enumerate() {
+            let cost = Entry::Bytes(piece.clone()).cost();
+            if left >= piece.len() {
+                left -= piece.len();
+                queue.cost -= cost;
+            } else {
+                queue.cost -= left;
+                piece.advance(left);
+                kept = index;
+                break;
+            }
+        }
+        for piece in pieces.drain(..).skip(kept).rev() {
+            queue.entries.push_front(Entry::Bytes(piece));
+        }
+        if queue.entries.is_empty() {
+            queue.entries.shrink_to(Self::PIECES_MAX);
+        } else if queue.stalled.is_none() {
+            queue.stalled = Some(now);
+        }
+        self.release(queue);
+    }
+
+    /// Ends a [`Turn::Event`] with what the protocol wrote for it.
+    pub fn converted(&self, data: &Encoded) {
+        let mut queue = self.lock();
+        queue.busy = false;
+        if queue.dead.is_none() {
+            for piece in data.pieces().rev() {
+                let entry = Entry::Bytes(piece.clone());
+                queue.cost += entry.cost();
+                queue.entries.push_front(entry);
+            }
+        }
+        self.release(queue);
+    }
+
+    /// Wakes who waits for room, when there is.
+    fn release(&self, mut queue: MutexGuard<'_, Queue>) {
+        if !queue.waiting.is_empty() && queue.cost <= self.bytes_max / 4 {
+            let waiting = std::mem::take(&mut queue.waiting);
+            drop(queue);
+            waiting.iter().for_each(|sender| sender.outlet.wake());
+        }
+    }
+
+    /// Whether everything was written.
+    pub fn is_empty(&self) -> bool {
+        let queue = self.lock();
+        queue.entries.is_empty() && !queue.busy
+    }
+
+    /// When bytes were last taken by the endpoint.
+    pub fn written(&self) -> Option<Instant> {
+        self.lock().written
+    }
+
+    /// Since when the endpoint has taken nothing although something waits.
+    pub fn stalled(&self) -> Option<Instant> {
+        self.lock().stalled
+    }
+
+    /// What waits costs this many bytes of memory.
+    pub fn cost(&self) -> usize {
+        self.lock().cost
+    }
+}
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox")
+            .field("id", &self.id)
+            .field("address", &self.address)
+            .field("protocol", &self.wire.name())
+            .field("peer", &self.peer())
+            .finish_non_exhaustive()
+    }
+}

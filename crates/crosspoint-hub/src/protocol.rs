@@ -1,0 +1,81 @@
+//! The one shape of every protocol, so that one driver serves them all.
+//!
+//! No protocol reads a clock or touches a socket. The driver calls, for what arrives,
+//! [`Protocol::receive`] and then [`Protocol::poll`] until it gives `None`; for what the hub
+//! tells, [`Protocol::deliver`]; and [`Protocol::tick`] when [`Protocol::deadline`] has passed.
+//! Whatever has to be written is put into the [`FrameWriter`] of the call.
+
+use crate::command::{Command, Event};
+use crate::reason::Reason;
+use crate::wire::FrameWriter;
+use bytes::Bytes;
+use std::time::Instant;
+
+/// What the server role of a protocol wants done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// To be carried out by the session.
+    Command(Command),
+    /// The session is over.
+    Close(Reason),
+}
+
+/// When bytes last moved on the connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Activity {
+    /// The last time that something arrived, or the beginning.
+    pub read: Instant,
+    /// The last time that something was written, if ever.
+    pub written: Option<Instant>,
+}
+
+/// The server role of a protocol.
+pub trait Protocol: Send {
+    /// Takes bytes in. They are looked at by [`Protocol::poll`].
+    fn receive(&mut self, now: Instant, bytes: Bytes);
+
+    /// Gives the next thing to do, or `None` when more bytes are needed. After
+    /// [`Output::Close`] it gives nothing more.
+    fn poll(&mut self, now: Instant, out: &mut FrameWriter) -> Option<Output>;
+
+    /// Writes what the hub tells. [`Event::Data`] and [`Event::Closed`] never come.
+    fn deliver(&mut self, now: Instant, event: &Event, out: &mut FrameWriter);
+
+    /// When [`Protocol::tick`] has to be called, if nothing moves until then.
+    fn deadline(&self, activity: Activity) -> Option<Instant>;
+
+    /// Time has passed. Gives a reason if the session is over.
+    fn tick(&mut self, now: Instant, activity: Activity, out: &mut FrameWriter) -> Option<Reason>;
+
+    /// Writes a goodbye, if the protocol has one.
+    fn farewell(&mut self, reason: Reason, out: &mut FrameWriter);
+}
+
+/// The client role of a protocol: the mirror of [`Protocol`].
+pub trait Client: Send {
+    /// Writes a command.
+    ///
+    /// # Errors
+    /// The reason why this protocol cannot express the command; nothing was written.
+    fn command(
+        &mut self,
+        now: Instant,
+        command: Command,
+        out: &mut FrameWriter,
+    ) -> Result<(), Reason>;
+
+    /// Takes bytes in. They are looked at by [`Client::poll`].
+    fn receive(&mut self, now: Instant, bytes: Bytes);
+
+    /// Gives the next event, or `None` when more bytes are needed. [`Event::Closed`] is the last.
+    fn poll(&mut self, now: Instant, out: &mut FrameWriter) -> Option<Event>;
+
+    /// As [`Protocol::deadline`].
+    fn deadline(&self, activity: Activity) -> Option<Instant>;
+
+    /// As [`Protocol::tick`].
+    fn tick(&mut self, now: Instant, activity: Activity, out: &mut FrameWriter) -> Option<Reason>;
+
+    /// As [`Protocol::farewell`].
+    fn farewell(&mut self, reason: Reason, out: &mut FrameWriter);
+}

@@ -1,0 +1,174 @@
+//! Why something ended or was refused. One list of numbers serves the native protocol, the
+//! metrics, the logs and the library.
+
+/// Why a membership, a channel, a command or a session ended.
+///
+/// The number is the one that the native protocol carries (`docs/protocol.md`, section Reasons).
+/// The text says what happened and what the one concerned can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+#[repr(u16)]
+pub enum Reason {
+    /// The other side left on purpose.
+    #[error("left")]
+    Left = 0,
+    /// The other side's connection was lost.
+    #[error("connection lost")]
+    ConnectionLost = 1,
+    /// The owner closed the channel on purpose.
+    #[error("closed by its owner")]
+    ClosedByOwner = 2,
+    /// The owner's connection was lost, and the channel with it.
+    #[error("the owner's connection was lost")]
+    OwnerLost = 3,
+    /// The owner threw the member out; it may enter again.
+    #[error("kicked by the owner")]
+    Kicked = 4,
+    /// The owner banned the member, for a time or for good.
+    #[error("banned by the owner")]
+    Banned = 5,
+    /// The channel has as many members as it may have.
+    #[error("the channel is full")]
+    Full = 6,
+    /// No channel or room has this name.
+    #[error("no channel has this name")]
+    NoSuchName = 7,
+    /// A channel or room has this name already.
+    #[error("the name is taken")]
+    NameTaken = 8,
+    /// The session owns or has entered as many channels as it may, or the hub is full.
+    #[error("too many channels")]
+    TooManyChannels = 9,
+    /// The input broke the protocol.
+    #[error("malformed input")]
+    Malformed = 10,
+    /// The channel's password was missing or wrong.
+    #[error("wrong channel password")]
+    WrongPassword = 11,
+    /// The owner was asked and said no.
+    #[error("not admitted by the owner")]
+    NotAdmitted = 12,
+    /// The session is a member of this channel already.
+    #[error("already a member")]
+    AlreadyEntered = 13,
+    /// The session owns this channel, and cannot be its member too.
+    #[error("an owner cannot enter its own channel")]
+    OwnChannel = 14,
+    /// Credentials were missing or refused, or a setting forbids this.
+    #[error("not allowed")]
+    NotAllowed = 15,
+    /// The session read too slowly and its outbox was full (`limits.outbox_bytes_max`).
+    #[error("read too slowly: outbox full; read faster, or raise limits.outbox_bytes_max")]
+    SlowReceiver = 16,
+    /// A frame or message was larger than allowed.
+    #[error(
+        "frame or message too large; send smaller ones, or raise the limit of the channel or hub"
+    )]
+    TooLarge = 17,
+    /// Nothing usable arrived within `limits.handshake_ms_max`.
+    #[error("no handshake in time (limits.handshake_ms_max)")]
+    HandshakeTimeout = 18,
+    /// Nothing arrived for `limits.idle_s_max`.
+    #[error("idle for too long (limits.idle_s_max)")]
+    IdleTimeout = 19,
+    /// The hub stops.
+    #[error("the hub is stopping; connect again later")]
+    HubStopping = 20,
+    /// No common version of the protocol.
+    #[error("no common protocol version; the hub speaks version 1")]
+    VersionUnsupported = 21,
+    /// Too many connections, in all or from this address.
+    #[error("too many connections (limits.connections_max, limits.connections_per_address_max)")]
+    TooManyConnections = 22,
+    /// Heartbeats stayed unanswered.
+    #[error("heartbeats unanswered (limits.heartbeat_ms, limits.heartbeat_missed_max)")]
+    HeartbeatLost = 23,
+    /// The session's own side said goodbye.
+    #[error("closed by the peer")]
+    Bye = 24,
+    /// Too many commands wait for an answer.
+    #[error("too many commands waiting for an answer (limits.commands_pending_max)")]
+    TooManyPending = 25,
+    /// What arrived is no protocol that the hub speaks here.
+    #[error("unknown protocol")]
+    UnknownProtocol = 26,
+    /// A fault inside the hub or its machine.
+    #[error("internal fault of the hub")]
+    Internal = 27,
+}
+
+impl Reason {
+    /// All reasons, in the order of their numbers.
+    pub const ALL: [Self; 28] = [
+        Self::Left,
+        Self::ConnectionLost,
+        Self::ClosedByOwner,
+        Self::OwnerLost,
+        Self::Kicked,
+        Self::Banned,
+        Self::Full,
+        Self::NoSuchName,
+        Self::NameTaken,
+        Self::TooManyChannels,
+        Self::Malformed,
+        Self::WrongPassword,
+        Self::NotAdmitted,
+        Self::AlreadyEntered,
+        Self::OwnChannel,
+        Self::NotAllowed,
+        Self::SlowReceiver,
+        Self::TooLarge,
+        Self::HandshakeTimeout,
+        Self::IdleTimeout,
+        Self::HubStopping,
+        Self::VersionUnsupported,
+        Self::TooManyConnections,
+        Self::HeartbeatLost,
+        Self::Bye,
+        Self::TooManyPending,
+        Self::UnknownProtocol,
+        Self::Internal,
+    ];
+
+    /// The number on the wire.
+    pub const fn number(self) -> u16 {
+        self as u16
+    }
+
+    /// The reason of a number; `None` for one that this version does not know.
+    pub fn from_number(number: u16) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
+    /// A short word for metrics and logs, such as `slow_receiver`.
+    pub fn word(self) -> String {
+        let mut word = String::new();
+        for letter in format!("{self:?}").chars() {
+            if letter.is_ascii_uppercase() && !word.is_empty() {
+                word.push('_');
+            }
+            word.push(letter.to_ascii_lowercase());
+        }
+        word
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_leads_back_to_its_reason() {
+        for (index, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(usize::from(reason.number()), index);
+            assert_eq!(Reason::from_number(reason.number()), Some(reason));
+        }
+        assert_eq!(Reason::from_number(28), None);
+    }
+
+    #[test]
+    fn words_are_snake_case() {
+        assert_eq!(Reason::SlowReceiver.word(), "slow_receiver");
+        assert_eq!(Reason::Left.word(), "left");
+    }
+}

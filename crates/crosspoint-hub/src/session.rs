@@ -1,0 +1,584 @@
+//! What one endpoint owns and has entered. Only the session's own task touches it, so nothing
+//! here is locked.
+
+use crate::channel::{Audience, Channel, Sent, count_members};
+use crate::command::{Command, EnterOptions, Event, Hello, Peer, Target};
+use crate::hub::Hub;
+use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId};
+use crate::meter::Meter;
+use crate::metrics::ByProtocol;
+use crate::outbox::{Outbox, Tag, Touched};
+use crate::reason::Reason;
+use crate::slots::Slots;
+use crate::wire::Part;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// One connected endpoint. Dropping it closes it with [`Reason::ConnectionLost`].
+#[derive(Debug)]
+pub struct Session {
+    hub: Arc<Hub>,
+    outbox: Arc<Outbox>,
+    owned: Slots<Owned>,
+    entered: Slots<Membership>,
+    next_tag: u32,
+    /// Entries that wait for an owner's decision.
+    pending: usize,
+    /// Messages to one target, sent together.
+    batch: Vec<Part>,
+    batch_to: Option<Target>,
+    /// A command that came while the batch before it had to wait.
+    held: Option<Held>,
+    /// Messages of which some parts have come and some have not.
+    partial: HashMap<Road, Partial>,
+    meter: Meter,
+    touched: Touched,
+    closed: bool,
+}
+
+#[derive(Debug)]
+enum Held {
+    Command(Command),
+    /// A part whose order was checked already.
+    Part(Target, Part),
+}
+
+/// A channel from the sender's view. One message at a time travels it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Road {
+    Own(OwnNumber),
+    In(InNumber),
+}
+
+#[derive(Debug)]
+struct Partial {
+    to: Target,
+    kind: u8,
+    total: u32,
+    offset: u32,
+}
+
+#[derive(Debug)]
+struct Owned {
+    channel: Arc<Channel>,
+    tag: Tag,
+}
+
+#[derive(Debug)]
+struct Membership {
+    channel: Arc<Channel>,
+    tag: Tag,
+    /// `None` while the owner is being asked.
+    member: Option<MemberNumber>,
+}
+
+/// How a session goes on after a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Step {
+    /// With the next command.
+    Go,
+    /// A receiver has no room. No further command may come before [`Session::flush`] gives
+    /// [`Step::Go`]; the session's outlet is woken when it is worth a try.
+    Wait,
+    /// It is over.
+    Close(Reason),
+}
+
+impl Session {
+    /// Parts and bytes that are sent together at most.
+    const BATCH_PARTS_MAX: usize = 1024;
+
+    pub(crate) fn new(hub: Arc<Hub>, outbox: Arc<Outbox>, now: Instant) -> Self {
+        let limits = &hub.limits;
+        let (messages, bytes) = match limits.exempt(outbox.address) {
+            true => (0, 0),
+            false => (limits.messages_per_second_max, limits.bytes_per_second_max),
+        };
+        Self {
+            meter: Meter::new(now, messages, bytes),
+            hub,
+            outbox,
+            owned: Slots::default(),
+            entered: Slots::default(),
+            next_tag: 0,
+            pending: 0,
+            batch: Vec::new(),
+            batch_to: None,
+            held: None,
+            partial: HashMap::new(),
+            touched: Touched::default(),
+            closed: false,
+        }
+    }
+
+    /// The hub that the session belongs to.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// By what the session is reached.
+    pub fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    /// Counts what arrived. Gives the time before which nothing more may be read, if any.
+    pub fn count(&mut self, now: Instant, messages: u64, bytes: u64) -> Option<Instant> {
+        self.hub.metrics.bytes_in.inc_by(bytes);
+        self.meter.count(now, messages, bytes)
+    }
+
+    /// Carries out a command. Messages may wait for [`Session::flush`], which has to follow.
+    pub fn execute(&mut self, now: Instant, command: Command) -> Step {
+        if let Command::Send { to, part } = command {
+            return self.send(to, part);
+        }
+        match self.send_batch() {
+            Step::Go => self.act(now, command),
+            Step::Wait => {
+                self.held = Some(Held::Command(command));
+                Step::Wait
+            }
+            close => close,
+        }
+    }
+
+    /// Sends what has gathered, and lets all receivers be written to.
+    pub fn flush(&mut self, now: Instant) -> Step {
+        let mut step = self.send_batch();
+        if step == Step::Go {
+            match self.held.take() {
+                Some(Held::Command(command)) => step = self.act(now, command),
+                Some(Held::Part(to, part)) => {
+                    self.batch_to = Some(to);
+                    self.batch.push(part);
+                    step = self.send_batch();
+                }
+                None => {}
+            }
+        }
+        self.touched.attend();
+        step
+    }
+
+    /// To be called with each event before the endpoint is told, as some of them change what the
+    /// session has. Gives whether the endpoint is to be told at all: not of what it has left or
+    /// deleted meanwhile.
+    pub fn observe(&mut self, tag: Tag, event: &Event) -> bool {
+        match event {
+            Event::MemberEntered { channel, .. }
+            | Event::MemberLeft { channel, .. }
+            | Event::Knock { channel, .. } => self
+                .owned
+                .get(channel.0)
+                .is_some_and(|owned| owned.tag == tag),
+            Event::OtherEntered { channel, .. } | Event::OtherLeft { channel, .. } => self
+                .entered
+                .get(channel.0)
+                .is_some_and(|entered| entered.tag == tag),
+            Event::Entered(told) => {
+                let Some(entered) = self.entered.get_mut(told.channel.0) else {
+                    return false;
+                };
+                if entered.tag != tag {
+                    return false;
+                }
+                if entered.member.replace(told.member).is_none() {
+                    self.pending -= 1;
+                }
+                true
+            }
+            Event::Ended { channel, .. } => {
+                let current = self
+                    .entered
+                    .get(channel.0)
+                    .is_some_and(|entered| entered.tag == tag);
+                if current {
+                    self.entered.remove(channel.0);
+                    self.partial.remove(&Road::In(*channel));
+                }
+                current
+            }
+            Event::Refused { create: false, .. } if tag != Tag::default() => {
+                // The owner said no, or the channel ended before it said anything.
+                let asked = self.entered.iter().find(|(_, entered)| entered.tag == tag);
+                let Some((number, _)) = asked else {
+                    return false;
+                };
+                self.entered.remove(number);
+                self.pending -= 1;
+                true
+            }
+            _ => true,
+        }
+    }
+
+    /// Ends the session: its channels end, its memberships end, everybody concerned is told.
+    pub fn close(&mut self, reason: Reason) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        self.batch = Vec::new();
+        self.partial = HashMap::new();
+        for (_, owned) in self.owned.take() {
+            self.hub
+                .end_channel(&owned.channel, Reason::OwnerLost, &mut self.touched);
+        }
+        for (_, entered) in self.entered.take() {
+            self.part_from(&entered, Reason::ConnectionLost);
+        }
+        self.touched.attend();
+        self.hub.forget(&self.outbox, reason);
+    }
+
+    fn act(&mut self, now: Instant, command: Command) -> Step {
+        if self.outbox.peer().is_none() {
+            let Command::Hello(hello) = command else {
+                return Step::Close(Reason::Malformed);
+            };
+            return self.hello(hello);
+        }
+        match command {
+            Command::Hello(_) => return Step::Close(Reason::Malformed),
+            Command::Create {
+                request,
+                name,
+                options,
+            } => {
+                let reached = self.owned.len() as u64 >= u64::from(self.owned_max());
+                let number = OwnNumber(self.owned.next_free());
+                let tag = self.tag();
+                let seat = (!reached).then_some((number, tag));
+                match self.hub.create(&self.outbox, name, seat, options) {
+                    Ok(channel) => {
+                        self.owned.insert(Owned { channel, tag });
+                        self.tell(Event::Created {
+                            request,
+                            channel: number,
+                        });
+                    }
+                    Err(reason) => self.refuse(request, true, reason),
+                }
+            }
+            Command::Enter {
+                request,
+                name,
+                options,
+            } => match self.enter(now, request, name, options) {
+                Ok(()) => {}
+                Err(reason) => self.refuse(request, false, reason),
+            },
+            Command::Leave(number) => {
+                if let Some(entered) = self.entered.remove(number.0) {
+                    self.partial.remove(&Road::In(number));
+                    self.part_from(&entered, Reason::Left);
+                }
+            }
+            Command::Delete(number) => {
+                if let Some(owned) = self.owned.remove(number.0) {
+                    self.partial.remove(&Road::Own(number));
+                    self.hub
+                        .end_channel(&owned.channel, Reason::ClosedByOwner, &mut self.touched);
+                }
+            }
+            Command::Kick {
+                channel,
+                member,
+                ban,
+            } => {
+                if let Some(owned) = self.owned.get(channel.0)
+                    && owned.channel.kick(now, member, ban, &mut self.touched)
+                {
+                    count_members(&self.hub.metrics, 0, 1);
+                }
+            }
+            Command::Unban { channel, peer } => {
+                if let Some(owned) = self.owned.get(channel.0) {
+                    owned.channel.unban(peer);
+                }
+            }
+            Command::Admit {
+                channel,
+                ticket,
+                admit,
+            } => {
+                if let Some(owned) = self.owned.get(channel.0)
+                    && owned.channel.decide(ticket, admit, &mut self.touched)
+                {
+                    count_members(&self.hub.metrics, 1, 0);
+                }
+            }
+            Command::Send { .. } => unreachable!("execute() takes messages aside"),
+        }
+        Step::Go
+    }
+
+    fn hello(&mut self, hello: Hello) -> Step {
+        if !self.hub.allows(hello.token.as_deref(), self.outbox.wire) {
+            return Step::Close(Reason::NotAllowed);
+        }
+        let id = match hello.peer.map_or_else(PeerId::random, Ok) {
+            Ok(id) => id,
+            Err(_no_random_source) => return Step::Close(Reason::Internal),
+        };
+        let protocol = self.outbox.wire.name();
+        let known = self.outbox.set_peer(Peer {
+            id,
+            name: hello.name.map(Into::into),
+            protocol,
+        });
+        debug_assert!(known, "hello is accepted once");
+        self.hub
+            .metrics
+            .sessions
+            .get_or_create(&ByProtocol { protocol })
+            .inc();
+        self.tell(Event::Welcome { peer: id });
+        Step::Go
+    }
+
+    fn enter(
+        &mut self,
+        now: Instant,
+        request: u32,
+        name: ChannelName,
+        options: EnterOptions,
+    ) -> Result<(), Reason> {
+        let channel = self.hub.find(&name, options.make_room)?;
+        if self
+            .entered
+            .iter()
+            .any(|(_, entered)| Arc::ptr_eq(&entered.channel, &channel))
+        {
+            return Err(Reason::AlreadyEntered);
+        }
+        if self.pending >= self.hub.limits.commands_pending_max {
+            return Err(Reason::TooManyPending);
+        }
+        let reached = self.entered.len() as u64 >= u64::from(self.entered_max());
+        let number = InNumber(self.entered.next_free());
+        let tag = self.tag();
+        let seat = (!reached).then_some((number, tag));
+        let entered = channel.enter(now, &self.outbox, seat, request, options, &mut self.touched);
+        if entered.is_err() {
+            // The room may have been made for this entry alone.
+            self.hub.end_if_unused(&channel);
+        }
+        let member = entered?;
+        match member {
+            Some(_) => count_members(&self.hub.metrics, 1, 0),
+            None => self.pending += 1,
+        }
+        // Taken at once: the next command may use the number before the event is on its way.
+        self.entered.insert(Membership {
+            channel,
+            tag,
+            member,
+        });
+        Ok(())
+    }
+
+    /// Ends a membership, or the wait for one.
+    fn part_from(&mut self, entered: &Membership, reason: Reason) {
+        let Membership {
+            channel,
+            tag,
+            member,
+        } = entered;
+        let was_member = match member {
+            Some(member) => channel.leave(&self.outbox, *member, reason, &mut self.touched),
+            None => {
+                self.pending -= 1;
+                channel.withdraw(&self.outbox, *tag, reason, &mut self.touched)
+            }
+        };
+        count_members(&self.hub.metrics, 0, usize::from(was_member));
+        self.hub.end_if_unused(channel);
+    }
+
+    fn tag(&mut self) -> Tag {
+        // 0 is for events about no number.
+        self.next_tag = self.next_tag.wrapping_add(1).max(1);
+        Tag(self.next_tag)
+    }
+
+    fn refuse(&mut self, request: u32, create: bool, reason: Reason) {
+        self.hub.metrics.refuse(reason);
+        let limit = match reason {
+            Reason::TooManyChannels if create => Some("channels_owned_max"),
+            Reason::TooManyChannels => Some("channels_entered_max"),
+            Reason::Full => Some("members_max"),
+            Reason::TooManyPending => Some("commands_pending_max"),
+            _ => None,
+        };
+        if let Some(limit) = limit {
+            self.hub.metrics.hit(limit);
+        }
+        self.tell(Event::Refused {
+            request,
+            create,
+            reason,
+        });
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.outbox
+            .push_event(Tag::default(), event, &mut self.touched);
+    }
+
+    fn owned_max(&self) -> u32 {
+        self.hub
+            .limits
+            .channels_owned_max
+            .min(self.outbox.wire.capacity().owned_max)
+    }
+
+    fn entered_max(&self) -> u32 {
+        self.hub
+            .limits
+            .channels_entered_max
+            .min(self.outbox.wire.capacity().entered_max)
+    }
+
+    fn send(&mut self, to: Target, part: Part) -> Step {
+        if self.outbox.peer().is_none() {
+            return Step::Close(Reason::Malformed);
+        }
+        match self.follow(to, &part) {
+            Ok(true) => {}
+            Ok(false) => {
+                self.hub.metrics.dropped.inc();
+                return Step::Go;
+            }
+            Err(reason) => return Step::Close(reason),
+        }
+        if self.batch_to != Some(to) || self.batch.len() >= Self::BATCH_PARTS_MAX {
+            match self.send_batch() {
+                Step::Go => self.batch_to = Some(to),
+                Step::Wait => {
+                    self.held = Some(Held::Part(to, part));
+                    return Step::Wait;
+                }
+                close => return close,
+            }
+        }
+        self.batch.push(part);
+        Step::Go
+    }
+
+    /// Sees that the parts of a message follow each other, with nothing between them. Gives
+    /// whether the part has a receiver: what continues a message whose channel has gone has none.
+    fn follow(&mut self, to: Target, part: &Part) -> Result<bool, Reason> {
+        if part.total > self.hub.limits.message_bytes_max {
+            self.hub.metrics.hit("message_bytes_max");
+            return Err(Reason::TooLarge);
+        }
+        if part.is_first() && part.is_last() && self.partial.is_empty() {
+            return Ok(true);
+        }
+        let road = match to {
+            Target::Up(number) => Road::In(number),
+            Target::Member(number, _) | Target::Everyone(number, _) => Road::Own(number),
+        };
+        let next = u64::from(part.offset) + part.data.len() as u64;
+        if next > u64::from(part.total) || (part.data.is_empty() && part.total > 0) {
+            return Err(Reason::Malformed);
+        }
+        match self.partial.remove(&road) {
+            Some(Partial {
+                to: before,
+                kind,
+                total,
+                offset,
+            }) => {
+                if (before, kind, total, offset) != (to, part.kind, part.total, part.offset) {
+                    return Err(Reason::Malformed);
+                }
+            }
+            None if !part.is_first() || !self.holds(road) => return Ok(false),
+            None => {}
+        }
+        if !part.is_last() {
+            let offset = part.offset + part.data.len() as u32;
+            self.partial.insert(
+                road,
+                Partial {
+                    to,
+                    kind: part.kind,
+                    total: part.total,
+                    offset,
+                },
+            );
+        }
+        Ok(true)
+    }
+
+    fn holds(&self, road: Road) -> bool {
+        match road {
+            Road::Own(number) => self.owned.get(number.0).is_some(),
+            Road::In(number) => self.entered.get(number.0).is_some(),
+        }
+    }
+
+    /// Sends the batch. It stays if its only receiver has no room.
+    fn send_batch(&mut self) -> Step {
+        let Some(to) = self.batch_to else {
+            return Step::Go;
+        };
+        if self.batch.is_empty() {
+            return Step::Go;
+        }
+        let (outbox, parts, touched) = (&self.outbox, &self.batch[..], &mut self.touched);
+        let sent = match to {
+            Target::Up(number) => match self.entered.get(number.0) {
+                Some(Membership {
+                    channel,
+                    member: Some(member),
+                    ..
+                }) => channel.send_up(outbox, *member, parts, touched),
+                _ => Sent::To(0),
+            },
+            Target::Member(number, member) => match self.owned.get(number.0) {
+                Some(owned) => {
+                    owned
+                        .channel
+                        .send_down(outbox, Audience::Only(member), parts, touched)
+                }
+                None => Sent::To(0),
+            },
+            Target::Everyone(number, except) => match self.owned.get(number.0) {
+                Some(owned) => {
+                    owned
+                        .channel
+                        .send_down(outbox, Audience::AllBut(except), parts, touched)
+                }
+                None => Sent::To(0),
+            },
+        };
+        let count = parts.len() as u64;
+        let metrics = &self.hub.metrics;
+        match sent {
+            Sent::Congested => {
+                metrics.hit("outbox_bytes_max");
+                return Step::Wait;
+            }
+            Sent::Refused(reason) => return Step::Close(reason),
+            Sent::To(0) if !matches!(to, Target::Everyone(..)) => {
+                metrics.dropped.inc_by(count);
+            }
+            Sent::To(receivers) => {
+                metrics.messages_out.inc_by(count * receivers as u64);
+            }
+        }
+        metrics.messages_in.inc_by(count);
+        self.batch.clear();
+        Step::Go
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.close(Reason::ConnectionLost);
+    }
+}

@@ -1,0 +1,259 @@
+//! How data is written for a receiver, so that one encoding serves all receivers that would get
+//! the same bytes.
+
+use crate::command::Mode;
+use crate::ids::{InNumber, MemberNumber, OwnNumber};
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// A message, or a part of a large one.
+///
+/// Parts of one message come in order and are not mixed with other data from the same sender in
+/// the same channel. Invariant: `offset + data.len() <= total`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// [`Part::DATA`], or what the endpoints agreed on: the hub carries it between protocols
+    /// that can express it, and drops messages that are not `DATA` for those that cannot.
+    pub kind: u8,
+    /// Length of the whole message in bytes.
+    pub total: u32,
+    /// Where in the message `data` begins.
+    pub offset: u32,
+    /// The bytes.
+    pub data: Bytes,
+}
+
+impl Part {
+    /// An ordinary message.
+    pub const DATA: u8 = 0;
+    /// A call that wants a reply.
+    pub const CALL: u8 = 1;
+    /// The reply to a call.
+    pub const REPLY: u8 = 2;
+
+    /// A whole message of kind [`Part::DATA`].
+    ///
+    /// # Panics
+    /// Above 4 GiB, which no limit allows.
+    pub fn whole(data: impl Into<Bytes>) -> Self {
+        let data = data.into();
+        let total = u32::try_from(data.len()).expect("a message is smaller than 4 GiB");
+        Self {
+            kind: Self::DATA,
+            total,
+            offset: 0,
+            data,
+        }
+    }
+
+    /// Whether this is the first part.
+    pub fn is_first(&self) -> bool {
+        self.offset == 0
+    }
+
+    /// Whether this is the last part.
+    pub fn is_last(&self) -> bool {
+        self.offset as usize + self.data.len() == self.total as usize
+    }
+}
+
+/// Where data arrives at its receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// At an owner, from a member.
+    Own(OwnNumber, MemberNumber),
+    /// At a member, from the owner.
+    In(InNumber),
+    /// At a member of a room, from another member.
+    Room(InNumber, MemberNumber),
+}
+
+/// Whether a protocol keeps the borders between messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// It does.
+    Messages,
+    /// It carries a stream of bytes in pieces.
+    Pieces,
+}
+
+/// The most that a protocol can express.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// Channels that one session can own.
+    pub owned_max: u32,
+    /// Channels that one session can have entered.
+    pub entered_max: u32,
+    /// Members of a channel that such a session owns.
+    pub members_max: u32,
+}
+
+/// Writes a large frame's envelope: payload length in, bytes out.
+pub type Prefix = fn(payload_len: usize, out: &mut BytesMut);
+
+/// The data side of a protocol: how a message looks to a receiver.
+///
+/// It has no state, so that any sender's thread can encode for any receiver.
+pub trait Wire: Send + Sync {
+    /// A name for metrics and logs, such as `native`.
+    fn name(&self) -> &'static str;
+    /// Different for wires that write different bytes.
+    fn id(&self) -> u8;
+    /// Whether message borders are kept.
+    fn framing(&self) -> Framing;
+    /// What the protocol can express.
+    fn capacity(&self) -> Capacity;
+    /// Written before each frame, if frames have an envelope.
+    fn prefix(&self) -> Option<Prefix> {
+        None
+    }
+    /// Writes one part for a receiver. `chunk` is the largest chunk where a wire of pieces has to
+    /// frame messages as chunks.
+    fn encode(&self, place: Place, chunk: Option<u32>, part: &Part, out: &mut FrameWriter);
+}
+
+/// How the two sides of a membership see its data; settled when it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Edge {
+    /// Both alike, or in raw mode: what one sends is what the other gets.
+    Direct,
+    /// One sees messages, the other pieces that are framed as chunks of at most this size.
+    Chunked(u32),
+}
+
+impl Edge {
+    /// The edge between two framings in a mode.
+    pub fn between(one: Framing, other: Framing, mode: Mode) -> Self {
+        match mode {
+            Mode::Chunk { bytes_max } if one != other => Self::Chunked(bytes_max),
+            _ => Self::Direct,
+        }
+    }
+
+    /// The largest chunk, if the edge is chunked.
+    pub fn chunk(self) -> Option<u32> {
+        match self {
+            Self::Direct => None,
+            Self::Chunked(bytes_max) => Some(bytes_max),
+        }
+    }
+}
+
+/// Encoded frames: few pieces, shared by all receivers.
+#[derive(Debug, Clone, Default)]
+pub struct Encoded {
+    /// The first piece. Most often the only one.
+    pub first: Bytes,
+    /// The others.
+    pub rest: Vec<Bytes>,
+}
+
+impl Encoded {
+    /// Length of all pieces in bytes.
+    pub fn len(&self) -> usize {
+        self.first.len() + self.rest.iter().map(Bytes::len).sum::<usize>()
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.first.is_empty() && self.rest.is_empty()
+    }
+
+    /// The pieces in order.
+    pub fn pieces(&self) -> impl DoubleEndedIterator<Item = &Bytes> {
+        std::iter::once(&self.first)
+            .filter(|first| !first.is_empty())
+            .chain(&self.rest)
+    }
+}
+
+/// Gathers frames. Small payloads are copied next to each other, large ones are shared.
+#[derive(Debug, Default)]
+pub struct FrameWriter {
+    prefix: Option<Prefix>,
+    buffer: BytesMut,
+    pieces: Vec<Bytes>,
+}
+
+impl FrameWriter {
+    /// Payloads up to this size are copied: below it a copy costs less than a further piece in
+    /// the outbox and in the system call, and a small payload must not keep a large read alive.
+    const COPY_BYTES_MAX: usize = 8 * 1024;
+
+    /// An empty writer with the envelope of a wire.
+    pub fn new(prefix: Option<Prefix>) -> Self {
+        Self {
+            prefix,
+            buffer: BytesMut::new(),
+            pieces: Vec::new(),
+        }
+    }
+
+    /// Makes room for small frames of this many bytes in all.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.buffer.reserve(bytes);
+    }
+
+    /// Adds a frame.
+    pub fn frame(&mut self, header: &[u8], payload: &Bytes) {
+        self.begin(header, payload.len());
+        if payload.len() <= Self::COPY_BYTES_MAX {
+            self.buffer.put_slice(payload);
+        } else {
+            self.cut();
+            self.pieces.push(payload.clone());
+        }
+    }
+
+    /// Adds a frame that is small and in one place.
+    pub fn small(&mut self, frame: &[u8]) {
+        self.begin(frame, 0);
+    }
+
+    fn begin(&mut self, header: &[u8], payload_len: usize) {
+        if let Some(prefix) = self.prefix {
+            prefix(header.len() + payload_len, &mut self.buffer);
+        }
+        self.buffer.put_slice(header);
+    }
+
+    /// Whether nothing was written since the last [`FrameWriter::take`].
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty() && self.pieces.is_empty()
+    }
+
+    /// Gives all frames so far and begins anew.
+    pub fn take(&mut self) -> Encoded {
+        self.cut();
+        let mut pieces = std::mem::take(&mut self.pieces).into_iter();
+        Encoded {
+            first: pieces.next().unwrap_or_default(),
+            rest: pieces.collect(),
+        }
+    }
+
+    fn cut(&mut self) {
+        if !self.buffer.is_empty() {
+            self.pieces.push(self.buffer.split().freeze());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_frames_share_a_piece_and_large_payloads_are_not_copied() {
+        let mut writer = FrameWriter::new(Some(|len, out| out.put_u32(len as u32)));
+        let large = Bytes::from(vec![7; 100_000]);
+        writer.frame(b"a", &Bytes::from_static(b"bc"));
+        writer.frame(b"d", &large);
+        writer.small(b"e");
+        let encoded = writer.take();
+        assert_eq!(encoded.first, b"\0\0\0\x03abc\0\x01\x86\xa1d"[..]);
+        assert_eq!(encoded.rest[0].as_ptr(), large.as_ptr());
+        assert_eq!(encoded.rest[1], b"\0\0\0\x01e"[..]);
+        assert_eq!(encoded.len(), 4 + 3 + 4 + 1 + 100_000 + 4 + 1);
+        assert!(writer.is_empty() && writer.take().is_empty());
+    }
+}

@@ -1,0 +1,122 @@
+//! Invariants of the codec under arbitrary input, for fuzzers and property tests.
+
+use bytes::BytesMut;
+
+use super::frame::{CONTROL_BYTES_MAX, HEADER_BYTES_MAX};
+use super::handshake::{parse_request, parse_response};
+use super::{Decoder, Incoming, MessageKind, Role, Settings, WsError};
+
+/// What was received, independent of the borders of pieces.
+#[derive(Debug, PartialEq)]
+enum Seen {
+    Frame {
+        kind: MessageKind,
+        bytes: Vec<u8>,
+        frame_fin: bool,
+        message_fin: bool,
+    },
+    Other(Incoming),
+    Failed(WsError),
+}
+
+/// Reads arbitrary bytes as frames and as handshakes, and checks that nothing depends on how they
+/// are cut up and that hardly anything is held back. The first three bytes choose the settings.
+///
+/// # Panics
+/// When an invariant is broken.
+pub fn fuzz_ws(data: &[u8]) {
+    let Some((&[flags, limit, step], input)) = data.split_first_chunk::<3>() else {
+        return;
+    };
+    let role = if flags & 1 == 0 {
+        Role::Server
+    } else {
+        Role::Client
+    };
+    let settings = Settings {
+        frame_bytes_max: u64::from(limit) << (flags >> 4),
+        lenient: flags & 2 != 0,
+    };
+    let step = usize::from(step).max(1);
+    let whole = decode_in_steps(role, settings, input, input.len().max(1));
+    let cut = decode_in_steps(role, settings, input, step);
+    assert_eq!(whole, cut, "frames depend on how the bytes arrive");
+    handshake(input, step);
+}
+
+fn decode_in_steps(role: Role, settings: Settings, input: &[u8], step: usize) -> Vec<Seen> {
+    let mut decoder = Decoder::new(role, settings);
+    let mut seen = Vec::new();
+    let mut handed_up = 0;
+    'input: for piece in input.chunks(step) {
+        decoder.receive(BytesMut::from(piece));
+        loop {
+            match decoder.decode() {
+                Ok(None) => break,
+                Ok(Some(Incoming::Data {
+                    kind,
+                    bytes,
+                    frame_fin,
+                    message_fin,
+                })) => {
+                    handed_up += bytes.len();
+                    add(&mut seen, kind, &bytes, frame_fin, message_fin);
+                }
+                Ok(Some(other)) => seen.push(Seen::Other(other)),
+                Err(error) => {
+                    assert_eq!(decoder.decode(), Err(error), "an error must stay");
+                    seen.push(Seen::Failed(error));
+                    break 'input;
+                }
+            }
+        }
+        let held = decoder.buffered();
+        assert!(
+            held < CONTROL_BYTES_MAX.max(HEADER_BYTES_MAX),
+            "{held} bytes held back"
+        );
+    }
+    assert!(handed_up <= input.len(), "bytes were invented");
+    seen
+}
+
+fn add(seen: &mut Vec<Seen>, kind: MessageKind, piece: &[u8], frame_fin: bool, message_fin: bool) {
+    assert!(frame_fin || !message_fin, "a message ends inside a frame");
+    if let Some(Seen::Frame {
+        kind: open_kind,
+        bytes,
+        frame_fin: open @ false,
+        message_fin: open_message_fin,
+    }) = seen.last_mut()
+    {
+        assert_eq!(kind, *open_kind, "a frame changes its kind");
+        bytes.extend_from_slice(piece);
+        *open = frame_fin;
+        *open_message_fin = message_fin;
+    } else {
+        seen.push(Seen::Frame {
+            kind,
+            bytes: piece.to_vec(),
+            frame_fin,
+            message_fin,
+        });
+    }
+}
+
+fn handshake(input: &[u8], step: usize) {
+    let request = parse_request(input);
+    let response = parse_response(input, "key");
+    if let Ok(Some((_, head_len))) = &request {
+        assert_eq!(parse_request(&input[..head_len - 1]), Ok(None));
+    }
+    if let Ok(Some(head_len)) = &response {
+        assert_eq!(parse_response(&input[..head_len - 1], "key"), Ok(None));
+    }
+    // Parsing starts over with every prefix, so only a few are tried.
+    for end in (0..input.len()).step_by(step.max(input.len() / 16)) {
+        let early = parse_request(&input[..end]);
+        assert!(early == Ok(None) || early == request, "request changes");
+        let early = parse_response(&input[..end], "key");
+        assert!(early == Ok(None) || early == response, "response changes");
+    }
+}

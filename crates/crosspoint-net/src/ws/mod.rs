@@ -1,0 +1,28 @@
+//! WebSocket (RFC 6455) as pure functions and state machines, for both ends of a connection.
+//!
+//! Nothing here touches a socket or a clock. [`handshake`] turns bytes into a request or an answer
+//! and back, [`frame`] writes frames, and [`Decoder`] turns received bytes into [`Incoming`].
+//!
+//! No extension is ever negotiated: offered ones are ignored, so the RSV bits must be zero.
+//! The decoder does **not** check that text messages are UTF-8 (section 8.1). It hands up pieces
+//! that may end inside a character, so that check belongs to whoever puts messages together.
+
+pub mod decoder;
+pub mod error;
+pub mod frame;
+#[doc(hidden)]
+pub mod fuzz;
+pub mod handshake;
+
+pub use decoder::{Decoder, Incoming, Settings};
+pub use error::WsError;
+pub use frame::{CloseCode, CloseFrame, Header, MessageKind, Opcode};
+
+/// Which end of the connection this side is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The accepting side: receives masked frames and sends unmasked ones.
+    Server,
+    /// The connecting side: receives unmasked frames and sends masked ones.
+    Client,
+}

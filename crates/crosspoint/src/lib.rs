@@ -1,0 +1,5 @@
+//! crosspoint
+
+pub mod remote;
+
+pub use crosspoint_macros::remote;

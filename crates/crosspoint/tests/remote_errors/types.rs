@@ -1,0 +1,9 @@
+//! Types that have no encoding.
+
+#[crosspoint::remote]
+trait Types {
+    fn absent(&self, value: Option<u8>);
+    fn wide(&self) -> u64;
+}
+
+fn main() {}

@@ -1,0 +1,167 @@
+//! A dispatcher against the calls that a real Haxe client wrote (`vectors/peote/rpc.jsonl`).
+#![allow(
+    clippy::unwrap_used,
+    reason = "the lint knows test functions, not their helpers"
+)]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use crosspoint::remote::{
+    Bytes, DecodeError, Fault, Malicious, Objects, Origin, Outcome, Serialized,
+};
+use crosspoint_gateways::peote::chunk::{ChunkDecoder, ChunkSize};
+use crosspoint_hub::MemberNumber;
+
+/// Object 0 of the owner, as the transcript's README lists it.
+#[crosspoint::remote]
+trait Parameters {
+    fn nothing(&mut self);
+    fn bools(&mut self, a: bool, b: bool);
+    #[allow(clippy::too_many_arguments)]
+    fn numbers(&mut self, byte: u8, u: u16, i: i16, l: i32, int: i32, float: f32, double: f64);
+    fn string(&mut self, text: String);
+    fn bytes(&mut self, bytes: Bytes);
+    fn ints(&mut self, ints: Vec<i32>);
+    fn strings(&mut self, strings: Vec<Vec<String>>);
+    fn vector(&mut self, vector: Vec<i16>);
+    fn list(&mut self, list: Vec<u8>);
+    fn names(&mut self, names: BTreeMap<i32, String>);
+    fn flags(&mut self, flags: BTreeMap<String, Vec<bool>>);
+    fn int_map(&mut self, map: BTreeMap<i32, u16>);
+    fn string_map(&mut self, map: BTreeMap<String, f64>);
+    fn dynamic(&mut self, value: Serialized);
+    fn structure(&mut self, value: Serialized);
+    fn class(&mut self, value: Serialized);
+    fn variant(&mut self, value: Serialized);
+}
+
+/// Writes down what it was called with; long values by their length.
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    fn note(&self, name: &str, value: impl std::fmt::Debug) {
+        let value = format!("{value:?}");
+        let value = match value.len() {
+            0..100 => value,
+            length => format!("{length} characters"),
+        };
+        self.0.lock().unwrap().push(format!("{name} {value}"));
+    }
+}
+
+impl Parameters for Log {
+    fn nothing(&mut self) {
+        self.note("nothing", ());
+    }
+    fn bools(&mut self, a: bool, b: bool) {
+        self.note("bools", (a, b));
+    }
+    fn numbers(&mut self, byte: u8, u: u16, i: i16, l: i32, int: i32, float: f32, double: f64) {
+        self.note("numbers", (byte, u, i, l, int, float, double));
+    }
+    fn string(&mut self, text: String) {
+        self.note("string", text);
+    }
+    fn bytes(&mut self, bytes: Bytes) {
+        self.note("bytes", bytes);
+    }
+    fn ints(&mut self, ints: Vec<i32>) {
+        self.note("ints", ints);
+    }
+    fn strings(&mut self, strings: Vec<Vec<String>>) {
+        self.note("strings", strings);
+    }
+    fn vector(&mut self, vector: Vec<i16>) {
+        self.note("vector", vector);
+    }
+    fn list(&mut self, list: Vec<u8>) {
+        self.note("list", list);
+    }
+    fn names(&mut self, names: BTreeMap<i32, String>) {
+        self.note("names", names);
+    }
+    fn flags(&mut self, flags: BTreeMap<String, Vec<bool>>) {
+        self.note("flags", flags);
+    }
+    fn int_map(&mut self, map: BTreeMap<i32, u16>) {
+        self.note("int_map", map);
+    }
+    fn string_map(&mut self, map: BTreeMap<String, f64>) {
+        self.note("string_map", map);
+    }
+    fn dynamic(&mut self, value: Serialized) {
+        self.note("dynamic", value.0);
+    }
+    fn structure(&mut self, value: Serialized) {
+        self.note("structure", value.0);
+    }
+    fn class(&mut self, value: Serialized) {
+        self.note("class", value.0);
+    }
+    fn variant(&mut self, value: Serialized) {
+        self.note("variant", value.0);
+    }
+}
+
+/// The chunks that the member, connection 1, wrote in frames of its joint 0.
+fn chunks_of_member() -> Vec<Bytes> {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../crosspoint-gateways/tests/vectors/peote/rpc.jsonl"
+    );
+    let mut decoder = ChunkDecoder::new(ChunkSize::default());
+    let mut chunks = Vec::<Vec<u8>>::new();
+    for line in std::fs::read_to_string(path).unwrap().lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let Some(hex) = line["hex"].as_str() else {
+            continue;
+        };
+        if line["conn"] != 1 || line["from"] != "client" {
+            continue;
+        }
+        let bytes: Vec<u8> = (0..hex.len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap())
+            .collect();
+        let mut rest = &bytes[..];
+        // Each line holds whole frames, and commands only at the beginning and the end.
+        while let [first, second, ..] = *rest {
+            let (head, size) = match first {
+                0 => break,
+                0x80.. => (2, usize::from(first & 0x7f) << 8 | usize::from(second)),
+                _ => (1, usize::from(first)),
+            };
+            let mut data = Bytes::copy_from_slice(&rest[head + 1..head + size]);
+            rest = &rest[head + size..];
+            while let Some(part) = decoder.next_part(&mut data).unwrap() {
+                if part.is_first() {
+                    chunks.push(Vec::new());
+                }
+                chunks.last_mut().unwrap().extend_from_slice(&part.data);
+            }
+        }
+    }
+    chunks.into_iter().map(Bytes::from).collect()
+}
+
+#[test]
+fn calls_of_a_real_haxe_client_arrive() {
+    let log = Arc::default();
+    let mut objects = Objects::new();
+    objects
+        .register(0, ParametersDispatch::new(Log(Arc::clone(&log))))
+        .unwrap();
+    let mut announced = Vec::new();
+    let mut malicious = Vec::new();
+    for chunk in chunks_of_member() {
+        match objects.message(Origin::Member(MemberNumber(0)), chunk) {
+            Outcome::Announced(id) => announced.push(id),
+            Outcome::Called { object, .. } => assert_eq!(object, 0),
+            Outcome::Malicious(reason) => malicious.push(reason),
+            Outcome::Reply { .. } => panic!("a Haxe client waits for no reply"),
+        }
+    }
+    println!("{log:#?} {malicious:#?}");
+    assert_eq!(announced, [0, 5]);
+}
