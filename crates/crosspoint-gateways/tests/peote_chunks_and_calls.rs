@@ -1,5 +1,8 @@
 //! The chunk layer and the encoding of parameters against what real clients wrote.
-#![allow(clippy::unwrap_used, reason = "the lint knows test functions, not their helpers")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "the lint knows test functions, not their helpers"
+)]
 
 use std::collections::BTreeMap;
 

@@ -226,7 +226,10 @@ fn dispatch_arm(
             #call;
             ::core::result::Result::Ok(::core::option::Option::None)
         },
-        Some(_) => quote! { ::crosspoint::remote::encode_result(&#call) },
+        Some(result) => {
+            let encode = quote_spanned! { result.span() => ::crosspoint::remote::encode_result };
+            quote! { #encode::<#result>(&#call) }
+        }
     };
     quote! {
         #number => {

@@ -36,7 +36,7 @@ pub(crate) enum Param {
     /// `#[remote(caller)]`
     Caller,
     /// Sent to the far end.
-    Sent { name: Ident, ty: Type },
+    Sent { name: Ident, ty: Box<Type> },
 }
 
 /// Takes the procedures out of a trait, and the attributes meant for this macro off it.
@@ -217,7 +217,7 @@ fn param(input: &mut syn::PatType, position: usize) -> Result<Param, Error> {
     };
     errors.finish().map(|()| Param::Sent {
         name,
-        ty: (*input.ty).clone(),
+        ty: input.ty.clone(),
     })
 }
 

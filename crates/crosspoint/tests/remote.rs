@@ -167,7 +167,7 @@ async fn call_and_reply_have_the_documented_bytes() {
     let calls = Calls::new(wire.clone());
     let game = GameCaller::new(&calls, 7);
     for id in 0..200u8 {
-        let mut call = tokio_test_poll(game.add(1, 2));
+        let mut call = polled_once(game.add(1, 2));
         let (kind, payload) = wire.take().unwrap();
         let head = if id < 0x80 { vec![id] } else { vec![id, 1] };
         assert_eq!(kind, CALL);
@@ -189,13 +189,27 @@ async fn call_and_reply_have_the_documented_bytes() {
 }
 
 /// A future that has been polled once and waits.
-fn tokio_test_poll<T>(
-    future: impl Future<Output = T>,
-) -> std::pin::Pin<Box<impl Future<Output = T>>> {
+fn polled_once<T>(future: impl Future<Output = T>) -> std::pin::Pin<Box<impl Future<Output = T>>> {
     let mut future = Box::pin(future);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     assert!(future.as_mut().poll(&mut context).is_pending());
     future
+}
+
+#[tokio::test]
+async fn a_call_can_be_made_in_a_task_of_its_own() {
+    let (mut objects, _) = recorder();
+    let wire = Wire::new();
+    let calls = Calls::new(wire.clone());
+    let game = GameCaller::new(&calls, 7);
+    let task = tokio::spawn(async move { game.add(1, 2).await });
+    tokio::task::yield_now().await;
+    let (kind, payload) = wire.take().unwrap();
+    let Outcome::Reply { payload, .. } = objects.handle(FROM, kind, payload) else {
+        panic!("no reply");
+    };
+    calls.reply(payload);
+    assert_eq!(task.await.unwrap(), Ok(3));
 }
 
 #[tokio::test]
@@ -263,22 +277,22 @@ async fn a_call_without_reply_times_out_and_its_late_reply_is_nobodys() {
 async fn dropped_calls_make_room_for_others() {
     let calls = Calls::with_limit(Wire::new(), 2);
     let game = GameCaller::new(&calls, 7);
-    let first = tokio_test_poll(game.add(1, 1));
-    let _second = tokio_test_poll(game.add(2, 2));
+    let first = polled_once(game.add(1, 1));
+    let _second = polled_once(game.add(2, 2));
     assert_eq!(
         game.add(3, 3).await,
         Err(CallError::TooManyCalls { limit: 2 })
     );
     drop(first);
     assert_eq!(calls.in_flight(), 1);
-    let _third = tokio_test_poll(game.add(3, 3));
+    let _third = polled_once(game.add(3, 3));
 }
 
 #[tokio::test]
 async fn a_closed_link_ends_waiting_and_later_calls() {
     let calls = Calls::new(Wire::new());
     let game = GameCaller::new(&calls, 7);
-    let waiting = tokio_test_poll(game.add(1, 1));
+    let waiting = polled_once(game.add(1, 1));
     calls.close();
     assert_eq!(waiting.await, Err(LinkClosed.into()));
     assert_eq!(game.add(1, 1).await, Err(LinkClosed.into()));

@@ -36,17 +36,12 @@ trait Parameters {
     fn variant(&mut self, value: Serialized);
 }
 
-/// Writes down what it was called with; long values by their length.
+/// Writes down what it was called with.
 struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
     fn note(&self, name: &str, value: impl std::fmt::Debug) {
-        let value = format!("{value:?}");
-        let value = match value.len() {
-            0..100 => value,
-            length => format!("{length} characters"),
-        };
-        self.0.lock().unwrap().push(format!("{name} {value}"));
+        self.0.lock().unwrap().push(format!("{name} {value:?}"));
     }
 }
 
@@ -61,7 +56,10 @@ impl Parameters for Log {
         self.note("numbers", (byte, u, i, l, int, float, double));
     }
     fn string(&mut self, text: String) {
-        self.note("string", text);
+        match text.len() {
+            0..100 => self.note("string", text),
+            length => self.note("string of length", length),
+        }
     }
     fn bytes(&mut self, bytes: Bytes) {
         self.note("bytes", bytes);
@@ -162,6 +160,59 @@ fn calls_of_a_real_haxe_client_arrive() {
             Outcome::Reply { .. } => panic!("a Haxe client waits for no reply"),
         }
     }
-    println!("{log:#?} {malicious:#?}");
     assert_eq!(announced, [0, 5]);
+    assert_eq!(*log.lock().unwrap(), CALLS);
+    let refused = |procedure, fault| Malicious::Refused {
+        object: 0,
+        procedure,
+        fault,
+    };
+    assert_eq!(
+        malicious,
+        [
+            refused(0, DecodeError::LeftOver { count: 1 }.into()),
+            refused(254, Fault::UnknownProcedure),
+            Malicious::UnknownObject {
+                object: 9,
+                procedure: 1
+            },
+            refused(
+                2,
+                DecodeError::Short {
+                    needed: 2,
+                    left: 0,
+                    at: 3
+                }
+                .into()
+            ),
+        ]
+    );
 }
+
+const CALLS: [&str; 25] = [
+    "nothing ()",
+    "bools (true, false)",
+    "numbers (255, 65535, -2, 2147483647, -3, 1.2345679, 1.2345678901234)",
+    "numbers (0, 1, 32767, -2147483648, 256, 0.1, -0.1)",
+    "string \"grüße €\"",
+    "string \"\"",
+    "string of length 127",
+    "string of length 128",
+    "string of length 300",
+    "string of length 16384",
+    "bytes b\"\\0\\x01\\xfe\"",
+    "ints [1, -1, 65536]",
+    "ints []",
+    "ints []",
+    "strings [[\"a\", \"bc\"], [], []]",
+    "vector [-1, 258]",
+    "list [7, 8]",
+    "names {7: \"seven\"}",
+    "flags {\"k\": [true, false, true]}",
+    "int_map {258: 772}",
+    "string_map {\"pi\": 3.25}",
+    "dynamic \"oy4:namey3:Boby7:friendsay4:Maryy5:Johanhy3:agei48g\"",
+    "structure \"oy4:namey5:Klausy3:agei23g\"",
+    "class \"cy17:remoteParams.Usery4:namey5:Alicey3:agei42y5:othery4:testg\"",
+    "variant \"wy18:remoteParams.Colory3:Rgb:3i1i2i3\"",
+];

@@ -124,19 +124,17 @@ pub(super) fn shorten(text: &str) -> String {
 pub(super) fn suggest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     const LETTERS_MAX: usize = 100;
     let letters: Vec<char> = name.chars().take(LETTERS_MAX).collect();
-    let section = letters.iter().rposition(|letter| *letter == '.').map_or(0, |dot| dot + 1);
+    let section = letters
+        .iter()
+        .rposition(|letter| *letter == '.')
+        .map_or(0, |dot| dot + 1);
     let cost = |known: &str| {
         let (_, known_name) = known.rsplit_once('.').unwrap_or(("", known));
         distance(&letters, known).min(1 + distance(&letters[section..], known_name))
     };
     known
         .into_iter()
-        .map(|known| {
-            (
-                distance(&name, known).min(distance(&name, tail(known))),
-                known,
-            )
-        })
+        .map(|known| (cost(known), known))
         .filter(|(distance, _)| *distance <= 1 + letters.len() / 6)
         .min()
         .map(|(_, known)| known.to_owned())

@@ -154,6 +154,7 @@ impl File {
 
     fn unknown(&self, offset: usize, name: String) -> Problem {
         let sections = SECTIONS.iter().map(|section| section.name);
+        let sections = sections.filter(|_| !name.contains('.'));
         let suggestion = suggest(&name, sections.chain(rows().map(|row| row.key)));
         self.problem(
             offset,

@@ -20,19 +20,19 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use error::{Origin, SettingsError};
+pub(crate) use error::SettingsError;
 pub(crate) use kind::LogFormat;
 pub(crate) use render::render;
-pub(crate) use rooms::{Room, RoomMode};
+pub(crate) use rooms::RoomMode;
 pub(crate) use table::Settings;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use error::{Fault, Problem, shorten, suggest};
+use error::{Fault, Origin, Problem, shorten, suggest};
 use file::File;
 use kind::{Form, Given, Wrong, quote};
-use row::{ENV_CONFIG, ENV_PREFIX, Row, rows};
+use row::{ENV_CONFIG, ENV_PREFIX, Row, env_name, rows};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
 use table::SECTIONS;
 
 /// The effective settings.
@@ -49,6 +49,7 @@ pub(crate) fn add_arguments(command: Command) -> Command {
     let config = Arg::new("config")
         .long("config")
         .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf))
         .help(format!("File of settings, in TOML [env: {ENV_CONFIG}]"))
         .long_help(format!(
             "File of settings, in TOML. Environment and flags are stronger than the file.\n\n\
@@ -67,19 +68,17 @@ pub(crate) fn add_arguments(command: Command) -> Command {
 
 fn argument(row: &'static Row, heading: &'static str) -> Option<Arg> {
     let plain = |text: &str| text.replace('`', "");
-    let facts = format!(
-        "[default: {}; env: {}; file: {}]",
-        quote(row.default),
-        row.env,
-        row.key
-    );
-    let expected = format!("Expected: {}", row.slot.allowed());
-    let long = [plain(&row.doc.join("\n\n")), expected, facts].join("\n\n");
     let default = if row.default.is_empty() {
         "none"
     } else {
         row.default
     };
+    let facts = format!(
+        "[default: {}; env: {}; file: {}]",
+        default, row.env, row.key
+    );
+    let expected = format!("Expected: {}", row.slot.allowed());
+    let long = [plain(&row.doc.join("\n\n")), expected, facts].join("\n\n");
     let argument = Arg::new(row.key)
         .long(row.flag.as_deref()?)
         .help_heading(heading)
@@ -151,10 +150,10 @@ pub(crate) fn load(
 }
 
 fn open_file(matches: &ArgMatches, env: &BTreeMap<String, String>) -> Result<File, Problem> {
-    if let Some(path) = matches.get_one::<String>("config") {
-        File::open(Path::new(path), Origin::Flag("config".to_owned()))
+    if let Some(path) = matches.get_one::<PathBuf>("config") {
+        File::open(path, Origin::Flag("config".to_owned()))
     } else if let Some(path) = env.get(ENV_CONFIG) {
-        File::open(Path::new(path), Origin::Env(ENV_CONFIG.to_owned()))
+        File::open(path.as_ref(), Origin::Env(ENV_CONFIG.to_owned()))
     } else {
         Ok(File::default())
     }
@@ -179,10 +178,12 @@ fn unknown_env(name: &str) -> Option<Problem> {
         Some(Row { flag: Some(_), .. }) => return None,
         Some(row) => Fault::FileOnly { key: row.key },
         None => {
-            let settable = rows()
-                .filter(|row| row.flag.is_some())
-                .map(|row| row.env.as_str());
-            let suggestion = suggest(name, settable.chain([ENV_CONFIG]));
+            let key = name
+                .trim_start_matches(ENV_PREFIX)
+                .to_lowercase()
+                .replace("__", ".");
+            let settable = rows().filter(|row| row.flag.is_some()).map(|row| row.key);
+            let suggestion = suggest(&key, settable.chain(["config"])).map(|key| env_name(&key));
             Fault::Unknown {
                 name: shorten(name),
                 suggestion,

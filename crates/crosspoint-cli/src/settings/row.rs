@@ -74,10 +74,7 @@ impl Row {
             key,
             name,
             flag: (slot.form() != Form::Tables).then_some(flag),
-            env: format!(
-                "{ENV_PREFIX}{}",
-                key.replace('.', "__").to_ascii_uppercase()
-            ),
+            env: env_name(key),
             default,
             help: doc
                 .first()
@@ -87,6 +84,14 @@ impl Row {
             slot: Box::new(slot),
         }
     }
+}
+
+/// The environment name of a key.
+pub(super) fn env_name(key: &str) -> String {
+    format!(
+        "{ENV_PREFIX}{}",
+        key.replace('.', "__").to_ascii_uppercase()
+    )
 }
 
 /// All rows.

@@ -97,6 +97,8 @@ settings! {
         stop_ms_max: Duration = "5000", millis(0..=600_000).zero("cut off at once");
 
         /// Threads that serve the sessions.
+        ///
+        /// More than there are cores gains nothing; fewer leave room for other programs.
         threads: usize = "0", count(0..=1024).zero("one per core");
     }
 
@@ -109,6 +111,8 @@ settings! {
         level: String = "info", log_filter(), flag "log";
 
         /// How log lines look: text for people, json for machines.
+        ///
+        /// With json every line is one object.
         format: LogFormat = "text",
             words(&[("text", LogFormat::Text), ("json", LogFormat::Json)]), flag "log-format";
     }
@@ -259,8 +263,9 @@ settings! {
         ///
         /// Addresses of the loopback range are then exempt from
         /// `limits.connections_per_address_max`, `limits.messages_per_second_max` and
-        /// `limits.bytes_per_second_max`. Set it to false behind a proxy on the same machine, where
-        /// every client seems to come from it.
+        /// `limits.bytes_per_second_max`. Behind a proxy on the same machine every client seems to
+        /// have such an address: when true these limits then bind nobody, when false all clients
+        /// share one `limits.connections_per_address_max`.
         loopback_exempt: bool = "true", switch();
 
         /// How long a connection may take to say what it is, in milliseconds.

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
@@ -192,9 +192,8 @@ impl Lane {
     async fn writable(&self) -> io::Result<()> {
         coop::consume_budget().await;
         loop {
-            let mut notified = pin!(self.writable.notified());
-            // Waiting begins before the look, so that a change in between is not missed.
-            notified.as_mut().enable();
+            // It counts from its making, so a change between the look and the wait is not missed.
+            let notified = self.writable.notified();
             if self.lock().is_writable() {
                 return Ok(());
             }
@@ -389,14 +388,8 @@ impl ReadEnd {
             return Poll::Ready(Ok(()));
         }
         let progress = ready!(coop::poll_proceed(cx));
-        let mut slept_until = None;
         loop {
-            let read = self.lane.change(|state, now| {
-                // A sleep that is over counts, whatever the clock's grain.
-                let now = slept_until.map_or(now, |slept| now.max(slept));
-                state.read(now, cx, buf)
-            });
-            let deadline = match read {
+            let deadline = match self.lane.change(|state, now| state.read(now, cx, buf)) {
                 Read::Done => {
                     progress.made_progress();
                     return Poll::Ready(Ok(()));
@@ -417,7 +410,6 @@ impl ReadEnd {
                 sleep.as_mut().reset(until);
             }
             ready!(sleep.as_mut().poll(cx));
-            slept_until = Some(deadline);
         }
     }
 

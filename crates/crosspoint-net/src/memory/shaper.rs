@@ -160,13 +160,10 @@ impl Shaper {
         // link was in before the first of them was pushed.
         let begins = waiting.begins;
         self.sent_until = if accumulated { None } else { Some(begins) };
-        self.last_arrival = match first
+        let before = first
             .checked_sub(1)
-            .and_then(|before| self.pieces.get(before))
-        {
-            Some(before) => Some(before.arrives),
-            None => Some(begins),
-        };
+            .and_then(|before| self.pieces.get(before));
+        self.last_arrival = before.map(|piece| piece.arrives);
         for at in first..self.pieces.len() {
             let length = self.pieces[at].bytes.len();
             let (begins, arrives) = self.schedule(now, length);
@@ -276,13 +273,7 @@ impl Shaper {
                 (begins, later(later(begins, own), self.draw_jitter()))
             }
         } else {
-            let begins = match self.sent_until {
-                Some(busy) if busy >= now => busy,
-                _ => {
-                    self.carry = 0;
-                    now
-                }
-            };
+            let begins = self.sent_until.map_or(now, |busy| busy.max(now));
             let sent = later(begins, self.transmission(length));
             self.sent_until = Some(sent);
             (begins, later(later(sent, lag), self.draw_jitter()))

@@ -62,7 +62,7 @@ pub trait Object: Send {
 /// # Errors
 ///
 /// [`Fault::Result`] if the value is too large to be sent.
-pub fn encode_result(value: &impl Value) -> Result<Option<Bytes>, Fault> {
+pub fn encode_result<T: Value>(value: &T) -> Result<Option<Bytes>, Fault> {
     let mut out = BytesMut::new();
     value.encode(&mut out).map_err(Fault::Result)?;
     Ok(Some(out.freeze()))

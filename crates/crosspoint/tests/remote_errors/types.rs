@@ -3,7 +3,6 @@
 #[crosspoint::remote]
 trait Types {
     fn absent(&self, value: Option<u8>);
-    fn wide(&self) -> u64;
 }
 
 fn main() {}

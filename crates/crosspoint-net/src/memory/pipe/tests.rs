@@ -169,26 +169,28 @@ async fn the_other_end_of_a_dropped_one_reads_the_rest_then_the_end_and_cannot_w
 
 #[tokio::test(start_paused = true)]
 async fn abort_loses_the_connection_at_once_for_both_ends() {
-    let (a, mut b) = pair(lagging(1000), lagging(1000));
-    let start = TokioInstant::now();
-    write(&a, b"never seen").unwrap();
-    let reader = tokio::spawn(async move {
-        let error = b.read(&mut [0; 8]).await.unwrap_err();
-        (error.kind(), b)
-    });
-    tokio::time::sleep(ms(3)).await;
-    a.abort();
-    let (kind, b) = reader.await.unwrap();
-    assert_eq!(kind, io::ErrorKind::ConnectionReset);
-    assert_eq!(start.elapsed(), ms(3));
-    let (mut reader, writer) = a.into_split();
-    let error = reader.read(&mut [0; 8]).await.unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-    for refused in [
-        write(&b, b"x"),
-        writer.try_write_vectored(&[IoSlice::new(b"x")]),
-    ] {
-        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    for under_way in [&b""[..], b"never seen"] {
+        let (a, mut b) = pair(lagging(1000), lagging(1000));
+        let start = TokioInstant::now();
+        write(&a, under_way).unwrap();
+        let reader = tokio::spawn(async move {
+            let error = b.read(&mut [0; 8]).await.unwrap_err();
+            (error.kind(), b)
+        });
+        tokio::time::sleep(ms(3)).await;
+        a.abort();
+        let (kind, b) = timeout(ms(1), reader).await.expect("it was woken").unwrap();
+        assert_eq!(kind, io::ErrorKind::ConnectionReset);
+        assert_eq!(start.elapsed(), ms(3));
+        let (mut reader, writer) = a.into_split();
+        let error = reader.read(&mut [0; 8]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        for refused in [
+            write(&b, b"x"),
+            writer.try_write_vectored(&[IoSlice::new(b"x")]),
+        ] {
+            assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        }
     }
 }
 

@@ -125,6 +125,16 @@ fn a_new_shape_is_for_what_has_not_begun_its_transmission() {
     link.push(start + ms(1), piece(2)).unwrap();
     assert_eq!(drain(&mut link, start), [(ms(500), 1), (ms(500), 2)]);
 
+    // The first has set out and is not hurried, the second sets out when it has arrived.
+    let mut link = Shaper::new(Shape::peote(20, NonZeroU64::new(1000).unwrap()));
+    link.push(start, piece(100)).unwrap();
+    link.push(start, piece(100)).unwrap();
+    link.set_shape(
+        start + ms(10),
+        Shape::peote(70, NonZeroU64::new(1000).unwrap()),
+    );
+    assert_eq!(drain(&mut link, start), [(ms(120), 100), (ms(290), 100)]);
+
     // From lags that add up to lags that overlap: the second has not set out yet.
     let mut link = Shaper::new(Shape::peote(20, NonZeroU64::new(1000).unwrap()));
     link.push(start, piece(100)).unwrap();
@@ -281,6 +291,23 @@ fn jitter_covers_its_whole_range_evenly() {
         "mean {:?}",
         sum / 2000
     );
+
+    let drawn = |seed| {
+        let jitter = Duration::from_nanos(1);
+        let mut link = Shaper::new(Shape {
+            jitter,
+            seed,
+            ..Shape::default()
+        });
+        link.push(start, piece(1)).unwrap();
+        link.deadline().unwrap() - start
+    };
+    assert_eq!(
+        (0..100).map(drawn).max(),
+        Some(Duration::from_nanos(1)),
+        "both limits are drawn"
+    );
+    assert_eq!((0..100).map(drawn).min(), Some(Duration::ZERO));
 }
 
 fn any_shape() -> impl Strategy<Value = Shape> {

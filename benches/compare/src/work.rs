@@ -1,0 +1,171 @@
+//! Workloads by name, and their results as plain numbers.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crosspoint_bench::{BenchError, Dialect, fanout, idle, relay, stall};
+use serde::Serialize;
+
+/// A workload with its size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Work {
+    Fanout { receivers: usize },
+    Relay { in_flight: usize },
+    Stall { members: usize },
+    Idle { connections: usize },
+}
+
+/// What all runs have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) payload: usize,
+    pub(crate) rate: u32,
+    pub(crate) window: usize,
+    pub(crate) warm_up: Duration,
+    pub(crate) duration: Duration,
+}
+
+/// One number of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Measure {
+    pub(crate) name: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) value: f64,
+}
+
+impl Work {
+    /// Memory that was used once is not given back: only a new process shows what it needs.
+    pub(crate) fn wants_fresh_server(self) -> bool {
+        matches!(self, Work::Idle { .. })
+    }
+
+    pub(crate) fn run(
+        self,
+        dialect: &dyn Dialect,
+        settings: &Settings,
+        pid: Option<u32>,
+    ) -> Result<Vec<Measure>, BenchError> {
+        let Settings { payload, rate, window, warm_up, duration } = *settings;
+        let progress: &mut crosspoint_bench::Progress<'_> = &mut |_, _| {};
+        let measure = |name, unit, value| Measure { name, unit, value };
+        Ok(match self {
+            Work::Fanout { receivers } => {
+                let defaults = fanout::Plan::default();
+                let plan =
+                    fanout::Plan { receivers, payload, window, warm_up, duration, ..defaults };
+                let report = fanout::run(dialect, &plan, progress)?;
+                vec![
+                    measure("deliveries", "/s", report.deliveries_per_second),
+                    measure("missing", "", report.missing as f64),
+                ]
+            }
+            Work::Relay { in_flight } => {
+                let plan = relay::Plan { in_flight, payload, warm_up, duration };
+                let report = relay::run(dialect, &plan, progress)?;
+                vec![
+                    measure("round trips", "/s", report.round_trips_per_second),
+                    measure("p50", "us", report.latency.p50),
+                    measure("p99", "us", report.latency.p99),
+                    measure("p99.9", "us", report.latency.p999),
+                ]
+            }
+            Work::Stall { members } => {
+                let plan = stall::Plan { members, rate, payload, warm_up, duration };
+                let report = stall::run(dialect, &plan, progress)?;
+                vec![
+                    measure("p50, all read", "us", report.all_read.latency.p50),
+                    measure("p50, one stalled", "us", report.one_stalled.latency.p50),
+                    measure("p99, all read", "us", report.all_read.latency.p99),
+                    measure("p99, one stalled", "us", report.one_stalled.latency.p99),
+                    measure("sent, one stalled", "/s", report.one_stalled.sent_per_second),
+                ]
+            }
+            Work::Idle { connections } => {
+                let server_pid = pid.ok_or(BenchError::Unsupported {
+                    dialect: dialect.name(),
+                    workload: "idle without the server's process id",
+                })?;
+                let plan = idle::Plan { connections, ..idle::Plan::new(server_pid) };
+                let report = idle::run(dialect, &plan, progress)?;
+                vec![
+                    measure("memory for each", "B", report.bytes_per_connection),
+                    measure("opened", "/s", report.opened_per_second),
+                ]
+            }
+        })
+    }
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, size) = match *self {
+            Work::Fanout { receivers } => ("fanout", receivers),
+            Work::Relay { in_flight } => ("relay", in_flight),
+            Work::Stall { members } => ("stall", members),
+            Work::Idle { connections } => ("idle", connections),
+        };
+        write!(f, "{name}-{size}")
+    }
+}
+
+impl FromStr for Work {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Work, String> {
+        let wrong = || format!("{text} is none of fanout-N, relay-N, stall-N, idle-N");
+        let (name, size) = text.split_once('-').ok_or_else(wrong)?;
+        let size = size.parse().map_err(|_| wrong())?;
+        match name {
+            "fanout" => Ok(Work::Fanout { receivers: size }),
+            "relay" => Ok(Work::Relay { in_flight: size }),
+            "stall" => Ok(Work::Stall { members: size }),
+            "idle" => Ok(Work::Idle { connections: size }),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl fmt::Display for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}{}", self.name, shortened(self.value), self.unit)
+    }
+}
+
+/// Three or four digits with a unit prefix.
+pub(crate) fn shortened(value: f64) -> String {
+    let (scaled, prefix) = match value.abs() {
+        1e6.. => (value / 1e6, " M"),
+        1e4.. => (value / 1e3, " k"),
+        _ => (value, " "),
+    };
+    let digits = match scaled.abs() {
+        100.0.. => 0,
+        10.0.. => 1,
+        _ => 2,
+    };
+    format!("{scaled:.digits$}{prefix}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workload_is_read_back_from_what_is_shown() {
+        for text in ["fanout-1", "relay-256", "stall-1000", "idle-10000"] {
+            assert_eq!(text.parse::<Work>().unwrap().to_string(), text);
+        }
+        for text in ["fanout", "fanout-x", "fan-1", "-1"] {
+            assert!(text.parse::<Work>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_keep_three_digits() {
+        assert_eq!(shortened(4_812_345.0), "4.81 M");
+        assert_eq!(shortened(481_234.0), "481 k");
+        assert_eq!(shortened(153.4), "153 ");
+        assert_eq!(shortened(0.0), "0.00 ");
+    }
+}

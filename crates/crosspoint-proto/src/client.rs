@@ -1,0 +1,187 @@
+//! The client's side of the native protocol.
+
+use crate::frame::{Frame, MAGIC, next_frame};
+use crate::heartbeat::Heartbeat;
+use crate::message::{self, HelloMap, VERSION, WelcomeMap, kind, put_close, put_frame, put_map};
+use bytes::{Buf, Bytes, BytesMut};
+use crosspoint_hub::command::{Command, Event, Hello, Target};
+use crosspoint_hub::input::Input;
+use crosspoint_hub::protocol::{Activity, Client};
+use crosspoint_hub::wire::FrameWriter;
+use crosspoint_hub::{Limits, Reason};
+use serde_bytes::ByteBuf;
+use std::time::{Duration, Instant};
+
+/// What the client says of itself.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Id, name and token.
+    pub hello: Hello,
+    /// The program's name, for the hub's logs.
+    pub agent: Option<String>,
+}
+
+/// The client's side of one connection.
+#[derive(Debug)]
+pub struct Native {
+    input: Input,
+    state: State,
+    heartbeat: Heartbeat,
+    frame_bytes_max: usize,
+    message_bytes_max: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Hello,
+    Open,
+    Closed,
+}
+
+impl Native {
+    /// Begins a connection: the magic bytes and HELLO are written at once.
+    pub fn new(_now: Instant, options: Options, out: &mut FrameWriter) -> Self {
+        let Options { hello, agent } = options;
+        let bytes = |bytes: &[u8]| ByteBuf::from(bytes.to_vec());
+        let map = HelloMap {
+            v: VERSION,
+            v_min: None,
+            agent,
+            id: hello.peer.map(|id| bytes(id.as_bytes())),
+            name: hello.name,
+            token: hello.token.as_deref().map(bytes),
+        };
+        let mut body = BytesMut::new();
+        put_map(&map, &mut body);
+        out.small(&MAGIC);
+        put_frame(kind::HELLO, &body, out);
+        let limits = Limits::default();
+        Self {
+            input: Input::default(),
+            state: State::Hello,
+            heartbeat: Heartbeat::new(limits.heartbeat, limits.heartbeat_missed_max),
+            frame_bytes_max: limits.frame_bytes_max,
+            message_bytes_max: limits.message_bytes_max,
+        }
+    }
+
+    /// The last measured round trip.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.heartbeat.round_trip()
+    }
+
+    /// The largest message that the hub takes, in bytes.
+    pub fn message_bytes_max(&self) -> u32 {
+        self.message_bytes_max
+    }
+
+    fn frame(
+        &mut self,
+        now: Instant,
+        frame: Frame,
+        out: &mut FrameWriter,
+    ) -> Result<Option<Event>, Reason> {
+        let Frame {
+            kind: number,
+            mut body,
+        } = frame;
+        match (self.state, number) {
+            (_, kind::CLOSE) => Err(message::reason(&mut body)?),
+            (State::Hello, kind::WELCOME) => {
+                let map: WelcomeMap = message::map(&body)?;
+                if map.v != VERSION {
+                    return Err(Reason::VersionUnsupported);
+                }
+                self.state = State::Open;
+                self.frame_bytes_max = map.frame_max as usize;
+                self.message_bytes_max = map.message_max;
+                if map.heartbeat_ms > 0 {
+                    self.heartbeat
+                        .set_interval(Duration::from_millis(map.heartbeat_ms.into()));
+                }
+                Ok(Some(Event::Welcome {
+                    peer: message::peer_id(&map.id)?,
+                }))
+            }
+            (State::Hello, _) | (State::Open, kind::WELCOME) => Err(Reason::Malformed),
+            (_, kind::PING) => {
+                put_frame(kind::PONG, &body.bytes(8)?, out);
+                Ok(None)
+            }
+            (_, kind::PONG) => {
+                self.heartbeat.answered(now, body.bytes(8)?.get_u64());
+                Ok(None)
+            }
+            _ => message::event(Frame { kind: number, body }),
+        }
+    }
+
+    fn step(&mut self, now: Instant, out: &mut FrameWriter) -> Result<Option<Event>, Reason> {
+        while let Some(frame) = next_frame(&mut self.input, self.frame_bytes_max)? {
+            if let Some(event) = self.frame(now, frame, out)? {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Client for Native {
+    fn command(
+        &mut self,
+        _now: Instant,
+        command: Command,
+        out: &mut FrameWriter,
+    ) -> Result<(), Reason> {
+        if let Command::Send { part, to } = &command {
+            if part.total > self.message_bytes_max {
+                return Err(Reason::TooLarge);
+            }
+            if let Target::Everyone(_, Some(member)) = to
+                && member.0 == u32::MAX
+            {
+                return Err(Reason::Malformed);
+            }
+        }
+        message::put_command(&command, out);
+        Ok(())
+    }
+
+    fn receive(&mut self, _now: Instant, bytes: Bytes) {
+        self.input.push(bytes);
+    }
+
+    fn poll(&mut self, now: Instant, out: &mut FrameWriter) -> Option<Event> {
+        if self.state == State::Closed {
+            return None;
+        }
+        match self.step(now, out) {
+            Ok(event) => event,
+            Err(reason) => {
+                self.state = State::Closed;
+                Some(Event::Closed { reason })
+            }
+        }
+    }
+
+    fn deadline(&self, activity: Activity) -> Option<Instant> {
+        (self.state == State::Open).then(|| self.heartbeat.deadline(activity))
+    }
+
+    fn tick(&mut self, now: Instant, activity: Activity, out: &mut FrameWriter) -> Option<Reason> {
+        if self.state != State::Open {
+            return None;
+        }
+        match self.heartbeat.tick(now, activity) {
+            Ok(Some(token)) => put_frame(kind::PING, &token.to_be_bytes(), out),
+            Ok(None) => {}
+            Err(reason) => return Some(reason),
+        }
+        None
+    }
+
+    fn farewell(&mut self, reason: Reason, out: &mut FrameWriter) {
+        self.state = State::Closed;
+        put_close(reason, out);
+    }
+}

@@ -1,0 +1,101 @@
+//! Whole messages out of parts (section 6.3).
+
+use bytes::{Bytes, BytesMut};
+use crosspoint_hub::Reason;
+use crosspoint_hub::wire::{Part, Place};
+use std::collections::HashMap;
+
+/// Gathers parts until their messages are whole. Memory: at most one message for each place.
+#[derive(Debug, Default)]
+pub struct Reassembly {
+    open: HashMap<Place, Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    kind: u8,
+    total: u32,
+    bytes: BytesMut,
+}
+
+impl Reassembly {
+    /// Takes a part. Gives kind and bytes of the message that it completes. The rest of a message
+    /// whose beginning went elsewhere is dropped.
+    ///
+    /// # Errors
+    /// [`Reason::TooLarge`] above `message_bytes_max`, [`Reason::Malformed`] if the part does not
+    /// continue what came before it.
+    pub fn receive(
+        &mut self,
+        place: Place,
+        part: Part,
+        message_bytes_max: u32,
+    ) -> Result<Option<(u8, Bytes)>, Reason> {
+        if part.total > message_bytes_max {
+            return Err(Reason::TooLarge);
+        }
+        if part.is_first() && part.is_last() && !self.open.contains_key(&place) {
+            return Ok(Some((part.kind, part.data)));
+        }
+        let mut open = match self.open.remove(&place) {
+            Some(open) => open,
+            None if part.is_first() => Open {
+                kind: part.kind,
+                total: part.total,
+                bytes: BytesMut::new(),
+            },
+            None => return Ok(None),
+        };
+        let expected = (open.kind, open.total, open.bytes.len());
+        if expected != (part.kind, part.total, part.offset as usize) {
+            return Err(Reason::Malformed);
+        }
+        open.bytes.extend_from_slice(&part.data);
+        if part.is_last() {
+            return Ok(Some((open.kind, open.bytes.freeze())));
+        }
+        self.open.insert(place, open);
+        Ok(None)
+    }
+
+    /// Forgets what has begun at places that are gone.
+    pub fn forget(&mut self, gone: impl Fn(&Place) -> bool) {
+        self.open.retain(|place, _| !gone(place));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crosspoint_hub::InNumber;
+
+    fn part(total: u32, offset: u32, data: &'static [u8]) -> Part {
+        Part {
+            kind: 0,
+            total,
+            offset,
+            data: Bytes::from_static(data),
+        }
+    }
+
+    #[test]
+    fn parts_become_a_message_and_a_rest_alone_is_dropped() {
+        let place = Place::In(InNumber(0));
+        let mut reassembly = Reassembly::default();
+        assert_eq!(reassembly.receive(place, part(4, 2, b"xx"), 9), Ok(None));
+        assert_eq!(reassembly.receive(place, part(4, 0, b"ab"), 9), Ok(None));
+        assert_eq!(
+            reassembly.receive(place, part(4, 2, b"cd"), 9),
+            Ok(Some((0, Bytes::from_static(b"abcd"))))
+        );
+        assert_eq!(
+            reassembly.receive(place, part(10, 0, b"a"), 9),
+            Err(Reason::TooLarge)
+        );
+        assert_eq!(reassembly.receive(place, part(4, 0, b"ab"), 9), Ok(None));
+        assert_eq!(
+            reassembly.receive(place, part(4, 3, b"d"), 9),
+            Err(Reason::Malformed)
+        );
+    }
+}

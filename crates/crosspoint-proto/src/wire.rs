@@ -1,0 +1,45 @@
+//! How the hub writes data for a native receiver (section 6).
+
+use crate::message::{kind, put_in_parts};
+use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Wire};
+
+/// The native wire.
+#[derive(Debug)]
+pub struct NativeWire;
+
+/// The native wire, as the hub wants it.
+pub static WIRE: NativeWire = NativeWire;
+
+impl Wire for NativeWire {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn id(&self) -> u8 {
+        1
+    }
+
+    fn framing(&self) -> Framing {
+        Framing::Messages
+    }
+
+    fn capacity(&self) -> Capacity {
+        Capacity {
+            owned_max: u32::MAX,
+            entered_max: u32::MAX,
+            members_max: u32::MAX,
+        }
+    }
+
+    fn encode(&self, place: Place, _chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {
+        match place {
+            Place::Own(own, member) => {
+                put_in_parts(kind::FROM_MEMBER, &[own.0, member.0], part, out)
+            }
+            Place::In(number) => put_in_parts(kind::FROM_OWNER, &[number.0], part, out),
+            Place::Room(number, member) => {
+                put_in_parts(kind::FROM_ROOM, &[number.0, member.0], part, out)
+            }
+        }
+    }
+}
