@@ -140,9 +140,11 @@ pub fn run(
 /// What sender and reader know of each other.
 #[derive(Default)]
 struct Flow {
-    /// Messages that every receiver has.
+    /// Bytes that every receiver has.
     arrived: AtomicU64,
-    /// The sender sleeps until `arrived` has at least this value; 0 if it does not sleep.
+    /// The sender sleeps until `arrived` has at least this value; 0 if it does not sleep. Each
+    /// side stores its own and then loads the other's, both sequentially consistent, so that at
+    /// least one of them sees the other's store and nobody sleeps for nothing.
     wanted: AtomicU64,
     /// The sender is to end.
     stop: AtomicBool,
@@ -158,16 +160,20 @@ fn send(
     plan: &Plan,
     flow: &Flow,
 ) -> Result<u64, BenchError> {
-    let window = (plan.window / fanout.delivery_bytes).max(2) as u64;
+    let delivery_bytes = fanout.delivery_bytes as u64;
+    let window = (plan.window as u64 / delivery_bytes).max(2);
     let messages = ((plan.batch / fanout.message.bytes.len()) as u64).clamp(1, window / 2);
     let batch = fanout.message.bytes.repeat(messages as usize);
     let mut sent = 0;
     let result = loop {
-        let wanted = (sent + messages).saturating_sub(window);
-        while flow.arrived.load(Ordering::Acquire) < wanted && !flow.stop.load(Ordering::Acquire) {
-            flow.wanted.store(wanted, Ordering::Release);
-            thread::park_timeout(TICK);
-            flow.wanted.store(0, Ordering::Release);
+        let wanted = (sent + messages).saturating_sub(window) * delivery_bytes;
+        if flow.arrived.load(Ordering::Acquire) < wanted {
+            flow.wanted.store(wanted, Ordering::SeqCst);
+            while flow.arrived.load(Ordering::SeqCst) < wanted && !flow.stop.load(Ordering::Acquire)
+            {
+                thread::park_timeout(TICK);
+            }
+            flow.wanted.store(0, Ordering::SeqCst);
         }
         if flow.stop.load(Ordering::Acquire) {
             break Ok(sent);
@@ -262,13 +268,11 @@ impl Reader<'_> {
             *total += count as u64;
             Ok(count)
         })?;
-        let wanted = self.flow.wanted.load(Ordering::Acquire);
-        if wanted > 0 {
-            let arrived = self.seen.iter().min().map_or(0, |least| least / self.delivery_bytes);
-            self.flow.arrived.store(arrived, Ordering::Release);
-            if arrived >= wanted {
-                self.sender.unpark();
-            }
+        let arrived = self.seen.iter().min().copied().unwrap_or(0);
+        self.flow.arrived.store(arrived, Ordering::SeqCst);
+        let wanted = self.flow.wanted.load(Ordering::SeqCst);
+        if wanted > 0 && arrived >= wanted {
+            self.sender.unpark();
         }
         Ok(())
     }

@@ -534,10 +534,13 @@ impl Channel {
                 Sent::To(receivers)
             }
         };
-        if parts.iter().any(Part::is_first) {
-            state.late.clear();
+        // A gateway's messages to one member, made from pieces, are no part of what all get.
+        if framing == Framing::Messages || matches!(audience, Audience::AllBut(_)) {
+            if parts.iter().any(Part::is_first) {
+                state.late.clear();
+            }
+            state.midway = parts.last().is_some_and(|part| !part.is_last());
         }
-        state.midway = parts.last().is_some_and(|part| !part.is_last());
         sent
     }
 

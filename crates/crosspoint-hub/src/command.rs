@@ -179,7 +179,7 @@ pub struct Ban {
 }
 
 /// Who is to have a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Target {
     /// The owner of an entered channel, or everybody else in an entered room.
     Up(InNumber),

@@ -10,7 +10,7 @@ use crate::metrics::ByProtocol;
 use crate::outbox::{Outbox, Tag, Touched};
 use crate::reason::Reason;
 use crate::slots::Slots;
-use crate::wire::Part;
+use crate::wire::{Framing, Part};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -48,7 +48,15 @@ enum Held {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Road {
     Own(OwnNumber),
+    /// A gateway that turns pieces into messages does so for each member by itself.
+    Member(OwnNumber, MemberNumber),
     In(InNumber),
+}
+
+impl Road {
+    fn is_of(self, number: OwnNumber) -> bool {
+        matches!(self, Self::Own(own) | Self::Member(own, _) if own == number)
+    }
 }
 
 #[derive(Debug)]
@@ -277,7 +285,7 @@ impl Session {
             }
             Command::Delete(number) => {
                 if let Some(owned) = self.owned.remove(number.0) {
-                    self.partial.remove(&Road::Own(number));
+                    self.partial.retain(|road, _| !road.is_of(number));
                     self.hub
                         .end_channel(&owned.channel, Reason::ClosedByOwner, &mut self.touched);
                 }
@@ -479,6 +487,9 @@ impl Session {
         }
         let road = match to {
             Target::Up(number) => Road::In(number),
+            Target::Member(number, member) if self.outbox.wire.framing() == Framing::Pieces => {
+                Road::Member(number, member)
+            }
             Target::Member(number, _) | Target::Everyone(number, _) => Road::Own(number),
         };
         let next = u64::from(part.offset) + part.data.len() as u64;
@@ -516,7 +527,7 @@ impl Session {
 
     fn holds(&self, road: Road) -> bool {
         match road {
-            Road::Own(number) => self.owned.get(number.0).is_some(),
+            Road::Own(number) | Road::Member(number, _) => self.owned.get(number.0).is_some(),
             Road::In(number) => self.entered.get(number.0).is_some(),
         }
     }

@@ -144,6 +144,7 @@ impl Shaper {
 
     /// Changes the settings at `now`. What has begun its transmission arrives as it would have;
     /// what still waits for that goes by the new settings. A smaller buffer drops nothing.
+    /// The jitter starts afresh only if the seed differs.
     pub fn set_shape(&mut self, now: Instant, shape: Shape) {
         let accumulated = self.shape.accumulate;
         if shape.seed != self.shape.seed {

@@ -89,6 +89,15 @@ fn peote_delays_are_whole_milliseconds_rounded_down() {
     link.push(start, piece(1048)).unwrap(); // 20 + 0.999…
     link.push(start, piece(1049)).unwrap(); // 20 + 1.0004…
     assert_eq!(drain(&mut link, start), [(ms(20), 1048), (ms(41), 1049)]);
+
+    // 0.99999999 ms each: what is cut off does not add up.
+    let mut link = Shaper::new(Shape::peote(0, NonZeroU64::new(100_000_001).unwrap()));
+    link.push(start, piece(100_000)).unwrap();
+    link.push(start, piece(100_000)).unwrap();
+    assert_eq!(
+        drain(&mut link, start),
+        [(ms(0), 100_000), (ms(0), 100_000)]
+    );
 }
 
 #[test]
@@ -147,6 +156,24 @@ fn a_new_shape_is_for_what_has_not_begun_its_transmission() {
         },
     );
     assert_eq!(drain(&mut link, start), [(ms(120), 100), (ms(160), 100)]);
+
+    // The same settings again change nothing, the sequence of jitters included.
+    let shape = Shape {
+        jitter: ms(500),
+        ..Shape::default()
+    };
+    let [untouched, reshaped] = [false, true].map(|reshape| {
+        let mut link = Shaper::new(shape.clone());
+        for second in 0..20 {
+            let now = start + Duration::from_secs(second);
+            link.push(now, piece(1)).unwrap();
+            if reshape {
+                link.set_shape(now, shape.clone());
+            }
+        }
+        drain(&mut link, start)
+    });
+    assert_eq!(untouched, reshaped);
 }
 
 #[test]

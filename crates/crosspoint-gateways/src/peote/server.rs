@@ -1,0 +1,338 @@
+//! What peote-server does.
+
+use super::chunk::{self, ChunkDecoder, ChunkSize};
+use super::frame::{Address, From, Item, Reader, command, push, reason};
+use bytes::Bytes;
+use crosspoint_hub::command::{ChannelOptions, Command, EnterOptions, Event, Hello, Mode, Target};
+use crosspoint_hub::protocol::{Activity, Output, Protocol};
+use crosspoint_hub::wire::{FrameWriter, Part};
+use crosspoint_hub::{ChannelName, InNumber, MemberNumber, OwnNumber, Reason};
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// Silence after which a keepalive is sent (section 3.5).
+pub const KEEPALIVE: Duration = Duration::from_secs(5);
+
+/// The server's side of one joint connection.
+#[derive(Debug)]
+pub struct Joint {
+    reader: Reader,
+    state: State,
+    /// One bit for each own number.
+    owned: u128,
+    /// One bit for each in number.
+    entered: u128,
+    /// Chunks from this connection to whoever sees messages, by where they go.
+    decoders: HashMap<Target, ChunkDecoder>,
+    /// Commands that one frame has given.
+    ready: VecDeque<Command>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    New,
+    Open,
+    Closed,
+}
+
+impl Default for Joint {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Joint {
+    /// A connection that has just begun.
+    pub fn new() -> Self {
+        Self {
+            reader: Reader::new(From::Client),
+            state: State::New,
+            owned: 0,
+            entered: 0,
+            decoders: HashMap::new(),
+            ready: VecDeque::new(),
+        }
+    }
+
+    fn item(&mut self, item: Item) -> Result<(), Reason> {
+        match item {
+            Item::Command {
+                command,
+                nr,
+                payload,
+            } => {
+                let command = self.command(command, nr, payload);
+                self.ready.extend(command);
+                Ok(())
+            }
+            Item::Data(address, part) => self.data(address, part),
+            Item::Control(_) => unreachable!("a reader of client frames gives no controls"),
+        }
+    }
+
+    fn command(&mut self, number: u8, nr: u8, payload: Bytes) -> Option<Command> {
+        let request = u32::from(nr);
+        match number {
+            command::CREATE => {
+                // Borders are known to the Haxe programs alone, so the hub keeps none.
+                let options = ChannelOptions {
+                    mode: Mode::Raw,
+                    ..ChannelOptions::default()
+                };
+                Some(Command::Create {
+                    request,
+                    name: name(&payload),
+                    options,
+                })
+            }
+            command::ENTER => {
+                let options = EnterOptions {
+                    mode: Mode::Raw,
+                    ..EnterOptions::default()
+                };
+                Some(Command::Enter {
+                    request,
+                    name: name(&payload),
+                    options,
+                })
+            }
+            command::LEAVE => {
+                let number = *payload.first()?;
+                let bit = bit(number)?;
+                self.entered &= !bit;
+                let number = InNumber(number.into());
+                self.decoders.remove(&Target::Up(number));
+                Some(Command::Leave(number))
+            }
+            command::DELETE => {
+                let number = *payload.first()?;
+                let bit = bit(number)?;
+                self.owned &= !bit;
+                let number = OwnNumber(number.into());
+                self.decoders
+                    .retain(|to, _| !matches!(to, Target::Member(own, _) if *own == number));
+                Some(Command::Delete(number))
+            }
+            _ => unreachable!("the reader refuses unknown commands"),
+        }
+    }
+
+    fn data(&mut self, address: Address, part: Part) -> Result<(), Reason> {
+        match address {
+            Address::In(number) => self.send(Target::Up(InNumber(number.into())), part),
+            Address::Member(own, member) => self.send(
+                Target::Member(OwnNumber(own.into()), MemberNumber(member.into())),
+                part,
+            ),
+            Address::All(own) => self.broadcast(OwnNumber(own.into()), None, part),
+            Address::AllBut(own, member) => self.broadcast(
+                OwnNumber(own.into()),
+                Some(MemberNumber(member.into())),
+                part,
+            ),
+        }
+    }
+
+    fn send(&mut self, to: Target, part: Part) -> Result<(), Reason> {
+        let Some(decoder) = self.decoders.get_mut(&to) else {
+            self.ready.push_back(Command::Send { to, part });
+            return Ok(());
+        };
+        let mut piece = part.data;
+        loop {
+            match decoder.next_part(&mut piece) {
+                Ok(Some(chunk::Part {
+                    total,
+                    offset,
+                    data,
+                })) => {
+                    let part = Part {
+                        kind: Part::DATA,
+                        total,
+                        offset,
+                        data,
+                    };
+                    self.ready.push_back(Command::Send { to, part });
+                }
+                Ok(None) => return Ok(()),
+                // The place in the stream is lost, so nothing of it can be understood any more.
+                Err(_too_long) => return Err(Reason::TooLarge),
+            }
+        }
+    }
+
+    /// To all who see pieces at once, and to those who see messages one by one.
+    fn broadcast(
+        &mut self,
+        own: OwnNumber,
+        except: Option<MemberNumber>,
+        part: Part,
+    ) -> Result<(), Reason> {
+        let one_by_one: Vec<_> = self
+            .decoders
+            .keys()
+            .filter(|to| matches!(to, Target::Member(of, member) if *of == own && Some(*member) != except))
+            .copied()
+            .collect();
+        self.ready.push_back(Command::Send {
+            to: Target::Everyone(own, except),
+            part: part.clone(),
+        });
+        one_by_one
+            .into_iter()
+            .try_for_each(|to| self.send(to, part.clone()))
+    }
+
+    fn translate(&mut self, to: Target, bytes_max: Option<u32>) {
+        // The hub gives sizes between 1 and 512 MiB only.
+        if let Some(size) = bytes_max.and_then(|max| ChunkSize::new(max).ok()) {
+            self.decoders.insert(to, ChunkDecoder::new(size));
+        }
+    }
+}
+
+impl Protocol for Joint {
+    fn receive(&mut self, _now: Instant, bytes: Bytes) {
+        self.reader.push(bytes);
+    }
+
+    fn poll(&mut self, _now: Instant, _out: &mut FrameWriter) -> Option<Output> {
+        if self.state == State::New {
+            self.state = State::Open;
+            return Some(Output::Command(Command::Hello(Hello::default())));
+        }
+        while self.state == State::Open {
+            if let Some(command) = self.ready.pop_front() {
+                return Some(Output::Command(command));
+            }
+            let result = match self.reader.next(self.owned != 0) {
+                Ok(Some(item)) => self.item(item),
+                Ok(None) => return None,
+                Err(reason) => Err(reason),
+            };
+            if let Err(reason) = result {
+                self.state = State::Closed;
+                return Some(Output::Close(reason));
+            }
+        }
+        None
+    }
+
+    fn deliver(&mut self, _now: Instant, event: &Event, out: &mut FrameWriter) {
+        match event {
+            Event::Created { request, channel } => {
+                self.owned |= bit(channel.0 as u8).unwrap_or_default();
+                out.small(&[0, 3, *request as u8, 0, channel.0 as u8]);
+            }
+            Event::Entered(entered) => {
+                let number = entered.channel.0 as u8;
+                self.entered |= bit(number).unwrap_or_default();
+                self.translate(Target::Up(entered.channel), entered.chunk);
+                out.small(&[0, 3, entered.request as u8, 0, number]);
+            }
+            Event::Refused {
+                request,
+                create,
+                reason,
+            } => {
+                out.small(&[0, 3, *request as u8, 1, refusal(*create, *reason)]);
+            }
+            Event::MemberEntered {
+                channel,
+                member,
+                chunk,
+                ..
+            } => {
+                self.translate(Target::Member(*channel, *member), *chunk);
+                out.small(&[
+                    0,
+                    4,
+                    0,
+                    push::MEMBER_ENTERED,
+                    channel.0 as u8,
+                    member.0 as u8,
+                ]);
+            }
+            Event::MemberLeft {
+                channel,
+                member,
+                reason,
+            } => {
+                self.decoders.remove(&Target::Member(*channel, *member));
+                let (channel, member) = (channel.0 as u8, member.0 as u8);
+                out.small(&[0, 5, 0, push::MEMBER_LEFT, channel, member, ending(*reason)]);
+            }
+            Event::Ended { channel, reason } => {
+                let number = channel.0 as u8;
+                self.entered &= !bit(number).unwrap_or_default();
+                self.decoders.remove(&Target::Up(*channel));
+                out.small(&[0, 4, 0, push::ENDED, number, ending(*reason)]);
+            }
+            // The protocol has no words for these.
+            Event::Welcome { .. }
+            | Event::Knock { .. }
+            | Event::OtherEntered { .. }
+            | Event::OtherLeft { .. }
+            | Event::Data { .. }
+            | Event::Closed { .. } => {}
+        }
+    }
+
+    fn deadline(&self, activity: Activity) -> Option<Instant> {
+        activity.written.map(|written| written + KEEPALIVE)
+    }
+
+    fn tick(&mut self, now: Instant, activity: Activity, out: &mut FrameWriter) -> Option<Reason> {
+        if activity
+            .written
+            .is_some_and(|written| now >= written + KEEPALIVE)
+        {
+            out.small(&[0, 4, 0, push::KEEPALIVE, 0, 0]);
+        }
+        None
+    }
+
+    fn farewell(&mut self, _reason: Reason, out: &mut FrameWriter) {
+        self.state = State::Closed;
+        for number in (0..128u8).filter(|number| self.entered & (1 << number) != 0) {
+            out.small(&[0, 4, 0, push::ENDED, number, reason::LOST]);
+        }
+        self.entered = 0;
+    }
+}
+
+fn bit(number: u8) -> Option<u128> {
+    1u128.checked_shl(number.into())
+}
+
+fn name(payload: &Bytes) -> ChannelName {
+    // A copy, or a name would keep the whole read alive for as long as the channel lives.
+    ChannelName::new(payload.to_vec()).expect("a command carries at most 255 bytes")
+}
+
+/// The error value of a reply (section 3.2). The Haxe library reports 1 of an enter command as ID,
+/// values above 5 as MALICIOUS.
+fn refusal(create: bool, reason: Reason) -> u8 {
+    const UNKNOWN: u8 = 9;
+    match (create, reason) {
+        (true, Reason::TooManyChannels) => 1,
+        (true, Reason::NameTaken) => 2,
+        (
+            false,
+            Reason::NoSuchName | Reason::WrongPassword | Reason::NotAdmitted | Reason::NotAllowed,
+        ) => 1,
+        (false, Reason::OwnChannel) => 2,
+        (false, Reason::AlreadyEntered) => 3,
+        (false, Reason::Full) => 4,
+        (false, Reason::TooManyChannels | Reason::TooManyPending) => 5,
+        _ => UNKNOWN,
+    }
+}
+
+fn ending(why: Reason) -> u8 {
+    match why {
+        Reason::Left | Reason::ClosedByOwner => reason::ON_PURPOSE,
+        Reason::Kicked | Reason::Banned => reason::KICKED,
+        _ => reason::LOST,
+    }
+}

@@ -1,0 +1,63 @@
+//! How the hub writes data for a peote receiver (sections 2.2 and 6).
+
+use super::chunk::ChunkSize;
+use super::frame::{CHANNELS_MAX, MEMBERS_MAX, put_data};
+use bytes::Bytes;
+use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Wire};
+
+/// The joint wire.
+#[derive(Debug)]
+pub struct JointWire;
+
+/// The joint wire, as the hub wants it.
+pub static WIRE: JointWire = JointWire;
+
+impl Wire for JointWire {
+    fn name(&self) -> &'static str {
+        "peote"
+    }
+
+    fn id(&self) -> u8 {
+        2
+    }
+
+    fn framing(&self) -> Framing {
+        Framing::Pieces
+    }
+
+    fn capacity(&self) -> Capacity {
+        Capacity {
+            owned_max: CHANNELS_MAX,
+            entered_max: CHANNELS_MAX,
+            members_max: MEMBERS_MAX,
+        }
+    }
+
+    fn encode(&self, place: Place, chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {
+        // Calls with replies and empty messages have no form here.
+        if part.kind != Part::DATA || part.data.is_empty() {
+            return;
+        }
+        // The numbers fit: capacity() bounds what the hub gives to such a session.
+        let (joint, user) = match place {
+            Place::Own(own, member) => (0x80 | own.0 as u8, Some(member.0 as u8)),
+            Place::In(number) | Place::Room(number, _) => (number.0 as u8, None),
+        };
+        if let Some(bytes_max) = chunk
+            && part.is_first()
+        {
+            let prefix =
+                ChunkSize::new(bytes_max).and_then(|size| size.encode_prefix(part.total as usize));
+            // The channel has refused messages above the maximum already.
+            let Ok(prefix) = prefix else { return };
+            put_data(
+                &[],
+                joint,
+                user,
+                &Bytes::copy_from_slice(prefix.as_ref()),
+                out,
+            );
+        }
+        put_data(&[], joint, user, &part.data, out);
+    }
+}
