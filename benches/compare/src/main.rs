@@ -5,7 +5,7 @@ mod server;
 mod table;
 mod work;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -27,6 +27,7 @@ struct Arguments {
 
     /// A peote server that is already running.
     #[arg(long, value_name = "HOST:PORT")]
+    #[arg(value_parser = resolve)]
     perl: Option<SocketAddr>,
 
     /// Process of that server: needed for its memory in the idle workloads.
@@ -70,6 +71,10 @@ struct Arguments {
     /// Bytes on the way to each receiver in the fanout workload.
     #[arg(long, default_value_t = crosspoint_bench::fanout::Plan::default().window)]
     window: usize,
+
+    /// Receivers in the fanout workload copy what arrives instead of having the system drop it.
+    #[arg(long)]
+    copy: bool,
 
     /// First puts 10,000 idle connections and 1,000 channels on the hub.
     #[arg(long)]
@@ -128,7 +133,8 @@ fn compare(arguments: &Arguments) -> Result<String, CompareError> {
     raise_file_limit()?;
     let targets = arguments.targets.clone().unwrap_or_else(|| {
         let all = Target::value_variants().iter().copied();
-        all.filter(|target| *target != Target::Perl || arguments.perl.is_some()).collect()
+        all.filter(|target| *target != Target::Perl || arguments.perl.is_some())
+            .collect()
     });
     let mut places = Vec::new();
     for target in targets {
@@ -151,6 +157,7 @@ fn compare(arguments: &Arguments) -> Result<String, CompareError> {
         payload: arguments.payload,
         rate: arguments.rate,
         window: arguments.window,
+        copy: arguments.copy,
         warm_up: Duration::from_secs_f64(arguments.warm_up),
         duration: Duration::from_secs_f64(arguments.seconds),
     };
@@ -244,6 +251,13 @@ impl Place {
             (Some(address), Target::Redis) => Box::new(Redis::new(address)),
         }
     }
+}
+
+fn resolve(text: &str) -> Result<SocketAddr, String> {
+    let mut addresses = text.to_socket_addrs().map_err(|error| error.to_string())?;
+    addresses
+        .next()
+        .ok_or_else(|| "this name has no address".into())
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

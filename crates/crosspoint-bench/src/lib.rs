@@ -29,8 +29,8 @@ pub use dialect::{
     Dialect,
     bare::Bare,
     joint::Joint,
-    nats::Nats,
     native::{Native, Setup},
+    nats::Nats,
     redis::Redis,
 };
 pub use error::BenchError;

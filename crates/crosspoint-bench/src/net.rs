@@ -60,7 +60,9 @@ impl Link {
     }
 
     pub(crate) fn send(&mut self, doing: &'static str, bytes: &[u8]) -> Result<(), BenchError> {
-        self.stream.write_all(bytes).map_err(|source| self.failed(doing, source))
+        self.stream
+            .write_all(bytes)
+            .map_err(|source| self.failed(doing, source))
     }
 
     pub(crate) fn receive<const N: usize>(
@@ -68,7 +70,9 @@ impl Link {
         doing: &'static str,
     ) -> Result<[u8; N], BenchError> {
         let mut bytes = [0; N];
-        self.stream.read_exact(&mut bytes).map_err(|source| self.failed(doing, source))?;
+        self.stream
+            .read_exact(&mut bytes)
+            .map_err(|source| self.failed(doing, source))?;
         Ok(bytes)
     }
 
@@ -95,7 +99,10 @@ impl Link {
         let mut line = Vec::new();
         let mut seen = [0; 1024];
         while line.len() < LONGEST_LINE {
-            let count = self.stream.peek(&mut seen).map_err(|source| self.failed(doing, source))?;
+            let count = self
+                .stream
+                .peek(&mut seen)
+                .map_err(|source| self.failed(doing, source))?;
             let end = seen[..count].iter().position(|&byte| byte == b'\n');
             let taken = end.map_or(count, |end| end + 1);
             if taken == 0 {
@@ -114,7 +121,11 @@ impl Link {
 
     pub(crate) fn refused(&self, doing: &'static str, answer: &[u8]) -> BenchError {
         let shown = &answer[..answer.len().min(100)];
-        BenchError::Refused { dialect: self.dialect, doing, answer: shown.escape_ascii().to_string() }
+        BenchError::Refused {
+            dialect: self.dialect,
+            doing,
+            answer: shown.escape_ascii().to_string(),
+        }
     }
 
     /// The connection for the workload: blocking, without a time limit.
@@ -128,12 +139,20 @@ impl Link {
     }
 
     fn failed(&self, doing: &'static str, source: io::Error) -> BenchError {
-        BenchError::Io { dialect: self.dialect, doing, source }
+        BenchError::Io {
+            dialect: self.dialect,
+            doing,
+            source,
+        }
     }
 }
 
 fn open(address: SocketAddr, options: Options) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     let group = options.index / PER_SOURCE_ADDRESS;
     if group > 0 && matches!(address.ip(), IpAddr::V4(ip) if ip.is_loopback()) {
         let host = group + 1;

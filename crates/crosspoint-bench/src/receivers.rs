@@ -1,10 +1,12 @@
 //! Reading many connections from one thread.
 
 use std::io::{self, Read};
+use std::mem::MaybeUninit;
 use std::net::TcpStream;
 use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token};
+use socket2::SockRef;
 
 use crate::BenchError;
 use crate::dialect::{FILL, Fanout};
@@ -31,10 +33,15 @@ impl Receivers {
             for (index, stream) in streams.into_iter().enumerate() {
                 stream.set_nonblocking(true)?;
                 let mut stream = mio::net::TcpStream::from_std(stream);
-                poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
+                poll.registry()
+                    .register(&mut stream, Token(index), Interest::READABLE)?;
                 registered.push(stream);
             }
-            Ok(Receivers { poll, events: Events::with_capacity(EVENTS), streams: registered })
+            Ok(Receivers {
+                poll,
+                events: Events::with_capacity(EVENTS),
+                streams: registered,
+            })
         };
         open().map_err(BenchError::system("polling the receivers"))
     }
@@ -70,27 +77,43 @@ impl Receivers {
 }
 
 /// Takes what has arrived without looking at it.
-pub(crate) struct Discard(Vec<std::mem::MaybeUninit<u8>>);
+pub(crate) struct Discard {
+    buffer: Vec<MaybeUninit<u8>>,
+    flags: i32,
+}
 
 impl Discard {
-    /// At most this much at once.
-    pub(crate) const CAPACITY: usize = 1 << 20;
+    /// With `copy`, bytes go through memory. Without, they do so only where the system has no
+    /// other way.
+    pub(crate) fn new(copy: bool) -> Discard {
+        // Copies into a smaller buffer stay in the processor's cache.
+        let (flags, capacity) = if copy || DROP == 0 {
+            (0, 256 << 10)
+        } else {
+            (DROP, 1 << 20)
+        };
+        Discard {
+            buffer: vec![MaybeUninit::uninit(); capacity],
+            flags,
+        }
+    }
 
-    pub(crate) fn new() -> Discard {
-        Discard(vec![std::mem::MaybeUninit::uninit(); Self::CAPACITY])
+    /// At most this much is taken at once.
+    pub(crate) fn capacity(&self) -> usize {
+        self.buffer.len()
     }
 
     /// Number of bytes taken; 0 at the end of the stream.
     pub(crate) fn read(&mut self, stream: &mio::net::TcpStream) -> io::Result<usize> {
-        // On Linux this flag makes TCP drop the bytes instead of copying them. Elsewhere the
-        // copy is made and ignored.
-        #[cfg(target_os = "linux")]
-        let flags = libc::MSG_TRUNC;
-        #[cfg(not(target_os = "linux"))]
-        let flags = 0;
-        socket2::SockRef::from(stream).recv_with_flags(&mut self.0, flags)
+        SockRef::from(stream).recv_with_flags(&mut self.buffer, self.flags)
     }
 }
+
+/// Makes TCP drop the bytes instead of copying them.
+#[cfg(target_os = "linux")]
+const DROP: i32 = libc::MSG_TRUNC;
+#[cfg(not(target_os = "linux"))]
+const DROP: i32 = 0;
 
 /// Sends one message and reads it at every receiver that is to read, before anything is measured:
 /// proves that the connections are set up and that the frames are what they are taken for.
@@ -100,14 +123,24 @@ pub(crate) fn prove(
     payload: usize,
     readers: usize,
 ) -> Result<(), BenchError> {
-    let failed = |source| BenchError::Io { dialect, doing: "the first broadcast", source };
+    let failed = |source| BenchError::Io {
+        dialect,
+        doing: "the first broadcast",
+        source,
+    };
     for mut source in &fanout.sources {
         io::Write::write_all(&mut source, &fanout.message.bytes).map_err(failed)?;
     }
     for stream in &fanout.receivers[..readers] {
         stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
         let mut unframer = Unframer::new(fanout.framing.clone());
-        read_one(dialect, stream, &mut unframer, payload, "the first broadcast")?;
+        read_one(
+            dialect,
+            stream,
+            &mut unframer,
+            payload,
+            "the first broadcast",
+        )?;
     }
     Ok(())
 }
@@ -128,7 +161,11 @@ pub(crate) fn read_one(
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             other => other,
         };
-        let count = count.map_err(|source| BenchError::Io { dialect, doing, source })?;
+        let count = count.map_err(|source| BenchError::Io {
+            dialect,
+            doing,
+            source,
+        })?;
         unframer
             .feed(&buffer[..count], |data| {
                 missing = missing.saturating_sub(data.len());
@@ -137,7 +174,10 @@ pub(crate) fn read_one(
             .map_err(|reason| BenchError::OutOfStep { dialect, reason })?;
     }
     if foreign > 0 {
-        return Err(BenchError::OutOfStep { dialect, reason: "not the data that was sent" });
+        return Err(BenchError::OutOfStep {
+            dialect,
+            reason: "not the data that was sent",
+        });
     }
     Ok(())
 }

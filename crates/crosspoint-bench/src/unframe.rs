@@ -56,10 +56,24 @@ impl Framing {
         match *self {
             Framing::Joint => joint_head(bytes),
             Framing::Native => native_head(bytes),
-            Framing::Fixed { first, before, data, after, pings } => match bytes.first() {
+            Framing::Fixed {
+                first,
+                before,
+                data,
+                after,
+                pings,
+            } => match bytes.first() {
                 None => Head::Short,
-                Some(&byte) if byte == first => Head::Frame { before, data, after },
-                Some(b'P') if pings => Head::Frame { before: "PING\r\n".len(), data: 0, after: 0 },
+                Some(&byte) if byte == first => Head::Frame {
+                    before,
+                    data,
+                    after,
+                },
+                Some(b'P') if pings => Head::Frame {
+                    before: "PING\r\n".len(),
+                    data: 0,
+                    after: 0,
+                },
                 Some(_) => Head::Wrong("unexpected first byte"),
             },
         }
@@ -68,36 +82,62 @@ impl Framing {
 
 fn joint_head(bytes: &[u8]) -> Head {
     let (size, field) = match *bytes {
-        [0, count, ..] => return Head::Frame { before: 2 + count as usize, data: 0, after: 0 },
+        [0, count, ..] => {
+            return Head::Frame {
+                before: 2 + count as usize,
+                data: 0,
+                after: 0,
+            };
+        }
         [size @ 1..0x80, ..] => (size as usize, 1),
         [high @ 0x80..=0xff, low, ..] => ((high as usize - 0x80) << 8 | low as usize, 2),
         _ => return Head::Short,
     };
     if size == 0 {
-        return Head::Frame { before: field, data: 0, after: 0 };
+        return Head::Frame {
+            before: field,
+            data: 0,
+            after: 0,
+        };
     }
-    let Some(&joint) = bytes.get(field) else { return Head::Short };
+    let Some(&joint) = bytes.get(field) else {
+        return Head::Short;
+    };
     // The owner's frames name the user after the joint.
     let names = if joint & 0x80 == 0 { 1 } else { 2 };
     match size.checked_sub(names) {
-        Some(data) => Head::Frame { before: field + names, data, after: 0 },
+        Some(data) => Head::Frame {
+            before: field + names,
+            data,
+            after: 0,
+        },
         None => Head::Wrong("a frame for the owner without a user"),
     }
 }
 
 fn native_head(bytes: &[u8]) -> Head {
-    let Some((length, field)) = varint(bytes) else { return short_or(bytes, "frame length") };
+    let Some((length, field)) = varint(bytes) else {
+        return short_or(bytes, "frame length");
+    };
     let length = match usize::try_from(length) {
         Ok(0) => return Head::Wrong("frame without a type"),
         Ok(length @ ..=LONGEST_FRAME) => length,
         _ => return Head::Wrong("frame length"),
     };
     let end = field + length;
-    let Some(&kind) = bytes.get(field) else { return Head::Short };
+    let Some(&kind) = bytes.get(field) else {
+        return Head::Short;
+    };
     let numbers = match kind {
         native_type::FROM_OWNER => 1,
         native_type::FROM_MEMBER => 2,
-        _ => return Head::Frame { before: end, data: 0, after: 0 },
+        _ => {
+            return Head::Frame {
+                before: end,
+                data: 0,
+                after: 0,
+            };
+        }
     };
     let mut before = field + 1;
     for _ in 0..numbers {
@@ -107,7 +147,11 @@ fn native_head(bytes: &[u8]) -> Head {
         before += width;
     }
     match end.checked_sub(before) {
-        Some(data) => Head::Frame { before, data, after: 0 },
+        Some(data) => Head::Frame {
+            before,
+            data,
+            after: 0,
+        },
         None => Head::Wrong("frame shorter than its numbers"),
     }
 }
@@ -126,7 +170,11 @@ fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
 
 /// An incomplete number: cut short by the end of the read, or longer than any number.
 fn short_or(bytes: &[u8], reason: &'static str) -> Head {
-    if bytes.len() < VARINT_WIDTH { Head::Short } else { Head::Wrong(reason) }
+    if bytes.len() < VARINT_WIDTH {
+        Head::Short
+    } else {
+        Head::Wrong(reason)
+    }
 }
 
 /// Appends an unsigned LEB128 number.
@@ -160,7 +208,14 @@ pub struct Unframer {
 impl Unframer {
     /// A walker at the beginning of a frame.
     pub fn new(framing: Framing) -> Unframer {
-        Unframer { framing, head: [0; LONGEST_HEAD], head_filled: 0, skip: 0, data: 0, after: 0 }
+        Unframer {
+            framing,
+            head: [0; LONGEST_HEAD],
+            head_filled: 0,
+            skip: 0,
+            data: 0,
+            after: 0,
+        }
     }
 
     /// Takes the next bytes of the stream and calls `on_data` with each run of data in them.
@@ -203,7 +258,11 @@ impl Unframer {
     fn begin<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], &'static str> {
         if self.head_filled == 0 {
             return match self.framing.head(bytes) {
-                Head::Frame { before, data, after } => {
+                Head::Frame {
+                    before,
+                    data,
+                    after,
+                } => {
                     (self.skip, self.data, self.after) = (before, data, after);
                     Ok(bytes)
                 }
@@ -220,7 +279,11 @@ impl Unframer {
             self.head[self.head_filled] = byte;
             self.head_filled += 1;
             match self.framing.head(&self.head[..self.head_filled]) {
-                Head::Frame { before, data, after } => {
+                Head::Frame {
+                    before,
+                    data,
+                    after,
+                } => {
                     self.skip = before - self.head_filled.min(before);
                     (self.data, self.after) = (data, after);
                     self.head_filled = 0;
@@ -249,17 +312,30 @@ mod tests {
         Ok(data)
     }
 
-    const FIXED: Framing = Framing::Fixed { first: b'M', before: 4, data: 3, after: 2, pings: true };
+    const FIXED: Framing = Framing::Fixed {
+        first: b'M',
+        before: 4,
+        data: 3,
+        after: 2,
+        pings: true,
+    };
 
     const JOINT_STREAM: &[u8] =
         b"\x00\x04\x00\xff\x00\x00\x03\x00ab\x01\x07\x80\x04\x05cde\x80\x00\x05\x81\x09fgh\x02\x00i";
-    const NATIVE_STREAM: &[u8] = b"\x04\x33\x00ab\x83\x00\x99zz\x02\x33\x07\x87\x00\x34\x81\x01\x05cde";
+    const NATIVE_STREAM: &[u8] =
+        b"\x04\x33\x00ab\x83\x00\x99zz\x02\x33\x07\x87\x00\x34\x81\x01\x05cde";
     const FIXED_STREAM: &[u8] = b"MSG abc\r\nPING\r\nMSG def\r\n";
 
     #[test]
     fn data_is_found_between_control_frames_keepalives_and_empty_frames() {
-        assert_eq!(data_of(Framing::Joint, &[JOINT_STREAM]).unwrap(), b"abcdefghi");
-        assert_eq!(data_of(Framing::Native, &[NATIVE_STREAM]).unwrap(), b"abcde");
+        assert_eq!(
+            data_of(Framing::Joint, &[JOINT_STREAM]).unwrap(),
+            b"abcdefghi"
+        );
+        assert_eq!(
+            data_of(Framing::Native, &[NATIVE_STREAM]).unwrap(),
+            b"abcde"
+        );
         assert_eq!(data_of(FIXED, &[FIXED_STREAM]).unwrap(), b"abcdef");
     }
 

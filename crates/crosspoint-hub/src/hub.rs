@@ -193,26 +193,21 @@ impl Hub {
         lock(&self.directory).channels.len()
     }
 
-    pub(crate) fn forget(&self, outbox: &Arc<Outbox>, reason: Reason) {
-        lock(&self.sessions).remove(&outbox.id);
-        // Nobody waits any longer for somebody who is gone.
-        outbox.kill(reason);
-        self.metrics
-            .closed
-            .get_or_create(&ByReason {
-                reason: reason.word(),
-            })
-            .inc();
+    pub(crate) fn count_closed(&self, outbox: &Arc<Outbox>, reason: Reason) {
+        self.metrics.closed.get_or_create(&ByReason { reason: reason.word() }).inc();
         if outbox.peer().is_some() {
             let protocol = outbox.wire.name();
-            self.metrics
-                .sessions
-                .get_or_create(&ByProtocol { protocol })
-                .dec();
+            self.metrics.sessions.get_or_create(&ByProtocol { protocol }).dec();
         }
         if reason == Reason::SlowReceiver {
             self.metrics.hit("outbox_bytes_max");
         }
+    }
+
+    pub(crate) fn forget(&self, outbox: &Arc<Outbox>) {
+        lock(&self.sessions).remove(&outbox.id);
+        // Nobody waits any longer for room in the outbox of somebody who is gone.
+        outbox.kill(Reason::ConnectionLost);
     }
 
     pub(crate) fn allows(&self, token: Option<&[u8]>, wire: &'static dyn Wire) -> bool {

@@ -222,7 +222,8 @@ impl Session {
         }
     }
 
-    /// Ends the session: its channels end, its memberships end, everybody concerned is told.
+    /// Ends the session: its channels end, its memberships end, everybody concerned is told. What
+    /// waits in the outbox can still be written until the session is dropped.
     pub fn close(&mut self, reason: Reason) {
         if std::mem::replace(&mut self.closed, true) {
             return;
@@ -237,7 +238,7 @@ impl Session {
             self.part_from(&entered, Reason::ConnectionLost);
         }
         self.touched.attend();
-        self.hub.forget(&self.outbox, reason);
+        self.hub.count_closed(&self.outbox, reason);
     }
 
     fn act(&mut self, now: Instant, command: Command) -> Step {
@@ -591,5 +592,6 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.close(Reason::ConnectionLost);
+        self.hub.forget(&self.outbox);
     }
 }

@@ -1,1 +1,17 @@
-//! crosspoint-net
+//! Transports, and the driver that joins a transport to a protocol.
+//!
+//! * [`server`]: listeners, and the life of a connection from its first byte
+//! * [`detect`]: which protocol the first bytes speak; [`http`]: health and metrics
+//! * [`session`]: the driver of the hub's side; [`outlet`]: writing from any thread
+//! * [`client`]: connecting to a hub, and the driver of the client's side
+//! * [`stream`]: TCP or memory; [`memory`]: connections inside the program, with lag and speed
+//! * [`ws`]: the WebSocket codec
+pub mod client;
+pub mod detect;
+pub mod http;
+pub mod memory;
+pub mod outlet;
+pub mod server;
+pub mod session;
+pub mod stream;
+pub mod ws;

@@ -42,7 +42,10 @@ impl Dialect for Bare {
             sources,
             receivers,
             delivery_bytes: bytes.len(),
-            message: Message { payloads: vec![bytes.len() - shape.payload], bytes },
+            message: Message {
+                payloads: vec![bytes.len() - shape.payload],
+                bytes,
+            },
             framing: Framing::Joint,
         })
     }
@@ -78,7 +81,10 @@ impl Dialect for Bare {
         _count: usize,
         _opened: &mut dyn FnMut(usize),
     ) -> Result<Vec<TcpStream>, BenchError> {
-        Err(BenchError::Unsupported { dialect: NAME, workload: "idle" })
+        Err(BenchError::Unsupported {
+            dialect: NAME,
+            workload: "idle",
+        })
     }
 }
 

@@ -111,7 +111,10 @@ impl<S: Setup> Dialect for Native<S> {
         Ok(Fanout {
             sources: vec![owner.ready()?],
             receivers,
-            message: Message { payloads: vec![bytes.len() - shape.payload], bytes },
+            message: Message {
+                payloads: vec![bytes.len() - shape.payload],
+                bytes,
+            },
             framing: Framing::Native,
             delivery_bytes,
         })
@@ -123,7 +126,12 @@ impl<S: Setup> Dialect for Native<S> {
         let (member, number, inside) = self.enter(&mut owner, &channel, Options::default())?;
         let end = |link: Link, message| {
             let write = link.ready()?;
-            Ok(End { read: duplicate(&write)?, write, message, framing: Framing::Native })
+            Ok(End {
+                read: duplicate(&write)?,
+                write,
+                message,
+                framing: Framing::Native,
+            })
         };
         Ok(Relay {
             requester: end(member, frame(SEND, &[inside], payload))?,
@@ -148,7 +156,10 @@ impl<S: Setup> Dialect for Native<S> {
                 IdleState::Member => Some(self.create(&channel)?.0),
             };
             for _ in 0..group {
-                let options = Options { index, tiny_buffer: false };
+                let options = Options {
+                    index,
+                    tiny_buffer: false,
+                };
                 let link = match &mut owner {
                     None => self.connect(options)?,
                     Some(owner) => self.enter(owner, &channel, options)?.0,

@@ -1,0 +1,459 @@
+//! Connecting to a hub, and the driver of the client's side.
+//!
+//! One task for each connection. Commands come in and events go out through bounded queues: a
+//! full queue of events stops the reading, so that the hub slows whoever sends, but not the
+//! writing.
+
+use crate::memory;
+use crate::outlet::now;
+use crate::session::read;
+use crate::stream::{Reader, Stream, Writer};
+use crate::ws::{self, Incoming, handshake};
+use bytes::{Buf, Bytes, BytesMut};
+use crosspoint_hub::protocol::{Activity, Client};
+use crosspoint_hub::wire::FrameWriter;
+use crosspoint_hub::{Command, Event, Reason};
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+/// Commands and events that may wait in each direction.
+const QUEUE_MAX: usize = 1024;
+
+/// Bytes that may wait to be written before no further command is taken.
+const WRITE_BYTES_MAX: usize = 256 * 1024;
+
+/// Pieces in one system call.
+const PIECES_MAX: usize = 64;
+
+/// Where a hub is reached.
+#[derive(Debug, Clone)]
+pub enum Endpoint {
+    /// `tcp://HOST:PORT`
+    Tcp {
+        /// Name or address, and port.
+        authority: String,
+    },
+    /// `ws://HOST:PORT/PATH`
+    WebSocket {
+        /// Name or address, and port.
+        authority: String,
+        /// With its leading slash.
+        path: String,
+    },
+    /// Inside the program.
+    Memory {
+        /// Leads to the listening side.
+        connector: memory::Connector,
+        /// Lag and speed of both directions.
+        shape: memory::Shape,
+    },
+}
+
+/// The port of a hub, where none is given.
+pub const PORT: u16 = 7680;
+
+/// A text that is no endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no hub address; write tcp://HOST:PORT or ws://HOST:PORT/PATH")]
+pub struct NoEndpoint(String);
+
+impl FromStr for Endpoint {
+    type Err = NoEndpoint;
+
+    fn from_str(text: &str) -> Result<Self, NoEndpoint> {
+        let wrong = || NoEndpoint(text.to_owned());
+        let (scheme, rest) = text.split_once("://").unwrap_or(("tcp", text));
+        let (authority, path) = rest
+            .find('/')
+            .map_or((rest, ""), |slash| rest.split_at(slash));
+        if authority.is_empty() || authority.contains(char::is_whitespace) {
+            return Err(wrong());
+        }
+        let has_port = authority
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        let bare = !authority.contains(':') || authority.ends_with(']');
+        let authority = match (has_port, bare) {
+            (true, _) => authority.to_owned(),
+            (false, true) => format!("{authority}:{PORT}"),
+            (false, false) => return Err(wrong()),
+        };
+        match scheme {
+            "tcp" if matches!(path, "" | "/") => Ok(Self::Tcp { authority }),
+            "ws" => {
+                let path = if path.is_empty() { "/" } else { path }.to_owned();
+                Ok(Self::WebSocket { authority, path })
+            }
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { authority } => write!(f, "tcp://{authority}"),
+            Self::WebSocket { authority, path } => write!(f, "ws://{authority}{path}"),
+            Self::Memory { .. } => f.write_str("memory"),
+        }
+    }
+}
+
+/// A transport that is ready for a protocol.
+#[derive(Debug)]
+pub struct Dialed {
+    reader: Reader,
+    writer: Writer,
+    decoder: Option<ws::Decoder>,
+}
+
+/// Connects to an endpoint, with the WebSocket handshake where there is one.
+///
+/// # Errors
+/// The system's, and [`io::ErrorKind::InvalidData`] if the other side speaks no WebSocket.
+pub async fn dial(endpoint: &Endpoint) -> io::Result<Dialed> {
+    let (authority, path) = match endpoint {
+        Endpoint::Memory { connector, shape } => {
+            let stream = Stream::from(connector.connect(shape.clone())?);
+            let (reader, writer) = stream.into_split();
+            return Ok(Dialed {
+                reader,
+                writer,
+                decoder: None,
+            });
+        }
+        Endpoint::Tcp { authority } => (authority, None),
+        Endpoint::WebSocket { authority, path } => (authority, Some(path)),
+    };
+    let stream = TcpStream::connect(authority.as_str()).await?;
+    stream.set_nodelay(true)?;
+    let (mut reader, writer) = Stream::from(stream).into_split();
+    let Some(path) = path else {
+        return Ok(Dialed {
+            reader,
+            writer,
+            decoder: None,
+        });
+    };
+    let wrong = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+    let key = handshake::new_key().map_err(wrong)?;
+    writer
+        .write_all(&handshake::client_request(authority, path, &key).map_err(wrong)?)
+        .await?;
+    let mut answer = BytesMut::new();
+    let length = loop {
+        let more = read(&mut reader).await?;
+        if more.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        answer.unsplit(more);
+        if let Some(length) = handshake::parse_response(&answer, &key).map_err(wrong)? {
+            break length;
+        }
+    };
+    let settings = ws::Settings {
+        frame_bytes_max: u64::from(u32::MAX),
+        lenient: false,
+    };
+    let mut decoder = ws::Decoder::new(ws::Role::Client, settings);
+    decoder.receive(answer.split_off(length));
+    Ok(Dialed {
+        reader,
+        writer,
+        decoder: Some(decoder),
+    })
+}
+
+/// A connection that runs. It ends when its command queue is dropped, or with an
+/// [`Event::Closed`], which is always its last event.
+#[derive(Debug)]
+pub struct Connection {
+    /// Takes commands; full when the hub takes no more.
+    pub commands: mpsc::Sender<Command>,
+    /// Gives events. As long as nobody takes them, nothing more is read.
+    pub events: mpsc::Receiver<Event>,
+}
+
+/// Runs a client protocol over a transport, in a task of its own. `hello` is what the protocol
+/// wrote when it was made.
+pub fn run(dialed: Dialed, client: Box<dyn Client>, hello: FrameWriter) -> Connection {
+    let (commands, from_user) = mpsc::channel(QUEUE_MAX);
+    let (to_user, events) = mpsc::channel(QUEUE_MAX);
+    let Dialed {
+        reader,
+        writer,
+        decoder,
+    } = dialed;
+    let driver = Driver {
+        reader,
+        decoder,
+        client,
+        out: hello,
+        commands: from_user,
+        writing: Writing {
+            writer,
+            queue: VecDeque::new(),
+            bytes: 0,
+            written: None,
+        },
+        ready: VecDeque::new(),
+        read_at: now(),
+    };
+    tokio::spawn(driver.run(to_user));
+    Connection { commands, events }
+}
+
+struct Driver {
+    reader: Reader,
+    decoder: Option<ws::Decoder>,
+    client: Box<dyn Client>,
+    out: FrameWriter,
+    commands: mpsc::Receiver<Command>,
+    writing: Writing,
+    /// Events that wait for room in the queue.
+    ready: VecDeque<Event>,
+    read_at: Instant,
+}
+
+struct Writing {
+    writer: Writer,
+    queue: VecDeque<Bytes>,
+    bytes: usize,
+    written: Option<Instant>,
+}
+
+/// How long what is left may take to be written when a connection ends.
+const FLUSH_MAX: Duration = Duration::from_secs(5);
+
+impl Driver {
+    async fn run(mut self, events: mpsc::Sender<Event>) {
+        let reason = self.drive(&events).await;
+        // Nobody listens any more if this fails.
+        let _ = events.send(Event::Closed { reason }).await;
+    }
+
+    async fn drive(&mut self, events: &mpsc::Sender<Event>) -> Reason {
+        if let Err(reason) = self.advance() {
+            return reason;
+        }
+        loop {
+            let activity = Activity {
+                read: self.read_at,
+                written: self.writing.written,
+            };
+            let deadline = self.client.deadline(activity);
+            let sleep = tokio::time::sleep_until(deadline.unwrap_or_else(now).into());
+            let result = tokio::select! {
+                permit = events.reserve(), if !self.ready.is_empty() => match permit {
+                    Ok(permit) => {
+                        if let Some(event) = self.ready.pop_front() {
+                            permit.send(event);
+                        }
+                        Ok(())
+                    }
+                    Err(_nobody_listens) => Err(Reason::Bye),
+                },
+                bytes = read(&mut self.reader), if self.ready.is_empty() => self.received(bytes),
+                result = self.writing.write(), if !self.writing.queue.is_empty() => result,
+                command = self.commands.recv(), if self.writing.bytes < WRITE_BYTES_MAX => match command {
+                    Some(command) => self.command(command),
+                    None => Err(Reason::Bye),
+                },
+                () = sleep, if deadline.is_some() => {
+                    self.client.tick(now(), activity, &mut self.out).map_or(Ok(()), Err)
+                }
+            };
+            let result = result.and_then(|()| self.advance());
+            if let Err(reason) = result {
+                self.end(reason).await;
+                // What has arrived is still told.
+                for event in std::mem::take(&mut self.ready) {
+                    if let Event::Closed { reason } = event {
+                        return reason;
+                    }
+                    if events.send(event).await.is_err() {
+                        break;
+                    }
+                }
+                return reason;
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) -> Result<(), Reason> {
+        let mut next = Some(command);
+        while let Some(command) = next {
+            // What the protocol cannot express is refused by the handles before it comes here.
+            if let Err(reason) = self.client.command(now(), command, &mut self.out) {
+                tracing::debug!(%reason, "a command was not sent");
+            }
+            self.collect()?;
+            next = match self.writing.bytes < WRITE_BYTES_MAX {
+                true => self.commands.try_recv().ok(),
+                false => None,
+            };
+        }
+        Ok(())
+    }
+
+    fn received(&mut self, bytes: io::Result<BytesMut>) -> Result<(), Reason> {
+        let bytes = bytes.map_err(|_| Reason::ConnectionLost)?;
+        if bytes.is_empty() {
+            return Err(Reason::ConnectionLost);
+        }
+        self.read_at = now();
+        match &mut self.decoder {
+            Some(decoder) => decoder.receive(bytes),
+            None => self.client.receive(now(), bytes.freeze()),
+        }
+        Ok(())
+    }
+
+    /// Parses what has been read, and queues what has to be written.
+    fn advance(&mut self) -> Result<(), Reason> {
+        loop {
+            while let Some(event) = self.client.poll(now(), &mut self.out) {
+                if let Event::Closed { reason } = event {
+                    return Err(reason);
+                }
+                self.ready.push_back(event);
+            }
+            let Some(decoder) = &mut self.decoder else {
+                break;
+            };
+            match decoder.decode() {
+                Ok(None) => break,
+                Ok(Some(Incoming::Data { bytes, .. })) => self.client.receive(now(), bytes),
+                Ok(Some(Incoming::Ping(payload))) => {
+                    self.collect()?;
+                    let mask = ws::frame::new_mask().map_err(|_| Reason::Internal)?;
+                    self.writing
+                        .push(ws::frame::pong_frame(&payload, Some(mask)));
+                }
+                Ok(Some(Incoming::Pong(_))) => {}
+                Ok(Some(Incoming::Close(_))) => return Err(Reason::ConnectionLost),
+                Err(_broken) => return Err(Reason::Malformed),
+            }
+        }
+        self.collect()
+    }
+
+    /// Queues what the protocol has written, in a WebSocket frame if there is a WebSocket.
+    fn collect(&mut self) -> Result<(), Reason> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let encoded = self.out.take();
+        if self.decoder.is_none() {
+            encoded
+                .pieces()
+                .for_each(|piece| self.writing.push(piece.clone()));
+            return Ok(());
+        }
+        for piece in encoded.pieces() {
+            let mask = ws::frame::new_mask().map_err(|_| Reason::Internal)?;
+            let mut framed = BytesMut::with_capacity(ws::frame::HEADER_BYTES_MAX + piece.len());
+            ws::frame::client_frame(ws::Opcode::Binary, true, piece, mask, &mut framed);
+            self.writing.push(framed.freeze());
+        }
+        Ok(())
+    }
+
+    async fn end(&mut self, reason: Reason) {
+        if reason == Reason::ConnectionLost {
+            return;
+        }
+        self.client.farewell(reason, &mut self.out);
+        // Without randomness there is no farewell.
+        if self.collect().is_err() {
+            return;
+        }
+        let flush = async {
+            while !self.writing.queue.is_empty() {
+                if self.writing.write().await.is_err() {
+                    return;
+                }
+            }
+        };
+        // A hub that takes nothing more is left as it is.
+        let _ = tokio::time::timeout(FLUSH_MAX, flush).await;
+        self.writing.writer.shutdown();
+    }
+}
+
+impl Writing {
+    fn push(&mut self, bytes: Bytes) {
+        self.bytes += bytes.len();
+        self.queue.push_back(bytes);
+    }
+
+    /// Writes some of the queue. Cancelling it loses nothing.
+    async fn write(&mut self) -> Result<(), Reason> {
+        self.writer
+            .writable()
+            .await
+            .map_err(|_| Reason::ConnectionLost)?;
+        let mut slices = [IoSlice::new(&[]); PIECES_MAX];
+        let mut count = 0;
+        for (slice, piece) in slices.iter_mut().zip(&self.queue) {
+            *slice = IoSlice::new(piece);
+            count += 1;
+        }
+        let written = match self.writer.try_write_vectored(&slices[..count]) {
+            Ok(written) => written,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) =>
+            {
+                return Ok(());
+            }
+            Err(_lost) => return Err(Reason::ConnectionLost),
+        };
+        self.written = Some(now());
+        self.bytes -= written;
+        let mut left = written;
+        while let Some(piece) = self.queue.front_mut() {
+            if left < piece.len() {
+                piece.advance(left);
+                break;
+            }
+            left -= piece.len();
+            self.queue.pop_front();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_hubs() {
+        let shown = |text: &str| {
+            text.parse::<Endpoint>()
+                .map(|endpoint| endpoint.to_string())
+        };
+        assert_eq!(shown("example.org"), Ok("tcp://example.org:7680".into()));
+        assert_eq!(shown("tcp://127.0.0.1:9"), Ok("tcp://127.0.0.1:9".into()));
+        assert_eq!(shown("ws://[::1]"), Ok("ws://[::1]:7680/".into()));
+        assert_eq!(shown("ws://h:80/a/b"), Ok("ws://h:80/a/b".into()));
+        for wrong in [
+            "",
+            "tcp://",
+            "http://h:1",
+            "tcp://h:1/path",
+            "h:port",
+            "a b",
+        ] {
+            assert!(shown(wrong).is_err(), "{wrong}");
+        }
+    }
+}

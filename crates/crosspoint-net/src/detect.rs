@@ -1,0 +1,172 @@
+//! Which protocol the first bytes of a connection speak. A pure function.
+
+/// What speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spoken {
+    /// A TLS hello. Refused at once on a port without TLS.
+    Tls,
+    /// HTTP, which may become WebSocket.
+    Http,
+    /// The native protocol.
+    Native,
+    /// The joint protocol of peote.
+    Joint,
+    /// Datagrams of Panda3D, as LibPUNS sends them.
+    Panda3d,
+}
+
+/// First words of HTTP requests.
+const METHODS: [&[u8]; 9] = [
+    b"GET ",
+    b"HEAD ",
+    b"POST ",
+    b"PUT ",
+    b"DELETE ",
+    b"OPTIONS ",
+    b"PATCH ",
+    b"CONNECT ",
+    b"TRACE ",
+];
+
+/// The smallest connection request of LibPUNS: type, 32 bytes of signature behind their length,
+/// two empty strings (libpuns 3).
+const PANDA3D_REQUEST_BYTES_MIN: u16 = 2 + 2 + 32 + 2 + 2;
+
+/// Tells what the first bytes speak; `None` as long as more bytes are needed to tell.
+///
+/// Six bytes are always enough but for a slow HTTP method. The joint protocol has no mark of its
+/// own and is what remains.
+pub fn detect(bytes: &[u8]) -> Option<Spoken> {
+    let marks = [
+        (mark(bytes, &crosspoint_proto::frame::MAGIC), Spoken::Native),
+        (http(bytes), Spoken::Http),
+        (tls(bytes), Spoken::Tls),
+        (panda3d(bytes), Spoken::Panda3d),
+    ];
+    if let Some((_, spoken)) = marks.iter().find(|(matched, _)| *matched == Match::Yes) {
+        return Some(*spoken);
+    }
+    let open = bytes.is_empty() || marks.iter().any(|(matched, _)| *matched == Match::Open);
+    (!open).then_some(Spoken::Joint)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Match {
+    Yes,
+    /// So far.
+    Open,
+    No,
+}
+
+fn mark(bytes: &[u8], mark: &[u8]) -> Match {
+    if bytes.starts_with(mark) {
+        Match::Yes
+    } else if !bytes.is_empty() && mark.starts_with(bytes) {
+        Match::Open
+    } else {
+        Match::No
+    }
+}
+
+fn http(bytes: &[u8]) -> Match {
+    let mut best = Match::No;
+    for method in METHODS {
+        match mark(bytes, method) {
+            Match::Yes => return Match::Yes,
+            Match::Open => best = Match::Open,
+            Match::No => {}
+        }
+    }
+    best
+}
+
+/// A handshake record of any TLS version that begins with a client hello.
+fn tls(bytes: &[u8]) -> Match {
+    match *bytes {
+        [0x16, 0x03, _, _, _, 0x01, ..] => Match::Yes,
+        [0x16] | [0x16, 0x03] | [0x16, 0x03, _] | [0x16, 0x03, _, _] | [0x16, 0x03, _, _, _] => {
+            Match::Open
+        }
+        _ => Match::No,
+    }
+}
+
+/// A connection request: length, type 1, 32 bytes of signature, all little-endian.
+fn panda3d(bytes: &[u8]) -> Match {
+    const REQUEST: [u8; 4] = [1, 0, 32, 0];
+    match *bytes {
+        // Joint commands begin with 0, and a short one must not wait for bytes that never come.
+        [0, ..] if bytes.len() < 6 => Match::No,
+        [low, high, ref rest @ ..] => {
+            let length = u16::from_le_bytes([low, high]);
+            let rest = &rest[..rest.len().min(REQUEST.len())];
+            match length >= PANDA3D_REQUEST_BYTES_MIN {
+                true if rest == REQUEST => Match::Yes,
+                true if REQUEST.starts_with(rest) => Match::Open,
+                _ => Match::No,
+            }
+        }
+        [_] => Match::Open,
+        [] => Match::No,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whole beginnings, and what they are. Each is also fed one byte at a time.
+    const TABLE: &[(&[u8], Option<Spoken>)] = &[
+        (b"", None),
+        (b"GET / HTTP/1.1\r\n", Some(Spoken::Http)),
+        (b"POST /socket.io/?EIO=4", Some(Spoken::Http)),
+        (b"OPTIONS * HTTP/1.1", Some(Spoken::Http)),
+        (b"PU", None),
+        (b"XPT1\x05\x01", Some(Spoken::Native)),
+        (b"XPT", None),
+        (
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+            Some(Spoken::Tls),
+        ),
+        (b"\x16\x03\x03\x00\xf1\x01\x00\x00\xed", Some(Spoken::Tls)),
+        (b"\x00\x00\x01\x04room", Some(Spoken::Joint)),
+        (b"\x00\x01\x01\x04room", Some(Spoken::Joint)),
+        (b"\x00\x00\x01\x00", Some(Spoken::Joint)),
+        (b"\x00\x01\x01\x00", Some(Spoken::Joint)),
+        (b"\x00", Some(Spoken::Joint)),
+        (b"\x02\x00\x0b\x0d\x00hello", Some(Spoken::Joint)),
+        (b"\x84\x00\x00\x41", Some(Spoken::Joint)),
+        (b"\x2c\x00\x01\x00\x20\x00\x93\xa1", Some(Spoken::Panda3d)),
+        (b"\x00\x01\x01\x00\x20\x00\x93\xa1", Some(Spoken::Panda3d)),
+        (b"GEX", Some(Spoken::Joint)),
+        (b"XYZ", Some(Spoken::Joint)),
+    ];
+
+    #[test]
+    fn the_first_bytes_tell_what_is_spoken() {
+        for (bytes, spoken) in TABLE {
+            assert_eq!(detect(bytes), *spoken, "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn one_byte_at_a_time_tells_the_same_and_never_changes_its_mind() {
+        for (bytes, spoken) in TABLE {
+            let first = (0..=bytes.len()).find_map(|end| detect(&bytes[..end]));
+            // The one exception: a command that is also the beginning of a rare datagram.
+            if !bytes.starts_with(b"\x00\x01\x01\x00\x20") {
+                assert_eq!(first, *spoken, "{bytes:02x?}");
+            }
+        }
+    }
+
+    #[test]
+    fn six_bytes_always_tell_unless_a_method_is_spelled() {
+        for first in 0..=255u8 {
+            for second in [0, 1, 3, 0x50, 0xff] {
+                let bytes = [first, second, 1, 0, 32, 1];
+                assert!(detect(&bytes).is_some(), "{bytes:02x?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! A connection of any transport, in two halves: the reader belongs to one task, the writer can
+//! be used from any thread.
+
+use crate::memory;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+/// A connection that has just been made.
+#[derive(Debug)]
+pub enum Stream {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Inside the program.
+    Memory(memory::End),
+}
+
+/// The half that reads.
+#[derive(Debug)]
+pub enum Reader {
+    /// Over TCP.
+    Tcp(OwnedReadHalf),
+    /// Inside the program.
+    Memory(memory::ReadEnd),
+}
+
+/// The half that writes.
+#[derive(Debug)]
+pub enum Writer {
+    /// Over TCP.
+    Tcp(OwnedWriteHalf),
+    /// Inside the program.
+    Memory(memory::WriteEnd),
+}
+
+impl Stream {
+    /// The other side's address; `None` inside the program.
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok(),
+            Self::Memory(_) => None,
+        }
+    }
+
+    /// The two halves.
+    pub fn into_split(self) -> (Reader, Writer) {
+        match self {
+            Self::Tcp(stream) => {
+                let (reader, writer) = stream.into_split();
+                (Reader::Tcp(reader), Writer::Tcp(writer))
+            }
+            Self::Memory(end) => {
+                let (reader, writer) = end.into_split();
+                (Reader::Memory(reader), Writer::Memory(writer))
+            }
+        }
+    }
+}
+
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Self::Tcp(stream)
+    }
+}
+
+impl From<memory::End> for Stream {
+    fn from(end: memory::End) -> Self {
+        Self::Memory(end)
+    }
+}
+
+impl Reader {
+    /// Reads what is there; nothing is read into the buffer at the end of the stream.
+    ///
+    /// # Errors
+    /// The transport's.
+    pub fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(reader) => Pin::new(reader).poll_read(cx, buffer),
+            Self::Memory(reader) => Pin::new(reader).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl Writer {
+    /// Writes what can be written without waiting.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if that is nothing, and the transport's.
+    pub fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(writer) => writer.try_write_vectored(slices),
+            Self::Memory(writer) => writer.try_write_vectored(slices),
+        }
+    }
+
+    /// Waits until something can be written.
+    ///
+    /// # Errors
+    /// The transport's.
+    pub async fn writable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(writer) => writer.writable().await,
+            Self::Memory(writer) => writer.writable().await,
+        }
+    }
+
+    /// Writes all of it.
+    ///
+    /// # Errors
+    /// The transport's.
+    pub async fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            self.writable().await?;
+            match self.try_write_vectored(&[IoSlice::new(bytes)]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that nothing more will be written. The other side may be gone already.
+    pub fn shutdown(&self) {
+        match self {
+            Self::Tcp(writer) => {
+                let stream: &TcpStream = writer.as_ref();
+                // The only error is that there is no connection any more.
+                let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write);
+            }
+            Self::Memory(writer) => writer.shutdown(),
+        }
+    }
+}
