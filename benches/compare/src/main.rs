@@ -173,6 +173,9 @@ fn compare(arguments: &Arguments) -> Result<String, CompareError> {
                     place
                 };
                 let dialect = place.dialect(*target);
+                if !(dialect.has_server() || work.runs_without_server()) {
+                    continue;
+                }
                 match work.run(&*dialect, &settings, place.pid()) {
                     Ok(measures) => {
                         if let Some(first) = measures.first() {

@@ -90,13 +90,13 @@ impl Table {
             };
             let written = writeln!(
                 text,
-                "| {} | {} | {} | {}{unit} | {}{unit} to {}{unit} | {} | {} |",
+                "| {} | {} | {} | {} | {} to {} | {} | {} |",
                 row.workload,
                 row.measure,
                 format!("{:?}", row.target).to_lowercase(),
-                shortened(row.median),
-                shortened(least),
-                shortened(most),
+                shortened(row.median, unit),
+                shortened(least, unit),
+                shortened(most, unit),
                 ratio(row.to_nats),
                 ratio(row.to_bare),
             );

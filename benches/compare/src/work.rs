@@ -41,6 +41,11 @@ impl Work {
         matches!(self, Work::Idle { .. })
     }
 
+    /// Bare sockets have nobody who could hold memory or who could be kept waiting.
+    pub(crate) fn runs_without_server(self) -> bool {
+        matches!(self, Work::Fanout { .. } | Work::Relay { .. })
+    }
+
     pub(crate) fn run(
         self,
         dialect: &dyn Dialect,
@@ -161,23 +166,25 @@ impl FromStr for Work {
 
 impl fmt::Display for Measure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}{}", self.name, shortened(self.value), self.unit)
+        write!(f, "{} {}", self.name, shortened(self.value, self.unit))
     }
 }
 
-/// Three or four digits with a unit prefix.
-pub(crate) fn shortened(value: f64) -> String {
-    let (scaled, prefix) = match value.abs() {
-        1e6.. => (value / 1e6, " M"),
-        1e4.. => (value / 1e3, " k"),
-        _ => (value, " "),
+/// Three or four digits with the unit.
+pub(crate) fn shortened(value: f64, unit: &str) -> String {
+    let (scaled, unit) = match (value.abs(), unit) {
+        (1e4.., "us") => (value / 1e3, "ms".to_owned()),
+        (1e6.., _) => (value / 1e6, format!("M{unit}")),
+        (1e4.., _) => (value / 1e3, format!("k{unit}")),
+        _ => (value, unit.to_owned()),
     };
     let digits = match scaled.abs() {
+        _ if value == 0.0 => 0,
         100.0.. => 0,
         10.0.. => 1,
         _ => 2,
     };
-    format!("{scaled:.digits$}{prefix}")
+    format!("{scaled:.digits$} {unit}").trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -195,10 +202,11 @@ mod tests {
     }
 
     #[test]
-    fn numbers_keep_three_digits() {
-        assert_eq!(shortened(4_812_345.0), "4.81 M");
-        assert_eq!(shortened(481_234.0), "481 k");
-        assert_eq!(shortened(153.4), "153 ");
-        assert_eq!(shortened(0.0), "0.00 ");
+    fn numbers_keep_three_digits_and_their_unit() {
+        assert_eq!(shortened(4_812_345.0, "/s"), "4.81 M/s");
+        assert_eq!(shortened(481_234.0, "/s"), "481 k/s");
+        assert_eq!(shortened(153.4, "us"), "153 us");
+        assert_eq!(shortened(15_340.0, "us"), "15.3 ms");
+        assert_eq!(shortened(0.0, ""), "0");
     }
 }

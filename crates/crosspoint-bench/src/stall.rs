@@ -83,6 +83,9 @@ const TICK: Duration = Duration::from_millis(50);
 /// After the last broadcast: the end has come when nothing arrives for so long.
 const QUIET: Duration = Duration::from_secs(2);
 
+/// A server that is so far behind cannot do this rate; what it still owes is reported as missing.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Runs the plan.
 ///
 /// # Errors
@@ -97,6 +100,12 @@ pub fn run(
         return Err(BenchError::Plan(format!(
             "at least 2 members, a rate of 1 and a payload of {STAMP} bytes are needed"
         )));
+    }
+    if !dialect.has_server() {
+        return Err(BenchError::Unsupported {
+            dialect: dialect.name(),
+            workload: "stall",
+        });
     }
     let all_read = part(dialect, plan, 0, &mut |done, text| {
         progress(done / 2.0, text)
@@ -294,7 +303,8 @@ impl Members<'_> {
             let sent = self.clock.sent.load(Ordering::Acquire);
             let ended = self.clock.ended.load(Ordering::Acquire);
             let all = ended && self.received >= sent * self.members.len() as u64;
-            if all || (now >= whole && now - quiet_since.1 >= QUIET) {
+            let quiet = now >= whole && now - quiet_since.1 >= QUIET;
+            if all || quiet || now >= whole + PATIENCE {
                 return Ok(());
             }
             if now - told >= TICK {
@@ -338,8 +348,8 @@ impl Members<'_> {
                 if *filled == *payload {
                     *filled = 0;
                     *received += 1;
-                    let sent = Duration::from_nanos(u64::from_le_bytes(*stamp));
-                    if sent >= *warm_up {
+                    if now >= *warm_up {
+                        let sent = Duration::from_nanos(u64::from_le_bytes(*stamp));
                         recorder.record(now.saturating_sub(sent), 1);
                     }
                 }

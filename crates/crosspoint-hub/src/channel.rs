@@ -42,7 +42,7 @@ struct State {
     owner: Option<Owner>,
     ended: bool,
     members: Slots<Member>,
-    /// Whether the owner is in the middle of a message.
+    /// Whether the owner is in the middle of a message to many.
     midway: bool,
     /// Members who came in the middle of a message of the owner: they must not get its rest.
     late: Vec<MemberNumber>,
@@ -69,6 +69,9 @@ struct Member {
     tag: Tag,
     edge: Edge,
     presence: bool,
+    /// Whether it has the beginning of a message that the owner sends to it alone. Without it, a
+    /// rest is for who had the number before.
+    midway: bool,
 }
 
 struct Applicant {
@@ -323,6 +326,7 @@ impl Channel {
             tag,
             edge,
             presence,
+            midway: false,
         };
         let member = MemberNumber(state.members.insert(member));
         if state.midway {
@@ -495,15 +499,22 @@ impl Channel {
         if framing == Framing::Messages && self.exceeded(parts, self.mode) {
             return Sent::Refused(Reason::TooLarge);
         }
-        let sent = match audience {
+        match audience {
             Audience::Only(number) => {
-                let Some(member) = state.members.get(number.0) else {
+                let Some(member) = state.members.get_mut(number.0) else {
                     return Sent::To(0);
                 };
                 if member.outbox.congested(sender) {
                     return Sent::Congested;
                 }
-                let parts = state.fit(number, parts);
+                let parts = match member.midway {
+                    true => parts,
+                    false => from_first(parts),
+                };
+                let Some(last) = parts.last() else {
+                    return Sent::To(0);
+                };
+                member.midway = !last.is_last();
                 push_one(
                     &member.outbox,
                     Place::In(member.number),
@@ -531,17 +542,13 @@ impl Channel {
                         }
                     };
                 }
+                if parts.iter().any(Part::is_first) {
+                    state.late.clear();
+                }
+                state.midway = parts.last().is_some_and(|part| !part.is_last());
                 Sent::To(receivers)
             }
-        };
-        // A gateway's messages to one member, made from pieces, are no part of what all get.
-        if framing == Framing::Messages || matches!(audience, Audience::AllBut(_)) {
-            if parts.iter().any(Part::is_first) {
-                state.late.clear();
-            }
-            state.midway = parts.last().is_some_and(|part| !part.is_last());
         }
-        sent
     }
 
     /// From a member to the owner, or in a room to all others.
@@ -598,8 +605,7 @@ impl State {
         if !self.late.contains(&member) {
             return parts;
         }
-        let first = parts.iter().position(Part::is_first).unwrap_or(parts.len());
-        &parts[first..]
+        from_first(parts)
     }
 
     fn check_ban(&mut self, now: Instant, outbox: &Outbox) -> Result<(), Reason> {
@@ -727,6 +733,12 @@ impl State {
         }
         receivers
     }
+}
+
+/// The parts from the first beginning of a message on.
+fn from_first(parts: &[Part]) -> &[Part] {
+    let first = parts.iter().position(Part::is_first);
+    &parts[first.unwrap_or(parts.len())..]
 }
 
 fn peer_of(outbox: &Outbox) -> Peer {

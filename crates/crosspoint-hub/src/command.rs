@@ -105,10 +105,15 @@ fn cut(name: &str) -> ChannelName {
 pub struct Hello {
     /// Its own id; the hub gives one if absent.
     pub peer: Option<PeerId>,
-    /// A name to show to others, if any. Not unique.
+    /// A name to show to others, if any, of at most [`Hello::NAME_BYTES_MAX`]. Not unique.
     pub name: Option<String>,
     /// The hub's access token, if the endpoint has one.
     pub token: Option<Bytes>,
+}
+
+impl Hello {
+    /// The longest name, in bytes. Above: the session is closed with [`Reason::TooLarge`].
+    pub const NAME_BYTES_MAX: usize = 255;
 }
 
 /// Whether borders between messages are kept, and how large a message may be.
@@ -161,12 +166,18 @@ pub struct EnterOptions {
     pub mode: Mode,
     /// The channel's password.
     pub password: Option<Bytes>,
-    /// Shown to an owner that decides about each entry.
+    /// Shown to an owner that decides about each entry; at most
+    /// [`EnterOptions::CREDENTIALS_BYTES_MAX`].
     pub credentials: Bytes,
     /// If nothing has this name, and the hub allows it, a room of this name is made.
     pub make_room: bool,
     /// In a room: tell who is there, who comes and who goes.
     pub presence: bool,
+}
+
+impl EnterOptions {
+    /// The longest credentials, in bytes. Above: refused with [`Reason::TooLarge`].
+    pub const CREDENTIALS_BYTES_MAX: usize = 4096;
 }
 
 /// Keeps a member out after a kick.

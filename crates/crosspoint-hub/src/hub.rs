@@ -194,10 +194,18 @@ impl Hub {
     }
 
     pub(crate) fn count_closed(&self, outbox: &Arc<Outbox>, reason: Reason) {
-        self.metrics.closed.get_or_create(&ByReason { reason: reason.word() }).inc();
+        self.metrics
+            .closed
+            .get_or_create(&ByReason {
+                reason: reason.word(),
+            })
+            .inc();
         if outbox.peer().is_some() {
             let protocol = outbox.wire.name();
-            self.metrics.sessions.get_or_create(&ByProtocol { protocol }).dec();
+            self.metrics
+                .sessions
+                .get_or_create(&ByProtocol { protocol })
+                .dec();
         }
         if reason == Reason::SlowReceiver {
             self.metrics.hit("outbox_bytes_max");

@@ -175,9 +175,23 @@ impl Session {
     /// deleted meanwhile.
     pub fn observe(&mut self, tag: Tag, event: &Event) -> bool {
         match event {
-            Event::MemberEntered { channel, .. }
-            | Event::MemberLeft { channel, .. }
-            | Event::Knock { channel, .. } => self
+            Event::MemberEntered {
+                channel, member, ..
+            }
+            | Event::MemberLeft {
+                channel, member, ..
+            } => {
+                let current = self
+                    .owned
+                    .get(channel.0)
+                    .is_some_and(|owned| owned.tag == tag);
+                if current {
+                    // What was begun for the number's former holder does not go on.
+                    self.partial.remove(&Road::Member(*channel, *member));
+                }
+                current
+            }
+            Event::Knock { channel, .. } => self
                 .owned
                 .get(channel.0)
                 .is_some_and(|owned| owned.tag == tag),
@@ -194,6 +208,8 @@ impl Session {
                 }
                 if entered.member.replace(told.member).is_none() {
                     self.pending -= 1;
+                    // What was begun before the owner let the session in went nowhere.
+                    self.partial.remove(&Road::In(told.channel));
                 }
                 true
             }
@@ -327,6 +343,11 @@ impl Session {
         if !self.hub.allows(hello.token.as_deref(), self.outbox.wire) {
             return Step::Close(Reason::NotAllowed);
         }
+        // Others are told the name in one frame.
+        let length = hello.name.as_ref().map_or(0, String::len);
+        if length > Hello::NAME_BYTES_MAX {
+            return Step::Close(Reason::TooLarge);
+        }
         let id = match hello.peer.map_or_else(PeerId::random, Ok) {
             Ok(id) => id,
             Err(_no_random_source) => return Step::Close(Reason::Internal),
@@ -354,6 +375,9 @@ impl Session {
         name: ChannelName,
         options: EnterOptions,
     ) -> Result<(), Reason> {
+        if options.credentials.len() > EnterOptions::CREDENTIALS_BYTES_MAX {
+            return Err(Reason::TooLarge);
+        }
         let channel = self.hub.find(&name, options.make_room)?;
         if self
             .entered
@@ -503,11 +527,10 @@ impl Session {
                 kind,
                 total,
                 offset,
-            }) => {
-                if (before, kind, total, offset) != (to, part.kind, part.total, part.offset) {
-                    return Err(Reason::Malformed);
-                }
+            }) if (before, kind, total, offset) != (to, part.kind, part.total, part.offset) => {
+                return Err(Reason::Malformed);
             }
+            Some(_) => {}
             None if !part.is_first() || !self.holds(road) => return Ok(false),
             None => {}
         }

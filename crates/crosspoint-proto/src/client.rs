@@ -1,14 +1,14 @@
 //! The client's side of the native protocol.
 
-use crate::frame::{Frame, MAGIC, next_frame};
+use crate::frame::{FRAME_BYTES_MAX, Frame, MAGIC, next_frame};
 use crate::heartbeat::Heartbeat;
 use crate::message::{self, HelloMap, VERSION, WelcomeMap, kind, put_close, put_frame, put_map};
 use bytes::{Buf, Bytes, BytesMut};
-use crosspoint_hub::command::{Command, Event, Hello, Target};
+use crosspoint_hub::command::{ChannelOptions, Command, EnterOptions, Event, Hello, Target};
 use crosspoint_hub::input::Input;
 use crosspoint_hub::protocol::{Activity, Client};
 use crosspoint_hub::wire::FrameWriter;
-use crosspoint_hub::{Limits, Reason};
+use crosspoint_hub::{Limits, MemberNumber, Reason};
 use serde_bytes::ByteBuf;
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,7 @@ pub struct Native {
     input: Input,
     state: State,
     heartbeat: Heartbeat,
+    /// What the hub takes.
     frame_bytes_max: usize,
     message_bytes_max: u32,
 }
@@ -117,7 +118,7 @@ impl Native {
     }
 
     fn step(&mut self, now: Instant, out: &mut FrameWriter) -> Result<Option<Event>, Reason> {
-        while let Some(frame) = next_frame(&mut self.input, self.frame_bytes_max)? {
+        while let Some(frame) = next_frame(&mut self.input, FRAME_BYTES_MAX)? {
             if let Some(event) = self.frame(now, frame, out)? {
                 return Ok(Some(event));
             }
@@ -133,17 +134,25 @@ impl Client for Native {
         command: Command,
         out: &mut FrameWriter,
     ) -> Result<(), Reason> {
-        if let Command::Send { part, to } = &command {
-            if part.total > self.message_bytes_max {
+        match &command {
+            Command::Send { part, .. } if part.total > self.message_bytes_max => {
                 return Err(Reason::TooLarge);
             }
-            if let Target::Everyone(_, Some(member)) = to
-                && member.0 == u32::MAX
-            {
-                return Err(Reason::Malformed);
+            Command::Send {
+                to: Target::Everyone(_, Some(MemberNumber(u32::MAX))),
+                ..
+            } => return Err(Reason::Malformed),
+            Command::Create {
+                options: ChannelOptions { mode, .. },
+                ..
             }
+            | Command::Enter {
+                options: EnterOptions { mode, .. },
+                ..
+            } if !message::is_possible(*mode) => return Err(Reason::Malformed),
+            _ => {}
         }
-        message::put_command(&command, out);
+        message::put_command(&command, self.frame_bytes_max, out);
         Ok(())
     }
 

@@ -12,9 +12,16 @@ use crosspoint_hub::input::Input;
 /// What a client sends before its first frame: `XPT1`. No other protocol begins with it.
 pub const MAGIC: [u8; 4] = *b"XPT1";
 
-/// Payloads above this size are sent in parts of at most this size, so that a large message does
-/// not hold up others for longer than one part takes.
+/// Payloads above twice this size are sent in parts of at most this size, so that a large message
+/// does not hold up others for longer than one part takes.
 pub const PART_BYTES_MAX: usize = 16 * 1024;
+
+/// The largest frame that every client takes.
+pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+
+/// The most bytes of a data frame besides its payload and its length: type, two numbers, kind,
+/// total and offset.
+pub const DATA_HEADER_BYTES_MAX: usize = 1 + 2 * VARINT_BYTES_MAX + 1 + 2 * VARINT_BYTES_MAX;
 
 /// Bytes of the longest varint: 32 bits, 7 in each byte.
 const VARINT_BYTES_MAX: usize = 5;

@@ -3,7 +3,7 @@
 //! Fixed parts are varints; what may grow is a MessagePack map at the end, of which a reader
 //! takes what it knows.
 
-use crate::frame::{Body, Frame, put_varint};
+use crate::frame::{Body, DATA_HEADER_BYTES_MAX, Frame, PART_BYTES_MAX, put_varint};
 use bytes::{BufMut, Bytes, BytesMut};
 use crosspoint_hub::command::{
     Ban, ChannelOptions, Command, EnterOptions, Entered, Event, Mode, Peer, Target,
@@ -94,7 +94,7 @@ pub struct WelcomeMap {
     /// The hub's name.
     #[serde(default)]
     pub hub: String,
-    /// The largest frame, in bytes.
+    /// The largest frame that the hub takes, in bytes.
     pub frame_max: u32,
     /// The largest message, in bytes.
     pub message_max: u32,
@@ -248,17 +248,27 @@ pub fn put_data(kind: u8, address: &[u32], part: &Part, out: &mut FrameWriter) {
     out.frame(&header[5 - size..end], &part.data);
 }
 
-/// Cuts a part that is too large for a frame into frames.
-pub fn put_in_parts(kind: u8, address: &[u32], part: &Part, out: &mut FrameWriter) {
+/// Cuts a part that is too large for a frame into frames. `frame_bytes_max` is what the receiver
+/// takes.
+pub fn put_in_parts(
+    kind: u8,
+    address: &[u32],
+    part: &Part,
+    frame_bytes_max: usize,
+    out: &mut FrameWriter,
+) {
     // A frame from another member of a chain may be a little above the size of a part; only what
     // is far above is cut, or each frame would be followed by a tiny one.
-    if part.data.len() <= 2 * crate::frame::PART_BYTES_MAX {
+    let most = frame_bytes_max
+        .saturating_sub(DATA_HEADER_BYTES_MAX)
+        .clamp(1, 2 * PART_BYTES_MAX);
+    if part.data.len() <= most {
         return put_data(kind, address, part, out);
     }
     let mut data = part.data.clone();
     let mut offset = part.offset;
     while !data.is_empty() {
-        let piece = data.split_to(data.len().min(crate::frame::PART_BYTES_MAX));
+        let piece = data.split_to(data.len().min(most).min(PART_BYTES_MAX));
         let length = piece.len() as u32;
         put_data(
             kind,
@@ -274,8 +284,8 @@ pub fn put_in_parts(kind: u8, address: &[u32], part: &Part, out: &mut FrameWrite
     }
 }
 
-/// Writes a command (client role).
-pub fn put_command(command: &Command, out: &mut FrameWriter) {
+/// Writes a command (client role). `frame_bytes_max` is what the hub takes.
+pub fn put_command(command: &Command, frame_bytes_max: usize, out: &mut FrameWriter) {
     let mut body = BytesMut::new();
     let kind = match command {
         Command::Hello(_) => return,
@@ -344,13 +354,17 @@ pub fn put_command(command: &Command, out: &mut FrameWriter) {
         }
         Command::Send { to, part } => {
             return match *to {
-                Target::Up(number) => put_in_parts(kind::SEND, &[number.0], part, out),
+                Target::Up(number) => {
+                    put_in_parts(kind::SEND, &[number.0], part, frame_bytes_max, out);
+                }
                 Target::Member(own, member) => {
-                    put_in_parts(kind::SEND_TO, &[own.0, member.0], part, out)
+                    let address = [own.0, member.0];
+                    put_in_parts(kind::SEND_TO, &address, part, frame_bytes_max, out);
                 }
                 Target::Everyone(own, except) => {
                     let except = except.map_or(0, |member| member.0.saturating_add(1));
-                    put_in_parts(kind::BROADCAST, &[own.0, except], part, out);
+                    let address = [own.0, except];
+                    put_in_parts(kind::BROADCAST, &address, part, frame_bytes_max, out);
                 }
             };
         }
@@ -362,9 +376,11 @@ pub fn put_command(command: &Command, out: &mut FrameWriter) {
             put_varint(channel.0, &mut body);
             put_varint(member.0, &mut body);
             if let Some(ban) = ban {
-                let seconds = ban
-                    .time
-                    .map(|time| u32::try_from(time.as_secs()).unwrap_or(u32::MAX));
+                // Upwards, or a ban of half a second would be none.
+                let seconds = ban.time.map(|time| {
+                    let begun = u64::from(time.subsec_nanos() > 0);
+                    u32::try_from(time.as_secs().saturating_add(begun)).unwrap_or(u32::MAX)
+                });
                 put_map(
                     &KickMap {
                         ban: Some(true),
@@ -792,13 +808,19 @@ fn split_mode(mode: Mode) -> (Option<bool>, Option<u32>) {
 }
 
 fn join_mode(raw: Option<bool>, max: Option<u32>) -> Result<Mode, Reason> {
-    match (
-        raw.unwrap_or_default(),
-        max.unwrap_or(Mode::CHUNK_BYTES_DEFAULT),
-    ) {
-        (true, _) => Ok(Mode::Raw),
-        (false, bytes_max @ 1..=Mode::CHUNK_BYTES_LIMIT) => Ok(Mode::Chunk { bytes_max }),
-        (false, _) => Err(Reason::Malformed),
+    let bytes_max = max.unwrap_or(Mode::CHUNK_BYTES_DEFAULT);
+    let mode = match raw.unwrap_or_default() {
+        true => Mode::Raw,
+        false => Mode::Chunk { bytes_max },
+    };
+    is_possible(mode).then_some(mode).ok_or(Reason::Malformed)
+}
+
+/// Whether a mode's largest message is within the bounds.
+pub(crate) fn is_possible(mode: Mode) -> bool {
+    match mode {
+        Mode::Raw => true,
+        Mode::Chunk { bytes_max } => (1..=Mode::CHUNK_BYTES_LIMIT).contains(&bytes_max),
     }
 }
 

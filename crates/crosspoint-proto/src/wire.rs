@@ -1,5 +1,6 @@
 //! How the hub writes data for a native receiver (section 6).
 
+use crate::frame::FRAME_BYTES_MAX;
 use crate::message::{kind, put_in_parts};
 use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Wire};
 
@@ -32,14 +33,11 @@ impl Wire for NativeWire {
     }
 
     fn encode(&self, place: Place, _chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {
-        match place {
-            Place::Own(own, member) => {
-                put_in_parts(kind::FROM_MEMBER, &[own.0, member.0], part, out)
-            }
-            Place::In(number) => put_in_parts(kind::FROM_OWNER, &[number.0], part, out),
-            Place::Room(number, member) => {
-                put_in_parts(kind::FROM_ROOM, &[number.0, member.0], part, out)
-            }
-        }
+        let (kind, address): (_, &[u32]) = match place {
+            Place::Own(own, member) => (kind::FROM_MEMBER, &[own.0, member.0]),
+            Place::In(number) => (kind::FROM_OWNER, &[number.0]),
+            Place::Room(number, member) => (kind::FROM_ROOM, &[number.0, member.0]),
+        };
+        put_in_parts(kind, address, part, FRAME_BYTES_MAX, out);
     }
 }

@@ -27,6 +27,10 @@ impl Dialect for Bare {
         NAME
     }
 
+    fn has_server(&self) -> bool {
+        false
+    }
+
     fn open_fanout(&self, shape: &FanoutShape) -> Result<Fanout, BenchError> {
         check_payload(shape.payload)?;
         let (listener, address) = listen()?;

@@ -20,6 +20,11 @@ pub trait Dialect: Send + Sync {
     /// Short name for reports.
     fn name(&self) -> &'static str;
 
+    /// Whether there is a server: what only a server can do is not run without one.
+    fn has_server(&self) -> bool {
+        true
+    }
+
     /// Opens one sender and the receivers of what it broadcasts.
     ///
     /// # Errors

@@ -55,6 +55,9 @@ impl Joint {
         pending: Pending,
         out: &mut FrameWriter,
     ) -> Result<(), Reason> {
+        if let Mode::Chunk { bytes_max } = pending.mode {
+            ChunkSize::new(bytes_max).map_err(|_| Reason::Malformed)?;
+        }
         let nr = (1..=255)
             .find(|nr| !self.pending.contains_key(nr))
             .ok_or(Reason::TooManyPending)?;
@@ -89,20 +92,16 @@ impl Joint {
                 (&[1, 0], 0x80 | number, Some(member_byte(except)?))
             }
         };
-        if let Mode::Chunk { bytes_max } = *mode
-            && part.is_first()
-        {
-            let size = ChunkSize::new(bytes_max).map_err(|_| Reason::Malformed)?;
-            let prefix = size
+        if let Mode::Chunk { bytes_max } = *mode {
+            // Asked for each part, so that nothing follows a beginning that was refused.
+            let prefix = ChunkSize::new(bytes_max)
+                .map_err(|_| Reason::Malformed)?
                 .encode_prefix(part.total as usize)
                 .map_err(|_| Reason::TooLarge)?;
-            put_data(
-                before,
-                joint,
-                user,
-                &Bytes::copy_from_slice(prefix.as_ref()),
-                out,
-            );
+            if part.is_first() {
+                let prefix = Bytes::copy_from_slice(prefix.as_ref());
+                put_data(before, joint, user, &prefix, out);
+            }
         }
         put_data(before, joint, user, &part.data, out);
         Ok(())
@@ -119,7 +118,10 @@ impl Joint {
     fn control(&mut self, bytes: &[u8]) -> Result<(), Reason> {
         match *bytes {
             [0, push::MEMBER_ENTERED, own, member] => {
-                let mode = *self.owned.get(&own).ok_or(Reason::Malformed)?;
+                // On its way while the channel was deleted: no news.
+                let Some(mode) = self.owned.get(&own).copied() else {
+                    return Ok(());
+                };
                 let (channel, member) = (OwnNumber(own.into()), MemberNumber(member.into()));
                 self.decode(Place::Own(channel, member), mode)?;
                 let peer = Peer {
@@ -137,6 +139,9 @@ impl Joint {
                 });
             }
             [0, push::MEMBER_LEFT, own, member, why] => {
+                if !self.owned.contains_key(&own) {
+                    return Ok(());
+                }
                 let (channel, member) = (OwnNumber(own.into()), MemberNumber(member.into()));
                 self.decoders.remove(&Place::Own(channel, member));
                 let reason = match why {
@@ -230,27 +235,29 @@ impl Joint {
     }
 
     fn data(&mut self, address: Address, part: Part) -> Result<(), Reason> {
-        let (place, known) = match address {
+        let (place, mode) = match address {
             Address::In(number) => (
                 Place::In(InNumber(number.into())),
-                self.entered.contains_key(&number),
+                self.entered.get(&number),
             ),
             Address::Member(own, member) => {
                 let place = Place::Own(OwnNumber(own.into()), MemberNumber(member.into()));
-                (place, self.owned.contains_key(&own))
+                (place, self.owned.get(&own))
             }
             Address::All(_) | Address::AllBut(..) => return Err(Reason::Malformed),
         };
-        if !known {
-            return Ok(());
-        }
-        let Some(decoder) = self.decoders.get_mut(&place) else {
-            // Raw mode: whatever comes is a message of its own, as the borders mean nothing.
-            self.ready.push_back(Event::Data {
-                place,
-                part: Part::whole(part.data),
-            });
-            return Ok(());
+        let decoder = match (mode, self.decoders.get_mut(&place)) {
+            // Whatever comes is a message of its own, as the borders mean nothing.
+            (Some(Mode::Raw), _) => {
+                self.ready.push_back(Event::Data {
+                    place,
+                    part: Part::whole(part.data),
+                });
+                return Ok(());
+            }
+            (Some(Mode::Chunk { .. }), Some(decoder)) => decoder,
+            // Of a channel or member that is gone.
+            _ => return Ok(()),
         };
         let mut piece = part.data;
         loop {

@@ -126,6 +126,11 @@ impl Reader {
         self.input.push(bytes);
     }
 
+    /// Whether some data of a frame was given and some has not come yet.
+    pub fn is_midway(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Gives the next item, or `None` when more bytes are needed. `owns` says whether the client
     /// owns a channel: `01` means something else otherwise (section 9).
     ///
@@ -223,7 +228,9 @@ impl Reader {
     fn data(&mut self) -> Data {
         let bytes = self.input.as_slice();
         let (size, mut header) = match *bytes {
-            [long, low, ..] if long >= 0x80 => (usize::from(long & 0x7f) << 8 | usize::from(low), 2),
+            [long, low, ..] if long >= 0x80 => {
+                (usize::from(long & 0x7f) << 8 | usize::from(low), 2)
+            }
             [long] if long >= 0x80 => return Data::More,
             [short, ..] => (usize::from(short), 1),
             [] => return Data::More,

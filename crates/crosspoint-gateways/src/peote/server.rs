@@ -23,9 +23,19 @@ pub struct Joint {
     /// One bit for each in number.
     entered: u128,
     /// Chunks from this connection to whoever sees messages, by where they go.
-    decoders: HashMap<Target, ChunkDecoder>,
+    decoders: HashMap<Target, Stream>,
     /// Commands that one frame has given.
     ready: VecDeque<Command>,
+}
+
+/// The chunks on one way.
+#[derive(Debug)]
+struct Stream {
+    decoder: ChunkDecoder,
+    /// It began in the middle of a frame, whose rest is not for it.
+    late: bool,
+    /// The member declared a size that the owner does not keep, and is being thrown out.
+    lost: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,13 +144,17 @@ impl Joint {
     }
 
     fn send(&mut self, to: Target, part: Part) -> Result<(), Reason> {
-        let Some(decoder) = self.decoders.get_mut(&to) else {
+        let Some(stream) = self.decoders.get_mut(&to) else {
             self.ready.push_back(Command::Send { to, part });
             return Ok(());
         };
+        stream.late &= !part.is_first();
+        if stream.late || stream.lost {
+            return Ok(());
+        }
         let mut piece = part.data;
         loop {
-            match decoder.next_part(&mut piece) {
+            match stream.decoder.next_part(&mut piece) {
                 Ok(Some(chunk::Part {
                     total,
                     offset,
@@ -156,7 +170,19 @@ impl Joint {
                 }
                 Ok(None) => return Ok(()),
                 // The place in the stream is lost, so nothing of it can be understood any more.
-                Err(_too_long) => return Err(Reason::TooLarge),
+                Err(_too_long) => match to {
+                    // An owner does not know which size its members declare.
+                    Target::Member(channel, member) => {
+                        stream.lost = true;
+                        self.ready.push_back(Command::Kick {
+                            channel,
+                            member,
+                            ban: None,
+                        });
+                        return Ok(());
+                    }
+                    _ => return Err(Reason::TooLarge),
+                },
             }
         }
     }
@@ -186,7 +212,12 @@ impl Joint {
     fn translate(&mut self, to: Target, bytes_max: Option<u32>) {
         // The hub gives sizes between 1 and 512 MiB only.
         if let Some(size) = bytes_max.and_then(|max| ChunkSize::new(max).ok()) {
-            self.decoders.insert(to, ChunkDecoder::new(size));
+            let stream = Stream {
+                decoder: ChunkDecoder::new(size),
+                late: self.reader.is_midway(),
+                lost: false,
+            };
+            self.decoders.insert(to, stream);
         }
     }
 }

@@ -1,0 +1,96 @@
+//! `crosspoint serve`: the hub.
+
+use crate::settings::Settings;
+use crate::{logging, options};
+use crosspoint_hub::Hub;
+use crosspoint_net::server::{Server, bind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use tokio::net::lookup_host;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Runs the hub until a signal stops it.
+pub(crate) fn run(settings: &Settings) -> Result<(), String> {
+    logging::start(settings)?;
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+    let mut builder = Builder::new_multi_thread();
+    if settings.server.threads > 0 {
+        builder.worker_threads(settings.server.threads);
+    }
+    let runtime = builder
+        .enable_all()
+        .build()
+        .map_err(|error| format!("no threads could be started: {error}"))?;
+    runtime.block_on(serve(settings))
+}
+
+async fn serve(settings: &Settings) -> Result<(), String> {
+    // Before anything is printed, so that whoever reads it can send a signal at once.
+    let wrong = |error| format!("signals could not be set up: {error}");
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(wrong)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(wrong)?;
+
+    let server = Server::new(Hub::new(options::hub(settings)?), options::server(settings));
+    let mut addresses = Vec::new();
+    for address in &settings.server.listen {
+        addresses.extend(listen(&server, address).await?);
+    }
+    announce(&addresses);
+    let name = tokio::select! {
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
+    };
+    tracing::info!(
+        signal = name,
+        sessions = server.hub().sessions(),
+        "stopping"
+    );
+    server.stop().await;
+    println!("stopped");
+    Ok(())
+}
+
+async fn listen(server: &Server, address: &str) -> Result<Vec<SocketAddr>, String> {
+    let wrong = |error| {
+        format!("cannot listen on {address}: {error}; choose another with --listen HOST:PORT")
+    };
+    let mut bound = Vec::new();
+    for found in lookup_host(address).await.map_err(wrong)? {
+        let listener = bind(found).map_err(wrong)?;
+        bound.push(listener.local_addr().map_err(wrong)?);
+        server.listen(listener);
+    }
+    Ok(bound)
+}
+
+fn announce(addresses: &[SocketAddr]) {
+    println!("crosspoint {}", env!("CARGO_PKG_VERSION"));
+    for address in addresses {
+        println!("listening on {address}");
+    }
+    let Some(first) = addresses.first() else {
+        return;
+    };
+    let near = SocketAddr::new(near(first.ip()), first.port());
+    let (host, port) = (near.ip(), near.port());
+    println!(
+        "\n\
+         Try, in other terminals:\n  \
+         a chat          crosspoint chat --room lobby --hub tcp://{near}\n  \
+         over WebSocket  crosspoint chat --room lobby --hub ws://{near}\n  \
+         peote-net       new PeoteServer({{...}}).create(\"{host}\", {port}, \"arena\")\n  \
+         metrics         curl http://{near}/metrics\n\n\
+         Stop with Ctrl-C."
+    );
+}
+
+/// An address at which this machine reaches itself.
+fn near(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        other => other,
+    }
+}
