@@ -16,6 +16,7 @@ use bytes::{Bytes, BytesMut};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 use subtle::ConstantTimeEq;
@@ -34,6 +35,8 @@ pub struct Channel {
     members_max: u32,
     pending_max: usize,
     bans_max: usize,
+    /// Whether some member has, or had, another channel as well.
+    mixed: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -184,6 +187,7 @@ impl Channel {
             members_max,
             pending_max: limits.commands_pending_max,
             bans_max: limits.bans_max,
+            mixed: AtomicBool::new(false),
             state: Mutex::new(State {
                 owner,
                 ended: false,
@@ -202,6 +206,18 @@ impl Channel {
         self.state
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Whether no member has another channel, so that nobody sees the order between messages to
+    /// this channel and to another such one.
+    pub(crate) fn is_apart(&self) -> bool {
+        // A stale answer is about members that have only just come.
+        !self.mixed.load(Ordering::Relaxed)
+    }
+
+    /// Some member has another channel as well. That is not taken back when it leaves.
+    pub(crate) fn mix(&self) {
+        self.mixed.store(true, Ordering::Relaxed);
     }
 
     /// How many members there are.
@@ -269,6 +285,14 @@ impl Channel {
         }
         state.pending.push(applicant);
         Ok(None)
+    }
+
+    /// Whether the owner has no room for the news that somebody enters. If so the one who enters
+    /// is woken when there is.
+    pub(crate) fn congested(&self, entering: &Arc<Outbox>) -> bool {
+        let state = self.lock();
+        let owner = state.owner.as_ref().map(|owner| &owner.outbox);
+        owner.is_some_and(|owner| !Arc::ptr_eq(owner, entering) && owner.congested(entering))
     }
 
     fn is_full(&self, state: &State) -> bool {
@@ -420,6 +444,7 @@ impl Channel {
         now: Instant,
         member: MemberNumber,
         ban: Option<Ban>,
+        metrics: &Metrics,
         touched: &mut Touched,
     ) -> bool {
         let mut state = self.lock();
@@ -446,6 +471,7 @@ impl Channel {
             };
             if state.bans.len() >= self.bans_max {
                 state.bans.pop_front();
+                metrics.hit("bans_max");
             }
             state.bans.push_back(banned);
         }
@@ -772,7 +798,7 @@ fn push_one(
     touched: &mut Touched,
 ) -> Sent {
     let data = encode(outbox.wire, place, edge, parts);
-    match outbox.push_shared(&data, touched) {
+    match outbox.push_alone(&data, touched) {
         Pushed::Dead => Sent::To(0),
         _ => Sent::To(1),
     }

@@ -207,7 +207,7 @@ impl Hub {
                 .get_or_create(&ByProtocol { protocol })
                 .dec();
         }
-        if reason == Reason::SlowReceiver {
+        if reason == Reason::SlowReceiver && outbox.is_dead() {
             self.metrics.hit("outbox_bytes_max");
         }
     }
@@ -274,10 +274,15 @@ impl Hub {
             self.metrics.hit("channel_name_bytes_max");
             return Err(Reason::TooLarge);
         }
-        if directory.rooms_made >= self.limits.rooms_max
-            || directory.channels.len() >= self.limits.channels_total_max
-        {
-            self.metrics.hit("rooms_max");
+        let limit = if directory.rooms_made >= self.limits.rooms_max {
+            Some("rooms.count_max")
+        } else if directory.channels.len() >= self.limits.channels_total_max {
+            Some("channels_total_max")
+        } else {
+            None
+        };
+        if let Some(limit) = limit {
+            self.metrics.hit(limit);
             return Err(Reason::TooManyChannels);
         }
         let room = Channel::room(
@@ -292,6 +297,13 @@ impl Hub {
         directory.channels.insert(name.clone(), room.clone());
         self.metrics.channels.inc();
         Ok(room)
+    }
+
+    /// Whether a session that wants to enter has to wait until the owner of the channel has read
+    /// what waits for it.
+    pub(crate) fn congested(&self, name: &ChannelName, entering: &Arc<Outbox>) -> bool {
+        let channel = lock(&self.directory).channels.get(name).cloned();
+        channel.is_some_and(|channel| channel.congested(entering))
     }
 
     pub(crate) fn end_channel(

@@ -9,13 +9,17 @@ pub struct Input {
 }
 
 impl Input {
-    /// Adds bytes at the end. What was left is copied in front of them, so leave little.
+    /// Adds bytes at the end. If what was left is shared, it is copied in front of them.
     pub fn push(&mut self, bytes: Bytes) {
         if self.bytes.is_empty() {
             self.bytes = bytes;
         } else if !bytes.is_empty() {
-            let mut joined = BytesMut::with_capacity(self.bytes.len() + bytes.len());
-            joined.extend_from_slice(&self.bytes);
+            let left = std::mem::take(&mut self.bytes);
+            // Grown in place, a large frame that comes in small pieces costs no more than its
+            // length.
+            let mut joined = left
+                .try_into_mut()
+                .unwrap_or_else(|shared| BytesMut::from(&shared[..]));
             joined.extend_from_slice(&bytes);
             self.bytes = joined.freeze();
         }

@@ -29,6 +29,7 @@
 //!     Event::MemberEntered { .. },
 //! ]));
 //! ```
+mod batch;
 pub mod channel;
 pub mod command;
 pub mod hub;
@@ -37,6 +38,7 @@ pub mod input;
 pub mod limits;
 pub mod meter;
 pub mod metrics;
+mod order;
 pub mod outbox;
 pub mod protocol;
 pub mod reason;

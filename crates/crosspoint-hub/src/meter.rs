@@ -34,11 +34,17 @@ impl Meter {
         }
     }
 
-    /// Counts what arrived. Gives the time before which nothing more may be read, if any.
-    pub fn count(&mut self, now: Instant, messages: u64, bytes: u64) -> Option<Instant> {
+    /// Counts what arrived. Gives the times before which nothing more may be read, if any: for
+    /// the messages, and for the bytes.
+    pub fn count(
+        &mut self,
+        now: Instant,
+        messages: u64,
+        bytes: u64,
+    ) -> (Option<Instant>, Option<Instant>) {
         let messages = self.messages.count(now, messages);
         let bytes = self.bytes.count(now, bytes);
-        messages.max(bytes)
+        (messages, bytes)
     }
 }
 
@@ -80,26 +86,25 @@ mod tests {
     fn a_burst_of_one_second_is_free_and_more_has_to_wait() {
         let now = Instant::now();
         let mut meter = Meter::new(now, 100, 0);
-        assert_eq!(meter.count(now, 100, 1 << 40), None);
-        assert_eq!(
-            meter.count(now, 50, 0),
-            Some(now + Duration::from_millis(500))
-        );
+        assert_eq!(meter.count(now, 100, 1 << 40), (None, None));
+        let half = now + Duration::from_millis(500);
+        assert_eq!(meter.count(now, 50, 0), (Some(half), None));
         let later = now + Duration::from_millis(600);
-        assert_eq!(meter.count(later, 10, 0), None);
+        assert_eq!(meter.count(later, 10, 0), (None, None));
     }
 
     #[test]
-    fn the_longer_wait_of_both_counts() {
+    fn messages_and_bytes_are_counted_apart() {
         let now = Instant::now();
         let mut meter = Meter::new(now, 1, 10);
-        assert_eq!(meter.count(now, 2, 40), Some(now + Duration::from_secs(3)));
+        let after = |seconds| Some(now + Duration::from_secs(seconds));
+        assert_eq!(meter.count(now, 2, 40), (after(1), after(3)));
     }
 
     #[test]
     fn a_rate_of_zero_is_without_limit() {
         let now = Instant::now();
         let mut meter = Meter::new(now, 0, 0);
-        assert_eq!(meter.count(now, u64::MAX, u64::MAX), None);
+        assert_eq!(meter.count(now, u64::MAX, u64::MAX), (None, None));
     }
 }

@@ -10,11 +10,11 @@
 use crate::command::{Event, Peer};
 use crate::reason::Reason;
 use crate::wire::{Encoded, Wire};
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Instant;
 
 /// Who moves an outbox's bytes to the endpoint; implemented by whoever owns the connection.
@@ -56,12 +56,62 @@ struct Queue {
     written: Option<Instant>,
     /// Since when entries have been waiting without any being taken.
     stalled: Option<Instant>,
-    /// Who waits for room here.
-    waiting: Vec<Arc<Outbox>>,
+    /// Who waits for room here. Weak, so that the connection of one who goes is closed at once.
+    waiting: Vec<Weak<Outbox>>,
+    /// The session ends: nothing is added any more, and its task alone writes what is left.
+    sealed: bool,
+    /// Its task came to do that while another thread was at it, and waits until that is done.
+    asked: bool,
+}
+
+impl Queue {
+    fn add_all(&mut self, data: &Encoded) {
+        data.pieces().for_each(|piece| self.add_bytes(piece));
+    }
+
+    /// Adds data. Small pieces are copied behind each other: for them that costs less than an
+    /// entry of their own here and in the system call.
+    fn add_bytes(&mut self, piece: &Bytes) {
+        const SMALL_BYTES_MAX: usize = 1024;
+        const GATHERED_BYTES_MAX: usize = 32 * 1024;
+        if piece.len() <= SMALL_BYTES_MAX {
+            match self.entries.back_mut() {
+                Some(Entry::Gathered(gathered))
+                    if gathered.len() + piece.len() <= GATHERED_BYTES_MAX =>
+                {
+                    gathered.extend_from_slice(piece);
+                    self.cost += piece.len();
+                    return;
+                }
+                Some(last @ Entry::Bytes(_)) => {
+                    if let Entry::Bytes(first) = last
+                        && first.len() <= SMALL_BYTES_MAX
+                    {
+                        let mut gathered = BytesMut::with_capacity(2 * SMALL_BYTES_MAX);
+                        gathered.extend_from_slice(first);
+                        gathered.extend_from_slice(piece);
+                        *last = Entry::Gathered(gathered);
+                        self.cost += piece.len();
+                        return;
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.add(Entry::Bytes(piece.clone()));
+    }
+
+    fn add(&mut self, entry: Entry) {
+        self.cost += entry.cost();
+        self.entries.push_back(entry);
+    }
 }
 
 enum Entry {
+    /// Encoded data, most often shared with other receivers.
     Bytes(Bytes),
+    /// Small data of this receiver alone, to which more is added.
+    Gathered(BytesMut),
     Event(Tag, Event),
 }
 
@@ -71,6 +121,7 @@ impl Entry {
         const OVERHEAD: usize = 64;
         match self {
             Self::Bytes(bytes) => bytes.len() + OVERHEAD,
+            Self::Gathered(bytes) => bytes.len() + OVERHEAD,
             Self::Event(..) => size_of::<Event>() + OVERHEAD,
         }
     }
@@ -182,7 +233,8 @@ impl Outbox {
     pub(crate) fn push_event(self: &Arc<Self>, tag: Tag, event: Event, touched: &mut Touched) {
         let mut queue = self.lock();
         if queue.dead.is_none() {
-            self.add(&mut queue, Entry::Event(tag, event));
+            queue.add(Entry::Event(tag, event));
+            self.check(&mut queue);
             touched.add(&mut queue, self);
         }
     }
@@ -193,15 +245,26 @@ impl Outbox {
         if queue.dead.is_some() {
             return Pushed::Dead;
         }
-        for piece in data.pieces() {
-            self.add(&mut queue, Entry::Bytes(piece.clone()));
-        }
+        queue.add_all(data);
+        self.check(&mut queue);
         touched.add(&mut queue, self);
         if queue.dead.is_some() {
             Pushed::Dead
         } else {
             Pushed::Accepted
         }
+    }
+
+    /// Adds data that goes to this receiver alone. That never ends it: its senders asked
+    /// [`Outbox::congested`] before, so what comes above the bound is one batch.
+    pub(crate) fn push_alone(self: &Arc<Self>, data: &Encoded, touched: &mut Touched) -> Pushed {
+        let mut queue = self.lock();
+        if queue.dead.is_some() {
+            return Pushed::Dead;
+        }
+        queue.add_all(data);
+        touched.add(&mut queue, self);
+        Pushed::Accepted
     }
 
     /// Whether a sender whose data goes to this receiver alone has to wait. If so it is woken when
@@ -211,12 +274,9 @@ impl Outbox {
         if queue.dead.is_some() || queue.cost < self.bytes_max / 2 {
             return false;
         }
-        if !queue
-            .waiting
-            .iter()
-            .any(|waiting| Arc::ptr_eq(waiting, sender))
-        {
-            queue.waiting.push(sender.clone());
+        let sender = Arc::downgrade(sender);
+        if !queue.waiting.iter().any(|known| known.ptr_eq(&sender)) {
+            queue.waiting.push(sender);
         }
         true
     }
@@ -225,18 +285,12 @@ impl Outbox {
     pub fn push_own(self: &Arc<Self>, data: &Encoded) {
         let mut queue = self.lock();
         if queue.dead.is_none() {
-            for piece in data.pieces() {
-                self.add(&mut queue, Entry::Bytes(piece.clone()));
-            }
+            queue.add_all(data);
+            self.check(&mut queue);
         }
     }
 
-    fn add(&self, queue: &mut Queue, entry: Entry) {
-        if queue.dead.is_some() {
-            return;
-        }
-        queue.cost += entry.cost();
-        queue.entries.push_back(entry);
+    fn check(&self, queue: &mut Queue) {
         if queue.cost > self.bytes_max {
             Self::end(queue, Reason::SlowReceiver);
         }
@@ -257,7 +311,17 @@ impl Outbox {
         let waiting = std::mem::take(&mut queue.waiting);
         drop(queue);
         self.outlet.wake();
-        waiting.iter().for_each(|sender| sender.outlet.wake());
+        wake_all(&waiting);
+    }
+
+    /// The session has left everything. Its task alone writes what is left, and is woken when
+    /// another thread that is at it is done. Nobody waits for room here any longer.
+    pub(crate) fn seal(&self) {
+        let mut queue = self.lock();
+        queue.sealed = true;
+        let waiting = std::mem::take(&mut queue.waiting);
+        drop(queue);
+        wake_all(&waiting);
     }
 
     /// Takes out what comes next. `task` says whether the session's own task asks.
@@ -267,14 +331,16 @@ impl Outbox {
             return Turn::Dead(reason);
         }
         if queue.busy {
+            queue.asked = task && queue.sealed;
             return Turn::Nothing;
         }
-        if queue.blocked && !task {
+        if (queue.blocked || queue.sealed) && !task {
             return Turn::Blocked;
         }
         while pieces.len() < Self::PIECES_MAX {
             match queue.entries.pop_front() {
                 Some(Entry::Bytes(bytes)) => pieces.push(bytes),
+                Some(Entry::Gathered(bytes)) => pieces.push(bytes.freeze()),
                 Some(entry) if pieces.is_empty() && task => {
                     queue.cost -= entry.cost();
                     queue.busy = true;
@@ -332,7 +398,9 @@ impl Outbox {
             queue.entries.push_front(Entry::Bytes(piece));
         }
         if queue.entries.is_empty() {
-            queue.entries.shrink_to(Self::PIECES_MAX);
+            if queue.entries.capacity() > 16 * Self::PIECES_MAX {
+                queue.entries = VecDeque::new();
+            }
         } else if queue.stalled.is_none() {
             queue.stalled = Some(now);
         }
@@ -355,11 +423,21 @@ impl Outbox {
 
     /// Wakes who waits for room, when there is.
     fn release(&self, mut queue: MutexGuard<'_, Queue>) {
-        if !queue.waiting.is_empty() && queue.cost <= self.bytes_max / 4 {
-            let waiting = std::mem::take(&mut queue.waiting);
-            drop(queue);
-            waiting.iter().for_each(|sender| sender.outlet.wake());
+        let asked = std::mem::take(&mut queue.asked);
+        let waiting = match queue.cost <= self.bytes_max / 4 {
+            true => std::mem::take(&mut queue.waiting),
+            false => Vec::new(),
+        };
+        drop(queue);
+        wake_all(&waiting);
+        if asked {
+            self.outlet.wake();
         }
+    }
+
+    /// Whether the session was ended from here, most often because there was no room.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.lock().dead.is_some()
     }
 
     /// Whether everything was written.
@@ -381,6 +459,12 @@ impl Outbox {
     /// What waits costs this many bytes of memory.
     pub fn cost(&self) -> usize {
         self.lock().cost
+    }
+}
+
+fn wake_all(waiting: &[Weak<Outbox>]) {
+    for sender in waiting.iter().filter_map(Weak::upgrade) {
+        sender.outlet.wake();
     }
 }
 

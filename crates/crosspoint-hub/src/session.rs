@@ -1,17 +1,18 @@
 //! What one endpoint owns and has entered. Only the session's own task touches it, so nothing
 //! here is locked.
 
+use crate::batch::{Batch, Batches};
 use crate::channel::{Audience, Channel, Sent, count_members};
 use crate::command::{Command, EnterOptions, Event, Hello, Peer, Target};
 use crate::hub::Hub;
 use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId};
 use crate::meter::Meter;
 use crate::metrics::ByProtocol;
+use crate::order::{Order, Road};
 use crate::outbox::{Outbox, Tag, Touched};
 use crate::reason::Reason;
 use crate::slots::Slots;
-use crate::wire::{Framing, Part};
-use std::collections::HashMap;
+use crate::wire::Part;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -25,13 +26,11 @@ pub struct Session {
     next_tag: u32,
     /// Entries that wait for an owner's decision.
     pending: usize,
-    /// Messages to one target, sent together.
-    batch: Vec<Part>,
-    batch_to: Option<Target>,
-    /// A command that came while the batch before it had to wait.
+    /// Messages that are sent together.
+    batches: Batches,
+    /// A command that came while the messages before it had to wait.
     held: Option<Held>,
-    /// Messages of which some parts have come and some have not.
-    partial: HashMap<Road, Partial>,
+    order: Order,
     meter: Meter,
     touched: Touched,
     closed: bool,
@@ -42,29 +41,6 @@ enum Held {
     Command(Command),
     /// A part whose order was checked already.
     Part(Target, Part),
-}
-
-/// A channel from the sender's view. One message at a time travels it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Road {
-    Own(OwnNumber),
-    /// A gateway that turns pieces into messages does so for each member by itself.
-    Member(OwnNumber, MemberNumber),
-    In(InNumber),
-}
-
-impl Road {
-    fn is_of(self, number: OwnNumber) -> bool {
-        matches!(self, Self::Own(own) | Self::Member(own, _) if own == number)
-    }
-}
-
-#[derive(Debug)]
-struct Partial {
-    to: Target,
-    kind: u8,
-    total: u32,
-    offset: u32,
 }
 
 #[derive(Debug)]
@@ -95,9 +71,6 @@ pub enum Step {
 }
 
 impl Session {
-    /// Parts and bytes that are sent together at most.
-    const BATCH_PARTS_MAX: usize = 1024;
-
     pub(crate) fn new(hub: Arc<Hub>, outbox: Arc<Outbox>, now: Instant) -> Self {
         let limits = &hub.limits;
         let (messages, bytes) = match limits.exempt(outbox.address) {
@@ -112,10 +85,9 @@ impl Session {
             entered: Slots::default(),
             next_tag: 0,
             pending: 0,
-            batch: Vec::new(),
-            batch_to: None,
+            batches: Batches::default(),
             held: None,
-            partial: HashMap::new(),
+            order: Order::default(),
             touched: Touched::default(),
             closed: false,
         }
@@ -133,8 +105,16 @@ impl Session {
 
     /// Counts what arrived. Gives the time before which nothing more may be read, if any.
     pub fn count(&mut self, now: Instant, messages: u64, bytes: u64) -> Option<Instant> {
-        self.hub.metrics.bytes_in.inc_by(bytes);
-        self.meter.count(now, messages, bytes)
+        let metrics = &self.hub.metrics;
+        metrics.bytes_in.inc_by(bytes);
+        let (by_messages, by_bytes) = self.meter.count(now, messages, bytes);
+        if messages > 0 && by_messages.is_some() {
+            metrics.hit("messages_per_second_max");
+        }
+        if bytes > 0 && by_bytes.is_some() {
+            metrics.hit("bytes_per_second_max");
+        }
+        by_messages.max(by_bytes)
     }
 
     /// Carries out a command. Messages may wait for [`Session::flush`], which has to follow.
@@ -142,7 +122,7 @@ impl Session {
         if let Command::Send { to, part } = command {
             return self.send(to, part);
         }
-        match self.send_batch() {
+        match self.send_batches() {
             Step::Go => self.act(now, command),
             Step::Wait => {
                 self.held = Some(Held::Command(command));
@@ -154,14 +134,15 @@ impl Session {
 
     /// Sends what has gathered, and lets all receivers be written to.
     pub fn flush(&mut self, now: Instant) -> Step {
-        let mut step = self.send_batch();
+        let mut step = self.send_batches();
         if step == Step::Go {
             match self.held.take() {
                 Some(Held::Command(command)) => step = self.act(now, command),
                 Some(Held::Part(to, part)) => {
-                    self.batch_to = Some(to);
-                    self.batch.push(part);
-                    step = self.send_batch();
+                    step = self.gather(to, part);
+                    if step == Step::Go {
+                        step = self.send_batches();
+                    }
                 }
                 None => {}
             }
@@ -187,7 +168,7 @@ impl Session {
                     .is_some_and(|owned| owned.tag == tag);
                 if current {
                     // What was begun for the number's former holder does not go on.
-                    self.partial.remove(&Road::Member(*channel, *member));
+                    self.order.forget(Road::Member(*channel, *member));
                 }
                 current
             }
@@ -209,7 +190,7 @@ impl Session {
                 if entered.member.replace(told.member).is_none() {
                     self.pending -= 1;
                     // What was begun before the owner let the session in went nowhere.
-                    self.partial.remove(&Road::In(told.channel));
+                    self.order.forget(Road::In(told.channel));
                 }
                 true
             }
@@ -220,7 +201,7 @@ impl Session {
                     .is_some_and(|entered| entered.tag == tag);
                 if current {
                     self.entered.remove(channel.0);
-                    self.partial.remove(&Road::In(*channel));
+                    self.order.forget(Road::In(*channel));
                 }
                 current
             }
@@ -244,16 +225,26 @@ impl Session {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
-        self.batch = Vec::new();
-        self.partial = HashMap::new();
-        for (_, owned) in self.owned.take() {
+        self.batches.clear();
+        self.order = Order::default();
+        // Who says goodbye has ended its channels on purpose.
+        let (ended, gone) = match reason {
+            Reason::Bye => (Reason::ClosedByOwner, Reason::Left),
+            Reason::HubStopping => (reason, reason),
+            _ => (Reason::OwnerLost, Reason::ConnectionLost),
+        };
+        for (_, owned) in self.owned.iter() {
             self.hub
-                .end_channel(&owned.channel, Reason::OwnerLost, &mut self.touched);
+                .end_channel(&owned.channel, ended, &mut self.touched);
         }
-        for (_, entered) in self.entered.take() {
-            self.part_from(&entered, Reason::ConnectionLost);
+        let (entered, pending) = (std::mem::take(&mut self.entered), self.pending);
+        for (_, entered) in entered.iter() {
+            self.part_from(entered, gone);
         }
+        // What the outbox holds is still told, and observe() has to know what it is about.
+        (self.entered, self.pending) = (entered, pending);
         self.touched.attend();
+        self.outbox.seal();
         self.hub.count_closed(&self.outbox, reason);
     }
 
@@ -290,19 +281,38 @@ impl Session {
                 request,
                 name,
                 options,
-            } => match self.enter(now, request, name, options) {
-                Ok(()) => {}
-                Err(reason) => self.refuse(request, false, reason),
-            },
+            } => {
+                // Who enters and leaves without end must not fill the owner's outbox.
+                if self.hub.congested(&name, &self.outbox) {
+                    self.held = Some(Held::Command(Command::Enter {
+                        request,
+                        name,
+                        options,
+                    }));
+                    self.hub.metrics.hit("outbox_bytes_max");
+                    return Step::Wait;
+                }
+                if let Err((reason, room)) = self.enter(now, request, name, options) {
+                    if reason == Reason::Full {
+                        let limit = if room {
+                            "rooms.members_max"
+                        } else {
+                            "members_max"
+                        };
+                        self.hub.metrics.hit(limit);
+                    }
+                    self.refuse(request, false, reason);
+                }
+            }
             Command::Leave(number) => {
                 if let Some(entered) = self.entered.remove(number.0) {
-                    self.partial.remove(&Road::In(number));
+                    self.order.forget(Road::In(number));
                     self.part_from(&entered, Reason::Left);
                 }
             }
             Command::Delete(number) => {
                 if let Some(owned) = self.owned.remove(number.0) {
-                    self.partial.retain(|road, _| !road.is_of(number));
+                    self.order.forget_own(number);
                     self.hub
                         .end_channel(&owned.channel, Reason::ClosedByOwner, &mut self.touched);
                 }
@@ -312,8 +322,11 @@ impl Session {
                 member,
                 ban,
             } => {
+                let metrics = &self.hub.metrics;
                 if let Some(owned) = self.owned.get(channel.0)
-                    && owned.channel.kick(now, member, ban, &mut self.touched)
+                    && owned
+                        .channel
+                        .kick(now, member, ban, metrics, &mut self.touched)
                 {
                     count_members(&self.hub.metrics, 0, 1);
                 }
@@ -374,20 +387,21 @@ impl Session {
         request: u32,
         name: ChannelName,
         options: EnterOptions,
-    ) -> Result<(), Reason> {
+    ) -> Result<(), (Reason, bool)> {
+        let refused = |reason| (reason, false);
         if options.credentials.len() > EnterOptions::CREDENTIALS_BYTES_MAX {
-            return Err(Reason::TooLarge);
+            return Err(refused(Reason::TooLarge));
         }
-        let channel = self.hub.find(&name, options.make_room)?;
+        let channel = self.hub.find(&name, options.make_room).map_err(refused)?;
         if self
             .entered
             .iter()
             .any(|(_, entered)| Arc::ptr_eq(&entered.channel, &channel))
         {
-            return Err(Reason::AlreadyEntered);
+            return Err(refused(Reason::AlreadyEntered));
         }
         if self.pending >= self.hub.limits.commands_pending_max {
-            return Err(Reason::TooManyPending);
+            return Err(refused(Reason::TooManyPending));
         }
         let reached = self.entered.len() as u64 >= u64::from(self.entered_max());
         let number = InNumber(self.entered.next_free());
@@ -398,10 +412,17 @@ impl Session {
             // The room may have been made for this entry alone.
             self.hub.end_if_unused(&channel);
         }
-        let member = entered?;
+        let member = entered.map_err(|reason| (reason, channel.room))?;
         match member {
             Some(_) => count_members(&self.hub.metrics, 1, 0),
             None => self.pending += 1,
+        }
+        if !self.entered.is_empty() {
+            // From now on the order of messages between these channels can be seen.
+            channel.mix();
+            self.entered
+                .iter()
+                .for_each(|(_, entered)| entered.channel.mix());
         }
         // Taken at once: the next command may use the number before the event is on its way.
         self.entered.insert(Membership {
@@ -441,7 +462,6 @@ impl Session {
         let limit = match reason {
             Reason::TooManyChannels if create => Some("channels_owned_max"),
             Reason::TooManyChannels => Some("channels_entered_max"),
-            Reason::Full => Some("members_max"),
             Reason::TooManyPending => Some("commands_pending_max"),
             _ => None,
         };
@@ -478,137 +498,115 @@ impl Session {
         if self.outbox.peer().is_none() {
             return Step::Close(Reason::Malformed);
         }
-        match self.follow(to, &part) {
-            Ok(true) => {}
-            Ok(false) => {
-                self.hub.metrics.dropped.inc();
-                return Step::Go;
-            }
-            Err(reason) => return Step::Close(reason),
-        }
-        if self.batch_to != Some(to) || self.batch.len() >= Self::BATCH_PARTS_MAX {
-            match self.send_batch() {
-                Step::Go => self.batch_to = Some(to),
-                Step::Wait => {
-                    self.held = Some(Held::Part(to, part));
-                    return Step::Wait;
-                }
-                close => return close,
-            }
-        }
-        self.batch.push(part);
-        Step::Go
-    }
-
-    /// Sees that the parts of a message follow each other, with nothing between them. Gives
-    /// whether the part has a receiver: what continues a message whose channel has gone has none.
-    fn follow(&mut self, to: Target, part: &Part) -> Result<bool, Reason> {
         if part.total > self.hub.limits.message_bytes_max {
             self.hub.metrics.hit("message_bytes_max");
-            return Err(Reason::TooLarge);
+            return Step::Close(Reason::TooLarge);
         }
-        if part.is_first() && part.is_last() && self.partial.is_empty() {
-            return Ok(true);
-        }
-        let road = match to {
-            Target::Up(number) => Road::In(number),
-            Target::Member(number, member) if self.outbox.wire.framing() == Framing::Pieces => {
-                Road::Member(number, member)
-            }
-            Target::Member(number, _) | Target::Everyone(number, _) => Road::Own(number),
+        let (owned, entered) = (&self.owned, &self.entered);
+        let holds = |road| match road {
+            Road::Own(number) | Road::Member(number, _) => owned.get(number.0).is_some(),
+            Road::In(number) => entered.get(number.0).is_some(),
         };
-        let next = u64::from(part.offset) + part.data.len() as u64;
-        if next > u64::from(part.total) || (part.data.is_empty() && part.total > 0) {
-            return Err(Reason::Malformed);
-        }
-        match self.partial.remove(&road) {
-            Some(Partial {
-                to: before,
-                kind,
-                total,
-                offset,
-            }) if (before, kind, total, offset) != (to, part.kind, part.total, part.offset) => {
-                return Err(Reason::Malformed);
+        match self
+            .order
+            .follow(to, &part, self.outbox.wire.framing(), holds)
+        {
+            Ok(true) => self.gather(to, part),
+            Ok(false) => {
+                self.hub.metrics.dropped.inc();
+                Step::Go
             }
-            Some(_) => {}
-            None if !part.is_first() || !self.holds(road) => return Ok(false),
-            None => {}
+            Err(reason) => Step::Close(reason),
         }
-        if !part.is_last() {
-            let offset = part.offset + part.data.len() as u32;
-            self.partial.insert(
-                road,
-                Partial {
-                    to,
-                    kind: part.kind,
-                    total: part.total,
-                    offset,
-                },
+    }
+
+    /// Puts a part to those that are sent together, or sends those first.
+    fn gather(&mut self, to: Target, part: Part) -> Step {
+        let Err(part) = self.add(to, part) else {
+            return Step::Go;
+        };
+        match self.send_batches() {
+            Step::Go => match self.add(to, part) {
+                Ok(()) => Step::Go,
+                Err(_) => unreachable!("there is always room for one part"),
+            },
+            Step::Wait => {
+                self.held = Some(Held::Part(to, part));
+                Step::Wait
+            }
+            close => close,
+        }
+    }
+
+    fn add(&mut self, to: Target, part: Part) -> Result<(), Part> {
+        let owned = &self.owned;
+        let apart = |own: OwnNumber| {
+            owned
+                .get(own.0)
+                .is_some_and(|owned| owned.channel.is_apart())
+        };
+        self.batches.add(to, part, apart)
+    }
+
+    /// Sends what has gathered. What is for a single receiver without room stays.
+    fn send_batches(&mut self) -> Step {
+        while let Some(Batch { to, parts }) = self.batches.front() {
+            let sent = route(
+                &self.owned,
+                &self.entered,
+                &self.outbox,
+                *to,
+                parts,
+                &mut self.touched,
             );
+            let count = parts.len() as u64;
+            let metrics = &self.hub.metrics;
+            match sent {
+                Sent::Congested => {
+                    metrics.hit("outbox_bytes_max");
+                    return Step::Wait;
+                }
+                Sent::Refused(reason) => return Step::Close(reason),
+                Sent::To(0) if !matches!(to, Target::Everyone(..)) => {
+                    metrics.dropped.inc_by(count);
+                }
+                Sent::To(receivers) => {
+                    metrics.messages_out.inc_by(count * receivers as u64);
+                }
+            }
+            metrics.messages_in.inc_by(count);
+            self.batches.sent();
         }
-        Ok(true)
+        Step::Go
     }
+}
 
-    fn holds(&self, road: Road) -> bool {
-        match road {
-            Road::Own(number) | Road::Member(number, _) => self.owned.get(number.0).is_some(),
-            Road::In(number) => self.entered.get(number.0).is_some(),
-        }
-    }
-
-    /// Sends the batch. It stays if its only receiver has no room.
-    fn send_batch(&mut self) -> Step {
-        let Some(to) = self.batch_to else {
-            return Step::Go;
-        };
-        if self.batch.is_empty() {
-            return Step::Go;
-        }
-        let (outbox, parts, touched) = (&self.outbox, &self.batch[..], &mut self.touched);
-        let sent = match to {
-            Target::Up(number) => match self.entered.get(number.0) {
+/// Hands messages to the channel that they are for.
+fn route(
+    owned: &Slots<Owned>,
+    entered: &Slots<Membership>,
+    outbox: &Arc<Outbox>,
+    to: Target,
+    parts: &[Part],
+    touched: &mut Touched,
+) -> Sent {
+    let (number, audience) = match to {
+        Target::Up(number) => {
+            return match entered.get(number.0) {
                 Some(Membership {
                     channel,
                     member: Some(member),
                     ..
                 }) => channel.send_up(outbox, *member, parts, touched),
                 _ => Sent::To(0),
-            },
-            Target::Member(number, member) => match self.owned.get(number.0) {
-                Some(owned) => {
-                    owned
-                        .channel
-                        .send_down(outbox, Audience::Only(member), parts, touched)
-                }
-                None => Sent::To(0),
-            },
-            Target::Everyone(number, except) => match self.owned.get(number.0) {
-                Some(owned) => {
-                    owned
-                        .channel
-                        .send_down(outbox, Audience::AllBut(except), parts, touched)
-                }
-                None => Sent::To(0),
-            },
-        };
-        let count = parts.len() as u64;
-        let metrics = &self.hub.metrics;
-        match sent {
-            Sent::Congested => {
-                metrics.hit("outbox_bytes_max");
-                return Step::Wait;
-            }
-            Sent::Refused(reason) => return Step::Close(reason),
-            Sent::To(0) if !matches!(to, Target::Everyone(..)) => {
-                metrics.dropped.inc_by(count);
-            }
-            Sent::To(receivers) => {
-                metrics.messages_out.inc_by(count * receivers as u64);
-            }
+            };
         }
-        metrics.messages_in.inc_by(count);
-        self.batch.clear();
-        Step::Go
+        Target::Member(number, member) => (number, Audience::Only(member)),
+        Target::Everyone(number, except) => (number, Audience::AllBut(except)),
+    };
+    match owned.get(number.0) {
+        Some(owned) => owned.channel.send_down(outbox, audience, parts, touched),
+        None => Sent::To(0),
     }
 }
 

@@ -6,7 +6,7 @@
 
 use crate::memory;
 use crate::outlet::now;
-use crate::session::read;
+use crate::session::{LINGER, discard, read};
 use crate::stream::{Reader, Stream, Writer};
 use crate::ws::{self, Incoming, handshake};
 use bytes::{Buf, Bytes, BytesMut};
@@ -68,9 +68,7 @@ impl FromStr for Endpoint {
     fn from_str(text: &str) -> Result<Self, NoEndpoint> {
         let wrong = || NoEndpoint(text.to_owned());
         let (scheme, rest) = text.split_once("://").unwrap_or(("tcp", text));
-        let (authority, path) = rest
-            .find('/')
-            .map_or((rest, ""), |slash| rest.split_at(slash));
+        let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
         if authority.is_empty() || authority.contains(char::is_whitespace) {
             return Err(wrong());
         }
@@ -121,11 +119,7 @@ pub async fn dial(endpoint: &Endpoint) -> io::Result<Dialed> {
         Endpoint::Memory { connector, shape } => {
             let stream = Stream::from(connector.connect(shape.clone())?);
             let (reader, writer) = stream.into_split();
-            return Ok(Dialed {
-                reader,
-                writer,
-                decoder: None,
-            });
+            return Ok(Dialed { reader, writer, decoder: None });
         }
         Endpoint::Tcp { authority } => (authority, None),
         Endpoint::WebSocket { authority, path } => (authority, Some(path)),
@@ -134,17 +128,11 @@ pub async fn dial(endpoint: &Endpoint) -> io::Result<Dialed> {
     stream.set_nodelay(true)?;
     let (mut reader, writer) = Stream::from(stream).into_split();
     let Some(path) = path else {
-        return Ok(Dialed {
-            reader,
-            writer,
-            decoder: None,
-        });
+        return Ok(Dialed { reader, writer, decoder: None });
     };
     let wrong = |error| io::Error::new(io::ErrorKind::InvalidData, error);
     let key = handshake::new_key().map_err(wrong)?;
-    writer
-        .write_all(&handshake::client_request(authority, path, &key).map_err(wrong)?)
-        .await?;
+    writer.write_all(&handshake::client_request(authority, path, &key).map_err(wrong)?).await?;
     let mut answer = BytesMut::new();
     let length = loop {
         let more = read(&mut reader).await?;
@@ -156,17 +144,10 @@ pub async fn dial(endpoint: &Endpoint) -> io::Result<Dialed> {
             break length;
         }
     };
-    let settings = ws::Settings {
-        frame_bytes_max: u64::from(u32::MAX),
-        lenient: false,
-    };
+    let settings = ws::Settings { frame_bytes_max: u64::from(u32::MAX), lenient: false };
     let mut decoder = ws::Decoder::new(ws::Role::Client, settings);
     decoder.receive(answer.split_off(length));
-    Ok(Dialed {
-        reader,
-        writer,
-        decoder: Some(decoder),
-    })
+    Ok(Dialed { reader, writer, decoder: Some(decoder) })
 }
 
 /// A connection that runs. It ends when its command queue is dropped, or with an
@@ -184,23 +165,14 @@ pub struct Connection {
 pub fn run(dialed: Dialed, client: Box<dyn Client>, hello: FrameWriter) -> Connection {
     let (commands, from_user) = mpsc::channel(QUEUE_MAX);
     let (to_user, events) = mpsc::channel(QUEUE_MAX);
-    let Dialed {
-        reader,
-        writer,
-        decoder,
-    } = dialed;
+    let Dialed { reader, writer, decoder } = dialed;
     let driver = Driver {
         reader,
         decoder,
         client,
         out: hello,
         commands: from_user,
-        writing: Writing {
-            writer,
-            queue: VecDeque::new(),
-            bytes: 0,
-            written: None,
-        },
+        writing: Writing { writer, queue: VecDeque::new(), bytes: 0, written: None },
         ready: VecDeque::new(),
         read_at: now(),
     };
@@ -242,10 +214,7 @@ impl Driver {
             return reason;
         }
         loop {
-            let activity = Activity {
-                read: self.read_at,
-                written: self.writing.written,
-            };
+            let activity = Activity { read: self.read_at, written: self.writing.written };
             let deadline = self.client.deadline(activity);
             let sleep = tokio::time::sleep_until(deadline.unwrap_or_else(now).into());
             let result = tokio::select! {
@@ -332,8 +301,7 @@ impl Driver {
                 Ok(Some(Incoming::Ping(payload))) => {
                     self.collect()?;
                     let mask = ws::frame::new_mask().map_err(|_| Reason::Internal)?;
-                    self.writing
-                        .push(ws::frame::pong_frame(&payload, Some(mask)));
+                    self.writing.push(ws::frame::pong_frame(&payload, Some(mask)));
                 }
                 Ok(Some(Incoming::Pong(_))) => {}
                 Ok(Some(Incoming::Close(_))) => return Err(Reason::ConnectionLost),
@@ -350,9 +318,7 @@ impl Driver {
         }
         let encoded = self.out.take();
         if self.decoder.is_none() {
-            encoded
-                .pieces()
-                .for_each(|piece| self.writing.push(piece.clone()));
+            encoded.pieces().for_each(|piece| self.writing.push(piece.clone()));
             return Ok(());
         }
         for piece in encoded.pieces() {
@@ -373,6 +339,13 @@ impl Driver {
         if self.collect().is_err() {
             return;
         }
+        if self.decoder.is_some()
+            && let Ok(mask) = ws::frame::new_mask()
+        {
+            let reason = reason.to_string();
+            let frame = ws::CloseFrame { code: ws::CloseCode::NORMAL, reason };
+            self.writing.push(ws::frame::close_frame(Some(&frame), Some(mask)));
+        }
         let flush = async {
             while !self.writing.queue.is_empty() {
                 if self.writing.write().await.is_err() {
@@ -383,6 +356,8 @@ impl Driver {
         // A hub that takes nothing more is left as it is.
         let _ = tokio::time::timeout(FLUSH_MAX, flush).await;
         self.writing.writer.shutdown();
+        // Closing with bytes unread would lose what the hub has not received yet.
+        let _ = tokio::time::timeout(LINGER, discard(&mut self.reader)).await;
     }
 }
 
@@ -394,10 +369,7 @@ impl Writing {
 
     /// Writes some of the queue. Cancelling it loses nothing.
     async fn write(&mut self) -> Result<(), Reason> {
-        self.writer
-            .writable()
-            .await
-            .map_err(|_| Reason::ConnectionLost)?;
+        self.writer.writable().await.map_err(|_| Reason::ConnectionLost)?;
         let mut slices = [IoSlice::new(&[]); PIECES_MAX];
         let mut count = 0;
         for (slice, piece) in slices.iter_mut().zip(&self.queue) {
@@ -437,22 +409,12 @@ mod tests {
 
     #[test]
     fn addresses_of_hubs() {
-        let shown = |text: &str| {
-            text.parse::<Endpoint>()
-                .map(|endpoint| endpoint.to_string())
-        };
+        let shown = |text: &str| text.parse::<Endpoint>().map(|endpoint| endpoint.to_string());
         assert_eq!(shown("example.org"), Ok("tcp://example.org:7680".into()));
         assert_eq!(shown("tcp://127.0.0.1:9"), Ok("tcp://127.0.0.1:9".into()));
         assert_eq!(shown("ws://[::1]"), Ok("ws://[::1]:7680/".into()));
         assert_eq!(shown("ws://h:80/a/b"), Ok("ws://h:80/a/b".into()));
-        for wrong in [
-            "",
-            "tcp://",
-            "http://h:1",
-            "tcp://h:1/path",
-            "h:port",
-            "a b",
-        ] {
+        for wrong in ["", "tcp://", "http://h:1", "tcp://h:1/path", "h:port", "a b"] {
             assert!(shown(wrong).is_err(), "{wrong}");
         }
     }

@@ -8,6 +8,8 @@
 //! * [`ws`]: the WebSocket codec
 pub mod client;
 pub mod detect;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod http;
 pub mod memory;
 pub mod outlet;

@@ -4,10 +4,10 @@ use crate::detect::{Spoken, detect};
 use crate::http::{self, HttpOptions};
 use crate::memory;
 use crate::outlet::{Outlet, now};
-use crate::session::{Driver, read};
+use crate::session::{Driver, LINGER, discard, read};
 use crate::stream::{Reader, Stream, Writer};
 use crate::ws::{self, Incoming, handshake};
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use crosspoint_gateways::peote;
 use crosspoint_hub::protocol::Protocol;
 use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Prefix, Wire};
@@ -38,12 +38,7 @@ pub struct ServerOptions {
 impl Default for ServerOptions {
     fn default() -> Self {
         let http = HttpOptions::default();
-        Self {
-            name: String::new(),
-            peote: true,
-            http,
-            flush_max: Duration::from_secs(5),
-        }
+        Self { name: String::new(), peote: true, http, flush_max: Duration::from_secs(5) }
     }
 }
 
@@ -86,12 +81,7 @@ impl Server {
     /// A server for a hub. It needs a tokio runtime with I/O and time.
     pub fn new(hub: Arc<Hub>, options: ServerOptions) -> Self {
         let options = Arc::new(options);
-        Self {
-            hub,
-            options,
-            stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-        }
+        Self { hub, options, stop: CancellationToken::new(), tasks: TaskTracker::new() }
     }
 
     /// The hub that is served.
@@ -173,30 +163,44 @@ impl Server {
         let handshake = self.handshake(&mut reader, &writer);
         let stopped = self.stop.cancelled();
         let limit = self.hub.limits.handshake_max;
+        let linger = LINGER.min(self.options.flush_max);
         let result = tokio::select! {
             result = tokio::time::timeout(limit, handshake) => result,
             () = stopped => return Reason::HubStopping,
         };
         let (spoken, decoder, first) = match result {
-            Ok(Ok(Shaken {
-                spoken: Some(spoken),
-                first,
-            })) => (spoken, None, first),
-            Ok(Ok(Shaken {
-                spoken: None,
-                first,
-            })) => {
+            Ok(Ok(Shaken { spoken: Some(spoken), first })) => (spoken, None, first),
+            Ok(Ok(Shaken { spoken: None, first })) => {
                 let waited = self.first_words(&mut reader, &writer, first);
                 let waited = tokio::select! {
                     waited = waited => waited,
-                    () = self.stop.cancelled() => return Reason::HubStopping,
+                    () = self.stop.cancelled() => {
+                        Err((Reason::HubStopping, Some(ws::CloseCode::GOING_AWAY)))
+                    }
+                    () = sleep_for(self.hub.limits.idle_max) => {
+                        self.hub.metrics.hit("idle_s_max");
+                        Err((Reason::IdleTimeout, Some(ws::CloseCode::POLICY)))
+                    }
                 };
                 match waited {
                     Ok((spoken, decoder, first)) => (spoken, Some(decoder), first),
-                    Err(reason) => return reason,
+                    Err((reason, code)) => {
+                        if let Some(code) = code {
+                            let reason = reason.to_string();
+                            let frame = ws::CloseFrame { code, reason };
+                            let frame = ws::frame::close_frame(Some(&frame), None);
+                            part(&mut reader, &writer, &frame, linger).await;
+                        }
+                        return reason;
+                    }
                 }
             }
-            Ok(Err(reason)) => return reason,
+            Ok(Err((reason, answer))) => {
+                if let Some(answer) = answer {
+                    part(&mut reader, &writer, &answer, linger).await;
+                }
+                return reason;
+            }
             Err(_elapsed) => {
                 self.hub.metrics.hit("handshake_ms_max");
                 return Reason::HandshakeTimeout;
@@ -207,26 +211,11 @@ impl Server {
             return Reason::UnknownProtocol;
         };
         let outlet = Outlet::new(self.hub.clone(), writer);
-        let session = self
-            .hub
-            .open(now(), address, wire, Box::new(outlet.clone()));
+        let session = self.hub.open(now(), address, wire, Box::new(outlet.clone()));
         let id = session.outbox().id;
-        tracing::debug!(
-            session = id,
-            ?address,
-            protocol = wire.name(),
-            "session opened"
-        );
+        tracing::debug!(session = id, ?address, protocol = wire.name(), "session opened");
         let (stop, flush_max) = (self.stop.clone(), self.options.flush_max);
-        let driver = Driver {
-            session,
-            protocol,
-            outlet,
-            reader,
-            decoder,
-            stop,
-            flush_max,
-        };
+        let driver = Driver { session, protocol, outlet, reader, decoder, stop, flush_max };
         let reason = driver.run(first).await;
         match reason {
             Reason::ConnectionLost | Reason::Bye | Reason::HubStopping => {
@@ -247,19 +236,13 @@ impl Server {
                 let (limits, hub) = (self.hub.limits.clone(), self.options.name.clone());
                 let options = native::server::Options { limits, hub };
                 let protocol = native::server::Native::new(now(), options);
-                let wire: &'static dyn Wire = if websocket {
-                    &NATIVE_WEBSOCKET
-                } else {
-                    &native::WIRE
-                };
+                let wire: &'static dyn Wire =
+                    if websocket { &NATIVE_WEBSOCKET } else { &native::WIRE };
                 Some((wire, Box::new(protocol)))
             }
             Spoken::Joint if self.options.peote => {
-                let wire: &'static dyn Wire = if websocket {
-                    &JOINT_WEBSOCKET
-                } else {
-                    &peote::WIRE
-                };
+                let wire: &'static dyn Wire =
+                    if websocket { &JOINT_WEBSOCKET } else { &peote::WIRE };
                 Some((wire, Box::new(peote::server::Joint::new())))
             }
             Spoken::Joint | Spoken::Panda3d | Spoken::Http | Spoken::Tls => None,
@@ -267,12 +250,19 @@ impl Server {
     }
 
     /// Reads until it is known what the connection speaks, and answers HTTP.
-    async fn handshake(&self, reader: &mut Reader, writer: &Writer) -> Result<Shaken, Reason> {
+    ///
+    /// # Errors
+    /// Why it ends, and what is to be said before.
+    async fn handshake(
+        &self,
+        reader: &mut Reader,
+        writer: &Writer,
+    ) -> Result<Shaken, (Reason, Option<Bytes>)> {
         let mut bytes = BytesMut::new();
         loop {
-            let more = read(reader).await.map_err(|_| Reason::ConnectionLost)?;
+            let more = read(reader).await.unwrap_or_default();
             if more.is_empty() {
-                return Err(Reason::ConnectionLost);
+                return Err((Reason::ConnectionLost, None));
             }
             let line_ended = more.contains(&b'\n');
             bytes.unsplit(more);
@@ -283,52 +273,39 @@ impl Server {
                     if (line_ended || bytes.len() > handshake::HEAD_BYTES_MAX)
                         && let Some(first) = self.request(&mut bytes, writer).await?
                     {
-                        return Ok(Shaken {
-                            spoken: None,
-                            first,
-                        });
+                        return Ok(Shaken { spoken: None, first });
                     }
                 }
                 Some(spoken) => {
-                    return Ok(Shaken {
-                        spoken: Some(spoken),
-                        first: bytes,
-                    });
+                    return Ok(Shaken { spoken: Some(spoken), first: bytes });
                 }
             }
         }
     }
 
-    /// Answers a request, if it is there whole. Gives what follows an upgrade.
+    /// Looks at a request, if it is there whole. Gives what follows an upgrade, or an answer to
+    /// anything else.
     async fn request(
         &self,
         bytes: &mut BytesMut,
         writer: &Writer,
-    ) -> Result<Option<BytesMut>, Reason> {
-        let (answer, result) = match handshake::parse_request(bytes) {
+    ) -> Result<Option<BytesMut>, (Reason, Option<Bytes>)> {
+        let (request, length) = match handshake::parse_request(bytes) {
             Ok(None) => return Ok(None),
-            Ok(Some((request, length))) => match &request.upgrade {
-                Some(upgrade) => {
-                    let first = bytes.split_off(length);
-                    // Browsers refuse an answer without one of the protocols that they offered.
-                    let protocol = upgrade.protocols.first().map(String::as_str);
-                    (handshake::response(&upgrade.key, protocol), Ok(Some(first)))
-                }
-                None => (
-                    http::answer(&request, &self.hub, self.options.http),
-                    Err(Reason::Bye),
-                ),
-            },
-            Err(error) => (error.answer(), Err(Reason::Malformed)),
+            Ok(Some(whole)) => whole,
+            Err(error) => return Err((Reason::Malformed, Some(error.answer()))),
         };
-        writer
-            .write_all(&answer)
-            .await
-            .map_err(|_| Reason::ConnectionLost)?;
-        if result.is_err() {
-            writer.shutdown();
+        let Some(upgrade) = &request.upgrade else {
+            let answer = http::answer(&request, &self.hub, self.options.http);
+            return Err((Reason::Bye, Some(answer)));
+        };
+        // Browsers refuse an answer without one of the protocols that they offered.
+        let protocol = upgrade.protocols.first().map(String::as_str);
+        let answer = handshake::response(&upgrade.key, protocol);
+        match writer.write_all(&answer).await {
+            Ok(()) => Ok(Some(bytes.split_off(length))),
+            Err(_lost) => Err((Reason::ConnectionLost, None)),
         }
-        result
     }
 
     /// Waits for the first bytes inside a WebSocket. Peote clients may take their time for that
@@ -338,7 +315,8 @@ impl Server {
         reader: &mut Reader,
         writer: &Writer,
         first: BytesMut,
-    ) -> Result<(Spoken, Box<ws::Decoder>, BytesMut), Reason> {
+    ) -> Result<(Spoken, Box<ws::Decoder>, BytesMut), (Reason, Option<ws::CloseCode>)> {
+        const LOST: (Reason, Option<ws::CloseCode>) = (Reason::ConnectionLost, None);
         let frame_bytes_max = self.hub.limits.frame_bytes_max as u64;
         // Peote's html5 client, and others of that age, do not keep to the letter of the standard.
         let settings = ws::Settings {
@@ -359,28 +337,45 @@ impl Server {
                 }
                 Ok(Some(Incoming::Ping(payload))) => ws::frame::pong_frame(&payload, None),
                 Ok(Some(Incoming::Pong(_))) => continue,
-                Ok(Some(Incoming::Close(frame))) => {
-                    // The other side may be gone already; there is nothing else to do.
-                    let _ = writer
-                        .write_all(&ws::frame::close_frame(frame.as_ref(), None))
-                        .await;
-                    return Err(Reason::Bye);
+                Ok(Some(Incoming::Close(_))) => {
+                    return Err((Reason::Bye, Some(ws::CloseCode::NORMAL)));
                 }
                 Ok(None) => {
-                    let more = read(reader).await.map_err(|_| Reason::ConnectionLost)?;
+                    let more = read(reader).await.unwrap_or_default();
                     if more.is_empty() {
-                        return Err(Reason::ConnectionLost);
+                        return Err(LOST);
                     }
                     decoder.receive(more);
                     continue;
                 }
-                Err(_broken) => return Err(Reason::Malformed),
+                Err(error) => {
+                    tracing::debug!(%error, "WebSocket broken");
+                    return Err((Reason::Malformed, Some(error.close_code())));
+                }
             };
-            writer
-                .write_all(&answer)
-                .await
-                .map_err(|_| Reason::ConnectionLost)?;
+            writer.write_all(&answer).await.map_err(|_| LOST)?;
         }
+    }
+}
+
+/// Writes a last answer and waits a little until the other side has read it: closing with bytes
+/// unread would take it away again.
+async fn part(reader: &mut Reader, writer: &Writer, answer: &[u8], linger: Duration) {
+    let part = async {
+        if writer.write_all(answer).await.is_ok() {
+            writer.shutdown();
+            discard(reader).await;
+        }
+    };
+    // Whoever does not take it in time is cut off.
+    let _ = tokio::time::timeout(linger, part).await;
+}
+
+/// Waits for this long, or for ever.
+async fn sleep_for(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
     }
 }
 

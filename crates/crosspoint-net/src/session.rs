@@ -7,11 +7,11 @@ use crate::outlet::{Outlet, Wrote, now};
 use crate::stream::Reader;
 use crate::ws::{self, Incoming};
 use bytes::{Bytes, BytesMut};
-use crosspoint_hub::outbox::Turn;
+use crosspoint_hub::outbox::{self, Turn};
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
 use crosspoint_hub::session::Step;
-use crosspoint_hub::wire::{Encoded, FrameWriter};
-use crosspoint_hub::{Command, Reason, Session};
+use crosspoint_hub::wire::{Encoded, FrameWriter, Framing};
+use crosspoint_hub::{Reason, Session};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
@@ -26,7 +26,10 @@ use tokio_util::sync::CancellationToken;
 pub const READ_BYTES_MAX: usize = 64 * 1024;
 
 /// How long a session that the hub ends may take to close its side.
-const LINGER: Duration = Duration::from_secs(2);
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
+
+/// How often a session's task writes before it does something else as well.
+const ROUNDS_MAX: usize = 64;
 
 /// How far away a deadline may be that is none.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -62,13 +65,21 @@ pub(crate) struct Driver {
 /// What a session's task does between two waits.
 struct State {
     out: FrameWriter,
+    since: Instant,
     read_at: Instant,
+    /// When time made the protocol say something. That may wait for a while before it is written,
+    /// and must not be said over and over meanwhile.
+    said: Option<Instant>,
+    /// Why the session ends as soon as all before that was sent.
+    ending: Option<Reason>,
     /// The session waits for room at a receiver.
     waiting: bool,
     /// The session sent too much, and is not read before this.
     throttled: Option<Instant>,
     /// The connection took no more at the last try.
     blocked: bool,
+    /// The WebSocket was closed, which says nothing of the protocol's own goodbye.
+    hung_up: bool,
 }
 
 impl Driver {
@@ -77,10 +88,14 @@ impl Driver {
         let prefix = self.session.outbox().wire.prefix();
         let mut state = State {
             out: FrameWriter::new(prefix),
+            since: now(),
             read_at: now(),
+            said: None,
+            ending: None,
             waiting: false,
             throttled: None,
             blocked: false,
+            hung_up: false,
         };
         self.session
             .hub()
@@ -101,28 +116,36 @@ impl Driver {
         let mut stopped = pin!(stop.cancelled());
         let mut timer = pin!(sleep_until((now() + FAR).into()));
         loop {
-            if let Err(reason) = self.drain(state) {
-                return reason;
+            tokio::task::consume_budget().await;
+            match self.drain(state) {
+                Ok(()) => {}
+                Err(Reason::ConnectionLost) => {
+                    self.last_words(state).await;
+                    return Reason::ConnectionLost;
+                }
+                Err(reason) => return reason,
             }
             let deadline = self.deadline(state);
             reach(timer.as_mut(), deadline);
-            let may_read = !state.waiting && state.throttled.is_none();
+            // Whoever sends without end is always ready to be read, so the timer comes first; and
+            // whoever is told without end is always notified, so that comes last.
             let result = tokio::select! {
                 biased;
                 () = &mut stopped => Err(Reason::HubStopping),
-                () = self.outlet.notified() => self.proceed(state),
-                result = self.outlet.writer().writable(), if state.blocked => {
+                () = &mut timer => self.tick(state),
+                // What is wrong with the connection is seen by the write that follows.
+                _ = self.outlet.writer().writable(), if state.blocked => {
                     state.blocked = false;
-                    result.map_err(|_| Reason::ConnectionLost)
+                    Ok(())
                 }
-                bytes = read(&mut self.reader), if may_read => match bytes {
+                bytes = read(&mut self.reader), if state.may_read() => match bytes {
                     Ok(bytes) if !bytes.is_empty() => {
                         state.read_at = now();
                         self.received(state, bytes)
                     }
                     _ => Err(Reason::ConnectionLost),
                 },
-                () = &mut timer => self.tick(state),
+                () = self.outlet.notified() => self.proceed(state),
             };
             if let Err(reason) = result {
                 return reason;
@@ -150,9 +173,28 @@ impl Driver {
             Step::Close(reason) => Err(reason),
             Step::Go => {
                 state.waiting = false;
-                self.advance(state)
+                // The silence meanwhile was ours.
+                state.read_at = now();
+                match state.ending {
+                    Some(reason) => Err(reason),
+                    None => self.advance(state),
+                }
             }
         }
+    }
+
+    /// Nothing can be written any more. What the endpoint said before it went still holds: it may
+    /// be that it left on purpose (peote-joint 3.4).
+    async fn last_words(&mut self, state: &mut State) {
+        let words = async {
+            while state.may_read()
+                && let Ok(bytes) = read(&mut self.reader).await
+                && !bytes.is_empty()
+                && self.received(state, bytes).is_ok()
+            {}
+        };
+        // Whoever goes on for longer has not gone at all.
+        let _ = tokio::time::timeout(LINGER, words).await;
     }
 
     /// Parses and carries out what has been read, until nothing is left or the session has to wait.
@@ -163,14 +205,21 @@ impl Driver {
         while !state.waiting {
             match self.protocol.poll(now, &mut state.out) {
                 Some(Output::Command(command)) => {
-                    messages += u64::from(matches!(command, Command::Send { .. }));
+                    messages += 1;
                     match self.session.execute(now, command) {
                         Step::Go => continue,
                         Step::Wait => state.waiting = true,
                         Step::Close(reason) => result = Err(reason),
                     }
                 }
-                Some(Output::Close(reason)) => result = Err(reason),
+                Some(Output::Close(reason)) => {
+                    // A protocol without borders has no frames of its own to be too large.
+                    let framing = self.session.outbox().wire.framing();
+                    if reason == Reason::TooLarge && framing == Framing::Messages {
+                        self.session.hub().metrics.hit("frame_bytes_max");
+                    }
+                    result = Err(reason);
+                }
                 None => match self.unwrap(now, state) {
                     Ok(true) => continue,
                     Ok(false) => {}
@@ -184,7 +233,12 @@ impl Driver {
         self.session.outbox().push_own(&state.out.take());
         match self.session.flush(now) {
             Step::Go => {}
-            Step::Wait => state.waiting = true,
+            Step::Wait => {
+                state.waiting = true;
+                // What came before the end is sent before the end.
+                state.ending = result.err();
+                result = Ok(());
+            }
             Step::Close(reason) => result = result.and(Err(reason)),
         }
         result
@@ -208,8 +262,18 @@ impl Driver {
                 self.push_raw(ws::frame::pong_frame(&payload, None));
             }
             Ok(Some(Incoming::Pong(_))) => {}
-            Ok(Some(Incoming::Close(_))) => return Err(Reason::Bye),
-            Err(_broken) => return Err(Reason::Malformed),
+            Ok(Some(Incoming::Close(_))) => {
+                state.hung_up = true;
+                return Err(Reason::Bye);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "WebSocket broken");
+                if let ws::WsError::FrameTooLarge { .. } = error {
+                    self.session.hub().metrics.hit("frame_bytes_max");
+                    return Err(Reason::TooLarge);
+                }
+                return Err(Reason::Malformed);
+            }
         }
         Ok(true)
     }
@@ -223,8 +287,9 @@ impl Driver {
     }
 
     /// Turns events into bytes and writes, until nothing is left or the connection takes no more.
+    /// If others go on and on adding, the rest is left for the next time, which comes at once.
     fn drain(&mut self, state: &mut State) -> Result<(), Reason> {
-        loop {
+        for _ in 0..ROUNDS_MAX {
             match self.outlet.turn(self.session.outbox(), true) {
                 Ok(Wrote::All) => {}
                 Ok(Wrote::Blocked) => {
@@ -242,25 +307,34 @@ impl Driver {
                 Err(_) => return Ok(()),
             }
         }
+        outbox::Outlet::wake(&self.outlet);
+        Ok(())
     }
 
     fn activity(&self, state: &State) -> Activity {
         Activity {
-            read: state.read_at,
-            written: self.session.outbox().written(),
+            read: state.heard_at(),
+            written: self.session.outbox().written().max(state.said),
         }
+    }
+
+    /// Until when the endpoint has to say who it is.
+    fn handshake_until(&self, state: &State) -> Option<Instant> {
+        let unknown = self.session.outbox().peer().is_none();
+        unknown.then(|| state.since + self.session.hub().limits.handshake_max)
     }
 
     fn deadline(&self, state: &State) -> Instant {
         let limits = &self.session.hub().limits;
         let protocol = self.protocol.deadline(self.activity(state));
-        let idle = limits.idle_max.map(|idle| state.read_at + idle);
+        let idle = limits.idle_max.map(|idle| state.heard_at() + idle);
+        let handshake = self.handshake_until(state);
         let stall = self
             .session
             .outbox()
             .stalled()
             .map(|since| since + limits.outbox_stall_max);
-        [protocol, idle, stall, state.throttled]
+        [protocol, idle, stall, handshake, state.throttled]
             .into_iter()
             .flatten()
             .min()
@@ -272,10 +346,18 @@ impl Driver {
         let limits = &self.session.hub().limits;
         if state.throttled.is_some_and(|until| until <= now) {
             state.throttled = None;
+            state.read_at = now;
+        }
+        if self
+            .handshake_until(state)
+            .is_some_and(|until| now >= until)
+        {
+            self.session.hub().metrics.hit("handshake_ms_max");
+            return Err(Reason::HandshakeTimeout);
         }
         if limits
             .idle_max
-            .is_some_and(|idle| now >= state.read_at + idle)
+            .is_some_and(|idle| now >= state.heard_at() + idle)
         {
             self.session.hub().metrics.hit("idle_s_max");
             return Err(Reason::IdleTimeout);
@@ -291,16 +373,39 @@ impl Driver {
         }
         let activity = self.activity(state);
         let result = self.protocol.tick(now, activity, &mut state.out);
-        self.session.outbox().push_own(&state.out.take());
-        result.map_or(Ok(()), Err)
+        if !state.out.is_empty() {
+            state.said = Some(now);
+            self.session.outbox().push_own(&state.out.take());
+        }
+        match result {
+            Some(reason) => {
+                if reason == Reason::HeartbeatLost {
+                    self.session.hub().metrics.hit("heartbeat_missed_max");
+                }
+                Err(reason)
+            }
+            None => Ok(()),
+        }
     }
 
     /// Tells everybody, the endpoint too if it can still hear, and lets go.
     async fn end(mut self, state: &mut State, reason: Reason) {
-        self.session.close(reason);
+        self.session.close(if state.hung_up { Reason::ConnectionLost } else { reason });
         if matches!(reason, Reason::ConnectionLost | Reason::SlowReceiver) {
             return;
         }
+        let flush_max = self.flush_max;
+        // Whoever does not take its farewell in time is cut off.
+        let _ = tokio::time::timeout(flush_max, self.part(state, reason)).await;
+        self.outlet.writer().shutdown();
+        // Closing with bytes unread would take the farewell away from the other side again.
+        let _ = tokio::time::timeout(LINGER.min(flush_max), discard(&mut self.reader)).await;
+    }
+
+    /// Writes what is left, then the farewell. What is left may hold events that the protocol has
+    /// to know of before.
+    async fn part(&mut self, state: &mut State, reason: Reason) {
+        self.flush(state).await;
         self.protocol.farewell(reason, &mut state.out);
         self.session.outbox().push_own(&state.out.take());
         if self.decoder.is_some() {
@@ -317,12 +422,7 @@ impl Driver {
             };
             self.push_raw(ws::frame::close_frame(Some(&frame), None));
         }
-        let flush_max = self.flush_max;
-        // Whoever does not take its farewell in time is cut off.
-        let _ = tokio::time::timeout(flush_max, self.flush(state)).await;
-        self.outlet.writer().shutdown();
-        // Closing with bytes unread would take the farewell away from the other side again.
-        let _ = tokio::time::timeout(LINGER.min(flush_max), self.discard()).await;
+        self.flush(state).await;
     }
 
     async fn flush(&mut self, state: &mut State) {
@@ -336,14 +436,24 @@ impl Driver {
             }
         }
     }
+}
 
-    async fn discard(&mut self) {
-        while let Ok(bytes) = read(&mut self.reader).await {
-            if bytes.is_empty() {
-                return;
-            }
-        }
+impl State {
+    fn may_read(&self) -> bool {
+        !self.waiting && self.throttled.is_none()
     }
+
+    /// When the endpoint last said something. As long as it is not listened to, it is not silent.
+    fn heard_at(&self) -> Instant {
+        if self.may_read() { self.read_at } else { now() }
+    }
+}
+
+/// Reads to the end of the stream.
+pub(crate) async fn discard(reader: &mut Reader) {
+    while let Ok(bytes) = read(reader).await
+        && !bytes.is_empty()
+    {}
 }
 
 /// Sees that a timer fires at a deadline or before it. Setting a timer costs a lock, and deadlines

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 
-use crosspoint_net::ws::fuzz::fuzz_ws;
+use crosspoint_net::ws::fuzz::{fuzz_handshake, fuzz_ws};
 use crosspoint_net::ws::handshake::{
     HEAD_BYTES_MAX, Request, RequestError, UpgradeError, client_request, http_response, new_key,
     parse_request, parse_response, response,
@@ -393,6 +393,15 @@ fn tungstenite_accepts_our_answer() {
 
 proptest! {
     #[test]
+    fn a_request_that_can_be_sent_is_understood(
+        host in "[ -~]{1,20}",
+        path in "/[ -~]{0,20}",
+        key in "[ -~]{1,30}",
+    ) {
+        fuzz_handshake(format!("\x01{host}\n{path}\n{key}").as_bytes());
+    }
+
+    #[test]
     fn damaged_heads_mean_the_same_however_they_arrive(
         is_request in any::<bool>(),
         step in any::<u8>(),
@@ -411,5 +420,6 @@ proptest! {
         }
         data.extend_from_slice(b"more");
         fuzz_ws(&data);
+        fuzz_handshake(&data[2..]);
     }
 }

@@ -3,18 +3,15 @@
 use bytes::BytesMut;
 
 use super::frame::{CONTROL_BYTES_MAX, HEADER_BYTES_MAX};
-use super::handshake::{parse_request, parse_response};
+use super::handshake::{
+    Request, UpgradeError, client_request, parse_request, parse_response, response,
+};
 use super::{Decoder, Incoming, MessageKind, Role, Settings, WsError};
 
 /// What was received, independent of the borders of pieces.
 #[derive(Debug, PartialEq)]
 enum Seen {
-    Frame {
-        kind: MessageKind,
-        bytes: Vec<u8>,
-        frame_fin: bool,
-        message_fin: bool,
-    },
+    Frame { kind: MessageKind, bytes: Vec<u8>, frame_fin: bool, message_fin: bool },
     Other(Incoming),
     Failed(WsError),
 }
@@ -28,15 +25,9 @@ pub fn fuzz_ws(data: &[u8]) {
     let Some((&[flags, limit, step], input)) = data.split_first_chunk::<3>() else {
         return;
     };
-    let role = if flags & 1 == 0 {
-        Role::Server
-    } else {
-        Role::Client
-    };
-    let settings = Settings {
-        frame_bytes_max: u64::from(limit) << (flags >> 4),
-        lenient: flags & 2 != 0,
-    };
+    let role = if flags & 1 == 0 { Role::Server } else { Role::Client };
+    let settings =
+        Settings { frame_bytes_max: u64::from(limit) << (flags >> 4), lenient: flags & 2 != 0 };
     let step = usize::from(step).max(1);
     let whole = decode_in_steps(role, settings, input, input.len().max(1));
     let cut = decode_in_steps(role, settings, input, step);
@@ -53,12 +44,7 @@ fn decode_in_steps(role: Role, settings: Settings, input: &[u8], step: usize) ->
         loop {
             match decoder.decode() {
                 Ok(None) => break,
-                Ok(Some(Incoming::Data {
-                    kind,
-                    bytes,
-                    frame_fin,
-                    message_fin,
-                })) => {
+                Ok(Some(Incoming::Data { kind, bytes, frame_fin, message_fin })) => {
                     handed_up += bytes.len();
                     add(&mut seen, kind, &bytes, frame_fin, message_fin);
                 }
@@ -71,10 +57,7 @@ fn decode_in_steps(role: Role, settings: Settings, input: &[u8], step: usize) ->
             }
         }
         let held = decoder.buffered();
-        assert!(
-            held < CONTROL_BYTES_MAX.max(HEADER_BYTES_MAX),
-            "{held} bytes held back"
-        );
+        assert!(held < CONTROL_BYTES_MAX.max(HEADER_BYTES_MAX), "{held} bytes held back");
     }
     assert!(handed_up <= input.len(), "bytes were invented");
     seen
@@ -94,12 +77,68 @@ fn add(seen: &mut Vec<Seen>, kind: MessageKind, piece: &[u8], frame_fin: bool, m
         *open = frame_fin;
         *open_message_fin = message_fin;
     } else {
-        seen.push(Seen::Frame {
-            kind,
-            bytes: piece.to_vec(),
-            frame_fin,
-            message_fin,
-        });
+        seen.push(Seen::Frame { kind, bytes: piece.to_vec(), frame_fin, message_fin });
+    }
+}
+
+/// Reads arbitrary bytes as a head, and writes what was understood of it anew: the other end
+/// understands the request, its acceptance and its refusal. The first byte is the step by which
+/// the head is cut up.
+///
+/// # Panics
+/// When an invariant is broken.
+pub fn fuzz_handshake(data: &[u8]) {
+    let Some((step, input)) = data.split_first() else {
+        return;
+    };
+    handshake(input, usize::from(*step).max(1));
+    match parse_request(input) {
+        Ok(None) => {}
+        Ok(Some((request, _))) => understood(&request),
+        Err(error) => {
+            let status = error.status();
+            let told = parse_response(&error.answer(), "key");
+            assert_eq!(told, Err(UpgradeError::Refused { status }), "{error}");
+        }
+    }
+    // What a program was given as the parts of an address, which nobody has checked before.
+    let text = String::from_utf8_lossy(input);
+    let mut parts = text.splitn(3, '\n');
+    let (Some(host), Some(path), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+        return;
+    };
+    if let Ok(head) = client_request(host, path, key) {
+        let request = whole_request(&head);
+        assert_eq!((request.host.as_deref(), &*request.target), (Some(host), path));
+        assert_eq!(request.upgrade.map(|upgrade| upgrade.key).as_deref(), Some(key));
+    }
+}
+
+fn whole_request(head: &[u8]) -> Request {
+    match parse_request(head) {
+        Ok(Some((request, length))) if length == head.len() => request,
+        other => panic!("{:?} is read as {other:?}", String::from_utf8_lossy(head)),
+    }
+}
+
+fn understood(request: &Request) {
+    assert!(!request.path().is_empty() && !request.path().contains('?'));
+    let Some(upgrade) = &request.upgrade else {
+        return;
+    };
+    for protocol in [None].into_iter().chain(upgrade.protocols.iter().map(Some)) {
+        let accepted = response(&upgrade.key, protocol.map(String::as_str));
+        let expected = match protocol {
+            None => Ok(Some(accepted.len())),
+            // The client role offers none.
+            Some(_) => Err(UpgradeError::NotOffered { name: "Sec-WebSocket-Protocol" }),
+        };
+        assert_eq!(parse_response(&accepted, &upgrade.key), expected);
+    }
+    if let Ok(head) = client_request("host", &request.target, &upgrade.key) {
+        let again = whole_request(&head);
+        assert_eq!(again.target, request.target);
+        assert_eq!(again.upgrade.map(|again| again.key).as_ref(), Some(&upgrade.key));
     }
 }
 

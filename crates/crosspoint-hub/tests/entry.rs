@@ -1,0 +1,483 @@
+//! Who gets in: bans, passwords, owners that are asked, and rooms.
+
+use bytes::Bytes;
+use crosspoint_hub::command::{
+    Ban, ChannelOptions, Command, EnterOptions, Event, Hello, Mode, Target,
+};
+use crosspoint_hub::hub::RoomOptions;
+use crosspoint_hub::outbox::{Outbox, Outlet};
+use crosspoint_hub::session::Step;
+use crosspoint_hub::testing::{LINES, data, events, open, open_as};
+use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Place, Wire};
+use crosspoint_hub::{
+    ChannelName, Hub, HubOptions, InNumber, Limits, MemberNumber, OwnNumber, Part, PeerId, Reason,
+    Session,
+};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+fn name(name: &str) -> ChannelName {
+    ChannelName::new(name.as_bytes().to_vec()).expect("a short name")
+}
+
+fn ask_at(now: Instant, session: &mut Session, command: Command) {
+    assert_eq!(session.execute(now, command), Step::Go);
+    assert_eq!(session.flush(now), Step::Go);
+}
+
+fn ask(session: &mut Session, command: Command) {
+    ask_at(Instant::now(), session, command);
+}
+
+fn create(session: &mut Session, options: ChannelOptions) {
+    let (request, name) = (1, name("a"));
+    ask(session, Command::Create { request, name, options });
+    assert!(matches!(events(session)[..], [Event::Created { .. }]));
+}
+
+fn enter(room: &str, options: EnterOptions) -> Command {
+    Command::Enter { request: 5, name: name(room), options }
+}
+
+/// Tries to enter, and gives the reason why not.
+fn try_at(now: Instant, session: &mut Session) -> Option<Reason> {
+    ask_at(now, session, Command::enter(5, "a"));
+    answer(session)
+}
+
+fn answer(session: &mut Session) -> Option<Reason> {
+    match events(session)[..] {
+        [Event::Entered(entered)] if entered.request == 5 => None,
+        [Event::Refused { request: 5, create: false, reason }] => Some(reason),
+        ref other => panic!("no answer: {other:?}"),
+    }
+}
+
+fn endpoint(hub: &Arc<Hub>, id: u8, last: u8) -> Session {
+    let hello = Hello { peer: Some(PeerId::new([id; 16])), ..Hello::default() };
+    let address = IpAddr::V4(Ipv4Addr::new(192, 0, 2, last));
+    open_as(hub, Instant::now(), &LINES, Some(address), hello)
+}
+
+fn kick(member: u32, ban: Option<Ban>) -> Command {
+    Command::Kick { channel: OwnNumber(0), member: MemberNumber(member), ban }
+}
+
+#[test]
+fn a_ban_keeps_the_peer_out_on_every_connection_and_from_its_address_if_wanted() {
+    for address in [false, true] {
+        let hub = Hub::new(HubOptions::default());
+        let now = Instant::now();
+        let mut owner = open(&hub, now);
+        create(&mut owner, ChannelOptions::default());
+        let mut member = endpoint(&hub, 1, 1);
+        assert_eq!(try_at(now, &mut member), None);
+        let time = None;
+        ask(&mut owner, kick(0, Some(Ban { time, address })));
+        let (channel, reason) = (InNumber(0), Reason::Banned);
+        assert_eq!(events(&mut member), [Event::Ended { channel, reason }]);
+        let left = Event::MemberLeft { channel: OwnNumber(0), member: MemberNumber(0), reason };
+        assert_eq!(events(&mut owner)[1..], [left]);
+        let banned = Some(Reason::Banned);
+        assert_eq!(try_at(now, &mut member), banned);
+        assert_eq!(try_at(now, &mut endpoint(&hub, 1, 2)), banned, "the same peer");
+        let neighbour = try_at(now, &mut endpoint(&hub, 2, 1));
+        assert_eq!(neighbour, banned.filter(|_| address));
+        assert_eq!(try_at(now, &mut endpoint(&hub, 3, 3)), None);
+        let peer = PeerId::new([1; 16]);
+        let channel = OwnNumber(0);
+        ask(&mut owner, Command::Unban { channel, peer });
+        assert_eq!(try_at(now, &mut member), None);
+        assert_eq!(try_at(now, &mut endpoint(&hub, 4, 1)), None);
+    }
+}
+
+#[test]
+fn a_ban_ends_after_its_time_and_a_kick_is_none() {
+    let hub = Hub::new(HubOptions::default());
+    let now = Instant::now();
+    let mut owner = open(&hub, now);
+    create(&mut owner, ChannelOptions::default());
+    let mut member = endpoint(&hub, 1, 1);
+    assert_eq!(try_at(now, &mut member), None);
+    let ban = Ban { time: Some(Duration::from_secs(10)), address: false };
+    ask_at(now, &mut owner, kick(0, Some(ban)));
+    events(&mut member);
+    let almost = now + Duration::from_millis(9_999);
+    assert_eq!(try_at(almost, &mut member), Some(Reason::Banned));
+    let over = now + Duration::from_secs(10);
+    assert_eq!(try_at(over, &mut member), None);
+    ask_at(over, &mut owner, kick(0, None));
+    let (channel, reason) = (InNumber(0), Reason::Kicked);
+    assert_eq!(events(&mut member), [Event::Ended { channel, reason }]);
+    assert_eq!(try_at(over, &mut member), None);
+}
+
+#[test]
+fn the_oldest_ban_is_forgotten_when_there_are_too_many() {
+    let limits = Limits { bans_max: 2, ..Limits::default() };
+    let hub = Hub::new(HubOptions { limits, ..HubOptions::default() });
+    let now = Instant::now();
+    let mut owner = open(&hub, now);
+    create(&mut owner, ChannelOptions::default());
+    let mut members: Vec<Session> = (1..4).map(|id| endpoint(&hub, id, id)).collect();
+    for member in &mut members {
+        assert_eq!(try_at(now, member), None);
+        let (time, address) = (None, false);
+        ask(&mut owner, kick(0, Some(Ban { time, address })));
+        events(member);
+    }
+    let banned = Some(Reason::Banned);
+    let tries: Vec<_> = members.iter_mut().map(|m| try_at(now, m)).collect();
+    assert_eq!(tries, [None, banned, banned]);
+}
+
+#[test]
+fn a_password_has_to_be_given_as_it_was_set() {
+    let hub = Hub::new(HubOptions::default());
+    let mut owner = open(&hub, Instant::now());
+    let password = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
+    create(
+        &mut owner,
+        ChannelOptions { password: password("secret"), ..ChannelOptions::default() },
+    );
+    let mut member = open(&hub, Instant::now());
+    for wrong in [None, password(""), password("secre"), password("secret!")] {
+        let options = EnterOptions { password: wrong, ..EnterOptions::default() };
+        ask(&mut member, enter("a", options));
+        assert_eq!(answer(&mut member), Some(Reason::WrongPassword));
+    }
+    let options = EnterOptions { password: password("secret"), ..EnterOptions::default() };
+    ask(&mut member, enter("a", options));
+    assert_eq!(answer(&mut member), None);
+}
+
+/// A hub with a channel whose owner decides.
+fn asked(pending: usize) -> (Arc<Hub>, Session) {
+    let limits = Limits { commands_pending_max: pending, ..Limits::default() };
+    let hub = Hub::new(HubOptions { limits, ..HubOptions::default() });
+    let mut owner = open(&hub, Instant::now());
+    let options =
+        ChannelOptions { approve: true, members_max: Some(2), ..ChannelOptions::default() };
+    create(&mut owner, options);
+    (hub, owner)
+}
+
+fn knocks(owner: &mut Session) -> Vec<u32> {
+    let ticket = |event| match event {
+        Event::Knock { ticket, .. } => Some(ticket),
+        _ => None,
+    };
+    events(owner).into_iter().filter_map(ticket).collect()
+}
+
+fn decide(owner: &mut Session, ticket: u32, admit: bool) {
+    let channel = OwnNumber(0);
+    ask(owner, Command::Admit { channel, ticket, admit });
+}
+
+fn apply(hub: &Arc<Hub>) -> Session {
+    let mut applicant = open(hub, Instant::now());
+    ask(&mut applicant, Command::enter(5, "a"));
+    assert_eq!(events(&mut applicant), [], "the owner is asked first");
+    applicant
+}
+
+#[test]
+fn an_owner_that_is_asked_lets_in_or_not() {
+    let (hub, mut owner) = asked(64);
+    let mut applicant = open(&hub, Instant::now());
+    let credentials = Bytes::from_static(b"a ticket");
+    let options = EnterOptions { credentials: credentials.clone(), ..EnterOptions::default() };
+    ask(&mut applicant, enter("a", options));
+    let peer = applicant.outbox().peer().cloned().expect("has said hello");
+    let knock = Event::Knock { channel: OwnNumber(0), ticket: 0, peer: peer.clone(), credentials };
+    assert_eq!(events(&mut owner), [knock]);
+    let mut other = apply(&hub);
+    assert_eq!(knocks(&mut owner), [1]);
+    assert_eq!(hub.metrics.members.get(), 0);
+    decide(&mut owner, 1, false);
+    decide(&mut owner, 0, true);
+    assert_eq!(answer(&mut other), Some(Reason::NotAdmitted));
+    assert_eq!(answer(&mut applicant), None);
+    let entered = Event::MemberEntered {
+        channel: OwnNumber(0),
+        member: MemberNumber(0),
+        peer,
+        chunk: None,
+        replies: true,
+    };
+    assert_eq!(events(&mut owner), [entered]);
+    assert_eq!(hub.metrics.members.get(), 1);
+    // Answered is answered.
+    decide(&mut owner, 0, true);
+    decide(&mut owner, 1, true);
+    decide(&mut owner, 99, true);
+    assert_eq!(events(&mut other), []);
+    assert_eq!(events(&mut owner), []);
+    assert_eq!(hub.metrics.members.get(), 1);
+}
+
+#[test]
+fn an_applicant_whose_owner_goes_is_told_and_one_that_goes_is_forgotten() {
+    let (hub, mut owner) = asked(64);
+    let gone = apply(&hub);
+    drop(gone);
+    let mut waiting = apply(&hub);
+    let tickets = knocks(&mut owner);
+    // The late answer lets nobody else in.
+    decide(&mut owner, tickets[0], true);
+    assert_eq!(events(&mut waiting), []);
+    assert_eq!(hub.metrics.members.get(), 0);
+    drop(owner);
+    assert_eq!(answer(&mut waiting), Some(Reason::NoSuchName));
+    // Its number is free again, and it waits for nothing.
+    let mut next = open(&hub, Instant::now());
+    create(&mut next, ChannelOptions::default());
+    ask(&mut waiting, Command::enter(5, "a"));
+    let events = events(&mut waiting);
+    assert!(matches!(events[..], [Event::Entered(entered)] if entered.channel == InNumber(0)));
+}
+
+#[test]
+fn one_that_was_let_in_and_goes_before_it_knows_is_told_to_the_owner_once() {
+    let (hub, mut owner) = asked(64);
+    let applicant = apply(&hub);
+    let tickets = knocks(&mut owner);
+    decide(&mut owner, tickets[0], true);
+    assert_eq!(hub.metrics.members.get(), 1);
+    drop(applicant);
+    let heard = events(&mut owner);
+    assert!(matches!(
+        heard[..],
+        [Event::MemberEntered { .. }, Event::MemberLeft { reason: Reason::ConnectionLost, .. }]
+    ));
+    assert_eq!(hub.metrics.members.get(), 0);
+}
+
+#[test]
+fn nobody_is_let_into_a_channel_that_became_full_meanwhile() {
+    let (hub, mut owner) = asked(64);
+    let mut applicants: Vec<Session> = (0..3).map(|_| apply(&hub)).collect();
+    for ticket in knocks(&mut owner) {
+        decide(&mut owner, ticket, true);
+    }
+    let answers: Vec<_> = applicants.iter_mut().map(answer).collect();
+    assert_eq!(answers, [None, None, Some(Reason::Full)]);
+}
+
+#[test]
+fn those_that_wait_are_bounded_for_each_channel_and_each_session() {
+    let (hub, mut owner) = asked(2);
+    let _waiting = [apply(&hub), apply(&hub)];
+    let mut third = open(&hub, Instant::now());
+    assert_eq!(try_at(Instant::now(), &mut third), Some(Reason::TooManyPending));
+    let ticket = knocks(&mut owner)[0];
+    decide(&mut owner, ticket, false);
+    let mut third = apply(&hub);
+    for other in ["b", "c"] {
+        let (request, name) = (1, name(other));
+        let options = ChannelOptions { approve: true, ..ChannelOptions::default() };
+        ask(&mut owner, Command::Create { request, name, options });
+    }
+    ask(&mut third, Command::enter(5, "b"));
+    assert_eq!(events(&mut third), []);
+    ask(&mut third, Command::enter(5, "c"));
+    assert_eq!(answer(&mut third), Some(Reason::TooManyPending));
+}
+
+#[test]
+fn credentials_are_bounded() {
+    let (hub, mut owner) = asked(64);
+    let mut applicant = open(&hub, Instant::now());
+    let options = EnterOptions {
+        credentials: vec![0; EnterOptions::CREDENTIALS_BYTES_MAX + 1].into(),
+        ..EnterOptions::default()
+    };
+    ask(&mut applicant, enter("a", options));
+    assert_eq!(answer(&mut applicant), Some(Reason::TooLarge));
+    assert_eq!(knocks(&mut owner), []);
+}
+
+fn into_room(presence: bool) -> Command {
+    let options = EnterOptions { make_room: true, presence, ..EnterOptions::default() };
+    enter("room", options)
+}
+
+#[test]
+fn a_room_is_made_by_who_enters_and_ends_with_the_last() {
+    let hub = Hub::new(HubOptions::default());
+    let now = Instant::now();
+    let (mut one, mut other) = (open(&hub, now), open(&hub, now));
+    ask(&mut one, enter("room", EnterOptions::default()));
+    assert_eq!(answer(&mut one), Some(Reason::NoSuchName), "only if wanted");
+    ask(&mut one, into_room(false));
+    assert!(matches!(events(&mut one)[..], [Event::Entered(told)] if told.room && !told.replies));
+    // Who knows the name needs not know that it is a room.
+    ask(&mut other, enter("room", EnterOptions::default()));
+    assert_eq!(answer(&mut other), None);
+    let to = Target::Up(InNumber(0));
+    let part = Part::whole("hello");
+    ask(&mut other, Command::Send { to, part });
+    assert_eq!(data(&mut one), "in 0 from 1: hello\n");
+    assert_eq!(data(&mut other), "", "not to oneself");
+    ask(&mut one, Command::create(1, "room"));
+    let reason = Reason::NameTaken;
+    let (request, create) = (1, true);
+    let refused = Event::Refused { request, create, reason };
+    assert_eq!(events(&mut one), [refused]);
+    ask(&mut one, Command::Leave(InNumber(0)));
+    assert_eq!(hub.channels(), 1);
+    drop(other);
+    assert_eq!(hub.channels(), 0);
+}
+
+#[test]
+fn who_asks_for_presence_hears_who_is_there_comes_and_goes() {
+    let hub = Hub::new(HubOptions::default());
+    let now = Instant::now();
+    let mut sessions: Vec<Session> = (0..3).map(|_| open(&hub, now)).collect();
+    let [first, second, third] = &mut sessions[..] else { panic!("three") };
+    for (session, presence) in [(&mut *first, true), (second, false), (third, true)] {
+        ask(session, into_room(presence));
+    }
+    let numbers = |session: &mut Session| -> Vec<(bool, u32, Option<Reason>)> {
+        let other = |event| match event {
+            Event::OtherEntered { member, .. } => Some((true, member.0, None)),
+            Event::OtherLeft { member, reason, .. } => Some((false, member.0, Some(reason))),
+            _ => None,
+        };
+        events(session).into_iter().filter_map(other).collect()
+    };
+    assert_eq!(numbers(first), [(true, 1, None), (true, 2, None)]);
+    assert_eq!(numbers(second), [], "did not ask");
+    assert_eq!(numbers(third), [(true, 0, None), (true, 1, None)]);
+    ask(second, Command::Leave(InNumber(0)));
+    assert_eq!(numbers(first), [(false, 1, Some(Reason::Left))]);
+    assert_eq!(numbers(third), [(false, 1, Some(Reason::Left))]);
+    drop(sessions.pop());
+    let lost = Some(Reason::ConnectionLost);
+    assert_eq!(numbers(&mut sessions[0]), [(false, 2, lost)]);
+}
+
+#[test]
+fn declared_rooms_stay_and_others_can_be_forbidden() {
+    let room = RoomOptions { name: name("lobby"), mode: Mode::Raw, members_max: Some(1) };
+    let hub =
+        Hub::new(HubOptions { rooms: vec![room], rooms_on_entry: false, ..HubOptions::default() });
+    let now = Instant::now();
+    let (mut one, mut other) = (open(&hub, now), open(&hub, now));
+    ask(&mut one, into_room(false));
+    assert_eq!(answer(&mut one), Some(Reason::NotAllowed));
+    ask(&mut one, Command::enter(5, "lobby"));
+    let told = events(&mut one);
+    assert!(matches!(told[..], [Event::Entered(told)] if told.room && told.mode == Mode::Raw));
+    ask(&mut other, Command::enter(5, "lobby"));
+    assert_eq!(answer(&mut other), Some(Reason::Full));
+    drop(one);
+    assert_eq!(hub.channels(), 1, "declared rooms stay");
+    ask(&mut other, Command::enter(5, "lobby"));
+    assert_eq!(answer(&mut other), None);
+}
+
+#[test]
+fn rooms_and_their_members_are_bounded() {
+    let limits = Limits {
+        rooms_max: 1,
+        room_members_max: 1,
+        channel_name_bytes_max: 4,
+        ..Limits::default()
+    };
+    let hub = Hub::new(HubOptions { limits, ..HubOptions::default() });
+    let now = Instant::now();
+    let (mut one, mut other) = (open(&hub, now), open(&hub, now));
+    let make = |name: &str| {
+        let options = EnterOptions { make_room: true, ..EnterOptions::default() };
+        enter(name, options)
+    };
+    ask(&mut one, make("rooms"));
+    assert_eq!(answer(&mut one), Some(Reason::TooLarge));
+    ask(&mut one, make("room"));
+    assert_eq!(answer(&mut one), None);
+    ask(&mut other, make("room"));
+    assert_eq!(answer(&mut other), Some(Reason::Full));
+    ask(&mut other, make("two"));
+    assert_eq!(answer(&mut other), Some(Reason::TooManyChannels));
+    ask(&mut one, Command::Leave(InNumber(0)));
+    ask(&mut other, make("two"));
+    assert_eq!(answer(&mut other), None, "the first has made room");
+}
+
+#[test]
+fn a_room_that_its_maker_may_not_enter_does_not_stay() {
+    let limits = Limits { channels_entered_max: 0, ..Limits::default() };
+    let hub = Hub::new(HubOptions { limits, ..HubOptions::default() });
+    let mut one = open(&hub, Instant::now());
+    ask(&mut one, into_room(false));
+    assert_eq!(answer(&mut one), Some(Reason::TooManyChannels));
+    assert_eq!(hub.channels(), 0);
+    assert_eq!(hub.metrics.channels.get(), 0);
+}
+
+/// The test's wire under the name of the native one, the only one whose endpoints can say a token.
+#[derive(Debug)]
+struct Native;
+
+impl Wire for Native {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+    fn id(&self) -> u8 {
+        LINES.id()
+    }
+    fn framing(&self) -> Framing {
+        LINES.framing()
+    }
+    fn capacity(&self) -> Capacity {
+        LINES.capacity()
+    }
+    fn encode(&self, place: Place, chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {
+        LINES.encode(place, chunk, part, out);
+    }
+}
+
+struct Nobody;
+
+impl Outlet for Nobody {
+    fn attend(&self, _outbox: &Outbox) {}
+    fn wake(&self) {}
+}
+
+#[test]
+fn a_native_endpoint_has_to_know_the_hub_s_token_and_others_cannot_say_it() {
+    let token = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
+    let hub = Hub::new(HubOptions { access_token: token("secret"), ..HubOptions::default() });
+    let now = Instant::now();
+    let hello = |wire: &'static dyn Wire, token| {
+        let mut session = hub.open(now, None, wire, Box::new(Nobody));
+        let hello = Hello { token, ..Hello::default() };
+        session.execute(now, Command::Hello(hello))
+    };
+    let refused = Step::Close(Reason::NotAllowed);
+    assert_eq!(hello(&Native, None), refused);
+    assert_eq!(hello(&Native, token("wrong")), refused);
+    assert_eq!(hello(&Native, token("secret")), Step::Go);
+    assert_eq!(hello(&LINES, None), Step::Go);
+}
+
+#[test]
+fn nothing_comes_before_the_hello_and_no_second_one_after_it() {
+    let hub = Hub::new(HubOptions::default());
+    let now = Instant::now();
+    let malformed = Step::Close(Reason::Malformed);
+    let mut session = hub.open(now, None, &LINES, Box::new(Nobody));
+    assert_eq!(session.execute(now, Command::create(1, "a")), malformed);
+    let to = Target::Up(InNumber(0));
+    let part = Part::whole("x");
+    assert_eq!(session.execute(now, Command::Send { to, part }), malformed);
+    let hello = || Command::Hello(Hello::default());
+    assert_eq!(session.execute(now, hello()), Step::Go);
+    assert_eq!(session.execute(now, hello()), malformed);
+    assert_eq!(hub.channels(), 0);
+}
