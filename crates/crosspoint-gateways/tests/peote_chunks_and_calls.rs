@@ -1,8 +1,5 @@
 //! The chunk layer and the encoding of parameters against what real clients wrote.
-#![allow(
-    clippy::unwrap_used,
-    reason = "the lint knows test functions, not their helpers"
-)]
+#![allow(clippy::unwrap_used, reason = "the lint knows test functions, not their helpers")]
 
 use std::collections::BTreeMap;
 
@@ -12,19 +9,14 @@ use crosspoint_gateways::peote::value::{DecodeError, Reader, Serialized, Value};
 
 /// What connection 1 of a transcript, a member of one joint, wrote into it: the data of each frame.
 fn data_of_member(transcript: &str) -> Vec<Bytes> {
-    let path = format!(
-        "{}/tests/vectors/peote/{transcript}.jsonl",
-        env!("CARGO_MANIFEST_DIR")
-    );
+    let path = format!("{}/tests/vectors/peote/{transcript}.jsonl", env!("CARGO_MANIFEST_DIR"));
     let mut stream = Vec::new();
     for line in std::fs::read_to_string(path).unwrap().lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         if line["conn"] == 1 && line["from"] == "client" {
             let hex = line["hex"].as_str().unwrap_or_default();
             stream.extend(
-                (0..hex.len())
-                    .step_by(2)
-                    .map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()),
+                (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()),
             );
         }
     }
@@ -69,11 +61,7 @@ fn chunks(transcript: &str, size: ChunkSize) -> Vec<Bytes> {
     }
     assert!(decoder.is_between_chunks());
     assert_eq!(decoder.padded_prefixes(), 0);
-    assert_eq!(
-        written,
-        frames.concat(),
-        "our own prefixes are those of the real client"
-    );
+    assert_eq!(written, frames.concat(), "our own prefixes are those of the real client");
     chunks.into_iter().map(BytesMut::freeze).collect()
 }
 
@@ -100,10 +88,7 @@ fn chunks_of_every_size_class_are_found() {
                 assert_eq!(first, chunk.len() & 0xff);
             }
             assert!(
-                chunk
-                    .iter()
-                    .enumerate()
-                    .all(|(i, &byte)| byte == (first + 7 * i + (i >> 8)) as u8),
+                chunk.iter().enumerate().all(|(i, &byte)| byte == (first + 7 * i + (i >> 8)) as u8),
                 "{transcript}: content of the chunk of {} bytes",
                 chunk.len()
             );
@@ -176,11 +161,7 @@ fn parameters_of_real_calls_are_read_and_written_equally() {
                         bytes.sort_unstable();
                         bytes
                     };
-                    assert_eq!(
-                        sorted(&written),
-                        sorted(&chunk[2..]),
-                        "{transcript}: {chunk:?}"
-                    );
+                    assert_eq!(sorted(&written), sorted(&chunk[2..]), "{transcript}: {chunk:?}");
                     seen.push(chunk[1]);
                 }
                 Ok(written) => assert_eq!(written, chunk.slice(2..)),
@@ -191,14 +172,7 @@ fn parameters_of_real_calls_are_read_and_written_equally() {
         assert_eq!(seen, (0..=last).collect::<Vec<_>>(), "{transcript}");
         assert_eq!(
             refused,
-            [
-                DecodeError::LeftOver { count: 1 },
-                DecodeError::Short {
-                    needed: 2,
-                    left: 0,
-                    at: 1
-                },
-            ],
+            [DecodeError::LeftOver { count: 1 }, DecodeError::Short { needed: 2, left: 0, at: 1 },],
             "{transcript}"
         );
     }

@@ -28,7 +28,9 @@ fn replay(name: &str, lines: &[Line], cut: Cut) -> Vec<Vec<u8>> {
             (Side::Client, None) => world.lose(line.conn),
             (Side::Server, None) => assert!(world.closed(line.conn).is_some(), "{name}"),
             // Elsewhere the recording says nothing about how much time has passed.
-            (Side::Server, Some(bytes)) if bytes[..] == KEEPALIVE && name.ends_with("keepalive") => {
+            (Side::Server, Some(bytes))
+                if bytes[..] == KEEPALIVE && name.ends_with("keepalive") =>
+            {
                 keepalives[line.conn] += 1;
                 if keepalives_in(&written[line.conn]) < keepalives[line.conn] {
                     world.pass(Duration::from_secs(5));
@@ -111,7 +113,7 @@ fn every_transcript_replays_byte_by_byte() {
 
 #[test]
 fn every_transcript_replays_cut_anywhere() {
-    for seed in 0..8 {
+    for seed in 0..4 {
         names().for_each(|name| assert_replay(name, &Cut::Anywhere(Dice(seed))));
     }
 }

@@ -82,10 +82,7 @@ impl Native {
         frame: Frame,
         out: &mut FrameWriter,
     ) -> Result<Option<Event>, Reason> {
-        let Frame {
-            kind: number,
-            mut body,
-        } = frame;
+        let Frame { kind: number, mut body } = frame;
         match (self.state, number) {
             (_, kind::CLOSE) => Err(message::reason(&mut body)?),
             (State::Hello, kind::WELCOME) => {
@@ -97,12 +94,9 @@ impl Native {
                 self.frame_bytes_max = map.frame_max as usize;
                 self.message_bytes_max = map.message_max;
                 if map.heartbeat_ms > 0 {
-                    self.heartbeat
-                        .set_interval(Duration::from_millis(map.heartbeat_ms.into()));
+                    self.heartbeat.set_interval(Duration::from_millis(map.heartbeat_ms.into()));
                 }
-                Ok(Some(Event::Welcome {
-                    peer: message::peer_id(&map.id)?,
-                }))
+                Ok(Some(Event::Welcome { peer: message::peer_id(&map.id)? }))
             }
             (State::Hello, _) | (State::Open, kind::WELCOME) => Err(Reason::Malformed),
             (_, kind::PING) => {
@@ -138,18 +132,15 @@ impl Client for Native {
             Command::Send { part, .. } if part.total > self.message_bytes_max => {
                 return Err(Reason::TooLarge);
             }
-            Command::Send {
-                to: Target::Everyone(_, Some(MemberNumber(u32::MAX))),
-                ..
-            } => return Err(Reason::Malformed),
-            Command::Create {
-                options: ChannelOptions { mode, .. },
-                ..
+            Command::Send { to: Target::Everyone(_, Some(MemberNumber(u32::MAX))), .. } => {
+                return Err(Reason::Malformed);
             }
-            | Command::Enter {
-                options: EnterOptions { mode, .. },
-                ..
-            } if !message::is_possible(*mode) => return Err(Reason::Malformed),
+            Command::Create { options: ChannelOptions { mode, .. }, .. }
+            | Command::Enter { options: EnterOptions { mode, .. }, .. }
+                if !message::is_possible(*mode) =>
+            {
+                return Err(Reason::Malformed);
+            }
             _ => {}
         }
         message::put_command(&command, self.frame_bytes_max, out);

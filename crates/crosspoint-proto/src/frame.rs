@@ -48,11 +48,7 @@ pub fn peek_varint(bytes: &[u8]) -> Result<Option<(u32, usize)>, Reason> {
             return Ok(Some((value, index + 1)));
         }
     }
-    if bytes.len() >= VARINT_BYTES_MAX {
-        Err(Reason::Malformed)
-    } else {
-        Ok(None)
-    }
+    if bytes.len() >= VARINT_BYTES_MAX { Err(Reason::Malformed) } else { Ok(None) }
 }
 
 /// A frame taken from the input.
@@ -84,10 +80,7 @@ pub fn next_frame(input: &mut Input, frame_bytes_max: usize) -> Result<Option<Fr
     }
     let kind = input.as_slice()[header];
     input.skip(header + 1);
-    Ok(Some(Frame {
-        kind,
-        body: Body(input.take(length - 1)),
-    }))
+    Ok(Some(Frame { kind, body: Body(input.take(length - 1)) }))
 }
 
 /// The body of a frame, read from the front.
@@ -140,10 +133,7 @@ mod tests {
         assert_eq!(out, [0xac, 0x02]);
         assert_eq!(peek_varint(&[0xac]), Ok(None));
         assert_eq!(peek_varint(&[0xff; 5]), Err(Reason::Malformed));
-        assert_eq!(
-            peek_varint(&[0xff, 0xff, 0xff, 0xff, 0x1f]),
-            Err(Reason::Malformed)
-        );
+        assert_eq!(peek_varint(&[0xff, 0xff, 0xff, 0xff, 0x1f]), Err(Reason::Malformed));
     }
 
     #[test]
@@ -152,10 +142,7 @@ mod tests {
         input.push(Bytes::from_static(&[3, 0x10, 1]));
         assert_eq!(next_frame(&mut input, 3), Ok(None));
         input.push(Bytes::from_static(&[2, 4]));
-        let frame = Frame {
-            kind: 0x10,
-            body: Body(Bytes::from_static(&[1, 2])),
-        };
+        let frame = Frame { kind: 0x10, body: Body(Bytes::from_static(&[1, 2])) };
         assert_eq!(next_frame(&mut input, 3), Ok(Some(frame)));
         assert_eq!(next_frame(&mut input, 3), Err(Reason::TooLarge));
         input.skip(1);

@@ -1,48 +1,128 @@
 //! A fuzz target for the parsers of both roles; run by the ordinary tests on random bytes too.
 
-use crate::{client, server};
-use bytes::Bytes;
-use crosspoint_hub::protocol::{Client, Protocol};
-use crosspoint_hub::wire::FrameWriter;
+use crate::message::{WelcomeMap, kind, put_frame, put_map};
+use crate::{client, frame, server, wire};
+use bytes::{Bytes, BytesMut};
+use crosspoint_hub::command::{Command, Event};
+use crosspoint_hub::protocol::{Client, Output, Protocol};
+use crosspoint_hub::wire::{FrameWriter, Wire};
+use serde_bytes::ByteBuf;
 use std::time::Instant;
 
-/// Feeds both roles with the same bytes, whole and cut in two, and asserts that the cut changes
-/// nothing and that nothing panics.
+/// Feeds both roles, before and after hello and welcome, with the same bytes, whole and cut in
+/// two. The cut changes nothing, nothing panics, and whatever was understood is understood again
+/// when it is written anew.
 pub fn fuzz_native(data: &[u8]) {
-    let Some((cut, data)) = data.split_first() else {
+    let Some((place, data)) = data.split_first_chunk::<2>() else {
         return;
     };
-    let cut = usize::from(*cut).min(data.len());
-    assert_eq!(serve(&[data]), serve(&[&data[..cut], &data[cut..]]));
-    assert_eq!(connect(&[data]), connect(&[&data[..cut], &data[cut..]]));
+    let place = usize::from(u16::from_be_bytes(*place)) % (data.len() + 1);
+    let (first, second) = data.split_at(place);
+    for open in [false, true] {
+        let served = serve(open, &[data]);
+        assert_eq!(served, serve(open, &[first, second]));
+        served.0.iter().for_each(assert_command_comes_back);
+        let connected = connect(open, &[data]);
+        assert_eq!(connected, connect(open, &[first, second]));
+        connected.0.iter().for_each(assert_event_comes_back);
+    }
 }
 
-fn serve(pieces: &[&[u8]]) -> Vec<String> {
+fn flat(out: &mut FrameWriter) -> Bytes {
+    let encoded = out.take();
+    let pieces: Vec<Bytes> = encoded.pieces().cloned().collect();
+    pieces.concat().into()
+}
+
+fn hello(now: Instant, out: &mut FrameWriter) -> client::Native {
+    client::Native::new(now, client::Options::default(), out)
+}
+
+fn serve(open: bool, pieces: &[&[u8]]) -> (Vec<Output>, Bytes) {
     let now = Instant::now();
     let mut out = FrameWriter::default();
     let mut server = server::Native::new(now, server::Options::default());
+    if open {
+        let _client = hello(now, &mut out);
+        server.receive(now, flat(&mut out));
+        assert!(server.poll(now, &mut out).is_some());
+    }
     let mut outputs = Vec::new();
     for piece in pieces {
         server.receive(now, Bytes::copy_from_slice(piece));
-        while let Some(output) = server.poll(now, &mut out) {
-            outputs.push(format!("{output:?}"));
-        }
+        outputs.extend(std::iter::from_fn(|| server.poll(now, &mut out)));
     }
-    outputs.push(format!("{:?}", out.take().first));
-    outputs
+    let closed = |output: &Output| matches!(output, Output::Close(_));
+    let end = outputs.iter().position(closed);
+    assert!(end.is_none_or(|end| end + 1 == outputs.len()), "nothing after the end");
+    (outputs, flat(&mut out))
 }
 
-fn connect(pieces: &[&[u8]]) -> Vec<String> {
+fn welcome(out: &mut FrameWriter) -> Bytes {
+    let map = WelcomeMap {
+        v: crate::message::VERSION,
+        id: ByteBuf::from([0; 16]),
+        message_max: u32::MAX,
+        ..WelcomeMap::default()
+    };
+    let mut body = BytesMut::new();
+    put_map(&map, &mut body);
+    put_frame(kind::WELCOME, &body, out);
+    flat(out)
+}
+
+fn connect(open: bool, pieces: &[&[u8]]) -> (Vec<Event>, Bytes) {
     let now = Instant::now();
     let mut out = FrameWriter::default();
-    let mut client = client::Native::new(now, client::Options::default(), &mut out);
+    let mut client = hello(now, &mut out);
+    let _hello = out.take();
+    if open {
+        client.receive(now, welcome(&mut out));
+        assert!(client.poll(now, &mut out).is_some());
+    }
     let mut events = Vec::new();
     for piece in pieces {
         client.receive(now, Bytes::copy_from_slice(piece));
-        while let Some(event) = client.poll(now, &mut out) {
-            events.push(format!("{event:?}"));
-        }
+        events.extend(std::iter::from_fn(|| client.poll(now, &mut out)));
     }
-    events.push(format!("{:?}", out.take().first));
-    events
+    (events, flat(&mut out))
+}
+
+/// Whether a part is written as one frame.
+fn is_small(length: usize) -> bool {
+    length <= 2 * frame::PART_BYTES_MAX
+}
+
+fn assert_command_comes_back(output: &Output) {
+    let Output::Command(command) = output else {
+        return;
+    };
+    match command {
+        Command::Hello(_) => return,
+        Command::Send { part, .. } if !is_small(part.data.len()) => return,
+        _ => {}
+    }
+    let mut out = FrameWriter::default();
+    crate::message::put_command(command, frame::FRAME_BYTES_MAX, &mut out);
+    let written = flat(&mut out);
+    // Written in full, a map may be longer than one that leaves out what is usual.
+    if written.len() <= frame::FRAME_BYTES_MAX {
+        let (again, _) = serve(true, &[&written]);
+        assert_eq!(again, std::slice::from_ref(output));
+    }
+}
+
+fn assert_event_comes_back(event: &Event) {
+    let mut out = FrameWriter::default();
+    match event {
+        Event::Welcome { .. } | Event::Closed { .. } => return,
+        Event::Data { part, .. } if !is_small(part.data.len()) => return,
+        Event::Data { place, part } => wire::WIRE.encode(*place, None, part, &mut out),
+        other => crate::message::put_event(other, &mut out),
+    }
+    let written = flat(&mut out);
+    if written.len() <= frame::FRAME_BYTES_MAX {
+        let (again, _) = connect(true, &[&written]);
+        assert_eq!(again, std::slice::from_ref(event));
+    }
 }

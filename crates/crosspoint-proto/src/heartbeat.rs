@@ -18,13 +18,7 @@ pub struct Heartbeat {
 impl Heartbeat {
     /// Asks after `interval` of silence; gives up when `missed_max` questions stay unanswered.
     pub fn new(interval: Duration, missed_max: u32) -> Self {
-        Self {
-            interval,
-            missed_max,
-            asked: None,
-            token: 0,
-            round_trip: None,
-        }
+        Self { interval, missed_max, asked: None, token: 0, round_trip: None }
     }
 
     /// The last measured round trip.
@@ -85,37 +79,25 @@ mod tests {
     #[test]
     fn silence_is_questioned_and_given_up_after_enough_misses() {
         let start = Instant::now();
-        let activity = Activity {
-            read: start,
-            written: None,
-        };
+        let activity = Activity { read: start, written: None };
         let mut heartbeat = Heartbeat::new(SECOND, 2);
         assert_eq!(heartbeat.tick(start, activity), Ok(None));
         assert_eq!(heartbeat.tick(start + SECOND, activity), Ok(Some(1)));
         assert_eq!(heartbeat.deadline(activity), start + 2 * SECOND);
         assert_eq!(heartbeat.tick(start + 2 * SECOND, activity), Ok(Some(2)));
-        assert_eq!(
-            heartbeat.tick(start + 3 * SECOND, activity),
-            Err(Reason::HeartbeatLost)
-        );
+        assert_eq!(heartbeat.tick(start + 3 * SECOND, activity), Err(Reason::HeartbeatLost));
     }
 
     #[test]
     fn any_byte_is_a_sign_of_life_and_an_answer_measures() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(SECOND, 1);
-        let activity = Activity {
-            read: start,
-            written: None,
-        };
+        let activity = Activity { read: start, written: None };
         assert_eq!(heartbeat.tick(start + SECOND, activity), Ok(Some(1)));
         let later = start + SECOND + SECOND / 10;
         heartbeat.answered(later, 1);
         assert_eq!(heartbeat.round_trip(), Some(SECOND / 10));
-        let activity = Activity {
-            read: later,
-            written: None,
-        };
+        let activity = Activity { read: later, written: None };
         assert_eq!(heartbeat.tick(later + SECOND, activity), Ok(Some(2)));
     }
 }

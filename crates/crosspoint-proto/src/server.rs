@@ -41,16 +41,9 @@ enum State {
 impl Native {
     /// A connection that has just begun.
     pub fn new(_now: Instant, options: Options) -> Self {
-        let heartbeat = Heartbeat::new(
-            options.limits.heartbeat,
-            options.limits.heartbeat_missed_max,
-        );
-        Self {
-            input: Input::default(),
-            state: State::Magic,
-            options,
-            heartbeat,
-        }
+        let heartbeat =
+            Heartbeat::new(options.limits.heartbeat, options.limits.heartbeat_missed_max);
+        Self { input: Input::default(), state: State::Magic, options, heartbeat }
     }
 
     fn step(&mut self, now: Instant, out: &mut FrameWriter) -> Result<Option<Command>, Reason> {
@@ -80,10 +73,7 @@ impl Native {
         frame: Frame,
         out: &mut FrameWriter,
     ) -> Result<Option<Command>, Reason> {
-        let Frame {
-            kind: number,
-            mut body,
-        } = frame;
+        let Frame { kind: number, mut body } = frame;
         match (self.state, number) {
             (State::Hello, kind::HELLO) => {
                 let hello: HelloMap = message::map(&body)?;
@@ -93,12 +83,9 @@ impl Native {
                 self.state = State::Open;
                 let peer = hello.id.map(|id| message::peer_id(&id)).transpose()?;
                 let token = hello.token.map(|token| token.into_vec().into());
-                Ok(Some(Command::Hello(Hello {
-                    peer,
-                    name: hello.name,
-                    token,
-                })))
+                Ok(Some(Command::Hello(Hello { peer, name: hello.name, token })))
             }
+            (_, kind::CLOSE) => Err(Reason::Bye),
             (State::Hello, _) | (State::Open, kind::HELLO) => Err(Reason::Malformed),
             (_, kind::PING) => {
                 put_frame(kind::PONG, &body.bytes(8)?, out);
@@ -109,7 +96,6 @@ impl Native {
                 self.heartbeat.answered(now, token);
                 Ok(None)
             }
-            (_, kind::CLOSE) => Err(Reason::Bye),
             _ => message::command(Frame { kind: number, body }),
         }
     }

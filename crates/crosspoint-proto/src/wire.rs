@@ -25,11 +25,7 @@ impl Wire for NativeWire {
     }
 
     fn capacity(&self) -> Capacity {
-        Capacity {
-            owned_max: u32::MAX,
-            entered_max: u32::MAX,
-            members_max: u32::MAX,
-        }
+        Capacity { owned_max: u32::MAX, entered_max: u32::MAX, members_max: u32::MAX }
     }
 
     fn encode(&self, place: Place, _chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {

@@ -1,5 +1,5 @@
 //! The chunk layer: messages of a known length inside a stream without message borders
-//! (`peote-joint.md`, section 6).
+//! (`docs/peote.md`, section 6).
 //!
 //! A chunk is a length prefix followed by its content. How many bytes a prefix may have follows
 //! from the largest chunk both ends agreed upon, see [`ChunkSize`]. The decoder does not gather
@@ -83,10 +83,7 @@ impl ChunkSize {
         match u32::try_from(len) {
             Ok(0) => Err(ChunkError::Empty),
             Ok(length) if length <= self.max => Ok(Prefix::shortest(length - 1, self.prefix_len())),
-            _ => Err(ChunkError::TooLong {
-                length: len as u64,
-                max: self.max,
-            }),
+            _ => Err(ChunkError::TooLong { length: len as u64, max: self.max }),
         }
     }
 }
@@ -109,10 +106,7 @@ impl Prefix {
     /// The shortest form of `value` in at most `limit` bytes. The caller makes sure that the value
     /// fits: `limit` bytes hold 7 bits each and the last one 8.
     pub(super) fn shortest(mut value: u32, limit: u8) -> Self {
-        let mut prefix = Self {
-            bytes: [0; 4],
-            len: 0,
-        };
+        let mut prefix = Self { bytes: [0; 4], len: 0 };
         for (index, byte) in prefix.bytes.iter_mut().enumerate().take(usize::from(limit)) {
             prefix.len += 1;
             let flagged = index + 1 < usize::from(limit);
@@ -153,11 +147,7 @@ pub(super) struct SizeReader {
 
 impl SizeReader {
     pub(super) fn new(limit: u8) -> Self {
-        Self {
-            limit,
-            seen: 0,
-            value: 0,
-        }
+        Self { limit, seen: 0, value: 0 }
     }
 
     /// Takes the next byte; gives the size when this was its last byte, and is then ready for the
@@ -249,11 +239,7 @@ impl ChunkDecoder {
         if end < total {
             self.chunk = Some((total, end));
         }
-        Ok((!data.is_empty()).then_some(Part {
-            total,
-            offset,
-            data,
-        }))
+        Ok((!data.is_empty()).then_some(Part { total, offset, data }))
     }
 
     /// Whether the stream stands between two chunks, so that its end here would lose nothing.
@@ -278,10 +264,7 @@ impl ChunkDecoder {
             // Three bytes of 7 bits and one of 8: the value stays below 2^29.
             let length = size.value + 1;
             if length > self.size.max {
-                let error = ChunkError::TooLong {
-                    length: u64::from(length),
-                    max: self.size.max,
-                };
+                let error = ChunkError::TooLong { length: u64::from(length), max: self.size.max };
                 self.failed = Some(error);
                 return Err(error);
             }
@@ -365,10 +348,7 @@ mod tests {
         assert_eq!(ChunkSize::default(), size(32_768));
         assert_eq!(ChunkSize::new(0), Err(ChunkError::SizeClass { max: 0 }));
         let above = MAX_CHUNK_SIZE + 1;
-        assert_eq!(
-            ChunkSize::new(above),
-            Err(ChunkError::SizeClass { max: above })
-        );
+        assert_eq!(ChunkSize::new(above), Err(ChunkError::SizeClass { max: above }));
     }
 
     #[test]
@@ -376,10 +356,7 @@ mod tests {
         assert_eq!(size(1000).encode_prefix(0), Err(ChunkError::Empty));
         assert_eq!(
             size(1000).encode_prefix(1001),
-            Err(ChunkError::TooLong {
-                length: 1001,
-                max: 1000
-            })
+            Err(ChunkError::TooLong { length: 1001, max: 1000 })
         );
     }
 
@@ -387,27 +364,18 @@ mod tests {
     fn a_long_form_with_trailing_zero_is_understood_and_counted() {
         let mut decoder = ChunkDecoder::new(size(40_000));
         let stream = Bytes::from_static(&[0x80, 0x80, 0x00, b'a', 0x81, 0x00, b'b', b'c']);
-        assert_eq!(
-            chunks(&mut decoder, vec![stream]).unwrap(),
-            [b"a".to_vec(), b"bc".to_vec()]
-        );
+        assert_eq!(chunks(&mut decoder, vec![stream]).unwrap(), [b"a".to_vec(), b"bc".to_vec()]);
         assert_eq!(decoder.padded_prefixes(), 2);
     }
 
     #[test]
     fn a_length_above_the_maximum_ends_the_stream() {
         let mut decoder = ChunkDecoder::new(size(1000));
-        let error = ChunkError::TooLong {
-            length: 1001,
-            max: 1000,
-        };
+        let error = ChunkError::TooLong { length: 1001, max: 1000 };
         let mut piece = Bytes::from_static(&[0x00, b'a', 0xe8, 0x07, b'b']);
         assert!(decoder.next_part(&mut piece).unwrap().unwrap().is_last());
         assert_eq!(decoder.next_part(&mut piece), Err(error));
-        assert_eq!(
-            decoder.next_part(&mut Bytes::from_static(&[0, 1])),
-            Err(error)
-        );
+        assert_eq!(decoder.next_part(&mut Bytes::from_static(&[0, 1])), Err(error));
         assert!(!decoder.is_between_chunks());
     }
 
@@ -416,18 +384,8 @@ mod tests {
         let piece = Bytes::from_static(&[0x02, b'a', b'b', b'c']);
         let inside = piece.as_ptr_range();
         let mut rest = piece.clone();
-        let part = ChunkDecoder::new(size(10))
-            .next_part(&mut rest)
-            .unwrap()
-            .unwrap();
-        assert_eq!(
-            part,
-            Part {
-                total: 3,
-                offset: 0,
-                data: Bytes::from_static(b"abc")
-            }
-        );
+        let part = ChunkDecoder::new(size(10)).next_part(&mut rest).unwrap().unwrap();
+        assert_eq!(part, Part { total: 3, offset: 0, data: Bytes::from_static(b"abc") });
         assert!(inside.contains(&part.data.as_ptr()));
     }
 

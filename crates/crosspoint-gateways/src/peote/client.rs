@@ -58,9 +58,8 @@ impl Joint {
         if let Mode::Chunk { bytes_max } = pending.mode {
             ChunkSize::new(bytes_max).map_err(|_| Reason::Malformed)?;
         }
-        let nr = (1..=255)
-            .find(|nr| !self.pending.contains_key(nr))
-            .ok_or(Reason::TooManyPending)?;
+        let nr =
+            (1..=255).find(|nr| !self.pending.contains_key(nr)).ok_or(Reason::TooManyPending)?;
         self.pending.insert(nr, pending);
         let mut frame = BytesMut::with_capacity(4 + name.len());
         frame.extend_from_slice(&[0, number, nr, name.len() as u8]);
@@ -78,9 +77,8 @@ impl Joint {
             Target::Member(number, _) | Target::Everyone(number, _) => (&self.owned, number.0),
         };
         // As everywhere, what goes to a channel that has ended is dropped.
-        let Some((number, mode)) = u8::try_from(number)
-            .ok()
-            .and_then(|n| Some((n, table.get(&n)?)))
+        let Some((number, mode)) =
+            u8::try_from(number).ok().and_then(|n| Some((n, table.get(&n)?)))
         else {
             return Ok(());
         };
@@ -107,10 +105,10 @@ impl Joint {
         Ok(())
     }
 
-    fn item(&mut self, item: Item) -> Result<(), Reason> {
+    fn item(&mut self, item: Item, out: &mut FrameWriter) -> Result<(), Reason> {
         match item {
             Item::Control(bytes) => self.control(&bytes),
-            Item::Data(address, part) => self.data(address, part),
+            Item::Data(address, part) => self.data(address, part, out),
             Item::Command { .. } => unreachable!("a reader of server frames gives no commands"),
         }
     }
@@ -124,11 +122,7 @@ impl Joint {
                 };
                 let (channel, member) = (OwnNumber(own.into()), MemberNumber(member.into()));
                 self.decode(Place::Own(channel, member), mode)?;
-                let peer = Peer {
-                    id: PeerId::new([0; 16]),
-                    name: None,
-                    protocol: "peote",
-                };
+                let peer = Peer { id: PeerId::new([0; 16]), name: None, protocol: "peote" };
                 let chunk = None;
                 self.ready.push_back(Event::MemberEntered {
                     channel,
@@ -139,21 +133,18 @@ impl Joint {
                 });
             }
             [0, push::MEMBER_LEFT, own, member, why] => {
-                if !self.owned.contains_key(&own) {
+                let Some(mode) = self.owned.get(&own) else { return Ok(()) };
+                let (channel, member) = (OwnNumber(own.into()), MemberNumber(member.into()));
+                let given_up = self.decoders.remove(&Place::Own(channel, member)).is_none();
+                if given_up && *mode != Mode::Raw {
                     return Ok(());
                 }
-                let (channel, member) = (OwnNumber(own.into()), MemberNumber(member.into()));
-                self.decoders.remove(&Place::Own(channel, member));
                 let reason = match why {
                     reason::ON_PURPOSE => Reason::Left,
                     reason::KICKED => Reason::Kicked,
                     _ => Reason::ConnectionLost,
                 };
-                self.ready.push_back(Event::MemberLeft {
-                    channel,
-                    member,
-                    reason,
-                });
+                self.ready.push_back(Event::MemberLeft { channel, member, reason });
             }
             [0, push::ENDED, number, why] => {
                 let channel = InNumber(number.into());
@@ -176,18 +167,12 @@ impl Joint {
     }
 
     fn reply(&mut self, nr: u8, ok: bool, value: u8) -> Result<(), Reason> {
-        let Pending {
-            request,
-            create,
-            mode,
-        } = self.pending.remove(&nr).ok_or(Reason::Malformed)?;
+        let Pending { request, create, mode } =
+            self.pending.remove(&nr).ok_or(Reason::Malformed)?;
         let event = match (ok, create) {
             (true, true) => {
                 self.owned.insert(value, mode);
-                Event::Created {
-                    request,
-                    channel: OwnNumber(value.into()),
-                }
+                Event::Created { request, channel: OwnNumber(value.into()) }
             }
             (true, false) => {
                 self.entered.insert(value, mode);
@@ -215,11 +200,7 @@ impl Joint {
                     (false, 4) => Reason::Full,
                     _ => Reason::NotAllowed,
                 };
-                Event::Refused {
-                    request,
-                    create,
-                    reason,
-                }
+                Event::Refused { request, create, reason }
             }
         };
         self.ready.push_back(event);
@@ -234,12 +215,27 @@ impl Joint {
         Ok(())
     }
 
-    fn data(&mut self, address: Address, part: Part) -> Result<(), Reason> {
+    /// Nothing of what comes at a place can be understood any more. The protocol cannot say so to
+    /// the other side; to the user it is gone.
+    fn give_up(&mut self, place: Place, out: &mut FrameWriter) {
+        let reason = Reason::TooLarge;
+        self.decoders.remove(&place);
+        match place {
+            Place::Own(channel, member) => {
+                self.ready.push_back(Event::MemberLeft { channel, member, reason });
+            }
+            Place::In(channel) | Place::Room(channel, _) => {
+                let number = channel.0 as u8;
+                self.entered.remove(&number);
+                out.small(&[0, command::LEAVE, 0, 1, number]);
+                self.ready.push_back(Event::Ended { channel, reason });
+            }
+        }
+    }
+
+    fn data(&mut self, address: Address, part: Part, out: &mut FrameWriter) -> Result<(), Reason> {
         let (place, mode) = match address {
-            Address::In(number) => (
-                Place::In(InNumber(number.into())),
-                self.entered.get(&number),
-            ),
+            Address::In(number) => (Place::In(InNumber(number.into())), self.entered.get(&number)),
             Address::Member(own, member) => {
                 let place = Place::Own(OwnNumber(own.into()), MemberNumber(member.into()));
                 (place, self.owned.get(&own))
@@ -249,10 +245,7 @@ impl Joint {
         let decoder = match (mode, self.decoders.get_mut(&place)) {
             // Whatever comes is a message of its own, as the borders mean nothing.
             (Some(Mode::Raw), _) => {
-                self.ready.push_back(Event::Data {
-                    place,
-                    part: Part::whole(part.data),
-                });
+                self.ready.push_back(Event::Data { place, part: Part::whole(part.data) });
                 return Ok(());
             }
             (Some(Mode::Chunk { .. }), Some(decoder)) => decoder,
@@ -262,21 +255,15 @@ impl Joint {
         let mut piece = part.data;
         loop {
             match decoder.next_part(&mut piece) {
-                Ok(Some(chunk::Part {
-                    total,
-                    offset,
-                    data,
-                })) => {
-                    let part = Part {
-                        kind: Part::DATA,
-                        total,
-                        offset,
-                        data,
-                    };
+                Ok(Some(chunk::Part { total, offset, data })) => {
+                    let part = Part { kind: Part::DATA, total, offset, data };
                     self.ready.push_back(Event::Data { place, part });
                 }
                 Ok(None) => return Ok(()),
-                Err(_too_long) => return Err(Reason::TooLarge),
+                Err(_too_long) => {
+                    self.give_up(place, out);
+                    return Ok(());
+                }
             }
         }
     }
@@ -295,28 +282,12 @@ impl Client for Joint {
     ) -> Result<(), Reason> {
         match command {
             Command::Hello(_) => {}
-            Command::Create {
-                request,
-                name,
-                options,
-            } => {
-                let pending = Pending {
-                    request,
-                    create: true,
-                    mode: options.mode,
-                };
+            Command::Create { request, name, options } => {
+                let pending = Pending { request, create: true, mode: options.mode };
                 self.ask(command::CREATE, name.as_bytes(), pending, out)?;
             }
-            Command::Enter {
-                request,
-                name,
-                options,
-            } => {
-                let pending = Pending {
-                    request,
-                    create: false,
-                    mode: options.mode,
-                };
+            Command::Enter { request, name, options } => {
+                let pending = Pending { request, create: false, mode: options.mode };
                 self.ask(command::ENTER, name.as_bytes(), pending, out)?;
             }
             Command::Leave(number) => {
@@ -344,7 +315,7 @@ impl Client for Joint {
         self.reader.push(bytes);
     }
 
-    fn poll(&mut self, _now: Instant, _out: &mut FrameWriter) -> Option<Event> {
+    fn poll(&mut self, _now: Instant, out: &mut FrameWriter) -> Option<Event> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
@@ -353,7 +324,7 @@ impl Client for Joint {
                 return None;
             }
             let result = match self.reader.next(false) {
-                Ok(Some(item)) => self.item(item),
+                Ok(Some(item)) => self.item(item, out),
                 Ok(None) => return None,
                 Err(reason) => Err(reason),
             };
@@ -382,7 +353,37 @@ impl Client for Joint {
     }
 }
 
-const _: () = assert!(
-    frame::CHANNELS_MAX == 128,
-    "numbers of channels fit the low seven bits"
-);
+const _: () = assert!(frame::CHANNELS_MAX == 128, "numbers of channels fit the low seven bits");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crosspoint_hub::ChannelName;
+    use crosspoint_hub::command::ChannelOptions;
+
+    /// One member that sent a length above the maximum used to end the owner's whole connection,
+    /// with all its channels.
+    #[test]
+    fn a_chunk_above_the_maximum_costs_the_owner_that_member_alone() {
+        let now = Instant::now();
+        let mut out = FrameWriter::default();
+        let mut owner = Joint::new(PeerId::new([0; 16]));
+        let name = ChannelName::new(&b"arena"[..]).unwrap();
+        let options = ChannelOptions { mode: Mode::Chunk { bytes_max: 300 }, ..Default::default() };
+        owner.command(now, Command::Create { request: 1, name, options }, &mut out).unwrap();
+        let mut told = |bytes: &[u8]| {
+            owner.receive(now, Bytes::copy_from_slice(bytes));
+            std::iter::from_fn(|| owner.poll(now, &mut out)).collect::<Vec<_>>()
+        };
+        told(&[0, 3, 1, 0, 0]);
+        told(&[0, 4, 0, 0, 0, 0, 0, 4, 0, 0, 0, 1]);
+        let (channel, member) = (OwnNumber(0), MemberNumber(0));
+        let gone = Event::MemberLeft { channel, member, reason: Reason::TooLarge };
+        assert_eq!(told(&[4, 0x80, 0, 0xff, 0x7f]), [gone]);
+        assert_eq!(told(&[4, 0x80, 0, 0, b'x']), [], "nothing of it can be understood any more");
+        assert_eq!(told(&[0, 5, 0, 1, 0, 0, 0]), [], "its end was told already");
+        let place = Place::Own(channel, MemberNumber(1));
+        let part = Part::whole(&b"y"[..]);
+        assert_eq!(told(&[4, 0x80, 1, 0, b'y']), [Event::Data { place, part }]);
+    }
+}

@@ -113,12 +113,7 @@ struct Open {
 impl Reader {
     /// A reader at the beginning of a stream.
     pub fn new(from: From) -> Self {
-        Self {
-            from,
-            input: Input::default(),
-            broadcast: None,
-            open: None,
-        }
+        Self { from, input: Input::default(), broadcast: None, open: None }
     }
 
     /// Adds bytes that have come.
@@ -143,12 +138,7 @@ impl Reader {
                     return Ok(None);
                 }
                 let data = self.input.take((open.total - open.offset) as usize);
-                let part = Part {
-                    kind: Part::DATA,
-                    total: open.total,
-                    offset: open.offset,
-                    data,
-                };
+                let part = Part { kind: Part::DATA, total: open.total, offset: open.offset, data };
                 let address = open.address;
                 open.offset += part.data.len() as u32;
                 if part.is_last() {
@@ -187,9 +177,7 @@ impl Reader {
             From::Server => 2,
         };
         if self.from == From::Client
-            && bytes
-                .get(1)
-                .is_some_and(|command| *command > command::DELETE)
+            && bytes.get(1).is_some_and(|command| *command > command::DELETE)
         {
             return Err(Reason::Malformed);
         }
@@ -203,11 +191,7 @@ impl Reader {
         let header = self.input.take(header);
         let payload = self.input.take(count);
         Ok(Some(match self.from {
-            From::Client => Item::Command {
-                command: header[1],
-                nr: header[2],
-                payload,
-            },
+            From::Client => Item::Command { command: header[1], nr: header[2], payload },
             From::Server => Item::Control(payload),
         }))
     }
@@ -280,19 +264,10 @@ impl Reader {
             let data = self.input.take(length);
             return Data::Item(Item::Data(
                 address,
-                Part {
-                    kind: Part::DATA,
-                    total,
-                    offset: 0,
-                    data,
-                },
+                Part { kind: Part::DATA, total, offset: 0, data },
             ));
         }
-        self.open = Some(Open {
-            address,
-            total,
-            offset: 0,
-        });
+        self.open = Some(Open { address, total, offset: 0 });
         Data::Nothing
     }
 }
@@ -353,25 +328,13 @@ mod tests {
     #[test]
     fn the_specification_s_examples() {
         let hello = [0x06, 0, b'h', b'e', b'l', b'l', b'o'];
-        assert_eq!(
-            items(From::Client, false, &hello),
-            [data(Address::In(0), b"hello")]
-        );
+        assert_eq!(items(From::Client, false, &hello), [data(Address::In(0), b"hello")]);
         let hi = [0x04, 0x80, 1, b'h', b'i'];
-        assert_eq!(
-            items(From::Client, true, &hi),
-            [data(Address::Member(0, 1), b"hi")]
-        );
+        assert_eq!(items(From::Client, true, &hi), [data(Address::Member(0, 1), b"hi")]);
         let all = [1, 1, 5, 0x80, b'a', b'b', b'c', b'd'];
-        assert_eq!(
-            items(From::Client, true, &all),
-            [data(Address::All(0), b"abcd")]
-        );
+        assert_eq!(items(From::Client, true, &all), [data(Address::All(0), b"abcd")]);
         let but = [1, 0, 6, 0x80, 7, b'a', b'b', b'c', b'd'];
-        assert_eq!(
-            items(From::Client, true, &but),
-            [data(Address::AllBut(0, 7), b"abcd")]
-        );
+        assert_eq!(items(From::Client, true, &but), [data(Address::AllBut(0, 7), b"abcd")]);
     }
 
     #[test]
@@ -384,10 +347,7 @@ mod tests {
             items(From::Client, false, &[0x80, 0, 0x80, 1, 5, 2, 0, 9]),
             [data(Address::In(0), &[9])]
         );
-        assert_eq!(
-            items(From::Server, false, &[1, 0, 2, 0, 9]),
-            [data(Address::In(0), &[9])]
-        );
+        assert_eq!(items(From::Server, false, &[1, 0, 2, 0, 9]), [data(Address::In(0), &[9])]);
     }
 
     #[test]
@@ -398,27 +358,14 @@ mod tests {
             [data(Address::In(0), &[9])]
         );
         // Owns something: `01 05` is an empty frame all the same.
-        assert_eq!(
-            items(From::Client, true, &[1, 5, 2, 0, 9]),
-            [data(Address::In(0), &[9])]
-        );
+        assert_eq!(items(From::Client, true, &[1, 5, 2, 0, 9]), [data(Address::In(0), &[9])]);
         // An empty broadcast to all, then a frame to one.
         let frames = [1, 1, 1, 0x80, 3, 0x80, 4, 9];
-        assert_eq!(
-            items(From::Client, true, &frames),
-            [data(Address::Member(0, 4), &[9])]
-        );
+        assert_eq!(items(From::Client, true, &frames), [data(Address::Member(0, 4), &[9])]);
         // A prefix, a command, a frame to one.
         let frames = [1, 1, 0, 2, 0, 1, 0, 3, 0x80, 4, 9];
-        let leave = Item::Command {
-            command: 2,
-            nr: 0,
-            payload: Bytes::from_static(&[0]),
-        };
-        assert_eq!(
-            items(From::Client, true, &frames),
-            [leave, data(Address::Member(0, 4), &[9])]
-        );
+        let leave = Item::Command { command: 2, nr: 0, payload: Bytes::from_static(&[0]) };
+        assert_eq!(items(From::Client, true, &frames), [leave, data(Address::Member(0, 4), &[9])]);
     }
 
     #[test]
@@ -435,10 +382,7 @@ mod tests {
         let Ok(Some(Item::Data(Address::In(3), part))) = reader.next(false) else {
             panic!("no data")
         };
-        assert_eq!(
-            (part.total, part.offset, &part.data[..]),
-            (32_766, 0, &b"a"[..])
-        );
+        assert_eq!((part.total, part.offset, &part.data[..]), (32_766, 0, &b"a"[..]));
         assert_eq!(reader.next(false), Ok(None));
         reader.push(Bytes::from(vec![b'b'; 32_765 + 1]));
         let Ok(Some(Item::Data(Address::In(3), part))) = reader.next(false) else {

@@ -24,8 +24,8 @@ pub struct Joint {
     entered: u128,
     /// Chunks from this connection to whoever sees messages, by where they go.
     decoders: HashMap<Target, Stream>,
-    /// Commands that one frame has given.
-    ready: VecDeque<Command>,
+    /// What one frame has given.
+    ready: VecDeque<Output>,
 }
 
 /// The chunks on one way.
@@ -66,13 +66,9 @@ impl Joint {
 
     fn item(&mut self, item: Item) -> Result<(), Reason> {
         match item {
-            Item::Command {
-                command,
-                nr,
-                payload,
-            } => {
+            Item::Command { command, nr, payload } => {
                 let command = self.command(command, nr, payload);
-                self.ready.extend(command);
+                self.ready.extend(command.map(Output::Command));
                 Ok(())
             }
             Item::Data(address, part) => self.data(address, part),
@@ -85,26 +81,12 @@ impl Joint {
         match number {
             command::CREATE => {
                 // Borders are known to the Haxe programs alone, so the hub keeps none.
-                let options = ChannelOptions {
-                    mode: Mode::Raw,
-                    ..ChannelOptions::default()
-                };
-                Some(Command::Create {
-                    request,
-                    name: name(&payload),
-                    options,
-                })
+                let options = ChannelOptions { mode: Mode::Raw, ..ChannelOptions::default() };
+                Some(Command::Create { request, name: name(&payload), options })
             }
             command::ENTER => {
-                let options = EnterOptions {
-                    mode: Mode::Raw,
-                    ..EnterOptions::default()
-                };
-                Some(Command::Enter {
-                    request,
-                    name: name(&payload),
-                    options,
-                })
+                let options = EnterOptions { mode: Mode::Raw, ..EnterOptions::default() };
+                Some(Command::Enter { request, name: name(&payload), options })
             }
             command::LEAVE => {
                 let number = *payload.first()?;
@@ -130,22 +112,19 @@ impl Joint {
     fn data(&mut self, address: Address, part: Part) -> Result<(), Reason> {
         match address {
             Address::In(number) => self.send(Target::Up(InNumber(number.into())), part),
-            Address::Member(own, member) => self.send(
-                Target::Member(OwnNumber(own.into()), MemberNumber(member.into())),
-                part,
-            ),
+            Address::Member(own, member) => {
+                self.send(Target::Member(OwnNumber(own.into()), MemberNumber(member.into())), part)
+            }
             Address::All(own) => self.broadcast(OwnNumber(own.into()), None, part),
-            Address::AllBut(own, member) => self.broadcast(
-                OwnNumber(own.into()),
-                Some(MemberNumber(member.into())),
-                part,
-            ),
+            Address::AllBut(own, member) => {
+                self.broadcast(OwnNumber(own.into()), Some(MemberNumber(member.into())), part)
+            }
         }
     }
 
     fn send(&mut self, to: Target, part: Part) -> Result<(), Reason> {
         let Some(stream) = self.decoders.get_mut(&to) else {
-            self.ready.push_back(Command::Send { to, part });
+            self.give(Command::Send { to, part });
             return Ok(());
         };
         stream.late &= !part.is_first();
@@ -155,18 +134,10 @@ impl Joint {
         let mut piece = part.data;
         loop {
             match stream.decoder.next_part(&mut piece) {
-                Ok(Some(chunk::Part {
-                    total,
-                    offset,
-                    data,
-                })) => {
-                    let part = Part {
-                        kind: Part::DATA,
-                        total,
-                        offset,
-                        data,
-                    };
-                    self.ready.push_back(Command::Send { to, part });
+                Ok(Some(chunk::Part { total, offset, data })) => {
+                    let part = Part { kind: Part::DATA, total, offset, data };
+                    let command = Command::Send { to, part };
+                    self.ready.push_back(Output::Command(command));
                 }
                 Ok(None) => return Ok(()),
                 // The place in the stream is lost, so nothing of it can be understood any more.
@@ -174,11 +145,7 @@ impl Joint {
                     // An owner does not know which size its members declare.
                     Target::Member(channel, member) => {
                         stream.lost = true;
-                        self.ready.push_back(Command::Kick {
-                            channel,
-                            member,
-                            ban: None,
-                        });
+                        self.give(Command::Kick { channel, member, ban: None });
                         return Ok(());
                     }
                     _ => return Err(Reason::TooLarge),
@@ -200,13 +167,12 @@ impl Joint {
             .filter(|to| matches!(to, Target::Member(of, member) if *of == own && Some(*member) != except))
             .copied()
             .collect();
-        self.ready.push_back(Command::Send {
-            to: Target::Everyone(own, except),
-            part: part.clone(),
-        });
-        one_by_one
-            .into_iter()
-            .try_for_each(|to| self.send(to, part.clone()))
+        self.give(Command::Send { to: Target::Everyone(own, except), part: part.clone() });
+        one_by_one.into_iter().try_for_each(|to| self.send(to, part.clone()))
+    }
+
+    fn give(&mut self, command: Command) {
+        self.ready.push_back(Output::Command(command));
     }
 
     fn translate(&mut self, to: Target, bytes_max: Option<u32>) {
@@ -232,9 +198,13 @@ impl Protocol for Joint {
             self.state = State::Open;
             return Some(Output::Command(Command::Hello(Hello::default())));
         }
-        while self.state == State::Open {
-            if let Some(command) = self.ready.pop_front() {
-                return Some(Output::Command(command));
+        loop {
+            // Also what came before a fault goes where it should.
+            if let Some(output) = self.ready.pop_front() {
+                return Some(output);
+            }
+            if self.state == State::Closed {
+                return None;
             }
             let result = match self.reader.next(self.owned != 0) {
                 Ok(Some(item)) => self.item(item),
@@ -243,10 +213,9 @@ impl Protocol for Joint {
             };
             if let Err(reason) = result {
                 self.state = State::Closed;
-                return Some(Output::Close(reason));
+                self.ready.push_back(Output::Close(reason));
             }
         }
-        None
     }
 
     fn deliver(&mut self, _now: Instant, event: &Event, out: &mut FrameWriter) {
@@ -261,34 +230,14 @@ impl Protocol for Joint {
                 self.translate(Target::Up(entered.channel), entered.chunk);
                 out.small(&[0, 3, entered.request as u8, 0, number]);
             }
-            Event::Refused {
-                request,
-                create,
-                reason,
-            } => {
+            Event::Refused { request, create, reason } => {
                 out.small(&[0, 3, *request as u8, 1, refusal(*create, *reason)]);
             }
-            Event::MemberEntered {
-                channel,
-                member,
-                chunk,
-                ..
-            } => {
+            Event::MemberEntered { channel, member, chunk, .. } => {
                 self.translate(Target::Member(*channel, *member), *chunk);
-                out.small(&[
-                    0,
-                    4,
-                    0,
-                    push::MEMBER_ENTERED,
-                    channel.0 as u8,
-                    member.0 as u8,
-                ]);
+                out.small(&[0, 4, 0, push::MEMBER_ENTERED, channel.0 as u8, member.0 as u8]);
             }
-            Event::MemberLeft {
-                channel,
-                member,
-                reason,
-            } => {
+            Event::MemberLeft { channel, member, reason } => {
                 self.decoders.remove(&Target::Member(*channel, *member));
                 let (channel, member) = (channel.0 as u8, member.0 as u8);
                 out.small(&[0, 5, 0, push::MEMBER_LEFT, channel, member, ending(*reason)]);
@@ -314,10 +263,7 @@ impl Protocol for Joint {
     }
 
     fn tick(&mut self, now: Instant, activity: Activity, out: &mut FrameWriter) -> Option<Reason> {
-        if activity
-            .written
-            .is_some_and(|written| now >= written + KEEPALIVE)
-        {
+        if activity.written.is_some_and(|written| now >= written + KEEPALIVE) {
             out.small(&[0, 4, 0, push::KEEPALIVE, 0, 0]);
         }
         None
@@ -325,6 +271,7 @@ impl Protocol for Joint {
 
     fn farewell(&mut self, _reason: Reason, out: &mut FrameWriter) {
         self.state = State::Closed;
+        self.ready = VecDeque::new();
         for number in (0..128u8).filter(|number| self.entered & (1 << number) != 0) {
             out.small(&[0, 4, 0, push::ENDED, number, reason::LOST]);
         }

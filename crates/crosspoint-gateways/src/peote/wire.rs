@@ -26,11 +26,7 @@ impl Wire for JointWire {
     }
 
     fn capacity(&self) -> Capacity {
-        Capacity {
-            owned_max: CHANNELS_MAX,
-            entered_max: CHANNELS_MAX,
-            members_max: MEMBERS_MAX,
-        }
+        Capacity { owned_max: CHANNELS_MAX, entered_max: CHANNELS_MAX, members_max: MEMBERS_MAX }
     }
 
     fn encode(&self, place: Place, chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {
@@ -50,13 +46,7 @@ impl Wire for JointWire {
                 ChunkSize::new(bytes_max).and_then(|size| size.encode_prefix(part.total as usize));
             // The channel has refused messages above the maximum already.
             let Ok(prefix) = prefix else { return };
-            put_data(
-                &[],
-                joint,
-                user,
-                &Bytes::copy_from_slice(prefix.as_ref()),
-                out,
-            );
+            put_data(&[], joint, user, &Bytes::copy_from_slice(prefix.as_ref()), out);
         }
         put_data(&[], joint, user, &part.data, out);
     }

@@ -110,9 +110,7 @@ pub(crate) fn normal(units: Vec<Unit>) -> Vec<Unit> {
             _ => normal.push(unit),
         }
     }
-    normal
-        .chunk_by_mut(|one, other| one.is_push() && other.is_push())
-        .for_each(<[Unit]>::sort);
+    normal.chunk_by_mut(|one, other| one.is_push() && other.is_push()).for_each(<[Unit]>::sort);
     normal
 }
 

@@ -79,7 +79,9 @@ impl Outlet for Nobody {
 
 /// The hub's side of one connection, and what it has written.
 struct End {
-    session: Session,
+    /// Until the connection ends.
+    session: Option<Session>,
+    outbox: Arc<Outbox>,
     protocol: Box<dyn Protocol>,
     activity: Activity,
     /// What comes while the session waits for a receiver.
@@ -104,23 +106,16 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(options: HubOptions) -> Self {
-        Self {
-            hub: Hub::new(options),
-            now: Instant::now(),
-            cut: Cut::AsTheyCome,
-            ends: Vec::new(),
-        }
+        Self { hub: Hub::new(options), now: Instant::now(), cut: Cut::AsTheyCome, ends: Vec::new() }
     }
 
     fn open(&mut self, wire: &'static dyn Wire, protocol: Box<dyn Protocol>) -> usize {
         let session = self.hub.open(self.now, None, wire, Box::new(Nobody));
         self.ends.push(End {
-            session,
+            outbox: session.outbox().clone(),
+            session: Some(session),
             protocol,
-            activity: Activity {
-                read: self.now,
-                written: None,
-            },
+            activity: Activity { read: self.now, written: None },
             input: VecDeque::new(),
             waiting: false,
             reading: true,
@@ -156,10 +151,7 @@ impl World {
         let protocol = crosspoint_proto::server::Native::new(self.now, options);
         let end = self.open(&crosspoint_proto::WIRE, Box::new(protocol));
         let mut out = FrameWriter::default();
-        let options = NativeOptions {
-            hello: Hello::default(),
-            agent: None,
-        };
+        let options = NativeOptions { hello: Hello::default(), agent: None };
         let client = crosspoint_proto::client::Native::new(self.now, options, &mut out);
         self.ends[end].client = Some(Box::new(client));
         self.feed(end, &flat(&out.take()));
@@ -178,7 +170,7 @@ impl World {
 
     /// The other side is gone.
     pub(crate) fn lose(&mut self, end: usize) {
-        self.ends[end].finish(self.now, Reason::ConnectionLost);
+        self.ends[end].finish(Reason::ConnectionLost);
         self.settle();
     }
 
@@ -219,9 +211,7 @@ impl World {
     pub(crate) fn ask(&mut self, end: usize, command: Command) {
         let mut out = FrameWriter::default();
         let client = self.ends[end].client.as_mut().expect("has a client role");
-        client
-            .command(self.now, command, &mut out)
-            .expect("the protocol has words for it");
+        client.command(self.now, command, &mut out).expect("the protocol has words for it");
         self.feed(end, &flat(&out.take()));
     }
 
@@ -261,13 +251,20 @@ impl End {
         self.run(now);
     }
 
+    fn writer(&self) -> FrameWriter {
+        FrameWriter::new(self.outbox.wire.prefix())
+    }
+
     /// Carries out what the protocol wants, as far as the receivers have room.
     fn run(&mut self, now: Instant) {
-        let mut out = FrameWriter::new(self.session.outbox().wire.prefix());
+        let mut out = self.writer();
+        let Some(session) = &mut self.session else {
+            return;
+        };
         let mut step = Step::Go;
         while step == Step::Go {
             step = match self.protocol.poll(now, &mut out) {
-                Some(Output::Command(command)) => self.session.execute(now, command),
+                Some(Output::Command(command)) => session.execute(now, command),
                 Some(Output::Close(reason)) => Step::Close(reason),
                 None => match self.input.pop_front() {
                     Some(bytes) => {
@@ -278,10 +275,14 @@ impl End {
                 },
             };
         }
-        self.session.outbox().clone().push_own(&out.take());
-        if step == Step::Go {
-            step = self.session.flush(now);
-        }
+        self.outbox.push_own(&out.take());
+        // What came before an end is sent before the end.
+        step = match (step, session.flush(now)) {
+            (Step::Close(_), Step::Wait) => panic!("no test ends while it waits"),
+            (close @ Step::Close(_), _) | (_, close @ Step::Close(_)) => close,
+            (Step::Wait, _) => Step::Wait,
+            (Step::Go, flushed) => flushed,
+        };
         self.take(now, step);
     }
 
@@ -289,25 +290,25 @@ impl End {
         self.waiting = step == Step::Wait;
         if let Step::Close(reason) = step {
             self.drain(now);
-            let mut out = FrameWriter::new(self.session.outbox().wire.prefix());
+            let mut out = self.writer();
             self.protocol.farewell(reason, &mut out);
             self.written.extend(flat(&out.take()));
-            self.finish(now, reason);
+            self.finish(reason);
         }
     }
 
-    fn finish(&mut self, _now: Instant, reason: Reason) {
-        if self.closed.is_none() {
+    fn finish(&mut self, reason: Reason) {
+        if let Some(mut session) = self.session.take() {
             self.closed = Some(reason);
-            self.session.close(reason);
+            session.close(reason);
         }
     }
 
     fn resume(&mut self, now: Instant) -> bool {
-        if !self.waiting || self.closed.is_some() {
+        let Some(session) = self.session.as_mut().filter(|_| self.waiting) else {
             return false;
-        }
-        match self.session.flush(now) {
+        };
+        match session.flush(now) {
             Step::Go => {
                 self.waiting = false;
                 self.run(now);
@@ -324,40 +325,29 @@ impl End {
     fn drain(&mut self, now: Instant) -> bool {
         let mut moved = false;
         let mut pieces = Vec::new();
-        while self.closed.is_none() {
-            if !self.reading && self.session.outbox().stalled().is_some() {
-                return moved;
+        while let Some(session) = &mut self.session {
+            if !self.reading && self.outbox.stalled().is_some() {
+                break;
             }
-            match self.session.outbox().next(true, &mut pieces) {
-                Turn::Write => {
-                    let length = if self.reading {
-                        pieces.iter().map(Bytes::len).sum()
-                    } else {
-                        0
-                    };
-                    let outbox = self.session.outbox().clone();
-                    let taken = if self.reading { &pieces[..] } else { &[] };
-                    self.written.extend(taken.iter().flatten());
-                    if self.reading {
-                        self.activity.written = Some(now);
-                    }
-                    outbox.wrote(now, &mut pieces, length, !self.reading);
-                    moved = true;
+            match self.outbox.next(true, &mut pieces) {
+                Turn::Write if self.reading => {
+                    let length = pieces.iter().map(Bytes::len).sum();
+                    self.written.extend(pieces.iter().flatten());
+                    self.activity.written = Some(now);
+                    self.outbox.wrote(now, &mut pieces, length, false);
                 }
+                Turn::Write => self.outbox.wrote(now, &mut pieces, 0, true),
                 Turn::Event(tag, event) => {
-                    let mut out = FrameWriter::new(self.session.outbox().wire.prefix());
-                    if self.session.observe(tag, &event) {
+                    let mut out = FrameWriter::new(self.outbox.wire.prefix());
+                    if session.observe(tag, &event) {
                         self.protocol.deliver(now, &event, &mut out);
                     }
-                    self.session.outbox().converted(&out.take());
-                    moved = true;
+                    self.outbox.converted(&out.take());
                 }
-                Turn::Dead(reason) => {
-                    self.finish(now, reason);
-                    moved = true;
-                }
+                Turn::Dead(reason) => self.finish(reason),
                 Turn::Nothing | Turn::ForTask | Turn::Blocked => break,
             }
+            moved = true;
         }
         moved
     }
@@ -367,9 +357,9 @@ impl End {
         if self.closed.is_some() || due.is_none_or(|due| due > now) {
             return;
         }
-        let mut out = FrameWriter::new(self.session.outbox().wire.prefix());
+        let mut out = self.writer();
         let reason = self.protocol.tick(now, self.activity, &mut out);
-        self.session.outbox().clone().push_own(&out.take());
+        self.outbox.push_own(&out.take());
         if let Some(reason) = reason {
             self.take(now, Step::Close(reason));
         }

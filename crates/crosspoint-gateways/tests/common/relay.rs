@@ -31,17 +31,13 @@ struct Relay {
 }
 
 fn lowest<T>(taken: &BTreeMap<u8, T>, end: u16) -> Option<u8> {
-    (0..end)
-        .map(|n| n as u8)
-        .find(|number| !taken.contains_key(number))
+    (0..end).map(|n| n as u8).find(|number| !taken.contains_key(number))
 }
 
 /// The data of each frame that each receiver has to get, in order.
 pub(crate) fn frames(lines: &[Line]) -> HashMap<Way, Vec<Vec<u8>>> {
-    let mut relay = Relay {
-        connections: vec![Connection::default(); connections(lines)],
-        ..Relay::default()
-    };
+    let mut relay =
+        Relay { connections: vec![Connection::default(); connections(lines)], ..Relay::default() };
     for line in lines.iter().filter(|line| line.side == Side::Client) {
         let Some(bytes) = &line.bytes else {
             relay.close(line.conn);
@@ -105,10 +101,7 @@ impl Relay {
         if let Some(own) = own.filter(|_| !self.names.contains_key(&name)) {
             self.names.insert(name, self.joints.len());
             self.connections[conn].owned.insert(own, self.joints.len());
-            self.joints.push(Joint {
-                owner: (conn, own),
-                ..Joint::default()
-            });
+            self.joints.push(Joint { owner: (conn, own), ..Joint::default() });
         }
     }
 
@@ -164,10 +157,7 @@ pub(crate) fn assert_not_merged(
     for (way, sent) in sent.iter().filter(|(way, _)| way.0 == conn) {
         let got = ways.remove(way).unwrap_or_default();
         let sent: Vec<&[u8]> = sent.iter().filter(full).map(Vec::as_slice).collect();
-        assert!(
-            got.concat() == sent.concat(),
-            "{name}: {way:?} got other data"
-        );
+        assert!(got.concat() == sent.concat(), "{name}: {way:?} got other data");
         let got = borders(&got);
         assert!(
             borders(&sent).iter().all(|border| got.contains(border)),

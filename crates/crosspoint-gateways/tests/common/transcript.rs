@@ -47,13 +47,8 @@ pub(crate) const LIBRARY: [&str; 24] = [
 ];
 
 /// What the library does not do.
-pub(crate) const SCRIPTED: [&str; 5] = [
-    "raw-full",
-    "raw-odd",
-    "raw-partial",
-    "raw-unknown-command",
-    "ws-raw-pieces",
-];
+pub(crate) const SCRIPTED: [&str; 5] =
+    ["raw-full", "raw-odd", "raw-partial", "raw-unknown-command", "ws-raw-pieces"];
 
 /// All of them.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
@@ -63,19 +58,12 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 /// A transcript as joint streams: without upgrades, envelopes and close frames of WebSocket, and
 /// without the end, where all programs stop at once and what they still hear is not recorded.
 pub(crate) fn read(name: &str) -> Vec<Line> {
-    let path = format!(
-        "{}/tests/vectors/peote/{name}.jsonl",
-        env!("CARGO_MANIFEST_DIR")
-    );
+    let path = format!("{}/tests/vectors/peote/{name}.jsonl", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).expect("the transcript is there");
     let mut lines: Vec<Line> = text.lines().map(line).collect();
     let ends = |line: &mut Line| line.side == Side::Client && line.bytes.is_none();
     while lines.pop_if(ends).is_some() {}
-    if name.starts_with("ws-") {
-        unwrap_web_socket(lines)
-    } else {
-        lines
-    }
+    if name.starts_with("ws-") { unwrap_web_socket(lines) } else { lines }
 }
 
 /// How many connections there are in it.
@@ -98,8 +86,5 @@ fn line(text: &str) -> Line {
 
 fn unhex(hex: &str) -> Vec<u8> {
     let digit = |c: u8| (c as char).to_digit(16).expect("hexadecimal digits") as u8;
-    hex.as_bytes()
-        .chunks_exact(2)
-        .map(|pair| digit(pair[0]) << 4 | digit(pair[1]))
-        .collect()
+    hex.as_bytes().chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }

@@ -1,4 +1,4 @@
-//! How parameters of remote calls are written (`peote-joint.md`, section 8).
+//! How parameters of remote calls are written (`docs/peote.md`, section 8).
 //!
 //! Parameters follow each other without tags or padding, little end first, so both ends must agree
 //! on the types. Counts and lengths are variable sizes of one to four bytes.
@@ -180,12 +180,7 @@ impl<T: Value> Value for Vec<T> {
     }
 
     fn decode(input: &mut Reader) -> Result<Self, DecodeError> {
-        const {
-            assert!(
-                T::MIN_SIZE > 0,
-                "a count of values without bytes has no bound"
-            )
-        };
+        const { assert!(T::MIN_SIZE > 0, "a count of values without bytes has no bound") };
         let count = input.count(T::MIN_SIZE)?;
         // No more memory ahead of time than the message itself takes: an element may be larger in
         // memory than on the wire.
@@ -214,12 +209,7 @@ fn encode_map<'a, K: Value + 'a, V: Value + 'a>(
 fn decode_map<M: Default + Extend<(K, V)>, K: Value, V: Value>(
     input: &mut Reader,
 ) -> Result<M, DecodeError> {
-    const {
-        assert!(
-            K::MIN_SIZE > 0,
-            "a count of keys without bytes has no bound"
-        )
-    };
+    const { assert!(K::MIN_SIZE > 0, "a count of keys without bytes has no bound") };
     let mut map = M::default();
     for _ in 0..input.count(K::MIN_SIZE + V::MIN_SIZE)? {
         let key = K::decode(input)?;
@@ -301,28 +291,19 @@ mod tests {
             "03 02 01 61 02 6263 00 00",
         );
         assert_bytes(vec![-1i16, 258], "02 ffff 0201");
-        assert_bytes(
-            BTreeMap::from([(7i32, "seven".to_owned())]),
-            "01 07000000 05 736576656e",
-        );
+        assert_bytes(BTreeMap::from([(7i32, "seven".to_owned())]), "01 07000000 05 736576656e");
         assert_bytes(
             HashMap::<_, _>::from([("k".to_owned(), vec![true, false, true])]),
             "01 01 6b 03 01 00 01",
         );
-        assert_bytes(
-            BTreeMap::from([("pi".to_owned(), 3.25f64)]),
-            "01 02 7069 0000000000000a40",
-        );
+        assert_bytes(BTreeMap::from([("pi".to_owned(), 3.25f64)]), "01 02 7069 0000000000000a40");
     }
 
     #[test]
     fn haxe_objects_travel_as_text_or_as_bytes() {
         for (text, length) in [
             ("oy4:namey3:Boby7:friendsay4:Maryy5:Johanhy3:agei48g", 0x33),
-            (
-                "cy17:remoteParams.Usery4:namey5:Alicey3:agei42y5:othery4:testg",
-                0x3e,
-            ),
+            ("cy17:remoteParams.Usery4:namey5:Alicey3:agei42y5:othery4:testg", 0x3e),
             ("wy18:remoteParams.Colory3:Rgb:3i1i2i3", 0x25),
         ] {
             let encoded = encode(&Serialized(text.to_owned()));
@@ -355,10 +336,7 @@ mod tests {
             assert_eq!(Reader::new(out.freeze()).size(), Ok(size));
         }
         let count = MAX_COUNT + 1;
-        assert_eq!(
-            put_size(count, &mut BytesMut::new()),
-            Err(EncodeError { count })
-        );
+        assert_eq!(put_size(count, &mut BytesMut::new()), Err(EncodeError { count }));
     }
 
     #[test]
@@ -379,30 +357,18 @@ mod tests {
     fn a_count_beyond_the_input_is_refused_before_memory_is_kept() {
         let huge = bytes("ff ff ff ff 00 00 00 00");
         let count = MAX_COUNT;
-        let error = DecodeError::Count {
-            count,
-            left: 4,
-            at: 4,
-        };
+        let error = DecodeError::Count { count, left: 4, at: 4 };
         assert_eq!(decode::<Vec<u8>>(huge.clone()), Err(error));
         assert_eq!(decode::<Vec<Vec<f64>>>(huge.clone()), Err(error));
         assert_eq!(decode::<HashMap<String, bool>>(huge.clone()), Err(error));
         assert_eq!(
             decode::<String>(huge),
-            Err(DecodeError::Short {
-                needed: MAX_COUNT,
-                left: 4,
-                at: 4
-            })
+            Err(DecodeError::Short { needed: MAX_COUNT, left: 4, at: 4 })
         );
         // Two entries of at least five bytes each do not fit into nine.
         assert_eq!(
             decode::<BTreeMap<i32, String>>(bytes("02 000000000000000000")),
-            Err(DecodeError::Count {
-                count: 2,
-                left: 9,
-                at: 1
-            })
+            Err(DecodeError::Count { count: 2, left: 9, at: 1 })
         );
     }
 
@@ -410,27 +376,13 @@ mod tests {
     fn what_is_missing_or_left_over_is_told() {
         assert_eq!(
             decode::<i32>(bytes("010203")),
-            Err(DecodeError::Short {
-                needed: 4,
-                left: 3,
-                at: 0
-            })
+            Err(DecodeError::Short { needed: 4, left: 3, at: 0 })
         );
-        assert_eq!(
-            decode::<u8>(bytes("0102")),
-            Err(DecodeError::LeftOver { count: 1 })
-        );
-        assert_eq!(
-            decode::<String>(bytes("02 c328")),
-            Err(DecodeError::NotUtf8 { at: 1 })
-        );
+        assert_eq!(decode::<u8>(bytes("0102")), Err(DecodeError::LeftOver { count: 1 }));
+        assert_eq!(decode::<String>(bytes("02 c328")), Err(DecodeError::NotUtf8 { at: 1 }));
         assert_eq!(
             decode::<Vec<u8>>(bytes("80")),
-            Err(DecodeError::Short {
-                needed: 1,
-                left: 0,
-                at: 1
-            })
+            Err(DecodeError::Short { needed: 1, left: 0, at: 1 })
         );
     }
 
@@ -450,14 +402,7 @@ mod tests {
     type Nested = Vec<BTreeMap<String, HashMap<i16, Vec<bool>>>>;
 
     fn nested() -> impl Strategy<Value = Nested> {
-        vec(
-            btree_map(
-                ".{0,9}",
-                hash_map(any::<i16>(), vec(any::<bool>(), 0..4), 0..4),
-                0..4,
-            ),
-            0..4,
-        )
+        vec(btree_map(".{0,9}", hash_map(any::<i16>(), vec(any::<bool>(), 0..4), 0..4), 0..4), 0..4)
     }
 
     proptest! {

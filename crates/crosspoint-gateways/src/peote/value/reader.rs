@@ -62,10 +62,7 @@ pub struct Reader {
 impl Reader {
     /// A reader of a whole message. [`Bytes`] values that it yields share the message's memory.
     pub fn new(input: Bytes) -> Self {
-        Self {
-            length: input.len(),
-            input,
-        }
+        Self { length: input.len(), input }
     }
 
     /// How many bytes have been read.
@@ -151,10 +148,6 @@ impl Reader {
     }
 
     fn short(&self, needed: usize) -> DecodeError {
-        DecodeError::Short {
-            needed,
-            left: self.remaining(),
-            at: self.position(),
-        }
+        DecodeError::Short { needed, left: self.remaining(), at: self.position() }
     }
 }

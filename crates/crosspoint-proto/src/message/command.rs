@@ -1,0 +1,176 @@
+//! Commands: written by the client, read by the server.
+
+use super::data::{part, put_in_parts};
+use super::maps::{CreateMap, EnterMap, KickMap, join_mode, map, put_map, split_mode};
+use super::{kind, peer_id, put_frame};
+use crate::frame::{Body, Frame, put_varint};
+use bytes::{BufMut, Bytes, BytesMut};
+use crosspoint_hub::command::{Ban, ChannelOptions, Command, EnterOptions, Target};
+use crosspoint_hub::wire::FrameWriter;
+use crosspoint_hub::{ChannelName, InNumber, MemberNumber, OwnNumber, Reason};
+use serde_bytes::ByteBuf;
+use std::time::Duration;
+
+/// Writes a command (client role). `frame_bytes_max` is what the hub takes.
+pub fn put_command(command: &Command, frame_bytes_max: usize, out: &mut FrameWriter) {
+    let mut body = BytesMut::new();
+    let kind = match command {
+        Command::Hello(_) => return,
+        Command::Create { request, name, options } => {
+            put_varint(*request, &mut body);
+            put_counted(name.as_bytes(), &mut body);
+            let (raw, max) = split_mode(options.mode);
+            let password = options.password.as_deref().map(|bytes| ByteBuf::from(bytes.to_vec()));
+            let approve = options.approve.then_some(true);
+            put_map(
+                &CreateMap { raw, max, members: options.members_max, password, approve },
+                &mut body,
+            );
+            kind::CREATE
+        }
+        Command::Enter { request, name, options } => {
+            put_varint(*request, &mut body);
+            put_counted(name.as_bytes(), &mut body);
+            let (raw, max) = split_mode(options.mode);
+            let password = options.password.as_deref().map(|bytes| ByteBuf::from(bytes.to_vec()));
+            let credentials = Some(&options.credentials)
+                .filter(|c| !c.is_empty())
+                .map(|c| ByteBuf::from(c.to_vec()));
+            let room = options.make_room.then_some(true);
+            let presence = options.presence.then_some(true);
+            put_map(&EnterMap { raw, max, password, credentials, room, presence }, &mut body);
+            kind::ENTER
+        }
+        Command::Leave(number) => {
+            put_varint(number.0, &mut body);
+            kind::LEAVE
+        }
+        Command::Delete(number) => {
+            put_varint(number.0, &mut body);
+            kind::DELETE
+        }
+        Command::Send { to, part } => {
+            return match *to {
+                Target::Up(number) => {
+                    put_in_parts(kind::SEND, &[number.0], part, frame_bytes_max, out);
+                }
+                Target::Member(own, member) => {
+                    let address = [own.0, member.0];
+                    put_in_parts(kind::SEND_TO, &address, part, frame_bytes_max, out);
+                }
+                Target::Everyone(own, except) => {
+                    let except = except.map_or(0, |member| member.0.saturating_add(1));
+                    let address = [own.0, except];
+                    put_in_parts(kind::BROADCAST, &address, part, frame_bytes_max, out);
+                }
+            };
+        }
+        Command::Kick { channel, member, ban } => {
+            put_varint(channel.0, &mut body);
+            put_varint(member.0, &mut body);
+            if let Some(ban) = ban {
+                // Upwards, or a ban of half a second would be none.
+                let seconds = ban.time.map(|time| {
+                    let begun = u64::from(time.subsec_nanos() > 0);
+                    u32::try_from(time.as_secs().saturating_add(begun)).unwrap_or(u32::MAX)
+                });
+                put_map(
+                    &KickMap { ban: Some(true), seconds, address: Some(ban.address) },
+                    &mut body,
+                );
+            }
+            kind::KICK
+        }
+        Command::Unban { channel, peer } => {
+            put_varint(channel.0, &mut body);
+            body.put_slice(peer.as_bytes());
+            kind::UNBAN
+        }
+        Command::Admit { channel, ticket, admit } => {
+            put_varint(channel.0, &mut body);
+            put_varint(*ticket, &mut body);
+            body.put_u8(u8::from(*admit));
+            kind::ADMIT
+        }
+    };
+    put_frame(kind, &body, out);
+}
+
+/// Reads a command (server role). `None`: a type that may be skipped.
+///
+/// # Errors
+/// [`Reason::Malformed`].
+pub fn command(frame: Frame) -> Result<Option<Command>, Reason> {
+    let Frame { kind: number, mut body } = frame;
+    Ok(Some(match number {
+        kind::CREATE => {
+            let (request, name) = (body.varint()?, name(&mut body)?);
+            let CreateMap { raw, max, members, password, approve } = map(&body)?;
+            let options = ChannelOptions {
+                mode: join_mode(raw, max)?,
+                members_max: members,
+                password: password.map(|bytes| bytes.into_vec().into()),
+                approve: approve.unwrap_or_default(),
+            };
+            Command::Create { request, name, options }
+        }
+        kind::ENTER => {
+            let (request, name) = (body.varint()?, name(&mut body)?);
+            let EnterMap { raw, max, password, credentials, room, presence } = map(&body)?;
+            let options = EnterOptions {
+                mode: join_mode(raw, max)?,
+                password: password.map(|bytes| bytes.into_vec().into()),
+                credentials: credentials.map(ByteBuf::into_vec).unwrap_or_default().into(),
+                make_room: room.unwrap_or_default(),
+                presence: presence.unwrap_or_default(),
+            };
+            Command::Enter { request, name, options }
+        }
+        kind::LEAVE => Command::Leave(InNumber(body.varint()?)),
+        kind::DELETE => Command::Delete(OwnNumber(body.varint()?)),
+        kind::KICK => {
+            let (channel, member) = (OwnNumber(body.varint()?), MemberNumber(body.varint()?));
+            let KickMap { ban, seconds, address } = map(&body)?;
+            let time = seconds.map(|seconds| Duration::from_secs(seconds.into()));
+            let ban = ban
+                .unwrap_or_default()
+                .then_some(Ban { time, address: address.unwrap_or_default() });
+            Command::Kick { channel, member, ban }
+        }
+        kind::UNBAN => {
+            Command::Unban { channel: OwnNumber(body.varint()?), peer: peer_id(&body.bytes(16)?)? }
+        }
+        kind::ADMIT => {
+            let (channel, ticket) = (OwnNumber(body.varint()?), body.varint()?);
+            Command::Admit { channel, ticket, admit: body.byte()? != 0 }
+        }
+        _ => match number & !kind::EXTENDED {
+            kind::SEND => {
+                let to = Target::Up(InNumber(body.varint()?));
+                Command::Send { to, part: part(number, body)? }
+            }
+            kind::SEND_TO => {
+                let to = Target::Member(OwnNumber(body.varint()?), MemberNumber(body.varint()?));
+                Command::Send { to, part: part(number, body)? }
+            }
+            kind::BROADCAST => {
+                let own = OwnNumber(body.varint()?);
+                let except = body.varint()?.checked_sub(1).map(MemberNumber);
+                Command::Send { to: Target::Everyone(own, except), part: part(number, body)? }
+            }
+            _ if number & kind::IGNORABLE != 0 => return Ok(None),
+            _ => return Err(Reason::Malformed),
+        },
+    }))
+}
+
+fn put_counted(bytes: &[u8], out: &mut BytesMut) {
+    put_varint(u32::try_from(bytes.len()).expect("names have at most 255 bytes"), out);
+    out.put_slice(bytes);
+}
+
+fn name(body: &mut Body) -> Result<ChannelName, Reason> {
+    let bytes: Bytes = body.counted()?;
+    // A copy, or a name would keep the whole read alive for as long as the channel lives.
+    ChannelName::new(bytes.to_vec()).map_err(|_too_long| Reason::TooLarge)
+}

@@ -1,0 +1,167 @@
+//! Events: written by the server, read by the client.
+
+use super::data::part;
+use super::maps::{EnteredMap, PeerMap, join_mode, map, put_map, split_mode};
+use super::{kind, peer_id, put_frame, reason};
+use crate::frame::{Frame, put_varint};
+use bytes::{BufMut, BytesMut};
+use crosspoint_hub::command::{Entered, Event, Peer};
+use crosspoint_hub::wire::{FrameWriter, Place};
+use crosspoint_hub::{InNumber, MemberNumber, OwnNumber, Reason};
+use serde_bytes::ByteBuf;
+
+/// Writes an event (server role). WELCOME is written by the server itself.
+pub fn put_event(event: &Event, out: &mut FrameWriter) {
+    let mut body = BytesMut::new();
+    let kind = match event {
+        Event::Welcome { .. } | Event::Data { .. } | Event::Closed { .. } => return,
+        Event::Created { request, channel } => {
+            put_varint(*request, &mut body);
+            put_varint(channel.0, &mut body);
+            kind::CREATED
+        }
+        Event::Entered(entered) => {
+            put_varint(entered.request, &mut body);
+            put_varint(entered.channel.0, &mut body);
+            put_varint(entered.member.0, &mut body);
+            let (raw, max) = split_mode(entered.mode);
+            let Entered { chunk, replies, room, .. } = *entered;
+            put_map(&EnteredMap { raw, max, chunk, replies, room }, &mut body);
+            kind::ENTERED
+        }
+        Event::Refused { request, create, reason } => {
+            put_varint(*request, &mut body);
+            body.put_u8(u8::from(*create));
+            put_varint(u32::from(reason.number()), &mut body);
+            body.put_slice(reason.to_string().as_bytes());
+            kind::REFUSED
+        }
+        Event::MemberEntered { channel, member, peer, chunk, replies } => {
+            put_varint(channel.0, &mut body);
+            put_varint(member.0, &mut body);
+            put_map(
+                &PeerMap { chunk: *chunk, replies: Some(*replies), ..peer_map(peer) },
+                &mut body,
+            );
+            kind::MEMBER_ENTERED
+        }
+        Event::MemberLeft { channel, member, reason } => {
+            put_varint(channel.0, &mut body);
+            put_varint(member.0, &mut body);
+            put_varint(u32::from(reason.number()), &mut body);
+            kind::MEMBER_LEFT
+        }
+        Event::Knock { channel, ticket, peer, credentials } => {
+            put_varint(channel.0, &mut body);
+            put_varint(*ticket, &mut body);
+            let credentials = Some(ByteBuf::from(credentials.to_vec()));
+            put_map(&PeerMap { credentials, ..peer_map(peer) }, &mut body);
+            kind::KNOCK
+        }
+        Event::Ended { channel, reason } => {
+            put_varint(channel.0, &mut body);
+            put_varint(u32::from(reason.number()), &mut body);
+            kind::ENDED
+        }
+        Event::OtherEntered { channel, member, peer } => {
+            put_varint(channel.0, &mut body);
+            put_varint(member.0, &mut body);
+            put_map(&peer_map(peer), &mut body);
+            kind::OTHER_ENTERED
+        }
+        Event::OtherLeft { channel, member, reason } => {
+            put_varint(channel.0, &mut body);
+            put_varint(member.0, &mut body);
+            put_varint(u32::from(reason.number()), &mut body);
+            kind::OTHER_LEFT
+        }
+    };
+    put_frame(kind, &body, out);
+}
+
+/// Reads an event (client role). `None`: a type that may be skipped.
+///
+/// # Errors
+/// [`Reason::Malformed`].
+pub fn event(frame: Frame) -> Result<Option<Event>, Reason> {
+    let Frame { kind: number, mut body } = frame;
+    Ok(Some(match number {
+        kind::CREATED => {
+            Event::Created { request: body.varint()?, channel: OwnNumber(body.varint()?) }
+        }
+        kind::ENTERED => {
+            let request = body.varint()?;
+            let (channel, member) = (InNumber(body.varint()?), MemberNumber(body.varint()?));
+            let EnteredMap { raw, max, chunk, replies, room } = map(&body)?;
+            let mode = join_mode(raw, max)?;
+            Event::Entered(Entered { request, channel, member, mode, chunk, replies, room })
+        }
+        kind::REFUSED => {
+            let (request, create) = (body.varint()?, body.byte()? != 0);
+            Event::Refused { request, create, reason: reason(&mut body)? }
+        }
+        kind::MEMBER_ENTERED => {
+            let (channel, member) = (OwnNumber(body.varint()?), MemberNumber(body.varint()?));
+            let map: PeerMap = map(&body)?;
+            let (chunk, replies) = (map.chunk, map.replies.unwrap_or_default());
+            Event::MemberEntered { channel, member, peer: peer(map)?, chunk, replies }
+        }
+        kind::MEMBER_LEFT => {
+            let (channel, member) = (OwnNumber(body.varint()?), MemberNumber(body.varint()?));
+            Event::MemberLeft { channel, member, reason: reason(&mut body)? }
+        }
+        kind::ENDED => {
+            Event::Ended { channel: InNumber(body.varint()?), reason: reason(&mut body)? }
+        }
+        kind::KNOCK => {
+            let (channel, ticket) = (OwnNumber(body.varint()?), body.varint()?);
+            let mut map: PeerMap = map(&body)?;
+            let credentials =
+                map.credentials.take().map(ByteBuf::into_vec).unwrap_or_default().into();
+            Event::Knock { channel, ticket, peer: peer(map)?, credentials }
+        }
+        kind::OTHER_ENTERED => {
+            let (channel, member) = (InNumber(body.varint()?), MemberNumber(body.varint()?));
+            Event::OtherEntered { channel, member, peer: peer(map(&body)?)? }
+        }
+        kind::OTHER_LEFT => {
+            let (channel, member) = (InNumber(body.varint()?), MemberNumber(body.varint()?));
+            Event::OtherLeft { channel, member, reason: reason(&mut body)? }
+        }
+        _ => {
+            let place = match number & !kind::EXTENDED {
+                kind::FROM_OWNER => Place::In(InNumber(body.varint()?)),
+                kind::FROM_MEMBER => {
+                    Place::Own(OwnNumber(body.varint()?), MemberNumber(body.varint()?))
+                }
+                kind::FROM_ROOM => {
+                    Place::Room(InNumber(body.varint()?), MemberNumber(body.varint()?))
+                }
+                _ if number & kind::IGNORABLE != 0 => return Ok(None),
+                _ => return Err(Reason::Malformed),
+            };
+            Event::Data { place, part: part(number, body)? }
+        }
+    }))
+}
+
+fn peer_map(peer: &Peer) -> PeerMap {
+    PeerMap {
+        id: ByteBuf::from(peer.id.as_bytes().to_vec()),
+        name: peer.name.as_deref().map(str::to_owned),
+        protocol: peer.protocol.to_owned(),
+        chunk: None,
+        replies: None,
+        credentials: None,
+    }
+}
+
+fn peer(map: PeerMap) -> Result<Peer, Reason> {
+    // The hub's own words, so that a peer can be copied without allocating.
+    let protocol = match map.protocol.as_str() {
+        "native" => "native",
+        "peote" => "peote",
+        _ => "other",
+    };
+    Ok(Peer { id: peer_id(&map.id)?, name: map.name.map(Into::into), protocol })
+}

@@ -1,0 +1,170 @@
+//! MessagePack maps at the end of bodies, and the modes that stand in them.
+
+use crate::frame::Body;
+use bytes::{BufMut, BytesMut};
+use crosspoint_hub::Reason;
+use crosspoint_hub::command::Mode;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+/// The map of a HELLO frame (section 4.1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct HelloMap {
+    /// The highest version that the client speaks.
+    pub v: u32,
+    /// The lowest version that the client speaks, if not the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub v_min: Option<u32>,
+    /// The client's program, for logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// The client's peer id, 16 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<ByteBuf>,
+    /// A name to show to others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The hub's access token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<ByteBuf>,
+}
+
+/// The map of a WELCOME frame (section 4.2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct WelcomeMap {
+    /// The version that is spoken from now on.
+    pub v: u32,
+    /// The client's peer id, 16 bytes.
+    pub id: ByteBuf,
+    /// The hub's name.
+    #[serde(default)]
+    pub hub: String,
+    /// The largest frame that the hub takes, in bytes.
+    pub frame_max: u32,
+    /// The largest message, in bytes.
+    pub message_max: u32,
+    /// How often the hub asks a silent client for a sign of life, in milliseconds.
+    pub heartbeat_ms: u32,
+    /// What the hub offers beyond version 1.
+    #[serde(default)]
+    pub features: Vec<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize, Default)]
+pub(super) struct CreateMap {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) raw: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) max: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) members: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) password: Option<ByteBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) approve: Option<bool>,
+}
+
+#[derive(Debug, Serialize, Deserialize, Default)]
+pub(super) struct EnterMap {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) raw: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) max: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) password: Option<ByteBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) credentials: Option<ByteBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) room: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) presence: Option<bool>,
+}
+
+#[derive(Debug, Serialize, Deserialize, Default)]
+pub(super) struct KickMap {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ban: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) seconds: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) address: Option<bool>,
+}
+
+#[derive(Debug, Serialize, Deserialize, Default)]
+pub(super) struct EnteredMap {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) raw: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) max: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) chunk: Option<u32>,
+    #[serde(default)]
+    pub(super) replies: bool,
+    #[serde(default)]
+    pub(super) room: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct PeerMap {
+    pub(super) id: ByteBuf,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+    pub(super) protocol: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) chunk: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) replies: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) credentials: Option<ByteBuf>,
+}
+
+/// How deep maps and arrays may be nested.
+const MAP_DEPTH_MAX: usize = 16;
+
+/// Reads the map at the end of a body; an absent one is empty.
+///
+/// # Errors
+/// [`Reason::Malformed`].
+pub fn map<T: DeserializeOwned>(body: &Body) -> Result<T, Reason> {
+    const EMPTY_MAP: &[u8] = &[0x80];
+    let bytes = if body.0.is_empty() { EMPTY_MAP } else { &body.0[..] };
+    // An array of the values in the order of the fields would be taken as well.
+    if !matches!(bytes[0], 0x80..=0x8f | 0xde | 0xdf) {
+        return Err(Reason::Malformed);
+    }
+    let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
+    // A reader descends also into what it does not know, and its stack must not run out.
+    reader.set_max_depth(MAP_DEPTH_MAX);
+    T::deserialize(&mut reader).map_err(|_| Reason::Malformed)
+}
+
+/// Appends a map.
+pub fn put_map<T: Serialize>(map: &T, out: &mut BytesMut) {
+    let bytes = rmp_serde::to_vec_named(map).expect("a map of plain fields always encodes");
+    out.put_slice(&bytes);
+}
+
+pub(super) fn split_mode(mode: Mode) -> (Option<bool>, Option<u32>) {
+    match mode {
+        Mode::Raw => (Some(true), None),
+        Mode::Chunk { bytes_max } => (None, Some(bytes_max)),
+    }
+}
+
+pub(super) fn join_mode(raw: Option<bool>, max: Option<u32>) -> Result<Mode, Reason> {
+    let bytes_max = max.unwrap_or(Mode::CHUNK_BYTES_DEFAULT);
+    let mode = match raw.unwrap_or_default() {
+        true => Mode::Raw,
+        false => Mode::Chunk { bytes_max },
+    };
+    is_possible(mode).then_some(mode).ok_or(Reason::Malformed)
+}
+
+/// Whether a mode's largest message is within the bounds.
+pub(crate) fn is_possible(mode: Mode) -> bool {
+    match mode {
+        Mode::Raw => true,
+        Mode::Chunk { bytes_max } => (1..=Mode::CHUNK_BYTES_LIMIT).contains(&bytes_max),
+    }
+}

@@ -1,0 +1,105 @@
+//! What frames carry: the numbers of section 3 and the bodies of sections 4 to 6.
+//!
+//! Fixed parts are varints; what may grow is a MessagePack map at the end, of which a reader
+//! takes what it knows.
+//!
+//! * here: the [types](kind) of frames, and what several bodies contain
+//! * `maps`: the maps, read with [`map()`] and written with [`put_map`]
+//! * `command`: from client to hub, [`command()`] and [`put_command`]
+//! * `event`: from hub to client, [`event()`] and [`put_event`]
+//! * `data`: messages and their parts, [`put_data`] and [`put_in_parts`]
+
+mod command;
+mod data;
+mod event;
+mod maps;
+
+pub use command::{command, put_command};
+pub use data::{put_data, put_in_parts};
+pub use event::{event, put_event};
+pub(crate) use maps::is_possible;
+pub use maps::{HelloMap, WelcomeMap, map, put_map};
+
+use crate::frame::{Body, put_varint};
+use bytes::{BufMut, BytesMut};
+use crosspoint_hub::wire::FrameWriter;
+use crosspoint_hub::{PeerId, Reason};
+
+/// Frame types (section 3). With [`kind::IGNORABLE`] set, a receiver that does not know a type
+/// skips the frame.
+#[allow(missing_docs, reason = "the names are those of the specification, section 3")]
+pub mod kind {
+    pub const HELLO: u8 = 0x01;
+    pub const WELCOME: u8 = 0x02;
+    pub const CLOSE: u8 = 0x03;
+    pub const PING: u8 = 0x04;
+    pub const PONG: u8 = 0x05;
+
+    pub const CREATE: u8 = 0x10;
+    pub const ENTER: u8 = 0x11;
+    pub const LEAVE: u8 = 0x12;
+    pub const DELETE: u8 = 0x13;
+    pub const KICK: u8 = 0x14;
+    pub const UNBAN: u8 = 0x15;
+    pub const ADMIT: u8 = 0x16;
+
+    pub const CREATED: u8 = 0x18;
+    pub const ENTERED: u8 = 0x19;
+    pub const REFUSED: u8 = 0x1a;
+    pub const MEMBER_ENTERED: u8 = 0x1b;
+    pub const MEMBER_LEFT: u8 = 0x1c;
+    pub const ENDED: u8 = 0x1d;
+    pub const KNOCK: u8 = 0x1e;
+    pub const OTHER_ENTERED: u8 = 0x20;
+    pub const OTHER_LEFT: u8 = 0x21;
+
+    pub const SEND: u8 = 0x30;
+    pub const SEND_TO: u8 = 0x31;
+    pub const BROADCAST: u8 = 0x32;
+    pub const FROM_OWNER: u8 = 0x33;
+    pub const FROM_MEMBER: u8 = 0x34;
+    pub const FROM_ROOM: u8 = 0x35;
+
+    /// Added to the data types: kind, total and offset come before the payload.
+    pub const EXTENDED: u8 = 0x40;
+    /// In types that a receiver may skip.
+    pub const IGNORABLE: u8 = 0x80;
+}
+
+/// The only version so far.
+pub const VERSION: u32 = 1;
+
+/// Writes a frame whose body is small.
+pub fn put_frame(kind: u8, body: &[u8], out: &mut FrameWriter) {
+    let mut header = BytesMut::with_capacity(8);
+    let length = u32::try_from(body.len() + 1).expect("control frames are small");
+    put_varint(length, &mut header);
+    header.put_u8(kind);
+    header.put_slice(body);
+    out.small(&header);
+}
+
+/// Writes a CLOSE frame (section 4.3).
+pub fn put_close(reason: Reason, out: &mut FrameWriter) {
+    let mut body = BytesMut::new();
+    put_varint(u32::from(reason.number()), &mut body);
+    body.put_slice(reason.to_string().as_bytes());
+    put_frame(kind::CLOSE, &body, out);
+}
+
+/// Reads a reason; numbers of later versions become [`Reason::Internal`].
+///
+/// # Errors
+/// [`Reason::Malformed`] if there is none.
+pub fn reason(body: &mut Body) -> Result<Reason, Reason> {
+    let number = body.varint()?;
+    Ok(u16::try_from(number).ok().and_then(Reason::from_number).unwrap_or(Reason::Internal))
+}
+
+/// Reads a peer id.
+///
+/// # Errors
+/// [`Reason::Malformed`] if it has not 16 bytes.
+pub fn peer_id(bytes: &[u8]) -> Result<PeerId, Reason> {
+    bytes.try_into().map(PeerId::new).map_err(|_| Reason::Malformed)
+}
