@@ -1,15 +1,12 @@
 //! Typed calls over a link whose two ends are joined by hand.
-#![allow(
-    clippy::unwrap_used,
-    reason = "the lint knows test functions, not their helpers"
-)]
+#![allow(clippy::unwrap_used, reason = "the lint knows test functions, not their helpers")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crosspoint::remote::{
-    Answered, Bytes, CALL, CallError, Calls, DEFAULT_TIMEOUT, DecodeError, Fault, Link, LinkClosed,
+    Answered, Bytes, CALL, CallError, Calls, DEFAULT_TIMEOUT, DecodeError, Fault, Link, LinkError,
     MESSAGE, Malicious, Objects, Origin, Outcome, REPLY,
 };
 use crosspoint_hub::MemberNumber;
@@ -21,10 +18,7 @@ trait Game {
     fn add(&mut self, a: i32, b: i32) -> i32;
     fn who(&self, #[remote(caller)] from: Origin, _: u8) -> String;
     fn scores(&mut self, scores: BTreeMap<String, Vec<i16>>) -> Vec<BTreeMap<i32, f64>> {
-        scores
-            .into_values()
-            .map(|s| s.iter().map(|&n| (n.into(), n.into())).collect())
-            .collect()
+        scores.into_values().map(|s| s.iter().map(|&n| (n.into(), n.into())).collect()).collect()
     }
 }
 
@@ -53,11 +47,7 @@ struct Wire {
 
 impl Wire {
     fn new() -> Self {
-        Self {
-            sent: Arc::default(),
-            replies: true,
-            max: usize::MAX,
-        }
+        Self { sent: Arc::default(), replies: true, max: usize::MAX }
     }
 
     fn take(&self) -> Option<(u8, Bytes)> {
@@ -66,7 +56,7 @@ impl Wire {
 }
 
 impl Link for Wire {
-    fn send(&self, kind: u8, payload: Bytes) -> Result<(), LinkClosed> {
+    fn send(&self, kind: u8, payload: Bytes) -> Result<(), LinkError> {
         self.sent.lock().unwrap().push_back((kind, payload));
         Ok(())
     }
@@ -83,10 +73,7 @@ const FROM: Origin = Origin::Member(MemberNumber(3));
 fn recorder() -> (Objects, Arc<Mutex<Vec<String>>>) {
     let (mut objects, recorder) = (Objects::new(), Recorder::default());
     let said = recorder.0.clone();
-    assert_eq!(
-        objects.register(7, GameDispatch::new(recorder)).unwrap(),
-        [7][..]
-    );
+    assert_eq!(objects.register(7, GameDispatch::new(recorder)).unwrap(), [7][..]);
     (objects, said)
 }
 
@@ -121,14 +108,9 @@ async fn a_call_with_a_result_is_answered_with_it() {
     let wire = Wire::new();
     let calls = Calls::new(wire.clone());
     let game = GameCaller::new(&calls, 7);
+    assert_eq!(carried(game.add(20, 22), &wire, &calls, &mut objects).await, Ok(42));
     assert_eq!(
-        carried(game.add(20, 22), &wire, &calls, &mut objects).await,
-        Ok(42)
-    );
-    assert_eq!(
-        carried(game.who(9), &wire, &calls, &mut objects)
-            .await
-            .as_deref(),
+        carried(game.who(9), &wire, &calls, &mut objects).await.as_deref(),
         Ok("member 3 sent 9")
     );
     let scores = BTreeMap::from([("ann".to_owned(), vec![1, -2])]);
@@ -142,21 +124,12 @@ async fn a_call_with_a_result_is_answered_with_it() {
 #[test]
 fn a_call_without_a_result_is_the_message_of_the_haxe_library() {
     let (mut objects, said) = recorder();
-    let wire = Wire {
-        replies: false,
-        ..Wire::new()
-    };
+    let wire = Wire { replies: false, ..Wire::new() };
     let game = GameCaller::new(&Calls::new(wire.clone()), 7);
     game.hello("Ann".to_owned(), true).unwrap();
     let (kind, payload) = wire.take().unwrap();
     assert_eq!((kind, &payload[..]), (MESSAGE, &b"\x07\x00\x03Ann\x01"[..]));
-    assert_eq!(
-        objects.handle(FROM, kind, payload),
-        Outcome::Called {
-            object: 7,
-            procedure: 0
-        }
-    );
+    assert_eq!(objects.handle(FROM, kind, payload), Outcome::Called { object: 7, procedure: 0 });
     assert_eq!(*said.lock().unwrap(), ["hello Ann true"]);
 }
 
@@ -171,14 +144,8 @@ async fn call_and_reply_have_the_documented_bytes() {
         let (kind, payload) = wire.take().unwrap();
         let head = if id < 0x80 { vec![id] } else { vec![id, 1] };
         assert_eq!(kind, CALL);
-        assert_eq!(
-            payload,
-            [&head[..], &[7, 1, 1, 0, 0, 0, 2, 0, 0, 0]].concat()
-        );
-        let Outcome::Reply {
-            payload,
-            malicious: None,
-        } = objects.handle(FROM, kind, payload)
+        assert_eq!(payload, [&head[..], &[7, 1, 1, 0, 0, 0, 2, 0, 0, 0]].concat());
+        let Outcome::Reply { payload, malicious: None } = objects.handle(FROM, kind, payload)
         else {
             panic!("no reply");
         };
@@ -214,10 +181,7 @@ async fn a_call_can_be_made_in_a_task_of_its_own() {
 
 #[tokio::test]
 async fn a_far_end_that_cannot_reply_is_not_asked() {
-    let wire = Wire {
-        replies: false,
-        ..Wire::new()
-    };
+    let wire = Wire { replies: false, ..Wire::new() };
     let game = GameCaller::new(&Calls::new(wire.clone()), 7);
     assert_eq!(game.add(1, 2).await, Err(CallError::NoReplies));
     assert_eq!(wire.take(), None);
@@ -225,19 +189,10 @@ async fn a_far_end_that_cannot_reply_is_not_asked() {
 
 #[test]
 fn a_call_above_the_size_of_the_link_is_not_sent() {
-    let wire = Wire {
-        max: 20,
-        ..Wire::new()
-    };
+    let wire = Wire { max: 20, ..Wire::new() };
     let game = GameCaller::new(&Calls::new(wire.clone()), 7);
     assert_eq!(game.hello("x".repeat(16), true), Ok(()));
-    assert_eq!(
-        game.hello("x".repeat(17), true),
-        Err(CallError::TooLarge {
-            length: 21,
-            max: 20
-        })
-    );
+    assert_eq!(game.hello("x".repeat(17), true), Err(CallError::TooLarge { length: 21, max: 20 }));
     assert_eq!(wire.sent.lock().unwrap().len(), 1);
 }
 
@@ -250,27 +205,16 @@ async fn a_call_without_reply_times_out_and_its_late_reply_is_nobodys() {
     let start = tokio::time::Instant::now();
     assert_eq!(
         game.add(1, 2).await,
-        Err(CallError::TimedOut {
-            object,
-            procedure,
-            after: DEFAULT_TIMEOUT
-        })
+        Err(CallError::TimedOut { object, procedure, after: DEFAULT_TIMEOUT })
     );
     assert_eq!(start.elapsed(), Duration::from_secs(10));
     let after = Duration::from_millis(300);
     assert_eq!(
         game.clone().with_timeout(after).add(1, 2).await,
-        Err(CallError::TimedOut {
-            object,
-            procedure,
-            after
-        })
+        Err(CallError::TimedOut { object, procedure, after })
     );
     assert_eq!(calls.in_flight(), 0);
-    assert_eq!(
-        calls.reply(Bytes::from_static(&[0, 0, 3, 0, 0, 0])),
-        Some(Answered::NobodyWaits)
-    );
+    assert_eq!(calls.reply(Bytes::from_static(&[0, 0, 3, 0, 0, 0])), Some(Answered::NobodyWaits));
 }
 
 #[tokio::test]
@@ -279,10 +223,7 @@ async fn dropped_calls_make_room_for_others() {
     let game = GameCaller::new(&calls, 7);
     let first = polled_once(game.add(1, 1));
     let _second = polled_once(game.add(2, 2));
-    assert_eq!(
-        game.add(3, 3).await,
-        Err(CallError::TooManyCalls { limit: 2 })
-    );
+    assert_eq!(game.add(3, 3).await, Err(CallError::TooManyCalls { limit: 2 }));
     drop(first);
     assert_eq!(calls.in_flight(), 1);
     let _third = polled_once(game.add(3, 3));
@@ -294,8 +235,8 @@ async fn a_closed_link_ends_waiting_and_later_calls() {
     let game = GameCaller::new(&calls, 7);
     let waiting = polled_once(game.add(1, 1));
     calls.close();
-    assert_eq!(waiting.await, Err(LinkClosed.into()));
-    assert_eq!(game.add(1, 1).await, Err(LinkClosed.into()));
+    assert_eq!(waiting.await, Err(LinkError::Closed.into()));
+    assert_eq!(game.add(1, 1).await, Err(LinkError::Closed.into()));
 }
 
 #[tokio::test]
@@ -320,87 +261,50 @@ async fn a_refused_call_tells_both_ends_why() {
     );
     assert_eq!(
         carried(newer.more(), &wire, &calls, &mut objects).await,
-        Err(CallError::UnknownProcedure {
-            object: 7,
-            procedure: 4
-        })
+        Err(CallError::UnknownProcedure { object: 7, procedure: 4 })
     );
     assert_eq!(
         carried(newer.hello(), &wire, &calls, &mut objects).await,
-        Err(CallError::MalformedArguments {
-            object: 7,
-            procedure: 0
-        })
+        Err(CallError::MalformedArguments { object: 7, procedure: 0 })
     );
     assert_eq!(
         carried(newer.add(1, 2), &wire, &calls, &mut objects).await,
-        Err(CallError::MalformedResult(DecodeError::LeftOver {
-            count: 3
-        }))
+        Err(CallError::MalformedResult(DecodeError::LeftOver { count: 3 }))
     );
     assert!(said.lock().unwrap().is_empty());
 
     let refused = |payload: &'static [u8], objects: &mut Objects| match objects
         .call(FROM, Bytes::from_static(payload))
     {
-        Outcome::Reply {
-            payload,
-            malicious: Some(malicious),
-        } => (payload, malicious),
+        Outcome::Reply { payload, malicious: Some(malicious) } => (payload, malicious),
         other => panic!("{other:?}"),
     };
     assert_eq!(
         refused(&[5, 8, 0], &mut objects),
-        (
-            vec![5, 1].into(),
-            Malicious::UnknownObject {
-                object: 8,
-                procedure: 0
-            }
-        )
+        (vec![5, 1].into(), Malicious::UnknownObject { object: 8, procedure: 0 })
     );
     assert_eq!(
         refused(&[5, 7, 4], &mut objects),
         (
             vec![5, 2].into(),
-            Malicious::Refused {
-                object: 7,
-                procedure: 4,
-                fault: Fault::UnknownProcedure
-            }
+            Malicious::Refused { object: 7, procedure: 4, fault: Fault::UnknownProcedure }
         )
     );
-    assert_eq!(
-        refused(&[5, 7], &mut objects),
-        (vec![5, 3].into(), Malicious::Head)
-    );
+    assert_eq!(refused(&[5, 7], &mut objects), (vec![5, 3].into(), Malicious::Head));
 }
 
 #[test]
 fn malicious_messages_are_named_and_change_nothing() {
     let (mut objects, said) = recorder();
-    let refused = |procedure, fault| {
-        Outcome::Malicious(Malicious::Refused {
-            object: 7,
-            procedure,
-            fault,
-        })
-    };
+    let refused =
+        |procedure, fault| Outcome::Malicious(Malicious::Refused { object: 7, procedure, fault });
     for (kind, payload, outcome) in [
         (MESSAGE, &b""[..], Outcome::Malicious(Malicious::Empty)),
         (MESSAGE, b"\x07\x04", refused(4, Fault::UnknownProcedure)),
         (
             MESSAGE,
             b"\x07\x00\x03Ann",
-            refused(
-                0,
-                DecodeError::Short {
-                    needed: 1,
-                    left: 0,
-                    at: 6,
-                }
-                .into(),
-            ),
+            refused(0, DecodeError::Short { needed: 1, left: 0, at: 6 }.into()),
         ),
         (
             MESSAGE,
@@ -410,22 +314,12 @@ fn malicious_messages_are_named_and_change_nothing() {
         (
             MESSAGE,
             b"\x08\x00",
-            Outcome::Malicious(Malicious::UnknownObject {
-                object: 8,
-                procedure: 0,
-            }),
+            Outcome::Malicious(Malicious::UnknownObject { object: 8, procedure: 0 }),
         ),
         (CALL, b"\x80", Outcome::Malicious(Malicious::Head)),
-        (
-            REPLY,
-            b"\x00\x00",
-            Outcome::Malicious(Malicious::Kind { kind: REPLY }),
-        ),
+        (REPLY, b"\x00\x00", Outcome::Malicious(Malicious::Kind { kind: REPLY })),
     ] {
-        assert_eq!(
-            objects.handle(FROM, kind, Bytes::from_static(payload)),
-            outcome
-        );
+        assert_eq!(objects.handle(FROM, kind, Bytes::from_static(payload)), outcome);
     }
     assert!(said.lock().unwrap().is_empty());
 }
@@ -435,31 +329,16 @@ fn malformed_replies_are_told_from_late_ones() {
     let calls = Calls::new(Wire::new());
     assert_eq!(calls.reply(Bytes::new()), None);
     assert_eq!(calls.reply(Bytes::from_static(&[4])), None);
-    assert_eq!(
-        calls.reply(Bytes::from_static(&[4, 0])),
-        Some(Answered::NobodyWaits)
-    );
+    assert_eq!(calls.reply(Bytes::from_static(&[4, 0])), Some(Answered::NobodyWaits));
 }
 
 #[test]
 fn objects_are_announced_until_they_are_removed() {
     let (mut objects, _) = recorder();
-    objects
-        .register(2, GameDispatch::new(Recorder::default()))
-        .unwrap();
-    assert!(
-        objects
-            .register(2, GameDispatch::new(Recorder::default()))
-            .is_err()
-    );
-    assert_eq!(
-        objects.announcements().collect::<Vec<_>>(),
-        [&[2][..], &[7]]
-    );
-    assert_eq!(
-        objects.message(FROM, Bytes::from_static(&[9])),
-        Outcome::Announced(9)
-    );
+    objects.register(2, GameDispatch::new(Recorder::default())).unwrap();
+    assert!(objects.register(2, GameDispatch::new(Recorder::default())).is_err());
+    assert_eq!(objects.announcements().collect::<Vec<_>>(), [&[2][..], &[7]]);
+    assert_eq!(objects.message(FROM, Bytes::from_static(&[9])), Outcome::Announced(9));
     assert!(objects.remove(2).is_some());
     assert_eq!(objects.announcements().count(), 1);
 }
@@ -470,10 +349,7 @@ async fn a_call_of_a_method_without_result_is_answered_when_it_has_run() {
     let payload = Bytes::from_static(b"\x05\x07\x00\x03Ann\x01");
     assert_eq!(
         objects.call(FROM, payload),
-        Outcome::Reply {
-            payload: vec![5, 0].into(),
-            malicious: None
-        }
+        Outcome::Reply { payload: vec![5, 0].into(), malicious: None }
     );
     assert_eq!(said.lock().unwrap().len(), 1);
 }

@@ -1,8 +1,5 @@
 //! A dispatcher against the calls that a real Haxe client wrote (`vectors/peote/rpc.jsonl`).
-#![allow(
-    clippy::unwrap_used,
-    reason = "the lint knows test functions, not their helpers"
-)]
+#![allow(clippy::unwrap_used, reason = "the lint knows test functions, not their helpers")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -147,9 +144,7 @@ fn chunks_of_member() -> Vec<Bytes> {
 fn calls_of_a_real_haxe_client_arrive() {
     let log = Arc::default();
     let mut objects = Objects::new();
-    objects
-        .register(0, ParametersDispatch::new(Log(Arc::clone(&log))))
-        .unwrap();
+    objects.register(0, ParametersDispatch::new(Log(Arc::clone(&log)))).unwrap();
     let mut announced = Vec::new();
     let mut malicious = Vec::new();
     for chunk in chunks_of_member() {
@@ -162,29 +157,14 @@ fn calls_of_a_real_haxe_client_arrive() {
     }
     assert_eq!(announced, [0, 5]);
     assert_eq!(*log.lock().unwrap(), CALLS);
-    let refused = |procedure, fault| Malicious::Refused {
-        object: 0,
-        procedure,
-        fault,
-    };
+    let refused = |procedure, fault| Malicious::Refused { object: 0, procedure, fault };
     assert_eq!(
         malicious,
         [
             refused(0, DecodeError::LeftOver { count: 1 }.into()),
             refused(254, Fault::UnknownProcedure),
-            Malicious::UnknownObject {
-                object: 9,
-                procedure: 1
-            },
-            refused(
-                2,
-                DecodeError::Short {
-                    needed: 2,
-                    left: 0,
-                    at: 3
-                }
-                .into()
-            ),
+            Malicious::UnknownObject { object: 9, procedure: 1 },
+            refused(2, DecodeError::Short { needed: 2, left: 0, at: 3 }.into()),
         ]
     );
 }

@@ -17,10 +17,19 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many calls of a link may wait for their replies unless told otherwise.
 pub const MAX_CALLS: usize = 1024;
 
-/// The link has ended; nothing can be sent over it any more.
+/// Why a link did not take a message. Nothing was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the link to the far end is closed")]
-pub struct LinkClosed;
+pub enum LinkError {
+    /// The link has ended.
+    #[error("the link to the far end is closed")]
+    Closed,
+    /// As much waits to be sent as may wait.
+    #[error("too much waits to be sent to the hub; call again a little later")]
+    Congested,
+    /// The channel is for messages.
+    #[error("the channel was not opened for calls; create and enter it with calls()")]
+    NoCalls,
+}
 
 /// The way to the far end of a channel.
 pub trait Link: Send + Sync {
@@ -28,8 +37,8 @@ pub trait Link: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`LinkClosed`] if the link has ended.
-    fn send(&self, kind: u8, payload: Bytes) -> Result<(), LinkClosed>;
+    /// See [`LinkError`].
+    fn send(&self, kind: u8, payload: Bytes) -> Result<(), LinkError>;
 
     /// Whether the far end can answer calls. Haxe programs cannot.
     fn replies(&self) -> bool;
@@ -46,9 +55,9 @@ pub enum CallError {
     /// The far end cannot send replies. Nothing was sent.
     #[error("the far end cannot send replies; call only methods without a result")]
     NoReplies,
-    /// The link was closed before the call or while it waited.
+    /// The call was not sent, or the link was closed while the call waited.
     #[error(transparent)]
-    LinkClosed(#[from] LinkClosed),
+    Link(#[from] LinkError),
     /// As many calls wait for replies as are allowed. Nothing was sent.
     #[error("{limit} calls wait for their replies already; wait for some of them first")]
     TooManyCalls {
@@ -170,13 +179,7 @@ impl Calls {
     /// Calls over `link`, of which `limit` may wait for replies at a time.
     pub fn with_limit(link: impl Link + 'static, limit: usize) -> Self {
         let waiting = Mutex::default();
-        Self {
-            shared: Arc::new(Shared {
-                link: Box::new(link),
-                limit,
-                waiting,
-            }),
-        }
+        Self { shared: Arc::new(Shared { link: Box::new(link), limit, waiting }) }
     }
 
     /// Takes the payload of a message of kind [`REPLY`](super::REPLY). `None` if it is malformed.
@@ -187,14 +190,10 @@ impl Calls {
         let [status] = rest.array().ok()?;
         let call = self.waiting().calls.remove(&id);
         let taken = call.is_some_and(|call| call.send(Reply { status, rest }).is_ok());
-        Some(if taken {
-            Answered::Delivered
-        } else {
-            Answered::NobodyWaits
-        })
+        Some(if taken { Answered::Delivered } else { Answered::NobodyWaits })
     }
 
-    /// Ends all calls that wait, and all later ones, with [`CallError::LinkClosed`].
+    /// Ends all calls that wait, and all later ones of any form, with [`LinkError::Closed`].
     pub fn close(&self) {
         let mut waiting = self.waiting();
         waiting.closed = true;
@@ -212,16 +211,16 @@ impl Calls {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         // No code that can panic runs while the lock is held, and a count of calls would still be
         // right if it did.
-        self.shared
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn send(&self, kind: u8, payload: Bytes) -> Result<(), CallError> {
         let (length, max) = (payload.len(), self.shared.link.max_payload());
         if length > max {
             return Err(CallError::TooLarge { length, max });
+        }
+        if self.waiting().closed {
+            return Err(LinkError::Closed.into());
         }
         Ok(self.shared.link.send(kind, payload)?)
     }
@@ -230,7 +229,7 @@ impl Calls {
     fn wait(&self) -> Result<(Entry, oneshot::Receiver<Reply>), CallError> {
         let mut waiting = self.waiting();
         if waiting.closed {
-            return Err(LinkClosed.into());
+            return Err(LinkError::Closed.into());
         }
         let limit = self.shared.limit;
         if waiting.calls.len() >= limit {
@@ -244,13 +243,7 @@ impl Calls {
         waiting.next_id = id.wrapping_add(1);
         let (sender, receiver) = oneshot::channel();
         waiting.calls.insert(id, sender);
-        Ok((
-            Entry {
-                calls: self.clone(),
-                id,
-            },
-            receiver,
-        ))
+        Ok((Entry { calls: self.clone(), id }, receiver))
     }
 }
 
@@ -287,11 +280,7 @@ pub struct Caller {
 impl Caller {
     /// A caller of object `object`, which waits [`DEFAULT_TIMEOUT`] for replies.
     pub fn new(calls: &Calls, object: u8) -> Self {
-        Self {
-            calls: calls.clone(),
-            object,
-            timeout: DEFAULT_TIMEOUT,
-        }
+        Self { calls: calls.clone(), object, timeout: DEFAULT_TIMEOUT }
     }
 
     /// The same caller with another time to wait for replies.
@@ -305,11 +294,7 @@ impl Caller {
         let mut message = BytesMut::with_capacity(64);
         message.put_bytes(0, MAX_CALL_ID_BYTES);
         message.put_slice(&[self.object, procedure]);
-        Call {
-            caller: self,
-            procedure,
-            message,
-        }
+        Call { caller: self, procedure, message }
     }
 }
 
@@ -337,7 +322,7 @@ impl Call<'_> {
     ///
     /// # Errors
     ///
-    /// [`CallError::TooLarge`] or [`CallError::LinkClosed`].
+    /// [`CallError::TooLarge`] or [`CallError::Link`].
     pub fn send(mut self) -> Result<(), CallError> {
         self.message.advance(MAX_CALL_ID_BYTES);
         self.caller.calls.send(MESSAGE, self.message.freeze())
@@ -354,11 +339,7 @@ impl Call<'_> {
     ///
     /// Outside a tokio runtime with its timer enabled.
     pub async fn ask<T: Value>(mut self) -> Result<T, CallError> {
-        let Caller {
-            calls,
-            object,
-            timeout,
-        } = self.caller;
+        let Caller { calls, object, timeout } = self.caller;
         let (object, procedure, after) = (*object, self.procedure, *timeout);
         if !calls.shared.link.replies() {
             return Err(CallError::NoReplies);
@@ -371,13 +352,9 @@ impl Call<'_> {
         calls.send(CALL, self.message.freeze())?;
 
         let Ok(reply) = tokio::time::timeout(after, reply).await else {
-            return Err(CallError::TimedOut {
-                object,
-                procedure,
-                after,
-            });
+            return Err(CallError::TimedOut { object, procedure, after });
         };
-        let Reply { status, mut rest } = reply.map_err(|_| LinkClosed)?;
+        let Reply { status, mut rest } = reply.map_err(|_| LinkError::Closed)?;
         match Status::from_byte(status) {
             Some(Status::Ok) => {
                 let result = T::decode(&mut rest)?;

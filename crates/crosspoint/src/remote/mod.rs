@@ -38,6 +38,36 @@
 //! are [`Value`]s. A method takes `&mut self` or `&self`; a parameter marked `#[remote(caller)]`
 //! is not sent, it tells the method who is calling.
 //!
+//! # Over a channel
+//!
+//! A channel of calls is created and entered with `calls()`
+//! ([there](crate::ChannelOptions::calls) and [there](crate::EnterOptions::calls)). Each side lets
+//! the other call objects by [`Owner::register`](crate::Owner::register) or
+//! [`Member::register`](crate::Member::register), several under different ids, and calls objects
+//! that were announced to it over [`Owner::calls`](crate::Owner::calls) or
+//! [`Member::calls`](crate::Member::calls). Calls are carried out while their side reads its events.
+//! A malformed one changes nothing, and becomes a `Malicious` event that names who sent it.
+//!
+//! ```
+//! # #[crosspoint::remote]
+//! # trait Game { fn add(&mut self, a: i32, b: i32) -> i32; }
+//! # struct Sum;
+//! # impl Game for Sum { fn add(&mut self, a: i32, b: i32) -> i32 { a + b } }
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! use crosspoint::{ChannelOptions, EnterOptions, testing};
+//!
+//! let (_hub, ann, bob) = testing::two_nodes().await;
+//! let mut owner = ann.create("game", ChannelOptions::new().calls()).await?;
+//! owner.register(0, GameDispatch::new(Sum))?;
+//! tokio::spawn(async move { while owner.next().await.is_some() {} });
+//!
+//! let member = bob.enter("game", EnterOptions::new().calls()).await?;
+//! let game = GameCaller::new(member.calls(), 0);
+//! assert_eq!(game.add(20, 22).await?, 42);
+//! # Ok(()) })}
+//! ```
+//!
 //! # On the wire
 //!
 //! | kind | payload |
@@ -53,12 +83,14 @@
 //! returned. A [`MESSAGE`] to a method with a result runs it and drops the result.
 
 mod call;
+#[doc(hidden)]
+pub mod fuzz;
 mod object;
 mod wire;
 
 pub use bytes::Bytes;
 pub use call::MAX_CALLS;
-pub use call::{Answered, Call, CallError, Caller, Calls, DEFAULT_TIMEOUT, Link, LinkClosed};
+pub use call::{Answered, Call, CallError, Caller, Calls, DEFAULT_TIMEOUT, Link, LinkError};
 pub use crosspoint_gateways::peote::value::{DecodeError, EncodeError, Reader, Serialized, Value};
 pub use object::{Fault, IdInUse, Malicious, Object, Objects, Origin, Outcome, encode_result};
 

@@ -142,15 +142,21 @@ pub struct IdInUse {
 ///
 /// A procedure that panics is not caught: the panic passes through [`handle`](Self::handle) to the
 /// task that called it.
-#[derive(Default)]
 pub struct Objects {
     objects: BTreeMap<u8, Box<dyn Object>>,
+    max_payload: usize,
 }
 
 impl Objects {
     /// No objects.
     pub fn new() -> Self {
-        Self::default()
+        Self::with_max_payload(usize::MAX)
+    }
+
+    /// No objects, over a link whose messages have at most so many bytes. A result that would be
+    /// larger is not sent, and its caller is told.
+    pub fn with_max_payload(max_payload: usize) -> Self {
+        Self { objects: BTreeMap::new(), max_payload }
     }
 
     /// Registers an object, and gives the payload of the [`MESSAGE`] that announces it to the far
@@ -214,11 +220,9 @@ impl Objects {
             Ok((object, procedure)) => self.run(origin, object, procedure, &mut input),
             Err(_) => Err(Malicious::Head),
         };
-        match done {
-            Ok(result) => Outcome::Reply {
-                payload: reply(id, Status::Ok, &result.unwrap_or_default()),
-                malicious: None,
-            },
+        let (payload, malicious) = match done {
+            Ok(Ran::Done(result)) => (reply(id, Status::Ok, &result), None),
+            Ok(Ran::ResultTooLarge) => (reply(id, Status::ResultTooLarge, &[]), None),
             Err(malicious) => {
                 let status = match &malicious {
                     Malicious::UnknownObject { .. } => Status::UnknownObject,
@@ -227,12 +231,14 @@ impl Objects {
                         Status::Malformed
                     }
                 };
-                Outcome::Reply {
-                    payload: reply(id, status, &[]),
-                    malicious: Some(malicious),
-                }
+                (reply(id, status, &[]), Some(malicious))
             }
-        }
+        };
+        let payload = match payload.len() <= self.max_payload {
+            true => payload,
+            false => reply(id, Status::ResultTooLarge, &[]),
+        };
+        Outcome::Reply { payload, malicious }
     }
 
     fn run(
@@ -241,24 +247,38 @@ impl Objects {
         object: u8,
         procedure: u8,
         args: &mut Reader,
-    ) -> Result<Option<Bytes>, Malicious> {
-        self.objects
+    ) -> Result<Ran, Malicious> {
+        let called = self
+            .objects
             .get_mut(&object)
             .ok_or(Malicious::UnknownObject { object, procedure })?
-            .call(origin, procedure, args)
-            .map_err(|fault| Malicious::Refused {
-                object,
-                procedure,
-                fault,
-            })
+            .call(origin, procedure, args);
+        match called {
+            Ok(result) => Ok(Ran::Done(result.unwrap_or_default())),
+            // The one who called has done nothing wrong.
+            Err(Fault::Result(_)) => Ok(Ran::ResultTooLarge),
+            Err(fault) => Err(Malicious::Refused { object, procedure, fault }),
+        }
+    }
+}
+
+/// How a procedure was run.
+enum Ran {
+    /// With its encoded result, if it has one.
+    Done(Bytes),
+    /// With a result that cannot be sent.
+    ResultTooLarge,
+}
+
+impl Default for Objects {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl fmt::Debug for Objects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Objects")
-            .field("ids", &self.objects.keys())
-            .finish()
+        f.debug_struct("Objects").field("ids", &self.objects.keys()).finish()
     }
 }
 

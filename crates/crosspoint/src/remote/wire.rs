@@ -99,10 +99,7 @@ mod tests {
             &[0xff, 0xff, 0xff, 0xff, 0x1f],
             &[0x80, 0x80, 0x80, 0x80, 0x80, 0x01],
         ] {
-            assert_eq!(
-                take_call_id(&mut Reader::new(Bytes::from_static(bytes))),
-                None
-            );
+            assert_eq!(take_call_id(&mut Reader::new(Bytes::from_static(bytes))), None);
         }
     }
 }

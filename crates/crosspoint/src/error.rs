@@ -1,0 +1,89 @@
+//! What can go wrong, and what to do.
+
+use crate::{Address, NoAddress, Reason};
+use crosspoint_hub::ids::NameTooLong;
+use std::convert::Infallible;
+use std::io;
+use std::time::Duration;
+
+/// Why a node could not connect.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The address has no meaning.
+    #[error(transparent)]
+    Address(#[from] NoAddress),
+    /// There is no connection to the address.
+    #[error("no connection to {address}: {source}; is a hub running there?")]
+    Unreachable {
+        /// Where it was tried.
+        address: Box<Address>,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The hub closed the connection instead of a welcome.
+    #[error("the hub at {address} has refused the connection: {reason}")]
+    Refused {
+        /// Where it was tried.
+        address: Box<Address>,
+        /// Why; [`Reason::NotAllowed`] asks for another [token](crate::NodeBuilder::token).
+        reason: Reason,
+    },
+    /// The hub did not answer.
+    #[error("{address} gave no answer within {after:?}; is it a hub?")]
+    TimedOut {
+        /// Where it was tried.
+        address: Box<Address>,
+        /// How long it was waited.
+        after: Duration,
+    },
+    /// The system has no source of randomness for a peer id.
+    #[error("the system gives no random peer id ({0}); set one with NodeBuilder::peer_id")]
+    NoPeerId(String),
+}
+
+impl From<Infallible> for ConnectError {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+/// Why an operation on a channel or room did not happen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChannelError {
+    /// The hub or the channel's owner said no.
+    #[error("refused: {0}")]
+    Refused(Reason),
+    /// The channel, the membership or the connection has ended.
+    #[error("the channel has ended: {0}")]
+    Closed(Reason),
+    /// The message is larger than the channel or the hub takes. Nothing was sent.
+    #[error(
+        "a message of {length} bytes does not fit, {max} is the most; send several, or create the channel with a larger chunk_max"
+    )]
+    TooLarge {
+        /// The length of the message in bytes.
+        length: usize,
+        /// The largest length in bytes.
+        max: u32,
+    },
+    /// The message is empty, which not every protocol can express. Nothing was sent.
+    #[error("an empty message cannot be sent; send at least one byte")]
+    Empty,
+    /// The channel was opened for calls, where every message is a call.
+    #[error("the channel is for calls; call an object, or open the channel without calls()")]
+    OnlyCalls,
+    /// Calls need whole messages, and the channel is raw.
+    #[error("the channel is raw and carries no calls; its owner has to create it with calls()")]
+    Raw,
+    /// The name is too long.
+    #[error(transparent)]
+    Name(#[from] NameTooLong),
+    /// No chunks of this size can be made.
+    #[error("chunk_max is {0}, but has to be 1 to 536870912 bytes")]
+    ChunkSize(u32),
+    /// What was asked for does not exist in the protocol of this connection. Nothing was sent.
+    #[error("the peote protocol has no {0}; connect to a Crosspoint hub with tcp:// or ws://")]
+    Unsupported(&'static str),
+}

@@ -1,0 +1,250 @@
+//! A member of a channel or room.
+
+use crate::ChannelError;
+use crate::channel::{Alone, Core};
+use crate::commands::Outgoing;
+use crate::queue::Puller;
+use crate::remote::{Calls, IdInUse, MESSAGE, Malicious, Object, Objects, Origin, Outcome, REPLY};
+use crate::router::Item;
+use crate::shared::Shared;
+use bytes::Bytes;
+use crosspoint_hub::command::{Command, Mode, Peer, Target};
+use crosspoint_hub::{InNumber, MemberNumber, Reason};
+use std::fmt;
+use std::sync::Arc;
+
+/// What a member hears.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum MemberEvent {
+    /// A message, or in raw mode a piece.
+    Message {
+        /// In a room the member that sent it; `None` from an owner.
+        from: Option<MemberNumber>,
+        /// The bytes.
+        data: Bytes,
+    },
+    /// In a room, with [`presence`](crate::EnterOptions::presence): another is there.
+    OtherEntered {
+        /// The other's number.
+        member: MemberNumber,
+        /// Who it is.
+        peer: Peer,
+    },
+    /// In a room, with [`presence`](crate::EnterOptions::presence): another has gone.
+    OtherLeft {
+        /// The other's number, free for somebody else now.
+        member: MemberNumber,
+        /// Why.
+        reason: Reason,
+    },
+    /// The other side has registered an object, which can be called now.
+    Announced {
+        /// In a room the member whose object it is; `None` for an owner's.
+        from: Option<MemberNumber>,
+        /// Its id.
+        object: u8,
+    },
+    /// Somebody has sent what a well-behaved program would not send. Nothing came of it.
+    Malicious {
+        /// In a room the member that sent it; `None` from an owner.
+        from: Option<MemberNumber>,
+        /// What was wrong.
+        error: Malicious,
+    },
+    /// The membership has ended. Nothing follows.
+    Ended {
+        /// What the owner did or what became of it, or why the connection to the hub has ended.
+        reason: Reason,
+    },
+}
+
+/// A member of a channel or room. Dropping it leaves.
+///
+/// What it hears has to be read with [`next`](Self::next): while more than
+/// [`queue_bytes`](crate::NodeBuilder::queue_bytes) wait there, nothing more is read from the hub for
+/// any channel of the node, and the hub slows those who send.
+pub struct Member {
+    sender: MemberSender,
+    number: Option<MemberNumber>,
+    room: bool,
+    events: Puller<Item<MemberEvent>>,
+    outgoing: Outgoing,
+    objects: Alone<Objects>,
+    /// The connection lasts as long as the membership.
+    _shared: Arc<Shared>,
+}
+
+impl Member {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        core: Arc<Core>,
+        channel: InNumber,
+        number: Option<MemberNumber>,
+        room: bool,
+        calls: Calls,
+        events: Puller<Item<MemberEvent>>,
+    ) -> Self {
+        Self {
+            outgoing: Outgoing::new(core.commands.clone()),
+            objects: Alone::new(Objects::with_max_payload(core.bytes_max as usize)),
+            sender: MemberSender { core, channel, calls },
+            number,
+            room,
+            events,
+            _shared: shared,
+        }
+    }
+
+    /// The next event; `None` after [`MemberEvent::Ended`]. Cancelling it loses nothing.
+    ///
+    /// Calls of registered objects are carried out here, so a panic of theirs comes out here.
+    pub async fn next(&mut self) -> Option<MemberEvent> {
+        loop {
+            self.outgoing.flush().await;
+            let event = match self.events.pull().await? {
+                Item::Event(event) => Some(event),
+                Item::Call { from, kind, payload } => self.serve(from, kind, payload),
+            };
+            // There is most often room, so that nobody waits until the next call of this.
+            self.outgoing.try_flush();
+            if event.is_some() {
+                return event;
+            }
+        }
+    }
+
+    fn serve(
+        &mut self,
+        from: Option<MemberNumber>,
+        kind: u8,
+        payload: Bytes,
+    ) -> Option<MemberEvent> {
+        let origin = from.map_or(Origin::Owner, Origin::Member);
+        match self.objects.get().handle(origin, kind, payload) {
+            Outcome::Announced(object) => Some(MemberEvent::Announced { from, object }),
+            Outcome::Called { .. } => None,
+            Outcome::Reply { payload, malicious } => {
+                let to = Target::Up(self.sender.channel);
+                self.outgoing.push_part(to, REPLY, payload);
+                malicious.map(|error| MemberEvent::Malicious { from, error })
+            }
+            Outcome::Malicious(error) => Some(MemberEvent::Malicious { from, error }),
+        }
+    }
+
+    /// Lets the owner call an object, who hears of it as
+    /// [`OwnerEvent::Announced`](crate::OwnerEvent::Announced). In a room all others may call it,
+    /// without results.
+    ///
+    /// # Errors
+    /// [`IdInUse`] if there is an object with that id.
+    pub fn register(&mut self, id: u8, object: impl Object + 'static) -> Result<(), IdInUse> {
+        let announcement = self.objects.get().register(id, object)?;
+        if self.sender.core.calls {
+            let to = Target::Up(self.sender.channel);
+            self.outgoing.push_part(to, MESSAGE, announcement);
+            self.outgoing.try_flush();
+        }
+        Ok(())
+    }
+
+    /// Takes an object back. Later calls of it are refused, and are
+    /// [`Malicious`](MemberEvent::Malicious).
+    pub fn unregister(&mut self, id: u8) -> Option<Box<dyn Object>> {
+        self.objects.get().remove(id)
+    }
+
+    /// Leaves. The owner hears [`Reason::Left`].
+    ///
+    /// # Errors
+    /// [`ChannelError::Closed`] if the membership has ended already.
+    pub async fn leave(self) -> Result<(), ChannelError> {
+        let core = &self.sender.core;
+        core.send(Command::Leave(self.sender.channel)).await?;
+        core.end(Reason::Left);
+        Ok(())
+    }
+
+    /// The own number in the channel or room, from 0. A peote-server does not tell it.
+    pub fn number(&self) -> Option<MemberNumber> {
+        self.number
+    }
+
+    /// Whether this is a room of the hub, where everybody hears what anybody sends.
+    pub fn is_room(&self) -> bool {
+        self.room
+    }
+
+    /// How messages are framed.
+    pub fn mode(&self) -> Mode {
+        self.sender.core.mode
+    }
+
+    /// A handle that sends, for other tasks.
+    pub fn sender(&self) -> MemberSender {
+        self.sender.clone()
+    }
+
+    /// See [`MemberSender::send`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn send(&self, data: impl Into<Bytes>) -> Result<(), ChannelError> {
+        self.sender.send(data).await
+    }
+
+    /// See [`MemberSender::calls`].
+    pub fn calls(&self) -> &Calls {
+        self.sender.calls()
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let MemberSender { core, channel, calls } = &self.sender;
+        if core.end(Reason::Left) {
+            core.commands.post(Command::Leave(*channel));
+        }
+        calls.close();
+    }
+}
+
+impl fmt::Debug for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Member")
+            .field("sender", &self.sender)
+            .field("number", &self.number)
+            .field("room", &self.room)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a [`Member`] can do besides reading. Clones are for the same membership.
+#[derive(Debug, Clone)]
+pub struct MemberSender {
+    core: Arc<Core>,
+    channel: InNumber,
+    calls: Calls,
+}
+
+impl MemberSender {
+    /// Sends a message to the owner, in a room to all others. It waits while the hub takes nothing.
+    ///
+    /// # Errors
+    /// [`ChannelError::TooLarge`], [`Empty`](ChannelError::Empty),
+    /// [`OnlyCalls`](ChannelError::OnlyCalls) or [`Closed`](ChannelError::Closed).
+    pub async fn send(&self, data: impl Into<Bytes>) -> Result<(), ChannelError> {
+        self.core.send_data(Target::Up(self.channel), data.into()).await
+    }
+
+    /// The way to call objects of the owner: `GameCaller::new(member.calls(), 0)`. In a room it
+    /// calls those of all others, without results.
+    ///
+    /// If the channel was not entered with [`calls`](crate::EnterOptions::calls), each call gives
+    /// that as its error. Results arrive while [`Member::next`] is not read as well, as long as
+    /// its queue is not full.
+    pub fn calls(&self) -> &Calls {
+        &self.calls
+    }
+}

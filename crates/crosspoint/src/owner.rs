@@ -1,0 +1,460 @@
+//! The owner of a channel.
+
+use crate::ChannelError;
+use crate::channel::{Alone, ChannelLink, Core};
+use crate::commands::Outgoing;
+use crate::options::Predicate;
+use crate::queue::Puller;
+use crate::remote::{Calls, IdInUse, MESSAGE, Malicious, Object, Objects, Origin, Outcome, REPLY};
+use crate::router::Item;
+use crate::shared::{Shared, lock};
+use bytes::Bytes;
+use crosspoint_hub::command::{Ban, Command, Mode, Peer, Target};
+use crosspoint_hub::{MemberNumber, OwnNumber, PeerId, Reason};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What an owner hears.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum OwnerEvent {
+    /// Somebody is a member now.
+    Entered {
+        /// The newcomer's number: the lowest that was free, from 0.
+        member: MemberNumber,
+        /// Who it is. A peote-server does not tell: the id is zero there.
+        peer: Peer,
+    },
+    /// A member has gone; its number is free for somebody else.
+    Left {
+        /// Who has gone.
+        member: MemberNumber,
+        /// [`Left`](Reason::Left), [`ConnectionLost`](Reason::ConnectionLost),
+        /// [`Kicked`](Reason::Kicked) or [`Banned`](Reason::Banned).
+        reason: Reason,
+    },
+    /// A message, or in raw mode a piece.
+    Message {
+        /// Who sent it.
+        member: MemberNumber,
+        /// The bytes.
+        data: Bytes,
+    },
+    /// Somebody wants in, see [`ChannelOptions::approve`](crate::ChannelOptions::approve). It waits
+    /// for [`Owner::admit`] or [`Owner::refuse`].
+    Knock(Applicant),
+    /// A member has registered an object, which can be called now.
+    Announced {
+        /// Whose object it is.
+        member: MemberNumber,
+        /// Its id.
+        object: u8,
+    },
+    /// A member has sent what a well-behaved program would not send. Nothing came of it.
+    Malicious {
+        /// Who it was.
+        member: MemberNumber,
+        /// What was wrong.
+        error: Malicious,
+    },
+    /// The connection to the hub has ended, and the channel with it. Nothing follows.
+    Closed {
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// Somebody who wants to enter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Applicant {
+    /// Who it is.
+    pub peer: Peer,
+    /// What it has shown, see [`EnterOptions::credentials`](crate::EnterOptions::credentials).
+    pub credentials: Bytes,
+    pub(crate) ticket: u32,
+}
+
+/// The calls to each member of a channel.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Calling(Arc<Mutex<BTreeMap<MemberNumber, Calls>>>);
+
+impl Calling {
+    pub(crate) fn enter(&self, member: MemberNumber, calls: Calls) {
+        lock(&self.0).insert(member, calls);
+    }
+
+    pub(crate) fn leave(&self, member: MemberNumber) {
+        let calls = lock(&self.0).remove(&member);
+        calls.into_iter().for_each(|calls| calls.close());
+    }
+
+    /// Gives whether the reply was well-formed.
+    pub(crate) fn reply(&self, member: MemberNumber, payload: Bytes) -> bool {
+        let calls = lock(&self.0).get(&member).cloned();
+        calls.is_none_or(|calls| calls.reply(payload).is_some())
+    }
+
+    pub(crate) fn close(&self) {
+        let all = std::mem::take(&mut *lock(&self.0));
+        all.into_values().for_each(|calls| calls.close());
+    }
+
+    fn get(&self, member: MemberNumber) -> Option<Calls> {
+        lock(&self.0).get(&member).cloned()
+    }
+}
+
+/// The owner of a channel. Dropping it deletes the channel.
+///
+/// What it hears has to be read with [`next`](Self::next): while more than
+/// [`queue_bytes`](crate::NodeBuilder::queue_bytes) wait there, nothing more is read from the hub for
+/// any channel of the node, and the hub slows those who send.
+pub struct Owner {
+    sender: OwnerSender,
+    events: Puller<Item<OwnerEvent>>,
+    outgoing: Outgoing,
+    objects: Alone<Objects>,
+    /// The members that the reader has been told of, if there are calls.
+    told: BTreeSet<MemberNumber>,
+    admit_if: Option<Alone<Predicate>>,
+    /// The connection lasts as long as the channel.
+    _shared: Arc<Shared>,
+}
+
+impl Owner {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        core: Arc<Core>,
+        number: OwnNumber,
+        calling: Calling,
+        events: Puller<Item<OwnerEvent>>,
+        admit_if: Option<Predicate>,
+    ) -> Self {
+        Self {
+            outgoing: Outgoing::new(core.commands.clone()),
+            objects: Alone::new(Objects::with_max_payload(core.bytes_max as usize)),
+            sender: OwnerSender { core, number, calling },
+            events,
+            told: BTreeSet::new(),
+            admit_if: admit_if.map(Alone::new),
+            _shared: shared,
+        }
+    }
+
+    /// The next event; `None` after [`OwnerEvent::Closed`]. Cancelling it loses nothing.
+    ///
+    /// Calls of registered objects are carried out here, and
+    /// [`ChannelOptions::admit_if`](crate::ChannelOptions::admit_if) is asked here, so a panic of
+    /// theirs comes out here as well.
+    pub async fn next(&mut self) -> Option<OwnerEvent> {
+        loop {
+            self.outgoing.flush().await;
+            let event = match self.events.pull().await? {
+                Item::Event(event) => self.observe(event),
+                Item::Call { from, kind, payload } => {
+                    from.and_then(|member| self.serve(member, kind, payload))
+                }
+            };
+            // There is most often room, so that nobody waits until the next call of this.
+            self.outgoing.try_flush();
+            if event.is_some() {
+                return event;
+            }
+        }
+    }
+
+    fn observe(&mut self, event: OwnerEvent) -> Option<OwnerEvent> {
+        match (&event, &mut self.admit_if) {
+            (OwnerEvent::Knock(applicant), Some(admit_if)) => {
+                let (ticket, admit) = (applicant.ticket, admit_if.get()(applicant));
+                let channel = self.sender.number;
+                self.outgoing.push(Command::Admit { channel, ticket, admit });
+                return None;
+            }
+            (OwnerEvent::Entered { member, .. }, _) if self.sender.core.calls => {
+                self.told.insert(*member);
+                let to = Target::Member(self.sender.number, *member);
+                for announcement in self.objects.get().announcements() {
+                    self.outgoing.push_part(to, MESSAGE, announcement);
+                }
+            }
+            (OwnerEvent::Left { member, .. }, _) => {
+                self.told.remove(member);
+            }
+            _ => {}
+        }
+        Some(event)
+    }
+
+    fn serve(&mut self, member: MemberNumber, kind: u8, payload: Bytes) -> Option<OwnerEvent> {
+        match self.objects.get().handle(Origin::Member(member), kind, payload) {
+            Outcome::Announced(object) => Some(OwnerEvent::Announced { member, object }),
+            Outcome::Called { .. } => None,
+            Outcome::Reply { payload, malicious } => {
+                let to = Target::Member(self.sender.number, member);
+                self.outgoing.push_part(to, REPLY, payload);
+                malicious.map(|error| OwnerEvent::Malicious { member, error })
+            }
+            Outcome::Malicious(error) => Some(OwnerEvent::Malicious { member, error }),
+        }
+    }
+
+    /// Lets all members call an object, those who enter later too; they hear of it as
+    /// [`MemberEvent::Announced`](crate::MemberEvent::Announced).
+    ///
+    /// # Errors
+    /// [`IdInUse`] if there is an object with that id.
+    pub fn register(&mut self, id: u8, object: impl Object + 'static) -> Result<(), IdInUse> {
+        let announcement = self.objects.get().register(id, object)?;
+        for member in &self.told {
+            let to = Target::Member(self.sender.number, *member);
+            self.outgoing.push_part(to, MESSAGE, announcement.clone());
+        }
+        self.outgoing.try_flush();
+        Ok(())
+    }
+
+    /// Takes an object back. Later calls of it are refused, and are
+    /// [`Malicious`](OwnerEvent::Malicious).
+    pub fn unregister(&mut self, id: u8) -> Option<Box<dyn Object>> {
+        self.objects.get().remove(id)
+    }
+
+    /// Deletes the channel. Its members hear [`Reason::ClosedByOwner`].
+    ///
+    /// # Errors
+    /// [`ChannelError::Closed`] if it has ended already.
+    pub async fn delete(self) -> Result<(), ChannelError> {
+        let core = &self.sender.core;
+        core.send(Command::Delete(self.sender.number)).await?;
+        core.end(Reason::ClosedByOwner);
+        Ok(())
+    }
+
+    /// A handle that does all this but reading, for other tasks.
+    pub fn sender(&self) -> OwnerSender {
+        self.sender.clone()
+    }
+
+    /// How messages are framed.
+    pub fn mode(&self) -> Mode {
+        self.sender.core.mode
+    }
+
+    /// See [`OwnerSender::send`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn send(
+        &self,
+        member: MemberNumber,
+        data: impl Into<Bytes>,
+    ) -> Result<(), ChannelError> {
+        self.sender.send(member, data).await
+    }
+
+    /// See [`OwnerSender::broadcast`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn broadcast(
+        &self,
+        data: impl Into<Bytes>,
+        except: Option<MemberNumber>,
+    ) -> Result<(), ChannelError> {
+        self.sender.broadcast(data, except).await
+    }
+
+    /// See [`OwnerSender::kick`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn kick(&self, member: MemberNumber) -> Result<(), ChannelError> {
+        self.sender.kick(member).await
+    }
+
+    /// See [`OwnerSender::ban`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn ban(&self, member: MemberNumber, ban: Ban) -> Result<(), ChannelError> {
+        self.sender.ban(member, ban).await
+    }
+
+    /// See [`OwnerSender::unban`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn unban(&self, peer: PeerId) -> Result<(), ChannelError> {
+        self.sender.unban(peer).await
+    }
+
+    /// See [`OwnerSender::admit`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn admit(&self, applicant: &Applicant) -> Result<(), ChannelError> {
+        self.sender.admit(applicant).await
+    }
+
+    /// See [`OwnerSender::refuse`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn refuse(&self, applicant: &Applicant) -> Result<(), ChannelError> {
+        self.sender.refuse(applicant).await
+    }
+
+    /// See [`OwnerSender::calls`].
+    pub fn calls(&self, member: MemberNumber) -> Calls {
+        self.sender.calls(member)
+    }
+
+    /// See [`OwnerSender::calls_to_all`].
+    pub fn calls_to_all(&self, except: Option<MemberNumber>) -> Calls {
+        self.sender.calls_to_all(except)
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let OwnerSender { core, number, calling } = &self.sender;
+        if core.end(Reason::ClosedByOwner) {
+            core.commands.post(Command::Delete(*number));
+        }
+        calling.close();
+    }
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Owner").field("sender", &self.sender).finish_non_exhaustive()
+    }
+}
+
+/// What an [`Owner`] can do besides reading. Clones are for the same channel.
+///
+/// Sending waits while the hub takes nothing. Member numbers that name nobody are no error, since
+/// a member may leave at any moment; nothing is sent then.
+#[derive(Debug, Clone)]
+pub struct OwnerSender {
+    core: Arc<Core>,
+    number: OwnNumber,
+    calling: Calling,
+}
+
+impl OwnerSender {
+    /// Sends a message to one member.
+    ///
+    /// # Errors
+    /// [`ChannelError::TooLarge`], [`Empty`](ChannelError::Empty),
+    /// [`OnlyCalls`](ChannelError::OnlyCalls) or [`Closed`](ChannelError::Closed).
+    pub async fn send(
+        &self,
+        member: MemberNumber,
+        data: impl Into<Bytes>,
+    ) -> Result<(), ChannelError> {
+        let to = Target::Member(self.number, member);
+        self.core.send_data(to, data.into()).await
+    }
+
+    /// Sends a message to all members, or to all but one.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn broadcast(
+        &self,
+        data: impl Into<Bytes>,
+        except: Option<MemberNumber>,
+    ) -> Result<(), ChannelError> {
+        let to = Target::Everyone(self.number, except);
+        self.core.send_data(to, data.into()).await
+    }
+
+    /// Throws a member out; it may enter again. It hears [`Reason::Kicked`].
+    ///
+    /// # Errors
+    /// [`ChannelError::Closed`], or [`Unsupported`](ChannelError::Unsupported) on a peote-server.
+    pub async fn kick(&self, member: MemberNumber) -> Result<(), ChannelError> {
+        self.expel(member, None).await
+    }
+
+    /// Throws a member out and keeps its peer id, and its address if wanted, out for a time, which
+    /// is rounded up to whole seconds. It hears [`Reason::Banned`], now and when it tries to enter.
+    ///
+    /// # Errors
+    /// As [`kick`](Self::kick).
+    pub async fn ban(&self, member: MemberNumber, ban: Ban) -> Result<(), ChannelError> {
+        let whole = |time: Duration| {
+            let more = u64::from(time.subsec_nanos() > 0);
+            Duration::from_secs(time.as_secs().saturating_add(more))
+        };
+        let time = ban.time.map(whole);
+        self.expel(member, Some(Ban { time, ..ban })).await
+    }
+
+    async fn expel(&self, member: MemberNumber, ban: Option<Ban>) -> Result<(), ChannelError> {
+        self.core.need_native("kick and ban")?;
+        let channel = self.number;
+        let command = Command::Kick { channel, member, ban };
+        self.core.send(command).await
+    }
+
+    /// Lifts all bans of a peer, those of its address included.
+    ///
+    /// # Errors
+    /// As [`kick`](Self::kick).
+    pub async fn unban(&self, peer: PeerId) -> Result<(), ChannelError> {
+        self.core.need_native("kick and ban")?;
+        let channel = self.number;
+        self.core.send(Command::Unban { channel, peer }).await
+    }
+
+    /// Lets somebody in who has knocked. The second answer to a knock has no effect.
+    ///
+    /// # Errors
+    /// [`ChannelError::Closed`].
+    pub async fn admit(&self, applicant: &Applicant) -> Result<(), ChannelError> {
+        self.decide(applicant, true).await
+    }
+
+    /// Refuses somebody who has knocked, who hears [`Reason::NotAdmitted`].
+    ///
+    /// # Errors
+    /// [`ChannelError::Closed`].
+    pub async fn refuse(&self, applicant: &Applicant) -> Result<(), ChannelError> {
+        self.decide(applicant, false).await
+    }
+
+    async fn decide(&self, applicant: &Applicant, admit: bool) -> Result<(), ChannelError> {
+        let (channel, ticket) = (self.number, applicant.ticket);
+        let command = Command::Admit { channel, ticket, admit };
+        self.core.send(command).await
+    }
+
+    /// The way to call objects of a member: `GameCaller::new(&owner.calls(member), 0)`.
+    ///
+    /// If there is no such member (any more), or the channel was not created with
+    /// [`calls`](crate::ChannelOptions::calls), each call gives that as its error. Results arrive
+    /// while [`Owner::next`] is not read as well, as long as its queue is not full.
+    pub fn calls(&self, member: MemberNumber) -> Calls {
+        self.calling.get(member).unwrap_or_else(|| {
+            let calls = self.link(Target::Member(self.number, member), true);
+            if self.core.calls {
+                calls.close();
+            }
+            calls
+        })
+    }
+
+    /// The way to call objects of all members, or of all but one, without results.
+    pub fn calls_to_all(&self, except: Option<MemberNumber>) -> Calls {
+        self.link(Target::Everyone(self.number, except), false)
+    }
+
+    fn link(&self, to: Target, replies: bool) -> Calls {
+        Calls::new(ChannelLink { core: self.core.clone(), to, replies })
+    }
+}

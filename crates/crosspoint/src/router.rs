@@ -1,0 +1,376 @@
+//! Brings each event of a connection to the handle that it is for. One task for each connection.
+
+use crate::channel::{ChannelLink, Core};
+use crate::member::{Member, MemberEvent};
+use crate::owner::{Applicant, Calling, Owner, OwnerEvent};
+use crate::queue::{Pusher, queue};
+use crate::remote::{CALL, Calls, Malicious, REPLY};
+use crate::shared::{Question, Shared};
+use crate::{ChannelError, Protocol};
+use bytes::Bytes;
+use crosspoint_hub::command::{Entered, Event, Mode, Target};
+use crosspoint_hub::wire::{Part, Place};
+use crosspoint_hub::{InNumber, MemberNumber, OwnNumber, Reason};
+use crosspoint_proto::reassembly::Reassembly;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// What a handle reads: an event for its user, or a message for its objects.
+#[derive(Debug)]
+pub(crate) enum Item<E> {
+    Event(E),
+    Call {
+        /// `None` from the owner.
+        from: Option<MemberNumber>,
+        kind: u8,
+        payload: Bytes,
+    },
+}
+
+pub(crate) struct Router {
+    /// Gone when nobody holds a handle any more.
+    shared: Weak<Shared>,
+    closing: CancellationToken,
+    queue_bytes: u32,
+    owned: HashMap<OwnNumber, Own>,
+    entered: HashMap<InNumber, In>,
+    reassembly: Reassembly,
+}
+
+struct Own {
+    core: Arc<Core>,
+    calling: Calling,
+    events: Pusher<Item<OwnerEvent>>,
+}
+
+struct In {
+    core: Arc<Core>,
+    calls: Calls,
+    events: Pusher<Item<MemberEvent>>,
+}
+
+impl Router {
+    pub(crate) fn new(shared: &Arc<Shared>, queue_bytes: u32) -> Self {
+        Self {
+            shared: Arc::downgrade(shared),
+            closing: shared.closing.clone(),
+            queue_bytes,
+            owned: HashMap::new(),
+            entered: HashMap::new(),
+            reassembly: Reassembly::default(),
+        }
+    }
+
+    pub(crate) async fn run(
+        mut self,
+        mut events: mpsc::Receiver<Event>,
+        closed: watch::Sender<Option<Reason>>,
+    ) {
+        let reason = loop {
+            match events.recv().await {
+                Some(Event::Closed { reason }) => break reason,
+                Some(event) => {
+                    if let Err(reason) = self.route(event).await {
+                        break reason;
+                    }
+                }
+                // The connection's task did not come to its end, as its runtime has stopped.
+                None => break Reason::ConnectionLost,
+            }
+        };
+        for (_, own) in self.owned {
+            own.core.end(reason);
+            own.calling.close();
+            own.events.finish(Item::Event(OwnerEvent::Closed { reason }));
+        }
+        for (_, entered) in self.entered {
+            entered.core.end(reason);
+            entered.calls.close();
+            entered.events.finish(Item::Event(MemberEvent::Ended { reason }));
+        }
+        // In this order, so that whoever is refused because of the end finds its reason.
+        closed.send_replace(Some(reason));
+        if let Some(shared) = self.shared.upgrade() {
+            shared.end(reason);
+        }
+    }
+
+    /// # Errors
+    /// The reason to end the connection: the hub has broken the protocol.
+    async fn route(&mut self, event: Event) -> Result<(), Reason> {
+        match event {
+            Event::Created { request, channel } => self.created(request, channel)?,
+            Event::Entered(entered) => self.entered(entered)?,
+            Event::Refused { request, reason, .. } => {
+                if let Some(question) = self.question(request)? {
+                    question.fail(ChannelError::Refused(reason));
+                }
+            }
+            Event::MemberEntered { channel, member, peer, replies, .. } => {
+                self.reassembly.forget(|place| *place == Place::Own(channel, member));
+                if let Some(own) = self.owned.get(&channel) {
+                    if own.core.calls {
+                        let link = ChannelLink {
+                            core: own.core.clone(),
+                            to: Target::Member(channel, member),
+                            replies,
+                        };
+                        own.calling.enter(member, Calls::new(link));
+                    }
+                    self.tell_owner(own, OwnerEvent::Entered { member, peer }).await;
+                }
+            }
+            Event::MemberLeft { channel, member, reason } => {
+                self.reassembly.forget(|place| *place == Place::Own(channel, member));
+                if let Some(own) = self.owned.get(&channel) {
+                    own.calling.leave(member);
+                    self.tell_owner(own, OwnerEvent::Left { member, reason }).await;
+                }
+            }
+            Event::Knock { channel, ticket, peer, credentials } => {
+                if let Some(own) = self.owned.get(&channel) {
+                    let bytes = credentials.len();
+                    let applicant = Applicant { peer, credentials, ticket };
+                    let event = Item::Event(OwnerEvent::Knock(applicant));
+                    own.events.push(event, bytes, &self.closing).await;
+                }
+            }
+            Event::Ended { channel, reason } => {
+                self.reassembly.forget(|place| is_in(place, channel));
+                if let Some(entered) = self.entered.remove(&channel) {
+                    entered.core.end(reason);
+                    entered.calls.close();
+                    entered.events.finish(Item::Event(MemberEvent::Ended { reason }));
+                }
+            }
+            Event::OtherEntered { channel, member, peer } => {
+                if let Some(entered) = self.entered.get(&channel) {
+                    self.tell_member(entered, MemberEvent::OtherEntered { member, peer }).await;
+                }
+            }
+            Event::OtherLeft { channel, member, reason } => {
+                self.reassembly.forget(|place| *place == Place::Room(channel, member));
+                if let Some(entered) = self.entered.get(&channel) {
+                    self.tell_member(entered, MemberEvent::OtherLeft { member, reason }).await;
+                }
+            }
+            Event::Data { place, part } => self.data(place, part).await?,
+            Event::Welcome { .. } | Event::Closed { .. } => return Err(Reason::Malformed),
+        }
+        Ok(())
+    }
+
+    fn question(&self, request: u32) -> Result<Option<Question>, Reason> {
+        match self.shared.upgrade() {
+            Some(shared) => shared.answered(request).map(Some).ok_or(Reason::Malformed),
+            None => Ok(None),
+        }
+    }
+
+    fn created(&mut self, request: u32, channel: OwnNumber) -> Result<(), Reason> {
+        self.reassembly.forget(|place| matches!(place, Place::Own(own, _) if *own == channel));
+        let (Some(shared), Some(question)) = (self.shared.upgrade(), self.question(request)?)
+        else {
+            return Ok(());
+        };
+        let Question::Create { mode, calls, admit_if, answer } = question else {
+            return Err(Reason::Malformed);
+        };
+        let core = Core::new(&shared, mode, calls);
+        let (pusher, puller) = queue(self.queue_bytes);
+        let calling = Calling::default();
+        let owner = Owner::new(shared, core.clone(), channel, calling.clone(), puller, admit_if);
+        let own = Own { core, calling, events: pusher };
+        self.owned.insert(channel, own);
+        // If nobody waits any more, the owner is dropped, and deletes the channel.
+        drop(answer.send(Ok(owner)));
+        Ok(())
+    }
+
+    fn entered(&mut self, entered: Entered) -> Result<(), Reason> {
+        let Entered { request, channel, member, mode, replies, room, .. } = entered;
+        self.reassembly.forget(|place| is_in(place, channel));
+        let (Some(shared), Some(question)) = (self.shared.upgrade(), self.question(request)?)
+        else {
+            return Ok(());
+        };
+        let Question::Enter { calls, answer } = question else {
+            return Err(Reason::Malformed);
+        };
+        let number = (shared.protocol == Protocol::Native).then_some(member);
+        let core = Core::new(&shared, mode, calls);
+        let link = ChannelLink { core: core.clone(), to: Target::Up(channel), replies };
+        let account = Calls::new(link);
+        let (pusher, puller) = queue(self.queue_bytes);
+        let handle =
+            Member::new(shared, core.clone(), channel, number, room, account.clone(), puller);
+        let answered = match (calls, mode) {
+            // Dropping the handle leaves the channel.
+            (true, Mode::Raw) => answer.send(Err(ChannelError::Raw)),
+            _ => answer.send(Ok(handle)),
+        };
+        let entered = In { core, calls: account, events: pusher };
+        self.entered.insert(channel, entered);
+        drop(answered);
+        Ok(())
+    }
+
+    async fn data(&mut self, place: Place, part: Part) -> Result<(), Reason> {
+        let (core, from) = match place {
+            Place::Own(channel, member) => {
+                (self.owned.get(&channel).map(|own| &own.core), Some(member))
+            }
+            Place::In(channel) => (self.entered.get(&channel).map(|entered| &entered.core), None),
+            Place::Room(channel, member) => {
+                let core = self.entered.get(&channel).map(|entered| &entered.core);
+                (core, Some(member))
+            }
+        };
+        // Of a channel that was left or deleted meanwhile.
+        let Some(core) = core else { return Ok(()) };
+        let (kind, data) = match core.mode {
+            Mode::Raw => (part.kind, part.data),
+            Mode::Chunk { .. } => match self.reassembly.receive(place, part, core.bytes_max)? {
+                Some(message) => message,
+                None => return Ok(()),
+            },
+        };
+        let is_room = matches!(place, Place::Room(..));
+        let sorted = match kind {
+            Part::DATA if core.calls => Sorted::Call,
+            Part::DATA => Sorted::Message,
+            CALL if core.calls && !is_room => Sorted::Call,
+            REPLY if core.calls && !is_room => Sorted::Reply,
+            kind => Sorted::Malicious(Malicious::Kind { kind }),
+        };
+        let bytes = data.len();
+        match place {
+            Place::Own(channel, member) => {
+                let Some(own) = self.owned.get(&channel) else {
+                    return Ok(());
+                };
+                let item = match sorted {
+                    Sorted::Message => Item::Event(OwnerEvent::Message { member, data }),
+                    Sorted::Call => call(from, kind, data),
+                    Sorted::Reply if own.calling.reply(member, data) => return Ok(()),
+                    Sorted::Reply => malicious(member, Malicious::Head),
+                    Sorted::Malicious(error) => malicious(member, error),
+                };
+                own.events.push(item, bytes, &self.closing).await;
+            }
+            Place::In(channel) | Place::Room(channel, _) => {
+                let Some(entered) = self.entered.get(&channel) else {
+                    return Ok(());
+                };
+                let item = match sorted {
+                    Sorted::Message => Item::Event(MemberEvent::Message { from, data }),
+                    Sorted::Call => call(from, kind, data),
+                    Sorted::Reply if entered.calls.reply(data).is_some() => return Ok(()),
+                    Sorted::Reply => {
+                        Item::Event(MemberEvent::Malicious { from, error: Malicious::Head })
+                    }
+                    Sorted::Malicious(error) => Item::Event(MemberEvent::Malicious { from, error }),
+                };
+                entered.events.push(item, bytes, &self.closing).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn tell_owner(&self, own: &Own, event: OwnerEvent) {
+        own.events.push(Item::Event(event), 0, &self.closing).await;
+    }
+
+    async fn tell_member(&self, entered: &In, event: MemberEvent) {
+        entered.events.push(Item::Event(event), 0, &self.closing).await;
+    }
+}
+
+/// What a message is for.
+enum Sorted {
+    Message,
+    Call,
+    Reply,
+    Malicious(Malicious),
+}
+
+fn call<E>(from: Option<MemberNumber>, kind: u8, payload: Bytes) -> Item<E> {
+    Item::Call { from, kind, payload }
+}
+
+fn malicious(member: MemberNumber, error: Malicious) -> Item<OwnerEvent> {
+    Item::Event(OwnerEvent::Malicious { member, error })
+}
+
+fn is_in(place: &Place, channel: InNumber) -> bool {
+    matches!(place, Place::In(number) | Place::Room(number, _) if *number == channel)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared::Facts;
+    use crosspoint_hub::PeerId;
+    use tokio::sync::oneshot;
+
+    /// What becomes of a node whose hub says this after it has let a channel be created.
+    async fn after(events: impl IntoIterator<Item = Event>) -> Reason {
+        let (commands, _to_hub) = mpsc::channel(8);
+        let (from_hub, to_node) = mpsc::channel(8);
+        let (closed_sender, closed) = watch::channel(None);
+        let (peer, facts) = (PeerId::new([1; 16]), Arc::<Facts>::default());
+        let shared = Shared::new(peer, Protocol::Native, facts, commands, closed);
+        let shared = Arc::new(shared);
+        tokio::spawn(Router::new(&shared, 1000).run(to_node, closed_sender));
+
+        let (answer, answered) = oneshot::channel();
+        let mode = Mode::Chunk { bytes_max: 10 };
+        let question = Question::Create { mode, calls: false, admit_if: None, answer };
+        let asked = shared.ask(question, |request| crosspoint_hub::Command::create(request, "x"));
+        asked.await.unwrap();
+        let created = Event::Created { request: 0, channel: OwnNumber(0) };
+        from_hub.send(created).await.unwrap();
+        let _owner = answered.await.unwrap().unwrap();
+        for event in events {
+            from_hub.send(event).await.unwrap();
+        }
+        drop(from_hub);
+        let mut closed = shared.closed.clone();
+        let reason = *closed.wait_for(Option::is_some).await.unwrap();
+        reason.unwrap()
+    }
+
+    fn data(total: u32, offset: u32, data: &'static [u8]) -> Event {
+        let place = Place::Own(OwnNumber(0), MemberNumber(0));
+        let part = Part { kind: Part::DATA, total, offset, data: Bytes::from_static(data) };
+        Event::Data { place, part }
+    }
+
+    #[tokio::test]
+    async fn a_hub_that_breaks_the_protocol_is_left() {
+        let unasked = Event::Created { request: 1, channel: OwnNumber(1) };
+        assert_eq!(after([unasked]).await, Reason::Malformed);
+        let twice = Event::Refused { request: 0, create: true, reason: Reason::Full };
+        assert_eq!(after([twice]).await, Reason::Malformed);
+        let welcome = Event::Welcome { peer: PeerId::new([1; 16]) };
+        assert_eq!(after([welcome]).await, Reason::Malformed);
+        assert_eq!(after([data(11, 0, b"x")]).await, Reason::TooLarge);
+        assert_eq!(after([data(9, 0, b"x"), data(9, 2, b"x")]).await, Reason::Malformed);
+    }
+
+    #[tokio::test]
+    async fn what_is_for_nobody_is_dropped() {
+        let channel = OwnNumber(7);
+        let (member, reason) = (MemberNumber(3), Reason::Left);
+        let events = [
+            Event::MemberLeft { channel, member, reason },
+            Event::Ended { channel: InNumber(7), reason },
+            Event::Data { place: Place::In(InNumber(7)), part: Part::whole("lost") },
+            data(9, 5, b"rest"),
+            Event::Closed { reason: Reason::IdleTimeout },
+        ];
+        assert_eq!(after(events).await, Reason::IdleTimeout);
+    }
+}

@@ -1,0 +1,72 @@
+//! A hub inside the program.
+
+use crate::{Address, Protocol};
+use crosspoint_hub::{Hub, HubOptions};
+use crosspoint_net::client::Endpoint;
+use crosspoint_net::memory::{Connector, Shape, listener};
+use crosspoint_net::server::{self, ServerOptions, bind};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// A hub that runs inside the program, for its own nodes and for whoever connects to it.
+///
+/// It is stopped by [`stop`](Self::stop); dropping it leaves listeners and sessions as they are.
+#[derive(Debug, Clone)]
+pub struct Server {
+    server: server::Server,
+    connector: Connector,
+}
+
+impl Server {
+    /// A fresh hub that listens nowhere yet.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O and time.
+    pub fn new(options: HubOptions) -> Self {
+        Self::with_hub(Hub::new(options), ServerOptions::default())
+    }
+
+    /// Serves a hub, with a say in how.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O and time.
+    pub fn with_hub(hub: Arc<Hub>, options: ServerOptions) -> Self {
+        let server = server::Server::new(hub, options);
+        let (connector, acceptor) = listener();
+        server.listen_memory(acceptor);
+        Self { server, connector }
+    }
+
+    /// The hub that is served.
+    pub fn hub(&self) -> &Arc<Hub> {
+        self.server.hub()
+    }
+
+    /// Listens for all protocols, over TCP and WebSocket. Gives the address, with the port that
+    /// the system chose for port 0.
+    ///
+    /// # Errors
+    /// The system's, most often that the address is in use or not ours.
+    pub fn listen(&self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let listener = bind(address)?;
+        let address = listener.local_addr()?;
+        self.server.listen(listener);
+        Ok(address)
+    }
+
+    /// Where nodes of this program reach the hub without a network. The shape gives the connection
+    /// the lag, jitter and speed of a real one, in both directions.
+    pub fn inside(&self, shape: Shape) -> Address {
+        Address {
+            protocol: Protocol::Native,
+            endpoint: Endpoint::Memory { connector: self.connector.clone(), shape },
+        }
+    }
+
+    /// Closes the listeners and tells all sessions [`Reason::HubStopping`](crate::Reason), after
+    /// what waits for them. Returns when all have ended; one that reads nothing has 5 s.
+    pub async fn stop(&self) {
+        self.server.stop().await;
+    }
+}

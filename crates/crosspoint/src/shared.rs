@@ -1,0 +1,193 @@
+//! What the handles of one connection share.
+
+use crate::commands::{Commands, Gone};
+use crate::options::Predicate;
+use crate::owner::Owner;
+use crate::{ChannelError, Member, Protocol};
+use crosspoint_hub::command::{Command, Mode};
+use crosspoint_hub::{PeerId, Reason};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Create and enter commands of one node that may wait for their answers: what the joint protocol
+/// can number.
+const ASKED_MAX: usize = 255;
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What these locks guard is consistent between any two statements that could panic.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One connection. It lasts as long as anybody holds this.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) peer: PeerId,
+    pub(crate) protocol: Protocol,
+    pub(crate) facts: Arc<Facts>,
+    pub(crate) commands: Commands,
+    /// Holds the connection open.
+    keep: Mutex<Option<mpsc::Sender<Command>>>,
+    asked: Mutex<Asked>,
+    /// Nobody reads what arrives any more.
+    pub(crate) closing: CancellationToken,
+    pub(crate) closed: watch::Receiver<Option<Reason>>,
+}
+
+/// What the protocol has learned of the hub.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    message_bytes_max: AtomicU32,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self { message_bytes_max: AtomicU32::new(u32::MAX) }
+    }
+}
+
+impl Facts {
+    pub(crate) fn learn(&self, message_bytes_max: u32) {
+        self.message_bytes_max.store(message_bytes_max, Ordering::Relaxed);
+    }
+
+    pub(crate) fn message_bytes_max(&self) -> u32 {
+        self.message_bytes_max.load(Ordering::Relaxed)
+    }
+}
+
+/// Commands that wait for their answers.
+#[derive(Debug, Default)]
+struct Asked {
+    next: u32,
+    waiting: HashMap<u32, Question>,
+    closed: Option<Reason>,
+}
+
+/// What a command with an answer wants.
+pub(crate) enum Question {
+    Create {
+        mode: Mode,
+        calls: bool,
+        admit_if: Option<Predicate>,
+        answer: oneshot::Sender<Result<Owner, ChannelError>>,
+    },
+    Enter {
+        calls: bool,
+        answer: oneshot::Sender<Result<Member, ChannelError>>,
+    },
+}
+
+impl Question {
+    /// Whoever asked may have stopped to wait.
+    pub(crate) fn fail(self, error: ChannelError) {
+        match self {
+            Self::Create { answer, .. } => drop(answer.send(Err(error))),
+            Self::Enter { answer, .. } => drop(answer.send(Err(error))),
+        }
+    }
+}
+
+impl std::fmt::Debug for Question {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Create { .. } => "Create",
+            Self::Enter { .. } => "Enter",
+        })
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(
+        peer: PeerId,
+        protocol: Protocol,
+        facts: Arc<Facts>,
+        commands: mpsc::Sender<Command>,
+        closed: watch::Receiver<Option<Reason>>,
+    ) -> Self {
+        Self {
+            peer,
+            protocol,
+            facts,
+            commands: Commands::new(&commands),
+            keep: Mutex::new(Some(commands)),
+            asked: Mutex::default(),
+            closing: CancellationToken::new(),
+            closed,
+        }
+    }
+
+    /// Sends a command that is answered.
+    pub(crate) async fn ask(
+        &self,
+        question: Question,
+        command: impl FnOnce(u32) -> Command,
+    ) -> Result<(), ChannelError> {
+        let request = {
+            let mut asked = lock(&self.asked);
+            if let Some(reason) = asked.closed {
+                return Err(ChannelError::Closed(reason));
+            }
+            if asked.waiting.len() >= ASKED_MAX {
+                return Err(ChannelError::Refused(Reason::TooManyPending));
+            }
+            while asked.waiting.contains_key(&asked.next) {
+                asked.next = asked.next.wrapping_add(1);
+            }
+            let request = asked.next;
+            asked.next = request.wrapping_add(1);
+            asked.waiting.insert(request, question);
+            request
+        };
+        // Given up while the command waits for room, nobody would ever answer it.
+        let question = AskedFor { shared: self, request };
+        match self.commands.send(command(request)).await {
+            Ok(()) => std::mem::forget(question),
+            Err(Gone) => return Err(self.lost()),
+        }
+        Ok(())
+    }
+
+    /// The end of the connection as an error.
+    pub(crate) fn lost(&self) -> ChannelError {
+        let reason = *self.closed.borrow();
+        ChannelError::Closed(reason.unwrap_or(Reason::ConnectionLost))
+    }
+
+    /// What an answer is to.
+    pub(crate) fn answered(&self, request: u32) -> Option<Question> {
+        lock(&self.asked).waiting.remove(&request)
+    }
+
+    /// The connection has ended: nothing is answered any more.
+    pub(crate) fn end(&self, reason: Reason) {
+        let waiting = {
+            let mut asked = lock(&self.asked);
+            asked.closed = Some(reason);
+            std::mem::take(&mut asked.waiting)
+        };
+        for (_, question) in waiting {
+            question.fail(ChannelError::Closed(reason));
+        }
+        self.release();
+    }
+
+    /// Lets the connection end as soon as all commands are written.
+    pub(crate) fn release(&self) {
+        lock(&self.keep).take();
+    }
+}
+
+/// A question whose command was not sent yet; dropped, nobody asks any more.
+struct AskedFor<'a> {
+    shared: &'a Shared,
+    request: u32,
+}
+
+impl Drop for AskedFor<'_> {
+    fn drop(&mut self) {
+        self.shared.answered(self.request);
+    }
+}
