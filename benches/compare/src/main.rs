@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use crosspoint_bench::{Bare, Dialect, Joint, Nats, Redis, raise_file_limit};
+use crosspoint_bench::{Bare, Dialect, Joint, Native, Nats, Redis, raise_file_limit};
 
 use server::{Server, ServerError};
 use table::Table;
@@ -72,6 +72,10 @@ struct Arguments {
     #[arg(long, default_value_t = crosspoint_bench::fanout::Plan::default().window)]
     window: usize,
 
+    /// Bytes the sender writes at once in the fanout workload: 1 for each message on its own.
+    #[arg(long, default_value_t = crosspoint_bench::fanout::Plan::default().batch)]
+    batch: usize,
+
     /// Receivers in the fanout workload copy what arrives instead of having the system drop it.
     #[arg(long)]
     copy: bool,
@@ -91,6 +95,8 @@ struct Arguments {
 enum Target {
     /// The hub, spoken to over the joint protocol.
     Joint,
+    /// The hub, spoken to over its native protocol.
+    Native,
     /// NATS server.
     Nats,
     /// Redis server.
@@ -144,7 +150,7 @@ fn compare(arguments: &Arguments) -> Result<String, CompareError> {
     let mut crowds = Vec::new();
     if arguments.crowd {
         for (target, place) in &places {
-            if let (Target::Joint, Some(address)) = (target, place.address()) {
+            if let (Target::Joint | Target::Native, Some(address)) = (target, place.address()) {
                 eprintln!("connecting a crowd to {address}");
                 let hub = Joint::new(address);
                 crowds.push(hub.open_channels(CROWD_CHANNELS)?);
@@ -157,6 +163,7 @@ fn compare(arguments: &Arguments) -> Result<String, CompareError> {
         payload: arguments.payload,
         rate: arguments.rate,
         window: arguments.window,
+        batch: arguments.batch,
         copy: arguments.copy,
         warm_up: Duration::from_secs_f64(arguments.warm_up),
         duration: Duration::from_secs_f64(arguments.seconds),
@@ -176,6 +183,7 @@ fn compare(arguments: &Arguments) -> Result<String, CompareError> {
                 if !(dialect.has_server() || work.runs_without_server()) {
                     continue;
                 }
+                let settings = settings.clone().suited_to(*target, work);
                 match work.run(&*dialect, &settings, place.pid()) {
                     Ok(measures) => {
                         if let Some(first) = measures.first() {
@@ -215,7 +223,7 @@ enum Place {
 impl Place {
     fn open(target: Target, arguments: &Arguments) -> Result<Place, CompareError> {
         Ok(match target {
-            Target::Joint => Place::Ours(Server::hub(&arguments.hub)?),
+            Target::Joint | Target::Native => Place::Ours(Server::hub(&arguments.hub)?),
             Target::Nats => Place::Ours(Server::nats()?),
             Target::Redis => Place::Ours(Server::redis()?),
             Target::Bare => Place::Nowhere,
@@ -250,6 +258,7 @@ impl Place {
         match (self.address(), target) {
             (None, _) | (_, Target::Bare) => Box::new(Bare),
             (Some(address), Target::Joint | Target::Perl) => Box::new(Joint::new(address)),
+            (Some(address), Target::Native) => Box::new(Native::new(address)),
             (Some(address), Target::Nats) => Box::new(Nats::new(address)),
             (Some(address), Target::Redis) => Box::new(Redis::new(address)),
         }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use crosspoint_bench::{BenchError, Dialect, fanout, idle, relay, stall};
 use serde::Serialize;
 
+use crate::Target;
+
 /// A workload with its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Work {
@@ -22,9 +24,21 @@ pub(crate) struct Settings {
     pub(crate) payload: usize,
     pub(crate) rate: u32,
     pub(crate) window: usize,
+    pub(crate) batch: usize,
     pub(crate) copy: bool,
     pub(crate) warm_up: Duration,
     pub(crate) duration: Duration,
+}
+
+impl Settings {
+    /// The peote server in Perl takes time that grows with the square of what is queued: it is at
+    /// its best with one message at a time, or a few where there is only one receiver.
+    pub(crate) fn suited_to(mut self, target: Target, work: Work) -> Settings {
+        if let (Target::Perl, Work::Fanout { receivers }) = (target, work) {
+            self.window = self.window.min(if receivers == 1 { 16 << 10 } else { 1 });
+        }
+        self
+    }
 }
 
 /// One number of a run.
@@ -56,6 +70,7 @@ impl Work {
             payload,
             rate,
             window,
+            batch,
             copy,
             warm_up,
             duration,
@@ -64,15 +79,14 @@ impl Work {
         let measure = |name, unit, value| Measure { name, unit, value };
         Ok(match self {
             Work::Fanout { receivers } => {
-                let defaults = fanout::Plan::default();
                 let plan = fanout::Plan {
                     receivers,
                     payload,
                     window,
+                    batch,
                     copy,
                     warm_up,
                     duration,
-                    ..defaults
                 };
                 let report = fanout::run(dialect, &plan, progress)?;
                 vec![

@@ -25,14 +25,7 @@ pub mod relay;
 pub mod stall;
 pub mod unframe;
 
-pub use dialect::{
-    Dialect,
-    bare::Bare,
-    joint::Joint,
-    native::{Native, Setup},
-    nats::Nats,
-    redis::Redis,
-};
+pub use dialect::{Dialect, bare::Bare, joint::Joint, native::Native, nats::Nats, redis::Redis};
 pub use error::BenchError;
 pub use latency::Latency;
 pub use net::raise_file_limit;

@@ -28,12 +28,17 @@ pub fn raise_file_limit() -> Result<u64, BenchError> {
     rlimit::increase_nofile_limit(u64::MAX).map_err(BenchError::system("raising the file limit"))
 }
 
+/// The segment size every host takes, in bytes (RFC 9293).
+#[cfg(target_os = "linux")]
+const SMALL_SEGMENT: u32 = 536;
+
 /// How a connection is opened.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Options {
     /// Position among many connections: decides the source address.
     pub(crate) index: usize,
-    /// The smallest receive buffer the system grants: a reader that stalls is noticed soon.
+    /// The smallest buffers the system grants: when this end stops reading, the other end cannot
+    /// write any more after a few dozen kilobytes.
     pub(crate) tiny_buffer: bool,
 }
 
@@ -54,11 +59,6 @@ impl Link {
         Ok(Link { stream, dialect })
     }
 
-    /// The connection itself, for a conversation held elsewhere.
-    pub(crate) fn stream(&mut self) -> &mut TcpStream {
-        &mut self.stream
-    }
-
     pub(crate) fn send(&mut self, doing: &'static str, bytes: &[u8]) -> Result<(), BenchError> {
         self.stream
             .write_all(bytes)
@@ -70,10 +70,18 @@ impl Link {
         doing: &'static str,
     ) -> Result<[u8; N], BenchError> {
         let mut bytes = [0; N];
-        self.stream
-            .read_exact(&mut bytes)
-            .map_err(|source| self.failed(doing, source))?;
+        self.receive_into(doing, &mut bytes)?;
         Ok(bytes)
+    }
+
+    pub(crate) fn receive_into(
+        &mut self,
+        doing: &'static str,
+        bytes: &mut [u8],
+    ) -> Result<(), BenchError> {
+        self.stream
+            .read_exact(bytes)
+            .map_err(|source| self.failed(doing, source))
     }
 
     /// Reads exactly the expected answer, or fails with what came instead.
@@ -161,6 +169,10 @@ fn open(address: SocketAddr, options: Options) -> io::Result<TcpStream> {
     }
     if options.tiny_buffer {
         socket.set_recv_buffer_size(1)?;
+        // The other side's send buffer grows with the size of a segment: on the loopback
+        // interface to megabytes, which a short run would never fill.
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_mss(SMALL_SEGMENT)?;
     }
     socket.connect_timeout(&address.into(), PATIENCE)?;
     socket.set_tcp_nodelay(true)?;

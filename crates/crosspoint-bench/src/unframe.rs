@@ -3,6 +3,9 @@
 //! Nothing is gathered: data bytes are handed on as they lie in the buffer that was read. Hubs may
 //! split a frame on its way, so messages are counted by their data bytes, not by their frames.
 
+use crosspoint_proto::frame::{FRAME_BYTES_MAX, peek_varint};
+use crosspoint_proto::message::kind;
+
 /// What the beginning of a frame says about its extent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Head {
@@ -42,12 +45,6 @@ pub enum Framing {
         /// Whether `PING` and `PONG` lines may occur.
         pings: bool,
     },
-}
-
-/// Type bytes of native data frames that clients receive.
-pub(crate) mod native_type {
-    pub(crate) const FROM_OWNER: u8 = 0x33;
-    pub(crate) const FROM_MEMBER: u8 = 0x34;
 }
 
 impl Framing {
@@ -116,12 +113,10 @@ fn joint_head(bytes: &[u8]) -> Head {
 }
 
 fn native_head(bytes: &[u8]) -> Head {
-    let Some((length, field)) = varint(bytes) else {
-        return short_or(bytes, "frame length");
-    };
-    let length = match usize::try_from(length) {
-        Ok(0) => return Head::Wrong("frame without a type"),
-        Ok(length @ ..=LONGEST_FRAME) => length,
+    let (length, field) = match peek_varint(bytes) {
+        Ok(Some((0, _))) => return Head::Wrong("frame without a type"),
+        Ok(Some((length, field))) if length as usize <= FRAME_BYTES_MAX => (length as usize, field),
+        Ok(None) => return Head::Short,
         _ => return Head::Wrong("frame length"),
     };
     let end = field + length;
@@ -129,8 +124,8 @@ fn native_head(bytes: &[u8]) -> Head {
         return Head::Short;
     };
     let numbers = match kind {
-        native_type::FROM_OWNER => 1,
-        native_type::FROM_MEMBER => 2,
+        kind::FROM_OWNER => 1,
+        kind::FROM_MEMBER => 2,
         _ => {
             return Head::Frame {
                 before: end,
@@ -141,10 +136,11 @@ fn native_head(bytes: &[u8]) -> Head {
     };
     let mut before = field + 1;
     for _ in 0..numbers {
-        let Some((_, width)) = varint(&bytes[before..]) else {
-            return short_or(&bytes[before..], "member number");
-        };
-        before += width;
+        match peek_varint(&bytes[before..]) {
+            Ok(Some((_, width))) => before += width,
+            Ok(None) => return Head::Short,
+            Err(_) => return Head::Wrong("member number"),
+        }
     }
     match end.checked_sub(before) {
         Some(data) => Head::Frame {
@@ -156,43 +152,8 @@ fn native_head(bytes: &[u8]) -> Head {
     }
 }
 
-/// An unsigned LEB128 number and its width, if it is complete.
-fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
-    let mut value = 0;
-    for (index, &byte) in bytes.iter().enumerate().take(VARINT_WIDTH) {
-        value |= u64::from(byte & 0x7f) << (7 * index);
-        if byte & 0x80 == 0 {
-            return Some((value, index + 1));
-        }
-    }
-    None
-}
-
-/// An incomplete number: cut short by the end of the read, or longer than any number.
-fn short_or(bytes: &[u8], reason: &'static str) -> Head {
-    if bytes.len() < VARINT_WIDTH {
-        Head::Short
-    } else {
-        Head::Wrong(reason)
-    }
-}
-
-/// Appends an unsigned LEB128 number.
-pub(crate) fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-}
-
-const VARINT_WIDTH: usize = 10;
-
-/// A length beyond this is a stream read at the wrong place.
-const LONGEST_FRAME: usize = 1 << 30;
-
-/// No protocol needs more bytes to know a frame's extent.
-const LONGEST_HEAD: usize = 3 * VARINT_WIDTH + 1;
+/// No protocol needs more bytes to know a frame's extent: three varints and a type, with room.
+const LONGEST_HEAD: usize = 32;
 
 /// Walks over one received stream. Feed it everything in order.
 #[derive(Debug, Clone)]

@@ -1,52 +1,28 @@
-//! The native protocol. The data frames are written here by hand, since they are what is
-//! measured; the conversation before them comes from the protocol's own client, through [`Setup`].
+//! The native protocol. The conversation before data flows is held by the protocol's own client;
+//! the data frames are prepared here (section 6 of its specification).
 
 use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
+
+use bytes::Bytes;
+use crosspoint_hub::command::{Command, Event};
+use crosspoint_hub::protocol::Client;
+use crosspoint_hub::wire::FrameWriter;
+use crosspoint_proto::client;
+use crosspoint_proto::frame::{FRAME_BYTES_MAX, PART_BYTES_MAX, peek_varint, put_varint};
+use crosspoint_proto::message::kind;
 
 use super::{
     Dialect, End, FILL, Fanout, FanoutShape, IdleState, Message, Relay, duplicate, fresh_name,
 };
 use crate::BenchError;
 use crate::net::{Link, Options};
-use crate::unframe::{Framing, put_varint};
-
-/// The conversation on a new blocking connection (which has read and write time limits) before
-/// data flows. Each call consumes the hub's answers exactly, so that the next byte on the stream
-/// begins the next frame.
-pub trait Setup: Send + Sync {
-    /// Sends the protocol's first bytes and its greeting, and waits for the hub's.
-    ///
-    /// # Errors
-    ///
-    /// [`BenchError::Io`] or [`BenchError::Refused`].
-    fn greet(&self, stream: &mut TcpStream) -> Result<(), BenchError>;
-
-    /// Creates a channel and returns its own number.
-    ///
-    /// # Errors
-    ///
-    /// [`BenchError::Io`] or [`BenchError::Refused`].
-    fn create(&self, stream: &mut TcpStream, channel: &str) -> Result<u64, BenchError>;
-
-    /// Enters a channel and returns its in number.
-    ///
-    /// # Errors
-    ///
-    /// [`BenchError::Io`] or [`BenchError::Refused`].
-    fn enter(&self, stream: &mut TcpStream, channel: &str) -> Result<u64, BenchError>;
-
-    /// Waits on an owner's connection until it hears of one more member; returns its number.
-    ///
-    /// # Errors
-    ///
-    /// [`BenchError::Io`] or [`BenchError::Refused`].
-    fn member_came(&self, stream: &mut TcpStream) -> Result<u64, BenchError>;
-}
+use crate::unframe::Framing;
 
 /// A hub that speaks the native protocol.
-pub struct Native<S> {
+#[derive(Debug, Clone, Copy)]
+pub struct Native {
     address: SocketAddr,
-    setup: S,
 }
 
 const NAME: &str = "native";
@@ -54,62 +30,151 @@ const NAME: &str = "native";
 /// Members put into one channel of the idle workload.
 const IDLE_MEMBERS: usize = 250;
 
-const SEND: u8 = 0x30;
-const SEND_TO: u8 = 0x31;
-const BROADCAST: u8 = 0x32;
+/// Larger messages go in parts, which the prepared frames do not.
+const LARGEST: usize = 2 * PART_BYTES_MAX;
 
-impl<S: Setup> Native<S> {
+impl Native {
     /// Speaks to the hub at `address`.
-    pub fn new(address: SocketAddr, setup: S) -> Native<S> {
-        Native { address, setup }
+    pub fn new(address: SocketAddr) -> Native {
+        Native { address }
     }
 
-    fn connect(&self, options: Options) -> Result<Link, BenchError> {
-        let mut link = Link::connect(NAME, self.address, options)?;
-        self.setup.greet(link.stream())?;
-        Ok(link)
+    fn connect(&self, options: Options) -> Result<Session, BenchError> {
+        const DOING: &str = "waiting for the hub's welcome";
+        let mut out = FrameWriter::default();
+        let link = Link::connect(NAME, self.address, options)?;
+        let client = client::Native::new(Instant::now(), client::Options::default(), &mut out);
+        let mut session = Session { link, client, out };
+        session.wait(DOING, |event| match event {
+            Event::Welcome { .. } => Some(()),
+            _ => None,
+        })?;
+        Ok(session)
     }
 
-    fn create(&self, channel: &str) -> Result<(Link, u64), BenchError> {
+    /// A new channel's owner and its own number.
+    fn create(&self, channel: &str) -> Result<(Session, u32), BenchError> {
         let mut owner = self.connect(Options::default())?;
-        let own = self.setup.create(owner.stream(), channel)?;
+        owner.command("creating a channel", Command::create(0, channel))?;
+        let own = owner.wait("creating a channel", |event| match event {
+            Event::Created { channel, .. } => Some(channel.0),
+            _ => None,
+        })?;
         Ok((owner, own))
     }
 
-    /// A new member, the number the owner knows it by, and its own in number.
+    /// A new member, the number the owner knows it by, and its in number.
     fn enter(
         &self,
-        owner: &mut Link,
+        owner: &mut Session,
         channel: &str,
         options: Options,
-    ) -> Result<(Link, u64, u64), BenchError> {
+    ) -> Result<(Session, u32, u32), BenchError> {
         let mut member = self.connect(options)?;
-        let inside = self.setup.enter(member.stream(), channel)?;
-        let number = self.setup.member_came(owner.stream())?;
+        member.command("entering a channel", Command::enter(0, channel))?;
+        let inside = member.wait("entering a channel", |event| match event {
+            Event::Entered(entered) => Some(entered.channel.0),
+            _ => None,
+        })?;
+        let number = owner.wait("waiting to hear of a member", |event| match event {
+            Event::MemberEntered { member, .. } => Some(member.0),
+            _ => None,
+        })?;
         Ok((member, number, inside))
     }
 }
 
-impl<S: Setup> Dialect for Native<S> {
+/// A connection and its client until data flows.
+struct Session {
+    link: Link,
+    client: client::Native,
+    out: FrameWriter,
+}
+
+impl Session {
+    fn command(&mut self, doing: &'static str, command: Command) -> Result<(), BenchError> {
+        self.client
+            .command(Instant::now(), command, &mut self.out)
+            .map_err(|reason| self.link.refused(doing, reason.to_string().as_bytes()))
+    }
+
+    /// Reads frames until one brings what is waited for. Never reads beyond a frame's end.
+    fn wait<T>(
+        &mut self,
+        doing: &'static str,
+        wanted: impl Fn(&Event) -> Option<T>,
+    ) -> Result<T, BenchError> {
+        loop {
+            for piece in self.out.take().pieces() {
+                self.link.send(doing, piece)?;
+            }
+            match self.client.poll(Instant::now(), &mut self.out) {
+                Some(Event::Refused { reason, .. } | Event::Closed { reason }) => {
+                    return Err(self.link.refused(doing, reason.to_string().as_bytes()));
+                }
+                Some(event) => {
+                    if let Some(found) = wanted(&event) {
+                        return Ok(found);
+                    }
+                }
+                None if self.out.is_empty() => {
+                    let frame = self.read_frame(doing)?;
+                    self.client.receive(Instant::now(), frame);
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn read_frame(&mut self, doing: &'static str) -> Result<Bytes, BenchError> {
+        let mut frame = Vec::new();
+        let length = loop {
+            let [byte] = self.link.receive(doing)?;
+            frame.push(byte);
+            match peek_varint(&frame) {
+                Ok(Some((length, _))) if length as usize <= FRAME_BYTES_MAX => {
+                    break length as usize;
+                }
+                Ok(None) => {}
+                _ => return Err(self.link.refused(doing, &frame)),
+            }
+        };
+        let head = frame.len();
+        frame.resize(head + length, 0);
+        self.link.receive_into(doing, &mut frame[head..])?;
+        Ok(frame.into())
+    }
+}
+
+fn check_payload(payload: usize) -> Result<(), BenchError> {
+    if (1..=LARGEST).contains(&payload) {
+        return Ok(());
+    }
+    Err(BenchError::Plan(format!(
+        "native messages of 1 to {LARGEST} bytes are whole, not {payload}"
+    )))
+}
+
+impl Dialect for Native {
     fn name(&self) -> &'static str {
         NAME
     }
 
     fn open_fanout(&self, shape: &FanoutShape) -> Result<Fanout, BenchError> {
+        check_payload(shape.payload)?;
         let channel = fresh_name();
         let (mut owner, own) = self.create(&channel)?;
         let mut receivers = Vec::with_capacity(shape.receivers);
         let mut delivery_bytes = 0;
         for index in 0..shape.receivers {
             let (member, _, inside) = self.enter(&mut owner, &channel, shape.options(index))?;
-            let from_owner = crate::unframe::native_type::FROM_OWNER;
-            delivery_bytes = frame(from_owner, &[inside], shape.payload).len();
-            receivers.push(member.ready()?);
+            delivery_bytes = frame(kind::FROM_OWNER, &[inside], shape.payload).len();
+            receivers.push(member.link.ready()?);
         }
         let nobody = 0;
-        let bytes = frame(BROADCAST, &[own, nobody], shape.payload);
+        let bytes = frame(kind::BROADCAST, &[own, nobody], shape.payload);
         Ok(Fanout {
-            sources: vec![owner.ready()?],
+            sources: vec![owner.link.ready()?],
             receivers,
             message: Message {
                 payloads: vec![bytes.len() - shape.payload],
@@ -121,11 +186,12 @@ impl<S: Setup> Dialect for Native<S> {
     }
 
     fn open_relay(&self, payload: usize) -> Result<Relay, BenchError> {
+        check_payload(payload)?;
         let channel = fresh_name();
         let (mut owner, own) = self.create(&channel)?;
         let (member, number, inside) = self.enter(&mut owner, &channel, Options::default())?;
-        let end = |link: Link, message| {
-            let write = link.ready()?;
+        let end = |session: Session, message| {
+            let write = session.link.ready()?;
             Ok(End {
                 read: duplicate(&write)?,
                 write,
@@ -134,8 +200,8 @@ impl<S: Setup> Dialect for Native<S> {
             })
         };
         Ok(Relay {
-            requester: end(member, frame(SEND, &[inside], payload))?,
-            responder: end(owner, frame(SEND_TO, &[own, number], payload))?,
+            requester: end(member, frame(kind::SEND, &[inside], payload))?,
+            responder: end(owner, frame(kind::SEND_TO, &[own, number], payload))?,
             keep: None,
         })
     }
@@ -160,29 +226,29 @@ impl<S: Setup> Dialect for Native<S> {
                     index,
                     tiny_buffer: false,
                 };
-                let link = match &mut owner {
+                let session = match &mut owner {
                     None => self.connect(options)?,
                     Some(owner) => self.enter(owner, &channel, options)?.0,
                 };
-                streams.push(link.ready()?);
+                streams.push(session.link.ready()?);
                 index += 1;
                 opened(index);
             }
             if let Some(owner) = owner {
-                streams.push(owner.ready()?);
+                streams.push(owner.link.ready()?);
             }
         }
         Ok(streams)
     }
 }
 
-fn frame(kind: u8, numbers: &[u64], payload: usize) -> Vec<u8> {
+fn frame(kind: u8, numbers: &[u32], payload: usize) -> Vec<u8> {
     let mut body = vec![kind];
     for &number in numbers {
-        put_varint(&mut body, number);
+        put_varint(number, &mut body);
     }
     let mut bytes = Vec::new();
-    put_varint(&mut bytes, (body.len() + payload) as u64);
+    put_varint((body.len() + payload) as u32, &mut bytes);
     bytes.append(&mut body);
     bytes.resize(bytes.len() + payload, FILL);
     bytes
