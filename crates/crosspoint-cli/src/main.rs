@@ -1,8 +1,12 @@
 //! The program `crosspoint`: a thin shell around the library.
 //!
 //! * [`serve`]: the hub; [`settings`]: its settings, shown by `crosspoint config`
+//! * [`chat`]: lines of text in a room
+//! * [`bench`]: the load generator
 //! * [`logging`]: the log
 
+mod bench;
+mod chat;
 mod logging;
 mod options;
 mod serve;
@@ -10,6 +14,7 @@ mod settings;
 
 use clap::{ArgMatches, Command};
 use settings::{Loaded, add_arguments, load, render};
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Frees and reuses small pieces faster than the system's allocator, from any thread.
@@ -26,9 +31,11 @@ fn main() -> ExitCode {
     match matches.subcommand() {
         Some(("serve", matches)) => with_settings(matches, |loaded| serve::run(&loaded.settings)),
         Some(("config", matches)) => with_settings(matches, |loaded| {
-            print!("{}", render(loaded));
-            Ok(())
+            let shown = write!(std::io::stdout(), "{}", render(loaded));
+            shown.map_err(|error| format!("the settings cannot be shown: {error}"))
         }),
+        Some(("bench", matches)) => finish(bench::run(matches)),
+        Some(("chat", matches)) => finish(chat::run(matches)),
         _ => unreachable!("clap demands one of the commands"),
     }
 }
@@ -47,6 +54,8 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .subcommand(add_arguments(serve))
         .subcommand(add_arguments(config))
+        .subcommand(chat::command())
+        .subcommand(bench::command())
 }
 
 fn with_settings(
@@ -54,16 +63,17 @@ fn with_settings(
     run: impl FnOnce(&Loaded) -> Result<(), String>,
 ) -> ExitCode {
     let environment = std::env::vars_os().map(|(name, value)| {
-        (
-            name.to_string_lossy().into_owned(),
-            value.to_string_lossy().into_owned(),
-        )
+        (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
     });
     let loaded = match load(matches, environment) {
         Ok(loaded) => loaded,
         Err(error) => return fail(USAGE, &error.to_string()),
     };
-    match run(&loaded) {
+    finish(run(&loaded))
+}
+
+fn finish(result: Result<(), String>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(FAILURE, &error),
     }

@@ -18,11 +18,7 @@ pub(crate) fn hub(settings: &Settings) -> Result<HubOptions, String> {
             RoomMode::Raw => Mode::Raw,
             RoomMode::Chunk => Mode::Chunk { bytes_max },
         };
-        Ok(RoomOptions {
-            name,
-            mode,
-            members_max: room.members_max,
-        })
+        Ok(RoomOptions { name, mode, members_max: room.members_max })
     });
     let token = &settings.server.access_token;
     Ok(HubOptions {
@@ -30,9 +26,7 @@ pub(crate) fn hub(settings: &Settings) -> Result<HubOptions, String> {
         access_token: (!token.is_empty()).then(|| token.clone().into_bytes().into()),
         rooms: declared.collect::<Result<_, String>>()?,
         rooms_on_entry: rooms.create_on_entry,
-        room_mode: Mode::Chunk {
-            bytes_max: rooms.chunk_bytes_max,
-        },
+        room_mode: Mode::Chunk { bytes_max: rooms.chunk_bytes_max },
     })
 }
 
@@ -41,10 +35,7 @@ pub(crate) fn server(settings: &Settings) -> ServerOptions {
     ServerOptions {
         name: settings.server.name.clone(),
         peote: settings.peote.enabled,
-        http: HttpOptions {
-            health: settings.http.health,
-            metrics: settings.http.metrics,
-        },
+        http: HttpOptions { health: settings.http.health, metrics: settings.http.metrics },
         flush_max: settings.server.stop_ms_max,
     }
 }

@@ -4,6 +4,7 @@ use crate::settings::Settings;
 use crate::{logging, options};
 use crosspoint_hub::Hub;
 use crosspoint_net::server::{Server, bind};
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::net::lookup_host;
 use tokio::runtime::Builder;
@@ -42,13 +43,9 @@ async fn serve(settings: &Settings) -> Result<(), String> {
         _ = interrupt.recv() => "SIGINT",
         _ = terminate.recv() => "SIGTERM",
     };
-    tracing::info!(
-        signal = name,
-        sessions = server.hub().sessions(),
-        "stopping"
-    );
+    tracing::info!(signal = name, sessions = server.hub().sessions(), "stopping");
     server.stop().await;
-    println!("stopped");
+    say("stopped");
     Ok(())
 }
 
@@ -66,16 +63,14 @@ async fn listen(server: &Server, address: &str) -> Result<Vec<SocketAddr>, Strin
 }
 
 fn announce(addresses: &[SocketAddr]) {
-    println!("crosspoint {}", env!("CARGO_PKG_VERSION"));
+    say(concat!("crosspoint ", env!("CARGO_PKG_VERSION")));
     for address in addresses {
-        println!("listening on {address}");
+        say(&format!("listening on {address}"));
     }
-    let Some(first) = addresses.first() else {
-        return;
-    };
+    let Some(first) = addresses.first() else { return };
     let near = SocketAddr::new(near(first.ip()), first.port());
     let (host, port) = (near.ip(), near.port());
-    println!(
+    say(&format!(
         "\n\
          Try, in other terminals:\n  \
          a chat          crosspoint chat --room lobby --hub tcp://{near}\n  \
@@ -83,7 +78,12 @@ fn announce(addresses: &[SocketAddr]) {
          peote-net       new PeoteServer({{...}}).create(\"{host}\", {port}, \"arena\")\n  \
          metrics         curl http://{near}/metrics\n\n\
          Stop with Ctrl-C."
-    );
+    ));
+}
+
+/// Tells whoever started the hub. The hub serves on when nobody listens to it.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// An address at which this machine reaches itself.

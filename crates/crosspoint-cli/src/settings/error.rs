@@ -46,9 +46,7 @@ fn list(problems: &[Problem]) -> String {
         1 => "1 setting is wrong:".to_owned(),
         count => format!("{count} settings are wrong:"),
     };
-    problems
-        .iter()
-        .fold(headline, |list, problem| format!("{list}\n  {problem}"))
+    problems.iter().fold(headline, |list, problem| format!("{list}\n  {problem}"))
 }
 
 /// One wrong setting and its place.
@@ -73,23 +71,13 @@ impl fmt::Display for Problem {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
     #[error("cannot read the file {}: {error}", printable(&path.to_string_lossy()))]
-    Unreadable {
-        path: PathBuf,
-        error: std::io::Error,
-    },
+    Unreadable { path: PathBuf, error: std::io::Error },
     #[error("this is not TOML: {}", printable(.0))]
     Syntax(String),
     #[error("unknown setting {}{}", printable(name), did_you_mean(suggestion.as_deref()))]
-    Unknown {
-        name: String,
-        suggestion: Option<String>,
-    },
+    Unknown { name: String, suggestion: Option<String> },
     #[error("{} = {}: expected {allowed}", printable(key), printable(given))]
-    Value {
-        key: String,
-        given: String,
-        allowed: String,
-    },
+    Value { key: String, given: String, allowed: String },
     #[error("{key} is missing")]
     Missing { key: String },
     #[error("{key} can be set in a file only")]
@@ -97,9 +85,7 @@ pub(super) enum Fault {
 }
 
 fn did_you_mean(suggestion: Option<&str>) -> String {
-    suggestion
-        .map(|name| format!("; did you mean {name}?"))
-        .unwrap_or_default()
+    suggestion.map(|name| format!("; did you mean {name}?")).unwrap_or_default()
 }
 
 /// The text without line breaks and other control characters.
@@ -124,10 +110,7 @@ pub(super) fn shorten(text: &str) -> String {
 pub(super) fn suggest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     const LETTERS_MAX: usize = 100;
     let letters: Vec<char> = name.chars().take(LETTERS_MAX).collect();
-    let section = letters
-        .iter()
-        .rposition(|letter| *letter == '.')
-        .map_or(0, |dot| dot + 1);
+    let section = letters.iter().rposition(|letter| *letter == '.').map_or(0, |dot| dot + 1);
     let cost = |known: &str| {
         let (_, known_name) = known.rsplit_once('.').unwrap_or(("", known));
         distance(&letters, known).min(1 + distance(&letters[section..], known_name))

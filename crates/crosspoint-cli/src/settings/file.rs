@@ -22,12 +22,7 @@ pub(super) struct Toml<'a> {
 impl<'a> Toml<'a> {
     fn new(source: &'a str, value: &'a Spanned<DeValue<'a>>) -> Self {
         let Range { start, end } = value.span();
-        Self {
-            source,
-            start,
-            end,
-            value: value.get_ref(),
-        }
+        Self { source, start, end, value: value.get_ref() }
     }
 
     /// A value inside this one.
@@ -55,11 +50,7 @@ impl<'a> Toml<'a> {
 }
 
 fn line_at(source: &str, offset: usize) -> usize {
-    1 + source
-        .bytes()
-        .take(offset)
-        .filter(|byte| *byte == b'\n')
-        .count()
+    1 + source.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }
 
 /// The text of the file, if there is one.
@@ -73,17 +64,10 @@ impl File {
     /// Reads the file whose path `named_by` gave.
     pub(super) fn open(path: &Path, named_by: Origin) -> Result<Self, Problem> {
         match std::fs::read_to_string(path) {
-            Ok(source) => Ok(Self {
-                path: path.to_owned(),
-                source,
-            }),
+            Ok(source) => Ok(Self { path: path.to_owned(), source }),
             Err(error) => {
                 let path = path.to_owned();
-                Err(Problem {
-                    origin: named_by,
-                    line: 0,
-                    fault: Fault::Unreadable { path, error },
-                })
+                Err(Problem { origin: named_by, line: 0, fault: Fault::Unreadable { path, error } })
             }
         }
     }
@@ -115,9 +99,7 @@ impl File {
         let mut settings = BTreeMap::new();
         for (section_key, section_value) in table {
             let section_name = section_key.get_ref();
-            let section = SECTIONS
-                .iter()
-                .find(|section| section.name == section_name.as_ref());
+            let section = SECTIONS.iter().find(|section| section.name == section_name.as_ref());
             let value = Toml::new(&self.source, section_value);
             match (section, value.value.as_table()) {
                 (Some(section), Some(table)) => {
@@ -137,11 +119,7 @@ impl File {
                 (Some(section), None) => {
                     let key = section.name.to_owned();
                     let allowed = format!("a table [{key}]");
-                    let fault = Fault::Value {
-                        key,
-                        given: value.text(),
-                        allowed,
-                    };
+                    let fault = Fault::Value { key, given: value.text(), allowed };
                     problems.push(self.problem(section_key.span().start, fault));
                 }
                 (None, _) => {
@@ -156,20 +134,10 @@ impl File {
         let sections = SECTIONS.iter().map(|section| section.name);
         let sections = sections.filter(|_| !name.contains('.'));
         let suggestion = suggest(&name, sections.chain(rows().map(|row| row.key)));
-        self.problem(
-            offset,
-            Fault::Unknown {
-                name: shorten(&name),
-                suggestion,
-            },
-        )
+        self.problem(offset, Fault::Unknown { name: shorten(&name), suggestion })
     }
 
     fn problem(&self, offset: usize, fault: Fault) -> Problem {
-        Problem {
-            origin: self.origin(),
-            line: line_at(&self.source, offset),
-            fault,
-        }
+        Problem { origin: self.origin(), line: line_at(&self.source, offset), fault }
     }
 }

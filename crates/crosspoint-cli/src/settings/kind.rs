@@ -159,51 +159,32 @@ pub(super) struct Number<Q> {
 
 /// A number of things.
 pub(super) fn count<Q>(range: RangeInclusive<u64>) -> Number<Q> {
-    Number {
-        range,
-        unit: Unit::Things,
-        zero: None,
-        quantity: PhantomData,
-    }
+    Number { range, unit: Unit::Things, zero: None, quantity: PhantomData }
 }
 
 /// A number of bytes; text may end with k, m or g (or KiB, MiB, GiB) for powers of 1024.
 pub(super) fn bytes<Q>(range: RangeInclusive<u64>) -> Number<Q> {
-    Number {
-        unit: Unit::Bytes,
-        ..count(range)
-    }
+    Number { unit: Unit::Bytes, ..count(range) }
 }
 
 /// A time in milliseconds.
 pub(super) fn millis(range: RangeInclusive<u64>) -> Number<Duration> {
-    Number {
-        unit: Unit::Millis,
-        ..count(range)
-    }
+    Number { unit: Unit::Millis, ..count(range) }
 }
 
 /// A time in seconds.
 pub(super) fn seconds(range: RangeInclusive<u64>) -> Number<Duration> {
-    Number {
-        unit: Unit::Seconds,
-        ..count(range)
-    }
+    Number { unit: Unit::Seconds, ..count(range) }
 }
 
 impl<Q> Number<Q> {
     /// Says what 0 means.
     pub(super) fn zero(self, meaning: &'static str) -> Self {
-        Self {
-            zero: Some(meaning),
-            ..self
-        }
+        Self { zero: Some(meaning), ..self }
     }
 
     fn parse(&self, text: &str) -> Option<u64> {
-        let end = text
-            .find(|letter: char| !letter.is_ascii_digit())
-            .unwrap_or(text.len());
+        let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
         let (digits, suffix) = text.split_at(end);
         let factor = match (self.unit, suffix.to_ascii_lowercase().as_str()) {
             (_, "") => 1,
@@ -217,9 +198,8 @@ impl<Q> Number<Q> {
 
     fn text(&self, number: u64) -> String {
         let suffixes = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
-        let suffix = suffixes
-            .iter()
-            .find(|(bits, _)| number > 0 && number.is_multiple_of(1 << bits));
+        let suffix =
+            suffixes.iter().find(|(bits, _)| number > 0 && number.is_multiple_of(1 << bits));
         match suffix {
             Some((bits, suffix)) if self.unit == Unit::Bytes => {
                 format!("{}{suffix}", number >> bits)
@@ -249,8 +229,7 @@ impl<Q: Quantity> Kind for Number<Q> {
             Unit::Millis => format!("milliseconds from {min} to {max}"),
             Unit::Seconds => format!("seconds from {min} to {max}"),
         };
-        self.zero
-            .map_or(range.clone(), |zero| format!("{range}; 0: {zero}"))
+        self.zero.map_or(range.clone(), |zero| format!("{range}; 0: {zero}"))
     }
 
     fn read(&self, given: Given<'_>) -> Result<Q, Wrong> {
@@ -271,11 +250,7 @@ impl<Q: Quantity> Kind for Number<Q> {
 
     fn show(&self, value: &Q) -> String {
         let text = self.text(value.number(self.unit));
-        if text.ends_with('B') {
-            quote(&text)
-        } else {
-            text
-        }
+        if text.ends_with('B') { quote(&text) } else { text }
     }
 }
 
@@ -346,10 +321,7 @@ pub(super) fn text(bytes_max: usize) -> Text {
 
 /// A text that is not shown.
 pub(super) fn secret(bytes_max: usize) -> Text {
-    Text {
-        form: Form::Secret,
-        ..text(bytes_max)
-    }
+    Text { form: Form::Secret, ..text(bytes_max) }
 }
 
 /// The name of a channel or room.
@@ -397,11 +369,7 @@ impl Kind for Text {
     }
 
     fn show(&self, value: &String) -> String {
-        quote(if self.form == Form::Secret && !value.is_empty() {
-            "***"
-        } else {
-            value
-        })
+        quote(if self.form == Form::Secret && !value.is_empty() { "***" } else { value })
     }
 }
 
@@ -450,10 +418,7 @@ fn is_address(text: &str) -> bool {
     };
     let port_is_right =
         port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
-    let host_is_right = match host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-    {
+    let host_is_right = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         Some(host) => host.parse::<Ipv6Addr>().is_ok(),
         None => {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);

@@ -55,28 +55,16 @@ pub(crate) fn add_arguments(command: Command) -> Command {
             "File of settings, in TOML. Environment and flags are stronger than the file.\n\n\
              [env: {ENV_CONFIG}; default: none]"
         ));
-    SECTIONS
-        .iter()
-        .fold(command.arg(config), |command, section| {
-            let rows = section
-                .rows
-                .iter()
-                .filter_map(|row| argument(row, &section.heading));
-            command.args(rows)
-        })
+    SECTIONS.iter().fold(command.arg(config), |command, section| {
+        let rows = section.rows.iter().filter_map(|row| argument(row, &section.heading));
+        command.args(rows)
+    })
 }
 
 fn argument(row: &'static Row, heading: &'static str) -> Option<Arg> {
     let plain = |text: &str| text.replace('`', "");
-    let default = if row.default.is_empty() {
-        "none"
-    } else {
-        row.default
-    };
-    let facts = format!(
-        "[default: {}; env: {}; file: {}]",
-        default, row.env, row.key
-    );
+    let default = if row.default.is_empty() { "none" } else { row.default };
+    let facts = format!("[default: {}; env: {}; file: {}]", default, row.env, row.key);
     let expected = format!("Expected: {}", row.slot.allowed());
     let long = [plain(&row.doc.join("\n\n")), expected, facts].join("\n\n");
     let argument = Arg::new(row.key)
@@ -107,9 +95,8 @@ pub(crate) fn load(
     matches: &ArgMatches,
     env: impl Iterator<Item = (String, String)>,
 ) -> Result<Loaded, SettingsError> {
-    let env: BTreeMap<String, String> = env
-        .filter(|(name, value)| concerns_us(name, value))
-        .collect();
+    let env: BTreeMap<String, String> =
+        env.filter(|(name, value)| concerns_us(name, value)).collect();
     let mut problems = Vec::new();
     let file = open_file(matches, &env).unwrap_or_else(|problem| {
         problems.push(problem);
@@ -178,23 +165,13 @@ fn unknown_env(name: &str) -> Option<Problem> {
         Some(Row { flag: Some(_), .. }) => return None,
         Some(row) => Fault::FileOnly { key: row.key },
         None => {
-            let key = name
-                .trim_start_matches(ENV_PREFIX)
-                .to_lowercase()
-                .replace("__", ".");
+            let key = name.trim_start_matches(ENV_PREFIX).to_lowercase().replace("__", ".");
             let settable = rows().filter(|row| row.flag.is_some()).map(|row| row.key);
             let suggestion = suggest(&key, settable.chain(["config"])).map(|key| env_name(&key));
-            Fault::Unknown {
-                name: shorten(name),
-                suggestion,
-            }
+            Fault::Unknown { name: shorten(name), suggestion }
         }
     };
-    Some(Problem {
-        origin: Origin::Env(shorten(name)),
-        line: 0,
-        fault,
-    })
+    Some(Problem { origin: Origin::Env(shorten(name)), line: 0, fault })
 }
 
 /// What is wrong with a value that was refused.
@@ -206,26 +183,11 @@ fn explain(row: &Row, origin: &Origin, given: Given<'_>, wrong: Wrong) -> Vec<Pr
                 Given::Text(text) => (0, quote(&shorten(text))),
                 Given::Toml(toml) => (toml.line(), toml.text()),
             };
-            let given = if row.slot.form() == Form::Secret {
-                "***".to_owned()
-            } else {
-                text
-            };
+            let given = if row.slot.form() == Form::Secret { "***".to_owned() } else { text };
             let (key, allowed) = (row.key.to_owned(), row.slot.allowed());
-            vec![(
-                line,
-                Fault::Value {
-                    key,
-                    given,
-                    allowed,
-                },
-            )]
+            vec![(line, Fault::Value { key, given, allowed })]
         }
     };
-    let problem = |(line, fault)| Problem {
-        origin: origin.clone(),
-        line,
-        fault,
-    };
+    let problem = |(line, fault)| Problem { origin: origin.clone(), line, fault };
     parts.into_iter().map(problem).collect()
 }

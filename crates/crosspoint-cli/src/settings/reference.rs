@@ -38,13 +38,9 @@ which Kubernetes describes a service called `crosspoint` (`CROSSPOINT_SERVICE_HO
 /// The whole page.
 fn reference() -> Result<String, SettingsError> {
     assert!(INTRODUCTION.contains(ENV_CONFIG));
-    let defaults = load(
-        &add_arguments(clap::Command::new("")).get_matches_from([""]),
-        [].into_iter(),
-    )?;
-    let sections = SECTIONS
-        .iter()
-        .map(|section| section_page(section, &defaults.settings));
+    let defaults =
+        load(&add_arguments(clap::Command::new("")).get_matches_from([""]), [].into_iter())?;
+    let sections = SECTIONS.iter().map(|section| section_page(section, &defaults.settings));
     Ok(format!("{INTRODUCTION}{}", sections.collect::<String>()))
 }
 
@@ -54,11 +50,7 @@ fn section_page(section: &Section, defaults: &Settings) -> String {
 }
 
 fn row_page(row: &Row, defaults: &Settings) -> String {
-    let doc: String = row
-        .doc
-        .iter()
-        .map(|paragraph| format!("{}\n\n", wrap(paragraph)))
-        .collect();
+    let doc: String = row.doc.iter().map(|paragraph| format!("{}\n\n", wrap(paragraph))).collect();
     let doc = doc.replace("\n\n- ", "\n- ").replacen("\n- ", "\n\n- ", 1);
     let mut facts = vec![
         ("default", format!("`{}`", row.slot.show(defaults))),
@@ -76,23 +68,13 @@ fn row_page(row: &Row, defaults: &Settings) -> String {
         }
         None => facts.push(("flag and environment", "none, file only".to_owned())),
     }
-    let facts = facts
-        .iter()
-        .map(|(name, fact)| format!("| {name} | {fact} |\n"));
-    format!(
-        "\n### {}\n\n{doc}| | |\n|---|---|\n{}",
-        row.key,
-        facts.collect::<String>()
-    )
+    let facts = facts.iter().map(|(name, fact)| format!("| {name} | {fact} |\n"));
+    format!("\n### {}\n\n{doc}| | |\n|---|---|\n{}", row.key, facts.collect::<String>())
 }
 
 /// A paragraph in lines of at most 100 letters.
 fn wrap(paragraph: &str) -> String {
-    let indent = if paragraph.starts_with("- ") {
-        "\n  "
-    } else {
-        "\n"
-    };
+    let indent = if paragraph.starts_with("- ") { "\n  " } else { "\n" };
     let mut wrapped = String::new();
     let mut width = 0;
     for word in paragraph.split(' ') {

@@ -8,7 +8,8 @@ use std::ops::RangeInclusive;
 
 /// Members that a room may have.
 pub(super) const ROOM_MEMBERS: RangeInclusive<u64> = 1..=1_000_000;
-/// Sizes that a chunk may have; the largest is what the chunk layer can express (peote-joint 6).
+/// Sizes that a chunk may have; the largest is what the chunk layer can express (`docs/peote.md`,
+/// section 6).
 pub(super) const CHUNK_BYTES: RangeInclusive<u64> = 1..=1 << 29;
 
 const FIELDS: [&str; 4] = ["name", "mode", "members_max", "chunk_bytes_max"];
@@ -64,11 +65,7 @@ impl Kind for DeclaredRooms {
             .enumerate()
             .map(|(index, item)| reader.room(&format!("rooms.declared[{index}]"), list.inner(item)))
             .collect();
-        if reader.faults.is_empty() {
-            Ok(rooms)
-        } else {
-            Err(Wrong::Parts(reader.faults))
-        }
+        if reader.faults.is_empty() { Ok(rooms) } else { Err(Wrong::Parts(reader.faults)) }
     }
 
     fn show(&self, rooms: &Vec<Room>) -> String {
@@ -79,14 +76,10 @@ impl Kind for DeclaredRooms {
             let mut fields = vec![("name", quote(&room.name)), ("mode", MODE.show(&room.mode))];
             let members = room.members_max.map(|max| count(ROOM_MEMBERS).show(&max));
             fields.extend(members.map(|max| ("members_max", max)));
-            let chunk = room
-                .chunk_bytes_max
-                .map(|max| bytes(CHUNK_BYTES).show(&max));
+            let chunk = room.chunk_bytes_max.map(|max| bytes(CHUNK_BYTES).show(&max));
             fields.extend(chunk.map(|max| ("chunk_bytes_max", max)));
-            let fields: Vec<_> = fields
-                .iter()
-                .map(|(key, value)| format!("{key} = {value}"))
-                .collect();
+            let fields: Vec<_> =
+                fields.iter().map(|(key, value)| format!("{key} = {value}")).collect();
             format!("  {{ {} }},\n", fields.join(", "))
         });
         format!("[\n{}]", rooms.collect::<String>())
@@ -129,20 +122,12 @@ impl Reader {
                 unknown => {
                     let suggestion = suggest(unknown, FIELDS);
                     let line = given.line_at(key.span().start);
-                    self.faults.push((
-                        line,
-                        Fault::Unknown {
-                            name: path,
-                            suggestion,
-                        },
-                    ));
+                    self.faults.push((line, Fault::Unknown { name: path, suggestion }));
                 }
             }
         }
         if !named {
-            let missing = Fault::Missing {
-                key: format!("{path}.name"),
-            };
+            let missing = Fault::Missing { key: format!("{path}.name") };
             self.faults.push((given.line(), missing));
         }
         room
@@ -157,11 +142,7 @@ impl Reader {
     }
 
     fn refuse(&mut self, path: &str, given: Toml<'_>, allowed: String) {
-        let fault = Fault::Value {
-            key: path.to_owned(),
-            given: given.text(),
-            allowed,
-        };
+        let fault = Fault::Value { key: path.to_owned(), given: given.text(), allowed };
         self.faults.push((given.line(), fault));
     }
 }

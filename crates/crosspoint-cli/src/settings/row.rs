@@ -21,11 +21,7 @@ pub(super) struct Section {
 impl Section {
     pub(super) fn new(name: &'static str, doc: &[&str], rows: Vec<Row>) -> Self {
         let doc = paragraphs(doc).concat();
-        Self {
-            name,
-            heading: format!("[{name}] {}", doc.trim_end_matches('.')),
-            rows,
-        }
+        Self { name, heading: format!("[{name}] {}", doc.trim_end_matches('.')), rows }
     }
 }
 
@@ -59,16 +55,9 @@ pub(super) struct Row {
 
 impl Row {
     pub(super) fn new(declared: Declared, slot: impl Slot + 'static) -> Self {
-        let Declared {
-            key,
-            doc,
-            default,
-            flag,
-        } = declared;
+        let Declared { key, doc, default, flag } = declared;
         let name = key.split_once('.').map_or(key, |(_, name)| name);
-        let flag = flag
-            .first()
-            .map_or_else(|| name.replace('_', "-"), |flag| (*flag).to_owned());
+        let flag = flag.first().map_or_else(|| name.replace('_', "-"), |flag| (*flag).to_owned());
         let doc = paragraphs(doc);
         Self {
             key,
@@ -76,10 +65,7 @@ impl Row {
             flag: (slot.form() != Form::Tables).then_some(flag),
             env: env_name(key),
             default,
-            help: doc
-                .first()
-                .map_or("", |help| help.trim_end_matches('.'))
-                .to_owned(),
+            help: doc.first().map_or("", |help| help.trim_end_matches('.')).to_owned(),
             doc,
             slot: Box::new(slot),
         }
@@ -88,10 +74,7 @@ impl Row {
 
 /// The environment name of a key.
 pub(super) fn env_name(key: &str) -> String {
-    format!(
-        "{ENV_PREFIX}{}",
-        key.replace('.', "__").to_ascii_uppercase()
-    )
+    format!("{ENV_PREFIX}{}", key.replace('.', "__").to_ascii_uppercase())
 }
 
 /// All rows.
@@ -103,13 +86,7 @@ pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
 fn paragraphs(lines: &[&str]) -> Vec<String> {
     lines
         .split(|line| line.trim().is_empty())
-        .map(|lines| {
-            lines
-                .iter()
-                .map(|line| line.trim())
-                .collect::<Vec<_>>()
-                .join(" ")
-        })
+        .map(|lines| lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" "))
         .collect()
 }
 

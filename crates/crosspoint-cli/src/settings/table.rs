@@ -200,9 +200,10 @@ settings! {
         ///
         /// At half of it, senders whose messages go to this session alone are read no further until
         /// it has caught up. When it is full the session is disconnected with the reason
-        /// `SlowReceiver`, so that one slow reader holds up nobody else. Raise it for large bursts;
-        /// in the worst case every session occupies this much memory.
-        outbox_bytes_max: usize = "4MiB", bytes(64 * KIB..=GIB);
+        /// `SlowReceiver`, so that one slow reader holds up nobody else. A single broadcast or room
+        /// message has to fit into it. Raise it for large bursts; in the worst case every session
+        /// occupies this much memory.
+        outbox_bytes_max: usize = "4MiB", bytes(256 * KIB..=GIB);
 
         /// How long a session may take nothing while something waits for it, in milliseconds.
         ///

@@ -6,14 +6,9 @@ use std::time::Duration;
 
 fn load_from(flags: &[&str], env: &[(&str, &str)]) -> Result<Loaded, SettingsError> {
     let arguments = ["crosspoint"].iter().chain(flags);
-    let matches = add_arguments(Command::new("crosspoint"))
-        .try_get_matches_from(arguments)
-        .unwrap();
-    load(
-        &matches,
-        env.iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-    )
+    let matches =
+        add_arguments(Command::new("crosspoint")).try_get_matches_from(arguments).unwrap();
+    load(&matches, env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
 }
 
 fn file_with(text: &str) -> tempfile::NamedTempFile {
@@ -36,27 +31,15 @@ fn message(result: Result<Loaded, impl ToString>) -> String {
 fn every_row_has_help_and_names_of_its_own() {
     let mut names = BTreeSet::from(["config".to_owned(), ENV_CONFIG.to_owned()]);
     for row in rows() {
-        assert!(
-            row.doc[0].ends_with('.') && row.doc[0].len() <= 90,
-            "{}: short help",
-            row.key
-        );
+        assert!(row.doc[0].ends_with('.') && row.doc[0].len() <= 90, "{}: short help", row.key);
         assert!(
             row.doc.len() > 1 && row.doc.iter().all(|paragraph| !paragraph.is_empty()),
             "{}: help",
             row.key
         );
-        assert!(
-            names.insert(row.env.clone()),
-            "{} is the name of two settings",
-            row.env
-        );
+        assert!(names.insert(row.env.clone()), "{} is the name of two settings", row.env);
         let flag = row.flag.clone().unwrap_or_else(|| row.key.to_owned());
-        assert!(
-            names.insert(flag),
-            "{:?} is the flag of two settings",
-            row.flag
-        );
+        assert!(names.insert(flag), "{:?} is the flag of two settings", row.flag);
     }
     assert_eq!(names.len(), 2 * (rows().count() + 1));
     add_arguments(Command::new("crosspoint")).debug_assert();
@@ -65,12 +48,7 @@ fn every_row_has_help_and_names_of_its_own() {
 #[test]
 fn with_nothing_given_every_setting_has_its_default() {
     let loaded = load_from(&[], &[("PATH", "/bin")]).unwrap();
-    assert!(
-        loaded
-            .origins
-            .values()
-            .all(|origin| *origin == Origin::Default)
-    );
+    assert!(loaded.origins.values().all(|origin| *origin == Origin::Default));
     assert_eq!(loaded.origins.len(), rows().count());
     assert_eq!(loaded.settings.server.listen, ["0.0.0.0:7680"]);
     assert_eq!(loaded.settings.limits.outbox_bytes_max, 4 << 20);
@@ -100,10 +78,7 @@ fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
     );
     let origin = |key: &str| loaded.origins[key].to_string();
     assert_eq!(origin("limits.bans_max"), "flag --bans-max");
-    assert_eq!(
-        origin("limits.members_max"),
-        "env CROSSPOINT_LIMITS__MEMBERS_MAX"
-    );
+    assert_eq!(origin("limits.members_max"), "env CROSSPOINT_LIMITS__MEMBERS_MAX");
     assert_eq!(origin("limits.channels_owned_max"), format!("file {path}"));
     assert_eq!(origin("limits.channels_entered_max"), "default");
 }
@@ -142,16 +117,8 @@ fn every_kind_is_read_from_the_file() {
     assert_eq!(settings.limits.outbox_bytes_max, 1 << 30);
     assert_eq!(settings.limits.message_bytes_max, 2 << 20);
     assert_eq!(settings.limits.idle_s_max, Duration::from_secs(7200));
-    let [lobby, race] = &settings.rooms.declared[..] else {
-        panic!("two rooms are declared")
-    };
-    assert_eq!(
-        *lobby,
-        Room {
-            name: "lobby".to_owned(),
-            ..Room::default()
-        }
-    );
+    let [lobby, race] = &settings.rooms.declared[..] else { panic!("two rooms are declared") };
+    assert_eq!(*lobby, Room { name: "lobby".to_owned(), ..Room::default() });
     assert_eq!(
         (race.mode, race.members_max, race.chunk_bytes_max),
         (RoomMode::Raw, Some(8), Some(1024))
@@ -160,18 +127,8 @@ fn every_kind_is_read_from_the_file() {
 
 #[test]
 fn lists_and_switches_are_read_from_flags_and_environment() {
-    let flags = [
-        "--listen",
-        "a:1",
-        "--listen",
-        "b:2,c:3",
-        "--peote=false",
-        "--metrics",
-    ];
-    let env = [
-        ("CROSSPOINT_HTTP__METRICS", "false"),
-        ("CROSSPOINT_HTTP__HEALTH", "false"),
-    ];
+    let flags = ["--listen", "a:1", "--listen", "b:2,c:3", "--peote=false", "--metrics"];
+    let env = [("CROSSPOINT_HTTP__METRICS", "false"), ("CROSSPOINT_HTTP__HEALTH", "false")];
     let settings = load_from(&flags, &env).unwrap().settings;
     assert_eq!(settings.server.listen, ["a:1", "b:2", "c:3"]);
     assert!(!settings.peote.enabled && settings.http.metrics && !settings.http.health);
@@ -227,12 +184,7 @@ fn wrong_flags_environment_and_unreadable_files_are_reported_together() {
         ("CROSSPOINT_ROOMS__DECLARED", "lobby"),
         ("CROSSPOINT_PORT", "7680"),
     ];
-    let flags = [
-        "--config=/no/such/file",
-        "--heartbeat-ms",
-        "-5",
-        "--log=loud",
-    ];
+    let flags = ["--config=/no/such/file", "--heartbeat-ms", "-5", "--log=loud"];
     let message = message(load_from(&flags, &env));
     let beginnings = [
         "8 settings are wrong:",
@@ -250,26 +202,15 @@ fn wrong_flags_environment_and_unreadable_files_are_reported_together() {
     ];
     assert_eq!(message.lines().count(), beginnings.len(), "{message}");
     for (line, beginning) in message.lines().zip(beginnings) {
-        assert!(
-            line.starts_with(beginning),
-            "{line}\nshould begin with\n{beginning}"
-        );
+        assert!(line.starts_with(beginning), "{line}\nshould begin with\n{beginning}");
     }
 }
 
 #[test]
 fn a_file_that_is_not_toml_is_refused_with_the_line() {
-    let message = message(load_file(
-        "[limits]\nbans_max = 1\nbans_max = 2\nmembers_max = = 3\n",
-    ));
-    assert!(
-        message.contains("file FILE, line 3: this is not TOML: "),
-        "{message}"
-    );
-    assert!(
-        message.contains("file FILE, line 4: this is not TOML: "),
-        "{message}"
-    );
+    let message = message(load_file("[limits]\nbans_max = 1\nbans_max = 2\nmembers_max = = 3\n"));
+    assert!(message.contains("file FILE, line 3: this is not TOML: "), "{message}");
+    assert!(message.contains("file FILE, line 4: this is not TOML: "), "{message}");
 }
 
 #[test]
@@ -286,18 +227,9 @@ fn the_names_of_a_kubernetes_service_are_not_taken_for_settings() {
 #[test]
 fn the_bounds_of_a_range_are_inside_it() {
     let stays = |value: &str| load_from(&["--outbox-bytes-max", value], &[]).is_ok();
-    assert!(stays("64k") && stays("65536") && stays("1GiB") && stays("1024m"));
-    for wrong in [
-        "65535",
-        "1073741825",
-        "2g",
-        "",
-        "k",
-        "1.5m",
-        "64KB",
-        "64 KiB",
-        "99999999999g",
-    ] {
+    assert!(stays("256k") && stays("262144") && stays("1GiB") && stays("1024m"));
+    for wrong in ["262143", "1073741825", "2g", "", "k", "1.5m", "256KB", "256 KiB", "99999999999g"]
+    {
         assert!(!stays(wrong), "{wrong:?} is not allowed");
     }
 }
@@ -306,18 +238,9 @@ fn the_bounds_of_a_range_are_inside_it() {
 fn addresses_are_checked() {
     let listens = |value: &str| load_from(&["--listen", value], &[]).is_ok();
     assert!(listens("example.org:1") && listens("[fe80::1]:65535") && listens("127.0.0.1:0"));
-    for wrong in [
-        "",
-        ":1",
-        "host:",
-        "host:65536",
-        "host:+1",
-        "::1:80",
-        "[::1]",
-        "[x]:1",
-        "a b:1",
-        "a:1,",
-    ] {
+    for wrong in
+        ["", ":1", "host:", "host:65536", "host:+1", "::1:80", "[::1]", "[x]:1", "a b:1", "a:1,"]
+    {
         assert!(!listens(wrong), "{wrong:?} is not allowed");
     }
 }
@@ -329,30 +252,19 @@ fn what_config_prints_is_a_file_of_the_same_settings() {
          [[rooms.declared]]\nname = \"lobby\"\nmembers_max = 8\n",
     );
     let path = file.path().to_str().unwrap();
-    let flags = [
-        "--config",
-        path,
-        "--idle-s-max=60",
-        "--bytes-per-second-max=1000",
-        "--log-format=json",
-    ];
+    let flags =
+        ["--config", path, "--idle-s-max=60", "--bytes-per-second-max=1000", "--log-format=json"];
     let loaded = load_from(&flags, &[("CROSSPOINT_LIMITS__BANS_MAX", "7")]).unwrap();
     let printed = render(&loaded);
     let again = load_file(&printed).unwrap();
     assert!(again.settings == loaded.settings);
 
-    for line in printed
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('['))
-    {
+    for line in printed.lines().filter(|line| !line.is_empty() && !line.starts_with('[')) {
         let line = line.trim_start();
         assert!(line.contains("  # "), "{line}");
     }
     let line_of = |key: &str| printed.lines().find(|line| line.starts_with(key)).unwrap();
-    assert!(
-        line_of("idle_s_max ").ends_with(" = 60       # flag --idle-s-max"),
-        "{printed}"
-    );
+    assert!(line_of("idle_s_max ").ends_with(" = 60       # flag --idle-s-max"), "{printed}");
     assert!(line_of("bans_max ").ends_with(" = 7        # env CROSSPOINT_LIMITS__BANS_MAX"));
     assert!(line_of("frame_bytes_max ").ends_with(" = \"64KiB\"  # default"));
     assert!(printed.contains(&format!(
@@ -376,13 +288,8 @@ fn the_access_token_is_never_shown() {
 
 #[test]
 fn flags_stand_under_the_heading_of_their_section() {
-    let help = add_arguments(Command::new("crosspoint"))
-        .render_help()
-        .to_string();
-    let place = |text: &str| {
-        help.find(text)
-            .unwrap_or_else(|| panic!("{text} in {help}"))
-    };
+    let help = add_arguments(Command::new("crosspoint")).render_help().to_string();
+    let place = |text: &str| help.find(text).unwrap_or_else(|| panic!("{text} in {help}"));
     assert!(place("[server] Where") < place("--listen <HOST:PORT>"));
     assert!(place("--listen <HOST:PORT>") < place("[limits] The"));
     assert!(place("[limits] The") < place("--outbox-bytes-max <BYTES>"));

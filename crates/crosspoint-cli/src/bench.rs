@@ -1,0 +1,262 @@
+//! `crosspoint bench`: how fast a hub is. The load generator is the library `crosspoint-bench`;
+//! here are its flags and its output.
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use crosspoint_bench::dialect::IdleState;
+use crosspoint_bench::{Dialect, Joint, Latency, Native, fanout, idle, relay, stall};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+/// The command, its workloads and their flags.
+pub(crate) fn command() -> Command {
+    let workload = |name: &'static str, about: &'static str| {
+        Command::new(name)
+            .about(about)
+            .arg(
+                Arg::new("hub")
+                    .long("hub")
+                    .value_name("HOST:PORT")
+                    .help("The hub or peote-server; if not given, a hub is started for the run"),
+            )
+            .arg(
+                Arg::new("protocol")
+                    .long("protocol")
+                    .value_parser(["native", "joint"])
+                    .default_value("native")
+                    .help("The protocol to speak; a peote-server speaks joint"),
+            )
+            .arg(
+                Arg::new("json")
+                    .long("json")
+                    .action(ArgAction::SetTrue)
+                    .help("Print the result as JSON"),
+            )
+    };
+    let timed = |command: Command| {
+        command.arg(number("payload", "64", "Data bytes of a message")).arg(number(
+            "seconds",
+            "3",
+            "Seconds measured, after one second of warm-up",
+        ))
+    };
+    let fanout = workload("fanout", "One sender broadcasts to many receivers: deliveries a second")
+        .arg(number("receivers", "100", "Number of receivers"));
+    let relay = workload("relay", "Round trips from a member over the hub to the owner and back")
+        .arg(number("in-flight", "1", "Requests under way at any time"));
+    let stall =
+        workload("stall", "Broadcasts at a fixed rate, without and with a member that never reads")
+            .arg(number("members", "1000", "Number of members"))
+            .arg(number("rate", "1000", "Broadcasts a second"));
+    let idle = workload("idle", "Many quiet connections: the hub's memory for each")
+        .arg(number("connections", "10000", "Number of connections"))
+        .arg(
+            Arg::new("pid")
+                .long("pid")
+                .value_parser(value_parser!(u32).range(1..))
+                .help("The hub's process, where --hub is given"),
+        );
+    Command::new("bench")
+        .about("Measure a hub")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(timed(fanout))
+        .subcommand(timed(relay))
+        .subcommand(timed(stall))
+        .subcommand(idle)
+}
+
+fn number(name: &'static str, default: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .value_name("N")
+        .value_parser(value_parser!(u32).range(1..=10_000_000))
+        .default_value(default)
+        .help(help)
+}
+
+/// Runs a workload and prints what came out.
+pub(crate) fn run(matches: &ArgMatches) -> Result<(), String> {
+    let Some((workload, matches)) = matches.subcommand() else {
+        unreachable!("clap demands a workload");
+    };
+    let target = Target::of(matches)?;
+    let dialect: Box<dyn Dialect> = match matches.get_one::<String>("protocol").map(String::as_str)
+    {
+        Some("joint") => Box::new(Joint::new(target.address)),
+        _ => Box::new(Native::new(target.address)),
+    };
+    let count = |name: &str| matches.get_one::<u32>(name).copied().unwrap_or_default();
+    let size = |name: &str| count(name) as usize;
+    let seconds = || Duration::from_secs(count("seconds").into());
+    let bar = bar();
+    let mut progress = |done: f64, doing: &str| {
+        bar.set_position((done * 1000.0) as u64);
+        bar.set_message(doing.to_owned());
+    };
+    let wrong = |error: crosspoint_bench::BenchError| error.to_string();
+    let json = matches.get_flag("json");
+    match workload {
+        "fanout" => {
+            let plan = fanout::Plan {
+                receivers: size("receivers"),
+                payload: size("payload"),
+                duration: seconds(),
+                ..fanout::Plan::default()
+            };
+            let report = fanout::run(&*dialect, &plan, &mut progress).map_err(wrong)?;
+            bar.finish_and_clear();
+            print(json, &report, |report| {
+                row("deliveries", &rate(report.deliveries_per_second));
+                row("data", &format!("{:.0} MB/s", report.bytes_per_second / 1e6));
+                row("missing", &report.missing.to_string());
+            })
+        }
+        "relay" => {
+            let plan = relay::Plan {
+                in_flight: size("in-flight"),
+                payload: size("payload"),
+                duration: seconds(),
+                ..relay::Plan::default()
+            };
+            let report = relay::run(&*dialect, &plan, &mut progress).map_err(wrong)?;
+            bar.finish_and_clear();
+            print(json, &report, |report| {
+                row("round trips", &rate(report.round_trips_per_second));
+                latency(&report.latency);
+            })
+        }
+        "stall" => {
+            let plan = stall::Plan {
+                members: size("members"),
+                rate: count("rate"),
+                payload: size("payload"),
+                duration: seconds(),
+                ..stall::Plan::default()
+            };
+            let report = stall::run(&*dialect, &plan, &mut progress).map_err(wrong)?;
+            bar.finish_and_clear();
+            print(json, &report, |report| {
+                for (name, part) in
+                    [("all read", &report.all_read), ("one stalled", &report.one_stalled)]
+                {
+                    println!("{name}:");
+                    row("broadcasts", &rate(part.sent_per_second));
+                    latency(&part.latency);
+                    row("missing", &part.missing.to_string());
+                }
+            })
+        }
+        "idle" => {
+            let pid = match (matches.get_one::<u32>("pid"), &target.child) {
+                (Some(pid), _) => *pid,
+                (None, Some(child)) => child.0.id(),
+                (None, None) => return Err("say which process the hub is: --pid PID".into()),
+            };
+            let plan = idle::Plan {
+                connections: size("connections"),
+                state: IdleState::Member,
+                ..idle::Plan::new(pid)
+            };
+            let report = idle::run(&*dialect, &plan, &mut progress).map_err(wrong)?;
+            bar.finish_and_clear();
+            print(json, &report, |report| {
+                row(
+                    "memory",
+                    &format!("{:.0} bytes for each connection", report.bytes_per_connection),
+                );
+                row("in all", &format!("{:.1} MB", report.resident_after as f64 / 1e6));
+                row("opened", &rate(report.opened_per_second));
+            })
+        }
+        _ => unreachable!("clap knows the workloads"),
+    }
+}
+
+/// Whom to measure.
+struct Target {
+    address: SocketAddr,
+    child: Option<Hub>,
+}
+
+/// A hub that was started for the run, and ends with it.
+struct Hub(Child);
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        // It has ended by itself if this fails.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Target {
+    fn of(matches: &ArgMatches) -> Result<Self, String> {
+        if let Some(hub) = matches.get_one::<String>("hub") {
+            let found = hub
+                .to_socket_addrs()
+                .map_err(|error| format!("{hub} is no HOST:PORT: {error}"))?
+                .next();
+            let address = found.ok_or_else(|| format!("{hub} has no address"))?;
+            return Ok(Self { address, child: None });
+        }
+        let wrong = |error: std::io::Error| format!("no hub could be started: {error}");
+        let program = std::env::current_exe().map_err(wrong)?;
+        let mut child = std::process::Command::new(program)
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(wrong)?;
+        let output = child.stdout.take();
+        let child = Hub(child);
+        let lines = output.into_iter().flat_map(|output| BufReader::new(output).lines());
+        let address = lines
+            .map_while(Result::ok)
+            .find_map(|line| line.strip_prefix("listening on ")?.parse().ok());
+        let address = address.ok_or("the hub that was started does not listen")?;
+        Ok(Self { address, child: Some(child) })
+    }
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(1000);
+    let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar
+}
+
+fn print<T: Serialize>(json: bool, report: &T, text: impl FnOnce(&T)) -> Result<(), String> {
+    if json {
+        let text = serde_json::to_string_pretty(report).map_err(|error| error.to_string())?;
+        println!("{text}");
+    } else {
+        text(report);
+    }
+    Ok(())
+}
+
+fn row(name: &str, value: &str) {
+    println!("{name:<12} {value}");
+}
+
+fn rate(per_second: f64) -> String {
+    match per_second {
+        1e6.. => format!("{:.2} M/s", per_second / 1e6),
+        1e3.. => format!("{:.1} k/s", per_second / 1e3),
+        _ => format!("{per_second:.0} /s"),
+    }
+}
+
+fn latency(latency: &Latency) {
+    let Latency { p50, p90, p99, p999, max, .. } = latency;
+    row(
+        "latency",
+        &format!(
+            "p50 {p50:.0} us, p90 {p90:.0} us, p99 {p99:.0} us, p99.9 {p999:.0} us, most {max:.0} us"
+        ),
+    );
+}

@@ -1,0 +1,89 @@
+//! The program, run for a test and ended with it.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "each test program uses its own part of it"
+)]
+
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+
+/// The program with some arguments and no settings from the environment.
+pub fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crosspoint"));
+    let foreign =
+        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CROSSPOINT_"));
+    foreign.for_each(|(name, _)| {
+        command.env_remove(name);
+    });
+    command.args(arguments);
+    command
+}
+
+/// A process whose output is read line by line.
+pub struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    pub fn start(command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// Reads on until a line holds a text, and gives what follows the text.
+    pub fn wait_for(&mut self, text: &str) -> String {
+        let mut seen = Vec::new();
+        for line in self.lines.by_ref() {
+            let line = line.unwrap();
+            if let Some((_, rest)) = line.split_once(text) {
+                return rest.to_owned();
+            }
+            seen.push(line);
+        }
+        panic!("`{text}` was not printed, but {seen:#?}");
+    }
+
+    pub fn type_line(&mut self, line: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// Ends the input.
+    pub fn end_input(&mut self) {
+        self.child.stdin = None;
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
+    pub fn wait(&mut self) -> ExitStatus {
+        // Waiting would end the input, which is a reason to end for some.
+        let input = self.child.stdin.take();
+        let status = self.child.wait().unwrap();
+        drop(input);
+        status
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended already if this fails.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A hub on a free port.
+pub fn hub(more: &[&str]) -> (Running, String) {
+    let arguments = [&["serve", "--listen", "127.0.0.1:0"], more].concat();
+    let mut hub = Running::start(&mut program(&arguments));
+    let port = hub.wait_for("listening on 127.0.0.1:");
+    (hub, port)
+}
