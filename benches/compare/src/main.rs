@@ -139,8 +139,7 @@ fn compare(arguments: &Arguments) -> Result<String, CompareError> {
     raise_file_limit()?;
     let targets = arguments.targets.clone().unwrap_or_else(|| {
         let all = Target::value_variants().iter().copied();
-        all.filter(|target| *target != Target::Perl || arguments.perl.is_some())
-            .collect()
+        all.filter(|target| *target != Target::Perl || arguments.perl.is_some()).collect()
     });
     let mut places = Vec::new();
     for target in targets {
@@ -200,11 +199,7 @@ fn compare(arguments: &Arguments) -> Result<String, CompareError> {
         }
     }
     drop(crowds);
-    Ok(if arguments.json {
-        serde_json::to_string_pretty(&table.rows())?
-    } else {
-        table.markdown()
-    })
+    Ok(if arguments.json { serde_json::to_string_pretty(&table.rows())? } else { table.markdown() })
 }
 
 const CROWD_CONNECTIONS: usize = 10_000;
@@ -267,9 +262,7 @@ impl Place {
 
 fn resolve(text: &str) -> Result<SocketAddr, String> {
     let mut addresses = text.to_socket_addrs().map_err(|error| error.to_string())?;
-    addresses
-        .next()
-        .ok_or_else(|| "this name has no address".into())
+    addresses.next().ok_or_else(|| "this name has no address".into())
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

@@ -47,20 +47,11 @@ impl Server {
     /// `redis-server` without persistence.
     pub(crate) fn redis() -> Result<Server, ServerError> {
         Server::on_free_port("redis-server", |port| {
-            [
-                "--bind",
-                "127.0.0.1",
-                "--port",
-                port,
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-            ]
-            .into_iter()
-            .chain(["--maxclients", "15000", "--protected-mode", "no"])
-            .map(OsString::from)
-            .collect()
+            ["--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no"]
+                .into_iter()
+                .chain(["--maxclients", "15000", "--protected-mode", "no"])
+                .map(OsString::from)
+                .collect()
         })
     }
 
@@ -75,10 +66,7 @@ impl Server {
             .spawn()
             .map_err(|source| match source.kind() {
                 io::ErrorKind::NotFound => ServerError::NoHub(name.clone()),
-                _ => ServerError::Start {
-                    program: name.clone(),
-                    source,
-                },
+                _ => ServerError::Start { program: name.clone(), source },
             })?;
         let (found, addresses) = mpsc::channel();
         if let Some(output) = child.stdout.take() {
@@ -108,10 +96,7 @@ impl Server {
         program: &'static str,
         arguments: impl Fn(&str) -> Vec<OsString>,
     ) -> Result<Server, ServerError> {
-        let failed = |source| ServerError::Start {
-            program: program.into(),
-            source,
-        };
+        let failed = |source| ServerError::Start { program: program.into(), source };
         let address = free_address().map_err(failed)?;
         let arguments = arguments(&address.port().to_string());
         let child = PLACES
@@ -129,17 +114,12 @@ impl Server {
                 }
             })
             .ok_or(ServerError::Missing { program })?;
-        let mut server = Server {
-            child: child.map_err(failed)?,
-            address,
-        };
+        let mut server = Server { child: child.map_err(failed)?, address };
         let start = Instant::now();
         while TcpStream::connect(address).is_err() {
             let ended = server.child.try_wait().map_err(failed)?.is_some();
             if ended || start.elapsed() > PATIENCE {
-                return Err(ServerError::Silent {
-                    program: program.into(),
-                });
+                return Err(ServerError::Silent { program: program.into() });
             }
             thread::sleep(KNOCK);
         }

@@ -80,11 +80,7 @@ impl Table {
         for row in self.rows() {
             let unit = row.unit;
             let least = row.samples.iter().copied().fold(f64::INFINITY, f64::min);
-            let most = row
-                .samples
-                .iter()
-                .copied()
-                .fold(f64::NEG_INFINITY, f64::max);
+            let most = row.samples.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let ratio = |ratio: Option<f64>| {
                 ratio.map_or_else(|| "-".into(), |ratio| format!("{ratio:.2}"))
             };
@@ -128,13 +124,7 @@ mod tests {
     #[test]
     fn ratios_compare_the_medians_of_the_same_measure() {
         let work = Work::Fanout { receivers: 1 };
-        let measure = |value| {
-            [Measure {
-                name: "deliveries",
-                unit: "/s",
-                value,
-            }]
-        };
+        let measure = |value| [Measure { name: "deliveries", unit: "/s", value }];
         let mut table = Table::default();
         for value in [1.0, 100.0, 3.0] {
             table.add(work, Target::Nats, &measure(value));
@@ -145,15 +135,8 @@ mod tests {
         table.add(Work::Relay { in_flight: 1 }, Target::Bare, &measure(9.0));
         let rows = table.rows();
         assert_eq!(rows[0].target, Target::Joint);
-        assert_eq!(
-            (rows[0].median, rows[0].to_nats, rows[0].to_bare),
-            (6.0, Some(2.0), None)
-        );
+        assert_eq!((rows[0].median, rows[0].to_nats, rows[0].to_bare), (6.0, Some(2.0), None));
         assert_eq!((rows[1].median, rows[1].to_nats), (3.0, Some(1.0)));
-        assert!(
-            table
-                .markdown()
-                .contains("| fanout-1 | deliveries | joint | 6.00 /s |")
-        );
+        assert!(table.markdown().contains("| fanout-1 | deliveries | joint | 6.00 /s |"));
     }
 }

@@ -66,28 +66,13 @@ impl Work {
         settings: &Settings,
         pid: Option<u32>,
     ) -> Result<Vec<Measure>, BenchError> {
-        let Settings {
-            payload,
-            rate,
-            window,
-            batch,
-            copy,
-            warm_up,
-            duration,
-        } = *settings;
+        let Settings { payload, rate, window, batch, copy, warm_up, duration } = *settings;
         let progress: &mut crosspoint_bench::Progress<'_> = &mut |_, _| {};
         let measure = |name, unit, value| Measure { name, unit, value };
         Ok(match self {
             Work::Fanout { receivers } => {
-                let plan = fanout::Plan {
-                    receivers,
-                    payload,
-                    window,
-                    batch,
-                    copy,
-                    warm_up,
-                    duration,
-                };
+                let plan =
+                    fanout::Plan { receivers, payload, window, batch, copy, warm_up, duration };
                 let report = fanout::run(dialect, &plan, progress)?;
                 vec![
                     measure("deliveries", "/s", report.deliveries_per_second),
@@ -95,12 +80,7 @@ impl Work {
                 ]
             }
             Work::Relay { in_flight } => {
-                let plan = relay::Plan {
-                    in_flight,
-                    payload,
-                    warm_up,
-                    duration,
-                };
+                let plan = relay::Plan { in_flight, payload, warm_up, duration };
                 let report = relay::run(dialect, &plan, progress)?;
                 vec![
                     measure("round trips", "/s", report.round_trips_per_second),
@@ -110,24 +90,14 @@ impl Work {
                 ]
             }
             Work::Stall { members } => {
-                let plan = stall::Plan {
-                    members,
-                    rate,
-                    payload,
-                    warm_up,
-                    duration,
-                };
+                let plan = stall::Plan { members, rate, payload, warm_up, duration };
                 let report = stall::run(dialect, &plan, progress)?;
                 vec![
                     measure("p50, all read", "us", report.all_read.latency.p50),
                     measure("p50, one stalled", "us", report.one_stalled.latency.p50),
                     measure("p99, all read", "us", report.all_read.latency.p99),
                     measure("p99, one stalled", "us", report.one_stalled.latency.p99),
-                    measure(
-                        "sent, one stalled",
-                        "/s",
-                        report.one_stalled.sent_per_second,
-                    ),
+                    measure("sent, one stalled", "/s", report.one_stalled.sent_per_second),
                 ]
             }
             Work::Idle { connections } => {
@@ -135,10 +105,7 @@ impl Work {
                     dialect: dialect.name(),
                     workload: "idle without the server's process id",
                 })?;
-                let plan = idle::Plan {
-                    connections,
-                    ..idle::Plan::new(server_pid)
-                };
+                let plan = idle::Plan { connections, ..idle::Plan::new(server_pid) };
                 let report = idle::run(dialect, &plan, progress)?;
                 vec![
                     measure("memory for each", "B", report.bytes_per_connection),

@@ -93,16 +93,10 @@ pub fn run(
     progress: &mut Progress<'_>,
 ) -> Result<Report, BenchError> {
     if plan.receivers == 0 || plan.payload == 0 {
-        return Err(BenchError::Plan(
-            "receivers and payload must be at least 1".into(),
-        ));
+        return Err(BenchError::Plan("receivers and payload must be at least 1".into()));
     }
     progress(0.0, "connecting");
-    let shape = FanoutShape {
-        receivers: plan.receivers,
-        tiny: 0,
-        payload: plan.payload,
-    };
+    let shape = FanoutShape { receivers: plan.receivers, tiny: 0, payload: plan.payload };
     let mut fanout = dialect.open_fanout(&shape)?;
     prove(dialect.name(), &fanout, plan.payload, plan.receivers)?;
 
@@ -136,11 +130,8 @@ pub fn run(
         let (bytes, time) = drained?;
         let expected = sent? * reader.delivery_bytes;
         let seconds = time.as_secs_f64();
-        let missing_bytes: u64 = reader
-            .seen
-            .iter()
-            .map(|seen| expected.saturating_sub(*seen))
-            .sum();
+        let missing_bytes: u64 =
+            reader.seen.iter().map(|seen| expected.saturating_sub(*seen)).sum();
         let deliveries = bytes / reader.delivery_bytes;
         progress(1.0, "done");
         Ok(Report {
@@ -200,11 +191,9 @@ fn send(
         if let Err(error) = write_all(&fanout.sources, &batch) {
             break match flow.stop.load(Ordering::Acquire) {
                 true => Ok(sent),
-                false => Err(BenchError::Io {
-                    dialect,
-                    doing: "sending broadcasts",
-                    source: error,
-                }),
+                false => {
+                    Err(BenchError::Io { dialect, doing: "sending broadcasts", source: error })
+                }
             };
         }
         sent += messages;
@@ -215,9 +204,7 @@ fn send(
 }
 
 pub(crate) fn write_all(sources: &[TcpStream], bytes: &[u8]) -> io::Result<()> {
-    sources
-        .iter()
-        .try_for_each(|mut source| source.write_all(bytes))
+    sources.iter().try_for_each(|mut source| source.write_all(bytes))
 }
 
 struct Reader<'a> {
@@ -259,15 +246,8 @@ impl Reader<'_> {
             if now - told >= TICK {
                 told = now;
                 let whole = plan.warm_up + plan.duration;
-                let text = if begin.is_some() {
-                    "measuring"
-                } else {
-                    "warming up"
-                };
-                progress(
-                    ((now - start).as_secs_f64() / whole.as_secs_f64()).min(1.0),
-                    text,
-                );
+                let text = if begin.is_some() { "measuring" } else { "warming up" };
+                progress(((now - start).as_secs_f64() / whole.as_secs_f64()).min(1.0), text);
             }
         }
     }
@@ -291,12 +271,7 @@ impl Reader<'_> {
     }
 
     fn sweep(&mut self, receivers: &mut Receivers) -> Result<(), BenchError> {
-        let Reader {
-            discard,
-            seen,
-            total,
-            ..
-        } = self;
+        let Reader { discard, seen, total, .. } = self;
         receivers.sweep(TICK, discard.capacity(), |index, stream| {
             let count = discard.read(stream)?;
             seen[index] += count as u64;

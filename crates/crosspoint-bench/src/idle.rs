@@ -70,10 +70,7 @@ pub fn run(
     progress: &mut Progress<'_>,
 ) -> Result<Report, BenchError> {
     if !dialect.has_server() {
-        return Err(BenchError::Unsupported {
-            dialect: dialect.name(),
-            workload: "idle",
-        });
+        return Err(BenchError::Unsupported { dialect: dialect.name(), workload: "idle" });
     }
     let files = raise_file_limit()?;
     if plan.connections == 0 || plan.connections as u64 + OTHER_FILES > files {

@@ -60,9 +60,7 @@ impl Link {
     }
 
     pub(crate) fn send(&mut self, doing: &'static str, bytes: &[u8]) -> Result<(), BenchError> {
-        self.stream
-            .write_all(bytes)
-            .map_err(|source| self.failed(doing, source))
+        self.stream.write_all(bytes).map_err(|source| self.failed(doing, source))
     }
 
     pub(crate) fn receive<const N: usize>(
@@ -79,9 +77,7 @@ impl Link {
         doing: &'static str,
         bytes: &mut [u8],
     ) -> Result<(), BenchError> {
-        self.stream
-            .read_exact(bytes)
-            .map_err(|source| self.failed(doing, source))
+        self.stream.read_exact(bytes).map_err(|source| self.failed(doing, source))
     }
 
     /// Reads exactly the expected answer, or fails with what came instead.
@@ -107,10 +103,7 @@ impl Link {
         let mut line = Vec::new();
         let mut seen = [0; 1024];
         while line.len() < LONGEST_LINE {
-            let count = self
-                .stream
-                .peek(&mut seen)
-                .map_err(|source| self.failed(doing, source))?;
+            let count = self.stream.peek(&mut seen).map_err(|source| self.failed(doing, source))?;
             let end = seen[..count].iter().position(|&byte| byte == b'\n');
             let taken = end.map_or(count, |end| end + 1);
             if taken == 0 {
@@ -147,20 +140,12 @@ impl Link {
     }
 
     fn failed(&self, doing: &'static str, source: io::Error) -> BenchError {
-        BenchError::Io {
-            dialect: self.dialect,
-            doing,
-            source,
-        }
+        BenchError::Io { dialect: self.dialect, doing, source }
     }
 }
 
 fn open(address: SocketAddr, options: Options) -> io::Result<TcpStream> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     let group = options.index / PER_SOURCE_ADDRESS;
     if group > 0 && matches!(address.ip(), IpAddr::V4(ip) if ip.is_loopback()) {
         let host = group + 1;

@@ -33,15 +33,10 @@ impl Receivers {
             for (index, stream) in streams.into_iter().enumerate() {
                 stream.set_nonblocking(true)?;
                 let mut stream = mio::net::TcpStream::from_std(stream);
-                poll.registry()
-                    .register(&mut stream, Token(index), Interest::READABLE)?;
+                poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
                 registered.push(stream);
             }
-            Ok(Receivers {
-                poll,
-                events: Events::with_capacity(EVENTS),
-                streams: registered,
-            })
+            Ok(Receivers { poll, events: Events::with_capacity(EVENTS), streams: registered })
         };
         open().map_err(BenchError::system("polling the receivers"))
     }
@@ -87,15 +82,8 @@ impl Discard {
     /// other way.
     pub(crate) fn new(copy: bool) -> Discard {
         // Copies into a smaller buffer stay in the processor's cache.
-        let (flags, capacity) = if copy || DROP == 0 {
-            (0, 256 << 10)
-        } else {
-            (DROP, 1 << 20)
-        };
-        Discard {
-            buffer: vec![MaybeUninit::uninit(); capacity],
-            flags,
-        }
+        let (flags, capacity) = if copy || DROP == 0 { (0, 256 << 10) } else { (DROP, 1 << 20) };
+        Discard { buffer: vec![MaybeUninit::uninit(); capacity], flags }
     }
 
     /// At most this much is taken at once.
@@ -123,24 +111,14 @@ pub(crate) fn prove(
     payload: usize,
     readers: usize,
 ) -> Result<(), BenchError> {
-    let failed = |source| BenchError::Io {
-        dialect,
-        doing: "the first broadcast",
-        source,
-    };
+    let failed = |source| BenchError::Io { dialect, doing: "the first broadcast", source };
     for mut source in &fanout.sources {
         io::Write::write_all(&mut source, &fanout.message.bytes).map_err(failed)?;
     }
     for stream in &fanout.receivers[..readers] {
         stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
         let mut unframer = Unframer::new(fanout.framing.clone());
-        read_one(
-            dialect,
-            stream,
-            &mut unframer,
-            payload,
-            "the first broadcast",
-        )?;
+        read_one(dialect, stream, &mut unframer, payload, "the first broadcast")?;
     }
     Ok(())
 }
@@ -161,11 +139,7 @@ pub(crate) fn read_one(
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             other => other,
         };
-        let count = count.map_err(|source| BenchError::Io {
-            dialect,
-            doing,
-            source,
-        })?;
+        let count = count.map_err(|source| BenchError::Io { dialect, doing, source })?;
         unframer
             .feed(&buffer[..count], |data| {
                 missing = missing.saturating_sub(data.len());
@@ -174,10 +148,7 @@ pub(crate) fn read_one(
             .map_err(|reason| BenchError::OutOfStep { dialect, reason })?;
     }
     if foreign > 0 {
-        return Err(BenchError::OutOfStep {
-            dialect,
-            reason: "not the data that was sent",
-        });
+        return Err(BenchError::OutOfStep { dialect, reason: "not the data that was sent" });
     }
     Ok(())
 }

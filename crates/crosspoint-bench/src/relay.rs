@@ -77,17 +77,11 @@ pub fn run(
     progress: &mut Progress<'_>,
 ) -> Result<Report, BenchError> {
     if plan.in_flight == 0 || plan.payload == 0 {
-        return Err(BenchError::Plan(
-            "in_flight and payload must be at least 1".into(),
-        ));
+        return Err(BenchError::Plan("in_flight and payload must be at least 1".into()));
     }
     progress(0.0, "connecting");
     let relay = dialect.open_relay(plan.payload)?;
-    let longest = relay
-        .requester
-        .message
-        .len()
-        .max(relay.responder.message.len());
+    let longest = relay.requester.message.len().max(relay.responder.message.len());
     if longest * plan.in_flight > UNDER_WAY {
         return Err(BenchError::Plan(format!(
             "{} messages of {longest} bytes are under way at once, more than {UNDER_WAY} bytes in \
@@ -95,21 +89,12 @@ pub fn run(
             plan.in_flight
         )));
     }
-    let Relay {
-        requester,
-        responder,
-        keep,
-    } = relay;
+    let Relay { requester, responder, keep } = relay;
     let name = dialect.name();
     let report = thread::scope(|scope| {
         let answering = scope.spawn(|| respond(name, &responder, plan));
         let measured = request(name, &requester, plan, progress);
-        for stream in [
-            &requester.read,
-            &requester.write,
-            &responder.read,
-            &responder.write,
-        ] {
+        for stream in [&requester.read, &requester.write, &responder.read, &responder.write] {
             // Closed by the other side or through its duplicate: just as well.
             let _ = stream.shutdown(Shutdown::Both);
         }
@@ -136,12 +121,7 @@ struct Incoming {
 impl Incoming {
     fn new(end: &End, payload: usize) -> Incoming {
         let unframer = Unframer::new(end.framing.clone());
-        Incoming {
-            unframer,
-            payload,
-            data: 0,
-            buffer: vec![0; READ_BYTES],
-        }
+        Incoming { unframer, payload, data: 0, buffer: vec![0; READ_BYTES] }
     }
 
     /// Reads once; the number of messages completed by that, or `None` at the end of the stream.
@@ -157,11 +137,7 @@ impl Incoming {
                 Ok(count) => break count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(source) => {
-                    return Err(BenchError::Io {
-                        dialect,
-                        doing,
-                        source,
-                    });
+                    return Err(BenchError::Io { dialect, doing, source });
                 }
             }
         };
@@ -182,18 +158,13 @@ fn respond(dialect: &'static str, end: &End, plan: &Plan) -> Result<(), BenchErr
     while let Some(messages) = incoming.read(dialect, DOING, end)? {
         let bytes = messages * end.message.len();
         let Some(replies) = replies.get(..bytes) else {
-            return Err(BenchError::OutOfStep {
-                dialect,
-                reason: "more requests than were made",
-            });
+            return Err(BenchError::OutOfStep { dialect, reason: "more requests than were made" });
         };
-        (&end.write)
-            .write_all(replies)
-            .map_err(|source| BenchError::Io {
-                dialect,
-                doing: DOING,
-                source,
-            })?;
+        (&end.write).write_all(replies).map_err(|source| BenchError::Io {
+            dialect,
+            doing: DOING,
+            source,
+        })?;
     }
     Ok(())
 }
@@ -205,21 +176,11 @@ fn request(
     progress: &mut Progress<'_>,
 ) -> Result<Report, BenchError> {
     const DOING: &str = "waiting for replies";
-    let failed = |source| BenchError::Io {
-        dialect,
-        doing: DOING,
-        source,
-    };
+    let failed = |source| BenchError::Io { dialect, doing: DOING, source };
     end.read.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
     (&end.write).write_all(&end.message).map_err(failed)?;
     let mut incoming = Incoming::new(end, plan.payload);
-    read_one(
-        dialect,
-        &end.read,
-        &mut incoming.unframer,
-        plan.payload,
-        DOING,
-    )?;
+    read_one(dialect, &end.read, &mut incoming.unframer, plan.payload, DOING)?;
 
     let requests = end.message.repeat(plan.in_flight);
     let mut under_way = VecDeque::new();
@@ -233,9 +194,7 @@ fn request(
     loop {
         if free > 0 {
             under_way.push_back((now, free));
-            (&end.write)
-                .write_all(&requests[..free * end.message.len()])
-                .map_err(failed)?;
+            (&end.write).write_all(&requests[..free * end.message.len()]).map_err(failed)?;
         }
         let Some(messages) = incoming.read(dialect, DOING, end)? else {
             return Err(failed(io::ErrorKind::UnexpectedEof.into()));
@@ -282,15 +241,8 @@ fn request(
         if now - told >= TICK {
             told = now;
             let whole = plan.warm_up + plan.duration;
-            let text = if begin.is_some() {
-                "measuring"
-            } else {
-                "warming up"
-            };
-            progress(
-                ((now - start).as_secs_f64() / whole.as_secs_f64()).min(1.0),
-                text,
-            );
+            let text = if begin.is_some() { "measuring" } else { "warming up" };
+            progress(((now - start).as_secs_f64() / whole.as_secs_f64()).min(1.0), text);
         }
     }
 }

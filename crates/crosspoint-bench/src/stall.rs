@@ -102,17 +102,10 @@ pub fn run(
         )));
     }
     if !dialect.has_server() {
-        return Err(BenchError::Unsupported {
-            dialect: dialect.name(),
-            workload: "stall",
-        });
+        return Err(BenchError::Unsupported { dialect: dialect.name(), workload: "stall" });
     }
-    let all_read = part(dialect, plan, 0, &mut |done, text| {
-        progress(done / 2.0, text)
-    })?;
-    let one_stalled = part(dialect, plan, 1, &mut |done, text| {
-        progress(0.5 + done / 2.0, text)
-    })?;
+    let all_read = part(dialect, plan, 0, &mut |done, text| progress(done / 2.0, text))?;
+    let one_stalled = part(dialect, plan, 1, &mut |done, text| progress(0.5 + done / 2.0, text))?;
     Ok(Report {
         dialect: dialect.name(),
         members: plan.members,
@@ -133,11 +126,7 @@ fn part(
     progress: &mut Progress<'_>,
 ) -> Result<Part, BenchError> {
     progress(0.0, "connecting");
-    let shape = FanoutShape {
-        receivers: plan.members,
-        tiny: stalled,
-        payload: plan.payload,
-    };
+    let shape = FanoutShape { receivers: plan.members, tiny: stalled, payload: plan.payload };
     let mut fanout = dialect.open_fanout(&shape)?;
     let readers = plan.members - stalled;
     prove(dialect.name(), &fanout, plan.payload, readers)?;
@@ -145,11 +134,8 @@ fn part(
     let mut streams = std::mem::take(&mut fanout.receivers);
     let silent = streams.split_off(readers);
     let mut receivers = Receivers::new(streams)?;
-    let clock = Clock {
-        start: Instant::now(),
-        sent: AtomicU64::new(0),
-        ended: AtomicBool::new(false),
-    };
+    let clock =
+        Clock { start: Instant::now(), sent: AtomicU64::new(0), ended: AtomicBool::new(false) };
     let mut members = Members {
         dialect: dialect.name(),
         clock: &clock,
@@ -223,11 +209,7 @@ fn send(
         if let Err(source) = write_all(&fanout.sources, &message) {
             // The reader gave up on a server that takes nothing: that is a result, too.
             if now < whole {
-                result = Err(BenchError::Io {
-                    dialect,
-                    doing: "sending broadcasts",
-                    source,
-                });
+                result = Err(BenchError::Io { dialect, doing: "sending broadcasts", source });
             }
             break;
         }
@@ -251,11 +233,7 @@ struct Member {
 
 impl Member {
     fn new(unframer: Unframer) -> Member {
-        Member {
-            unframer,
-            filled: 0,
-            stamp: [0; STAMP],
-        }
+        Member { unframer, filled: 0, stamp: [0; STAMP] }
     }
 }
 
@@ -291,10 +269,7 @@ impl Members<'_> {
                 Ok(count)
             })?;
             if let Some(reason) = wrong {
-                return Err(BenchError::OutOfStep {
-                    dialect: self.dialect,
-                    reason,
-                });
+                return Err(BenchError::OutOfStep { dialect: self.dialect, reason });
             }
             let now = self.clock.start.elapsed();
             if self.received > quiet_since.0 {
@@ -309,11 +284,7 @@ impl Members<'_> {
             }
             if now - told >= TICK {
                 told = now;
-                let text = if now >= plan.warm_up {
-                    "measuring"
-                } else {
-                    "warming up"
-                };
+                let text = if now >= plan.warm_up { "measuring" } else { "warming up" };
                 progress((now.as_secs_f64() / whole.as_secs_f64()).min(1.0), text);
             }
         }
@@ -322,20 +293,8 @@ impl Members<'_> {
     /// Looks into the bytes just read for one member.
     fn take(&mut self, index: usize, count: usize) -> Result<(), &'static str> {
         let now = self.clock.start.elapsed();
-        let Members {
-            members,
-            buffer,
-            recorder,
-            received,
-            payload,
-            warm_up,
-            ..
-        } = self;
-        let Member {
-            unframer,
-            filled,
-            stamp,
-        } = &mut members[index];
+        let Members { members, buffer, recorder, received, payload, warm_up, .. } = self;
+        let Member { unframer, filled, stamp } = &mut members[index];
         unframer.feed(&buffer[..count], |mut data| {
             while !data.is_empty() {
                 let (here, rest) = data.split_at(data.len().min(*payload - *filled));

@@ -53,24 +53,10 @@ impl Framing {
         match *self {
             Framing::Joint => joint_head(bytes),
             Framing::Native => native_head(bytes),
-            Framing::Fixed {
-                first,
-                before,
-                data,
-                after,
-                pings,
-            } => match bytes.first() {
+            Framing::Fixed { first, before, data, after, pings } => match bytes.first() {
                 None => Head::Short,
-                Some(&byte) if byte == first => Head::Frame {
-                    before,
-                    data,
-                    after,
-                },
-                Some(b'P') if pings => Head::Frame {
-                    before: "PING\r\n".len(),
-                    data: 0,
-                    after: 0,
-                },
+                Some(&byte) if byte == first => Head::Frame { before, data, after },
+                Some(b'P') if pings => Head::Frame { before: "PING\r\n".len(), data: 0, after: 0 },
                 Some(_) => Head::Wrong("unexpected first byte"),
             },
         }
@@ -80,22 +66,14 @@ impl Framing {
 fn joint_head(bytes: &[u8]) -> Head {
     let (size, field) = match *bytes {
         [0, count, ..] => {
-            return Head::Frame {
-                before: 2 + count as usize,
-                data: 0,
-                after: 0,
-            };
+            return Head::Frame { before: 2 + count as usize, data: 0, after: 0 };
         }
         [size @ 1..0x80, ..] => (size as usize, 1),
         [high @ 0x80..=0xff, low, ..] => ((high as usize - 0x80) << 8 | low as usize, 2),
         _ => return Head::Short,
     };
     if size == 0 {
-        return Head::Frame {
-            before: field,
-            data: 0,
-            after: 0,
-        };
+        return Head::Frame { before: field, data: 0, after: 0 };
     }
     let Some(&joint) = bytes.get(field) else {
         return Head::Short;
@@ -103,11 +81,7 @@ fn joint_head(bytes: &[u8]) -> Head {
     // The owner's frames name the user after the joint.
     let names = if joint & 0x80 == 0 { 1 } else { 2 };
     match size.checked_sub(names) {
-        Some(data) => Head::Frame {
-            before: field + names,
-            data,
-            after: 0,
-        },
+        Some(data) => Head::Frame { before: field + names, data, after: 0 },
         None => Head::Wrong("a frame for the owner without a user"),
     }
 }
@@ -127,11 +101,7 @@ fn native_head(bytes: &[u8]) -> Head {
         kind::FROM_OWNER => 1,
         kind::FROM_MEMBER => 2,
         _ => {
-            return Head::Frame {
-                before: end,
-                data: 0,
-                after: 0,
-            };
+            return Head::Frame { before: end, data: 0, after: 0 };
         }
     };
     let mut before = field + 1;
@@ -143,11 +113,7 @@ fn native_head(bytes: &[u8]) -> Head {
         }
     }
     match end.checked_sub(before) {
-        Some(data) => Head::Frame {
-            before,
-            data,
-            after: 0,
-        },
+        Some(data) => Head::Frame { before, data, after: 0 },
         None => Head::Wrong("frame shorter than its numbers"),
     }
 }
@@ -169,14 +135,7 @@ pub struct Unframer {
 impl Unframer {
     /// A walker at the beginning of a frame.
     pub fn new(framing: Framing) -> Unframer {
-        Unframer {
-            framing,
-            head: [0; LONGEST_HEAD],
-            head_filled: 0,
-            skip: 0,
-            data: 0,
-            after: 0,
-        }
+        Unframer { framing, head: [0; LONGEST_HEAD], head_filled: 0, skip: 0, data: 0, after: 0 }
     }
 
     /// Takes the next bytes of the stream and calls `on_data` with each run of data in them.
@@ -219,11 +178,7 @@ impl Unframer {
     fn begin<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], &'static str> {
         if self.head_filled == 0 {
             return match self.framing.head(bytes) {
-                Head::Frame {
-                    before,
-                    data,
-                    after,
-                } => {
+                Head::Frame { before, data, after } => {
                     (self.skip, self.data, self.after) = (before, data, after);
                     Ok(bytes)
                 }
@@ -240,11 +195,7 @@ impl Unframer {
             self.head[self.head_filled] = byte;
             self.head_filled += 1;
             match self.framing.head(&self.head[..self.head_filled]) {
-                Head::Frame {
-                    before,
-                    data,
-                    after,
-                } => {
+                Head::Frame { before, data, after } => {
                     self.skip = before - self.head_filled.min(before);
                     (self.data, self.after) = (data, after);
                     self.head_filled = 0;
@@ -273,13 +224,8 @@ mod tests {
         Ok(data)
     }
 
-    const FIXED: Framing = Framing::Fixed {
-        first: b'M',
-        before: 4,
-        data: 3,
-        after: 2,
-        pings: true,
-    };
+    const FIXED: Framing =
+        Framing::Fixed { first: b'M', before: 4, data: 3, after: 2, pings: true };
 
     const JOINT_STREAM: &[u8] =
         b"\x00\x04\x00\xff\x00\x00\x03\x00ab\x01\x07\x80\x04\x05cde\x80\x00\x05\x81\x09fgh\x02\x00i";
@@ -289,14 +235,8 @@ mod tests {
 
     #[test]
     fn data_is_found_between_control_frames_keepalives_and_empty_frames() {
-        assert_eq!(
-            data_of(Framing::Joint, &[JOINT_STREAM]).unwrap(),
-            b"abcdefghi"
-        );
-        assert_eq!(
-            data_of(Framing::Native, &[NATIVE_STREAM]).unwrap(),
-            b"abcde"
-        );
+        assert_eq!(data_of(Framing::Joint, &[JOINT_STREAM]).unwrap(), b"abcdefghi");
+        assert_eq!(data_of(Framing::Native, &[NATIVE_STREAM]).unwrap(), b"abcde");
         assert_eq!(data_of(FIXED, &[FIXED_STREAM]).unwrap(), b"abcdef");
     }
 

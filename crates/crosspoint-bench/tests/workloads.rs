@@ -39,17 +39,10 @@ fn every_broadcast_reaches_every_receiver() {
 #[test]
 fn an_audience_larger_than_a_channel_is_spread_over_several() {
     let joint = Joint::new(tiny_relay());
-    let shape = FanoutShape {
-        receivers: 300,
-        tiny: 0,
-        payload: 10,
-    };
+    let shape = FanoutShape { receivers: 300, tiny: 0, payload: 10 };
     let fanout = joint.open_fanout(&shape).unwrap();
     assert_eq!(fanout.receivers.len(), 300);
-    assert_eq!(
-        fanout.message.bytes,
-        b"\x01\x01\x0b\x80..........\x01\x01\x0b\x81.........."
-    );
+    assert_eq!(fanout.message.bytes, b"\x01\x01\x0b\x80..........\x01\x01\x0b\x81..........");
     assert_eq!(fanout.message.payloads, [4, 18]);
     assert_eq!(fanout_of(&joint, 300).missing, 0);
 }
@@ -58,12 +51,7 @@ fn an_audience_larger_than_a_channel_is_spread_over_several() {
 fn round_trips_are_counted_and_timed() {
     for dialect in [&Bare as &dyn Dialect, &Joint::new(tiny_relay())] {
         for in_flight in [1, 64] {
-            let plan = relay::Plan {
-                in_flight,
-                payload: 200,
-                warm_up: SHORT,
-                duration: SHORT,
-            };
+            let plan = relay::Plan { in_flight, payload: 200, warm_up: SHORT, duration: SHORT };
             let report = relay::run(dialect, &plan, &mut |_, _| {}).unwrap();
             assert!(report.latency.samples > 0, "{report:?}");
             assert!(report.latency.p50 <= report.latency.p999, "{report:?}");
@@ -75,21 +63,11 @@ fn round_trips_are_counted_and_timed() {
 
 #[test]
 fn a_member_that_never_reads_is_measured_next_to_those_that_do() {
-    let plan = stall::Plan {
-        members: 5,
-        rate: 500,
-        payload: 32,
-        warm_up: SHORT,
-        duration: SHORT,
-    };
+    let plan = stall::Plan { members: 5, rate: 500, payload: 32, warm_up: SHORT, duration: SHORT };
     let report = stall::run(&Joint::new(tiny_relay()), &plan, &mut |_, _| {}).unwrap();
     for part in [&report.all_read, &report.one_stalled] {
         assert!(part.latency.samples > 0, "{report:?}");
-        assert_eq!(
-            (part.missing, part.stalled_dropped),
-            (0, false),
-            "{report:?}"
-        );
+        assert_eq!((part.missing, part.stalled_dropped), (0, false), "{report:?}");
     }
     let json = serde_json::to_value(&report).unwrap();
     assert!(json["one_stalled"]["latency"]["p999"].is_number(), "{json}");
@@ -105,40 +83,19 @@ fn idle_connections_are_opened_in_the_state_asked_for() {
     let mut plan = idle::Plan::new(std::process::id());
     (plan.connections, plan.settle) = (50, Duration::ZERO);
     let report = idle::run(&dialect, &plan, &mut |_, _| {}).unwrap();
-    assert!(
-        report.resident_before > 0 && report.resident_after > 0,
-        "{report:?}"
-    );
+    assert!(report.resident_before > 0 && report.resident_after > 0, "{report:?}");
 }
 
 #[test]
 fn what_cannot_be_run_is_refused_before_anything_is_opened() {
     let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
     let progress: &mut crosspoint_bench::Progress<'_> = &mut |_, _| {};
-    let plan = fanout::Plan {
-        payload: 40_000,
-        ..fanout::Plan::default()
-    };
-    assert!(matches!(
-        fanout::run(&Joint::new(nobody), &plan, progress),
-        Err(BenchError::Plan(_))
-    ));
-    let plan = idle::Plan {
-        connections: usize::MAX / 2,
-        ..idle::Plan::new(std::process::id())
-    };
-    assert!(matches!(
-        idle::run(&Joint::new(nobody), &plan, progress),
-        Err(BenchError::Plan(_))
-    ));
+    let plan = fanout::Plan { payload: 40_000, ..fanout::Plan::default() };
+    assert!(matches!(fanout::run(&Joint::new(nobody), &plan, progress), Err(BenchError::Plan(_))));
+    let plan = idle::Plan { connections: usize::MAX / 2, ..idle::Plan::new(std::process::id()) };
+    assert!(matches!(idle::run(&Joint::new(nobody), &plan, progress), Err(BenchError::Plan(_))));
     let error = stall::run(&Bare, &stall::Plan::default(), progress).unwrap_err();
-    assert!(matches!(
-        error,
-        BenchError::Unsupported {
-            workload: "stall",
-            ..
-        }
-    ));
+    assert!(matches!(error, BenchError::Unsupported { workload: "stall", .. }));
     let error = relay::run(&Joint::new(nobody), &relay::Plan::default(), progress).unwrap_err();
     assert!(matches!(error, BenchError::Connect { .. }), "{error}");
 }
@@ -149,21 +106,12 @@ fn a_server_that_answers_something_else_is_named() {
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        stream
-            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            .unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).unwrap();
     });
-    let error = Joint::new(address)
-        .open_relay(64)
-        .err()
-        .unwrap()
-        .to_string();
-    assert!(
-        error.contains("creating a channel") && error.contains('H'),
-        "{error}"
-    );
+    let error = Joint::new(address).open_relay(64).err().unwrap().to_string();
+    assert!(error.contains("creating a channel") && error.contains('H'), "{error}");
 }
 
 /// One channel by its name: the owner, its own number, and the members in order.
@@ -209,14 +157,7 @@ fn serve(mut stream: TcpStream, channels: &Channels) -> std::io::Result<()> {
                 let own = own_names.len() as u8;
                 own_names.push(name.clone());
                 let owner = stream.try_clone()?;
-                channels.insert(
-                    name,
-                    Channel {
-                        owner,
-                        own,
-                        members: Vec::new(),
-                    },
-                );
+                channels.insert(name, Channel { owner, own, members: Vec::new() });
                 stream.write_all(&[0, 3, head[1], 0, own])?;
             } else if let Some(channel) = channels.get_mut(&name) {
                 let user = channel.members.len() as u8;
@@ -251,15 +192,10 @@ fn serve(mut stream: TcpStream, channels: &Channels) -> std::io::Result<()> {
             let out = frame(&[0x80 | channel.own, *user], &body[1..]);
             channel.owner.write_all(&out)?;
         } else {
-            let channel = channels
-                .get_mut(&own_names[(body[0] & 0x7f) as usize])
-                .unwrap();
+            let channel = channels.get_mut(&own_names[(body[0] & 0x7f) as usize]).unwrap();
             if broadcast {
                 let out = frame(&[0], &body[1..]);
-                channel
-                    .members
-                    .iter_mut()
-                    .try_for_each(|member| member.write_all(&out))?;
+                channel.members.iter_mut().try_for_each(|member| member.write_all(&out))?;
             } else {
                 let out = frame(&[0], &body[2..]);
                 channel.members[body[1] as usize].write_all(&out)?;
@@ -270,11 +206,8 @@ fn serve(mut stream: TcpStream, channels: &Channels) -> std::io::Result<()> {
 
 fn frame(names: &[u8], data: &[u8]) -> Vec<u8> {
     let size = names.len() + data.len();
-    let mut out = if size < 0x80 {
-        vec![size as u8]
-    } else {
-        vec![0x80 | (size >> 8) as u8, size as u8]
-    };
+    let mut out =
+        if size < 0x80 { vec![size as u8] } else { vec![0x80 | (size >> 8) as u8, size as u8] };
     out.extend_from_slice(names);
     out.extend_from_slice(data);
     out

@@ -55,10 +55,7 @@ impl Batches {
             None => 0,
         };
         if index == self.list.len() {
-            self.list.push_back(Batch {
-                to,
-                parts: Vec::new(),
-            });
+            self.list.push_back(Batch { to, parts: Vec::new() });
         }
         self.parts += 1;
         self.bytes += part.data.len();
@@ -122,14 +119,7 @@ mod tests {
             .iter()
             .take_while(|to| batches.add(**to, Part::whole(&b"x"[..]), |_| apart).is_ok())
             .count();
-        (
-            batches
-                .list
-                .iter()
-                .map(|batch| (batch.to, batch.parts.len()))
-                .collect(),
-            taken,
-        )
+        (batches.list.iter().map(|batch| (batch.to, batch.parts.len())).collect(), taken)
     }
 
     #[test]
@@ -158,10 +148,6 @@ mod tests {
         let mut batches = Batches::default();
         let large = || Part::whole(vec![0; Batches::BYTES_MAX]);
         assert!(batches.add(all(0), large(), |_| true).is_ok());
-        assert!(
-            batches
-                .add(all(0), Part::whole(&b"x"[..]), |_| true)
-                .is_err()
-        );
+        assert!(batches.add(all(0), Part::whole(&b"x"[..]), |_| true).is_err());
     }
 }

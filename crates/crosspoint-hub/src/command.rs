@@ -78,20 +78,12 @@ pub enum Command {
 impl Command {
     /// A plain create command. Names above 255 bytes are cut.
     pub fn create(request: u32, name: &str) -> Self {
-        Self::Create {
-            request,
-            name: cut(name),
-            options: ChannelOptions::default(),
-        }
+        Self::Create { request, name: cut(name), options: ChannelOptions::default() }
     }
 
     /// A plain enter command. Names above 255 bytes are cut.
     pub fn enter(request: u32, name: &str) -> Self {
-        Self::Enter {
-            request,
-            name: cut(name),
-            options: EnterOptions::default(),
-        }
+        Self::Enter { request, name: cut(name), options: EnterOptions::default() }
     }
 }
 
@@ -123,7 +115,7 @@ pub enum Mode {
     /// pieces, and their pieces arrive as messages.
     Raw,
     /// Whole messages of 1 to `bytes_max` bytes. Endpoints whose protocol has no message borders
-    /// frame them as chunks (peote-joint 6) of the same maximum.
+    /// frame them as chunks (docs/peote.md, section 6) of the same maximum.
     Chunk {
         /// The largest message, 1..=536870912 bytes.
         bytes_max: u32,
@@ -133,15 +125,13 @@ pub enum Mode {
 impl Mode {
     /// The largest chunk of a peote program that sets nothing: 32 KiB.
     pub const CHUNK_BYTES_DEFAULT: u32 = 32 * 1024;
-    /// The largest chunk size that the chunk layer can express (peote-joint 6).
+    /// The largest chunk size that the chunk layer can express (docs/peote.md, section 6).
     pub const CHUNK_BYTES_LIMIT: u32 = 1 << 29;
 }
 
 impl Default for Mode {
     fn default() -> Self {
-        Self::Chunk {
-            bytes_max: Self::CHUNK_BYTES_DEFAULT,
-        }
+        Self::Chunk { bytes_max: Self::CHUNK_BYTES_DEFAULT }
     }
 }
 

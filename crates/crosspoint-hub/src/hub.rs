@@ -100,13 +100,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Hub {
     /// A hub with its declared rooms.
     pub fn new(options: HubOptions) -> Arc<Self> {
-        let HubOptions {
-            limits,
-            access_token,
-            rooms,
-            rooms_on_entry,
-            room_mode,
-        } = options;
+        let HubOptions { limits, access_token, rooms, rooms_on_entry, room_mode } = options;
         let hub = Self {
             limits,
             metrics: Metrics::default(),
@@ -123,11 +117,7 @@ impl Hub {
             let members_max = room.members_max.map_or(most, |max| max.min(most));
             let channel =
                 Channel::room(room.name.clone(), true, room.mode, members_max, &hub.limits);
-            if lock(&hub.directory)
-                .channels
-                .insert(room.name, Arc::new(channel))
-                .is_none()
-            {
+            if lock(&hub.directory).channels.insert(room.name, Arc::new(channel)).is_none() {
                 hub.metrics.channels.inc();
             }
         }
@@ -157,10 +147,7 @@ impl Hub {
         connections.count += 1;
         self.metrics.connections.inc();
         self.metrics.connections_total.inc();
-        Ok(Admission {
-            hub: self.clone(),
-            address,
-        })
+        Ok(Admission { hub: self.clone(), address })
     }
 
     /// Opens a session for an endpoint whose protocol is known.
@@ -172,13 +159,7 @@ impl Hub {
         outlet: Box<dyn Outlet>,
     ) -> Session {
         let id = self.next_session.fetch_add(1, Ordering::Relaxed);
-        let outbox = Arc::new(Outbox::new(
-            id,
-            address,
-            wire,
-            self.limits.outbox_bytes_max,
-            outlet,
-        ));
+        let outbox = Arc::new(Outbox::new(id, address, wire, self.limits.outbox_bytes_max, outlet));
         lock(&self.sessions).insert(id, outbox.clone());
         Session::new(self.clone(), outbox, now)
     }
@@ -194,18 +175,10 @@ impl Hub {
     }
 
     pub(crate) fn count_closed(&self, outbox: &Arc<Outbox>, reason: Reason) {
-        self.metrics
-            .closed
-            .get_or_create(&ByReason {
-                reason: reason.word(),
-            })
-            .inc();
+        self.metrics.closed.get_or_create(&ByReason { reason: reason.word() }).inc();
         if outbox.peer().is_some() {
             let protocol = outbox.wire.name();
-            self.metrics
-                .sessions
-                .get_or_create(&ByProtocol { protocol })
-                .dec();
+            self.metrics.sessions.get_or_create(&ByProtocol { protocol }).dec();
         }
         if reason == Reason::SlowReceiver && outbox.is_dead() {
             self.metrics.hit("outbox_bytes_max");
@@ -227,7 +200,7 @@ impl Hub {
         }
     }
 
-    /// Makes a channel. The order of the checks is the one of peote-joint 3.2.
+    /// Makes a channel. The order of the checks is the one of docs/peote.md, section 3.2.
     pub(crate) fn create(
         &self,
         outbox: &Arc<Outbox>,
@@ -330,10 +303,8 @@ impl Hub {
     }
 
     fn remove(&self, directory: &mut Directory, channel: &Arc<Channel>) -> bool {
-        let found = directory
-            .channels
-            .get(&channel.name)
-            .is_some_and(|known| Arc::ptr_eq(known, channel));
+        let found =
+            directory.channels.get(&channel.name).is_some_and(|known| Arc::ptr_eq(known, channel));
         if found {
             directory.channels.remove(&channel.name);
             self.metrics.channels.dec();

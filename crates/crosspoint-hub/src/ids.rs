@@ -42,7 +42,7 @@ impl fmt::Debug for PeerId {
     }
 }
 
-/// The name of a channel or room: 0 to 255 bytes, compared byte by byte (peote-joint 3.1).
+/// The name of a channel or room: 0 to 255 bytes, compared byte by byte (docs/peote.md, section 3.1).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelName(Bytes);
 

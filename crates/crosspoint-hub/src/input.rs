@@ -17,9 +17,8 @@ impl Input {
             let left = std::mem::take(&mut self.bytes);
             // Grown in place, a large frame that comes in small pieces costs no more than its
             // length.
-            let mut joined = left
-                .try_into_mut()
-                .unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+            let mut joined =
+                left.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
             joined.extend_from_slice(&bytes);
             self.bytes = joined.freeze();
         }

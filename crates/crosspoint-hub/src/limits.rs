@@ -42,7 +42,7 @@ pub struct Limits {
     /// How long a connection may take to say what it is. Above: closed with `HandshakeTimeout`.
     pub handshake_max: Duration,
     /// How long a session may be silent. Above: closed with `IdleTimeout`. `None`: for ever, which
-    /// peote programs rely on (peote-joint 3.5).
+    /// peote programs rely on (docs/peote.md, section 3.5).
     pub idle_max: Option<Duration>,
     /// How often the native protocol asks a silent endpoint for a sign of life.
     pub heartbeat: Duration,

@@ -23,15 +23,8 @@ struct Bucket {
 impl Meter {
     /// A meter with full buckets. A rate of 0 is without limit.
     pub fn new(now: Instant, messages_per_second_max: u64, bytes_per_second_max: u64) -> Self {
-        let bucket = |rate: u64| Bucket {
-            rate,
-            tokens: clamp(rate),
-            refilled: now,
-        };
-        Self {
-            messages: bucket(messages_per_second_max),
-            bytes: bucket(bytes_per_second_max),
-        }
+        let bucket = |rate: u64| Bucket { rate, tokens: clamp(rate), refilled: now };
+        Self { messages: bucket(messages_per_second_max), bytes: bucket(bytes_per_second_max) }
     }
 
     /// Counts what arrived. Gives the times before which nothing more may be read, if any: for
@@ -67,9 +60,7 @@ impl Bucket {
         let debt = self.tokens.unsigned_abs();
         let micros = u128::from(debt) * 1_000_000 / u128::from(self.rate);
         // At most an hour, so that a wrong setting cannot park a session for ever.
-        let micros = u64::try_from(micros)
-            .unwrap_or(u64::MAX)
-            .clamp(1, 3_600_000_000);
+        let micros = u64::try_from(micros).unwrap_or(u64::MAX).clamp(1, 3_600_000_000);
         Some(now + Duration::from_micros(micros))
     }
 }

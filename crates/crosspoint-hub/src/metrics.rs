@@ -93,16 +93,8 @@ impl Default for Metrics {
         );
         r.register("sessions", "Sessions open now", metrics.sessions.clone());
         r.register("sessions_closed", "Sessions closed", metrics.closed.clone());
-        r.register(
-            "channels",
-            "Channels and rooms that exist now",
-            metrics.channels.clone(),
-        );
-        r.register(
-            "members",
-            "Memberships that exist now",
-            metrics.members.clone(),
-        );
+        r.register("channels", "Channels and rooms that exist now", metrics.channels.clone());
+        r.register("members", "Memberships that exist now", metrics.members.clone());
         r.register(
             "messages_received",
             "Messages and parts received from endpoints",
@@ -120,16 +112,8 @@ impl Default for Metrics {
             "Messages for numbers that name nothing",
             metrics.dropped.clone(),
         );
-        r.register(
-            "commands_refused",
-            "Commands refused",
-            metrics.refused.clone(),
-        );
-        r.register(
-            "limit_hits",
-            "How often a limit was reached",
-            metrics.limit_hits.clone(),
-        );
+        r.register("commands_refused", "Commands refused", metrics.refused.clone());
+        r.register("limit_hits", "How often a limit was reached", metrics.limit_hits.clone());
         metrics
     }
 }
@@ -142,11 +126,7 @@ impl Metrics {
 
     /// Counts a refused command.
     pub fn refuse(&self, reason: Reason) {
-        self.refused
-            .get_or_create(&ByReason {
-                reason: reason.word(),
-            })
-            .inc();
+        self.refused.get_or_create(&ByReason { reason: reason.word() }).inc();
     }
 
     /// All values in the text format of Prometheus (OpenMetrics).

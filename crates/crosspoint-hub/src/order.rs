@@ -56,12 +56,7 @@ impl Order {
             }
             Target::Member(number, _) | Target::Everyone(number, _) => Road::Own(number),
         };
-        let open = Open {
-            to,
-            kind: part.kind,
-            total: part.total,
-            offset: part.offset,
-        };
+        let open = Open { to, kind: part.kind, total: part.total, offset: part.offset };
         match self.open.remove(&road) {
             Some(expected) if expected != open => return Err(Reason::Malformed),
             None if !part.is_first() || !holds(road) => return Ok(false),

@@ -116,14 +116,16 @@ enum Entry {
 }
 
 impl Entry {
-    /// Bytes and the memory that an entry needs besides, so that many small ones count as well.
+    /// The memory that an entry needs besides its bytes, so that many small ones count as well.
+    const OVERHEAD: usize = 64;
+
     fn cost(&self) -> usize {
-        const OVERHEAD: usize = 64;
-        match self {
-            Self::Bytes(bytes) => bytes.len() + OVERHEAD,
-            Self::Gathered(bytes) => bytes.len() + OVERHEAD,
-            Self::Event(..) => size_of::<Event>() + OVERHEAD,
-        }
+        let bytes = match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Gathered(bytes) => bytes.len(),
+            Self::Event(..) => size_of::<Event>(),
+        };
+        bytes + Self::OVERHEAD
     }
 }
 
@@ -201,15 +203,7 @@ impl Outbox {
         outlet: Box<dyn Outlet>,
     ) -> Self {
         let queue = Mutex::default();
-        Self {
-            id,
-            address,
-            wire,
-            peer: OnceLock::new(),
-            bytes_max,
-            queue,
-            outlet,
-        }
+        Self { id, address, wire, peer: OnceLock::new(), bytes_max, queue, outlet }
     }
 
     /// Who the endpoint is, once it has said hello.
@@ -224,9 +218,7 @@ impl Outbox {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // A panic while the lock is held would be a bug here; the queue is consistent at any
         // point where one could come from (allocation), so the others go on.
-        self.queue
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Adds an event. A receiver whose outbox is full is ended with `SlowReceiver`.
@@ -248,11 +240,7 @@ impl Outbox {
         queue.add_all(data);
         self.check(&mut queue);
         touched.add(&mut queue, self);
-        if queue.dead.is_some() {
-            Pushed::Dead
-        } else {
-            Pushed::Accepted
-        }
+        if queue.dead.is_some() { Pushed::Dead } else { Pushed::Accepted }
     }
 
     /// Adds data that goes to this receiver alone. That never ends it: its senders asked
@@ -344,9 +332,7 @@ impl Outbox {
                 Some(entry) if pieces.is_empty() && task => {
                     queue.cost -= entry.cost();
                     queue.busy = true;
-                    let Entry::Event(tag, event) = entry else {
-                        unreachable!("bytes come above")
-                    };
+                    let Entry::Event(tag, event) = entry else { unreachable!("bytes come above") };
                     return Turn::Event(tag, Box::new(event));
                 }
                 Some(entry) => {
@@ -383,10 +369,9 @@ impl Outbox {
         let mut left = written;
         let mut kept = pieces.len();
         for (index, piece) in pieces.iter_mut().enumerate() {
-            let cost = Entry::Bytes(piece.clone()).cost();
             if left >= piece.len() {
                 left -= piece.len();
-                queue.cost -= cost;
+                queue.cost -= piece.len() + Entry::OVERHEAD;
             } else {
                 queue.cost -= left;
                 piece.advance(left);

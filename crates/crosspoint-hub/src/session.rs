@@ -156,30 +156,21 @@ impl Session {
     /// deleted meanwhile.
     pub fn observe(&mut self, tag: Tag, event: &Event) -> bool {
         match event {
-            Event::MemberEntered {
-                channel, member, ..
-            }
-            | Event::MemberLeft {
-                channel, member, ..
-            } => {
-                let current = self
-                    .owned
-                    .get(channel.0)
-                    .is_some_and(|owned| owned.tag == tag);
+            Event::MemberEntered { channel, member, .. }
+            | Event::MemberLeft { channel, member, .. } => {
+                let current = self.owned.get(channel.0).is_some_and(|owned| owned.tag == tag);
                 if current {
                     // What was begun for the number's former holder does not go on.
                     self.order.forget(Road::Member(*channel, *member));
                 }
                 current
             }
-            Event::Knock { channel, .. } => self
-                .owned
-                .get(channel.0)
-                .is_some_and(|owned| owned.tag == tag),
-            Event::OtherEntered { channel, .. } | Event::OtherLeft { channel, .. } => self
-                .entered
-                .get(channel.0)
-                .is_some_and(|entered| entered.tag == tag),
+            Event::Knock { channel, .. } => {
+                self.owned.get(channel.0).is_some_and(|owned| owned.tag == tag)
+            }
+            Event::OtherEntered { channel, .. } | Event::OtherLeft { channel, .. } => {
+                self.entered.get(channel.0).is_some_and(|entered| entered.tag == tag)
+            }
             Event::Entered(told) => {
                 let Some(entered) = self.entered.get_mut(told.channel.0) else {
                     return false;
@@ -195,10 +186,7 @@ impl Session {
                 true
             }
             Event::Ended { channel, .. } => {
-                let current = self
-                    .entered
-                    .get(channel.0)
-                    .is_some_and(|entered| entered.tag == tag);
+                let current = self.entered.get(channel.0).is_some_and(|entered| entered.tag == tag);
                 if current {
                     self.entered.remove(channel.0);
                     self.order.forget(Road::In(*channel));
@@ -234,8 +222,7 @@ impl Session {
             _ => (Reason::OwnerLost, Reason::ConnectionLost),
         };
         for (_, owned) in self.owned.iter() {
-            self.hub
-                .end_channel(&owned.channel, ended, &mut self.touched);
+            self.hub.end_channel(&owned.channel, ended, &mut self.touched);
         }
         let (entered, pending) = (std::mem::take(&mut self.entered), self.pending);
         for (_, entered) in entered.iter() {
@@ -257,11 +244,7 @@ impl Session {
         }
         match command {
             Command::Hello(_) => return Step::Close(Reason::Malformed),
-            Command::Create {
-                request,
-                name,
-                options,
-            } => {
+            Command::Create { request, name, options } => {
                 let reached = self.owned.len() as u64 >= u64::from(self.owned_max());
                 let number = OwnNumber(self.owned.next_free());
                 let tag = self.tag();
@@ -269,36 +252,21 @@ impl Session {
                 match self.hub.create(&self.outbox, name, seat, options) {
                     Ok(channel) => {
                         self.owned.insert(Owned { channel, tag });
-                        self.tell(Event::Created {
-                            request,
-                            channel: number,
-                        });
+                        self.tell(Event::Created { request, channel: number });
                     }
                     Err(reason) => self.refuse(request, true, reason),
                 }
             }
-            Command::Enter {
-                request,
-                name,
-                options,
-            } => {
+            Command::Enter { request, name, options } => {
                 // Who enters and leaves without end must not fill the owner's outbox.
                 if self.hub.congested(&name, &self.outbox) {
-                    self.held = Some(Held::Command(Command::Enter {
-                        request,
-                        name,
-                        options,
-                    }));
+                    self.held = Some(Held::Command(Command::Enter { request, name, options }));
                     self.hub.metrics.hit("outbox_bytes_max");
                     return Step::Wait;
                 }
                 if let Err((reason, room)) = self.enter(now, request, name, options) {
                     if reason == Reason::Full {
-                        let limit = if room {
-                            "rooms.members_max"
-                        } else {
-                            "members_max"
-                        };
+                        let limit = if room { "rooms.members_max" } else { "members_max" };
                         self.hub.metrics.hit(limit);
                     }
                     self.refuse(request, false, reason);
@@ -313,20 +281,13 @@ impl Session {
             Command::Delete(number) => {
                 if let Some(owned) = self.owned.remove(number.0) {
                     self.order.forget_own(number);
-                    self.hub
-                        .end_channel(&owned.channel, Reason::ClosedByOwner, &mut self.touched);
+                    self.hub.end_channel(&owned.channel, Reason::ClosedByOwner, &mut self.touched);
                 }
             }
-            Command::Kick {
-                channel,
-                member,
-                ban,
-            } => {
+            Command::Kick { channel, member, ban } => {
                 let metrics = &self.hub.metrics;
                 if let Some(owned) = self.owned.get(channel.0)
-                    && owned
-                        .channel
-                        .kick(now, member, ban, metrics, &mut self.touched)
+                    && owned.channel.kick(now, member, ban, metrics, &mut self.touched)
                 {
                     count_members(&self.hub.metrics, 0, 1);
                 }
@@ -336,11 +297,7 @@ impl Session {
                     owned.channel.unban(peer);
                 }
             }
-            Command::Admit {
-                channel,
-                ticket,
-                admit,
-            } => {
+            Command::Admit { channel, ticket, admit } => {
                 if let Some(owned) = self.owned.get(channel.0)
                     && owned.channel.decide(ticket, admit, &mut self.touched)
                 {
@@ -366,17 +323,9 @@ impl Session {
             Err(_no_random_source) => return Step::Close(Reason::Internal),
         };
         let protocol = self.outbox.wire.name();
-        let known = self.outbox.set_peer(Peer {
-            id,
-            name: hello.name.map(Into::into),
-            protocol,
-        });
+        let known = self.outbox.set_peer(Peer { id, name: hello.name.map(Into::into), protocol });
         debug_assert!(known, "hello is accepted once");
-        self.hub
-            .metrics
-            .sessions
-            .get_or_create(&ByProtocol { protocol })
-            .inc();
+        self.hub.metrics.sessions.get_or_create(&ByProtocol { protocol }).inc();
         self.tell(Event::Welcome { peer: id });
         Step::Go
     }
@@ -393,11 +342,7 @@ impl Session {
             return Err(refused(Reason::TooLarge));
         }
         let channel = self.hub.find(&name, options.make_room).map_err(refused)?;
-        if self
-            .entered
-            .iter()
-            .any(|(_, entered)| Arc::ptr_eq(&entered.channel, &channel))
-        {
+        if self.entered.iter().any(|(_, entered)| Arc::ptr_eq(&entered.channel, &channel)) {
             return Err(refused(Reason::AlreadyEntered));
         }
         if self.pending >= self.hub.limits.commands_pending_max {
@@ -407,7 +352,13 @@ impl Session {
         let number = InNumber(self.entered.next_free());
         let tag = self.tag();
         let seat = (!reached).then_some((number, tag));
+        let room = channel.room && options.make_room;
+        let again = room.then(|| options.clone());
         let entered = channel.enter(now, &self.outbox, seat, request, options, &mut self.touched);
+        if let (Err(Reason::NoSuchName), Some(options)) = (entered, again) {
+            // Its last member left between finding and entering it; there is a new one to make.
+            return self.enter(now, request, name, options);
+        }
         if entered.is_err() {
             // The room may have been made for this entry alone.
             self.hub.end_if_unused(&channel);
@@ -420,26 +371,16 @@ impl Session {
         if !self.entered.is_empty() {
             // From now on the order of messages between these channels can be seen.
             channel.mix();
-            self.entered
-                .iter()
-                .for_each(|(_, entered)| entered.channel.mix());
+            self.entered.iter().for_each(|(_, entered)| entered.channel.mix());
         }
         // Taken at once: the next command may use the number before the event is on its way.
-        self.entered.insert(Membership {
-            channel,
-            tag,
-            member,
-        });
+        self.entered.insert(Membership { channel, tag, member });
         Ok(())
     }
 
     /// Ends a membership, or the wait for one.
     fn part_from(&mut self, entered: &Membership, reason: Reason) {
-        let Membership {
-            channel,
-            tag,
-            member,
-        } = entered;
+        let Membership { channel, tag, member } = entered;
         let was_member = match member {
             Some(member) => channel.leave(&self.outbox, *member, reason, &mut self.touched),
             None => {
@@ -468,30 +409,19 @@ impl Session {
         if let Some(limit) = limit {
             self.hub.metrics.hit(limit);
         }
-        self.tell(Event::Refused {
-            request,
-            create,
-            reason,
-        });
+        self.tell(Event::Refused { request, create, reason });
     }
 
     fn tell(&mut self, event: Event) {
-        self.outbox
-            .push_event(Tag::default(), event, &mut self.touched);
+        self.outbox.push_event(Tag::default(), event, &mut self.touched);
     }
 
     fn owned_max(&self) -> u32 {
-        self.hub
-            .limits
-            .channels_owned_max
-            .min(self.outbox.wire.capacity().owned_max)
+        self.hub.limits.channels_owned_max.min(self.outbox.wire.capacity().owned_max)
     }
 
     fn entered_max(&self) -> u32 {
-        self.hub
-            .limits
-            .channels_entered_max
-            .min(self.outbox.wire.capacity().entered_max)
+        self.hub.limits.channels_entered_max.min(self.outbox.wire.capacity().entered_max)
     }
 
     fn send(&mut self, to: Target, part: Part) -> Step {
@@ -507,10 +437,7 @@ impl Session {
             Road::Own(number) | Road::Member(number, _) => owned.get(number.0).is_some(),
             Road::In(number) => entered.get(number.0).is_some(),
         };
-        match self
-            .order
-            .follow(to, &part, self.outbox.wire.framing(), holds)
-        {
+        match self.order.follow(to, &part, self.outbox.wire.framing(), holds) {
             Ok(true) => self.gather(to, part),
             Ok(false) => {
                 self.hub.metrics.dropped.inc();
@@ -540,25 +467,15 @@ impl Session {
 
     fn add(&mut self, to: Target, part: Part) -> Result<(), Part> {
         let owned = &self.owned;
-        let apart = |own: OwnNumber| {
-            owned
-                .get(own.0)
-                .is_some_and(|owned| owned.channel.is_apart())
-        };
+        let apart = |own: OwnNumber| owned.get(own.0).is_some_and(|owned| owned.channel.is_apart());
         self.batches.add(to, part, apart)
     }
 
     /// Sends what has gathered. What is for a single receiver without room stays.
     fn send_batches(&mut self) -> Step {
         while let Some(Batch { to, parts }) = self.batches.front() {
-            let sent = route(
-                &self.owned,
-                &self.entered,
-                &self.outbox,
-                *to,
-                parts,
-                &mut self.touched,
-            );
+            let sent =
+                route(&self.owned, &self.entered, &self.outbox, *to, parts, &mut self.touched);
             let count = parts.len() as u64;
             let metrics = &self.hub.metrics;
             match sent {
@@ -593,11 +510,9 @@ fn route(
     let (number, audience) = match to {
         Target::Up(number) => {
             return match entered.get(number.0) {
-                Some(Membership {
-                    channel,
-                    member: Some(member),
-                    ..
-                }) => channel.send_up(outbox, *member, parts, touched),
+                Some(Membership { channel, member: Some(member), .. }) => {
+                    channel.send_up(outbox, *member, parts, touched)
+                }
                 _ => Sent::To(0),
             };
         }

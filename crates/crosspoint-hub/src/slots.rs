@@ -15,10 +15,7 @@ pub struct Slots<T> {
 
 impl<T> Default for Slots<T> {
     fn default() -> Self {
-        Self {
-            places: Vec::new(),
-            free: BinaryHeap::new(),
-        }
+        Self { places: Vec::new(), free: BinaryHeap::new() }
     }
 }
 
@@ -78,17 +75,13 @@ impl<T> Slots<T> {
 
     /// Numbers and values, lowest number first.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        (0u32..)
-            .zip(&self.places)
-            .filter_map(|(number, place)| Some((number, place.as_ref()?)))
+        (0u32..).zip(&self.places).filter_map(|(number, place)| Some((number, place.as_ref()?)))
     }
 
     /// All values, lowest number first, leaving none.
     pub fn take(&mut self) -> impl Iterator<Item = (u32, T)> + use<T> {
         let places = std::mem::take(self).places;
-        (0u32..)
-            .zip(places)
-            .filter_map(|(number, place)| Some((number, place?)))
+        (0u32..).zip(places).filter_map(|(number, place)| Some((number, place?)))
     }
 
     fn end(&self) -> u32 {

@@ -18,13 +18,9 @@ pub struct Lines {
 }
 
 /// Keeps message borders.
-pub static LINES: Lines = Lines {
-    framing: Framing::Messages,
-};
+pub static LINES: Lines = Lines { framing: Framing::Messages };
 /// Has no message borders.
-pub static PIECES: Lines = Lines {
-    framing: Framing::Pieces,
-};
+pub static PIECES: Lines = Lines { framing: Framing::Pieces };
 
 impl Wire for Lines {
     fn name(&self) -> &'static str {
@@ -40,11 +36,7 @@ impl Wire for Lines {
     }
 
     fn capacity(&self) -> Capacity {
-        Capacity {
-            owned_max: u32::MAX,
-            entered_max: u32::MAX,
-            members_max: u32::MAX,
-        }
+        Capacity { owned_max: u32::MAX, entered_max: u32::MAX, members_max: u32::MAX }
     }
 
     fn encode(&self, place: Place, chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {
@@ -53,9 +45,7 @@ impl Wire for Lines {
             Place::In(number) => format!("in {number}"),
             Place::Room(number, member) => format!("in {number} from {member}"),
         };
-        let chunk = chunk
-            .map(|chunk| format!(" chunk {chunk}"))
-            .unwrap_or_default();
+        let chunk = chunk.map(|chunk| format!(" chunk {chunk}")).unwrap_or_default();
         let data = String::from_utf8_lossy(&part.data);
         out.small(format!("{place}{chunk}: {data}\n").as_bytes());
     }
@@ -105,10 +95,7 @@ pub fn take(session: &mut Session) -> Vec<Arrived> {
             Turn::Write => {
                 let written = pieces.iter().map(Bytes::len).sum();
                 arrived.extend(pieces.iter().cloned().map(Arrived::Data));
-                session
-                    .outbox()
-                    .clone()
-                    .wrote(Instant::now(), &mut pieces, written, false);
+                session.outbox().clone().wrote(Instant::now(), &mut pieces, written, false);
             }
             Turn::Event(tag, event) => {
                 session.outbox().clone().converted(&Default::default());

@@ -37,12 +37,7 @@ impl Part {
     pub fn whole(data: impl Into<Bytes>) -> Self {
         let data = data.into();
         let total = u32::try_from(data.len()).expect("a message is smaller than 4 GiB");
-        Self {
-            kind: Self::DATA,
-            total,
-            offset: 0,
-            data,
-        }
+        Self { kind: Self::DATA, total, offset: 0, data }
     }
 
     /// Whether this is the first part.
@@ -160,9 +155,7 @@ impl Encoded {
 
     /// The pieces in order.
     pub fn pieces(&self) -> impl DoubleEndedIterator<Item = &Bytes> {
-        std::iter::once(&self.first)
-            .filter(|first| !first.is_empty())
-            .chain(&self.rest)
+        std::iter::once(&self.first).filter(|first| !first.is_empty()).chain(&self.rest)
     }
 }
 
@@ -181,11 +174,7 @@ impl FrameWriter {
 
     /// An empty writer with the envelope of a wire.
     pub fn new(prefix: Option<Prefix>) -> Self {
-        Self {
-            prefix,
-            buffer: BytesMut::new(),
-            pieces: Vec::new(),
-        }
+        Self { prefix, buffer: BytesMut::new(), pieces: Vec::new() }
     }
 
     /// Makes room for small frames of this many bytes in all.
@@ -225,10 +214,7 @@ impl FrameWriter {
     pub fn take(&mut self) -> Encoded {
         self.cut();
         let mut pieces = std::mem::take(&mut self.pieces).into_iter();
-        Encoded {
-            first: pieces.next().unwrap_or_default(),
-            rest: pieces.collect(),
-        }
+        Encoded { first: pieces.next().unwrap_or_default(), rest: pieces.collect() }
     }
 
     fn cut(&mut self) {

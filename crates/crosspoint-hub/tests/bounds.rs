@@ -278,7 +278,7 @@ fn channels_are_bounded_for_each_session_and_for_all() {
     assert_eq!(refusals(&mut one), [Reason::TooManyChannels]);
     ask(&mut other, Command::create(1, "c"));
     assert_eq!(refusals(&mut other), []);
-    // A taken name is said before anything else (peote-joint 3.2).
+    // A taken name is said before anything else (docs/peote.md, section 3.2).
     ask(&mut other, Command::create(1, "a"));
     ask(&mut other, Command::create(1, "d"));
     assert_eq!(refusals(&mut other), [Reason::NameTaken, Reason::TooManyChannels]);

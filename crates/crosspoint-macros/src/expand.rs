@@ -39,9 +39,7 @@ fn caller(item: &ItemTrait, procedures: &[Procedure]) -> TokenStream {
     let (vis, name) = (&item.vis, &item.ident);
     let caller = format_ident!("{name}Caller");
     let doc = format!("Calls a [`{name}`] at the far end of a channel.");
-    let methods = procedures
-        .iter()
-        .map(|procedure| caller_method(item, procedure));
+    let methods = procedures.iter().map(|procedure| caller_method(item, procedure));
     // Most programs are at one end only.
     quote! {
         #[doc = #doc]
@@ -70,14 +68,7 @@ fn caller(item: &ItemTrait, procedures: &[Procedure]) -> TokenStream {
 }
 
 fn caller_method(item: &ItemTrait, procedure: &Procedure) -> TokenStream {
-    let Procedure {
-        name,
-        number,
-        docs,
-        params,
-        result,
-        ..
-    } = procedure;
+    let Procedure { name, number, docs, params, result, .. } = procedure;
     let vis = &item.vis;
     let doc = format!("Calls [`{}::{name}`], procedure {number}.", item.ident);
     let doc = match docs[..] {
@@ -129,9 +120,7 @@ fn dispatch(item: &ItemTrait, procedures: &[Procedure]) -> TokenStream {
         true => format_ident!("origin"),
         false => format_ident!("_origin"),
     };
-    let arms = procedures
-        .iter()
-        .map(|procedure| dispatch_arm(item, procedure, &object, &origin));
+    let arms = procedures.iter().map(|procedure| dispatch_arm(item, procedure, &object, &origin));
     let unknown = (procedures.len() < 256).then(|| {
         quote! { _ => ::core::result::Result::Err(::crosspoint::remote::Fault::UnknownProcedure), }
     });
@@ -193,14 +182,7 @@ fn dispatch_arm(
     object: &Ident,
     origin: &Ident,
 ) -> TokenStream {
-    let Procedure {
-        name,
-        number,
-        mutable,
-        params,
-        result,
-        ..
-    } = procedure;
+    let Procedure { name, number, mutable, params, result, .. } = procedure;
     let trait_name = &item.ident;
     let receiver = match mutable {
         true => quote! { &mut self.object },
@@ -253,10 +235,7 @@ mod tests {
     fn methods_are_numbered_up_to_255() {
         let code = remote(TokenStream::new(), trait_with_methods(256)).to_string();
         assert!(code.contains("255u8 =>"), "{code}");
-        assert!(
-            !code.contains("UnknownProcedure"),
-            "no number is left that could be unknown"
-        );
+        assert!(!code.contains("UnknownProcedure"), "no number is left that could be unknown");
         assert!(!code.contains("compile_error"), "{code}");
     }
 

@@ -25,9 +25,7 @@ pub(crate) struct Procedure {
 
 impl Procedure {
     pub(crate) fn wants_caller(&self) -> bool {
-        self.params
-            .iter()
-            .any(|param| matches!(param, Param::Caller))
+        self.params.iter().any(|param| matches!(param, Param::Caller))
     }
 }
 
@@ -43,19 +41,13 @@ pub(crate) enum Param {
 pub(crate) fn read(item: &mut ItemTrait) -> Result<Vec<Procedure>, Error> {
     let mut errors = Errors::default();
     if let Some(param) = item.generics.params.first() {
-        errors.at(
-            param,
-            "a remote trait cannot be generic: both ends must agree on its types",
-        );
+        errors.at(param, "a remote trait cannot be generic: both ends must agree on its types");
     }
     if let Some(clause) = &item.generics.where_clause {
         errors.at(clause, "a remote trait cannot have a where clause");
     }
     if let Some(token) = &item.unsafety {
-        errors.at(
-            token,
-            "a remote trait cannot be unsafe: anyone at the far end may call it",
-        );
+        errors.at(token, "a remote trait cannot be unsafe: anyone at the far end may call it");
     }
     let mut procedures = Vec::new();
     for (index, item) in item.items.iter_mut().enumerate() {
@@ -81,16 +73,11 @@ fn procedure(method: &mut syn::TraitItemFn, number: u8) -> Result<Procedure, Err
     let mut errors = Errors::default();
     let sig = &mut method.sig;
     for attr in method.attrs.iter().filter(|attr| is_conditional(attr)) {
-        errors.at(
-            attr,
-            "the number of a remote method may not depend on the build",
-        );
+        errors.at(attr, "the number of a remote method may not depend on the build");
     }
     if let Some(token) = &sig.asyncness {
-        errors.at(
-            token,
-            "a remote method is not async where it runs; only the caller's side waits",
-        );
+        errors
+            .at(token, "a remote method is not async where it runs; only the caller's side waits");
     }
     if let Some(token) = &sig.constness {
         errors.at(token, "a remote method cannot be const");
@@ -99,19 +86,13 @@ fn procedure(method: &mut syn::TraitItemFn, number: u8) -> Result<Procedure, Err
         errors.at(abi, "a remote method cannot have an ABI");
     }
     if let Some(param) = sig.generics.params.first() {
-        errors.at(
-            param,
-            "a remote method cannot be generic: both ends must agree on its types",
-        );
+        errors.at(param, "a remote method cannot be generic: both ends must agree on its types");
     }
     if let Some(clause) = &sig.generics.where_clause {
         errors.at(clause, "a remote method cannot have a where clause");
     }
     if RESERVED.iter().any(|name| sig.ident == name) {
-        errors.at(
-            &sig.ident,
-            "the generated caller has a method of this name itself",
-        );
+        errors.at(&sig.ident, "the generated caller has a method of this name itself");
     }
 
     let mut mutable = false;
@@ -133,24 +114,14 @@ fn procedure(method: &mut syn::TraitItemFn, number: u8) -> Result<Procedure, Err
     if sig.inputs.is_empty() {
         errors.at(&sig.ident, "a remote method takes `&self` or `&mut self`");
     }
-    if params
-        .iter()
-        .filter(|param| matches!(param, Param::Caller))
-        .count()
-        > 1
-    {
+    if params.iter().filter(|param| matches!(param, Param::Caller)).count() > 1 {
         errors.at(&sig.inputs, "only one parameter can be `#[remote(caller)]`");
     }
     let result = errors.take(result(&sig.output)).flatten();
     errors.finish().map(|()| Procedure {
         name: sig.ident.clone(),
         number,
-        docs: method
-            .attrs
-            .iter()
-            .filter(|attr| attr.path().is_ident("doc"))
-            .cloned()
-            .collect(),
+        docs: method.attrs.iter().filter(|attr| attr.path().is_ident("doc")).cloned().collect(),
         mutable,
         params,
         result,
@@ -174,10 +145,7 @@ fn param(input: &mut syn::PatType, position: usize) -> Result<Param, Error> {
     let mut caller = false;
     input.attrs.retain(|attr| {
         if is_conditional(attr) {
-            errors.at(
-                attr,
-                "the arguments of a remote method may not depend on the build",
-            );
+            errors.at(attr, "the arguments of a remote method may not depend on the build");
         }
         if !attr.path().is_ident("remote") {
             return true;
@@ -198,10 +166,7 @@ fn param(input: &mut syn::PatType, position: usize) -> Result<Param, Error> {
              type, such as `String` for `&str`",
         ),
         Type::ImplTrait(ty) => {
-            errors.at(
-                ty,
-                "an argument needs a named type: both ends must agree on it",
-            );
+            errors.at(ty, "an argument needs a named type: both ends must agree on it");
         }
         _ => {}
     }
@@ -209,16 +174,10 @@ fn param(input: &mut syn::PatType, position: usize) -> Result<Param, Error> {
         Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() => pat.ident.clone(),
         Pat::Wild(pat) => format_ident!("arg{position}", span = pat.span()),
         other => {
-            return Err(Error::new(
-                other.span(),
-                "an argument of a remote method needs a name",
-            ));
+            return Err(Error::new(other.span(), "an argument of a remote method needs a name"));
         }
     };
-    errors.finish().map(|()| Param::Sent {
-        name,
-        ty: input.ty.clone(),
-    })
+    errors.finish().map(|()| Param::Sent { name, ty: input.ty.clone() })
 }
 
 fn result(output: &ReturnType) -> Result<Option<Type>, Error> {

@@ -29,7 +29,7 @@ const METHODS: [&[u8]; 9] = [
 ];
 
 /// The smallest connection request of LibPUNS: type, 32 bytes of signature behind their length,
-/// two empty strings (libpuns 3).
+/// two empty strings.
 const PANDA3D_REQUEST_BYTES_MIN: u16 = 2 + 2 + 32 + 2 + 2;
 
 /// Tells what the first bytes speak; `None` as long as more bytes are needed to tell.
@@ -124,10 +124,7 @@ mod tests {
         (b"PU", None),
         (b"XPT1\x05\x01", Some(Spoken::Native)),
         (b"XPT", None),
-        (
-            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-            Some(Spoken::Tls),
-        ),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", Some(Spoken::Tls)),
         (b"\x16\x03\x03\x00\xf1\x01\x00\x00\xed", Some(Spoken::Tls)),
         (b"\x00\x00\x01\x04room", Some(Spoken::Joint)),
         (b"\x00\x01\x01\x04room", Some(Spoken::Joint)),

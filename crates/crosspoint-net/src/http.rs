@@ -15,10 +15,7 @@ pub struct HttpOptions {
 
 impl Default for HttpOptions {
     fn default() -> Self {
-        Self {
-            health: true,
-            metrics: true,
-        }
+        Self { health: true, metrics: true }
     }
 }
 
@@ -38,17 +35,9 @@ pub fn answer(request: &Request, hub: &Hub, options: HttpOptions) -> Bytes {
             Err(_) => http_response(500, TEXT, b"The metrics could not be written.\n"),
         },
         "/" => http_response(200, TEXT, ROOT),
-        _ => http_response(
-            404,
-            TEXT,
-            b"There is nothing here. Try /health or /metrics.\n",
-        ),
+        _ => http_response(404, TEXT, b"There is nothing here. Try /health or /metrics.\n"),
     };
-    if head {
-        without_body(&response)
-    } else {
-        response
-    }
+    if head { without_body(&response) } else { response }
 }
 
 const ROOT: &[u8] =

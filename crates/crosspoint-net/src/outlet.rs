@@ -44,11 +44,7 @@ pub enum Wrote {
 impl Outlet {
     /// The outlet of a connection.
     pub fn new(hub: Arc<Hub>, writer: Writer) -> Self {
-        Self(Arc::new(Inner {
-            hub,
-            writer,
-            task: Notify::new(),
-        }))
+        Self(Arc::new(Inner { hub, writer, task: Notify::new() }))
     }
 
     /// The connection's writing half.

@@ -309,7 +309,7 @@ impl Server {
     }
 
     /// Waits for the first bytes inside a WebSocket. Peote clients may take their time for that
-    /// (peote-joint 3.5), so there is no limit but the one on connections.
+    /// (docs/peote.md, section 3.5), so there is no limit but the one on connections.
     async fn first_words(
         &self,
         reader: &mut Reader,
@@ -379,7 +379,7 @@ async fn sleep_for(time: Option<Duration>) {
     }
 }
 
-/// The least that a WebSocket frame may hold: the html5 client sends up to this (peote-joint 4).
+/// The least that a WebSocket frame may hold: the html5 client sends up to this (docs/peote.md, section 4).
 const WEBSOCKET_FRAME_BYTES: u64 = 65_536;
 
 /// What a handshake found: a protocol, or an upgrade to WebSocket in which one will be spoken.

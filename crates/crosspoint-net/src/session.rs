@@ -97,11 +97,7 @@ impl Driver {
             blocked: false,
             hung_up: false,
         };
-        self.session
-            .hub()
-            .metrics
-            .bytes_in
-            .inc_by(first.len() as u64);
+        self.session.hub().metrics.bytes_in.inc_by(first.len() as u64);
         self.protocol.receive(now(), first.freeze());
         let reason = match self.advance(&mut state) {
             Ok(()) => self.serve(&mut state).await,
@@ -184,7 +180,7 @@ impl Driver {
     }
 
     /// Nothing can be written any more. What the endpoint said before it went still holds: it may
-    /// be that it left on purpose (peote-joint 3.4).
+    /// be that it left on purpose (docs/peote.md, section 3.4).
     async fn last_words(&mut self, state: &mut State) {
         let words = async {
             while state.may_read()
@@ -280,10 +276,7 @@ impl Driver {
 
     /// Adds bytes that are no frame of the protocol.
     fn push_raw(&self, bytes: Bytes) {
-        self.session.outbox().push_own(&Encoded {
-            first: bytes,
-            rest: Vec::new(),
-        });
+        self.session.outbox().push_own(&Encoded { first: bytes, rest: Vec::new() });
     }
 
     /// Turns events into bytes and writes, until nothing is left or the connection takes no more.
@@ -329,11 +322,7 @@ impl Driver {
         let protocol = self.protocol.deadline(self.activity(state));
         let idle = limits.idle_max.map(|idle| state.heard_at() + idle);
         let handshake = self.handshake_until(state);
-        let stall = self
-            .session
-            .outbox()
-            .stalled()
-            .map(|since| since + limits.outbox_stall_max);
+        let stall = self.session.outbox().stalled().map(|since| since + limits.outbox_stall_max);
         [protocol, idle, stall, handshake, state.throttled]
             .into_iter()
             .flatten()
@@ -348,17 +337,11 @@ impl Driver {
             state.throttled = None;
             state.read_at = now;
         }
-        if self
-            .handshake_until(state)
-            .is_some_and(|until| now >= until)
-        {
+        if self.handshake_until(state).is_some_and(|until| now >= until) {
             self.session.hub().metrics.hit("handshake_ms_max");
             return Err(Reason::HandshakeTimeout);
         }
-        if limits
-            .idle_max
-            .is_some_and(|idle| now >= state.heard_at() + idle)
-        {
+        if limits.idle_max.is_some_and(|idle| now >= state.heard_at() + idle) {
             self.session.hub().metrics.hit("idle_s_max");
             return Err(Reason::IdleTimeout);
         }
@@ -416,10 +399,7 @@ impl Driver {
                 Reason::TooLarge => ws::CloseCode::TOO_BIG,
                 _ => ws::CloseCode::POLICY,
             };
-            let frame = ws::CloseFrame {
-                code,
-                reason: reason.to_string(),
-            };
+            let frame = ws::CloseFrame { code, reason: reason.to_string() };
             self.push_raw(ws::frame::close_frame(Some(&frame), None));
         }
         self.flush(state).await;

@@ -62,7 +62,7 @@ async fn channels_are_counted_for_each_session_and_in_all() {
     }
     assert_eq!(served.hits("channels_owned_max"), 2);
     let mut three = Peer::joint(served.memory());
-    assert_eq!(three.try_create("a").await, Err(Reason::NameTaken), "peote-joint 3.2");
+    assert_eq!(three.try_create("a").await, Err(Reason::NameTaken), "docs/peote.md, section 3.2");
     assert_eq!(three.try_create("g").await, Err(Reason::TooManyChannels));
     assert_eq!(served.hits("channels_total_max"), 1);
     for name in ["a", "b", "d"] {

@@ -14,10 +14,7 @@ use proptest::prelude::*;
 use tungstenite::Message;
 use tungstenite::protocol::{Role as TheirRole, WebSocket};
 
-const SETTINGS: Settings = Settings {
-    frame_bytes_max: 1 << 20,
-    lenient: false,
-};
+const SETTINGS: Settings = Settings { frame_bytes_max: 1 << 20, lenient: false };
 
 /// A message with the sizes of its first fragments, and a ping after each fragment or not.
 #[derive(Debug, Clone)]
@@ -52,11 +49,7 @@ fn sent() -> impl Strategy<Value = Sent> {
         any::<[u8; 4]>(),
     )
         .prop_map(|(text, payload, cuts, pings, mask)| Sent {
-            kind: if text {
-                MessageKind::Text
-            } else {
-                MessageKind::Binary
-            },
+            kind: if text { MessageKind::Text } else { MessageKind::Binary },
             payload,
             cuts,
             pings,
@@ -98,11 +91,7 @@ fn expected(messages: &[Sent]) -> Vec<Got> {
     let mut all = Vec::new();
     for message in messages {
         let whole = Got::Message(message.kind, message.payload.clone());
-        let pings = if message.pings {
-            message.cuts.len() + 1
-        } else {
-            0
-        };
+        let pings = if message.pings { message.cuts.len() + 1 } else { 0 };
         let mut pings = std::iter::repeat_with(|| Got::Ping(b"in between".to_vec())).take(pings);
         // The ping after the last fragment comes after the message.
         all.extend(pings.by_ref().take(message.cuts.len()));
@@ -123,12 +112,7 @@ fn decode(receiver: Role, bytes: &[u8], sizes: &[usize]) -> Vec<Got> {
         decoder.receive(BytesMut::from(piece));
         while let Some(incoming) = decoder.decode().expect("the frames are valid") {
             match incoming {
-                Incoming::Data {
-                    kind,
-                    bytes,
-                    message_fin,
-                    ..
-                } => {
+                Incoming::Data { kind, bytes, message_fin, .. } => {
                     message.extend_from_slice(&bytes);
                     if message_fin {
                         all.push(Got::Message(kind, std::mem::take(&mut message)));
@@ -176,10 +160,7 @@ impl Write for Memory {
 }
 
 fn tungstenite(role: TheirRole, incoming: &[u8]) -> WebSocket<Memory> {
-    let memory = Memory {
-        incoming: incoming.iter().copied().collect(),
-        outgoing: Vec::new(),
-    };
+    let memory = Memory { incoming: incoming.iter().copied().collect(), outgoing: Vec::new() };
     WebSocket::from_raw_socket(memory, role, None)
 }
 
@@ -298,10 +279,7 @@ proptest! {
 
 #[test]
 fn pongs_and_closes_agree_with_tungstenite() {
-    let close = CloseFrame {
-        code: CloseCode::GOING_AWAY,
-        reason: "see you".to_owned(),
-    };
+    let close = CloseFrame { code: CloseCode::GOING_AWAY, reason: "see you".to_owned() };
     for (mask, theirs, ours) in [
         (Some([9, 8, 7, 6]), TheirRole::Server, Role::Server),
         (None, TheirRole::Client, Role::Client),

@@ -24,9 +24,7 @@ fn upgrade(lines: &str) -> String {
         ("Sec-WebSocket-Version", "13"),
     ];
     for (name, value) in usual {
-        let given = lines
-            .lines()
-            .any(|line| line.split(':').next() == Some(name));
+        let given = lines.lines().any(|line| line.split(':').next() == Some(name));
         if !given {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -95,27 +93,11 @@ fn plain_http_is_not_an_upgrade() {
     for (head, method, path) in [
         ("GET /health HTTP/1.1\r\nHost: a\r\n\r\n", "GET", "/health"),
         ("HEAD /metrics?all=1 HTTP/1.0\r\n\r\n", "HEAD", "/metrics"),
-        (
-            "GET http://a:1/health?x HTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET",
-            "/health",
-        ),
+        ("GET http://a:1/health?x HTTP/1.1\r\nHost: a\r\n\r\n", "GET", "/health"),
         ("GET http://a HTTP/1.1\r\nHost: a\r\n\r\n", "GET", "/"),
-        (
-            "GET /go?to=http://b/c HTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET",
-            "/go",
-        ),
-        (
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
-            "GET",
-            "/",
-        ),
-        (
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n\r\n",
-            "GET",
-            "/",
-        ),
+        ("GET /go?to=http://b/c HTTP/1.1\r\nHost: a\r\n\r\n", "GET", "/go"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", "GET", "/"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n\r\n", "GET", "/"),
     ] {
         let request = read(head).unwrap();
         assert_eq!((&*request.method, request.path()), (method, path));
@@ -129,64 +111,31 @@ fn upgrades_that_lack_something_are_refused_with_the_fitting_status() {
     let repeated = |name| RequestError::HeaderRepeated { name };
     let cases = [
         (upgrade("Host:-"), missing("Host"), 400),
-        (
-            upgrade("Sec-WebSocket-Key:-"),
-            missing("Sec-WebSocket-Key"),
-            400,
-        ),
-        (
-            upgrade("Sec-WebSocket-Key: "),
-            RequestError::KeyLength { len: 0 },
-            400,
-        ),
+        (upgrade("Sec-WebSocket-Key:-"), missing("Sec-WebSocket-Key"), 400),
+        (upgrade("Sec-WebSocket-Key: "), RequestError::KeyLength { len: 0 }, 400),
         (
             upgrade(&format!("Sec-WebSocket-Key: {}", "k".repeat(129))),
             RequestError::KeyLength { len: 129 },
             400,
         ),
-        (
-            upgrade("Connection: close"),
-            RequestError::ConnectionNotUpgrade,
-            400,
-        ),
-        (
-            upgrade("Connection:-"),
-            RequestError::ConnectionNotUpgrade,
-            400,
-        ),
+        (upgrade("Connection: close"), RequestError::ConnectionNotUpgrade, 400),
+        (upgrade("Connection:-"), RequestError::ConnectionNotUpgrade, 400),
         (upgrade("Host: a\nHost: b"), repeated("Host"), 400),
-        (
-            upgrade("Sec-WebSocket-Key: a\nSec-WebSocket-Key: b"),
-            repeated("Sec-WebSocket-Key"),
-            400,
-        ),
+        (upgrade("Sec-WebSocket-Key: a\nSec-WebSocket-Key: b"), repeated("Sec-WebSocket-Key"), 400),
         (upgrade("Origin: a\nOrigin: b"), repeated("Origin"), 400),
         (
             upgrade("Sec-WebSocket-Version: 7"),
-            RequestError::Version {
-                offered: "7".to_owned(),
-            },
+            RequestError::Version { offered: "7".to_owned() },
             426,
         ),
-        (
-            upgrade("").replace("GET", "POST"),
-            RequestError::NotGet,
-            400,
-        ),
-        (
-            upgrade("").replace("HTTP/1.1", "HTTP/1.0"),
-            RequestError::OldHttp,
-            400,
-        ),
+        (upgrade("").replace("GET", "POST"), RequestError::NotGet, 400),
+        (upgrade("").replace("HTTP/1.1", "HTTP/1.0"), RequestError::OldHttp, 400),
     ];
     for (head, error, status) in cases {
         assert_eq!(read(&head), Err(error.clone()), "{head}");
         assert_eq!(error.status(), status);
         let answer = String::from_utf8(error.answer().to_vec()).unwrap();
-        assert!(
-            answer.starts_with(&format!("HTTP/1.1 {status} ")),
-            "{answer}"
-        );
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
         let offers_13 = answer.contains("\r\nSec-WebSocket-Version: 13");
         assert_eq!(offers_13, status == 426, "{answer}");
     }
@@ -201,11 +150,7 @@ fn upgrades_that_lack_something_are_refused_with_the_fitting_status() {
 fn what_is_not_http_is_refused_at_its_first_byte() {
     // The beginning of a TLS ClientHello: its sender waits for an answer before it tries plain.
     let refused = parse_request(&[0x16]).unwrap_err();
-    assert!(
-        refused
-            .answer()
-            .starts_with(b"HTTP/1.1 400 Bad Request\r\n")
-    );
+    assert!(refused.answer().starts_with(b"HTTP/1.1 400 Bad Request\r\n"));
 }
 
 #[test]
@@ -219,10 +164,7 @@ fn heads_above_a_limit_are_refused_whether_complete_or_not() {
         let refused = parse_request(head.as_bytes());
         assert_eq!(refused, Err(RequestError::HeadTooLarge));
     }
-    assert_eq!(
-        parse_request(&large.as_bytes()[..HEAD_BYTES_MAX - 1]),
-        Ok(None)
-    );
+    assert_eq!(parse_request(&large.as_bytes()[..HEAD_BYTES_MAX - 1]), Ok(None));
 
     let headers = |count| format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(count));
     assert!(read(&headers(64)).is_ok());
@@ -238,10 +180,7 @@ fn the_answer_carries_the_accept_of_section_1_3() {
          Sec-WebSocket-Accept: {ACCEPT}\r\nSec-WebSocket-Protocol: chat\r\n\r\n"
     );
     assert_eq!(answer, expected);
-    assert_eq!(
-        response(KEY, Some("a\r\nSet-Cookie: b")),
-        response(KEY, None)
-    );
+    assert_eq!(response(KEY, Some("a\r\nSet-Cookie: b")), response(KEY, None));
 }
 
 #[test]
@@ -281,39 +220,21 @@ fn answers_that_do_not_prove_an_upgrade_are_refused() {
         );
         parse_response(good.replace(old, new).as_bytes(), KEY)
     };
-    assert!(
-        matches!(answer("", ""), Ok(Some(_))),
-        "as real servers answer"
-    );
+    assert!(matches!(answer("", ""), Ok(Some(_))), "as real servers answer");
     let wrong = |name| Err(UpgradeError::WrongHeader { name });
     let not_offered = |name| Err(UpgradeError::NotOffered { name });
     let extra = |line: &str| answer("\r\n\r\n", &format!("\r\n{line}\r\n\r\n"));
-    assert_eq!(
-        answer("101", "200"),
-        Err(UpgradeError::Refused { status: 200 })
-    );
+    assert_eq!(answer("101", "200"), Err(UpgradeError::Refused { status: 200 }));
     assert_eq!(answer("WebSocket\r", "h2c\r"), wrong("Upgrade"));
     assert_eq!(answer(": Upgrade", ": close"), wrong("Connection"));
     assert_eq!(answer("s3p", "S3p"), wrong("Sec-WebSocket-Accept"));
-    assert_eq!(
-        extra("Sec-WebSocket-Accept: x"),
-        wrong("Sec-WebSocket-Accept")
-    );
-    assert_eq!(
-        extra("Sec-WebSocket-Protocol: null"),
-        not_offered("Sec-WebSocket-Protocol")
-    );
-    assert_eq!(
-        extra("Sec-WebSocket-Extensions: x"),
-        not_offered("Sec-WebSocket-Extensions")
-    );
+    assert_eq!(extra("Sec-WebSocket-Accept: x"), wrong("Sec-WebSocket-Accept"));
+    assert_eq!(extra("Sec-WebSocket-Protocol: null"), not_offered("Sec-WebSocket-Protocol"));
+    assert_eq!(extra("Sec-WebSocket-Extensions: x"), not_offered("Sec-WebSocket-Extensions"));
     let endless = format!("HTTP/1.1 101 S\r\nA: {}", "a".repeat(HEAD_BYTES_MAX));
     let refused = parse_response(endless.as_bytes(), KEY);
     assert_eq!(refused, Err(UpgradeError::HeadTooLarge));
-    assert!(matches!(
-        parse_response(b"SSH-2.0", KEY),
-        Err(UpgradeError::Malformed(_))
-    ));
+    assert!(matches!(parse_response(b"SSH-2.0", KEY), Err(UpgradeError::Malformed(_))));
 }
 
 #[test]
@@ -328,10 +249,7 @@ fn a_request_cannot_be_broken_by_its_parts() {
         ("a", "/", ""),
     ] {
         let refused = client_request(host, path, key);
-        assert!(
-            matches!(refused, Err(UpgradeError::Unsendable { .. })),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Err(UpgradeError::Unsendable { .. })), "{refused:?}");
     }
 }
 
@@ -365,11 +283,7 @@ impl<F> Write for Scripted<F> {
 }
 
 fn scripted<F: FnMut(&[u8]) -> Option<Vec<u8>>>(answer: F) -> Scripted<F> {
-    Scripted {
-        written: Vec::new(),
-        answer,
-        unread: Vec::new(),
-    }
+    Scripted { written: Vec::new(), answer, unread: Vec::new() }
 }
 
 #[test]

@@ -46,10 +46,7 @@ impl Dialect for Bare {
             sources,
             receivers,
             delivery_bytes: bytes.len(),
-            message: Message {
-                payloads: vec![bytes.len() - shape.payload],
-                bytes,
-            },
+            message: Message { payloads: vec![bytes.len() - shape.payload], bytes },
             framing: Framing::Joint,
         })
     }
@@ -85,10 +82,7 @@ impl Dialect for Bare {
         _count: usize,
         _opened: &mut dyn FnMut(usize),
     ) -> Result<Vec<TcpStream>, BenchError> {
-        Err(BenchError::Unsupported {
-            dialect: NAME,
-            workload: "idle",
-        })
+        Err(BenchError::Unsupported { dialect: NAME, workload: "idle" })
     }
 }
 

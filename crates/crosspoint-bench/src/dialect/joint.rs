@@ -86,10 +86,7 @@ impl Dialect for Joint {
             receivers.push(member.ready()?);
             member_came(&mut owner)?;
         }
-        let mut message = Message {
-            bytes: Vec::new(),
-            payloads: Vec::new(),
-        };
+        let mut message = Message { bytes: Vec::new(), payloads: Vec::new() };
         for own in 0..channels {
             message.bytes.extend([1, 1]);
             put_frame(&mut message.bytes, &[0x80 | own as u8], shape.payload);
@@ -114,12 +111,7 @@ impl Dialect for Joint {
         member_came(&mut owner)?;
         let end = |link: Link, message| {
             let write = link.ready()?;
-            Ok(End {
-                read: duplicate(&write)?,
-                write,
-                message,
-                framing: Framing::Joint,
-            })
+            Ok(End { read: duplicate(&write)?, write, message, framing: Framing::Joint })
         };
         let mut reply = Vec::new();
         put_frame(&mut reply, &[0x80, 0], payload);
@@ -139,10 +131,7 @@ impl Dialect for Joint {
         let mut streams = Vec::with_capacity(count);
         let mut owner: Option<(Link, String)> = None;
         for index in 0..count {
-            let mut link = self.connect(Options {
-                index,
-                tiny_buffer: false,
-            })?;
+            let mut link = self.connect(Options { index, tiny_buffer: false })?;
             match state {
                 IdleState::Connected => refused_enter(&mut link)?,
                 IdleState::Member => {
@@ -186,9 +175,7 @@ pub(crate) fn check_payload(payload: usize) -> Result<(), BenchError> {
     if (1..=largest).contains(&payload) {
         return Ok(());
     }
-    Err(BenchError::Plan(format!(
-        "a joint frame carries 1 to {largest} bytes, not {payload}"
-    )))
+    Err(BenchError::Plan(format!("a joint frame carries 1 to {largest} bytes, not {payload}")))
 }
 
 fn put_frame(bytes: &mut Vec<u8>, names: &[u8], payload: usize) {

@@ -68,10 +68,7 @@ pub struct FanoutShape {
 impl FanoutShape {
     /// How the receiver with this index is connected.
     pub(crate) fn options(&self, index: usize) -> Options {
-        Options {
-            index,
-            tiny_buffer: index + self.tiny >= self.receivers,
-        }
+        Options { index, tiny_buffer: index + self.tiny >= self.receivers }
     }
 }
 
@@ -146,7 +143,5 @@ pub(crate) const FILL: u8 = b'.';
 
 /// Another handle for the same connection.
 pub(crate) fn duplicate(stream: &TcpStream) -> Result<TcpStream, BenchError> {
-    stream
-        .try_clone()
-        .map_err(BenchError::system("duplicating a socket"))
+    stream.try_clone().map_err(BenchError::system("duplicating a socket"))
 }

@@ -176,10 +176,7 @@ impl Dialect for Native {
         Ok(Fanout {
             sources: vec![owner.link.ready()?],
             receivers,
-            message: Message {
-                payloads: vec![bytes.len() - shape.payload],
-                bytes,
-            },
+            message: Message { payloads: vec![bytes.len() - shape.payload], bytes },
             framing: Framing::Native,
             delivery_bytes,
         })
@@ -192,12 +189,7 @@ impl Dialect for Native {
         let (member, number, inside) = self.enter(&mut owner, &channel, Options::default())?;
         let end = |session: Session, message| {
             let write = session.link.ready()?;
-            Ok(End {
-                read: duplicate(&write)?,
-                write,
-                message,
-                framing: Framing::Native,
-            })
+            Ok(End { read: duplicate(&write)?, write, message, framing: Framing::Native })
         };
         Ok(Relay {
             requester: end(member, frame(kind::SEND, &[inside], payload))?,
@@ -222,10 +214,7 @@ impl Dialect for Native {
                 IdleState::Member => Some(self.create(&channel)?.0),
             };
             for _ in 0..group {
-                let options = Options {
-                    index,
-                    tiny_buffer: false,
-                };
+                let options = Options { index, tiny_buffer: false };
                 let session = match &mut owner {
                     None => self.connect(options)?,
                     Some(owner) => self.enter(owner, &channel, options)?.0,

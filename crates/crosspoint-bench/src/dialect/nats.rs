@@ -30,10 +30,7 @@ impl Nats {
         if !info.starts_with(b"INFO ") {
             return Err(link.refused(DOING, &info));
         }
-        link.send(
-            DOING,
-            b"CONNECT {\"verbose\":false,\"pedantic\":false}\r\nPING\r\n",
-        )?;
+        link.send(DOING, b"CONNECT {\"verbose\":false,\"pedantic\":false}\r\nPING\r\n")?;
         link.expect(DOING, b"PONG\r\n")?;
         Ok(link)
     }
@@ -76,12 +73,7 @@ impl Dialect for Nats {
         let (requests, replies) = (fresh_name(), fresh_name());
         let end = |listen: &str, message, framing| {
             let write = self.subscribe(listen, Options::default())?;
-            Ok(End {
-                read: duplicate(&write)?,
-                write,
-                message,
-                framing,
-            })
+            Ok(End { read: duplicate(&write)?, write, message, framing })
         };
         let request = publish(&requests, &replies, payload);
         let reply = publish(&replies, "", payload);
@@ -101,10 +93,7 @@ impl Dialect for Nats {
         let subject = fresh_name();
         let mut streams = Vec::with_capacity(count);
         for index in 0..count {
-            let options = Options {
-                index,
-                tiny_buffer: false,
-            };
+            let options = Options { index, tiny_buffer: false };
             streams.push(match state {
                 IdleState::Connected => self.connect(options)?.ready()?,
                 IdleState::Member => self.subscribe(&subject, options)?,
@@ -130,12 +119,6 @@ fn delivery(subject: &str, reply: &str, payload: usize) -> (Framing, usize) {
     let separator = if reply.is_empty() { "" } else { " " };
     let before = format!("MSG {subject} 1 {reply}{separator}{payload}\r\n").len();
     let after = LINE_END.len();
-    let framing = Framing::Fixed {
-        first: b'M',
-        before,
-        data: payload,
-        after,
-        pings: true,
-    };
+    let framing = Framing::Fixed { first: b'M', before, data: payload, after, pings: true };
     (framing, before + payload + after)
 }

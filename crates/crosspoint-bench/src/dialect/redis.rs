@@ -98,10 +98,7 @@ impl Dialect for Redis {
         let name = fresh_name();
         let mut streams = Vec::with_capacity(count);
         for index in 0..count {
-            let options = Options {
-                index,
-                tiny_buffer: false,
-            };
+            let options = Options { index, tiny_buffer: false };
             streams.push(match state {
                 IdleState::Connected => self.connect(options)?.ready()?,
                 IdleState::Member => self.subscribe(&name, options)?,
@@ -128,12 +125,6 @@ fn delivery(name: &str, payload: usize) -> (Framing, usize) {
     let length = name.len();
     let before = format!("*3\r\n$7\r\nmessage\r\n${length}\r\n{name}\r\n${payload}\r\n").len();
     let after = LINE_END.len();
-    let framing = Framing::Fixed {
-        first: b'*',
-        before,
-        data: payload,
-        after,
-        pings: false,
-    };
+    let framing = Framing::Fixed { first: b'*', before, data: payload, after, pings: false };
     (framing, before + payload + after)
 }

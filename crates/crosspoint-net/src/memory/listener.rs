@@ -92,17 +92,14 @@ mod tests {
         let ends: Vec<End> = (0..3u8)
             .map(|number| {
                 let end = connector.clone().connect(Shape::default()).unwrap();
-                end.try_write_vectored(&[io::IoSlice::new(&[number])])
-                    .unwrap();
+                end.try_write_vectored(&[io::IoSlice::new(&[number])]).unwrap();
                 end
             })
             .collect();
         for number in 0..3u8 {
             let mut accepted = acceptor.accept().await.unwrap();
             let mut byte = [0xff];
-            tokio::io::AsyncReadExt::read_exact(&mut accepted, &mut byte)
-                .await
-                .unwrap();
+            tokio::io::AsyncReadExt::read_exact(&mut accepted, &mut byte).await.unwrap();
             assert_eq!(byte, [number]);
         }
         drop((ends, connector));
@@ -112,28 +109,16 @@ mod tests {
     #[tokio::test]
     async fn a_connection_is_refused_when_the_backlog_is_full_or_nobody_listens() {
         let (connector, acceptor) = listener();
-        let mut ends: Vec<End> = (0..ACCEPT_BACKLOG_MAX)
-            .map(|_| connector.connect(Shape::default()).unwrap())
-            .collect();
-        assert_eq!(
-            connector.connect(Shape::default()).unwrap_err(),
-            ConnectError::BacklogFull
-        );
+        let mut ends: Vec<End> =
+            (0..ACCEPT_BACKLOG_MAX).map(|_| connector.connect(Shape::default()).unwrap()).collect();
+        assert_eq!(connector.connect(Shape::default()).unwrap_err(), ConnectError::BacklogFull);
 
         drop(acceptor);
         let refused = connector.connect(Shape::default()).unwrap_err();
         assert_eq!(refused, ConnectError::Gone);
-        assert_eq!(
-            io::Error::from(refused).kind(),
-            io::ErrorKind::ConnectionRefused
-        );
+        assert_eq!(io::Error::from(refused).kind(), io::ErrorKind::ConnectionRefused);
         let mut waiting = ends.remove(0);
-        let read = tokio::io::AsyncReadExt::read(&mut waiting, &mut [0])
-            .await
-            .unwrap();
-        assert_eq!(
-            read, 0,
-            "a connection that was never accepted is closed with its acceptor"
-        );
+        let read = tokio::io::AsyncReadExt::read(&mut waiting, &mut [0]).await.unwrap();
+        assert_eq!(read, 0, "a connection that was never accepted is closed with its acceptor");
     }
 }

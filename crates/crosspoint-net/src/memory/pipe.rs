@@ -84,9 +84,7 @@ impl State {
             return Read::Done;
         }
         self.reader = Some(cx.waker().clone());
-        self.shaper
-            .deadline()
-            .map_or(Read::NothingUnderWay, Read::Arrives)
+        self.shaper.deadline().map_or(Read::NothingUnderWay, Read::Arrives)
     }
 
     fn is_writable(&self) -> bool {
@@ -96,15 +94,8 @@ impl State {
 
 impl Lane {
     fn new(shape: Shape) -> Self {
-        let state = State {
-            shaper: Shaper::new(shape),
-            reader: None,
-            closed: Closed::Open,
-        };
-        Self {
-            state: Mutex::new(state),
-            writable: Notify::new(),
-        }
+        let state = State { shaper: Shaper::new(shape), reader: None, closed: Closed::Open };
+        Self { state: Mutex::new(state), writable: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -150,9 +141,7 @@ impl Lane {
     }
 
     fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let wanted = bufs
-            .iter()
-            .fold(0usize, |sum, buf| sum.saturating_add(buf.len()));
+        let wanted = bufs.iter().fold(0usize, |sum, buf| sum.saturating_add(buf.len()));
         self.change(|state, now| {
             match state.closed {
                 Closed::Open => {}
@@ -181,11 +170,7 @@ impl Lane {
                 }
                 written += length;
             }
-            if written == 0 {
-                Err(io::ErrorKind::WouldBlock.into())
-            } else {
-                Ok(written)
-            }
+            if written == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(written) }
         })
     }
 
@@ -233,18 +218,8 @@ pub struct End {
 
 impl End {
     fn new(out: Arc<Lane>, back: Arc<Lane>) -> Self {
-        let reader = ReadEnd {
-            lane: Arc::clone(&back),
-            other: Arc::clone(&out),
-            sleep: None,
-        };
-        Self {
-            reader,
-            writer: WriteEnd {
-                lane: out,
-                other: back,
-            },
-        }
+        let reader = ReadEnd { lane: Arc::clone(&back), other: Arc::clone(&out), sleep: None };
+        Self { reader, writer: WriteEnd { lane: out, other: back } }
     }
 
     /// Splits the end into halves that can live in different tasks. The writing half takes `&self`
@@ -350,8 +325,7 @@ impl WriteEnd {
 
     /// Changes how this direction behaves from now on, as [`Shaper::set_shape`] says.
     pub fn set_shape(&self, shape: Shape) {
-        self.lane
-            .change(|state, now| state.shaper.set_shape(now, shape));
+        self.lane.change(|state, now| state.shaper.set_shape(now, shape));
     }
 }
 
@@ -403,9 +377,7 @@ impl ReadEnd {
                 Read::Arrives(deadline) => deadline,
             };
             let until = tokio::time::Instant::from_std(deadline);
-            let sleep = self
-                .sleep
-                .get_or_insert_with(|| Box::pin(sleep_until(until)));
+            let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(until)));
             if sleep.deadline() != until {
                 sleep.as_mut().reset(until);
             }

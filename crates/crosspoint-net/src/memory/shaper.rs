@@ -161,9 +161,7 @@ impl Shaper {
         // link was in before the first of them was pushed.
         let begins = waiting.begins;
         self.sent_until = if accumulated { None } else { Some(begins) };
-        let before = first
-            .checked_sub(1)
-            .and_then(|before| self.pieces.get(before));
+        let before = first.checked_sub(1).and_then(|before| self.pieces.get(before));
         self.last_arrival = before.map(|piece| piece.arrives);
         for at in first..self.pieces.len() {
             let length = self.pieces[at].bytes.len();
@@ -178,10 +176,7 @@ impl Shaper {
         if self.finished || self.pieces.len() >= PIECES_MAX {
             return 0;
         }
-        self.shape
-            .buffer_bytes_max
-            .max(1)
-            .saturating_sub(self.held_bytes)
+        self.shape.buffer_bytes_max.max(1).saturating_sub(self.held_bytes)
     }
 
     /// Sends a piece at `now`. An empty piece is no piece: it takes no time and never comes out.
@@ -242,9 +237,7 @@ impl Shaper {
 
     /// Whether by `now` everything was taken out and the end has arrived.
     pub fn is_finished(&self, now: Instant) -> bool {
-        self.pieces
-            .front()
-            .is_some_and(|piece| piece.bytes.is_empty() && piece.arrives <= now)
+        self.pieces.front().is_some_and(|piece| piece.bytes.is_empty() && piece.arrives <= now)
     }
 
     /// Forgets all that is under way and frees its memory.
@@ -254,11 +247,7 @@ impl Shaper {
 
     fn enqueue(&mut self, now: Instant, bytes: Bytes) {
         let (begins, arrives) = self.schedule(now, bytes.len());
-        self.pieces.push_back(Piece {
-            begins,
-            arrives,
-            bytes,
-        });
+        self.pieces.push_back(Piece { begins, arrives, bytes });
     }
 
     /// When a piece pushed at `now` begins its transmission, and when it arrives.
@@ -279,9 +268,7 @@ impl Shaper {
             self.sent_until = Some(sent);
             (begins, later(later(sent, lag), self.draw_jitter()))
         };
-        let arrives = self
-            .last_arrival
-            .map_or(arrives, |previous| previous.max(arrives));
+        let arrives = self.last_arrival.map_or(arrives, |previous| previous.max(arrives));
         self.last_arrival = Some(arrives);
         (begins, arrives)
     }
@@ -294,9 +281,7 @@ impl Shaper {
         let rate = u128::from(rate.get());
         // Both fit: the remainder is below a rate of 64 bits, and what does not fit is cut anyway.
         self.carry = u64::try_from(work % rate).unwrap_or(0);
-        u64::try_from(work / rate)
-            .map_or(DELAY_MAX, Duration::from_nanos)
-            .min(DELAY_MAX)
+        u64::try_from(work / rate).map_or(DELAY_MAX, Duration::from_nanos).min(DELAY_MAX)
     }
 
     fn draw_jitter(&mut self) -> Duration {

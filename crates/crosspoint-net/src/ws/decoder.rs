@@ -63,24 +63,11 @@ pub struct Decoder {
 #[derive(Debug)]
 enum State {
     /// Gathering a header.
-    Head {
-        bytes: [u8; HEADER_BYTES_MAX],
-        have: u8,
-    },
+    Head { bytes: [u8; HEADER_BYTES_MAX], have: u8 },
     /// Inside a data frame; `mask` is turned so that it fits the next byte.
-    Data {
-        kind: MessageKind,
-        fin: bool,
-        remaining: u64,
-        mask: Option<[u8; 4]>,
-    },
+    Data { kind: MessageKind, fin: bool, remaining: u64, mask: Option<[u8; 4]> },
     /// Gathering the payload of a control frame.
-    Control {
-        opcode: Opcode,
-        payload: BytesMut,
-        len: u8,
-        mask: Option<[u8; 4]>,
-    },
+    Control { opcode: Opcode, payload: BytesMut, len: u8, mask: Option<[u8; 4]> },
     /// A close frame was handed up.
     Closed,
     /// The error was reported.
@@ -88,10 +75,7 @@ enum State {
 }
 
 impl State {
-    const HEAD: Self = Self::Head {
-        bytes: [0; HEADER_BYTES_MAX],
-        have: 0,
-    };
+    const HEAD: Self = Self::Head { bytes: [0; HEADER_BYTES_MAX], have: 0 };
 }
 
 /// A header with nothing judged yet.
@@ -127,12 +111,7 @@ impl Head {
             short => (u64::from(short), 0),
         };
         let mask = (byte1 & MASKED != 0).then(|| rest.get_u32().to_be_bytes());
-        Self {
-            byte0,
-            len,
-            form_min,
-            mask,
-        }
+        Self { byte0, len, form_min, mask }
     }
 }
 
@@ -140,13 +119,7 @@ impl Decoder {
     /// A decoder for what arrives at the side `role` after the handshake.
     #[must_use]
     pub fn new(role: Role, settings: Settings) -> Self {
-        Self {
-            role,
-            settings,
-            buffer: BytesMut::new(),
-            unfinished: None,
-            state: State::HEAD,
-        }
+        Self { role, settings, buffer: BytesMut::new(), unfinished: None, state: State::HEAD }
     }
 
     /// Appends received bytes. Takes `bytes` over when everything before was decoded, so data is
@@ -208,12 +181,7 @@ impl Decoder {
                     let head = Head::read(bytes);
                     self.state = self.enter(&head)?;
                 }
-                State::Data {
-                    kind,
-                    fin,
-                    remaining,
-                    mask,
-                } => {
+                State::Data { kind, fin, remaining, mask } => {
                     if *remaining > 0 && self.buffer.is_empty() {
                         return Ok(None);
                     }
@@ -235,12 +203,7 @@ impl Decoder {
                         message_fin,
                     }));
                 }
-                State::Control {
-                    opcode,
-                    payload,
-                    len,
-                    mask,
-                } => {
+                State::Control { opcode, payload, len, mask } => {
                     // Copied, so that a payload that is kept does not keep the whole read alive.
                     let wanted = usize::from(*len) - payload.len();
                     let count = wanted.min(self.buffer.len());
@@ -269,19 +232,12 @@ impl Decoder {
 
     /// Judges a header and gives the state that reads its payload.
     fn enter(&mut self, head: &Head) -> Result<State, WsError> {
-        let &Head {
-            byte0,
-            len,
-            form_min,
-            mask,
-        } = head;
+        let &Head { byte0, len, form_min, mask } = head;
         if byte0 & RSV != 0 {
             return Err(WsError::ReservedBits { bits: byte0 & RSV });
         }
         let Some(opcode) = Opcode::from_bits(byte0) else {
-            return Err(WsError::ReservedOpcode {
-                opcode: byte0 & 0x0f,
-            });
+            return Err(WsError::ReservedOpcode { opcode: byte0 & 0x0f });
         };
         let fin = byte0 & FIN != 0;
         match (self.role, mask) {
@@ -325,12 +281,7 @@ impl Decoder {
             return Err(WsError::FrameTooLarge { len, max });
         }
         self.unfinished = (!fin).then_some(kind);
-        Ok(State::Data {
-            kind,
-            fin,
-            remaining: len,
-            mask,
-        })
+        Ok(State::Data { kind, fin, remaining: len, mask })
     }
 }
 
@@ -348,14 +299,8 @@ mod tests {
     use super::super::frame::CloseCode;
     use super::*;
 
-    const STRICT: Settings = Settings {
-        frame_bytes_max: 1 << 20,
-        lenient: false,
-    };
-    const LENIENT: Settings = Settings {
-        lenient: true,
-        ..STRICT
-    };
+    const STRICT: Settings = Settings { frame_bytes_max: 1 << 20, lenient: false };
+    const LENIENT: Settings = Settings { lenient: true, ..STRICT };
 
     fn decoder(role: Role, settings: Settings, bytes: &[u8]) -> Decoder {
         let mut decoder = Decoder::new(role, settings);
@@ -364,19 +309,12 @@ mod tests {
     }
 
     fn data(kind: MessageKind, bytes: &[u8], frame_fin: bool, message_fin: bool) -> Incoming {
-        Incoming::Data {
-            kind,
-            bytes: Bytes::copy_from_slice(bytes),
-            frame_fin,
-            message_fin,
-        }
+        Incoming::Data { kind, bytes: Bytes::copy_from_slice(bytes), frame_fin, message_fin }
     }
 
     #[test]
     fn the_examples_of_section_5_7_are_read() {
-        let masked = [
-            0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58,
-        ];
+        let masked = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
         let mut server = decoder(Role::Server, STRICT, &masked);
         let hello = data(MessageKind::Text, b"Hello", true, true);
         assert_eq!(server.decode(), Ok(Some(hello)));
@@ -400,47 +338,18 @@ mod tests {
         let cases: &[(Role, &[u8], WsError, u16)] = &[
             (Client, &[0xc1, 0], reserved(0x40), 1002),
             (Client, &[0x91, 0], reserved(0x10), 1002),
-            (
-                Client,
-                &[0x83, 0],
-                WsError::ReservedOpcode { opcode: 3 },
-                1002,
-            ),
-            (
-                Client,
-                &[0x8b, 0],
-                WsError::ReservedOpcode { opcode: 11 },
-                1002,
-            ),
-            (
-                Client,
-                &[0x09, 0],
-                WsError::FragmentedControl {
-                    opcode: Opcode::Ping,
-                },
-                1002,
-            ),
-            (
-                Client,
-                &[0x88, 126, 0, 126],
-                too_long(Opcode::Close, 126),
-                1002,
-            ),
-            (
-                Client,
-                &[0x8a, 126, 1, 0],
-                too_long(Opcode::Pong, 256),
-                1002,
-            ),
+            (Client, &[0x83, 0], WsError::ReservedOpcode { opcode: 3 }, 1002),
+            (Client, &[0x8b, 0], WsError::ReservedOpcode { opcode: 11 }, 1002),
+            (Client, &[0x09, 0], WsError::FragmentedControl { opcode: Opcode::Ping }, 1002),
+            (Client, &[0x88, 126, 0, 126], too_long(Opcode::Close, 126), 1002),
+            (Client, &[0x8a, 126, 1, 0], too_long(Opcode::Pong, 256), 1002),
             (Client, &[0x82, 0x80, 1, 2, 3, 4], WsError::Masked, 1002),
             (Server, &[0x82, 0], WsError::Unmasked, 1002),
             (Client, &[0x80, 0], WsError::UnexpectedContinuation, 1002),
             (
                 Client,
                 &[0x01, 0, 0x82, 0],
-                WsError::ContinuationMissing {
-                    opcode: Opcode::Binary,
-                },
+                WsError::ContinuationMissing { opcode: Opcode::Binary },
                 1002,
             ),
             (
@@ -449,12 +358,7 @@ mod tests {
                 WsError::LengthTopBit { len: (1 << 63) + 1 },
                 1002,
             ),
-            (
-                Client,
-                &[0x82, 126, 0, 125],
-                WsError::LengthNotMinimal { len: 125 },
-                1002,
-            ),
+            (Client, &[0x82, 126, 0, 125], WsError::LengthNotMinimal { len: 125 }, 1002),
             (
                 Client,
                 &[0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff],
@@ -464,25 +368,12 @@ mod tests {
             (
                 Client,
                 &[0x82, 127, 0, 0, 0, 0, 0, 0x10, 0, 1],
-                WsError::FrameTooLarge {
-                    len: (1 << 20) + 1,
-                    max: 1 << 20,
-                },
+                WsError::FrameTooLarge { len: (1 << 20) + 1, max: 1 << 20 },
                 1009,
             ),
             (Client, &[0x88, 1, 3], WsError::CloseTruncated, 1002),
-            (
-                Client,
-                &[0x88, 2, 3, 0xed],
-                WsError::CloseCode { code: 1005 },
-                1002,
-            ),
-            (
-                Client,
-                &[0x88, 3, 3, 0xe8, 0xff],
-                WsError::CloseReasonNotUtf8,
-                1007,
-            ),
+            (Client, &[0x88, 2, 3, 0xed], WsError::CloseCode { code: 1005 }, 1002),
+            (Client, &[0x88, 3, 3, 0xe8, 0xff], WsError::CloseReasonNotUtf8, 1007),
         ];
         for (role, bytes, error, close_code) in cases {
             let mut decoder = decoder(*role, STRICT, bytes);
@@ -498,11 +389,8 @@ mod tests {
 
     #[test]
     fn lenient_servers_take_unmasked_frames_and_long_forms() {
-        let mut server = decoder(
-            Role::Server,
-            LENIENT,
-            b"\x82\x7e\x00\x01a\x81\x00\x82\x80\0\0\0\0",
-        );
+        let mut server =
+            decoder(Role::Server, LENIENT, b"\x82\x7e\x00\x01a\x81\x00\x82\x80\0\0\0\0");
         let a = data(MessageKind::Binary, b"a", true, true);
         assert_eq!(server.decode(), Ok(Some(a)));
         let empty_text = data(MessageKind::Text, b"", true, true);
@@ -523,10 +411,7 @@ mod tests {
         let data_at = read[1..].as_ptr();
         for part in 0..256 {
             client.receive(std::mem::take(&mut read));
-            let Ok(Some(Incoming::Data {
-                bytes, message_fin, ..
-            })) = client.decode()
-            else {
+            let Ok(Some(Incoming::Data { bytes, message_fin, .. })) = client.decode() else {
                 panic!("part {part} is not handed up");
             };
             assert_eq!(bytes.len(), 4096);
@@ -556,10 +441,7 @@ mod tests {
     #[test]
     fn what_follows_a_close_frame_is_discarded() {
         let mut client = decoder(Role::Client, STRICT, b"\x88\x04\x03\xe9by\xff\xff");
-        let close = CloseFrame {
-            code: CloseCode::GOING_AWAY,
-            reason: "by".to_owned(),
-        };
+        let close = CloseFrame { code: CloseCode::GOING_AWAY, reason: "by".to_owned() };
         assert_eq!(client.decode(), Ok(Some(Incoming::Close(Some(close)))));
         client.receive(BytesMut::from(&[0xff; 100][..]));
         assert_eq!(client.decode(), Ok(None));

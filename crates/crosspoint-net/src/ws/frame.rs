@@ -107,10 +107,7 @@ impl Header {
     }
 
     fn new(opcode: Opcode, fin: bool, payload_len: usize, mask: Option<[u8; 4]>) -> Self {
-        let mut header = Self {
-            bytes: [0; HEADER_BYTES_MAX],
-            len: 0,
-        };
+        let mut header = Self { bytes: [0; HEADER_BYTES_MAX], len: 0 };
         header.push(&[opcode.bits() | if fin { FIN } else { 0 }]);
         let masked = if mask.is_some() { MASKED } else { 0 };
         if let Ok(short @ ..LENGTH_16) = u8::try_from(payload_len) {
@@ -286,19 +283,12 @@ impl CloseFrame {
     /// A single byte, a code that may not be sent, or a reason that is not UTF-8.
     pub fn decode(payload: &[u8]) -> Result<Option<Self>, WsError> {
         let Some((&code, reason)) = payload.split_first_chunk::<2>() else {
-            return if payload.is_empty() {
-                Ok(None)
-            } else {
-                Err(WsError::CloseTruncated)
-            };
+            return if payload.is_empty() { Ok(None) } else { Err(WsError::CloseTruncated) };
         };
         let number = u16::from_be_bytes(code);
         let code = CloseCode::new(number).ok_or(WsError::CloseCode { code: number })?;
         let reason = str::from_utf8(reason).map_err(|_| WsError::CloseReasonNotUtf8)?;
-        Ok(Some(Self {
-            code,
-            reason: reason.to_owned(),
-        }))
+        Ok(Some(Self { code, reason: reason.to_owned() }))
     }
 }
 
@@ -323,9 +313,7 @@ mod tests {
 
         let mut masked = BytesMut::new();
         client_frame(Opcode::Text, true, b"Hello", RFC_MASK, &mut masked);
-        let expected = [
-            0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58,
-        ];
+        let expected = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
         assert_eq!(&masked[..], expected);
         assert_eq!(&ping_frame(b"Hello", None)[..], b"\x89\x05Hello");
         let pong = pong_frame(b"Hello", Some(RFC_MASK));
@@ -357,10 +345,7 @@ mod tests {
 
     #[test]
     fn a_close_reason_is_cut_between_characters_and_read_back() {
-        let close = CloseFrame {
-            code: CloseCode::TOO_BIG,
-            reason: "é".repeat(100),
-        };
+        let close = CloseFrame { code: CloseCode::TOO_BIG, reason: "é".repeat(100) };
         let frame = close_frame(Some(&close), None);
         assert_eq!(frame[..2], [0x88, 124], "122 bytes are whole characters");
         let read = CloseFrame::decode(&frame[2..]).unwrap().unwrap();

@@ -138,12 +138,7 @@ impl RequestError {
             _ => "",
         };
         let body = format!("{self}\n");
-        answer(
-            self.status(),
-            extra,
-            "text/plain; charset=utf-8",
-            body.as_bytes(),
-        )
+        answer(self.status(), extra, "text/plain; charset=utf-8", body.as_bytes())
     }
 }
 
@@ -213,15 +208,11 @@ fn read_upgrade(headers: &Headers<'_, '_>) -> Result<Upgrade, RequestError> {
         Some("13") => Some(13),
         Some("8") => Some(8),
         Some(other) => {
-            return Err(RequestError::Version {
-                offered: other.to_owned(),
-            });
+            return Err(RequestError::Version { offered: other.to_owned() });
         }
     };
     let name = "Sec-WebSocket-Key";
-    let key = headers
-        .one(name)?
-        .ok_or(RequestError::HeaderMissing { name })?;
+    let key = headers.one(name)?.ok_or(RequestError::HeaderMissing { name })?;
     if key.is_empty() || key.len() > KEY_BYTES_MAX {
         return Err(RequestError::KeyLength { len: key.len() });
     }
@@ -230,11 +221,7 @@ fn read_upgrade(headers: &Headers<'_, '_>) -> Result<Upgrade, RequestError> {
         .filter(|element| is_token(element))
         .map(|element| String::from_utf8_lossy(element).into_owned())
         .collect();
-    Ok(Upgrade {
-        key: key.to_owned(),
-        protocols,
-        version,
-    })
+    Ok(Upgrade { key: key.to_owned(), protocols, version })
 }
 
 /// The answer that accepts an upgrade.
@@ -359,16 +346,8 @@ pub fn new_key() -> Result<String, UpgradeError> {
 pub fn client_request(host: &str, path: &str, key: &str) -> Result<Bytes, UpgradeError> {
     let graphic = |value: &str| !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic());
     let checks = [
-        (
-            "host",
-            host,
-            graphic(host) && !host.contains(['/', '?', '#', '@']),
-        ),
-        (
-            "path",
-            path,
-            graphic(path) && path.starts_with('/') && !path.contains('#'),
-        ),
+        ("host", host, graphic(host) && !host.contains(['/', '?', '#', '@'])),
+        ("path", path, graphic(path) && path.starts_with('/') && !path.contains('#')),
         ("key", key, graphic(key) && key.len() <= KEY_BYTES_MAX),
     ];
     for (what, value, sendable) in checks {
@@ -430,19 +409,14 @@ pub fn parse_response(bytes: &[u8], key: &str) -> Result<Option<usize>, UpgradeE
 
 /// `Sec-WebSocket-Accept` for a key (section 1.3).
 fn accept_of(key: &str) -> String {
-    let hash = Sha1::new()
-        .chain_update(key)
-        .chain_update(ACCEPT_SUFFIX)
-        .finalize();
+    let hash = Sha1::new().chain_update(key).chain_update(ACCEPT_SUFFIX).finalize();
     STANDARD.encode(hash)
 }
 
 /// Whether `value` is a token (RFC 9110 section 5.6.2), so that it can stand in a header.
 fn is_token(value: &[u8]) -> bool {
     !value.is_empty()
-        && value
-            .iter()
-            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b))
+        && value.iter().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b))
 }
 
 /// The headers of a head; names are compared without regard to case.
@@ -459,15 +433,12 @@ impl<'h> Headers<'_, 'h> {
 
     /// All elements of a header whose value is a comma-separated list.
     fn elements(&self, name: &str) -> impl Iterator<Item = &'h [u8]> {
-        self.values(name)
-            .flat_map(|value| value.split(|&b| b == b','))
-            .map(<[u8]>::trim_ascii)
+        self.values(name).flat_map(|value| value.split(|&b| b == b',')).map(<[u8]>::trim_ascii)
     }
 
     /// Whether a list header has that element, without regard to case.
     fn lists(&self, name: &str, element: &str) -> bool {
-        self.elements(name)
-            .any(|found| found.eq_ignore_ascii_case(element.as_bytes()))
+        self.elements(name).any(|found| found.eq_ignore_ascii_case(element.as_bytes()))
     }
 
     /// The value of a header that may be there once.
@@ -479,8 +450,6 @@ impl<'h> Headers<'_, 'h> {
         if values.next().is_some() {
             return Err(RequestError::HeaderRepeated { name });
         }
-        str::from_utf8(value)
-            .map(Some)
-            .map_err(|_| RequestError::HeaderNotText { name })
+        str::from_utf8(value).map(Some).map_err(|_| RequestError::HeaderNotText { name })
     }
 }

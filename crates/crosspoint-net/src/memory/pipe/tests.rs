@@ -14,17 +14,11 @@ const fn ms(millis: u64) -> Duration {
 }
 
 fn lagging(millis: u64) -> Shape {
-    Shape {
-        lag: ms(millis),
-        ..Shape::default()
-    }
+    Shape { lag: ms(millis), ..Shape::default() }
 }
 
 fn with_speed(lag: u64, bytes_per_second: u64) -> Shape {
-    Shape {
-        bytes_per_second: NonZeroU64::new(bytes_per_second),
-        ..lagging(lag)
-    }
+    Shape { bytes_per_second: NonZeroU64::new(bytes_per_second), ..lagging(lag) }
 }
 
 fn write(end: &End, bytes: &[u8]) -> io::Result<usize> {
@@ -33,11 +27,7 @@ fn write(end: &End, bytes: &[u8]) -> io::Result<usize> {
 
 /// The next read: milliseconds since `start`, and how many bytes it brought.
 async fn read(end: &mut End, start: TokioInstant) -> (u128, usize) {
-    let length = end
-        .reader
-        .read(&mut [0; 4096])
-        .await
-        .expect("the connection stands");
+    let length = end.reader.read(&mut [0; 4096]).await.expect("the connection stands");
     (start.elapsed().as_millis(), length)
 }
 
@@ -52,11 +42,7 @@ fn poll_once(end: &mut End) -> Poll<io::Result<usize>> {
 async fn without_lag_bytes_are_there_at_once_and_several_slices_are_one_write() {
     let (a, mut b) = pair(Shape::default(), Shape::default());
     assert!(poll_once(&mut b).is_pending());
-    let slices = [
-        IoSlice::new(b"one "),
-        IoSlice::new(b""),
-        IoSlice::new(b"write"),
-    ];
+    let slices = [IoSlice::new(b"one "), IoSlice::new(b""), IoSlice::new(b"write")];
     assert_eq!(a.try_write_vectored(&slices).unwrap(), 9);
     assert_eq!(write(&a, b"").unwrap(), 0);
     let mut small = [0; 5];
@@ -86,11 +72,7 @@ async fn speed_puts_writes_behind_one_another() {
     assert_eq!(read(&mut b, start).await, (120, 100));
     assert_eq!(read(&mut b, start).await, (220, 100));
     write(&a, &[3; 2000]).unwrap();
-    assert_eq!(
-        read(&mut b, start).await,
-        (220 + 1480, 1460),
-        "a long write arrives bit by bit"
-    );
+    assert_eq!(read(&mut b, start).await, (220 + 1480, 1460), "a long write arrives bit by bit");
     assert_eq!(read(&mut b, start).await, (220 + 2020, 540));
 }
 
@@ -104,11 +86,7 @@ async fn in_peote_mode_the_lags_of_two_sends_add_up() {
     assert_eq!(read(&mut b, start).await, (120, 100));
     assert_eq!(read(&mut b, start).await, (240, 100));
     write(&a, &[3; 2000]).unwrap();
-    assert_eq!(
-        read(&mut b, start).await,
-        (240 + 2020, 2000),
-        "one send is one message"
-    );
+    assert_eq!(read(&mut b, start).await, (240 + 2020, 2000), "one send is one message");
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,11 +102,7 @@ async fn a_waiting_reader_is_woken_by_a_later_write() {
     let a = writer.await.unwrap();
     a.set_shape(lagging(3));
     write(&a, b"fast").unwrap();
-    assert_eq!(
-        read(&mut b, start).await,
-        (123, 4),
-        "the new shape holds at once"
-    );
+    assert_eq!(read(&mut b, start).await, (123, 4), "the new shape holds at once");
 }
 
 #[tokio::test(start_paused = true)]
@@ -137,10 +111,7 @@ async fn shutdown_closes_one_direction_after_what_is_under_way() {
     let start = TokioInstant::now();
     write(&a, b"last words").unwrap();
     a.shutdown();
-    assert_eq!(
-        write(&a, b"more").unwrap_err().kind(),
-        io::ErrorKind::BrokenPipe
-    );
+    assert_eq!(write(&a, b"more").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     assert_eq!(read(&mut b, start).await, (20, 10));
     assert_eq!(read(&mut b, start).await, (20, 0));
     assert_eq!(read(&mut b, start).await, (20, 0), "the end stays the end");
@@ -155,16 +126,9 @@ async fn the_other_end_of_a_dropped_one_reads_the_rest_then_the_end_and_cannot_w
     write(&a, b"bye").unwrap();
     tokio::time::sleep(ms(5)).await;
     drop(a);
-    assert_eq!(
-        write(&b, b"hello?").unwrap_err().kind(),
-        io::ErrorKind::BrokenPipe
-    );
+    assert_eq!(write(&b, b"hello?").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     assert_eq!(read(&mut b, start).await, (20, 3));
-    assert_eq!(
-        read(&mut b, start).await,
-        (25, 0),
-        "the end travels with the lag too"
-    );
+    assert_eq!(read(&mut b, start).await, (25, 0), "the end travels with the lag too");
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,10 +149,7 @@ async fn abort_loses_the_connection_at_once_for_both_ends() {
         let (mut reader, writer) = a.into_split();
         let error = reader.read(&mut [0; 8]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-        for refused in [
-            write(&b, b"x"),
-            writer.try_write_vectored(&[IoSlice::new(b"x")]),
-        ] {
+        for refused in [write(&b, b"x"), writer.try_write_vectored(&[IoSlice::new(b"x")])] {
             assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         }
     }
@@ -196,21 +157,11 @@ async fn abort_loses_the_connection_at_once_for_both_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn a_writer_waits_until_the_reader_has_read() {
-    let bounded = Shape {
-        buffer_bytes_max: 10,
-        ..lagging(20)
-    };
+    let bounded = Shape { buffer_bytes_max: 10, ..lagging(20) };
     let (a, mut b) = pair(bounded, Shape::default());
     let start = TokioInstant::now();
-    assert_eq!(
-        write(&a, &[0; 16]).unwrap(),
-        10,
-        "as much as there is room for"
-    );
-    assert_eq!(
-        write(&a, &[0; 6]).unwrap_err().kind(),
-        io::ErrorKind::WouldBlock
-    );
+    assert_eq!(write(&a, &[0; 16]).unwrap(), 10, "as much as there is room for");
+    assert_eq!(write(&a, &[0; 6]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     let writer = tokio::spawn(async move {
         a.writable().await.unwrap();
         let at = start.elapsed();
@@ -241,10 +192,7 @@ fn releases() -> [fn(&End, End) -> Option<End>; 4] {
             Some(b)
         },
         |a, b| {
-            a.set_shape(Shape {
-                buffer_bytes_max: 2,
-                ..Shape::default()
-            });
+            a.set_shape(Shape { buffer_bytes_max: 2, ..Shape::default() });
             Some(b)
         },
     ]
@@ -253,13 +201,7 @@ fn releases() -> [fn(&End, End) -> Option<End>; 4] {
 #[tokio::test(start_paused = true)]
 async fn waiting_writers_all_go_on_when_the_connection_ends_or_grows() {
     for release in releases() {
-        let (a, b) = pair(
-            Shape {
-                buffer_bytes_max: 1,
-                ..Shape::default()
-            },
-            Shape::default(),
-        );
+        let (a, b) = pair(Shape { buffer_bytes_max: 1, ..Shape::default() }, Shape::default());
         let a = Arc::new(a);
         write(&a, b"x").unwrap();
         let writers = [(); 3].map(|()| {
@@ -270,11 +212,7 @@ async fn waiting_writers_all_go_on_when_the_connection_ends_or_grows() {
         assert!(writers.iter().all(|writer| !writer.is_finished()));
         let _kept = release(&a, b);
         for writer in writers {
-            timeout(ms(1), writer)
-                .await
-                .expect("it was woken")
-                .unwrap()
-                .unwrap();
+            timeout(ms(1), writer).await.expect("it was woken").unwrap().unwrap();
         }
     }
 }
@@ -341,12 +279,7 @@ async fn receive(mut reader: ReadEnd, seed: u64) {
         if read == 0 {
             break;
         }
-        assert!(
-            bytes[..read]
-                .iter()
-                .enumerate()
-                .all(|(i, byte)| *byte == pattern(at + i))
-        );
+        assert!(bytes[..read].iter().enumerate().all(|(i, byte)| *byte == pattern(at + i)));
         at += read;
     }
     assert_eq!(at, TRANSFER_BYTES);
@@ -363,39 +296,23 @@ async fn exchange(a_to_b: Shape, b_to_a: Shape, seed: u64, patience: Duration) {
         tokio::spawn(receive(b_reader, seed.wrapping_add(3))),
     ];
     for task in tasks {
-        timeout(patience, task)
-            .await
-            .expect("no wakeup is missed")
-            .unwrap();
+        timeout(patience, task).await.expect("no wakeup is missed").unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_lot_moves_both_ways_between_threads() {
     for seed in 0..20 {
-        let buffer = |bytes| Shape {
-            buffer_bytes_max: bytes,
-            ..Shape::default()
-        };
+        let buffer = |bytes| Shape { buffer_bytes_max: bytes, ..Shape::default() };
         let near = buffer(1 + (seed as usize * 977) % 9000 + 500);
         exchange(near, buffer(64 * 1024), seed, Duration::from_secs(60)).await;
     }
-    let short = Shape {
-        lag: Duration::from_micros(300),
-        jitter: ms(1),
-        ..Shape::default()
-    };
+    let short = Shape { lag: Duration::from_micros(300), jitter: ms(1), ..Shape::default() };
     exchange(short.clone(), short, 99, Duration::from_secs(60)).await;
 }
 
 fn any_shape() -> impl Strategy<Value = Shape> {
-    (
-        0..50u64,
-        0..20u64,
-        prop_oneof![Just(0), 20_000..50_000_000u64],
-        any::<u64>(),
-        any::<bool>(),
-    )
+    (0..50u64, 0..20u64, prop_oneof![Just(0), 20_000..50_000_000u64], any::<u64>(), any::<bool>())
         .prop_flat_map(|(lag, jitter, speed, seed, accumulate)| {
             (2_000..300_000usize).prop_map(move |buffer_bytes_max| Shape {
                 lag: ms(lag),

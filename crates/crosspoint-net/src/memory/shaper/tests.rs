@@ -19,10 +19,7 @@ fn drain(link: &mut Shaper, start: Instant) -> Vec<(Duration, usize)> {
     let mut arrivals = Vec::new();
     while let Some(due) = link.deadline() {
         if due > start {
-            assert!(
-                link.poll(due - Duration::from_nanos(1)).is_none(),
-                "a piece came too early"
-            );
+            assert!(link.poll(due - Duration::from_nanos(1)).is_none(), "a piece came too early");
         }
         let taken = link.poll(due).expect("a piece is there at its deadline");
         arrivals.push((due - start, taken.len()));
@@ -33,27 +30,17 @@ fn drain(link: &mut Shaper, start: Instant) -> Vec<(Duration, usize)> {
 #[test]
 fn lags_overlap_and_transmissions_queue() {
     let start = Instant::now();
-    let mut link = Shaper::new(Shape {
-        lag: ms(20),
-        ..Shape::default()
-    });
+    let mut link = Shaper::new(Shape { lag: ms(20), ..Shape::default() });
     link.push(start, piece(100)).unwrap();
     link.push(start + ms(5), piece(200)).unwrap();
     assert_eq!(drain(&mut link, start), [(ms(20), 100), (ms(25), 200)]);
 
-    let shape = Shape {
-        lag: ms(20),
-        bytes_per_second: rate(1000),
-        ..Shape::default()
-    };
+    let shape = Shape { lag: ms(20), bytes_per_second: rate(1000), ..Shape::default() };
     let mut link = Shaper::new(shape);
     link.push(start, piece(100)).unwrap();
     link.push(start, piece(100)).unwrap();
     link.push(start + ms(500), piece(10)).unwrap();
-    assert_eq!(
-        drain(&mut link, start),
-        [(ms(120), 100), (ms(220), 100), (ms(530), 10)]
-    );
+    assert_eq!(drain(&mut link, start), [(ms(120), 100), (ms(220), 100), (ms(530), 10)]);
 }
 
 #[test]
@@ -66,10 +53,7 @@ fn peote_lags_add_up() {
     link.push(start + ms(50), piece(100)).unwrap();
     // Long after: nothing to wait for.
     link.push(start + ms(1000), piece(100)).unwrap();
-    let times: Vec<Duration> = drain(&mut link, start)
-        .into_iter()
-        .map(|(at, _)| at)
-        .collect();
+    let times: Vec<Duration> = drain(&mut link, start).into_iter().map(|(at, _)| at).collect();
     assert_eq!(times, [ms(120), ms(240), ms(360), ms(1120)]);
 }
 
@@ -80,10 +64,7 @@ fn peote_delays_are_whole_milliseconds_rounded_down() {
     for _ in 0..3 {
         link.push(start, piece(1)).unwrap(); // 20 + 333.33…
     }
-    assert_eq!(
-        drain(&mut link, start),
-        [(ms(353), 1), (ms(706), 1), (ms(1059), 1)]
-    );
+    assert_eq!(drain(&mut link, start), [(ms(353), 1), (ms(706), 1), (ms(1059), 1)]);
 
     let mut link = Shaper::new(Shape::peote(PEOTE_NET_LAG_MS, PEOTE_NET_SPEED));
     link.push(start, piece(1048)).unwrap(); // 20 + 0.999…
@@ -94,41 +75,22 @@ fn peote_delays_are_whole_milliseconds_rounded_down() {
     let mut link = Shaper::new(Shape::peote(0, NonZeroU64::new(100_000_001).unwrap()));
     link.push(start, piece(100_000)).unwrap();
     link.push(start, piece(100_000)).unwrap();
-    assert_eq!(
-        drain(&mut link, start),
-        [(ms(0), 100_000), (ms(0), 100_000)]
-    );
+    assert_eq!(drain(&mut link, start), [(ms(0), 100_000), (ms(0), 100_000)]);
 }
 
 #[test]
 fn a_new_shape_is_for_what_has_not_begun_its_transmission() {
     let start = Instant::now();
-    let slow = Shape {
-        lag: ms(10),
-        bytes_per_second: rate(100),
-        ..Shape::default()
-    };
+    let slow = Shape { lag: ms(10), bytes_per_second: rate(100), ..Shape::default() };
     let mut link = Shaper::new(slow.clone());
     for _ in 0..3 {
         link.push(start, piece(100)).unwrap(); // begin at 0, 1000 and 2000 ms
     }
-    link.set_shape(
-        start + ms(500),
-        Shape {
-            bytes_per_second: rate(1000),
-            ..slow.clone()
-        },
-    );
-    assert_eq!(
-        drain(&mut link, start),
-        [(ms(1010), 100), (ms(1110), 100), (ms(1210), 100)]
-    );
+    link.set_shape(start + ms(500), Shape { bytes_per_second: rate(1000), ..slow.clone() });
+    assert_eq!(drain(&mut link, start), [(ms(1010), 100), (ms(1110), 100), (ms(1210), 100)]);
 
     // A shorter lag lets nothing overtake.
-    let mut link = Shaper::new(Shape {
-        lag: ms(500),
-        ..Shape::default()
-    });
+    let mut link = Shaper::new(Shape { lag: ms(500), ..Shape::default() });
     link.push(start, piece(1)).unwrap();
     link.set_shape(start, Shape::default());
     link.push(start + ms(1), piece(2)).unwrap();
@@ -138,30 +100,18 @@ fn a_new_shape_is_for_what_has_not_begun_its_transmission() {
     let mut link = Shaper::new(Shape::peote(20, NonZeroU64::new(1000).unwrap()));
     link.push(start, piece(100)).unwrap();
     link.push(start, piece(100)).unwrap();
-    link.set_shape(
-        start + ms(10),
-        Shape::peote(70, NonZeroU64::new(1000).unwrap()),
-    );
+    link.set_shape(start + ms(10), Shape::peote(70, NonZeroU64::new(1000).unwrap()));
     assert_eq!(drain(&mut link, start), [(ms(120), 100), (ms(290), 100)]);
 
     // From lags that add up to lags that overlap: the second has not set out yet.
     let mut link = Shaper::new(Shape::peote(20, NonZeroU64::new(1000).unwrap()));
     link.push(start, piece(100)).unwrap();
     link.push(start, piece(100)).unwrap();
-    link.set_shape(
-        start + ms(10),
-        Shape {
-            lag: ms(150),
-            ..Shape::default()
-        },
-    );
+    link.set_shape(start + ms(10), Shape { lag: ms(150), ..Shape::default() });
     assert_eq!(drain(&mut link, start), [(ms(120), 100), (ms(160), 100)]);
 
     // The same settings again change nothing, the sequence of jitters included.
-    let shape = Shape {
-        jitter: ms(500),
-        ..Shape::default()
-    };
+    let shape = Shape { jitter: ms(500), ..Shape::default() };
     let [untouched, reshaped] = [false, true].map(|reshape| {
         let mut link = Shaper::new(shape.clone());
         for second in 0..20 {
@@ -179,18 +129,11 @@ fn a_new_shape_is_for_what_has_not_begun_its_transmission() {
 #[test]
 fn the_bound_counts_what_is_in_flight_and_what_is_unread() {
     let start = Instant::now();
-    let shape = Shape {
-        lag: ms(5),
-        buffer_bytes_max: 10,
-        ..Shape::default()
-    };
+    let shape = Shape { lag: ms(5), buffer_bytes_max: 10, ..Shape::default() };
     let mut link = Shaper::new(shape);
     link.push(start, piece(8)).unwrap();
     assert_eq!(link.free(), 2);
-    assert_eq!(
-        link.push(start, piece(3)),
-        Err(PushError::Full { length: 3, free: 2 })
-    );
+    assert_eq!(link.push(start, piece(3)), Err(PushError::Full { length: 3, free: 2 }));
     link.push(start, piece(2)).unwrap();
     assert_eq!(link.free(), 0);
 
@@ -198,25 +141,11 @@ fn the_bound_counts_what_is_in_flight_and_what_is_unread() {
     assert_eq!(link.poll_up_to(arrived, 0), None);
     assert_eq!(link.poll_up_to(arrived, 5).unwrap().len(), 5);
     assert_eq!(link.free(), 5);
-    assert_eq!(
-        link.poll(arrived).unwrap().len(),
-        3,
-        "the rest of the first piece"
-    );
+    assert_eq!(link.poll(arrived).unwrap().len(), 3, "the rest of the first piece");
 
-    link.set_shape(
-        arrived,
-        Shape {
-            buffer_bytes_max: 0,
-            ..Shape::default()
-        },
-    );
+    link.set_shape(arrived, Shape { buffer_bytes_max: 0, ..Shape::default() });
     assert_eq!(link.free(), 0);
-    assert_eq!(
-        link.poll(arrived).unwrap().len(),
-        2,
-        "a smaller bound drops nothing"
-    );
+    assert_eq!(link.poll(arrived).unwrap().len(), 2, "a smaller bound drops nothing");
     assert_eq!(link.free(), 1, "a bound of nothing would block for ever");
 }
 
@@ -227,10 +156,7 @@ fn tiny_pieces_are_bounded_in_number() {
     for _ in 0..PIECES_MAX {
         link.push(start, piece(1)).unwrap();
     }
-    assert_eq!(
-        link.push(start, piece(1)),
-        Err(PushError::Full { length: 1, free: 0 })
-    );
+    assert_eq!(link.push(start, piece(1)), Err(PushError::Full { length: 1, free: 0 }));
     assert!(link.poll(start).is_some());
     link.push(start, piece(1)).unwrap();
 }
@@ -238,19 +164,13 @@ fn tiny_pieces_are_bounded_in_number() {
 #[test]
 fn the_end_travels_behind_the_last_piece() {
     let start = Instant::now();
-    let mut link = Shaper::new(Shape {
-        lag: ms(20),
-        ..Shape::default()
-    });
+    let mut link = Shaper::new(Shape { lag: ms(20), ..Shape::default() });
     link.push(start, piece(1)).unwrap();
     link.finish(start + ms(5));
     link.finish(start + ms(9));
     assert_eq!(link.push(start, piece(1)), Err(PushError::Finished));
     assert_eq!(link.free(), 0);
-    assert!(
-        !link.is_finished(start + ms(100)),
-        "there is a piece to take out first"
-    );
+    assert!(!link.is_finished(start + ms(100)), "there is a piece to take out first");
     assert!(link.poll(start + ms(20)).is_some());
     assert_eq!(link.deadline(), Some(start + ms(25)));
     assert!(!link.is_finished(start + ms(24)));
@@ -261,10 +181,7 @@ fn the_end_travels_behind_the_last_piece() {
     link.push(start, piece(1)).unwrap();
     link.finish(start);
     assert!(link.poll(start + ms(20)).is_some());
-    assert!(
-        link.is_finished(start + ms(20)),
-        "where lags add up the end has none of its own"
-    );
+    assert!(link.is_finished(start + ms(20)), "where lags add up the end has none of its own");
 }
 
 #[test]
@@ -285,10 +202,7 @@ fn absurd_settings_are_cut_to_the_longest_delay() {
         let first = link.deadline().unwrap();
         assert!(first >= start + DELAY_MAX && first <= start + 3 * DELAY_MAX);
     }
-    let mut link = Shaper::new(Shape {
-        bytes_per_second: rate(u64::MAX),
-        ..Shape::default()
-    });
+    let mut link = Shaper::new(Shape { bytes_per_second: rate(u64::MAX), ..Shape::default() });
     link.push(start, piece(1000)).unwrap();
     assert_eq!(link.deadline(), Some(start));
 }
@@ -299,41 +213,22 @@ fn jitter_covers_its_whole_range_evenly() {
     let mut sum = Duration::ZERO;
     let (mut least, mut most) = (Duration::MAX, Duration::ZERO);
     for seed in 0..2000 {
-        let mut link = Shaper::new(Shape {
-            jitter: ms(100),
-            seed,
-            ..Shape::default()
-        });
+        let mut link = Shaper::new(Shape { jitter: ms(100), seed, ..Shape::default() });
         link.push(start, piece(1)).unwrap();
         let drawn = link.deadline().unwrap() - start;
         sum += drawn;
         (least, most) = (least.min(drawn), most.max(drawn));
     }
-    assert!(
-        least < ms(2) && most > ms(98) && most <= ms(100),
-        "{least:?} to {most:?}"
-    );
-    assert!(
-        (ms(47)..ms(53)).contains(&(sum / 2000)),
-        "mean {:?}",
-        sum / 2000
-    );
+    assert!(least < ms(2) && most > ms(98) && most <= ms(100), "{least:?} to {most:?}");
+    assert!((ms(47)..ms(53)).contains(&(sum / 2000)), "mean {:?}", sum / 2000);
 
     let drawn = |seed| {
         let jitter = Duration::from_nanos(1);
-        let mut link = Shaper::new(Shape {
-            jitter,
-            seed,
-            ..Shape::default()
-        });
+        let mut link = Shaper::new(Shape { jitter, seed, ..Shape::default() });
         link.push(start, piece(1)).unwrap();
         link.deadline().unwrap() - start
     };
-    assert_eq!(
-        (0..100).map(drawn).max(),
-        Some(Duration::from_nanos(1)),
-        "both limits are drawn"
-    );
+    assert_eq!((0..100).map(drawn).max(), Some(Duration::from_nanos(1)), "both limits are drawn");
     assert_eq!((0..100).map(drawn).min(), Some(Duration::ZERO));
 }
 
@@ -346,16 +241,14 @@ fn any_shape() -> impl Strategy<Value = Shape> {
         any::<bool>(),
         1..4000usize,
     )
-        .prop_map(
-            |(lag, jitter, speed, seed, accumulate, buffer_bytes_max)| Shape {
-                lag: Duration::from_micros(lag),
-                jitter: Duration::from_micros(jitter),
-                bytes_per_second: rate(speed),
-                seed,
-                accumulate,
-                buffer_bytes_max,
-            },
-        )
+        .prop_map(|(lag, jitter, speed, seed, accumulate, buffer_bytes_max)| Shape {
+            lag: Duration::from_micros(lag),
+            jitter: Duration::from_micros(jitter),
+            bytes_per_second: rate(speed),
+            seed,
+            accumulate,
+            buffer_bytes_max,
+        })
 }
 
 /// What happens to a link at one moment.
@@ -388,9 +281,7 @@ struct Checked {
 
 impl Checked {
     fn lag(&self) -> Duration {
-        let Shape {
-            lag, accumulate, ..
-        } = *self.link.shape();
+        let Shape { lag, accumulate, .. } = *self.link.shape();
         if accumulate { whole_millis(lag) } else { lag }
     }
 
@@ -453,10 +344,7 @@ fn run(shape: &Shape, steps: &[(u64, Step)], start: Instant) -> Vec<(Instant, us
     while let Some(due) = checked.link.deadline() {
         checked.take(due.max(now), usize::MAX);
     }
-    assert_eq!(
-        checked.sent, checked.received,
-        "order is kept and nothing is lost"
-    );
+    assert_eq!(checked.sent, checked.received, "order is kept and nothing is lost");
     assert_eq!(checked.link.held_bytes, 0);
     checked.arrivals
 }

@@ -4,18 +4,20 @@
 //! longer. Every change and every message is ordered by that lock, so each receiver learns of a
 //! member before its first message and hears nothing of it after its end.
 
-use crate::command::{Ban, ChannelOptions, EnterOptions, Entered, Event, Mode, Peer};
+mod share;
+mod state;
+
+use crate::command::{Ban, ChannelOptions, EnterOptions, Entered, Event, Mode};
 use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::outbox::{Outbox, Pushed, Tag, Touched};
+use crate::outbox::{Outbox, Tag, Touched};
 use crate::reason::Reason;
-use crate::slots::Slots;
-use crate::wire::{Edge, Encoded, FrameWriter, Framing, Part, Place, Wire};
-use bytes::{Bytes, BytesMut};
-use std::collections::{HashMap, VecDeque};
+use crate::wire::{Edge, Framing, Part, Place};
+use bytes::Bytes;
+use share::{Shared, push_one};
+use state::{Applicant, Banned, Member, Owner, State, from_first, peer_of};
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
@@ -38,81 +40,6 @@ pub struct Channel {
     /// Whether some member has, or had, another channel as well.
     mixed: AtomicBool,
     state: Mutex<State>,
-}
-
-struct State {
-    /// `None` in rooms, and after the end.
-    owner: Option<Owner>,
-    ended: bool,
-    members: Slots<Member>,
-    /// Whether the owner is in the middle of a message to many.
-    midway: bool,
-    /// Members who came in the middle of a message of the owner: they must not get its rest.
-    late: Vec<MemberNumber>,
-    /// Those about whom the owner was asked. Tickets are not used twice, so that a late answer
-    /// never lets somebody else in.
-    pending: Vec<Applicant>,
-    next_ticket: u32,
-    /// Oldest first.
-    bans: VecDeque<Banned>,
-    /// In rooms: messages of which not all parts have come, by sender. A room's receivers may be
-    /// unable to tell senders apart, so parts of two messages must not be mixed.
-    gathering: HashMap<u32, BytesMut>,
-}
-
-struct Owner {
-    outbox: Arc<Outbox>,
-    number: OwnNumber,
-    tag: Tag,
-}
-
-struct Member {
-    outbox: Arc<Outbox>,
-    number: InNumber,
-    tag: Tag,
-    edge: Edge,
-    presence: bool,
-    /// Whether it has the beginning of a message that the owner sends to it alone. Without it, a
-    /// rest is for who had the number before.
-    midway: bool,
-}
-
-struct Applicant {
-    ticket: u32,
-    outbox: Arc<Outbox>,
-    number: InNumber,
-    tag: Tag,
-    request: u32,
-    options: EnterOptions,
-}
-
-impl Owner {
-    fn tell(&self, event: Event, touched: &mut Touched) {
-        self.outbox.push_event(self.tag, event, touched);
-    }
-}
-
-impl Member {
-    fn tell(&self, event: Event, touched: &mut Touched) {
-        self.outbox.push_event(self.tag, event, touched);
-    }
-}
-
-impl Applicant {
-    fn refuse(&self, reason: Reason, touched: &mut Touched) {
-        let event = Event::Refused {
-            request: self.request,
-            create: false,
-            reason,
-        };
-        self.outbox.push_event(self.tag, event, touched);
-    }
-}
-
-struct Banned {
-    peer: PeerId,
-    address: Option<IpAddr>,
-    until: Option<Instant>,
 }
 
 /// What became of a batch of messages.
@@ -145,15 +72,11 @@ impl Channel {
     ) -> Self {
         let most = limits.members_max.min(outbox.wire.capacity().members_max);
         let members_max = options.members_max.map_or(most, |max| max.min(most));
-        let owner = Some(Owner {
-            outbox,
-            number,
-            tag,
-        });
+        let owner = Some(Owner { outbox, number, tag });
         Self::new(name, false, false, options, members_max, owner, limits)
     }
 
-    /// A room.
+    /// A room. Its messages are no larger than half an outbox, or one could end all its members.
     pub(crate) fn room(
         name: ChannelName,
         declared: bool,
@@ -161,10 +84,14 @@ impl Channel {
         members_max: u32,
         limits: &Limits,
     ) -> Self {
-        let options = ChannelOptions {
-            mode,
-            ..ChannelOptions::default()
+        let mode = match mode {
+            Mode::Raw => Mode::Raw,
+            Mode::Chunk { bytes_max } => {
+                let most = u32::try_from(limits.outbox_bytes_max / 2).unwrap_or(u32::MAX);
+                Mode::Chunk { bytes_max: bytes_max.min(most) }
+            }
         };
+        let options = ChannelOptions { mode, ..ChannelOptions::default() };
         Self::new(name, true, declared, options, members_max, None, limits)
     }
 
@@ -188,24 +115,12 @@ impl Channel {
             pending_max: limits.commands_pending_max,
             bans_max: limits.bans_max,
             mixed: AtomicBool::new(false),
-            state: Mutex::new(State {
-                owner,
-                ended: false,
-                members: Slots::default(),
-                midway: false,
-                late: Vec::new(),
-                pending: Vec::new(),
-                next_ticket: 0,
-                bans: VecDeque::new(),
-                gathering: HashMap::new(),
-            }),
+            state: Mutex::new(State::new(owner)),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Whether no member has another channel, so that nobody sees the order between messages to
@@ -227,7 +142,7 @@ impl Channel {
 
     /// Lets an endpoint in, or asks the owner about it and gives `None`.
     ///
-    /// The order of the checks is the one of peote-joint 3.2; what is native comes between.
+    /// The order of the checks is the one of docs/peote.md, section 3.2; what is native comes between.
     pub(crate) fn enter(
         &self,
         now: Instant,
@@ -241,11 +156,7 @@ impl Channel {
         if state.ended {
             return Err(Reason::NoSuchName);
         }
-        if state
-            .owner
-            .as_ref()
-            .is_some_and(|owner| Arc::ptr_eq(&owner.outbox, outbox))
-        {
+        if state.owner.as_ref().is_some_and(|owner| Arc::ptr_eq(&owner.outbox, outbox)) {
             return Err(Reason::OwnChannel);
         }
         state.check_ban(now, outbox)?;
@@ -255,14 +166,7 @@ impl Channel {
         }
         let (number, tag) = seat.ok_or(Reason::TooManyChannels)?;
         let ticket = state.next_ticket;
-        let applicant = Applicant {
-            ticket,
-            outbox: outbox.clone(),
-            number,
-            tag,
-            request,
-            options,
-        };
+        let applicant = Applicant { ticket, outbox: outbox.clone(), number, tag, request, options };
         if !self.approve {
             return Ok(Some(self.admit(&mut state, applicant, touched)));
         }
@@ -273,15 +177,7 @@ impl Channel {
         if let Some(owner) = &state.owner {
             let credentials = applicant.options.credentials.clone();
             let peer = peer_of(outbox);
-            owner.tell(
-                Event::Knock {
-                    channel: owner.number,
-                    ticket,
-                    peer,
-                    credentials,
-                },
-                touched,
-            );
+            owner.tell(Event::Knock { channel: owner.number, ticket, peer, credentials }, touched);
         }
         state.pending.push(applicant);
         Ok(None)
@@ -304,11 +200,7 @@ impl Channel {
             return Ok(());
         };
         let given = options.password.as_deref().unwrap_or_default();
-        if bool::from(given.ct_eq(password)) {
-            Ok(())
-        } else {
-            Err(Reason::WrongPassword)
-        }
+        if bool::from(given.ct_eq(password)) { Ok(()) } else { Err(Reason::WrongPassword) }
     }
 
     fn admit(
@@ -317,69 +209,32 @@ impl Channel {
         applicant: Applicant,
         touched: &mut Touched,
     ) -> MemberNumber {
-        let Applicant {
-            outbox,
-            number,
-            tag,
-            request,
-            options,
-            ..
-        } = applicant;
+        let Applicant { outbox, number, tag, request, options, .. } = applicant;
         let framing = outbox.wire.framing();
         let (edge, mode, replies) = match &state.owner {
             // An owner whose protocol has no borders cannot say how it frames: the member does.
-            Some(owner) if owner.outbox.wire.framing() == Framing::Pieces => (
-                Edge::between(Framing::Pieces, framing, options.mode),
-                options.mode,
-                false,
-            ),
+            Some(owner) if owner.outbox.wire.framing() == Framing::Pieces => {
+                (Edge::between(Framing::Pieces, framing, options.mode), options.mode, false)
+            }
             owner => {
                 let replies = owner.is_some() && framing == Framing::Messages;
-                (
-                    Edge::between(Framing::Messages, framing, self.mode),
-                    self.mode,
-                    replies,
-                )
+                (Edge::between(Framing::Messages, framing, self.mode), self.mode, replies)
             }
         };
         let presence = self.room && options.presence;
         let peer = peer_of(&outbox);
-        let member = Member {
-            outbox: outbox.clone(),
-            number,
-            tag,
-            edge,
-            presence,
-            midway: false,
-        };
+        let member = Member { outbox: outbox.clone(), number, tag, edge, presence, midway: false };
         let member = MemberNumber(state.members.insert(member));
         if state.midway {
             state.late.push(member);
         }
         let (chunk, room) = (edge.chunk(), self.room);
-        let entered = Entered {
-            request,
-            channel: number,
-            member,
-            mode,
-            chunk,
-            replies,
-            room,
-        };
+        let entered = Entered { request, channel: number, member, mode, chunk, replies, room };
         outbox.push_event(tag, Event::Entered(entered), touched);
         match &state.owner {
             Some(owner) => {
                 let channel = owner.number;
-                owner.tell(
-                    Event::MemberEntered {
-                        channel,
-                        member,
-                        peer,
-                        chunk,
-                        replies,
-                    },
-                    touched,
-                );
+                owner.tell(Event::MemberEntered { channel, member, peer, chunk, replies }, touched);
             }
             None => state.announce(member, touched),
         }
@@ -415,13 +270,9 @@ impl Channel {
         touched: &mut Touched,
     ) -> bool {
         let mut state = self.lock();
-        state
-            .pending
-            .retain(|a| a.tag != tag || !Arc::ptr_eq(&a.outbox, outbox));
-        let member = state
-            .members
-            .iter()
-            .find(|(_, m)| m.tag == tag && Arc::ptr_eq(&m.outbox, outbox));
+        state.pending.retain(|a| a.tag != tag || !Arc::ptr_eq(&a.outbox, outbox));
+        let member =
+            state.members.iter().find(|(_, m)| m.tag == tag && Arc::ptr_eq(&m.outbox, outbox));
         let member = member.map(|(member, _)| MemberNumber(member));
         member.is_some_and(|member| state.remove(member, reason, touched))
     }
@@ -451,18 +302,8 @@ impl Channel {
         let Some(gone) = state.members.get(member.0) else {
             return false;
         };
-        let reason = if ban.is_some() {
-            Reason::Banned
-        } else {
-            Reason::Kicked
-        };
-        gone.tell(
-            Event::Ended {
-                channel: gone.number,
-                reason,
-            },
-            touched,
-        );
+        let reason = if ban.is_some() { Reason::Banned } else { Reason::Kicked };
+        gone.tell(Event::Ended { channel: gone.number, reason }, touched);
         if let Some(ban) = ban {
             let banned = Banned {
                 peer: peer_of(&gone.outbox).id,
@@ -488,16 +329,10 @@ impl Channel {
         let mut state = self.lock();
         state.ended = true;
         state.owner = None;
-        state.gathering = HashMap::new();
+        state.forget_gathered();
         let count = state.members.len();
         for (_, member) in state.members.take() {
-            member.tell(
-                Event::Ended {
-                    channel: member.number,
-                    reason,
-                },
-                touched,
-            );
+            member.tell(Event::Ended { channel: member.number, reason }, touched);
         }
         for applicant in std::mem::take(&mut state.pending) {
             applicant.refuse(Reason::NoSuchName, touched);
@@ -541,13 +376,7 @@ impl Channel {
                     return Sent::To(0);
                 };
                 member.midway = !last.is_last();
-                push_one(
-                    &member.outbox,
-                    Place::In(member.number),
-                    member.edge,
-                    parts,
-                    touched,
-                )
+                push_one(&member.outbox, Place::In(member.number), member.edge, parts, touched)
             }
             Audience::AllBut(except) => {
                 let mut shared = Shared::new(parts);
@@ -602,255 +431,12 @@ impl Channel {
         if owner.outbox.congested(sender) {
             return Sent::Congested;
         }
-        push_one(
-            &owner.outbox,
-            Place::Own(owner.number, member),
-            edge,
-            parts,
-            touched,
-        )
+        push_one(&owner.outbox, Place::Own(owner.number, member), edge, parts, touched)
     }
 
     /// Where chunks are used, a message has to fit into one.
     fn exceeded(&self, parts: &[Part], mode: Mode) -> bool {
         matches!(mode, Mode::Chunk { bytes_max } if parts.iter().any(|part| part.total > bytes_max))
-    }
-}
-
-impl State {
-    /// The edge of a member, if this session is the one with that number.
-    fn edge(&self, member: MemberNumber, outbox: &Arc<Outbox>) -> Option<Edge> {
-        self.members
-            .get(member.0)
-            .filter(|m| Arc::ptr_eq(&m.outbox, outbox))
-            .map(|m| m.edge)
-    }
-
-    /// Those of some parts that are for a member: one that came late gets no rest of a message.
-    fn fit<'a>(&self, member: MemberNumber, parts: &'a [Part]) -> &'a [Part] {
-        if !self.late.contains(&member) {
-            return parts;
-        }
-        from_first(parts)
-    }
-
-    fn check_ban(&mut self, now: Instant, outbox: &Outbox) -> Result<(), Reason> {
-        self.bans
-            .retain(|ban| ban.until.is_none_or(|until| until > now));
-        let peer = peer_of(outbox).id;
-        let address = outbox.address;
-        let hit =
-            |ban: &Banned| ban.peer == peer || (ban.address.is_some() && ban.address == address);
-        if self.bans.iter().any(hit) {
-            Err(Reason::Banned)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// In a room: the others hear of a newcomer, and the newcomer of the others.
-    fn announce(&self, newcomer: MemberNumber, touched: &mut Touched) {
-        let Some(new) = self.members.get(newcomer.0) else {
-            return;
-        };
-        let peer = peer_of(&new.outbox);
-        for (number, there) in self
-            .members
-            .iter()
-            .filter(|(number, _)| *number != newcomer.0)
-        {
-            if there.presence {
-                let (channel, peer) = (there.number, peer.clone());
-                there.tell(
-                    Event::OtherEntered {
-                        channel,
-                        member: newcomer,
-                        peer,
-                    },
-                    touched,
-                );
-            }
-            if new.presence {
-                let (channel, member) = (new.number, MemberNumber(number));
-                new.tell(
-                    Event::OtherEntered {
-                        channel,
-                        member,
-                        peer: peer_of(&there.outbox),
-                    },
-                    touched,
-                );
-            }
-        }
-    }
-
-    /// Takes a member out and tells the owner or the others. Gives whether there was one.
-    fn remove(&mut self, member: MemberNumber, reason: Reason, touched: &mut Touched) -> bool {
-        if self.members.remove(member.0).is_none() {
-            return false;
-        }
-        self.gathering.remove(&member.0);
-        self.late.retain(|late| *late != member);
-        match &self.owner {
-            Some(owner) => {
-                let channel = owner.number;
-                owner.tell(
-                    Event::MemberLeft {
-                        channel,
-                        member,
-                        reason,
-                    },
-                    touched,
-                );
-            }
-            None => {
-                for (_, there) in self.members.iter().filter(|(_, there)| there.presence) {
-                    let channel = there.number;
-                    there.tell(
-                        Event::OtherLeft {
-                            channel,
-                            member,
-                            reason,
-                        },
-                        touched,
-                    );
-                }
-            }
-        }
-        true
-    }
-
-    /// In a room: messages go to all others, whole ones where they have borders. Gives how many
-    /// receivers there were.
-    fn share(
-        &mut self,
-        sender: MemberNumber,
-        parts: &[Part],
-        mode: Mode,
-        touched: &mut Touched,
-    ) -> usize {
-        let mut whole = Vec::with_capacity(parts.len());
-        for part in parts {
-            if mode == Mode::Raw || (part.is_first() && part.is_last()) {
-                whole.push(part.clone());
-                continue;
-            }
-            let gathered = self.gathering.entry(sender.0).or_default();
-            gathered.extend_from_slice(&part.data);
-            if part.is_last() {
-                let data = std::mem::take(gathered).freeze();
-                self.gathering.remove(&sender.0);
-                whole.push(Part {
-                    offset: 0,
-                    data,
-                    ..part.clone()
-                });
-            }
-        }
-        let mut shared = Shared::new(&whole);
-        let mut receivers = 0;
-        for (_, member) in self
-            .members
-            .iter()
-            .filter(|(number, _)| *number != sender.0)
-        {
-            let place = Place::Room(member.number, sender);
-            receivers += shared.push(&member.outbox, place, member.edge, touched);
-        }
-        receivers
-    }
-}
-
-/// The parts from the first beginning of a message on.
-fn from_first(parts: &[Part]) -> &[Part] {
-    let first = parts.iter().position(Part::is_first);
-    &parts[first.unwrap_or(parts.len())..]
-}
-
-fn peer_of(outbox: &Outbox) -> Peer {
-    // A session can do nothing before its hello, so each one that comes here has a peer.
-    outbox.peer().cloned().unwrap_or_else(|| Peer {
-        id: PeerId::new([0; 16]),
-        name: None,
-        protocol: outbox.wire.name(),
-    })
-}
-
-fn encode(wire: &'static dyn Wire, place: Place, edge: Edge, parts: &[Part]) -> Encoded {
-    const HEADER_BYTES_GUESS: usize = 8;
-    let mut writer = FrameWriter::new(wire.prefix());
-    let small: usize = parts
-        .iter()
-        .map(|part| part.data.len().min(4096) + HEADER_BYTES_GUESS)
-        .sum();
-    writer.reserve(small);
-    for part in parts {
-        wire.encode(place, edge.chunk(), part, &mut writer);
-    }
-    writer.take()
-}
-
-fn push_one(
-    outbox: &Arc<Outbox>,
-    place: Place,
-    edge: Edge,
-    parts: &[Part],
-    touched: &mut Touched,
-) -> Sent {
-    let data = encode(outbox.wire, place, edge, parts);
-    match outbox.push_alone(&data, touched) {
-        Pushed::Dead => Sent::To(0),
-        _ => Sent::To(1),
-    }
-}
-
-/// A batch that goes to many: encoded once for all receivers that get the same bytes.
-struct Shared<'a> {
-    parts: &'a [Part],
-    encoded: Vec<(Key, Encoded)>,
-    /// Where the last receiver's bytes are: most receivers are alike.
-    last: usize,
-}
-
-type Key = (u8, Place, Edge);
-
-impl<'a> Shared<'a> {
-    fn new(parts: &'a [Part]) -> Self {
-        Self {
-            parts,
-            encoded: Vec::new(),
-            last: 0,
-        }
-    }
-
-    /// Gives 1 if the receiver lives.
-    fn push(
-        &mut self,
-        outbox: &Arc<Outbox>,
-        place: Place,
-        edge: Edge,
-        touched: &mut Touched,
-    ) -> usize {
-        if self.parts.is_empty() {
-            return 0;
-        }
-        let key = (outbox.wire.id(), place, edge);
-        if self
-            .encoded
-            .get(self.last)
-            .is_none_or(|(known, _)| *known != key)
-        {
-            self.last = match self.encoded.iter().position(|(known, _)| *known == key) {
-                Some(index) => index,
-                None => {
-                    self.encoded
-                        .push((key, encode(outbox.wire, place, edge, self.parts)));
-                    self.encoded.len() - 1
-                }
-            };
-        }
-        let data = &self.encoded[self.last].1;
-        usize::from(data.is_empty() || outbox.push_shared(data, touched) == Pushed::Accepted)
     }
 }
 
