@@ -48,7 +48,8 @@ pub struct Limits {
     pub heartbeat: Duration,
     /// Unanswered heartbeats before the session is closed with `HeartbeatLost`.
     pub heartbeat_missed_max: u32,
-    /// Messages that one session may send a second; above, it is read more slowly. 0 is without limit.
+    /// Messages and other commands that one session may send a second; above, it is read more
+    /// slowly. 0 is without limit.
     pub messages_per_second_max: u64,
     /// Bytes that one session may send a second; above, it is read more slowly. 0 is without limit.
     pub bytes_per_second_max: u64,

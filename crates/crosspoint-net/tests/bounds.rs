@@ -333,12 +333,12 @@ async fn whoever_sends_too_many_messages_a_second_is_read_more_slowly() {
     let (served, mut owner, mut member, number) =
         metered(|limits| limits.messages_per_second_max = 1000).await;
     let burst: Vec<u8> = (0..2000).flat_map(|_| member.bytes_of(up(number, b"!"))).collect();
+    let begun = Instant::now();
     member.link.send(&burst).await;
     owner.gather(2000).await;
-    let begun = Instant::now();
     member.send_up(number, b"?").await;
     assert_eq!(owner.data().await.1, "?");
-    assert!(begun.elapsed() > Duration::from_millis(800), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() > Duration::from_millis(950), "{:?}", begun.elapsed());
     assert!(served.hits("messages_per_second_max") > 0);
     assert_eq!(served.hits("bytes_per_second_max"), 0);
 
@@ -349,11 +349,12 @@ async fn whoever_sends_too_many_messages_a_second_is_read_more_slowly() {
             [leave, member.bytes_of(enter(1, "room"))].concat()
         })
         .collect();
+    let begun = Instant::now();
     member.link.send(&burst).await;
     member.settle().await;
-    let begun = Instant::now();
+    // It may have been read in one piece; what follows waits until that is paid for.
     member.settle().await;
-    assert!(begun.elapsed() > Duration::from_millis(800), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() > Duration::from_millis(1900), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
