@@ -292,7 +292,7 @@ settings! {
         /// Then the session is closed with the reason `HeartbeatLost`.
         heartbeat_missed_max: u32 = "2", count(1..=100);
 
-        /// Messages that one session may send in a second.
+        /// Messages and other commands that one session may send in a second.
         ///
         /// Nothing is lost above it: the session is read no faster, so that its sender slows down.
         messages_per_second_max: u64 = "20000", count(0..=1_000_000_000).zero("no limit");
