@@ -2,7 +2,7 @@
 //!
 //! * [`serve`]: the hub; [`settings`]: its settings, shown by `crosspoint config`
 //! * [`chat`]: lines of text in a room
-//! * [`bench`]: the load generator
+//! * [`mod@bench`]: the load generator
 //! * [`logging`]: the log
 
 mod bench;

@@ -5,8 +5,8 @@
 //!
 //! * [`table`]: the rows, and the [`Settings`] they make
 //! * [`row`]: a row and the names that follow from it; [`kind`]: the kinds of values
-//! * [`rooms`]: the rooms declared in the file; [`file`]: reading it
-//! * [`error`]: what can be wrong; [`render`]: showing the effective settings
+//! * [`rooms`]: the rooms declared in the file; [`mod@file`]: reading it
+//! * [`error`]: what can be wrong; [`mod@render`]: showing the effective settings
 
 mod error;
 mod file;
