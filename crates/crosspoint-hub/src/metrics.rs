@@ -5,7 +5,7 @@ use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry};
 
 /// The label of counters by protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -64,58 +64,50 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let mut metrics = Self {
-            registry: Registry::with_prefix("crosspoint"),
-            connections: Gauge::default(),
-            connections_total: Counter::default(),
-            sessions: Family::default(),
-            closed: Family::default(),
-            channels: Gauge::default(),
-            members: Gauge::default(),
-            messages_in: Counter::default(),
-            messages_out: Counter::default(),
-            bytes_in: Counter::default(),
-            bytes_out: Counter::default(),
-            dropped: Counter::default(),
-            refused: Family::default(),
-            limit_hits: Family::default(),
-        };
-        let r = &mut metrics.registry;
-        r.register(
-            "connections",
-            "Connections open now, handshakes included",
-            metrics.connections.clone(),
-        );
-        r.register(
-            "connections_accepted",
-            "Connections since the start",
-            metrics.connections_total.clone(),
-        );
-        r.register("sessions", "Sessions open now", metrics.sessions.clone());
-        r.register("sessions_closed", "Sessions closed", metrics.closed.clone());
-        r.register("channels", "Channels and rooms that exist now", metrics.channels.clone());
-        r.register("members", "Memberships that exist now", metrics.members.clone());
-        r.register(
-            "messages_received",
-            "Messages and parts received from endpoints",
-            metrics.messages_in.clone(),
-        );
-        r.register(
-            "messages_sent",
-            "Messages and parts handed to receivers",
-            metrics.messages_out.clone(),
-        );
-        r.register("bytes_received", "Bytes read", metrics.bytes_in.clone());
-        r.register("bytes_sent", "Bytes written", metrics.bytes_out.clone());
-        r.register(
-            "messages_dropped",
-            "Messages for numbers that name nothing",
-            metrics.dropped.clone(),
-        );
-        r.register("commands_refused", "Commands refused", metrics.refused.clone());
-        r.register("limit_hits", "How often a limit was reached", metrics.limit_hits.clone());
-        metrics
+        let mut registry = Registry::with_prefix("crosspoint");
+        Self {
+            connections: register(
+                &mut registry,
+                "connections",
+                "Connections open now, handshakes included",
+            ),
+            connections_total: register(
+                &mut registry,
+                "connections_accepted",
+                "Connections since the start",
+            ),
+            sessions: register(&mut registry, "sessions", "Sessions open now"),
+            closed: register(&mut registry, "sessions_closed", "Sessions closed"),
+            channels: register(&mut registry, "channels", "Channels and rooms that exist now"),
+            members: register(&mut registry, "members", "Memberships that exist now"),
+            messages_in: register(
+                &mut registry,
+                "messages_received",
+                "Messages and parts received from endpoints",
+            ),
+            messages_out: register(
+                &mut registry,
+                "messages_sent",
+                "Messages and parts handed to receivers",
+            ),
+            bytes_in: register(&mut registry, "bytes_received", "Bytes read"),
+            bytes_out: register(&mut registry, "bytes_sent", "Bytes written"),
+            dropped: register(
+                &mut registry,
+                "messages_dropped",
+                "Messages for numbers that name nothing",
+            ),
+            refused: register(&mut registry, "commands_refused", "Commands refused"),
+            limit_hits: register(&mut registry, "limit_hits", "How often a limit was reached"),
+            registry,
+        }
     }
+}
+
+fn register<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
 }
 
 impl Metrics {
