@@ -70,11 +70,13 @@ fn announce(addresses: &[SocketAddr]) {
     let Some(first) = addresses.first() else { return };
     let near = SocketAddr::new(near(first.ip()), first.port());
     let (host, port) = (near.ip(), near.port());
+    // As it was called, so that the lines can be copied.
+    let program = std::env::args().next().unwrap_or_else(|| "crosspoint".into());
     say(&format!(
         "\n\
          Try, in other terminals:\n  \
-         a chat          crosspoint chat --room lobby --hub tcp://{near}\n  \
-         over WebSocket  crosspoint chat --room lobby --hub ws://{near}\n  \
+         a chat          {program} chat --room lobby --hub tcp://{near}\n  \
+         over WebSocket  {program} chat --room lobby --hub ws://{near}\n  \
          peote-net       new PeoteServer({{...}}).create(\"{host}\", {port}, \"arena\")\n  \
          metrics         curl http://{near}/metrics\n\n\
          Stop with Ctrl-C."
