@@ -139,8 +139,6 @@ pub struct Tag(pub u32);
 pub enum Pushed {
     /// It waits to be written.
     Accepted,
-    /// There is no room; it was not taken. The sender is woken when there is.
-    Congested,
     /// The session has ended or ends now; the data is gone.
     Dead,
 }

@@ -170,7 +170,7 @@ pub struct FrameWriter {
 impl FrameWriter {
     /// Payloads up to this size are copied: below it a copy costs less than a further piece in
     /// the outbox and in the system call, and a small payload must not keep a large read alive.
-    const COPY_BYTES_MAX: usize = 8 * 1024;
+    pub(crate) const COPY_BYTES_MAX: usize = 8 * 1024;
 
     /// An empty writer with the envelope of a wire.
     pub fn new(prefix: Option<Prefix>) -> Self {

@@ -1,7 +1,9 @@
 //! Signs of life, and the round trip that they measure (section 4.4).
 
+use crate::message::{kind, put_frame};
 use crosspoint_hub::Reason;
 use crosspoint_hub::protocol::Activity;
+use crosspoint_hub::wire::FrameWriter;
 use std::time::{Duration, Instant};
 
 /// Asks a silent other side for a sign of life, and gives up when none comes.
@@ -58,6 +60,22 @@ impl Heartbeat {
         self.token += 1;
         self.asked = Some((now, missed + 1));
         Ok(Some(self.token))
+    }
+
+    /// Writes a PING if it is time for one.
+    ///
+    /// # Errors
+    /// As [`Heartbeat::tick`].
+    pub fn ask(
+        &mut self,
+        now: Instant,
+        activity: Activity,
+        out: &mut FrameWriter,
+    ) -> Result<(), Reason> {
+        if let Some(token) = self.tick(now, activity)? {
+            put_frame(kind::PING, &token.to_be_bytes(), out);
+        }
+        Ok(())
     }
 
     /// Takes an answer. One to an older question measures nothing.

@@ -150,12 +150,7 @@ impl Protocol for Native {
         if self.state != State::Open {
             return None;
         }
-        match self.heartbeat.tick(now, activity) {
-            Ok(Some(token)) => put_frame(kind::PING, &token.to_be_bytes(), out),
-            Ok(None) => {}
-            Err(reason) => return Some(reason),
-        }
-        None
+        self.heartbeat.ask(now, activity, out).err()
     }
 
     fn farewell(&mut self, reason: Reason, out: &mut FrameWriter) {

@@ -8,9 +8,9 @@ use std::sync::Arc;
 fn encode(wire: &'static dyn Wire, place: Place, edge: Edge, parts: &[Part]) -> Encoded {
     const HEADER_BYTES_GUESS: usize = 8;
     let mut writer = FrameWriter::new(wire.prefix());
-    let small: usize =
-        parts.iter().map(|part| part.data.len().min(4096) + HEADER_BYTES_GUESS).sum();
-    writer.reserve(small);
+    let lengths = parts.iter().map(|part| part.data.len());
+    let copied = |length: usize| if length > FrameWriter::COPY_BYTES_MAX { 0 } else { length };
+    writer.reserve(lengths.map(|length| copied(length) + HEADER_BYTES_GUESS).sum());
     for part in parts {
         wire.encode(place, edge.chunk(), part, &mut writer);
     }
@@ -27,7 +27,7 @@ pub(super) fn push_one(
     let data = encode(outbox.wire, place, edge, parts);
     match outbox.push_alone(&data, touched) {
         Pushed::Dead => Sent::To(0),
-        _ => Sent::To(1),
+        Pushed::Accepted => Sent::To(1),
     }
 }
 
