@@ -1,21 +1,30 @@
-//! The same work against this project's hub, a NATS server, a Redis server, a peote server and
-//! bare sockets, in turns, so that a machine that is busy for a while is busy for all of them.
+//! The same work against this project's hub, other servers and bare sockets, in turns, so that a
+//! machine that is busy for a while is busy for all of them.
 
+mod own_hub;
 mod server;
 mod table;
+mod target;
 mod work;
 
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use crosspoint_bench::{Bare, Dialect, Joint, Native, Nats, Redis, raise_file_limit};
+use crosspoint_bench::dialect::IdleState;
+use crosspoint_bench::{Dialect, Joint, raise_file_limit};
 
-use server::{Server, ServerError};
+use server::ServerError;
 use table::Table;
+use target::{Place, Target};
 use work::{Settings, Work};
+
+/// As in the program `crosspoint`, since the own hub is measured as well.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Compares hubs by running the same workloads against each of them in turns.
 #[derive(Debug, Parser)]
@@ -24,6 +33,10 @@ struct Arguments {
     /// Program of the hub; started as `PATH serve --listen 127.0.0.1:0`.
     #[arg(long, value_name = "PATH", default_value = "target/release/crosspoint")]
     hub: PathBuf,
+
+    /// Folder with the AnySocket server made with npm's package, for the target npm.
+    #[arg(long, value_name = "PATH", default_value = "interop")]
+    interop: PathBuf,
 
     /// A peote server that is already running.
     #[arg(long, value_name = "HOST:PORT")]
@@ -34,17 +47,19 @@ struct Arguments {
     #[arg(long, value_name = "PID", requires = "perl")]
     perl_pid: Option<u32>,
 
-    /// What to compare; all that can be reached if not given.
+    /// What to compare; if not given, all but anysocket and npm, and perl only where it is.
     #[arg(long, value_delimiter = ',', value_name = "TARGET,...")]
     targets: Option<Vec<Target>>,
 
-    /// Which workloads to run: fanout-N (receivers), relay-N (in flight), stall-N (members),
-    /// idle-N (connections).
+    /// Which workloads to run: fanout-N (receivers), relay-N (in flight), requests-N (in flight) or
+    /// requests-NxB (of so many bytes), stream-N (window in KiB), stall-N (members), idle-N
+    /// (connections), stalled-N (streams).
     #[arg(
         long,
         value_delimiter = ',',
         value_name = "WORKLOAD,...",
-        default_value = "fanout-1,fanout-100,fanout-1000,relay-1,relay-256,stall-1000,idle-10000"
+        default_value = "fanout-1,fanout-100,fanout-1000,relay-1,relay-256,requests-1,requests-64,\
+                         requests-64x1024,stream-512,stall-1000,idle-10000,stalled-200"
     )]
     only: Vec<Work>,
 
@@ -87,24 +102,10 @@ struct Arguments {
     /// Prints the results with all samples as JSON.
     #[arg(long)]
     json: bool,
-}
 
-/// Something to compare.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Target {
-    /// The hub, spoken to over the joint protocol.
-    Joint,
-    /// The hub, spoken to over its native protocol.
-    Native,
-    /// NATS server.
-    Nats,
-    /// Redis server.
-    Redis,
-    /// Sockets without a server.
-    Bare,
-    /// Peote server in Perl, given by `--perl`.
-    Perl,
+    /// Is the hub of the target anysocket instead of comparing anything.
+    #[arg(long, hide = true)]
+    own_hub: bool,
 }
 
 /// Why there is no comparison.
@@ -116,6 +117,10 @@ enum CompareError {
     Bench(#[from] crosspoint_bench::BenchError),
     #[error("the target perl needs --perl HOST:PORT of a running peote server")]
     NoPerl,
+    #[error("the listener behind the proxy cannot be used: {0}")]
+    Listener(io::Error),
+    #[error("the own hub cannot serve: {0}")]
+    OwnHub(io::Error),
     #[error("the results cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
 }
@@ -137,10 +142,14 @@ fn main() -> ExitCode {
 fn compare(arguments: &Arguments) -> Result<String, CompareError> {
     // Servers inherit the limit.
     raise_file_limit()?;
-    let targets = arguments.targets.clone().unwrap_or_else(|| {
+    if arguments.own_hub {
+        own_hub::run().map_err(CompareError::OwnHub)?;
+    }
+    let mut targets = arguments.targets.clone().unwrap_or_else(|| {
         let all = Target::value_variants().iter().copied();
-        all.filter(|target| *target != Target::Perl || arguments.perl.is_some()).collect()
+        all.filter(|target| target.usual(arguments.perl.is_some())).collect()
     });
+    targets.retain(|target| arguments.only.iter().any(|work| target.can(*work)));
     let mut places = Vec::new();
     for target in targets {
         let place = Place::open(target, arguments)?;
@@ -153,7 +162,7 @@ fn compare(arguments: &Arguments) -> Result<String, CompareError> {
                 eprintln!("connecting a crowd to {address}");
                 let hub = Joint::new(address);
                 crowds.push(hub.open_channels(CROWD_CHANNELS)?);
-                let state = crosspoint_bench::dialect::IdleState::Connected;
+                let state = IdleState::Connected;
                 crowds.push(hub.open_idle(state, CROWD_CONNECTIONS, &mut |_| {})?);
             }
         }
@@ -164,13 +173,14 @@ fn compare(arguments: &Arguments) -> Result<String, CompareError> {
         window: arguments.window,
         batch: arguments.batch,
         copy: arguments.copy,
+        idle_state: IdleState::Member,
         warm_up: Duration::from_secs_f64(arguments.warm_up),
         duration: Duration::from_secs_f64(arguments.seconds),
     };
     let mut table = Table::default();
     for round in 1..=arguments.rounds {
         for &work in &arguments.only {
-            for (target, place) in &places {
+            for (target, place) in places.iter().filter(|(target, _)| target.can(work)) {
                 let fresh;
                 let place = if work.wants_fresh_server() && place.is_ours() {
                     fresh = Place::open(*target, arguments)?;
@@ -178,10 +188,7 @@ fn compare(arguments: &Arguments) -> Result<String, CompareError> {
                 } else {
                     place
                 };
-                let dialect = place.dialect(*target);
-                if !(dialect.has_server() || work.runs_without_server()) {
-                    continue;
-                }
+                let dialect = place.dialect(*target)?;
                 let settings = settings.clone().suited_to(*target, work);
                 match work.run(&*dialect, &settings, place.pid()) {
                     Ok(measures) => {
@@ -204,61 +211,6 @@ fn compare(arguments: &Arguments) -> Result<String, CompareError> {
 
 const CROWD_CONNECTIONS: usize = 10_000;
 const CROWD_CHANNELS: usize = 1_000;
-
-/// Where a target is reached.
-enum Place {
-    /// A server started for this comparison.
-    Ours(Server),
-    /// A server that was running before.
-    Running(SocketAddr, Option<u32>),
-    /// No server at all.
-    Nowhere,
-}
-
-impl Place {
-    fn open(target: Target, arguments: &Arguments) -> Result<Place, CompareError> {
-        Ok(match target {
-            Target::Joint | Target::Native => Place::Ours(Server::hub(&arguments.hub)?),
-            Target::Nats => Place::Ours(Server::nats()?),
-            Target::Redis => Place::Ours(Server::redis()?),
-            Target::Bare => Place::Nowhere,
-            Target::Perl => {
-                let address = arguments.perl.ok_or(CompareError::NoPerl)?;
-                Place::Running(address, arguments.perl_pid)
-            }
-        })
-    }
-
-    fn is_ours(&self) -> bool {
-        matches!(self, Place::Ours(_))
-    }
-
-    fn address(&self) -> Option<SocketAddr> {
-        match self {
-            Place::Ours(server) => Some(server.address()),
-            Place::Running(address, _) => Some(*address),
-            Place::Nowhere => None,
-        }
-    }
-
-    fn pid(&self) -> Option<u32> {
-        match self {
-            Place::Ours(server) => Some(server.pid()),
-            Place::Running(_, pid) => *pid,
-            Place::Nowhere => None,
-        }
-    }
-
-    fn dialect(&self, target: Target) -> Box<dyn Dialect> {
-        match (self.address(), target) {
-            (None, _) | (_, Target::Bare) => Box::new(Bare),
-            (Some(address), Target::Joint | Target::Perl) => Box::new(Joint::new(address)),
-            (Some(address), Target::Native) => Box::new(Native::new(address)),
-            (Some(address), Target::Nats) => Box::new(Nats::new(address)),
-            (Some(address), Target::Redis) => Box::new(Redis::new(address)),
-        }
-    }
-}
 
 fn resolve(text: &str) -> Result<SocketAddr, String> {
     let mut addresses = text.to_socket_addrs().map_err(|error| error.to_string())?;

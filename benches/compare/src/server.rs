@@ -1,7 +1,7 @@
 //! Servers as child processes on free loopback ports, ended with their handles.
 
 use std::ffi::OsString;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -12,12 +12,16 @@ use std::time::{Duration, Instant};
 /// Why a server is not there.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServerError {
-    #[error("{program} is not installed; try: apt-get install nats-server redis-server")]
+    #[error("{program} is not installed; try: apt-get install nats-server redis-server haproxy")]
     Missing { program: &'static str },
     #[error("cannot start {program}: {source}")]
     Start { program: String, source: io::Error },
-    #[error("the hub's program {0} is not there; try: cargo build --release")]
-    NoHub(String),
+    #[error("the program {0} is not there; for the hub, try: cargo build --release")]
+    NoProgram(String),
+    #[error("there is no AnySocket server in {0}; run ./check once, or npm install there")]
+    NoPackages(String),
+    #[error("no loopback port can be had: {0}")]
+    NoPort(io::Error),
     #[error("{program} did not accept connections within {PATIENCE:?}")]
     Silent { program: String },
 }
@@ -27,8 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How often a starting server is knocked at.
 const KNOCK: Duration = Duration::from_millis(20);
 
-/// What the hub prints before its address.
-const LISTENING: &str = "listening on ";
+/// What programs that choose their port themselves print before it.
+const LISTENING: &str = "listening ";
 
 /// A running child process that listens.
 pub(crate) struct Server {
@@ -39,33 +43,77 @@ pub(crate) struct Server {
 impl Server {
     /// `nats-server`, as it comes.
     pub(crate) fn nats() -> Result<Server, ServerError> {
-        Server::on_free_port("nats-server", |port| {
-            ["-a", "127.0.0.1", "-p", port].map(OsString::from).to_vec()
+        Server::on_free_port("nats-server", |address| {
+            let port = address.port().to_string();
+            (["-a", "127.0.0.1", "-p", &port].map(OsString::from).to_vec(), String::new())
         })
     }
 
     /// `redis-server` without persistence.
     pub(crate) fn redis() -> Result<Server, ServerError> {
-        Server::on_free_port("redis-server", |port| {
-            ["--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no"]
-                .into_iter()
-                .chain(["--maxclients", "15000", "--protected-mode", "no"])
-                .map(OsString::from)
-                .collect()
+        Server::on_free_port("redis-server", |address| {
+            let port = address.port().to_string();
+            let arguments =
+                ["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"]
+                    .into_iter()
+                    .chain(["--maxclients", "15000", "--protected-mode", "no"])
+                    .map(OsString::from)
+                    .collect();
+            (arguments, String::new())
+        })
+    }
+
+    /// `haproxy`, as it comes, handing connections on to this address.
+    pub(crate) fn haproxy(behind: SocketAddr) -> Result<Server, ServerError> {
+        Server::on_free_port("haproxy", |address| {
+            let settings = format!(
+                "defaults\n mode tcp\n timeout connect 5s\n timeout client 1h\n \
+                 timeout server 1h\nlisten bench\n bind {address}\n server behind {behind}\n"
+            );
+            (["-db", "-f", "/dev/stdin"].map(OsString::from).to_vec(), settings)
         })
     }
 
     /// The hub, on a port of its own choice.
     pub(crate) fn hub(program: &Path) -> Result<Server, ServerError> {
-        let name = program.display().to_string();
-        let mut child = Command::new(program)
-            .args(["serve", "--listen", "127.0.0.1:0"])
+        let mut command = Command::new(program);
+        command.args(["serve", "--listen", "127.0.0.1:0"]);
+        Server::that_says_where(command)
+    }
+
+    /// This program as a hub with a handler of its own.
+    pub(crate) fn own_hub() -> Result<Server, ServerError> {
+        let program = "compare";
+        let own = std::env::current_exe()
+            .map_err(|source| ServerError::Start { program: program.into(), source })?;
+        let mut command = Command::new(own);
+        command.arg("--own-hub");
+        Server::that_says_where(command)
+    }
+
+    /// The AnySocket server made with the package from npm.
+    pub(crate) fn npm(folder: &Path) -> Result<Server, ServerError> {
+        if !folder.join("node_modules/anysocket").exists() {
+            return Err(ServerError::NoPackages(folder.display().to_string()));
+        }
+        let mut command = Command::new("node");
+        command
+            .current_dir(folder)
+            .args(["anysocket_server.mjs", "0"])
+            .env_remove("ANYSOCKET_AUTH");
+        Server::that_says_where(command)
+    }
+
+    /// Starts a program that chooses its port itself, and waits until it says which.
+    fn that_says_where(mut command: Command) -> Result<Server, ServerError> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|source| match source.kind() {
-                io::ErrorKind::NotFound => ServerError::NoHub(name.clone()),
+                io::ErrorKind::NotFound => ServerError::NoProgram(name.clone()),
                 _ => ServerError::Start { program: name.clone(), source },
             })?;
         let (found, addresses) = mpsc::channel();
@@ -94,17 +142,17 @@ impl Server {
 
     fn on_free_port(
         program: &'static str,
-        arguments: impl Fn(&str) -> Vec<OsString>,
+        settings: impl Fn(SocketAddr) -> (Vec<OsString>, String),
     ) -> Result<Server, ServerError> {
         let failed = |source| ServerError::Start { program: program.into(), source };
-        let address = free_address().map_err(failed)?;
-        let arguments = arguments(&address.port().to_string());
+        let (_, address) = loopback()?;
+        let (arguments, input) = settings(address);
         let child = PLACES
             .iter()
             .find_map(|place| {
                 let started = Command::new(format!("{place}{program}"))
                     .args(&arguments)
-                    .stdin(Stdio::null())
+                    .stdin(Stdio::piped())
                     .stdout(Stdio::null())
                     .stderr(Stdio::null())
                     .spawn();
@@ -115,6 +163,11 @@ impl Server {
             })
             .ok_or(ServerError::Missing { program })?;
         let mut server = Server { child: child.map_err(failed)?, address };
+        if let Some(mut stdin) = server.child.stdin.take()
+            && !input.is_empty()
+        {
+            stdin.write_all(input.as_bytes()).map_err(failed)?;
+        }
         let start = Instant::now();
         while TcpStream::connect(address).is_err() {
             let ended = server.child.try_wait().map_err(failed)?.is_some();
@@ -142,21 +195,47 @@ fn end(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// A port that was free a moment ago: these servers cannot tell which port they chose themselves.
-fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+/// A listener on a free loopback port. Dropped, it leaves a port that was free a moment ago to
+/// servers which cannot tell which port they chose themselves.
+pub(crate) fn loopback() -> Result<(TcpListener, SocketAddr), ServerError> {
+    let open = || {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    open().map_err(ServerError::NoPort)
 }
 
 /// Reads the output to its end, so that the child never waits, and reports the address in it.
 fn watch(output: impl Read + Send + 'static, found: mpsc::Sender<SocketAddr>) {
     thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
-            let after = line.split_once(LISTENING).map(|(_, after)| after);
-            let word = after.and_then(|after| after.split_whitespace().next());
-            if let Some(address) = word.and_then(|word| word.parse().ok()) {
+            if let Some(address) = address_in(&line) {
                 // Nobody waits for a second address.
                 let _ = found.send(address);
             }
         }
     });
+}
+
+/// Where a program says that it listens: an address, or a port of this machine.
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let (_, after) = line.split_once(LISTENING)?;
+    let word = after.strip_prefix("on ").unwrap_or(after).split_whitespace().next()?;
+    let port = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    word.parse().ok().or_else(|| word.parse().map(port).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_say_where_they_listen_in_two_ways() {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 7000));
+        assert_eq!(address_in("listening on 127.0.0.1:7000"), Some(address));
+        assert_eq!(address_in("listening 7000"), Some(address));
+        assert_eq!(address_in("listening with pleasure"), None);
+        assert_eq!(address_in("7000"), None);
+    }
 }

@@ -1,10 +1,12 @@
 //! Samples by workload, measure and target; medians and ratios.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::Target;
+use crate::target::Target;
 use crate::work::{Measure, Work, shortened};
 
 /// All samples so far, in the order in which they first came.
@@ -20,10 +22,8 @@ pub(crate) struct Row {
     unit: &'static str,
     median: f64,
     samples: Vec<f64>,
-    /// Median divided by that of the NATS server.
-    to_nats: Option<f64>,
-    /// Median divided by that of bare sockets.
-    to_bare: Option<f64>,
+    /// Median divided by that of another target.
+    to: BTreeMap<Target, f64>,
 }
 
 impl Table {
@@ -42,8 +42,7 @@ impl Table {
                     unit,
                     median: value,
                     samples: vec![value],
-                    to_nats: None,
-                    to_bare: None,
+                    to: BTreeMap::new(),
                 }),
             }
         }
@@ -56,47 +55,57 @@ impl Table {
             row.median = median(&row.samples);
         }
         let medians = rows.clone();
-        let of = |row: &Row, target| {
-            medians
-                .iter()
-                .find(|other| other.target == target && is_same_measure(row, other))
-                .map(|other| row.median / other.median)
-                .filter(|ratio| ratio.is_finite())
-        };
+        let yardsticks = self.yardsticks();
         for row in &mut rows {
-            row.to_nats = of(row, Target::Nats);
-            row.to_bare = of(row, Target::Bare);
+            let others = medians
+                .iter()
+                .filter(|other| is_same_measure(row, other) && yardsticks.contains(&other.target));
+            let ratios = others.map(|other| (other.target, row.median / other.median));
+            row.to = ratios.filter(|(_, ratio)| ratio.is_finite()).collect();
         }
         let first = |row: &Row| medians.iter().position(|other| is_same_measure(row, other));
         rows.sort_by_key(|row| (first(row), row.target));
         rows
     }
 
+    /// What the others are measured by.
+    fn yardsticks(&self) -> Vec<Target> {
+        let present = |target| self.0.iter().any(|row| row.target == target);
+        let all = Target::value_variants().iter().copied();
+        all.filter(|target| target.is_yardstick(present)).collect()
+    }
+
     pub(crate) fn markdown(&self) -> String {
-        let mut text = String::from(
-            "| workload | measure | target | median | least to most | to nats | to bare |\n\
-             |---|---|---|---:|---:|---:|---:|\n",
-        );
+        let yardsticks = self.yardsticks();
+        let name = |target: Target| format!("{target:?}").to_lowercase();
+        let mut text = String::from("| workload | measure | target | median | least to most |");
+        let heads = yardsticks.iter().map(|target| format!(" to {} |", name(*target)));
+        text.extend(heads);
+        text.push_str("\n|---|---|---|---:|---:|");
+        text.push_str(&"---:|".repeat(yardsticks.len()));
+        text.push('\n');
         for row in self.rows() {
             let unit = row.unit;
             let least = row.samples.iter().copied().fold(f64::INFINITY, f64::min);
             let most = row.samples.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let ratio = |ratio: Option<f64>| {
-                ratio.map_or_else(|| "-".into(), |ratio| format!("{ratio:.2}"))
-            };
-            let written = writeln!(
+            let written = write!(
                 text,
-                "| {} | {} | {} | {} | {} to {} | {} | {} |",
+                "| {} | {} | {} | {} | {} to {} |",
                 row.workload,
                 row.measure,
-                format!("{:?}", row.target).to_lowercase(),
+                name(row.target),
                 shortened(row.median, unit),
                 shortened(least, unit),
                 shortened(most, unit),
-                ratio(row.to_nats),
-                ratio(row.to_bare),
             );
             written.expect("writing to a string cannot fail");
+            for target in &yardsticks {
+                let ratio = row.to.get(target);
+                text.push_str(
+                    &ratio.map_or_else(|| " - |".into(), |ratio| format!(" {ratio:.2} |")),
+                );
+            }
+            text.push('\n');
         }
         text
     }
@@ -135,8 +144,13 @@ mod tests {
         table.add(Work::Relay { in_flight: 1 }, Target::Bare, &measure(9.0));
         let rows = table.rows();
         assert_eq!(rows[0].target, Target::Joint);
-        assert_eq!((rows[0].median, rows[0].to_nats, rows[0].to_bare), (6.0, Some(2.0), None));
-        assert_eq!((rows[1].median, rows[1].to_nats), (3.0, Some(1.0)));
-        assert!(table.markdown().contains("| fanout-1 | deliveries | joint | 6.00 /s |"));
+        assert_eq!((rows[0].median, &rows[0].to), (6.0, &BTreeMap::from([(Target::Nats, 2.0)])));
+        assert_eq!((rows[1].median, rows[1].to[&Target::Nats]), (3.0, 1.0));
+        let text = table.markdown();
+        assert!(text.starts_with(
+            "| workload | measure | target | median | least to most | to nats | to bare |\n"
+        ));
+        let row = "| fanout-1 | deliveries | joint | 6.00 /s | 5.00 /s to 7.00 /s | 2.00 | - |\n";
+        assert!(text.contains(row), "{text}");
     }
 }

@@ -4,10 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crosspoint_bench::{BenchError, Dialect, fanout, idle, relay, stall};
+use crosspoint_bench::dialect::IdleState;
+use crosspoint_bench::{
+    BenchError, Dialect, fanout, idle, relay, requests, stall, stalled, stream,
+};
 use serde::Serialize;
 
-use crate::Target;
+use crate::target::Target;
 
 /// A workload with its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,6 +19,9 @@ pub(crate) enum Work {
     Relay { in_flight: usize },
     Stall { members: usize },
     Idle { connections: usize },
+    Requests { in_flight: usize, payload: Option<usize> },
+    Stream { window_kib: u32 },
+    Stalled { streams: usize },
 }
 
 /// What all runs have in common.
@@ -26,14 +32,19 @@ pub(crate) struct Settings {
     pub(crate) window: usize,
     pub(crate) batch: usize,
     pub(crate) copy: bool,
+    pub(crate) idle_state: IdleState,
     pub(crate) warm_up: Duration,
     pub(crate) duration: Duration,
 }
 
 impl Settings {
     /// The peote server in Perl takes time that grows with the square of what is queued: it is at
-    /// its best with one message at a time, or a few where there is only one receiver.
+    /// its best with one message at a time, or a few where there is only one receiver. AnySocket has
+    /// no channels to be a member of.
     pub(crate) fn suited_to(mut self, target: Target, work: Work) -> Settings {
+        if matches!(target, Target::Anysocket | Target::Npm) {
+            self.idle_state = IdleState::Connected;
+        }
         if let (Target::Perl, Work::Fanout { receivers }) = (target, work) {
             self.window = self.window.min(if receivers == 1 { 16 << 10 } else { 1 });
         }
@@ -52,12 +63,7 @@ pub(crate) struct Measure {
 impl Work {
     /// Memory that was used once is not given back: only a new process shows what it needs.
     pub(crate) fn wants_fresh_server(self) -> bool {
-        matches!(self, Work::Idle { .. })
-    }
-
-    /// Bare sockets have nobody who could hold memory or who could be kept waiting.
-    pub(crate) fn runs_without_server(self) -> bool {
-        matches!(self, Work::Fanout { .. } | Work::Relay { .. })
+        matches!(self, Work::Idle { .. } | Work::Stalled { .. })
     }
 
     pub(crate) fn run(
@@ -66,7 +72,8 @@ impl Work {
         settings: &Settings,
         pid: Option<u32>,
     ) -> Result<Vec<Measure>, BenchError> {
-        let Settings { payload, rate, window, batch, copy, warm_up, duration } = *settings;
+        let Settings { payload, rate, window, batch, copy, idle_state, warm_up, duration } =
+            *settings;
         let progress: &mut crosspoint_bench::Progress<'_> = &mut |_, _| {};
         let measure = |name, unit, value| Measure { name, unit, value };
         Ok(match self {
@@ -101,19 +108,48 @@ impl Work {
                 ]
             }
             Work::Idle { connections } => {
-                let server_pid = pid.ok_or(BenchError::Unsupported {
-                    dialect: dialect.name(),
-                    workload: "idle without the server's process id",
-                })?;
-                let plan = idle::Plan { connections, ..idle::Plan::new(server_pid) };
+                let plan = idle::Plan {
+                    connections,
+                    state: idle_state,
+                    ..idle::Plan::new(known(pid, dialect)?)
+                };
                 let report = idle::run(dialect, &plan, progress)?;
                 vec![
                     measure("memory for each", "B", report.bytes_per_connection),
                     measure("opened", "/s", report.opened_per_second),
                 ]
             }
+            Work::Requests { in_flight, payload: own } => {
+                let payload = own.unwrap_or(payload);
+                let plan = requests::Plan { in_flight, payload, warm_up, duration };
+                let report = requests::run(dialect, &plan, progress)?;
+                vec![
+                    measure("requests", "/s", report.requests_per_second),
+                    measure("p50", "us", report.latency.p50),
+                    measure("p99", "us", report.latency.p99),
+                ]
+            }
+            Work::Stream { window_kib } => {
+                let plan =
+                    stream::Plan { window: window_kib.saturating_mul(1024), warm_up, duration };
+                let report = stream::run(dialect, &plan, progress)?;
+                vec![measure("data", "B/s", report.bytes_per_second)]
+            }
+            Work::Stalled { streams } => {
+                let plan = stalled::Plan { streams, ..stalled::Plan::new(known(pid, dialect)?) };
+                let report = stalled::run(dialect, &plan, progress)?;
+                vec![measure("memory for each", "B", report.bytes_per_stream)]
+            }
         })
     }
+}
+
+/// The process whose memory is to be read.
+fn known(pid: Option<u32>, dialect: &dyn Dialect) -> Result<u32, BenchError> {
+    pid.ok_or(BenchError::Unsupported {
+        dialect: dialect.name(),
+        workload: "memory without the server's process id",
+    })
 }
 
 impl fmt::Display for Work {
@@ -123,6 +159,12 @@ impl fmt::Display for Work {
             Work::Relay { in_flight } => ("relay", in_flight),
             Work::Stall { members } => ("stall", members),
             Work::Idle { connections } => ("idle", connections),
+            Work::Requests { in_flight, payload: None } => ("requests", in_flight),
+            Work::Requests { in_flight, payload: Some(payload) } => {
+                return write!(f, "requests-{in_flight}x{payload}");
+            }
+            Work::Stream { window_kib } => ("stream", window_kib as usize),
+            Work::Stalled { streams } => ("stalled", streams),
         };
         write!(f, "{name}-{size}")
     }
@@ -132,14 +174,30 @@ impl FromStr for Work {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Work, String> {
-        let wrong = || format!("{text} is none of fanout-N, relay-N, stall-N, idle-N");
+        let wrong = || {
+            format!(
+                "{text} is none of fanout-N, relay-N, requests-N, requests-NxB, stream-N, stall-N, \
+                 idle-N, stalled-N"
+            )
+        };
         let (name, size) = text.split_once('-').ok_or_else(wrong)?;
-        let size = size.parse().map_err(|_| wrong())?;
+        let number = |digits: &str| digits.parse().map_err(|_| wrong());
+        if let ("requests", Some((in_flight, payload))) = (name, size.split_once('x')) {
+            let (in_flight, payload) = (number(in_flight)?, Some(number(payload)?));
+            return Ok(Work::Requests { in_flight, payload });
+        }
+        let size = number(size)?;
         match name {
             "fanout" => Ok(Work::Fanout { receivers: size }),
             "relay" => Ok(Work::Relay { in_flight: size }),
             "stall" => Ok(Work::Stall { members: size }),
             "idle" => Ok(Work::Idle { connections: size }),
+            "requests" => Ok(Work::Requests { in_flight: size, payload: None }),
+            "stream" => {
+                let window_kib = u32::try_from(size).map_err(|_| wrong())?;
+                Ok(Work::Stream { window_kib })
+            }
+            "stalled" => Ok(Work::Stalled { streams: size }),
             _ => Err(wrong()),
         }
     }
@@ -174,10 +232,11 @@ mod tests {
 
     #[test]
     fn a_workload_is_read_back_from_what_is_shown() {
-        for text in ["fanout-1", "relay-256", "stall-1000", "idle-10000"] {
+        let all = ["fanout-1", "relay-256", "stall-1000", "idle-10000", "requests-64"];
+        for text in all.into_iter().chain(["requests-64x1024", "stream-512", "stalled-200"]) {
             assert_eq!(text.parse::<Work>().unwrap().to_string(), text);
         }
-        for text in ["fanout", "fanout-x", "fan-1", "-1"] {
+        for text in ["fanout", "fanout-x", "fan-1", "-1", "stall-1x2", "requests-x"] {
             assert!(text.parse::<Work>().is_err(), "{text}");
         }
     }

@@ -3,7 +3,7 @@
 //! The sender writes prepared batches as fast as the slowest receiver allows: it may be ahead of
 //! it by a window, so a hub is never short of work and never has to drop anybody.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::dialect::{Dialect, Fanout, FanoutShape};
+use crate::dialect::{Dialect, Fanout, FanoutShape, KEEPALIVE_EVERY};
 use crate::receivers::{Discard, Receivers, prove};
+use crate::unframe::Unframer;
 use crate::{BenchError, Progress};
 
 /// What to run.
@@ -28,6 +29,7 @@ pub struct Plan {
     pub batch: usize,
     /// Whether receivers copy what arrives into memory, as applications do. If not, the system
     /// drops it unseen where it can (Linux), so that receiving costs the server's machine less.
+    /// Where deliveries differ in length they are always copied, and counted one by one.
     pub copy: bool,
     /// Time before counting begins.
     pub warm_up: Duration,
@@ -71,6 +73,9 @@ pub struct Report {
     pub missing: u64,
 }
 
+/// Read at once where deliveries are counted one by one.
+const READ_BYTES: usize = 64 << 10;
+
 /// How often progress is told and the clock decides.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -102,15 +107,19 @@ pub fn run(
 
     let mut receivers = Receivers::new(std::mem::take(&mut fanout.receivers))?;
     let flow = Flow::default();
+    let unit = fanout.delivery_bytes.unwrap_or(plan.payload) as u64;
     thread::scope(|scope| {
         let sender = scope.spawn(|| send(dialect.name(), &fanout, plan, &flow));
         let mut reader = Reader {
             flow: &flow,
             sender: sender.thread().clone(),
-            discard: Discard::new(plan.copy),
+            taker: Taker::new(dialect.name(), &fanout, plan),
+            keepalive: dialect.keepalive(),
+            kept_alive: Instant::now(),
             seen: vec![0; plan.receivers],
-            total: 0,
-            delivery_bytes: fanout.delivery_bytes as u64,
+            counted: 0,
+            bytes: 0,
+            unit,
         };
         let measured = reader.measure(&mut receivers, plan, progress);
         flow.stop.store(true, Ordering::Release);
@@ -127,12 +136,11 @@ pub fn run(
             Ok(sent) => sent,
             Err(panic) => std::panic::resume_unwind(panic),
         };
-        let (bytes, time) = drained?;
-        let expected = sent? * reader.delivery_bytes;
+        let Measured { counted, bytes, time } = drained?;
+        let expected = sent? * unit;
         let seconds = time.as_secs_f64();
-        let missing_bytes: u64 =
-            reader.seen.iter().map(|seen| expected.saturating_sub(*seen)).sum();
-        let deliveries = bytes / reader.delivery_bytes;
+        let missing: u64 = reader.seen.iter().map(|seen| expected.saturating_sub(*seen)).sum();
+        let deliveries = counted / unit;
         progress(1.0, "done");
         Ok(Report {
             dialect: dialect.name(),
@@ -142,15 +150,24 @@ pub fn run(
             deliveries,
             deliveries_per_second: deliveries as f64 / seconds,
             bytes_per_second: bytes as f64 / seconds,
-            missing: missing_bytes.div_ceil(reader.delivery_bytes),
+            missing: missing.div_ceil(unit),
         })
     })
+}
+
+/// What arrived in the measured time.
+struct Measured {
+    /// In the unit that deliveries are counted in.
+    counted: u64,
+    bytes: u64,
+    time: Duration,
 }
 
 /// What sender and reader know of each other.
 #[derive(Default)]
 struct Flow {
-    /// Bytes that every receiver has.
+    /// What every receiver has, in the unit that deliveries are counted in: all bytes, or only data
+    /// bytes where the rest differs from delivery to delivery.
     arrived: AtomicU64,
     /// The sender sleeps until `arrived` has at least this value; 0 if it does not sleep. Each
     /// side stores its own and then loads the other's, both sequentially consistent, so that at
@@ -170,13 +187,13 @@ fn send(
     plan: &Plan,
     flow: &Flow,
 ) -> Result<u64, BenchError> {
-    let delivery_bytes = fanout.delivery_bytes as u64;
-    let window = (plan.window as u64 / delivery_bytes).max(2);
+    let unit = fanout.delivery_bytes.unwrap_or(plan.payload) as u64;
+    let window = (plan.window as u64 / unit).max(2);
     let messages = ((plan.batch / fanout.message.bytes.len()) as u64).clamp(1, window / 2);
     let batch = fanout.message.bytes.repeat(messages as usize);
     let mut sent = 0;
     let result = loop {
-        let wanted = (sent + messages).saturating_sub(window) * delivery_bytes;
+        let wanted = (sent + messages).saturating_sub(window) * unit;
         if flow.arrived.load(Ordering::Acquire) < wanted {
             flow.wanted.store(wanted, Ordering::SeqCst);
             while flow.arrived.load(Ordering::SeqCst) < wanted && !flow.stop.load(Ordering::Acquire)
@@ -207,24 +224,73 @@ pub(crate) fn write_all(sources: &[TcpStream], bytes: &[u8]) -> io::Result<()> {
     sources.iter().try_for_each(|mut source| source.write_all(bytes))
 }
 
+/// Takes what has arrived and counts it.
+enum Taker {
+    /// All bytes.
+    Bytes(Discard),
+    /// Data bytes only.
+    Data { dialect: &'static str, unframers: Vec<Unframer>, buffer: Vec<u8> },
+}
+
+impl Taker {
+    fn new(dialect: &'static str, fanout: &Fanout, plan: &Plan) -> Taker {
+        if fanout.delivery_bytes.is_some() {
+            return Taker::Bytes(Discard::new(plan.copy));
+        }
+        let unframers = vec![Unframer::new(fanout.framing.clone()); plan.receivers];
+        Taker::Data { dialect, unframers, buffer: vec![0; READ_BYTES] }
+    }
+
+    /// Takes something from each receiver that has something. Calls `took` with the receiver's
+    /// index, the number of bytes, and what they count.
+    fn sweep(
+        &mut self,
+        receivers: &mut Receivers,
+        mut took: impl FnMut(usize, u64, u64),
+    ) -> Result<(), BenchError> {
+        match self {
+            Taker::Bytes(discard) => receivers.sweep(TICK, discard.capacity(), |index, stream| {
+                let count = discard.read(stream)?;
+                took(index, count as u64, count as u64);
+                Ok(count)
+            }),
+            Taker::Data { dialect, unframers, buffer } => {
+                let mut wrong = None;
+                receivers.sweep(TICK, buffer.len(), |index, stream| {
+                    let count = stream.read(buffer)?;
+                    let mut data = 0;
+                    let fed = unframers[index].feed(&buffer[..count], |run| data += run.len());
+                    wrong = wrong.or(fed.err());
+                    took(index, count as u64, data as u64);
+                    Ok(count)
+                })?;
+                wrong.map_or(Ok(()), |reason| Err(BenchError::OutOfStep { dialect, reason }))
+            }
+        }
+    }
+}
+
 struct Reader<'a> {
     flow: &'a Flow,
     sender: thread::Thread,
-    discard: Discard,
-    /// Bytes that have arrived at each receiver.
+    taker: Taker,
+    keepalive: Option<Vec<u8>>,
+    kept_alive: Instant,
+    /// What has arrived at each receiver, in the counted unit.
     seen: Vec<u64>,
-    total: u64,
-    delivery_bytes: u64,
+    counted: u64,
+    bytes: u64,
+    /// Of one delivery.
+    unit: u64,
 }
 
 impl Reader<'_> {
-    /// Bytes that arrived in the measured time, and that time.
     fn measure(
         &mut self,
         receivers: &mut Receivers,
         plan: &Plan,
         progress: &mut Progress<'_>,
-    ) -> Result<(u64, Duration), BenchError> {
+    ) -> Result<Measured, BenchError> {
         let start = Instant::now();
         let mut told = start;
         let mut begin = None;
@@ -232,16 +298,17 @@ impl Reader<'_> {
             self.sweep(receivers)?;
             let now = Instant::now();
             if begin.is_none() && now - start >= plan.warm_up {
-                begin = Some((self.total, now));
+                begin = Some((self.counted, self.bytes, now));
             }
-            if let Some((bytes, since)) = begin
+            if let Some((counted, bytes, since)) = begin
                 && now - since >= plan.duration
             {
-                return Ok((self.total - bytes, now - since));
+                let (counted, bytes) = (self.counted - counted, self.bytes - bytes);
+                return Ok(Measured { counted, bytes, time: now - since });
             }
             if self.flow.ended.load(Ordering::Acquire) {
                 // Only an error ends the sender before it is told to; its result says which.
-                return Ok((0, now - start));
+                return Ok(Measured { counted: 0, bytes: 0, time: now - start });
             }
             if now - told >= TICK {
                 told = now;
@@ -254,13 +321,13 @@ impl Reader<'_> {
 
     /// Reads what is still on its way.
     fn drain(&mut self, receivers: &mut Receivers) -> Result<(), BenchError> {
-        let mut last = (self.total, Instant::now());
+        let mut last = (self.counted, Instant::now());
         while last.1.elapsed() < QUIET {
             self.sweep(receivers)?;
-            if self.total > last.0 {
-                last = (self.total, Instant::now());
+            if self.counted > last.0 {
+                last = (self.counted, Instant::now());
             }
-            let expected = self.flow.sent.load(Ordering::Acquire) * self.delivery_bytes;
+            let expected = self.flow.sent.load(Ordering::Acquire) * self.unit;
             if self.flow.ended.load(Ordering::Acquire)
                 && self.seen.iter().all(|seen| *seen >= expected)
             {
@@ -271,12 +338,17 @@ impl Reader<'_> {
     }
 
     fn sweep(&mut self, receivers: &mut Receivers) -> Result<(), BenchError> {
-        let Reader { discard, seen, total, .. } = self;
-        receivers.sweep(TICK, discard.capacity(), |index, stream| {
-            let count = discard.read(stream)?;
-            seen[index] += count as u64;
-            *total += count as u64;
-            Ok(count)
+        if let Some(keepalive) = &self.keepalive
+            && self.kept_alive.elapsed() >= KEEPALIVE_EVERY
+        {
+            self.kept_alive = Instant::now();
+            receivers.write_to_each(keepalive)?;
+        }
+        let Reader { taker, seen, counted, bytes, .. } = self;
+        taker.sweep(receivers, |index, count, units| {
+            seen[index] += units;
+            *counted += units;
+            *bytes += count;
         })?;
         let arrived = self.seen.iter().min().copied().unwrap_or(0);
         self.flow.arrived.store(arrived, Ordering::SeqCst);

@@ -1,12 +1,14 @@
 //! Many quiet connections: how much memory the server holds for each.
 
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::dialect::{Dialect, IdleState};
+use crate::dialect::{Dialect, IdleState, KEEPALIVE_EVERY};
 use crate::{BenchError, Progress, raise_file_limit};
 
 /// What to run.
@@ -89,7 +91,7 @@ pub fn run(
         }
     })?;
     let seconds = start.elapsed().as_secs_f64();
-    thread::sleep(plan.settle);
+    settle(&streams, dialect, plan.settle)?;
     let resident_after = resident_bytes(plan.server_pid)?;
     drop(streams);
     progress(1.0, "done");
@@ -103,6 +105,29 @@ pub fn run(
         resident_after,
         bytes_per_connection: growth / plan.connections as f64,
     })
+}
+
+/// Waits; the connections give signs of life where the protocol wants them.
+fn settle(streams: &[TcpStream], dialect: &dyn Dialect, time: Duration) -> Result<(), BenchError> {
+    let Some(keepalive) = dialect.keepalive() else {
+        thread::sleep(time);
+        return Ok(());
+    };
+    let end = Instant::now() + time;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        thread::sleep(left.min(KEEPALIVE_EVERY));
+        if left <= KEEPALIVE_EVERY {
+            return Ok(());
+        }
+        for mut stream in streams {
+            stream.write_all(&keepalive).map_err(|source| BenchError::Io {
+                dialect: dialect.name(),
+                doing: "giving a sign of life",
+                source,
+            })?;
+        }
+    }
 }
 
 /// Resident memory of a process on this machine, in bytes.

@@ -1,6 +1,6 @@
 //! Reading many connections from one thread.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::TcpStream;
 use std::time::Duration;
@@ -39,6 +39,20 @@ impl Receivers {
             Ok(Receivers { poll, events: Events::with_capacity(EVENTS), streams: registered })
         };
         open().map_err(BenchError::system("polling the receivers"))
+    }
+
+    /// Writes a few bytes to each receiver.
+    pub(crate) fn write_to_each(&mut self, bytes: &[u8]) -> Result<(), BenchError> {
+        for (receiver, stream) in self.streams.iter_mut().enumerate() {
+            match stream.write(bytes) {
+                Ok(count) if count == bytes.len() => {}
+                // The server has not taken the last ones yet: these would tell it nothing new.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // Part of them would be the beginning of a frame without an end.
+                Ok(_) | Err(_) => return Err(BenchError::Dropped { receiver }),
+            }
+        }
+        Ok(())
     }
 
     /// Waits for data, then lets `read` take it from each receiver that has some. `read` gets the
@@ -123,7 +137,7 @@ pub(crate) fn prove(
     Ok(())
 }
 
-/// Reads one message made of fill bytes.
+/// Reads one message made of fill bytes, to the end of its frame.
 pub(crate) fn read_one(
     dialect: &'static str,
     mut stream: &TcpStream,
@@ -134,7 +148,7 @@ pub(crate) fn read_one(
     let mut buffer = [0; 4096];
     let mut missing = payload;
     let mut foreign = 0;
-    while missing > 0 {
+    while missing > 0 || !unframer.between_frames() {
         let count = match stream.read(&mut buffer) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             other => other,

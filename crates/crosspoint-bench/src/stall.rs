@@ -101,7 +101,8 @@ pub fn run(
             "at least 2 members, a rate of 1 and a payload of {STAMP} bytes are needed"
         )));
     }
-    if !dialect.has_server() {
+    // Times are written into the messages as bytes.
+    if !dialect.has_server() || !dialect.carries_any_bytes() {
         return Err(BenchError::Unsupported { dialect: dialect.name(), workload: "stall" });
     }
     let all_read = part(dialect, plan, 0, &mut |done, text| progress(done / 2.0, text))?;

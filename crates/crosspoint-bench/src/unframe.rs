@@ -5,6 +5,9 @@
 
 use crosspoint_proto::frame::{FRAME_BYTES_MAX, peek_varint};
 use crosspoint_proto::message::kind;
+use crosspoint_proto::peer;
+
+use crate::dialect::anysocket_frame;
 
 /// What the beginning of a frame says about its extent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +34,12 @@ pub enum Framing {
     Joint,
     /// Native protocol, hub to client.
     Native,
+    /// Native protocol, hub to the receiver of a stream over a link, and nothing else over it.
+    NativeStream,
+    /// All bytes are data.
+    Raw,
+    /// AnySocket over WebSocket, server to client: the data are strings in messages.
+    AnySocket,
     /// Deliveries of one fixed size beginning with `first`; lines of six bytes (`PING` and `PONG`)
     /// may stand between them if `pings` is set.
     Fixed {
@@ -53,6 +62,9 @@ impl Framing {
         match *self {
             Framing::Joint => joint_head(bytes),
             Framing::Native => native_head(bytes),
+            Framing::NativeStream => native_stream_head(bytes),
+            Framing::Raw => Head::Frame { before: 0, data: usize::MAX / 2, after: 0 },
+            Framing::AnySocket => anysocket_frame::head(bytes),
             Framing::Fixed { first, before, data, after, pings } => match bytes.first() {
                 None => Head::Short,
                 Some(&byte) if byte == first => Head::Frame { before, data, after },
@@ -86,39 +98,79 @@ fn joint_head(bytes: &[u8]) -> Head {
     }
 }
 
-fn native_head(bytes: &[u8]) -> Head {
+/// Type and end of a native frame, and where its type stands.
+fn native_frame(bytes: &[u8]) -> Result<(u8, usize, usize), Head> {
     let (length, field) = match peek_varint(bytes) {
-        Ok(Some((0, _))) => return Head::Wrong("frame without a type"),
+        Ok(Some((0, _))) => return Err(Head::Wrong("frame without a type")),
         Ok(Some((length, field))) if length as usize <= FRAME_BYTES_MAX => (length as usize, field),
-        Ok(None) => return Head::Short,
-        _ => return Head::Wrong("frame length"),
+        Ok(None) => return Err(Head::Short),
+        _ => return Err(Head::Wrong("frame length")),
     };
-    let end = field + length;
-    let Some(&kind) = bytes.get(field) else {
-        return Head::Short;
-    };
-    let numbers = match kind {
-        kind::FROM_OWNER => 1,
-        kind::FROM_MEMBER => 2,
-        _ => {
-            return Head::Frame { before: end, data: 0, after: 0 };
-        }
-    };
-    let mut before = field + 1;
-    for _ in 0..numbers {
-        match peek_varint(&bytes[before..]) {
-            Ok(Some((_, width))) => before += width,
-            Ok(None) => return Head::Short,
-            Err(_) => return Head::Wrong("member number"),
-        }
-    }
-    match end.checked_sub(before) {
-        Some(data) => Head::Frame { before, data, after: 0 },
-        None => Head::Wrong("frame shorter than its numbers"),
+    let kind = bytes.get(field).ok_or(Head::Short)?;
+    Ok((*kind, field + length, field))
+}
+
+/// Reads a varint at this place, and gives the place behind it.
+fn varint_at(bytes: &[u8], at: usize) -> Result<(usize, usize), Head> {
+    match peek_varint(&bytes[at..]) {
+        Ok(Some((value, width))) => Ok((value as usize, at + width)),
+        Ok(None) => Err(Head::Short),
+        Err(_) => Err(Head::Wrong("number")),
     }
 }
 
-/// No protocol needs more bytes to know a frame's extent: three varints and a type, with room.
+fn native_head(bytes: &[u8]) -> Head {
+    let find = || {
+        let (kind, end, field) = native_frame(bytes)?;
+        let numbers = match kind {
+            kind::FROM_OWNER => 1,
+            kind::FROM_MEMBER => 2,
+            _ => return Ok(Head::Frame { before: end, data: 0, after: 0 }),
+        };
+        let mut before = field + 1;
+        for _ in 0..numbers {
+            (_, before) = varint_at(bytes, before)?;
+        }
+        Ok(match end.checked_sub(before) {
+            Some(data) => Head::Frame { before, data, after: 0 },
+            None => Head::Wrong("frame shorter than its numbers"),
+        })
+    };
+    find().unwrap_or_else(|other| other)
+}
+
+fn native_stream_head(bytes: &[u8]) -> Head {
+    const DATA: u8 = kind::LINK_DATA | kind::EXTENDED;
+    let find = || {
+        let (kind, end, field) = native_frame(bytes)?;
+        match kind {
+            DATA => {}
+            kind::CLOSE => return Err(Head::Wrong("the end of the session")),
+            kind::UNLINKED => return Err(Head::Wrong("the end of the link")),
+            _ => return Ok(Head::Frame { before: end, data: 0, after: 0 }),
+        }
+        let (_link, before) = varint_at(bytes, field + 1)?;
+        match bytes.get(before) {
+            Some(&peer::kind::BYTES) => {}
+            Some(_) => return Err(Head::Wrong("a message that is no bytes of a stream")),
+            None => return Err(Head::Short),
+        }
+        let (total, before) = varint_at(bytes, before + 1)?;
+        let (offset, body) = varint_at(bytes, before)?;
+        let (_stream, before) = varint_at(bytes, body)?;
+        if offset != 0 || body + total != end {
+            return Err(Head::Wrong("a message in parts"));
+        }
+        Ok(match end.checked_sub(before) {
+            Some(data) => Head::Frame { before, data, after: 0 },
+            None => Head::Wrong("frame shorter than its numbers"),
+        })
+    };
+    find().unwrap_or_else(|other| other)
+}
+
+/// No protocol needs more bytes to know a frame's extent: five varints and two types, or the heads of
+/// a WebSocket frame and an AnySocket packet, with room.
 const LONGEST_HEAD: usize = 32;
 
 /// Walks over one received stream. Feed it everything in order.
@@ -136,6 +188,11 @@ impl Unframer {
     /// A walker at the beginning of a frame.
     pub fn new(framing: Framing) -> Unframer {
         Unframer { framing, head: [0; LONGEST_HEAD], head_filled: 0, skip: 0, data: 0, after: 0 }
+    }
+
+    /// Whether everything taken so far was whole frames.
+    pub(crate) fn between_frames(&self) -> bool {
+        self.head_filled + self.skip + self.data + self.after == 0
     }
 
     /// Takes the next bytes of the stream and calls `on_data` with each run of data in them.
@@ -231,12 +288,20 @@ mod tests {
         b"\x00\x04\x00\xff\x00\x00\x03\x00ab\x01\x07\x80\x04\x05cde\x80\x00\x05\x81\x09fgh\x02\x00i";
     const NATIVE_STREAM: &[u8] =
         b"\x04\x33\x00ab\x83\x00\x99zz\x02\x33\x07\x87\x00\x34\x81\x01\x05cde";
+    const ANYSOCKET_STREAM: &[u8] =
+        b"\x81\x0b13\x00\x00\x00\x02\"abc\"\x89\x00\x81\x0715\x00\x00\x00\x031\
+        \x81\x0d13\x00\x00\x00\xc3\xbf\"defg\"\x81\x7e\x00\x0913\x00\x00\x00\x04\"h\"";
+    const LINK_STREAM: &[u8] =
+        b"\x08\x76\x03\x1a\x03\x00\x00ab\x09\x047654321\x00\x08\x76\x03\x1a\x03\x00\x00cd";
     const FIXED_STREAM: &[u8] = b"MSG abc\r\nPING\r\nMSG def\r\n";
 
     #[test]
     fn data_is_found_between_control_frames_keepalives_and_empty_frames() {
         assert_eq!(data_of(Framing::Joint, &[JOINT_STREAM]).unwrap(), b"abcdefghi");
         assert_eq!(data_of(Framing::Native, &[NATIVE_STREAM]).unwrap(), b"abcde");
+        assert_eq!(data_of(Framing::AnySocket, &[ANYSOCKET_STREAM]).unwrap(), b"abcdefgh");
+        assert_eq!(data_of(Framing::NativeStream, &[LINK_STREAM]).unwrap(), b"abcd");
+        assert_eq!(data_of(Framing::Raw, &[FIXED_STREAM]).unwrap(), FIXED_STREAM);
         assert_eq!(data_of(FIXED, &[FIXED_STREAM]).unwrap(), b"abcdef");
     }
 
@@ -246,6 +311,16 @@ mod tests {
         assert!(data_of(Framing::Native, &[b"\x00"]).is_err());
         assert!(data_of(Framing::Native, &[b"\x01\x33\x05"]).is_err());
         assert!(data_of(Framing::Native, &[&[0xff; 40]]).is_err());
+        for link in [
+            &b"\x03\x29\x00\x00"[..],
+            b"\x02\x03\x00",
+            b"\x06\x76\x03\x1c\x01\x00\x00",
+            b"\x08\x76\x03\x1a\x04\x00\x00ab",
+            b"\x08\x76\x03\x1a\x03\x01\x00ab",
+            b"\x05\x76\x03\x1a\x00\x00\x00",
+        ] {
+            assert!(data_of(Framing::NativeStream, &[link]).is_err(), "{link:?}");
+        }
         assert!(data_of(FIXED, &[b"-ERR 'Slow Consumer'\r\n"]).is_err());
     }
 
@@ -257,6 +332,8 @@ mod tests {
             for (framing, stream) in [
                 (Framing::Joint, JOINT_STREAM),
                 (Framing::Native, NATIVE_STREAM),
+                (Framing::NativeStream, LINK_STREAM),
+                (Framing::AnySocket, ANYSOCKET_STREAM),
                 (FIXED, FIXED_STREAM),
             ] {
                 let mut cuts: Vec<_> = cuts.iter().map(|&cut| cut.min(stream.len())).collect();
@@ -270,7 +347,13 @@ mod tests {
         #[test]
         fn no_bytes_make_the_walker_panic(bytes: Vec<u8>, cut: usize) {
             let (front, back) = bytes.split_at(cut % (bytes.len() + 1));
-            for framing in [Framing::Joint, Framing::Native, FIXED] {
+            for framing in [
+                Framing::Joint,
+                Framing::Native,
+                Framing::NativeStream,
+                Framing::AnySocket,
+                FIXED,
+            ] {
                 let seen = data_of(framing, &[front, back]).map_or(0, |data| data.len());
                 prop_assert!(seen <= bytes.len());
             }

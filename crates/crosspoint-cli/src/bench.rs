@@ -3,7 +3,10 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use crosspoint_bench::dialect::IdleState;
-use crosspoint_bench::{Dialect, Joint, Latency, Native, fanout, idle, relay, stall};
+use crosspoint_bench::{
+    AnySocket, BenchError, Dialect, Encrypted, Joint, Latency, Native, fanout, idle, relay,
+    requests, stall, stalled, stream,
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::io::{BufRead, BufReader};
@@ -20,14 +23,24 @@ pub(crate) fn command() -> Command {
                 Arg::new("hub")
                     .long("hub")
                     .value_name("HOST:PORT")
-                    .help("The hub or peote-server; if not given, a hub is started for the run"),
+                    .help("The hub or other server; if not given, a hub is started for the run"),
             )
             .arg(
                 Arg::new("protocol")
                     .long("protocol")
-                    .value_parser(["native", "joint"])
+                    .value_parser(["native", "encrypted", "joint", "anysocket"])
                     .default_value("native")
-                    .help("The protocol to speak; a peote-server speaks joint"),
+                    .help(
+                        "The protocol to speak; a peote-server speaks joint, and encrypted is \
+                         native with encryption from end to end",
+                    ),
+            )
+            .arg(
+                Arg::new("auth")
+                    .long("auth")
+                    .value_name("JSON")
+                    .value_parser(json)
+                    .help("What an AnySocket server wants to see from those who connect"),
             )
             .arg(
                 Arg::new("json")
@@ -36,12 +49,9 @@ pub(crate) fn command() -> Command {
                     .help("Print the result as JSON"),
             )
     };
+    let seconds = || number("seconds", "3", "Seconds measured, after one second of warm-up");
     let timed = |command: Command| {
-        command.arg(number("payload", "64", "Data bytes of a message")).arg(number(
-            "seconds",
-            "3",
-            "Seconds measured, after one second of warm-up",
-        ))
+        command.arg(number("payload", "64", "Data bytes of a message")).arg(seconds())
     };
     let fanout = workload("fanout", "One sender broadcasts to many receivers: deliveries a second")
         .arg(number("receivers", "100", "Number of receivers"));
@@ -51,22 +61,55 @@ pub(crate) fn command() -> Command {
         workload("stall", "Broadcasts at a fixed rate, without and with a member that never reads")
             .arg(number("members", "1000", "Number of members"))
             .arg(number("rate", "1000", "Broadcasts a second"));
+    let requests = workload(
+        "requests",
+        "Requests that the server answers, or with native another client over the hub",
+    )
+    .arg(number("in-flight", "64", "Requests under way at any time"));
+    let window = || {
+        Arg::new("window")
+            .long("window")
+            .value_name("BYTES")
+            .value_parser(value_parser!(u32).range(32_768..=1 << 30))
+            .default_value("524288")
+            .help("Bytes that the sender may be ahead of the receiver")
+    };
+    let pid = || {
+        Arg::new("pid")
+            .long("pid")
+            .value_parser(value_parser!(u32).range(1..))
+            .help("The hub's process, where --hub is given")
+    };
+    let stream =
+        workload("stream", "Bytes from one client over the hub to another: bytes a second")
+            .arg(window())
+            .arg(seconds());
+    let stalled = workload("stalled", "Streams whose receivers have stopped: memory for each")
+        .arg(number("streams", "200", "Number of streams"))
+        .arg(window())
+        .arg(pid());
     let idle = workload("idle", "Many quiet connections: the hub's memory for each")
         .arg(number("connections", "10000", "Number of connections"))
-        .arg(
-            Arg::new("pid")
-                .long("pid")
-                .value_parser(value_parser!(u32).range(1..))
-                .help("The hub's process, where --hub is given"),
-        );
+        .arg(pid());
     Command::new("bench")
         .about("Measure a hub")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(timed(fanout))
         .subcommand(timed(relay))
+        .subcommand(timed(requests))
+        .subcommand(stream)
         .subcommand(timed(stall))
+        .subcommand(stalled)
         .subcommand(idle)
+}
+
+/// A text that is JSON.
+fn json(text: &str) -> Result<String, String> {
+    match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("is no JSON: {error}; a text needs quotation marks")),
+    }
 }
 
 fn number(name: &'static str, default: &'static str, help: &'static str) -> Arg {
@@ -87,6 +130,10 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), String> {
     let dialect: Box<dyn Dialect> = match matches.get_one::<String>("protocol").map(String::as_str)
     {
         Some("joint") => Box::new(Joint::new(target.address)),
+        Some("encrypted") => Box::new(Encrypted::new(target.address)),
+        Some("anysocket") => {
+            Box::new(AnySocket::new(target.address, matches.get_one::<String>("auth").cloned()))
+        }
         _ => Box::new(Native::new(target.address)),
     };
     let count = |name: &str| matches.get_one::<u32>(name).copied().unwrap_or_default();
@@ -97,7 +144,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), String> {
         bar.set_position((done * 1000.0) as u64);
         bar.set_message(doing.to_owned());
     };
-    let wrong = |error: crosspoint_bench::BenchError| error.to_string();
+    let wrong = |error: BenchError| error.to_string();
     let json = matches.get_flag("json");
     match workload {
         "fanout" => {
@@ -150,16 +197,54 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), String> {
                 }
             })
         }
-        "idle" => {
-            let pid = match (matches.get_one::<u32>("pid"), &target.child) {
-                (Some(pid), _) => *pid,
-                (None, Some(child)) => child.0.id(),
-                (None, None) => return Err("say which process the hub is: --pid PID".into()),
+        "requests" => {
+            let plan = requests::Plan {
+                in_flight: size("in-flight"),
+                payload: size("payload"),
+                duration: seconds(),
+                ..requests::Plan::default()
             };
+            let report = requests::run(&*dialect, &plan, &mut progress).map_err(wrong)?;
+            bar.finish_and_clear();
+            print(json, &report, |report| {
+                row("requests", &rate(report.requests_per_second));
+                latency(&report.latency);
+            })
+        }
+        "stream" => {
+            let plan = stream::Plan {
+                window: count("window"),
+                duration: seconds(),
+                ..stream::Plan::default()
+            };
+            let report = stream::run(&*dialect, &plan, &mut progress).map_err(wrong)?;
+            bar.finish_and_clear();
+            print(json, &report, |report| {
+                row("data", &format!("{:.0} MB/s", report.bytes_per_second / 1e6));
+            })
+        }
+        "stalled" => {
+            let plan = stalled::Plan {
+                streams: size("streams"),
+                window: count("window"),
+                ..stalled::Plan::new(target.process(matches)?)
+            };
+            let report = stalled::run(&*dialect, &plan, &mut progress).map_err(wrong)?;
+            bar.finish_and_clear();
+            print(json, &report, |report| {
+                row("memory", &format!("{:.0} bytes for each stream", report.bytes_per_stream));
+                row("in all", &format!("{:.1} MB", report.resident_after as f64 / 1e6));
+            })
+        }
+        "idle" => {
             let plan = idle::Plan {
                 connections: size("connections"),
-                state: IdleState::Member,
-                ..idle::Plan::new(pid)
+                // AnySocket has no channels to be a member of.
+                state: match dialect.name() {
+                    "anysocket" => IdleState::Connected,
+                    _ => IdleState::Member,
+                },
+                ..idle::Plan::new(target.process(matches)?)
             };
             let report = idle::run(&*dialect, &plan, &mut progress).map_err(wrong)?;
             bar.finish_and_clear();
@@ -219,6 +304,17 @@ impl Target {
             .find_map(|line| line.strip_prefix("listening on ")?.parse().ok());
         let address = address.ok_or("the hub that was started does not listen")?;
         Ok(Self { address, child: Some(child) })
+    }
+}
+
+impl Target {
+    /// The hub's process, to read its memory.
+    fn process(&self, matches: &ArgMatches) -> Result<u32, String> {
+        match (matches.get_one::<u32>("pid"), &self.child) {
+            (Some(pid), _) => Ok(*pid),
+            (None, Some(child)) => Ok(child.0.id()),
+            (None, None) => Err("say which process the hub is: --pid PID".into()),
+        }
     }
 }
 

@@ -1,11 +1,16 @@
 //! `crosspoint chat`: lines of text in a room, to see the hub at work.
 
-use clap::{Arg, ArgMatches, Command};
-use crosspoint::{EnterOptions, MemberEvent, MemberNumber, Node, Reason};
+use crate::identity;
+use clap::{Arg, ArgMatches, Command, value_parser};
+use crosspoint::{ConnectError, EnterOptions, MemberEvent, MemberNumber, Node, Reason};
 use std::collections::HashMap;
 use std::io::Write;
+use std::path::PathBuf;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::runtime::Builder;
+
+/// How many of the same user may chat at once without names of their own choice.
+const NAMESAKES_MAX: u32 = 9;
 
 /// The command and its flags.
 pub(crate) fn command() -> Command {
@@ -20,8 +25,12 @@ pub(crate) fn command() -> Command {
         )
         .arg(flag("room", "NAME", "The room; made if there is none of this name").default_value("lobby"))
         .arg(flag("hub", "ADDRESS", "Where the hub is: tcp://HOST:PORT or ws://HOST:PORT").default_value("tcp://127.0.0.1:7680"))
-        .arg(flag("name", "NAME", "What others see; your user name if not given"))
-        .arg(flag("token", "TOKEN", "The hub's access token, if it has one"))
+        .arg(flag("name", "NAME", "What others see, different from theirs; your user name if not given"))
+        .arg(
+            flag("identity", "FILE", "Prove to be the owner of an identity that `crosspoint id new` made")
+                .value_parser(value_parser!(PathBuf)),
+        )
+        .arg(flag("token", "TOKEN", "What the hub asks for: its access token, NAME:SECRET, or a signed token"))
 }
 
 /// Chats until the input ends, Ctrl-C, or the hub ends it.
@@ -35,16 +44,8 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), String> {
 }
 
 async fn chat(matches: &ArgMatches) -> Result<(), String> {
-    let text = |name: &str| matches.get_one::<String>(name).cloned();
-    let (room, hub) = (text("room").unwrap_or_default(), text("hub").unwrap_or_default());
-    let name =
-        text("name").or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "somebody".into());
-    let mut builder =
-        Node::builder().name(name).agent(concat!("crosspoint-chat/", env!("CARGO_PKG_VERSION")));
-    if let Some(token) = text("token") {
-        builder = builder.token(token.into_bytes());
-    }
-    let node = builder.connect(hub.as_str()).await.map_err(|error| error.to_string())?;
+    let room = matches.get_one::<String>("room").cloned().unwrap_or_default();
+    let node = connect(matches).await?;
     let options = EnterOptions::new().room().presence();
     let mut member = node.enter(room.as_str(), options).await.map_err(|error| error.to_string())?;
     show(&format!("* you are in {}; type a line, or Ctrl-D to leave", plain(&room)))?;
@@ -87,6 +88,40 @@ async fn chat(matches: &ArgMatches) -> Result<(), String> {
     // What was typed last is still on its way.
     node.close().await;
     result
+}
+
+/// Connects. Names are unique at a hub, so a number tells the windows of one user apart.
+async fn connect(matches: &ArgMatches) -> Result<Node, String> {
+    let text = |name: &str| matches.get_one::<String>(name);
+    let hub = text("hub").map_or("", String::as_str);
+    let mut builder = Node::builder().agent(concat!("crosspoint-chat/", env!("CARGO_PKG_VERSION")));
+    if let Some(token) = text("token") {
+        builder = builder.token(token.clone().into_bytes());
+    }
+    if let Some(path) = matches.get_one::<PathBuf>("identity") {
+        builder = builder.identity(identity::load(path)?);
+    }
+    if let Some(name) = text("name") {
+        return match builder.name(name).connect(hub).await {
+            Err(error) if is_taken(&error) => {
+                Err(format!("{error}; choose another name with --name"))
+            }
+            result => result.map_err(|error| error.to_string()),
+        };
+    }
+    let user = std::env::var("USER").unwrap_or_else(|_| "somebody".into());
+    let mut number = 1;
+    loop {
+        let name = if number == 1 { user.clone() } else { format!("{user}-{number}") };
+        match builder.clone().name(name).connect(hub).await {
+            Err(error) if is_taken(&error) && number < NAMESAKES_MAX => number += 1,
+            result => return result.map_err(|error| error.to_string()),
+        }
+    }
+}
+
+fn is_taken(error: &ConnectError) -> bool {
+    matches!(error, ConnectError::Refused { reason: Reason::NameTaken, .. })
 }
 
 fn ended(reason: Reason) -> String {

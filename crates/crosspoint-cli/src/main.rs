@@ -2,17 +2,22 @@
 //!
 //! * [`serve`]: the hub; [`settings`]: its settings, shown by `crosspoint config`
 //! * [`chat`]: lines of text in a room
+//! * [`identity`]: keys in files; [`hash_secret`]: hashes of secrets
 //! * [`mod@bench`]: the load generator
 //! * [`logging`]: the log
 
 mod bench;
 mod chat;
+mod failure;
+mod hash_secret;
+mod identity;
 mod logging;
 mod options;
 mod serve;
 mod settings;
 
 use clap::{ArgMatches, Command};
+use failure::Failure;
 use settings::{Loaded, add_arguments, load, render};
 use std::io::Write;
 use std::process::ExitCode;
@@ -21,10 +26,10 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Something went wrong at run time.
-const FAILURE: u8 = 1;
-/// The program was called or set up wrongly; the same number that clap uses.
-const USAGE: u8 = 2;
+/// The exit code when something went wrong at run time.
+const RUN: u8 = 1;
+/// The exit code when the program was called or set up wrongly; the same number that clap uses.
+const SETUP: u8 = 2;
 
 fn main() -> ExitCode {
     let matches = command().get_matches();
@@ -32,10 +37,12 @@ fn main() -> ExitCode {
         Some(("serve", matches)) => with_settings(matches, |loaded| serve::run(&loaded.settings)),
         Some(("config", matches)) => with_settings(matches, |loaded| {
             let shown = write!(std::io::stdout(), "{}", render(loaded));
-            shown.map_err(|error| format!("the settings cannot be shown: {error}"))
+            shown.map_err(|error| Failure::Run(format!("the settings cannot be shown: {error}")))
         }),
-        Some(("bench", matches)) => finish(bench::run(matches)),
-        Some(("chat", matches)) => finish(chat::run(matches)),
+        Some(("chat", matches)) => finish(chat::run(matches).map_err(Failure::Run)),
+        Some(("id", matches)) => finish(identity::run(matches).map_err(Failure::Run)),
+        Some(("hash-secret", _)) => finish(hash_secret::run().map_err(Failure::Run)),
+        Some(("bench", matches)) => finish(bench::run(matches).map_err(Failure::Run)),
         _ => unreachable!("clap demands one of the commands"),
     }
 }
@@ -52,34 +59,34 @@ fn command() -> Command {
         .about("A realtime hub: connects the clients of games and apps")
         .subcommand_required(true)
         .arg_required_else_help(true)
+        .after_help(
+            "Exit codes: 0 all went well, 1 something failed, 2 wrong use or wrong settings",
+        )
         .subcommand(add_arguments(serve))
         .subcommand(add_arguments(config))
         .subcommand(chat::command())
+        .subcommand(identity::command())
+        .subcommand(hash_secret::command())
         .subcommand(bench::command())
 }
 
 fn with_settings(
     matches: &ArgMatches,
-    run: impl FnOnce(&Loaded) -> Result<(), String>,
+    run: impl FnOnce(&Loaded) -> Result<(), Failure>,
 ) -> ExitCode {
     let environment = std::env::vars_os().map(|(name, value)| {
         (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
     });
-    let loaded = match load(matches, environment) {
-        Ok(loaded) => loaded,
-        Err(error) => return fail(USAGE, &error.to_string()),
+    let loaded = load(matches, environment).map_err(|error| Failure::Setup(error.to_string()));
+    finish(loaded.and_then(|loaded| run(&loaded)))
+}
+
+fn finish(result: Result<(), Failure>) -> ExitCode {
+    let (code, message) = match result {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Setup(message)) => (SETUP, message),
+        Err(Failure::Run(message)) => (RUN, message),
     };
-    finish(run(&loaded))
-}
-
-fn finish(result: Result<(), String>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(FAILURE, &error),
-    }
-}
-
-fn fail(code: u8, message: &str) -> ExitCode {
     eprintln!("crosspoint: {message}");
     ExitCode::from(code)
 }

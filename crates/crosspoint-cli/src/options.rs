@@ -1,18 +1,25 @@
 //! From settings to what the libraries take.
 
-use crate::settings::{RoomMode, Settings};
+use crate::failure::Failure;
+use crate::settings::{RoomMode, Settings, split_root};
+use crosspoint_auth::{Authenticator, Either, FileError, Secrets, Tokens, rule};
 use crosspoint_hub::command::Mode;
 use crosspoint_hub::hub::{HubOptions, RoomOptions};
-use crosspoint_hub::{ChannelName, Limits};
-use crosspoint_net::http::HttpOptions;
-use crosspoint_net::server::ServerOptions;
+use crosspoint_hub::permissions::Rule;
+use crosspoint_hub::{ChannelName, Limits, PeerId, Permissions};
+use crosspoint_net::http::{Files, HttpOptions};
+use crosspoint_net::resume;
+use crosspoint_net::server::{AnySocketOptions, ServerOptions};
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// How the hub is set up.
-pub(crate) fn hub(settings: &Settings) -> Result<HubOptions, String> {
+pub(crate) fn hub(settings: &Settings) -> Result<HubOptions, Failure> {
     let rooms = &settings.rooms;
     let declared = rooms.declared.iter().map(|room| {
         let name = ChannelName::new(room.name.clone().into_bytes())
-            .map_err(|error| format!("rooms.declared: {error}"))?;
+            .map_err(|error| Failure::Setup(format!("rooms.declared: {error}")))?;
         let bytes_max = room.chunk_bytes_max.unwrap_or(rooms.chunk_bytes_max);
         let mode = match room.mode {
             RoomMode::Raw => Mode::Raw,
@@ -24,20 +31,120 @@ pub(crate) fn hub(settings: &Settings) -> Result<HubOptions, String> {
     Ok(HubOptions {
         limits: limits(settings),
         access_token: (!token.is_empty()).then(|| token.clone().into_bytes().into()),
-        rooms: declared.collect::<Result<_, String>>()?,
+        rooms: declared.collect::<Result<_, Failure>>()?,
         rooms_on_entry: rooms.create_on_entry,
         room_mode: Mode::Chunk { bytes_max: rooms.chunk_bytes_max },
+        permissions: permissions(settings)?,
+        duplicates: settings.peers.duplicates,
     })
 }
 
-/// How connections are served.
-pub(crate) fn server(settings: &Settings) -> ServerOptions {
-    ServerOptions {
+/// How connections are served. Reads the files that the settings name.
+pub(crate) fn server(settings: &Settings) -> Result<ServerOptions, Failure> {
+    Ok(ServerOptions {
         name: settings.server.name.clone(),
         peote: settings.peote.enabled,
-        http: HttpOptions { health: settings.http.health, metrics: settings.http.metrics },
+        anysocket: settings.anysocket.enabled.then(AnySocketOptions::default),
+        http: http(settings)?,
+        authenticator: authenticator(settings)?,
+        resume: settings.resume.enabled.then(|| resume(settings)),
         flush_max: settings.server.stop_ms_max,
+    })
+}
+
+/// How sessions survive their connections.
+fn resume(settings: &Settings) -> resume::Settings {
+    let resume = &settings.resume;
+    resume::Settings {
+        window: resume.window_ms,
+        detached_max: resume.detached_max,
+        retained_bytes_max: resume.retained_bytes_max,
+        heartbeat: resume.heartbeat_ms,
+        tombstones_max: resume.tombstones_max,
+        tombstone: resume.tombstone_s,
+        presence: None,
     }
+}
+
+fn http(settings: &Settings) -> Result<HttpOptions, Failure> {
+    let http = &settings.http;
+    let id = settings.server.id.map_or_else(PeerId::random, Ok);
+    let id = id.map_err(|error| {
+        Failure::Run(format!("the system has no random id for the hub ({error}); set server.id"))
+    })?;
+    let files = http.files.iter().filter_map(|root| split_root(root)).map(|(path, directory)| {
+        Files::new(path, directory).map_err(|error| Failure::Setup(format!("http.files: {error}")))
+    });
+    Ok(HttpOptions {
+        health: http.health,
+        metrics: http.metrics,
+        files: files.collect::<Result<_, Failure>>()?,
+        anysocket_bundle: bundle(&http.anysocket_bundle)?,
+        node_id: Some(id),
+        body_bytes_max: http.body_bytes_max,
+        body_time_max: http.body_ms_max,
+        ..HttpOptions::default()
+    })
+}
+
+/// The bundle's path. A file that is not there is better noticed now than by the first visitor.
+fn bundle(path: &str) -> Result<Option<PathBuf>, Failure> {
+    if path.is_empty() {
+        return Ok(None);
+    }
+    let is_file = File::open(path).and_then(|file| Ok(file.metadata()?.is_file()));
+    let problem = match is_file {
+        Ok(true) => return Ok(Some(path.into())),
+        Ok(false) => "this is no file".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(Failure::Setup(format!("http.anysocket_bundle: {path}: {problem}")))
+}
+
+/// Who decides about entering, if files say it.
+fn authenticator(settings: &Settings) -> Result<Option<Arc<dyn Authenticator>>, Failure> {
+    let defaults = permissions(settings)?;
+    let auth = &settings.auth;
+    let secrets = from_file("auth.secrets_file", &auth.secrets_file, |text| {
+        Ok(Arc::new(Secrets::from_toml(text, &defaults)?) as Arc<dyn Authenticator>)
+    })?;
+    let tokens = from_file("auth.jwt_keys", &auth.jwt_keys, |text| {
+        Ok(Arc::new(Tokens::from_toml(text, &defaults)?) as Arc<dyn Authenticator>)
+    })?;
+    let mut choices: Vec<_> = secrets.into_iter().chain(tokens).collect();
+    Ok(match choices.len() {
+        0 | 1 => choices.pop(),
+        _ => Some(Arc::new(Either::new(choices))),
+    })
+}
+
+/// What the file of a setting says, if it names one.
+fn from_file<T>(
+    key: &str,
+    path: &str,
+    read: impl FnOnce(&str) -> Result<T, FileError>,
+) -> Result<Option<T>, Failure> {
+    if path.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |error: &dyn std::error::Error| Failure::Setup(format!("{key}: {path}: {error}"));
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+    read(&text).map(Some).map_err(|error| wrong(&error))
+}
+
+/// What a client may do if nothing else says so.
+fn permissions(settings: &Settings) -> Result<Permissions, Failure> {
+    let permitted = &settings.permissions;
+    let read = |key: &str, names: &[String]| -> Result<Rule, Failure> {
+        rule(names).map_err(|error| Failure::Setup(format!("permissions.{key}: {error}")))
+    };
+    Ok(Permissions {
+        create: read("create", &permitted.create)?,
+        enter: read("enter", &permitted.enter)?,
+        reach: read("reach", &permitted.reach)?,
+        provide: read("provide", &permitted.provide)?,
+        presence: permitted.presence,
+    })
 }
 
 fn limits(settings: &Settings) -> Limits {
@@ -65,5 +172,26 @@ fn limits(settings: &Settings) -> Limits {
         bytes_per_second_max: limits.bytes_per_second_max,
         room_members_max: settings.rooms.members_max,
         rooms_max: settings.rooms.count_max,
+        links_max: limits.links_max,
+        links_accepted_max: limits.links_accepted_max,
+        services_max: limits.services_max,
+        asks_pending_max: limits.asks_pending_max,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{add_arguments, load};
+
+    #[test]
+    fn the_defaults_of_the_program_are_those_of_the_library() {
+        let matches = add_arguments(clap::Command::new("")).get_matches_from([""]);
+        let settings = load(&matches, std::iter::empty()).unwrap().settings;
+        assert_eq!(format!("{:?}", limits(&settings)), format!("{:?}", Limits::default()));
+        let server = server(&settings).unwrap();
+        let resume = ServerOptions::default().resume;
+        assert_eq!(format!("{:?}", server.resume), format!("{resume:?}"));
+        assert_eq!(server.flush_max, ServerOptions::default().flush_max);
     }
 }

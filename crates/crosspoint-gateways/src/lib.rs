@@ -1,5 +1,7 @@
 //! Protocols of other systems, each a pure state machine in both roles.
 //!
+//! * [`anysocket`]: the packets of AnySocket, for Node and browsers
 //! * [`peote`]: the joint protocol of peote-net and peote-server
 
+pub mod anysocket;
 pub mod peote;

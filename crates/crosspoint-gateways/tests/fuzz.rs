@@ -1,17 +1,19 @@
 //! The fuzz targets on all transcripts, and on random changes of them; and the hub under the same
 //! changes, which must never send what a real client does not survive.
 
+mod anysocket_common;
 mod common;
 
 use common::frames::{Act, Unit, acts, units};
 use common::transcript::{Side, connections, names, read};
 use common::{Dice, World};
+use crosspoint_gateways::anysocket::fuzz::{fuzz_anysocket, fuzz_anysocket_server};
 use crosspoint_gateways::peote::fuzz::{
     fuzz_chunk, fuzz_joint_client, fuzz_joint_server, fuzz_value,
 };
 use crosspoint_hub::HubOptions;
 use crosspoint_proto::fuzz::fuzz_native;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What each connection of each transcript sent, and what it got.
 fn corpus() -> Vec<Vec<u8>> {
@@ -215,5 +217,137 @@ fn under_changed_transcripts_the_hub_says_nothing_that_a_real_client_does_not_su
         }
         assert_eq!((world.hub.sessions(), world.hub.channels()), (0, 0), "{name}");
         assert_eq!(world.hub.metrics.members.get(), 0, "{name}");
+    }
+}
+
+/// Each side's messages in each connection, with their lengths in front, as the target wants them.
+fn anysocket_corpus() -> Vec<Vec<Vec<u8>>> {
+    let mut corpus: Vec<Vec<Vec<u8>>> =
+        anysocket_common::hostile().into_iter().map(|(_, messages)| messages).collect();
+    for name in anysocket_common::names() {
+        let mut sides: BTreeMap<_, Vec<Vec<u8>>> = BTreeMap::new();
+        for line in anysocket_common::read(&name) {
+            let message = line.text.head();
+            let message = message[..message.len().min(3000)].to_vec();
+            sides.entry((line.conn, line.by_client)).or_default().push(message);
+        }
+        corpus.extend(sides.into_values());
+    }
+    corpus
+}
+
+fn anysocket_input(choice: u8, messages: &[Vec<u8>]) -> Vec<u8> {
+    let mut data = vec![choice];
+    for message in messages {
+        data.extend((message.len() as u16).to_be_bytes());
+        data.extend(message);
+    }
+    data
+}
+
+#[test]
+fn changed_anysocket_conversations_do_no_harm() {
+    let corpus = anysocket_corpus();
+    for messages in &corpus {
+        (0..16).for_each(|choice| fuzz_anysocket(&anysocket_input(choice, messages)));
+    }
+    let all: Vec<Vec<u8>> = corpus.iter().flatten().cloned().collect();
+    for seed in 0..2500 {
+        let mut dice = Dice(seed);
+        let mut messages = corpus[dice.below(corpus.len())].clone();
+        for _ in 0..=dice.below(4) {
+            let at = dice.below(messages.len() + 1);
+            match (dice.below(4), messages.get_mut(at)) {
+                // A bit of a type or number, or anything.
+                (0, Some(message)) if message.len() > 5 => message[dice.below(6)] ^= 1,
+                (0 | 1, Some(message)) => change(&mut dice, message, &all),
+                (2, Some(_)) => _ = messages.remove(at),
+                _ => messages.insert(at, all[dice.below(all.len())].clone()),
+            }
+        }
+        let choice = dice.roll() as u8;
+        let mut data = anysocket_input(choice, &messages);
+        if dice.below(4) == 0 {
+            change(&mut dice, &mut data, &all);
+        }
+        fuzz_anysocket(&data);
+    }
+}
+
+/// Entries for the server role: a client's messages, and things that a hub may say in between.
+fn server_input(dice: &mut Dice, messages: &[Vec<u8>]) -> Vec<u8> {
+    let mut data = Vec::new();
+    let mut entry = |what: u8, bytes: &[u8]| {
+        data.push(what);
+        data.extend((bytes.len() as u16).to_be_bytes());
+        data.extend(bytes);
+    };
+    let said: [&[u8]; 8] = [
+        b"\x10\x01hi",
+        b"\x11\x01\x00\x00\x02{}",
+        b"\x11\x02\x64\x01m\x03\x91\xc4\x01x",
+        b"\x12\x00\x02[1]",
+        b"\x13\x00\x94\x03\x01x\x00",
+        b"\x14\x01",
+        b"\x1e12345678",
+        b"\x4013\0\0\0\x01{}",
+    ];
+    for message in messages {
+        entry(0, message);
+        match dice.below(6) {
+            0 => entry(
+                4 | (dice.roll() as u8 & 0x78),
+                [&b"\x81\xa8requests\xc3"[..], b""][dice.below(2)],
+            ),
+            1 => entry(5, &vec![0; dice.below(1000)]),
+            2 | 3 => entry(6 | (dice.roll() as u8 & 0x30), said[dice.below(said.len())]),
+            4 => entry(3, &vec![0; dice.below(40_000)]),
+            _ => {}
+        }
+    }
+    data
+}
+
+#[test]
+fn changed_anysocket_conversations_do_no_harm_to_the_hub() {
+    let mut corpus = anysocket_corpus();
+    let auth = b"11\0\0\0\x01{\"id\":\"c1c1c1c112344abc8def0011223300e9\"}".to_vec();
+    let call = |path: &str, params: &str| {
+        let path: Vec<String> = path.split('.').map(|name| format!("\"{name}\"")).collect();
+        let path = path.join(",");
+        let body = format!(r#"{{"type":3,"method":[{path}],"params":{params},"bin":[]}}"#);
+        [b"12\0\0\0\x05", body.as_bytes()].concat()
+    };
+    let wishes = [
+        ("hub.me", "[]"),
+        ("hub.peers.list", r#"["a"]"#),
+        ("hub.peers.watch", "[]"),
+        ("hub.rooms.enter", r#"["lobby",{"presence":true}]"#),
+        ("hub.rooms.send", r#"["lobby","hi"]"#),
+        ("hub.rooms.leave", r#"["lobby"]"#),
+        ("hub.request", r#"["bert","m",[1],5]"#),
+        ("hub.notify", r#"["bert","m",[1]]"#),
+        ("hub.services.provide", r#"["math"]"#),
+        ("hub.secure", "[]"),
+    ];
+    let wishes = wishes.map(|(path, params)| call(path, params));
+    corpus.push([vec![auth.clone()], wishes.to_vec()].concat());
+    let all: Vec<Vec<u8>> = corpus.iter().flatten().cloned().collect();
+    for seed in 0..2500 {
+        let mut dice = Dice(seed);
+        let mut messages = corpus[dice.below(corpus.len())].clone();
+        if seed > 200 {
+            messages.insert(0, auth.clone());
+            for _ in 0..dice.below(8) {
+                let at = 1 + dice.below(messages.len());
+                messages.insert(at, all[dice.below(all.len())].clone());
+            }
+            let at = dice.below(messages.len());
+            change(&mut dice, &mut messages[at], &all);
+        }
+        let mut data = server_input(&mut dice, &messages);
+        fuzz_anysocket_server(&data);
+        change(&mut dice, &mut data, &all);
+        fuzz_anysocket_server(&data);
     }
 }

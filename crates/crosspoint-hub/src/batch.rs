@@ -67,7 +67,7 @@ impl Batches {
     fn place(&self, to: Target, apart: impl Fn(OwnNumber) -> bool) -> Option<usize> {
         let channel = |to| match to {
             Target::Everyone(own, _) => Some(own),
-            Target::Up(_) | Target::Member(..) => None,
+            Target::Up(_) | Target::Member(..) | Target::Link(_) => None,
         };
         let own = channel(to).filter(|own| apart(*own))?;
         let mut index = self.list.len();

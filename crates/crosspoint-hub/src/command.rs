@@ -3,10 +3,12 @@
 //! The server role of a protocol turns bytes into [`Command`]s and [`Event`]s into bytes; its
 //! client role does the reverse with the same two types.
 
-use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId};
+use crate::ids::{ChannelName, InNumber, LinkNumber, MemberNumber, OwnNumber, PeerId, PeerName};
+use crate::payload::{Ask, Outcome, Payload};
 use crate::reason::Reason;
 use crate::wire::{Part, Place};
 use bytes::Bytes;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,6 +75,104 @@ pub enum Command {
         /// Whether the endpoint may enter.
         admit: bool,
     },
+    /// Opens a link to another session. Answer: [`Event::Linked`] or [`Event::Refused`].
+    Link {
+        /// Returned in the answer.
+        request: u32,
+        /// To whom.
+        to: Addressee,
+        /// How.
+        options: LinkOptions,
+    },
+    /// Ends a link.
+    Unlink {
+        /// The link.
+        link: LinkNumber,
+        /// What the other side is told.
+        reason: Reason,
+    },
+    /// Offers a service, or takes the offer back. Answer: [`Event::Done`] or [`Event::Refused`].
+    Provide {
+        /// Returned in the answer.
+        request: u32,
+        /// The service's name.
+        service: PeerName,
+        /// Whether it is offered from now on.
+        on: bool,
+    },
+    /// Asks who is there. Answer: [`Event::Found`] or [`Event::Refused`].
+    Look {
+        /// Returned in the answer.
+        request: u32,
+        /// Whom to look for.
+        query: Query,
+    },
+    /// From now on, tell who with a name comes and goes, or no longer. Answer: [`Event::Done`] or
+    /// [`Event::Refused`].
+    Watch {
+        /// Returned in the answer.
+        request: u32,
+        /// Whether to tell.
+        on: bool,
+    },
+    /// Asks the hub's program itself. Answer: [`Event::Answer`], if it has one.
+    Ask {
+        /// Returned in the answer.
+        ticket: u32,
+        /// What is asked.
+        ask: Ask,
+    },
+}
+
+/// To whom a link goes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Addressee {
+    /// The session with this id.
+    Peer(PeerId),
+    /// The session with this name.
+    Name(PeerName),
+    /// One of the sessions that provide this service, in turns.
+    Service(PeerName),
+}
+
+/// How a link is opened.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LinkOptions {
+    /// Shown to the other side; at most [`LinkOptions::PURPOSE_BYTES_MAX`].
+    pub purpose: Bytes,
+    /// Providers of the service that are not wanted, as there are links to them already. At most
+    /// [`LinkOptions::EXCEPT_MAX`].
+    pub except: Vec<PeerId>,
+}
+
+impl LinkOptions {
+    /// The longest purpose, in bytes. Above: refused with [`Reason::TooLarge`].
+    pub const PURPOSE_BYTES_MAX: usize = 4096;
+    /// The most excepted providers. Above: refused with [`Reason::TooLarge`].
+    pub const EXCEPT_MAX: usize = 64;
+}
+
+/// Whom to look for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Query {
+    /// The session with this id.
+    Peer(PeerId),
+    /// The session with this name.
+    Name(PeerName),
+    /// Sessions whose names begin so, in the order of their names.
+    Names {
+        /// The beginning.
+        prefix: String,
+        /// Only those behind this name.
+        after: Option<PeerName>,
+    },
+    /// Those that provide this service.
+    Service(PeerName),
+}
+
+impl Query {
+    /// The most peers in one [`Event::Found`].
+    pub const FOUND_MAX: usize = 100;
 }
 
 impl Command {
@@ -93,19 +193,30 @@ fn cut(name: &str) -> ChannelName {
 }
 
 /// Who an endpoint says it is.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Hello {
     /// Its own id; the hub gives one if absent.
     pub peer: Option<PeerId>,
-    /// A name to show to others, if any, of at most [`Hello::NAME_BYTES_MAX`]. Not unique.
+    /// Whether the endpoint has proven that it owns the key that the id comes from.
+    pub proven: bool,
+    /// The name to be found by, if any, of at most [`PeerName::BYTES_MAX`]. Unique in the hub.
     pub name: Option<String>,
-    /// The hub's access token, if the endpoint has one.
+    /// Credentials, if the endpoint has some: the hub's access token, or what the one who checks
+    /// them wants.
     pub token: Option<Bytes>,
 }
 
-impl Hello {
-    /// The longest name, in bytes. Above: the session is closed with [`Reason::TooLarge`].
-    pub const NAME_BYTES_MAX: usize = 255;
+impl fmt::Debug for Hello {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { peer, proven, name, token } = self;
+        f.debug_struct("Hello")
+            .field("peer", peer)
+            .field("proven", proven)
+            .field("name", name)
+            .field("token", &token.as_ref().map(|_| "***"))
+            .finish()
+    }
 }
 
 /// Whether borders between messages are kept, and how large a message may be.
@@ -188,6 +299,8 @@ pub enum Target {
     Member(OwnNumber, MemberNumber),
     /// All members of an own channel, or all but one.
     Everyone(OwnNumber, Option<MemberNumber>),
+    /// The other side of a link.
+    Link(LinkNumber),
 }
 
 /// What others may know of an endpoint.
@@ -195,7 +308,7 @@ pub enum Target {
 pub struct Peer {
     /// Its id.
     pub id: PeerId,
-    /// The name that it gave itself.
+    /// The name that it is found by.
     pub name: Option<Arc<str>>,
     /// The protocol that it speaks, such as `native` or `peote`.
     pub protocol: &'static str,
@@ -218,7 +331,7 @@ pub enum Event {
     },
     /// The endpoint is a member now.
     Entered(Entered),
-    /// A create or enter command had no effect.
+    /// A command had no effect.
     Refused {
         /// The command's number.
         request: u32,
@@ -285,15 +398,70 @@ pub enum Event {
         /// Why.
         reason: Reason,
     },
-    /// A message, or a part of one. Only client roles give it: the hub itself hands data over
-    /// encoded (see [`crate::wire`]).
+    /// There is a link now.
+    Linked {
+        /// The command's number, to the one who opened it.
+        request: Option<u32>,
+        /// How commands name the link.
+        link: LinkNumber,
+        /// Who is at the other side.
+        peer: Peer,
+        /// What the opener gave.
+        purpose: Bytes,
+    },
+    /// A link has ended. Nothing of it follows.
+    Unlinked {
+        /// The link.
+        link: LinkNumber,
+        /// Why.
+        reason: Reason,
+    },
+    /// The answer to [`Command::Look`].
+    Found {
+        /// The command's number.
+        request: u32,
+        /// Who was found, at most [`Query::FOUND_MAX`].
+        peers: Vec<Peer>,
+        /// Whether there are more behind the last one.
+        more: bool,
+    },
+    /// A session with a name has come.
+    PeerCame {
+        /// Who.
+        peer: Peer,
+    },
+    /// A session with a name has gone.
+    PeerWent {
+        /// Who.
+        peer: Peer,
+    },
+    /// A command without a further answer was carried out.
+    Done {
+        /// The command's number.
+        request: u32,
+    },
+    /// The hub's program says something. Only to protocols [that know it](crate::Wire::home).
+    Told {
+        /// What it says.
+        payload: Payload,
+    },
+    /// The answer to [`Command::Ask`]. The hub's program may also give none.
+    Answer {
+        /// The command's number.
+        ticket: u32,
+        /// What it says.
+        outcome: Outcome,
+    },
+    /// A message, or a part of one. Client roles give it. The hub hands data over encoded (see
+    /// [`crate::wire`]), but to protocols [that need to](crate::Wire::stateful).
     Data {
         /// Where it arrived, and from whom.
         place: Place,
         /// The message or part.
         part: Part,
     },
-    /// The hub has closed the session, or the connection was lost. Only client roles give it.
+    /// The hub has closed the session, or the connection was lost. To a session's driver: it is to
+    /// end.
     Closed {
         /// Why.
         reason: Reason,

@@ -1,20 +1,25 @@
 //! The hub: the directory of channels and rooms, and all sessions.
 
 use crate::channel::{Channel, count_members};
-use crate::command::{ChannelOptions, Mode};
-use crate::ids::{ChannelName, OwnNumber};
+use crate::command::{Addressee, ChannelOptions, Event, Mode, Peer, Query};
+use crate::home::{Home, Nobody};
+use crate::ids::{ChannelName, OwnNumber, PeerId, PeerName};
 use crate::limits::Limits;
 use crate::metrics::{ByProtocol, ByReason, Metrics};
 use crate::outbox::{Outbox, Outlet, Tag, Touched};
+use crate::payload::Payload;
+use crate::peers::{Duplicates, Newcomer, Peers};
+use crate::permissions::{Permissions, Rule};
 use crate::reason::Reason;
 use crate::session::Session;
 use crate::wire::Wire;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 use subtle::ConstantTimeEq;
 
@@ -23,7 +28,8 @@ use subtle::ConstantTimeEq;
 pub struct HubOptions {
     /// Its bounds.
     pub limits: Limits,
-    /// What native endpoints have to present in their hello, if anything.
+    /// What endpoints have to present in their hello, if anything. Those whose protocol has no
+    /// credentials, such as peote, need not.
     pub access_token: Option<Bytes>,
     /// Rooms that always exist.
     pub rooms: Vec<RoomOptions>,
@@ -31,6 +37,10 @@ pub struct HubOptions {
     pub rooms_on_entry: bool,
     /// The mode of such rooms.
     pub room_mode: Mode,
+    /// What a session may do whose credentials nobody else checks.
+    pub permissions: Permissions,
+    /// What happens when two sessions have the same name or id.
+    pub duplicates: Duplicates,
 }
 
 impl Default for HubOptions {
@@ -41,6 +51,8 @@ impl Default for HubOptions {
             rooms: Vec::new(),
             rooms_on_entry: true,
             room_mode: Mode::default(),
+            permissions: Permissions::default(),
+            duplicates: Duplicates::default(),
         }
     }
 }
@@ -57,7 +69,6 @@ pub struct RoomOptions {
 }
 
 /// One hub. Cheap to share; everything in it is reached through `&self`.
-#[derive(Debug)]
 pub struct Hub {
     /// Its bounds.
     pub limits: Limits,
@@ -66,6 +77,11 @@ pub struct Hub {
     access_token: Option<Bytes>,
     rooms_on_entry: bool,
     room_mode: Mode,
+    pub(crate) permissions: Permissions,
+    duplicates: Duplicates,
+    home: OnceLock<Box<dyn Home>>,
+    home_peer: OnceLock<PeerId>,
+    peers: Mutex<Peers>,
     directory: Mutex<Directory>,
     sessions: Mutex<HashMap<u64, Arc<Outbox>>>,
     connections: Mutex<Connections>,
@@ -100,13 +116,26 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Hub {
     /// A hub with its declared rooms.
     pub fn new(options: HubOptions) -> Arc<Self> {
-        let HubOptions { limits, access_token, rooms, rooms_on_entry, room_mode } = options;
+        let HubOptions {
+            limits,
+            access_token,
+            rooms,
+            rooms_on_entry,
+            room_mode,
+            permissions,
+            duplicates,
+        } = options;
         let hub = Self {
             limits,
             metrics: Metrics::default(),
             access_token,
             rooms_on_entry,
             room_mode,
+            permissions,
+            duplicates,
+            home: OnceLock::new(),
+            home_peer: OnceLock::new(),
+            peers: Mutex::default(),
             directory: Mutex::default(),
             sessions: Mutex::default(),
             connections: Mutex::default(),
@@ -174,6 +203,122 @@ impl Hub {
         lock(&self.directory).channels.len()
     }
 
+    /// Says who answers for the hub's program. Once; a second time gives the newcomer back.
+    ///
+    /// # Errors
+    /// The home, if there is one already.
+    pub fn set_home(&self, home: Box<dyn Home>) -> Result<(), Box<dyn Home>> {
+        self.home.set(home)
+    }
+
+    /// Says which session is the hub's own program, so that it can be reached whatever the
+    /// permissions. Once; later calls do nothing.
+    pub fn set_home_peer(&self, peer: PeerId) {
+        // It is the program itself that says so twice.
+        let _ = self.home_peer.set(peer);
+    }
+
+    /// Which session is the hub's own program, if one is.
+    pub fn home_peer(&self) -> Option<PeerId> {
+        self.home_peer.get().copied()
+    }
+
+    pub(crate) fn home(&self) -> &dyn Home {
+        self.home.get().map_or(&Nobody, |home| &**home)
+    }
+
+    /// A session comes, and is told so. Its peer is known from now on, to itself and to others.
+    pub(crate) fn peer_comes(
+        &self,
+        newcomer: Newcomer<'_>,
+        peer: &Peer,
+        touched: &mut Touched,
+    ) -> Result<(), Reason> {
+        let (outbox, proven) = (newcomer.outbox, newcomer.proven);
+        let mut peers = lock(&self.peers);
+        peers.come(newcomer, self.duplicates, self.home_peer(), touched)?;
+        let known = outbox.set_peer(peer.clone(), proven);
+        debug_assert!(known, "hello is accepted once");
+        // Before anybody can find the session, so that nothing comes to it before its welcome.
+        outbox.push_event(Tag::default(), Event::Welcome { peer: peer.id }, touched);
+        peers.announce(peer, touched);
+        Ok(())
+    }
+
+    pub(crate) fn peer_goes(
+        &self,
+        outbox: &Arc<Outbox>,
+        services: &[PeerName],
+        touched: &mut Touched,
+    ) {
+        let mut peers = lock(&self.peers);
+        for service in services {
+            peers.withdraw(outbox, service);
+        }
+        peers.go(outbox, touched);
+    }
+
+    /// Whom a link is for, if that is allowed.
+    pub(crate) fn reach(
+        &self,
+        to: &Addressee,
+        except: &[PeerId],
+        rule: &Rule,
+    ) -> Result<Arc<Outbox>, Reason> {
+        // Who may not reach a name is not told whether somebody has it.
+        if let Addressee::Name(name) | Addressee::Service(name) = to
+            && !rule.allows(name.as_str().as_bytes())
+        {
+            return Err(Reason::NotAllowed);
+        }
+        let found = lock(&self.peers).find(to, except);
+        if let Addressee::Peer(id) = to
+            && *rule != Rule::All
+            && self.home_peer() != Some(*id)
+        {
+            let peer = found.as_ref().and_then(|outbox| outbox.peer());
+            let name = peer.and_then(|peer| peer.name.as_deref());
+            if !name.is_some_and(|name| rule.allows(name.as_bytes())) {
+                return Err(Reason::NotAllowed);
+            }
+        }
+        found.ok_or(Reason::NoSuchPeer)
+    }
+
+    pub(crate) fn provide(&self, outbox: &Arc<Outbox>, service: &PeerName) {
+        lock(&self.peers).provide(outbox, service);
+    }
+
+    pub(crate) fn withdraw(&self, outbox: &Arc<Outbox>, service: &PeerName) {
+        lock(&self.peers).withdraw(outbox, service);
+    }
+
+    /// Lets the hub's program say something to one session. Gives whether it is there, and its
+    /// protocol has a form for that ([`Wire::home`]). As everywhere, who does not read ends with
+    /// [`Reason::SlowReceiver`].
+    pub fn tell(&self, peer: PeerId, payload: Payload) -> bool {
+        let outbox = lock(&self.peers).find(&Addressee::Peer(peer), &[]);
+        let outbox = outbox.filter(|outbox| outbox.wire.home());
+        outbox.is_some_and(|outbox| {
+            outbox.push_event(Tag::default(), Event::Told { payload }, &mut Touched::default());
+            true
+        })
+    }
+
+    /// As [`Hub::tell`], to all sessions that can be told, or to all but one. Gives how many.
+    pub fn tell_all(&self, payload: &Payload, except: Option<PeerId>) -> usize {
+        let mut touched = Touched::default();
+        lock(&self.peers).tell_all(payload, except, &mut touched)
+    }
+
+    pub(crate) fn look(&self, query: &Query) -> (Vec<Peer>, bool) {
+        lock(&self.peers).look(query)
+    }
+
+    pub(crate) fn watch(&self, outbox: &Arc<Outbox>, on: bool) {
+        lock(&self.peers).watch(outbox, on);
+    }
+
     pub(crate) fn count_closed(&self, outbox: &Arc<Outbox>, reason: Reason) {
         self.metrics.closed.get_or_create(&ByReason { reason: reason.word() }).inc();
         if outbox.peer().is_some() {
@@ -193,9 +338,8 @@ impl Hub {
 
     pub(crate) fn allows(&self, token: Option<&[u8]>, wire: &'static dyn Wire) -> bool {
         match &self.access_token {
-            Some(wanted) => {
-                wire.name() != "native" || bool::from(token.unwrap_or_default().ct_eq(wanted))
-            }
+            // Peote programs have nothing to show.
+            Some(wanted) => !wire.links() || bool::from(token.unwrap_or_default().ct_eq(wanted)),
             None => true,
         }
     }
@@ -310,6 +454,12 @@ impl Hub {
             self.metrics.channels.dec();
         }
         found
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use std::fmt;
+use std::sync::Arc;
 
 /// 128 bits that name one endpoint. Shown as 32 lowercase hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,6 +86,60 @@ impl fmt::Debug for ChannelName {
     }
 }
 
+/// The name of a session or service: 1 to 255 bytes of text, compared byte by byte.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerName(Arc<str>);
+
+/// A text that is no name of a session or service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a name has 1 to 255 bytes, this one has {0}")]
+pub struct NoPeerName(pub usize);
+
+impl PeerName {
+    /// The longest name, in bytes.
+    pub const BYTES_MAX: usize = 255;
+
+    /// A name from its text.
+    ///
+    /// # Errors
+    /// [`NoPeerName`] if it is empty or longer than 255 bytes.
+    pub fn new(text: impl AsRef<str>) -> Result<Self, NoPeerName> {
+        let text = text.as_ref();
+        match text.len() {
+            1..=Self::BYTES_MAX => Ok(Self(text.into())),
+            length => Err(NoPeerName(length)),
+        }
+    }
+
+    /// The text of the name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name, shared.
+    pub fn shared(&self) -> Arc<str> {
+        self.0.clone()
+    }
+}
+
+impl std::borrow::Borrow<str> for PeerName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PeerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for PeerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -110,6 +165,12 @@ number! {
 number! {
     /// Names a member inside one channel or room; the lowest free one is given.
     MemberNumber
+}
+
+number! {
+    /// Names a link among those that a session has or had, from 0 upwards. A number is used once, so
+    /// that what is still on its way to one peer never reaches another.
+    LinkNumber
 }
 
 #[cfg(test)]

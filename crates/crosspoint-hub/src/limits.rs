@@ -57,6 +57,16 @@ pub struct Limits {
     pub room_members_max: u32,
     /// Rooms made on first entry. Above: `TooManyChannels`.
     pub rooms_max: usize,
+    /// Links that one session has opened. Above: `TooManyLinks`.
+    pub links_max: usize,
+    /// Links that others have opened to one session. Above: `TooManyLinks` to the one who opens.
+    pub links_accepted_max: usize,
+    /// Services that one session may provide. Above: `TooManyServices`.
+    pub services_max: usize,
+    /// Questions of one session to the hub's program that may wait for their answers. Above: the
+    /// session is not read until one is answered or given up. The same holds while answers fill half
+    /// of its outbox.
+    pub asks_pending_max: usize,
 }
 
 impl Default for Limits {
@@ -84,6 +94,10 @@ impl Default for Limits {
             bytes_per_second_max: 64 * 1024 * 1024,
             room_members_max: 10_000,
             rooms_max: 10_000,
+            links_max: 1024,
+            links_accepted_max: 65_536,
+            services_max: 64,
+            asks_pending_max: 1024,
         }
     }
 }

@@ -42,10 +42,18 @@ pub struct Metrics {
     pub sessions: Family<ByProtocol, Gauge>,
     /// Sessions closed, by reason.
     pub closed: Family<ByReason, Counter>,
+    /// Sessions whose connections are away now.
+    pub sessions_away: Gauge,
+    /// Sessions that went on over a new connection.
+    pub resumed: Counter,
+    /// Sessions that ended because no new connection came.
+    pub resume_expired: Counter,
     /// Channels and rooms that exist now.
     pub channels: Gauge,
     /// Memberships that exist now.
     pub members: Gauge,
+    /// Links that exist now, each counted at both of its ends.
+    pub links: Gauge,
     /// Messages and parts received from endpoints.
     pub messages_in: Counter,
     /// Messages and parts handed to receivers.
@@ -78,8 +86,24 @@ impl Default for Metrics {
             ),
             sessions: register(&mut registry, "sessions", "Sessions open now"),
             closed: register(&mut registry, "sessions_closed", "Sessions closed"),
+            sessions_away: register(
+                &mut registry,
+                "sessions_away",
+                "Sessions whose connections are away now",
+            ),
+            resumed: register(
+                &mut registry,
+                "sessions_resumed",
+                "Sessions that went on over a new connection",
+            ),
+            resume_expired: register(
+                &mut registry,
+                "sessions_expired",
+                "Sessions that ended because no new connection came",
+            ),
             channels: register(&mut registry, "channels", "Channels and rooms that exist now"),
             members: register(&mut registry, "members", "Memberships that exist now"),
+            links: register(&mut registry, "links", "Links that exist now, counted at both ends"),
             messages_in: register(
                 &mut registry,
                 "messages_received",

@@ -1,7 +1,7 @@
 //! The order of a message's parts: they follow each other, with nothing between them.
 
 use crate::command::Target;
-use crate::ids::{InNumber, MemberNumber, OwnNumber};
+use crate::ids::{InNumber, LinkNumber, MemberNumber, OwnNumber};
 use crate::reason::Reason;
 use crate::wire::{Framing, Part};
 use std::collections::HashMap;
@@ -13,6 +13,7 @@ pub(crate) enum Road {
     /// A gateway that turns pieces into messages does so for each member by itself.
     Member(OwnNumber, MemberNumber),
     In(InNumber),
+    Link(LinkNumber),
 }
 
 /// Messages of which some parts have come and some have not.
@@ -51,6 +52,7 @@ impl Order {
         }
         let road = match to {
             Target::Up(number) => Road::In(number),
+            Target::Link(number) => Road::Link(number),
             Target::Member(number, member) if framing == Framing::Pieces => {
                 Road::Member(number, member)
             }

@@ -5,12 +5,18 @@
 //! straight from the sender's thread. Events are turned into bytes by the session's own task, as
 //! only it has the protocol's state; data behind an event waits for it. Order is kept throughout.
 //!
-//! Lock order: a channel's lock may be held while an outbox is locked, never the other way round.
+//! Lock order: the lock of a channel, of a link, or of the directory of peers may be held while an
+//! outbox is locked, never the other way round. A session's links are locked alone.
+
+mod entry;
 
 use crate::command::{Event, Peer};
+use crate::ids::PeerId;
+use crate::link::Links;
 use crate::reason::Reason;
-use crate::wire::{Encoded, Wire};
+use crate::wire::{Encoded, Part, Place, Wire};
 use bytes::{Buf, Bytes, BytesMut};
+use entry::{Entry, behind};
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::IpAddr;
@@ -34,10 +40,18 @@ pub struct Outbox {
     pub address: Option<IpAddr>,
     /// How its protocol writes data.
     pub wire: &'static dyn Wire,
-    peer: OnceLock<Peer>,
+    known: OnceLock<Known>,
+    links: Mutex<Links>,
     bytes_max: usize,
     queue: Mutex<Queue>,
     outlet: Box<dyn Outlet>,
+}
+
+/// Who the endpoint is.
+struct Known {
+    peer: Peer,
+    /// Whether it has proven that the id is its own.
+    proven: bool,
 }
 
 #[derive(Default)]
@@ -45,6 +59,9 @@ struct Queue {
     entries: VecDeque<Entry>,
     /// What the entries cost together, see [`Entry::cost`].
     cost: usize,
+    /// What a large message to this receiver alone, which was taken when there was room, may cost above the
+    /// bound until it is written.
+    allowance: usize,
     /// Somebody has taken entries out and will come back. Nobody else may meanwhile.
     busy: bool,
     /// The endpoint took no more at the last try; only the session's task tries again.
@@ -60,7 +77,11 @@ struct Queue {
     waiting: Vec<Weak<Outbox>>,
     /// The session ends: nothing is added any more, and its task alone writes what is left.
     sealed: bool,
-    /// Its task came to do that while another thread was at it, and waits until that is done.
+    /// Why the session has to end. Its task is told before anything else, so that nobody puts the
+    /// end off by not reading.
+    ending: Option<Reason>,
+    /// Its task came for one of the two while another thread was at it, and waits until that is
+    /// done.
     asked: bool,
 }
 
@@ -101,31 +122,15 @@ impl Queue {
         self.add(Entry::Bytes(piece.clone()));
     }
 
+    /// A message of so many bytes, to this receiver alone, is not to end it. The protocol may write it with
+    /// two digits for each byte, and a little more.
+    fn allow(&mut self, bytes: usize) {
+        self.allowance = self.allowance.max(3 * bytes);
+    }
+
     fn add(&mut self, entry: Entry) {
         self.cost += entry.cost();
         self.entries.push_back(entry);
-    }
-}
-
-enum Entry {
-    /// Encoded data, most often shared with other receivers.
-    Bytes(Bytes),
-    /// Small data of this receiver alone, to which more is added.
-    Gathered(BytesMut),
-    Event(Tag, Event),
-}
-
-impl Entry {
-    /// The memory that an entry needs besides its bytes, so that many small ones count as well.
-    const OVERHEAD: usize = 64;
-
-    fn cost(&self) -> usize {
-        let bytes = match self {
-            Self::Bytes(bytes) => bytes.len(),
-            Self::Gathered(bytes) => bytes.len(),
-            Self::Event(..) => size_of::<Event>(),
-        };
-        bytes + Self::OVERHEAD
     }
 }
 
@@ -200,17 +205,40 @@ impl Outbox {
         bytes_max: usize,
         outlet: Box<dyn Outlet>,
     ) -> Self {
-        let queue = Mutex::default();
-        Self { id, address, wire, peer: OnceLock::new(), bytes_max, queue, outlet }
+        let (known, queue, links) = (OnceLock::new(), Mutex::default(), Mutex::default());
+        Self { id, address, wire, known, links, bytes_max, queue, outlet }
     }
 
     /// Who the endpoint is, once it has said hello.
     pub fn peer(&self) -> Option<&Peer> {
-        self.peer.get()
+        self.known.get().map(|known| &known.peer)
     }
 
-    pub(crate) fn set_peer(&self, peer: Peer) -> bool {
-        self.peer.set(peer).is_ok()
+    /// Who the endpoint is. A session can do nothing that others see before its hello.
+    pub(crate) fn known_peer(&self) -> Peer {
+        self.peer().cloned().unwrap_or_else(|| Peer {
+            id: PeerId::new([0; 16]),
+            name: None,
+            protocol: self.wire.name(),
+        })
+    }
+
+    /// Whether the endpoint has proven that its id is its own.
+    pub fn is_proven(&self) -> bool {
+        self.known.get().is_some_and(|known| known.proven)
+    }
+
+    pub(crate) fn set_peer(&self, peer: Peer, proven: bool) -> bool {
+        self.known.set(Known { peer, proven }).is_ok()
+    }
+
+    pub(crate) fn links(&self) -> MutexGuard<'_, Links> {
+        self.links.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Wakes the session's task.
+    pub(crate) fn wake(&self) {
+        self.outlet.wake();
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -225,6 +253,22 @@ impl Outbox {
         if queue.dead.is_none() {
             queue.add(Entry::Event(tag, event));
             self.check(&mut queue);
+            touched.add(&mut queue, self);
+        }
+    }
+
+    /// Adds an event that goes to this receiver alone and may be large. That never ends it: whoever
+    /// causes it asked [`Outbox::congested`] before.
+    pub(crate) fn push_event_alone(
+        self: &Arc<Self>,
+        tag: Tag,
+        event: Event,
+        touched: &mut Touched,
+    ) {
+        let mut queue = self.lock();
+        if queue.dead.is_none() {
+            queue.allow(behind(&event));
+            queue.add(Entry::Event(tag, event));
             touched.add(&mut queue, self);
         }
     }
@@ -253,6 +297,51 @@ impl Outbox {
         Pushed::Accepted
     }
 
+    /// As [`Outbox::push_alone`], for a session whose own task writes data.
+    pub(crate) fn push_data(
+        self: &Arc<Self>,
+        place: Place,
+        parts: &[Part],
+        touched: &mut Touched,
+    ) -> Pushed {
+        let mut queue = self.lock();
+        queue.allow(parts.iter().map(|part| part.data.len()).sum());
+        self.add_data(&mut queue, place, parts, touched)
+    }
+
+    /// As [`Outbox::push_shared`], for a session whose own task writes data.
+    pub(crate) fn push_shared_data(
+        self: &Arc<Self>,
+        place: Place,
+        parts: &[Part],
+        touched: &mut Touched,
+    ) -> Pushed {
+        let mut queue = self.lock();
+        let pushed = self.add_data(&mut queue, place, parts, touched);
+        if pushed == Pushed::Accepted {
+            self.check(&mut queue);
+        }
+        if queue.dead.is_some() { Pushed::Dead } else { Pushed::Accepted }
+    }
+
+    fn add_data(
+        self: &Arc<Self>,
+        queue: &mut Queue,
+        place: Place,
+        parts: &[Part],
+        touched: &mut Touched,
+    ) -> Pushed {
+        if queue.dead.is_some() {
+            return Pushed::Dead;
+        }
+        for part in parts {
+            let event = Event::Data { place, part: part.clone() };
+            queue.add(Entry::Event(Tag::default(), event));
+        }
+        touched.add(queue, self);
+        Pushed::Accepted
+    }
+
     /// Whether a sender whose data goes to this receiver alone has to wait. If so it is woken when
     /// there is room.
     pub(crate) fn congested(&self, sender: &Arc<Self>) -> bool {
@@ -267,17 +356,38 @@ impl Outbox {
         true
     }
 
+    /// Whether it lives, and a sender whose data goes to this receiver alone need not wait.
+    pub(crate) fn has_room(&self) -> bool {
+        let queue = self.lock();
+        queue.dead.is_none() && queue.cost < self.bytes_max / 2
+    }
+
     /// Adds what the session's own protocol has to write. It is bounded by what the endpoint sent.
+    ///
+    /// A protocol that writes data itself has not been told yet of the events that wait, so what it has
+    /// written comes before what it will write for them: it may be that it encrypts from now on.
     pub fn push_own(self: &Arc<Self>, data: &Encoded) {
         let mut queue = self.lock();
-        if queue.dead.is_none() {
-            queue.add_all(data);
-            self.check(&mut queue);
+        if queue.dead.is_some() {
+            return;
         }
+        let first_event = match self.wire.stateful() && !data.is_empty() {
+            true => queue.entries.iter().position(|entry| matches!(entry, Entry::Event(..))),
+            false => None,
+        };
+        match first_event {
+            Some(index) => {
+                let events = queue.entries.split_off(index);
+                queue.add_all(data);
+                queue.entries.extend(events);
+            }
+            None => queue.add_all(data),
+        }
+        self.check(&mut queue);
     }
 
     fn check(&self, queue: &mut Queue) {
-        if queue.cost > self.bytes_max {
+        if queue.cost > self.bytes_max.saturating_add(queue.allowance) {
             Self::end(queue, Reason::SlowReceiver);
         }
     }
@@ -286,6 +396,13 @@ impl Outbox {
         queue.dead = Some(reason);
         queue.entries = VecDeque::new();
         queue.cost = 0;
+    }
+
+    /// The session has to end, and its task is told by [`Event::Closed`]. What waits can still be
+    /// written.
+    pub(crate) fn end_soon(&self, reason: Reason) {
+        self.lock().ending.get_or_insert(reason);
+        self.outlet.wake();
     }
 
     /// Ends the session: what waits is thrown away, and its task is told.
@@ -317,8 +434,15 @@ impl Outbox {
             return Turn::Dead(reason);
         }
         if queue.busy {
-            queue.asked = task && queue.sealed;
+            queue.asked = task && (queue.sealed || queue.ending.is_some());
             return Turn::Nothing;
+        }
+        if task
+            && !queue.sealed
+            && let Some(reason) = queue.ending.take()
+        {
+            queue.busy = true;
+            return Turn::Event(Tag::default(), Box::new(Event::Closed { reason }));
         }
         if (queue.blocked || queue.sealed) && !task {
             return Turn::Blocked;
@@ -407,6 +531,9 @@ impl Outbox {
     /// Wakes who waits for room, when there is.
     fn release(&self, mut queue: MutexGuard<'_, Queue>) {
         let asked = std::mem::take(&mut queue.asked);
+        if queue.cost <= self.bytes_max / 2 {
+            queue.allowance = 0;
+        }
         let waiting = match queue.cost <= self.bytes_max / 4 {
             true => std::mem::take(&mut queue.waiting),
             false => Vec::new(),

@@ -34,12 +34,25 @@ pub trait Protocol: Send {
     /// Takes bytes in. They are looked at by [`Protocol::poll`].
     fn receive(&mut self, now: Instant, bytes: Bytes);
 
+    /// What was received last is the end of a message, on a transport that keeps messages apart.
+    /// Protocols that find their own borders need not care.
+    fn message_ended(&mut self, now: Instant) {
+        let _ = now;
+    }
+
     /// Gives the next thing to do, or `None` when more bytes are needed. After
     /// [`Output::Close`] it gives nothing more.
     fn poll(&mut self, now: Instant, out: &mut FrameWriter) -> Option<Output>;
 
-    /// Writes what the hub tells. [`Event::Data`] and [`Event::Closed`] never come.
+    /// Writes what the hub tells. [`Event::Closed`] never comes, and [`Event::Data`] only if the
+    /// protocol's wire is [stateful](crate::Wire::stateful).
     fn deliver(&mut self, now: Instant, event: &Event, out: &mut FrameWriter);
+
+    /// Whether [`Protocol::poll`] has something to give though nothing has arrived since it gave
+    /// `None`: what the hub told, or the time, was the cause.
+    fn has_output(&self) -> bool {
+        false
+    }
 
     /// When [`Protocol::tick`] has to be called, if nothing moves until then.
     fn deadline(&self, activity: Activity) -> Option<Instant>;
@@ -66,6 +79,11 @@ pub trait Client: Send {
 
     /// Takes bytes in. They are looked at by [`Client::poll`].
     fn receive(&mut self, now: Instant, bytes: Bytes);
+
+    /// As [`Protocol::message_ended`].
+    fn message_ended(&mut self, now: Instant) {
+        let _ = now;
+    }
 
     /// Gives the next event, or `None` when more bytes are needed. [`Event::Closed`] is the last.
     fn poll(&mut self, now: Instant, out: &mut FrameWriter) -> Option<Event>;

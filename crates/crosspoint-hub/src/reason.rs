@@ -33,7 +33,7 @@ pub enum Reason {
     /// No channel or room has this name.
     #[error("no channel has this name")]
     NoSuchName = 7,
-    /// A channel or room has this name already.
+    /// A channel or room, or another session, has this name already.
     #[error("the name is taken")]
     NameTaken = 8,
     /// The session owns or has entered as many channels as it may, or the hub is full.
@@ -95,11 +95,36 @@ pub enum Reason {
     /// A fault inside the hub or its machine.
     #[error("internal fault of the hub")]
     Internal = 27,
+    /// Another session has this peer id.
+    #[error("another session has this peer id; use an id of your own")]
+    IdTaken = 28,
+    /// Another session said that it has this name or peer id, and the hub
+    /// prefers the newer one.
+    #[error("another session took over this name or peer id")]
+    Replaced = 29,
+    /// No session has this id or name.
+    #[error("no peer has this id or name")]
+    NoSuchPeer = 30,
+    /// The session has as many links as it may.
+    #[error("too many links (limits.links_max, limits.links_accepted_max)")]
+    TooManyLinks = 31,
+    /// The other side's protocol has no form for this.
+    #[error("the other side's protocol has no form for this")]
+    Unsupported = 32,
+    /// The endpoint did not prove that it owns its key.
+    #[error("the proof that the key is owned was wrong")]
+    BadProof = 33,
+    /// The other side does not want it.
+    #[error("declined by the other side")]
+    Declined = 34,
+    /// The session provides as many services as it may.
+    #[error("too many services (limits.services_max)")]
+    TooManyServices = 35,
 }
 
 impl Reason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 36] = [
         Self::Left,
         Self::ConnectionLost,
         Self::ClosedByOwner,
@@ -128,6 +153,14 @@ impl Reason {
         Self::TooManyPending,
         Self::UnknownProtocol,
         Self::Internal,
+        Self::IdTaken,
+        Self::Replaced,
+        Self::NoSuchPeer,
+        Self::TooManyLinks,
+        Self::Unsupported,
+        Self::BadProof,
+        Self::Declined,
+        Self::TooManyServices,
     ];
 
     /// The number on the wire.
@@ -163,7 +196,7 @@ mod tests {
             assert_eq!(usize::from(reason.number()), index);
             assert_eq!(Reason::from_number(reason.number()), Some(reason));
         }
-        assert_eq!(Reason::from_number(28), None);
+        assert_eq!(Reason::from_number(36), None);
     }
 
     #[test]

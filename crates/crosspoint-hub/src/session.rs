@@ -1,19 +1,22 @@
 //! What one endpoint owns and has entered. Only the session's own task touches it, so nothing
-//! here is locked.
+//! here is locked. What has to do with other sessions by name is in `peering`.
+
+mod peering;
 
 use crate::batch::{Batch, Batches};
 use crate::channel::{Audience, Channel, Sent, count_members};
-use crate::command::{Command, EnterOptions, Event, Hello, Peer, Target};
+use crate::command::{Command, EnterOptions, Event, Hello, Target};
 use crate::hub::Hub;
-use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId};
+use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerName};
 use crate::meter::Meter;
-use crate::metrics::ByProtocol;
 use crate::order::{Order, Road};
 use crate::outbox::{Outbox, Tag, Touched};
+use crate::permissions::{Grant, Permissions};
 use crate::reason::Reason;
 use crate::slots::Slots;
 use crate::wire::Part;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 /// One connected endpoint. Dropping it closes it with [`Reason::ConnectionLost`].
@@ -26,6 +29,11 @@ pub struct Session {
     next_tag: u32,
     /// Entries that wait for an owner's decision.
     pending: usize,
+    /// Services that it provides.
+    services: Vec<PeerName>,
+    /// Questions to the hub's program that wait for their answers.
+    asks: Arc<AtomicUsize>,
+    permissions: Permissions,
     /// Messages that are sent together.
     batches: Batches,
     /// A command that came while the messages before it had to wait.
@@ -85,6 +93,9 @@ impl Session {
             entered: Slots::default(),
             next_tag: 0,
             pending: 0,
+            services: Vec::new(),
+            asks: Arc::default(),
+            permissions: Permissions::NOTHING,
             batches: Batches::default(),
             held: None,
             order: Order::default(),
@@ -193,6 +204,8 @@ impl Session {
                 }
                 current
             }
+            Event::Linked { link, .. } => self.outbox.links().get(*link).is_some(),
+            Event::Unlinked { link, .. } => self.unlinked(*link),
             Event::Refused { create: false, .. } if tag != Tag::default() => {
                 // The owner said no, or the channel ended before it said anything.
                 let asked = self.entered.iter().find(|(_, entered)| entered.tag == tag);
@@ -230,6 +243,8 @@ impl Session {
         }
         // What the outbox holds is still told, and observe() has to know what it is about.
         (self.entered, self.pending) = (entered, pending);
+        self.hub.peer_goes(&self.outbox, &self.services, &mut self.touched);
+        self.unlink_all(gone);
         self.touched.attend();
         self.outbox.seal();
         self.hub.count_closed(&self.outbox, reason);
@@ -245,6 +260,10 @@ impl Session {
         match command {
             Command::Hello(_) => return Step::Close(Reason::Malformed),
             Command::Create { request, name, options } => {
+                if !self.permissions.create.allows(name.as_bytes()) {
+                    self.refuse(request, true, Reason::NotAllowed);
+                    return Step::Go;
+                }
                 let reached = self.owned.len() as u64 >= u64::from(self.owned_max());
                 let number = OwnNumber(self.owned.next_free());
                 let tag = self.tag();
@@ -304,6 +323,15 @@ impl Session {
                     count_members(&self.hub.metrics, 1, 0);
                 }
             }
+            Command::Link { request, to, options } => return self.link(request, to, options),
+            Command::Unlink { link, reason } => self.unlink(link, reason),
+            Command::Provide { request, service, on } => match self.provide(service, on) {
+                Ok(()) => self.tell(Event::Done { request }),
+                Err(reason) => self.refuse(request, false, reason),
+            },
+            Command::Look { request, query } => self.look(request, &query),
+            Command::Watch { request, on } => self.watch(request, on),
+            Command::Ask { ticket, ask } => return self.ask(ticket, ask),
             Command::Send { .. } => unreachable!("execute() takes messages aside"),
         }
         Step::Go
@@ -313,21 +341,8 @@ impl Session {
         if !self.hub.allows(hello.token.as_deref(), self.outbox.wire) {
             return Step::Close(Reason::NotAllowed);
         }
-        // Others are told the name in one frame.
-        let length = hello.name.as_ref().map_or(0, String::len);
-        if length > Hello::NAME_BYTES_MAX {
-            return Step::Close(Reason::TooLarge);
-        }
-        let id = match hello.peer.map_or_else(PeerId::random, Ok) {
-            Ok(id) => id,
-            Err(_no_random_source) => return Step::Close(Reason::Internal),
-        };
-        let protocol = self.outbox.wire.name();
-        let known = self.outbox.set_peer(Peer { id, name: hello.name.map(Into::into), protocol });
-        debug_assert!(known, "hello is accepted once");
-        self.hub.metrics.sessions.get_or_create(&ByProtocol { protocol }).inc();
-        self.tell(Event::Welcome { peer: id });
-        Step::Go
+        let permissions = self.hub.permissions.clone();
+        self.welcome(hello, Grant { name: None, permissions })
     }
 
     fn enter(
@@ -340,6 +355,9 @@ impl Session {
         let refused = |reason| (reason, false);
         if options.credentials.len() > EnterOptions::CREDENTIALS_BYTES_MAX {
             return Err(refused(Reason::TooLarge));
+        }
+        if !self.permissions.enter.allows(name.as_bytes()) {
+            return Err(refused(Reason::NotAllowed));
         }
         let channel = self.hub.find(&name, options.make_room).map_err(refused)?;
         if self.entered.iter().any(|(_, entered)| Arc::ptr_eq(&entered.channel, &channel)) {
@@ -404,6 +422,8 @@ impl Session {
             Reason::TooManyChannels if create => Some("channels_owned_max"),
             Reason::TooManyChannels => Some("channels_entered_max"),
             Reason::TooManyPending => Some("commands_pending_max"),
+            Reason::TooManyLinks => Some("links_max"),
+            Reason::TooManyServices => Some("services_max"),
             _ => None,
         };
         if let Some(limit) = limit {
@@ -432,10 +452,11 @@ impl Session {
             self.hub.metrics.hit("message_bytes_max");
             return Step::Close(Reason::TooLarge);
         }
-        let (owned, entered) = (&self.owned, &self.entered);
+        let (owned, entered, outbox) = (&self.owned, &self.entered, &self.outbox);
         let holds = |road| match road {
             Road::Own(number) | Road::Member(number, _) => owned.get(number.0).is_some(),
             Road::In(number) => entered.get(number.0).is_some(),
+            Road::Link(number) => outbox.links().get(number).is_some(),
         };
         match self.order.follow(to, &part, self.outbox.wire.framing(), holds) {
             Ok(true) => self.gather(to, part),
@@ -514,6 +535,13 @@ fn route(
                     channel.send_up(outbox, *member, parts, touched)
                 }
                 _ => Sent::To(0),
+            };
+        }
+        Target::Link(number) => {
+            let link = outbox.links().get(number).cloned();
+            return match link {
+                Some((link, side)) => link.send(side, parts, touched),
+                None => Sent::To(0),
             };
         }
         Target::Member(number, member) => (number, Audience::Only(member)),

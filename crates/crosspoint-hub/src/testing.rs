@@ -39,11 +39,16 @@ impl Wire for Lines {
         Capacity { owned_max: u32::MAX, entered_max: u32::MAX, members_max: u32::MAX }
     }
 
+    fn links(&self) -> bool {
+        self.framing == Framing::Messages
+    }
+
     fn encode(&self, place: Place, chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {
         let place = match place {
             Place::Own(own, member) => format!("own {own} from {member}"),
             Place::In(number) => format!("in {number}"),
             Place::Room(number, member) => format!("in {number} from {member}"),
+            Place::Link(number) => format!("link {number}"),
         };
         let chunk = chunk.map(|chunk| format!(" chunk {chunk}")).unwrap_or_default();
         let data = String::from_utf8_lossy(&part.data);

@@ -2,7 +2,7 @@
 //! the same bytes.
 
 use crate::command::Mode;
-use crate::ids::{InNumber, MemberNumber, OwnNumber};
+use crate::ids::{InNumber, LinkNumber, MemberNumber, OwnNumber};
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// A message, or a part of a large one.
@@ -60,6 +60,8 @@ pub enum Place {
     In(InNumber),
     /// At a member of a room, from another member.
     Room(InNumber, MemberNumber),
+    /// At one side of a link, from the other.
+    Link(LinkNumber),
 }
 
 /// Whether a protocol keeps the borders between messages.
@@ -97,6 +99,19 @@ pub trait Wire: Send + Sync {
     fn framing(&self) -> Framing;
     /// What the protocol can express.
     fn capacity(&self) -> Capacity;
+    /// Whether the session's own task has to write data, because what is written depends on what was
+    /// written before. It gets [`Event::Data`](crate::Event::Data) then.
+    fn stateful(&self) -> bool {
+        false
+    }
+    /// Whether the protocol has links.
+    fn links(&self) -> bool {
+        false
+    }
+    /// Whether the hub's own program is somebody to talk to, in this protocol.
+    fn home(&self) -> bool {
+        false
+    }
     /// Written before each frame, if frames have an envelope.
     fn prefix(&self) -> Option<Prefix> {
         None

@@ -19,7 +19,7 @@ use std::io::{self, IoSlice};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// Commands and events that may wait in each direction.
 const QUEUE_MAX: usize = 1024;
@@ -110,6 +110,19 @@ pub struct Dialed {
     decoder: Option<ws::Decoder>,
 }
 
+impl Dialed {
+    /// A transport that needs no handshake.
+    pub(crate) fn direct(stream: Stream) -> Self {
+        let (reader, writer) = stream.into_split();
+        Self { reader, writer, decoder: None }
+    }
+
+    /// Its halves, and what unwraps its WebSocket frames if it has them.
+    pub(crate) fn into_parts(self) -> (Reader, Writer, Option<ws::Decoder>) {
+        (self.reader, self.writer, self.decoder)
+    }
+}
+
 /// Connects to an endpoint, with the WebSocket handshake where there is one.
 ///
 /// # Errors
@@ -150,12 +163,28 @@ pub async fn dial(endpoint: &Endpoint) -> io::Result<Dialed> {
     Ok(Dialed { reader, writer, decoder: Some(decoder) })
 }
 
+/// A command on its way to the hub.
+#[derive(Debug)]
+pub struct Queued {
+    /// What the hub is asked.
+    pub command: Command,
+    /// Given back when the protocol has written the command: whoever sends much can bound in it
+    /// the bytes that wait.
+    pub room: Option<OwnedSemaphorePermit>,
+}
+
+impl From<Command> for Queued {
+    fn from(command: Command) -> Self {
+        Self { command, room: None }
+    }
+}
+
 /// A connection that runs. It ends when its command queue is dropped, or with an
 /// [`Event::Closed`], which is always its last event.
 #[derive(Debug)]
 pub struct Connection {
     /// Takes commands; full when the hub takes no more.
-    pub commands: mpsc::Sender<Command>,
+    pub commands: mpsc::Sender<Queued>,
     /// Gives events. As long as nobody takes them, nothing more is read.
     pub events: mpsc::Receiver<Event>,
 }
@@ -185,7 +214,7 @@ struct Driver {
     decoder: Option<ws::Decoder>,
     client: Box<dyn Client>,
     out: FrameWriter,
-    commands: mpsc::Receiver<Command>,
+    commands: mpsc::Receiver<Queued>,
     writing: Writing,
     /// Events that wait for room in the queue.
     ready: VecDeque<Event>,
@@ -254,9 +283,9 @@ impl Driver {
         }
     }
 
-    fn command(&mut self, command: Command) -> Result<(), Reason> {
-        let mut next = Some(command);
-        while let Some(command) = next {
+    fn command(&mut self, queued: Queued) -> Result<(), Reason> {
+        let mut next = Some(queued);
+        while let Some(Queued { command, room: _room }) = next {
             // What the protocol cannot express is refused by the handles before it comes here.
             if let Err(reason) = self.client.command(now(), command, &mut self.out) {
                 tracing::debug!(%reason, "a command was not sent");
@@ -297,7 +326,12 @@ impl Driver {
             };
             match decoder.decode() {
                 Ok(None) => break,
-                Ok(Some(Incoming::Data { bytes, .. })) => self.client.receive(now(), bytes),
+                Ok(Some(Incoming::Data { bytes, message_fin, .. })) => {
+                    self.client.receive(now(), bytes);
+                    if message_fin {
+                        self.client.message_ended(now());
+                    }
+                }
                 Ok(Some(Incoming::Ping(payload))) => {
                     self.collect()?;
                     let mask = ws::frame::new_mask().map_err(|_| Reason::Internal)?;

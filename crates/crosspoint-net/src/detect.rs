@@ -9,10 +9,14 @@ pub enum Spoken {
     Http,
     /// The native protocol.
     Native,
+    /// The native protocol in a session that survives its connections.
+    Resumable,
     /// The joint protocol of peote.
     Joint,
     /// Datagrams of Panda3D, as LibPUNS sends them.
     Panda3d,
+    /// AnySocket, inside a WebSocket.
+    AnySocket,
 }
 
 /// First words of HTTP requests.
@@ -39,6 +43,7 @@ const PANDA3D_REQUEST_BYTES_MIN: u16 = 2 + 2 + 32 + 2 + 2;
 pub fn detect(bytes: &[u8]) -> Option<Spoken> {
     let marks = [
         (mark(bytes, &crosspoint_proto::frame::MAGIC), Spoken::Native),
+        (mark(bytes, &crate::resume::MAGIC), Spoken::Resumable),
         (http(bytes), Spoken::Http),
         (tls(bytes), Spoken::Tls),
         (panda3d(bytes), Spoken::Panda3d),
@@ -48,6 +53,16 @@ pub fn detect(bytes: &[u8]) -> Option<Spoken> {
     }
     let open = bytes.is_empty() || marks.iter().any(|(matched, _)| *matched == Match::Open);
     (!open).then_some(Spoken::Joint)
+}
+
+/// As [`detect`], for the bytes inside a WebSocket. `text` says whether they are a text message.
+pub fn detect_in_websocket(bytes: &[u8], text: bool) -> Option<Spoken> {
+    match bytes {
+        // Only AnySocket sends text of its own accord, and its packets begin so (docs/anysocket.md,
+        // section 3).
+        [b'1' | b'2', ..] if text => Some(Spoken::AnySocket),
+        _ => detect(bytes),
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +139,8 @@ mod tests {
         (b"PU", None),
         (b"XPT1\x05\x01", Some(Spoken::Native)),
         (b"XPT", None),
+        (b"XPR1\x31\x01", Some(Spoken::Resumable)),
+        (b"XP", None),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", Some(Spoken::Tls)),
         (b"\x16\x03\x03\x00\xf1\x01\x00\x00\xed", Some(Spoken::Tls)),
         (b"\x00\x00\x01\x04room", Some(Spoken::Joint)),
@@ -144,6 +161,14 @@ mod tests {
         for (bytes, spoken) in TABLE {
             assert_eq!(detect(bytes), *spoken, "{bytes:02x?}");
         }
+    }
+
+    #[test]
+    fn text_that_begins_like_a_packet_is_anysocket_inside_a_websocket_alone() {
+        let auth = b"11\0\0\0\x01{\"id\":1}";
+        assert_eq!(detect_in_websocket(auth, true), Some(Spoken::AnySocket));
+        assert_eq!(detect_in_websocket(auth, false), Some(Spoken::Joint));
+        assert_eq!(detect_in_websocket(b"XPT1", true), Some(Spoken::Native));
     }
 
     #[test]

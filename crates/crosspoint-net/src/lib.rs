@@ -1,9 +1,12 @@
 //! Transports, and the driver that joins a transport to a protocol.
 //!
 //! * [`server`]: listeners, and the life of a connection from its first byte
-//! * [`detect`]: which protocol the first bytes speak; [`http`]: health and metrics
+//! * [`detect`]: which protocol the first bytes speak; [`http`]: requests
+//!   that are no upgrade, and who may upgrade
 //! * [`session`]: the driver of the hub's side; [`outlet`]: writing from any thread
 //! * [`client`]: connecting to a hub, and the driver of the client's side
+//! * [`resume`]: sessions that survive their connections
+//! * [`messages`]: a WebSocket as text messages, for peers that are no clients of a hub
 //! * [`stream`]: TCP or memory; [`memory`]: connections inside the program, with lag and speed
 //! * [`ws`]: the WebSocket codec
 pub mod client;
@@ -12,7 +15,9 @@ pub mod detect;
 pub mod fuzz;
 pub mod http;
 pub mod memory;
+pub mod messages;
 pub mod outlet;
+pub mod resume;
 pub mod server;
 pub mod session;
 pub mod stream;

@@ -1,23 +1,30 @@
 //! Listeners, and the life of a connection from its first byte.
 
-use crate::detect::{Spoken, detect};
+use crate::detect::{Spoken, detect, detect_in_websocket};
 use crate::http::{self, HttpOptions};
 use crate::memory;
 use crate::outlet::{Outlet, now};
+use crate::resume::link::Link;
+use crate::resume::{self, hub::Sessions};
 use crate::session::{Driver, LINGER, discard, read};
 use crate::stream::{Reader, Stream, Writer};
+use crate::ws::wire::WebSocket;
 use crate::ws::{self, Incoming, handshake};
 use bytes::{BufMut, Bytes, BytesMut};
+use crosspoint_auth::Authenticator;
+use crosspoint_gateways::anysocket::{self, wire::AnySocketWire};
 use crosspoint_gateways::peote;
+use crosspoint_hub::hub::Admission;
 use crosspoint_hub::protocol::Protocol;
-use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Prefix, Wire};
-use crosspoint_hub::{Hub, Reason};
+use crosspoint_hub::wire::Wire;
+use crosspoint_hub::{Hub, Limits, PeerId, Reason};
 use crosspoint_proto as native;
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,26 +36,62 @@ pub struct ServerOptions {
     pub name: String,
     /// Whether peote programs are served.
     pub peote: bool,
-    /// What is answered to plain HTTP.
+    /// How programs with AnySocket are served, if they are. The hub's id is that of its own program
+    /// ([`Hub::home_peer`]), or else [`HttpOptions::node_id`], which is made up if there is none.
+    pub anysocket: Option<AnySocketOptions>,
+    /// What is answered to HTTP.
     pub http: HttpOptions,
+    /// Checks the credentials of sessions. Without one the hub's own access token and permissions
+    /// hold.
+    pub authenticator: Option<Arc<dyn Authenticator>>,
+    /// How sessions survive their connections (docs/resume.md). `None`: they do not.
+    pub resume: Option<resume::Settings>,
     /// How long a session that ends may take to receive what waits for it.
     pub flush_max: Duration,
+}
+
+/// What the hub is to programs with AnySocket.
+#[derive(Clone, Default)]
+pub struct AnySocketOptions {
+    /// What the hub gives to the check of its clients (`onAuth`), if anything.
+    pub auth: Option<anysocket::Json>,
+}
+
+impl fmt::Debug for AnySocketOptions {
+    /// Without what may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let auth = self.auth.as_ref().map(|_| "***");
+        f.debug_struct("AnySocketOptions").field("auth", &auth).finish()
+    }
 }
 
 impl Default for ServerOptions {
     fn default() -> Self {
         let http = HttpOptions::default();
-        Self { name: String::new(), peote: true, http, flush_max: Duration::from_secs(5) }
+        let flush_max = Duration::from_secs(5);
+        let resume = Some(resume::Settings::default());
+        Self {
+            name: String::new(),
+            peote: true,
+            anysocket: Some(AnySocketOptions::default()),
+            http,
+            authenticator: None,
+            resume,
+            flush_max,
+        }
     }
 }
 
 /// Serves a hub's connections, of any transport, until it is stopped.
 #[derive(Debug, Clone)]
 pub struct Server {
-    hub: Arc<Hub>,
-    options: Arc<ServerOptions>,
-    stop: CancellationToken,
-    tasks: TaskTracker,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) options: Arc<ServerOptions>,
+    site: Arc<http::Site>,
+    /// Sessions that can be resumed, if that is served.
+    pub(crate) resume: Option<Sessions>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) tasks: TaskTracker,
 }
 
 /// Connections that the system keeps ready to be accepted.
@@ -79,9 +122,16 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 impl Server {
     /// A server for a hub. It needs a tokio runtime with I/O and time.
-    pub fn new(hub: Arc<Hub>, options: ServerOptions) -> Self {
+    pub fn new(hub: Arc<Hub>, mut options: ServerOptions) -> Self {
+        if options.anysocket.is_some() && options.http.node_id.is_none() {
+            // Without randomness there is no id, and programs with AnySocket are not served.
+            options.http.node_id = PeerId::random().ok();
+        }
+        let site = Arc::new(http::Site::new(&hub, &options.http));
+        let resume = options.resume.as_ref().map(|resume| Sessions::new(resume, &hub.limits));
         let options = Arc::new(options);
-        Self { hub, options, stop: CancellationToken::new(), tasks: TaskTracker::new() }
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        Self { hub, options, site, resume, stop, tasks }
     }
 
     /// The hub that is served.
@@ -134,8 +184,8 @@ impl Server {
     /// Serves one connection, in a task of its own.
     pub fn accept(&self, stream: Stream) {
         let address = stream.peer_address();
-        let ip = address.map(|address| address.ip().to_canonical());
-        let admission = match self.hub.admit(ip) {
+        let address = address.map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
+        let admission = match self.hub.admit(address.map(|address| address.ip())) {
             Ok(admission) => admission,
             Err(reason) => {
                 tracing::debug!(?address, %reason, "connection refused");
@@ -144,9 +194,8 @@ impl Server {
         };
         let server = self.clone();
         self.tasks.spawn(async move {
-            let reason = server.serve(stream, ip).await;
+            let reason = server.serve(stream, address, admission).await;
             tracing::debug!(?address, %reason, "connection ended");
-            drop(admission);
         });
     }
 
@@ -158,9 +207,16 @@ impl Server {
         self.tasks.wait().await;
     }
 
-    async fn serve(&self, stream: Stream, address: Option<IpAddr>) -> Reason {
-        let (mut reader, writer) = stream.into_split();
-        let handshake = self.handshake(&mut reader, &writer);
+    /// Serves one connection. Its right to be there is kept until that ends.
+    async fn serve(
+        &self,
+        stream: Stream,
+        from: Option<SocketAddr>,
+        admission: Admission,
+    ) -> Reason {
+        let address = from.map(|from| from.ip());
+        let (mut reader, mut writer) = stream.into_split();
+        let handshake = self.handshake(&mut reader, &writer, from);
         let stopped = self.stop.cancelled();
         let limit = self.hub.limits.handshake_max;
         let linger = LINGER.min(self.options.flush_max);
@@ -168,30 +224,19 @@ impl Server {
             result = tokio::time::timeout(limit, handshake) => result,
             () = stopped => return Reason::HubStopping,
         };
-        let (spoken, decoder, first) = match result {
-            Ok(Ok(Shaken { spoken: Some(spoken), first })) => (spoken, None, first),
-            Ok(Ok(Shaken { spoken: None, first })) => {
-                let waited = self.first_words(&mut reader, &writer, first);
-                let waited = tokio::select! {
-                    waited = waited => waited,
-                    () = self.stop.cancelled() => {
-                        Err((Reason::HubStopping, Some(ws::CloseCode::GOING_AWAY)))
-                    }
-                    () = sleep_for(self.hub.limits.idle_max) => {
-                        self.hub.metrics.hit("idle_s_max");
-                        Err((Reason::IdleTimeout, Some(ws::CloseCode::POLICY)))
-                    }
-                };
-                match waited {
-                    Ok((spoken, decoder, first)) => (spoken, Some(decoder), first),
-                    Err((reason, code)) => {
-                        if let Some(code) = code {
-                            let reason = reason.to_string();
-                            let frame = ws::CloseFrame { code, reason };
-                            let frame = ws::frame::close_frame(Some(&frame), None);
-                            part(&mut reader, &writer, &frame, linger).await;
-                        }
-                        return reason;
+        let (spoken, first) = match result {
+            Ok(Ok(Shaken::Spoken(spoken, first))) => (Some(spoken), first),
+            Ok(Ok(Shaken::Upgraded(first))) => (None, first),
+            Ok(Ok(Shaken::Request(first))) => {
+                let (stop, flush_max) = (&self.stop, self.options.flush_max);
+                let halves = (reader, writer);
+                let served = http::serve(&self.site, halves, first, from, stop, flush_max);
+                // Boxed, as its state is larger than that of any session.
+                match Box::pin(served).await {
+                    http::Outcome::Ended(reason) => return reason,
+                    http::Outcome::Upgraded(read_half, write_half, first) => {
+                        (reader, writer) = (read_half, write_half);
+                        (None, first)
                     }
                 }
             }
@@ -206,17 +251,87 @@ impl Server {
                 return Reason::HandshakeTimeout;
             }
         };
-        let Some((wire, protocol)) = self.protocol(spoken, decoder.is_some()) else {
+        let (spoken, decoder, first, message_ended) = match spoken {
+            Some(spoken) => (spoken, None, first, false),
+            None => {
+                let waited = self.first_words(&mut reader, &writer, first);
+                let waited = tokio::select! {
+                    waited = waited => waited,
+                    () = self.stop.cancelled() => {
+                        Err((Reason::HubStopping, Some(ws::CloseCode::GOING_AWAY)))
+                    }
+                    () = sleep_for(self.hub.limits.idle_max) => {
+                        self.hub.metrics.hit("idle_s_max");
+                        Err((Reason::IdleTimeout, Some(ws::CloseCode::POLICY)))
+                    }
+                };
+                match waited {
+                    Ok(first) => {
+                        let FirstWords { spoken, decoder, words, message_ended } = first;
+                        (spoken, Some(decoder), words, message_ended)
+                    }
+                    Err((reason, code)) => {
+                        if let Some(code) = code {
+                            let reason = reason.to_string();
+                            let frame = ws::CloseFrame { code, reason };
+                            let frame = ws::frame::close_frame(Some(&frame), None);
+                            part(&mut reader, &writer, &frame, linger).await;
+                        }
+                        return reason;
+                    }
+                }
+            }
+        };
+        if spoken == Spoken::Resumable {
+            let link = Link::accepted((reader, writer), decoder, first.freeze(), admission);
+            // Boxed, as its state is larger than that of any session.
+            return Box::pin(self.resumable(link, from)).await;
+        }
+        let Some(protocol) = self.protocol(spoken, decoder.is_some()) else {
             tracing::debug!(?address, ?spoken, "nothing here speaks this protocol");
             return Reason::UnknownProtocol;
         };
+        let driver = self.driver(address, protocol, (reader, writer), decoder);
+        Self::drive(driver, address, first, message_ended).await
+    }
+
+    /// Opens a session on a connection.
+    fn driver(
+        &self,
+        address: Option<IpAddr>,
+        (wire, protocol): (&'static dyn Wire, Box<dyn Protocol>),
+        (reader, writer): (Reader, Writer),
+        decoder: Option<Box<ws::Decoder>>,
+    ) -> Driver {
         let outlet = Outlet::new(self.hub.clone(), writer);
         let session = self.hub.open(now(), address, wire, Box::new(outlet.clone()));
         let id = session.outbox().id;
         tracing::debug!(session = id, ?address, protocol = wire.name(), "session opened");
         let (stop, flush_max) = (self.stop.clone(), self.options.flush_max);
-        let driver = Driver { session, protocol, outlet, reader, decoder, stop, flush_max };
-        let reason = driver.run(first).await;
+        let authenticator = self.options.authenticator.clone();
+        Driver { session, protocol, outlet, reader, decoder, stop, flush_max, authenticator }
+    }
+
+    /// Opens a native session on a way inside the program, for an endpoint that is at an address.
+    pub(crate) fn resumable_driver(
+        &self,
+        address: Option<IpAddr>,
+        way: Stream,
+        limits: Limits,
+    ) -> Driver {
+        let protocol = self.native(limits);
+        self.driver(address, (&native::WIRE, Box::new(protocol)), way.into_split(), None)
+    }
+
+    /// Runs a session to its end.
+    pub(crate) async fn drive(
+        driver: Driver,
+        address: Option<IpAddr>,
+        first: BytesMut,
+        message_ended: bool,
+    ) -> Reason {
+        let id = driver.session.outbox().id;
+        let reason = driver.run(first, message_ended).await;
         match reason {
             Reason::ConnectionLost | Reason::Bye | Reason::HubStopping => {
                 tracing::debug!(session = id, %reason, "session closed");
@@ -226,6 +341,15 @@ impl Server {
         reason
     }
 
+    fn native(&self, limits: Limits) -> native::server::Native {
+        // Without randomness no key can be proven; whoever shows none is served.
+        let mut random = [0; 32];
+        let random = getrandom::fill(&mut random).is_ok().then_some(random);
+        let (hub, home) = (self.options.name.clone(), self.hub.home_peer());
+        let options = native::server::Options { limits, hub, home, random };
+        native::server::Native::new(now(), options)
+    }
+
     fn protocol(
         &self,
         spoken: Spoken,
@@ -233,9 +357,7 @@ impl Server {
     ) -> Option<(&'static dyn Wire, Box<dyn Protocol>)> {
         match spoken {
             Spoken::Native => {
-                let (limits, hub) = (self.hub.limits.clone(), self.options.name.clone());
-                let options = native::server::Options { limits, hub };
-                let protocol = native::server::Native::new(now(), options);
+                let protocol = self.native(self.hub.limits.clone());
                 let wire: &'static dyn Wire =
                     if websocket { &NATIVE_WEBSOCKET } else { &native::WIRE };
                 Some((wire, Box::new(protocol)))
@@ -245,11 +367,30 @@ impl Server {
                     if websocket { &JOINT_WEBSOCKET } else { &peote::WIRE };
                 Some((wire, Box::new(peote::server::Joint::new())))
             }
-            Spoken::Joint | Spoken::Panda3d | Spoken::Http | Spoken::Tls => None,
+            Spoken::AnySocket => {
+                let protocol = self.anysocket()?;
+                Some((&ANYSOCKET_WEBSOCKET, Box::new(protocol)))
+            }
+            Spoken::Joint | Spoken::Panda3d | Spoken::Http | Spoken::Tls | Spoken::Resumable => {
+                None
+            }
         }
     }
 
-    /// Reads until it is known what the connection speaks, and answers HTTP.
+    fn anysocket(&self) -> Option<anysocket::server::AnySocket> {
+        let AnySocketOptions { auth } = self.options.anysocket.clone()?;
+        let id = self.hub.home_peer().or(self.options.http.node_id)?;
+        let options = anysocket::server::Options {
+            id,
+            auth,
+            limits: self.hub.limits.clone(),
+            clock: clock_ms,
+            mark_switch: true,
+        };
+        Some(anysocket::server::AnySocket::new(now(), options))
+    }
+
+    /// Reads until it is known what the connection speaks, and answers upgrades.
     ///
     /// # Errors
     /// Why it ends, and what is to be said before.
@@ -257,6 +398,7 @@ impl Server {
         &self,
         reader: &mut Reader,
         writer: &Writer,
+        from: Option<SocketAddr>,
     ) -> Result<Shaken, (Reason, Option<Bytes>)> {
         let mut bytes = BytesMut::new();
         loop {
@@ -271,39 +413,37 @@ impl Server {
                 Some(Spoken::Http) => {
                     // Looking at a head again for each of its bytes would be slow.
                     if (line_ended || bytes.len() > handshake::HEAD_BYTES_MAX)
-                        && let Some(first) = self.request(&mut bytes, writer).await?
+                        && let Some(shaken) = self.request(&mut bytes, writer, from).await?
                     {
-                        return Ok(Shaken { spoken: None, first });
+                        return Ok(shaken);
                     }
                 }
                 Some(spoken) => {
-                    return Ok(Shaken { spoken: Some(spoken), first: bytes });
+                    return Ok(Shaken::Spoken(spoken, bytes));
                 }
             }
         }
     }
 
-    /// Looks at a request, if it is there whole. Gives what follows an upgrade, or an answer to
-    /// anything else.
+    /// Looks at the first request, if its head is there whole. An upgrade is answered.
     async fn request(
         &self,
         bytes: &mut BytesMut,
         writer: &Writer,
-    ) -> Result<Option<BytesMut>, (Reason, Option<Bytes>)> {
+        from: Option<SocketAddr>,
+    ) -> Result<Option<Shaken>, (Reason, Option<Bytes>)> {
         let (request, length) = match handshake::parse_request(bytes) {
             Ok(None) => return Ok(None),
             Ok(Some(whole)) => whole,
             Err(error) => return Err((Reason::Malformed, Some(error.answer()))),
         };
         let Some(upgrade) = &request.upgrade else {
-            let answer = http::answer(&request, &self.hub, self.options.http);
-            return Err((Reason::Bye, Some(answer)));
+            return Ok(Some(Shaken::Request(bytes.split())));
         };
-        // Browsers refuse an answer without one of the protocols that they offered.
-        let protocol = upgrade.protocols.first().map(String::as_str);
-        let answer = handshake::response(&upgrade.key, protocol);
+        let verdict = self.site.first_upgrade(upgrade, &bytes[..length], from);
+        let answer = verdict.map_err(|(reason, answer)| (reason, Some(answer)))?;
         match writer.write_all(&answer).await {
-            Ok(()) => Ok(Some(bytes.split_off(length))),
+            Ok(()) => Ok(Some(Shaken::Upgraded(bytes.split_off(length)))),
             Err(_lost) => Err((Reason::ConnectionLost, None)),
         }
     }
@@ -315,7 +455,7 @@ impl Server {
         reader: &mut Reader,
         writer: &Writer,
         first: BytesMut,
-    ) -> Result<(Spoken, Box<ws::Decoder>, BytesMut), (Reason, Option<ws::CloseCode>)> {
+    ) -> Result<FirstWords, (Reason, Option<ws::CloseCode>)> {
         const LOST: (Reason, Option<ws::CloseCode>) = (Reason::ConnectionLost, None);
         let frame_bytes_max = self.hub.limits.frame_bytes_max as u64;
         // Peote's html5 client, and others of that age, do not keep to the letter of the standard.
@@ -328,10 +468,19 @@ impl Server {
         decoder.receive(first);
         loop {
             let answer = match decoder.decode() {
-                Ok(Some(Incoming::Data { bytes, .. })) => {
+                Ok(Some(Incoming::Data { kind, bytes, message_fin: message_ended, .. })) => {
                     words.put(bytes);
-                    match detect(&words) {
-                        Some(spoken) => return Ok((spoken, decoder, words)),
+                    let text = kind == ws::MessageKind::Text;
+                    match detect_in_websocket(&words, text) {
+                        Some(spoken) => {
+                            if spoken == Spoken::AnySocket {
+                                // Its largest pieces are larger than other protocols' frames.
+                                decoder.set_frame_bytes_max(
+                                    anysocket::server::MESSAGE_BYTES_MAX as u64,
+                                );
+                            }
+                            return Ok(FirstWords { spoken, decoder, words, message_ended });
+                        }
                         None => continue,
                     }
                 }
@@ -358,6 +507,15 @@ impl Server {
     }
 }
 
+/// What the first bytes inside a WebSocket have told.
+struct FirstWords {
+    spoken: Spoken,
+    decoder: Box<ws::Decoder>,
+    words: BytesMut,
+    /// Whether the words are the end of a message.
+    message_ended: bool,
+}
+
 /// Writes a last answer and waits a little until the other side has read it: closing with bytes
 /// unread would take it away again.
 async fn part(reader: &mut Reader, writer: &Writer, answer: &[u8], linger: Duration) {
@@ -371,6 +529,12 @@ async fn part(reader: &mut Reader, writer: &Writer, answer: &[u8], linger: Durat
     let _ = tokio::time::timeout(linger, part).await;
 }
 
+/// The time in milliseconds since 1970.
+fn clock_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Waits for this long, or for ever.
 async fn sleep_for(time: Option<Duration>) {
     match time {
@@ -382,42 +546,18 @@ async fn sleep_for(time: Option<Duration>) {
 /// The least that a WebSocket frame may hold: the html5 client sends up to this (docs/peote.md, section 4).
 const WEBSOCKET_FRAME_BYTES: u64 = 65_536;
 
-/// What a handshake found: a protocol, or an upgrade to WebSocket in which one will be spoken.
-struct Shaken {
-    spoken: Option<Spoken>,
-    first: BytesMut,
+/// What a handshake found, and the bytes that follow.
+enum Shaken {
+    /// A protocol. The bytes are its first.
+    Spoken(Spoken, BytesMut),
+    /// An upgrade to WebSocket, in which a protocol will be spoken.
+    Upgraded(BytesMut),
+    /// HTTP. The bytes begin with its first request.
+    Request(BytesMut),
 }
 
-/// A wire whose frames travel in WebSocket messages, one frame in each.
-struct WebSocket<W>(W);
-
-static NATIVE_WEBSOCKET: WebSocket<native::wire::NativeWire> = WebSocket(native::wire::NativeWire);
-static JOINT_WEBSOCKET: WebSocket<peote::wire::JointWire> = WebSocket(peote::wire::JointWire);
-
-impl<W: Wire> Wire for WebSocket<W> {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-
-    fn id(&self) -> u8 {
-        0x80 | self.0.id()
-    }
-
-    fn framing(&self) -> Framing {
-        self.0.framing()
-    }
-
-    fn capacity(&self) -> Capacity {
-        self.0.capacity()
-    }
-
-    fn prefix(&self) -> Option<Prefix> {
-        Some(|length, out| {
-            out.put_slice(ws::frame::server_header(ws::Opcode::Binary, true, length).as_slice())
-        })
-    }
-
-    fn encode(&self, place: Place, chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {
-        self.0.encode(place, chunk, part, out);
-    }
-}
+static NATIVE_WEBSOCKET: WebSocket<native::wire::NativeWire> =
+    WebSocket::binary(native::wire::NativeWire);
+static ANYSOCKET_WEBSOCKET: WebSocket<AnySocketWire> = WebSocket::text(AnySocketWire);
+static JOINT_WEBSOCKET: WebSocket<peote::wire::JointWire> =
+    WebSocket::binary(peote::wire::JointWire);

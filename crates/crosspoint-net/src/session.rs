@@ -7,15 +7,18 @@ use crate::outlet::{Outlet, Wrote, now};
 use crate::stream::Reader;
 use crate::ws::{self, Incoming};
 use bytes::{Bytes, BytesMut};
+use crosspoint_auth::{Authenticator, BoxFuture, Credentials, Denied};
+use crosspoint_hub::command::{Command, Event, Hello};
 use crosspoint_hub::outbox::{self, Turn};
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
 use crosspoint_hub::session::Step;
 use crosspoint_hub::wire::{Encoded, FrameWriter, Framing};
-use crosspoint_hub::{Reason, Session};
+use crosspoint_hub::{Grant, PeerName, Reason, Session};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::ReadBuf;
@@ -60,6 +63,14 @@ pub(crate) struct Driver {
     pub(crate) decoder: Option<Box<ws::Decoder>>,
     pub(crate) stop: CancellationToken,
     pub(crate) flush_max: Duration,
+    /// Checks credentials, if that is not the hub's own doing.
+    pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
+}
+
+/// A session at the door: its credentials are being checked.
+struct Entrance {
+    hello: Hello,
+    verdict: BoxFuture<'static, Result<Grant, Denied>>,
 }
 
 /// What a session's task does between two waits.
@@ -74,6 +85,8 @@ struct State {
     ending: Option<Reason>,
     /// The session waits for room at a receiver.
     waiting: bool,
+    /// Until the credentials are checked nothing more is read.
+    entrance: Option<Entrance>,
     /// The session sent too much, and is not read before this.
     throttled: Option<Instant>,
     /// The connection took no more at the last try.
@@ -84,7 +97,7 @@ struct State {
 
 impl Driver {
     /// Runs the session to its end. The first bytes of the protocol were read to tell which it is.
-    pub(crate) async fn run(mut self, first: BytesMut) -> Reason {
+    pub(crate) async fn run(mut self, first: BytesMut, message_ended: bool) -> Reason {
         let prefix = self.session.outbox().wire.prefix();
         let mut state = State {
             out: FrameWriter::new(prefix),
@@ -93,12 +106,16 @@ impl Driver {
             said: None,
             ending: None,
             waiting: false,
+            entrance: None,
             throttled: None,
             blocked: false,
             hung_up: false,
         };
         self.session.hub().metrics.bytes_in.inc_by(first.len() as u64);
         self.protocol.receive(now(), first.freeze());
+        if message_ended {
+            self.protocol.message_ended(now());
+        }
         let reason = match self.advance(&mut state) {
             Ok(()) => self.serve(&mut state).await,
             Err(reason) => reason,
@@ -113,7 +130,7 @@ impl Driver {
         let mut timer = pin!(sleep_until((now() + FAR).into()));
         loop {
             tokio::task::consume_budget().await;
-            match self.drain(state) {
+            match self.drain(state).and_then(|()| self.say_more(state)) {
                 Ok(()) => {}
                 Err(Reason::ConnectionLost) => {
                     self.last_words(state).await;
@@ -133,6 +150,9 @@ impl Driver {
                 _ = self.outlet.writer().writable(), if state.blocked => {
                     state.blocked = false;
                     Ok(())
+                }
+                verdict = verdict(&mut state.entrance), if state.entrance.is_some() => {
+                    self.admitted(state, verdict)
                 }
                 bytes = read(&mut self.reader), if state.may_read() => match bytes {
                     Ok(bytes) if !bytes.is_empty() => {
@@ -157,6 +177,34 @@ impl Driver {
         }
         state.throttled = self.session.count(now(), 0, count);
         self.advance(state)
+    }
+
+    /// The credentials were checked.
+    fn admitted(
+        &mut self,
+        state: &mut State,
+        verdict: Result<Grant, Denied>,
+    ) -> Result<(), Reason> {
+        let Some(Entrance { hello, .. }) = state.entrance.take() else {
+            return Ok(());
+        };
+        let grant = verdict.map_err(|denied| {
+            let address = self.session.outbox().address;
+            // As long as names may be, so that nobody fills the log.
+            let name = hello.name.as_deref();
+            let name = name.map(|name| &name[..name.floor_char_boundary(PeerName::BYTES_MAX)]);
+            let reason = &*denied.reason;
+            tracing::info!(?address, name, reason, "credentials denied");
+            Reason::from(denied)
+        })?;
+        match self.session.welcome(hello, grant) {
+            Step::Close(reason) => Err(reason),
+            Step::Go | Step::Wait => {
+                // The silence meanwhile was ours.
+                state.read_at = now();
+                self.advance(state)
+            }
+        }
     }
 
     /// Goes on where the session had to wait for room.
@@ -198,10 +246,17 @@ impl Driver {
         let now = now();
         let mut result = Ok(());
         let mut messages = 0;
-        while !state.waiting {
+        while !state.waiting && state.entrance.is_none() {
             match self.protocol.poll(now, &mut state.out) {
-                Some(Output::Command(command)) => {
+                Some(Output::Command(Command::Hello(hello))) if self.authenticator.is_some() => {
+                    state.entrance = self.entrance(hello);
+                    continue;
+                }
+                Some(Output::Command(mut command)) => {
                     messages += 1;
+                    if let Command::Hello(hello) = &mut command {
+                        self.unwrap_token(hello);
+                    }
                     match self.session.execute(now, command) {
                         Step::Go => continue,
                         Step::Wait => state.waiting = true,
@@ -240,6 +295,34 @@ impl Driver {
         result
     }
 
+    /// Lets the credentials of a hello be checked.
+    fn entrance(&self, hello: Hello) -> Option<Entrance> {
+        let authenticator = self.authenticator.clone()?;
+        let credentials = self.credentials(&hello);
+        let verdict = Box::pin(async move { authenticator.authenticate(credentials).await });
+        Some(Entrance { hello, verdict })
+    }
+
+    fn credentials(&self, hello: &Hello) -> Credentials {
+        let outbox = self.session.outbox();
+        Credentials {
+            protocol: outbox.wire.name(),
+            address: outbox.address,
+            peer: hello.peer,
+            key_proven: hello.proven,
+            name: hello.name.clone(),
+            token: hello.token.clone(),
+        }
+    }
+
+    /// The hub compares a token as it was meant, not as its protocol writes it.
+    fn unwrap_token(&self, hello: &mut Hello) {
+        let credentials = self.credentials(hello);
+        // No handshake is longer.
+        let token = credentials.token(READ_BYTES_MAX);
+        hello.token = token.ok().map(|token| Bytes::copy_from_slice(&token));
+    }
+
     /// Takes the next frame out of the WebSocket, if there is one. Gives whether there was.
     fn unwrap(&mut self, now: Instant, state: &mut State) -> Result<bool, Reason> {
         let Some(decoder) = &mut self.decoder else {
@@ -247,9 +330,12 @@ impl Driver {
         };
         match decoder.decode() {
             Ok(None) => return Ok(false),
-            Ok(Some(Incoming::Data { bytes, .. })) => {
+            Ok(Some(Incoming::Data { bytes, message_fin, .. })) => {
                 if !bytes.is_empty() {
                     self.protocol.receive(now, bytes);
+                }
+                if message_fin {
+                    self.protocol.message_ended(now);
                 }
             }
             Ok(Some(Incoming::Ping(payload))) => {
@@ -291,6 +377,10 @@ impl Driver {
                 }
                 Ok(Wrote::Lost) => return Err(Reason::ConnectionLost),
                 Err(Turn::Event(tag, event)) => {
+                    if let Event::Closed { reason } = *event {
+                        self.session.outbox().converted(&Encoded::default());
+                        return Err(reason);
+                    }
                     if self.session.observe(tag, &event) {
                         self.protocol.deliver(now(), &event, &mut state.out);
                     }
@@ -300,6 +390,17 @@ impl Driver {
                 Err(_) => return Ok(()),
             }
         }
+        outbox::Outlet::wake(&self.outlet);
+        Ok(())
+    }
+
+    /// Carries out what the protocol wants because of what it was told. What that leads to comes when
+    /// everything else had its turn.
+    fn say_more(&mut self, state: &mut State) -> Result<(), Reason> {
+        if !self.protocol.has_output() || state.waiting || state.entrance.is_some() {
+            return Ok(());
+        }
+        self.advance(state)?;
         outbox::Outlet::wake(&self.outlet);
         Ok(())
     }
@@ -420,12 +521,20 @@ impl Driver {
 
 impl State {
     fn may_read(&self) -> bool {
-        !self.waiting && self.throttled.is_none()
+        !self.waiting && self.throttled.is_none() && self.entrance.is_none()
     }
 
     /// When the endpoint last said something. As long as it is not listened to, it is not silent.
     fn heard_at(&self) -> Instant {
         if self.may_read() { self.read_at } else { now() }
+    }
+}
+
+/// Waits until the credentials are checked.
+async fn verdict(entrance: &mut Option<Entrance>) -> Result<Grant, Denied> {
+    match entrance {
+        Some(entrance) => (&mut entrance.verdict).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -438,7 +547,7 @@ pub(crate) async fn discard(reader: &mut Reader) {
 
 /// Sees that a timer fires at a deadline or before it. Setting a timer costs a lock, and deadlines
 /// move away with each byte, so one that fires early is set again only then.
-fn reach(timer: Pin<&mut Sleep>, deadline: Instant) {
+pub(crate) fn reach(timer: Pin<&mut Sleep>, deadline: Instant) {
     let deadline = deadline.into();
     if timer.deadline() > deadline || timer.is_elapsed() {
         timer.reset(deadline);

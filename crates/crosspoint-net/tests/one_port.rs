@@ -114,7 +114,7 @@ async fn one_byte_at_a_time_everything_is_understood_as_well() {
     assert!(peer.answered(5).await.is_ok());
 
     let mut http = served.memory();
-    http.trickle(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    http.trickle(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
     assert!(http.rest().await.ends_with(b"\r\n\r\nok\n"));
 }
 
@@ -127,9 +127,10 @@ async fn http(served: &common::Served, request: &str) -> String {
 }
 
 #[tokio::test]
-async fn plain_http_is_answered_and_closed() {
+async fn plain_http_is_answered_and_closed_if_the_client_wants_it() {
     let served = serve();
-    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: hub\r\n\r\n");
+    let lines = "Host: hub\r\nConnection: close\r\n";
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\n{lines}\r\n");
     let health = http(&served, &get("/health?deep=1")).await;
     assert!(health.starts_with("HTTP/1.1 200 OK\r\n") && health.ends_with("\r\n\r\nok\n"));
     let metrics = http(&served, &get("/metrics")).await;
@@ -138,7 +139,7 @@ async fn plain_http_is_answered_and_closed() {
     assert!(http(&served, &get("/")).await.starts_with("HTTP/1.1 200 "));
     assert!(http(&served, &get("/nothing")).await.starts_with("HTTP/1.1 404 "));
 
-    let head = http(&served, "HEAD /health HTTP/1.1\r\nHost: hub\r\n\r\n").await;
+    let head = http(&served, &get("/health").replace("GET", "HEAD")).await;
     assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("Content-Length: 3\r\n"));
     assert!(head.ends_with("\r\n\r\n"), "a head alone");
 
@@ -163,11 +164,11 @@ async fn plain_http_is_answered_and_closed() {
 #[tokio::test]
 async fn pages_that_are_switched_off_are_not_there() {
     let options = ServerOptions {
-        http: HttpOptions { health: true, metrics: false },
+        http: HttpOptions { metrics: false, ..HttpOptions::default() },
         ..ServerOptions::default()
     };
     let served = serve_as(HubOptions::default(), options);
-    let answer = http(&served, "GET /metrics HTTP/1.1\r\nHost: hub\r\n\r\n").await;
+    let answer = http(&served, "GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 404 "));
 }
 

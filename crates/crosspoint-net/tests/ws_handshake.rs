@@ -4,8 +4,8 @@ use std::io::{self, Read, Write};
 
 use crosspoint_net::ws::fuzz::{fuzz_handshake, fuzz_ws};
 use crosspoint_net::ws::handshake::{
-    HEAD_BYTES_MAX, Request, RequestError, UpgradeError, client_request, http_response, new_key,
-    parse_request, parse_response, response,
+    HEAD_BYTES_MAX, Request, RequestError, UpgradeError, client_request, new_key, parse_request,
+    parse_response, response,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -53,7 +53,7 @@ fn an_upgrade_arriving_byte_by_byte_is_read_at_its_last_byte() {
             .expect("the request is valid")
             .expect("the head is complete");
         assert_eq!(head_len, head.len());
-        assert_eq!((&*request.method, request.path()), ("GET", "/chat"));
+        assert_eq!((&*request.method, &*request.target), ("GET", "/chat"));
         assert_eq!(request.host.as_deref(), Some("example.com:7680"));
         assert_eq!(request.origin.as_deref(), Some("http://example.com"));
         let upgrade = request.upgrade.expect("it is an upgrade");
@@ -90,17 +90,15 @@ fn upgrades_of_odd_clients_are_accepted() {
 
 #[test]
 fn plain_http_is_not_an_upgrade() {
-    for (head, method, path) in [
+    for (head, method, target) in [
         ("GET /health HTTP/1.1\r\nHost: a\r\n\r\n", "GET", "/health"),
-        ("HEAD /metrics?all=1 HTTP/1.0\r\n\r\n", "HEAD", "/metrics"),
-        ("GET http://a:1/health?x HTTP/1.1\r\nHost: a\r\n\r\n", "GET", "/health"),
-        ("GET http://a HTTP/1.1\r\nHost: a\r\n\r\n", "GET", "/"),
-        ("GET /go?to=http://b/c HTTP/1.1\r\nHost: a\r\n\r\n", "GET", "/go"),
+        ("HEAD /metrics?all=1 HTTP/1.0\r\n\r\n", "HEAD", "/metrics?all=1"),
+        ("GET http://a:1/?x HTTP/1.1\r\nHost: a\r\n\r\n", "GET", "http://a:1/?x"),
         ("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", "GET", "/"),
         ("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n\r\n", "GET", "/"),
     ] {
         let request = read(head).unwrap();
-        assert_eq!((&*request.method, request.path()), (method, path));
+        assert_eq!((&*request.method, &*request.target), (method, target));
         assert_eq!(request.upgrade, None, "{head}");
     }
 }
@@ -184,10 +182,11 @@ fn the_answer_carries_the_accept_of_section_1_3() {
 }
 
 #[test]
-fn a_plain_answer_says_its_length_and_that_it_is_the_last() {
-    let answer = http_response(200, "text/plain", b"ok\n");
-    let expected = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\
-                    Connection: close\r\n\r\nok\n";
+fn a_refusal_says_its_length_and_that_it_is_the_last() {
+    let answer = RequestError::NotGet.answer();
+    let expected = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
+                    Content-Length: 40\r\nConnection: close\r\n\r\n\
+                    WebSocket upgrade must be a GET request\n";
     assert_eq!(answer, expected);
 }
 
@@ -198,7 +197,7 @@ fn our_client_and_our_server_agree() {
     assert_ne!(key, new_key().unwrap());
     let request = client_request("example.com:7680", "/chat?room=1", &key).unwrap();
     let (read, head_len) = parse_request(&request).unwrap().unwrap();
-    assert_eq!((head_len, read.path()), (request.len(), "/chat"));
+    assert_eq!((head_len, &*read.target), (request.len(), "/chat?room=1"));
     let upgrade = read.upgrade.unwrap();
     assert_eq!(upgrade.version, Some(13));
 

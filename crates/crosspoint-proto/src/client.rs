@@ -2,15 +2,25 @@
 
 use crate::frame::{FRAME_BYTES_MAX, Frame, MAGIC, next_frame};
 use crate::heartbeat::Heartbeat;
-use crate::message::{self, HelloMap, VERSION, WelcomeMap, kind, put_close, put_frame, put_map};
+use crate::identity::{Identity, KEY_BYTES};
+use crate::message::{
+    self, HelloMap, PROOF_CONTEXT, VERSION, WelcomeMap, kind, put_close, put_frame, put_map,
+};
 use bytes::{Buf, Bytes, BytesMut};
-use crosspoint_hub::command::{ChannelOptions, Command, EnterOptions, Event, Hello, Target};
+use crosspoint_hub::command::{
+    ChannelOptions, Command, EnterOptions, Event, Hello, LinkOptions, Query, Target,
+};
 use crosspoint_hub::input::Input;
 use crosspoint_hub::protocol::{Activity, Client};
 use crosspoint_hub::wire::FrameWriter;
-use crosspoint_hub::{Limits, MemberNumber, Reason};
+use crosspoint_hub::{Limits, MemberNumber, PeerId, PeerName, Reason};
 use serde_bytes::ByteBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// The least that a hub has to take in one frame (section 2). With less, a large message would become
+/// many times its size.
+const FRAME_BYTES_MIN: u32 = 1024;
 
 /// What the client says of itself.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +29,9 @@ pub struct Options {
     pub hello: Hello,
     /// The program's name, for the hub's logs.
     pub agent: Option<String>,
+    /// The key that the client's id comes from, if it has one. An id in the hello is ignored then,
+    /// and no command may come before [`Event::Welcome`].
+    pub identity: Option<Arc<Identity>>,
 }
 
 /// The client's side of one connection.
@@ -30,6 +43,8 @@ pub struct Native {
     /// What the hub takes.
     frame_bytes_max: usize,
     message_bytes_max: u32,
+    identity: Option<Arc<Identity>>,
+    home: Option<PeerId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,15 +57,16 @@ enum State {
 impl Native {
     /// Begins a connection: the magic bytes and HELLO are written at once.
     pub fn new(_now: Instant, options: Options, out: &mut FrameWriter) -> Self {
-        let Options { hello, agent } = options;
+        let Options { hello, agent, identity } = options;
         let bytes = |bytes: &[u8]| ByteBuf::from(bytes.to_vec());
         let map = HelloMap {
             v: VERSION,
             v_min: None,
             agent,
-            id: hello.peer.map(|id| bytes(id.as_bytes())),
+            id: hello.peer.filter(|_| identity.is_none()).map(|id| bytes(id.as_bytes())),
             name: hello.name,
             token: hello.token.as_deref().map(bytes),
+            key: identity.as_ref().map(|identity| bytes(identity.public_key().as_bytes())),
         };
         let mut body = BytesMut::new();
         put_map(&map, &mut body);
@@ -63,6 +79,8 @@ impl Native {
             heartbeat: Heartbeat::new(limits.heartbeat, limits.heartbeat_missed_max),
             frame_bytes_max: limits.frame_bytes_max,
             message_bytes_max: limits.message_bytes_max,
+            identity,
+            home: None,
         }
     }
 
@@ -74,6 +92,11 @@ impl Native {
     /// The largest message that the hub takes, in bytes.
     pub fn message_bytes_max(&self) -> u32 {
         self.message_bytes_max
+    }
+
+    /// The peer id of the hub's own program, if it is one to talk to.
+    pub fn home(&self) -> Option<PeerId> {
+        self.home
     }
 
     fn frame(
@@ -90,15 +113,30 @@ impl Native {
                 if map.v != VERSION {
                     return Err(Reason::VersionUnsupported);
                 }
+                if map.frame_max < FRAME_BYTES_MIN {
+                    return Err(Reason::Malformed);
+                }
                 self.state = State::Open;
                 self.frame_bytes_max = map.frame_max as usize;
                 self.message_bytes_max = map.message_max;
+                self.home = map.home.map(|id| message::peer_id(&id)).transpose()?;
                 if map.heartbeat_ms > 0 {
                     self.heartbeat.set_interval(Duration::from_millis(map.heartbeat_ms.into()));
                 }
                 Ok(Some(Event::Welcome { peer: message::peer_id(&map.id)? }))
             }
-            (State::Hello, _) | (State::Open, kind::WELCOME) => Err(Reason::Malformed),
+            (State::Hello, kind::CHALLENGE) => {
+                let challenge = body.bytes(KEY_BYTES)?;
+                let challenge = challenge[..].try_into().map_err(|_| Reason::Malformed)?;
+                // Once, and only if a key was shown.
+                let identity = self.identity.take().ok_or(Reason::Malformed)?;
+                let proof = identity.prove(challenge, PROOF_CONTEXT);
+                put_frame(kind::PROOF, &proof.map_err(|_| Reason::Malformed)?, out);
+                Ok(None)
+            }
+            (State::Hello, _) | (State::Open, kind::WELCOME | kind::CHALLENGE) => {
+                Err(Reason::Malformed)
+            }
             (_, kind::PING) => {
                 put_frame(kind::PONG, &body.bytes(8)?, out);
                 Ok(None)
@@ -128,8 +166,24 @@ impl Client for Native {
         command: Command,
         out: &mut FrameWriter,
     ) -> Result<(), Reason> {
+        if self.state == State::Hello && self.identity.is_some() {
+            // Before the proof the hub takes nothing else (section 4.5).
+            return Err(Reason::NotAllowed);
+        }
         match &command {
             Command::Send { part, .. } if part.total > self.message_bytes_max => {
+                return Err(Reason::TooLarge);
+            }
+            Command::Ask { .. } => return Err(Reason::Unsupported),
+            Command::Link { options: LinkOptions { purpose, except }, .. }
+                if purpose.len() > LinkOptions::PURPOSE_BYTES_MAX
+                    || except.len() > LinkOptions::EXCEPT_MAX =>
+            {
+                return Err(Reason::TooLarge);
+            }
+            Command::Look { query: Query::Names { prefix, .. }, .. }
+                if prefix.len() > PeerName::BYTES_MAX =>
+            {
                 return Err(Reason::TooLarge);
             }
             Command::Send { to: Target::Everyone(_, Some(MemberNumber(u32::MAX))), .. } => {

@@ -1,5 +1,6 @@
 //! A fuzz target for the parsers of both roles; run by the ordinary tests on random bytes too.
 
+use crate::identity::Identity;
 use crate::message::{WelcomeMap, kind, put_frame, put_map};
 use crate::{client, frame, server, wire};
 use bytes::{Bytes, BytesMut};
@@ -7,6 +8,7 @@ use crosspoint_hub::command::{Command, Event};
 use crosspoint_hub::protocol::{Client, Output, Protocol};
 use crosspoint_hub::wire::{FrameWriter, Wire};
 use serde_bytes::ByteBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Feeds both roles, before and after hello and welcome, with the same bytes, whole and cut in
@@ -34,16 +36,19 @@ fn flat(out: &mut FrameWriter) -> Bytes {
     pieces.concat().into()
 }
 
-fn hello(now: Instant, out: &mut FrameWriter) -> client::Native {
-    client::Native::new(now, client::Options::default(), out)
+/// A client that has said hello; with a key it can be asked for a proof.
+fn hello(now: Instant, key: bool, out: &mut FrameWriter) -> client::Native {
+    let identity = key.then(|| Arc::new(Identity::from_bytes(&[1; 32])));
+    client::Native::new(now, client::Options { identity, ..client::Options::default() }, out)
 }
 
 fn serve(open: bool, pieces: &[&[u8]]) -> (Vec<Output>, Bytes) {
     let now = Instant::now();
     let mut out = FrameWriter::default();
-    let mut server = server::Native::new(now, server::Options::default());
+    let options = server::Options { random: Some([2; 32]), ..server::Options::default() };
+    let mut server = server::Native::new(now, options);
     if open {
-        let _client = hello(now, &mut out);
+        let _client = hello(now, false, &mut out);
         server.receive(now, flat(&mut out));
         assert!(server.poll(now, &mut out).is_some());
     }
@@ -74,7 +79,7 @@ fn welcome(out: &mut FrameWriter) -> Bytes {
 fn connect(open: bool, pieces: &[&[u8]]) -> (Vec<Event>, Bytes) {
     let now = Instant::now();
     let mut out = FrameWriter::default();
-    let mut client = hello(now, &mut out);
+    let mut client = hello(now, !open, &mut out);
     let _hello = out.take();
     if open {
         client.receive(now, welcome(&mut out));

@@ -5,7 +5,9 @@
 //! * [`frame`]: varints and frames; [`message`]: what frames carry
 //! * [`server`]: the hub's side; [`client`]: the other side
 //! * [`wire`]: how the hub writes data for a native receiver
-//! * [`heartbeat`]: signs of life and the measured round trip; [`reassembly`]: whole messages
+//! * [`identity`]: who an endpoint is, and how it proves it; [`peer::secure`]: encryption between two
+//! * [`peer`]: what two endpoints say to each other over a link, whose page is `docs/peers.md`
+//! * [`heartbeat`]: signs of life and the measured round trip
 //!
 //! ```
 //! use crosspoint_hub::protocol::{Client, Output, Protocol};
@@ -26,8 +28,9 @@ pub mod frame;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod heartbeat;
+pub mod identity;
 pub mod message;
-pub mod reassembly;
+pub mod peer;
 pub mod server;
 pub mod wire;
 

@@ -2,23 +2,44 @@
 
 use crate::frame::{Frame, MAGIC, next_frame};
 use crate::heartbeat::Heartbeat;
-use crate::message::{self, HelloMap, VERSION, WelcomeMap, kind, put_close, put_frame, put_map};
+use crate::identity::{Challenge, KEY_BYTES, PublicKey};
+use crate::message::{
+    self, HelloMap, PROOF_CONTEXT, VERSION, WelcomeMap, kind, put_close, put_frame, put_map,
+};
 use bytes::{Buf, Bytes, BytesMut};
 use crosspoint_hub::command::{Command, Event, Hello};
 use crosspoint_hub::input::Input;
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
 use crosspoint_hub::wire::FrameWriter;
-use crosspoint_hub::{Limits, Reason};
+use crosspoint_hub::{Limits, PeerId, Reason};
 use serde_bytes::ByteBuf;
+use std::fmt;
 use std::time::Instant;
 
 /// What the hub's side is set up with.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Options {
     /// The hub's bounds.
     pub limits: Limits,
     /// The hub's name, told in the WELCOME frame.
     pub hub: String,
+    /// Which peer is the hub's own program, told in the WELCOME frame.
+    pub home: Option<PeerId>,
+    /// Random bytes, new for each connection. Without them no key can be proven, and a HELLO with
+    /// a key ends the connection.
+    pub random: Option<[u8; KEY_BYTES]>,
+}
+
+impl fmt::Debug for Options {
+    /// Without the random bytes: whoever knows them can prove any key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { limits, hub, home, random: _ } = self;
+        f.debug_struct("Options")
+            .field("limits", limits)
+            .field("hub", hub)
+            .field("home", home)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The hub's side of one native connection. It begins with the client's magic bytes.
@@ -30,10 +51,12 @@ pub struct Native {
     heartbeat: Heartbeat,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum State {
     Magic,
     Hello,
+    /// The client has to prove that it owns the key.
+    Proof(Box<(Hello, PublicKey, Challenge)>),
     Open,
     Closed,
 }
@@ -47,7 +70,7 @@ impl Native {
     }
 
     fn step(&mut self, now: Instant, out: &mut FrameWriter) -> Result<Option<Command>, Reason> {
-        if self.state == State::Magic {
+        if matches!(self.state, State::Magic) {
             if self.input.len() < MAGIC.len() {
                 return Ok(None);
             }
@@ -74,19 +97,28 @@ impl Native {
         out: &mut FrameWriter,
     ) -> Result<Option<Command>, Reason> {
         let Frame { kind: number, mut body } = frame;
-        match (self.state, number) {
+        match (&mut self.state, number) {
             (State::Hello, kind::HELLO) => {
                 let hello: HelloMap = message::map(&body)?;
                 if hello.v_min.unwrap_or(hello.v) > VERSION || hello.v < VERSION {
                     return Err(Reason::VersionUnsupported);
                 }
-                self.state = State::Open;
                 let peer = hello.id.map(|id| message::peer_id(&id)).transpose()?;
                 let token = hello.token.map(|token| token.into_vec().into());
-                Ok(Some(Command::Hello(Hello { peer, name: hello.name, token })))
+                let said = Hello { peer, proven: false, name: hello.name, token };
+                match hello.key {
+                    Some(key) => self.challenge(said, &key, out).map(|()| None),
+                    None => {
+                        self.state = State::Open;
+                        Ok(Some(Command::Hello(said)))
+                    }
+                }
             }
+            (State::Proof(_), kind::PROOF) => self.proven(&body.bytes(KEY_BYTES)?).map(Some),
             (_, kind::CLOSE) => Err(Reason::Bye),
-            (State::Hello, _) | (State::Open, kind::HELLO) => Err(Reason::Malformed),
+            (State::Hello | State::Proof(_), _) | (State::Open, kind::HELLO | kind::PROOF) => {
+                Err(Reason::Malformed)
+            }
             (_, kind::PING) => {
                 put_frame(kind::PONG, &body.bytes(8)?, out);
                 Ok(None)
@@ -100,6 +132,33 @@ impl Native {
         }
     }
 
+    /// Asks for a proof that the client owns the key which its id comes from (section 4.5).
+    fn challenge(&mut self, said: Hello, key: &[u8], out: &mut FrameWriter) -> Result<(), Reason> {
+        let key: [u8; KEY_BYTES] = key.try_into().map_err(|_| Reason::Malformed)?;
+        let key = PublicKey::new(key);
+        if said.peer.is_some_and(|peer| peer != key.peer_id()) {
+            return Err(Reason::BadProof);
+        }
+        let random = self.options.random.take().ok_or(Reason::Internal)?;
+        let challenge = Challenge::new(random);
+        put_frame(kind::CHALLENGE, &challenge.bytes(), out);
+        let said = Hello { peer: Some(key.peer_id()), proven: true, ..said };
+        self.state = State::Proof(Box::new((said, key, challenge)));
+        Ok(())
+    }
+
+    fn proven(&mut self, proof: &[u8]) -> Result<Command, Reason> {
+        let State::Proof(waiting) = std::mem::replace(&mut self.state, State::Open) else {
+            return Err(Reason::Malformed);
+        };
+        let (said, key, challenge) = *waiting;
+        let proof = proof.try_into().map_err(|_| Reason::Malformed)?;
+        match challenge.verify(&key, PROOF_CONTEXT, proof) {
+            true => Ok(Command::Hello(said)),
+            false => Err(Reason::BadProof),
+        }
+    }
+
     fn welcome(&self, peer: &[u8; 16], out: &mut FrameWriter) {
         let limits = &self.options.limits;
         let map = WelcomeMap {
@@ -109,7 +168,8 @@ impl Native {
             frame_max: u32::try_from(limits.frame_bytes_max).unwrap_or(u32::MAX),
             message_max: limits.message_bytes_max,
             heartbeat_ms: u32::try_from(limits.heartbeat.as_millis()).unwrap_or(u32::MAX),
-            features: Vec::new(),
+            features: vec!["peers".into()],
+            home: self.options.home.map(|id| ByteBuf::from(id.as_bytes().to_vec())),
         };
         let mut body = BytesMut::new();
         put_map(&map, &mut body);
@@ -123,7 +183,7 @@ impl Protocol for Native {
     }
 
     fn poll(&mut self, now: Instant, out: &mut FrameWriter) -> Option<Output> {
-        if self.state == State::Closed {
+        if matches!(self.state, State::Closed) {
             return None;
         }
         match self.step(now, out) {
@@ -143,11 +203,11 @@ impl Protocol for Native {
     }
 
     fn deadline(&self, activity: Activity) -> Option<Instant> {
-        (self.state == State::Open).then(|| self.heartbeat.deadline(activity))
+        matches!(self.state, State::Open).then(|| self.heartbeat.deadline(activity))
     }
 
     fn tick(&mut self, now: Instant, activity: Activity, out: &mut FrameWriter) -> Option<Reason> {
-        if self.state != State::Open {
+        if !matches!(self.state, State::Open) {
             return None;
         }
         self.heartbeat.ask(now, activity, out).err()

@@ -1,4 +1,4 @@
-//! How the hub writes data for a native receiver (section 6).
+//! How the hub writes data for a native receiver (sections 6 and 12.4).
 
 use crate::frame::FRAME_BYTES_MAX;
 use crate::message::{kind, put_in_parts};
@@ -28,11 +28,16 @@ impl Wire for NativeWire {
         Capacity { owned_max: u32::MAX, entered_max: u32::MAX, members_max: u32::MAX }
     }
 
+    fn links(&self) -> bool {
+        true
+    }
+
     fn encode(&self, place: Place, _chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {
         let (kind, address): (_, &[u32]) = match place {
             Place::Own(own, member) => (kind::FROM_MEMBER, &[own.0, member.0]),
             Place::In(number) => (kind::FROM_OWNER, &[number.0]),
             Place::Room(number, member) => (kind::FROM_ROOM, &[number.0, member.0]),
+            Place::Link(number) => (kind::LINK_DATA, &[number.0]),
         };
         put_in_parts(kind, address, part, FRAME_BYTES_MAX, out);
     }

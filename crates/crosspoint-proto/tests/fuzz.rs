@@ -4,8 +4,11 @@ mod common;
 
 use common::{Pair, command, event};
 use crosspoint_proto::fuzz::fuzz_native;
+use crosspoint_proto::identity::Identity;
+use crosspoint_proto::{client, server};
 use proptest::prelude::*;
 use proptest::sample::Index;
+use std::sync::Arc;
 
 /// A change of some bytes.
 #[derive(Debug, Clone)]
@@ -88,10 +91,13 @@ proptest! {
     #[test]
     fn changed_beginnings_do_no_harm(
         cut: [u8; 2],
+        key: bool,
         changes in prop::collection::vec(change(), 0..4),
         rest: Vec<u8>,
     ) {
-        let (_, hello) = Pair::new(Default::default(), Default::default());
+        let identity = key.then(|| Arc::new(Identity::from_bytes(&[1; 32])));
+        let options = client::Options { identity, ..client::Options::default() };
+        let (_, hello) = Pair::with(server::Options::default(), options);
         let mut bytes = cut.to_vec();
         bytes.extend(changed(hello, changes));
         bytes.extend(rest);

@@ -4,20 +4,21 @@
 //! An example is a fenced block whose info string is `example` and an id. Each line holds bytes in
 //! hexadecimal and, behind a `|`, their explanation.
 
+mod examples;
+
 use bytes::{BufMut, Bytes, BytesMut};
-use crosspoint_hub::command::{
-    Ban, ChannelOptions, Command, EnterOptions, Entered, Event, Hello, Mode, Peer, Target,
-};
+use crosspoint_hub::Reason;
+use crosspoint_hub::command::{Command, EnterOptions, Event, Hello};
 use crosspoint_hub::input::Input;
-use crosspoint_hub::protocol::{Activity, Client, Output, Protocol};
-use crosspoint_hub::wire::{FrameWriter, Part, Place};
-use crosspoint_hub::{ChannelName, InNumber, Limits, MemberNumber, OwnNumber, PeerId, Reason};
-use crosspoint_proto::frame::{FRAME_BYTES_MAX, Frame, MAGIC, next_frame, peek_varint, put_varint};
+use crosspoint_hub::protocol::{Client, Output, Protocol};
+use crosspoint_hub::wire::FrameWriter;
+use crosspoint_proto::frame::{FRAME_BYTES_MAX, Frame, MAGIC, next_frame, put_varint};
 use crosspoint_proto::{client, message, server};
+use examples::{ID, Says, hello, name, says, welcome, written};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -44,7 +45,7 @@ fn kinds() -> Vec<(String, u8)> {
     kinds
 }
 
-fn examples(page: &str) -> BTreeMap<String, Vec<u8>> {
+fn examples_of(page: &str) -> BTreeMap<String, Vec<u8>> {
     let mut examples = BTreeMap::new();
     let mut lines = page.lines();
     while let Some(line) = lines.next() {
@@ -68,283 +69,6 @@ fn examples(page: &str) -> BTreeMap<String, Vec<u8>> {
 fn hex(bytes: &[u8]) -> String {
     let bytes: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     bytes.join(" ")
-}
-
-/// What an example shows.
-enum Says {
-    /// The client writes it, and the server reads the same in it.
-    Command(Command),
-    /// The server reads it so; the client would write it otherwise.
-    ReadAsCommand(Command),
-    /// The server writes it, and the client reads the same in it.
-    Event(Event),
-    /// Data from the hub, which the client reads.
-    Data(u8, Vec<u32>, Vec<Part>, Vec<Place>),
-    /// Both roles skip it.
-    Skipped,
-    /// Exactly this is written.
-    Bytes(Vec<u8>),
-}
-
-const ID: PeerId = PeerId::new([
-    0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff,
-]);
-
-fn peer(name: Option<&str>, protocol: &'static str) -> Peer {
-    let name = name.map(Into::into);
-    Peer { id: ID, name, protocol }
-}
-
-fn name(name: &'static str) -> ChannelName {
-    ChannelName::new(name).expect("a short name")
-}
-
-fn part(kind: u8, total: u32, offset: u32, data: &'static [u8]) -> Part {
-    let data = Bytes::from_static(data);
-    Part { kind, total, offset, data }
-}
-
-fn written(write: impl FnOnce(&mut FrameWriter)) -> Vec<u8> {
-    let mut out = FrameWriter::default();
-    write(&mut out);
-    out.take().pieces().flat_map(|piece| piece.to_vec()).collect()
-}
-
-/// The client's first bytes without the magic ones.
-fn hello(hello: Hello, agent: Option<&str>) -> Vec<u8> {
-    let agent = agent.map(str::to_owned);
-    let bytes = written(|out| {
-        client::Native::new(Instant::now(), client::Options { hello, agent }, out);
-    });
-    bytes[MAGIC.len()..].to_vec()
-}
-
-fn welcome() -> Vec<u8> {
-    let (limits, hub) = (Limits::default(), "hub".to_owned());
-    let now = Instant::now();
-    let mut server = server::Native::new(now, server::Options { limits, hub });
-    written(|out| server.deliver(now, &Event::Welcome { peer: ID }, out))
-}
-
-/// A server that has heard the client's hello.
-fn opened(now: Instant) -> server::Native {
-    let mut server = server::Native::new(now, server::Options::default());
-    server.receive(now, Bytes::from_static(&MAGIC));
-    server.receive(now, hello(Hello::default(), None).into());
-    let said = server.poll(now, &mut FrameWriter::default());
-    assert_eq!(said, Some(Output::Command(Command::Hello(Hello::default()))));
-    server
-}
-
-fn ping() -> Vec<u8> {
-    let now = Instant::now();
-    let mut server = opened(now);
-    let activity = Activity { read: now, written: None };
-    let later = now + Limits::default().heartbeat;
-    written(|out| assert_eq!(server.tick(later, activity, out), None))
-}
-
-fn pong() -> Vec<u8> {
-    let now = Instant::now();
-    let mut server = opened(now);
-    server.receive(now, ping().into());
-    written(|out| assert_eq!(server.poll(now, out), None))
-}
-
-fn varints() -> Vec<u8> {
-    let mut out = Vec::new();
-    for value in [0, 127, 128, 300, 16_384, u32::MAX] {
-        let start = out.len();
-        put_varint(value, &mut out);
-        assert_eq!(peek_varint(&out[start..]), Ok(Some((value, out.len() - start))));
-    }
-    out
-}
-
-fn says() -> Vec<(&'static str, Says)> {
-    let (own, into, member) = (OwnNumber, InNumber, MemberNumber);
-    let up = Target::Up(into(0));
-    let send = |to, part| Says::Command(Command::Send { to, part });
-    let secret = Some(Bytes::from_static(b"xyz"));
-    let plain = |options| Command::Create { request: 1, name: name("arena"), options };
-    let call = b"\x07\x00\x01\x02\x00\x00\x00\x03\x00\x00\x00";
-    vec![
-        ("magic", Says::Bytes(MAGIC.to_vec())),
-        ("varints", Says::Bytes(varints())),
-        ("hello", Says::Bytes(hello(Hello::default(), None))),
-        (
-            "hello-all",
-            Says::Bytes(hello(
-                Hello { peer: Some(ID), name: Some("ann".into()), token: secret.clone() },
-                Some("demo/1"),
-            )),
-        ),
-        ("welcome", Says::Bytes(welcome())),
-        ("close", Says::Bytes(written(|out| message::put_close(Reason::Malformed, out)))),
-        ("ping", Says::Bytes(ping())),
-        ("pong", Says::Bytes(pong())),
-        ("create", Says::Command(plain(ChannelOptions::default()))),
-        ("create-plain", Says::ReadAsCommand(plain(ChannelOptions::default()))),
-        (
-            "create-all",
-            Says::Command(plain(ChannelOptions {
-                mode: Mode::Raw,
-                members_max: Some(8),
-                password: secret.clone(),
-                approve: true,
-            })),
-        ),
-        (
-            "enter",
-            Says::Command(Command::Enter {
-                request: 2,
-                name: name("arena"),
-                options: EnterOptions {
-                    password: secret,
-                    credentials: Bytes::from_static(b"me"),
-                    ..EnterOptions::default()
-                },
-            }),
-        ),
-        (
-            "enter-room",
-            Says::Command(Command::Enter {
-                request: 3,
-                name: name("lobby"),
-                options: EnterOptions {
-                    make_room: true,
-                    presence: true,
-                    ..EnterOptions::default()
-                },
-            }),
-        ),
-        ("leave", Says::Command(Command::Leave(into(0)))),
-        ("delete", Says::Command(Command::Delete(own(0)))),
-        ("kick", Says::Command(Command::Kick { channel: own(0), member: member(2), ban: None })),
-        (
-            "kick-ban",
-            Says::Command(Command::Kick {
-                channel: own(0),
-                member: member(2),
-                ban: Some(Ban { time: Some(Duration::from_secs(60)), address: false }),
-            }),
-        ),
-        ("unban", Says::Command(Command::Unban { channel: own(0), peer: ID })),
-        ("admit", Says::Command(Command::Admit { channel: own(0), ticket: 5, admit: true })),
-        ("created", Says::Event(Event::Created { request: 1, channel: own(0) })),
-        (
-            "entered",
-            Says::Event(Event::Entered(Entered {
-                request: 2,
-                channel: into(0),
-                member: member(2),
-                mode: Mode::default(),
-                chunk: None,
-                replies: true,
-                room: false,
-            })),
-        ),
-        (
-            "refused",
-            Says::Event(Event::Refused { request: 1, create: true, reason: Reason::NameTaken }),
-        ),
-        (
-            "member-entered",
-            Says::Event(Event::MemberEntered {
-                channel: own(0),
-                member: member(2),
-                peer: peer(None, "peote"),
-                chunk: Some(32_768),
-                replies: false,
-            }),
-        ),
-        (
-            "member-left",
-            Says::Event(Event::MemberLeft {
-                channel: own(0),
-                member: member(2),
-                reason: Reason::ConnectionLost,
-            }),
-        ),
-        ("ended", Says::Event(Event::Ended { channel: into(0), reason: Reason::Kicked })),
-        (
-            "knock",
-            Says::Event(Event::Knock {
-                channel: own(0),
-                ticket: 5,
-                peer: peer(Some("ann"), "native"),
-                credentials: Bytes::from_static(b"me"),
-            }),
-        ),
-        (
-            "other-entered",
-            Says::Event(Event::OtherEntered {
-                channel: into(1),
-                member: member(0),
-                peer: peer(Some("ann"), "native"),
-            }),
-        ),
-        (
-            "other-left",
-            Says::Event(Event::OtherLeft {
-                channel: into(1),
-                member: member(0),
-                reason: Reason::Left,
-            }),
-        ),
-        ("send", send(up, Part::whole("hello"))),
-        ("send-empty", send(up, Part::whole(""))),
-        ("send-to", send(Target::Member(own(0), member(2)), Part::whole("hi"))),
-        ("broadcast", send(Target::Everyone(own(0), None), Part::whole("hi"))),
-        ("broadcast-but-one", send(Target::Everyone(own(0), Some(member(2))), Part::whole("hi"))),
-        (
-            "from-owner",
-            Says::Data(
-                message::kind::FROM_OWNER,
-                vec![0],
-                vec![Part::whole("hi")],
-                vec![Place::In(into(0))],
-            ),
-        ),
-        (
-            "from-member",
-            Says::Data(
-                message::kind::FROM_MEMBER,
-                vec![0, 2],
-                vec![Part::whole("hello")],
-                vec![Place::Own(own(0), member(2))],
-            ),
-        ),
-        (
-            "from-room",
-            Says::Data(
-                message::kind::FROM_ROOM,
-                vec![1, 0],
-                vec![Part::whole("hello")],
-                vec![Place::Room(into(1), member(0))],
-            ),
-        ),
-        ("extended", send(up, part(Part::CALL, 11, 0, call))),
-        (
-            "reply",
-            Says::Data(
-                message::kind::FROM_OWNER,
-                vec![0],
-                vec![part(Part::REPLY, 6, 0, b"\x07\x00\x05\x00\x00\x00")],
-                vec![Place::In(into(0))],
-            ),
-        ),
-        (
-            "parts",
-            Says::Data(
-                message::kind::FROM_OWNER,
-                vec![0],
-                vec![part(Part::DATA, 9, 0, &[b'a'; 5]), part(Part::DATA, 9, 5, &[b'b'; 4])],
-                vec![Place::In(into(0)); 2],
-            ),
-        ),
-        ("ignorable", Says::Skipped),
-    ]
 }
 
 fn frames(bytes: &[u8]) -> Vec<Frame> {
@@ -400,7 +124,7 @@ fn check(id: &str, says: Says, shown: &[u8]) {
 
 #[test]
 fn every_example_is_what_is_written_and_read() {
-    let mut shown = examples(&page());
+    let mut shown = examples_of(&page());
     let mut missing = Vec::new();
     for (id, says) in says() {
         match shown.remove(id) {
@@ -415,7 +139,7 @@ fn every_example_is_what_is_written_and_read() {
 #[test]
 fn every_type_has_an_example_and_a_line_in_the_table() {
     let page = page();
-    let examples = examples(&page);
+    let examples = examples_of(&page);
     for (name, number) in kinds() {
         let id = name.to_lowercase().replace('_', "-");
         let bytes = examples
@@ -423,7 +147,9 @@ fn every_type_has_an_example_and_a_line_in_the_table() {
             .unwrap_or_else(|| panic!("no example shows {name}: write one named {id}"));
         let shown = frames(bytes)[0].kind;
         let flag = matches!(name.as_str(), "EXTENDED" | "IGNORABLE");
-        let fits = if flag { shown & number != 0 } else { shown == number };
+        // What goes over links always has a kind.
+        let usual = if name == "LINK_DATA" { number | message::kind::EXTENDED } else { number };
+        let fits = if flag { shown & number != 0 } else { shown == usual };
         assert!(fits, "example {id} has type {shown:#04x}");
         let line = format!("| `0x{number:02x}` | {name} |");
         assert!(page.contains(&line), "no line of a table begins {line}");
@@ -448,16 +174,16 @@ fn examples_in_a_row_are_a_session() {
     assert_eq!(client.poll(now, &mut out), Some(Event::Welcome { peer: ID }));
     assert_eq!(client.message_bytes_max(), 16 * 1024 * 1024);
 
-    let examples = examples(&page());
+    let examples = examples_of(&page());
     let mut server = server::Native::new(now, server::Options::default());
-    for id in ["magic", "hello", "create-plain", "send-to", "pong", "ignorable"] {
+    for id in ["magic", "hello", "create-plain", "send-to", "pong", "ignorable", "link", "watch"] {
         server.receive(now, Bytes::copy_from_slice(&examples[id]));
     }
     let mut heard = 0;
     while let Some(Output::Command(_)) = server.poll(now, &mut out) {
         heard += 1;
     }
-    assert_eq!(heard, 3, "hello, create and a message");
+    assert_eq!(heard, 5, "hello, create, a message, link and watch");
 }
 
 /// The files in a directory and in those below it.

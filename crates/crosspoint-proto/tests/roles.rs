@@ -6,15 +6,19 @@ mod common;
 use bytes::Bytes;
 use common::{Pair, command, event, flat, frame, hello, numbers, pieces};
 use crosspoint_hub::command::{
-    Ban, ChannelOptions, Command, EnterOptions, Event, Hello, Mode, Target,
+    Addressee, Ban, ChannelOptions, Command, EnterOptions, Event, Hello, LinkOptions, Mode, Peer,
+    Query, Target,
 };
 use crosspoint_hub::input::Input;
+use crosspoint_hub::payload::{Ask, Payload};
 use crosspoint_hub::protocol::{Activity, Client, Output, Protocol};
+use crosspoint_hub::reassembly::Reassembly;
 use crosspoint_hub::wire::{FrameWriter, Part, Place};
-use crosspoint_hub::{ChannelName, InNumber, Limits, MemberNumber, OwnNumber, PeerId, Reason};
+use crosspoint_hub::{
+    ChannelName, InNumber, Limits, MemberNumber, OwnNumber, PeerId, PeerName, Reason,
+};
 use crosspoint_proto::frame::{PART_BYTES_MAX, next_frame};
 use crosspoint_proto::message::kind;
-use crosspoint_proto::reassembly::Reassembly;
 use crosspoint_proto::server::Options;
 use proptest::prelude::*;
 use std::time::Duration;
@@ -66,7 +70,9 @@ proptest! {
         let less = match &events[..] {
             // The text behind the reason is for people.
             [less @ Event::Refused { .. }] => *less == event,
-            [less @ (Event::Data { .. } | Event::Entered(_))] => *less != event,
+            [less @ (Event::Data { .. } | Event::Entered(_) | Event::Found { .. })] => {
+                *less != event
+            }
             _ => false,
         };
         prop_assert!(refused || less, "{:?}", events);
@@ -88,6 +94,7 @@ fn truncated(written: Vec<u8>, cut: &prop::sample::Index) -> Bytes {
 fn a_hello_arrives_as_it_was_said() {
     let said = Hello {
         peer: Some(PeerId::new([3; 16])),
+        proven: false,
         name: Some("Grüße".to_owned()),
         token: Some(Bytes::from_static(b"secret")),
     };
@@ -95,6 +102,17 @@ fn a_hello_arrives_as_it_was_said() {
     let cut = written.into_iter().map(|byte| Bytes::from(vec![byte]));
     let arrived = pair.serve(cut.collect::<Vec<_>>());
     assert_eq!(arrived, [Output::Command(Command::Hello(said))]);
+}
+
+#[test]
+fn what_is_secret_is_not_shown() {
+    let token = Some(Bytes::from_static(b"sesame"));
+    let hello = Hello { token, ..Hello::default() };
+    let hub = Options { random: Some([201; 32]), ..Options::default() };
+    let client = crosspoint_proto::client::Options { hello: hello.clone(), ..Default::default() };
+    for shown in [format!("{hello:?}"), format!("{client:?}"), format!("{hub:?}")] {
+        assert!(!shown.contains("sesame") && !shown.contains("201"), "{shown}");
+    }
 }
 
 /// The payload of each frame.
@@ -149,7 +167,8 @@ fn large_messages_travel_in_parts_and_are_whole_again_at_the_end() {
 fn a_client_keeps_to_the_hub_s_frames_and_messages() {
     let limits = Limits { frame_bytes_max: 1024, message_bytes_max: 5000, ..Limits::default() };
     let hub = "small".to_owned();
-    let (mut pair, hello) = Pair::new(Options { limits, hub }, Hello::default());
+    let options = Options { limits, hub, ..Options::default() };
+    let (mut pair, hello) = Pair::new(options, Hello::default());
     pair.serve([hello.into()]);
     let peer = PeerId::new([0; 16]);
     let welcome = pair.deliver(&Event::Welcome { peer });
@@ -196,6 +215,45 @@ fn what_cannot_be_said_is_refused_before_anything_is_written() {
 }
 
 #[test]
+fn what_is_too_long_about_peers_is_refused_before_anything_is_written() {
+    let mut pair = Pair::open();
+    let to = Addressee::Service(PeerName::new("n".repeat(255)).expect("255 bytes"));
+    let mut link = |purpose: usize, except: usize| {
+        let purpose = vec![0; purpose].into();
+        let options = LinkOptions { purpose, except: vec![PeerId::new([1; 16]); except] };
+        let command = Command::Link { request: 1, to: to.clone(), options };
+        let written = pair.command(command.clone())?;
+        assert_eq!(pair.serve([written.into()]), [Output::Command(command)]);
+        Ok(())
+    };
+    let (purpose, except) = (LinkOptions::PURPOSE_BYTES_MAX, LinkOptions::EXCEPT_MAX);
+    assert_eq!(link(purpose, except), Ok(()));
+    assert_eq!(link(purpose + 1, 0), Err(Reason::TooLarge));
+    assert_eq!(link(0, except + 1), Err(Reason::TooLarge));
+    let mut look = |length: usize| {
+        let query = Query::Names { prefix: "p".repeat(length), after: None };
+        pair.command(Command::Look { request: 1, query }).map(drop)
+    };
+    assert_eq!((look(255), look(256)), (Ok(()), Err(Reason::TooLarge)));
+    let ask = Ask { method: String::new(), payload: Payload::default() };
+    assert_eq!(pair.command(Command::Ask { ticket: 1, ask }), Err(Reason::Unsupported));
+}
+
+/// As many peers as there may be, with the longest names, come in one frame.
+#[test]
+fn the_largest_answer_about_who_is_there_fits_into_a_frame() {
+    let peer = Peer {
+        id: PeerId::new([7; 16]),
+        name: Some("n".repeat(255).into()),
+        protocol: "anysocket",
+    };
+    let event = Event::Found { request: u32::MAX, peers: vec![peer; Query::FOUND_MAX], more: true };
+    let mut pair = Pair::open();
+    let written = pair.deliver(&event);
+    assert_eq!(pair.listen([written.into()]), [event]);
+}
+
+#[test]
 fn a_ban_of_part_of_a_second_is_one_second() {
     let mut pair = Pair::open();
     let kick = |millis| Command::Kick {
@@ -219,8 +277,19 @@ fn what_may_be_skipped_is_skipped_and_other_unknown_types_are_refused() {
         let bytes = [frame(unknown, b"later"), ended].concat();
         assert_eq!(pair.listen([bytes.into()]).len(), 1);
     }
-    let to_hub = [4, 5, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x30, 0x31, 0x32];
-    let to_client = [4, 5, 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x20, 0x21, 0x33, 0x34, 0x35];
+    let both = [kind::PING, kind::PONG, kind::LINK_DATA];
+    let to_hub: Vec<u8> = [kind::CREATE..=kind::ADMIT, kind::LINK..=kind::WATCH]
+        .into_iter()
+        .chain([kind::SEND..=kind::BROADCAST])
+        .flatten()
+        .chain(both)
+        .collect();
+    let to_client: Vec<u8> = [kind::CREATED..=kind::KNOCK, kind::LINKED..=kind::PEER_WENT]
+        .into_iter()
+        .chain([kind::OTHER_ENTERED..=kind::OTHER_LEFT, kind::FROM_OWNER..=kind::FROM_ROOM])
+        .flatten()
+        .chain(both)
+        .collect();
     // Close, whatever it says.
     let close = [kind::CLOSE];
     for unknown in (0..=0x7fu8).filter(|number| !close.contains(number)) {
@@ -285,8 +354,30 @@ fn every_hostile_frame_ends_the_connection_with_its_reason() {
             M,
         ),
         (frame(extended(kind::SEND), &[0]), M),
-        // A second hello.
+        // A second hello, and a proof that nobody asked for.
         (frame(kind::HELLO, &numbers(&[("v", 1)])), M),
+        (frame(kind::PROOF, &[0; 32]), M),
+        // To nobody, to what is no addressee, to names that are none or too long.
+        (frame(kind::LINK, &[1]), M),
+        (frame(kind::LINK, &[&[1, 0][..], &[7; 15]].concat()), M),
+        (frame(kind::LINK, &[1, 3, 1, b'a', 0]), M),
+        (frame(kind::LINK, &[1, 1, 0]), M),
+        (frame(kind::LINK, &[1, 2, 2, b'a']), M),
+        (frame(kind::LINK, &[1, 1, 1, 0xff]), M),
+        (frame(kind::LINK, &[&[1][..], &long_name].concat()), L),
+        (frame(kind::LINK, &[1, 1, 1, b'a', 0x91, 0xc0]), M),
+        (frame(kind::LINK, b"\x01\x01\x01a\x81\xa6except\x91\xc4\x03abc"), M),
+        (frame(kind::LINK, b"\x01\x01\x01a\x81\xa6except\x05"), M),
+        (frame(kind::UNLINK, &[0]), M),
+        (frame(kind::PROVIDE, &[1, 1]), M),
+        (frame(kind::PROVIDE, &[1, 1, 0]), M),
+        (frame(kind::PROVIDE, &[&[1][..], &long_name].concat()), L),
+        (frame(kind::LOOK, &[1, 4, 1, b'a']), M),
+        (frame(kind::LOOK, &[1, 3, 1, b'a']), M),
+        (frame(kind::LOOK, &[&[1, 3][..], &long_name[1..], &[0]].concat()), L),
+        (frame(kind::LOOK, &[&[1, 3, 0][..], &long_name[1..]].concat()), L),
+        (frame(kind::WATCH, &[1]), M),
+        (frame(extended(kind::LINK_DATA), &[0, 0, 2, 1, b'a', b'b']), M),
     ];
     for (bytes, reason) in to_hub {
         let outputs = Pair::open().serve([bytes.clone().into()]);
@@ -319,6 +410,17 @@ fn every_hostile_frame_ends_the_connection_with_its_reason() {
         (frame(extended(kind::FROM_ROOM), &[0, 0, 0, 2, 1, b'a', b'b']), M),
         (frame(kind::PING, &[]), M),
         (frame(kind::WELCOME, &numbers(&[("v", 1)])), M),
+        (frame(kind::CHALLENGE, &[9; 32]), M),
+        (frame(kind::LINKED, &[0, 1]), M),
+        (frame(kind::LINKED, &[&[0][..], &peer(&[0; 15])].concat()), M),
+        (frame(kind::UNLINKED, &[0]), M),
+        (frame(kind::FOUND, &[1]), M),
+        (frame(kind::FOUND, b"\x01\x00\x81\xa5peers\x91\x80"), M),
+        (frame(kind::FOUND, b"\x01\x00\x81\xa5peers\x91\x82\xa2id\xc4\x01x\xa8protocol\xa1x"), M),
+        (frame(kind::DONE, &[]), M),
+        (frame(kind::PEER_CAME, &peer(&[0; 17])[2..]), M),
+        (frame(kind::PEER_WENT, &[]), M),
+        (frame(extended(kind::LINK_DATA), &[0, 0, 2, 1, b'a', b'b']), M),
     ];
     for (bytes, reason) in to_client {
         let mut pair = Pair::open();
@@ -364,8 +466,11 @@ fn the_hub_s_side_takes_a_hello_of_its_version_and_nothing_else_first() {
 #[test]
 fn the_client_s_side_takes_a_welcome_of_its_version_and_nothing_else_first() {
     let id = [&b"\xa2id\xc4\x10"[..], &[4; 16]].concat();
-    let rest = b"\xa9frame_max\x7f\xabmessage_max\x7f\xacheartbeat_ms\x7f";
-    let welcome = |version: u8| [&[0x85, 0xa1, b'v', version], &id[..], rest].concat();
+    let rest = b"\xabmessage_max\x7f\xacheartbeat_ms\x7f\xa9frame_max\xcd";
+    let framed = |version: u8, frame_max: u16| {
+        [&[0x85, 0xa1, b'v', version], &id[..], rest, &frame_max.to_be_bytes()].concat()
+    };
+    let welcome = |version| framed(version, 1024);
     let first = |bytes: Vec<u8>| {
         let (mut pair, _) = Pair::new(Options::default(), Hello::default());
         pair.listen([bytes.into()])
@@ -377,6 +482,7 @@ fn the_client_s_side_takes_a_welcome_of_its_version_and_nothing_else_first() {
     assert_eq!(first(frame(kind::WELCOME, &welcome(2))), unsupported);
     let malformed = closed(Reason::Malformed);
     assert_eq!(first(frame(kind::WELCOME, &numbers(&[("v", 1)]))), malformed);
+    assert_eq!(first(frame(kind::WELCOME, &framed(1, 1023))), malformed);
     assert_eq!(first(frame(kind::ENDED, &[0, 0])), malformed);
     let stopping = frame(kind::CLOSE, &[Reason::HubStopping.number() as u8, b'!']);
     assert_eq!(first(stopping), closed(Reason::HubStopping));

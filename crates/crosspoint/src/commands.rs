@@ -1,19 +1,31 @@
 //! The way of commands to the hub: with waiting, without, and in between.
 
+use crate::peer::Core;
 use bytes::Bytes;
 use crosspoint_hub::command::{Command, Target};
 use crosspoint_hub::wire::Part;
+use crosspoint_net::client::Queued;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+/// Bytes of links that may wait to be written. One message above is taken.
+const ROOM_BYTES: usize = 1 << 20;
 
 /// The way to the hub, as long as the connection is there.
 #[derive(Debug, Clone)]
 pub(crate) struct Commands {
-    sender: mpsc::WeakSender<Command>,
+    sender: mpsc::WeakSender<Queued>,
+    /// What links may put into the queue.
+    room: Arc<Semaphore>,
+    backlog: mpsc::UnboundedSender<Waiting>,
     runtime: Handle,
 }
+
+/// A link that waits for its turn. It holds the connection open until then. Each link waits once.
+type Waiting = (Arc<Core>, mpsc::Sender<Queued>);
 
 /// The connection has ended.
 #[derive(Debug, Clone, Copy)]
@@ -29,21 +41,56 @@ pub(crate) enum Unsent {
 
 impl Commands {
     /// Commands do not hold the connection open.
-    pub(crate) fn new(sender: &mpsc::Sender<Command>) -> Self {
-        Self { sender: sender.downgrade(), runtime: Handle::current() }
+    pub(crate) fn new(sender: &mpsc::Sender<Queued>) -> Self {
+        let runtime = Handle::current();
+        let room = Arc::new(Semaphore::new(ROOM_BYTES));
+        let (backlog, waiting) = mpsc::unbounded_channel();
+        runtime.spawn(take_turns(waiting, room.clone()));
+        Self { sender: sender.downgrade(), room, backlog, runtime }
+    }
+
+    /// Where tasks of this connection run.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// Holds the connection open. `None` if it has ended.
+    pub(crate) fn hold(&self) -> Option<mpsc::Sender<Queued>> {
+        self.sender.upgrade()
+    }
+
+    /// A place in the queue for data of a link, if there is one now.
+    pub(crate) fn try_slot<'a>(&self, sender: &'a mpsc::Sender<Queued>) -> Option<Slot<'a>> {
+        let room = self.room.clone().try_acquire_owned().ok()?;
+        let place = sender.try_reserve().ok()?;
+        Some(Slot { place, room })
+    }
+
+    /// A place in the queue for data of a link, as soon as there is one.
+    pub(crate) async fn slot<'a>(
+        &self,
+        sender: &'a mpsc::Sender<Queued>,
+    ) -> Result<Slot<'a>, Gone> {
+        slot(&self.room, sender).await
+    }
+
+    /// Lets a link wait for its turn.
+    pub(crate) fn wait(&self, core: Arc<Core>, sender: mpsc::Sender<Queued>) {
+        // The task lives as long as this. If its runtime has stopped, nothing is sent any more.
+        let _ = self.backlog.send((core, sender));
     }
 
     /// Sends as soon as there is room.
     pub(crate) async fn send(&self, command: Command) -> Result<(), Gone> {
         let sender = self.sender.upgrade().ok_or(Gone)?;
-        sender.send(command).await.map_err(|_| Gone)
+        sender.send(command.into()).await.map_err(|_| Gone)
     }
 
     /// Sends now or not at all.
     pub(crate) fn try_send(&self, command: Command) -> Result<(), Unsent> {
         let sender = self.sender.upgrade().ok_or(Unsent::Gone)?;
-        sender.try_send(command).map_err(|error| match error {
-            TrySendError::Full(command) => Unsent::Full(command),
+        sender.try_send(command.into()).map_err(|error| match error {
+            TrySendError::Full(queued) => Unsent::Full(queued.command),
             TrySendError::Closed(_) => Unsent::Gone,
         })
     }
@@ -53,9 +100,57 @@ impl Commands {
         let Some(sender) = self.sender.upgrade() else {
             return;
         };
-        if let Err(TrySendError::Full(command)) = sender.try_send(command) {
+        if let Err(TrySendError::Full(queued)) = sender.try_send(command.into()) {
             // If the connection ends meanwhile, the command has no meaning any more.
-            self.runtime.spawn(async move { sender.send(command).await.is_ok() });
+            self.runtime.spawn(async move { sender.send(queued).await.is_ok() });
+        }
+    }
+}
+
+/// A place in the queue for data of a link.
+#[derive(Debug)]
+pub(crate) struct Slot<'a> {
+    place: mpsc::Permit<'a, Queued>,
+    /// One byte, until the data is known.
+    room: OwnedSemaphorePermit,
+}
+
+impl Slot<'_> {
+    /// Uses the place. The data takes as much room as there is, so that others wait for it.
+    pub(crate) fn send(mut self, command: Command, bytes: usize) {
+        let all = self.room.semaphore().clone();
+        let mut wanted = bytes.saturating_sub(1);
+        while wanted > 0 {
+            wanted = wanted.min(all.available_permits());
+            let count = u32::try_from(wanted).unwrap_or(u32::MAX);
+            match all.clone().try_acquire_many_owned(count) {
+                Ok(more) => {
+                    self.room.merge(more);
+                    break;
+                }
+                // Others were faster, so that there is less room now.
+                Err(_) => wanted -= 1,
+            }
+        }
+        self.place.send(Queued { command, room: Some(self.room) });
+    }
+}
+
+async fn slot<'a>(
+    room: &Arc<Semaphore>,
+    sender: &'a mpsc::Sender<Queued>,
+) -> Result<Slot<'a>, Gone> {
+    let room = room.clone().acquire_owned().await.map_err(|_| Gone)?;
+    let place = sender.reserve().await.map_err(|_| Gone)?;
+    Ok(Slot { place, room })
+}
+
+/// Lets links send that had to wait, one behind the other. One task for each connection.
+async fn take_turns(mut waiting: mpsc::UnboundedReceiver<Waiting>, room: Arc<Semaphore>) {
+    while let Some((core, sender)) = waiting.recv().await {
+        // Without a connection there is nothing to send to; the router tells the link.
+        if let Ok(slot) = slot(&room, &sender).await {
+            core.take_turn(slot);
         }
     }
 }
@@ -102,7 +197,7 @@ impl Outgoing {
                 return self.queue.clear();
             };
             match (sender.reserve().await, self.queue.pop_front()) {
-                (Ok(permit), Some(command)) => permit.send(command),
+                (Ok(permit), Some(command)) => permit.send(command.into()),
                 _ => self.queue.clear(),
             }
         }

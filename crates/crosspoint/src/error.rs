@@ -4,6 +4,7 @@ use crate::{Address, NoAddress, Reason};
 use crosspoint_hub::ids::NameTooLong;
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Why a node could not connect.
@@ -37,6 +38,17 @@ pub enum ConnectError {
         /// How long it was waited.
         after: Duration,
     },
+    /// The node cannot listen at this address.
+    #[error("{address} cannot be listened at: {source}")]
+    Listen {
+        /// Where it was tried.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The node was connected, and does not listen.
+    #[error("this node does not listen; make it with NodeBuilder::listen")]
+    NoListener,
     /// The system has no source of randomness for a peer id.
     #[error("the system gives no random peer id ({0}); set one with NodeBuilder::peer_id")]
     NoPeerId(String),

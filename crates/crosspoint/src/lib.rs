@@ -1,15 +1,86 @@
-//! Crosspoint: channels, rooms and typed calls between programs, over a hub.
+//! Crosspoint: programs that find and talk to each other, through a hub or without one.
 //!
-//! * [`Node`]: a connection to a hub, made by [`Node::connect`] or [`Node::builder`] from an
-//!   [`Address`]; peote-servers are hubs too
+//! A [`Node`] is a connection to a hub, made by [`Node::connect`] or [`Node::builder`] from an
+//! [`Address`]; or it [listens](NodeBuilder::listen) itself. There are two ways to talk over it.
+//!
+//! **Peers** are two programs with a link between them, and can do the same whoever opened it:
+//!
+//! * [`Node::peer`] opens a link to a [`Peer`] by its name or id, [`Node::neighbour`] to the program
+//!   at the other end of the connection; [`Node::incoming`] gives those that others open
+//! * messages ([`Peer::send`]), requests ([`Peer::request`], [`Peer::call`]) and their handlers
+//!   ([`Node::handle`], [`Node::serve`]), [`Stream`]s of bytes ([`Peer::open`])
+//! * encryption from end to end ([`Peer::secure`]) between those who have an [`Identity`]
+//! * [`Service`]s of whoever provides them, and who is there: [`Node::find`], [`Node::peers`],
+//!   [`Node::watch`]
+//! * connections that come back by themselves, without loss: [`NodeBuilder::resume`]
+//! * nodes that pass links on between hubs: [`Node::forward`], [`Node::peer_via`]; nodes with
+//!   several connections: [`Node::join`]
+//!
+//! **Channels** have one owner and many members, and what one sends goes to all:
+//!
 //! * [`Owner`] and [`Member`]: the two ends of a channel, from [`Node::create`] with
 //!   [`ChannelOptions`] and [`Node::enter`] with [`EnterOptions`]; they give typed events, and
 //!   their [`OwnerSender`] and [`MemberSender`] write from other tasks
-//! * [`mod@remote`]: calls of traits over a channel
+//! * peote-servers are hubs too, with channels alone
+//!
+//! And for both:
+//!
+//! * [`mod@remote`]: calls of traits over a channel or a link
 //! * [`Server`]: the hub inside the program, over a network or [without one](Server::inside), with
 //!   lag and speed as in a real one
-//! * [`ConnectError`], [`ChannelError`], [`Reason`]: what went wrong, and why something ended
+//! * [`ConnectError`], [`PeerError`], [`RequestError`], [`ChannelError`], [`Reason`]: what went
+//!   wrong, and why something ended
+//! * [`anysocket`]: a peer of AnySocket's JavaScript programs
 //! * [`testing`]: a hub and two nodes for tests
+//!
+//! # Peers
+//!
+//! ```
+//! use crosspoint::{HubOptions, Node, PeerEvent, Reason, Server};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let hub = Server::new(HubOptions::default());
+//! let address = format!("tcp://{}", hub.listen("127.0.0.1:0".parse()?)?);
+//!
+//! let ann = Node::builder().name("Ann").connect(&address).await?;
+//! ann.serve("add", |(a, b): (i32, i32)| async move { Ok(a + b) });
+//! let mut incoming = ann.incoming();
+//!
+//! let bob = Node::builder().name("Bob").connect(&address).await?;
+//! let to_ann = bob.peer("Ann").await?;
+//! assert_eq!(to_ann.call::<i32>("add", &(20, 22)).await?, 42);
+//!
+//! // Ann can use the same link.
+//! let to_bob = incoming.next().await.ok_or("nobody came")?;
+//! to_bob.send("hello").await?;
+//! let Some(PeerEvent::Message(hello)) = to_ann.next().await else { panic!() };
+//! assert_eq!(hello.data, "hello");
+//!
+//! // A stream, which is slowed by a reader that is slow.
+//! let bobs = async {
+//!     let mut stream = to_ann.open("poem", "").await?;
+//!     stream.write_all(b"roses are red").await?;
+//!     stream.shutdown().await?;
+//!     Ok::<_, Box<dyn std::error::Error>>(())
+//! };
+//! let anns = async {
+//!     let Some(PeerEvent::Stream(offer)) = to_bob.next().await else { panic!() };
+//!     assert_eq!(offer.name(), "poem");
+//!     let mut poem = String::new();
+//!     offer.accept().read_to_string(&mut poem).await?;
+//!     Ok(poem)
+//! };
+//! assert_eq!(tokio::try_join!(bobs, anns)?.1, "roses are red");
+//!
+//! // Dropping the last handle ends the link, and the other side hears of it.
+//! drop(to_ann);
+//! assert_eq!(to_bob.closed().await, Reason::Left);
+//! # Ok(()) })}
+//! ```
+//!
+//! # Channels
 //!
 //! ```
 //! use crosspoint::{ChannelOptions, EnterOptions, HubOptions, MemberEvent, MemberNumber, Node};
@@ -45,13 +116,17 @@
 //! ```
 
 mod address;
+pub mod anysocket;
 mod channel;
 mod commands;
+mod connectivity;
+mod direct;
 mod error;
 mod member;
 mod node;
 mod options;
 mod owner;
+mod peer;
 mod queue;
 pub mod remote;
 mod router;
@@ -61,18 +136,27 @@ pub mod testing;
 
 pub use address::{Address, NoAddress, Protocol};
 pub use bytes::Bytes;
-pub use crosspoint_hub::command::{Ban, Mode, Peer};
+pub use connectivity::{Connectivity, Lost, Receipt, Why};
+pub use crosspoint_hub::command::{Ban, Mode, Peer as PeerInfo};
 pub use crosspoint_hub::hub::RoomOptions;
+pub use crosspoint_hub::payload::{Failure, Format, Payload};
 pub use crosspoint_hub::{ChannelName, Hub, HubOptions, Limits, MemberNumber, PeerId, Reason};
 pub use crosspoint_macros::remote;
 pub use crosspoint_net::client::Endpoint;
 pub use crosspoint_net::memory::Shape;
 pub use crosspoint_net::server::ServerOptions;
+pub use crosspoint_proto::identity::{Fingerprint, Identity, PublicKey};
+pub use crosspoint_proto::peer::secure::{Pin, SecureError};
 pub use error::{ChannelError, ConnectError};
 pub use member::{Member, MemberEvent, MemberSender};
 pub use node::{Node, NodeBuilder};
 pub use options::{ChannelOptions, EnterOptions};
 pub use owner::{Applicant, Owner, OwnerEvent, OwnerSender};
+pub use peer::{
+    BoxFuture, CallBuilder, Clock, CodecError, Counters, Incoming, Peer, PeerError, PeerEvent,
+    Presence, PresenceEvent, Request, RequestBuilder, RequestError, Responder, Route, Service,
+    Stream, StreamOffer, StreamReset, Who,
+};
 pub use server::Server;
 
 /// The code in the README is compiled.

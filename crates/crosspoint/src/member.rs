@@ -1,6 +1,7 @@
 //! A member of a channel or room.
 
 use crate::ChannelError;
+use crate::PeerInfo;
 use crate::channel::{Alone, Core};
 use crate::commands::Outgoing;
 use crate::queue::Puller;
@@ -8,7 +9,7 @@ use crate::remote::{Calls, IdInUse, MESSAGE, Malicious, Object, Objects, Origin,
 use crate::router::Item;
 use crate::shared::Shared;
 use bytes::Bytes;
-use crosspoint_hub::command::{Command, Mode, Peer, Target};
+use crosspoint_hub::command::{Command, Mode, Target};
 use crosspoint_hub::{InNumber, MemberNumber, Reason};
 use std::fmt;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ pub enum MemberEvent {
         /// The other's number.
         member: MemberNumber,
         /// Who it is.
-        peer: Peer,
+        peer: PeerInfo,
     },
     /// In a room, with [`presence`](crate::EnterOptions::presence): another has gone.
     OtherLeft {

@@ -1,5 +1,7 @@
 //! A connection to a hub, and what can be opened over it.
 
+use crate::connectivity::Resume;
+use crate::peer::{Common, Handlers};
 use crate::router::Router;
 use crate::shared::{Facts, Question, Shared};
 use crate::{
@@ -11,31 +13,38 @@ use crosspoint_hub::command::{Command, Event, Hello};
 use crosspoint_hub::protocol::{Activity, Client};
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{ChannelName, PeerId, Reason};
-use crosspoint_net::client::{dial, run};
+use crosspoint_net::client::run;
 use crosspoint_proto::client::{Native, Options};
+use crosspoint_proto::identity::Identity;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
 /// A connection to a hub. Clones are the same connection.
 ///
-/// It lasts until [`close`](Self::close), or until the node, its clones and all its [`Owner`]s and
-/// [`Member`]s have been dropped.
+/// It lasts until [`close`](Self::close), or until the node, its clones and all its [`Owner`]s,
+/// [`Member`]s and [`Peer`](crate::Peer)s have been dropped.
 ///
 /// # Panics
 /// Connecting and all that waits needs a tokio runtime with I/O and time.
 #[derive(Debug, Clone)]
 pub struct Node {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// How a node introduces itself, and its bounds.
 #[derive(Debug, Clone)]
 pub struct NodeBuilder {
-    hello: Hello,
+    pub(crate) hello: Hello,
     agent: Option<String>,
     timeout: Duration,
-    queue_bytes: u32,
+    pub(crate) queue_bytes: u32,
+    pub(crate) inbox_bytes: usize,
+    pub(crate) stream_window: u32,
+    pub(crate) identity: Option<Arc<Identity>>,
+    pub(crate) require_encryption: bool,
+    pub(crate) resume: Resume,
+    pub(crate) handlers: Handlers,
 }
 
 impl Default for NodeBuilder {
@@ -45,26 +54,35 @@ impl Default for NodeBuilder {
             agent: None,
             timeout: Duration::from_secs(10),
             queue_bytes: 1 << 20,
+            inbox_bytes: 16 << 20,
+            stream_window: 256 * 1024,
+            identity: None,
+            require_encryption: false,
+            resume: Resume::default(),
+            handlers: Handlers::default(),
         }
     }
 }
 
 impl NodeBuilder {
-    /// A name to show to others. It need not be unique.
+    /// A name to show to others, and to be found by. It is unique at the hub: if somebody has it
+    /// already, connecting fails with [`NameTaken`](Reason::NameTaken), or that one has to go,
+    /// as the hub is set up. It has 1 to 255 bytes; the empty name is none.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.hello.name = Some(name.into());
         self
     }
 
-    /// The hub's access token.
+    /// The hub's access token. With [`listen`](Self::listen): what those have to show who connect.
     #[must_use]
     pub fn token(mut self, token: impl Into<Bytes>) -> Self {
         self.hello.token = Some(token.into());
         self
     }
 
-    /// The id to be known by. The hub gives one if none is set.
+    /// The id to be known by. The hub gives one if none is set. It is a claim: with an
+    /// [`identity`](Self::identity) it is proven.
     #[must_use]
     pub fn peer_id(mut self, peer: PeerId) -> Self {
         self.hello.peer = Some(peer);
@@ -104,55 +122,69 @@ impl NodeBuilder {
         A::Error: Into<ConnectError>,
     {
         let address = address.try_into().map_err(Into::into)?;
-        let after = self.timeout;
-        let welcomed = tokio::time::timeout(after, self.welcomed(&address)).await;
-        welcomed.unwrap_or_else(|_elapsed| {
-            Err(ConnectError::TimedOut { address: Box::new(address), after })
-        })
+        let hello = self.hello.clone();
+        connect(&Common::new(self), hello, address).await
     }
+}
 
-    async fn welcomed(self, address: &Address) -> Result<Node, ConnectError> {
-        let dialed = dial(&address.endpoint).await.map_err(|source| {
+/// Connects to a hub within the time.
+pub(crate) async fn connect(
+    common: &Arc<Common>,
+    hello: Hello,
+    address: Address,
+) -> Result<Node, ConnectError> {
+    let after = common.settings.timeout;
+    let welcomed = tokio::time::timeout(after, welcomed(common, hello, &address)).await;
+    welcomed.unwrap_or_else(|_elapsed| {
+        Err(ConnectError::TimedOut { address: Box::new(address), after })
+    })
+}
+
+async fn welcomed(
+    common: &Arc<Common>,
+    hello: Hello,
+    address: &Address,
+) -> Result<Node, ConnectError> {
+    let (dialed, connectivity) = common.settings.resume.dial(address).await.map_err(|source| {
+        let address = Box::new(address.clone());
+        ConnectError::Unreachable { address, source }
+    })?;
+    let facts = Arc::new(Facts::new(connectivity));
+    let mut written = FrameWriter::new(None);
+    let client: Box<dyn Client> = match address.protocol {
+        Protocol::Native => {
+            let NodeBuilder { agent, identity, .. } = &common.settings;
+            let options = Options { hello, agent: agent.clone(), identity: identity.clone() };
+            let now = tokio::time::Instant::now().into_std();
+            Box::new(Observed {
+                native: Native::new(now, options, &mut written),
+                facts: facts.clone(),
+            })
+        }
+        Protocol::Peote => {
+            let peer = hello.peer.map_or_else(PeerId::random, Ok);
+            let peer = peer.map_err(|error| ConnectError::NoPeerId(error.to_string()))?;
+            Box::new(peote::client::Joint::new(peer))
+        }
+    };
+    let mut connection = run(dialed, client, written);
+    let peer = match connection.events.recv().await {
+        Some(Event::Welcome { peer }) => peer,
+        other => {
+            let reason = match other {
+                Some(Event::Closed { reason }) => reason,
+                Some(_) => Reason::Malformed,
+                None => Reason::ConnectionLost,
+            };
             let address = Box::new(address.clone());
-            ConnectError::Unreachable { address, source }
-        })?;
-        let facts = Arc::<Facts>::default();
-        let mut hello = FrameWriter::new(None);
-        let client: Box<dyn Client> = match address.protocol {
-            Protocol::Native => {
-                let options = Options { hello: self.hello, agent: self.agent };
-                let now = tokio::time::Instant::now().into_std();
-                Box::new(Observed {
-                    native: Native::new(now, options, &mut hello),
-                    facts: facts.clone(),
-                })
-            }
-            Protocol::Peote => {
-                let peer = self.hello.peer.map_or_else(PeerId::random, Ok);
-                let peer = peer.map_err(|error| ConnectError::NoPeerId(error.to_string()))?;
-                Box::new(peote::client::Joint::new(peer))
-            }
-        };
-        let mut connection = run(dialed, client, hello);
-        let peer = match connection.events.recv().await {
-            Some(Event::Welcome { peer }) => peer,
-            other => {
-                let reason = match other {
-                    Some(Event::Closed { reason }) => reason,
-                    Some(_) => Reason::Malformed,
-                    None => Reason::ConnectionLost,
-                };
-                let address = Box::new(address.clone());
-                return Err(ConnectError::Refused { address, reason });
-            }
-        };
-        let (closed_sender, closed) = watch::channel(None);
-        let shared = Shared::new(peer, address.protocol, facts, connection.commands, closed);
-        let shared = Arc::new(shared);
-        let router = Router::new(&shared, self.queue_bytes);
-        tokio::spawn(router.run(connection.events, closed_sender));
-        Ok(Node { shared })
-    }
+            return Err(ConnectError::Refused { address, reason });
+        }
+    };
+    let (closed_sender, closed) = watch::channel(None);
+    let (protocol, commands) = (address.protocol, connection.commands);
+    let shared = Shared::new(peer, protocol, facts, commands, closed, common.clone());
+    tokio::spawn(Router::new(&shared).run(connection.events, closed_sender));
+    Ok(Node { shared })
 }
 
 impl Node {
@@ -257,6 +289,9 @@ impl Node {
         self.shared.closing.cancel();
         self.shared.release();
         self.closed().await;
+        if let Some(host) = self.shared.host.get() {
+            host.stop().await;
+        }
     }
 }
 
@@ -283,7 +318,7 @@ impl Client for Observed {
     fn poll(&mut self, now: Instant, out: &mut FrameWriter) -> Option<Event> {
         let event = self.native.poll(now, out);
         if matches!(event, Some(Event::Welcome { .. })) {
-            self.facts.learn(self.native.message_bytes_max());
+            self.facts.learn(self.native.message_bytes_max(), self.native.home());
         }
         event
     }

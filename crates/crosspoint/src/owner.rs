@@ -1,6 +1,7 @@
 //! The owner of a channel.
 
 use crate::ChannelError;
+use crate::PeerInfo;
 use crate::channel::{Alone, ChannelLink, Core};
 use crate::commands::Outgoing;
 use crate::options::Predicate;
@@ -9,7 +10,7 @@ use crate::remote::{Calls, IdInUse, MESSAGE, Malicious, Object, Objects, Origin,
 use crate::router::Item;
 use crate::shared::{Shared, lock};
 use bytes::Bytes;
-use crosspoint_hub::command::{Ban, Command, Mode, Peer, Target};
+use crosspoint_hub::command::{Ban, Command, Mode, Target};
 use crosspoint_hub::{MemberNumber, OwnNumber, PeerId, Reason};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -25,7 +26,7 @@ pub enum OwnerEvent {
         /// The newcomer's number: the lowest that was free, from 0.
         member: MemberNumber,
         /// Who it is. A peote-server does not tell: the id is zero there.
-        peer: Peer,
+        peer: PeerInfo,
     },
     /// A member has gone; its number is free for somebody else.
     Left {
@@ -70,7 +71,7 @@ pub enum OwnerEvent {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Applicant {
     /// Who it is.
-    pub peer: Peer,
+    pub peer: PeerInfo,
     /// What it has shown, see [`EnterOptions::credentials`](crate::EnterOptions::credentials).
     pub credentials: Bytes,
     pub(crate) ticket: u32,

@@ -46,9 +46,14 @@ impl<T> Pusher<T> {
         let _ = self.entries.send((entry, Some(permit)));
     }
 
+    /// Adds an entry whether there is room or not.
+    pub(crate) fn force(&self, entry: T) {
+        let _ = self.entries.send((entry, None));
+    }
+
     /// Adds the last entry, whether there is room or not.
     pub(crate) fn finish(self, entry: T) {
-        let _ = self.entries.send((entry, None));
+        self.force(entry);
     }
 }
 

@@ -3,15 +3,17 @@
 use crate::channel::{ChannelLink, Core};
 use crate::member::{Member, MemberEvent};
 use crate::owner::{Applicant, Calling, Owner, OwnerEvent};
+use crate::peer::{self, Entry, Links, NewLink, Peer, PresenceEvent};
 use crate::queue::{Pusher, queue};
 use crate::remote::{CALL, Calls, Malicious, REPLY};
 use crate::shared::{Question, Shared};
-use crate::{ChannelError, Protocol};
+use crate::{ChannelError, PeerInfo, Protocol};
 use bytes::Bytes;
-use crosspoint_hub::command::{Entered, Event, Mode, Target};
+use crosspoint_hub::command::{Command, Entered, Event, Mode, Target};
+use crosspoint_hub::reassembly::Reassembly;
 use crosspoint_hub::wire::{Part, Place};
-use crosspoint_hub::{InNumber, MemberNumber, OwnNumber, Reason};
-use crosspoint_proto::reassembly::Reassembly;
+use crosspoint_hub::{InNumber, LinkNumber, MemberNumber, OwnNumber, Reason};
+use crosspoint_proto::peer::Side;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use tokio::sync::{mpsc, watch};
@@ -36,6 +38,7 @@ pub(crate) struct Router {
     queue_bytes: u32,
     owned: HashMap<OwnNumber, Own>,
     entered: HashMap<InNumber, In>,
+    links: Arc<Links>,
     reassembly: Reassembly,
 }
 
@@ -52,11 +55,12 @@ struct In {
 }
 
 impl Router {
-    pub(crate) fn new(shared: &Arc<Shared>, queue_bytes: u32) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
         Self {
             shared: Arc::downgrade(shared),
             closing: shared.closing.clone(),
-            queue_bytes,
+            queue_bytes: shared.common.settings.queue_bytes,
+            links: shared.links.clone(),
             owned: HashMap::new(),
             entered: HashMap::new(),
             reassembly: Reassembly::default(),
@@ -90,6 +94,7 @@ impl Router {
             entered.calls.close();
             entered.events.finish(Item::Event(MemberEvent::Ended { reason }));
         }
+        self.links.end_all(reason);
         // In this order, so that whoever is refused because of the end finds its reason.
         closed.send_replace(Some(reason));
         if let Some(shared) = self.shared.upgrade() {
@@ -103,11 +108,13 @@ impl Router {
         match event {
             Event::Created { request, channel } => self.created(request, channel)?,
             Event::Entered(entered) => self.entered(entered)?,
-            Event::Refused { request, reason, .. } => {
-                if let Some(question) = self.question(request)? {
-                    question.fail(ChannelError::Refused(reason));
+            Event::Refused { request, reason, .. } => match self.question(request)? {
+                Some((shared, Question::Watch { on })) => {
+                    shared.watching.answered(&shared, on, Err(reason));
                 }
-            }
+                Some((_, question)) => question.fail(ChannelError::Refused(reason)),
+                None => {}
+            },
             Event::MemberEntered { channel, member, peer, replies, .. } => {
                 self.reassembly.forget(|place| *place == Place::Own(channel, member));
                 if let Some(own) = self.owned.get(&channel) {
@@ -156,23 +163,91 @@ impl Router {
                     self.tell_member(entered, MemberEvent::OtherLeft { member, reason }).await;
                 }
             }
+            Event::Data { place: Place::Link(link), part } => self.links.receive(link, part).await,
             Event::Data { place, part } => self.data(place, part).await?,
-            Event::Welcome { .. } | Event::Closed { .. } => return Err(Reason::Malformed),
+            Event::Linked { request: Some(request), link, peer, .. } => {
+                self.linked(request, link, peer)?;
+            }
+            Event::Linked { request: None, link, peer, purpose } => {
+                if let Some(shared) = self.shared.upgrade() {
+                    shared.common.arrived(&shared, link, peer, &purpose);
+                }
+            }
+            Event::Unlinked { link, reason } => self.links.ended(link, reason),
+            Event::Found { request, peers, more } => match self.question(request)? {
+                Some((_, Question::Look { answer })) => drop(answer.send(Ok((peers, more)))),
+                Some(_) => return Err(Reason::Malformed),
+                None => {}
+            },
+            Event::Done { request } => match self.question(request)? {
+                Some((_, Question::Done { answer })) => drop(answer.send(Ok(()))),
+                Some((shared, Question::Watch { on })) => {
+                    shared.watching.answered(&shared, on, Ok(()));
+                }
+                Some(_) => return Err(Reason::Malformed),
+                None => {}
+            },
+            Event::PeerCame { peer } => self.presence(PresenceEvent::Came(peer)),
+            Event::PeerWent { peer } => self.presence(PresenceEvent::Went(peer)),
+            Event::Welcome { .. }
+            | Event::Closed { .. }
+            | Event::Told { .. }
+            | Event::Answer { .. } => {
+                return Err(Reason::Malformed);
+            }
         }
         Ok(())
     }
 
-    fn question(&self, request: u32) -> Result<Option<Question>, Reason> {
-        match self.shared.upgrade() {
-            Some(shared) => shared.answered(request).map(Some).ok_or(Reason::Malformed),
-            None => Ok(None),
+    fn question(&self, request: u32) -> Result<Option<(Arc<Shared>, Question)>, Reason> {
+        let Some(shared) = self.shared.upgrade() else {
+            return Ok(None);
+        };
+        let question = shared.answered(request).ok_or(Reason::Malformed)?;
+        Ok(Some((shared, question)))
+    }
+
+    fn presence(&self, event: PresenceEvent) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.watching.tell(event);
         }
+    }
+
+    /// A link that was asked for is there.
+    fn linked(&self, request: u32, link: LinkNumber, info: PeerInfo) -> Result<(), Reason> {
+        match self.question(request)? {
+            Some((shared, Question::Link { behind, answer })) => {
+                let (far, route) = behind.unwrap_or_else(|| (info.id, peer::Route::default()));
+                let side = Side::Opener;
+                let new = NewLink { link, side, info, far, route, attended: true };
+                let core = peer::Core::new(&shared, new);
+                self.links.insert(link, Entry::Peer(core.clone()));
+                let opened = match shared.common.settings.require_encryption {
+                    true => core.require_encryption(),
+                    false => Ok(()),
+                };
+                // If nobody waits any more, or it cannot be encrypted, the peer is dropped, which
+                // ends the link.
+                let peer = Peer::of(&core);
+                drop(answer.send(opened.map(|()| peer)));
+            }
+            Some((shared, Question::Lane { lane, answer })) => {
+                self.links.insert(link, Entry::Lane(lane));
+                if answer.send(Ok(link)).is_err() {
+                    self.links.remove(link);
+                    let reason = Reason::Left;
+                    shared.commands.post(Command::Unlink { link, reason });
+                }
+            }
+            Some(_) => return Err(Reason::Malformed),
+            None => {}
+        }
+        Ok(())
     }
 
     fn created(&mut self, request: u32, channel: OwnNumber) -> Result<(), Reason> {
         self.reassembly.forget(|place| matches!(place, Place::Own(own, _) if *own == channel));
-        let (Some(shared), Some(question)) = (self.shared.upgrade(), self.question(request)?)
-        else {
+        let Some((shared, question)) = self.question(request)? else {
             return Ok(());
         };
         let Question::Create { mode, calls, admit_if, answer } = question else {
@@ -192,8 +267,7 @@ impl Router {
     fn entered(&mut self, entered: Entered) -> Result<(), Reason> {
         let Entered { request, channel, member, mode, replies, room, .. } = entered;
         self.reassembly.forget(|place| is_in(place, channel));
-        let (Some(shared), Some(question)) = (self.shared.upgrade(), self.question(request)?)
-        else {
+        let Some((shared, question)) = self.question(request)? else {
             return Ok(());
         };
         let Question::Enter { calls, answer } = question else {
@@ -227,6 +301,7 @@ impl Router {
                 let core = self.entered.get(&channel).map(|entered| &entered.core);
                 (core, Some(member))
             }
+            Place::Link(_) => (None, None),
         };
         // Of a channel that was left or deleted meanwhile.
         let Some(core) = core else { return Ok(()) };
@@ -275,6 +350,7 @@ impl Router {
                 };
                 entered.events.push(item, bytes, &self.closing).await;
             }
+            Place::Link(_) => {}
         }
         Ok(())
     }
@@ -321,9 +397,9 @@ mod tests {
         let (from_hub, to_node) = mpsc::channel(8);
         let (closed_sender, closed) = watch::channel(None);
         let (peer, facts) = (PeerId::new([1; 16]), Arc::<Facts>::default());
-        let shared = Shared::new(peer, Protocol::Native, facts, commands, closed);
-        let shared = Arc::new(shared);
-        tokio::spawn(Router::new(&shared, 1000).run(to_node, closed_sender));
+        let common = peer::Common::new(crate::Node::builder().queue_bytes(1000));
+        let shared = Shared::new(peer, Protocol::Native, facts, commands, closed, common);
+        tokio::spawn(Router::new(&shared).run(to_node, closed_sender));
 
         let (answer, answered) = oneshot::channel();
         let mode = Mode::Chunk { bytes_max: 10 };

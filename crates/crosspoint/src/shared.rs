@@ -1,14 +1,18 @@
 //! What the handles of one connection share.
 
 use crate::commands::{Commands, Gone};
+use crate::connectivity::Connectivity;
+use crate::direct::Host;
 use crate::options::Predicate;
 use crate::owner::Owner;
-use crate::{ChannelError, Member, Protocol};
+use crate::peer::{Common, Forward, Lane, Links, Peer, PeerError, Route, Watching};
+use crate::{ChannelError, Member, PeerInfo, Protocol};
 use crosspoint_hub::command::{Command, Mode};
-use crosspoint_hub::{PeerId, Reason};
+use crosspoint_hub::{LinkNumber, PeerId, Reason};
+use crosspoint_net::client::Queued;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -29,8 +33,14 @@ pub(crate) struct Shared {
     pub(crate) facts: Arc<Facts>,
     pub(crate) commands: Commands,
     /// Holds the connection open.
-    keep: Mutex<Option<mpsc::Sender<Command>>>,
+    keep: Mutex<Option<mpsc::Sender<Queued>>>,
     asked: Mutex<Asked>,
+    pub(crate) common: Arc<Common>,
+    pub(crate) links: Arc<Links>,
+    pub(crate) watching: Watching,
+    pub(crate) forwards: Mutex<Vec<Forward>>,
+    /// The server whose only purpose is this node, if it listens.
+    pub(crate) host: OnceLock<Host>,
     /// Nobody reads what arrives any more.
     pub(crate) closing: CancellationToken,
     pub(crate) closed: watch::Receiver<Option<Reason>>,
@@ -40,17 +50,38 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct Facts {
     message_bytes_max: AtomicU32,
+    home: OnceLock<PeerId>,
+    /// Of a connection that comes back by itself.
+    connectivity: Option<watch::Receiver<Connectivity>>,
 }
 
 impl Default for Facts {
     fn default() -> Self {
-        Self { message_bytes_max: AtomicU32::new(u32::MAX) }
+        Self::new(None)
     }
 }
 
 impl Facts {
-    pub(crate) fn learn(&self, message_bytes_max: u32) {
+    pub(crate) fn new(connectivity: Option<watch::Receiver<Connectivity>>) -> Self {
+        let message_bytes_max = AtomicU32::new(u32::MAX);
+        Self { message_bytes_max, home: OnceLock::new(), connectivity }
+    }
+
+    pub(crate) fn connectivity(&self) -> Option<watch::Receiver<Connectivity>> {
+        self.connectivity.clone()
+    }
+
+    pub(crate) fn learn(&self, message_bytes_max: u32, home: Option<PeerId>) {
         self.message_bytes_max.store(message_bytes_max, Ordering::Relaxed);
+        if let Some(home) = home {
+            // There is one welcome.
+            let _ = self.home.set(home);
+        }
+    }
+
+    /// The id of the hub's own program, if it is a peer.
+    pub(crate) fn home(&self) -> Option<PeerId> {
+        self.home.get().copied()
     }
 
     pub(crate) fn message_bytes_max(&self) -> u32 {
@@ -78,6 +109,26 @@ pub(crate) enum Question {
         calls: bool,
         answer: oneshot::Sender<Result<Member, ChannelError>>,
     },
+    Link {
+        /// Who is at the far end, and the way to it, if others forward the link.
+        behind: Option<(PeerId, Route)>,
+        answer: oneshot::Sender<Result<Peer, PeerError>>,
+    },
+    /// A link that another one is joined to.
+    Lane {
+        lane: Arc<Lane>,
+        answer: oneshot::Sender<Result<LinkNumber, PeerError>>,
+    },
+    Look {
+        answer: oneshot::Sender<Result<(Vec<PeerInfo>, bool), PeerError>>,
+    },
+    Done {
+        answer: oneshot::Sender<Result<(), PeerError>>,
+    },
+    /// Its answer is for all who watch.
+    Watch {
+        on: bool,
+    },
 }
 
 impl Question {
@@ -86,6 +137,11 @@ impl Question {
         match self {
             Self::Create { answer, .. } => drop(answer.send(Err(error))),
             Self::Enter { answer, .. } => drop(answer.send(Err(error))),
+            Self::Link { answer, .. } => drop(answer.send(Err(error.into()))),
+            Self::Lane { answer, .. } => drop(answer.send(Err(error.into()))),
+            Self::Look { answer } => drop(answer.send(Err(error.into()))),
+            Self::Done { answer } => drop(answer.send(Err(error.into()))),
+            Self::Watch { .. } => {}
         }
     }
 }
@@ -95,6 +151,11 @@ impl std::fmt::Debug for Question {
         f.write_str(match self {
             Self::Create { .. } => "Create",
             Self::Enter { .. } => "Enter",
+            Self::Link { .. } => "Link",
+            Self::Lane { .. } => "Lane",
+            Self::Look { .. } => "Look",
+            Self::Done { .. } => "Done",
+            Self::Watch { .. } => "Watch",
         })
     }
 }
@@ -104,19 +165,27 @@ impl Shared {
         peer: PeerId,
         protocol: Protocol,
         facts: Arc<Facts>,
-        commands: mpsc::Sender<Command>,
+        commands: mpsc::Sender<Queued>,
         closed: watch::Receiver<Option<Reason>>,
-    ) -> Self {
-        Self {
+        common: Arc<Common>,
+    ) -> Arc<Self> {
+        let shared = Arc::new(Self {
             peer,
             protocol,
             facts,
             commands: Commands::new(&commands),
             keep: Mutex::new(Some(commands)),
             asked: Mutex::default(),
+            common,
+            links: Arc::default(),
+            watching: Watching::default(),
+            forwards: Mutex::default(),
+            host: OnceLock::new(),
             closing: CancellationToken::new(),
             closed,
-        }
+        });
+        shared.common.connected(&shared);
+        shared
     }
 
     /// Sends a command that is answered.
@@ -125,22 +194,7 @@ impl Shared {
         question: Question,
         command: impl FnOnce(u32) -> Command,
     ) -> Result<(), ChannelError> {
-        let request = {
-            let mut asked = lock(&self.asked);
-            if let Some(reason) = asked.closed {
-                return Err(ChannelError::Closed(reason));
-            }
-            if asked.waiting.len() >= ASKED_MAX {
-                return Err(ChannelError::Refused(Reason::TooManyPending));
-            }
-            while asked.waiting.contains_key(&asked.next) {
-                asked.next = asked.next.wrapping_add(1);
-            }
-            let request = asked.next;
-            asked.next = request.wrapping_add(1);
-            asked.waiting.insert(request, question);
-            request
-        };
+        let request = self.number(question)?;
         // Given up while the command waits for room, nobody would ever answer it.
         let question = AskedFor { shared: self, request };
         match self.commands.send(command(request)).await {
@@ -150,10 +204,38 @@ impl Shared {
         Ok(())
     }
 
+    /// Sends a command that is answered, without waiting; later if there is no room now.
+    pub(crate) fn ask_now(
+        &self,
+        question: Question,
+        command: impl FnOnce(u32) -> Command,
+    ) -> Result<(), ChannelError> {
+        let request = self.number(question)?;
+        self.commands.post(command(request));
+        Ok(())
+    }
+
+    /// Gives a question its number.
+    fn number(&self, question: Question) -> Result<u32, ChannelError> {
+        let mut asked = lock(&self.asked);
+        if let Some(reason) = asked.closed {
+            return Err(ChannelError::Closed(reason));
+        }
+        if asked.waiting.len() >= ASKED_MAX {
+            return Err(ChannelError::Refused(Reason::TooManyPending));
+        }
+        while asked.waiting.contains_key(&asked.next) {
+            asked.next = asked.next.wrapping_add(1);
+        }
+        let request = asked.next;
+        asked.next = request.wrapping_add(1);
+        asked.waiting.insert(request, question);
+        Ok(request)
+    }
+
     /// The end of the connection as an error.
     pub(crate) fn lost(&self) -> ChannelError {
-        let reason = *self.closed.borrow();
-        ChannelError::Closed(reason.unwrap_or(Reason::ConnectionLost))
+        ChannelError::Closed(self.end_reason())
     }
 
     /// What an answer is to.
@@ -171,6 +253,8 @@ impl Shared {
         for (_, question) in waiting {
             question.fail(ChannelError::Closed(reason));
         }
+        self.end_watching();
+        self.common.disconnected();
         self.release();
     }
 

@@ -341,7 +341,7 @@ async fn in_a_room_all_others_hear_each_and_may_see_who_is_there() {
 
     let there = |number, node: &Node, name: &str| {
         let (member, id) = (MemberNumber(number), node.peer_id());
-        let peer = crosspoint::Peer { id, name: Some(name.into()), protocol: "native" };
+        let peer = crosspoint::PeerInfo { id, name: Some(name.into()), protocol: "native" };
         MemberEvent::OtherEntered { member, peer }
     };
     assert_eq!(told(&mut a).await, there(1, &bob, "Bob"));

@@ -1,6 +1,6 @@
 //! No hub: what the sockets of this machine can do at best. A fan-out is written straight into
-//! the sockets of the receivers; a conversation passes through two threads that copy bytes from
-//! socket to socket, so that it takes as many hops as through a hub. The bytes are those that a
+//! the sockets of the receivers; a conversation or a stream passes through threads that copy bytes
+//! from socket to socket, so that it takes as many hops as through a hub. The bytes are those that a
 //! member would get over the joint protocol.
 
 use std::io::{Read, Write};
@@ -8,7 +8,10 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 
 use super::joint::{check_payload, to_member};
-use super::{Dialect, End, Fanout, FanoutShape, IdleState, Message, Relay, duplicate};
+use super::{
+    Dialect, End, FILL, Fanout, FanoutShape, IdleState, Message, Relay, STREAM_CHUNK, StreamEnds,
+    StreamShape, duplicate,
+};
 use crate::BenchError;
 use crate::net::{Link, Options};
 use crate::unframe::Framing;
@@ -45,7 +48,7 @@ impl Dialect for Bare {
         Ok(Fanout {
             sources,
             receivers,
-            delivery_bytes: bytes.len(),
+            delivery_bytes: Some(bytes.len()),
             message: Message { payloads: vec![bytes.len() - shape.payload], bytes },
             framing: Framing::Joint,
         })
@@ -72,7 +75,24 @@ impl Dialect for Bare {
         Ok(Relay {
             requester: end(requester)?,
             responder: end(responder)?,
-            keep: Some(Box::new(Copiers(Some(relay)))),
+            keep: Some(Box::new(Copiers(relay.into()))),
+        })
+    }
+
+    fn open_stream(&self, shape: &StreamShape) -> Result<StreamEnds, BenchError> {
+        let (listener, address) = listen()?;
+        let (sender, from_sender) = pair(&listener, address, Options::default())?;
+        let tiny = Options { tiny_buffer: shape.tiny, ..Options::default() };
+        let (receiver, to_receiver) = pair(&listener, address, tiny)?;
+        let copier = thread::spawn(move || copy(from_sender, to_receiver));
+        Ok(StreamEnds {
+            sender,
+            chunk: vec![FILL; STREAM_CHUNK],
+            credits: None,
+            receiver,
+            framing: Framing::Raw,
+            credit: Vec::new(),
+            keep: Some(Box::new(Copiers(vec![copier]))),
         })
     }
 
@@ -86,12 +106,12 @@ impl Dialect for Bare {
     }
 }
 
-/// The threads in the middle; they end when both ends of the conversation are closed.
-struct Copiers(Option<[JoinHandle<()>; 2]>);
+/// The threads in the middle; they end when its ends are closed.
+struct Copiers(Vec<JoinHandle<()>>);
 
 impl Drop for Copiers {
     fn drop(&mut self) {
-        for thread in self.0.take().into_iter().flatten() {
+        for thread in self.0.drain(..) {
             // A panic in a copier has been printed already and shows as an ended conversation.
             let _ = thread.join();
         }

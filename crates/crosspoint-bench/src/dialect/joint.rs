@@ -97,7 +97,7 @@ impl Dialect for Joint {
             receivers,
             message,
             framing: Framing::Joint,
-            delivery_bytes: to_member(shape.payload).len(),
+            delivery_bytes: Some(to_member(shape.payload).len()),
         })
     }
 

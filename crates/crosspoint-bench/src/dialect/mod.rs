@@ -1,14 +1,23 @@
 //! The protocols a workload can be run over.
 
+pub mod anysocket;
+pub(crate) mod anysocket_frame;
 pub mod bare;
+pub mod encrypted;
 pub mod joint;
 pub mod native;
+mod native_link;
+mod native_pair;
 pub mod nats;
+mod nats_request;
+pub mod proxied;
 pub mod redis;
+mod rejoin;
 
 use std::any::Any;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use crate::BenchError;
 use crate::net::Options;
@@ -25,6 +34,17 @@ pub trait Dialect: Send + Sync {
         true
     }
 
+    /// Whether a payload may be any bytes; if not, it is text.
+    fn carries_any_bytes(&self) -> bool {
+        true
+    }
+
+    /// What a connection writes every [`KEEPALIVE_EVERY`] while it has nothing else to say, if the
+    /// server would otherwise take it for dead after a few seconds.
+    fn keepalive(&self) -> Option<Vec<u8>> {
+        None
+    }
+
     /// Opens one sender and the receivers of what it broadcasts.
     ///
     /// # Errors
@@ -38,6 +58,29 @@ pub trait Dialect: Send + Sync {
     ///
     /// Any [`BenchError`] of connecting and shaking hands.
     fn open_relay(&self, payload: usize) -> Result<Relay, BenchError>;
+
+    /// Opens a connection whose requests are answered, each with its own `payload` bytes: by the
+    /// server, or over the server by another connection.
+    ///
+    /// # Errors
+    ///
+    /// Any [`BenchError`] of connecting and shaking hands; [`BenchError::Unsupported`] if the
+    /// protocol has no such requests.
+    fn open_requests(&self, payload: usize) -> Result<Requests, BenchError> {
+        let _ = payload;
+        Err(BenchError::Unsupported { dialect: self.name(), workload: "requests" })
+    }
+
+    /// Opens the two ends of a stream of bytes in one direction.
+    ///
+    /// # Errors
+    ///
+    /// Any [`BenchError`] of connecting and shaking hands; [`BenchError::Unsupported`] if the
+    /// protocol has no streams.
+    fn open_stream(&self, shape: &StreamShape) -> Result<StreamEnds, BenchError> {
+        let _ = shape;
+        Err(BenchError::Unsupported { dialect: self.name(), workload: "stream" })
+    }
 
     /// Opens `count` connections that then stay quiet (and what they need besides, such as the
     /// owner of a channel). Calls `opened` with the number of connections so far.
@@ -84,8 +127,8 @@ pub struct Fanout {
     pub message: Message,
     /// How the data is found in what a receiver gets.
     pub framing: Framing,
-    /// Bytes that arrive at a receiver for one message.
-    pub delivery_bytes: usize,
+    /// Bytes that arrive at a receiver for one message, if they are always as many.
+    pub delivery_bytes: Option<usize>,
 }
 
 /// The two ends of a conversation, ready for data.
@@ -112,12 +155,113 @@ pub struct End {
     pub framing: Framing,
 }
 
+/// A connection for requests.
+pub struct Requests {
+    /// The connection.
+    pub stream: TcpStream,
+    /// How it is spoken.
+    pub asker: Box<dyn Asker>,
+    /// Who answers, if it is not the server itself.
+    pub responder: Option<Responder>,
+}
+
+/// A connection over which requests are answered.
+pub struct Responder {
+    /// The connection.
+    pub stream: TcpStream,
+    /// How it is spoken.
+    pub answerer: Box<dyn Answerer>,
+}
+
+/// Writes requests and reads answers, for one connection.
+pub trait Asker: Send {
+    /// Appends a request with this number, 1 to [`LARGEST_NUMBER`], to what will be written. No
+    /// two requests under way have the same number.
+    ///
+    /// # Errors
+    ///
+    /// A reason if no more can be asked over this connection.
+    fn ask(&mut self, number: u32, out: &mut Vec<u8>) -> Result<(), &'static str>;
+
+    /// Takes the next bytes that arrived; calls `answered` with the number of each request whose
+    /// whole answer is there. Appends to `out` what the server wants to hear.
+    ///
+    /// # Errors
+    ///
+    /// A reason if the bytes are not what this protocol's server sends, or not the right answers.
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        answered: &mut dyn FnMut(u32),
+    ) -> Result<(), &'static str>;
+}
+
+/// Reads requests and writes answers, for one connection.
+pub trait Answerer: Send {
+    /// Takes the next bytes that arrived; appends to `out` the answer to each request that is all
+    /// there, and what the server wants to hear.
+    ///
+    /// # Errors
+    ///
+    /// A reason if the bytes are not what this protocol's server sends, or not requests.
+    fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str>;
+}
+
+/// What a stream is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamShape {
+    /// Bytes that the sender may be ahead of what the receiver has consumed, at least 2 times
+    /// [`STREAM_CHUNK`] and at most 1 GiB.
+    pub window: u32,
+    /// Whether the receiver gets a receive buffer as small as possible.
+    pub tiny: bool,
+}
+
+/// Data bytes that go into one message of a stream.
+pub const STREAM_CHUNK: usize = 16 << 10;
+
+/// The two ends of a stream, ready for data.
+pub struct StreamEnds {
+    /// Where chunks are written.
+    pub sender: TcpStream,
+    /// What is written for [`STREAM_CHUNK`] bytes of data.
+    pub chunk: Vec<u8>,
+    /// Finds out how many more bytes the sender may send. `None` if only the connection slows it.
+    pub credits: Option<Box<dyn Credits>>,
+    /// Where the data arrives.
+    pub receiver: TcpStream,
+    /// How the data is found in what arrives.
+    pub framing: Framing,
+    /// What the receiver writes each time it has consumed half of the window, if anything.
+    pub credit: Vec<u8>,
+    /// What must live as long as the stream; dropped after both ends are.
+    pub keep: Option<Box<dyn Any + Send>>,
+}
+
+/// Reads what the hub says to the sender of a stream.
+pub trait Credits: Send {
+    /// Takes the next bytes that arrived; gives how many more bytes of data may be sent. Appends
+    /// to `out` what the server wants to hear.
+    ///
+    /// # Errors
+    ///
+    /// A reason if the bytes are not what this protocol's server sends.
+    fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, &'static str>;
+}
+
+/// The largest number of a request. After it comes 1.
+pub const LARGEST_NUMBER: u32 = i32::MAX as u32;
+
+/// Time between two signs of life.
+pub const KEEPALIVE_EVERY: Duration = Duration::from_secs(2);
+
 /// The bytes of one message with a blank payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// The frame, or the frames where one message needs several.
     pub bytes: Vec<u8>,
-    /// Where the payload is to be written in `bytes`.
+    /// Where the payload is to be written in `bytes`; none if it cannot be changed.
     pub payloads: Vec<usize>,
 }
 

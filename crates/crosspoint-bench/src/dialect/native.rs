@@ -2,18 +2,26 @@
 //! the data frames are prepared here (section 6 of its specification).
 
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use crosspoint_hub::command::{Command, Event};
+use crosspoint_hub::command::{Command, Event, Hello};
 use crosspoint_hub::protocol::Client;
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_proto::client;
 use crosspoint_proto::frame::{FRAME_BYTES_MAX, PART_BYTES_MAX, peek_varint, put_varint};
+use crosspoint_proto::identity::Identity;
 use crosspoint_proto::message::kind;
+use crosspoint_proto::peer;
 
+use super::native_link::{
+    Echo, MESSAGE_BYTES_MAX, REQUEST_HEAD_BYTES_MAX, Reply, Sender, Speaker, put_message,
+};
+use super::native_pair::{Pair, STREAM};
 use super::{
-    Dialect, End, FILL, Fanout, FanoutShape, IdleState, Message, Relay, duplicate, fresh_name,
+    Dialect, End, FILL, Fanout, FanoutShape, IdleState, Message, Relay, Requests, Responder,
+    STREAM_CHUNK, StreamEnds, StreamShape, duplicate, fresh_name,
 };
 use crate::BenchError;
 use crate::net::{Link, Options};
@@ -40,10 +48,22 @@ impl Native {
     }
 
     fn connect(&self, options: Options) -> Result<Session, BenchError> {
+        self.connect_as(None, None, options)
+    }
+
+    /// A session with this name and this key, if it is to have one.
+    pub(super) fn connect_as(
+        &self,
+        name: Option<String>,
+        identity: Option<Arc<Identity>>,
+        options: Options,
+    ) -> Result<Session, BenchError> {
         const DOING: &str = "waiting for the hub's welcome";
         let mut out = FrameWriter::default();
         let link = Link::connect(NAME, self.address, options)?;
-        let client = client::Native::new(Instant::now(), client::Options::default(), &mut out);
+        let hello = Hello { name, ..Hello::default() };
+        let own = client::Options { hello, identity, ..client::Options::default() };
+        let client = client::Native::new(Instant::now(), own, &mut out);
         let mut session = Session { link, client, out };
         session.wait(DOING, |event| match event {
             Event::Welcome { .. } => Some(()),
@@ -85,29 +105,31 @@ impl Native {
 }
 
 /// A connection and its client until data flows.
-struct Session {
+pub(super) struct Session {
     link: Link,
     client: client::Native,
     out: FrameWriter,
 }
 
 impl Session {
-    fn command(&mut self, doing: &'static str, command: Command) -> Result<(), BenchError> {
+    pub(super) fn command(
+        &mut self,
+        doing: &'static str,
+        command: Command,
+    ) -> Result<(), BenchError> {
         self.client
             .command(Instant::now(), command, &mut self.out)
             .map_err(|reason| self.link.refused(doing, reason.to_string().as_bytes()))
     }
 
     /// Reads frames until one brings what is waited for. Never reads beyond a frame's end.
-    fn wait<T>(
+    pub(super) fn wait<T>(
         &mut self,
         doing: &'static str,
         wanted: impl Fn(&Event) -> Option<T>,
     ) -> Result<T, BenchError> {
         loop {
-            for piece in self.out.take().pieces() {
-                self.link.send(doing, piece)?;
-            }
+            self.flush(doing)?;
             match self.client.poll(Instant::now(), &mut self.out) {
                 Some(Event::Refused { reason, .. } | Event::Closed { reason }) => {
                     return Err(self.link.refused(doing, reason.to_string().as_bytes()));
@@ -124,6 +146,23 @@ impl Session {
                 None => {}
             }
         }
+    }
+
+    /// Writes what commands have left to write.
+    pub(super) fn flush(&mut self, doing: &'static str) -> Result<(), BenchError> {
+        for piece in self.out.take().pieces() {
+            self.link.send(doing, piece)?;
+        }
+        Ok(())
+    }
+
+    /// The connection, for data that is written and read elsewhere.
+    pub(super) fn ready(self) -> Result<TcpStream, BenchError> {
+        self.link.ready()
+    }
+
+    pub(super) fn refused(&self, doing: &'static str, why: &str) -> BenchError {
+        self.link.refused(doing, why.as_bytes())
     }
 
     fn read_frame(&mut self, doing: &'static str) -> Result<Bytes, BenchError> {
@@ -155,6 +194,15 @@ fn check_payload(payload: usize) -> Result<(), BenchError> {
     )))
 }
 
+/// Whether such requests are whole in one frame.
+pub(super) fn check_request(payload: usize) -> Result<(), BenchError> {
+    let most = MESSAGE_BYTES_MAX - REQUEST_HEAD_BYTES_MAX;
+    if (1..=most).contains(&payload) {
+        return Ok(());
+    }
+    Err(BenchError::Plan(format!("native requests of 1 to {most} bytes are whole, not {payload}")))
+}
+
 impl Dialect for Native {
     fn name(&self) -> &'static str {
         NAME
@@ -178,7 +226,7 @@ impl Dialect for Native {
             receivers,
             message: Message { payloads: vec![bytes.len() - shape.payload], bytes },
             framing: Framing::Native,
-            delivery_bytes,
+            delivery_bytes: Some(delivery_bytes),
         })
     }
 
@@ -194,6 +242,45 @@ impl Dialect for Native {
         Ok(Relay {
             requester: end(member, frame(kind::SEND, &[inside], payload))?,
             responder: end(owner, frame(kind::SEND_TO, &[own, number], payload))?,
+            keep: None,
+        })
+    }
+
+    fn open_requests(&self, payload: usize) -> Result<Requests, BenchError> {
+        check_request(payload)?;
+        let Pair { opener, accepter } = Pair::open(self, Options::default(), None)?;
+        let speaker = Speaker::new(opener.link.0, None);
+        let answering = Speaker::new(accepter.link.0, None);
+        Ok(Requests {
+            stream: opener.session.ready()?,
+            asker: Box::new(Echo::new(speaker, payload)),
+            responder: Some(Responder {
+                stream: accepter.session.ready()?,
+                answerer: Box::new(Reply(answering)),
+            }),
+        })
+    }
+
+    fn open_stream(&self, shape: &StreamShape) -> Result<StreamEnds, BenchError> {
+        let receiver = Options { tiny_buffer: shape.tiny, ..Options::default() };
+        let mut pair = Pair::open(self, receiver, None)?;
+        pair.stream(shape.window)?;
+        let Pair { opener, accepter } = pair;
+        let mut stream = Vec::new();
+        put_varint(STREAM, &mut stream);
+        let mut chunk = Vec::new();
+        let data = [FILL; STREAM_CHUNK];
+        put_message(opener.link.0, peer::kind::BYTES, &[&stream, &data], &mut chunk);
+        put_varint(shape.window / 2, &mut stream);
+        let mut credit = Vec::new();
+        put_message(accepter.link.0, peer::kind::CREDIT, &[&stream], &mut credit);
+        Ok(StreamEnds {
+            chunk,
+            credits: Some(Box::new(Sender(Speaker::new(opener.link.0, None)))),
+            sender: opener.session.ready()?,
+            receiver: accepter.session.ready()?,
+            framing: Framing::NativeStream,
+            credit,
             keep: None,
         })
     }

@@ -2,8 +2,10 @@
 
 use std::net::{SocketAddr, TcpStream};
 
+use super::nats_request::{Echo, Reply};
 use super::{
-    Dialect, End, FILL, Fanout, FanoutShape, IdleState, Message, Relay, duplicate, fresh_name,
+    Dialect, End, FILL, Fanout, FanoutShape, IdleState, Message, Relay, Requests, Responder,
+    duplicate, fresh_name,
 };
 use crate::BenchError;
 use crate::net::{Link, Options};
@@ -65,7 +67,7 @@ impl Dialect for Nats {
                 bytes,
             },
             framing,
-            delivery_bytes,
+            delivery_bytes: Some(delivery_bytes),
         })
     }
 
@@ -81,6 +83,18 @@ impl Dialect for Nats {
             requester: end(&replies, request, delivery(&replies, "", payload).0)?,
             responder: end(&requests, reply, delivery(&requests, &replies, payload).0)?,
             keep: None,
+        })
+    }
+
+    fn open_requests(&self, payload: usize) -> Result<Requests, BenchError> {
+        let (subject, inbox) = (fresh_name(), fresh_name());
+        Ok(Requests {
+            stream: self.subscribe(&format!("{inbox}.*"), Options::default())?,
+            asker: Box::new(Echo::new(&subject, &inbox, payload)),
+            responder: Some(Responder {
+                stream: self.subscribe(&subject, Options::default())?,
+                answerer: Box::new(Reply::default()),
+            }),
         })
     }
 

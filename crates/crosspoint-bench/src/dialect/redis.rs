@@ -68,7 +68,7 @@ impl Dialect for Redis {
                 bytes,
             },
             framing,
-            delivery_bytes,
+            delivery_bytes: Some(delivery_bytes),
         })
     }
 

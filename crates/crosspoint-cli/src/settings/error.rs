@@ -82,6 +82,8 @@ pub(super) enum Fault {
     Missing { key: String },
     #[error("{key} can be set in a file only")]
     FileOnly { key: &'static str },
+    #[error("{key} cannot be set together with {other} ({origin}): {advice}")]
+    Excluded { key: &'static str, other: &'static str, origin: Origin, advice: &'static str },
 }
 
 fn did_you_mean(suggestion: Option<&str>) -> String {

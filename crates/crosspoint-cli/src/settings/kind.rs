@@ -2,8 +2,8 @@
 
 use super::error::Fault;
 use super::file::Toml;
+use crosspoint_hub::PeerId;
 use std::marker::PhantomData;
-use std::net::Ipv6Addr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use toml::de::DeValue;
@@ -324,6 +324,15 @@ pub(super) fn secret(bytes_max: usize) -> Text {
     Text { form: Form::Secret, ..text(bytes_max) }
 }
 
+/// The path of a file; none if empty.
+pub(super) fn file_path() -> Text {
+    Text {
+        form: Form::One("FILE"),
+        allowed: "the path of a file".to_owned(),
+        test: Box::new(|path| !path.contains('\0')),
+    }
+}
+
 /// The name of a channel or room.
 pub(super) fn channel_name() -> Text {
     Text {
@@ -373,57 +382,35 @@ impl Kind for Text {
     }
 }
 
-/// A list of addresses, HOST:PORT.
-pub(super) struct Addresses;
+/// The id of a peer; none if empty.
+pub(super) struct Id;
 
-pub(super) fn address_list() -> Addresses {
-    Addresses
+pub(super) fn peer_id() -> Id {
+    Id
 }
 
-impl Kind for Addresses {
-    type Value = Vec<String>;
+impl Kind for Id {
+    type Value = Option<PeerId>;
 
     fn form(&self) -> Form {
-        Form::List("HOST:PORT")
+        Form::One("ID")
     }
 
     fn allowed(&self) -> String {
-        "a list of at least one HOST:PORT, such as 0.0.0.0:7680 or [::]:7680".to_owned()
+        "32 hexadecimal digits".to_owned()
     }
 
-    fn read(&self, given: Given<'_>) -> Result<Vec<String>, Wrong> {
-        let addresses: Option<Vec<&str>> = match given {
-            Given::Text(text) => Some(text.split(',').collect()),
-            Given::Toml(toml) => toml
-                .value
-                .as_array()
-                .and_then(|items| items.iter().map(|item| item.get_ref().as_str()).collect()),
-        };
-        addresses
-            .filter(|addresses| !addresses.is_empty())
-            .filter(|addresses| addresses.iter().all(|address| is_address(address)))
-            .map(|addresses| addresses.into_iter().map(str::to_owned).collect())
-            .ok_or(Wrong::Value)
-    }
-
-    fn show(&self, value: &Vec<String>) -> String {
-        let quoted: Vec<String> = value.iter().map(|address| quote(address)).collect();
-        format!("[{}]", quoted.join(", "))
-    }
-}
-
-fn is_address(text: &str) -> bool {
-    let Some((host, port)) = text.rsplit_once(':') else {
-        return false;
-    };
-    let port_is_right =
-        port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
-    let host_is_right = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(host) => host.parse::<Ipv6Addr>().is_ok(),
-        None => {
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-            (1..=253).contains(&host.len()) && host.bytes().all(plain)
+    fn read(&self, given: Given<'_>) -> Result<Option<PeerId>, Wrong> {
+        let digits = string(given).ok_or(Wrong::Value)?;
+        if digits.is_empty() {
+            return Ok(None);
         }
-    };
-    port_is_right && host_is_right
+        let plain = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let number = u128::from_str_radix(digits, 16).ok().filter(|_| plain);
+        number.map(|number| Some(PeerId::new(number.to_be_bytes()))).ok_or(Wrong::Value)
+    }
+
+    fn show(&self, value: &Option<PeerId>) -> String {
+        quote(&value.map_or_else(String::new, |id| id.to_string()))
+    }
 }

@@ -4,13 +4,15 @@
 //! than the default. [`table`] holds every setting; nothing else knows their names.
 //!
 //! * [`table`]: the rows, and the [`Settings`] they make
-//! * [`row`]: a row and the names that follow from it; [`kind`]: the kinds of values
+//! * [`row`]: a row and the names that follow from it; [`kind`], [`lists`]: the kinds of values
+//! * [`together`]: settings that are right one by one and wrong together
 //! * [`rooms`]: the rooms declared in the file; [`mod@file`]: reading it
 //! * [`error`]: what can be wrong; [`mod@render`]: showing the effective settings
 
 mod error;
 mod file;
 mod kind;
+mod lists;
 #[cfg(test)]
 mod reference;
 mod render;
@@ -19,9 +21,11 @@ mod row;
 mod table;
 #[cfg(test)]
 mod tests;
+mod together;
 
 pub(crate) use error::SettingsError;
 pub(crate) use kind::LogFormat;
+pub(crate) use lists::split_root;
 pub(crate) use render::render;
 pub(crate) use rooms::RoomMode;
 pub(crate) use table::Settings;
@@ -129,6 +133,14 @@ pub(crate) fn load(
         }
     }
     problems.extend(env.keys().filter_map(|name| unknown_env(name)));
+    problems.extend(together::conflicts(&settings, &origins).map(|(key, fault)| {
+        let origin = origins.get(key).cloned().unwrap_or(Origin::Default);
+        let line = match origin {
+            Origin::File(_) => file_settings.get(key).map_or(0, |value| value.line()),
+            _ => 0,
+        };
+        Problem { origin, line, fault }
+    }));
     if problems.is_empty() {
         Ok(Loaded { settings, origins })
     } else {

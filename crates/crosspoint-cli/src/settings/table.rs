@@ -6,10 +6,15 @@
 //! help; the rest says what the setting bounds and what happens at the bound.
 
 use super::kind::{
-    LogFormat, address_list, bytes, count, log_filter, millis, seconds, secret, switch, text, words,
+    LogFormat, bytes, count, file_path, log_filter, millis, peer_id, seconds, secret, switch, text,
+    words,
 };
+use super::lists::{address_list, directories, name_patterns};
 use super::rooms::{CHUNK_BYTES, DeclaredRooms, ROOM_MEMBERS, Room};
 use super::row::{Declared, Row, Section, Typed};
+use crosspoint_hub::PeerId;
+use crosspoint_hub::peers::Duplicates;
+use crosspoint_net::resume::RETAINED_BYTES;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -82,12 +87,20 @@ settings! {
         /// bytes.
         name: String = "", text(255);
 
-        /// Secret that native clients must present; empty lets everybody in.
+        /// The hub's own id, 32 hexadecimal digits; made at random at each start if empty.
         ///
-        /// A native client without it is refused with the reason `NotAllowed`. Programs that speak
-        /// another protocol have no field for it: where only known clients may enter, set
-        /// `peote.enabled` to false as well. Other users of the machine can read flags, so prefer
-        /// the environment or a file. At most 255 bytes.
+        /// Programs written with AnySocket know the hub by it: HTTP answers carry it in the header
+        /// `Anysocket-Id`. Set it where they are to find the same hub after a restart, or behind
+        /// one of several addresses. `openssl rand -hex 16` makes one.
+        id: Option<PeerId> = "", peer_id();
+
+        /// Secret that clients must present; empty lets everybody in.
+        ///
+        /// Native clients give it as their token, AnySocket programs as their `auth`. Without it
+        /// they are refused with the reason `NotAllowed`. Peote programs have nothing to present
+        /// and are not asked: where only known clients may enter, set `peote.enabled` to false as
+        /// well, or use `auth.secrets_file`, which holds for all. It cannot be set together with a file of `[auth]`. Other users of
+        /// the machine can read flags, so prefer the environment or a file. At most 255 bytes.
         access_token: String = "", secret(255);
 
         /// How long a stop may take, in milliseconds.
@@ -100,6 +113,74 @@ settings! {
         ///
         /// More than there are cores gains nothing; fewer leave room for other programs.
         threads: usize = "0", count(0..=1024).zero("one per core");
+    }
+
+    /// Who may enter (see docs/authentication.md).
+    auth: Auth {
+        /// File of shared secrets that let clients in, in TOML.
+        ///
+        /// A client presents `NAME:SECRET` as its token; the file holds a hash of each secret, as
+        /// `crosspoint hash-secret` prints it, and what its bearer may do. Where this or
+        /// `auth.jwt_keys` is set, a client that neither of them knows is refused with the reason
+        /// `NotAllowed`; programs written with peote-net have no token, so all of them are. The
+        /// file is read once, at the start: the program does not start with a file that is wrong.
+        secrets_file: String = "", file_path();
+
+        /// File of the keys of signed tokens (JWT) that let clients in, in TOML.
+        ///
+        /// A client presents a token that was signed with one of the keys, has not expired, and
+        /// says what its bearer may do. Set together with `auth.secrets_file`, the secrets are
+        /// asked first. The file is read once, at the start: the program does not start with a file
+        /// that is wrong.
+        jwt_keys: String = "", file_path();
+    }
+
+    /// What a client may do if nothing else says so.
+    permissions: Permitted {
+        /// Names of the channels that a client may create.
+        ///
+        /// `*` is all, and at the end of a name any ending: `arena-*` (a shell wants it in quotation
+        /// marks). An empty list allows none. Another name is refused with the reason `NotAllowed`.
+        /// A file of `[auth]`, or a token that it accepts, may say something else; what both leave
+        /// out is taken from here, and so it is with all of `[permissions]`.
+        create: Vec<String> = "*", name_patterns(), flag "permit-create";
+
+        /// Names of the channels and rooms that a client may enter.
+        ///
+        /// Patterns as in `permissions.create`. Another name is refused with the reason
+        /// `NotAllowed`.
+        enter: Vec<String> = "*", name_patterns(), flag "permit-enter";
+
+        /// Names of the peers that a client may link to, and of the services that it may use.
+        ///
+        /// Patterns as in `permissions.create`. Others are refused with the reason `NotAllowed`. A
+        /// peer without a name is reached under `*` alone.
+        reach: Vec<String> = "*", name_patterns(), flag "permit-reach";
+
+        /// Names of the services that a client may provide.
+        ///
+        /// Patterns as in `permissions.create`. Another name is refused with the reason
+        /// `NotAllowed`.
+        provide: Vec<String> = "*", name_patterns(), flag "permit-provide";
+
+        /// Whether a client may ask who is connected and hear of coming and going.
+        ///
+        /// When false both are refused with the reason `NotAllowed`. Members of a channel still see
+        /// each other.
+        presence: bool = "true", switch(), flag "permit-presence";
+    }
+
+    /// Clients that others find by name or id.
+    peers: Peers {
+        /// What happens when a client comes with the name or id of another: refuse or replace.
+        ///
+        /// With refuse the new one is refused with the reason `NameTaken` or `IdTaken`. With
+        /// replace the old one is disconnected with the reason `Replaced`, which suits clients that
+        /// come back before the hub has noticed that they were gone. An id whose key was proven
+        /// always wins over one that was only claimed, and never loses to it.
+        duplicates: Duplicates = "refuse",
+            words(&[("refuse", Duplicates::Refuse), ("replace", Duplicates::Replace)]),
+            flag "peer-duplicates";
     }
 
     /// What the program writes to its log (standard error).
@@ -128,6 +209,33 @@ settings! {
         ///
         /// For load balancers and supervisors. When false the path does not exist.
         health: bool = "true", switch();
+
+        /// Directories whose files are served, each PATH=DIRECTORY.
+        ///
+        /// With `/assets=/srv/game` a request for /assets/a.png is answered with /srv/game/a.png;
+        /// the path `/` is everything. The longest path that fits is taken, after /health, /metrics
+        /// and the bundle of AnySocket. A path that ends in a slash is answered with its
+        /// index.html; directories are never listed, symbolic links are followed. Anyone who can
+        /// connect can read the files. A directory with a comma in its name can be set in a file
+        /// only. The program does not start if one of them is no directory.
+        files: Vec<String> = "", directories(), flag "http-files";
+
+        /// The browser bundle of AnySocket, answered at /@anysocket.
+        ///
+        /// A file of JavaScript that holds AnySocket for web pages; AnySocket's own server answers
+        /// with it at the same path. If empty the path does not exist. The program does not start
+        /// if the file cannot be read.
+        anysocket_bundle: String = "", file_path();
+
+        /// Largest body of a request, in bytes.
+        ///
+        /// A larger one is answered with the status 413.
+        body_bytes_max: usize = "1MiB", bytes(0..=GIB), flag "http-body-bytes-max";
+
+        /// How long the body of a request may take to arrive, in milliseconds.
+        ///
+        /// Then it is not waited for any longer, and the connection is closed after the answer.
+        body_ms_max: Duration = "30000", millis(100..=HOUR_MS), flag "http-body-ms-max";
     }
 
     /// Programs written with peote-net.
@@ -139,12 +247,73 @@ settings! {
         enabled: bool = "true", switch(), flag "peote";
     }
 
+    /// Programs written with AnySocket.
+    anysocket: AnySocket {
+        /// Whether programs written with AnySocket may connect.
+        ///
+        /// They come over WebSocket. As their `auth` they have to present what
+        /// `server.access_token` or the files of `[auth]` demand. When false their connections are
+        /// closed as those of an unknown protocol.
+        enabled: bool = "true", switch(), flag "anysocket";
+    }
+
+    /// Native sessions that go on over another connection when theirs is lost (see docs/resume.md).
+    resume: Resume {
+        /// Whether sessions can go on over another connection when theirs is lost.
+        ///
+        /// A client asks for it; the others are served as without it. When false, connections of
+        /// clients that ask for it are closed as those of an unknown protocol.
+        enabled: bool = "true", switch(), flag "resume";
+
+        /// How long the session of a lost connection waits for another one, in milliseconds.
+        ///
+        /// Then it ends with the reason `ConnectionLost`, as it would have at once without this.
+        /// Until then it keeps its channels, links and name, and nobody hears that it is away. It
+        /// has to be shorter than `limits.outbox_stall_ms_max`, because a session that is sent much
+        /// takes nothing while it is away.
+        window_ms: Duration = "20000", millis(100..=HOUR_MS), flag "resume-window-ms";
+
+        /// Sessions of the whole hub that may wait at the same time.
+        ///
+        /// Above, a session whose connection is lost ends at once. The same happens if of its
+        /// address as many wait as `limits.connections_per_address_max` says.
+        detached_max: usize = "10000", count(1..=10_000_000), flag "resume-detached-max";
+
+        /// Bytes of one session, in each direction, that may be under way unacknowledged.
+        ///
+        /// Above, nothing more is taken from the session, and its outbox fills as that of any slow
+        /// reader. A client that sends more than this breaks the protocol, and its session ends
+        /// with the reason `Malformed`. In the worst case every session that can go on occupies
+        /// twice this and 320 KiB, besides its outbox.
+        retained_bytes_max: u32 = "1MiB",
+            bytes(u64::from(RETAINED_BYTES.0)..=u64::from(RETAINED_BYTES.1)),
+            flag "resume-retained-bytes-max";
+
+        /// After how much silence a sign of life is asked for, in milliseconds.
+        ///
+        /// After three times this the connection is taken for lost, and its session waits for
+        /// another one. Clients keep to the same times.
+        heartbeat_ms: Duration = "5000", millis(100..=HOUR_MS), flag "resume-heartbeat-ms";
+
+        /// Sessions that are remembered after their end.
+        ///
+        /// A client that comes back too late hears from it what was lost. Above, the oldest is
+        /// forgotten, and its client hears only that the session is unknown.
+        tombstones_max: usize = "10000", count(0..=10_000_000).zero("none is remembered"),
+            flag "resume-tombstones-max";
+
+        /// How long a session is remembered after its end, in seconds.
+        ///
+        /// Then it is forgotten, as above `resume.tombstones_max`.
+        tombstone_s: Duration = "600", seconds(1..=YEAR_S), flag "resume-tombstone-s";
+    }
+
     /// Channels that the hub owns, in which whatever a member sends reaches the others.
     rooms: Rooms {
         /// Whether a room is made when somebody enters a name that does not exist.
         ///
         /// Such a room ends with its last member. When false only declared rooms exist, and
-        /// entering any other name is refused with the reason `NoSuchName`.
+        /// making another is refused with the reason `NotAllowed`.
         create_on_entry: bool = "true", switch();
 
         /// Rooms that may be made on entry at the same time.
@@ -207,7 +376,8 @@ settings! {
 
         /// How long a session may take nothing while something waits for it, in milliseconds.
         ///
-        /// Then it is disconnected with the reason `SlowReceiver`.
+        /// Then it is disconnected with the reason `SlowReceiver`. It has to be longer than
+        /// `resume.window_ms`, unless `resume.enabled` is false.
         outbox_stall_ms_max: Duration = "30000", millis(100..=HOUR_MS);
 
         /// Channels that one session may own.
@@ -248,6 +418,29 @@ settings! {
         /// Above, the oldest ban is forgotten and whom it named may enter again.
         bans_max: usize = "1024", count(1..=1_000_000);
 
+        /// Links that one session has opened to others.
+        ///
+        /// Above, another is refused with the reason `TooManyLinks`. A link counts until the session
+        /// has read of its end.
+        links_max: usize = "1024", count(1..=1_000_000);
+
+        /// Links that others have opened to one session.
+        ///
+        /// Above, another is refused with the reason `TooManyLinks`, which the one who opens it
+        /// hears. Raise it for a program that serves more clients than that at a time.
+        links_accepted_max: usize = "65536", count(1..=10_000_000);
+
+        /// Services that one session may provide.
+        ///
+        /// Above, another is refused with the reason `TooManyServices`.
+        services_max: usize = "64", count(1..=65_536);
+
+        /// Questions of one session to the hub itself that may wait for their answers.
+        ///
+        /// Nothing is lost above it: the session is not read until one of them is answered or given
+        /// up. The same holds while answers fill half of its outbox.
+        asks_pending_max: usize = "1024", count(1..=1_000_000);
+
         /// Connections of the whole hub.
         ///
         /// Above, a new connection is closed at once. The limit of open files of the process must
@@ -284,7 +477,8 @@ settings! {
 
         /// How often a silent native client is asked for a sign of life, in milliseconds.
         ///
-        /// See `limits.heartbeat_missed_max`. Other protocols are not asked.
+        /// See `limits.heartbeat_missed_max`. Other protocols are not asked. For sessions that can
+        /// go on over another connection it is `resume.heartbeat_ms` that finds a lost one.
         heartbeat_ms: Duration = "15000", millis(100..=HOUR_MS);
 
         /// Heartbeats in a row that a native client may leave unanswered.

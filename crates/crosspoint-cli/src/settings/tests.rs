@@ -246,9 +246,112 @@ fn addresses_are_checked() {
 }
 
 #[test]
+fn patterns_of_names_are_a_list_or_a_star() {
+    let enters = |value: &str| load_from(&["--permit-enter", value], &[]);
+    let names = |value: &str| enters(value).map_err(|_| ()).map(|it| it.settings.permissions.enter);
+    assert_eq!(names("*"), Ok(vec!["*".to_owned()]));
+    assert_eq!(names("lobby,arena-*"), Ok(vec!["lobby".to_owned(), "arena-*".to_owned()]));
+    assert_eq!(names(""), Ok(vec![]), "none at all");
+    assert!(names(&["x*"; 256].join(",")).is_ok() && names(&["x"; 257].join(",")).is_err());
+    for wrong in ["a,", ",", &"x".repeat(256)] {
+        assert!(names(wrong).is_err(), "{wrong:?} is not allowed");
+    }
+    let file = |value: &str| load_file(&format!("permissions.reach = {value}"));
+    for (value, shown) in [
+        (r#""*""#, r#""*""#),
+        (r#"["*"]"#, r#""*""#),
+        ("[]", "[]"),
+        (r#"["a,b", "c*"]"#, r#"["a,b", "c*"]"#),
+    ] {
+        let printed = render(&file(value).unwrap());
+        assert!(printed.contains(&format!("\nreach    = {shown} ")), "{printed}");
+    }
+    for wrong in [r#""lobby""#, r#""""#, "true", "[1]", r#"[""]"#] {
+        assert!(file(wrong).is_err(), "{wrong} is not allowed");
+    }
+}
+
+#[test]
+fn the_id_of_the_hub_has_32_hexadecimal_digits() {
+    let id = |value: &str| load_from(&["--id", value], &[]).map(|it| it.settings.server.id);
+    let digits = "00112233445566778899AAbbccddeeff";
+    assert_eq!(id(digits).unwrap().unwrap().to_string(), digits.to_lowercase());
+    assert_eq!(id("").unwrap(), None);
+    let signed = format!("+{}", &digits[1..]);
+    for wrong in [&digits[1..], &signed, "00112233-4455-6677-8899-aabbccddeeff", &digits.repeat(2)]
+    {
+        assert!(id(wrong).is_err(), "{wrong:?} is not allowed");
+    }
+}
+
+#[test]
+fn directories_have_each_a_path_of_their_own() {
+    let serves = |value: &str| load_from(&["--http-files", value], &[]).is_ok();
+    assert!(serves("") && serves("/=public") && serves("/=a=b,/assets=/srv/game"));
+    for wrong in ["public", "=public", "assets=x", "/=", "/a=x,/a/=y", "/=x,", "/a"] {
+        assert!(!serves(wrong), "{wrong:?} is not allowed");
+    }
+}
+
+#[test]
+fn an_access_token_and_a_file_of_auth_exclude_each_other() {
+    let flags = ["--secrets-file=s.toml", "--jwt-keys=k.toml"];
+    assert!(load_from(&flags, &[]).is_ok());
+    let env = [("CROSSPOINT_SERVER__ACCESS_TOKEN", "swordfish")];
+    let told = message(load_from(&flags, &env));
+    for (line, key) in
+        told.lines().skip(1).zip(["jwt-keys: auth.jwt_keys", "secrets-file: auth.secrets_file"])
+    {
+        let beginning = format!(
+            "  flag --{key} cannot be set together with server.access_token \
+             (env CROSSPOINT_SERVER__ACCESS_TOKEN): "
+        );
+        assert!(line.starts_with(&beginning), "{told}");
+    }
+    assert!(told.starts_with("2 settings are wrong:\n") && !told.contains("swordfish"), "{told}");
+
+    let told = message(load_file(
+        "[server]\naccess_token = \"swordfish\"\n[auth]\njwt_keys = \"k.toml\"\n",
+    ));
+    let expected = "  file FILE, line 4: auth.jwt_keys cannot be set together with \
+                    server.access_token (file FILE): ";
+    assert!(told.lines().nth(1).is_some_and(|line| line.starts_with(expected)), "{told}");
+}
+
+#[test]
+fn a_window_to_come_back_in_ends_before_a_session_counts_as_stalled() {
+    let fits = |flags: &[&str]| load_from(flags, &[]).is_ok();
+    assert!(fits(&["--resume-window-ms=29999"]) && fits(&["--outbox-stall-ms-max=20001"]));
+    assert!(fits(&["--resume=false", "--outbox-stall-ms-max=100"]), "nobody is waited for");
+
+    let wrong = |flags: &[&str], env: &[(&str, &str)]| message(load_from(flags, env));
+    let told = wrong(&["--resume-window-ms=30000"], &[]);
+    let expected = "1 setting is wrong:\n  flag --resume-window-ms: resume.window_ms = 30000: \
+                    expected less than limits.outbox_stall_ms_max = 30000 (default), ";
+    assert!(told.starts_with(expected), "{told}");
+
+    let told = wrong(&["--outbox-stall-ms-max=10000"], &[]);
+    let expected = "  flag --outbox-stall-ms-max: limits.outbox_stall_ms_max = 10000: \
+                    expected more than resume.window_ms = 20000 (default), ";
+    assert!(told.lines().nth(1).is_some_and(|line| line.starts_with(expected)), "{told}");
+
+    let env = [("CROSSPOINT_LIMITS__OUTBOX_STALL_MS_MAX", "5000")];
+    let told = wrong(&["--resume-window-ms=6000"], &env);
+    let expected = "  flag --resume-window-ms: resume.window_ms = 6000: expected less than \
+                    limits.outbox_stall_ms_max = 5000 (env CROSSPOINT_LIMITS__OUTBOX_STALL_MS_MAX)";
+    assert!(told.lines().nth(1).is_some_and(|line| line.starts_with(expected)), "{told}");
+
+    let told = message(load_file("[limits]\n\noutbox_stall_ms_max = 200\n"));
+    let expected = "  file FILE, line 3: limits.outbox_stall_ms_max = 200: expected more than ";
+    assert!(told.lines().nth(1).is_some_and(|line| line.starts_with(expected)), "{told}");
+}
+
+#[test]
 fn what_config_prints_is_a_file_of_the_same_settings() {
     let file = file_with(
         "server.name = \"a \\\"name\\\"\\u0007\\n# \\\\\"\n\
+         permissions.enter = [\"a,b\", \"c*\"]\nserver.id = \"00112233445566778899aabbccddeeff\"\n\
+         http.files = [\"/=a,b\"]\npeers.duplicates = \"replace\"\n\
          [[rooms.declared]]\nname = \"lobby\"\nmembers_max = 8\n",
     );
     let path = file.path().to_str().unwrap();

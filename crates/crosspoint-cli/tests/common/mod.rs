@@ -7,8 +7,9 @@
     reason = "each test program uses its own part of it"
 )]
 
-use std::io::{BufRead, BufReader, Lines, Write};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 
 /// The program with some arguments and no settings from the environment.
 pub fn program(arguments: &[&str]) -> Command {
@@ -86,4 +87,22 @@ pub fn hub(more: &[&str]) -> (Running, String) {
     let mut hub = Running::start(&mut program(&arguments));
     let port = hub.wait_for("listening on 127.0.0.1:");
     (hub, port)
+}
+
+/// The hub's whole answer to a GET.
+pub fn get(port: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// The program's output, after it was given all of an input.
+pub fn output_with_input(arguments: &[&str], input: &[u8]) -> Output {
+    let mut command = program(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap()
 }

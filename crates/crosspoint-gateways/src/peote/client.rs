@@ -75,6 +75,7 @@ impl Joint {
         let (table, number) = match to {
             Target::Up(number) => (&self.entered, number.0),
             Target::Member(number, _) | Target::Everyone(number, _) => (&self.owned, number.0),
+            Target::Link(_) => return Err(Reason::Unsupported),
         };
         // As everywhere, what goes to a channel that has ended is dropped.
         let Some((number, mode)) =
@@ -89,6 +90,7 @@ impl Joint {
             Target::Everyone(_, Some(except)) => {
                 (&[1, 0], 0x80 | number, Some(member_byte(except)?))
             }
+            Target::Link(_) => return Err(Reason::Unsupported),
         };
         if let Mode::Chunk { bytes_max } = *mode {
             // Asked for each part, so that nothing follows a beginning that was refused.
@@ -230,6 +232,7 @@ impl Joint {
                 out.small(&[0, command::LEAVE, 0, 1, number]);
                 self.ready.push_back(Event::Ended { channel, reason });
             }
+            Place::Link(link) => self.ready.push_back(Event::Unlinked { link, reason }),
         }
     }
 
@@ -304,9 +307,15 @@ impl Client for Joint {
                 out.small(&[0, command::DELETE, 0, 1, byte]);
             }
             Command::Send { to, part } => return self.send(to, &part, out),
-            Command::Kick { .. } | Command::Unban { .. } | Command::Admit { .. } => {
-                return Err(Reason::NotAllowed);
-            }
+            Command::Kick { .. }
+            | Command::Unban { .. }
+            | Command::Admit { .. }
+            | Command::Link { .. }
+            | Command::Unlink { .. }
+            | Command::Provide { .. }
+            | Command::Look { .. }
+            | Command::Watch { .. }
+            | Command::Ask { .. } => return Err(Reason::Unsupported),
         }
         Ok(())
     }

@@ -351,7 +351,7 @@ fn connect(pieces: &[&[u8]]) -> Heard {
             let mode = match place {
                 Place::Own(own, _) => owned[&own],
                 Place::In(number) => entered[&number],
-                Place::Room(..) => panic!("the protocol has no rooms"),
+                Place::Room(..) | Place::Link(_) => panic!("the protocol has no rooms or links"),
             };
             match mode {
                 // The cut decides about borders, so that only the bytes count.

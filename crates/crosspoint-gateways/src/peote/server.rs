@@ -253,6 +253,14 @@ impl Protocol for Joint {
             | Event::Knock { .. }
             | Event::OtherEntered { .. }
             | Event::OtherLeft { .. }
+            | Event::Linked { .. }
+            | Event::Unlinked { .. }
+            | Event::Found { .. }
+            | Event::PeerCame { .. }
+            | Event::PeerWent { .. }
+            | Event::Done { .. }
+            | Event::Told { .. }
+            | Event::Answer { .. }
             | Event::Data { .. }
             | Event::Closed { .. } => {}
         }

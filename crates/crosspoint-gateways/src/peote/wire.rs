@@ -38,6 +38,8 @@ impl Wire for JointWire {
         let (joint, user) = match place {
             Place::Own(own, member) => (0x80 | own.0 as u8, Some(member.0 as u8)),
             Place::In(number) | Place::Room(number, _) => (number.0 as u8, None),
+            // The hub makes no links to a protocol without them.
+            Place::Link(_) => return,
         };
         if let Some(bytes_max) = chunk
             && part.is_first()

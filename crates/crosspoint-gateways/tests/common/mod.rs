@@ -6,14 +6,18 @@
 
 pub(crate) mod frames;
 pub(crate) mod relay;
+pub(crate) mod speaker;
 pub(crate) mod transcript;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
+use crosspoint_gateways::anysocket;
+use crosspoint_gateways::anysocket::cipher::Random;
+use crosspoint_gateways::anysocket::server::{AnySocket, Options};
 use crosspoint_hub::command::{Command, Event, Hello};
 use crosspoint_hub::outbox::{Outbox, Outlet, Turn};
 use crosspoint_hub::protocol::{Activity, Client, Output, Protocol};
 use crosspoint_hub::session::Step;
-use crosspoint_hub::wire::{Encoded, FrameWriter, Wire};
+use crosspoint_hub::wire::{Capacity, Encoded, FrameWriter, Framing, Part, Place, Prefix, Wire};
 use crosspoint_hub::{Hub, HubOptions, PeerId, Reason, Session};
 use crosspoint_proto::client::Options as NativeOptions;
 use std::collections::VecDeque;
@@ -66,6 +70,45 @@ impl Cut {
             pieces.push(rest.split_to(length.min(most)));
         }
         pieces
+    }
+}
+
+/// The wire of AnySocket with lengths in front of its messages, in place of the WebSocket.
+struct Framed;
+
+static FRAMED: Framed = Framed;
+
+impl Wire for Framed {
+    fn name(&self) -> &'static str {
+        anysocket::WIRE.name()
+    }
+
+    fn id(&self) -> u8 {
+        anysocket::WIRE.id()
+    }
+
+    fn framing(&self) -> Framing {
+        anysocket::WIRE.framing()
+    }
+
+    fn capacity(&self) -> Capacity {
+        anysocket::WIRE.capacity()
+    }
+
+    fn stateful(&self) -> bool {
+        anysocket::WIRE.stateful()
+    }
+
+    fn links(&self) -> bool {
+        anysocket::WIRE.links()
+    }
+
+    fn prefix(&self) -> Option<Prefix> {
+        Some(|length, out| out.put_u32(length as u32))
+    }
+
+    fn encode(&self, place: Place, chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {
+        anysocket::WIRE.encode(place, chunk, part, out);
     }
 }
 
@@ -147,16 +190,48 @@ impl World {
         let options = crosspoint_proto::server::Options {
             limits: self.hub.limits.clone(),
             hub: "test".to_owned(),
+            home: self.hub.home_peer(),
+            random: None,
         };
         let protocol = crosspoint_proto::server::Native::new(self.now, options);
         let end = self.open(&crosspoint_proto::WIRE, Box::new(protocol));
         let mut out = FrameWriter::default();
-        let options = NativeOptions { hello: Hello::default(), agent: None };
+        let options = NativeOptions { hello: Hello::default(), agent: None, identity: None };
         let client = crosspoint_proto::client::Native::new(self.now, options, &mut out);
         self.ends[end].client = Some(Box::new(client));
         self.feed(end, &flat(&out.take()));
         self.settle();
         end
+    }
+
+    /// An AnySocket connection whose other side is the test itself.
+    pub(crate) fn anysocket(&mut self, options: Options, random: Box<dyn Random + Send>) -> usize {
+        let protocol = AnySocket::with_random(self.now, options, random);
+        self.open(&FRAMED, Box::new(protocol))
+    }
+
+    /// Hands a whole message to the hub's side, cut as [`World::cut`] says.
+    pub(crate) fn say(&mut self, end: usize, message: &[u8]) {
+        let pieces = self.cut.pieces(message);
+        self.ends[end].hear(self.now, pieces);
+        self.settle();
+    }
+
+    /// The messages that were written to the other side since the last call.
+    pub(crate) fn said(&mut self, end: usize) -> Vec<Vec<u8>> {
+        let written = self.written(end);
+        let (mut rest, mut messages) = (&written[..], Vec::new());
+        while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+            let (message, behind) = behind.split_at(u32::from_be_bytes(*length) as usize);
+            messages.push(message.to_vec());
+            rest = behind;
+        }
+        messages
+    }
+
+    /// Lets everything happen that is about to.
+    pub(crate) fn idle(&mut self) {
+        self.settle();
     }
 
     /// Hands bytes to the hub's side, cut as [`World::cut`] says, and lets everything settle after
@@ -249,6 +324,18 @@ impl End {
         }
         self.protocol.receive(now, bytes);
         self.run(now);
+    }
+
+    fn hear(&mut self, now: Instant, pieces: Vec<Bytes>) {
+        if self.closed.is_some() {
+            return;
+        }
+        self.activity.read = now;
+        pieces.into_iter().for_each(|piece| self.protocol.receive(now, piece));
+        self.protocol.message_ended(now);
+        if !self.waiting {
+            self.run(now);
+        }
     }
 
     fn writer(&self) -> FrameWriter {
@@ -347,6 +434,10 @@ impl End {
                 Turn::Dead(reason) => self.finish(reason),
                 Turn::Nothing | Turn::ForTask | Turn::Blocked => break,
             }
+            moved = true;
+        }
+        if self.protocol.has_output() && !self.waiting && self.session.is_some() {
+            self.run(now);
             moved = true;
         }
         moved

@@ -15,8 +15,9 @@ use crate::outbox::{Outbox, Tag, Touched};
 use crate::reason::Reason;
 use crate::wire::{Edge, Framing, Part, Place};
 use bytes::Bytes;
-use share::{Shared, push_one};
-use state::{Applicant, Banned, Member, Owner, State, from_first, peer_of};
+use share::Shared;
+pub(crate) use share::push_one;
+use state::{Applicant, Banned, Member, Owner, State, from_first};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -176,7 +177,7 @@ impl Channel {
         state.next_ticket = ticket.wrapping_add(1);
         if let Some(owner) = &state.owner {
             let credentials = applicant.options.credentials.clone();
-            let peer = peer_of(outbox);
+            let peer = outbox.known_peer();
             owner.tell(Event::Knock { channel: owner.number, ticket, peer, credentials }, touched);
         }
         state.pending.push(applicant);
@@ -222,7 +223,7 @@ impl Channel {
             }
         };
         let presence = self.room && options.presence;
-        let peer = peer_of(&outbox);
+        let peer = outbox.known_peer();
         let member = Member { outbox: outbox.clone(), number, tag, edge, presence, midway: false };
         let member = MemberNumber(state.members.insert(member));
         if state.midway {
@@ -306,7 +307,7 @@ impl Channel {
         gone.tell(Event::Ended { channel: gone.number, reason }, touched);
         if let Some(ban) = ban {
             let banned = Banned {
-                peer: peer_of(&gone.outbox).id,
+                peer: gone.outbox.known_peer().id,
                 address: gone.outbox.address.filter(|_| ban.address),
                 until: ban.time.and_then(|time| now.checked_add(time)),
             };

@@ -3,6 +3,7 @@
 use super::Sent;
 use crate::outbox::{Outbox, Pushed, Touched};
 use crate::wire::{Edge, Encoded, FrameWriter, Part, Place, Wire};
+use bytes::Bytes;
 use std::sync::Arc;
 
 fn encode(wire: &'static dyn Wire, place: Place, edge: Edge, parts: &[Part]) -> Encoded {
@@ -17,13 +18,31 @@ fn encode(wire: &'static dyn Wire, place: Place, edge: Edge, parts: &[Part]) -> 
     writer.take()
 }
 
-pub(super) fn push_one(
+/// Parts that may wait as they are: small data must not keep alive the large read that it came in.
+fn compact(parts: &[Part]) -> Vec<Part> {
+    let compact = |part: &Part| match part.data.len() {
+        ..=FrameWriter::COPY_BYTES_MAX => {
+            Part { data: Bytes::copy_from_slice(&part.data), ..part.clone() }
+        }
+        _ => part.clone(),
+    };
+    parts.iter().map(compact).collect()
+}
+
+/// To a single receiver, which was asked before whether it has room.
+pub(crate) fn push_one(
     outbox: &Arc<Outbox>,
     place: Place,
     edge: Edge,
     parts: &[Part],
     touched: &mut Touched,
 ) -> Sent {
+    if outbox.wire.stateful() {
+        return match outbox.push_data(place, &compact(parts), touched) {
+            Pushed::Dead => Sent::To(0),
+            Pushed::Accepted => Sent::To(1),
+        };
+    }
     let data = encode(outbox.wire, place, edge, parts);
     match outbox.push_alone(&data, touched) {
         Pushed::Dead => Sent::To(0),
@@ -34,6 +53,8 @@ pub(super) fn push_one(
 /// A batch that goes to many: encoded once for all receivers that get the same bytes.
 pub(super) struct Shared<'a> {
     parts: &'a [Part],
+    /// The parts for receivers whose own tasks encode, once there is one.
+    compact: Option<Vec<Part>>,
     encoded: Vec<(Key, Encoded)>,
     /// Where the last receiver's bytes are: most receivers are alike.
     last: usize,
@@ -43,7 +64,7 @@ type Key = (u8, Place, Edge);
 
 impl<'a> Shared<'a> {
     pub(super) fn new(parts: &'a [Part]) -> Self {
-        Self { parts, encoded: Vec::new(), last: 0 }
+        Self { parts, compact: None, encoded: Vec::new(), last: 0 }
     }
 
     /// Gives 1 if the receiver lives.
@@ -56,6 +77,11 @@ impl<'a> Shared<'a> {
     ) -> usize {
         if self.parts.is_empty() {
             return 0;
+        }
+        if outbox.wire.stateful() {
+            let parts = self.compact.get_or_insert_with(|| compact(self.parts));
+            let pushed = outbox.push_shared_data(place, parts, touched);
+            return usize::from(pushed == Pushed::Accepted);
         }
         let key = (outbox.wire.id(), place, edge);
         if self.encoded.get(self.last).is_none_or(|(known, _)| *known != key) {

@@ -1,7 +1,7 @@
 //! Who is in a channel, and who may not be.
 
 use super::share::Shared;
-use crate::command::{EnterOptions, Event, Mode, Peer};
+use crate::command::{EnterOptions, Event, Mode};
 use crate::ids::{InNumber, MemberNumber, OwnNumber, PeerId};
 use crate::outbox::{Outbox, Tag, Touched};
 use crate::reason::Reason;
@@ -118,7 +118,7 @@ impl State {
 
     pub(super) fn check_ban(&mut self, now: Instant, outbox: &Outbox) -> Result<(), Reason> {
         self.bans.retain(|ban| ban.until.is_none_or(|until| until > now));
-        let peer = peer_of(outbox).id;
+        let peer = outbox.known_peer().id;
         let address = outbox.address;
         let hit =
             |ban: &Banned| ban.peer == peer || (ban.address.is_some() && ban.address == address);
@@ -130,7 +130,7 @@ impl State {
         let Some(new) = self.members.get(newcomer.0) else {
             return;
         };
-        let peer = peer_of(&new.outbox);
+        let peer = new.outbox.known_peer();
         for (number, there) in self.members.iter().filter(|(number, _)| *number != newcomer.0) {
             if there.presence {
                 let (channel, peer) = (there.number, peer.clone());
@@ -139,7 +139,7 @@ impl State {
             if new.presence {
                 let (channel, member) = (new.number, MemberNumber(number));
                 new.tell(
-                    Event::OtherEntered { channel, member, peer: peer_of(&there.outbox) },
+                    Event::OtherEntered { channel, member, peer: there.outbox.known_peer() },
                     touched,
                 );
             }
@@ -210,13 +210,4 @@ impl State {
 pub(super) fn from_first(parts: &[Part]) -> &[Part] {
     let first = parts.iter().position(Part::is_first);
     &parts[first.unwrap_or(parts.len())..]
-}
-
-pub(super) fn peer_of(outbox: &Outbox) -> Peer {
-    // A session can do nothing before its hello, so each one that comes here has a peer.
-    outbox.peer().cloned().unwrap_or_else(|| Peer {
-        id: PeerId::new([0; 16]),
-        name: None,
-        protocol: outbox.wire.name(),
-    })
 }

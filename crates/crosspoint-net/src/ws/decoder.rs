@@ -122,6 +122,11 @@ impl Decoder {
         Self { role, settings, buffer: BytesMut::new(), unfinished: None, state: State::HEAD }
     }
 
+    /// Changes the longest payload of a data frame. It holds from the next frame on.
+    pub fn set_frame_bytes_max(&mut self, frame_bytes_max: u64) {
+        self.settings.frame_bytes_max = frame_bytes_max;
+    }
+
     /// Appends received bytes. Takes `bytes` over when everything before was decoded, so data is
     /// not copied. After a close frame or an error they are discarded.
     pub fn receive(&mut self, bytes: BytesMut) {

@@ -122,7 +122,6 @@ fn whole_request(head: &[u8]) -> Request {
 }
 
 fn understood(request: &Request) {
-    assert!(!request.path().is_empty() && !request.path().contains('?'));
     let Some(upgrade) = &request.upgrade else {
         return;
     };

@@ -48,23 +48,6 @@ pub struct Upgrade {
     pub version: Option<u8>,
 }
 
-impl Request {
-    /// The path of the target: without the query, and without scheme and host should they be there.
-    #[must_use]
-    pub fn path(&self) -> &str {
-        let target = match self.target.split_once("://") {
-            Some((scheme, rest)) if scheme.bytes().all(|b| b.is_ascii_alphabetic()) => {
-                rest.find(['/', '?']).map_or("", |at| &rest[at..])
-            }
-            _ => &self.target,
-        };
-        match target.split('?').next() {
-            None | Some("") => "/",
-            Some(path) => path,
-        }
-    }
-}
-
 /// Why a request is refused. [`RequestError::answer`] is what to send before closing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RequestError {
@@ -101,6 +84,9 @@ pub enum RequestError {
     /// An upgrade in HTTP/1.0.
     #[error("WebSocket upgrade needs HTTP/1.1")]
     OldHttp,
+    /// An upgrade with a body, whose bytes could not be told from frames.
+    #[error("WebSocket upgrade must not have a body")]
+    HasBody,
     /// `Upgrade: websocket` while `Connection` does not name `Upgrade`, often the doing of a proxy.
     #[error("header Connection does not contain Upgrade; a proxy must pass it on")]
     ConnectionNotUpgrade,
@@ -173,30 +159,47 @@ pub fn parse_request(bytes: &[u8]) -> Result<Option<(Request, usize)>, RequestEr
         };
     };
     let method = parsed.method.unwrap_or_default();
+    let upgrade = upgrade_of(method, parsed.version == Some(1), parsed.headers)?;
     let headers = Headers(parsed.headers);
-    let host = headers.one("Host")?.map(str::to_owned);
-    let upgrade = if headers.lists("Upgrade", "websocket") {
-        if method != "GET" {
-            return Err(RequestError::NotGet);
-        }
-        if parsed.version != Some(1) {
-            return Err(RequestError::OldHttp);
-        }
-        if host.is_none() {
-            return Err(RequestError::HeaderMissing { name: "Host" });
-        }
-        Some(read_upgrade(&headers)?)
-    } else {
-        None
-    };
     let request = Request {
         method: method.to_owned(),
         target: parsed.path.unwrap_or_default().to_owned(),
-        host,
+        host: headers.one("Host")?.map(str::to_owned),
         origin: headers.one("Origin")?.map(str::to_owned),
         upgrade,
     };
     Ok(Some((request, head_len)))
+}
+
+/// The wish to speak WebSocket in a request head that was parsed already, if there is one.
+/// `http11` says whether the request is HTTP/1.1.
+///
+/// # Errors
+/// When there is such a wish and it cannot be served.
+pub(crate) fn upgrade_of(
+    method: &str,
+    http11: bool,
+    headers: &[httparse::Header<'_>],
+) -> Result<Option<Upgrade>, RequestError> {
+    let headers = Headers(headers);
+    let host = headers.one("Host")?;
+    if !headers.lists("Upgrade", "websocket") {
+        return Ok(None);
+    }
+    if method != "GET" {
+        return Err(RequestError::NotGet);
+    }
+    if !http11 {
+        return Err(RequestError::OldHttp);
+    }
+    if host.is_none() {
+        return Err(RequestError::HeaderMissing { name: "Host" });
+    }
+    let lengths = headers.values("Content-Length").any(|length| length != b"0");
+    if lengths || headers.values("Transfer-Encoding").next().is_some() {
+        return Err(RequestError::HasBody);
+    }
+    read_upgrade(&headers).map(Some)
 }
 
 fn read_upgrade(headers: &Headers<'_, '_>) -> Result<Upgrade, RequestError> {
@@ -247,13 +250,9 @@ pub fn response(key: &str, protocol: Option<&str>) -> Bytes {
 }
 
 /// A complete HTTP answer with `Content-Length` and `Connection: close`; the connection must be
-/// closed after it. `status` is a three-digit HTTP status.
-#[must_use]
-pub fn http_response(status: u16, content_type: &'static str, body: &[u8]) -> Bytes {
-    answer(status, "", content_type, body)
-}
-
-fn answer(status: u16, extra: &str, content_type: &str, body: &[u8]) -> Bytes {
+/// closed after it. `status` is a three-digit HTTP status. `extra` are more header lines, each with
+/// its line end.
+pub(crate) fn answer(status: u16, extra: &str, content_type: &str, body: &[u8]) -> Bytes {
     let mut bytes = format!(
         "HTTP/1.1 {status:03} {}\r\n\
          {extra}Content-Type: {content_type}\r\n\
@@ -270,8 +269,6 @@ fn answer(status: u16, extra: &str, content_type: &str, body: &[u8]) -> Bytes {
 
 const fn phrase_of(status: u16) -> &'static str {
     match status {
-        200 => "OK",
-        204 => "No Content",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",

@@ -13,6 +13,7 @@ pub mod frame;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod handshake;
+pub(crate) mod wire;
 
 pub use decoder::{Decoder, Incoming, Settings};
 pub use error::WsError;

@@ -4,6 +4,7 @@
     reason = "every test takes a part of it, and the linter looks at one test at a time"
 )]
 
+pub(crate) mod http;
 pub(crate) mod peer;
 
 use bytes::{Buf, Bytes, BytesMut};

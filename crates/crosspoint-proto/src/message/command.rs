@@ -2,12 +2,12 @@
 
 use super::data::{part, put_in_parts};
 use super::maps::{CreateMap, EnterMap, KickMap, join_mode, map, put_map, split_mode};
-use super::{kind, peer_id, put_frame};
+use super::{kind, peer_id, peers, put_counted, put_frame};
 use crate::frame::{Body, Frame, put_varint};
 use bytes::{BufMut, Bytes, BytesMut};
 use crosspoint_hub::command::{Ban, ChannelOptions, Command, EnterOptions, Target};
 use crosspoint_hub::wire::FrameWriter;
-use crosspoint_hub::{ChannelName, InNumber, MemberNumber, OwnNumber, Reason};
+use crosspoint_hub::{ChannelName, InNumber, LinkNumber, MemberNumber, OwnNumber, Reason};
 use serde_bytes::ByteBuf;
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ use std::time::Duration;
 pub fn put_command(command: &Command, frame_bytes_max: usize, out: &mut FrameWriter) {
     let mut body = BytesMut::new();
     let kind = match command {
-        Command::Hello(_) => return,
+        // HELLO is written by the client itself, and there is no frame for the others.
+        Command::Hello(_) | Command::Ask { .. } => return,
         Command::Create { request, name, options } => {
             put_varint(*request, &mut body);
             put_counted(name.as_bytes(), &mut body);
@@ -63,6 +64,9 @@ pub fn put_command(command: &Command, frame_bytes_max: usize, out: &mut FrameWri
                     let address = [own.0, except];
                     put_in_parts(kind::BROADCAST, &address, part, frame_bytes_max, out);
                 }
+                Target::Link(link) => {
+                    put_in_parts(kind::LINK_DATA, &[link.0], part, frame_bytes_max, out);
+                }
             };
         }
         Command::Kick { channel, member, ban } => {
@@ -92,6 +96,11 @@ pub fn put_command(command: &Command, frame_bytes_max: usize, out: &mut FrameWri
             body.put_u8(u8::from(*admit));
             kind::ADMIT
         }
+        Command::Link { .. }
+        | Command::Unlink { .. }
+        | Command::Provide { .. }
+        | Command::Look { .. }
+        | Command::Watch { .. } => peers::put_command(command, &mut body),
     };
     put_frame(kind, &body, out);
 }
@@ -144,6 +153,7 @@ pub fn command(frame: Frame) -> Result<Option<Command>, Reason> {
             let (channel, ticket) = (OwnNumber(body.varint()?), body.varint()?);
             Command::Admit { channel, ticket, admit: body.byte()? != 0 }
         }
+        kind::LINK..=kind::WATCH => peers::command(number, body)?,
         _ => match number & !kind::EXTENDED {
             kind::SEND => {
                 let to = Target::Up(InNumber(body.varint()?));
@@ -158,15 +168,14 @@ pub fn command(frame: Frame) -> Result<Option<Command>, Reason> {
                 let except = body.varint()?.checked_sub(1).map(MemberNumber);
                 Command::Send { to: Target::Everyone(own, except), part: part(number, body)? }
             }
+            kind::LINK_DATA => {
+                let to = Target::Link(LinkNumber(body.varint()?));
+                Command::Send { to, part: part(number, body)? }
+            }
             _ if number & kind::IGNORABLE != 0 => return Ok(None),
             _ => return Err(Reason::Malformed),
         },
     }))
-}
-
-fn put_counted(bytes: &[u8], out: &mut BytesMut) {
-    put_varint(u32::try_from(bytes.len()).expect("names have at most 255 bytes"), out);
-    out.put_slice(bytes);
 }
 
 fn name(body: &mut Body) -> Result<ChannelName, Reason> {

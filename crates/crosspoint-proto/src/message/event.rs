@@ -2,19 +2,23 @@
 
 use super::data::part;
 use super::maps::{EnteredMap, PeerMap, join_mode, map, put_map, split_mode};
-use super::{kind, peer_id, put_frame, reason};
+use super::peers::{peer, peer_map};
+use super::{kind, peers, put_frame, reason};
 use crate::frame::{Frame, put_varint};
 use bytes::{BufMut, BytesMut};
-use crosspoint_hub::command::{Entered, Event, Peer};
+use crosspoint_hub::command::{Entered, Event};
 use crosspoint_hub::wire::{FrameWriter, Place};
-use crosspoint_hub::{InNumber, MemberNumber, OwnNumber, Reason};
+use crosspoint_hub::{InNumber, LinkNumber, MemberNumber, OwnNumber, Reason};
 use serde_bytes::ByteBuf;
 
 /// Writes an event (server role). WELCOME is written by the server itself.
 pub fn put_event(event: &Event, out: &mut FrameWriter) {
     let mut body = BytesMut::new();
     let kind = match event {
+        // The server itself writes WELCOME and CLOSE, and the native wire data.
         Event::Welcome { .. } | Event::Data { .. } | Event::Closed { .. } => return,
+        // To native endpoints the hub's program is a peer like others.
+        Event::Told { .. } | Event::Answer { .. } => return,
         Event::Created { request, channel } => {
             put_varint(*request, &mut body);
             put_varint(channel.0, &mut body);
@@ -75,6 +79,12 @@ pub fn put_event(event: &Event, out: &mut FrameWriter) {
             put_varint(u32::from(reason.number()), &mut body);
             kind::OTHER_LEFT
         }
+        Event::Linked { .. }
+        | Event::Unlinked { .. }
+        | Event::Found { .. }
+        | Event::PeerCame { .. }
+        | Event::PeerWent { .. }
+        | Event::Done { .. } => peers::put_event(event, &mut body),
     };
     put_frame(kind, &body, out);
 }
@@ -128,6 +138,7 @@ pub fn event(frame: Frame) -> Result<Option<Event>, Reason> {
             let (channel, member) = (InNumber(body.varint()?), MemberNumber(body.varint()?));
             Event::OtherLeft { channel, member, reason: reason(&mut body)? }
         }
+        kind::LINKED..=kind::PEER_WENT => peers::event(number, body)?,
         _ => {
             let place = match number & !kind::EXTENDED {
                 kind::FROM_OWNER => Place::In(InNumber(body.varint()?)),
@@ -137,31 +148,11 @@ pub fn event(frame: Frame) -> Result<Option<Event>, Reason> {
                 kind::FROM_ROOM => {
                     Place::Room(InNumber(body.varint()?), MemberNumber(body.varint()?))
                 }
+                kind::LINK_DATA => Place::Link(LinkNumber(body.varint()?)),
                 _ if number & kind::IGNORABLE != 0 => return Ok(None),
                 _ => return Err(Reason::Malformed),
             };
             Event::Data { place, part: part(number, body)? }
         }
     }))
-}
-
-fn peer_map(peer: &Peer) -> PeerMap {
-    PeerMap {
-        id: ByteBuf::from(peer.id.as_bytes().to_vec()),
-        name: peer.name.as_deref().map(str::to_owned),
-        protocol: peer.protocol.to_owned(),
-        chunk: None,
-        replies: None,
-        credentials: None,
-    }
-}
-
-fn peer(map: PeerMap) -> Result<Peer, Reason> {
-    // The hub's own words, so that a peer can be copied without allocating.
-    let protocol = match map.protocol.as_str() {
-        "native" => "native",
-        "peote" => "peote",
-        _ => "other",
-    };
-    Ok(Peer { id: peer_id(&map.id)?, name: map.name.map(Into::into), protocol })
 }

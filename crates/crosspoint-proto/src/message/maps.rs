@@ -22,12 +22,15 @@ pub struct HelloMap {
     /// The client's peer id, 16 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<ByteBuf>,
-    /// A name to show to others.
+    /// The name to be found by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The hub's access token.
+    /// Credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<ByteBuf>,
+    /// The client's public key, 32 bytes. The hub asks for a proof.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<ByteBuf>,
 }
 
 /// The map of a WELCOME frame (section 4.2).
@@ -49,6 +52,9 @@ pub struct WelcomeMap {
     /// What the hub offers beyond version 1.
     #[serde(default)]
     pub features: Vec<String>,
+    /// The peer id of the hub's own program, 16 bytes, if it is one to talk to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<ByteBuf>,
 }
 
 #[derive(Debug, Serialize, Deserialize, Default)]
@@ -117,6 +123,22 @@ pub(super) struct PeerMap {
     pub(super) replies: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) credentials: Option<ByteBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) purpose: Option<ByteBuf>,
+}
+
+#[derive(Debug, Serialize, Deserialize, Default)]
+pub(super) struct LinkMap {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) purpose: Option<ByteBuf>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) except: Vec<ByteBuf>,
+}
+
+#[derive(Debug, Serialize, Deserialize, Default)]
+pub(super) struct FoundMap {
+    #[serde(default)]
+    pub(super) peers: Vec<PeerMap>,
 }
 
 /// How deep maps and arrays may be nested.

@@ -1,4 +1,4 @@
-//! What frames carry: the numbers of section 3 and the bodies of sections 4 to 6.
+//! What frames carry: the numbers of section 3 and the bodies of sections 4 to 6 and 12.
 //!
 //! Fixed parts are varints; what may grow is a MessagePack map at the end, of which a reader
 //! takes what it knows.
@@ -7,12 +7,14 @@
 //! * `maps`: the maps, read with [`map()`] and written with [`put_map`]
 //! * `command`: from client to hub, [`command()`] and [`put_command`]
 //! * `event`: from hub to client, [`event()`] and [`put_event`]
+//! * `peers`: what is about other sessions, in both directions
 //! * `data`: messages and their parts, [`put_data`] and [`put_in_parts`]
 
 mod command;
 mod data;
 mod event;
 mod maps;
+mod peers;
 
 pub use command::{command, put_command};
 pub use data::{put_data, put_in_parts};
@@ -34,6 +36,8 @@ pub mod kind {
     pub const CLOSE: u8 = 0x03;
     pub const PING: u8 = 0x04;
     pub const PONG: u8 = 0x05;
+    pub const CHALLENGE: u8 = 0x06;
+    pub const PROOF: u8 = 0x07;
 
     pub const CREATE: u8 = 0x10;
     pub const ENTER: u8 = 0x11;
@@ -53,12 +57,26 @@ pub mod kind {
     pub const OTHER_ENTERED: u8 = 0x20;
     pub const OTHER_LEFT: u8 = 0x21;
 
+    pub const LINK: u8 = 0x22;
+    pub const UNLINK: u8 = 0x23;
+    pub const PROVIDE: u8 = 0x24;
+    pub const LOOK: u8 = 0x25;
+    pub const WATCH: u8 = 0x26;
+
+    pub const LINKED: u8 = 0x28;
+    pub const UNLINKED: u8 = 0x29;
+    pub const FOUND: u8 = 0x2a;
+    pub const DONE: u8 = 0x2b;
+    pub const PEER_CAME: u8 = 0x2c;
+    pub const PEER_WENT: u8 = 0x2d;
+
     pub const SEND: u8 = 0x30;
     pub const SEND_TO: u8 = 0x31;
     pub const BROADCAST: u8 = 0x32;
     pub const FROM_OWNER: u8 = 0x33;
     pub const FROM_MEMBER: u8 = 0x34;
     pub const FROM_ROOM: u8 = 0x35;
+    pub const LINK_DATA: u8 = 0x36;
 
     /// Added to the data types: kind, total and offset come before the payload.
     pub const EXTENDED: u8 = 0x40;
@@ -68,6 +86,9 @@ pub mod kind {
 
 /// The only version so far.
 pub const VERSION: u32 = 1;
+
+/// What a proof of a key is for (section 4.5).
+pub(crate) const PROOF_CONTEXT: &[u8] = b"native 1";
 
 /// Writes a frame whose body is small.
 pub fn put_frame(kind: u8, body: &[u8], out: &mut FrameWriter) {
@@ -94,6 +115,12 @@ pub fn put_close(reason: Reason, out: &mut FrameWriter) {
 pub fn reason(body: &mut Body) -> Result<Reason, Reason> {
     let number = body.varint()?;
     Ok(u16::try_from(number).ok().and_then(Reason::from_number).unwrap_or(Reason::Internal))
+}
+
+/// Writes bytes behind their count.
+fn put_counted(bytes: &[u8], out: &mut BytesMut) {
+    put_varint(u32::try_from(bytes.len()).expect("what is counted is bounded far below"), out);
+    out.put_slice(bytes);
 }
 
 /// Reads a peer id.

@@ -6,11 +6,14 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use crosspoint_hub::command::{
-    Ban, ChannelOptions, Command, EnterOptions, Entered, Event, Hello, Mode, Peer, Target,
+    Addressee, Ban, ChannelOptions, Command, EnterOptions, Entered, Event, Hello, LinkOptions,
+    Mode, Peer, Query, Target,
 };
 use crosspoint_hub::protocol::{Client, Output, Protocol};
 use crosspoint_hub::wire::{Encoded, FrameWriter, Part, Place, Wire};
-use crosspoint_hub::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId, Reason};
+use crosspoint_hub::{
+    ChannelName, InNumber, LinkNumber, MemberNumber, OwnNumber, PeerId, PeerName, Reason,
+};
 use crosspoint_proto::frame::{MAGIC, put_varint};
 use crosspoint_proto::{WIRE, client, server};
 use proptest::prelude::*;
@@ -48,10 +51,18 @@ pub(crate) fn pieces(bytes: &[u8], cuts: &[prop::sample::Index]) -> Vec<Bytes> {
 impl Pair {
     /// Before anything was said.
     pub(crate) fn new(options: server::Options, hello: Hello) -> (Self, Vec<u8>) {
+        let agent = Some("test".to_owned());
+        Self::with(options, client::Options { hello, agent, identity: None })
+    }
+
+    /// Before anything was said, with everything to choose.
+    pub(crate) fn with(
+        options: server::Options,
+        client_options: client::Options,
+    ) -> (Self, Vec<u8>) {
         let now = Instant::now();
         let mut out = FrameWriter::default();
-        let agent = Some("test".to_owned());
-        let client = client::Native::new(now, client::Options { hello, agent }, &mut out);
+        let client = client::Native::new(now, client_options, &mut out);
         let server = server::Native::new(now, options);
         let pair = Self { now, client, server };
         (pair, flat(&out.take()))
@@ -70,24 +81,40 @@ impl Pair {
 
     /// What the server role makes of the client's bytes.
     pub(crate) fn serve(&mut self, pieces: impl IntoIterator<Item = Bytes>) -> Vec<Output> {
+        self.serve_and_answer(pieces).0
+    }
+
+    /// As [`Pair::serve`], with what the server role writes at once.
+    pub(crate) fn serve_and_answer(
+        &mut self,
+        pieces: impl IntoIterator<Item = Bytes>,
+    ) -> (Vec<Output>, Vec<u8>) {
         let mut out = FrameWriter::default();
         let mut outputs = Vec::new();
         for piece in pieces {
             self.server.receive(self.now, piece);
             outputs.extend(std::iter::from_fn(|| self.server.poll(self.now, &mut out)));
         }
-        outputs
+        (outputs, flat(&out.take()))
     }
 
     /// What the client role makes of the hub's bytes.
     pub(crate) fn listen(&mut self, pieces: impl IntoIterator<Item = Bytes>) -> Vec<Event> {
+        self.listen_and_answer(pieces).0
+    }
+
+    /// As [`Pair::listen`], with what the client role writes at once.
+    pub(crate) fn listen_and_answer(
+        &mut self,
+        pieces: impl IntoIterator<Item = Bytes>,
+    ) -> (Vec<Event>, Vec<u8>) {
         let mut out = FrameWriter::default();
         let mut events = Vec::new();
         for piece in pieces {
             self.client.receive(self.now, piece);
             events.extend(std::iter::from_fn(|| self.client.poll(self.now, &mut out)));
         }
-        events
+        (events, flat(&out.take()))
     }
 
     pub(crate) fn command(&mut self, command: Command) -> Result<Vec<u8>, Reason> {
@@ -152,6 +179,14 @@ fn peer() -> impl Strategy<Value = Peer> {
     })
 }
 
+fn peer_name() -> impl Strategy<Value = PeerName> {
+    "[ -~äß€😀]{1,60}".prop_map(|name| PeerName::new(name).expect("1 to 240 bytes"))
+}
+
+fn link() -> impl Strategy<Value = LinkNumber> {
+    any::<u32>().prop_map(LinkNumber)
+}
+
 fn reason() -> impl Strategy<Value = Reason> {
     prop::sample::select(Reason::ALL.to_vec())
 }
@@ -188,6 +223,56 @@ fn target() -> impl Strategy<Value = Target> {
         into().prop_map(Target::Up),
         (own(), member()).prop_map(|(own, member)| Target::Member(own, member)),
         (own(), except).prop_map(|(own, except)| Target::Everyone(own, except)),
+        link().prop_map(Target::Link),
+    ]
+}
+
+/// Every command about other sessions.
+fn peers_command() -> impl Strategy<Value = Command> {
+    let to = prop_oneof![
+        peer_id().prop_map(Addressee::Peer),
+        peer_name().prop_map(Addressee::Name),
+        peer_name().prop_map(Addressee::Service),
+    ];
+    let options = (bytes(300), prop::collection::vec(peer_id(), 0..4))
+        .prop_map(|(purpose, except)| LinkOptions { purpose, except });
+    let query = prop_oneof![
+        peer_id().prop_map(Query::Peer),
+        peer_name().prop_map(Query::Name),
+        peer_name().prop_map(Query::Service),
+        ("[a-zß]{0,40}", prop::option::of(peer_name()))
+            .prop_map(|(prefix, after)| Query::Names { prefix, after }),
+    ];
+    prop_oneof![
+        (any::<u32>(), to, options).prop_map(|(request, to, options)| Command::Link {
+            request,
+            to,
+            options
+        }),
+        (link(), reason()).prop_map(|(link, reason)| Command::Unlink { link, reason }),
+        (any::<u32>(), peer_name(), any::<bool>())
+            .prop_map(|(request, service, on)| Command::Provide { request, service, on }),
+        (any::<u32>(), query).prop_map(|(request, query)| Command::Look { request, query }),
+        (any::<u32>(), any::<bool>()).prop_map(|(request, on)| Command::Watch { request, on }),
+    ]
+}
+
+/// Every event about other sessions.
+fn peers_event() -> impl Strategy<Value = Event> {
+    let peers = || prop::collection::vec(peer(), 0..4);
+    prop_oneof![
+        (any::<Option<u32>>(), link(), peer(), bytes(300)).prop_map(
+            |(request, link, peer, purpose)| Event::Linked { request, link, peer, purpose }
+        ),
+        (link(), reason()).prop_map(|(link, reason)| Event::Unlinked { link, reason }),
+        (any::<u32>(), peers(), any::<bool>()).prop_map(|(request, peers, more)| Event::Found {
+            request,
+            peers,
+            more
+        }),
+        any::<u32>().prop_map(|request| Event::Done { request }),
+        peer().prop_map(|peer| Event::PeerCame { peer }),
+        peer().prop_map(|peer| Event::PeerWent { peer }),
     ]
 }
 
@@ -227,6 +312,7 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         (own(), peer_id()).prop_map(|(channel, peer)| Command::Unban { channel, peer }),
         (own(), any::<u32>(), any::<bool>())
             .prop_map(|(channel, ticket, admit)| { Command::Admit { channel, ticket, admit } }),
+        peers_command(),
     ]
 }
 
@@ -235,6 +321,7 @@ fn place() -> impl Strategy<Value = Place> {
         (own(), member()).prop_map(|(own, member)| Place::Own(own, member)),
         into().prop_map(Place::In),
         (into(), member()).prop_map(|(number, member)| Place::Room(number, member)),
+        link().prop_map(Place::Link),
     ]
 }
 
@@ -294,5 +381,6 @@ pub(crate) fn event() -> impl Strategy<Value = Event> {
             reason,
         }),
         (place(), part()).prop_map(|(place, part)| Event::Data { place, part }),
+        peers_event(),
     ]
 }

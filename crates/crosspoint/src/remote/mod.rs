@@ -1,4 +1,4 @@
-//! Calls between the two ends of a channel, by typed traits.
+//! Calls between the two ends of a channel, or of a link between peers, by typed traits.
 //!
 //! [`#[remote]`](macro@crate::remote) on a trait makes both ends of it: `GameCaller`, whose methods
 //! send the call, and `GameDispatch`, which decodes calls for whoever implements the trait.
@@ -67,6 +67,13 @@
 //! assert_eq!(game.add(20, 22).await?, 42);
 //! # Ok(()) })}
 //! ```
+//!
+//! # Over a link
+//!
+//! Both sides of a link do the same with their [`Peer`](crate::Peer):
+//! [`register`](crate::Peer::register) an object, call those of the other side over
+//! [`calls`](crate::Peer::calls), and read [`next`](crate::Peer::next), which carries calls out.
+//! Calls live beside messages, requests and streams there.
 //!
 //! # On the wire
 //!

@@ -16,6 +16,8 @@ pub enum Origin {
     Owner,
     /// A member of the channel.
     Member(MemberNumber),
+    /// The other side of a link.
+    Peer,
 }
 
 impl fmt::Display for Origin {
@@ -23,6 +25,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Owner => f.write_str("owner"),
             Self::Member(number) => write!(f, "member {number}"),
+            Self::Peer => f.write_str("peer"),
         }
     }
 }

@@ -4,11 +4,15 @@
 
 use crosspoint::{
     Address, Bytes, ChannelError, ChannelOptions, EnterOptions, Member, MemberEvent, MemberNumber,
-    Node, Owner, OwnerEvent, Protocol, Reason, Server, Shape,
+    Node, Owner, OwnerEvent, Payload, Peer, PeerEvent, PeerId, Protocol, Reason, Server, Shape,
+    testing,
 };
-use crosspoint_net::client::Endpoint;
+use crosspoint_hub::command::{Event, Hello};
+use crosspoint_hub::wire::FrameWriter;
+use crosspoint_net::client::{Connection, Endpoint, dial, run};
 use crosspoint_net::memory;
 use crosspoint_net::stream::{Reader, Stream, Writer};
+use crosspoint_proto::client::{Native, Options};
 use std::future::poll_fn;
 use std::task::{Poll, ready};
 use std::time::Duration;
@@ -93,6 +97,65 @@ pub(crate) fn refused<T: std::fmt::Debug>(result: Result<T, ChannelError>) -> Re
         Err(ChannelError::Refused(reason)) => reason,
         other => panic!("{other:?}"),
     }
+}
+
+/// Two nodes at a hub, and a link that Ann has opened to Bob: as Ann sees it, and as Bob does.
+pub(crate) struct Pair {
+    pub(crate) hub: Server,
+    pub(crate) ann: Node,
+    pub(crate) bob: Node,
+    pub(crate) to_bob: Peer,
+    pub(crate) to_ann: Peer,
+}
+
+/// A hub, two nodes and a link.
+pub(crate) async fn pair() -> Pair {
+    let (hub, ann, bob) = testing::two_nodes().await;
+    let (to_bob, to_ann) = link(&ann, &bob).await;
+    Pair { hub, ann, bob, to_bob, to_ann }
+}
+
+/// A link from one node to another, as both see it.
+pub(crate) async fn link(from: &Node, to: &Node) -> (Peer, Peer) {
+    let mut incoming = to.incoming();
+    let there = from.peer(to.peer_id()).await.unwrap();
+    let back = incoming.next().await.unwrap();
+    (there, back)
+}
+
+/// The next event of a peer.
+pub(crate) async fn event(peer: &Peer) -> PeerEvent {
+    let event = tokio::time::timeout(SOON, peer.next()).await;
+    event.expect("a peer hears something").unwrap()
+}
+
+/// The next message of a peer.
+pub(crate) async fn said(peer: &Peer) -> Payload {
+    match event(peer).await {
+        PeerEvent::Message(message) => message,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The end of a link, and nothing before it.
+pub(crate) async fn end(peer: &Peer) -> Reason {
+    let event = tokio::time::timeout(SOON, peer.next()).await;
+    assert!(event.expect("the link ends").is_none());
+    peer.closed().await
+}
+
+/// A session without a library: it says over its links what it is told, and reads what it wants.
+pub(crate) async fn raw(hub: &Server, peer: PeerId) -> Connection {
+    let dialed = dial(&hub.inside(Shape::default()).endpoint).await.unwrap();
+    let mut out = FrameWriter::new(None);
+    let hello = Hello { peer: Some(peer), ..Hello::default() };
+    let options = Options { hello, ..Options::default() };
+    let now = tokio::time::Instant::now().into_std();
+    let native = Native::new(now, options, &mut out);
+    let mut connection = run(dialed, Box::new(native), out);
+    let welcome = connection.events.recv().await;
+    assert!(matches!(welcome, Some(Event::Welcome { .. })));
+    connection
 }
 
 async fn copy(mut from: Reader, to: Writer) {

@@ -1,14 +1,15 @@
-//! Whole messages out of parts (section 6.3).
+//! Whole messages out of parts (docs/protocol.md, section 6.3).
 
+use crate::reason::Reason;
+use crate::wire::{Part, Place};
 use bytes::{Bytes, BytesMut};
-use crosspoint_hub::Reason;
-use crosspoint_hub::wire::{Part, Place};
 use std::collections::HashMap;
 
 /// Gathers parts until their messages are whole. Memory: at most one message for each place.
 #[derive(Debug, Default)]
 pub struct Reassembly {
     open: HashMap<Place, Open>,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -36,6 +37,7 @@ impl Reassembly {
             return Err(Reason::TooLarge);
         }
         let begun = self.open.remove(&place);
+        self.bytes -= begun.as_ref().map_or(0, |begun| begun.bytes.len());
         if part.is_first() && part.is_last() {
             return Ok(Some((part.kind, part.data)));
         }
@@ -54,20 +56,30 @@ impl Reassembly {
         if part.is_last() {
             return Ok(Some((open.kind, open.bytes.freeze())));
         }
+        self.bytes += open.bytes.len();
         self.open.insert(place, open);
         Ok(None)
     }
 
+    /// Bytes of all messages that have begun.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Forgets what has begun at places that are gone.
     pub fn forget(&mut self, gone: impl Fn(&Place) -> bool) {
-        self.open.retain(|place, _| !gone(place));
+        self.open.retain(|place, open| {
+            let gone = gone(place);
+            self.bytes -= if gone { open.bytes.len() } else { 0 };
+            !gone
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crosspoint_hub::InNumber;
+    use crate::ids::InNumber;
 
     fn part(total: u32, offset: u32, data: &'static [u8]) -> Part {
         Part { kind: 0, total, offset, data: Bytes::from_static(data) }
@@ -91,6 +103,13 @@ mod tests {
             Ok(Some((0, Bytes::from_static(b"cde"))))
         );
         assert_eq!(reassembly.receive(place, part(4, 0, b"ab"), 9), Ok(None));
+        assert_eq!(reassembly.bytes(), 2);
         assert_eq!(reassembly.receive(place, part(4, 3, b"d"), 9), Err(Reason::Malformed));
+        assert_eq!(reassembly.bytes(), 0);
+        let other = Place::In(InNumber(1));
+        assert_eq!(reassembly.receive(place, part(4, 0, b"abc"), 9), Ok(None));
+        assert_eq!(reassembly.receive(other, part(4, 0, b"de"), 9), Ok(None));
+        reassembly.forget(|gone| *gone == place);
+        assert_eq!(reassembly.bytes(), 2);
     }
 }

@@ -1,0 +1,191 @@
+//! What is asked, and of whom.
+
+use bytes::Bytes;
+use crosspoint_hub::{Grant, PeerId, Permissions, Reason};
+use serde::Deserialize;
+use std::borrow::Cow;
+use std::fmt;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// What a client has said and shown about itself when it wants to enter.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The protocol that the client speaks, as `Wire::name` calls it: `native`, `anysocket`, `peote`.
+    pub protocol: &'static str,
+    /// Where the connection comes from; `None` for one from inside the program.
+    pub address: Option<IpAddr>,
+    /// The peer id that the client gives itself.
+    pub peer: Option<PeerId>,
+    /// Whether the client has proven that it holds the key that belongs to its peer id. Otherwise
+    /// anybody may claim that id.
+    pub key_proven: bool,
+    /// The name that the client gives itself. Nothing proves it.
+    pub name: Option<String>,
+    /// The bytes of the token; from an AnySocket program the JSON text of its `auth` value.
+    pub token: Option<Bytes>,
+}
+
+impl Credentials {
+    /// The protocol whose tokens are JSON text.
+    pub const ANYSOCKET: &str = "anysocket";
+
+    /// The token as the client meant it, of at most `bytes_max` bytes as it came.
+    ///
+    /// For an AnySocket program this is the text of `auth`, or of the field `token` in it; for all
+    /// others the token as it is.
+    ///
+    /// # Errors
+    /// When there is none, when it is too long, or when an AnySocket program gives something else.
+    pub fn token(&self, bytes_max: usize) -> Result<Cow<'_, [u8]>, Denied> {
+        let token = self.token.as_deref().ok_or(Denied::new("no token was given"))?;
+        if token.len() > bytes_max {
+            return Err(Denied::new(format!(
+                "the token has {} bytes, more than {bytes_max}",
+                token.len()
+            )));
+        }
+        if self.protocol != Self::ANYSOCKET {
+            return Ok(Cow::Borrowed(token));
+        }
+        let text = match serde_json::from_slice(token) {
+            Ok(Auth::Text(text) | Auth::Object { token: text }) => text,
+            Err(_) => {
+                return Err(Denied::new(
+                    "auth is neither a text nor an object with a text `token`",
+                ));
+            }
+        };
+        Ok(Cow::Owned(text.into_bytes()))
+    }
+}
+
+/// The forms of an AnySocket program's `auth` value.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Auth {
+    Text(String),
+    Object { token: String },
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { protocol, address, peer, key_proven, name, token } = self;
+        f.debug_struct("Credentials")
+            .field("protocol", protocol)
+            .field("address", address)
+            .field("peer", peer)
+            .field("key_proven", key_proven)
+            .field("name", name)
+            .field("token", &token.as_ref().map(|_| "***"))
+            .finish()
+    }
+}
+
+/// A client may not enter.
+///
+/// The text is for the log of the hub. The client hears [`Reason::NotAllowed`] and nothing more, so
+/// that it cannot learn which names and keys there are.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Denied {
+    /// Why, in words; without the token.
+    pub reason: Cow<'static, str>,
+}
+
+impl Denied {
+    /// A refusal, and why.
+    pub fn new(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { reason: reason.into() }
+    }
+}
+
+impl From<Denied> for Reason {
+    fn from(_: Denied) -> Self {
+        Self::NotAllowed
+    }
+}
+
+/// A name from outside as the log may show it: in quotation marks, without control characters, cut.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", printable(name, 64))
+}
+
+/// Text from outside without control characters, and cut after so many characters.
+pub(crate) fn printable(text: &str, chars_max: usize) -> String {
+    let visible = |letter: char| if letter.is_control() { '\u{fffd}' } else { letter };
+    let mut shown: String = text.chars().take(chars_max).map(visible).collect();
+    if text.chars().nth(chars_max).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+/// A future behind a pointer, as [`Authenticator::authenticate`] gives it.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Decides who may enter, and what they may do.
+///
+/// It is asked once for each session, before the session can do anything. The one who asks waits
+/// no longer than the time of a handshake (`limits.handshake_ms_max`) and then drops the future.
+/// Many sessions ask at the same time: what costs memory or processor time has to be bounded here.
+pub trait Authenticator: Send + Sync + 'static {
+    /// Grants or denies.
+    ///
+    /// # Errors
+    /// [`Denied`] if the client may not enter.
+    fn authenticate(&self, credentials: Credentials) -> BoxFuture<'_, Result<Grant, Denied>>;
+}
+
+impl<A: Authenticator + ?Sized> Authenticator for Arc<A> {
+    fn authenticate(&self, credentials: Credentials) -> BoxFuture<'_, Result<Grant, Denied>> {
+        A::authenticate(self, credentials)
+    }
+}
+
+impl fmt::Debug for dyn Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Authenticator")
+    }
+}
+
+/// An [`Authenticator`] that is a function; made by [`from_fn`].
+#[derive(Clone, Copy)]
+pub struct FromFn<F>(F);
+
+/// Makes an [`Authenticator`] of a closure that gives a future.
+pub fn from_fn<F, T>(function: F) -> FromFn<F>
+where
+    F: Fn(Credentials) -> T + Send + Sync + 'static,
+    T: Future<Output = Result<Grant, Denied>> + Send + 'static,
+{
+    FromFn(function)
+}
+
+impl<F, T> Authenticator for FromFn<F>
+where
+    F: Fn(Credentials) -> T + Send + Sync + 'static,
+    T: Future<Output = Result<Grant, Denied>> + Send + 'static,
+{
+    fn authenticate(&self, credentials: Credentials) -> BoxFuture<'_, Result<Grant, Denied>> {
+        Box::pin((self.0)(credentials))
+    }
+}
+
+impl<F> fmt::Debug for FromFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FromFn")
+    }
+}
+
+/// Lets everybody in without looking at anything, with the same permissions for all.
+#[derive(Debug, Clone, Default)]
+pub struct Anyone(pub Permissions);
+
+impl Authenticator for Anyone {
+    fn authenticate(&self, _: Credentials) -> BoxFuture<'_, Result<Grant, Denied>> {
+        let grant = Grant { name: None, permissions: self.0.clone() };
+        Box::pin(std::future::ready(Ok(grant)))
+    }
+}

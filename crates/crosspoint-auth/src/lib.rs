@@ -1,0 +1,35 @@
+//! Who a client is, and what it may do.
+//!
+//! An [`Authenticator`] is asked once for each session, with the [`Credentials`] of its hello. It
+//! gives a [`Grant`](crosspoint_hub::Grant) or says [`Denied`]. Programs that embed a hub write
+//! their own, most easily as a closure ([`from_fn`]); these are ready:
+//!
+//! * [`Secrets`]: shared secrets with names, stored as argon2id hashes
+//! * [`Tokens`]: JSON Web Tokens that somebody else has signed
+//! * [`Anyone`]: no check
+//! * [`Either`]: the first of several that grants
+//!
+//! ```
+//! use crosspoint_auth::{Denied, from_fn};
+//! use crosspoint_hub::{Grant, Permissions};
+//!
+//! let only_the_native = from_fn(|credentials| async move {
+//!     match credentials.protocol {
+//!         "native" => Ok(Grant { name: credentials.name, permissions: Permissions::ALL }),
+//!         other => Err(Denied::new(format!("{other} is not served"))),
+//!     }
+//! });
+//! ```
+mod authenticator;
+mod either;
+mod file;
+mod rules;
+mod secrets;
+mod tokens;
+
+pub use authenticator::{Anyone, Authenticator, BoxFuture, Credentials, Denied, FromFn, from_fn};
+pub use either::Either;
+pub use file::FileError;
+pub use rules::{RuleError, rule};
+pub use secrets::{HashError, Secret, SecretError, SecretHash, Secrets};
+pub use tokens::{Algorithm, Key, KeyError, Tokens};

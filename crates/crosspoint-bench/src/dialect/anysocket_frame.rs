@@ -1,0 +1,295 @@
+//! AnySocket packets in WebSocket frames: written as a client does, masked, and read as they come
+//! from a server. Only whole packets, which is all that a load generator needs
+//! (docs/anysocket.md, sections 2 and 3).
+
+use crate::unframe::Head;
+
+/// Packet types, as they stand in a packet.
+pub(crate) mod kind {
+    /// Who speaks.
+    pub(crate) const AUTH: u8 = b'1';
+    /// A value of the application.
+    pub(crate) const LINK: u8 = b'3';
+    /// Sign of life.
+    pub(crate) const HEARTBEAT: u8 = b'5';
+}
+
+/// Body of a HEARTBEAT that wants an answer.
+pub(crate) const PROBE: &[u8] = b"1";
+
+/// Body of a HEARTBEAT that is the answer.
+pub(crate) const ALIVE: &[u8] = b"2";
+
+/// Stands first in a packet that is not split.
+const WHOLE: u8 = b'1';
+
+/// First byte of a frame: a whole text message, or a control frame.
+const TEXT: u8 = 0x81;
+const CLOSE: u8 = 0x88;
+const PING: u8 = 0x89;
+const PONG: u8 = 0x8a;
+
+/// Clients must mask. A fixed key is as much work for the server as a random one.
+const MASK: [u8; 4] = [0x5a, 0xc3, 0x17, 0x9e];
+
+/// Servers send nothing larger to a load generator.
+const MESSAGE_BYTES_MAX: usize = 16 << 20;
+
+/// Appends the frame of a packet.
+pub(crate) fn put_packet(kind: u8, seq: i32, body: &[u8], out: &mut Vec<u8>) {
+    // The number has four characters of one or two bytes.
+    let mut head = [WHOLE, kind, 0, 0, 0, 0, 0, 0, 0, 0];
+    let mut filled = 2;
+    for byte in seq.to_be_bytes() {
+        if byte < 0x80 {
+            head[filled] = byte;
+            filled += 1;
+        } else {
+            head[filled..filled + 2].copy_from_slice(&[0xc0 | byte >> 6, 0x80 | byte & 0x3f]);
+            filled += 2;
+        }
+    }
+    let length = filled + body.len();
+    out.push(TEXT);
+    match length {
+        0..126 => out.push(0x80 | length as u8),
+        126..0x1_0000 => {
+            out.push(0x80 | 126);
+            out.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        _ => {
+            out.push(0x80 | 127);
+            out.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+    out.extend_from_slice(&MASK);
+    let start = out.len();
+    out.extend_from_slice(&head[..filled]);
+    out.extend_from_slice(body);
+    let (words, rest) = out[start..].as_chunks_mut::<4>();
+    for word in words {
+        *word = (u32::from_ne_bytes(*word) ^ u32::from_ne_bytes(MASK)).to_ne_bytes();
+    }
+    for (byte, mask) in rest.iter_mut().zip(MASK) {
+        *byte ^= mask;
+    }
+}
+
+/// What a frame from a server holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Frame<'a> {
+    /// A whole packet.
+    Packet { kind: u8, seq: i32, body: &'a [u8] },
+    /// Nothing to this end: a ping or pong of the WebSocket.
+    Ping,
+    /// The end of the conversation.
+    Close,
+}
+
+/// How many bytes must follow these at least until a frame is all there; 0 if it is.
+pub(crate) fn missing(bytes: &[u8]) -> Result<usize, &'static str> {
+    let whole = match (extent(bytes)?, bytes) {
+        (Some(extent), _) => extent.head + extent.message,
+        (None, [_, 126, ..]) => 2 + 2,
+        (None, [_, 127, ..]) => 2 + 8,
+        (None, _) => 2,
+    };
+    Ok(whole.saturating_sub(bytes.len()))
+}
+
+/// The first frame in these bytes and its length, or nothing if it is not all there.
+pub(crate) fn read_frame(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, &'static str> {
+    let Some(extent) = extent(bytes)? else {
+        return Ok(None);
+    };
+    let Some(message) = bytes.get(extent.head..extent.head + extent.message) else {
+        return Ok(None);
+    };
+    let length = extent.head + extent.message;
+    match extent.first {
+        TEXT => {}
+        CLOSE => return Ok(Some((Frame::Close, length))),
+        _ => return Ok(Some((Frame::Ping, length))),
+    }
+    let [_, kind, ..] = *message else {
+        return Err("message without a packet in it");
+    };
+    let Some((seq, start)) = read_seq(message)? else {
+        return Err("packet without a number");
+    };
+    Ok(Some((Frame::Packet { kind, seq, body: &message[start..] }, length)))
+}
+
+/// The head of a delivery, whose data is the JSON string in a LINK packet that is no reply.
+pub(crate) fn head(bytes: &[u8]) -> Head {
+    let extent = match extent(bytes) {
+        Ok(Some(extent)) => extent,
+        Ok(None) => return Head::Short,
+        Err(reason) => return Head::Wrong(reason),
+    };
+    let whole = Head::Frame { before: extent.head + extent.message, data: 0, after: 0 };
+    if extent.first != TEXT {
+        return whole;
+    }
+    let message = &bytes[extent.head..];
+    let message = &message[..message.len().min(extent.message)];
+    let (seq, start) = match read_seq(message) {
+        Ok(Some(found)) => found,
+        Ok(None) if message.len() < extent.message => return Head::Short,
+        Ok(None) => return Head::Wrong("packet without a number"),
+        Err(reason) => return Head::Wrong(reason),
+    };
+    if message[1] != kind::LINK || seq < 0 {
+        return whole;
+    }
+    match (extent.message - start).checked_sub(2) {
+        Some(data) => Head::Frame { before: extent.head + start + 1, data, after: 1 },
+        None => Head::Wrong("packet without a string"),
+    }
+}
+
+/// Of a frame: its first byte, and the bytes of its head and of the message.
+struct Extent {
+    first: u8,
+    head: usize,
+    message: usize,
+}
+
+fn extent(bytes: &[u8]) -> Result<Option<Extent>, &'static str> {
+    let [first, length, rest @ ..] = bytes else {
+        return Ok(None);
+    };
+    if !matches!(*first, TEXT | CLOSE | PING | PONG) {
+        return Err("neither a whole text message nor a control frame");
+    }
+    let (message, field) = match *length {
+        length @ 0..126 => (usize::from(length), 0),
+        126 => match rest.first_chunk() {
+            Some(field) => (usize::from(u16::from_be_bytes(*field)), 2),
+            None => return Ok(None),
+        },
+        127 => match rest.first_chunk() {
+            Some(field) => (usize::try_from(u64::from_be_bytes(*field)).unwrap_or(usize::MAX), 8),
+            None => return Ok(None),
+        },
+        _ => return Err("masked frame"),
+    };
+    if message > MESSAGE_BYTES_MAX {
+        return Err("message too large");
+    }
+    Ok(Some(Extent { first: *first, head: 2 + field, message }))
+}
+
+/// The number of a packet and where its body begins, or nothing if the head is not all there.
+fn read_seq(message: &[u8]) -> Result<Option<(i32, usize)>, &'static str> {
+    if message.first().is_some_and(|&first| first != WHOLE) {
+        return Err("neither a whole packet nor one for this end");
+    }
+    let mut seq = [0; 4];
+    let mut at = 2;
+    for byte in &mut seq {
+        let Some(&first) = message.get(at) else {
+            return Ok(None);
+        };
+        *byte = match first {
+            0..0x80 => first,
+            0xc2 | 0xc3 => match message.get(at + 1) {
+                Some(&next @ 0x80..0xc0) => (first & 0x03) << 6 | next & 0x3f,
+                Some(_) => return Err("packet number is not UTF-8"),
+                None => return Ok(None),
+            },
+            _ => return Err("packet number with a character above 255"),
+        };
+        at += if first < 0x80 { 1 } else { 2 };
+    }
+    Ok(Some((i32::from_be_bytes(seq), at)))
+}
+
+/// The frame of a packet as a server sends it: not masked.
+#[cfg(test)]
+pub(crate) fn from_server(kind: u8, seq: i32, body: &[u8]) -> Vec<u8> {
+    let mut masked = Vec::new();
+    put_packet(kind, seq, body, &mut masked);
+    let field = match masked[1] {
+        0xfe => 2,
+        0xff => 8,
+        _ => 0,
+    };
+    let (head, rest) = masked.split_at(2 + field);
+    let (mask, message) = rest.split_at(4);
+    let mut frame = head.to_vec();
+    frame[1] &= 0x7f;
+    frame.extend(message.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_reply_to_number_2_is_written_as_the_specification_says() {
+        let frame = from_server(kind::LINK, -2, b"\"a\"");
+        assert_eq!(frame, b"\x81\x0d13\xc3\xbf\xc3\xbf\xc3\xbf\xc3\xbe\"a\"");
+        let found = Frame::Packet { kind: kind::LINK, seq: -2, body: b"\"a\"" };
+        assert_eq!(read_frame(&frame), Ok(Some((found, 15))));
+    }
+
+    #[test]
+    fn only_strings_in_messages_are_data() {
+        let whole = |frame: &[u8]| Head::Frame { before: frame.len(), data: 0, after: 0 };
+        let probe = from_server(kind::HEARTBEAT, 9, PROBE);
+        let reply = from_server(kind::LINK, -9, b"\"abc\"");
+        for frame in [&probe[..], &reply, b"\x89\x02hi", b"\x88\x00"] {
+            assert_eq!(head(frame), whole(frame));
+        }
+        let delivery = from_server(kind::LINK, 200, b"\"abc\"");
+        assert_eq!(head(&delivery), Head::Frame { before: 2 + 2 + 5 + 1, data: 3, after: 1 });
+    }
+
+    #[test]
+    fn control_frames_are_told_apart() {
+        assert_eq!(read_frame(b"\x89\x02hi"), Ok(Some((Frame::Ping, 4))));
+        assert_eq!(read_frame(b"\x88\x00\x81"), Ok(Some((Frame::Close, 2))));
+    }
+
+    #[test]
+    fn what_no_server_sends_is_refused() {
+        let masked = b"\x81\x88\x00\x00\x00\x0013\0\0\0\x01{}";
+        let huge = b"\x81\x7f\xff\xff\xff\xff\xff\xff\xff\xff";
+        let mut split = from_server(kind::LINK, 1, b"{}");
+        split[2] = b'2';
+        for wrong in [&masked[..], b"\x82\x01a", b"\x01\x01a", huge, &split, b"\x81\x0213"] {
+            assert!(read_frame(wrong).is_err(), "{wrong:?}");
+            assert!(matches!(head(wrong), Head::Wrong(_)), "{wrong:?}");
+        }
+        assert!(matches!(head(&from_server(kind::LINK, 1, b"\"")), Head::Wrong(_)));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(
+            seq: i32, kind in b'1'..=b'5', length in 0usize..70_000, cut: prop::sample::Index
+        ) {
+            let body = vec![b'.'; length];
+            let frame = from_server(kind, seq, &body);
+            let packet = Frame::Packet { kind, seq, body: &body };
+            prop_assert_eq!(read_frame(&frame), Ok(Some((packet, frame.len()))));
+            let beginning = &frame[..cut.index(frame.len())];
+            prop_assert_eq!(read_frame(beginning), Ok(None));
+            let more = missing(beginning).unwrap();
+            prop_assert!(more > 0 && beginning.len() + more <= frame.len());
+            prop_assert_eq!(missing(&frame), Ok(0));
+        }
+
+        #[test]
+        fn no_bytes_make_the_readers_panic(bytes: Vec<u8>) {
+            if let Ok(Some((_, length))) = read_frame(&bytes) {
+                prop_assert!(length <= bytes.len());
+            }
+            head(&bytes);
+        }
+    }
+}

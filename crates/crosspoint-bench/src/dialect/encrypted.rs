@@ -1,0 +1,71 @@
+//! The native protocol with links that are encrypted from end to end (docs/peers.md, section 6).
+//! Both ends encrypt and decrypt in the load generator, as they would in two programs.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use crosspoint_proto::identity::Identity;
+
+use super::native::Native;
+use super::native_link::{Echo, Reply, Speaker};
+use super::native_pair::Pair;
+use super::{Dialect, Fanout, FanoutShape, IdleState, Relay, Requests, Responder, native};
+use crate::BenchError;
+use crate::net::Options;
+
+/// A hub that speaks the native protocol, with endpoints that keep from it what they say.
+#[derive(Debug, Clone, Copy)]
+pub struct Encrypted(Native);
+
+const NAME: &str = "encrypted";
+
+impl Encrypted {
+    /// Speaks to the hub at `address`.
+    pub fn new(address: SocketAddr) -> Encrypted {
+        Encrypted(Native::new(address))
+    }
+}
+
+impl Dialect for Encrypted {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn open_requests(&self, payload: usize) -> Result<Requests, BenchError> {
+        native::check_request(payload)?;
+        let fresh = || Identity::generate().map(Arc::new).map_err(std::io::Error::other);
+        let identities = fresh()
+            .and_then(|first| Ok([first, fresh()?]))
+            .map_err(BenchError::system("making a key"))?;
+        let mut pair = Pair::open(&self.0, Options::default(), Some(&identities))?;
+        let [ours, theirs] = pair.encrypt(&identities)?;
+        let Pair { opener, accepter } = pair;
+        let speaker = Speaker::new(opener.link.0, Some(ours));
+        let answering = Speaker::new(accepter.link.0, Some(theirs));
+        Ok(Requests {
+            stream: opener.session.ready()?,
+            asker: Box::new(Echo::new(speaker, payload)),
+            responder: Some(Responder {
+                stream: accepter.session.ready()?,
+                answerer: Box::new(Reply(answering)),
+            }),
+        })
+    }
+
+    fn open_fanout(&self, _shape: &FanoutShape) -> Result<Fanout, BenchError> {
+        Err(BenchError::Unsupported { dialect: NAME, workload: "fanout" })
+    }
+
+    fn open_relay(&self, _payload: usize) -> Result<Relay, BenchError> {
+        Err(BenchError::Unsupported { dialect: NAME, workload: "relay" })
+    }
+
+    fn open_idle(
+        &self,
+        _state: IdleState,
+        _count: usize,
+        _opened: &mut dyn FnMut(usize),
+    ) -> Result<Vec<TcpStream>, BenchError> {
+        Err(BenchError::Unsupported { dialect: NAME, workload: "idle" })
+    }
+}

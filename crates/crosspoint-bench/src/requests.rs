@@ -1,0 +1,329 @@
+//! Requests on one connection, answered by the server itself or over it by a second connection,
+//! with one or many under way.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::dialect::{Asker, Dialect, LARGEST_NUMBER, Requests, Responder, duplicate};
+use crate::latency::{Latency, Recorder};
+use crate::{BenchError, Progress};
+
+/// What to run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Requests under way at any time.
+    pub in_flight: usize,
+    /// Data bytes of a request and of its answer.
+    pub payload: usize,
+    /// Time before measuring begins.
+    pub warm_up: Duration,
+    /// Time measured.
+    pub duration: Duration,
+}
+
+impl Default for Plan {
+    fn default() -> Plan {
+        Plan {
+            in_flight: 64,
+            payload: 64,
+            warm_up: Duration::from_secs(1),
+            duration: Duration::from_secs(3),
+        }
+    }
+}
+
+/// What came out.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// Protocol used.
+    pub dialect: &'static str,
+    /// Requests under way at any time.
+    pub in_flight: usize,
+    /// Data bytes of a request and of its answer.
+    pub payload: usize,
+    /// Time measured.
+    pub seconds: f64,
+    /// Requests answered for each second.
+    pub requests_per_second: f64,
+    /// From writing a request to having read its answer.
+    pub latency: Latency,
+}
+
+/// All requests together fit into the socket buffers, so that two ends that write before they read
+/// can never wait for each other.
+const UNDER_WAY: usize = 128 << 10;
+
+const READ_BYTES: usize = 64 << 10;
+
+const TICK: Duration = Duration::from_millis(50);
+
+/// An answer that takes longer is lost.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs the plan.
+///
+/// # Errors
+///
+/// Any [`BenchError`].
+pub fn run(
+    dialect: &dyn Dialect,
+    plan: &Plan,
+    progress: &mut Progress<'_>,
+) -> Result<Report, BenchError> {
+    if plan.in_flight == 0 || plan.payload == 0 {
+        return Err(BenchError::Plan("in_flight and payload must be at least 1".into()));
+    }
+    let asked_for = plan.in_flight.saturating_mul(plan.payload);
+    if asked_for > UNDER_WAY {
+        return Err(BenchError::Plan(format!(
+            "{} requests of {} bytes are under way at once, more than {UNDER_WAY} bytes in all; \
+             choose a smaller payload or fewer in flight",
+            plan.in_flight, plan.payload
+        )));
+    }
+    progress(0.0, "connecting");
+    let Requests { stream, asker, responder } = dialect.open_requests(plan.payload)?;
+    let name = dialect.name();
+    let mut conversation = Conversation {
+        dialect: name,
+        stream,
+        asker,
+        waiting: Waiting::new(plan.in_flight),
+        out: Vec::new(),
+        buffer: vec![0; READ_BYTES],
+    };
+    conversation
+        .stream
+        .set_read_timeout(Some(PATIENCE))
+        .map_err(BenchError::system("setting a time limit"))?;
+    let Some(mut responder) = responder else {
+        return conversation.measure(plan, progress);
+    };
+    let end = duplicate(&responder.stream)?;
+    thread::scope(|scope| {
+        let answering = scope.spawn(move || respond(name, &mut responder));
+        let measured = conversation.measure(plan, progress);
+        for stream in [&conversation.stream, &end] {
+            // Closed by the other side: just as well.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        match answering.join() {
+            // What stopped the responder explains why no answer came.
+            Ok(Err(error)) if measured.is_err() => Err(error),
+            Ok(_) => measured,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+/// Answers until the connection ends.
+fn respond(dialect: &'static str, responder: &mut Responder) -> Result<(), BenchError> {
+    let failed = |source| BenchError::Io { dialect, doing: "answering", source };
+    let Responder { stream, answerer } = responder;
+    let (mut buffer, mut out) = (vec![0; READ_BYTES], Vec::new());
+    loop {
+        let count = match stream.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(source) => return Err(failed(source)),
+        };
+        answerer
+            .take(&buffer[..count], &mut out)
+            .map_err(|reason| BenchError::OutOfStep { dialect, reason })?;
+        stream.write_all(&out).map_err(failed)?;
+        out.clear();
+    }
+}
+
+struct Conversation {
+    dialect: &'static str,
+    stream: TcpStream,
+    asker: Box<dyn Asker>,
+    waiting: Waiting,
+    out: Vec<u8>,
+    buffer: Vec<u8>,
+}
+
+impl Conversation {
+    fn measure(&mut self, plan: &Plan, progress: &mut Progress<'_>) -> Result<Report, BenchError> {
+        let start = Instant::now();
+        let mut recorder = Recorder::new();
+        let mut completed = 0;
+        let mut begin = None;
+        let (mut now, mut told) = (start, start);
+        loop {
+            self.write(now)?;
+            let count = self.read()?;
+            now = Instant::now();
+            let answered = self.take(count, now, begin.is_some().then_some(&mut recorder))?;
+            match begin {
+                None if now - start >= plan.warm_up => begin = Some(now),
+                None => {}
+                Some(since) => {
+                    completed += answered;
+                    if now - since >= plan.duration {
+                        let seconds = (now - since).as_secs_f64();
+                        progress(1.0, "done");
+                        return Ok(Report {
+                            dialect: self.dialect,
+                            in_flight: plan.in_flight,
+                            payload: plan.payload,
+                            seconds,
+                            requests_per_second: completed as f64 / seconds,
+                            latency: recorder.latency(),
+                        });
+                    }
+                }
+            }
+            if now - told >= TICK {
+                told = now;
+                let whole = plan.warm_up + plan.duration;
+                let text = if begin.is_some() { "measuring" } else { "warming up" };
+                progress(((now - start).as_secs_f64() / whole.as_secs_f64()).min(1.0), text);
+            }
+        }
+    }
+
+    /// Writes as many requests as may be under way.
+    fn write(&mut self, now: Instant) -> Result<(), BenchError> {
+        while let Some(number) = self.waiting.add(now) {
+            self.asker
+                .ask(number, &mut self.out)
+                .map_err(|reason| BenchError::OutOfStep { dialect: self.dialect, reason })?;
+        }
+        let written = self.stream.write_all(&self.out);
+        self.out.clear();
+        written.map_err(|source| self.failed("asking", source))
+    }
+
+    fn read(&mut self) -> Result<usize, BenchError> {
+        const DOING: &str = "waiting for answers";
+        loop {
+            match self.stream.read(&mut self.buffer) {
+                Ok(0) => return Err(self.failed(DOING, io::ErrorKind::UnexpectedEof.into())),
+                Ok(count) => return Ok(count),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(self.failed(DOING, source)),
+            }
+        }
+    }
+
+    /// Looks into the bytes just read; the number of answers in them.
+    fn take(
+        &mut self,
+        count: usize,
+        now: Instant,
+        mut recorder: Option<&mut Recorder>,
+    ) -> Result<u64, BenchError> {
+        let Conversation { dialect, asker, waiting, out, buffer, .. } = self;
+        let mut answers = 0;
+        let mut unasked = false;
+        asker
+            .take(&buffer[..count], out, &mut |number| match waiting.remove(number) {
+                Some(asked) => {
+                    answers += 1;
+                    if let Some(recorder) = &mut recorder {
+                        recorder.record(now - asked, 1);
+                    }
+                }
+                None => unasked = true,
+            })
+            .map_err(|reason| BenchError::OutOfStep { dialect, reason })?;
+        if unasked {
+            return Err(BenchError::OutOfStep {
+                dialect,
+                reason: "an answer to nothing that was asked",
+            });
+        }
+        Ok(answers)
+    }
+
+    fn failed(&self, doing: &'static str, source: io::Error) -> BenchError {
+        BenchError::Io { dialect: self.dialect, doing, source }
+    }
+}
+
+/// When the requests under way were made. Answers may come in any order.
+struct Waiting {
+    /// By the lowest bits of the number. A slot still taken holds up the next requests.
+    slots: Vec<Option<(u32, Instant)>>,
+    free: usize,
+    next: u32,
+}
+
+/// How far requests may be ahead of the oldest one, in times of those under way.
+const AHEAD: usize = 8;
+
+impl Waiting {
+    fn new(in_flight: usize) -> Waiting {
+        let slots = (in_flight * AHEAD).next_power_of_two();
+        Waiting { slots: vec![None; slots], free: in_flight, next: 1 }
+    }
+
+    /// The number of a request made now, unless too many are under way.
+    fn add(&mut self, now: Instant) -> Option<u32> {
+        let number = self.next;
+        let mask = self.slots.len() - 1;
+        let slot = &mut self.slots[number as usize & mask];
+        if self.free == 0 || slot.is_some() {
+            return None;
+        }
+        *slot = Some((number, now));
+        self.free -= 1;
+        self.next = if number == LARGEST_NUMBER { 1 } else { number + 1 };
+        Some(number)
+    }
+
+    /// When the request with this number was made, if it is under way. It is not any more.
+    fn remove(&mut self, number: u32) -> Option<Instant> {
+        let mask = self.slots.len() - 1;
+        let (_, asked) = self.slots[number as usize & mask].take_if(|(held, _)| *held == number)?;
+        self.free += 1;
+        Some(asked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_may_come_in_any_order_but_once() {
+        let now = Instant::now();
+        let mut waiting = Waiting::new(3);
+        assert_eq!(std::iter::from_fn(|| waiting.add(now)).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(waiting.remove(2), Some(now));
+        assert_eq!(waiting.remove(2), None);
+        assert_eq!(waiting.remove(4), None);
+        assert_eq!((waiting.add(now), waiting.add(now)), (Some(4), None));
+    }
+
+    #[test]
+    fn an_answer_that_never_comes_holds_up_requests_in_the_end() {
+        let now = Instant::now();
+        let mut waiting = Waiting::new(2);
+        assert_eq!(waiting.add(now), Some(1));
+        let mut made = 1;
+        while let Some(number) = waiting.add(now) {
+            made += 1;
+            assert!(waiting.remove(number).is_some());
+        }
+        assert_eq!(made, 2 * AHEAD);
+        assert!(waiting.remove(1).is_some());
+        assert!(waiting.add(now).is_some());
+    }
+
+    #[test]
+    fn numbers_begin_again_after_the_largest() {
+        let now = Instant::now();
+        let mut waiting = Waiting::new(2);
+        waiting.next = LARGEST_NUMBER;
+        assert_eq!((waiting.add(now), waiting.add(now)), (Some(LARGEST_NUMBER), Some(1)));
+        assert!(waiting.remove(LARGEST_NUMBER).is_some() && waiting.remove(1).is_some());
+    }
+}

@@ -1,0 +1,189 @@
+//! `crosspoint id`: identities in files.
+//!
+//! The file has one line: the secret in 64 hexadecimal digits (docs/peers.md, section 7).
+
+use clap::{Arg, ArgMatches, Command, value_parser};
+use crosspoint_proto::identity::{Identity, KEY_BYTES};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// What a file is read to at most; one of ours is much shorter.
+const FILE_BYTES_MAX: u64 = 4096;
+
+/// The permissions of all but the owner.
+const OTHERS: u32 = 0o077;
+
+/// The command and its subcommands.
+pub(crate) fn command() -> Command {
+    let file = |help: &'static str| {
+        Arg::new("file")
+            .value_name("FILE")
+            .value_parser(value_parser!(PathBuf))
+            .required(true)
+            .help(help)
+    };
+    let new = Command::new("new").about("Make an identity, and a file that holds it").long_about(
+        "Make an identity from the system's random source and write it to a new file that nobody \
+         else can read (mode 0600). A file that exists is never overwritten. Whoever has the file \
+         can pass for its owner; there is no other copy.",
+    );
+    let show = Command::new("show").about("Show what others may know of an identity").long_about(
+        "Show the peer id, the fingerprint and the public key of an identity. None of them is \
+         secret. Who learns one of them from somebody they trust can be sure, with encryption, to \
+         talk to the owner of the identity and to nobody else.",
+    );
+    Command::new("id")
+        .about("Make and show identities: keys that prove who a client is")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(new.arg(file("The file to make")))
+        .subcommand(show.arg(file("A file that `crosspoint id new` made")))
+}
+
+/// Makes or shows an identity.
+pub(crate) fn run(matches: &ArgMatches) -> Result<(), String> {
+    let (identity, path) = match matches.subcommand() {
+        Some(("new", matches)) => {
+            let path = path(matches)?;
+            (make(path).map_err(|error| error.told(path))?, path)
+        }
+        Some(("show", matches)) => {
+            let path = path(matches)?;
+            (load(path)?, path)
+        }
+        _ => unreachable!("clap demands one of the commands"),
+    };
+    let key = identity.public_key();
+    let told = writeln!(
+        io::stdout(),
+        "peer id      {}\nfingerprint  {}\npublic key   {key}",
+        identity.peer_id(),
+        key.fingerprint(),
+    );
+    told.map_err(|error| format!("{} cannot be shown: {error}", path.display()))
+}
+
+fn path(matches: &ArgMatches) -> Result<&Path, String> {
+    let path = matches.get_one::<PathBuf>("file");
+    path.map(PathBuf::as_path).ok_or_else(|| "no file is given".to_owned())
+}
+
+/// The identity of a file. Says on standard error when others can read it.
+pub(crate) fn load(path: &Path) -> Result<Identity, String> {
+    let (identity, mode) = read(path).map_err(|error| error.told(path))?;
+    if mode & OTHERS != 0 {
+        let path = path.display();
+        eprintln!(
+            "crosspoint: warning: other users have access to {path}; take it from them with \
+             chmod 600, and make a new identity if they may have read it"
+        );
+    }
+    Ok(identity)
+}
+
+/// What is wrong with a file.
+#[derive(Debug, thiserror::Error)]
+enum FileError {
+    #[error("exists already, and an identity is never overwritten; choose another name")]
+    Exists,
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("is no identity: expected one line of {} hexadecimal digits", 2 * KEY_BYTES)]
+    Text,
+    #[error("no identity could be made: the system has no random source ({0})")]
+    Random(String),
+}
+
+impl FileError {
+    fn told(&self, path: &Path) -> String {
+        let path = path.display();
+        match self {
+            Self::Exists | Self::Text => format!("{path} {self}"),
+            Self::Io(_) | Self::Random(_) => format!("{path}: {self}"),
+        }
+    }
+}
+
+fn make(path: &Path) -> Result<Identity, FileError> {
+    let identity = Identity::generate().map_err(|error| FileError::Random(error.to_string()))?;
+    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = opened.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => FileError::Exists,
+        _ => error.into(),
+    })?;
+    let secret = identity.to_bytes();
+    let digits: String = secret.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let written = writeln!(file, "{digits}").and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        // Half an identity is of no use. What was wrong first is what matters.
+        let _ = std::fs::remove_file(path);
+        return Err(error.into());
+    }
+    Ok(identity)
+}
+
+/// The identity of a file, and the file's mode.
+fn read(path: &Path) -> Result<(Identity, u32), FileError> {
+    let file = File::open(path)?;
+    let mode = file.metadata()?.mode();
+    let mut text = String::new();
+    match file.take(FILE_BYTES_MAX).read_to_string(&mut text) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(FileError::Text),
+        result => result?,
+    };
+    let secret = secret(text.trim()).ok_or(FileError::Text)?;
+    Ok((Identity::from_bytes(&secret), mode))
+}
+
+fn secret(digits: &str) -> Option<[u8; KEY_BYTES]> {
+    let plain = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if !plain || digits.len() != 2 * KEY_BYTES {
+        return None;
+    }
+    let mut secret = [0; KEY_BYTES];
+    for (byte, pair) in secret.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_read_back_as_it_was_made_and_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("anna.id");
+        let made = make(&path).unwrap();
+        let (again, mode) = read(&path).unwrap();
+        assert_eq!((again.public_key(), mode & 0o777), (made.public_key(), 0o600));
+        assert!(matches!(make(&path), Err(FileError::Exists)));
+        assert_eq!(read(&path).unwrap().0.public_key(), made.public_key());
+    }
+
+    #[test]
+    fn a_file_with_anything_else_is_no_identity() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("id");
+        let right = "0123456789abcdef".repeat(4);
+        for (text, is_one) in [
+            (right.clone(), true),
+            (right.to_uppercase() + "\r\n", true),
+            (String::new(), false),
+            (right[1..].to_owned(), false),
+            (right.clone() + "0", false),
+            (right.replacen("01", "+1", 1), false),
+            (right.replacen("01", "\u{e4}", 1), false),
+            (format!("{right}\n{right}\n"), false),
+            (" ".repeat(5000) + &right, false),
+        ] {
+            std::fs::write(&path, &text).unwrap();
+            assert_eq!(read(&path).is_ok(), is_one, "{text:?}");
+        }
+        std::fs::write(&path, b"\xff\xfe").unwrap();
+        assert!(matches!(read(&path), Err(FileError::Text)));
+    }
+}

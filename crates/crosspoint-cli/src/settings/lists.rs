@@ -1,0 +1,117 @@
+//! The kinds of values that are lists of texts.
+
+use super::kind::{Form, Given, Kind, Wrong, quote};
+use std::collections::BTreeSet;
+use std::net::Ipv6Addr;
+use toml::de::DeValue;
+
+/// A list of texts that must pass a test together.
+pub(super) struct List {
+    item: &'static str,
+    allowed: &'static str,
+    /// The one text that may stand in a file without brackets.
+    alone: Option<&'static str>,
+    test: fn(&[&str]) -> bool,
+}
+
+/// Addresses, HOST:PORT; at least one.
+pub(super) fn address_list() -> List {
+    List {
+        item: "HOST:PORT",
+        allowed: "a list of at least one HOST:PORT, such as 0.0.0.0:7680 or [::]:7680",
+        alone: None,
+        test: |addresses| !addresses.is_empty() && addresses.iter().copied().all(is_address),
+    }
+}
+
+/// Patterns of names: what [`crosspoint_auth::rule`] takes.
+pub(super) fn name_patterns() -> List {
+    List {
+        item: "NAME",
+        allowed: "\"*\" for all, or a list of at most 256 names of 1 to 255 bytes, each perhaps \
+                  with a * at its end",
+        alone: Some("*"),
+        test: |names| {
+            names.iter().all(|name| !name.is_empty()) && crosspoint_auth::rule(names).is_ok()
+        },
+    }
+}
+
+/// Directories whose files are served, each with a path before it.
+pub(super) fn directories() -> List {
+    List {
+        item: "PATH=DIRECTORY",
+        allowed: "a list of PATH=DIRECTORY, such as /=public or /assets=/srv/game, each with a \
+                  path of its own",
+        alone: None,
+        test: |roots| {
+            let mut paths = BTreeSet::new();
+            roots.iter().all(|root| match split_root(root) {
+                Some((path, directory)) => {
+                    let path = path.strip_suffix('/').unwrap_or(path);
+                    !directory.is_empty() && !directory.contains('\0') && paths.insert(path)
+                }
+                None => false,
+            })
+        },
+    }
+}
+
+/// The path and the directory of an item of [`directories`].
+pub(crate) fn split_root(root: &str) -> Option<(&str, &str)> {
+    root.split_once('=').filter(|(path, _)| path.starts_with('/'))
+}
+
+impl Kind for List {
+    type Value = Vec<String>;
+
+    fn form(&self) -> Form {
+        Form::List(self.item)
+    }
+
+    fn allowed(&self) -> String {
+        self.allowed.to_owned()
+    }
+
+    fn read(&self, given: Given<'_>) -> Result<Vec<String>, Wrong> {
+        let items: Option<Vec<&str>> = match given {
+            Given::Text("") => Some(Vec::new()),
+            Given::Text(text) => Some(text.split(',').collect()),
+            Given::Toml(toml) => match toml.value {
+                DeValue::String(text) if self.alone == Some(&**text) => Some(vec![&**text]),
+                DeValue::Array(items) => items.iter().map(|item| item.get_ref().as_str()).collect(),
+                _ => None,
+            },
+        };
+        items
+            .filter(|items| (self.test)(items))
+            .map(|items| items.into_iter().map(str::to_owned).collect())
+            .ok_or(Wrong::Value)
+    }
+
+    fn show(&self, value: &Vec<String>) -> String {
+        match value.as_slice() {
+            [only] if self.alone == Some(only) => quote(only),
+            items => {
+                let quoted: Vec<String> = items.iter().map(|item| quote(item)).collect();
+                format!("[{}]", quoted.join(", "))
+            }
+        }
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return false;
+    };
+    let port_is_right =
+        port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    let host_is_right = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(host) => host.parse::<Ipv6Addr>().is_ok(),
+        None => {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+            (1..=253).contains(&host.len()) && host.bytes().all(plain)
+        }
+    };
+    port_is_right && host_is_right
+}

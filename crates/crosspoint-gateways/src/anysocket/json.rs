@@ -1,0 +1,158 @@
+//! JSON texts that are checked once and then passed on as they are.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// A JSON text, known to be valid. A clone shares its bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Json(Bytes);
+
+/// Not a JSON text.
+#[derive(Debug, thiserror::Error)]
+#[error("not JSON: {0}")]
+pub struct NotJson(#[from] pub(super) serde_json::Error);
+
+impl Json {
+    /// `null`
+    pub const NULL: Self = Self(Bytes::from_static(b"null"));
+    /// `{}`, which takes the place of falsy values on the wire.
+    pub const EMPTY: Self = Self(Bytes::from_static(b"{}"));
+
+    /// Takes a text that has come. White space around it is left out.
+    ///
+    /// Lone surrogates written as `\ud800` are valid. Neither memory nor stack is used by the depth of
+    /// the text but a bit for each level.
+    ///
+    /// # Errors
+    /// [`NotJson`]
+    pub fn parse(text: Bytes) -> Result<Self, NotJson> {
+        let value: &RawValue = serde_json::from_slice(&text)?;
+        let value = value.get().as_bytes();
+        if value.len() == text.len() {
+            return Ok(Self(text));
+        }
+        let value = text.slice_ref(value);
+        Ok(Self(value))
+    }
+
+    /// The JSON form of a value.
+    ///
+    /// # Errors
+    /// [`NotJson`] if the value has none, such as a map whose keys are no texts.
+    pub fn new<T: Serialize + ?Sized>(value: &T) -> Result<Self, NotJson> {
+        Ok(Self(serde_json::to_vec(value)?.into()))
+    }
+
+    /// A text that was put together here.
+    pub(super) fn made(text: String) -> Self {
+        debug_assert!(serde_json::from_str::<&RawValue>(&text).is_ok(), "{text}");
+        Self(text.into())
+    }
+
+    /// A part of this text that the parser has found to be a value.
+    pub(super) fn part(&self, value: &RawValue) -> Self {
+        Self(self.0.slice_ref(value.get().as_bytes()))
+    }
+
+    /// The fields of an object. The parser alone would also take an array of their values.
+    pub(super) fn fields<'a, T: Deserialize<'a>>(&'a self) -> Result<T, NotJson> {
+        match self.as_bytes() {
+            [b'{', ..] => Ok(serde_json::from_slice(self.as_bytes())?),
+            _ => Err(NotJson(serde::de::Error::custom("not an object"))),
+        }
+    }
+
+    /// The text as bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("the constructors take UTF-8 only")
+    }
+
+    /// The text as bytes that can be shared.
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+
+    /// Whether JavaScript takes the value for false: `null`, `false`, zero and the empty text.
+    pub fn is_falsy(&self) -> bool {
+        match &self.0[..] {
+            b"null" | b"false" | b"\"\"" => true,
+            // As JavaScript reads it: too small a number is zero.
+            [b'-' | b'0'..=b'9', ..] => self.text().parse() == Ok(0.0),
+            _ => false,
+        }
+    }
+
+    /// What the original sends in its place: `{}` for falsy values (section 3).
+    #[must_use]
+    pub fn or_empty(self) -> Self {
+        if self.is_falsy() { Self::EMPTY } else { self }
+    }
+}
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Json({})", self.text())
+    }
+}
+
+impl fmt::Display for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn valid_texts_stay_as_they_are_and_others_are_refused() {
+        for text in
+            [r#""\ud800 lone""#, "-1.5e+300", "[1,\"a\",null]", "{\"k\u{e9}y\":{\"deep\":[[{}]]}}"]
+        {
+            assert_eq!(Json::parse(text.into()).unwrap().text(), text);
+        }
+        assert_eq!(Json::parse(" \n{ } ".into()).unwrap().text(), "{ }");
+        for text in ["", " ", "x", "{", "1 2", "\"\u{1}\"", "undefined", "NaN", "[1,]", "\"\\x\""] {
+            assert!(Json::parse(text.into()).is_err(), "{text:?}");
+        }
+        assert!(Json::parse(Bytes::from_static(b"\"\xff\"")).is_err());
+    }
+
+    #[test]
+    fn the_deepest_text_is_checked_without_recursion() {
+        let depth = 1 << 20;
+        let text = "[".repeat(depth) + &"]".repeat(depth);
+        assert!(Json::parse(text.into()).is_ok());
+    }
+
+    #[test]
+    fn falsy_is_what_javascript_takes_for_false() {
+        for (text, falsy) in [
+            ("0", true),
+            ("-0", true),
+            ("0.00e7", true),
+            ("1e-999", true),
+            ("false", true),
+            ("null", true),
+            ("\"\"", true),
+            ("\"0\"", false),
+            ("0.1", false),
+            ("-1", false),
+            ("1e999", false),
+            ("[]", false),
+            ("{}", false),
+            ("true", false),
+        ] {
+            assert_eq!(Json::parse(text.into()).unwrap().is_falsy(), falsy, "{text}");
+        }
+        assert_eq!(Json::NULL.or_empty(), Json::EMPTY);
+    }
+}

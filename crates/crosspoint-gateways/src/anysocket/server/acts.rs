@@ -1,0 +1,354 @@
+//! What becomes of the calls of the object `hub`.
+
+use super::object::{self, EnterFields, Wish};
+use super::road::{IDLE_TIME, Road, Waiting};
+use super::rooms::{self, CannotSend};
+use super::{AnySocket, Json, Reply, With, peer_layer};
+use crate::anysocket::cipher::SwitchError;
+use crate::anysocket::internal::rpc::{Call, Failure, Outcome, Value};
+use crate::anysocket::link::{SendError, Ticket};
+use bytes::Bytes;
+use crosspoint_hub::command::{
+    Addressee, Command, EnterOptions, Entered, LinkOptions, Peer, Query, Target,
+};
+use crosspoint_hub::payload as hub_payload;
+use crosspoint_hub::wire::{FrameWriter, Part, Place};
+use crosspoint_hub::{ChannelName, InNumber, LinkNumber, MemberNumber, Reason};
+
+/// Links for requests that a client may have opened at once.
+const WAYS_MAX: usize = 64;
+/// Requests that may wait for a link.
+const WAITING_MAX: usize = 256;
+
+/// What the hub was asked, to know what its answer is about.
+#[derive(Debug)]
+pub(super) enum Question {
+    /// The client wants a peer.
+    Proxy { ticket: Option<Ticket> },
+    /// A link for requests.
+    Way(Addressee),
+    /// Who the client is.
+    Me(Reply),
+    /// Who somebody is.
+    Find(Reply),
+    /// Who there is.
+    List(Reply),
+    /// Anything that is done or not.
+    Do(Reply),
+    /// A room.
+    Enter { reply: Reply, room: ChannelName },
+}
+
+/// What comes and goes, as the client is told.
+pub(super) fn presence(event: &str, peer: &Peer) -> Json {
+    Json::made(format!(r#"{{"hub":"peer","event":"{event}","peer":{}}}"#, rooms::peer(peer)))
+}
+
+/// Whether a place is in a room, and of a member if one is given.
+pub(super) fn is_in(place: &Place, room: InNumber, member: Option<MemberNumber>) -> bool {
+    match place {
+        Place::In(number) => *number == room && member.is_none(),
+        Place::Room(number, of) => *number == room && member.is_none_or(|member| member == *of),
+        _ => false,
+    }
+}
+
+fn returned(json: Json) -> Outcome {
+    Outcome::Returned(Some(Value::Json(json)))
+}
+
+/// Not nothing: in the browser, the original takes that for a failure.
+fn done() -> Outcome {
+    returned(Json::made("true".to_owned()))
+}
+
+impl AnySocket {
+    /// The client calls the object.
+    pub(super) fn wish(&mut self, call: Call, ticket: Option<Ticket>, out: &mut FrameWriter) {
+        let now = self.now;
+        let wish = object::read(&call);
+        let reply = Reply { ticket, method: call.method };
+        let wish = match wish {
+            Ok(wish) => wish,
+            Err(failure) => {
+                return self.answer(With::Hub, reply, &Outcome::Failed(failure), out);
+            }
+        };
+        if self.questions.is_full() {
+            let outcome = object::refused(Reason::TooManyPending, &reply.method);
+            return self.answer(With::Hub, reply, &Outcome::Failed(outcome), out);
+        }
+        match wish {
+            Wish::Me => match self.known_as {
+                Some(peer) => self.look(Question::Me(reply), Query::Peer(peer)),
+                None => self.me(reply, None, out),
+            },
+            Wish::List { prefix, after } => {
+                self.look(Question::List(reply), Query::Names { prefix, after });
+            }
+            Wish::Find(query) => self.look(Question::Find(reply), query),
+            Wish::Watch(on) => {
+                let request = self.question(Question::Do(reply));
+                self.give(Command::Watch { request, on });
+            }
+            Wish::Enter { room, options } => self.enter(reply, room, options),
+            Wish::Leave(room) => {
+                let outcome = match self.rooms.leave(&room) {
+                    Some(number) => {
+                        self.joins.forget(|place| is_in(place, number, None));
+                        self.give(Command::Leave(number));
+                        done()
+                    }
+                    None => not_entered(&reply.method),
+                };
+                self.answer(With::Hub, reply, &outcome, out);
+            }
+            Wish::SendIn { room, data } => {
+                let outcome = self.send_in(&room, data, &reply.method);
+                self.answer(With::Hub, reply, &outcome, out);
+            }
+            Wish::Request { to, method, payload, wait } => {
+                let asker = Some((reply, now + wait));
+                self.request_of(to, Waiting { method, payload, asker }, out);
+            }
+            Wish::Notify { to, method, payload } => {
+                self.request_of(to, Waiting { method, payload, asker: None }, out);
+                self.answer(With::Hub, reply, &done(), out);
+            }
+            Wish::Provide { service, on } => {
+                let request = self.question(Question::Do(reply));
+                self.give(Command::Provide { request, service, on });
+            }
+            Wish::Secure => self.secure(reply, out),
+        }
+    }
+
+    fn question(&mut self, question: Question) -> u32 {
+        // There is room, as was looked before.
+        self.questions.add(question).0
+    }
+
+    fn look(&mut self, question: Question, query: Query) {
+        let request = self.question(question);
+        self.give(Command::Look { request, query });
+    }
+
+    fn me(&mut self, reply: Reply, known: Option<&Peer>, out: &mut FrameWriter) {
+        let name = match known {
+            Some(peer) => peer.name.as_deref().map(str::to_owned),
+            None => self.name.clone(),
+        };
+        let name =
+            name.map_or(Json::NULL, |name| Json::new(&name).expect("a text has a JSON form"));
+        let id = known.map(|peer| peer.id).or(self.known_as);
+        let id = id.map_or("null".to_owned(), |id| format!("\"{id}\""));
+        let me = Json::made(format!(r#"{{"id":{id},"name":{name}}}"#));
+        self.answer(With::Hub, reply, &returned(me), out);
+    }
+
+    fn enter(&mut self, reply: Reply, room: ChannelName, options: EnterFields) {
+        let options = EnterOptions {
+            password: options.password.map(Bytes::from),
+            make_room: true,
+            presence: options.presence,
+            ..EnterOptions::default()
+        };
+        let request = self.question(Question::Enter { reply, room: room.clone() });
+        self.give(Command::Enter { request, name: room, options });
+    }
+
+    fn send_in(&mut self, room: &ChannelName, data: Bytes, method: &[String]) -> Outcome {
+        let limit = self.options.limits.message_bytes_max;
+        let size = |most: u32| {
+            let error = format!("a message in this room has 1 to {most} bytes");
+            Outcome::Failed(Failure { code: 413, ..Failure::failed(&error, method) })
+        };
+        match self.rooms.to(room, data.len()) {
+            Err(CannotSend::NotEntered) => not_entered(method),
+            Err(CannotSend::Size(most)) => size(most),
+            Ok(_) if data.len() > limit as usize => size(limit),
+            Ok(number) => {
+                self.give(Command::Send { to: Target::Up(number), part: Part::whole(data) });
+                done()
+            }
+        }
+    }
+
+    /// Says yes in clear, and begins the switch behind it.
+    fn secure(&mut self, reply: Reply, out: &mut FrameWriter) {
+        let now = self.now;
+        let refused = if self.main.is_encrypted() {
+            Some(reply.failure(409, "the connection is encrypted already"))
+        } else if !self.switches.take(now) {
+            Some(reply.failure(hub_payload::Failure::TOO_MANY, "too many switches; wait a little"))
+        } else {
+            None
+        };
+        let begins = refused.is_none();
+        self.answer(With::Hub, reply, &refused.unwrap_or_else(done), out);
+        if begins && let Err(error) = self.main.encrypt(now, &mut *self.random) {
+            // Both sides call at once, or the system gives no random bytes; the first is no harm.
+            if !matches!(error, SendError::Switch(SwitchError::Already)) {
+                return self.fail(Reason::Internal);
+            }
+        }
+        self.tell(out, |_| Ok(()));
+    }
+
+    /// Asks a peer, over a link for requests.
+    fn request_of(&mut self, to: Addressee, waiting: Waiting, out: &mut FrameWriter) {
+        if let Some(link) = self.peers.ways.get(&to) {
+            let link = *link;
+            return self.send_waiting(link, waiting, out);
+        }
+        if let Some(others) = self.peers.opening.get_mut(&to) {
+            if others.len() < WAITING_MAX {
+                return others.push(waiting);
+            }
+            return self.refuse_waiting(waiting, Reason::TooManyPending, out);
+        }
+        if self.peers.ways.len() + self.peers.opening.len() >= WAYS_MAX && !self.end_idle_way() {
+            return self.refuse_waiting(waiting, Reason::TooManyLinks, out);
+        }
+        let request = self.question(Question::Way(to.clone()));
+        self.peers.opening.insert(to.clone(), vec![waiting]);
+        let purpose = Bytes::from_static(peer_layer::FOR_REQUESTS);
+        let options = LinkOptions { purpose, except: Vec::new() };
+        self.give(Command::Link { request, to, options });
+    }
+
+    /// Ends a link for requests where nothing waits, if there is one.
+    fn end_idle_way(&mut self) -> bool {
+        let idle = |link: &&LinkNumber| self.peers.roads.get(*link).is_some_and(Road::is_idle);
+        let Some(link) = self.peers.ways.values().find(idle).copied() else { return false };
+        self.give(Command::Unlink { link, reason: Reason::Left });
+        self.forget_road(link);
+        true
+    }
+
+    fn send_waiting(&mut self, link: LinkNumber, waiting: Waiting, out: &mut FrameWriter) {
+        let now = self.now;
+        let Waiting { method, payload, asker } = waiting;
+        self.note(Some(now + IDLE_TIME));
+        let Some((reply, until)) = asker else {
+            let sent = self.notify(link, peer_layer::notify(&method, &payload));
+            self.dropped += u64::from(!sent);
+            return;
+        };
+        let sent = self.request(link, reply, Some(until), &method, &payload);
+        if let Err((reply, failure)) = sent {
+            let outcome = reply.failure(failure.code, &failure.message);
+            self.answer(With::Hub, reply, &outcome, out);
+        }
+    }
+
+    fn refuse_waiting(&mut self, waiting: Waiting, reason: Reason, out: &mut FrameWriter) {
+        match waiting.asker {
+            Some((reply, _)) => {
+                let failure = object::refused(reason, &reply.method);
+                self.answer(With::Hub, reply, &Outcome::Failed(failure), out);
+            }
+            None => self.dropped += 1,
+        }
+    }
+
+    /// There is a link for requests.
+    pub(super) fn way(&mut self, link: LinkNumber, to: Addressee, out: &mut FrameWriter) {
+        let now = self.now;
+        self.peers.roads.insert(link, Road::new(now, With::Hub, Some(to.clone())));
+        self.peers.ways.insert(to.clone(), link);
+        self.note(Some(now + IDLE_TIME));
+        for waiting in self.peers.opening.remove(&to).unwrap_or_default() {
+            self.send_waiting(link, waiting, out);
+        }
+    }
+
+    /// The hub does not do what it was asked.
+    pub(super) fn refused(&mut self, request: u32, reason: Reason, out: &mut FrameWriter) {
+        match self.questions.take(request) {
+            None => {}
+            Some(question @ Question::Proxy { .. }) => self.proxy_answered(question, false, out),
+            Some(Question::Way(to)) => {
+                for waiting in self.peers.opening.remove(&to).unwrap_or_default() {
+                    self.refuse_waiting(waiting, reason, out);
+                }
+            }
+            // Who may not look around is told what it said itself.
+            Some(Question::Me(reply)) => self.me(reply, None, out),
+            Some(
+                Question::Find(reply)
+                | Question::List(reply)
+                | Question::Do(reply)
+                | Question::Enter { reply, .. },
+            ) => {
+                let failure = object::refused(reason, &reply.method);
+                self.answer(With::Hub, reply, &Outcome::Failed(failure), out);
+            }
+        }
+    }
+
+    /// The hub has done what it was asked.
+    pub(super) fn done(&mut self, request: u32, out: &mut FrameWriter) {
+        if let Some(Question::Do(reply)) = self.questions.take(request) {
+            self.answer(With::Hub, reply, &done(), out);
+        }
+    }
+
+    /// The client is a member now.
+    pub(super) fn entered(&mut self, entered: &Entered, out: &mut FrameWriter) {
+        if let Some(Question::Enter { reply, room }) = self.questions.take(entered.request) {
+            let told = self.rooms.enter(room, entered);
+            self.answer(With::Hub, reply, &returned(told), out);
+        } else {
+            self.give(Command::Leave(entered.channel));
+        }
+    }
+
+    /// The hub has said who is there.
+    pub(super) fn found(&mut self, request: u32, peers: &[Peer], out: &mut FrameWriter) {
+        let (reply, found) = match self.questions.take(request) {
+            Some(Question::Me(reply)) => return self.me(reply, peers.first(), out),
+            Some(Question::Find(reply)) => {
+                let found = peers.first().map_or(Json::NULL, |peer| Json::made(rooms::peer(peer)));
+                (reply, found)
+            }
+            Some(Question::List(reply)) => {
+                let peers: Vec<String> = peers.iter().map(rooms::peer).collect();
+                (reply, Json::made(format!("[{}]", peers.join(","))))
+            }
+            _ => return,
+        };
+        self.answer(With::Hub, reply, &returned(found), out);
+    }
+
+    /// Tells the client something as a message.
+    pub(super) fn told(&mut self, told: Option<Json>, out: &mut FrameWriter) {
+        if let Some(told) = told {
+            self.tell(out, |link| link.send(told));
+        }
+    }
+
+    /// Data in a room.
+    pub(super) fn room_data(
+        &mut self,
+        room: InNumber,
+        from: Option<MemberNumber>,
+        whole: Result<Option<(u8, Bytes)>, Reason>,
+        out: &mut FrameWriter,
+    ) {
+        match whole {
+            Ok(Some((Part::DATA, data))) => {
+                let told = self.rooms.message(room, from, &data);
+                self.told(told, out);
+            }
+            Ok(None) => {}
+            // Calls have no form here; and what is too large, or has no beginning, is nothing.
+            Ok(Some(_)) | Err(_) => self.dropped += 1,
+        }
+    }
+}
+
+fn not_entered(method: &[String]) -> Outcome {
+    let failure = Failure::failed("this room was not entered", method);
+    Outcome::Failed(Failure { code: 404, ..failure })
+}

@@ -1,0 +1,524 @@
+//! The hub, as a program with AnySocket sees it: a peer that answers, forwards, and has an object `hub`.
+//!
+//! * what belongs to the connection, such as AUTH and whom a message is for, is here; `protocol` is how the
+//!   driver calls it
+//! * `proxy`: peers behind the hub (sections 9 and 10)
+//! * `road`: a link of the hub; `relay`: what is said over it, in the messages of `peer_layer`, and how
+//!   `payload` and `msgpack` translate it
+//! * `object`: the object `hub`; `acts`: what becomes of its calls; `rooms`: rooms that were entered
+//! * `inbox`: messages out of pieces; `recent`: what waits for answers that may never come
+//!
+//! Two peers of AnySocket get each other's packets as they are, so that their encryption passes through. To
+//! all others this session is the AnySocket end of a proxied link, and translates.
+
+mod acts;
+mod inbox;
+mod msgpack;
+mod object;
+mod payload;
+mod peer_layer;
+mod protocol;
+mod proxy;
+mod recent;
+mod relay;
+mod road;
+mod rooms;
+
+use super::auth::Auth;
+use super::cipher::{Random, SystemRandom};
+use super::heartbeat::Heartbeat;
+use super::id::Id;
+use super::internal::rpc::{Call, Failure, Outcome};
+use super::internal::{Internal, InternalError, Time};
+use super::json::Json;
+use super::link::{Link, Received, SendError, Settings, Ticket};
+use super::packet::{self, Kind, Message, Packet};
+use super::reassembly::Bounds;
+use super::split::PIECE_UNITS_MAX;
+use acts::Question;
+use aws_lc_rs::digest::{SHA256, digest};
+use bytes::Bytes;
+use crosspoint_hub::command::{Command, Hello};
+use crosspoint_hub::payload::{self as hub_payload, Ask};
+use crosspoint_hub::protocol::Output;
+use crosspoint_hub::reassembly::Reassembly;
+use crosspoint_hub::wire::{FrameWriter, Part, Place};
+use crosspoint_hub::{Limits, PeerId, Reason};
+use inbox::Inbox;
+use proxy::Peers;
+use recent::Recent;
+use road::Token;
+use rooms::Rooms;
+use serde::Deserialize;
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The largest message of the WebSocket in bytes: a piece of the largest size with characters of three
+/// bytes, encrypted, in hexadecimal digits, with all headers.
+pub const MESSAGE_BYTES_MAX: usize = 6 * PIECE_UNITS_MAX + 256;
+
+/// What may wait for AUTH, in packets and bytes.
+const EARLY_MAX: usize = 64;
+const EARLY_BYTES_MAX: usize = 64 * 1024;
+
+/// How many commands may wait to be carried out before those who cause them are not listened to.
+const COMMANDS_MAX: usize = 4096;
+
+/// What the hub is to its clients.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The hub's own id.
+    pub id: PeerId,
+    /// What the hub gives to the check of its clients (`onAuth`), if anything.
+    pub auth: Option<Json>,
+    /// The bounds of the hub.
+    pub limits: Limits,
+    /// The time in milliseconds since 1970.
+    pub clock: fn() -> u64,
+    /// Whether SWITCH packets carry the field that tells a call from an answer (docs/anysocket.md,
+    /// section 8).
+    pub mark_switch: bool,
+}
+
+/// The server's side of one connection.
+pub struct AnySocket {
+    options: Options,
+    settings: Arc<Settings>,
+    random: Box<dyn Random + Send>,
+    /// The time of the call.
+    now: Instant,
+    inbox: Inbox,
+    state: State,
+    /// What came before AUTH.
+    early: Vec<Packet>,
+    /// The client's id, if it can be written into forwarded packets.
+    peer: Option<PeerId>,
+    /// The id by which the hub knows the client.
+    known_as: Option<PeerId>,
+    /// As the client says it.
+    name: Option<String>,
+    main: Link<Token>,
+    heartbeat: Option<Heartbeat>,
+    /// When something was read, as far as the heartbeat knows.
+    read: Instant,
+    peers: Peers,
+    rooms: Rooms,
+    /// What the hub was asked.
+    questions: Recent<Question>,
+    /// Calls that the hub's program was asked to answer.
+    calls: Recent<Reply>,
+    /// Messages of which not all parts have come.
+    joins: Reassembly,
+    switches: Budget,
+    ready: VecDeque<Output>,
+    /// When something is late, at the earliest.
+    due: Option<Instant>,
+    dropped: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    New,
+    /// The hub was asked to let the client in.
+    Greeting,
+    Open,
+    Closed,
+}
+
+/// Whom the client hears or talks to: the hub, or a peer behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum With {
+    Hub,
+    Peer(PeerId),
+}
+
+/// The right to answer a call.
+#[derive(Debug)]
+struct Reply {
+    /// A call without a number cannot be answered.
+    ticket: Option<Ticket>,
+    method: Vec<String>,
+}
+
+impl Reply {
+    /// That the method failed.
+    fn failure(&self, code: u32, error: &str) -> Outcome {
+        let failure = Failure::failed(error, &self.method);
+        Outcome::Failed(Failure { code: code.into(), ..failure })
+    }
+}
+
+/// Key agreements cost the hub some milliseconds, so a client gets a few at once and one a second.
+#[derive(Debug)]
+struct Budget {
+    left: u32,
+    since: Instant,
+}
+
+impl Budget {
+    const MOST: u32 = 8;
+
+    fn take(&mut self, now: Instant) -> bool {
+        let seconds = now.saturating_duration_since(self.since).as_secs();
+        if seconds > 0 {
+            self.left =
+                u32::try_from(seconds).map_or(Self::MOST, |more| self.left.saturating_add(more));
+            self.left = self.left.min(Self::MOST);
+            self.since = now;
+        }
+        let enough = self.left > 0;
+        self.left -= u32::from(enough);
+        enough
+    }
+}
+
+impl AnySocket {
+    /// A connection that has just begun.
+    pub fn new(now: Instant, options: Options) -> Self {
+        Self::with_random(now, options, Box::new(SystemRandom))
+    }
+
+    /// As [`AnySocket::new`], with random bytes from elsewhere.
+    pub fn with_random(now: Instant, options: Options, random: Box<dyn Random + Send>) -> Self {
+        let bytes_max = options.limits.message_bytes_max as usize;
+        let settings = Arc::new(Settings {
+            pieces: Bounds { bytes_max, ..Bounds::default() },
+            queue_bytes_max: options.limits.outbox_bytes_max,
+            mark_switch: options.mark_switch,
+            ..Settings::default()
+        });
+        Self {
+            main: Link::new(settings.clone(), options.id),
+            settings,
+            random,
+            now,
+            inbox: Inbox::default(),
+            state: State::New,
+            early: Vec::new(),
+            peer: None,
+            known_as: None,
+            name: None,
+            heartbeat: None,
+            read: now,
+            peers: Peers::default(),
+            rooms: Rooms::default(),
+            questions: Recent::default(),
+            calls: Recent::default(),
+            joins: Reassembly::default(),
+            switches: Budget { left: Budget::MOST, since: now },
+            ready: VecDeque::new(),
+            due: None,
+            dropped: 0,
+            options,
+        }
+    }
+
+    /// What came and was for nobody: forwarded packets without a link, unasked replies, and the like.
+    pub fn dropped(&self) -> u64 {
+        self.dropped + self.main.dropped().replies
+    }
+
+    /// The largest that JSON may become out of something smaller.
+    fn json_bytes_max(&self) -> usize {
+        2 * self.options.limits.message_bytes_max as usize
+    }
+
+    fn give(&mut self, command: Command) {
+        self.ready.push_back(Output::Command(command));
+    }
+
+    /// The session is over.
+    fn fail(&mut self, reason: Reason) {
+        if self.state != State::Closed {
+            self.state = State::Closed;
+            self.ready.push_back(Output::Close(reason));
+        }
+    }
+
+    fn note(&mut self, deadline: Option<Instant>) {
+        self.due = match (self.due, deadline) {
+            (Some(due), Some(deadline)) => Some(due.min(deadline)),
+            (due, deadline) => due.or(deadline),
+        };
+    }
+
+    /// Says something to the client, and writes all that may be written.
+    fn tell(
+        &mut self,
+        out: &mut FrameWriter,
+        say: impl FnOnce(&mut Link<Token>) -> Result<(), SendError>,
+    ) {
+        let said = say(&mut self.main).map_err(|_full| Reason::SlowReceiver);
+        let result = said.and_then(|()| write(&mut self.main, &mut *self.random, None, out));
+        let deadline = self.main.deadline();
+        self.note(deadline);
+        if let Err(reason) = result {
+            self.fail(reason);
+        }
+    }
+
+    /// Says something to the client as the hub or as a peer behind it.
+    fn tell_as(
+        &mut self,
+        with: With,
+        out: &mut FrameWriter,
+        say: impl FnOnce(&mut Link<Token>) -> Result<(), SendError>,
+    ) {
+        match with {
+            With::Hub => self.tell(out, say),
+            With::Peer(id) => self.tell_as_peer(id, out, say),
+        }
+    }
+
+    /// Answers a call, if it can be answered.
+    fn answer(&mut self, with: With, reply: Reply, outcome: &Outcome, out: &mut FrameWriter) {
+        if let Some(ticket) = reply.ticket {
+            self.tell_as(with, out, |link| link.reply(ticket, outcome.to_json()));
+        }
+    }
+
+    fn message(&mut self, message: Bytes, out: &mut FrameWriter) {
+        if message.is_empty() {
+            self.dropped += 1;
+            return;
+        }
+        match packet::parse(message) {
+            Ok(Message::Packet(packet)) => self.packet(packet, out),
+            Ok(Message::Forward(forward)) if self.state == State::Open => {
+                self.forward(forward, out);
+            }
+            Ok(Message::Forward(_)) | Err(_) => self.fail(Reason::Malformed),
+        }
+    }
+
+    fn packet(&mut self, packet: Packet, out: &mut FrameWriter) {
+        let now = self.now;
+        match (self.state, packet.kind) {
+            (State::Open, Kind::Auth) => return self.fail(Reason::Malformed),
+            (State::Open, Kind::Switch) if !self.switches.take(now) => {
+                return self.fail(Reason::TooManyPending);
+            }
+            (State::Open, _) | (State::New, Kind::Auth) => {}
+            (_, Kind::Link | Kind::Internal) => return self.keep(packet),
+            _ => return self.fail(Reason::Malformed),
+        }
+        let received = self.main.receive(now, &mut *self.random, packet);
+        match received {
+            Ok(None) => self.tell(out, |_| Ok(())),
+            Ok(Some(received)) => self.received(received, out),
+            Err(error) => self.fail(error.reason()),
+        }
+    }
+
+    /// Keeps what has come before AUTH.
+    fn keep(&mut self, packet: Packet) {
+        let bytes: usize = self.early.iter().map(|packet| packet.body.len()).sum();
+        if self.early.len() >= EARLY_MAX || bytes + packet.body.len() > EARLY_BYTES_MAX {
+            return self.fail(Reason::TooManyPending);
+        }
+        // A copy, as a small body could keep a large read in memory.
+        let body = Bytes::copy_from_slice(&packet.body);
+        self.early.push(Packet { body, ..packet });
+    }
+
+    fn received(&mut self, received: Received<Token>, out: &mut FrameWriter) {
+        match received {
+            Received::Auth(body) => self.introduce(&body),
+            Received::Message { body, ticket } => {
+                let ticket = ticket.and_then(Ticket::into_number).unwrap_or_default();
+                let ask = Ask { method: String::new(), payload: payload::from_json(body) };
+                self.give(Command::Ask { ticket, ask });
+            }
+            Received::Internal { body, ticket } => self.internal(&body, ticket, out),
+            Received::Reply { token, body } => self.replied(token, &body),
+            Received::Encrypted { .. } => self.tell(out, |_| Ok(())),
+        }
+    }
+
+    /// The client says who it is.
+    fn introduce(&mut self, body: &Json) {
+        let Ok(Auth { id, auth }) = Auth::parse(body) else {
+            return self.fail(Reason::Malformed);
+        };
+        self.peer = id.peer();
+        if self.peer == Some(self.options.id) {
+            return self.fail(Reason::IdTaken);
+        }
+        self.name = auth.as_ref().and_then(name);
+        let peer = id.peer().unwrap_or_else(|| derived(&id));
+        self.known_as = Some(peer);
+        self.main.set_peer(id);
+        self.state = State::Greeting;
+        let token = auth.map(Json::into_bytes);
+        let name = self.name.clone();
+        self.give(Command::Hello(Hello { peer: Some(peer), proven: false, name, token }));
+    }
+
+    /// The hub has let the client in.
+    fn greet(&mut self, out: &mut FrameWriter) {
+        let now = self.now;
+        self.state = State::Open;
+        let Limits { heartbeat, heartbeat_missed_max, .. } = self.options.limits;
+        self.heartbeat = Some(Heartbeat::new(now, heartbeat, heartbeat_missed_max));
+        let auth = Auth { id: Id::Peer(self.options.id), auth: self.options.auth.clone() };
+        self.tell(out, |link| link.authenticate(auth.to_json()));
+        for packet in std::mem::take(&mut self.early) {
+            self.packet(packet, out);
+        }
+    }
+
+    fn internal(&mut self, body: &Json, ticket: Option<Ticket>, out: &mut FrameWriter) {
+        match Internal::parse(body) {
+            Ok(Internal::Rpc(call)) => self.called(call, ticket, out),
+            Ok(Internal::SyncedTime { time }) => {
+                if let Some(ticket) = ticket {
+                    let time = Time::reply(&time, (self.options.clock)());
+                    self.tell(out, |link| link.reply(ticket, time));
+                }
+            }
+            Ok(Internal::Proxy { id }) => self.proxy(id.peer(), ticket, out),
+            Ok(Internal::Unproxy { id }) => self.unproxy(id.peer()),
+            // Peers come from this side. The other one is reserved.
+            Ok(Internal::Network { .. } | Internal::RpcNotify) => self.dropped += 1,
+            Err(InternalError::Call(failure)) => {
+                let reply = Reply { ticket, method: Vec::new() };
+                self.answer(With::Hub, reply, &Outcome::Failed(failure), out);
+            }
+            Err(_) => self.fail(Reason::Malformed),
+        }
+    }
+
+    /// A call is for the object `hub`, or for the hub's program.
+    fn called(&mut self, call: Call, ticket: Option<Ticket>, out: &mut FrameWriter) {
+        if call.method.first().is_some_and(|name| name == object::NAME) {
+            return self.wish(call, ticket, out);
+        }
+        let reply = Reply { ticket, method: call.method };
+        let outcome = match road::asked(&reply.method, &call.params) {
+            Ok((method, payload)) => {
+                let (number, given_up) = self.calls.add(reply);
+                self.give(Command::Ask { ticket: CALL | number, ask: Ask { method, payload } });
+                let Some((_, reply)) = given_up else { return };
+                let error = "the hub's program did not answer, and too many calls wait for it";
+                let outcome = reply.failure(hub_payload::Failure::TOO_MANY, error);
+                return self.answer(With::Hub, reply, &outcome, out);
+            }
+            Err(failure) => Outcome::Failed(failure),
+        };
+        self.answer(With::Hub, reply, &outcome, out);
+    }
+
+    /// The hub's program has answered.
+    fn answered(&mut self, number: u32, outcome: &hub_payload::Outcome, out: &mut FrameWriter) {
+        if number & CALL != 0 {
+            let Some(reply) = self.calls.take(number & !CALL) else { return };
+            let outcome = road::outcome(outcome, &reply.method, self.json_bytes_max());
+            return self.answer(With::Hub, reply, &outcome, out);
+        }
+        let Some(ticket) = Ticket::from_number(number) else { return };
+        let body = match outcome {
+            Ok(answer) => payload::json(answer, self.json_bytes_max())
+                .unwrap_or_else(|_| failure_body(500, payload::Unreadable::TEXT)),
+            Err(failure) => failure_body(failure.code, &failure.message),
+        };
+        self.tell(out, |link| link.reply(ticket, body));
+    }
+
+    /// The hub's program says something.
+    fn told_by_home(&mut self, payload: &hub_payload::Payload, out: &mut FrameWriter) {
+        // What has no form in JSON is its fault, and nobody can be told.
+        if let Ok(body) = payload::json(payload, self.json_bytes_max()) {
+            self.tell(out, |link| link.send(body));
+        }
+    }
+
+    /// Data has come from the hub. Gives it when it is whole.
+    fn joined(&mut self, place: Place, part: &Part) -> Result<Option<(u8, Bytes)>, Reason> {
+        let bytes_max = self.options.limits.message_bytes_max;
+        let joined = self.joins.receive(place, part.clone(), bytes_max);
+        if self.joins.bytes() > 2 * bytes_max as usize {
+            self.joins.forget(|at| *at == place);
+            return Err(Reason::TooLarge);
+        }
+        joined
+    }
+
+    fn data(&mut self, place: Place, part: &Part, out: &mut FrameWriter) {
+        let whole = self.joined(place, part);
+        match place {
+            Place::Link(link) => match whole {
+                Ok(Some((kind, body))) => self.heard(link, kind, body, out),
+                Ok(None) => {}
+                Err(reason) => self.break_road(link, reason, out),
+            },
+            Place::Room(room, member) => self.room_data(room, Some(member), whole, out),
+            Place::In(room) => self.room_data(room, None, whole, out),
+            // Such a session owns no channels.
+            Place::Own(..) => {}
+        }
+    }
+}
+
+/// Set in the tickets of calls; others are numbers of messages.
+const CALL: u32 = 1 << 31;
+
+/// What a message whose request failed is answered.
+fn failure_body(code: u32, error: &str) -> Json {
+    let error = Json::new(error).expect("a text has a JSON form");
+    Json::made(format!(r#"{{"error":{error},"code":{code}}}"#))
+}
+
+/// The name in what the client gives to be let in.
+fn name(auth: &Json) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Fields<'a> {
+        #[serde(borrow)]
+        name: Option<Cow<'a, str>>,
+    }
+    let fields: Fields = auth.fields().ok()?;
+    fields.name.filter(|name| !name.is_empty()).map(Cow::into_owned)
+}
+
+/// What a client whose id is not one of 128 bits is known by: always the same, so that there is only one
+/// of it.
+fn derived(id: &Id) -> PeerId {
+    let hash = digest(&SHA256, format!("anysocket id {id}").as_bytes());
+    let (bytes, _) = hash.as_ref().split_first_chunk().expect("SHA-256 has 32 bytes");
+    PeerId::new(*bytes)
+}
+
+/// Writes all that a link has to say, behind `before` if it goes through the hub.
+fn write(
+    link: &mut Link<Token>,
+    random: &mut dyn Random,
+    before: Option<&[u8]>,
+    out: &mut FrameWriter,
+) -> Result<(), Reason> {
+    while let Some(packet) = link.transmit(random).map_err(|_| Reason::Internal)? {
+        let header = packet.header();
+        let header = header.as_ref();
+        let Some(before) = before else {
+            out.frame(header, &packet.body);
+            continue;
+        };
+        let mut both = [0; packet::FORWARD_BYTES_MAX + packet::HEADER_BYTES_MAX];
+        let length = before.len() + header.len();
+        both[..before.len()].copy_from_slice(before);
+        both[before.len()..length].copy_from_slice(header);
+        out.frame(&both[..length], &packet.body);
+    }
+    Ok(())
+}
+
+impl fmt::Debug for AnySocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnySocket")
+            .field("state", &self.state)
+            .field("peer", &self.peer)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,141 @@
+//! How the driver of the connection calls the session.
+
+use super::{AnySocket, EARLY_BYTES_MAX, MESSAGE_BYTES_MAX, State, acts};
+use crate::anysocket::heartbeat::Beat;
+use crate::anysocket::packet;
+use bytes::Bytes;
+use crosspoint_hub::Reason;
+use crosspoint_hub::command::Event;
+use crosspoint_hub::protocol::{Activity, Output, Protocol};
+use crosspoint_hub::wire::FrameWriter;
+use std::collections::VecDeque;
+use std::time::Instant;
+
+impl Protocol for AnySocket {
+    fn receive(&mut self, _now: Instant, bytes: Bytes) {
+        // Strangers are not given as much memory.
+        let most = match self.state {
+            State::New => EARLY_BYTES_MAX + packet::HEADER_BYTES_MAX,
+            _ => MESSAGE_BYTES_MAX,
+        };
+        self.inbox.receive(bytes, most);
+    }
+
+    fn message_ended(&mut self, _now: Instant) {
+        self.inbox.end();
+    }
+
+    fn poll(&mut self, now: Instant, out: &mut FrameWriter) -> Option<Output> {
+        self.now = now;
+        // Whoever is not let in is not asked again.
+        if self.state == State::Greeting {
+            self.greet(out);
+        }
+        loop {
+            if let Some(output) = self.ready.pop_front() {
+                return Some(output);
+            }
+            if self.state == State::Closed {
+                return None;
+            }
+            match self.inbox.next() {
+                Ok(Some(message)) => self.message(message, out),
+                Ok(None) => return None,
+                Err(reason) => self.fail(reason),
+            }
+        }
+    }
+
+    fn deliver(&mut self, now: Instant, event: &Event, out: &mut FrameWriter) {
+        self.now = now;
+        if self.state == State::Greeting {
+            self.greet(out);
+        }
+        if self.state == State::Closed {
+            return;
+        }
+        match event {
+            Event::Answer { ticket, outcome } => self.answered(*ticket, outcome, out),
+            Event::Told { payload } => self.told_by_home(payload, out),
+            Event::Data { place, part } => self.data(*place, part, out),
+            Event::Linked { request, link, peer, purpose } => {
+                self.linked(*request, *link, peer, purpose, out);
+            }
+            Event::Unlinked { link, reason } => self.end_road(*link, *reason, out),
+            Event::Refused { request, reason, .. } => self.refused(*request, *reason, out),
+            Event::Entered(entered) => self.entered(entered, out),
+            Event::Found { request, peers, .. } => self.found(*request, peers, out),
+            Event::Done { request } => self.done(*request, out),
+            Event::Ended { channel, reason } => {
+                let told = self.rooms.end(*channel, *reason);
+                self.joins.forget(|place| acts::is_in(place, *channel, None));
+                self.told(told, out);
+            }
+            Event::OtherEntered { channel, member, peer } => {
+                let told = self.rooms.come(*channel, *member, peer);
+                self.told(told, out);
+            }
+            Event::OtherLeft { channel, member, reason } => {
+                let told = self.rooms.go(*channel, *member, *reason);
+                self.joins.forget(|place| acts::is_in(place, *channel, Some(*member)));
+                self.told(told, out);
+            }
+            Event::PeerCame { peer } => self.told(Some(acts::presence("came", peer)), out),
+            Event::PeerWent { peer } => self.told(Some(acts::presence("went", peer)), out),
+            // The first was known before. The others are for owners, whom this protocol has none of.
+            Event::Welcome { .. }
+            | Event::Created { .. }
+            | Event::MemberEntered { .. }
+            | Event::MemberLeft { .. }
+            | Event::Knock { .. }
+            | Event::Closed { .. } => {}
+        }
+    }
+
+    fn has_output(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    fn deadline(&self, activity: Activity) -> Option<Instant> {
+        let heartbeat = self.heartbeat.as_ref().map(|heartbeat| {
+            heartbeat.deadline().max(activity.read + self.options.limits.heartbeat)
+        });
+        [heartbeat, self.due].into_iter().flatten().min()
+    }
+
+    fn tick(&mut self, now: Instant, activity: Activity, out: &mut FrameWriter) -> Option<Reason> {
+        self.now = now;
+        if let Some(heartbeat) = &mut self.heartbeat {
+            if activity.read > self.read {
+                self.read = activity.read;
+                heartbeat.heard(activity.read);
+            }
+            match heartbeat.tick(now) {
+                Beat::Wait => {}
+                Beat::Lost => return Some(Reason::HeartbeatLost),
+                Beat::Probe => {
+                    self.main.probe();
+                    self.tell(out, |_| Ok(()));
+                }
+            }
+        }
+        if self.due.is_some_and(|due| due <= now) {
+            self.due = None;
+            if let Err(error) = self.main.tick(now) {
+                return Some(error.reason());
+            }
+            self.tick_roads(out);
+            self.tell_gone(out);
+            let deadline = self.main.deadline();
+            self.note(deadline);
+        }
+        None
+    }
+
+    fn farewell(&mut self, _reason: Reason, _out: &mut FrameWriter) {
+        // AnySocket says nothing when it goes.
+        self.state = State::Closed;
+        self.ready = VecDeque::new();
+        self.early = Vec::new();
+    }
+}

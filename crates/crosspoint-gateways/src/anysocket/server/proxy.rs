@@ -1,0 +1,365 @@
+//! Peers behind the hub, as the client sees them (sections 9 and 10).
+//!
+//! A proxied peer is a link of the hub, or several to the same peer: both ends may have asked at once, and
+//! a native peer may open as many as it likes. The client sees one peer as long as there is one.
+
+use super::road::{Road, Token, Waiting, asked};
+use super::{AnySocket, COMMANDS_MAX, Question, Reply, With, payload, peer_layer, write};
+use crate::anysocket::id::Id;
+use crate::anysocket::internal::rpc::{Call, Outcome};
+use crate::anysocket::internal::{Internal, InternalError, proxy_reply};
+use crate::anysocket::json::Json;
+use crate::anysocket::link::{Link, Received, SendError, Ticket};
+use crate::anysocket::packet::{self, Forward, Kind};
+use crate::anysocket::wire::{KIND_PACKET, WIRE};
+use bytes::Bytes;
+use crosspoint_hub::command::{Addressee, Command, LinkOptions, Peer, Target};
+use crosspoint_hub::payload::Failure;
+use crosspoint_hub::wire::{FrameWriter, Part, Wire};
+use crosspoint_hub::{LinkNumber, PeerId, Reason};
+use peer_layer::Said;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// The links of a session, and what is at their other ends.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    /// Peers that the client has.
+    pub(super) proxied: HashMap<PeerId, Proxied>,
+    /// All links of the hub.
+    pub(super) roads: HashMap<LinkNumber, Road>,
+    /// Links for requests that this session has opened.
+    pub(super) ways: HashMap<Addressee, LinkNumber>,
+    /// Requests that wait until there is a link.
+    pub(super) opening: HashMap<Addressee, Vec<Waiting>>,
+}
+
+/// How long the client is not told that a peer has gone. Both ends often let go at the same time, and a
+/// client that hears of a peer that it has not any more leaves the hub (section 9).
+const GRACE: Duration = Duration::from_millis(100);
+
+/// A peer that the client has.
+#[derive(Debug)]
+pub(super) struct Proxied {
+    /// The first is spoken over. Without any the peer has gone, and the client is about to be told.
+    links: Vec<LinkNumber>,
+    /// When the client is told.
+    gone: Option<Instant>,
+    /// The AnySocket end, if the other side speaks something else.
+    end: Option<Box<Link<Token>>>,
+}
+
+impl Proxied {
+    pub(super) fn end(&mut self) -> Option<&mut Link<Token>> {
+        self.end.as_deref_mut()
+    }
+}
+
+impl AnySocket {
+    pub(super) fn tell_as_peer(
+        &mut self,
+        id: PeerId,
+        out: &mut FrameWriter,
+        say: impl FnOnce(&mut Link<Token>) -> Result<(), SendError>,
+    ) {
+        let (Some(us), Some(proxied)) = (self.peer, self.peers.proxied.get_mut(&id)) else {
+            return;
+        };
+        let Some(end) = proxied.end() else { return };
+        let header = Forward::header(us, id);
+        let said = say(end).map_err(|_full| Reason::SlowReceiver);
+        let result = said.and_then(|()| write(end, &mut *self.random, Some(header.as_ref()), out));
+        let deadline = end.deadline();
+        self.note(deadline);
+        if let Err(reason) = result {
+            self.end_peer(id, reason);
+        }
+    }
+
+    /// The client wants a peer.
+    pub(super) fn proxy(
+        &mut self,
+        id: Option<PeerId>,
+        ticket: Option<Ticket>,
+        out: &mut FrameWriter,
+    ) {
+        // A client without a proper id cannot be forwarded to, and nobody is behind itself or the hub.
+        let wanted =
+            id.filter(|id| self.peer.is_some_and(|us| us != *id) && *id != self.options.id);
+        let proxied = wanted.and_then(|id| self.peers.proxied.get(&id));
+        let known = proxied.is_some_and(|proxied| proxied.gone.is_none());
+        let question = Question::Proxy { ticket };
+        match wanted.filter(|_| !known && !self.questions.is_full()) {
+            Some(id) => {
+                let (request, _) = self.questions.add(question);
+                let (to, options) = (Addressee::Peer(id), LinkOptions::default());
+                self.give(Command::Link { request, to, options });
+            }
+            None => self.proxy_answered(question, known, out),
+        }
+    }
+
+    /// Answers a wish for a peer. Unlike the original a refusal leaves the client connected.
+    pub(super) fn proxy_answered(&mut self, question: Question, ok: bool, out: &mut FrameWriter) {
+        if let Question::Proxy { ticket: Some(ticket) } = question {
+            self.tell(out, |link| link.reply(ticket, proxy_reply(ok)));
+        }
+    }
+
+    /// The client wants a peer no more. One that it does not have went at the same time.
+    pub(super) fn unproxy(&mut self, id: Option<PeerId>) {
+        if let Some(proxied) = id.and_then(|id| self.peers.proxied.remove(&id)) {
+            self.unlink_all(&proxied.links, Reason::Left);
+        }
+    }
+
+    fn unlink_all(&mut self, links: &[LinkNumber], reason: Reason) {
+        for link in links {
+            self.forget_road(*link);
+            self.give(Command::Unlink { link: *link, reason });
+        }
+    }
+
+    /// A peer that the client has is given up.
+    pub(super) fn end_peer(&mut self, id: PeerId, reason: Reason) {
+        if let Some(proxied) = self.peers.proxied.get_mut(&id) {
+            let links = std::mem::take(&mut proxied.links);
+            self.unlink_all(&links, reason);
+            self.lose(id);
+        }
+    }
+
+    /// A peer has gone, of which the client is told a little later.
+    fn lose(&mut self, id: PeerId) {
+        let now = self.now;
+        if let Some(proxied) = self.peers.proxied.get_mut(&id) {
+            proxied.end = None;
+            proxied.gone = Some(now + GRACE);
+            self.note(Some(now + GRACE));
+        }
+    }
+
+    /// Tells the client of those that have gone.
+    pub(super) fn tell_gone(&mut self, out: &mut FrameWriter) {
+        let now = self.now;
+        let gone = self.peers.proxied.iter();
+        let gone = gone.filter_map(|(id, proxied)| Some((*id, proxied.gone?)));
+        let gone: Vec<(PeerId, Instant)> = gone.collect();
+        for (id, at) in gone {
+            if at <= now {
+                self.peers.proxied.remove(&id);
+                self.network(id, false, out);
+            } else {
+                self.note(Some(at));
+            }
+        }
+    }
+
+    fn network(&mut self, id: PeerId, connected: bool, out: &mut FrameWriter) {
+        let told = Internal::Network { id: Id::Peer(id), connected };
+        self.tell(out, |link| link.send_internal(told.to_json()));
+    }
+
+    /// There is a link to a peer that the client has or gets.
+    pub(super) fn attach(
+        &mut self,
+        link: LinkNumber,
+        peer: &Peer,
+        question: Option<Question>,
+        out: &mut FrameWriter,
+    ) {
+        let now = self.now;
+        let Some(us) = self.peer else {
+            return self.give(Command::Unlink { link, reason: Reason::Unsupported });
+        };
+        if self.peers.proxied.get(&peer.id).is_some_and(|proxied| proxied.gone.is_some()) {
+            self.peers.proxied.remove(&peer.id);
+            // Who has asked for the peer knows that the former one has gone.
+            if question.is_none() {
+                self.network(peer.id, false, out);
+            }
+        }
+        self.peers.roads.insert(link, Road::new(now, With::Peer(peer.id), None));
+        let known = self.peers.proxied.contains_key(&peer.id);
+        let (settings, id) = (&self.settings, peer.id);
+        let proxied = self.peers.proxied.entry(id).or_insert_with(|| {
+            let end = (peer.protocol != WIRE.name()).then(|| {
+                let mut end = Link::new(settings.clone(), id);
+                end.set_peer(Id::Peer(us));
+                Box::new(end)
+            });
+            Proxied { links: Vec::new(), gone: None, end }
+        });
+        proxied.links.push(link);
+        match question {
+            Some(question) => self.proxy_answered(question, true, out),
+            None if !known => self.network(peer.id, true, out),
+            None => {}
+        }
+    }
+
+    /// One of a peer's links has ended.
+    pub(super) fn detach(&mut self, id: PeerId, link: LinkNumber) {
+        let Some(proxied) = self.peers.proxied.get_mut(&id) else { return };
+        proxied.links.retain(|known| *known != link);
+        if proxied.links.is_empty() && proxied.gone.is_none() {
+            self.lose(id);
+        }
+    }
+
+    /// The client sends something to a peer. Only what is from itself, and to a peer that it has, is passed
+    /// on (section 14).
+    pub(super) fn forward(&mut self, forward: Forward, out: &mut FrameWriter) {
+        let now = self.now;
+        let Forward { to, from, inner } = forward;
+        let proxied = self
+            .peers
+            .proxied
+            .get_mut(&to)
+            .filter(|proxied| Some(from) == self.peer && proxied.gone.is_none());
+        let Some(Proxied { links, end, .. }) = proxied else {
+            self.dropped += 1;
+            return;
+        };
+        let Some(end) = end else {
+            let Some(link) = links.first().copied() else { return };
+            return self.pass_on(to, link, inner);
+        };
+        let packet = match packet::parse_inner(inner) {
+            Ok(packet) if packet.kind != Kind::Auth => packet,
+            _ => return self.end_peer(to, Reason::Malformed),
+        };
+        if packet.kind == Kind::Switch && !self.switches.take(now) {
+            return self.end_peer(to, Reason::TooManyPending);
+        }
+        let last = packet.last;
+        let received = end.receive(now, &mut *self.random, packet);
+        // Each link may gather one large message, but not all of them at once.
+        if !last {
+            let ends = self.peers.proxied.values().filter_map(|proxied| proxied.end.as_ref());
+            if ends.map(|end| end.buffered()).sum::<usize>() > self.json_bytes_max() {
+                return self.end_peer(to, Reason::TooLarge);
+            }
+        }
+        match received {
+            Ok(None) => {}
+            Ok(Some(received)) => self.said(to, received, out),
+            Err(error) => return self.end_peer(to, error.reason()),
+        }
+        self.tell_as_peer(to, out, |_| Ok(()));
+    }
+
+    /// Passes a packet to another client as it is. What no client survives is dropped.
+    fn pass_on(&mut self, to: PeerId, link: LinkNumber, inner: Bytes) {
+        let text = std::str::from_utf8(&inner).is_ok();
+        match packet::parse_inner(inner.clone()) {
+            Ok(packet) if text && packet.kind != Kind::Auth => {}
+            _ => {
+                self.dropped += 1;
+                return;
+            }
+        }
+        if !self.post(link, Said { kind: KIND_PACKET, body: inner }) {
+            self.end_peer(to, Reason::TooLarge);
+        }
+    }
+
+    /// A packet of another client has come.
+    pub(super) fn passed_on(&self, from: PeerId, inner: &Bytes, out: &mut FrameWriter) {
+        if let Some(us) = self.peer {
+            out.frame(Forward::header(us, from).as_ref(), inner);
+        }
+    }
+
+    /// The client says something to a peer that speaks something else.
+    fn said(&mut self, to: PeerId, received: Received<Token>, out: &mut FrameWriter) {
+        let links = self.peers.proxied.get(&to).map(|proxied| &proxied.links);
+        let Some(link) = links.and_then(|links| links.first().copied()) else {
+            return;
+        };
+        match received {
+            Received::Message { body, ticket } => {
+                let payload = payload::from_json(body);
+                let posted = match ticket {
+                    None => self.post(link, peer_layer::message(&payload)),
+                    Some(ticket) => self.request_message(link, ticket, &payload),
+                };
+                self.dropped += u64::from(!posted);
+            }
+            Received::Internal { body, ticket } => self.said_internal(to, link, &body, ticket, out),
+            Received::Reply { token, body } => self.replied(token, &body),
+            Received::Encrypted { .. } => {}
+            // Refused before.
+            Received::Auth(_) => {}
+        }
+    }
+
+    fn said_internal(
+        &mut self,
+        to: PeerId,
+        link: LinkNumber,
+        body: &Json,
+        ticket: Option<Ticket>,
+        out: &mut FrameWriter,
+    ) {
+        match Internal::parse(body) {
+            Ok(Internal::Rpc(call)) => self.call_peer(to, link, call, ticket, out),
+            Ok(Internal::SyncedTime { time }) => self.ask_clock(link, ticket, time),
+            // There is nobody behind those who are behind the hub.
+            Ok(Internal::Proxy { .. }) => {
+                if let Some(ticket) = ticket {
+                    self.tell_as_peer(to, out, |end| end.reply(ticket, proxy_reply(false)));
+                }
+            }
+            Ok(Internal::Unproxy { .. } | Internal::Network { .. } | Internal::RpcNotify) => {
+                self.dropped += 1;
+            }
+            Err(InternalError::Call(failure)) => {
+                let reply = Reply { ticket, method: Vec::new() };
+                self.answer(With::Peer(to), reply, &Outcome::Failed(failure), out);
+            }
+            Err(_) => self.end_peer(to, Reason::Malformed),
+        }
+    }
+
+    fn call_peer(
+        &mut self,
+        to: PeerId,
+        link: LinkNumber,
+        call: Call,
+        ticket: Option<Ticket>,
+        out: &mut FrameWriter,
+    ) {
+        let reply = Reply { ticket, method: call.method };
+        let refused = match asked(&reply.method, &call.params) {
+            Ok((method, payload)) => match self.request(link, reply, None, &method, &payload) {
+                Ok(()) => return,
+                Err(refused) => refused,
+            },
+            Err(failure) => {
+                return self.answer(With::Peer(to), reply, &Outcome::Failed(failure), out);
+            }
+        };
+        let (reply, Failure { code, message, .. }) = refused;
+        let outcome = reply.failure(code, &message);
+        self.answer(With::Peer(to), reply, &outcome, out);
+    }
+
+    /// Sends over a link. Gives whether it was not too large.
+    pub(super) fn post(&mut self, link: LinkNumber, said: Said) -> bool {
+        let Said { kind, body } = said;
+        match u32::try_from(body.len()) {
+            Ok(total) if total <= self.options.limits.message_bytes_max => {
+                let part = Part { kind, total, offset: 0, data: body };
+                self.give(Command::Send { to: Target::Link(link), part });
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether so many commands wait that nobody may cause more.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.ready.len() >= COMMANDS_MAX
+    }
+}

@@ -1,0 +1,204 @@
+//! Rooms and channels that the client has entered, and what it is told of them.
+
+use super::payload::push_content;
+use crate::anysocket::json::Json;
+use bytes::Bytes;
+use crosspoint_hub::command::{Entered, Mode, Peer};
+use crosspoint_hub::{ChannelName, InNumber, MemberNumber, Reason};
+use std::collections::HashMap;
+
+/// All that the client has entered.
+#[derive(Debug, Default)]
+pub(super) struct Rooms {
+    rooms: HashMap<InNumber, Room>,
+    numbers: HashMap<ChannelName, InNumber>,
+}
+
+#[derive(Debug)]
+struct Room {
+    name: ChannelName,
+    mode: Mode,
+    /// The others, if the client wanted to know of them: what is said of each, without braces.
+    others: HashMap<MemberNumber, Box<str>>,
+}
+
+/// Why something cannot be sent into a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CannotSend {
+    /// The client has not entered it.
+    NotEntered,
+    /// Messages there have 1 to so many bytes.
+    Size(u32),
+}
+
+impl Rooms {
+    /// The client is a member now. Gives what it is told.
+    pub(super) fn enter(&mut self, name: ChannelName, entered: &Entered) -> Json {
+        let told = format!(r#"{{"room":{},"member":{}}}"#, text(&name.to_string()), entered.member);
+        self.numbers.insert(name.clone(), entered.channel);
+        let room = Room { name, mode: entered.mode, others: HashMap::new() };
+        self.rooms.insert(entered.channel, room);
+        Json::made(told)
+    }
+
+    /// The client leaves.
+    pub(super) fn leave(&mut self, name: &ChannelName) -> Option<InNumber> {
+        let number = self.numbers.remove(name)?;
+        self.rooms.remove(&number);
+        Some(number)
+    }
+
+    /// Where to send a message of so many bytes.
+    pub(super) fn to(&self, name: &ChannelName, bytes: usize) -> Result<InNumber, CannotSend> {
+        let number = *self.numbers.get(name).ok_or(CannotSend::NotEntered)?;
+        match self.rooms.get(&number).map(|room| room.mode) {
+            Some(Mode::Chunk { bytes_max }) if bytes == 0 || bytes > bytes_max as usize => {
+                Err(CannotSend::Size(bytes_max))
+            }
+            _ => Ok(number),
+        }
+    }
+
+    /// The membership has ended. Gives what the client is told.
+    pub(super) fn end(&mut self, number: InNumber, reason: Reason) -> Option<Json> {
+        let name = self.rooms.remove(&number)?.name;
+        self.numbers.remove(&name);
+        let (name, word) = (text(&name.to_string()), text(&reason.word()));
+        Some(Json::made(format!(
+            r#"{{"hub":"room","event":"ended","room":{name},"reason":{word}}}"#
+        )))
+    }
+
+    /// Another is there.
+    pub(super) fn come(
+        &mut self,
+        number: InNumber,
+        member: MemberNumber,
+        peer: &Peer,
+    ) -> Option<Json> {
+        let room = self.rooms.get_mut(&number)?;
+        let other = format!(r#""member":{member},{}"#, peer_fields(peer));
+        let told = room.event("entered", &other, None);
+        room.others.insert(member, other.into());
+        Some(told)
+    }
+
+    /// Another has gone.
+    pub(super) fn go(
+        &mut self,
+        number: InNumber,
+        member: MemberNumber,
+        reason: Reason,
+    ) -> Option<Json> {
+        let room = self.rooms.get_mut(&number)?;
+        let other = room.others.remove(&member).unwrap_or_else(|| unknown(member));
+        Some(room.event("left", &other, Some(reason)))
+    }
+
+    /// A message has come: from a member of a room, or from the owner of a channel.
+    pub(super) fn message(
+        &self,
+        number: InNumber,
+        from: Option<MemberNumber>,
+        data: &Bytes,
+    ) -> Option<Json> {
+        let room = self.rooms.get(&number)?;
+        let unknown = from.map(unknown);
+        let from = from.and_then(|member| room.others.get(&member)).or(unknown.as_ref());
+        let from = from.map_or(r#""owner":true"#, |from| from);
+        let mut out = String::with_capacity(64 + from.len() + data.len());
+        out.push_str(r#"{"hub":"room","room":"#);
+        out.push_str(text(&room.name.to_string()).text());
+        out.push_str(r#","from":{"#);
+        out.push_str(from);
+        out.push_str("},");
+        push_content(data, &mut out);
+        out.push('}');
+        Some(Json::made(out))
+    }
+}
+
+impl Room {
+    fn event(&self, event: &str, other: &str, reason: Option<Reason>) -> Json {
+        let name = text(&self.name.to_string());
+        let reason = reason.map(|reason| format!(r#","reason":{}"#, text(&reason.word())));
+        let reason = reason.unwrap_or_default();
+        Json::made(format!(
+            r#"{{"hub":"room","event":"{event}","room":{name},"from":{{{other}}}{reason}}}"#
+        ))
+    }
+}
+
+fn unknown(member: MemberNumber) -> Box<str> {
+    format!(r#""member":{member}"#).into()
+}
+
+fn text(text: &str) -> Json {
+    Json::new(text).expect("a text has a JSON form")
+}
+
+fn peer_fields(peer: &Peer) -> String {
+    let name = peer.name.as_deref().map_or(Json::NULL, text);
+    format!(r#""id":"{}","name":{name},"protocol":"{}""#, peer.id, peer.protocol)
+}
+
+/// What is said of a peer.
+pub(super) fn peer(peer: &Peer) -> String {
+    format!("{{{}}}", peer_fields(peer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crosspoint_hub::PeerId;
+
+    #[test]
+    fn a_member_is_told_of_by_what_is_known_of_it() {
+        let name = ChannelName::new("lo\"bby").unwrap();
+        let entered = Entered {
+            request: 0,
+            channel: InNumber(4),
+            member: MemberNumber(1),
+            mode: Mode::Chunk { bytes_max: 5 },
+            chunk: None,
+            replies: true,
+            room: true,
+        };
+        let mut rooms = Rooms::default();
+        assert_eq!(rooms.enter(name.clone(), &entered).text(), r#"{"room":"lo\"bby","member":1}"#);
+        let at = InNumber(4);
+        let said = |rooms: &Rooms, member, data: &'static [u8]| {
+            rooms.message(at, member, &Bytes::from_static(data)).unwrap().text().to_owned()
+        };
+        let two = MemberNumber(2);
+        assert_eq!(
+            said(&rooms, Some(two), b"hi"),
+            r#"{"hub":"room","room":"lo\"bby","from":{"member":2},"text":"hi"}"#
+        );
+        let ann = Peer { id: PeerId::new([7; 16]), name: Some("ann".into()), protocol: "native" };
+        let id = "07".repeat(16);
+        let from = format!(r#""from":{{"member":2,"id":"{id}","name":"ann","protocol":"native"}}"#);
+        assert_eq!(
+            rooms.come(at, two, &ann).unwrap().text(),
+            format!(r#"{{"hub":"room","event":"entered","room":"lo\"bby",{from}}}"#)
+        );
+        assert_eq!(
+            said(&rooms, Some(two), b"\xff"),
+            format!(r#"{{"hub":"room","room":"lo\"bby",{from},"base64":"/w=="}}"#)
+        );
+        assert_eq!(
+            said(&rooms, None, b""),
+            r#"{"hub":"room","room":"lo\"bby","from":{"owner":true},"text":""}"#
+        );
+        assert_eq!(
+            rooms.go(at, two, Reason::Left).unwrap().text(),
+            format!(r#"{{"hub":"room","event":"left","room":"lo\"bby",{from},"reason":"left"}}"#)
+        );
+        let sizes = [0, 1, 5, 6].map(|bytes| rooms.to(&name, bytes));
+        let wrong = Err(CannotSend::Size(5));
+        assert_eq!(sizes, [wrong, Ok(at), Ok(at), wrong]);
+        assert!(rooms.end(at, Reason::Kicked).unwrap().text().ends_with(r#""reason":"kicked"}"#));
+        assert_eq!(rooms.to(&name, 1), Err(CannotSend::NotEntered));
+        assert_eq!((rooms.leave(&name), rooms.end(at, Reason::Left)), (None, None));
+    }
+}

@@ -1,0 +1,52 @@
+//! How the hub knows an AnySocket session.
+//!
+//! Every packet has a number that its link counts, and may be encrypted. So the session's own task writes
+//! all data, and gets it from the hub as it was sent; see [`super::server`].
+
+use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Wire};
+
+/// The kind of messages on a link of the hub that are packets of AnySocket as they are (docs/peers.md,
+/// section 2).
+pub const KIND_PACKET: u8 = 0x40;
+
+/// The wire of AnySocket. It needs WebSocket's text messages around its frames.
+#[derive(Debug)]
+pub struct AnySocketWire;
+
+/// The wire of AnySocket, as the hub wants it.
+pub static WIRE: AnySocketWire = AnySocketWire;
+
+impl Wire for AnySocketWire {
+    fn name(&self) -> &'static str {
+        "anysocket"
+    }
+
+    fn id(&self) -> u8 {
+        3
+    }
+
+    fn framing(&self) -> Framing {
+        Framing::Messages
+    }
+
+    fn capacity(&self) -> Capacity {
+        // Such a session enters channels and rooms, and owns none.
+        Capacity { owned_max: 0, entered_max: u32::MAX, members_max: 0 }
+    }
+
+    fn stateful(&self) -> bool {
+        true
+    }
+
+    fn links(&self) -> bool {
+        true
+    }
+
+    fn home(&self) -> bool {
+        true
+    }
+
+    fn encode(&self, _: Place, _: Option<u32>, _: &Part, _: &mut FrameWriter) {
+        // Never asked for, as the wire is stateful.
+    }
+}

@@ -1,0 +1,220 @@
+//! Links: a private way between two sessions.
+//!
+//! A link's lock is held for a push into one outbox. Each end hears of the link before its first
+//! message, and nothing of it after its end.
+
+use crate::channel::{Sent, push_one};
+use crate::command::Event;
+use crate::ids::LinkNumber;
+use crate::outbox::{Outbox, Tag, Touched};
+use crate::reason::Reason;
+use crate::wire::{Edge, Part, Place};
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// One side of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Opener = 0,
+    Accepter = 1,
+}
+
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Opener => Self::Accepter,
+            Self::Accepter => Self::Opener,
+        }
+    }
+}
+
+/// A way between two sessions.
+#[derive(Debug, Default)]
+pub(crate) struct Link {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ends: [Option<End>; 2],
+    ended: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) number: LinkNumber,
+}
+
+impl Link {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Joins the two ends and tells both. Gives whether the other one has not ended it already.
+    pub(crate) fn join(
+        &self,
+        ends: [End; 2],
+        request: u32,
+        purpose: &Bytes,
+        touched: &mut Touched,
+    ) -> bool {
+        let mut state = self.lock();
+        if state.ended {
+            return false;
+        }
+        let peers = ends.each_ref().map(|end| end.outbox.known_peer());
+        let [opener, accepter] = &ends;
+        let [from, to] = peers;
+        let linked = |end: &End, request, peer, touched: &mut Touched| {
+            let event = Event::Linked { request, link: end.number, peer, purpose: purpose.clone() };
+            end.outbox.push_event(Tag::default(), event, touched);
+        };
+        linked(opener, Some(request), to, touched);
+        linked(accepter, None, from, touched);
+        state.ends = ends.map(Some);
+        true
+    }
+
+    /// From one side to the other.
+    pub(crate) fn send(&self, from: Side, parts: &[Part], touched: &mut Touched) -> Sent {
+        let state = self.lock();
+        let (Some(sender), Some(receiver)) =
+            (&state.ends[from as usize], &state.ends[from.other() as usize])
+        else {
+            return Sent::To(0);
+        };
+        if receiver.outbox.congested(&sender.outbox) {
+            return Sent::Congested;
+        }
+        push_one(&receiver.outbox, Place::Link(receiver.number), Edge::Direct, parts, touched)
+    }
+
+    /// One side ends it, and the other is told.
+    pub(crate) fn end(&self, by: Side, reason: Reason, touched: &mut Touched) {
+        let mut state = self.lock();
+        state.ended = true;
+        let ends = std::mem::take(&mut state.ends);
+        if let Some(other) = &ends[by.other() as usize] {
+            let event = Event::Unlinked { link: other.number, reason };
+            other.outbox.push_event(Tag::default(), event, touched);
+        }
+    }
+}
+
+/// The links of one session. Others add to it, so it is locked.
+#[derive(Debug, Default)]
+pub(crate) struct Links {
+    links: HashMap<LinkNumber, (Arc<Link>, Side)>,
+    /// How many there are of each side, so that others cannot use up what a session may open.
+    counts: [usize; 2],
+    next: u32,
+    closed: bool,
+}
+
+impl Links {
+    /// Adds a link, if there may be one more of its side.
+    ///
+    /// # Errors
+    /// [`Reason::NoSuchPeer`] if the session has ended, [`Reason::TooManyLinks`].
+    pub(crate) fn add(
+        &mut self,
+        link: Arc<Link>,
+        side: Side,
+        links_max: usize,
+    ) -> Result<LinkNumber, Reason> {
+        if self.closed {
+            return Err(Reason::NoSuchPeer);
+        }
+        let count = &mut self.counts[side as usize];
+        if *count >= links_max || self.next == u32::MAX {
+            return Err(Reason::TooManyLinks);
+        }
+        *count += 1;
+        let number = LinkNumber(self.next);
+        self.next += 1;
+        self.links.insert(number, (link, side));
+        Ok(number)
+    }
+
+    pub(crate) fn get(&self, number: LinkNumber) -> Option<&(Arc<Link>, Side)> {
+        self.links.get(&number)
+    }
+
+    pub(crate) fn remove(&mut self, number: LinkNumber) -> Option<(Arc<Link>, Side)> {
+        let link = self.links.remove(&number);
+        if let Some((_, side)) = &link {
+            self.counts[*side as usize] -= 1;
+        }
+        if self.links.is_empty() {
+            // An idle session owns no buffers.
+            self.links = HashMap::new();
+        }
+        link
+    }
+
+    /// Gives all, in the order of their numbers, and lets nobody add more. They are still known:
+    /// what waits for the session says things of them.
+    pub(crate) fn close(&mut self) -> Vec<(Arc<Link>, Side)> {
+        self.closed = true;
+        let mut links: Vec<_> = self.links.iter().collect();
+        links.sort_unstable_by_key(|(number, _)| **number);
+        links.into_iter().map(|(_, link)| link.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::Outlet;
+    use crate::testing::LINES;
+
+    fn add(links: &mut Links) -> Result<u32, Reason> {
+        links.add(Arc::default(), Side::Opener, 2).map(|number| number.0)
+    }
+
+    #[test]
+    fn numbers_are_used_once_and_end_before_they_would_come_again() {
+        let mut links = Links::default();
+        assert_eq!([add(&mut links), add(&mut links)], [Ok(0), Ok(1)]);
+        assert_eq!(add(&mut links), Err(Reason::TooManyLinks));
+        // What others open takes nothing away.
+        assert_eq!(links.add(Arc::default(), Side::Accepter, 1), Ok(LinkNumber(2)));
+        assert!(links.remove(LinkNumber(0)).is_some() && links.remove(LinkNumber(0)).is_none());
+        assert_eq!(add(&mut links), Ok(3));
+        let mut last = Links { next: u32::MAX - 1, ..Links::default() };
+        assert_eq!(add(&mut last), Ok(u32::MAX - 1));
+        assert_eq!(add(&mut last), Err(Reason::TooManyLinks));
+    }
+
+    /// The accepter has the link already when it ends, but was not told of it.
+    #[test]
+    fn a_link_that_ended_before_it_was_joined_is_none_and_nobody_hears_of_it() {
+        struct Quiet;
+        impl Outlet for Quiet {
+            fn attend(&self, _outbox: &Outbox) {}
+            fn wake(&self) {}
+        }
+        let ends = [1, 2].map(|id| {
+            let outbox = Outbox::new(id, None, &LINES, 1000, Box::new(Quiet));
+            End { outbox: Arc::new(outbox), number: LinkNumber(0) }
+        });
+        let outboxes = ends.each_ref().map(|end| end.outbox.clone());
+        let (link, mut touched) = (Link::default(), Touched::default());
+        link.end(Side::Accepter, Reason::ConnectionLost, &mut touched);
+        assert!(!link.join(ends, 1, &Bytes::new(), &mut touched));
+        let sent = link.send(Side::Opener, &[Part::whole("x")], &mut touched);
+        assert_eq!(sent, Sent::To(0));
+        assert!(outboxes.iter().all(|outbox| outbox.is_empty() && Arc::strong_count(outbox) == 1));
+    }
+
+    #[test]
+    fn who_has_ended_gets_no_link_and_knows_those_that_there_were() {
+        let mut links = Links::default();
+        assert_eq!(add(&mut links), Ok(0));
+        assert_eq!(links.close().len(), 1);
+        assert_eq!(add(&mut links), Err(Reason::NoSuchPeer));
+        assert!(links.get(LinkNumber(0)).is_some());
+    }
+}

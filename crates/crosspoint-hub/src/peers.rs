@@ -1,0 +1,247 @@
+//! Who is there: sessions by id and by name, who provides which service, and who wants to know.
+
+use crate::command::{Addressee, Event, Peer, Query};
+use crate::ids::{PeerId, PeerName};
+use crate::outbox::{Outbox, Tag, Touched};
+use crate::payload::Payload;
+use crate::reason::Reason;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// What happens when a session says hello with the name or id of another.
+///
+/// In both cases an id that was only claimed gives way to a session that has proven it, and never
+/// the reverse; and nobody takes the place of the [hub's own program](crate::Hub::set_home_peer).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Duplicates {
+    /// The new one is refused, with [`Reason::NameTaken`] or [`Reason::IdTaken`].
+    #[default]
+    Refuse,
+    /// The old one is told [`Reason::Replaced`] and ends. Whoever may choose a name can throw out
+    /// who has it, so this is for hubs where credentials decide about names, or all trust all.
+    Replace,
+}
+
+/// All sessions whose protocol has links.
+#[derive(Debug, Default)]
+pub(crate) struct Peers {
+    ids: HashMap<PeerId, Arc<Outbox>>,
+    names: BTreeMap<PeerName, Arc<Outbox>>,
+    services: HashMap<PeerName, Service>,
+    watchers: HashMap<u64, Arc<Outbox>>,
+}
+
+#[derive(Debug, Default)]
+struct Service {
+    providers: Vec<Arc<Outbox>>,
+    /// Whose turn it is.
+    next: usize,
+}
+
+/// A session that comes.
+#[derive(Debug)]
+pub(crate) struct Newcomer<'a> {
+    pub(crate) outbox: &'a Arc<Outbox>,
+    pub(crate) id: PeerId,
+    pub(crate) name: Option<PeerName>,
+    /// Whether it has proven that the id is its own.
+    pub(crate) proven: bool,
+}
+
+/// Whether a session has its id and was not replaced. One that was replaced provides its services
+/// until its task notices.
+fn is_there(ids: &HashMap<PeerId, Arc<Outbox>>, outbox: &Outbox) -> bool {
+    let known = outbox.peer().and_then(|peer| ids.get(&peer.id));
+    known.is_some_and(|known| known.id == outbox.id)
+}
+
+impl Peers {
+    /// Providers of a service that are asked whether they have room, for one link.
+    const LOOKED_AT_MAX: usize = 16;
+
+    /// A session comes. Those that it replaces have to end. Nobody replaces the session with the
+    /// id `home`.
+    ///
+    /// # Errors
+    /// [`Reason::IdTaken`] or [`Reason::NameTaken`].
+    pub(crate) fn come(
+        &mut self,
+        newcomer: Newcomer<'_>,
+        duplicates: Duplicates,
+        home: Option<PeerId>,
+        touched: &mut Touched,
+    ) -> Result<(), Reason> {
+        let Newcomer { outbox, id, name, proven } = newcomer;
+        let is_home = |old: &Arc<Outbox>| home.is_some() && old.peer().map(|p| p.id) == home;
+        let replace = duplicates == Duplicates::Replace;
+        // An id that was only claimed gives way to its owner.
+        let same_id = self.ids.get(&id).cloned();
+        if let Some(old) = &same_id {
+            let allowed = match (old.is_proven(), proven) {
+                (false, true) => true,
+                (true, false) => false,
+                _ => replace,
+            };
+            if !allowed || is_home(old) {
+                return Err(Reason::IdTaken);
+            }
+        }
+        let same_name = name.as_ref().and_then(|name| self.names.get(name)).cloned();
+        let is_other = |old: &Arc<Outbox>| same_id.as_ref().is_none_or(|same| same.id != old.id);
+        let same_name = same_name.filter(is_other);
+        if same_name.as_ref().is_some_and(|old| !replace || is_home(old)) {
+            return Err(Reason::NameTaken);
+        }
+        for old in [same_id, same_name].into_iter().flatten() {
+            self.go(&old, touched);
+            old.end_soon(Reason::Replaced);
+        }
+        self.ids.insert(id, outbox.clone());
+        if let Some(name) = name {
+            self.names.insert(name, outbox.clone());
+        }
+        Ok(())
+    }
+
+    /// A session that has come can be seen now.
+    pub(crate) fn announce(&self, peer: &Peer, touched: &mut Touched) {
+        if peer.name.is_some() {
+            for watcher in self.watchers.values() {
+                watcher.push_event(Tag::default(), Event::PeerCame { peer: peer.clone() }, touched);
+            }
+        }
+    }
+
+    /// A session goes.
+    pub(crate) fn go(&mut self, outbox: &Arc<Outbox>, touched: &mut Touched) {
+        let Some(peer) = outbox.peer() else {
+            return;
+        };
+        if let Entry::Occupied(entry) = self.ids.entry(peer.id)
+            && entry.get().id == outbox.id
+        {
+            entry.remove();
+        }
+        self.watchers.remove(&outbox.id);
+        let Some(name) = peer.name.as_deref() else {
+            return;
+        };
+        if self.names.get(name).is_some_and(|known| known.id == outbox.id) {
+            self.names.remove(name);
+            for watcher in self.watchers.values() {
+                watcher.push_event(Tag::default(), Event::PeerWent { peer: peer.clone() }, touched);
+            }
+        }
+    }
+
+    /// Finds whom a link is for. Providers of a service take turns.
+    pub(crate) fn find(&mut self, to: &Addressee, except: &[PeerId]) -> Option<Arc<Outbox>> {
+        match to {
+            Addressee::Peer(id) => self.ids.get(id).cloned(),
+            Addressee::Name(name) => self.names.get(name).cloned(),
+            Addressee::Service(name) => {
+                let service = self.services.get_mut(name)?;
+                let count = service.providers.len();
+                let wanted = |index: &usize| {
+                    let provider = &service.providers[*index];
+                    is_there(&self.ids, provider)
+                        && provider.peer().is_some_and(|peer| !except.contains(&peer.id))
+                };
+                let turns = (service.next..count).chain(0..service.next);
+                let mut turns = turns.filter(wanted).take(Self::LOOKED_AT_MAX).peekable();
+                let first = *turns.peek()?;
+                // Who has no room would make the one who asks wait.
+                let index = turns.find(|index| service.providers[*index].has_room());
+                let index = index.unwrap_or(first);
+                service.next = (index + 1) % count;
+                Some(service.providers[index].clone())
+            }
+        }
+    }
+
+    /// A session offers a service.
+    pub(crate) fn provide(&mut self, outbox: &Arc<Outbox>, name: &PeerName) {
+        let service = self.services.entry(name.clone()).or_default();
+        if service.providers.iter().all(|known| known.id != outbox.id) {
+            service.providers.push(outbox.clone());
+        }
+    }
+
+    /// A session offers a service no longer.
+    pub(crate) fn withdraw(&mut self, outbox: &Arc<Outbox>, name: &PeerName) {
+        let Some(service) = self.services.get_mut(name) else {
+            return;
+        };
+        if let Some(index) = service.providers.iter().position(|known| known.id == outbox.id) {
+            service.providers.remove(index);
+            // The others keep their turns.
+            service.next -= usize::from(index < service.next);
+            if service.next == service.providers.len() {
+                service.next = 0;
+            }
+        }
+        if service.providers.is_empty() {
+            self.services.remove(name);
+        }
+    }
+
+    /// The hub's program says something to all who can be told.
+    pub(crate) fn tell_all(
+        &self,
+        payload: &Payload,
+        except: Option<PeerId>,
+        touched: &mut Touched,
+    ) -> usize {
+        let told =
+            self.ids.iter().filter(|(id, outbox)| outbox.wire.home() && Some(**id) != except);
+        let tell = |(_, outbox): (_, &Arc<Outbox>)| {
+            let event = Event::Told { payload: payload.clone() };
+            outbox.push_event(Tag::default(), event, touched);
+        };
+        told.map(tell).count()
+    }
+
+    /// Whether a session is told of all that come and go.
+    pub(crate) fn watch(&mut self, outbox: &Arc<Outbox>, on: bool) {
+        match on {
+            true => drop(self.watchers.insert(outbox.id, outbox.clone())),
+            false => drop(self.watchers.remove(&outbox.id)),
+        }
+    }
+
+    /// Who is there, and whether there are more.
+    pub(crate) fn look(&self, query: &Query) -> (Vec<Peer>, bool) {
+        let one = |outbox: Option<&Arc<Outbox>>| {
+            (outbox.and_then(|outbox| outbox.peer().cloned()).into_iter().collect(), false)
+        };
+        match query {
+            Query::Peer(id) => one(self.ids.get(id)),
+            Query::Name(name) => one(self.names.get(name)),
+            Query::Names { prefix, after } => {
+                let from = match after {
+                    Some(after) if after.as_str() >= prefix.as_str() => {
+                        Bound::Excluded(after.as_str())
+                    }
+                    _ => Bound::Included(prefix.as_str()),
+                };
+                let range = self.names.range::<str, _>((from, Bound::Unbounded));
+                let mut fitting = range
+                    .take_while(|(name, _)| name.as_str().starts_with(prefix.as_str()))
+                    .filter_map(|(_, outbox)| outbox.peer().cloned());
+                let found = fitting.by_ref().take(Query::FOUND_MAX).collect();
+                (found, fitting.next().is_some())
+            }
+            Query::Service(name) => {
+                let providers = self.services.get(name).map_or(&[][..], |s| &s.providers);
+                let mut peers = providers
+                    .iter()
+                    .filter(|outbox| is_there(&self.ids, outbox))
+                    .filter_map(|outbox| outbox.peer().cloned());
+                let found = peers.by_ref().take(Query::FOUND_MAX).collect();
+                (found, peers.next().is_some())
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! A session among others: its hello, its links, its services.
+
+use super::{Held, Session, Step};
+use crate::command::{Addressee, Command, Event, Hello, LinkOptions, Peer, Query};
+use crate::home::Reply;
+use crate::ids::{LinkNumber, NoPeerName, PeerId, PeerName};
+use crate::link::{End, Link, Side};
+use crate::metrics::ByProtocol;
+use crate::order::Road;
+use crate::outbox::Outbox;
+use crate::payload::Ask;
+use crate::peers::Newcomer;
+use crate::permissions::Grant;
+use crate::reason::Reason;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl Session {
+    /// Carries out a hello whose credentials somebody else has checked.
+    pub fn welcome(&mut self, hello: Hello, grant: Grant) -> Step {
+        if self.outbox.peer().is_some() {
+            return Step::Close(Reason::Malformed);
+        }
+        // Others are told the name in one frame.
+        let name = match grant.name.or(hello.name).map(PeerName::new).transpose() {
+            Ok(name) => name,
+            Err(NoPeerName(0)) => None,
+            Err(NoPeerName(_)) => return Step::Close(Reason::TooLarge),
+        };
+        let id = match hello.peer.map_or_else(PeerId::random, Ok) {
+            Ok(id) => id,
+            Err(_no_random_source) => return Step::Close(Reason::Internal),
+        };
+        let protocol = self.outbox.wire.name();
+        let peer = Peer { id, name: name.as_ref().map(PeerName::shared), protocol };
+        if self.outbox.wire.links() {
+            let newcomer = Newcomer { outbox: &self.outbox, id, name, proven: hello.proven };
+            if let Err(reason) = self.hub.peer_comes(newcomer, &peer, &mut self.touched) {
+                self.hub.metrics.refuse(reason);
+                return Step::Close(reason);
+            }
+        } else {
+            let known = self.outbox.set_peer(peer, false);
+            debug_assert!(known, "hello is accepted once");
+            self.tell(Event::Welcome { peer: id });
+        }
+        self.permissions = grant.permissions;
+        self.hub.metrics.sessions.get_or_create(&ByProtocol { protocol }).inc();
+        Step::Go
+    }
+
+    /// Opens a link. Both sides are told, unless it is refused.
+    pub(super) fn link(&mut self, request: u32, to: Addressee, options: LinkOptions) -> Step {
+        let LinkOptions { purpose, except } = &options;
+        if purpose.len() > LinkOptions::PURPOSE_BYTES_MAX || except.len() > LinkOptions::EXCEPT_MAX
+        {
+            self.refuse(request, false, Reason::TooLarge);
+            return Step::Go;
+        }
+        let other = match self.hub.reach(&to, except, &self.permissions.reach) {
+            Ok(other) => other,
+            Err(reason) => {
+                self.refuse(request, false, reason);
+                return Step::Go;
+            }
+        };
+        // Who links without end must not fill the other's outbox. To itself it may.
+        if other.id != self.outbox.id && other.congested(&self.outbox) {
+            self.held = Some(Held::Command(Command::Link { request, to, options }));
+            self.hub.metrics.hit("outbox_bytes_max");
+            return Step::Wait;
+        }
+        if let Err(reason) = self.join(request, &other, purpose) {
+            self.refuse(request, false, reason);
+        }
+        Step::Go
+    }
+
+    fn join(&mut self, request: u32, other: &Arc<Outbox>, purpose: &Bytes) -> Result<(), Reason> {
+        let (limits, count) = (&self.hub.limits, &self.hub.metrics.links);
+        let link = Arc::<Link>::default();
+        let mine = self.outbox.links().add(link.clone(), Side::Opener, limits.links_max)?;
+        count.inc();
+        let theirs = other.links().add(link.clone(), Side::Accepter, limits.links_accepted_max);
+        let joined = theirs.and_then(|theirs| {
+            count.inc();
+            let ends = [(&self.outbox, mine), (other, theirs)]
+                .map(|(outbox, number)| End { outbox: outbox.clone(), number });
+            match link.join(ends, request, purpose, &mut self.touched) {
+                true => Ok(()),
+                // The other session has ended meanwhile, and counted its side.
+                false => Err(Reason::NoSuchPeer),
+            }
+        });
+        if joined.is_err() {
+            self.outbox.links().remove(mine);
+            count.dec();
+        }
+        joined
+    }
+
+    /// Ends a link. The other side is told.
+    pub(super) fn unlink(&mut self, link: LinkNumber, reason: Reason) {
+        let removed = self.outbox.links().remove(link);
+        if let Some((ended, side)) = removed {
+            self.order.forget(Road::Link(link));
+            ended.end(side, reason, &mut self.touched);
+            self.hub.metrics.links.dec();
+        }
+    }
+
+    /// The endpoint is going to be told that a link has ended. Gives whether it still had it.
+    pub(super) fn unlinked(&mut self, link: LinkNumber) -> bool {
+        self.order.forget(Road::Link(link));
+        let had = self.outbox.links().remove(link).is_some();
+        // A session that has ended has counted all its links.
+        if had && !self.closed {
+            self.hub.metrics.links.dec();
+        }
+        had
+    }
+
+    /// Ends all links, when the session ends.
+    pub(super) fn unlink_all(&mut self, reason: Reason) {
+        let links = self.outbox.links().close();
+        for (link, side) in links {
+            link.end(side, reason, &mut self.touched);
+            self.hub.metrics.links.dec();
+        }
+    }
+
+    /// Says who is there.
+    pub(super) fn look(&mut self, request: u32, query: &Query) {
+        if !self.permissions.presence {
+            return self.refuse(request, false, Reason::NotAllowed);
+        }
+        let (peers, more) = self.hub.look(query);
+        self.tell(Event::Found { request, peers, more });
+    }
+
+    /// From now on the session is told who comes and goes, or no longer.
+    pub(super) fn watch(&mut self, request: u32, on: bool) {
+        if !self.permissions.presence {
+            return self.refuse(request, false, Reason::NotAllowed);
+        }
+        self.hub.watch(&self.outbox, on);
+        self.tell(Event::Done { request });
+    }
+
+    /// Asks the hub's program. Who does not read the answers, or asks faster than they come, waits.
+    pub(super) fn ask(&mut self, ticket: u32, ask: Ask) -> Step {
+        let limit = if self.asks.load(Ordering::Relaxed) >= self.hub.limits.asks_pending_max {
+            Some("asks_pending_max")
+        } else if self.outbox.congested(&self.outbox) {
+            Some("outbox_bytes_max")
+        } else {
+            None
+        };
+        if let Some(limit) = limit {
+            self.hub.metrics.hit(limit);
+            self.held = Some(Held::Command(Command::Ask { ticket, ask }));
+            return Step::Wait;
+        }
+        let reply = Reply::new(&self.outbox, ticket, self.asks.clone());
+        if let Some(peer) = self.outbox.peer() {
+            self.hub.home().ask(peer, ask, reply);
+        }
+        Step::Go
+    }
+
+    pub(super) fn provide(&mut self, service: PeerName, on: bool) -> Result<(), Reason> {
+        let known = self.services.iter().position(|known| *known == service);
+        match (on, known) {
+            (true, None) => {
+                if !self.permissions.provide.allows(service.as_str().as_bytes()) {
+                    return Err(Reason::NotAllowed);
+                }
+                if self.services.len() >= self.hub.limits.services_max {
+                    return Err(Reason::TooManyServices);
+                }
+                self.hub.provide(&self.outbox, &service);
+                self.services.push(service);
+            }
+            (false, Some(index)) => {
+                self.hub.withdraw(&self.outbox, &service);
+                self.services.swap_remove(index);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,323 @@
+//! Sessions that find each other and talk over links, under random operations against a naive
+//! model: whatever an endpoint reads, whenever it does, has to be exactly what the model says.
+
+mod model;
+
+use bytes::Bytes;
+use crosspoint_hub::command::{Addressee, Command, Event, Hello, LinkOptions, Peer, Query, Target};
+use crosspoint_hub::metrics::ByProtocol;
+use crosspoint_hub::outbox::{Outbox, Outlet};
+use crosspoint_hub::peers::Duplicates;
+use crosspoint_hub::session::Step;
+use crosspoint_hub::testing::{Arrived, LINES, take};
+use crosspoint_hub::{
+    Hub, HubOptions, Limits, LinkNumber, Part, PeerId, PeerName, Reason, Session,
+};
+use model::{LINKS_MAX, Model, NAMES, PREFIXES, SERVICES_MAX, Seek, To, claimed, push};
+use proptest::prelude::*;
+use std::sync::Arc;
+use std::time::Instant;
+
+const SESSIONS: usize = 4;
+
+/// An id of the few that are claimed over and over, or one that nobody else has.
+type Claim = Option<u8>;
+
+#[derive(Debug, Clone)]
+struct Greeting {
+    id: Claim,
+    proven: bool,
+    name: Option<usize>,
+}
+
+#[derive(Debug, Clone)]
+enum Operation {
+    Link(To),
+    Unlink(u32),
+    Send(u32),
+    Provide(usize, bool),
+    Look(Seek),
+    Watch(bool),
+    /// Until then, what comes waits.
+    Read,
+    /// The session ends, and another begins in its place.
+    Close(Greeting),
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let id = || 0u8..3;
+    let name = || 0..NAMES.len();
+    let number = || 0u32..8;
+    let to = prop_oneof![
+        2 => id().prop_map(To::Id),
+        2 => name().prop_map(To::Name),
+        3 => (0usize..2, prop::collection::vec(id(), 0..3))
+            .prop_map(|(service, except)| To::Service(service, except)),
+    ];
+    let seek = prop_oneof![
+        id().prop_map(Seek::Id),
+        name().prop_map(Seek::Name),
+        (0..PREFIXES.len(), prop::option::of(name()))
+            .prop_map(|(prefix, after)| Seek::Names(prefix, after)),
+        (0usize..2).prop_map(Seek::Service),
+    ];
+    let greeting = (prop::option::weighted(0.8, id()), any::<bool>(), prop::option::of(name()))
+        .prop_map(|(id, proven, name)| Greeting { id, proven, name });
+    prop_oneof![
+        8 => to.prop_map(Operation::Link),
+        2 => number().prop_map(Operation::Unlink),
+        8 => number().prop_map(Operation::Send),
+        4 => (0..3usize, prop::bool::weighted(0.7)).prop_map(|(name, on)| Operation::Provide(name, on)),
+        3 => seek.prop_map(Operation::Look),
+        2 => prop::bool::weighted(0.7).prop_map(Operation::Watch),
+        5 => Just(Operation::Read),
+        3 => greeting.prop_map(Operation::Close),
+    ]
+}
+
+fn peer_name(index: usize) -> PeerName {
+    PeerName::new(NAMES[index]).expect("a short name")
+}
+
+fn read(session: &mut Session) -> Vec<Arrived> {
+    let mut joined = Vec::new();
+    take(session).into_iter().for_each(|arrived| push(&mut joined, arrived));
+    joined
+}
+
+struct Unread;
+
+impl Outlet for Unread {
+    fn attend(&self, _outbox: &Outbox) {}
+    fn wake(&self) {}
+}
+
+struct Both {
+    hub: Arc<Hub>,
+    now: Instant,
+    sessions: Vec<Session>,
+    model: Model,
+    last: u32,
+}
+
+impl Both {
+    fn new(replace: bool) -> Self {
+        let limits = Limits {
+            links_max: LINKS_MAX,
+            links_accepted_max: LINKS_MAX,
+            services_max: SERVICES_MAX,
+            ..Limits::default()
+        };
+        let duplicates = if replace { Duplicates::Replace } else { Duplicates::Refuse };
+        let mut both = Self {
+            hub: Hub::new(HubOptions { limits, duplicates, ..HubOptions::default() }),
+            now: Instant::now(),
+            sessions: Vec::new(),
+            model: Model::new(replace),
+            last: 0,
+        };
+        for who in 0..SESSIONS {
+            both.begin(who);
+        }
+        both
+    }
+
+    fn fresh(&mut self) -> u32 {
+        self.last += 1;
+        self.last
+    }
+
+    fn open(&self) -> Session {
+        self.hub.open(self.now, None, &LINES, Box::new(Unread))
+    }
+
+    /// An id that nobody claims.
+    fn own_id(&mut self) -> PeerId {
+        let mut id = [0xee; 16];
+        id[..4].copy_from_slice(&self.fresh().to_be_bytes());
+        PeerId::new(id)
+    }
+
+    /// A session that nobody else is in the way of.
+    fn begin(&mut self, who: usize) {
+        let id = self.own_id();
+        let step = self.hello(who, id, &Greeting { id: None, proven: false, name: None });
+        assert_eq!(step, Step::Go);
+    }
+
+    fn hello(&mut self, who: usize, id: PeerId, greeting: &Greeting) -> Step {
+        let mut session = self.open();
+        let name = greeting.name.map(|name| NAMES[name].to_owned());
+        let (peer, proven) = (Some(id), greeting.proven);
+        let hello = Hello { peer, proven, name: name.clone(), ..Hello::default() };
+        let step = session.execute(self.now, Command::Hello(hello));
+        assert_eq!(session.flush(self.now), Step::Go);
+        if step == Step::Go {
+            let peer = Peer { id, name: name.map(Into::into), protocol: "lines" };
+            self.model.come(who, peer, proven);
+            match self.sessions.get_mut(who) {
+                Some(place) => *place = session,
+                None => self.sessions.push(session),
+            }
+        }
+        step
+    }
+
+    /// A session has ended, and another one says hello in its place.
+    fn greet(&mut self, who: usize, greeting: &Greeting) -> Result<(), TestCaseError> {
+        let id = match greeting.id {
+            Some(id) => claimed(id),
+            None => self.own_id(),
+        };
+        let name = greeting.name.map(|name| NAMES[name].into());
+        let peer = Peer { id, name, protocol: "lines" };
+        match self.model.replaced(&peer, greeting.proven) {
+            Err(reason) => {
+                prop_assert_eq!(self.hello(who, id, greeting), Step::Close(reason));
+                self.begin(who);
+            }
+            Ok(replaced) => {
+                replaced.iter().for_each(|old| self.model.vanish(*old));
+                prop_assert_eq!(self.hello(who, id, greeting), Step::Go);
+                for old in replaced {
+                    self.end_replaced(old)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A replaced session hears of it before all else, and ends.
+    fn end_replaced(&mut self, who: usize) -> Result<(), TestCaseError> {
+        let reason = Reason::Replaced;
+        let mut expected = vec![Arrived::Event(Event::Closed { reason })];
+        expected.extend(self.model.read(who));
+        prop_assert_eq!(read(&mut self.sessions[who]), expected);
+        self.sessions[who].close(reason);
+        self.model.close(who);
+        self.begin(who);
+        Ok(())
+    }
+
+    fn ask(&mut self, who: usize, command: Command) {
+        assert_eq!(self.sessions[who].execute(self.now, command), Step::Go);
+    }
+
+    fn step(&mut self, who: usize, operation: Operation) -> Result<(), TestCaseError> {
+        let request = self.fresh();
+        match operation {
+            Operation::Link(to) => {
+                let purpose = Bytes::from(format!("purpose {request}"));
+                self.model.link(who, request, &to, &purpose);
+                let (to, except) = match to {
+                    To::Id(id) => (Addressee::Peer(claimed(id)), Vec::new()),
+                    To::Name(name) => (Addressee::Name(peer_name(name)), Vec::new()),
+                    To::Service(name, except) => {
+                        let except = except.into_iter().map(claimed).collect();
+                        (Addressee::Service(peer_name(name)), except)
+                    }
+                };
+                let options = LinkOptions { purpose, except };
+                self.ask(who, Command::Link { request, to, options });
+            }
+            Operation::Unlink(number) => {
+                let (link, reason) = (LinkNumber(number), Reason::Declined);
+                self.model.unlink(who, number, reason);
+                self.ask(who, Command::Unlink { link, reason });
+            }
+            Operation::Send(number) => {
+                let text = format!("message {request}");
+                self.model.send(who, number, &text);
+                let (to, part) = (Target::Link(LinkNumber(number)), Part::whole(text));
+                self.ask(who, Command::Send { to, part });
+            }
+            Operation::Provide(service, on) => {
+                let services = &self.model.endpoints[who].services;
+                let full = on && !services.contains(&service) && services.len() >= SERVICES_MAX;
+                let reason = Reason::TooManyServices;
+                let answer = match full {
+                    true => Event::Refused { request, create: false, reason },
+                    false => Event::Done { request },
+                };
+                if !full {
+                    self.model.provide(who, service, on);
+                }
+                self.model.tell(who, answer);
+                self.ask(who, Command::Provide { request, service: peer_name(service), on });
+            }
+            Operation::Look(seek) => {
+                let peers = self.model.look(&seek);
+                self.model.tell(who, Event::Found { request, peers, more: false });
+                let query = match seek {
+                    Seek::Id(id) => Query::Peer(claimed(id)),
+                    Seek::Name(name) => Query::Name(peer_name(name)),
+                    Seek::Service(name) => Query::Service(peer_name(name)),
+                    Seek::Names(prefix, after) => {
+                        let (prefix, after) = (PREFIXES[prefix].to_owned(), after.map(peer_name));
+                        Query::Names { prefix, after }
+                    }
+                };
+                self.ask(who, Command::Look { request, query });
+            }
+            Operation::Watch(on) => {
+                self.model.endpoints[who].watches = on;
+                self.model.tell(who, Event::Done { request });
+                self.ask(who, Command::Watch { request, on });
+            }
+            Operation::Read => {
+                // It may have written to itself.
+                self.flush(who)?;
+                self.read(who)?;
+            }
+            Operation::Close(greeting) => {
+                assert_eq!(self.sessions[who].flush(self.now), Step::Go);
+                self.model.close(who);
+                self.sessions[who].close(Reason::ConnectionLost);
+                self.greet(who, &greeting)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, who: usize) -> Result<(), TestCaseError> {
+        assert_eq!(self.sessions[who].flush(self.now), Step::Go);
+        let links: usize = self.model.endpoints.iter().map(|endpoint| endpoint.links.len()).sum();
+        prop_assert_eq!(self.hub.metrics.links.get(), links as i64);
+        Ok(())
+    }
+
+    fn read(&mut self, who: usize) -> Result<(), TestCaseError> {
+        prop_assert_eq!(read(&mut self.sessions[who]), self.model.read(who));
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn every_endpoint_reads_what_the_model_says(
+        replace: bool,
+        // What one session does before the next one's turn comes in one read.
+        turns in prop::collection::vec(
+            (0..SESSIONS, prop::collection::vec(operation(), 1..6)),
+            0..60,
+        ),
+    ) {
+        let mut both = Both::new(replace);
+        for (who, operations) in turns {
+            for operation in operations {
+                both.step(who, operation)?;
+            }
+            both.flush(who)?;
+        }
+        for who in 0..SESSIONS {
+            both.read(who)?;
+        }
+        let Both { hub, sessions, .. } = both;
+        drop(sessions);
+        let protocol = "lines";
+        let open = hub.metrics.sessions.get_or_create(&ByProtocol { protocol }).get();
+        prop_assert_eq!([open, hub.metrics.links.get(), hub.sessions() as i64], [0; 3]);
+    }
+}

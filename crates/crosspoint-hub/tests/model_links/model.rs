@@ -1,0 +1,316 @@
+//! The naive model: who is there, what their numbers lead to, and what waits for each.
+
+use bytes::Bytes;
+use crosspoint_hub::command::{Event, Peer};
+use crosspoint_hub::testing::Arrived;
+use crosspoint_hub::{LinkNumber, PeerId, Reason};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(crate) const LINKS_MAX: usize = 3;
+pub(crate) const SERVICES_MAX: usize = 2;
+/// Names of sessions and services.
+pub(crate) const NAMES: [&str; 4] = ["ann", "bo", "bob", "zoë"];
+pub(crate) const PREFIXES: [&str; 4] = ["", "b", "bob", "c"];
+
+#[derive(Debug, Clone)]
+pub(crate) enum To {
+    Id(u8),
+    Name(usize),
+    Service(usize, Vec<u8>),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Seek {
+    Id(u8),
+    Name(usize),
+    Names(usize, Option<usize>),
+    Service(usize),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Item {
+    Event(Event),
+    Data(String),
+}
+
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    peer: Peer,
+    proven: bool,
+    /// Numbers that it has, with what they lead to.
+    pub(crate) links: BTreeMap<u32, usize>,
+    /// Numbers of the links that it has opened.
+    opened: BTreeSet<u32>,
+    next: u32,
+    pub(crate) services: BTreeSet<usize>,
+    pub(crate) watches: bool,
+    inbox: Vec<Item>,
+}
+
+/// Where a link leads: session and number of both sides. `None` when it has ended.
+pub(crate) type Link = Option<[(usize, u32); 2]>;
+
+#[derive(Debug, Default)]
+pub(crate) struct Service {
+    /// Providers, in the order in which they came.
+    providers: Vec<usize>,
+    /// Whose turn it is.
+    turn: Option<usize>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Model {
+    replace: bool,
+    pub(crate) endpoints: Vec<Endpoint>,
+    links: Vec<Link>,
+    services: BTreeMap<usize, Service>,
+}
+
+impl Service {
+    /// Who comes behind a provider.
+    fn behind(&self, who: usize) -> Option<usize> {
+        let at = self.providers.iter().position(|known| *known == who)?;
+        Some(self.providers[(at + 1) % self.providers.len()])
+    }
+
+    fn remove(&mut self, who: usize) {
+        if self.turn == Some(who) {
+            self.turn = self.behind(who).filter(|next| *next != who);
+        }
+        self.providers.retain(|known| *known != who);
+    }
+}
+
+impl Model {
+    pub(crate) fn new(replace: bool) -> Self {
+        Self { replace, ..Self::default() }
+    }
+
+    pub(crate) fn tell(&mut self, who: usize, event: Event) {
+        self.endpoints[who].inbox.push(Item::Event(event));
+    }
+
+    pub(crate) fn find(&self, fits: impl Fn(&Peer) -> bool) -> Option<usize> {
+        self.endpoints.iter().position(|endpoint| fits(&endpoint.peer))
+    }
+
+    /// Whom a newcomer replaces, or why it is refused.
+    pub(crate) fn replaced(&self, peer: &Peer, proven: bool) -> Result<Vec<usize>, Reason> {
+        let same_id = self.find(|other| other.id == peer.id);
+        if let Some(old) = same_id {
+            let old_proven = self.endpoints[old].proven;
+            if (old_proven && !proven) || (old_proven == proven && !self.replace) {
+                return Err(Reason::IdTaken);
+            }
+        }
+        let same_name = self.find(|other| other.name.is_some() && other.name == peer.name);
+        let same_name = same_name.filter(|old| Some(*old) != same_id);
+        if same_name.is_some() && !self.replace {
+            return Err(Reason::NameTaken);
+        }
+        Ok([same_id, same_name].into_iter().flatten().collect())
+    }
+
+    /// It is not found any more, and those who watch hear of it.
+    pub(crate) fn vanish(&mut self, who: usize) {
+        let endpoint = &mut self.endpoints[who];
+        endpoint.watches = false;
+        let peer = endpoint.peer.clone();
+        // Nobody looks for this one.
+        endpoint.peer = Peer { id: PeerId::new([0xff; 16]), name: None, ..peer.clone() };
+        if peer.name.is_some() {
+            self.tell_watchers(&Event::PeerWent { peer });
+        }
+    }
+
+    fn tell_watchers(&mut self, event: &Event) {
+        for endpoint in self.endpoints.iter_mut().filter(|endpoint| endpoint.watches) {
+            endpoint.inbox.push(Item::Event(event.clone()));
+        }
+    }
+
+    pub(crate) fn close(&mut self, who: usize) {
+        let services: Vec<usize> = self.endpoints[who].services.iter().copied().collect();
+        services.into_iter().for_each(|service| self.provide(who, service, false));
+        self.vanish(who);
+        for number in self.endpoints[who].links.clone().into_keys() {
+            self.unlink(who, number, Reason::ConnectionLost);
+        }
+    }
+
+    pub(crate) fn come(&mut self, who: usize, peer: Peer, proven: bool) {
+        let welcome = Item::Event(Event::Welcome { peer: peer.id });
+        let endpoint = Endpoint {
+            peer: peer.clone(),
+            proven,
+            links: BTreeMap::new(),
+            opened: BTreeSet::new(),
+            next: 0,
+            services: BTreeSet::new(),
+            watches: false,
+            inbox: vec![welcome],
+        };
+        match self.endpoints.get_mut(who) {
+            Some(place) => *place = endpoint,
+            None => self.endpoints.push(endpoint),
+        }
+        if peer.name.is_some() {
+            self.tell_watchers(&Event::PeerCame { peer });
+        }
+    }
+
+    pub(crate) fn provide(&mut self, who: usize, service: usize, on: bool) {
+        let providers = self.services.entry(service).or_default();
+        if on && self.endpoints[who].services.insert(service) {
+            providers.providers.push(who);
+            providers.turn.get_or_insert(who);
+        } else if !on && self.endpoints[who].services.remove(&service) {
+            providers.remove(who);
+        }
+    }
+
+    fn addressee(&mut self, to: &To) -> Option<usize> {
+        match to {
+            To::Id(id) => self.find(|peer| peer.id == claimed(*id)),
+            To::Name(name) => self.find(|peer| peer.name.as_deref() == Some(NAMES[*name])),
+            To::Service(name, except) => {
+                let ids: Vec<PeerId> =
+                    self.endpoints.iter().map(|endpoint| endpoint.peer.id).collect();
+                let service = self.services.get_mut(name)?;
+                let mut who = service.turn?;
+                for _ in 0..service.providers.len() {
+                    let next = service.behind(who)?;
+                    if !except.iter().any(|id| claimed(*id) == ids[who]) {
+                        service.turn = Some(next);
+                        return Some(who);
+                    }
+                    who = next;
+                }
+                None
+            }
+        }
+    }
+
+    /// Gives a link a number. What others open is bounded apart from what the session opens.
+    fn number(&mut self, who: usize, link: usize, opened: bool) -> Option<u32> {
+        let endpoint = &mut self.endpoints[who];
+        let alike = |number: &&u32| endpoint.opened.contains(number) == opened;
+        if endpoint.links.keys().filter(alike).count() >= LINKS_MAX {
+            return None;
+        }
+        let number = endpoint.next;
+        endpoint.next += 1;
+        if opened {
+            endpoint.opened.insert(number);
+        }
+        endpoint.links.insert(number, link);
+        Some(number)
+    }
+
+    pub(crate) fn link(&mut self, who: usize, request: u32, to: &To, purpose: &Bytes) {
+        let refused = |reason| Event::Refused { request, create: false, reason };
+        let Some(other) = self.addressee(to) else {
+            return self.tell(who, refused(Reason::NoSuchPeer));
+        };
+        let link = self.links.len();
+        let Some(mine) = self.number(who, link, true) else {
+            return self.tell(who, refused(Reason::TooManyLinks));
+        };
+        let Some(theirs) = self.number(other, link, false) else {
+            self.endpoints[who].links.remove(&mine);
+            return self.tell(who, refused(Reason::TooManyLinks));
+        };
+        self.links.push(Some([(who, mine), (other, theirs)]));
+        let [from, to] = [who, other].map(|who| self.endpoints[who].peer.clone());
+        let linked = |request, number, peer| {
+            let (link, purpose) = (LinkNumber(number), purpose.clone());
+            Event::Linked { request, link, peer, purpose }
+        };
+        self.tell(who, linked(Some(request), mine, to));
+        self.tell(other, linked(None, theirs, from));
+    }
+
+    /// The other side of a session's link, if it is still there.
+    fn other(&self, who: usize, number: u32) -> Option<(usize, u32)> {
+        let link = *self.endpoints[who].links.get(&number)?;
+        let [one, other] = self.links[link]?;
+        Some(if one == (who, number) { other } else { one })
+    }
+
+    pub(crate) fn unlink(&mut self, who: usize, number: u32, reason: Reason) {
+        let other = self.other(who, number);
+        if let Some(link) = self.endpoints[who].links.remove(&number) {
+            self.links[link] = None;
+        }
+        if let Some((other, number)) = other {
+            self.tell(other, Event::Unlinked { link: LinkNumber(number), reason });
+        }
+    }
+
+    pub(crate) fn send(&mut self, who: usize, number: u32, text: &str) {
+        if let Some((other, number)) = self.other(who, number) {
+            self.endpoints[other].inbox.push(Item::Data(format!("link {number}: {text}\n")));
+        }
+    }
+
+    pub(crate) fn look(&self, seek: &Seek) -> Vec<Peer> {
+        let fits = |peer: &Peer| match seek {
+            Seek::Id(id) => peer.id == claimed(*id),
+            Seek::Name(name) => peer.name.as_deref() == Some(NAMES[*name]),
+            Seek::Names(prefix, after) => peer.name.as_deref().is_some_and(|name| {
+                name.starts_with(PREFIXES[*prefix]) && after.is_none_or(|after| name > NAMES[after])
+            }),
+            Seek::Service(_) => false,
+        };
+        if let Seek::Service(service) = seek {
+            let providers = self.services.get(service).map(|service| &service.providers);
+            let peer = |who: &usize| self.endpoints[*who].peer.clone();
+            return providers.into_iter().flatten().map(peer).collect();
+        }
+        let mut found: Vec<Peer> = self
+            .endpoints
+            .iter()
+            .map(|endpoint| &endpoint.peer)
+            .filter(|p| fits(p))
+            .cloned()
+            .collect();
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+        found
+    }
+
+    /// What the endpoint reads. A link that was ended by others is gone only now.
+    pub(crate) fn read(&mut self, who: usize) -> Vec<Arrived> {
+        let endpoint = &mut self.endpoints[who];
+        let mut read = Vec::new();
+        for item in std::mem::take(&mut endpoint.inbox) {
+            match item {
+                Item::Data(line) => push(&mut read, Arrived::Data(line.into())),
+                Item::Event(event) => {
+                    let told = match &event {
+                        Event::Linked { link, .. } => endpoint.links.contains_key(&link.0),
+                        Event::Unlinked { link, .. } => endpoint.links.remove(&link.0).is_some(),
+                        _ => true,
+                    };
+                    if told {
+                        read.push(Arrived::Event(event));
+                    }
+                }
+            }
+        }
+        read
+    }
+}
+
+pub(crate) fn claimed(id: u8) -> PeerId {
+    PeerId::new([id; 16])
+}
+
+/// Appends, joining data: how it is cut says nothing.
+pub(crate) fn push(read: &mut Vec<Arrived>, arrived: Arrived) {
+    match (read.last_mut(), arrived) {
+        (Some(Arrived::Data(last)), Arrived::Data(more)) => {
+            *last = [&last[..], &more[..]].concat().into();
+        }
+        (_, arrived) => read.push(arrived),
+    }
+}

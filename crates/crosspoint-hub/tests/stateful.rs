@@ -1,0 +1,117 @@
+//! Sessions whose own task writes data: in which order things are written, and what is too much.
+
+use bytes::Bytes;
+use crosspoint_hub::command::{Addressee, Command, Event, Hello, LinkOptions, Target};
+use crosspoint_hub::outbox::Turn;
+use crosspoint_hub::session::Step;
+use crosspoint_hub::testing::{events, open, open_as};
+use crosspoint_hub::wire::{Capacity, Encoded, FrameWriter, Framing, Part, Place, Wire};
+use crosspoint_hub::{Hub, HubOptions, Limits, LinkNumber, PeerId, Session};
+use std::sync::Arc;
+use std::time::Instant;
+
+struct Stateful;
+
+impl Wire for Stateful {
+    fn name(&self) -> &'static str {
+        "stateful"
+    }
+
+    fn id(&self) -> u8 {
+        91
+    }
+
+    fn framing(&self) -> Framing {
+        Framing::Messages
+    }
+
+    fn capacity(&self) -> Capacity {
+        Capacity { owned_max: 9, entered_max: 9, members_max: 9 }
+    }
+
+    fn stateful(&self) -> bool {
+        true
+    }
+
+    fn links(&self) -> bool {
+        true
+    }
+
+    fn encode(&self, _: Place, _: Option<u32>, _: &Part, _: &mut FrameWriter) {}
+}
+
+const ID: PeerId = PeerId::new([7; 16]);
+
+/// A session that writes data itself, and one that is linked to it.
+fn linked(outbox_bytes_max: usize) -> (Session, Session, LinkNumber) {
+    let limits = Limits { outbox_bytes_max, ..Limits::default() };
+    let hub = Hub::new(HubOptions { limits, ..HubOptions::default() });
+    let hello = Hello { peer: Some(ID), ..Hello::default() };
+    let mut receiver = open_as(&hub, Instant::now(), &Stateful, None, hello);
+    let mut sender = open(&hub, Instant::now());
+    let (to, options) = (Addressee::Peer(ID), LinkOptions::default());
+    give(&mut sender, Command::Link { request: 1, to, options });
+    let Event::Linked { link, .. } = events(&mut sender)[0] else { panic!("linked") };
+    events(&mut receiver);
+    (receiver, sender, link)
+}
+
+fn give(session: &mut Session, command: Command) {
+    assert_eq!(session.execute(Instant::now(), command), Step::Go);
+    assert_eq!(session.flush(Instant::now()), Step::Go);
+}
+
+fn send(session: &mut Session, link: LinkNumber, bytes: usize) {
+    give(session, Command::Send { to: Target::Link(link), part: Part::whole(vec![7; bytes]) });
+}
+
+fn encoded(bytes: Vec<u8>) -> Encoded {
+    Encoded { first: bytes.into(), rest: Vec::new() }
+}
+
+#[test]
+fn what_a_protocol_has_written_comes_before_what_it_was_not_told_yet() {
+    let (receiver, mut sender, link) = linked(1 << 20);
+    let outbox: Arc<_> = receiver.outbox().clone();
+    let mut pieces: Vec<Bytes> = Vec::new();
+    outbox.push_own(&encoded(b"one ".to_vec()));
+    send(&mut sender, link, 5);
+    send(&mut sender, link, 6);
+    outbox.push_own(&encoded(b"two".to_vec()));
+    assert_eq!(outbox.next(true, &mut pieces), Turn::Write);
+    assert_eq!(pieces.concat(), b"one two");
+    outbox.wrote(Instant::now(), &mut pieces, 7, false);
+    for length in [5, 6] {
+        let Turn::Event(_, event) = outbox.next(true, &mut pieces) else { panic!("an event") };
+        assert!(matches!(&*event, Event::Data { part, .. } if part.data.len() == length));
+        // What is written for it takes its place, and the next comes behind that too.
+        outbox.converted(&encoded(vec![b'a'; length]));
+        outbox.push_own(&encoded(b"own".to_vec()));
+        assert_eq!(outbox.next(true, &mut pieces), Turn::Write);
+        assert_eq!(pieces.concat(), [&vec![b'a'; length][..], b"own"].concat());
+        outbox.wrote(Instant::now(), &mut pieces, length + 3, false);
+    }
+    assert_eq!(outbox.next(true, &mut pieces), Turn::Nothing);
+}
+
+#[test]
+fn a_large_message_that_was_taken_ends_nobody_and_leaves_no_room_behind() {
+    let (receiver, mut sender, link) = linked(1 << 20);
+    let outbox: Arc<_> = receiver.outbox().clone();
+    let mut pieces: Vec<Bytes> = Vec::new();
+    let large = 3 << 20;
+    send(&mut sender, link, large);
+    // Others wait.
+    let more = Command::Send { to: Target::Link(link), part: Part::whole(vec![1]) };
+    let now = Instant::now();
+    assert_eq!((sender.execute(now, more), sender.flush(now)), (Step::Go, Step::Wait));
+    let Turn::Event(..) = outbox.next(true, &mut pieces) else { panic!("an event") };
+    outbox.converted(&encoded(vec![7; 2 * large]));
+    outbox.push_own(&encoded(b"own".to_vec()));
+    assert_eq!(outbox.next(true, &mut pieces), Turn::Write);
+    outbox.wrote(now, &mut pieces, 2 * large + 3, false);
+    // When it is written, the bound is what it was.
+    assert_eq!(sender.flush(now), Step::Go);
+    outbox.push_own(&encoded(vec![7; (1 << 20) + 1]));
+    assert!(matches!(outbox.next(true, &mut pieces), Turn::Dead(_)));
+}

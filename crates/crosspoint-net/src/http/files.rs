@@ -1,0 +1,173 @@
+//! Directories whose files are served.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::request::Parts;
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Redirect, Response};
+use std::io;
+use std::path::PathBuf;
+use thiserror::Error;
+use tower_http::services::{ServeDir, ServeFile};
+
+/// A directory and the path under which its files are served to GET and HEAD.
+///
+/// A path that ends in `/` is answered with `index.html`; directories are never listed. Files come
+/// as they are, with a type from their name, ranges, and conditions. What a path names is inside the
+/// directory, but for symbolic links, which are followed: do not let strangers make them there.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// Without a slash at its end, so empty for `/`.
+    prefix: String,
+    directory: ServeDir,
+}
+
+/// Why a directory cannot be served.
+#[derive(Debug, Error)]
+pub enum FilesError {
+    /// The prefix is no plain path.
+    #[error(
+        "{prefix:?} cannot be a prefix of paths: write it like /static, with segments of letters, \
+         digits and - . _ ~ @"
+    )]
+    Prefix {
+        /// What was given.
+        prefix: String,
+    },
+    /// The directory cannot be looked at.
+    #[error("the files of {} cannot be served: {source}", directory.display())]
+    Directory {
+        /// What was given.
+        directory: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+impl Files {
+    /// Serves what is in `directory` under `prefix`: with `/static`, `/static/a/b.png` is
+    /// `a/b.png` in it. The prefix `/` is everything.
+    ///
+    /// # Errors
+    /// See [`FilesError`].
+    pub fn new(prefix: &str, directory: impl Into<PathBuf>) -> Result<Self, FilesError> {
+        let plain = |segment: &str| {
+            let sign = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte);
+            segment.bytes().all(sign) && !["", ".", ".."].contains(&segment)
+        };
+        let trimmed = prefix.strip_suffix('/').unwrap_or(prefix);
+        let mut segments = trimmed.split('/');
+        if !prefix.starts_with('/') || segments.next() != Some("") || !segments.all(plain) {
+            return Err(FilesError::Prefix { prefix: prefix.to_owned() });
+        }
+        let directory = directory.into();
+        let found = std::fs::metadata(&directory).and_then(|found| match found.is_dir() {
+            true => Ok(()),
+            false => Err(io::ErrorKind::NotADirectory.into()),
+        });
+        if let Err(source) = found {
+            return Err(FilesError::Directory { directory, source });
+        }
+        let directory = ServeDir::new(directory).redirect_path_prefix(trimmed);
+        Ok(Self { prefix: trimmed.to_owned(), directory })
+    }
+
+    /// Whether every path is under the prefix.
+    pub(super) fn is_everything(&self) -> bool {
+        self.prefix.is_empty()
+    }
+
+    /// For sorting: longer prefixes come first.
+    pub(super) fn rank(&self) -> std::cmp::Reverse<usize> {
+        std::cmp::Reverse(self.prefix.len())
+    }
+
+    /// What follows the prefix in a path that is under it.
+    fn rest<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let rest = path.strip_prefix(&self.prefix)?;
+        (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+    }
+}
+
+/// Answers with a file of the first directory whose prefix fits; `None` if none does.
+pub(super) async fn answer(all: &[Files], request: Request) -> Option<Response> {
+    let (head, _body) = request.into_parts();
+    let path = head.uri.path();
+    let (files, rest) = all.iter().find_map(|files| Some((files, files.rest(path)?)))?;
+    if rest.is_empty() {
+        return Some(Redirect::temporary(&format!("{}/", files.prefix)).into_response());
+    }
+    // More than one slash in front would make a redirect lead to another host.
+    let mut target = format!("/{}", rest.trim_start_matches('/'));
+    if let Some(query) = head.uri.query() {
+        target = format!("{target}?{query}");
+    }
+    let Ok(target) = PathAndQuery::try_from(target) else {
+        return Some(StatusCode::NOT_FOUND.into_response());
+    };
+    let mut directory = files.directory.clone();
+    let method = head.method.clone();
+    let found = directory.try_call(like(head, method, target.into())).await;
+    Some(finish(found.map(|response| response.map(Body::new))))
+}
+
+/// Answers with one file of JavaScript, whatever the method.
+pub(super) async fn script(file: &ServeFile, request: Request) -> Response {
+    let (head, _body) = request.into_parts();
+    let method = match head.method {
+        Method::HEAD => Method::HEAD,
+        _ => Method::GET,
+    };
+    let asked = like(head, method, Uri::from_static("/"));
+    let found = file.clone().try_call(asked).await;
+    let mut response = finish(found.map(|response| response.map(Body::new)));
+    if let Some(kind) = response.headers_mut().get_mut(CONTENT_TYPE) {
+        *kind = HeaderValue::from_static("text/javascript; charset=utf-8");
+    }
+    response
+}
+
+/// A request with the same headers and no body.
+fn like(head: Parts, method: Method, uri: Uri) -> Request {
+    let mut like = Request::new(Body::empty());
+    *like.method_mut() = method;
+    *like.uri_mut() = uri;
+    *like.headers_mut() = head.headers;
+    like
+}
+
+fn finish(found: io::Result<Response>) -> Response {
+    let mut response = match found {
+        Ok(response) => response,
+        Err(error) => return failed(&error),
+    };
+    let headers = response.headers_mut();
+    if let Some(kind) = headers.get_mut(CONTENT_TYPE)
+        && let Ok(text) = kind.to_str()
+        && (text.starts_with("text/") || text == "image/svg+xml")
+        && !text.contains("charset")
+        && let Ok(complete) = HeaderValue::try_from(format!("{text}; charset=utf-8"))
+    {
+        *kind = complete;
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn failed(error: &io::Error) -> Response {
+    use io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::NotFound
+        | Kind::PermissionDenied
+        | Kind::NotADirectory
+        | Kind::IsADirectory
+        | Kind::InvalidInput
+        | Kind::InvalidFilename => StatusCode::NOT_FOUND.into_response(),
+        _ => {
+            tracing::warn!(%error, "a file could not be served");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

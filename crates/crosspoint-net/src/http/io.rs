@@ -1,0 +1,155 @@
+//! A connection as hyper wants it: with what was read already in front, and a bound on how long
+//! nothing may be taken.
+
+use crate::stream::{Reader, Writer};
+use bytes::BytesMut;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+type Writable = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+
+/// The two halves of a connection, joined again.
+pub(super) struct Io {
+    first: BytesMut,
+    reader: Reader,
+    writer: Arc<Writer>,
+    /// Waits for room, if there was none.
+    writable: Option<Writable>,
+    /// Runs while nothing is taken.
+    stall: Option<Pin<Box<Sleep>>>,
+    stall_max: Duration,
+    state: Arc<IoState>,
+}
+
+/// What the owner of the connection sees of it while hyper has it.
+#[derive(Debug, Default)]
+pub(super) struct IoState {
+    flushed: AtomicBool,
+    stalled: AtomicBool,
+}
+
+impl IoState {
+    /// Whether hyper has nothing left to write.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.flushed.load(Ordering::Relaxed)
+    }
+
+    /// Whether it ended as the other side took nothing.
+    pub(super) fn has_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
+    }
+}
+
+impl Io {
+    /// Joins the halves. Reading begins with `first`.
+    pub(super) fn new(
+        reader: Reader,
+        writer: Writer,
+        first: BytesMut,
+        stall_max: Duration,
+        state: Arc<IoState>,
+    ) -> Self {
+        let writer = Arc::new(writer);
+        Self { first, reader, writer, writable: None, stall: None, stall_max, state }
+    }
+
+    /// The halves, and what was put in front and is not read yet.
+    pub(super) fn into_parts(self) -> (Reader, Writer, BytesMut) {
+        let Self { first, reader, writer, writable, .. } = self;
+        drop(writable);
+        let writer = Arc::into_inner(writer).expect("only the wait for room shared the writer");
+        (reader, writer, first)
+    }
+
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let writer = &self.writer;
+        let writable = self.writable.get_or_insert_with(|| {
+            let writer = writer.clone();
+            Box::pin(async move { writer.writable().await })
+        });
+        if let Poll::Ready(result) = writable.as_mut().poll(cx) {
+            self.writable = None;
+            return Poll::Ready(result);
+        }
+        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(self.stall_max)));
+        ready!(stall.as_mut().poll(cx));
+        self.state.stalled.store(true, Ordering::Relaxed);
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.first.is_empty() {
+            return this.reader.poll_read(cx, buffer);
+        }
+        let count = buffer.remaining().min(this.first.len());
+        buffer.put_slice(&this.first.split_to(count));
+        if this.first.is_empty() {
+            // Lets go of the memory.
+            this.first = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.state.flushed.store(false, Ordering::Relaxed);
+        loop {
+            if this.writable.is_some() {
+                ready!(this.poll_room(cx))?;
+            }
+            match this.writer.try_write_vectored(slices) {
+                Ok(written) => {
+                    this.stall = None;
+                    return Poll::Ready(Ok(written));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(this.poll_room(cx))?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// Comes when all was written.
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.state.flushed.store(true, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.writer.shutdown();
+        Poll::Ready(Ok(()))
+    }
+}

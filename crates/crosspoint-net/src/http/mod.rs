@@ -1,0 +1,81 @@
+//! HTTP on the one port: health, metrics, an embedder's routes, files, and who may upgrade.
+//!
+//! * A request that asks for WebSocket is answered by our own codec ([`crate::ws`]), and goes on as
+//!   a session. It may be the first request of a connection or a later one, since proxies keep
+//!   connections and upgrade them when they like. [`UpgradeCheck`] may refuse it.
+//! * Every other request is answered by an axum router. What is asked, in this order: the bundle of
+//!   AnySocket, `/health` and `/metrics` if they are on, [`HttpOptions::routes`],
+//!   [`HttpOptions::files`]; then it is 404. Without routes and files for it, `/` is a short text.
+//! * Connections are kept as HTTP/1.1 says. A connection with nothing to answer is closed when no
+//!   whole request head has come for [`Limits::handshake_max`](crosspoint_hub::Limits). A head has
+//!   at most 20 KiB and 64 headers. Whoever takes nothing of an answer for `outbox_stall_max` is cut
+//!   off. When the server stops, a request that runs is answered first, if it ends in time.
+//! * A connection counts in the hub's admission for as long as it lives. One whose client has gone
+//!   drops the handler that works for it.
+//! * Handlers find the client's address as [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo);
+//!   connections inside the program have none. A handler that panics is answered with 500.
+
+mod body;
+mod connection;
+mod files;
+mod io;
+mod site;
+mod upgrade;
+
+pub(crate) use connection::{Outcome, serve};
+pub use files::{Files, FilesError};
+pub(crate) use site::Site;
+pub use upgrade::{Refusal, UpgradeCheck, cookies};
+
+use axum::Router;
+use crosspoint_hub::PeerId;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Path of the browser bundle of AnySocket (docs/anysocket.md, section 12).
+pub const BUNDLE_PATH: &str = "/@anysocket";
+
+/// Header with the id of the node that answers (docs/anysocket.md, section 12).
+pub const ID_HEADER: &str = "anysocket-id";
+
+/// What is answered to HTTP requests.
+#[derive(Debug, Clone)]
+pub struct HttpOptions {
+    /// `/health` says `ok`.
+    pub health: bool,
+    /// `/metrics` gives the hub's metrics in the text format of Prometheus.
+    pub metrics: bool,
+    /// The embedder's routes. `/health` and `/metrics` come first unless they are switched off. If
+    /// there are `files` as well, they take the place of the router's own fallback.
+    pub routes: Option<Router>,
+    /// Directories of files, asked after `routes`; the longest prefix that fits is taken.
+    pub files: Vec<Files>,
+    /// The browser bundle of AnySocket, served at exactly [`BUNDLE_PATH`], whatever the method.
+    pub anysocket_bundle: Option<PathBuf>,
+    /// The id that each answer carries in [`ID_HEADER`]. The bundle, upgrades and answers to what
+    /// is not HTTP have none.
+    pub node_id: Option<PeerId>,
+    /// Who may upgrade to WebSocket; `None` is everybody.
+    pub upgrade: Option<UpgradeCheck>,
+    /// Largest body of a request in bytes. Above: 413.
+    pub body_bytes_max: usize,
+    /// How long a handler may have to wait for the body of its request, over all its reads. Above:
+    /// reading it fails, and the connection is closed after the answer.
+    pub body_time_max: Duration,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            health: true,
+            metrics: true,
+            routes: None,
+            files: Vec::new(),
+            anysocket_bundle: None,
+            node_id: None,
+            upgrade: None,
+            body_bytes_max: 1024 * 1024,
+            body_time_max: Duration::from_secs(30),
+        }
+    }
+}

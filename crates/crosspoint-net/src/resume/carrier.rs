@@ -1,0 +1,285 @@
+//! Moves the bytes of one session between its driver and whatever connection there is. The same on
+//! both sides.
+
+use super::core::{Flow, Violation};
+use super::link::{Fault, Link, QUEUE_BYTES_MAX};
+use super::record::{Gone, Record, RecordError};
+use crate::memory::{self, Shape};
+use crate::outlet::now;
+use crate::session::{reach, read};
+use crate::stream::{Reader, Stream, Writer};
+use bytes::{Bytes, BytesMut};
+use crosspoint_hub::Reason;
+use std::io::{self, IoSlice};
+use std::pin::pin;
+use std::time::{Duration, Instant};
+use tokio::time::sleep_until;
+
+/// Bytes that the way between a driver and its carrier holds, in each direction.
+const PIPE_BYTES: usize = 64 * 1024;
+
+/// Pieces handed on at once.
+const PIECES_MAX: usize = 64;
+
+/// How often is written and handed on before something else gets its turn.
+const ROUNDS_MAX: usize = 16;
+
+/// The carrier's end of the way to the session's driver.
+#[derive(Debug)]
+struct Pipe {
+    reader: Reader,
+    writer: Writer,
+    /// The driver sends nothing more.
+    ended: bool,
+    /// The driver takes nothing more.
+    deaf: bool,
+}
+
+/// A session's bytes, and the way to its driver.
+#[derive(Debug)]
+pub(crate) struct Carrier {
+    pub(crate) flow: Flow,
+    pipe: Pipe,
+    /// How long the other side may take for what is left when the session ends.
+    flush_max: Duration,
+    /// When this connection is not carried over any longer.
+    until: Option<Instant>,
+}
+
+/// Why a connection is not carried over any longer.
+#[derive(Debug)]
+pub(crate) enum Parted {
+    /// It is lost.
+    Lost,
+    /// The session's driver has sent its last byte.
+    SessionEnded,
+    /// Everything has arrived, and both sides know.
+    Done,
+    /// The other side did not take what was left in time.
+    Overdue,
+    /// The other side has broken the rules.
+    Broken(Broken),
+    /// The hub says that the session cannot go on.
+    Gone(Gone),
+    /// The hub does not want this connection.
+    Refused(Reason),
+}
+
+/// How the rules were broken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Broken {
+    #[error(transparent)]
+    Violation(#[from] Violation),
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    #[error("the WebSocket is broken: {0}")]
+    WebSocket(crate::ws::WsError),
+}
+
+impl From<Fault> for Parted {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Lost(_) => Self::Lost,
+            Fault::Record(error) => Self::Broken(error.into()),
+            Fault::WebSocket(error) => Self::Broken(Broken::WebSocket(error)),
+        }
+    }
+}
+
+impl From<io::Error> for Parted {
+    fn from(_: io::Error) -> Self {
+        Self::Lost
+    }
+}
+
+/// The way between a driver and its carrier: the driver's end, and the carrier's.
+pub(crate) fn way() -> (Stream, Stream) {
+    let shape = || Shape { buffer_bytes_max: PIPE_BYTES, ..Shape::default() };
+    let (driver, carrier) = memory::pair(shape(), shape());
+    (driver.into(), carrier.into())
+}
+
+impl Carrier {
+    pub(crate) fn new(flow: Flow, end: Stream, flush_max: Duration) -> Self {
+        let (reader, writer) = end.into_split();
+        let pipe = Pipe { reader, writer, ended: false, deaf: false };
+        Self { flow, pipe, flush_max, until: None }
+    }
+
+    /// Whether the driver has sent its last byte.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.pipe.ended
+    }
+
+    /// The session has ended in order: what is left is sent, and then the end.
+    pub(crate) fn finish(&mut self) {
+        self.flow.finish();
+        self.hurry();
+    }
+
+    /// The other side is to take what is left soon, over the connection that there is.
+    pub(crate) fn hurry(&mut self) {
+        self.until.get_or_insert(now() + self.flush_max);
+    }
+
+    /// Goes on over a new connection, as [`Flow::attach`].
+    ///
+    /// # Errors
+    /// Those of [`Flow::attach`].
+    pub(crate) fn attach(&mut self, received: u64, told: u64) -> Result<(), Violation> {
+        self.flow.attach(now(), received, told)?;
+        self.until = None;
+        if self.pipe.ended {
+            self.hurry();
+        }
+        Ok(())
+    }
+
+    /// Tells the driver that nothing more will come.
+    pub(crate) fn hang_up(&self) {
+        self.pipe.writer.shutdown();
+    }
+
+    /// Waits until the driver has ended as well, and counts what it still sends, which nobody will
+    /// get. It is not waited for longer than that.
+    pub(crate) async fn drain(&mut self, longest: Duration) {
+        self.hang_up();
+        let Self { flow, pipe, .. } = self;
+        let drain = async {
+            while let Ok(bytes) = read(&mut pipe.reader).await
+                && !bytes.is_empty()
+            {
+                flow.count(&bytes);
+            }
+        };
+        // A driver that takes longer is cut off by the drop of this end.
+        let _ = tokio::time::timeout(longest, drain).await;
+    }
+
+    /// Carries bytes over a connection. Cancelling it loses nothing.
+    pub(crate) async fn carry(&mut self, link: &mut Link) -> Parted {
+        match self.try_carry(link).await {
+            Ok(never) => match never {},
+            Err(parted) => parted,
+        }
+    }
+
+    async fn try_carry(&mut self, link: &mut Link) -> Result<std::convert::Infallible, Parted> {
+        let mut timer = pin!(sleep_until(self.deadline(true).into()));
+        // What came together with the first record.
+        self.heed(link)?;
+        loop {
+            tokio::task::consume_budget().await;
+            let more = self.proceed(link)?;
+            reach(timer.as_mut(), if more { now() } else { self.deadline(link.has_room()) });
+            let Self { flow, pipe, .. } = &mut *self;
+            let taking = !pipe.ended && !flow.is_full() && link.has_room();
+            tokio::select! {
+                () = &mut timer => self.tick()?,
+                bytes = read(&mut link.reader) => {
+                    link.received(bytes?)?;
+                    self.flow.heard(now());
+                    self.heed(link)?;
+                }
+                // What is wrong with either is seen by the write that follows.
+                _ = link.writer.writable(), if !link.is_idle() => {}
+                _ = pipe.writer.writable(), if flow.has_arrived() && !pipe.deaf => {}
+                bytes = read(&mut pipe.reader), if taking => self.sent(bytes)?,
+            }
+        }
+    }
+
+    /// Keeps what the driver sends while there is no connection, and hands on what has arrived.
+    /// Ends when the driver has sent its last byte. Cancelling it loses nothing.
+    pub(crate) async fn keep(&mut self) {
+        loop {
+            self.hand_on();
+            let Self { flow, pipe, .. } = &mut *self;
+            let result = tokio::select! {
+                _ = pipe.writer.writable(), if flow.has_arrived() && !pipe.deaf => Ok(()),
+                bytes = read(&mut pipe.reader), if !pipe.ended && !flow.is_full() => {
+                    self.sent(bytes)
+                }
+                else => std::future::pending().await,
+            };
+            if result.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Writes and hands on as much as goes without waiting. Gives whether more might go.
+    fn proceed(&mut self, link: &mut Link) -> Result<bool, Parted> {
+        for _ in 0..ROUNDS_MAX {
+            self.hand_on();
+            let said = link.has_room() && self.flow.fill(now(), QUEUE_BYTES_MAX, &mut link.out);
+            link.write()?;
+            if self.flow.is_drained() {
+                self.hang_up();
+            }
+            if link.is_idle() && (self.flow.is_told() || self.flow.is_over()) {
+                return Err(Parted::Done);
+            }
+            if !said {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn hand_on(&mut self) {
+        while self.flow.has_arrived() && !self.pipe.deaf {
+            let mut slices = [IoSlice::new(&[]); PIECES_MAX];
+            let mut count = 0;
+            for (slice, piece) in slices.iter_mut().zip(self.flow.arrived()) {
+                *slice = IoSlice::new(piece);
+                count += 1;
+            }
+            match self.pipe.writer.try_write_vectored(&slices[..count]) {
+                Ok(written) => self.flow.handed_on(now(), written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // The driver has ended. What it has not taken counts as not received.
+                Err(_) => self.pipe.deaf = true,
+            }
+        }
+    }
+
+    /// The driver has sent this.
+    fn sent(&mut self, bytes: io::Result<BytesMut>) -> Result<(), Parted> {
+        let bytes: Bytes = bytes.unwrap_or_default().freeze();
+        if bytes.is_empty() {
+            self.pipe.ended = true;
+            return Err(Parted::SessionEnded);
+        }
+        self.flow.send(bytes);
+        Ok(())
+    }
+
+    /// Looks at what has arrived.
+    fn heed(&mut self, link: &mut Link) -> Result<(), Parted> {
+        while let Some(record) = link.next()? {
+            match record {
+                Record::Gone(gone) => return Err(Parted::Gone(gone)),
+                Record::Refused(reason) => return Err(Parted::Refused(reason)),
+                record => {
+                    let result = self.flow.receive(now(), record);
+                    result.map_err(|violation| Parted::Broken(violation.into()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn deadline(&self, room: bool) -> Instant {
+        let deadline = self.flow.deadline(room);
+        self.until.map_or(deadline, |until| until.min(deadline))
+    }
+
+    fn tick(&mut self) -> Result<(), Parted> {
+        let now = now();
+        if self.until.is_some_and(|until| until <= now) {
+            return Err(Parted::Overdue);
+        }
+        if self.flow.tick(now) { Ok(()) } else { Err(Parted::Lost) }
+    }
+}

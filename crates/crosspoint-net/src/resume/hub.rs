@@ -1,0 +1,460 @@
+//! The hub's side: sessions whose connections may change.
+//!
+//! One task for each session, which is the task of its first connection. Later connections are
+//! handed over to it. The session itself is an ordinary one and knows nothing of this.
+
+use super::carrier::{Carrier, Parted, way};
+use super::core::{Agreed, Flow, Side, silence_max};
+use super::link::{Fault, Link};
+use super::receipt::{Receipt, Why};
+use super::record::{Accepted, Gone, MAGIC, Open, Record, Token, VERSION};
+use super::registry::{Bounds, Found, Registry, Tombstone};
+use super::{RETAINED_BYTES, Settings};
+use crate::outlet::now;
+use crate::server::Server;
+use crate::session::LINGER;
+use crosspoint_hub::{Limits, Reason};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// A connection that asks to go on with a session.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    link: Link,
+    open: Open,
+}
+
+/// The sessions of a server that can be resumed. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Sessions {
+    settings: Settings,
+    registry: Arc<Mutex<Registry<mpsc::Sender<Arrival>>>>,
+}
+
+impl Sessions {
+    pub(crate) fn new(settings: &Settings, limits: &Limits) -> Self {
+        let mut settings = settings.clone();
+        let (least, most) = RETAINED_BYTES;
+        settings.retained_bytes_max = settings.retained_bytes_max.clamp(least, most);
+        settings.heartbeat = settings.heartbeat.max(Duration::from_millis(1));
+        let per_address_max = match limits.connections_per_address_max {
+            0 => u32::MAX,
+            most => most,
+        };
+        let bounds = Bounds {
+            detached_max: settings.detached_max,
+            per_address_max,
+            tombstones_max: settings.tombstones_max,
+            tombstone: settings.tombstone,
+        };
+        Self { settings, registry: Arc::new(Mutex::new(Registry::new(bounds))) }
+    }
+
+    /// The limits of such a session. Its own heartbeats must not give it up while its client may
+    /// still come back; that the connection lives is seen to here.
+    pub(crate) fn limits(&self, limits: &Limits) -> Limits {
+        let away = silence_max(self.settings.heartbeat) + self.settings.window;
+        Limits { heartbeat: limits.heartbeat.max(away), ..limits.clone() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Registry<mpsc::Sender<Arrival>>> {
+        // What it guards is consistent between any two statements that could panic.
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn agreed(&self) -> Agreed {
+        let Settings { retained_bytes_max: window, heartbeat, .. } = self.settings;
+        Agreed { window, heartbeat }
+    }
+}
+
+impl Server {
+    /// Serves a connection that speaks of a session which can be resumed. It may have been handed
+    /// over to another task when this returns.
+    pub(crate) async fn resumable(&self, mut link: Link, from: Option<SocketAddr>) -> Reason {
+        let Some(sessions) = &self.resume else {
+            return Reason::UnknownProtocol;
+        };
+        let opened = tokio::select! {
+            opened = timeout(self.hub.limits.handshake_max, opened(&mut link)) => opened,
+            () = self.stop.cancelled() => return Reason::HubStopping,
+        };
+        let open = match opened {
+            Ok(Ok(open)) => open,
+            Ok(Err(refused)) => return refuse(link, refused).await,
+            Err(_elapsed) => {
+                self.hub.metrics.hit("handshake_ms_max");
+                return Reason::HandshakeTimeout;
+            }
+        };
+        if open.token == Token::NEW {
+            return self.begin(sessions, Arrival { link, open }, from).await;
+        }
+        self.go_on(sessions, Arrival { link, open }).await
+    }
+
+    /// A new session.
+    async fn begin(
+        &self,
+        sessions: &Sessions,
+        arrival: Arrival,
+        from: Option<SocketAddr>,
+    ) -> Reason {
+        let mut token = [0; 16];
+        if let Err(error) = getrandom::fill(&mut token) {
+            tracing::error!(%error, "no randomness for the token of a session");
+            return refuse(arrival.link, Reason::Internal).await;
+        }
+        let token = Token::new(token);
+        let (way_in, arrivals) = mpsc::channel(1);
+        if !sessions.lock().add(token, way_in) {
+            return refuse(arrival.link, Reason::Internal).await;
+        }
+        let address = from.map(|from| from.ip());
+        let (drivers_end, end) = way();
+        let driver = self.resumable_driver(address, drivers_end, sessions.limits(&self.hub.limits));
+        let id = driver.session.outbox().id;
+        let (tell, ended) = oneshot::channel();
+        self.tasks.spawn(async move {
+            let reason = Self::drive(driver, address, bytes::BytesMut::new(), false).await;
+            // The carrier does not care any more if it has ended before.
+            let _ = tell.send(reason);
+        });
+        let limits = &self.hub.limits;
+        let limited = limits.connections_per_address_max > 0 && !limits.exempt(address);
+        let flow = Flow::new(now(), Side::Hub, sessions.agreed());
+        let keeper = Keeper {
+            server: self.clone(),
+            sessions: sessions.clone(),
+            token,
+            id,
+            address: address.filter(|_| limited),
+            carrier: Carrier::new(flow, end, self.options.flush_max),
+            arrivals,
+            stop: self.stop.clone(),
+            stopping: false,
+            ended,
+            reason: None,
+        };
+        keeper.run(arrival).await
+    }
+
+    /// A session that is there already, or was.
+    async fn go_on(&self, sessions: &Sessions, mut arrival: Arrival) -> Reason {
+        let deadline = now() + self.hub.limits.handshake_max;
+        loop {
+            let found = sessions.lock().find(now(), arrival.open.token);
+            let tombstone = match found {
+                Found::Alive(way) => {
+                    match tokio::time::timeout_at(deadline.into(), way.send(arrival)).await {
+                        // Its task goes on with the connection.
+                        Ok(Ok(())) => return Reason::Bye,
+                        // It has just ended. What is left of it is found now.
+                        Ok(Err(back)) => arrival = back.0,
+                        Err(_elapsed) => return Reason::HandshakeTimeout,
+                    }
+                    continue;
+                }
+                Found::Dead(tombstone) => Some(tombstone),
+                Found::Nothing => None,
+            };
+            arrival.tell_gone(tombstone).await;
+            return Reason::ConnectionLost;
+        }
+    }
+}
+
+/// Reads the first record.
+async fn opened(link: &mut Link) -> Result<Open, Reason> {
+    let wrong = |fault: Fault| match fault {
+        Fault::Lost(_) => Reason::ConnectionLost,
+        Fault::Record(_) | Fault::WebSocket(_) => Reason::Malformed,
+    };
+    link.input().skip(MAGIC.len());
+    link.unwrap().map_err(wrong)?;
+    loop {
+        match link.next().map_err(wrong)? {
+            Some(Record::Open(Open { version, .. })) if version != VERSION => {
+                return Err(Reason::VersionUnsupported);
+            }
+            Some(Record::Open(open)) => return Ok(open),
+            Some(_) => return Err(Reason::Malformed),
+            None => link.read().await.map_err(wrong)?,
+        }
+    }
+}
+
+/// Says why a connection is not wanted, and closes it.
+async fn refuse(mut link: Link, reason: Reason) -> Reason {
+    if reason != Reason::ConnectionLost {
+        link.say(Record::Refused(reason));
+        link.part().await;
+    }
+    reason
+}
+
+impl Arrival {
+    /// Says what has become of the session.
+    async fn tell_gone(mut self, tombstone: Option<Tombstone>) {
+        let gone = match tombstone {
+            Some(Tombstone { why, received, sent, more }) => {
+                let receipt = Receipt {
+                    why,
+                    we_sent: sent,
+                    we_received: received,
+                    acknowledged: self.open.received.bytes,
+                    they_received: Some(self.open.received),
+                    they_sent: Some(self.open.sent),
+                    more: false,
+                };
+                tracing::info!(%receipt, "a client came back to a session that has ended");
+                Gone { why, totals: Some((received, sent)), more }
+            }
+            None => Gone { why: Why::Unknown, totals: None, more: false },
+        };
+        self.link.say(Record::Gone(gone));
+        self.link.part().await;
+    }
+}
+
+/// Keeps one session, whatever connection it has.
+struct Keeper {
+    server: Server,
+    sessions: Sessions,
+    token: Token,
+    /// The session's number in the logs.
+    id: u64,
+    /// Where its first connection came from, if limits per address hold there.
+    address: Option<IpAddr>,
+    carrier: Carrier,
+    arrivals: mpsc::Receiver<Arrival>,
+    stop: CancellationToken,
+    stopping: bool,
+    /// Why the session has ended.
+    ended: oneshot::Receiver<Reason>,
+    reason: Option<Reason>,
+}
+
+/// How a session goes on.
+enum Next {
+    /// Over this connection.
+    Attached(Box<Link>),
+    /// Without one.
+    Away,
+    /// Not at all.
+    End(Why, Option<Box<Link>>),
+}
+
+impl Keeper {
+    async fn run(mut self, arrival: Arrival) -> Reason {
+        let mut next = match self.accept(arrival).await {
+            Some(link) => Next::Attached(link),
+            None => Next::End(Why::Ended(Reason::Malformed), None),
+        };
+        loop {
+            next = match next {
+                Next::Attached(link) => self.attached(link).await,
+                Next::Away => self.away().await,
+                Next::End(why, link) => return self.end(why, link).await,
+            };
+        }
+    }
+
+    /// Takes a connection over, if what it says fits.
+    async fn accept(&mut self, Arrival { mut link, open }: Arrival) -> Option<Box<Link>> {
+        let flow = &self.carrier.flow;
+        let refused = if self.stopping {
+            Some(Reason::HubStopping)
+        } else if !flow.fits(open.received.bytes, open.sent.bytes) {
+            Some(Reason::Malformed)
+        } else {
+            None
+        };
+        let (sent, received) = flow.totals();
+        if let Some(reason) = refused {
+            tracing::warn!(session = self.id, %reason, ?open, ?sent, ?received, "not resumed");
+            // In a task of its own, as it may take a while.
+            self.server.tasks.spawn(refuse(link, reason));
+            return None;
+        }
+        let attached = self.carrier.attach(open.received.bytes, received.bytes);
+        attached.expect("what fits can be attached");
+        let settings = &self.sessions.settings;
+        link.say(Record::Accepted(Accepted {
+            token: self.token,
+            received: received.bytes,
+            sent: sent.bytes,
+            window_ms: millis(settings.window),
+            retained_bytes_max: settings.retained_bytes_max,
+            heartbeat_ms: millis(settings.heartbeat),
+        }));
+        if open.token != Token::NEW {
+            self.server.hub.metrics.resumed.inc();
+        }
+        Some(Box::new(link))
+    }
+
+    async fn attached(&mut self, mut link: Box<Link>) -> Next {
+        loop {
+            let parted = tokio::select! {
+                biased;
+                Some(arrival) = self.arrivals.recv() => {
+                    // The newest wins; the old one may be half dead without our knowing.
+                    if let Some(new) = self.accept(arrival).await {
+                        tracing::debug!(session = self.id, "session goes on over another connection");
+                        self.server.tasks.spawn(refuse(*link, Reason::Replaced));
+                        return Next::Attached(new);
+                    }
+                    continue;
+                }
+                () = self.stop.cancelled(), if !self.stopping => {
+                    // The session says goodbye by itself.
+                    self.stopping = true;
+                    self.carrier.hurry();
+                    continue;
+                }
+                parted = self.carrier.carry(&mut link) => parted,
+            };
+            let reason = match parted {
+                Parted::Lost => return Next::Away,
+                Parted::SessionEnded => {
+                    if let Some(unsaid) = self.session_ended().await {
+                        return Next::End(Why::Ended(unsaid), Some(link));
+                    }
+                    continue;
+                }
+                Parted::Done | Parted::Overdue => self.reason.unwrap_or(Reason::Bye),
+                Parted::Broken(broken) => {
+                    tracing::warn!(session = self.id, %broken, "session broken");
+                    Reason::Malformed
+                }
+                Parted::Gone(_) | Parted::Refused(_) => Reason::Malformed,
+            };
+            return Next::End(Why::Ended(reason), Some(link));
+        }
+    }
+
+    /// Waits for the client.
+    async fn away(&mut self) -> Next {
+        let (id, since) = (self.id, now());
+        if !self.sessions.lock().away(self.address) {
+            self.server.hub.metrics.hit("resume.detached_max");
+            return Next::End(Why::TooManyAway, None);
+        }
+        tracing::debug!(session = id, "session away");
+        self.presence(true);
+        let next = self.wait(since + self.sessions.settings.window).await;
+        self.sessions.lock().back(self.address);
+        self.presence(false);
+        if let Next::Attached(_) = next {
+            let away = now().saturating_duration_since(since);
+            tracing::info!(session = id, away_ms = millis(away), "session resumed");
+        }
+        next
+    }
+
+    async fn wait(&mut self, until: Instant) -> Next {
+        loop {
+            let keeping = !self.carrier.has_ended();
+            tokio::select! {
+                biased;
+                Some(arrival) = self.arrivals.recv() => {
+                    if let Some(link) = self.accept(arrival).await {
+                        return Next::Attached(link);
+                    }
+                }
+                () = self.stop.cancelled() => {
+                    return Next::End(Why::Ended(Reason::HubStopping), None);
+                }
+                () = tokio::time::sleep_until(until.into()) => return Next::End(Why::Expired, None),
+                () = self.carrier.keep(), if keeping => {
+                    if let Some(unsaid) = self.session_ended().await {
+                        return Next::End(Why::Ended(unsaid), None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The session has sent its last byte. Gives the reason, if the session could not say it
+    /// itself; otherwise the rest is to be sent.
+    async fn session_ended(&mut self) -> Option<Reason> {
+        self.carrier.hang_up();
+        let flush_max = self.server.options.flush_max;
+        let reason = match timeout(flush_max + LINGER, &mut self.ended).await {
+            Ok(Ok(reason)) => reason,
+            Ok(Err(_)) | Err(_) => Reason::Internal,
+        };
+        self.reason = Some(reason);
+        match reason {
+            Reason::ConnectionLost | Reason::SlowReceiver | Reason::Internal => Some(reason),
+            _ => {
+                self.carrier.finish();
+                None
+            }
+        }
+    }
+
+    /// Ends the session if it has not ended, and remembers what became of it.
+    async fn end(mut self, why: Why, link: Option<Box<Link>>) -> Reason {
+        // More may wait behind what is full, and may be thrown away with the session.
+        let full = self.carrier.flow.is_full();
+        self.carrier.drain(LINGER.min(self.server.options.flush_max)).await;
+        let more = full || self.reason == Some(Reason::SlowReceiver);
+        let (sent, received) = self.carrier.flow.totals();
+        let tombstone = Tombstone { why, received, sent, more };
+        self.sessions.lock().bury(now(), self.token, tombstone);
+        if !matches!(why, Why::Ended(_)) {
+            let receipt = Receipt {
+                why,
+                we_sent: sent,
+                we_received: received,
+                acknowledged: self.carrier.flow.acknowledged(),
+                they_received: None,
+                they_sent: None,
+                more: false,
+            };
+            tracing::info!(session = self.id, %receipt, "session not resumed");
+            self.server.hub.metrics.resume_expired.inc();
+        }
+        // Whoever knocked in the last moment.
+        self.arrivals.close();
+        while let Some(arrival) = self.arrivals.recv().await {
+            self.server.tasks.spawn(arrival.tell_gone(Some(tombstone)));
+        }
+        if let Some(mut link) = link {
+            // Whoever has said goodbye, or was told so, needs no more.
+            let flow = &self.carrier.flow;
+            if !flow.is_told() && !flow.is_over() {
+                let totals = Some((received, sent));
+                link.say(Record::Gone(Gone { why, totals, more }));
+            }
+            link.part().await;
+        }
+        match why {
+            Why::Ended(reason) => reason,
+            _ => Reason::ConnectionLost,
+        }
+    }
+
+    fn presence(&self, away: bool) {
+        let gauge = &self.server.hub.metrics.sessions_away;
+        if away {
+            gauge.inc();
+        } else {
+            gauge.dec();
+        }
+        if let Some(presence) = &self.sessions.settings.presence {
+            presence.call(self.id, away);
+        }
+    }
+}
+
+/// Milliseconds for the wire.
+fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,266 @@
+//! One connection of a resumable session: records over TCP, WebSocket or memory.
+
+use super::record::{Record, RecordError};
+use crate::client::Dialed;
+use crate::session::{LINGER, discard, read};
+use crate::stream::{Reader, Writer};
+use crate::ws::{self, Incoming};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use crosspoint_hub::hub::Admission;
+use crosspoint_hub::input::Input;
+use crosspoint_hub::wire::FrameWriter;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+
+/// Bytes that may wait to be written before nothing more is added.
+pub(crate) const QUEUE_BYTES_MAX: usize = 64 * 1024;
+
+/// Pieces in one system call.
+const PIECES_MAX: usize = 64;
+
+/// The most bytes of one WebSocket message; hubs take that much in any case.
+const MESSAGE_BYTES_MAX: usize = 32 * 1024;
+
+/// Why nothing more is read from a connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("the connection is lost: {0}")]
+    Lost(#[from] io::Error),
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    #[error(transparent)]
+    WebSocket(#[from] ws::WsError),
+}
+
+/// A connection, and the records on their way in and out.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) reader: Reader,
+    pub(crate) writer: Writer,
+    /// Unwraps WebSocket frames, if the connection has them.
+    decoder: Option<Box<ws::Decoder>>,
+    /// Whether this side masks what it sends, as clients do.
+    masks: bool,
+    input: Input,
+    /// What is to be said next.
+    pub(crate) out: FrameWriter,
+    queue: VecDeque<Bytes>,
+    queued: usize,
+    /// The right to this connection. Given back with it.
+    _place: Option<Admission>,
+}
+
+impl Link {
+    /// A hub's connection, of which these bytes were read, the magic bytes first.
+    pub(crate) fn accepted(
+        (reader, writer): (Reader, Writer),
+        decoder: Option<Box<ws::Decoder>>,
+        first: Bytes,
+        place: Admission,
+    ) -> Self {
+        let mut link = Self::new(reader, writer, decoder, false);
+        link.input.push(first);
+        link._place = Some(place);
+        link
+    }
+
+    /// A client's connection.
+    pub(crate) fn dialed(dialed: Dialed) -> Self {
+        let (reader, writer, decoder) = dialed.into_parts();
+        Self::new(reader, writer, decoder.map(Box::new), true)
+    }
+
+    fn new(reader: Reader, writer: Writer, decoder: Option<Box<ws::Decoder>>, masks: bool) -> Self {
+        let (input, out) = (Input::default(), FrameWriter::default());
+        let (queue, queued) = (VecDeque::new(), 0);
+        Self { reader, writer, decoder, masks, input, out, queue, queued, _place: None }
+    }
+
+    /// What was read and not looked at.
+    pub(crate) fn input(&mut self) -> &mut Input {
+        &mut self.input
+    }
+
+    /// Waits for bytes.
+    ///
+    /// # Errors
+    /// [`Fault::Lost`] at the end of the stream too.
+    pub(crate) async fn read(&mut self) -> Result<(), Fault> {
+        let bytes = read(&mut self.reader).await?;
+        self.received(bytes)
+    }
+
+    /// Takes bytes of the connection.
+    pub(crate) fn received(&mut self, bytes: BytesMut) -> Result<(), Fault> {
+        if bytes.is_empty() {
+            return Err(ended());
+        }
+        match &mut self.decoder {
+            Some(decoder) => decoder.receive(bytes),
+            None => self.input.push(bytes.freeze()),
+        }
+        self.unwrap()
+    }
+
+    /// Takes the frames out of the WebSocket, if there is one.
+    pub(crate) fn unwrap(&mut self) -> Result<(), Fault> {
+        let Some(decoder) = &mut self.decoder else {
+            return Ok(());
+        };
+        while let Some(incoming) = decoder.decode()? {
+            match incoming {
+                Incoming::Data { bytes, .. } => self.input.push(bytes),
+                // Whoever asks without end and does not read has no claim on each answer.
+                Incoming::Ping(payload) if self.queued < QUEUE_BYTES_MAX => {
+                    let pong = ws::frame::pong_frame(&payload, mask(self.masks)?);
+                    self.queued += pong.len();
+                    self.queue.push_back(pong);
+                }
+                Incoming::Ping(_) | Incoming::Pong(_) => {}
+                Incoming::Close(_) => return Err(ended()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next record, if it is there whole.
+    pub(crate) fn next(&mut self) -> Result<Option<Record>, Fault> {
+        Ok(Record::next(&mut self.input)?)
+    }
+
+    /// Says a record after all that was said before.
+    pub(crate) fn say(&mut self, record: Record) {
+        record.put(&mut self.out);
+    }
+
+    /// Whether there is room for more to be said.
+    pub(crate) fn has_room(&self) -> bool {
+        self.queued < QUEUE_BYTES_MAX
+    }
+
+    /// Whether all was written.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.out.is_empty()
+    }
+
+    /// Writes without waiting.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub(crate) fn write(&mut self) -> io::Result<()> {
+        self.wrap()?;
+        while !self.queue.is_empty() {
+            let mut slices = [IoSlice::new(&[]); PIECES_MAX];
+            let mut count = 0;
+            for (slice, piece) in slices.iter_mut().zip(&self.queue) {
+                *slice = IoSlice::new(piece);
+                count += 1;
+            }
+            match self.writer.try_write_vectored(&slices[..count]) {
+                Ok(written) => self.written(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(lost) => return Err(lost),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all that was said.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
+        loop {
+            self.write()?;
+            if self.queue.is_empty() {
+                return Ok(());
+            }
+            self.writer.writable().await?;
+        }
+    }
+
+    /// Writes what is left and closes, if the other side takes it in time.
+    pub(crate) async fn part(mut self) {
+        let part = async {
+            if self.wrap().is_err() {
+                return;
+            }
+            if self.decoder.is_some()
+                && let Ok(mask) = mask(self.masks)
+            {
+                let reason = String::new();
+                let frame = ws::CloseFrame { code: ws::CloseCode::NORMAL, reason };
+                self.queue.push_back(ws::frame::close_frame(Some(&frame), mask));
+            }
+            if self.flush().await.is_ok() {
+                self.writer.shutdown();
+                // Closing with bytes unread would take the last ones away from the other side.
+                discard(&mut self.reader).await;
+            }
+        };
+        // Whoever does not take it in time is cut off.
+        let _ = tokio::time::timeout(LINGER, part).await;
+    }
+
+    fn written(&mut self, count: usize) {
+        self.queued = self.queued.saturating_sub(count);
+        let mut left = count;
+        while let Some(piece) = self.queue.front_mut() {
+            if left < piece.len() {
+                piece.advance(left);
+                break;
+            }
+            left -= piece.len();
+            self.queue.pop_front();
+        }
+    }
+
+    /// Queues what was said, in WebSocket messages if there is a WebSocket.
+    fn wrap(&mut self) -> io::Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let encoded = self.out.take();
+        for piece in encoded.pieces() {
+            match &self.decoder {
+                None => self.queue.push_back(piece.clone()),
+                Some(_) => self.message(piece)?,
+            }
+            self.queued += piece.len();
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, piece: &Bytes) -> io::Result<()> {
+        for part in piece.chunks(MESSAGE_BYTES_MAX) {
+            let mut framed = BytesMut::new();
+            match mask(self.masks)? {
+                Some(mask) => {
+                    framed.reserve(ws::frame::HEADER_BYTES_MAX + part.len());
+                    ws::frame::client_frame(ws::Opcode::Binary, true, part, mask, &mut framed);
+                    self.queue.push_back(framed.freeze());
+                }
+                None => {
+                    let header = ws::frame::server_header(ws::Opcode::Binary, true, part.len());
+                    framed.put_slice(header.as_slice());
+                    self.queue.push_back(framed.freeze());
+                    self.queue.push_back(piece.slice_ref(part));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn ended() -> Fault {
+    Fault::Lost(io::ErrorKind::UnexpectedEof.into())
+}
+
+/// A mask, on the side that needs one.
+fn mask(masks: bool) -> io::Result<Option<[u8; 4]>> {
+    match masks {
+        true => ws::frame::new_mask().map(Some).map_err(io::Error::other),
+        false => Ok(None),
+    }
+}

@@ -1,0 +1,105 @@
+//! Sessions that survive their connections (docs/resume.md).
+//!
+//! Below the native protocol lies a stream of bytes in each direction that does not break when a
+//! connection does. The driver of a session, at the hub as at the client, talks over a way inside
+//! the program to a carrier, and the carrier moves the bytes over one connection after the other,
+//! of whatever transport: it numbers them, keeps them until they are acknowledged, and goes on
+//! where the other side has stopped receiving.
+//!
+//! * `core`: numbers, acknowledgements and signs of life, pure; `record`: what is written
+//! * `link`: one connection; `carrier`: between a driver and the connections
+//! * `hub`, `registry`: the hub's side; `client`, `backoff`: the other
+//! * `receipt`: what was lost, when a session could not go on; `frames` counts that in frames
+
+mod backoff;
+mod carrier;
+mod client;
+mod core;
+mod frames;
+pub(crate) mod hub;
+pub(crate) mod link;
+mod pieces;
+mod receipt;
+mod record;
+mod registry;
+
+pub use backoff::Backoff;
+pub use client::{Options, Random, dial};
+pub use receipt::{Connectivity, Lost, Receipt, Totals, Why};
+pub use record::{
+    Accepted, DATA_BYTES_MAX, Gone, MAGIC, Open, RECORD_BYTES_MAX, Record, RecordError, Token,
+    VERSION,
+};
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The least and the most that [`Settings::retained_bytes_max`] can be; more extreme values are
+/// taken as these. The most is far below 2^31, so that 32 bits of an offset are enough.
+pub const RETAINED_BYTES: (u32, u32) = (4 * 1024, 64 * 1024 * 1024);
+
+/// How a hub lets sessions be resumed.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long a session whose connection is lost waits for the next one. Then it ends with
+    /// [`ConnectionLost`](crosspoint_hub::Reason::ConnectionLost). Below
+    /// [`outbox_stall_max`](crosspoint_hub::Limits::outbox_stall_max), or a session to which much is
+    /// sent meanwhile ends before.
+    pub window: Duration,
+    /// Sessions whose connections are away. Above, a session whose connection is lost ends at once.
+    /// Of one address there may be as many as it may have connections.
+    pub detached_max: usize,
+    /// Bytes of one session in each direction that may be under way without an acknowledgement.
+    /// Above, nothing more is taken from the session, so whoever sends to it is slowed as usual.
+    /// Worst case memory of a session: twice this and 320 KiB.
+    pub retained_bytes_max: u32,
+    /// After how much silence of a connection a sign of life is asked for. After three times this
+    /// the connection is lost.
+    pub heartbeat: Duration,
+    /// Sessions that are remembered after their end, so that a client that comes too late hears
+    /// what was lost. Above, the oldest is forgotten.
+    pub tombstones_max: usize,
+    /// For how long they are remembered.
+    pub tombstone: Duration,
+    /// Is told when a session's connection is away, and when it is back or the session has ended.
+    pub presence: Option<Presence>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(20),
+            detached_max: 10_000,
+            retained_bytes_max: 1024 * 1024,
+            heartbeat: Duration::from_secs(5),
+            tombstones_max: 10_000,
+            tombstone: Duration::from_secs(600),
+            presence: None,
+        }
+    }
+}
+
+/// What [`Presence`] calls.
+type Hook = dyn Fn(u64, bool) + Send + Sync;
+
+/// Hears of sessions that are away. It must not block.
+#[derive(Clone)]
+pub struct Presence(Arc<Hook>);
+
+impl Presence {
+    /// A function of the session's number at the hub, and whether its connection is away.
+    pub fn new(hook: impl Fn(u64, bool) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hook))
+    }
+
+    fn call(&self, session: u64, away: bool) {
+        (self.0)(session, away);
+    }
+}
+
+impl fmt::Debug for Presence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Presence")
+    }
+}

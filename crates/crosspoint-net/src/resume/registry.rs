@@ -1,0 +1,200 @@
+//! Which sessions can be resumed at a hub, and what is remembered of those that cannot any more.
+//! Time comes in; what leads to a session is up to the caller.
+
+use super::receipt::{Totals, Why};
+use super::record::Token;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// Bounds of a registry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Sessions whose connections are away.
+    pub(crate) detached_max: usize,
+    /// Of these from one address.
+    pub(crate) per_address_max: u32,
+    /// Sessions that are remembered after their end.
+    pub(crate) tombstones_max: usize,
+    /// For how long.
+    pub(crate) tombstone: Duration,
+}
+
+/// What is remembered of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tombstone {
+    pub(crate) why: Why,
+    pub(crate) received: Totals,
+    pub(crate) sent: Totals,
+    /// Whether there was more to send than `sent` says.
+    pub(crate) more: bool,
+}
+
+/// What is known about a token.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found<T> {
+    Alive(T),
+    Dead(Tombstone),
+    Nothing,
+}
+
+/// Sessions by their tokens.
+#[derive(Debug)]
+pub(crate) struct Registry<T> {
+    bounds: Bounds,
+    alive: HashMap<Token, T>,
+    detached: usize,
+    detached_from: HashMap<IpAddr, u32>,
+    dead: HashMap<Token, Tombstone>,
+    /// The dead in the order of their ends.
+    buried: VecDeque<(Instant, Token)>,
+}
+
+impl<T: Clone> Registry<T> {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            alive: HashMap::new(),
+            detached: 0,
+            detached_from: HashMap::new(),
+            dead: HashMap::new(),
+            buried: VecDeque::new(),
+        }
+    }
+
+    /// Adds a session, unless the token is known, which chance will not do.
+    pub(crate) fn add(&mut self, token: Token, way: T) -> bool {
+        match self.alive.entry(token) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(_) if token == Token::NEW || self.dead.contains_key(&token) => false,
+            Entry::Vacant(vacant) => {
+                vacant.insert(way);
+                true
+            }
+        }
+    }
+
+    pub(crate) fn find(&mut self, now: Instant, token: Token) -> Found<T> {
+        self.forget(now);
+        match (self.alive.get(&token), self.dead.get(&token)) {
+            (Some(way), _) => Found::Alive(way.clone()),
+            (None, Some(tombstone)) => Found::Dead(*tombstone),
+            (None, None) => Found::Nothing,
+        }
+    }
+
+    /// Asks for a place for a session whose connection is away. `address` is `None` where no limit
+    /// per address holds. Gives whether there is one; it is given back with [`Registry::back`].
+    pub(crate) fn away(&mut self, address: Option<IpAddr>) -> bool {
+        if self.detached >= self.bounds.detached_max {
+            return false;
+        }
+        if let Some(address) = address {
+            let count = self.detached_from.entry(address).or_default();
+            if *count >= self.bounds.per_address_max {
+                return false;
+            }
+            *count += 1;
+        }
+        self.detached += 1;
+        true
+    }
+
+    pub(crate) fn back(&mut self, address: Option<IpAddr>) {
+        self.detached -= 1;
+        if let Some(address) = address
+            && let Entry::Occupied(mut entry) = self.detached_from.entry(address)
+        {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+    }
+
+    /// A session has ended.
+    pub(crate) fn bury(&mut self, now: Instant, token: Token, tombstone: Tombstone) {
+        self.alive.remove(&token);
+        self.forget(now);
+        self.dead.insert(token, tombstone);
+        self.buried.push_back((now, token));
+        while self.buried.len() > self.bounds.tombstones_max {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget(&mut self, now: Instant) {
+        let long_ago = |at: Instant| now.saturating_duration_since(at) >= self.bounds.tombstone;
+        let count = self.buried.iter().take_while(|(at, _)| long_ago(*at)).count();
+        for _ in 0..count {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, token)) = self.buried.pop_front() {
+            self.dead.remove(&token);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registry() -> Registry<u8> {
+        let tombstone = Duration::from_secs(600);
+        Registry::new(Bounds { detached_max: 3, per_address_max: 2, tombstones_max: 2, tombstone })
+    }
+
+    fn token(number: u8) -> Token {
+        Token::new([number; 16])
+    }
+
+    fn tombstone(bytes: u64) -> Tombstone {
+        let totals = Totals { bytes, frames: None };
+        Tombstone { why: Why::Expired, received: totals, sent: totals, more: false }
+    }
+
+    #[test]
+    fn a_token_leads_to_its_session_then_to_its_tombstone_and_then_nowhere() {
+        let (mut registry, now) = (registry(), Instant::now());
+        assert!(registry.add(token(1), 10));
+        assert!(!registry.add(token(1), 11) && !registry.add(Token::NEW, 12));
+        assert_eq!(registry.find(now, token(1)), Found::Alive(10));
+        registry.bury(now, token(1), tombstone(7));
+        assert!(!registry.add(token(1), 11), "nobody gets the token of a dead one");
+        let almost = now + Duration::from_millis(599_999);
+        assert_eq!(registry.find(almost, token(1)), Found::Dead(tombstone(7)));
+        assert_eq!(registry.find(now + Duration::from_secs(600), token(1)), Found::Nothing);
+        assert!(registry.dead.is_empty() && registry.alive.is_empty());
+    }
+
+    #[test]
+    fn above_the_bound_of_tombstones_the_oldest_is_forgotten() {
+        let (mut registry, now) = (registry(), Instant::now());
+        for number in 1..=3 {
+            registry.bury(now, token(number), tombstone(number.into()));
+        }
+        assert_eq!(registry.find(now, token(1)), Found::Nothing);
+        assert_eq!(registry.find(now, token(2)), Found::Dead(tombstone(2)));
+        assert_eq!(registry.find(now, token(3)), Found::Dead(tombstone(3)));
+        assert_eq!((registry.dead.len(), registry.buried.len()), (2, 2));
+    }
+
+    #[test]
+    fn places_for_those_away_are_bounded_in_all_and_for_each_address() {
+        let mut registry = registry();
+        let [one, two] = [1, 2].map(|last| Some(IpAddr::from([10, 0, 0, last])));
+        assert!(registry.away(one) && registry.away(one));
+        assert!(!registry.away(one), "two from one address");
+        assert!(registry.away(two));
+        assert!(!registry.away(two) && !registry.away(None), "three in all");
+        registry.back(one);
+        assert!(registry.away(None) && !registry.away(None));
+        registry.back(None);
+        assert!(registry.away(two), "the second from there");
+        assert_eq!(registry.detached_from.len(), 2);
+    }
+}

@@ -1,0 +1,104 @@
+//! Unmodified programs with the package `anysocket` against the hub. `./check` installs the package into
+//! `interop/`.
+#![allow(clippy::unwrap_used, reason = "the lint knows test functions, not their helpers")]
+
+mod program;
+
+use crosspoint_auth::{Denied, from_fn};
+use crosspoint_hub::{Grant, Hub, HubOptions, Permissions};
+use crosspoint_net::server::{Server, ServerOptions, bind};
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+
+/// Cases of interop/anysocket_client.mjs. Left out are those in which the hub's program would have to
+/// disconnect a client or begin to encrypt: it cannot; clients ask for the latter, see
+/// interop/anysocket_hub.mjs.
+const CASES: &[&str] = &[
+    "connect",
+    "auth-accepted",
+    "auth-refused",
+    "auth-refused-by-client",
+    "send",
+    "reply",
+    "reply-out-of-order",
+    "request-by-server",
+    "timeout",
+    "rpc",
+    "rpc-nested",
+    "rpc-binary",
+    "rpc-error",
+    "rpc-by-server",
+    "time",
+    "time-by-server",
+    "e2ee-by-client",
+    "e2ee-large",
+    "large",
+    "broadcast",
+    "duplicate-id",
+    "heartbeat",
+    "proxy",
+    "proxy-again",
+    "proxy-unknown",
+    "proxy-e2ee",
+    "proxy-e2ee-twice",
+    "unproxy",
+    "target-leaves",
+    "asker-leaves",
+    "disconnect-by-client",
+    "better-unproxy-both",
+    "better-e2ee-pipelined",
+    "better-proxy-unknown",
+    "better-duplicate-id",
+    "better-order",
+    "better-rpc-path",
+];
+
+/// Runs a script of `interop/` against a hub with the program.
+async fn run(script: &str, cases: &[&str]) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../interop");
+    assert!(
+        Path::new(folder).join("node_modules/anysocket").exists(),
+        "run ./check once, or `npm install --no-package-lock` in interop/"
+    );
+    let hub = Hub::new(HubOptions::default());
+    program::start(&hub);
+    let authenticator = from_fn(|credentials| async move {
+        let sesame: &[u8] = b"\"open sesame\"";
+        let named = credentials.name.is_some();
+        match credentials.protocol == "anysocket"
+            && (named || credentials.token.as_deref() == Some(sesame))
+        {
+            true => Ok(Grant { name: credentials.name, permissions: Permissions::ALL }),
+            false => Err(Denied::new("the wrong word")),
+        }
+    });
+    let options =
+        ServerOptions { authenticator: Some(Arc::new(authenticator)), ..ServerOptions::default() };
+    let server = Server::new(hub, options);
+    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    server.listen(listener);
+    let mut command = tokio::process::Command::new("node");
+    command.current_dir(folder).arg(script).args(["127.0.0.1", &port]).args(cases);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn();
+    let output = child.unwrap().wait_with_output().await.unwrap();
+    let (said, cried) = (output.stdout, output.stderr);
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&said),
+        String::from_utf8_lossy(&cried)
+    );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unmodified_client_does_everything_that_its_package_can() {
+    run("anysocket_client.mjs", CASES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unmodified_client_uses_the_object_of_the_hub() {
+    run("anysocket_hub.mjs", &[]).await;
+}

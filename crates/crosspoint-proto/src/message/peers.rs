@@ -1,0 +1,232 @@
+//! What is about other sessions: links, services and who is there (section 12).
+
+use super::maps::{FoundMap, LinkMap, PeerMap, map, put_map};
+use super::{kind, peer_id, put_counted, reason};
+use crate::frame::{Body, put_varint};
+use bytes::{BufMut, BytesMut};
+use crosspoint_hub::command::{Addressee, Command, Event, LinkOptions, Peer, Query};
+use crosspoint_hub::{LinkNumber, PeerName, Reason};
+use serde_bytes::ByteBuf;
+
+/// What stands before an addressee or a query.
+mod what {
+    pub(super) const PEER: u8 = 0;
+    pub(super) const NAME: u8 = 1;
+    pub(super) const SERVICE: u8 = 2;
+    pub(super) const NAMES: u8 = 3;
+}
+
+/// Writes the body of a command of this module, and gives its type.
+pub(super) fn put_command(command: &Command, body: &mut BytesMut) -> u8 {
+    match command {
+        Command::Link { request, to, options } => {
+            put_varint(*request, body);
+            match to {
+                Addressee::Peer(id) => {
+                    body.put_u8(what::PEER);
+                    body.put_slice(id.as_bytes());
+                }
+                Addressee::Name(name) => put_named(what::NAME, name.as_str(), body),
+                Addressee::Service(name) => put_named(what::SERVICE, name.as_str(), body),
+            }
+            if *options != LinkOptions::default() {
+                let purpose = bytes(&options.purpose);
+                let except = options.except.iter().map(|id| ByteBuf::from(id.as_bytes().to_vec()));
+                put_map(&LinkMap { purpose, except: except.collect() }, body);
+            }
+            kind::LINK
+        }
+        Command::Unlink { link, reason } => {
+            put_varint(link.0, body);
+            put_varint(u32::from(reason.number()), body);
+            kind::UNLINK
+        }
+        Command::Provide { request, service, on } => {
+            put_varint(*request, body);
+            body.put_u8(u8::from(*on));
+            put_counted(service.as_str().as_bytes(), body);
+            kind::PROVIDE
+        }
+        Command::Look { request, query } => {
+            put_varint(*request, body);
+            match query {
+                Query::Peer(id) => {
+                    body.put_u8(what::PEER);
+                    body.put_slice(id.as_bytes());
+                }
+                Query::Name(name) => put_named(what::NAME, name.as_str(), body),
+                Query::Service(name) => put_named(what::SERVICE, name.as_str(), body),
+                Query::Names { prefix, after } => {
+                    put_named(what::NAMES, prefix, body);
+                    let after = after.as_ref().map_or("", PeerName::as_str);
+                    put_counted(after.as_bytes(), body);
+                }
+            }
+            kind::LOOK
+        }
+        Command::Watch { request, on } => {
+            put_varint(*request, body);
+            body.put_u8(u8::from(*on));
+            kind::WATCH
+        }
+        other => unreachable!("{other:?} is written elsewhere"),
+    }
+}
+
+/// Reads a command of this module.
+pub(super) fn command(number: u8, mut body: Body) -> Result<Command, Reason> {
+    if number == kind::UNLINK {
+        let link = LinkNumber(body.varint()?);
+        return Ok(Command::Unlink { link, reason: reason(&mut body)? });
+    }
+    let request = body.varint()?;
+    Ok(match number {
+        kind::LINK => {
+            let to = match body.byte()? {
+                what::PEER => Addressee::Peer(peer_id(&body.bytes(16)?)?),
+                what::NAME => Addressee::Name(name(&mut body)?),
+                what::SERVICE => Addressee::Service(name(&mut body)?),
+                _ => return Err(Reason::Malformed),
+            };
+            let LinkMap { purpose, except } = map(&body)?;
+            let purpose = purpose.map(ByteBuf::into_vec).unwrap_or_default().into();
+            let except = except.iter().map(|id| peer_id(id)).collect::<Result<_, _>>()?;
+            Command::Link { request, to, options: LinkOptions { purpose, except } }
+        }
+        kind::PROVIDE => {
+            let on = body.byte()? != 0;
+            Command::Provide { request, service: name(&mut body)?, on }
+        }
+        kind::LOOK => {
+            let query = match body.byte()? {
+                what::PEER => Query::Peer(peer_id(&body.bytes(16)?)?),
+                what::NAME => Query::Name(name(&mut body)?),
+                what::SERVICE => Query::Service(name(&mut body)?),
+                what::NAMES => {
+                    let prefix = text(&mut body)?;
+                    let after = text(&mut body)?;
+                    let after = (!after.is_empty()).then(|| PeerName::new(after)).transpose();
+                    Query::Names { prefix, after: after.map_err(|_| Reason::Malformed)? }
+                }
+                _ => return Err(Reason::Malformed),
+            };
+            Command::Look { request, query }
+        }
+        kind::WATCH => Command::Watch { request, on: body.byte()? != 0 },
+        _ => return Err(Reason::Malformed),
+    })
+}
+
+/// Writes the body of an event of this module, and gives its type.
+pub(super) fn put_event(event: &Event, body: &mut BytesMut) -> u8 {
+    match event {
+        Event::Linked { request, link, peer, purpose } => {
+            put_varint(link.0, body);
+            body.put_u8(u8::from(request.is_some()));
+            put_varint(request.unwrap_or_default(), body);
+            put_map(&PeerMap { purpose: bytes(purpose), ..peer_map(peer) }, body);
+            kind::LINKED
+        }
+        Event::Unlinked { link, reason } => {
+            put_varint(link.0, body);
+            put_varint(u32::from(reason.number()), body);
+            kind::UNLINKED
+        }
+        Event::Found { request, peers, more } => {
+            put_varint(*request, body);
+            body.put_u8(u8::from(*more));
+            if !peers.is_empty() {
+                put_map(&FoundMap { peers: peers.iter().map(peer_map).collect() }, body);
+            }
+            kind::FOUND
+        }
+        Event::Done { request } => {
+            put_varint(*request, body);
+            kind::DONE
+        }
+        Event::PeerCame { peer } => {
+            put_map(&peer_map(peer), body);
+            kind::PEER_CAME
+        }
+        Event::PeerWent { peer } => {
+            put_map(&peer_map(peer), body);
+            kind::PEER_WENT
+        }
+        other => unreachable!("{other:?} is written elsewhere"),
+    }
+}
+
+/// Reads an event of this module.
+pub(super) fn event(number: u8, mut body: Body) -> Result<Event, Reason> {
+    Ok(match number {
+        kind::LINKED => {
+            let link = LinkNumber(body.varint()?);
+            let asked = body.byte()? != 0;
+            let request = Some(body.varint()?).filter(|_| asked);
+            let mut map: PeerMap = map(&body)?;
+            let purpose = map.purpose.take().map(ByteBuf::into_vec).unwrap_or_default().into();
+            Event::Linked { request, link, peer: peer(map)?, purpose }
+        }
+        kind::UNLINKED => {
+            let link = LinkNumber(body.varint()?);
+            Event::Unlinked { link, reason: reason(&mut body)? }
+        }
+        kind::FOUND => {
+            let (request, more) = (body.varint()?, body.byte()? != 0);
+            let FoundMap { peers } = map(&body)?;
+            let peers = peers.into_iter().map(peer).collect::<Result<_, _>>()?;
+            Event::Found { request, peers, more }
+        }
+        kind::DONE => Event::Done { request: body.varint()? },
+        kind::PEER_CAME => Event::PeerCame { peer: peer(map(&body)?)? },
+        kind::PEER_WENT => Event::PeerWent { peer: peer(map(&body)?)? },
+        _ => return Err(Reason::Malformed),
+    })
+}
+
+fn put_named(what: u8, name: &str, body: &mut BytesMut) {
+    body.put_u8(what);
+    put_counted(name.as_bytes(), body);
+}
+
+fn bytes(bytes: &[u8]) -> Option<ByteBuf> {
+    (!bytes.is_empty()).then(|| ByteBuf::from(bytes.to_vec()))
+}
+
+/// Reads a text that is no longer than a name.
+fn text(body: &mut Body) -> Result<String, Reason> {
+    let bytes = body.counted()?;
+    if bytes.len() > PeerName::BYTES_MAX {
+        return Err(Reason::TooLarge);
+    }
+    String::from_utf8(bytes.to_vec()).map_err(|_| Reason::Malformed)
+}
+
+fn name(body: &mut Body) -> Result<PeerName, Reason> {
+    PeerName::new(text(body)?).map_err(|_| Reason::Malformed)
+}
+
+/// Who somebody is, as a map.
+pub(super) fn peer_map(peer: &Peer) -> PeerMap {
+    PeerMap {
+        id: ByteBuf::from(peer.id.as_bytes().to_vec()),
+        name: peer.name.as_deref().map(str::to_owned),
+        protocol: peer.protocol.to_owned(),
+        chunk: None,
+        replies: None,
+        credentials: None,
+        purpose: None,
+    }
+}
+
+/// Reads who somebody is.
+pub(super) fn peer(map: PeerMap) -> Result<Peer, Reason> {
+    // The hub's own words, so that a peer can be copied without allocating.
+    let protocol = match map.protocol.as_str() {
+        "native" => "native",
+        "peote" => "peote",
+        "anysocket" => "anysocket",
+        _ => "other",
+    };
+    Ok(Peer { id: peer_id(&map.id)?, name: map.name.map(Into::into), protocol })
+}

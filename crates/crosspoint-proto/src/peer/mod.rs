@@ -1,0 +1,34 @@
+//! The peer layer: what two nodes say to each other over a link.
+//!
+//! The specification is `docs/peers.md`. Messages of a link have a kind and a body, and arrive
+//! whole, once and in order; how they travel does not matter here.
+//!
+//! * [`Machine`]: requests, messages and streams of one side, without connection, clock or task
+//! * [`secure`]: encryption between the machine and the link
+//! * `body`: what is in a message; `requests`, `streams`, `halves`, `queue`: the parts of a machine
+
+mod body;
+mod content;
+mod deadlines;
+mod error;
+#[doc(hidden)]
+pub mod fuzz;
+mod halves;
+mod machine;
+mod outputs;
+mod queue;
+mod requests;
+pub mod secure;
+mod settings;
+mod streams;
+
+pub use body::{
+    BYTES_MAX, METADATA_BYTES_MAX, NAME_BYTES_MAX, RESET_TEXT_BYTES_MAX, WINDOW_MAX, kind,
+};
+pub use content::{Failure, Format, Payload, Text, code};
+pub use error::{Broken, SendError, StreamError};
+pub use halves::Read;
+pub use machine::Machine;
+pub use outputs::{Event, Outcome, Time};
+pub use settings::{Counters, Settings, Side};
+pub use streams::StreamId;

@@ -1,0 +1,402 @@
+//! One link as its handles, its handlers and the router know it.
+//!
+//! All of them lock its state for a moment, never while they wait. Whoever has changed it sends
+//! what there is to send, as far as there are places in the connection's queue; it is sealed at
+//! that moment, under the lock, so that the order of sealing is the order of sending. Without a
+//! place the link waits in the connection's backlog.
+
+use super::common::Common;
+use super::events::Item;
+use super::later::Later;
+use super::links::Links;
+use super::route::Route;
+use super::secure::Security;
+use super::stream::StreamState;
+use super::{Handle, PeerError, RequestError};
+use crate::PeerInfo;
+use crate::commands::{Commands, Slot};
+use crate::remote::{Calls, Objects};
+use crate::shared::{Shared, lock};
+use bytes::Bytes;
+use crosspoint_hub::command::{Command, Target};
+use crosspoint_hub::payload::Payload;
+use crosspoint_hub::reassembly::Reassembly;
+use crosspoint_hub::wire::{Part, Place};
+use crosspoint_hub::{LinkNumber, PeerId, Reason};
+use crosspoint_proto::peer::{Machine, SendError, Settings, Side, StreamId, Time};
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::{Notify, Semaphore, oneshot};
+
+/// What came of a request.
+pub(crate) type Answer = Result<Payload, RequestError>;
+
+pub(crate) struct Core {
+    pub(crate) link: LinkNumber,
+    pub(crate) side: Side,
+    /// Who the hub says is at the other side of the link.
+    pub(crate) info: PeerInfo,
+    /// Who is at its far end, behind all who forward it.
+    pub(crate) far: PeerId,
+    pub(crate) route: Route,
+    pub(crate) commands: Commands,
+    pub(crate) common: Arc<Common>,
+    pub(crate) node: Weak<Shared>,
+    links: Weak<Links>,
+    /// The largest message that the hub takes.
+    hub_bytes_max: u32,
+    /// Requests of this side that may wait at a time.
+    pub(crate) requests: Semaphore,
+    /// There is something to read, or the end.
+    pub(crate) inbox: Notify,
+    /// There is room to send again, or the end.
+    pub(crate) room: Notify,
+    /// The handshake is done, or the end.
+    pub(crate) secured: Notify,
+    pub(crate) over: Notify,
+    pub(crate) calls: OnceLock<Calls>,
+    pub(crate) objects: Mutex<Objects>,
+    state: Mutex<State>,
+}
+
+/// What changes.
+pub(crate) struct State {
+    pub(super) machine: Machine,
+    pub(super) security: Security,
+    pub(super) inbox: VecDeque<Item>,
+    /// What the inbox and running handlers hold, in bytes.
+    pub(super) held: usize,
+    pub(super) answers: HashMap<u32, oneshot::Sender<Answer>>,
+    pub(super) working: HashMap<u32, oneshot::Sender<()>>,
+    pub(super) streams: HashMap<StreamId, StreamState>,
+    pub(super) clocks: Vec<oneshot::Sender<Time>>,
+    pub(super) handle: Weak<Handle>,
+    /// Somebody has or had a handle. Otherwise only handlers answer.
+    pub(super) attended: bool,
+    /// It was given to [`Incoming`](super::Incoming).
+    pub(super) delivered: bool,
+    reassembly: Reassembly,
+    /// It waits in the connection's backlog.
+    backlogged: bool,
+    /// It ends as soon as all is sent.
+    pub(super) closing: bool,
+    pub(super) ended: Option<Reason>,
+}
+
+/// What becomes of a connection's next link.
+pub(crate) struct NewLink {
+    pub(crate) link: LinkNumber,
+    pub(crate) side: Side,
+    pub(crate) info: PeerInfo,
+    pub(crate) far: PeerId,
+    pub(crate) route: Route,
+    pub(crate) attended: bool,
+}
+
+impl Core {
+    pub(crate) fn new(shared: &Arc<Shared>, new: NewLink) -> Arc<Self> {
+        let NewLink { link, side, info, far, route, attended } = new;
+        let hub_bytes_max = shared.facts.message_bytes_max();
+        let defaults = Settings::default();
+        let settings = Settings {
+            window_bytes: shared.common.settings.stream_window,
+            // What is sealed has to fit as well.
+            message_bytes_max: defaults.message_bytes_max.min(plain_bytes_max(hub_bytes_max)),
+            ..defaults
+        };
+        let machine = Machine::new(side, settings);
+        let largest = machine.settings().message_bytes_max;
+        let requests = Semaphore::new(machine.settings().requests_out_max as usize);
+        let state = State {
+            machine,
+            security: Security::default(),
+            inbox: VecDeque::new(),
+            held: 0,
+            answers: HashMap::new(),
+            working: HashMap::new(),
+            streams: HashMap::new(),
+            clocks: Vec::new(),
+            handle: Weak::new(),
+            attended,
+            delivered: false,
+            reassembly: Reassembly::default(),
+            backlogged: false,
+            closing: false,
+            ended: None,
+        };
+        Arc::new(Self {
+            link,
+            side,
+            info,
+            far,
+            route,
+            commands: shared.commands.clone(),
+            common: shared.common.clone(),
+            node: Arc::downgrade(shared),
+            links: Arc::downgrade(&shared.links),
+            hub_bytes_max,
+            requests,
+            inbox: Notify::new(),
+            room: Notify::new(),
+            secured: Notify::new(),
+            over: Notify::new(),
+            calls: OnceLock::new(),
+            objects: Mutex::new(Objects::with_max_payload(largest)),
+            state: Mutex::new(state),
+        })
+    }
+
+    /// The state, to look at or to change what sends nothing.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Changes the state, takes what the machine says to that, and sends what it wants to send.
+    /// What would call others happens after the lock.
+    pub(crate) fn with<T>(self: &Arc<Self>, act: impl FnOnce(&mut State, &mut Later) -> T) -> T {
+        let mut later = Later::default();
+        let result = {
+            let mut state = self.state();
+            let result = act(&mut state, &mut later);
+            state.settle(self, &mut later);
+            result
+        };
+        later.run(self);
+        result
+    }
+
+    /// A part has arrived. Gives whether so much waits to be read that who reads should have a
+    /// turn before more comes.
+    pub(crate) fn receive(self: &Arc<Self>, part: Part) -> bool {
+        self.with(|state, later| {
+            if state.ended.is_none()
+                && let Err(reason) = state.receive(self, part, later)
+            {
+                state.break_off(reason, later);
+            }
+        });
+        self.state().is_crowded(self)
+    }
+
+    /// Uses the place that the link has waited for.
+    pub(crate) fn take_turn(self: &Arc<Self>, slot: Slot<'_>) {
+        self.with(|state, later| {
+            state.backlogged = false;
+            if state.ended.is_none() {
+                state.send_next(self, slot, later);
+            }
+        });
+    }
+
+    /// Ends the link once everything is sent.
+    pub(crate) fn close(self: &Arc<Self>) {
+        self.with(|state, _| state.closing = true);
+    }
+
+    /// Ends the link at once.
+    pub(crate) fn break_off(self: &Arc<Self>, reason: Reason) {
+        self.with(|state, later| state.break_off(reason, later));
+    }
+
+    /// The other side has ended the link, or the connection is lost.
+    pub(crate) fn ended(self: &Arc<Self>, reason: Reason) {
+        self.with(|state, later| state.end(reason, later));
+    }
+
+    /// Takes the link out of its connection's list.
+    pub(super) fn forget(&self) {
+        if let Some(links) = self.links.upgrade() {
+            links.remove(self.link);
+        }
+    }
+
+    /// Gives the machine something to send, as soon as it has room.
+    pub(crate) async fn submit<T>(
+        self: &Arc<Self>,
+        mut act: impl FnMut(&mut State) -> Result<T, SendError>,
+    ) -> Result<T, SubmitError> {
+        loop {
+            let mut room = std::pin::pin!(self.room.notified());
+            room.as_mut().enable();
+            let done = self.with(|state, _| match state.ended {
+                Some(reason) => Err(SubmitError::Ended(reason)),
+                None => Ok(act(state)),
+            })?;
+            match done {
+                Ok(done) => return Ok(done),
+                Err(SendError::Full) => room.await,
+                Err(error) => return Err(SubmitError::Send(error)),
+            }
+        }
+    }
+}
+
+/// Why something was not sent.
+#[derive(Debug)]
+pub(crate) enum SubmitError {
+    Ended(Reason),
+    Send(SendError),
+}
+
+impl From<SubmitError> for PeerError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Ended(reason) => Self::Closed(reason),
+            SubmitError::Send(error) => error.into(),
+        }
+    }
+}
+
+/// The largest message that fits sealed into what the hub takes.
+fn plain_bytes_max(hub_bytes_max: u32) -> usize {
+    // Each record of 65535 bytes has 17 that are not the message's; one more is the kind.
+    let most = hub_bytes_max as usize;
+    most.saturating_sub((most / 65_535 + 1) * 17 + 1)
+}
+
+/// This computer's clock, in microseconds since 1970. Here it comes in from outside.
+pub(super) fn clock_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The present time. Here it comes in from outside.
+pub(super) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+impl State {
+    fn receive(&mut self, core: &Arc<Core>, part: Part, later: &mut Later) -> Result<(), Reason> {
+        let place = Place::Link(core.link);
+        let whole = self.reassembly.receive(place, part, core.hub_bytes_max)?;
+        let Some((kind, body)) = whole else {
+            return Ok(());
+        };
+        let Some((kind, body)) = self.security.receive(core, kind, body, later)? else {
+            return Ok(());
+        };
+        let now = now();
+        if self.machine.deadline().is_some_and(|deadline| deadline <= now) {
+            self.machine.tick(now);
+        }
+        self.machine.receive(now, kind, body).map_err(|broken| {
+            tracing::debug!(link = %core.link, %broken, "a peer broke the protocol");
+            broken.into()
+        })
+    }
+
+    /// Takes all events and sends all messages, until there are none.
+    fn settle(&mut self, core: &Arc<Core>, later: &mut Later) {
+        let mut sent = true;
+        while sent && self.ended.is_none() {
+            while let Some(event) = self.machine.poll() {
+                self.take(core, event, later);
+                if self.ended.is_some() {
+                    return;
+                }
+            }
+            sent = self.flush(core, later);
+        }
+        if self.closing && !self.backlogged && self.ended.is_none() {
+            later.unlink(Reason::Left);
+            self.end(Reason::Bye, later);
+        }
+    }
+
+    /// Sends as far as there are places. Gives whether anything was sent.
+    fn flush(&mut self, core: &Arc<Core>, later: &mut Later) -> bool {
+        if self.backlogged {
+            return false;
+        }
+        let Some(sender) = core.commands.hold() else {
+            return false;
+        };
+        let mut sent = false;
+        loop {
+            let Some(slot) = core.commands.try_slot(&sender) else {
+                self.backlogged = true;
+                break;
+            };
+            if !self.send_next(core, slot, later) {
+                return sent;
+            }
+            sent = true;
+        }
+        core.commands.wait(core.clone(), sender);
+        sent
+    }
+
+    /// Sends the next message, if there is one. Gives whether there was.
+    fn send_next(&mut self, core: &Arc<Core>, slot: Slot<'_>, later: &mut Later) -> bool {
+        let next = self.security.transmit(&mut self.machine, clock_us());
+        let next = next.and_then(|next| match next {
+            Some((_, body)) if body.len() > core.hub_bytes_max as usize => Err(Reason::TooLarge),
+            next => Ok(next),
+        });
+        match next {
+            Ok(Some((kind, body))) => {
+                let bytes = body.len();
+                let part = Part { kind, ..Part::whole(body) };
+                slot.send(Command::Send { to: Target::Link(core.link), part }, bytes);
+                true
+            }
+            Ok(None) => false,
+            Err(reason) => {
+                self.break_off(reason, later);
+                false
+            }
+        }
+    }
+
+    /// Ends the link and tells the other side why.
+    pub(super) fn break_off(&mut self, reason: Reason, later: &mut Later) {
+        if self.ended.is_none() {
+            later.unlink(reason);
+            self.end(reason, later);
+        }
+    }
+
+    /// The link has ended. What has arrived can still be read.
+    pub(super) fn end(&mut self, reason: Reason, later: &mut Later) {
+        if self.ended.is_some() {
+            return;
+        }
+        self.ended = Some(reason);
+        self.reassembly = Reassembly::default();
+        self.security.end();
+        for (_, answer) in self.answers.drain() {
+            later.answer(answer, Err(RequestError::PeerGone(reason)));
+        }
+        for (_, cancel) in self.working.drain() {
+            later.cancel(cancel);
+        }
+        for stream in self.streams.values_mut() {
+            stream.wake_all(later);
+        }
+        later.drop_times(std::mem::take(&mut self.clocks));
+        later.ended();
+    }
+
+    /// # Errors
+    /// [`PeerError::Closed`] after the end.
+    pub(super) fn check_open(&self) -> Result<(), PeerError> {
+        self.ended.map_or(Ok(()), |reason| Err(PeerError::Closed(reason)))
+    }
+
+    /// Puts a message of typed calls into the queue.
+    pub(super) fn typed(&mut self, kind: u8, body: Bytes) -> Result<(), SendError> {
+        self.machine.typed(kind, body)
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("link", &self.link)
+            .field("side", &self.side)
+            .field("peer", &self.info)
+            .finish_non_exhaustive()
+    }
+}

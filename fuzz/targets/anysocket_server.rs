@@ -1,0 +1,6 @@
+//! See [`crosspoint_gateways::anysocket::fuzz::fuzz_anysocket_server`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    crosspoint_gateways::anysocket::fuzz::fuzz_anysocket_server(data);
+});
