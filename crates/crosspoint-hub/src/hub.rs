@@ -305,6 +305,16 @@ impl Hub {
         })
     }
 
+    /// Ends a session, with a goodbye if its protocol has one. What waits for it is still written.
+    /// Gives whether it was there.
+    pub fn disconnect(&self, peer: PeerId, reason: Reason) -> bool {
+        let outbox = lock(&self.peers).find(&Addressee::Peer(peer), &[]);
+        outbox.is_some_and(|outbox| {
+            outbox.end_soon(reason);
+            true
+        })
+    }
+
     /// As [`Hub::tell`], to all sessions that can be told, or to all but one. Gives how many.
     pub fn tell_all(&self, payload: &Payload, except: Option<PeerId>) -> usize {
         let mut touched = Touched::default();

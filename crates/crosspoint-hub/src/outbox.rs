@@ -514,7 +514,25 @@ impl Outbox {
         self.release(queue);
     }
 
-    /// Ends a [`Turn::Event`] with what the protocol wrote for it.
+    /// The next event, if one follows right behind that of a [`Turn::Event`]. What the protocol writes
+    /// for both then leaves in one piece.
+    pub fn next_event(&self) -> Option<(Tag, Event)> {
+        let mut queue = self.lock();
+        debug_assert!(queue.busy, "only the task asks, and only behind an event");
+        match queue.entries.pop_front()? {
+            entry @ Entry::Event(..) => {
+                queue.cost -= entry.cost();
+                let Entry::Event(tag, event) = entry else { unreachable!("it was looked at") };
+                Some((tag, event))
+            }
+            bytes => {
+                queue.entries.push_front(bytes);
+                None
+            }
+        }
+    }
+
+    /// Ends a [`Turn::Event`] with what the protocol wrote for it, and for those that followed.
     pub fn converted(&self, data: &Encoded) {
         let mut queue = self.lock();
         queue.busy = false;

@@ -9,7 +9,7 @@ use crate::ws::{self, Incoming};
 use bytes::{Bytes, BytesMut};
 use crosspoint_auth::{Authenticator, BoxFuture, Credentials, Denied};
 use crosspoint_hub::command::{Command, Event, Hello};
-use crosspoint_hub::outbox::{self, Turn};
+use crosspoint_hub::outbox::{self, Tag, Turn};
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
 use crosspoint_hub::session::Step;
 use crosspoint_hub::wire::{Encoded, FrameWriter, Framing};
@@ -33,6 +33,9 @@ pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
 /// How often a session's task writes before it does something else as well.
 const ROUNDS_MAX: usize = 64;
+
+/// Events that are written together.
+const EVENTS_MAX: usize = 64;
 
 /// How far away a deadline may be that is none.
 const FAR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -376,22 +379,36 @@ impl Driver {
                     return Ok(());
                 }
                 Ok(Wrote::Lost) => return Err(Reason::ConnectionLost),
-                Err(Turn::Event(tag, event)) => {
-                    if let Event::Closed { reason } = *event {
-                        self.session.outbox().converted(&Encoded::default());
-                        return Err(reason);
-                    }
-                    if self.session.observe(tag, &event) {
-                        self.protocol.deliver(now(), &event, &mut state.out);
-                    }
-                    self.session.outbox().converted(&state.out.take());
-                }
+                Err(Turn::Event(tag, event)) => self.convert(state, tag, *event)?,
                 Err(Turn::Dead(reason)) => return Err(reason),
                 Err(_) => return Ok(()),
             }
         }
         outbox::Outlet::wake(&self.outlet);
         Ok(())
+    }
+
+    /// Turns an event into bytes, and those that follow it.
+    fn convert(&mut self, state: &mut State, tag: Tag, event: Event) -> Result<(), Reason> {
+        let mut result = Ok(());
+        let mut next = Some((tag, event));
+        let mut count = 0;
+        while let Some((tag, event)) = next {
+            if let Event::Closed { reason } = event {
+                result = Err(reason);
+                break;
+            }
+            if self.session.observe(tag, &event) {
+                self.protocol.deliver(now(), &event, &mut state.out);
+            }
+            count += 1;
+            next = match count < EVENTS_MAX {
+                true => self.session.outbox().next_event(),
+                false => None,
+            };
+        }
+        self.session.outbox().converted(&state.out.take());
+        result
     }
 
     /// Carries out what the protocol wants because of what it was told. What that leads to comes when

@@ -4,16 +4,16 @@
 
 mod program;
 
-use crosspoint_auth::{Denied, from_fn};
+use crosspoint_auth::{Authenticator, Denied, from_fn};
 use crosspoint_hub::{Grant, Hub, HubOptions, Permissions};
+use crosspoint_net::http::HttpOptions;
 use crosspoint_net::server::{Server, ServerOptions, bind};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 
-/// Cases of interop/anysocket_client.mjs. Left out are those in which the hub's program would have to
-/// disconnect a client or begin to encrypt: it cannot; clients ask for the latter, see
-/// interop/anysocket_hub.mjs.
+/// Cases of interop/anysocket_client.mjs. Left out is the one in which the hub's program would have to
+/// begin to encrypt: it cannot; clients ask for that, see interop/anysocket_hub.mjs.
 const CASES: &[&str] = &[
     "connect",
     "auth-accepted",
@@ -46,6 +46,7 @@ const CASES: &[&str] = &[
     "target-leaves",
     "asker-leaves",
     "disconnect-by-client",
+    "disconnect-by-server",
     "better-unproxy-both",
     "better-e2ee-pipelined",
     "better-proxy-unknown",
@@ -73,8 +74,10 @@ async fn run(script: &str, cases: &[&str]) {
             false => Err(Denied::new("the wrong word")),
         }
     });
-    let options =
-        ServerOptions { authenticator: Some(Arc::new(authenticator)), ..ServerOptions::default() };
+    let bundle = Path::new(folder).join("node_modules/anysocket/dist/anysocket.browser.js");
+    let http = HttpOptions { anysocket_bundle: Some(bundle), ..HttpOptions::default() };
+    let authenticator = Some(Arc::new(authenticator) as Arc<dyn Authenticator>);
+    let options = ServerOptions { authenticator, http, ..ServerOptions::default() };
     let server = Server::new(hub, options);
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
@@ -101,4 +104,11 @@ async fn an_unmodified_client_does_everything_that_its_package_can() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unmodified_client_uses_the_object_of_the_hub() {
     run("anysocket_hub.mjs", &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bundle_in_a_browser_does_what_the_client_does_and_the_hub_serves_it() {
+    let cases = ["talk", "large", "by-server", "e2ee", "proxy", "proxy-e2ee", "leaves"];
+    run("anysocket_browser.mjs", &cases).await;
+    run("anysocket_browser.mjs", &["bundle"]).await;
 }

@@ -10,7 +10,7 @@ use crosspoint_hub::outbox::{Outbox, Outlet, Turn};
 use crosspoint_hub::payload::{Ask, Failure, Format, Payload};
 use crosspoint_hub::session::Step;
 use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Wire};
-use crosspoint_hub::{Hub, LinkNumber, PeerId, Session};
+use crosspoint_hub::{Hub, LinkNumber, PeerId, Reason, Session};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -260,6 +260,7 @@ impl Program {
                     }
                 }
             }
+            "disconnect" => assert!(self.session.hub().disconnect(from, Reason::Kicked)),
             _ => {}
         }
     }
