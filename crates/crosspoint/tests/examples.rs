@@ -12,6 +12,8 @@ mod remote;
 mod requests;
 #[path = "../examples/secret_chat.rs"]
 mod secret_chat;
+#[path = "../examples/shared_room.rs"]
+mod shared_room;
 #[path = "../examples/symmetric.rs"]
 mod symmetric;
 
@@ -61,4 +63,20 @@ async fn a_file_goes_over_a_stream() {
 async fn a_secret_chat_is_between_two() {
     let read = secret_chat::run().await.unwrap();
     assert_eq!(read, ["at the bridge", "shall we meet at noon?"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_of_three_systems_share_a_room() {
+    let heard = shared_room::run().await.unwrap();
+    assert_eq!(
+        heard,
+        [
+            "Rust heard: hello from node",
+            "Haxe heard: hello from node",
+            "Haxe heard: hello from Rust",
+            "Rust heard: hello from Haxe",
+            "node heard: hello from Rust",
+            "node heard: hello from Haxe",
+        ]
+    );
 }
