@@ -17,8 +17,8 @@ impl Format {
     pub const MESSAGE_PACK: Self = Self(3);
 }
 
-/// Bytes and how to read them.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// Bytes and how to read them. Whether they are what the format says is not checked here.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Payload {
     /// How to read them.
     pub format: Format,
@@ -68,7 +68,7 @@ impl From<&str> for Payload {
 }
 
 /// Why a request failed (docs/peers.md, section 3).
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, thiserror::Error)]
 #[error("{message} (code {code})")]
 pub struct Failure {
     /// What kind of failure. Applications have the codes from [`Failure::APPLICATION`] on.

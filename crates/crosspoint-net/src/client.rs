@@ -9,13 +9,13 @@ use crate::outlet::now;
 use crate::session::{LINGER, discard, read};
 use crate::stream::{Reader, Stream, Writer};
 use crate::ws::{self, Incoming, handshake};
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use crosspoint_hub::protocol::{Activity, Client};
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{Command, Event, Reason};
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, IoSlice};
+use std::io;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
@@ -26,9 +26,6 @@ const QUEUE_MAX: usize = 1024;
 
 /// Bytes that may wait to be written before no further command is taken.
 const WRITE_BYTES_MAX: usize = 256 * 1024;
-
-/// Pieces in one system call.
-const PIECES_MAX: usize = 64;
 
 /// Where a hub is reached.
 #[derive(Debug, Clone)]
@@ -404,34 +401,11 @@ impl Writing {
     /// Writes some of the queue. Cancelling it loses nothing.
     async fn write(&mut self) -> Result<(), Reason> {
         self.writer.writable().await.map_err(|_| Reason::ConnectionLost)?;
-        let mut slices = [IoSlice::new(&[]); PIECES_MAX];
-        let mut count = 0;
-        for (slice, piece) in slices.iter_mut().zip(&self.queue) {
-            *slice = IoSlice::new(piece);
-            count += 1;
-        }
-        let written = match self.writer.try_write_vectored(&slices[..count]) {
-            Ok(written) => written,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                ) =>
-            {
-                return Ok(());
-            }
-            Err(_lost) => return Err(Reason::ConnectionLost),
-        };
-        self.written = Some(now());
-        self.bytes -= written;
-        let mut left = written;
-        while let Some(piece) = self.queue.front_mut() {
-            if left < piece.len() {
-                piece.advance(left);
-                break;
-            }
-            left -= piece.len();
-            self.queue.pop_front();
+        let written = self.writer.try_write_queue(&mut self.queue);
+        let written = written.map_err(|_lost| Reason::ConnectionLost)?;
+        if written > 0 {
+            self.written = Some(now());
+            self.bytes -= written;
         }
         Ok(())
     }

@@ -8,13 +8,10 @@ use crate::client::Dialed;
 use crate::session::{LINGER, discard, read};
 use crate::stream::{Reader, Writer};
 use crate::ws::{self, CloseCode, CloseFrame, Incoming, MessageKind, frame};
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io;
 use std::time::Duration;
-
-/// Pieces in one system call.
-const PIECES_MAX: usize = 64;
 
 /// Bytes that may wait before a ping is answered. Of the pings that come meanwhile the last is.
 const PONG_BYTES_MAX: usize = 64 * 1024;
@@ -201,34 +198,13 @@ fn new_mask() -> io::Result<[u8; 4]> {
     frame::new_mask().map_err(io::Error::other)
 }
 
-/// Writes what can be written, and gives how much.
+/// Waits until something can be written, and gives how much that was.
 async fn write(writer: &Writer, queue: &mut VecDeque<Bytes>) -> io::Result<usize> {
-    let written = loop {
+    loop {
         writer.writable().await?;
-        let mut slices = [IoSlice::new(&[]); PIECES_MAX];
-        let count = queue.len().min(PIECES_MAX);
-        for (slice, piece) in slices.iter_mut().zip(queue.iter()) {
-            *slice = IoSlice::new(piece);
+        match writer.try_write_queue(queue)? {
+            0 => {}
+            written => return Ok(written),
         }
-        match writer.try_write_vectored(&slices[..count]) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => break written,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                ) => {}
-            Err(error) => return Err(error),
-        }
-    };
-    let mut left = written;
-    while let Some(piece) = queue.front_mut() {
-        if left < piece.len() {
-            piece.advance(left);
-            break;
-        }
-        left -= piece.len();
-        queue.pop_front();
     }
-    Ok(written)
 }

@@ -2,6 +2,8 @@
 //! be used from any thread.
 
 use crate::memory;
+use bytes::{Buf, Bytes};
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -9,6 +11,9 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+/// Pieces in one system call.
+const PIECES_MAX: usize = 64;
 
 /// A connection that has just been made.
 #[derive(Debug)]
@@ -100,6 +105,39 @@ impl Writer {
             Self::Tcp(writer) => writer.try_write_vectored(slices),
             Self::Memory(writer) => writer.try_write_vectored(slices),
         }
+    }
+
+    /// Writes from the front of a queue of pieces, none of them empty, what can be written without
+    /// waiting and in one call. Gives how much; 0 if that is nothing.
+    ///
+    /// # Errors
+    /// The transport's.
+    pub(crate) fn try_write_queue(&self, queue: &mut VecDeque<Bytes>) -> io::Result<usize> {
+        let mut slices = [IoSlice::new(&[]); PIECES_MAX];
+        let mut count = 0;
+        for (slice, piece) in slices.iter_mut().zip(queue.iter()) {
+            *slice = IoSlice::new(piece);
+            count += 1;
+        }
+        let written = loop {
+            match self.try_write_vectored(&slices[..count]) {
+                Ok(0) if count > 0 => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => break written,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+                Err(error) => return Err(error),
+            }
+        };
+        let mut left = written;
+        while let Some(piece) = queue.front_mut() {
+            if left < piece.len() {
+                piece.advance(left);
+                break;
+            }
+            left -= piece.len();
+            queue.pop_front();
+        }
+        Ok(written)
     }
 
     /// Waits until something can be written.

@@ -1,6 +1,7 @@
 //! `docs/peers.md` says what the machine does: its byte examples and its tables.
 
 use bytes::Bytes;
+use crosspoint_hub::payload::Failure;
 use crosspoint_proto::peer::Side::{self, Accepter, Opener};
 use crosspoint_proto::peer::{
     Event, Format, Machine, Outcome, Read, Settings, StreamId, Time, code, kind,
@@ -92,7 +93,7 @@ fn messages_and_requests_are_those_of_the_examples() {
     assert!(matches!(result, Some(Event::Result { outcome: Outcome::Result(_), .. })));
 
     let mut pair = Pair::asked();
-    let failed = pair.accepter.fail(0, code::NOT_FOUND, "nobody", Format::BYTES, b"");
+    let failed = pair.accepter.fail(0, Failure::NO_METHOD, "nobody", Format::BYTES, b"");
     failed.expect("there is room");
     let failure = pair.says(Accepter, "failure");
     assert!(matches!(failure, Some(Event::Result { outcome: Outcome::Failure(_), .. })));
@@ -162,14 +163,14 @@ fn the_page_has_the_kinds_and_codes_of_the_program() {
     }
     let codes = [
         (code::NOT_WANTED, "no longer wanted"),
-        (code::UNREADABLE, "the payload could not be read"),
-        (code::NOT_ALLOWED, "not allowed"),
-        (code::NOT_FOUND, "nothing answers to this method"),
+        (Failure::UNREADABLE, "the payload could not be read"),
+        (Failure::FORBIDDEN, "not allowed"),
+        (Failure::NO_METHOD, "nothing answers to this method"),
         (code::NOT_FOUND, "nobody accepts streams of this name"),
-        (code::TIMED_OUT, "the requester's time was over before the answer"),
-        (code::TOO_MANY, "too many requests wait"),
+        (Failure::TIMED_OUT, "the requester's time was over before the answer"),
+        (Failure::TOO_MANY, "too many requests wait"),
         (code::TOO_MANY, "too many streams"),
-        (code::FAILED, "the method failed; the message says how"),
+        (Failure::FAILED, "the method failed; the message says how"),
         (code::FAILED, "failed"),
         (code::GOING_AWAY, "the peer is going away"),
     ];

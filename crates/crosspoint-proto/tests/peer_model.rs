@@ -204,7 +204,7 @@ impl World {
                 let bytes = self.payload(size);
                 let sent = self.machines[side].message(Format::JSON, &bytes);
                 if self.taken(side, sent).is_some() {
-                    let payload = Payload { format: Format::JSON, bytes: bytes.into() };
+                    let payload = Payload::new(Format::JSON, bytes);
                     self.sent[side].push_back(Event::Message(payload));
                 }
             }
@@ -212,7 +212,7 @@ impl World {
                 let bytes = self.payload(size);
                 let sent = self.machines[side].notify("a.b", Format(200), &bytes);
                 if self.taken(side, sent).is_some() {
-                    let payload = Payload { format: Format(200), bytes: bytes.into() };
+                    let payload = Payload::new(Format(200), bytes);
                     self.sent[side].push_back(Event::Notify { method: "a.b".into(), payload });
                 }
             }
@@ -249,14 +249,14 @@ impl World {
                 self.answer(side, which, |machine, id| {
                     let answered = machine.answer(id, Format::MESSAGE_PACK, &bytes);
                     let bytes = Bytes::from(bytes);
-                    let payload = Payload { format: Format::MESSAGE_PACK, bytes };
+                    let payload = Payload::new(Format::MESSAGE_PACK, bytes);
                     (answered, Outcome::Result(payload))
                 });
             }
             Step::Fail(which) => self.answer(side, which, |machine, id| {
                 let answered = machine.fail(id, 1000 + id, "because", Format::JSON, b"{}");
                 let bytes = Bytes::from_static(b"{}");
-                let details = Payload { format: Format::JSON, bytes };
+                let details = Payload::new(Format::JSON, bytes);
                 let (code, message) = (1000 + id, "because".into());
                 (answered, Outcome::Failure(Failure { code, message, details }))
             }),
@@ -442,7 +442,7 @@ impl World {
                 let asked = self.asked[other].get_mut(&id).expect("it was asked");
                 assert!(!std::mem::replace(&mut asked.arrived, true), "once");
                 assert_eq!(method, "user.é");
-                assert_eq!(payload.bytes, asked.payload);
+                assert_eq!(payload.data, asked.payload);
                 assert_eq!(until.is_some(), asked.until.is_some());
                 assert!(until >= asked.until, "nobody gives up before the requester");
                 self.working[side].push(id);
@@ -461,7 +461,7 @@ impl World {
                     Outcome::TimedOut => {
                         assert!(asked.until.is_some_and(|until| until <= self.now));
                     }
-                    Outcome::Failure(Failure { code: code::TOO_MANY, .. }) => {
+                    Outcome::Failure(Failure { code: Failure::TOO_MANY, .. }) => {
                         assert!(!asked.arrived, "refused means not worked on");
                     }
                     outcome => assert_eq!(Some(&outcome), asked.answer.as_ref()),

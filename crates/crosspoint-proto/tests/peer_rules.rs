@@ -428,7 +428,7 @@ fn a_request_whose_time_is_over_is_cancelled_on_both_sides() {
         panic!("one failure");
     };
     let Failure { code: 1000, message, details } = failure else { panic!("{failure:?}") };
-    assert_eq!((&**message, &details.bytes[..], details.format), ("why", &b"{}"[..], Format::JSON));
+    assert_eq!((&**message, &details.data[..], details.format), ("why", &b"{}"[..], Format::JSON));
 }
 
 #[test]

@@ -5,18 +5,15 @@ use crate::client::Dialed;
 use crate::session::{LINGER, discard, read};
 use crate::stream::{Reader, Writer};
 use crate::ws::{self, Incoming};
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use crosspoint_hub::hub::Admission;
 use crosspoint_hub::input::Input;
 use crosspoint_hub::wire::FrameWriter;
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io;
 
 /// Bytes that may wait to be written before nothing more is added.
 pub(crate) const QUEUE_BYTES_MAX: usize = 64 * 1024;
-
-/// Pieces in one system call.
-const PIECES_MAX: usize = 64;
 
 /// The most bytes of one WebSocket message; hubs take that much in any case.
 const MESSAGE_BYTES_MAX: usize = 32 * 1024;
@@ -150,17 +147,9 @@ impl Link {
     pub(crate) fn write(&mut self) -> io::Result<()> {
         self.wrap()?;
         while !self.queue.is_empty() {
-            let mut slices = [IoSlice::new(&[]); PIECES_MAX];
-            let mut count = 0;
-            for (slice, piece) in slices.iter_mut().zip(&self.queue) {
-                *slice = IoSlice::new(piece);
-                count += 1;
-            }
-            match self.writer.try_write_vectored(&slices[..count]) {
-                Ok(written) => self.written(written),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(lost) => return Err(lost),
+            match self.writer.try_write_queue(&mut self.queue)? {
+                0 => break,
+                written => self.queued = self.queued.saturating_sub(written),
             }
         }
         Ok(())
@@ -201,19 +190,6 @@ impl Link {
         };
         // Whoever does not take it in time is cut off.
         let _ = tokio::time::timeout(LINGER, part).await;
-    }
-
-    fn written(&mut self, count: usize) {
-        self.queued = self.queued.saturating_sub(count);
-        let mut left = count;
-        while let Some(piece) = self.queue.front_mut() {
-            if left < piece.len() {
-                piece.advance(left);
-                break;
-            }
-            left -= piece.len();
-            self.queue.pop_front();
-        }
     }
 
     /// Queues what was said, in WebSocket messages if there is a WebSocket.

@@ -1,10 +1,11 @@
 //! Bodies of messages, read and written (docs/peers.md, section 2).
 
-use super::content::{Failure, Format, Payload, Text};
+use super::content::Text;
 use super::error::Broken;
 use super::streams::StreamId;
 use crate::frame::{PART_BYTES_MAX, peek_varint, put_varint};
 use bytes::{Buf, BufMut, Bytes};
+use crosspoint_hub::payload::{Failure, Format, Payload};
 
 /// Kinds of messages. Those of [`secure`](super::secure) never come as far as a machine.
 #[allow(missing_docs, reason = "the names are those of the specification")]
@@ -48,7 +49,8 @@ pub const BYTES_MAX: usize = PART_BYTES_MAX;
 
 /// A message of the other side, understood. Whether it comes at the right time is not checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Incoming {
+#[allow(missing_docs, reason = "the names are those of the specification")]
+pub enum Incoming {
     Typed { kind: u8, body: Bytes },
     Message(Payload),
     Request { id: u32, time_ms: u32, method: Text, payload: Payload },
@@ -70,7 +72,7 @@ pub(super) enum Incoming {
 ///
 /// # Errors
 /// Those of [`Broken`] that a message alone can show.
-pub(super) fn parse(kind: u8, body: Bytes) -> Result<Option<Incoming>, Broken> {
+pub fn parse(kind: u8, body: Bytes) -> Result<Option<Incoming>, Broken> {
     let mut body = Body { kind, rest: body };
     Ok(Some(match kind {
         0..=kind::TYPED_LAST => Incoming::Typed { kind, body: body.rest },
@@ -86,7 +88,7 @@ pub(super) fn parse(kind: u8, body: Bytes) -> Result<Option<Incoming>, Broken> {
             id: body.varint()?,
             failure: Failure {
                 code: body.varint()?,
-                message: body.counted_text(usize::MAX)?,
+                message: body.counted_text(usize::MAX)?.as_str().to_owned(),
                 details: body.payload()?,
             },
         },
@@ -143,7 +145,7 @@ impl Body {
     fn payload(&mut self) -> Result<Payload, Broken> {
         let format = Format(*self.rest.first().ok_or(Broken::Body(self.kind))?);
         self.rest.advance(1);
-        Ok(Payload { format, bytes: std::mem::take(&mut self.rest) })
+        Ok(Payload { format, data: std::mem::take(&mut self.rest) })
     }
 
     fn name(&mut self) -> Result<Text, Broken> {
@@ -184,22 +186,28 @@ pub(super) fn varint_bytes(value: u32) -> usize {
 /// Numbers and counted texts, format, payload: the form that all bodies have a part of. Writes in
 /// one allocation of exactly the size that is needed.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Form<'a> {
-    pub(super) numbers: &'a [u32],
-    pub(super) counted: Option<&'a str>,
-    pub(super) format: Option<Format>,
-    pub(super) rest: &'a [u8],
+pub struct Form<'a> {
+    /// They come first.
+    pub numbers: &'a [u32],
+    /// Text behind its count.
+    pub counted: Option<&'a str>,
+    /// How to read the rest.
+    pub format: Option<Format>,
+    /// All the rest.
+    pub rest: &'a [u8],
 }
 
 impl Form<'_> {
     /// Bytes of the body.
-    pub(super) fn len(&self) -> usize {
+    #[allow(clippy::len_without_is_empty, reason = "no message has the form of nothing")]
+    pub fn len(&self) -> usize {
         let numbers: usize = self.numbers.iter().map(|number| varint_bytes(*number)).sum();
         let counted = self.counted.map_or(0, |text| varint_bytes(count(text)) + text.len());
         numbers + counted + usize::from(self.format.is_some()) + self.rest.len()
     }
 
-    pub(super) fn write(&self) -> Bytes {
+    /// The body.
+    pub fn write(&self) -> Bytes {
         let mut out = Vec::with_capacity(self.len());
         for number in self.numbers {
             put_varint(*number, &mut out);
@@ -254,7 +262,7 @@ mod tests {
             panic!("a request comes back: {parsed:?}");
         };
         assert_eq!(method, "user.rename");
-        assert_eq!(payload, Payload { format: Format::TEXT, bytes: Bytes::from_static(b"ann") });
-        assert!(within(method.as_bytes()) && within(&payload.bytes));
+        assert_eq!(payload, Payload::text("ann"));
+        assert!(within(method.as_bytes()) && within(&payload.data));
     }
 }

@@ -1,64 +1,26 @@
-//! What messages are made of: text, formats, payloads, failures.
+//! What messages are made of besides payloads and failures: codes, and text.
 
 use bytes::Bytes;
 use std::fmt;
 use std::ops::Deref;
 
-/// Codes of FAILURE and RESET (docs/peers.md, sections 3 and 4).
+/// Codes of RESET (docs/peers.md, section 4). Those of FAILURE, which mean the same where both have
+/// them, are at [`Failure`](crosspoint_hub::payload::Failure).
 pub mod code {
-    /// RESET: no longer wanted.
+    use crosspoint_hub::payload::Failure;
+
+    /// No longer wanted.
     pub const NOT_WANTED: u32 = 0;
-    /// FAILURE: the payload could not be read.
-    pub const UNREADABLE: u32 = 400;
-    /// FAILURE: not allowed.
-    pub const NOT_ALLOWED: u32 = 403;
-    /// FAILURE: nothing answers to this method. RESET: nobody accepts streams of this name.
-    pub const NOT_FOUND: u32 = 404;
-    /// FAILURE: the requester's time was over before the answer.
-    pub const TIMED_OUT: u32 = 408;
-    /// FAILURE: too many requests wait. RESET: too many streams.
-    pub const TOO_MANY: u32 = 429;
-    /// FAILURE: the method failed, the message says how. RESET: failed.
-    pub const FAILED: u32 = 500;
+    /// Nobody accepts streams of this name.
+    pub const NOT_FOUND: u32 = Failure::NO_METHOD;
+    /// Too many streams.
+    pub const TOO_MANY: u32 = Failure::TOO_MANY;
+    /// Failed.
+    pub const FAILED: u32 = Failure::FAILED;
     /// The peer is going away.
-    pub const GOING_AWAY: u32 = 503;
+    pub const GOING_AWAY: u32 = Failure::GOING_AWAY;
     /// The first of the application's own.
-    pub const APPLICATION: u32 = 1000;
-}
-
-/// How to read a payload (docs/peers.md, section 2). Other numbers are handed up as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Format(pub u8);
-
-impl Format {
-    /// Bytes.
-    pub const BYTES: Self = Self(0);
-    /// Text in UTF-8.
-    pub const TEXT: Self = Self(1);
-    /// JSON.
-    pub const JSON: Self = Self(2);
-    /// MessagePack.
-    pub const MESSAGE_PACK: Self = Self(3);
-}
-
-/// Bytes and how to read them. Whether they are what the format says is not checked here.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Payload {
-    /// How to read them.
-    pub format: Format,
-    /// The bytes, part of the message that brought them.
-    pub bytes: Bytes,
-}
-
-/// Why a request failed, as its receiver says it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Failure {
-    /// One of [`code`], or the application's own.
-    pub code: u32,
-    /// For people.
-    pub message: Text,
-    /// For programs.
-    pub details: Payload,
+    pub const APPLICATION: u32 = Failure::APPLICATION;
 }
 
 /// Text that shares the memory of the message that brought it.

@@ -1,12 +1,12 @@
 //! A fuzz target for the machine; run by the ordinary tests too.
 
 use super::body::{Form, Incoming, kind, parse};
-use super::content::{Failure, Format, Payload};
 use super::halves::Read;
 use super::machine::Machine;
 use super::streams::StreamId;
 use super::{Settings, Side};
 use bytes::Bytes;
+use crosspoint_hub::payload::{Failure, Format, Payload};
 use std::time::{Duration, Instant};
 
 /// In the place of a kind: the application does something.
@@ -151,7 +151,7 @@ fn written(message: &Incoming) -> Bytes {
         Form { numbers, counted, format: None, rest }.write()
     };
     let with = |numbers: &[u32], counted, payload: &Payload| {
-        let (format, rest) = (Some(payload.format), &payload.bytes[..]);
+        let (format, rest) = (Some(payload.format), &payload.data[..]);
         Form { numbers, counted, format, rest }.write()
     };
     match message {

@@ -1,7 +1,6 @@
 //! The state machine of one side of a link.
 
 use super::body::{Form, Incoming, NAME_BYTES_MAX, kind, parse};
-use super::content::{Format, code};
 use super::error::{Broken, SendError, StreamError};
 use super::halves::Read;
 use super::outputs::{Control, Event, Outcome, Outputs, Time};
@@ -10,6 +9,7 @@ use super::requests::Requests;
 use super::streams::{StreamId, Streams};
 use super::{Counters, Settings, Side};
 use bytes::Bytes;
+use crosspoint_hub::payload::{Failure, Format};
 use std::time::{Duration, Instant};
 
 /// One side of a link. It has no connection: give it the messages that arrive
@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 /// let (kind, body) = bob.transmit(0).expect("the answer");
 /// ann.receive(now, kind, body).expect("it keeps the rules");
 /// let Some(Event::Result { id, outcome: Outcome::Result(hello) }) = ann.poll() else { panic!() };
-/// assert_eq!((id, &hello.bytes[..]), (asked, &b"hello"[..]));
+/// assert_eq!((id, &hello.data[..]), (asked, &b"hello"[..]));
 /// ```
 #[derive(Debug)]
 pub struct Machine {
@@ -439,7 +439,7 @@ impl Machine {
                 Control::Cancel(id) => numbers(kind::CANCEL, &[id]),
                 Control::Refuse(id) => {
                     let form = Form {
-                        numbers: &[id, code::TOO_MANY],
+                        numbers: &[id, Failure::TOO_MANY],
                         counted: Some("too many requests wait"),
                         format: Some(Format::BYTES),
                         rest: b"",

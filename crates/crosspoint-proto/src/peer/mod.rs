@@ -5,9 +5,10 @@
 //!
 //! * [`Machine`]: requests, messages and streams of one side, without connection, clock or task
 //! * [`secure`]: encryption between the machine and the link
-//! * `body`: what is in a message; `requests`, `streams`, `halves`, `queue`: the parts of a machine
+//! * [`body`]: what is in a message, for whoever takes part without a machine
+//! * `requests`, `streams`, `halves`, `queue`: the parts of a machine
 
-mod body;
+pub mod body;
 mod content;
 mod deadlines;
 mod error;
@@ -25,7 +26,8 @@ mod streams;
 pub use body::{
     BYTES_MAX, METADATA_BYTES_MAX, NAME_BYTES_MAX, RESET_TEXT_BYTES_MAX, WINDOW_MAX, kind,
 };
-pub use content::{Failure, Format, Payload, Text, code};
+pub use content::{Text, code};
+pub use crosspoint_hub::payload::{Failure, Format, Payload};
 pub use error::{Broken, SendError, StreamError};
 pub use halves::Read;
 pub use machine::Machine;

@@ -1,9 +1,10 @@
 //! What leaves the machine: events to the application, and short messages to the other side.
 
-use super::content::{Failure, Payload, Text};
+use super::content::Text;
 use super::error::Broken;
 use super::streams::StreamId;
 use bytes::Bytes;
+use crosspoint_hub::payload::{Failure, Payload};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 

@@ -1,13 +1,14 @@
 //! Requests of both sides (docs/peers.md, section 3).
 
 use super::body::{Form, kind};
-use super::content::{Payload, Text};
+use super::content::Text;
 use super::deadlines::Deadlines;
 use super::error::{Broken, SendError};
 use super::outputs::{Control, Event, Outcome, Outputs};
 use super::queue::{Entry, Queue};
 use super::{Counters, Settings};
 use bytes::Bytes;
+use crosspoint_hub::payload::Payload;
 use std::collections::hash_map::{self, HashMap};
 use std::time::{Duration, Instant};
 

@@ -8,7 +8,7 @@ use super::{Peer, RequestError};
 use crate::remote::{CALL, MESSAGE, Malicious, REPLY};
 use bytes::Bytes;
 use crosspoint_hub::Reason;
-use crosspoint_hub::payload::{Failure, Format, Payload};
+use crosspoint_hub::payload::{Failure, Payload};
 use crosspoint_proto::peer::{self, Event, StreamId};
 use std::sync::Arc;
 use std::time::Instant;
@@ -69,36 +69,25 @@ impl Item {
     }
 }
 
-fn payload(of: peer::Payload) -> Payload {
-    Payload { format: Format(of.format.0), data: of.bytes }
-}
-
-fn failure(of: peer::Failure) -> Failure {
-    let peer::Failure { code, message, details } = of;
-    Failure { code, message: message.as_str().to_owned(), details: payload(details) }
-}
-
 impl State {
     /// Takes an event of the machine.
     pub(super) fn take(&mut self, core: &Arc<Core>, event: Event, later: &mut Later) {
         match event {
             Event::Typed { kind: REPLY, body } => later.reply(body),
             Event::Typed { kind, body } => self.put(core, Item::Typed { kind, body }, later),
-            Event::Message(message) => self.put(core, Item::Message(payload(message)), later),
-            Event::Notify { method, payload: what } => {
-                let method = method.as_str().to_owned();
-                let what = payload(what);
-                self.notified(core, method, what, later);
+            Event::Message(message) => self.put(core, Item::Message(message), later),
+            Event::Notify { method, payload } => {
+                self.notified(core, method.as_str().to_owned(), payload, later);
             }
-            Event::Request { id, method, payload: what, until } => {
+            Event::Request { id, method, payload, until } => {
                 let method = method.as_str().to_owned();
-                self.requested(core, id, (method, payload(what)), until, later);
+                self.requested(core, id, (method, payload), until, later);
             }
             Event::Cancelled { id } => self.cancelled(id, later),
             Event::Result { id, outcome } => {
                 let answer = match outcome {
-                    peer::Outcome::Result(result) => Ok(payload(result)),
-                    peer::Outcome::Failure(failed) => Err(RequestError::Failed(failure(failed))),
+                    peer::Outcome::Result(result) => Ok(result),
+                    peer::Outcome::Failure(failed) => Err(RequestError::Failed(failed)),
                     peer::Outcome::TimedOut => Err(RequestError::TimedOut),
                 };
                 if let Some(to) = self.answers.remove(&id) {

@@ -4,8 +4,8 @@ use super::codec::{decode, encode};
 use super::core::{Core, State};
 use super::{Peer, RequestError};
 use crate::PeerInfo;
-use crosspoint_hub::payload::{Failure, Outcome, Payload};
-use crosspoint_proto::peer::{Format, SendError};
+use crosspoint_hub::payload::{Failure, Format, Outcome, Payload};
+use crosspoint_proto::peer::SendError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
@@ -191,10 +191,9 @@ impl State {
     /// Answers a request. An answer that does not fit becomes a failure.
     pub(super) fn answer(&mut self, id: u32, outcome: &Outcome) -> Result<(), SendError> {
         let answered = match outcome {
-            Ok(Payload { format, data }) => self.machine.answer(id, Format(format.0), data),
+            Ok(Payload { format, data }) => self.machine.answer(id, *format, data),
             Err(Failure { code, message, details }) => {
-                let format = Format(details.format.0);
-                self.machine.fail(id, *code, message, format, &details.data)
+                self.machine.fail(id, *code, message, details.format, &details.data)
             }
         };
         match answered {

@@ -41,7 +41,6 @@ pub use self::stream::{Stream, StreamOffer};
 use crate::shared::Shared;
 use crate::{PeerId, Reason};
 use crosspoint_hub::payload::Payload;
-use crosspoint_proto::peer::Format;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -145,7 +144,7 @@ impl Peer {
     /// [`PeerError::Closed`], [`PeerError::TooLarge`].
     pub async fn send(&self, message: impl Into<Payload>) -> Result<(), PeerError> {
         let Payload { format, data } = message.into();
-        let sent = self.handle.core.submit(|state| state.machine.message(Format(format.0), &data));
+        let sent = self.handle.core.submit(|state| state.machine.message(format, &data));
         Ok(sent.await?)
     }
 

@@ -5,7 +5,6 @@ use super::core::{Core, SubmitError};
 use super::service::Service;
 use super::{Peer, PeerError, RequestError};
 use crosspoint_hub::payload::Payload;
-use crosspoint_proto::peer::Format;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::IntoFuture;
@@ -179,7 +178,7 @@ impl Peer {
     ) -> Result<(), PeerError> {
         let Payload { format, data } = encode(argument).map_err(PeerError::Value)?;
         let core = &self.handle.core;
-        let sent = core.submit(|state| state.machine.notify(method, Format(format.0), &data));
+        let sent = core.submit(|state| state.machine.notify(method, format, &data));
         Ok(sent.await?)
     }
 }
@@ -244,8 +243,7 @@ impl Core {
         let submitted = self.submit(|state| {
             let now = super::core::now();
             let time = until.map(|until| until.into_std().saturating_duration_since(now));
-            let (method, format) = (&question.method, Format(format.0));
-            let id = state.machine.request(now, time, method, format, data)?;
+            let id = state.machine.request(now, time, &question.method, *format, data)?;
             let (answer, answered) = oneshot::channel();
             state.answers.insert(id, answer);
             Ok((id, answered))

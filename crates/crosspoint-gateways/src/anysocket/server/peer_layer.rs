@@ -2,31 +2,14 @@
 //! which is what native peers speak over the links of the hub.
 
 use crate::anysocket::wire::KIND_PACKET;
-use bytes::{Buf, Bytes};
-use crosspoint_hub::payload::{Failure, Format, Payload};
-
-mod kind {
-    pub(super) const TYPED_LAST: u8 = 2;
-    pub(super) const MESSAGE: u8 = 0x10;
-    pub(super) const REQUEST: u8 = 0x11;
-    pub(super) const RESULT: u8 = 0x12;
-    pub(super) const FAILURE: u8 = 0x13;
-    pub(super) const CANCEL: u8 = 0x14;
-    pub(super) const NOTIFY: u8 = 0x15;
-    pub(super) const OPEN: u8 = 0x18;
-    pub(super) const ACCEPT: u8 = 0x19;
-    pub(super) const END: u8 = 0x1c;
-    pub(super) const RESET: u8 = 0x1d;
-    pub(super) const CLOCK: u8 = 0x1e;
-    pub(super) const TIME: u8 = 0x1f;
-    pub(super) const HANDSHAKE: u8 = 0x20;
-    pub(super) const SEALED: u8 = 0x21;
-    /// Those from here on may be skipped.
-    pub(super) const IGNORABLE: u8 = 0x80;
-}
+use bytes::Bytes;
+use crosspoint_hub::payload::{Failure, Payload};
+use crosspoint_proto::peer::body::{Form, Incoming, parse};
+use crosspoint_proto::peer::secure::{HANDSHAKE, SEALED};
+use crosspoint_proto::peer::{NAME_BYTES_MAX, code, kind};
 
 /// The longest method, in bytes.
-pub(super) const METHOD_BYTES_MAX: usize = 255;
+pub(super) const METHOD_BYTES_MAX: usize = NAME_BYTES_MAX;
 
 /// The purpose of links for requests alone: a map in MessagePack, `{"requests": true}` (docs/peers.md,
 /// section 1).
@@ -80,76 +63,31 @@ pub(super) struct Broken;
 
 /// Reads a message.
 pub(super) fn read(kind: u8, body: Bytes) -> Result<Heard, Broken> {
-    let mut body = Body(body);
-    Ok(match kind {
-        kind::MESSAGE => Heard::Message(body.payload()?),
-        kind::REQUEST => Heard::Request {
-            id: body.varint()?,
-            time_ms: body.varint()?,
-            method: body.method()?,
-            payload: body.payload()?,
-        },
-        kind::RESULT => Heard::Result { id: body.varint()?, payload: body.payload()? },
-        kind::FAILURE => {
-            let (id, code) = (body.varint()?, body.varint()?);
-            let (message, details) = (body.text()?, body.payload()?);
-            Heard::Failure { id, failure: Failure { code, message, details } }
-        }
-        kind::CANCEL => Heard::Cancel { id: body.varint()? },
-        kind::NOTIFY => Heard::Notify { method: body.method()?, payload: body.payload()? },
-        kind::OPEN => Heard::Open { stream: body.varint()? },
-        kind::CLOCK => Heard::Clock { token: body.eight()? },
-        kind::TIME => {
-            Heard::Time { token: body.eight()?, clock_us: u64::from_be_bytes(body.eight()?) }
-        }
-        kind::HANDSHAKE | kind::SEALED => Heard::Handshake,
+    match kind {
+        HANDSHAKE | SEALED => return Ok(Heard::Handshake),
         // Streams were all refused, and what comes for them was sent before that was known.
-        0..=kind::TYPED_LAST | kind::ACCEPT..=kind::END | kind::RESET | KIND_PACKET => {
-            Heard::Nothing
+        0..=kind::TYPED_LAST | kind::ACCEPT..=kind::RESET | KIND_PACKET => {
+            return Ok(Heard::Nothing);
         }
-        kind::IGNORABLE.. => Heard::Nothing,
-        _ => return Err(Broken),
+        _ => {}
+    }
+    let incoming = parse(kind, body).map_err(|_| Broken)?;
+    Ok(match incoming {
+        Some(Incoming::Message(payload)) => Heard::Message(payload),
+        Some(Incoming::Request { id, time_ms, method, payload }) => {
+            Heard::Request { id, time_ms, method: method.as_str().to_owned(), payload }
+        }
+        Some(Incoming::Result { id, payload }) => Heard::Result { id, payload },
+        Some(Incoming::Failure { id, failure }) => Heard::Failure { id, failure },
+        Some(Incoming::Cancel { id }) => Heard::Cancel { id },
+        Some(Incoming::Notify { method, payload }) => {
+            Heard::Notify { method: method.as_str().to_owned(), payload }
+        }
+        Some(Incoming::Open { stream, .. }) => Heard::Open { stream: stream.0 },
+        Some(Incoming::Clock { token }) => Heard::Clock { token },
+        Some(Incoming::Time { token, clock_us }) => Heard::Time { token, clock_us },
+        _ => Heard::Nothing,
     })
-}
-
-struct Body(Bytes);
-
-impl Body {
-    fn varint(&mut self) -> Result<u32, Broken> {
-        let mut value = 0u64;
-        for index in 0..5 {
-            let byte = self.0.try_get_u8().map_err(|_| Broken)?;
-            value |= u64::from(byte & 0x7f) << (7 * index);
-            if byte & 0x80 == 0 {
-                return u32::try_from(value).map_err(|_| Broken);
-            }
-        }
-        Err(Broken)
-    }
-
-    fn eight(&mut self) -> Result<[u8; 8], Broken> {
-        let eight = *self.0.first_chunk().ok_or(Broken)?;
-        self.0.advance(8);
-        Ok(eight)
-    }
-
-    fn text(&mut self) -> Result<String, Broken> {
-        let count = self.varint()? as usize;
-        if count > self.0.len() {
-            return Err(Broken);
-        }
-        let text = self.0.split_to(count);
-        std::str::from_utf8(&text).map(str::to_owned).map_err(|_| Broken)
-    }
-
-    fn method(&mut self) -> Result<String, Broken> {
-        self.text().ok().filter(|method| method.len() <= METHOD_BYTES_MAX).ok_or(Broken)
-    }
-
-    fn payload(&mut self) -> Result<Payload, Broken> {
-        let format = Format(self.0.try_get_u8().map_err(|_| Broken)?);
-        Ok(Payload { format, data: std::mem::take(&mut self.0) })
-    }
 }
 
 /// A message to the other side.
@@ -191,7 +129,7 @@ pub(super) fn notify(method: &str, payload: &Payload) -> Said {
 
 /// RESET of a stream that nobody accepts.
 pub(super) fn no_stream(stream: u32) -> Said {
-    say(kind::RESET, &[stream, Failure::NO_METHOD], None, None)
+    say(kind::RESET, &[stream, code::NOT_FOUND], None, None)
 }
 
 /// CLOCK.
@@ -205,32 +143,15 @@ pub(super) fn time(token: [u8; 8], clock_us: u64) -> Said {
 }
 
 fn say(kind: u8, numbers: &[u32], counted: Option<&str>, payload: Option<&Payload>) -> Said {
-    let length = counted.map_or(0, str::len) + payload.map_or(0, |payload| payload.data.len());
-    let mut out = Vec::with_capacity(5 * (numbers.len() + 1) + 1 + length);
-    numbers.iter().for_each(|number| put_varint(*number, &mut out));
-    if let Some(text) = counted {
-        // Longer texts are above the bound of every link, so the message is not sent.
-        put_varint(u32::try_from(text.len()).unwrap_or(u32::MAX), &mut out);
-        out.extend_from_slice(text.as_bytes());
-    }
-    if let Some(Payload { format, data }) = payload {
-        out.push(format.0);
-        out.extend_from_slice(data);
-    }
-    Said { kind, body: out.into() }
-}
-
-fn put_varint(mut value: u32, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
+    let format = payload.map(|payload| payload.format);
+    let rest = payload.map_or(&[][..], |payload| &payload.data);
+    Said { kind, body: Form { numbers, counted, format, rest }.write() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crosspoint_hub::payload::Format;
     use proptest::prelude::*;
 
     fn heard(said: Said) -> Heard {
