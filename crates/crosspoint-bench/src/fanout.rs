@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::dialect::{Dialect, Fanout, FanoutShape, KEEPALIVE_EVERY};
 use crate::receivers::{Discard, Receivers, prove};
+use crate::schedule::{Phase, READ_BYTES, Schedule, TICK};
 use crate::unframe::Unframer;
 use crate::{BenchError, Progress};
 
@@ -73,12 +74,6 @@ pub struct Report {
     pub missing: u64,
 }
 
-/// Read at once where deliveries are counted one by one.
-const READ_BYTES: usize = 64 << 10;
-
-/// How often progress is told and the clock decides.
-const TICK: Duration = Duration::from_millis(50);
-
 /// The reader rests between two rounds over the receivers: while it does, servers need not wake it
 /// for each write, and more arrives for each read. At the highest rates this is a small part of
 /// the window.
@@ -136,12 +131,10 @@ pub fn run(
             Ok(sent) => sent,
             Err(panic) => std::panic::resume_unwind(panic),
         };
-        let Measured { counted, bytes, time } = drained?;
+        let Measured { counted, bytes, seconds } = drained?;
         let expected = sent? * unit;
-        let seconds = time.as_secs_f64();
         let missing: u64 = reader.seen.iter().map(|seen| expected.saturating_sub(*seen)).sum();
         let deliveries = counted / unit;
-        progress(1.0, "done");
         Ok(Report {
             dialect: dialect.name(),
             receivers: plan.receivers,
@@ -156,11 +149,12 @@ pub fn run(
 }
 
 /// What arrived in the measured time.
+#[derive(Default)]
 struct Measured {
     /// In the unit that deliveries are counted in.
     counted: u64,
     bytes: u64,
-    time: Duration,
+    seconds: f64,
 }
 
 /// What sender and reader know of each other.
@@ -291,30 +285,21 @@ impl Reader<'_> {
         plan: &Plan,
         progress: &mut Progress<'_>,
     ) -> Result<Measured, BenchError> {
-        let start = Instant::now();
-        let mut told = start;
-        let mut begin = None;
+        let mut schedule = Schedule::start(plan.warm_up, plan.duration, progress);
+        let (mut counted, mut bytes) = (0, 0);
         loop {
             self.sweep(receivers)?;
-            let now = Instant::now();
-            if begin.is_none() && now - start >= plan.warm_up {
-                begin = Some((self.counted, self.bytes, now));
-            }
-            if let Some((counted, bytes, since)) = begin
-                && now - since >= plan.duration
-            {
-                let (counted, bytes) = (self.counted - counted, self.bytes - bytes);
-                return Ok(Measured { counted, bytes, time: now - since });
+            match schedule.step(Instant::now()) {
+                Phase::WarmUp => (counted, bytes) = (self.counted, self.bytes),
+                Phase::Measured => {}
+                Phase::Over { seconds } => {
+                    let (counted, bytes) = (self.counted - counted, self.bytes - bytes);
+                    return Ok(Measured { counted, bytes, seconds });
+                }
             }
             if self.flow.ended.load(Ordering::Acquire) {
                 // Only an error ends the sender before it is told to; its result says which.
-                return Ok(Measured { counted: 0, bytes: 0, time: now - start });
-            }
-            if now - told >= TICK {
-                told = now;
-                let whole = plan.warm_up + plan.duration;
-                let text = if begin.is_some() { "measuring" } else { "warming up" };
-                progress(((now - start).as_secs_f64() / whole.as_secs_f64()).min(1.0), text);
+                return Ok(Measured::default());
             }
         }
     }

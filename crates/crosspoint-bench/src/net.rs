@@ -2,14 +2,11 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
-use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::BenchError;
-
-/// A handshake step that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::schedule::PATIENCE;
 
 /// No greeting line of any protocol is longer than this.
 const LONGEST_LINE: usize = 64 * 1024;

@@ -10,6 +10,7 @@ use socket2::SockRef;
 
 use crate::BenchError;
 use crate::dialect::{FILL, Fanout};
+use crate::schedule::PATIENCE;
 use crate::unframe::Unframer;
 
 /// Reading ends of a fan-out behind one poll.
@@ -21,9 +22,6 @@ pub(crate) struct Receivers {
 
 /// Connections looked after in one round of the poll.
 const EVENTS: usize = 1024;
-
-/// How long the first message may take to reach a receiver.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Receivers {
     pub(crate) fn new(streams: Vec<TcpStream>) -> Result<Receivers, BenchError> {

@@ -4,39 +4,18 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::Serialize;
 
 use crate::dialect::{Dialect, End, Relay};
 use crate::latency::{Latency, Recorder};
 use crate::receivers::read_one;
+use crate::schedule::{PATIENCE, Phase, READ_BYTES, Schedule, with_helper};
 use crate::unframe::Unframer;
 use crate::{BenchError, Progress};
 
-/// What to run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
-    /// Requests under way at any time.
-    pub in_flight: usize,
-    /// Data bytes of a request and of a reply.
-    pub payload: usize,
-    /// Time before measuring begins.
-    pub warm_up: Duration,
-    /// Time measured.
-    pub duration: Duration,
-}
-
-impl Default for Plan {
-    fn default() -> Plan {
-        Plan {
-            in_flight: 1,
-            payload: 64,
-            warm_up: Duration::from_secs(1),
-            duration: Duration::from_secs(3),
-        }
-    }
-}
+pub use crate::in_flight::Plan;
 
 /// What came out.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -55,17 +34,6 @@ pub struct Report {
     pub latency: Latency,
 }
 
-/// All requests together fit into the socket buffers of one leg, so that two ends that write
-/// before they read can never wait for each other.
-const UNDER_WAY: usize = 128 << 10;
-
-const READ_BYTES: usize = 64 << 10;
-
-const TICK: Duration = Duration::from_millis(50);
-
-/// A reply that takes longer is lost.
-const PATIENCE: Duration = Duration::from_secs(20);
-
 /// Runs the plan.
 ///
 /// # Errors
@@ -76,19 +44,11 @@ pub fn run(
     plan: &Plan,
     progress: &mut Progress<'_>,
 ) -> Result<Report, BenchError> {
-    if plan.in_flight == 0 || plan.payload == 0 {
-        return Err(BenchError::Plan("in_flight and payload must be at least 1".into()));
-    }
+    plan.check()?;
     progress(0.0, "connecting");
     let relay = dialect.open_relay(plan.payload)?;
     let longest = relay.requester.message.len().max(relay.responder.message.len());
-    if longest * plan.in_flight > UNDER_WAY {
-        return Err(BenchError::Plan(format!(
-            "{} messages of {longest} bytes are under way at once, more than {UNDER_WAY} bytes in \
-             all; choose a smaller payload or fewer in flight",
-            plan.in_flight
-        )));
-    }
+    plan.check_fit(longest)?;
     let Relay { requester, responder, keep } = relay;
     let name = dialect.name();
     let report = thread::scope(|scope| {
@@ -98,12 +58,7 @@ pub fn run(
             // Closed by the other side or through its duplicate: just as well.
             let _ = stream.shutdown(Shutdown::Both);
         }
-        match answering.join() {
-            // What stopped the responder explains why no reply came.
-            Ok(Err(error)) if measured.is_err() => Err(error),
-            Ok(_) => measured,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
+        with_helper(measured, answering)
     });
     drop((requester, responder));
     drop(keep);
@@ -187,10 +142,8 @@ fn request(
     let mut recorder = Recorder::new();
     let mut free = plan.in_flight;
     let mut completed = 0;
-    let mut begin = None;
-    let start = Instant::now();
-    let mut told = start;
-    let mut now = start;
+    let mut schedule = Schedule::start(plan.warm_up, plan.duration, progress);
+    let mut now = Instant::now();
     loop {
         if free > 0 {
             under_way.push_back((now, free));
@@ -210,7 +163,7 @@ fn request(
                 });
             };
             let answered = left.min(*count);
-            if begin.is_some() {
+            if schedule.is_measuring() {
                 recorder.record(now - *sent, answered as u64);
             }
             *count -= answered;
@@ -219,30 +172,19 @@ fn request(
                 under_way.pop_front();
             }
         }
-        match begin {
-            None if now - start >= plan.warm_up => begin = Some(now),
-            None => {}
-            Some(since) => {
-                completed += messages as u64;
-                if now - since >= plan.duration {
-                    let seconds = (now - since).as_secs_f64();
-                    progress(1.0, "done");
-                    return Ok(Report {
-                        dialect,
-                        in_flight: plan.in_flight,
-                        payload: plan.payload,
-                        seconds,
-                        round_trips_per_second: completed as f64 / seconds,
-                        latency: recorder.latency(),
-                    });
-                }
-            }
+        let phase = schedule.step(now);
+        if phase != Phase::WarmUp {
+            completed += messages as u64;
         }
-        if now - told >= TICK {
-            told = now;
-            let whole = plan.warm_up + plan.duration;
-            let text = if begin.is_some() { "measuring" } else { "warming up" };
-            progress(((now - start).as_secs_f64() / whole.as_secs_f64()).min(1.0), text);
+        if let Phase::Over { seconds } = phase {
+            return Ok(Report {
+                dialect,
+                in_flight: plan.in_flight,
+                payload: plan.payload,
+                seconds,
+                round_trips_per_second: completed as f64 / seconds,
+                latency: recorder.latency(),
+            });
         }
     }
 }

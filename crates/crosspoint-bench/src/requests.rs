@@ -4,37 +4,16 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::Serialize;
 
 use crate::dialect::{Asker, Dialect, LARGEST_NUMBER, Requests, Responder, duplicate};
 use crate::latency::{Latency, Recorder};
+use crate::schedule::{PATIENCE, Phase, READ_BYTES, Schedule, with_helper};
 use crate::{BenchError, Progress};
 
-/// What to run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
-    /// Requests under way at any time.
-    pub in_flight: usize,
-    /// Data bytes of a request and of its answer.
-    pub payload: usize,
-    /// Time before measuring begins.
-    pub warm_up: Duration,
-    /// Time measured.
-    pub duration: Duration,
-}
-
-impl Default for Plan {
-    fn default() -> Plan {
-        Plan {
-            in_flight: 64,
-            payload: 64,
-            warm_up: Duration::from_secs(1),
-            duration: Duration::from_secs(3),
-        }
-    }
-}
+pub use crate::in_flight::Plan;
 
 /// What came out.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -53,17 +32,6 @@ pub struct Report {
     pub latency: Latency,
 }
 
-/// All requests together fit into the socket buffers, so that two ends that write before they read
-/// can never wait for each other.
-const UNDER_WAY: usize = 128 << 10;
-
-const READ_BYTES: usize = 64 << 10;
-
-const TICK: Duration = Duration::from_millis(50);
-
-/// An answer that takes longer is lost.
-const PATIENCE: Duration = Duration::from_secs(20);
-
 /// Runs the plan.
 ///
 /// # Errors
@@ -74,17 +42,8 @@ pub fn run(
     plan: &Plan,
     progress: &mut Progress<'_>,
 ) -> Result<Report, BenchError> {
-    if plan.in_flight == 0 || plan.payload == 0 {
-        return Err(BenchError::Plan("in_flight and payload must be at least 1".into()));
-    }
-    let asked_for = plan.in_flight.saturating_mul(plan.payload);
-    if asked_for > UNDER_WAY {
-        return Err(BenchError::Plan(format!(
-            "{} requests of {} bytes are under way at once, more than {UNDER_WAY} bytes in all; \
-             choose a smaller payload or fewer in flight",
-            plan.in_flight, plan.payload
-        )));
-    }
+    plan.check()?;
+    plan.check_fit(plan.payload)?;
     progress(0.0, "connecting");
     let Requests { stream, asker, responder } = dialect.open_requests(plan.payload)?;
     let name = dialect.name();
@@ -111,12 +70,7 @@ pub fn run(
             // Closed by the other side: just as well.
             let _ = stream.shutdown(Shutdown::Both);
         }
-        match answering.join() {
-            // What stopped the responder explains why no answer came.
-            Ok(Err(error)) if measured.is_err() => Err(error),
-            Ok(_) => measured,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
+        with_helper(measured, answering)
     })
 }
 
@@ -151,40 +105,29 @@ struct Conversation {
 
 impl Conversation {
     fn measure(&mut self, plan: &Plan, progress: &mut Progress<'_>) -> Result<Report, BenchError> {
-        let start = Instant::now();
         let mut recorder = Recorder::new();
         let mut completed = 0;
-        let mut begin = None;
-        let (mut now, mut told) = (start, start);
+        let mut schedule = Schedule::start(plan.warm_up, plan.duration, progress);
+        let mut now = Instant::now();
         loop {
             self.write(now)?;
             let count = self.read()?;
             now = Instant::now();
-            let answered = self.take(count, now, begin.is_some().then_some(&mut recorder))?;
-            match begin {
-                None if now - start >= plan.warm_up => begin = Some(now),
-                None => {}
-                Some(since) => {
-                    completed += answered;
-                    if now - since >= plan.duration {
-                        let seconds = (now - since).as_secs_f64();
-                        progress(1.0, "done");
-                        return Ok(Report {
-                            dialect: self.dialect,
-                            in_flight: plan.in_flight,
-                            payload: plan.payload,
-                            seconds,
-                            requests_per_second: completed as f64 / seconds,
-                            latency: recorder.latency(),
-                        });
-                    }
-                }
+            let measuring = schedule.is_measuring().then_some(&mut recorder);
+            let answered = self.take(count, now, measuring)?;
+            let phase = schedule.step(now);
+            if phase != Phase::WarmUp {
+                completed += answered;
             }
-            if now - told >= TICK {
-                told = now;
-                let whole = plan.warm_up + plan.duration;
-                let text = if begin.is_some() { "measuring" } else { "warming up" };
-                progress(((now - start).as_secs_f64() / whole.as_secs_f64()).min(1.0), text);
+            if let Phase::Over { seconds } = phase {
+                return Ok(Report {
+                    dialect: self.dialect,
+                    in_flight: plan.in_flight,
+                    payload: plan.payload,
+                    seconds,
+                    requests_per_second: completed as f64 / seconds,
+                    latency: recorder.latency(),
+                });
             }
         }
     }

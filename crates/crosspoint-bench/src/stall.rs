@@ -16,6 +16,7 @@ use crate::dialect::{Dialect, Fanout, FanoutShape};
 use crate::fanout::write_all;
 use crate::latency::{Latency, Recorder};
 use crate::receivers::{Discard, Receivers, prove};
+use crate::schedule::{READ_BYTES, TICK};
 use crate::unframe::Unframer;
 use crate::{BenchError, Progress};
 
@@ -75,10 +76,6 @@ pub struct Part {
     /// Whether the member that never read was disconnected by the server.
     pub stalled_dropped: bool,
 }
-
-const READ_BYTES: usize = 64 << 10;
-
-const TICK: Duration = Duration::from_millis(50);
 
 /// After the last broadcast: the end has come when nothing arrives for so long.
 const QUIET: Duration = Duration::from_secs(2);

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::dialect::{Dialect, STREAM_CHUNK, StreamShape};
 use crate::idle::resident_bytes;
+use crate::schedule::PATIENCE;
 use crate::{BenchError, Progress, raise_file_limit, stream};
 
 /// What to run.
@@ -50,9 +51,6 @@ pub struct Report {
 
 /// Open files of this process besides the connections.
 const OTHER_FILES: u64 = 200;
-
-/// A server that takes longer for a window takes none.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs the plan. Raises this process's file limit as far as allowed.
 ///

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::dialect::{Dialect, STREAM_CHUNK, StreamEnds, StreamShape};
+use crate::schedule::{PATIENCE, Phase, READ_BYTES, Schedule, with_helper};
 use crate::unframe::Unframer;
 use crate::{BenchError, Progress};
 
@@ -47,16 +48,8 @@ pub struct Report {
     pub bytes_per_second: f64,
 }
 
-/// Read at once.
-const READ_BYTES: usize = 64 << 10;
-
 /// Chunks written at once.
 const BATCH: usize = 4;
-
-const TICK: Duration = Duration::from_millis(50);
-
-/// Credit, or data, that takes longer does not come.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs the plan.
 ///
@@ -105,12 +98,7 @@ pub fn run(
             // Closed by the other side: just as well.
             let _ = stream.shutdown(Shutdown::Both);
         }
-        match sending.join() {
-            // What stopped the sender explains why nothing came.
-            Ok(Err(error)) if measured.is_err() => Err(error),
-            Ok(_) => measured,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
+        with_helper(measured, sending)
     });
     drop((sender, receiver));
     drop(keep);
@@ -217,34 +205,21 @@ impl Incoming {
         plan: &Plan,
         progress: &mut Progress<'_>,
     ) -> Result<Report, BenchError> {
-        let start = Instant::now();
-        let mut told = start;
-        let (mut begin, mut arrived) = (None, 0);
+        let mut schedule = Schedule::start(plan.warm_up, plan.duration, progress);
+        let mut arrived = 0;
         loop {
             let count = self.take(stream)?;
-            let now = Instant::now();
-            match begin {
-                None if now - start >= plan.warm_up => begin = Some(now),
-                None => {}
-                Some(since) => {
-                    arrived += count as u64;
-                    if now - since >= plan.duration {
-                        let seconds = (now - since).as_secs_f64();
-                        progress(1.0, "done");
-                        return Ok(Report {
-                            dialect: self.dialect,
-                            window: plan.window,
-                            seconds,
-                            bytes_per_second: arrived as f64 / seconds,
-                        });
-                    }
-                }
+            let phase = schedule.step(Instant::now());
+            if phase != Phase::WarmUp {
+                arrived += count as u64;
             }
-            if now - told >= TICK {
-                told = now;
-                let whole = plan.warm_up + plan.duration;
-                let text = if begin.is_some() { "measuring" } else { "warming up" };
-                progress(((now - start).as_secs_f64() / whole.as_secs_f64()).min(1.0), text);
+            if let Phase::Over { seconds } = phase {
+                return Ok(Report {
+                    dialect: self.dialect,
+                    window: plan.window,
+                    seconds,
+                    bytes_per_second: arrived as f64 / seconds,
+                });
             }
         }
     }

@@ -62,7 +62,6 @@ fn resume(settings: &Settings) -> resume::Settings {
         heartbeat: resume.heartbeat_ms,
         tombstones_max: resume.tombstones_max,
         tombstone: resume.tombstone_s,
-        presence: None,
     }
 }
 

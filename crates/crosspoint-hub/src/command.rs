@@ -43,6 +43,18 @@ pub enum Command {
     Leave(InNumber),
     /// Closes an own channel.
     Delete(OwnNumber),
+    /// Names the member to whom an own channel goes when its owner goes, or nobody. Answer:
+    /// [`Event::Done`] as soon as that is settled, or [`Event::Refused`].
+    Succeed {
+        /// Returned in the answer.
+        request: u32,
+        /// The own channel.
+        channel: OwnNumber,
+        /// The successor.
+        member: Option<MemberNumber>,
+    },
+    /// Gives an own channel to the successor at once. Without one it closes.
+    Resign(OwnNumber),
     /// Sends a message, or a part of one.
     Send {
         /// Who is to have it.
@@ -398,6 +410,21 @@ pub enum Event {
         /// Why.
         reason: Reason,
     },
+    /// To a member of a channel with an owner: something has become of the owner.
+    Owner {
+        /// The entered channel.
+        channel: InNumber,
+        /// What.
+        news: OwnerNews,
+    },
+    /// To a member: the owner names it as its successor, or no longer. Its session acts on it and
+    /// nobody else is told.
+    Heir {
+        /// The entered channel.
+        channel: InNumber,
+        /// Which naming, if it is named.
+        naming: Option<u32>,
+    },
     /// There is a link now.
     Linked {
         /// The command's number, to the one who opened it.
@@ -466,6 +493,20 @@ pub enum Event {
         /// Why.
         reason: Reason,
     },
+}
+
+/// What has become of a channel's owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnerNews {
+    /// Its connection is lost and it may come back. What is sent to it waits.
+    Away,
+    /// It is back.
+    Back,
+    /// It has gone, and another is the owner now. What the former one had not read is lost.
+    Changed(Peer),
+    /// It has gone, and the one who is told is the owner now, and a member no longer. Who is in the
+    /// channel follows as [`Event::MemberEntered`].
+    You(OwnNumber),
 }
 
 /// What a new member is told.

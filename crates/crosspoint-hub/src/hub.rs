@@ -1,6 +1,6 @@
 //! The hub: the directory of channels and rooms, and all sessions.
 
-use crate::channel::{Channel, count_members};
+use crate::channel::{Channel, Passed, count_members};
 use crate::command::{Addressee, ChannelOptions, Event, Mode, Peer, Query};
 use crate::home::{Home, Nobody};
 use crate::ids::{ChannelName, OwnNumber, PeerId, PeerName};
@@ -442,6 +442,31 @@ impl Hub {
         self.remove(&mut lock(&self.directory), channel);
         let members = channel.end(reason, touched);
         count_members(&self.metrics, 0, members);
+    }
+
+    /// The owner of a channel goes: the channel passes to the successor, or ends.
+    pub(crate) fn owner_goes(
+        &self,
+        channel: &Arc<Channel>,
+        owner: &Arc<Outbox>,
+        reason: Reason,
+        touched: &mut Touched,
+    ) {
+        let may_pass = reason != Reason::HubStopping;
+        match channel.pass_on(owner, may_pass, touched) {
+            Passed::On { gone } => count_members(&self.metrics, 0, gone),
+            Passed::ToNobody => self.end_channel(channel, reason, touched),
+            Passed::NotOwned => {}
+        }
+    }
+
+    /// Says whether the connection of a session is away and may come back, so that those whom it
+    /// concerns hear of it. Nothing happens if there is no such session (any more).
+    pub fn set_away(&self, now: Instant, session: u64, away: bool) {
+        let outbox = lock(&self.sessions).get(&session).cloned();
+        if let Some(outbox) = outbox {
+            outbox.set_away(now, away);
+        }
     }
 
     /// Ends a room that was made on entry and has no members (any more).

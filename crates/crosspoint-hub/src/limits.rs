@@ -15,8 +15,9 @@ pub struct Limits {
     /// receiver alone are slowed; when it is full, the receiver is disconnected with
     /// [`SlowReceiver`](crate::Reason::SlowReceiver). Worst case: this and one read of 64 KiB.
     pub outbox_bytes_max: usize,
-    /// How long a receiver may take nothing of a waiting outbox before it is disconnected with
-    /// `SlowReceiver`.
+    /// How long a receiver may take nothing, or next to nothing
+    /// ([`Outbox::stalled`](crate::Outbox::stalled)), of a waiting outbox before it is disconnected
+    /// with `SlowReceiver`.
     pub outbox_stall_max: Duration,
     /// Channels that one session may own. Above: `TooManyChannels`.
     pub channels_owned_max: u32,

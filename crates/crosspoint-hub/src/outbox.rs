@@ -9,17 +9,20 @@
 //! outbox is locked, never the other way round. A session's links are locked alone.
 
 mod entry;
+mod queue;
 
 use crate::command::{Event, Peer};
 use crate::ids::PeerId;
 use crate::link::Links;
 use crate::reason::Reason;
 use crate::wire::{Encoded, Part, Place, Wire};
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use entry::{Entry, behind};
+use queue::Queue;
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Instant;
 
@@ -43,6 +46,9 @@ pub struct Outbox {
     known: OnceLock<Known>,
     links: Mutex<Links>,
     bytes_max: usize,
+    away: AtomicBool,
+    /// Whether it is away as far as others were told.
+    told_away: AtomicBool,
     queue: Mutex<Queue>,
     outlet: Box<dyn Outlet>,
 }
@@ -52,86 +58,6 @@ struct Known {
     peer: Peer,
     /// Whether it has proven that the id is its own.
     proven: bool,
-}
-
-#[derive(Default)]
-struct Queue {
-    entries: VecDeque<Entry>,
-    /// What the entries cost together, see [`Entry::cost`].
-    cost: usize,
-    /// What a large message to this receiver alone, which was taken when there was room, may cost above the
-    /// bound until it is written.
-    allowance: usize,
-    /// Somebody has taken entries out and will come back. Nobody else may meanwhile.
-    busy: bool,
-    /// The endpoint took no more at the last try; only the session's task tries again.
-    blocked: bool,
-    /// Somebody will attend to this outbox soon.
-    touched: bool,
-    dead: Option<Reason>,
-    /// When bytes were last taken by the endpoint.
-    written: Option<Instant>,
-    /// Since when entries have been waiting without any being taken.
-    stalled: Option<Instant>,
-    /// Who waits for room here. Weak, so that the connection of one who goes is closed at once.
-    waiting: Vec<Weak<Outbox>>,
-    /// The session ends: nothing is added any more, and its task alone writes what is left.
-    sealed: bool,
-    /// Why the session has to end. Its task is told before anything else, so that nobody puts the
-    /// end off by not reading.
-    ending: Option<Reason>,
-    /// Its task came for one of the two while another thread was at it, and waits until that is
-    /// done.
-    asked: bool,
-}
-
-impl Queue {
-    fn add_all(&mut self, data: &Encoded) {
-        data.pieces().for_each(|piece| self.add_bytes(piece));
-    }
-
-    /// Adds data. Small pieces are copied behind each other: for them that costs less than an
-    /// entry of their own here and in the system call.
-    fn add_bytes(&mut self, piece: &Bytes) {
-        const SMALL_BYTES_MAX: usize = 1024;
-        const GATHERED_BYTES_MAX: usize = 32 * 1024;
-        if piece.len() <= SMALL_BYTES_MAX {
-            match self.entries.back_mut() {
-                Some(Entry::Gathered(gathered))
-                    if gathered.len() + piece.len() <= GATHERED_BYTES_MAX =>
-                {
-                    gathered.extend_from_slice(piece);
-                    self.cost += piece.len();
-                    return;
-                }
-                Some(last @ Entry::Bytes(_)) => {
-                    if let Entry::Bytes(first) = last
-                        && first.len() <= SMALL_BYTES_MAX
-                    {
-                        let mut gathered = BytesMut::with_capacity(2 * SMALL_BYTES_MAX);
-                        gathered.extend_from_slice(first);
-                        gathered.extend_from_slice(piece);
-                        *last = Entry::Gathered(gathered);
-                        self.cost += piece.len();
-                        return;
-                    }
-                }
-                _ => {}
-            }
-        }
-        self.add(Entry::Bytes(piece.clone()));
-    }
-
-    /// A message of so many bytes, to this receiver alone, is not to end it. The protocol may write it with
-    /// two digits for each byte, and a little more.
-    fn allow(&mut self, bytes: usize) {
-        self.allowance = self.allowance.max(3 * bytes);
-    }
-
-    fn add(&mut self, entry: Entry) {
-        self.cost += entry.cost();
-        self.entries.push_back(entry);
-    }
 }
 
 /// Which holding of a number an event is about. Numbers are used again at once, while events about
@@ -198,6 +124,9 @@ impl Outbox {
     /// Pieces that are taken out for one write.
     pub const PIECES_MAX: usize = 64;
 
+    /// Which part of a full outbox is the least that an endpoint has to take not to count as stalled.
+    pub const TAKEN_SHARE: usize = 64;
+
     pub(crate) fn new(
         id: u64,
         address: Option<IpAddr>,
@@ -206,7 +135,8 @@ impl Outbox {
         outlet: Box<dyn Outlet>,
     ) -> Self {
         let (known, queue, links) = (OnceLock::new(), Mutex::default(), Mutex::default());
-        Self { id, address, wire, known, links, bytes_max, queue, outlet }
+        let (away, told_away) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { id, address, wire, known, links, bytes_max, away, told_away, queue, outlet }
     }
 
     /// Who the endpoint is, once it has said hello.
@@ -234,6 +164,32 @@ impl Outbox {
 
     pub(crate) fn links(&self) -> MutexGuard<'_, Links> {
         self.links.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Whether the endpoint's connection is lost and it may come back (docs/resume.md).
+    pub fn is_away(&self) -> bool {
+        self.away.load(Ordering::Acquire)
+    }
+
+    /// Whether the endpoint is away as far as others were told. Its session tells them
+    /// ([`Session::heed_absence`](crate::Session::heed_absence)).
+    pub(crate) fn is_told_away(&self) -> bool {
+        self.told_away.load(Ordering::Acquire)
+    }
+
+    /// Others are told now. Gives whether they do not know it yet.
+    pub(crate) fn tell_away(&self, away: bool) -> bool {
+        self.told_away.swap(away, Ordering::AcqRel) != away
+    }
+
+    /// Says whether the endpoint is away. Its session's task is woken, to tell whom it concerns.
+    pub(crate) fn set_away(&self, now: Instant, away: bool) {
+        if !away {
+            // It could take nothing meanwhile.
+            self.lock().excuse(now);
+        }
+        self.away.store(away, Ordering::Release);
+        self.outlet.wake();
     }
 
     /// Wakes the session's task.
@@ -271,6 +227,23 @@ impl Outbox {
             queue.add(Entry::Event(tag, event));
             touched.add(&mut queue, self);
         }
+    }
+
+    /// Adds events that are many because of others. Together they never end the receiver.
+    pub(crate) fn push_events_alone(
+        self: &Arc<Self>,
+        tag: Tag,
+        events: impl IntoIterator<Item = Event>,
+        touched: &mut Touched,
+    ) {
+        let mut queue = self.lock();
+        if queue.dead.is_some() {
+            return;
+        }
+        let before = queue.cost;
+        events.into_iter().for_each(|event| queue.add(Entry::Event(tag, event)));
+        queue.allowance = queue.allowance.saturating_add(queue.cost - before);
+        touched.add(&mut queue, self);
     }
 
     /// Adds data that goes to many receivers: a full one is ended with `SlowReceiver`.
@@ -417,6 +390,12 @@ impl Outbox {
         wake_all(&waiting);
     }
 
+    /// Those who wait for room here may go on: what they have is for somebody else now.
+    pub(crate) fn release_senders(&self) {
+        let waiting = std::mem::take(&mut self.lock().waiting);
+        wake_all(&waiting);
+    }
+
     /// The session has left everything. Its task alone writes what is left, and is woken when
     /// another thread that is at it is done. Nobody waits for room here any longer.
     pub(crate) fn seal(&self) {
@@ -486,7 +465,6 @@ impl Outbox {
         }
         if written > 0 {
             queue.written = Some(now);
-            queue.stalled = None;
         }
         let mut left = written;
         let mut kept = pieces.len();
@@ -504,13 +482,10 @@ impl Outbox {
         for piece in pieces.drain(..).skip(kept).rev() {
             queue.entries.push_front(Entry::Bytes(piece));
         }
-        if queue.entries.is_empty() {
-            if queue.entries.capacity() > 16 * Self::PIECES_MAX {
-                queue.entries = VecDeque::new();
-            }
-        } else if queue.stalled.is_none() {
-            queue.stalled = Some(now);
+        if queue.entries.is_empty() && queue.entries.capacity() > 16 * Self::PIECES_MAX {
+            queue.entries = VecDeque::new();
         }
+        queue.took(now, written, self.bytes_max / Self::TAKEN_SHARE);
         self.release(queue);
     }
 
@@ -579,9 +554,11 @@ impl Outbox {
         self.lock().written
     }
 
-    /// Since when the endpoint has taken nothing although something waits.
+    /// Since when the endpoint has taken nothing, or next to nothing, although something waits: less
+    /// than that, and less than one in [`Outbox::TAKEN_SHARE`] parts of what may wait. `None` while it
+    /// is away.
     pub fn stalled(&self) -> Option<Instant> {
-        self.lock().stalled
+        if self.is_away() { None } else { self.lock().stalled() }
     }
 
     /// What waits costs this many bytes of memory.

@@ -1,7 +1,9 @@
 //! What one endpoint owns and has entered. Only the session's own task touches it, so nothing
-//! here is locked. What has to do with other sessions by name is in `peering`.
+//! here is locked. What has to do with other sessions by name is in `peering`, and with
+//! channels that change their owners in `succession`.
 
 mod peering;
+mod succession;
 
 use crate::batch::{Batch, Batches};
 use crate::channel::{Audience, Channel, Sent, count_members};
@@ -55,6 +57,8 @@ enum Held {
 struct Owned {
     channel: Arc<Channel>,
     tag: Tag,
+    /// Somebody else owns it, and has named this session its successor.
+    kept: bool,
 }
 
 #[derive(Debug)]
@@ -169,7 +173,7 @@ impl Session {
         match event {
             Event::MemberEntered { channel, member, .. }
             | Event::MemberLeft { channel, member, .. } => {
-                let current = self.owned.get(channel.0).is_some_and(|owned| owned.tag == tag);
+                let current = owned(&self.owned, *channel).is_some_and(|owned| owned.tag == tag);
                 if current {
                     // What was begun for the number's former holder does not go on.
                     self.order.forget(Road::Member(*channel, *member));
@@ -177,8 +181,13 @@ impl Session {
                 current
             }
             Event::Knock { channel, .. } => {
-                self.owned.get(channel.0).is_some_and(|owned| owned.tag == tag)
+                owned(&self.owned, *channel).is_some_and(|owned| owned.tag == tag)
             }
+            Event::Heir { channel, naming } => {
+                self.named(tag, *channel, *naming);
+                false
+            }
+            Event::Owner { channel, news } => self.owner_news(tag, *channel, news),
             Event::OtherEntered { channel, .. } | Event::OtherLeft { channel, .. } => {
                 self.entered.get(channel.0).is_some_and(|entered| entered.tag == tag)
             }
@@ -198,9 +207,9 @@ impl Session {
             }
             Event::Ended { channel, .. } => {
                 let current = self.entered.get(channel.0).is_some_and(|entered| entered.tag == tag);
-                if current {
-                    self.entered.remove(channel.0);
+                if current && let Some(entered) = self.entered.remove(channel.0) {
                     self.order.forget(Road::In(*channel));
+                    self.let_go(&entered.channel);
                 }
                 current
             }
@@ -234,12 +243,16 @@ impl Session {
             Reason::HubStopping => (reason, reason),
             _ => (Reason::OwnerLost, Reason::ConnectionLost),
         };
-        for (_, owned) in self.owned.iter() {
-            self.hub.end_channel(&owned.channel, ended, &mut self.touched);
+        for (_, owned) in self.owned.iter().filter(|(_, owned)| !owned.kept) {
+            self.hub.owner_goes(&owned.channel, &self.outbox, ended, &mut self.touched);
         }
         let (entered, pending) = (std::mem::take(&mut self.entered), self.pending);
         for (_, entered) in entered.iter() {
             self.part_from(entered, gone);
+        }
+        // Nobody's heir any more, it has inherited by now what it will.
+        for (_, kept) in self.owned.iter().filter(|(_, owned)| owned.kept) {
+            self.hub.owner_goes(&kept.channel, &self.outbox, ended, &mut self.touched);
         }
         // What the outbox holds is still told, and observe() has to know what it is about.
         (self.entered, self.pending) = (entered, pending);
@@ -270,7 +283,7 @@ impl Session {
                 let seat = (!reached).then_some((number, tag));
                 match self.hub.create(&self.outbox, name, seat, options) {
                     Ok(channel) => {
-                        self.owned.insert(Owned { channel, tag });
+                        self.owned.insert(Owned { channel, tag, kept: false });
                         self.tell(Event::Created { request, channel: number });
                     }
                     Err(reason) => self.refuse(request, true, reason),
@@ -295,29 +308,42 @@ impl Session {
                 if let Some(entered) = self.entered.remove(number.0) {
                     self.order.forget(Road::In(number));
                     self.part_from(&entered, Reason::Left);
+                    self.let_go(&entered.channel);
                 }
             }
             Command::Delete(number) => {
-                if let Some(owned) = self.owned.remove(number.0) {
-                    self.order.forget_own(number);
+                if let Some(owned) = self.take_owned(number) {
                     self.hub.end_channel(&owned.channel, Reason::ClosedByOwner, &mut self.touched);
+                }
+            }
+            Command::Resign(number) => {
+                if let Some(owned) = self.take_owned(number) {
+                    let (hub, reason) = (&self.hub, Reason::ClosedByOwner);
+                    hub.owner_goes(&owned.channel, &self.outbox, reason, &mut self.touched);
+                }
+            }
+            Command::Succeed { request, channel, member } => {
+                if !self.name_successor(request, channel, member) {
+                    self.held = Some(Held::Command(Command::Succeed { request, channel, member }));
+                    self.hub.metrics.hit("outbox_bytes_max");
+                    return Step::Wait;
                 }
             }
             Command::Kick { channel, member, ban } => {
                 let metrics = &self.hub.metrics;
-                if let Some(owned) = self.owned.get(channel.0)
+                if let Some(owned) = owned(&self.owned, channel)
                     && owned.channel.kick(now, member, ban, metrics, &mut self.touched)
                 {
                     count_members(&self.hub.metrics, 0, 1);
                 }
             }
             Command::Unban { channel, peer } => {
-                if let Some(owned) = self.owned.get(channel.0) {
+                if let Some(owned) = owned(&self.owned, channel) {
                     owned.channel.unban(peer);
                 }
             }
             Command::Admit { channel, ticket, admit } => {
-                if let Some(owned) = self.owned.get(channel.0)
+                if let Some(owned) = owned(&self.owned, channel)
                     && owned.channel.decide(ticket, admit, &mut self.touched)
                 {
                     count_members(&self.hub.metrics, 1, 0);
@@ -452,9 +478,9 @@ impl Session {
             self.hub.metrics.hit("message_bytes_max");
             return Step::Close(Reason::TooLarge);
         }
-        let (owned, entered, outbox) = (&self.owned, &self.entered, &self.outbox);
+        let (own, entered, outbox) = (&self.owned, &self.entered, &self.outbox);
         let holds = |road| match road {
-            Road::Own(number) | Road::Member(number, _) => owned.get(number.0).is_some(),
+            Road::Own(number) | Road::Member(number, _) => owned(own, number).is_some(),
             Road::In(number) => entered.get(number.0).is_some(),
             Road::Link(number) => outbox.links().get(number).is_some(),
         };
@@ -487,8 +513,8 @@ impl Session {
     }
 
     fn add(&mut self, to: Target, part: Part) -> Result<(), Part> {
-        let owned = &self.owned;
-        let apart = |own: OwnNumber| owned.get(own.0).is_some_and(|owned| owned.channel.is_apart());
+        let own = &self.owned;
+        let apart = |number| owned(own, number).is_some_and(|owned| owned.channel.is_apart());
         self.batches.add(to, part, apart)
     }
 
@@ -519,9 +545,14 @@ impl Session {
     }
 }
 
+/// A channel that the session owns, not one that it may own one day.
+fn owned(own: &Slots<Owned>, number: OwnNumber) -> Option<&Owned> {
+    own.get(number.0).filter(|owned| !owned.kept)
+}
+
 /// Hands messages to the channel that they are for.
 fn route(
-    owned: &Slots<Owned>,
+    own: &Slots<Owned>,
     entered: &Slots<Membership>,
     outbox: &Arc<Outbox>,
     to: Target,
@@ -547,7 +578,7 @@ fn route(
         Target::Member(number, member) => (number, Audience::Only(member)),
         Target::Everyone(number, except) => (number, Audience::AllBut(except)),
     };
-    match owned.get(number.0) {
+    match owned(own, number) {
         Some(owned) => owned.channel.send_down(outbox, audience, parts, touched),
         None => Sent::To(0),
     }

@@ -73,6 +73,12 @@ impl<T> Slots<T> {
         self.len() == 0
     }
 
+    /// Numbers and values to change, lowest number first.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
+        let places = (0u32..).zip(&mut self.places);
+        places.filter_map(|(number, place)| Some((number, place.as_mut()?)))
+    }
+
     /// Numbers and values, lowest number first.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         (0u32..).zip(&self.places).filter_map(|(number, place)| Some((number, place.as_ref()?)))

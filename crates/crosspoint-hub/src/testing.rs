@@ -43,6 +43,10 @@ impl Wire for Lines {
         self.framing == Framing::Messages
     }
 
+    fn successors(&self) -> bool {
+        self.framing == Framing::Messages
+    }
+
     fn encode(&self, place: Place, chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {
         let place = match place {
             Place::Own(own, member) => format!("own {own} from {member}"),

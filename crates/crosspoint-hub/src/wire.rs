@@ -108,6 +108,10 @@ pub trait Wire: Send + Sync {
     fn links(&self) -> bool {
         false
     }
+    /// Whether the protocol can say that a member becomes the owner of its channel.
+    fn successors(&self) -> bool {
+        false
+    }
     /// Whether the hub's own program is somebody to talk to, in this protocol.
     fn home(&self) -> bool {
         false

@@ -11,7 +11,7 @@ use crosspoint_hub::{
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const UP: Target = Target::Up(InNumber(0));
 const FIRST: Target = Target::Member(OwnNumber(0), MemberNumber(0));
@@ -379,4 +379,24 @@ fn long_names_of_endpoints_end_the_session() {
         let hello = Hello { name: Some("n".repeat(length)), ..Hello::default() };
         assert_eq!(session.execute(now, Command::Hello(hello)), step);
     }
+}
+
+#[test]
+fn who_is_away_does_not_stall_and_has_all_its_time_when_it_is_back() {
+    let hub = narrow();
+    let (mut owner, mut member) = (open(&hub, Instant::now()), open(&hub, Instant::now()));
+    ask(&mut owner, Command::create(1, "a"));
+    ask(&mut member, Command::enter(1, "a"));
+    take(&mut owner);
+    assert_eq!(send(&mut member, UP, "for later"), Step::Go);
+    let (mut pieces, lost) = (Vec::new(), Instant::now());
+    assert_eq!(owner.outbox().next(true, &mut pieces), Turn::Write);
+    owner.outbox().wrote(lost, &mut pieces, 0, true);
+    assert_eq!(owner.outbox().stalled(), Some(lost));
+    hub.set_away(lost, owner.outbox().id, true);
+    assert_eq!(owner.outbox().stalled(), None);
+    let back = lost + Duration::from_secs(60);
+    hub.set_away(back, owner.outbox().id, false);
+    assert_eq!(owner.outbox().stalled(), Some(back));
+    assert_eq!(data(&mut owner), "own 0 from 0: for later\n");
 }

@@ -210,8 +210,10 @@ impl Driver {
         }
     }
 
-    /// Goes on where the session had to wait for room.
+    /// Does what the session's task is woken for: it goes on where the session had to wait for room, and
+    /// looks whether the endpoint is away.
     fn proceed(&mut self, state: &mut State) -> Result<(), Reason> {
+        self.session.heed_absence();
         if !state.waiting {
             return Ok(());
         }

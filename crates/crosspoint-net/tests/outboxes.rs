@@ -155,11 +155,6 @@ async fn a_receiver_that_takes_nothing_for_too_long_is_disconnected() {
     let number = member.enter("room").await;
     let told = owner.joined().await;
     owner.send_to(own, told, &[7; 100]).await;
-    // A little now and then is enough to stay.
-    for _ in 0..3 {
-        sleep(Duration::from_secs(29)).await;
-        member.link.fill().await;
-    }
     let begun = Instant::now();
     assert_eq!(owner.left().await, (told, Reason::ConnectionLost));
     assert_eq!(begun.elapsed().as_secs(), 30);
@@ -167,6 +162,33 @@ async fn a_receiver_that_takes_nothing_for_too_long_is_disconnected() {
     assert_eq!(served.hits("outbox_stall_ms_max"), 1);
     assert_eq!(served.hits("outbox_bytes_max"), 0, "no more than the message ever waited");
     assert_eq!(number, InNumber(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_has_to_take_its_share_each_time_and_not_a_little_now_and_then() {
+    for (taken, stays) in [(BOUND / 64, true), (BOUND / 64 - 1, false)] {
+        let served = bounded(BOUND);
+        let mut owner = Peer::joint(served.memory());
+        let own = owner.create("room").await;
+        let mut member = Peer::joint(served.cramped(taken));
+        member.enter("room").await;
+        let told = owner.joined().await;
+        owner.send_to(own, told, &[7; BOUND / 4]).await;
+        let slowly = async {
+            for _ in 0..8 {
+                sleep(Duration::from_secs(29)).await;
+                member.link.fill().await;
+            }
+        };
+        tokio::select! {
+            () = slowly => assert!(stays, "it is not disconnected"),
+            gone = owner.left() => {
+                assert_eq!(gone, (told, Reason::ConnectionLost));
+                assert!(!stays, "it is disconnected");
+            }
+        }
+        assert_eq!(served.hits("outbox_stall_ms_max"), u64::from(!stays));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,11 +7,10 @@ use common::{Dice, until, within};
 use crosspoint_hub::Reason;
 use crosspoint_net::client::Endpoint;
 use crosspoint_net::memory;
-use crosspoint_net::resume::{Connectivity, Presence, Receipt, Settings, Why};
+use crosspoint_net::resume::{Connectivity, Receipt, Settings, Why};
 use crosspoint_net::server::{Server, ServerOptions, bind};
 use resume_world::{Client, Fate, World, message, options, outcome, resumable};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -202,12 +201,7 @@ async fn a_session_that_ended_while_its_client_was_away_says_why() {
 
 #[tokio::test(start_paused = true)]
 async fn goodbyes_arrive_even_if_they_are_said_while_there_is_no_connection() {
-    let calls = Arc::new(Mutex::new(Vec::new()));
-    let heard = calls.clone();
-    let presence =
-        Presence::new(move |_, away| heard.lock().expect("nobody panics with it").push(away));
-    let resume = Some(Settings { presence: Some(presence), ..Settings::default() });
-    let world = World::new(options(), ServerOptions { resume, ..ServerOptions::default() });
+    let world = world();
     let (mut client, mut state) =
         resumable(vec![world.road.endpoint()], 7).await.expect("the hub listens");
     let room = client.enter().await;
@@ -223,7 +217,6 @@ async fn goodbyes_arrive_even_if_they_are_said_while_there_is_no_connection() {
     until("it has left", || world.hub.sessions() == 1).await;
     let bye = crosspoint_hub::metrics::ByReason { reason: Reason::Bye.word() };
     assert_eq!(world.hub.metrics.closed.get_or_create(&bye).get(), 1);
-    assert_eq!(*calls.lock().expect("nobody panics with it"), [true, false], "away, and back");
 }
 
 #[tokio::test(start_paused = true)]

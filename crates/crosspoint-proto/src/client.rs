@@ -186,7 +186,8 @@ impl Client for Native {
             {
                 return Err(Reason::TooLarge);
             }
-            Command::Send { to: Target::Everyone(_, Some(MemberNumber(u32::MAX))), .. } => {
+            Command::Send { to: Target::Everyone(_, Some(MemberNumber(u32::MAX))), .. }
+            | Command::Succeed { member: Some(MemberNumber(u32::MAX)), .. } => {
                 return Err(Reason::Malformed);
             }
             Command::Create { options: ChannelOptions { mode, .. }, .. }

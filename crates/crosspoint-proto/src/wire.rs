@@ -32,6 +32,10 @@ impl Wire for NativeWire {
         true
     }
 
+    fn successors(&self) -> bool {
+        true
+    }
+
     fn encode(&self, place: Place, _chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {
         let (kind, address): (_, &[u32]) = match place {
             Place::Own(own, member) => (kind::FROM_MEMBER, &[own.0, member.0]),

@@ -4,15 +4,16 @@ use crate::ChannelError;
 use crate::PeerInfo;
 use crate::channel::{Alone, Core};
 use crate::commands::Outgoing;
+use crate::owner::Owner;
 use crate::queue::Puller;
 use crate::remote::{Calls, IdInUse, MESSAGE, Malicious, Object, Objects, Origin, Outcome, REPLY};
 use crate::router::Item;
-use crate::shared::Shared;
+use crate::shared::{Shared, lock};
 use bytes::Bytes;
 use crosspoint_hub::command::{Command, Mode, Target};
 use crosspoint_hub::{InNumber, MemberNumber, Reason};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// What a member hears.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +54,19 @@ pub enum MemberEvent {
         /// What was wrong.
         error: Malicious,
     },
+    /// The owner's connection is lost, and it may come back. What is sent to it waits.
+    OwnerAway,
+    /// The owner is back.
+    OwnerBack,
+    /// The owner has gone, and another is the owner now. What the former one had not read is
+    /// lost, and calls that waited for it have failed. Everything from now on is from the new one.
+    OwnerChanged {
+        /// Who it is now.
+        peer: PeerInfo,
+    },
+    /// The owner has gone and this member, its [successor](crate::Owner::set_successor), is the owner
+    /// now: [`Member::into_owner`] gives the channel. Nothing follows here.
+    Inherited,
     /// The membership has ended. Nothing follows.
     Ended {
         /// What the owner did or what became of it, or why the connection to the hub has ended.
@@ -72,19 +86,31 @@ pub struct Member {
     events: Puller<Item<MemberEvent>>,
     outgoing: Outgoing,
     objects: Alone<Objects>,
+    inheritance: Inheritance,
     /// The connection lasts as long as the membership.
     _shared: Arc<Shared>,
 }
+
+/// Where a member is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seat {
+    pub(crate) channel: InNumber,
+    /// A peote-server does not tell it.
+    pub(crate) number: Option<MemberNumber>,
+    pub(crate) room: bool,
+}
+
+/// Where a member finds the channel that it has inherited.
+pub(crate) type Inheritance = Arc<Mutex<Option<Owner>>>;
 
 impl Member {
     pub(crate) fn new(
         shared: Arc<Shared>,
         core: Arc<Core>,
-        channel: InNumber,
-        number: Option<MemberNumber>,
-        room: bool,
+        Seat { channel, number, room }: Seat,
         calls: Calls,
         events: Puller<Item<MemberEvent>>,
+        inheritance: Inheritance,
     ) -> Self {
         Self {
             outgoing: Outgoing::new(core.commands.clone()),
@@ -93,6 +119,7 @@ impl Member {
             number,
             room,
             events,
+            inheritance,
             _shared: shared,
         }
     }
@@ -104,13 +131,28 @@ impl Member {
         loop {
             self.outgoing.flush().await;
             let event = match self.events.pull().await? {
-                Item::Event(event) => Some(event),
+                Item::Event(event) => {
+                    if let MemberEvent::OwnerChanged { .. } = event {
+                        self.announce();
+                    }
+                    Some(event)
+                }
                 Item::Call { from, kind, payload } => self.serve(from, kind, payload),
             };
             // There is most often room, so that nobody waits until the next call of this.
             self.outgoing.try_flush();
             if event.is_some() {
                 return event;
+            }
+        }
+    }
+
+    /// Tells a new owner of the objects.
+    fn announce(&mut self) {
+        if self.sender.core.calls {
+            let to = Target::Up(self.sender.channel);
+            for announcement in self.objects.get().announcements() {
+                self.outgoing.push_part(to, MESSAGE, announcement);
             }
         }
     }
@@ -165,6 +207,13 @@ impl Member {
         core.send(Command::Leave(self.sender.channel)).await?;
         core.end(Reason::Left);
         Ok(())
+    }
+
+    /// The channel, once [`MemberEvent::Inherited`] has come; `None` before. Its members are told of by
+    /// [`OwnerEvent::Entered`](crate::OwnerEvent::Entered), first of all. Objects have to be registered
+    /// again. A member that is dropped instead deletes the channel.
+    pub fn into_owner(self) -> Option<Owner> {
+        lock(&self.inheritance).take()
     }
 
     /// The own number in the channel or room, from 0. A peote-server does not tell it.

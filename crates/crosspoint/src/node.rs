@@ -283,8 +283,9 @@ impl Node {
     /// Says goodbye after everything that was sent, and waits until the connection has ended.
     ///
     /// Its channels and memberships end on purpose: their members hear
-    /// [`ClosedByOwner`](Reason::ClosedByOwner), their owners [`Left`](Reason::Left). What arrives
-    /// here meanwhile is dropped.
+    /// [`ClosedByOwner`](Reason::ClosedByOwner), or who has the channel now if there is a
+    /// [successor](Owner::set_successor), their owners [`Left`](Reason::Left). What arrives here
+    /// meanwhile is dropped.
     pub async fn close(&self) {
         self.shared.closing.cancel();
         self.shared.release();

@@ -8,7 +8,7 @@ use crate::options::Predicate;
 use crate::queue::Puller;
 use crate::remote::{Calls, IdInUse, MESSAGE, Malicious, Object, Objects, Origin, Outcome, REPLY};
 use crate::router::Item;
-use crate::shared::{Shared, lock};
+use crate::shared::{Question, Shared, lock};
 use bytes::Bytes;
 use crosspoint_hub::command::{Ban, Command, Mode, Target};
 use crosspoint_hub::{MemberNumber, OwnNumber, PeerId, Reason};
@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// What an owner hears.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,7 +122,7 @@ pub struct Owner {
     told: BTreeSet<MemberNumber>,
     admit_if: Option<Alone<Predicate>>,
     /// The connection lasts as long as the channel.
-    _shared: Arc<Shared>,
+    shared: Arc<Shared>,
 }
 
 impl Owner {
@@ -140,7 +141,7 @@ impl Owner {
             events,
             told: BTreeSet::new(),
             admit_if: admit_if.map(Alone::new),
-            _shared: shared,
+            shared,
         }
     }
 
@@ -231,6 +232,42 @@ impl Owner {
         let core = &self.sender.core;
         core.send(Command::Delete(self.sender.number)).await?;
         core.end(Reason::ClosedByOwner);
+        Ok(())
+    }
+
+    /// Names the member to whom the channel goes when this owner goes without deleting it, because it
+    /// [resigns](Self::resign), its connection is lost, or its node is closed; `None` for nobody. Asked
+    /// again, the last one counts. Members keep their numbers; what this owner has not read then is lost.
+    ///
+    /// Returns when the member's program knows it; the hub asks it.
+    ///
+    /// # Errors
+    /// [`ChannelError::Refused`] with [`NoSuchPeer`](Reason::NoSuchPeer) if there is no such member
+    /// (any more), [`Unsupported`](Reason::Unsupported) if its protocol cannot express it,
+    /// [`TooManyChannels`](Reason::TooManyChannels) or [`NotAllowed`](Reason::NotAllowed) if it may not
+    /// own (more) channels, [`Declined`](Reason::Declined) if another was named meanwhile;
+    /// [`ChannelError::Closed`], or [`Unsupported`](ChannelError::Unsupported) on a peote-server.
+    pub async fn set_successor(&self, member: Option<MemberNumber>) -> Result<(), ChannelError> {
+        let OwnerSender { core, number, .. } = &self.sender;
+        core.need_native("a successor")?;
+        core.check_open()?;
+        let channel = *number;
+        let (answer, answered) = oneshot::channel();
+        let command = |request| Command::Succeed { request, channel, member };
+        self.shared.ask(Question::Succeed { answer }, command).await?;
+        answered.await.unwrap_or_else(|_| Err(self.shared.lost()))
+    }
+
+    /// Gives the channel to its [successor](Self::set_successor) at once. Without one it is deleted.
+    ///
+    /// # Errors
+    /// [`ChannelError::Closed`] if it has ended already, or
+    /// [`Unsupported`](ChannelError::Unsupported) on a peote-server.
+    pub async fn resign(self) -> Result<(), ChannelError> {
+        let core = &self.sender.core;
+        core.need_native("to resign")?;
+        core.send(Command::Resign(self.sender.number)).await?;
+        core.end(Reason::Left);
         Ok(())
     }
 

@@ -1,15 +1,16 @@
 //! Brings each event of a connection to the handle that it is for. One task for each connection.
 
 use crate::channel::{ChannelLink, Core};
-use crate::member::{Member, MemberEvent};
+use crate::member::{Inheritance, Member, MemberEvent, Seat};
+use crate::options::Predicate;
 use crate::owner::{Applicant, Calling, Owner, OwnerEvent};
 use crate::peer::{self, Entry, Links, NewLink, Peer, PresenceEvent};
 use crate::queue::{Pusher, queue};
 use crate::remote::{CALL, Calls, Malicious, REPLY};
-use crate::shared::{Question, Shared};
+use crate::shared::{Question, Shared, lock};
 use crate::{ChannelError, PeerInfo, Protocol};
 use bytes::Bytes;
-use crosspoint_hub::command::{Command, Entered, Event, Mode, Target};
+use crosspoint_hub::command::{Command, Entered, Event, Mode, OwnerNews, Target};
 use crosspoint_hub::reassembly::Reassembly;
 use crosspoint_hub::wire::{Part, Place};
 use crosspoint_hub::{InNumber, LinkNumber, MemberNumber, OwnNumber, Reason};
@@ -52,6 +53,7 @@ struct In {
     core: Arc<Core>,
     calls: Calls,
     events: Pusher<Item<MemberEvent>>,
+    inheritance: Inheritance,
 }
 
 impl Router {
@@ -152,6 +154,7 @@ impl Router {
                     entered.events.finish(Item::Event(MemberEvent::Ended { reason }));
                 }
             }
+            Event::Owner { channel, news } => self.owner(channel, news).await,
             Event::OtherEntered { channel, member, peer } => {
                 if let Some(entered) = self.entered.get(&channel) {
                     self.tell_member(entered, MemberEvent::OtherEntered { member, peer }).await;
@@ -181,6 +184,7 @@ impl Router {
             },
             Event::Done { request } => match self.question(request)? {
                 Some((_, Question::Done { answer })) => drop(answer.send(Ok(()))),
+                Some((_, Question::Succeed { answer })) => drop(answer.send(Ok(()))),
                 Some((shared, Question::Watch { on })) => {
                     shared.watching.answered(&shared, on, Ok(()));
                 }
@@ -191,6 +195,7 @@ impl Router {
             Event::PeerWent { peer } => self.presence(PresenceEvent::Went(peer)),
             Event::Welcome { .. }
             | Event::Closed { .. }
+            | Event::Heir { .. }
             | Event::Told { .. }
             | Event::Answer { .. } => {
                 return Err(Reason::Malformed);
@@ -253,15 +258,65 @@ impl Router {
         let Question::Create { mode, calls, admit_if, answer } = question else {
             return Err(Reason::Malformed);
         };
+        let owner = self.own(shared, channel, mode, calls, admit_if);
+        // If nobody waits any more, the owner is dropped, and deletes the channel.
+        drop(answer.send(Ok(owner)));
+        Ok(())
+    }
+
+    /// There is an own channel now.
+    fn own(
+        &mut self,
+        shared: Arc<Shared>,
+        channel: OwnNumber,
+        mode: Mode,
+        calls: bool,
+        admit_if: Option<Predicate>,
+    ) -> Owner {
         let core = Core::new(&shared, mode, calls);
         let (pusher, puller) = queue(self.queue_bytes);
         let calling = Calling::default();
         let owner = Owner::new(shared, core.clone(), channel, calling.clone(), puller, admit_if);
-        let own = Own { core, calling, events: pusher };
-        self.owned.insert(channel, own);
-        // If nobody waits any more, the owner is dropped, and deletes the channel.
-        drop(answer.send(Ok(owner)));
-        Ok(())
+        self.owned.insert(channel, Own { core, calling, events: pusher });
+        owner
+    }
+
+    /// Something has become of the owner of an entered channel.
+    async fn owner(&mut self, channel: InNumber, news: OwnerNews) {
+        let event = match news {
+            OwnerNews::Away => MemberEvent::OwnerAway,
+            OwnerNews::Back => MemberEvent::OwnerBack,
+            OwnerNews::Changed(peer) => {
+                self.reassembly.forget(|place| is_in(place, channel));
+                if let Some(entered) = self.entered.get(&channel) {
+                    entered.calls.cut();
+                }
+                MemberEvent::OwnerChanged { peer }
+            }
+            OwnerNews::You(number) => return self.inherit(channel, number),
+        };
+        if let Some(entered) = self.entered.get(&channel) {
+            self.tell_member(entered, event).await;
+        }
+    }
+
+    /// A member is the owner now.
+    fn inherit(&mut self, channel: InNumber, number: OwnNumber) {
+        self.reassembly.forget(|place| is_in(place, channel));
+        let Some(shared) = self.shared.upgrade() else {
+            return;
+        };
+        let entered = self.entered.remove(&channel);
+        let Some(entered) = entered.filter(|entered| entered.core.end(Reason::Left)) else {
+            // It has left, but the hub had made it the owner before it heard of that.
+            shared.commands.post(Command::Resign(number));
+            return;
+        };
+        let In { core, calls, events, inheritance } = entered;
+        let owner = self.own(shared, number, core.mode, core.calls, None);
+        *lock(&inheritance) = Some(owner);
+        calls.close();
+        events.finish(Item::Event(MemberEvent::Inherited));
     }
 
     fn entered(&mut self, entered: Entered) -> Result<(), Reason> {
@@ -278,14 +333,16 @@ impl Router {
         let link = ChannelLink { core: core.clone(), to: Target::Up(channel), replies };
         let account = Calls::new(link);
         let (pusher, puller) = queue(self.queue_bytes);
-        let handle =
-            Member::new(shared, core.clone(), channel, number, room, account.clone(), puller);
+        let inheritance = Inheritance::default();
+        let seat = Seat { channel, number, room };
+        let (calling, heir) = (account.clone(), inheritance.clone());
+        let handle = Member::new(shared, core.clone(), seat, calling, puller, heir);
         let answered = match (calls, mode) {
             // Dropping the handle leaves the channel.
             (true, Mode::Raw) => answer.send(Err(ChannelError::Raw)),
             _ => answer.send(Ok(handle)),
         };
-        let entered = In { core, calls: account, events: pusher };
+        let entered = In { core, calls: account, events: pusher, inheritance };
         self.entered.insert(channel, entered);
         drop(answered);
         Ok(())

@@ -125,6 +125,9 @@ pub(crate) enum Question {
     Done {
         answer: oneshot::Sender<Result<(), PeerError>>,
     },
+    Succeed {
+        answer: oneshot::Sender<Result<(), ChannelError>>,
+    },
     /// Its answer is for all who watch.
     Watch {
         on: bool,
@@ -141,6 +144,7 @@ impl Question {
             Self::Lane { answer, .. } => drop(answer.send(Err(error.into()))),
             Self::Look { answer } => drop(answer.send(Err(error.into()))),
             Self::Done { answer } => drop(answer.send(Err(error.into()))),
+            Self::Succeed { answer } => drop(answer.send(Err(error))),
             Self::Watch { .. } => {}
         }
     }
@@ -155,6 +159,7 @@ impl std::fmt::Debug for Question {
             Self::Lane { .. } => "Lane",
             Self::Look { .. } => "Look",
             Self::Done { .. } => "Done",
+            Self::Succeed { .. } => "Succeed",
             Self::Watch { .. } => "Watch",
         })
     }

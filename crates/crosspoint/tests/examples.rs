@@ -4,6 +4,8 @@
 mod file;
 #[path = "../examples/lobby.rs"]
 mod lobby;
+#[path = "../examples/new_host.rs"]
+mod new_host;
 #[path = "../examples/offline.rs"]
 mod offline;
 #[path = "../examples/remote.rs"]
@@ -21,6 +23,14 @@ mod symmetric;
 async fn the_lobby_is_a_chat() {
     let seen = lobby::run().await.unwrap();
     assert_eq!(seen, ["1 is Bob", "1: hello?", "1: bye!", "1 has gone: left"]);
+}
+
+#[tokio::test]
+async fn a_match_outlives_its_host() {
+    let seen = new_host::run().await.unwrap();
+    let told =
+        ["host: round 1", "Bob is the host now", "host: round 2", "over: closed by its owner"];
+    assert_eq!(seen, told);
 }
 
 #[tokio::test(start_paused = true)]

@@ -268,9 +268,8 @@ settings! {
         /// How long the session of a lost connection waits for another one, in milliseconds.
         ///
         /// Then it ends with the reason `ConnectionLost`, as it would have at once without this.
-        /// Until then it keeps its channels, links and name, and nobody hears that it is away. It
-        /// has to be shorter than `limits.outbox_stall_ms_max`, because a session that is sent much
-        /// takes nothing while it is away.
+        /// Until then it keeps its channels, links and name, and what is sent to it waits. The
+        /// members of its channels hear that it is away, and when it is back.
         window_ms: Duration = "20000", millis(100..=HOUR_MS), flag "resume-window-ms";
 
         /// Sessions of the whole hub that may wait at the same time.
@@ -292,7 +291,8 @@ settings! {
         /// After how much silence a sign of life is asked for, in milliseconds.
         ///
         /// After three times this the connection is taken for lost, and its session waits for
-        /// another one. Clients keep to the same times.
+        /// another one. Clients keep to the same times. It has to be less than a third of
+        /// `limits.outbox_stall_ms_max`.
         heartbeat_ms: Duration = "5000", millis(100..=HOUR_MS), flag "resume-heartbeat-ms";
 
         /// Sessions that are remembered after their end.
@@ -376,8 +376,10 @@ settings! {
 
         /// How long a session may take nothing while something waits for it, in milliseconds.
         ///
-        /// Then it is disconnected with the reason `SlowReceiver`. It has to be longer than
-        /// `resume.window_ms`, unless `resume.enabled` is false.
+        /// Then it is disconnected with the reason `SlowReceiver`. Less than one part in 64 of
+        /// `outbox_bytes_max`, and less than what waits, counts as nothing. The time while a session is away
+        /// does not count. It has to be more than three times `resume.heartbeat_ms`, unless
+        /// `resume.enabled` is false.
         outbox_stall_ms_max: Duration = "30000", millis(100..=HOUR_MS);
 
         /// Channels that one session may own.

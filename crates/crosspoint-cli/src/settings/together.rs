@@ -12,7 +12,7 @@ pub(super) fn conflicts(
     settings: &Settings,
     origins: &Origins,
 ) -> impl Iterator<Item = (&'static str, Fault)> {
-    entrance(settings, origins).chain(window(settings, origins))
+    entrance(settings, origins).chain(silence(settings, origins))
 }
 
 /// An access token and a file of `[auth]` exclude each other.
@@ -32,21 +32,23 @@ fn entrance(settings: &Settings, origins: &Origins) -> impl Iterator<Item = (&'s
     })
 }
 
-/// The window in which a session may come back ends before it counts as one that does not read.
-/// Of the two settings the one with the stronger origin is called wrong.
-fn window(settings: &Settings, origins: &Origins) -> Option<(&'static str, Fault)> {
-    let window = ("resume.window_ms", settings.resume.window_ms.as_millis());
+/// A connection that has frozen is noticed before its session counts as one that does not read. Of
+/// the two settings the one with the stronger origin is called wrong.
+fn silence(settings: &Settings, origins: &Origins) -> Option<(&'static str, Fault)> {
+    let heartbeat = ("resume.heartbeat_ms", settings.resume.heartbeat_ms.as_millis());
     let stall = ("limits.outbox_stall_ms_max", settings.limits.outbox_stall_ms_max.as_millis());
-    if !settings.resume.enabled || window.1 < stall.1 {
+    if !settings.resume.enabled || 3 * heartbeat.1 < stall.1 {
         return None;
     }
-    let blames_stall = origin(origins, stall.0) > origin(origins, window.0);
-    let ((key, given), relation, (other, bound)) =
-        if blames_stall { (stall, "more than", window) } else { (window, "less than", stall) };
+    let blames_stall = origin(origins, stall.0) > origin(origins, heartbeat.0);
+    let ((key, given), relation, (other, bound)) = match blames_stall {
+        true => (stall, "more than three times", heartbeat),
+        false => (heartbeat, "less than a third of", stall),
+    };
     let origin = origin(origins, other);
     let allowed = format!(
-        "{relation} {other} = {bound} ({origin}), because a session that is waited for takes \
-         nothing; change one of them, or set resume.enabled to false"
+        "{relation} {other} = {bound} ({origin}), because a connection that has frozen takes \
+         nothing until that is noticed; change one of them, or set resume.enabled to false"
     );
     Some((key, Fault::Value { key: key.to_owned(), given: given.to_string(), allowed }))
 }

@@ -310,6 +310,8 @@ impl Client for Joint {
             Command::Kick { .. }
             | Command::Unban { .. }
             | Command::Admit { .. }
+            | Command::Succeed { .. }
+            | Command::Resign(_)
             | Command::Link { .. }
             | Command::Unlink { .. }
             | Command::Provide { .. }

@@ -253,6 +253,8 @@ impl Protocol for Joint {
             | Event::Knock { .. }
             | Event::OtherEntered { .. }
             | Event::OtherLeft { .. }
+            | Event::Owner { .. }
+            | Event::Heir { .. }
             | Event::Linked { .. }
             | Event::Unlinked { .. }
             | Event::Found { .. }

@@ -6,8 +6,9 @@
 
 mod share;
 mod state;
+mod succession;
 
-use crate::command::{Ban, ChannelOptions, EnterOptions, Entered, Event, Mode};
+use crate::command::{Ban, ChannelOptions, EnterOptions, Entered, Event, Mode, OwnerNews};
 use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -17,12 +18,13 @@ use crate::wire::{Edge, Framing, Part, Place};
 use bytes::Bytes;
 use share::Shared;
 pub(crate) use share::push_one;
-use state::{Applicant, Banned, Member, Owner, State, from_first};
+use state::{Applicant, Banned, Begun, Member, Owner, State, from_first};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 use subtle::ConstantTimeEq;
+pub(crate) use succession::Passed;
 
 /// A channel or room of the hub.
 pub struct Channel {
@@ -224,14 +226,19 @@ impl Channel {
         };
         let presence = self.room && options.presence;
         let peer = outbox.known_peer();
-        let member = Member { outbox: outbox.clone(), number, tag, edge, presence, midway: false };
+        let (midway, behind) = (false, false);
+        let member = Member { outbox: outbox.clone(), number, tag, edge, presence, midway, behind };
         let member = MemberNumber(state.members.insert(member));
-        if state.midway {
+        if state.midway.is_some() {
             state.late.push(member);
         }
         let (chunk, room) = (edge.chunk(), self.room);
         let entered = Entered { request, channel: number, member, mode, chunk, replies, room };
         outbox.push_event(tag, Event::Entered(entered), touched);
+        if state.away {
+            let away = Event::Owner { channel: number, news: OwnerNews::Away };
+            outbox.push_event(tag, away, touched);
+        }
         match &state.owner {
             Some(owner) => {
                 let channel = owner.number;
@@ -287,7 +294,7 @@ impl Channel {
         touched: &mut Touched,
     ) -> bool {
         let mut state = self.lock();
-        state.edge(member, outbox).is_some() && state.remove(member, reason, touched)
+        state.member(member, outbox).is_some() && state.remove(member, reason, touched)
     }
 
     /// The owner throws a member out. Gives whether there was one.
@@ -329,7 +336,11 @@ impl Channel {
     pub(crate) fn end(&self, reason: Reason, touched: &mut Touched) -> usize {
         let mut state = self.lock();
         state.ended = true;
-        state.owner = None;
+        // A question about it is answered even now.
+        state.forget_heir(Reason::NoSuchName, touched);
+        if let Some(owner) = state.owner.take() {
+            owner.outbox.release_senders();
+        }
         state.forget_gathered();
         let count = state.members.len();
         for (_, member) in state.members.take() {
@@ -401,7 +412,8 @@ impl Channel {
                 if parts.iter().any(Part::is_first) {
                     state.late.clear();
                 }
-                state.midway = parts.last().is_some_and(|part| !part.is_last());
+                let begun = parts.last().is_some_and(|part| !part.is_last());
+                state.midway = begun.then_some(Begun { except });
                 Sent::To(receivers)
             }
         }
@@ -416,9 +428,13 @@ impl Channel {
         touched: &mut Touched,
     ) -> Sent {
         let mut state = self.lock();
-        let Some(edge) = state.edge(member, sender) else {
+        let Some(from) = state.member(member, sender) else {
             return Sent::To(0);
         };
+        let (edge, parts) = (from.edge, from.fit(parts));
+        if parts.is_empty() {
+            return Sent::To(0);
+        }
         let mode = match edge {
             Edge::Chunked(bytes_max) => Mode::Chunk { bytes_max },
             Edge::Direct => self.mode,
@@ -426,11 +442,14 @@ impl Channel {
         if sender.wire.framing() == Framing::Messages && self.exceeded(parts, mode) {
             return Sent::Refused(Reason::TooLarge);
         }
-        let Some(owner) = &state.owner else {
+        let State { owner: Some(owner), members, .. } = &mut *state else {
             return Sent::To(state.share(member, parts, self.mode, touched));
         };
         if owner.outbox.congested(sender) {
             return Sent::Congested;
+        }
+        if let Some(from) = members.get_mut(member.0) {
+            from.behind = false;
         }
         push_one(&owner.outbox, Place::Own(owner.number, member), edge, parts, touched)
     }

@@ -1,6 +1,7 @@
 //! Who is in a channel, and who may not be.
 
 use super::share::Shared;
+use super::succession::Heir;
 use crate::command::{EnterOptions, Event, Mode};
 use crate::ids::{InNumber, MemberNumber, OwnNumber, PeerId};
 use crate::outbox::{Outbox, Tag, Touched};
@@ -17,9 +18,14 @@ pub(super) struct State {
     /// `None` in rooms, and after the end.
     pub(super) owner: Option<Owner>,
     pub(super) ended: bool,
+    /// Whether the owner's connection is away.
+    pub(super) away: bool,
+    pub(super) heir: Option<Heir>,
+    /// How often an heir was named.
+    pub(super) namings: u32,
     pub(super) members: Slots<Member>,
-    /// Whether the owner is in the middle of a message to many.
-    pub(super) midway: bool,
+    /// The message to many that the owner is in the middle of.
+    pub(super) midway: Option<Begun>,
     /// Members who came in the middle of a message of the owner: they must not get its rest.
     pub(super) late: Vec<MemberNumber>,
     /// Those about whom the owner was asked. Tickets are not used twice, so that a late answer
@@ -31,6 +37,13 @@ pub(super) struct State {
     /// In rooms: messages of which not all parts have come, by sender. A room's receivers may be
     /// unable to tell senders apart, so parts of two messages must not be mixed.
     pub(super) gathering: HashMap<u32, BytesMut>,
+}
+
+/// A message to many of which not all parts have come.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Begun {
+    /// The one who does not get it.
+    pub(super) except: Option<MemberNumber>,
 }
 
 pub(super) struct Owner {
@@ -48,6 +61,8 @@ pub(super) struct Member {
     /// Whether it has the beginning of a message that the owner sends to it alone. Without it, a
     /// rest is for who had the number before.
     pub(super) midway: bool,
+    /// What it sends may go on with what it began for a former owner, up to the first beginning.
+    pub(super) behind: bool,
 }
 
 pub(super) struct Applicant {
@@ -66,6 +81,11 @@ impl Owner {
 }
 
 impl Member {
+    /// Those of its parts that are for the present owner.
+    pub(super) fn fit<'a>(&self, parts: &'a [Part]) -> &'a [Part] {
+        if self.behind { from_first(parts) } else { parts }
+    }
+
     pub(super) fn tell(&self, event: Event, touched: &mut Touched) {
         self.outbox.push_event(self.tag, event, touched);
     }
@@ -87,10 +107,13 @@ pub(super) struct Banned {
 impl State {
     pub(super) fn new(owner: Option<Owner>) -> Self {
         Self {
+            away: owner.as_ref().is_some_and(|owner| owner.outbox.is_told_away()),
+            heir: None,
+            namings: 0,
             owner,
             ended: false,
             members: Slots::default(),
-            midway: false,
+            midway: None,
             late: Vec::new(),
             pending: Vec::new(),
             next_ticket: 0,
@@ -103,9 +126,13 @@ impl State {
         self.gathering = HashMap::new();
     }
 
-    /// The edge of a member, if this session is the one with that number.
-    pub(super) fn edge(&self, member: MemberNumber, outbox: &Arc<Outbox>) -> Option<Edge> {
-        self.members.get(member.0).filter(|m| Arc::ptr_eq(&m.outbox, outbox)).map(|m| m.edge)
+    /// A member, if this session is the one with that number.
+    pub(super) fn member(
+        &mut self,
+        member: MemberNumber,
+        outbox: &Arc<Outbox>,
+    ) -> Option<&mut Member> {
+        self.members.get_mut(member.0).filter(|member| Arc::ptr_eq(&member.outbox, outbox))
     }
 
     /// Those of some parts that are for a member: one that came late gets no rest of a message.
@@ -155,6 +182,9 @@ impl State {
     ) -> bool {
         if self.members.remove(member.0).is_none() {
             return false;
+        }
+        if self.is_heir(member) {
+            self.forget_heir(Reason::NoSuchPeer, touched);
         }
         self.gathering.remove(&member.0);
         self.late.retain(|late| *late != member);

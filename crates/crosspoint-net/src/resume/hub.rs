@@ -346,11 +346,15 @@ impl Keeper {
             return Next::End(Why::TooManyAway, None);
         }
         tracing::debug!(session = id, "session away");
-        self.presence(true);
+        let hub = &self.server.hub;
+        hub.metrics.sessions_away.inc();
+        hub.set_away(since, id, true);
         let next = self.wait(since + self.sessions.settings.window).await;
         self.sessions.lock().back(self.address);
-        self.presence(false);
+        let hub = &self.server.hub;
+        hub.metrics.sessions_away.dec();
         if let Next::Attached(_) = next {
+            hub.set_away(now(), id, false);
             let away = now().saturating_duration_since(since);
             tracing::info!(session = id, away_ms = millis(away), "session resumed");
         }
@@ -438,18 +442,6 @@ impl Keeper {
         match why {
             Why::Ended(reason) => reason,
             _ => Reason::ConnectionLost,
-        }
-    }
-
-    fn presence(&self, away: bool) {
-        let gauge = &self.server.hub.metrics.sessions_away;
-        if away {
-            gauge.inc();
-        } else {
-            gauge.dec();
-        }
-        if let Some(presence) = &self.sessions.settings.presence {
-            presence.call(self.id, away);
         }
     }
 }

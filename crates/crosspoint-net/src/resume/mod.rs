@@ -31,8 +31,6 @@ pub use record::{
     VERSION,
 };
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The least and the most that [`Settings::retained_bytes_max`] can be; more extreme values are
@@ -43,9 +41,8 @@ pub const RETAINED_BYTES: (u32, u32) = (4 * 1024, 64 * 1024 * 1024);
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// How long a session whose connection is lost waits for the next one. Then it ends with
-    /// [`ConnectionLost`](crosspoint_hub::Reason::ConnectionLost). Below
-    /// [`outbox_stall_max`](crosspoint_hub::Limits::outbox_stall_max), or a session to which much is
-    /// sent meanwhile ends before.
+    /// [`ConnectionLost`](crosspoint_hub::Reason::ConnectionLost). The members of its channels are
+    /// told that it is away, and when it is back.
     pub window: Duration,
     /// Sessions whose connections are away. Above, a session whose connection is lost ends at once.
     /// Of one address there may be as many as it may have connections.
@@ -55,15 +52,15 @@ pub struct Settings {
     /// Worst case memory of a session: twice this and 320 KiB.
     pub retained_bytes_max: u32,
     /// After how much silence of a connection a sign of life is asked for. After three times this
-    /// the connection is lost.
+    /// the connection is lost. That should be less than
+    /// [`outbox_stall_max`](crosspoint_hub::Limits::outbox_stall_max), or a session that is sent much
+    /// ends before.
     pub heartbeat: Duration,
     /// Sessions that are remembered after their end, so that a client that comes too late hears
     /// what was lost. Above, the oldest is forgotten.
     pub tombstones_max: usize,
     /// For how long they are remembered.
     pub tombstone: Duration,
-    /// Is told when a session's connection is away, and when it is back or the session has ended.
-    pub presence: Option<Presence>,
 }
 
 impl Default for Settings {
@@ -75,31 +72,6 @@ impl Default for Settings {
             heartbeat: Duration::from_secs(5),
             tombstones_max: 10_000,
             tombstone: Duration::from_secs(600),
-            presence: None,
         }
-    }
-}
-
-/// What [`Presence`] calls.
-type Hook = dyn Fn(u64, bool) + Send + Sync;
-
-/// Hears of sessions that are away. It must not block.
-#[derive(Clone)]
-pub struct Presence(Arc<Hook>);
-
-impl Presence {
-    /// A function of the session's number at the hub, and whether its connection is away.
-    pub fn new(hook: impl Fn(u64, bool) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(hook))
-    }
-
-    fn call(&self, session: u64, away: bool) {
-        (self.0)(session, away);
-    }
-}
-
-impl fmt::Debug for Presence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Presence")
     }
 }

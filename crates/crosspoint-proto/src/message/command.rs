@@ -50,6 +50,16 @@ pub fn put_command(command: &Command, frame_bytes_max: usize, out: &mut FrameWri
             put_varint(number.0, &mut body);
             kind::DELETE
         }
+        Command::Succeed { request, channel, member } => {
+            put_varint(*request, &mut body);
+            put_varint(channel.0, &mut body);
+            put_varint(member.map_or(0, |member| member.0.saturating_add(1)), &mut body);
+            kind::SUCCESSOR
+        }
+        Command::Resign(number) => {
+            put_varint(number.0, &mut body);
+            kind::RESIGN
+        }
         Command::Send { to, part } => {
             return match *to {
                 Target::Up(number) => {
@@ -137,6 +147,12 @@ pub fn command(frame: Frame) -> Result<Option<Command>, Reason> {
         }
         kind::LEAVE => Command::Leave(InNumber(body.varint()?)),
         kind::DELETE => Command::Delete(OwnNumber(body.varint()?)),
+        kind::SUCCESSOR => {
+            let (request, channel) = (body.varint()?, OwnNumber(body.varint()?));
+            let member = body.varint()?.checked_sub(1).map(MemberNumber);
+            Command::Succeed { request, channel, member }
+        }
+        kind::RESIGN => Command::Resign(OwnNumber(body.varint()?)),
         kind::KICK => {
             let (channel, member) = (OwnNumber(body.varint()?), MemberNumber(body.varint()?));
             let KickMap { ban, seconds, address } = map(&body)?;

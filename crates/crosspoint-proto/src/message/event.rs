@@ -6,10 +6,18 @@ use super::peers::{peer, peer_map};
 use super::{kind, peers, put_frame, reason};
 use crate::frame::{Frame, put_varint};
 use bytes::{BufMut, BytesMut};
-use crosspoint_hub::command::{Entered, Event};
+use crosspoint_hub::command::{Entered, Event, OwnerNews};
 use crosspoint_hub::wire::{FrameWriter, Place};
 use crosspoint_hub::{InNumber, LinkNumber, MemberNumber, OwnNumber, Reason};
 use serde_bytes::ByteBuf;
+
+/// What OWNER tells (section 5.7).
+mod news {
+    pub(super) const BACK: u8 = 0;
+    pub(super) const AWAY: u8 = 1;
+    pub(super) const CHANGED: u8 = 2;
+    pub(super) const YOU: u8 = 3;
+}
 
 /// Writes an event (server role). WELCOME is written by the server itself.
 pub fn put_event(event: &Event, out: &mut FrameWriter) {
@@ -17,6 +25,8 @@ pub fn put_event(event: &Event, out: &mut FrameWriter) {
     let kind = match event {
         // The server itself writes WELCOME and CLOSE, and the native wire data.
         Event::Welcome { .. } | Event::Data { .. } | Event::Closed { .. } => return,
+        // For the session itself.
+        Event::Heir { .. } => return,
         // To native endpoints the hub's program is a peer like others.
         Event::Told { .. } | Event::Answer { .. } => return,
         Event::Created { request, channel } => {
@@ -66,6 +76,22 @@ pub fn put_event(event: &Event, out: &mut FrameWriter) {
             put_varint(channel.0, &mut body);
             put_varint(u32::from(reason.number()), &mut body);
             kind::ENDED
+        }
+        Event::Owner { channel, news } => {
+            put_varint(channel.0, &mut body);
+            match news {
+                OwnerNews::Back => body.put_u8(news::BACK),
+                OwnerNews::Away => body.put_u8(news::AWAY),
+                OwnerNews::Changed(peer) => {
+                    body.put_u8(news::CHANGED);
+                    put_map(&peer_map(peer), &mut body);
+                }
+                OwnerNews::You(number) => {
+                    body.put_u8(news::YOU);
+                    put_varint(number.0, &mut body);
+                }
+            }
+            kind::OWNER
         }
         Event::OtherEntered { channel, member, peer } => {
             put_varint(channel.0, &mut body);
@@ -129,6 +155,17 @@ pub fn event(frame: Frame) -> Result<Option<Event>, Reason> {
             let credentials =
                 map.credentials.take().map(ByteBuf::into_vec).unwrap_or_default().into();
             Event::Knock { channel, ticket, peer: peer(map)?, credentials }
+        }
+        kind::OWNER => {
+            let channel = InNumber(body.varint()?);
+            let news = match body.byte()? {
+                news::BACK => OwnerNews::Back,
+                news::AWAY => OwnerNews::Away,
+                news::CHANGED => OwnerNews::Changed(peer(map(&body)?)?),
+                news::YOU => OwnerNews::You(OwnNumber(body.varint()?)),
+                _ => return Ok(None),
+            };
+            Event::Owner { channel, news }
         }
         kind::OTHER_ENTERED => {
             let (channel, member) = (InNumber(body.varint()?), MemberNumber(body.varint()?));

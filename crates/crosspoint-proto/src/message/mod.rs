@@ -46,6 +46,7 @@ pub mod kind {
     pub const KICK: u8 = 0x14;
     pub const UNBAN: u8 = 0x15;
     pub const ADMIT: u8 = 0x16;
+    pub const SUCCESSOR: u8 = 0x17;
 
     pub const CREATED: u8 = 0x18;
     pub const ENTERED: u8 = 0x19;
@@ -54,6 +55,7 @@ pub mod kind {
     pub const MEMBER_LEFT: u8 = 0x1c;
     pub const ENDED: u8 = 0x1d;
     pub const KNOCK: u8 = 0x1e;
+    pub const OWNER: u8 = 0x1f;
     pub const OTHER_ENTERED: u8 = 0x20;
     pub const OTHER_LEFT: u8 = 0x21;
 
@@ -62,6 +64,7 @@ pub mod kind {
     pub const PROVIDE: u8 = 0x24;
     pub const LOOK: u8 = 0x25;
     pub const WATCH: u8 = 0x26;
+    pub const RESIGN: u8 = 0x27;
 
     pub const LINKED: u8 = 0x28;
     pub const UNLINKED: u8 = 0x29;

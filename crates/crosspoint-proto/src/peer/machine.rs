@@ -291,7 +291,7 @@ impl Machine {
         self.reply(id, kind::RESULT, &form)
     }
 
-    /// Answers a request of the other side by a failure: `code` is one of [`code`], or the
+    /// Answers a request of the other side by a failure: `code` is one of [`code`](super::code), or the
     /// application's own, `message` is for people and `details` for programs.
     ///
     /// # Errors
@@ -332,7 +332,7 @@ impl Machine {
         self.streams.accept(stream, &self.settings, &mut self.out)
     }
 
-    /// Ends a stream at once in both directions, or refuses it: `code` is one of [`code`], or the
+    /// Ends a stream at once in both directions, or refuses it: `code` is one of [`code`](super::code), or the
     /// application's own. Of the text, at most 1 KiB is sent. What was not sent or read is lost.
     ///
     /// # Errors

@@ -7,7 +7,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use crosspoint_hub::command::{
     Addressee, Ban, ChannelOptions, Command, EnterOptions, Entered, Event, Hello, LinkOptions,
-    Mode, Peer, Query, Target,
+    Mode, OwnerNews, Peer, Query, Target,
 };
 use crosspoint_hub::protocol::{Client, Output, Protocol};
 use crosspoint_hub::wire::{Encoded, FrameWriter, Part, Place, Wire};
@@ -217,12 +217,16 @@ fn part() -> impl Strategy<Value = Part> {
     ]
 }
 
+/// A member or nobody, as it is written with 0 for nobody.
+fn except() -> impl Strategy<Value = Option<MemberNumber>> {
+    prop::option::of((0..u32::MAX).prop_map(MemberNumber))
+}
+
 fn target() -> impl Strategy<Value = Target> {
-    let except = prop::option::of((0..u32::MAX).prop_map(MemberNumber));
     prop_oneof![
         into().prop_map(Target::Up),
         (own(), member()).prop_map(|(own, member)| Target::Member(own, member)),
-        (own(), except).prop_map(|(own, except)| Target::Everyone(own, except)),
+        (own(), except()).prop_map(|(own, except)| Target::Everyone(own, except)),
         link().prop_map(Target::Link),
     ]
 }
@@ -305,6 +309,9 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         (any::<u32>(), channel_name(), enter_options)
             .prop_map(|(request, name, options)| { Command::Enter { request, name, options } }),
         into().prop_map(Command::Leave),
+        (any::<u32>(), own(), prop::option::of(member()))
+            .prop_map(|(request, channel, member)| Command::Succeed { request, channel, member }),
+        own().prop_map(Command::Resign),
         own().prop_map(Command::Delete),
         (target(), part()).prop_map(|(to, part)| Command::Send { to, part }),
         (own(), member(), prop::option::of(ban))
@@ -340,6 +347,15 @@ fn entered() -> impl Strategy<Value = Entered> {
     )
 }
 
+fn owner_news() -> impl Strategy<Value = OwnerNews> {
+    prop_oneof![
+        Just(OwnerNews::Away),
+        Just(OwnerNews::Back),
+        peer().prop_map(OwnerNews::Changed),
+        own().prop_map(OwnerNews::You),
+    ]
+}
+
 /// Every event but the welcome, which is said once, and the end.
 pub(crate) fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
@@ -370,6 +386,7 @@ pub(crate) fn event() -> impl Strategy<Value = Event> {
             }
         ),
         (into(), reason()).prop_map(|(channel, reason)| Event::Ended { channel, reason }),
+        (into(), owner_news()).prop_map(|(channel, news)| Event::Owner { channel, news }),
         (into(), member(), peer()).prop_map(|(channel, member, peer)| Event::OtherEntered {
             channel,
             member,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use crosspoint_hub::command::{
     Addressee, Ban, ChannelOptions, Command, EnterOptions, Entered, Event, Hello, LinkOptions,
-    Mode, Peer, Query, Target,
+    Mode, OwnerNews, Peer, Query, Target,
 };
 use crosspoint_hub::protocol::{Activity, Client, Output, Protocol};
 use crosspoint_hub::wire::{FrameWriter, Part, Place};
@@ -137,6 +137,7 @@ fn says_of_channels() -> Vec<(&'static str, Says)> {
     let (own, into, member) = (OwnNumber, InNumber, MemberNumber);
     let up = Target::Up(into(0));
     let send = |to, part| Says::Command(Command::Send { to, part });
+    let owner = |news| Says::Event(Event::Owner { channel: into(1), news });
     let secret = Some(Bytes::from_static(b"xyz"));
     let plain = |options| Command::Create { request: 1, name: name("arena"), options };
     let [hello_key, challenge, proof] = proving();
@@ -273,6 +274,19 @@ fn says_of_channels() -> Vec<(&'static str, Says)> {
                 reason: Reason::Left,
             }),
         ),
+        (
+            "successor",
+            Says::Command(Command::Succeed {
+                request: 4,
+                channel: own(0),
+                member: Some(member(2)),
+            }),
+        ),
+        ("resign", Says::Command(Command::Resign(own(0)))),
+        ("owner", owner(OwnerNews::Away)),
+        ("owner-back", owner(OwnerNews::Back)),
+        ("owner-changed", owner(OwnerNews::Changed(peer(Some("ann"), "native")))),
+        ("owner-you", owner(OwnerNews::You(own(0)))),
         ("send", send(up, Part::whole("hello"))),
         ("send-empty", send(up, Part::whole(""))),
         ("send-to", send(Target::Member(own(0), member(2)), Part::whole("hi"))),

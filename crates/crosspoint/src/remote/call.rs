@@ -203,6 +203,13 @@ impl Calls {
         drop(calls);
     }
 
+    /// Ends all calls that wait with [`LinkError::Closed`]: who was to answer them has gone. Later
+    /// ones are for its successor.
+    pub(crate) fn cut(&self) {
+        let calls = std::mem::take(&mut self.waiting().calls);
+        drop(calls);
+    }
+
     /// How many calls wait for a reply.
     pub fn in_flight(&self) -> usize {
         self.waiting().calls.len()

@@ -5,7 +5,7 @@ use crate::anysocket::heartbeat::Beat;
 use crate::anysocket::packet;
 use bytes::Bytes;
 use crosspoint_hub::Reason;
-use crosspoint_hub::command::Event;
+use crosspoint_hub::command::{Event, OwnerNews};
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
 use crosspoint_hub::wire::FrameWriter;
 use std::collections::VecDeque;
@@ -80,6 +80,13 @@ impl Protocol for AnySocket {
                 self.joins.forget(|place| acts::is_in(place, *channel, Some(*member)));
                 self.told(told, out);
             }
+            Event::Owner { channel, news } => {
+                if let OwnerNews::Changed(_) = news {
+                    // What the former owner began does not go on.
+                    self.joins.forget(|place| acts::is_in(place, *channel, None));
+                }
+                self.told(self.rooms.owner(*channel, news), out);
+            }
             Event::PeerCame { peer } => self.told(Some(acts::presence("came", peer)), out),
             Event::PeerWent { peer } => self.told(Some(acts::presence("went", peer)), out),
             // The first was known before. The others are for owners, whom this protocol has none of.
@@ -88,6 +95,7 @@ impl Protocol for AnySocket {
             | Event::MemberEntered { .. }
             | Event::MemberLeft { .. }
             | Event::Knock { .. }
+            | Event::Heir { .. }
             | Event::Closed { .. } => {}
         }
     }

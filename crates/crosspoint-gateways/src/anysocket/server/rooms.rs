@@ -3,7 +3,7 @@
 use super::payload::push_content;
 use crate::anysocket::json::Json;
 use bytes::Bytes;
-use crosspoint_hub::command::{Entered, Mode, Peer};
+use crosspoint_hub::command::{Entered, Mode, OwnerNews, Peer};
 use crosspoint_hub::{ChannelName, InNumber, MemberNumber, Reason};
 use std::collections::HashMap;
 
@@ -93,6 +93,21 @@ impl Rooms {
         let room = self.rooms.get_mut(&number)?;
         let other = room.others.remove(&member).unwrap_or_else(|| unknown(member));
         Some(room.event("left", &other, Some(reason)))
+    }
+
+    /// Something has become of a channel's owner.
+    pub(super) fn owner(&self, number: InNumber, news: &OwnerNews) -> Option<Json> {
+        const OWNER: &str = r#""owner":true"#;
+        let room = self.rooms.get(&number)?;
+        match news {
+            OwnerNews::Away => Some(room.event("away", OWNER, None)),
+            OwnerNews::Back => Some(room.event("back", OWNER, None)),
+            OwnerNews::Changed(peer) => {
+                Some(room.event("changed", &format!("{OWNER},{}", peer_fields(peer)), None))
+            }
+            // This protocol has no owners.
+            OwnerNews::You(_) => None,
+        }
     }
 
     /// A message has come: from a member of a room, or from the owner of a channel.

@@ -1,0 +1,219 @@
+//! What becomes of a channel when its owner is away, and who has it when the owner goes.
+//!
+//! A successor is named in two steps. Its session is told and keeps a number free for the channel;
+//! from then on the channel can pass to it at any moment, without a moment in which nobody owns it.
+
+use super::Channel;
+use super::state::{Begun, Owner, State};
+use crate::command::{Event, OwnerNews};
+use crate::ids::{MemberNumber, OwnNumber};
+use crate::outbox::{Outbox, Tag, Touched};
+use crate::reason::Reason;
+use crate::wire::{Edge, Framing};
+use std::sync::Arc;
+
+/// The member that an owner has named.
+pub(super) struct Heir {
+    member: MemberNumber,
+    /// Which naming this is, as an answer may come when another one is under way.
+    naming: u32,
+    /// The owner's command, which waits for its answer.
+    request: Option<u32>,
+    /// Where the member's session will have the channel, once it has said so.
+    seat: Option<(OwnNumber, Tag)>,
+}
+
+/// What became of a channel whose owner goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Passed {
+    /// It has another owner, and so many members less.
+    On { gone: usize },
+    /// Nobody is to have it.
+    ToNobody,
+    /// The one who goes did not own it.
+    NotOwned,
+}
+
+impl Channel {
+    /// The owner names its successor, or nobody. Gives whether that is settled already.
+    pub(crate) fn name_successor(
+        &self,
+        request: u32,
+        member: Option<MemberNumber>,
+        touched: &mut Touched,
+    ) -> Result<bool, Reason> {
+        let mut state = self.lock();
+        if !state.owner.as_ref().is_some_and(|owner| owner.outbox.wire.successors()) {
+            // Its members frame what they send as its protocol needs it.
+            return Err(Reason::Unsupported);
+        }
+        state.forget_heir(Reason::Declined, touched);
+        let Some(member) = member else {
+            return Ok(true);
+        };
+        let named = state.members.get(member.0).ok_or(Reason::NoSuchPeer)?;
+        if !named.outbox.wire.successors() {
+            return Err(Reason::Unsupported);
+        }
+        let naming = state.namings;
+        named.tell(Event::Heir { channel: named.number, naming: Some(naming) }, touched);
+        state.namings = naming.wrapping_add(1);
+        state.heir = Some(Heir { member, naming, request: Some(request), seat: None });
+        Ok(false)
+    }
+
+    /// The one who was named has a number for the channel, or a reason why not. Gives whether the
+    /// number is needed.
+    pub(crate) fn heir_says(
+        &self,
+        naming: u32,
+        seat: Result<(OwnNumber, Tag), Reason>,
+        touched: &mut Touched,
+    ) -> bool {
+        let mut state = self.lock();
+        let State { heir, owner: Some(owner), .. } = &mut *state else {
+            return false;
+        };
+        let Some(named) = heir.as_mut().filter(|named| named.naming == naming) else {
+            return false;
+        };
+        let Some(request) = named.request.take() else {
+            return false;
+        };
+        let answer = match seat {
+            Ok(seat) => {
+                named.seat = Some(seat);
+                Event::Done { request }
+            }
+            Err(reason) => {
+                *heir = None;
+                Event::Refused { request, create: false, reason }
+            }
+        };
+        owner.outbox.push_event(Tag::default(), answer, touched);
+        seat.is_ok()
+    }
+
+    /// Whether the one to be named has no room for that news. If so the owner is woken when there is. One
+    /// that is named no more hears of that once for each time that it was named, which bounds it.
+    pub(crate) fn naming_congested(
+        &self,
+        member: Option<MemberNumber>,
+        owner: &Arc<Outbox>,
+    ) -> bool {
+        let state = self.lock();
+        let member = member.and_then(|member| state.members.get(member.0));
+        member.is_some_and(|member| member.outbox.congested(owner))
+    }
+
+    /// Passes the channel of an owner that goes to the one whom it named, if it may pass.
+    pub(crate) fn pass_on(
+        &self,
+        from: &Arc<Outbox>,
+        may_pass: bool,
+        touched: &mut Touched,
+    ) -> Passed {
+        let mut state = self.lock();
+        if !state.owner.as_ref().is_some_and(|owner| Arc::ptr_eq(&owner.outbox, from)) {
+            return Passed::NotOwned;
+        }
+        let heir = state.heir.take_if(|heir| may_pass && heir.seat.is_some());
+        let Some(Heir { member, seat: Some((number, tag)), .. }) = heir else {
+            return Passed::ToNobody;
+        };
+        let heir = state.members.remove(member.0).expect("a member that goes is no heir any more");
+        let gone = 1 + state.cut_short(touched);
+        heir.tell(Event::Owner { channel: heir.number, news: OwnerNews::You(number) }, touched);
+        state.inform(&OwnerNews::Changed(heir.outbox.known_peer()), touched);
+        let owner = Owner { outbox: heir.outbox, number, tag };
+        let channel = number;
+        let members = state.members.iter().map(|(number, member)| Event::MemberEntered {
+            channel,
+            member: MemberNumber(number),
+            peer: member.outbox.known_peer(),
+            chunk: member.edge.chunk(),
+            replies: member.outbox.wire.framing() == Framing::Messages,
+        });
+        owner.outbox.push_events_alone(tag, members, touched);
+        let knocks = state.pending.iter().map(|applicant| Event::Knock {
+            channel,
+            ticket: applicant.ticket,
+            peer: applicant.outbox.known_peer(),
+            credentials: applicant.options.credentials.clone(),
+        });
+        owner.outbox.push_events_alone(tag, knocks, touched);
+        state.away = owner.outbox.is_told_away();
+        state.owner = Some(owner);
+        from.release_senders();
+        if state.away {
+            state.inform(&OwnerNews::Away, touched);
+        }
+        Passed::On { gone }
+    }
+
+    /// The owner is away, or is back. Nothing happens if that is known, or somebody else owns it.
+    pub(crate) fn set_away(&self, owner: &Arc<Outbox>, away: bool, touched: &mut Touched) {
+        let mut state = self.lock();
+        let current = state.owner.as_ref().is_some_and(|known| Arc::ptr_eq(&known.outbox, owner));
+        if current && state.away != away {
+            state.away = away;
+            let news = if away { OwnerNews::Away } else { OwnerNews::Back };
+            state.inform(&news, touched);
+        }
+    }
+}
+
+impl State {
+    /// Nobody is the owner's successor any more. If the owner still waits to hear whether somebody
+    /// is, it is told this reason.
+    pub(super) fn forget_heir(&mut self, reason: Reason, touched: &mut Touched) {
+        let Some(Heir { member, request, .. }) = self.heir.take() else {
+            return;
+        };
+        if let Some(member) = self.members.get(member.0) {
+            member.tell(Event::Heir { channel: member.number, naming: None }, touched);
+        }
+        if let (Some(owner), Some(request)) = (&self.owner, request) {
+            let refused = Event::Refused { request, create: false, reason };
+            owner.outbox.push_event(Tag::default(), refused, touched);
+        }
+    }
+
+    /// Whether the owner has named this member.
+    pub(super) fn is_heir(&self, member: MemberNumber) -> bool {
+        self.heir.as_ref().is_some_and(|heir| heir.member == member)
+    }
+
+    fn inform(&self, news: &OwnerNews, touched: &mut Touched) {
+        for (_, member) in self.members.iter() {
+            let (channel, news) = (member.number, news.clone());
+            member.tell(Event::Owner { channel, news }, touched);
+        }
+    }
+
+    /// Messages of which the former owner has sent or received a part only do not go on. Members
+    /// that cannot be told so, as their protocol has no border there, have to go. Gives how many.
+    fn cut_short(&mut self, touched: &mut Touched) -> usize {
+        let begun = self.midway.take();
+        let late = std::mem::take(&mut self.late);
+        let reached = |number| {
+            begun.is_some_and(|Begun { except }| except != Some(number) && !late.contains(&number))
+        };
+        let mut stuck = Vec::new();
+        for (number, member) in self.members.iter_mut() {
+            member.behind = true;
+            let midway = std::mem::take(&mut member.midway);
+            if (midway || reached(MemberNumber(number))) && matches!(member.edge, Edge::Chunked(_))
+            {
+                stuck.push(number);
+            }
+        }
+        for number in &stuck {
+            if let Some(member) = self.members.remove(*number) {
+                let (channel, reason) = (member.number, Reason::OwnerLost);
+                member.tell(Event::Ended { channel, reason }, touched);
+            }
+        }
+        stuck.len()
+    }
+}

@@ -1,0 +1,120 @@
+//! The queue of an outbox: what waits, and how it stands with those who fill and empty it.
+
+use super::Outbox;
+use super::entry::Entry;
+use crate::reason::Reason;
+use crate::wire::Encoded;
+use bytes::{Bytes, BytesMut};
+use std::collections::VecDeque;
+use std::sync::Weak;
+use std::time::Instant;
+
+/// Something has been waiting since some time.
+struct Stall {
+    since: Instant,
+    /// How many bytes the endpoint has to take until it counts as reading.
+    due: usize,
+}
+
+#[derive(Default)]
+pub(super) struct Queue {
+    pub(super) entries: VecDeque<Entry>,
+    /// What the entries cost together, see [`Entry::cost`].
+    pub(super) cost: usize,
+    /// What a large message to this receiver alone, which was taken when there was room, may cost above the
+    /// bound until it is written.
+    pub(super) allowance: usize,
+    /// Somebody has taken entries out and will come back. Nobody else may meanwhile.
+    pub(super) busy: bool,
+    /// The endpoint took no more at the last try; only the session's task tries again.
+    pub(super) blocked: bool,
+    /// Somebody will attend to this outbox soon.
+    pub(super) touched: bool,
+    pub(super) dead: Option<Reason>,
+    /// When bytes were last taken by the endpoint.
+    pub(super) written: Option<Instant>,
+    stall: Option<Stall>,
+    /// Who waits for room here. Weak, so that the connection of one who goes is closed at once.
+    pub(super) waiting: Vec<Weak<Outbox>>,
+    /// The session ends: nothing is added any more, and its task alone writes what is left.
+    pub(super) sealed: bool,
+    /// Why the session has to end. Its task is told before anything else, so that nobody puts the
+    /// end off by not reading.
+    pub(super) ending: Option<Reason>,
+    /// Its task came for one of the two while another thread was at it, and waits until that is
+    /// done.
+    pub(super) asked: bool,
+}
+
+impl Queue {
+    pub(super) fn add_all(&mut self, data: &Encoded) {
+        data.pieces().for_each(|piece| self.add_bytes(piece));
+    }
+
+    /// Adds data. Small pieces are copied behind each other: for them that costs less than an
+    /// entry of their own here and in the system call.
+    pub(super) fn add_bytes(&mut self, piece: &Bytes) {
+        const SMALL_BYTES_MAX: usize = 1024;
+        const GATHERED_BYTES_MAX: usize = 32 * 1024;
+        if piece.len() <= SMALL_BYTES_MAX {
+            match self.entries.back_mut() {
+                Some(Entry::Gathered(gathered))
+                    if gathered.len() + piece.len() <= GATHERED_BYTES_MAX =>
+                {
+                    gathered.extend_from_slice(piece);
+                    self.cost += piece.len();
+                    return;
+                }
+                Some(last @ Entry::Bytes(_)) => {
+                    if let Entry::Bytes(first) = last
+                        && first.len() <= SMALL_BYTES_MAX
+                    {
+                        let mut gathered = BytesMut::with_capacity(2 * SMALL_BYTES_MAX);
+                        gathered.extend_from_slice(first);
+                        gathered.extend_from_slice(piece);
+                        *last = Entry::Gathered(gathered);
+                        self.cost += piece.len();
+                        return;
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.add(Entry::Bytes(piece.clone()));
+    }
+
+    /// A message of so many bytes, to this receiver alone, is not to end it. The protocol may write it with
+    /// two digits for each byte, and a little more.
+    pub(super) fn allow(&mut self, bytes: usize) {
+        self.allowance = self.allowance.max(3 * bytes);
+    }
+
+    pub(super) fn add(&mut self, entry: Entry) {
+        self.cost += entry.cost();
+        self.entries.push_back(entry);
+    }
+
+    /// So many bytes were taken just now. To count as one that reads, the endpoint has to take what
+    /// waits, or as much as `enough`.
+    pub(super) fn took(&mut self, now: Instant, bytes: usize, enough: usize) {
+        let begin = || Stall { since: now, due: self.cost.min(enough) };
+        self.stall = match &self.stall {
+            _ if self.entries.is_empty() => None,
+            Some(Stall { since, due }) if bytes < *due => {
+                Some(Stall { since: *since, due: due - bytes })
+            }
+            _ => Some(begin()),
+        };
+    }
+
+    /// That the endpoint took nothing until now is not its fault.
+    pub(super) fn excuse(&mut self, now: Instant) {
+        if let Some(stall) = &mut self.stall {
+            stall.since = now;
+        }
+    }
+
+    pub(super) fn stalled(&self) -> Option<Instant> {
+        self.stall.as_ref().map(|stall| stall.since)
+    }
+}

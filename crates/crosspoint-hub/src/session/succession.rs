@@ -1,0 +1,106 @@
+//! The session's part in what becomes of channels whose owners are away or go.
+
+use super::{Owned, Session, owned};
+use crate::channel::Channel;
+use crate::command::{Event, OwnerNews};
+use crate::ids::{InNumber, MemberNumber, OwnNumber};
+use crate::order::Road;
+use crate::outbox::Tag;
+use crate::reason::Reason;
+use std::sync::Arc;
+
+impl Session {
+    /// Tells the members of the session's channels if its connection has gone away or come back. To be
+    /// called when the session's task is woken.
+    pub fn heed_absence(&mut self) {
+        let away = self.outbox.is_away();
+        if self.outbox.tell_away(away) {
+            for (_, owned) in self.owned.iter() {
+                owned.channel.set_away(&self.outbox, away, &mut self.touched);
+            }
+            self.touched.attend();
+        }
+    }
+
+    /// Names a successor. Gives `false` if the one named has to read first: who names one after the
+    /// other without end must not fill their outboxes.
+    pub(super) fn name_successor(
+        &mut self,
+        request: u32,
+        channel: OwnNumber,
+        member: Option<MemberNumber>,
+    ) -> bool {
+        let named = match owned(&self.owned, channel) {
+            Some(Owned { channel, .. }) => {
+                if channel.naming_congested(member, &self.outbox) {
+                    return false;
+                }
+                channel.name_successor(request, member, &mut self.touched)
+            }
+            None => Err(Reason::NoSuchName),
+        };
+        match named {
+            Ok(true) => self.tell(Event::Done { request }),
+            // The other session answers.
+            Ok(false) => {}
+            Err(reason) => self.refuse(request, false, reason),
+        }
+        true
+    }
+
+    /// The owner of an entered channel has named the session its successor, or does so no longer.
+    pub(super) fn named(&mut self, tag: Tag, channel: InNumber, naming: Option<u32>) {
+        let entered = self.entered.get(channel.0).filter(|entered| entered.tag == tag);
+        let Some(channel) = entered.map(|entered| entered.channel.clone()) else {
+            return;
+        };
+        let Some(naming) = naming else {
+            return self.let_go(&channel);
+        };
+        let (number, tag) = (OwnNumber(self.owned.next_free()), self.tag());
+        let seat = if !self.permissions.create.allows(channel.name.as_bytes()) {
+            Err(Reason::NotAllowed)
+        } else if self.owned.len() as u64 >= u64::from(self.owned_max()) {
+            self.hub.metrics.hit("channels_owned_max");
+            Err(Reason::TooManyChannels)
+        } else {
+            Ok((number, tag))
+        };
+        if channel.heir_says(naming, seat, &mut self.touched) {
+            self.owned.insert(Owned { channel, tag, kept: true });
+        }
+        self.touched.attend();
+    }
+
+    /// Gives back the number that was kept for a channel. If the channel has just passed to the
+    /// session, which does not want to have anything to do with it any more, it passes on.
+    pub(super) fn let_go(&mut self, channel: &Arc<Channel>) {
+        let is_kept = |owned: &Owned| owned.kept && Arc::ptr_eq(&owned.channel, channel);
+        let kept = self.owned.iter().find(|(_, owned)| is_kept(owned)).map(|(number, _)| number);
+        if let Some(number) = kept {
+            self.owned.remove(number);
+            let (hub, reason) = (&self.hub, Reason::OwnerLost);
+            hub.owner_goes(channel, &self.outbox, reason, &mut self.touched);
+        }
+    }
+
+    /// Gives whether the endpoint is to be told.
+    pub(super) fn owner_news(&mut self, tag: Tag, channel: InNumber, news: &OwnerNews) -> bool {
+        if self.entered.get(channel.0).is_none_or(|entered| entered.tag != tag) {
+            return false;
+        }
+        if let OwnerNews::You(number) = news {
+            self.entered.remove(channel.0);
+            self.order.forget(Road::In(channel));
+            let kept = self.owned.get_mut(number.0);
+            kept.expect("the number was kept for this").kept = false;
+        }
+        true
+    }
+
+    pub(super) fn take_owned(&mut self, number: OwnNumber) -> Option<Owned> {
+        owned(&self.owned, number)?;
+        self.order.forget_own(number);
+        self.owned.remove(number.0)
+    }
+}
