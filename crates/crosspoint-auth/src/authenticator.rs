@@ -86,24 +86,42 @@ impl fmt::Debug for Credentials {
 /// A client may not enter.
 ///
 /// The text is for the log of the hub. The client hears [`Reason::NotAllowed`] and nothing more, so
-/// that it cannot learn which names and keys there are.
+/// that it cannot learn which names and keys there are, unless something else is
+/// [said](Self::telling).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Denied {
     /// Why, in words; without the token.
     pub reason: Cow<'static, str>,
+    /// What the client hears.
+    pub told: Reason,
+    /// The setting that was the limit, if one was: counted in the metric `limit_hits`.
+    pub limit: Option<&'static str>,
 }
 
 impl Denied {
     /// A refusal, and why.
     pub fn new(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { reason: reason.into() }
+        Self { reason: reason.into(), told: Reason::NotAllowed, limit: None }
+    }
+
+    /// Lets the client hear something else than [`Reason::NotAllowed`]: [`Reason::Busy`] if it was
+    /// not looked at who it is, [`Reason::Expired`] if that was once right.
+    #[must_use]
+    pub fn telling(self, told: Reason) -> Self {
+        Self { told, ..self }
+    }
+
+    /// Says which setting was the limit.
+    #[must_use]
+    pub fn at_limit(self, limit: &'static str) -> Self {
+        Self { limit: Some(limit), ..self }
     }
 }
 
 impl From<Denied> for Reason {
-    fn from(_: Denied) -> Self {
-        Self::NotAllowed
+    fn from(denied: Denied) -> Self {
+        denied.told
     }
 }
 
@@ -185,7 +203,7 @@ pub struct Anyone(pub Permissions);
 
 impl Authenticator for Anyone {
     fn authenticate(&self, _: Credentials) -> BoxFuture<'_, Result<Grant, Denied>> {
-        let grant = Grant { name: None, permissions: self.0.clone() };
+        let grant = Grant { permissions: self.0.clone(), ..Grant::default() };
         Box::pin(std::future::ready(Ok(grant)))
     }
 }

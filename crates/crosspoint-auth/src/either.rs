@@ -1,10 +1,13 @@
 //! Several authenticators, asked in turn.
 
 use crate::{Authenticator, BoxFuture, Credentials, Denied};
-use crosspoint_hub::Grant;
+use crosspoint_hub::{Grant, Reason};
 use std::sync::Arc;
 
 /// Asks one after the other; the first that grants decides.
+///
+/// One that is too busy to look ([`Reason::Busy`]) decides too: the client may be one whom it would
+/// have known, and must not get the rights of somebody else for that.
 ///
 /// All are asked about the same credentials. So with [`Anyone`](crate::Anyone) as the last, a client
 /// with a wrong token enters too, as one without a token does.
@@ -21,17 +24,26 @@ impl Either {
 impl Authenticator for Either {
     fn authenticate(&self, credentials: Credentials) -> BoxFuture<'_, Result<Grant, Denied>> {
         Box::pin(async move {
-            let mut reasons: Vec<String> = Vec::new();
+            let mut refused: Option<Denied> = None;
             for choice in &self.0 {
-                match choice.authenticate(credentials.clone()).await {
+                let denied = match choice.authenticate(credentials.clone()).await {
                     Ok(grant) => return Ok(grant),
-                    Err(Denied { reason }) => reasons.push(reason.into_owned()),
-                }
+                    Err(denied) if denied.told == Reason::Busy => return Err(denied),
+                    Err(denied) => denied,
+                };
+                refused = Some(match refused {
+                    Some(before) => joined(before, denied),
+                    None => denied,
+                });
             }
-            Err(match reasons.is_empty() {
-                true => Denied::new("nothing is set up that could let anybody in"),
-                false => Denied::new(reasons.join("; ")),
-            })
+            Err(refused.unwrap_or(Denied::new("nothing is set up that could let anybody in")))
         })
     }
+}
+
+/// Two refusals as one. What tells the client more than that it is not allowed comes first.
+fn joined(one: Denied, other: Denied) -> Denied {
+    let told = if one.told == Reason::NotAllowed { other.told } else { one.told };
+    let limit = one.limit.or(other.limit);
+    Denied { told, limit, ..Denied::new(format!("{one}; {other}")) }
 }

@@ -121,7 +121,8 @@ impl Secrets {
             if let Some(Err(error)) = r#as.as_ref().map(PeerName::new) {
                 return Err(FileError::SessionName { number, error });
             }
-            let grant = Grant { name: r#as, permissions: permissions.over(&defaults) };
+            let permissions = permissions.over(&defaults);
+            let grant = Grant { name: r#as, permissions, lasts: None };
             Ok(Secret { name, hash, grant })
         });
         Ok(Self::new(secrets.collect::<Result<Vec<_>, FileError>>()?)?)

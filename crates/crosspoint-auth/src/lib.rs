@@ -15,7 +15,7 @@
 //!
 //! let only_the_native = from_fn(|credentials| async move {
 //!     match credentials.protocol {
-//!         "native" => Ok(Grant { name: credentials.name, permissions: Permissions::ALL }),
+//!         "native" => Ok(Grant { name: credentials.name, permissions: Permissions::ALL, lasts: None }),
 //!         other => Err(Denied::new(format!("{other} is not served"))),
 //!     }
 //! });
@@ -31,5 +31,5 @@ pub use authenticator::{Anyone, Authenticator, BoxFuture, Credentials, Denied, F
 pub use either::Either;
 pub use file::FileError;
 pub use rules::{RuleError, rule};
-pub use secrets::{HashError, Secret, SecretError, SecretHash, Secrets};
+pub use secrets::{CheckLimits, HashError, Secret, SecretError, SecretHash, Secrets};
 pub use tokens::{Algorithm, Key, KeyError, Tokens};

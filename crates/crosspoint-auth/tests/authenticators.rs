@@ -9,7 +9,7 @@ use crosspoint_hub::{Grant, Permissions, Reason};
 use std::sync::Arc;
 
 fn named(name: &str) -> Grant {
-    Grant { name: Some(name.into()), permissions: Permissions::ALL }
+    Grant { name: Some(name.into()), ..Grant::default() }
 }
 
 /// Lets in who gives this token, under this name.
@@ -33,19 +33,43 @@ async fn the_first_that_grants_decides_and_a_refusal_has_the_reasons_of_all() {
 }
 
 #[tokio::test]
+async fn one_that_is_too_busy_to_look_decides_and_what_tells_more_is_told() {
+    let saying = |told: Reason, limit: Option<&'static str>| -> Arc<dyn Authenticator> {
+        let denied = Denied { limit, ..Denied::new(format!("says {told:?}")).telling(told) };
+        Arc::new(from_fn(move |_| std::future::ready(Err(denied.clone()))))
+    };
+    let busy = || saying(Reason::Busy, Some("auth.checks_waiting_max"));
+    let either = Either::new([gate("a", "first"), busy(), Arc::new(Anyone::default())]);
+    assert_eq!(ask(&either, "a").await, Ok(named("first")));
+    let denied = ask(&either, "b").await.unwrap_err();
+    assert_eq!((denied.told, denied.limit), (Reason::Busy, Some("auth.checks_waiting_max")));
+
+    let expired = || saying(Reason::Expired, None);
+    for choices in [[gate("a", "first"), expired()], [expired(), gate("a", "first")]] {
+        let denied = ask(&Either::new(choices), "b").await.unwrap_err();
+        assert_eq!(denied.told, Reason::Expired);
+    }
+    let limited = Either::new([saying(Reason::NotAllowed, Some("x")), expired()]);
+    let denied = ask(&limited, "b").await.unwrap_err();
+    assert_eq!((&*denied.reason, denied.limit), ("says NotAllowed; says Expired", Some("x")));
+}
+
+#[tokio::test]
 async fn anyone_gets_the_same_and_keeps_the_name_it_gives_itself() {
     let anyone = Anyone(Permissions::NOTHING);
     for credentials in [credentials("x"), without_token("peote")] {
         let grant = anyone.authenticate(credentials).await;
-        assert_eq!(grant, Ok(Grant { name: None, permissions: Permissions::NOTHING }));
+        assert_eq!(grant, Ok(Grant { permissions: Permissions::NOTHING, ..Grant::default() }));
     }
     let either = Either::new([gate("a", "first"), Arc::new(anyone)]);
     assert_eq!(either.authenticate(without_token("peote")).await.unwrap().name, None);
 }
 
 #[test]
-fn a_client_hears_nothing_but_that_it_is_not_allowed() {
-    assert_eq!(Reason::from(Denied::new("no such name")), Reason::NotAllowed);
+fn a_client_hears_nothing_but_that_it_is_not_allowed_unless_something_else_is_said() {
+    let denied = Denied::new("no such name");
+    assert_eq!(Reason::from(denied.clone()), Reason::NotAllowed);
+    assert_eq!(Reason::from(denied.telling(Reason::Busy)), Reason::Busy);
 }
 
 #[test]

@@ -37,7 +37,7 @@ async fn the_documented_file_of_secrets_lets_in_with_the_documented_permissions(
     };
     assert_eq!(
         ask(&secrets, "players:correct horse").await,
-        Ok(Grant { name: None, permissions: players })
+        Ok(Grant { permissions: players, ..Grant::default() })
     );
     let scores = Permissions {
         create: rule([""; 0]).unwrap(),
@@ -47,7 +47,7 @@ async fn the_documented_file_of_secrets_lets_in_with_the_documented_permissions(
     };
     assert_eq!(
         ask(&secrets, "scores:battery staple").await,
-        Ok(Grant { name: Some("score-keeper".into()), permissions: scores })
+        Ok(Grant { name: Some("score-keeper".into()), permissions: scores, ..Grant::default() })
     );
     assert!(ask(&secrets, "scores:correct horse").await.is_err());
 }
@@ -62,19 +62,19 @@ async fn the_documented_file_of_keys_is_read_and_its_keys_are_taken() {
     let ed25519 = Signer::ed25519();
     let public = text.split("\"\"\"").nth(1).expect("a key in the example");
     let text = text.replace(public, &ed25519.public());
-    let tokens = Tokens::from_toml(&text, &Permissions::ALL).unwrap();
+    let tokens = Tokens::from_toml(&text, &Permissions::ALL).unwrap().outlived(true);
 
     let base = Permissions { presence: false, ..Permissions::ALL };
     let by_login = claims(json!({ "iss": "https://login.example.com", "aud": "crosspoint" }));
     let header = json!({ "alg": "EdDSA", "kid": "2026-01" });
     let grant = ask(&tokens, ed25519.sign_with(&header, by_login.to_string())).await;
     let permissions = Permissions { create: rule([""; 0]).unwrap(), ..base.clone() };
-    assert_eq!(grant, Ok(Grant { name: None, permissions }));
+    assert_eq!(grant, Ok(Grant { permissions, ..Grant::default() }));
     assert!(ask(&tokens, ed25519.sign(&claims(json!({ "aud": "crosspoint" })))).await.is_err());
 
     let shared = Signer::Secret(secret.to_vec());
     let grant = ask(&tokens, shared.sign(&claims(json!({})))).await;
-    assert_eq!(grant, Ok(Grant { name: None, permissions: base }));
+    assert_eq!(grant, Ok(Grant { permissions: base, ..Grant::default() }));
 }
 
 #[test]

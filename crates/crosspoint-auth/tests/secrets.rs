@@ -5,11 +5,17 @@ mod common;
 use argon2::password_hash::CustomizedPasswordHasher;
 use argon2::{Argon2, Params};
 use common::*;
-use crosspoint_auth::{Authenticator, HashError, Secret, SecretError, SecretHash, Secrets};
-use crosspoint_hub::{Grant, Permissions};
+use crosspoint_auth::{
+    Authenticator, CheckLimits, Credentials, Denied, HashError, Secret, SecretError, SecretHash,
+    Secrets,
+};
+use crosspoint_hub::{Grant, Permissions, Reason};
 use proptest::prelude::*;
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
+use tokio::time::Instant;
 
 /// A hash that costs next to nothing.
 fn cheap(secret: &[u8]) -> SecretHash {
@@ -20,7 +26,7 @@ fn cheap(secret: &[u8]) -> SecretHash {
 }
 
 fn grant(name: &str) -> Grant {
-    Grant { name: Some(name.into()), permissions: Permissions::NOTHING }
+    Grant { name: Some(name.into()), permissions: Permissions::NOTHING, ..Grant::default() }
 }
 
 fn secret(name: &str, secret: &[u8]) -> Secret {
@@ -71,15 +77,23 @@ async fn who_does_not_is_refused_and_the_log_hears_why_but_not_the_token() {
     assert_eq!(refusal(&Secrets::new([]).unwrap(), "anna:x").await, "there are no secrets");
 }
 
-#[test]
-fn a_flood_is_bounded_and_unknown_names_are_checked_as_known_ones_are() {
-    // The only thread for blocking work is held up, so that no check is done before the test wants it.
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
-    let secrets = two();
+/// Checks wait in a runtime whose only thread for blocking work is held up, so that none is done
+/// before the test wants it.
+fn with_checks_held(test: impl AsyncFnOnce(mpsc::Sender<()>)) {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.max_blocking_threads(1).enable_time().build().expect("a runtime");
     runtime.block_on(async {
         let (release, released) = mpsc::channel::<()>();
         let held = tokio::task::spawn_blocking(move || released.recv());
+        test(release).await;
+        assert!(held.await.expect("it ends").is_err());
+    });
+}
+
+#[test]
+fn a_flood_is_bounded_and_unknown_names_are_checked_as_known_ones_are() {
+    let secrets = two();
+    with_checks_held(async |release| {
         let mut cx = Context::from_waker(Waker::noop());
         let mut ask = |token: &'static str| {
             let mut answer = secrets.authenticate(credentials(token));
@@ -87,12 +101,14 @@ fn a_flood_is_bounded_and_unknown_names_are_checked_as_known_ones_are() {
         };
 
         let tokens = ["anna:swordfish", "anna:wrong", "nobody:swordfish"];
-        let mut waiting: Vec<_> = tokens.iter().cycle().take(66).map(|token| ask(token)).collect();
+        let mut waiting: Vec<_> = tokens.iter().cycle().take(130).map(|token| ask(token)).collect();
         assert!(waiting.iter().all(|(state, _)| state.is_pending()));
-        let full = "the secret was not checked: too many wait already";
+        let full = Denied::new(
+            "the secret was not checked: too many wait already (auth.checks_waiting_max)",
+        );
+        let full = full.telling(Reason::Busy).at_limit("auth.checks_waiting_max");
         for token in tokens {
-            let Poll::Ready(Err(denied)) = ask(token).0 else { panic!("the 67th waits") };
-            assert_eq!(denied.reason, full);
+            assert_eq!(ask(token).0, Poll::Ready(Err(full.clone())), "the 131st");
         }
         assert!(ask("malformed").0.is_ready());
 
@@ -101,13 +117,75 @@ fn a_flood_is_bounded_and_unknown_names_are_checked_as_known_ones_are() {
         assert!(waiting.iter().all(|(state, _)| state.is_pending()));
 
         drop(release);
-        assert!(held.await.unwrap().is_err());
         let mut granted = 0;
         for (_, answer) in waiting {
             granted += usize::from(answer.await.is_ok());
         }
-        assert_eq!(granted, 23);
+        assert_eq!(granted, 44);
     });
+}
+
+#[test]
+fn while_one_address_floods_another_one_has_the_turn_after_next() {
+    let limits = CheckLimits { running_max: 1, ..CheckLimits::default() };
+    let secrets = two().with_limits(limits);
+    with_checks_held(async |release| {
+        // Whose check was done, in the order of the checks.
+        let done = RefCell::new(Vec::new());
+        let ask = async |last: u8, token: String| {
+            let address = Some([192, 0, 2, last].into());
+            let verdict = secrets.authenticate(Credentials { address, ..credentials(token) }).await;
+            if verdict.as_ref().is_err_and(|denied| denied.told == Reason::Busy) {
+                return verdict;
+            }
+            done.borrow_mut().push(last);
+            verdict
+        };
+        let mut flood: Vec<_> =
+            (0..500).map(|guess| Box::pin(ask(1, format!("anna:{guess}")))).collect();
+        let mut cx = Context::from_waker(Waker::noop());
+        flood.retain_mut(|guess| guess.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(flood.len(), 17, "one is checked and sixteen wait");
+        let mut honest = Box::pin(ask(2, "anna:swordfish".into()));
+        assert!(honest.as_mut().poll(&mut cx).is_pending());
+
+        drop(release);
+        let mut granted = None;
+        poll_fn(|cx| {
+            flood.retain_mut(|guess| guess.as_mut().poll(cx).is_pending());
+            if granted.is_none()
+                && let Poll::Ready(verdict) = honest.as_mut().poll(cx)
+            {
+                granted = Some(verdict);
+            }
+            // Those above ten have to pause, and nobody waits for them here.
+            if granted.is_some() && flood.len() <= 6 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        assert_eq!(granted, Some(Ok(grant("anna"))));
+        assert_eq!(done.borrow()[..4], [1, 1, 2, 1]);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_secrets_of_one_address_make_it_pause_and_the_metric_is_told() {
+    let secrets = two();
+    let guess = async |token: String| {
+        let address = Some([192, 0, 2, 1].into());
+        secrets.authenticate(Credentials { address, ..credentials(token) }).await
+    };
+    let begun = Instant::now();
+    for number in 0..20 {
+        let denied = guess(format!("anna:{number}")).await.unwrap_err();
+        assert_eq!(denied.told, Reason::NotAllowed, "a guess tells nothing else");
+        let limit = (number >= 10).then_some("auth.wrong_pause_ms");
+        assert_eq!(denied.limit, limit);
+    }
+    assert_eq!(begun.elapsed().as_secs(), 9);
+    let again = guess("anna:19".into()).await.unwrap_err();
+    assert_eq!((again.limit, begun.elapsed().as_secs()), (None, 9), "it is known already");
+    assert_eq!(guess("anna:swordfish".into()).await, Ok(grant("anna")));
+    assert_eq!(begun.elapsed().as_secs(), 10);
 }
 
 #[tokio::test]

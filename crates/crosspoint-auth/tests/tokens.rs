@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::*;
 use crosspoint_auth::{Algorithm, Key, KeyError, Tokens, rule};
-use crosspoint_hub::{Grant, Permissions};
+use crosspoint_hub::{Grant, Permissions, Reason};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -45,8 +45,9 @@ async fn a_token_of_each_algorithm_gives_what_its_claims_say() {
             presence: true,
             ..Permissions::NOTHING
         };
-        let grant = ask(&tokens, signer.sign(&claims)).await.unwrap();
-        assert_eq!(grant, Grant { name: Some("anna".into()), permissions: expected });
+        let grant = ask(&tokens.outlived(true), signer.sign(&claims)).await.unwrap();
+        let name = Some("anna".into());
+        assert_eq!(grant, Grant { name, permissions: expected, lasts: None });
     }
 }
 
@@ -57,11 +58,11 @@ async fn what_a_token_does_not_say_is_as_its_key_says_and_then_as_all_say() {
         Key::hs256(SECRET).unwrap().with_id("a").with_defaults(own.clone()),
         Key::hs256(SECRET).unwrap().with_id("b"),
     ];
-    let tokens = Tokens::new(keys, Permissions::ALL);
+    let tokens = Tokens::new(keys, Permissions::ALL).outlived(true);
     for (id, permissions) in [("a", own), ("b", Permissions::ALL)] {
         let header = json!({ "alg": "HS256", "kid": id });
         let token = secret().sign_with(&header, claims(json!({})).to_string());
-        assert_eq!(ask(&tokens, token).await, Ok(Grant { name: None, permissions }));
+        assert_eq!(ask(&tokens, token).await, Ok(Grant { permissions, ..Grant::default() }));
     }
     let header = json!({ "alg": "HS256", "kid": "c" });
     let why = refusal(&tokens, secret().sign_with(&header, claims(json!({})).to_string())).await;
@@ -102,6 +103,39 @@ async fn time_is_checked_with_half_a_minute_of_leeway() {
                 Some(why) => assert!(answer.unwrap_err().reason.contains(why), "{claims}"),
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_grant_lasts_as_long_as_its_token_is_taken_unless_sessions_may_outlive_it() {
+    for (exp, seconds) in [
+        (json!(in_seconds(-20)), Some(10)),
+        (json!(in_seconds(3600)), Some(3630)),
+        (json!(in_seconds(3600) as f64 + 0.5), Some(3630)),
+        // Longer than a clock counts.
+        (json!(u64::MAX), None),
+    ] {
+        let token = secret().sign(&json!({ "exp": exp }));
+        let lasts = ask(&hs256(), token.clone()).await.unwrap().lasts.map(|lasts| lasts.as_secs());
+        // The test takes its time.
+        let right = match (lasts, seconds) {
+            (Some(lasts), Some(seconds)) => (seconds - 5..=seconds).contains(&lasts),
+            (lasts, _) => lasts.is_none_or(|lasts| lasts > 1 << 40),
+        };
+        assert!(right, "{exp}: {lasts:?}");
+        assert_eq!(ask(&hs256().outlived(true), token).await.unwrap().lasts, None);
+    }
+}
+
+#[tokio::test]
+async fn whose_token_was_once_right_hears_that_it_has_expired_and_nobody_else() {
+    for (signer, tokens) in all() {
+        let token = signer.sign(&json!({ "exp": in_seconds(-40) }));
+        assert_eq!(ask(&tokens, token.clone()).await.unwrap_err().told, Reason::Expired);
+        let (rest, signature) = token.rsplit_once('.').unwrap();
+        let turned: String = signature.chars().rev().collect();
+        let denied = ask(&tokens, format!("{rest}.{turned}")).await.unwrap_err();
+        assert_eq!(denied.told, Reason::NotAllowed);
     }
 }
 

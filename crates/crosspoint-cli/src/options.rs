@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::settings::{RoomMode, Settings, split_root};
-use crosspoint_auth::{Authenticator, Either, FileError, Secrets, Tokens, rule};
+use crosspoint_auth::{Authenticator, CheckLimits, Either, FileError, Secrets, Tokens, rule};
 use crosspoint_hub::command::Mode;
 use crosspoint_hub::hub::{HubOptions, RoomOptions};
 use crosspoint_hub::permissions::Rule;
@@ -105,16 +105,30 @@ fn authenticator(settings: &Settings) -> Result<Option<Arc<dyn Authenticator>>, 
     let defaults = permissions(settings)?;
     let auth = &settings.auth;
     let secrets = from_file("auth.secrets_file", &auth.secrets_file, |text| {
-        Ok(Arc::new(Secrets::from_toml(text, &defaults)?) as Arc<dyn Authenticator>)
+        let secrets = Secrets::from_toml(text, &defaults)?.with_limits(check_limits(settings));
+        Ok(Arc::new(secrets) as Arc<dyn Authenticator>)
     })?;
     let tokens = from_file("auth.jwt_keys", &auth.jwt_keys, |text| {
-        Ok(Arc::new(Tokens::from_toml(text, &defaults)?) as Arc<dyn Authenticator>)
+        let tokens = Tokens::from_toml(text, &defaults)?.outlived(!auth.expiry_ends_sessions);
+        Ok(Arc::new(tokens) as Arc<dyn Authenticator>)
     })?;
     let mut choices: Vec<_> = secrets.into_iter().chain(tokens).collect();
     Ok(match choices.len() {
         0 | 1 => choices.pop(),
         _ => Some(Arc::new(Either::new(choices))),
     })
+}
+
+/// What checking secrets may cost.
+fn check_limits(settings: &Settings) -> CheckLimits {
+    let auth = &settings.auth;
+    CheckLimits {
+        running_max: auth.checks_max,
+        waiting_max: auth.checks_waiting_max,
+        waiting_per_address_max: auth.checks_waiting_per_address_max,
+        wrong_pause: auth.wrong_pause_ms,
+        loopback_exempt: settings.limits.loopback_exempt,
+    }
 }
 
 /// What the file of a setting says, if it names one.
@@ -182,6 +196,8 @@ fn limits(settings: &Settings) -> Limits {
 mod tests {
     use super::*;
     use crate::settings::{add_arguments, load};
+    use crosspoint_auth::Credentials;
+    use std::io::Write;
 
     #[test]
     fn the_defaults_of_the_program_are_those_of_the_library() {
@@ -192,5 +208,35 @@ mod tests {
         let resume = ServerOptions::default().resume;
         assert_eq!(format!("{:?}", server.resume), format!("{resume:?}"));
         assert_eq!(server.flush_max, ServerOptions::default().flush_max);
+        assert_eq!(check_limits(&settings), CheckLimits::default());
+    }
+    #[test]
+    fn a_session_outlives_its_token_only_where_the_settings_say_so() {
+        let mut keys = tempfile::NamedTempFile::new().unwrap();
+        let key = "open sesame, said he, and it opened";
+        writeln!(keys, "[[key]]\nalgorithm = \"HS256\"\nsecret = \"{key}\"").unwrap();
+        // Of that key, until the year 2100.
+        let token = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.\
+                     eyJleHAiOjQxMDI0NDQ4MDAsIm5hbWUiOiJBbGkiLCJlbnRlciI6WyJjYXZlLTIiXX0.\
+                     VVu9A0wrRog27PJqCksy3hYUm9mReF5Z4ljWFFxawfg";
+        let keys = keys.path().to_str().unwrap();
+        for (flag, ends) in [("true", true), ("false", false)] {
+            let flag = format!("--auth-expiry-ends-sessions={flag}");
+            let arguments = ["", "--jwt-keys", keys, &flag];
+            let matches = add_arguments(clap::Command::new("")).get_matches_from(arguments);
+            let settings = load(&matches, std::iter::empty()).unwrap().settings;
+            let authenticator = authenticator(&settings).unwrap().unwrap();
+            let credentials = Credentials {
+                protocol: "native",
+                address: None,
+                peer: None,
+                key_proven: false,
+                name: None,
+                token: Some(token.into()),
+            };
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let grant = runtime.block_on(authenticator.authenticate(credentials)).unwrap();
+            assert_eq!(grant.lasts.is_some(), ends);
+        }
     }
 }

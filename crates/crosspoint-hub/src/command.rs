@@ -259,7 +259,7 @@ impl Default for Mode {
 }
 
 /// How a new channel behaves.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct ChannelOptions {
     /// How messages are framed towards endpoints without message borders.
     pub mode: Mode,
@@ -271,8 +271,21 @@ pub struct ChannelOptions {
     pub approve: bool,
 }
 
+impl fmt::Debug for ChannelOptions {
+    /// Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { mode, members_max, password, approve } = self;
+        f.debug_struct("ChannelOptions")
+            .field("mode", mode)
+            .field("members_max", members_max)
+            .field("password", &password.as_ref().map(|_| "***"))
+            .field("approve", approve)
+            .finish()
+    }
+}
+
 /// How to enter a channel or room.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct EnterOptions {
     /// The mode of a channel whose owner's protocol has no message borders and cannot say it.
     /// Ignored where the channel itself has a mode.
@@ -291,6 +304,20 @@ pub struct EnterOptions {
 impl EnterOptions {
     /// The longest credentials, in bytes. Above: refused with [`Reason::TooLarge`].
     pub const CREDENTIALS_BYTES_MAX: usize = 4096;
+}
+
+impl fmt::Debug for EnterOptions {
+    /// Without password and credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { mode, password, credentials, make_room, presence } = self;
+        f.debug_struct("EnterOptions")
+            .field("mode", mode)
+            .field("password", &password.as_ref().map(|_| "***"))
+            .field("credentials", &(!credentials.is_empty()).then_some("***"))
+            .field("make_room", make_room)
+            .field("presence", presence)
+            .finish()
+    }
 }
 
 /// Keeps a member out after a kick.

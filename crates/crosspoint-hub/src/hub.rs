@@ -4,7 +4,7 @@ use crate::channel::{Channel, Passed, count_members};
 use crate::command::{Addressee, ChannelOptions, Event, Mode, Peer, Query};
 use crate::home::{Home, Nobody};
 use crate::ids::{ChannelName, OwnNumber, PeerId, PeerName};
-use crate::limits::Limits;
+use crate::limits::{Limits, holder};
 use crate::metrics::{ByProtocol, ByReason, Metrics};
 use crate::outbox::{Outbox, Outlet, Tag, Touched};
 use crate::payload::Payload;
@@ -24,7 +24,7 @@ use std::time::Instant;
 use subtle::ConstantTimeEq;
 
 /// How a hub is set up.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct HubOptions {
     /// Its bounds.
     pub limits: Limits,
@@ -41,6 +41,21 @@ pub struct HubOptions {
     pub permissions: Permissions,
     /// What happens when two sessions have the same name or id.
     pub duplicates: Duplicates,
+}
+
+impl fmt::Debug for HubOptions {
+    /// Without the access token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HubOptions")
+            .field("limits", &self.limits)
+            .field("access_token", &self.access_token.as_ref().map(|_| "***"))
+            .field("rooms", &self.rooms)
+            .field("rooms_on_entry", &self.rooms_on_entry)
+            .field("room_mode", &self.room_mode)
+            .field("permissions", &self.permissions)
+            .field("duplicates", &self.duplicates)
+            .finish()
+    }
 }
 
 impl Default for HubOptions {
@@ -164,7 +179,7 @@ impl Hub {
             return Err(Reason::TooManyConnections);
         }
         let most = self.limits.connections_per_address_max;
-        let address = address.filter(|_| most > 0 && !self.limits.exempt(address));
+        let address = address.filter(|_| most > 0 && !self.limits.exempt(address)).map(holder);
         if let Some(address) = address {
             let count = connections.by_address.entry(address).or_default();
             if *count >= most {

@@ -1,6 +1,6 @@
 //! Every bound, its default and what happens there.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 /// The bounds of a hub. Each names what happens when it is reached.
@@ -36,7 +36,8 @@ pub struct Limits {
     pub bans_max: usize,
     /// Connections of the hub. Above: closed at once.
     pub connections_max: usize,
-    /// Connections from one address. Above: closed at once. 0 is without limit.
+    /// Connections from one address, as [`holder`] sees it. Above: closed at once. 0 is without
+    /// limit.
     pub connections_per_address_max: u32,
     /// Whether addresses of the loopback range are free from the limits per address and second.
     pub loopback_exempt: bool,
@@ -68,6 +69,21 @@ pub struct Limits {
     /// session is not read until one is answered or given up. The same holds while answers fill half
     /// of its outbox.
     pub asks_pending_max: usize,
+}
+
+/// Who has an address, as far as limits per address go.
+///
+/// Of an IPv6 address that is the first half: whoever has one address has all that begin so, and
+/// could come from another one each time. Neighbours in a network without a router all have the
+/// same half, and are told apart.
+pub fn holder(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) if !v6.is_loopback() && !v6.is_unicast_link_local() => {
+            let half = v6.to_bits() & !u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from_bits(half))
+        }
+        whole => whole,
+    }
 }
 
 impl Default for Limits {
@@ -111,5 +127,21 @@ impl Limits {
             // In-process endpoints belong to the program itself.
             None => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_an_ipv6_address_tells_who_it_is_but_not_among_neighbours() {
+        let holder = |text: &str| holder(text.parse().unwrap());
+        assert_eq!(holder("2001:db8:1:2::1"), holder("2001:db8:1:2:ffff::9"));
+        assert_ne!(holder("2001:db8:1:2::1"), holder("2001:db8:1:3::1"));
+        assert_ne!(holder("fe80::1"), holder("fe80::2"));
+        assert_eq!(holder("::ffff:192.0.2.1"), holder("192.0.2.1"));
+        assert_ne!(holder("192.0.2.1"), holder("192.0.2.2"));
+        assert!(holder("::1").is_loopback() && holder("::ffff:127.0.0.9").is_loopback());
     }
 }

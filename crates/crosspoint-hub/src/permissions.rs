@@ -1,5 +1,7 @@
 //! What a session may do. Decided when it says hello, and fixed from then on.
 
+use std::time::Duration;
+
 /// What the one who checks credentials gives to a session.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Grant {
@@ -7,6 +9,9 @@ pub struct Grant {
     pub name: Option<String>,
     /// What the session may do.
     pub permissions: Permissions,
+    /// For how long that holds, from now on; `None` for as long as the session lasts. Then the
+    /// session ends with [`Reason::Expired`](crate::Reason::Expired).
+    pub lasts: Option<Duration>,
 }
 
 /// What a session may do. By default everything.

@@ -55,7 +55,7 @@ pub enum Reason {
     #[error("an owner cannot enter its own channel")]
     OwnChannel = 14,
     /// Credentials were missing or refused, or a setting forbids this.
-    #[error("not allowed")]
+    #[error("not allowed: credentials are missing or wrong, or do not cover this")]
     NotAllowed = 15,
     /// The session read too slowly and its outbox was full (`limits.outbox_bytes_max`).
     #[error("read too slowly: outbox full; read faster, or raise limits.outbox_bytes_max")]
@@ -120,11 +120,22 @@ pub enum Reason {
     /// The session provides as many services as it may.
     #[error("too many services (limits.services_max)")]
     TooManyServices = 35,
+    /// The credentials have expired, before the session or while it ran.
+    #[error("the credentials have expired; connect again with new ones")]
+    Expired = 36,
+    /// Too many credentials wait to be checked, in all or from this address.
+    #[error(
+        "too many credentials wait to be checked (auth.checks_waiting_max, auth.checks_waiting_per_address_max); try again later"
+    )]
+    Busy = 37,
+    /// The hub has not asked for the proof that a client wanted to give.
+    #[error("the hub asks for no proof of ids, so any id there may be a false one")]
+    Unproven = 38,
 }
 
 impl Reason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 39] = [
         Self::Left,
         Self::ConnectionLost,
         Self::ClosedByOwner,
@@ -161,6 +172,9 @@ impl Reason {
         Self::BadProof,
         Self::Declined,
         Self::TooManyServices,
+        Self::Expired,
+        Self::Busy,
+        Self::Unproven,
     ];
 
     /// The number on the wire.
@@ -196,7 +210,7 @@ mod tests {
             assert_eq!(usize::from(reason.number()), index);
             assert_eq!(Reason::from_number(reason.number()), Some(reason));
         }
-        assert_eq!(Reason::from_number(36), None);
+        assert_eq!(Reason::from_number(39), None);
     }
 
     #[test]

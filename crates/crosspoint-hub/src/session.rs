@@ -368,7 +368,7 @@ impl Session {
             return Step::Close(Reason::NotAllowed);
         }
         let permissions = self.hub.permissions.clone();
-        self.welcome(hello, Grant { name: None, permissions })
+        self.welcome(hello, Grant { permissions, ..Grant::default() })
     }
 
     fn enter(

@@ -364,6 +364,14 @@ fn connections_are_bounded_in_all_and_from_each_address_but_loopback() {
     assert!(two.iter().all(Result::is_ok));
     assert_eq!(strict.admit(local).map(drop), full);
 
+    // Half an IPv6 address is one who has it all.
+    let half = |last| Some(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 2, last, 0, 0, last)));
+    let neighbour = Some(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 3, 0, 0, 0, 1)));
+    let hub = Hub::new(HubOptions { limits: limits.clone(), ..HubOptions::default() });
+    let three = [half(1), half(2), neighbour].map(|address| hub.admit(address));
+    assert!(three.iter().all(Result::is_ok));
+    assert_eq!(hub.admit(half(3)).map(drop), full);
+
     let unlimited = Limits { connections_per_address_max: 0, ..limits };
     let unlimited = Hub::new(HubOptions { limits: unlimited, ..HubOptions::default() });
     let all: Vec<_> = (0..6).map(|_| unlimited.admit(one)).collect();

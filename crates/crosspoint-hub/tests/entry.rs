@@ -461,3 +461,18 @@ fn nothing_comes_before_the_hello_and_no_second_one_after_it() {
     assert_eq!(session.execute(now, hello()), malformed);
     assert_eq!(hub.channels(), 0);
 }
+
+#[test]
+fn passwords_and_tokens_are_never_shown() {
+    let password = Some(Bytes::from_static(b"swordfish"));
+    let create = ChannelOptions { password: password.clone(), ..ChannelOptions::default() };
+    let enter = EnterOptions {
+        password: password.clone(),
+        credentials: Bytes::from_static(b"swordfish"),
+        ..EnterOptions::default()
+    };
+    let hub = HubOptions { access_token: password, ..HubOptions::default() };
+    let shown = format!("{create:?} {enter:?} {hub:?}");
+    assert!(!shown.contains("swordfish"), "{shown}");
+    assert_eq!(shown.matches("***").count(), 4);
+}

@@ -150,7 +150,7 @@ fn a_session_does_what_it_may_and_learns_nothing_from_a_refusal() {
         provide: games(),
         presence: false,
     };
-    let mut guest = open_with(&hub, 1, "", Grant { name: None, permissions: some });
+    let mut guest = open_with(&hub, 1, "", Grant { permissions: some, ..Grant::default() });
     let expected = [
         (by_name("game-1"), None),
         (by_name("game-2"), nobody),
@@ -180,7 +180,7 @@ fn a_session_does_what_it_may_and_learns_nothing_from_a_refusal() {
     let denied = Event::Refused { request: 1, create: true, reason: Reason::NotAllowed };
     assert!(matches!(&answers[..], [Event::Created { .. }, second] if *second == denied));
 
-    let grant = Grant { name: None, permissions: Permissions::NOTHING };
+    let grant = Grant { permissions: Permissions::NOTHING, ..Grant::default() };
     let mut nothing = open_with(&hub, 5, "", grant);
     let all = [link(to(2)), by_name("other"), provide("x", true), watch(), look(), enter("lobby")];
     for command in all {
@@ -192,7 +192,7 @@ fn a_session_does_what_it_may_and_learns_nothing_from_a_refusal() {
 #[test]
 fn credentials_may_decide_the_name_whatever_the_hello_says() {
     let hub = hub(Limits::default());
-    let grant = Grant { name: Some("true".into()), permissions: Permissions::ALL };
+    let grant = Grant { name: Some("true".into()), ..Grant::default() };
     let one = open_with(&hub, 1, "false", grant);
     let name = one.outbox().peer().and_then(|peer| peer.name.clone());
     assert_eq!(name.as_deref(), Some("true"));

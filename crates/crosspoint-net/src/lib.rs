@@ -14,6 +14,7 @@ pub mod detect;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod http;
+mod log_limit;
 pub mod memory;
 pub mod messages;
 pub mod outlet;

@@ -2,6 +2,7 @@
 
 use crate::detect::{Spoken, detect, detect_in_websocket};
 use crate::http::{self, HttpOptions};
+use crate::log_limit::LogLimit;
 use crate::memory;
 use crate::outlet::{Outlet, now};
 use crate::resume::link::Link;
@@ -92,6 +93,8 @@ pub struct Server {
     pub(crate) resume: Option<Sessions>,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
+    /// For what any stranger can cause.
+    pub(crate) log: Arc<LogLimit>,
 }
 
 /// Connections that the system keeps ready to be accepted.
@@ -131,7 +134,8 @@ impl Server {
         let resume = options.resume.as_ref().map(|resume| Sessions::new(resume, &hub.limits));
         let options = Arc::new(options);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        Self { hub, options, site, resume, stop, tasks }
+        let log = Arc::new(LogLimit::new(now()));
+        Self { hub, options, site, resume, stop, tasks, log }
     }
 
     /// The hub that is served.
@@ -308,8 +312,8 @@ impl Server {
         let id = session.outbox().id;
         tracing::debug!(session = id, ?address, protocol = wire.name(), "session opened");
         let (stop, flush_max) = (self.stop.clone(), self.options.flush_max);
-        let authenticator = self.options.authenticator.clone();
-        Driver { session, protocol, outlet, reader, decoder, stop, flush_max, authenticator }
+        let (authenticator, log) = (self.options.authenticator.clone(), self.log.clone());
+        Driver { session, protocol, outlet, reader, decoder, stop, flush_max, authenticator, log }
     }
 
     /// Opens a native session on a way inside the program, for an endpoint that is at an address.
@@ -330,13 +334,17 @@ impl Server {
         first: BytesMut,
         message_ended: bool,
     ) -> Reason {
-        let id = driver.session.outbox().id;
+        let (id, log) = (driver.session.outbox().id, driver.log.clone());
         let reason = driver.run(first, message_ended).await;
         match reason {
             Reason::ConnectionLost | Reason::Bye | Reason::HubStopping => {
                 tracing::debug!(session = id, %reason, "session closed");
             }
-            _ => tracing::warn!(session = id, ?address, %reason, "session closed"),
+            _ => {
+                if let Some(unsaid) = log.line(now()) {
+                    tracing::warn!(session = id, ?address, %reason, unsaid, "session closed");
+                }
+            }
         }
         reason
     }

@@ -3,17 +3,21 @@
 //! One task for each session. It reads, lets the protocol parse, carries out commands, turns
 //! events into bytes and keeps time. It owns everything but the outbox, so nothing here is locked.
 
+mod entrance;
+
+use crate::log_limit::LogLimit;
 use crate::outlet::{Outlet, Wrote, now};
 use crate::stream::Reader;
 use crate::ws::{self, Incoming};
 use bytes::{Bytes, BytesMut};
-use crosspoint_auth::{Authenticator, BoxFuture, Credentials, Denied};
-use crosspoint_hub::command::{Command, Event, Hello};
+use crosspoint_auth::Authenticator;
+use crosspoint_hub::command::{Command, Event};
 use crosspoint_hub::outbox::{self, Tag, Turn};
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
 use crosspoint_hub::session::Step;
 use crosspoint_hub::wire::{Encoded, FrameWriter, Framing};
-use crosspoint_hub::{Grant, PeerName, Reason, Session};
+use crosspoint_hub::{PeerName, Reason, Session};
+use entrance::{Entrance, hear, verdict};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
@@ -68,12 +72,8 @@ pub(crate) struct Driver {
     pub(crate) flush_max: Duration,
     /// Checks credentials, if that is not the hub's own doing.
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
-}
-
-/// A session at the door: its credentials are being checked.
-struct Entrance {
-    hello: Hello,
-    verdict: BoxFuture<'static, Result<Grant, Denied>>,
+    /// For what any stranger can cause.
+    pub(crate) log: Arc<LogLimit>,
 }
 
 /// What a session's task does between two waits.
@@ -90,6 +90,8 @@ struct State {
     waiting: bool,
     /// Until the credentials are checked nothing more is read.
     entrance: Option<Entrance>,
+    /// When the credentials expire, if they do.
+    expires: Option<Instant>,
     /// The session sent too much, and is not read before this.
     throttled: Option<Instant>,
     /// The connection took no more at the last try.
@@ -110,6 +112,7 @@ impl Driver {
             ending: None,
             waiting: false,
             entrance: None,
+            expires: None,
             throttled: None,
             blocked: false,
             hung_up: false,
@@ -143,6 +146,8 @@ impl Driver {
             }
             let deadline = self.deadline(state);
             reach(timer.as_mut(), deadline);
+            let at_door = state.entrance.is_some();
+            let hears = at_door || state.may_read();
             // Whoever sends without end is always ready to be read, so the timer comes first; and
             // whoever is told without end is always notified, so that comes last.
             let result = tokio::select! {
@@ -154,10 +159,8 @@ impl Driver {
                     state.blocked = false;
                     Ok(())
                 }
-                verdict = verdict(&mut state.entrance), if state.entrance.is_some() => {
-                    self.admitted(state, verdict)
-                }
-                bytes = read(&mut self.reader), if state.may_read() => match bytes {
+                verdict = verdict(&mut state.entrance), if at_door => self.admitted(state, verdict),
+                bytes = hear(&mut self.reader, at_door), if hears => match bytes {
                     Ok(bytes) if !bytes.is_empty() => {
                         state.read_at = now();
                         self.received(state, bytes)
@@ -180,34 +183,6 @@ impl Driver {
         }
         state.throttled = self.session.count(now(), 0, count);
         self.advance(state)
-    }
-
-    /// The credentials were checked.
-    fn admitted(
-        &mut self,
-        state: &mut State,
-        verdict: Result<Grant, Denied>,
-    ) -> Result<(), Reason> {
-        let Some(Entrance { hello, .. }) = state.entrance.take() else {
-            return Ok(());
-        };
-        let grant = verdict.map_err(|denied| {
-            let address = self.session.outbox().address;
-            // As long as names may be, so that nobody fills the log.
-            let name = hello.name.as_deref();
-            let name = name.map(|name| &name[..name.floor_char_boundary(PeerName::BYTES_MAX)]);
-            let reason = &*denied.reason;
-            tracing::info!(?address, name, reason, "credentials denied");
-            Reason::from(denied)
-        })?;
-        match self.session.welcome(hello, grant) {
-            Step::Close(reason) => Err(reason),
-            Step::Go | Step::Wait => {
-                // The silence meanwhile was ours.
-                state.read_at = now();
-                self.advance(state)
-            }
-        }
     }
 
     /// Does what the session's task is woken for: it goes on where the session had to wait for room, and
@@ -254,8 +229,12 @@ impl Driver {
         while !state.waiting && state.entrance.is_none() {
             match self.protocol.poll(now, &mut state.out) {
                 Some(Output::Command(Command::Hello(hello))) if self.authenticator.is_some() => {
-                    state.entrance = self.entrance(hello);
-                    continue;
+                    // Nobody is asked about a name that nobody may have, and no log shows it.
+                    if hello.name.as_ref().is_none_or(|name| name.len() <= PeerName::BYTES_MAX) {
+                        state.entrance = self.entrance(hello);
+                        continue;
+                    }
+                    result = Err(Reason::TooLarge);
                 }
                 Some(Output::Command(mut command)) => {
                     messages += 1;
@@ -298,34 +277,6 @@ impl Driver {
             Step::Close(reason) => result = result.and(Err(reason)),
         }
         result
-    }
-
-    /// Lets the credentials of a hello be checked.
-    fn entrance(&self, hello: Hello) -> Option<Entrance> {
-        let authenticator = self.authenticator.clone()?;
-        let credentials = self.credentials(&hello);
-        let verdict = Box::pin(async move { authenticator.authenticate(credentials).await });
-        Some(Entrance { hello, verdict })
-    }
-
-    fn credentials(&self, hello: &Hello) -> Credentials {
-        let outbox = self.session.outbox();
-        Credentials {
-            protocol: outbox.wire.name(),
-            address: outbox.address,
-            peer: hello.peer,
-            key_proven: hello.proven,
-            name: hello.name.clone(),
-            token: hello.token.clone(),
-        }
-    }
-
-    /// The hub compares a token as it was meant, not as its protocol writes it.
-    fn unwrap_token(&self, hello: &mut Hello) {
-        let credentials = self.credentials(hello);
-        // No handshake is longer.
-        let token = credentials.token(READ_BYTES_MAX);
-        hello.token = token.ok().map(|token| Bytes::copy_from_slice(&token));
     }
 
     /// Takes the next frame out of the WebSocket, if there is one. Gives whether there was.
@@ -443,7 +394,7 @@ impl Driver {
         let idle = limits.idle_max.map(|idle| state.heard_at() + idle);
         let handshake = self.handshake_until(state);
         let stall = self.session.outbox().stalled().map(|since| since + limits.outbox_stall_max);
-        [protocol, idle, stall, handshake, state.throttled]
+        [protocol, idle, stall, handshake, state.throttled, state.expires]
             .into_iter()
             .flatten()
             .min()
@@ -460,6 +411,9 @@ impl Driver {
         if self.handshake_until(state).is_some_and(|until| now >= until) {
             self.session.hub().metrics.hit("handshake_ms_max");
             return Err(Reason::HandshakeTimeout);
+        }
+        if state.expires.is_some_and(|until| now >= until) {
+            return Err(Reason::Expired);
         }
         if limits.idle_max.is_some_and(|idle| now >= state.heard_at() + idle) {
             self.session.hub().metrics.hit("idle_s_max");
@@ -546,14 +500,6 @@ impl State {
     /// When the endpoint last said something. As long as it is not listened to, it is not silent.
     fn heard_at(&self) -> Instant {
         if self.may_read() { self.read_at } else { now() }
-    }
-}
-
-/// Waits until the credentials are checked.
-async fn verdict(entrance: &mut Option<Entrance>) -> Result<Grant, Denied> {
-    match entrance {
-        Some(entrance) => (&mut entrance.verdict).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -93,6 +93,30 @@ impl Reader {
             Self::Memory(reader) => Pin::new(reader).poll_read(cx, buffer),
         }
     }
+
+    /// Waits until the other side will send nothing more, whatever has arrived and was not read. Over
+    /// TCP the system has to tell that; where it cannot (elsewhere than on Linux), this waits for ever.
+    pub(crate) async fn gone(&mut self) {
+        match self {
+            Self::Tcp(reader) => tcp_gone(reader).await,
+            Self::Memory(reader) => reader.gone().await,
+        }
+    }
+}
+
+/// The system tells of the end of the stream here even while there is more to read. Data out of turn,
+/// of which it would tell as well, was not asked for.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+async fn tcp_gone(reader: &OwnedReadHalf) {
+    use tokio::io::Interest;
+    if reader.ready(Interest::PRIORITY).await.is_ok_and(|ready| !ready.is_read_closed()) {
+        std::future::pending().await
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+async fn tcp_gone(_: &OwnedReadHalf) {
+    std::future::pending().await
 }
 
 impl Writer {

@@ -6,10 +6,11 @@ use bytes::{Bytes, BytesMut};
 use common::peer::{message, server_frame, upgrade};
 use common::{Dice, Link, Served, serve, serve_as, until, within};
 use crosspoint_auth::{Denied, from_fn};
+use crosspoint_hub::command::Hello;
 use crosspoint_hub::hub::HubOptions;
 use crosspoint_hub::input::Input;
 use crosspoint_hub::wire::FrameWriter;
-use crosspoint_hub::{Limits, Reason};
+use crosspoint_hub::{Grant, Limits, Reason};
 use crosspoint_net::resume::{
     Accepted, Gone, MAGIC, Open, RECORD_BYTES_MAX, Record, Settings, Token, Totals, VERSION, Why,
 };
@@ -39,8 +40,13 @@ fn open(token: Token, received: u64, sent: u64) -> Record {
 
 /// What a native client says first.
 fn hello() -> Bytes {
+    hello_as(None)
+}
+
+fn hello_as(name: Option<String>) -> Bytes {
     let mut out = FrameWriter::default();
-    let options = native::client::Options::default();
+    let hello = Hello { name, ..Hello::default() };
+    let options = native::client::Options { hello, ..native::client::Options::default() };
     native::client::Native::new(std::time::Instant::now(), options, &mut out);
     out.take().first
 }
@@ -308,7 +314,7 @@ async fn limits_per_address_hold_for_sessions_that_are_away_and_their_address_is
     let seen = addresses.clone();
     let authenticator = from_fn(move |credentials: crosspoint_auth::Credentials| {
         seen.lock().expect("nobody panics with it").push(credentials.address);
-        async { Err::<crosspoint_hub::Grant, _>(Denied::new("seen")) }
+        async { Err::<Grant, _>(Denied::new("seen")) }
     });
     let limits = Limits {
         connections_per_address_max: 2,
@@ -337,6 +343,44 @@ async fn limits_per_address_hold_for_sessions_that_are_away_and_their_address_is
     while raw.record().await.is_some() {}
     let local = Some(std::net::IpAddr::from([127, 0, 0, 1]));
     assert_eq!(*addresses.lock().expect("nobody panics with it"), [local]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_sessions_that_were_never_let_in_nothing_is_remembered() {
+    let check = from_fn(|credentials: crosspoint_auth::Credentials| {
+        let known = credentials.name.is_none();
+        std::future::ready(if known { Ok(Grant::default()) } else { Err(Denied::new("no")) })
+    });
+    let authenticator: Arc<dyn crosspoint_auth::Authenticator> = Arc::new(check);
+    let resume = Settings { tombstones_max: 1, ..Settings::default() };
+    let options = ServerOptions {
+        authenticator: Some(authenticator),
+        resume: Some(resume),
+        ..ServerOptions::default()
+    };
+    let served = serve_as(HubOptions::default(), options);
+    let why = async |token| {
+        loop {
+            let mut late = Raw::open(served.memory(), open(token, 0, 0)).await;
+            match late.record().await {
+                Some(Record::Gone(gone)) => return gone.why,
+                // It is about to end.
+                Some(Record::Refused(_)) => tokio::time::sleep(SECOND).await,
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    let (mut friend, known, sent, _) = Raw::welcomed(served.memory()).await;
+    friend.say(Record::Data { offset: sent as u32, bytes: Bytes::from_static(&[1, 0x10]) }).await;
+    while friend.record().await.is_some() {}
+    for length in [1, 256] {
+        let (mut stranger, accepted) = Raw::begin(served.memory()).await;
+        let name = Some("n".repeat(length));
+        stranger.say(Record::Data { offset: 0, bytes: hello_as(name) }).await;
+        while stranger.record().await.is_some() {}
+        assert_eq!(why(accepted.token).await, Why::Unknown, "{length}");
+    }
+    assert_eq!(why(known.token).await, Why::Ended(Reason::Malformed));
 }
 
 #[tokio::test]

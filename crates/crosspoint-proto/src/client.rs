@@ -32,6 +32,9 @@ pub struct Options {
     /// The key that the client's id comes from, if it has one. An id in the hello is ignored then,
     /// and no command may come before [`Event::Welcome`].
     pub identity: Option<Arc<Identity>>,
+    /// Goes on at a hub that does not ask for the proof of the identity. Otherwise the connection ends
+    /// there with [`Reason::Unproven`].
+    pub accept_unproven: bool,
 }
 
 /// The client's side of one connection.
@@ -43,7 +46,11 @@ pub struct Native {
     /// What the hub takes.
     frame_bytes_max: usize,
     message_bytes_max: u32,
+    /// What is to be proven, until it was.
     identity: Option<Arc<Identity>>,
+    /// The id that was proven.
+    proven: Option<PeerId>,
+    accept_unproven: bool,
     home: Option<PeerId>,
 }
 
@@ -57,7 +64,7 @@ enum State {
 impl Native {
     /// Begins a connection: the magic bytes and HELLO are written at once.
     pub fn new(_now: Instant, options: Options, out: &mut FrameWriter) -> Self {
-        let Options { hello, agent, identity } = options;
+        let Options { hello, agent, identity, accept_unproven } = options;
         let bytes = |bytes: &[u8]| ByteBuf::from(bytes.to_vec());
         let map = HelloMap {
             v: VERSION,
@@ -80,6 +87,8 @@ impl Native {
             frame_bytes_max: limits.frame_bytes_max,
             message_bytes_max: limits.message_bytes_max,
             identity,
+            proven: None,
+            accept_unproven,
             home: None,
         }
     }
@@ -116,6 +125,13 @@ impl Native {
                 if map.frame_max < FRAME_BYTES_MIN {
                     return Err(Reason::Malformed);
                 }
+                let peer = message::peer_id(&map.id)?;
+                if self.identity.take().is_some() && !self.accept_unproven {
+                    return Err(Reason::Unproven);
+                }
+                if self.proven.is_some_and(|proven| proven != peer) {
+                    return Err(Reason::Malformed);
+                }
                 self.state = State::Open;
                 self.frame_bytes_max = map.frame_max as usize;
                 self.message_bytes_max = map.message_max;
@@ -123,7 +139,7 @@ impl Native {
                 if map.heartbeat_ms > 0 {
                     self.heartbeat.set_interval(Duration::from_millis(map.heartbeat_ms.into()));
                 }
-                Ok(Some(Event::Welcome { peer: message::peer_id(&map.id)? }))
+                Ok(Some(Event::Welcome { peer }))
             }
             (State::Hello, kind::CHALLENGE) => {
                 let challenge = body.bytes(KEY_BYTES)?;
@@ -132,6 +148,7 @@ impl Native {
                 let identity = self.identity.take().ok_or(Reason::Malformed)?;
                 let proof = identity.prove(challenge, PROOF_CONTEXT);
                 put_frame(kind::PROOF, &proof.map_err(|_| Reason::Malformed)?, out);
+                self.proven = Some(identity.peer_id());
                 Ok(None)
             }
             (State::Hello, _) | (State::Open, kind::WELCOME | kind::CHALLENGE) => {

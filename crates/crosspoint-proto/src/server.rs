@@ -1,6 +1,6 @@
 //! The hub's side of the native protocol.
 
-use crate::frame::{Frame, MAGIC, next_frame};
+use crate::frame::{FRAME_BYTES_MAX, Frame, MAGIC, next_frame};
 use crate::heartbeat::Heartbeat;
 use crate::identity::{Challenge, KEY_BYTES, PublicKey};
 use crate::message::{
@@ -79,7 +79,9 @@ impl Native {
             }
             self.state = State::Hello;
         }
-        while let Some(frame) = next_frame(&mut self.input, self.options.limits.frame_bytes_max)? {
+        loop {
+            let most = self.frame_bytes_max();
+            let Some(frame) = next_frame(&mut self.input, most)? else { break };
             if let Some(command) = self.frame(now, frame, out)? {
                 return Ok(Some(command));
             }
@@ -88,6 +90,12 @@ impl Native {
             self.input.compact();
         }
         Ok(None)
+    }
+
+    /// The largest frame that is taken now. Strangers are not given more memory than usual.
+    fn frame_bytes_max(&self) -> usize {
+        let most = self.options.limits.frame_bytes_max;
+        if matches!(self.state, State::Open) { most } else { most.min(FRAME_BYTES_MAX) }
     }
 
     fn frame(

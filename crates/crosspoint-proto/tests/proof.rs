@@ -9,7 +9,7 @@ use crosspoint_hub::protocol::Output;
 use crosspoint_hub::{PeerId, Reason};
 use crosspoint_proto::client;
 use crosspoint_proto::identity::Identity;
-use crosspoint_proto::message::kind;
+use crosspoint_proto::message::{HelloMap, kind};
 use crosspoint_proto::server::Options;
 use std::sync::Arc;
 
@@ -150,6 +150,32 @@ fn a_client_answers_one_proper_question_and_only_if_it_showed_a_key() {
 }
 
 #[test]
+fn a_welcome_without_a_question_is_not_accepted_unless_that_was_allowed() {
+    let welcome = |peer| {
+        let (mut hub, _) = Pair::new(Options::default(), Hello::default());
+        hub.deliver(&Event::Welcome { peer })
+    };
+    let closed = |reason| [Event::Closed { reason }];
+    let own = anna().peer_id();
+    for peer in [own, PeerId::new([3; 16])] {
+        let (mut pair, _hello) = begin(Some([5; 32]), anna());
+        assert_eq!(pair.listen([welcome(peer).into()]), closed(Reason::Unproven));
+
+        let identity = Some(Arc::new(anna()));
+        let options =
+            client::Options { identity, accept_unproven: true, ..client::Options::default() };
+        let (mut pair, _hello) = Pair::with(Options::default(), options);
+        assert_eq!(pair.listen([welcome(peer).into()]), [Event::Welcome { peer }]);
+        assert!(pair.command(Command::create(1, "a")).is_ok());
+    }
+    // Who was asked is the one whose key it is.
+    let (mut pair, challenge) = asked([5; 32], anna());
+    pair.listen_and_answer([challenge.into()]);
+    let other = welcome(PeerId::new([3; 16]));
+    assert_eq!(pair.listen([other.into()]), closed(Reason::Malformed));
+}
+
+#[test]
 fn a_welcome_tells_which_peer_is_the_hub_s_own_program() {
     let home = Some(PeerId::new([8; 16]));
     let options = Options { home, ..Options::default() };
@@ -159,4 +185,12 @@ fn a_welcome_tells_which_peer_is_the_hub_s_own_program() {
     assert_eq!(pair.client.home(), None);
     pair.listen([welcome.into()]);
     assert_eq!(pair.client.home(), home);
+}
+
+#[test]
+fn the_token_of_a_hello_is_never_shown() {
+    let token = Some(b"swordfish".to_vec().into());
+    let shown = format!("{:?}", HelloMap { token, ..HelloMap::default() });
+    assert!(shown.contains("***") && !shown.contains("115, 119"), "{shown}");
+    assert!(!shown.contains("swordfish"), "{shown}");
 }

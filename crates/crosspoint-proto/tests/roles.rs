@@ -309,6 +309,22 @@ fn what_may_be_skipped_is_skipped_and_other_unknown_types_are_refused() {
 }
 
 #[test]
+fn a_stranger_says_nothing_longer_than_64_kib_even_where_clients_may() {
+    let limits = Limits { frame_bytes_max: 1 << 20, ..Limits::default() };
+    let options = || Options { limits: limits.clone(), ..Options::default() };
+    // Lengths of one byte more than 64 KiB, and what comes first of the frame.
+    let announced = |kind| [0x81, 0x80, 0x04, kind];
+    let (mut pair, hello) = Pair::new(options(), Hello::default());
+    let (magic, _) = hello.split_at(4);
+    let outputs = pair.serve([[magic, &announced(kind::HELLO)].concat().into()]);
+    assert_eq!(outputs, [Output::Close(Reason::TooLarge)]);
+
+    let (mut pair, hello) = Pair::new(options(), Hello::default());
+    let outputs = pair.serve([[&hello[..], &announced(kind::SEND)].concat().into()]);
+    assert_eq!(outputs, [Output::Command(Command::Hello(Hello::default()))]);
+}
+
+#[test]
 fn every_hostile_frame_ends_the_connection_with_its_reason() {
     const M: Reason = Reason::Malformed;
     const L: Reason = Reason::TooLarge;

@@ -62,7 +62,7 @@ fn options(home: Bytes, visitors: Option<Bytes>) -> ServerOptions {
         } else {
             Err(Denied::new("the token is not that of the node"))
         };
-        std::future::ready(permissions.map(|permissions| Grant { name: None, permissions }))
+        std::future::ready(permissions.map(|permissions| Grant { permissions, ..Grant::default() }))
     });
     ServerOptions {
         peote: false,

@@ -27,8 +27,18 @@ pub enum ConnectError {
     Refused {
         /// Where it was tried.
         address: Box<Address>,
-        /// Why; [`Reason::NotAllowed`] asks for another [token](crate::NodeBuilder::token).
+        /// Why; [`Reason::NotAllowed`] and [`Reason::Expired`] ask for another
+        /// [token](crate::NodeBuilder::token), [`Reason::Busy`] to try again later.
         reason: Reason,
+    },
+    /// The node has an [identity](crate::NodeBuilder::identity), and the hub did not ask it for the
+    /// proof. So it asks nobody, and the ids of others there are claims.
+    #[error(
+        "the hub at {address} asks for no proof of the identity, so ids there may be false; choose another hub, or allow that with NodeBuilder::accept_unproven"
+    )]
+    Unproven {
+        /// Where it was tried.
+        address: Box<Address>,
     },
     /// The hub did not answer.
     #[error("{address} gave no answer within {after:?}; is it a hub?")]

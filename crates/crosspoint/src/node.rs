@@ -42,6 +42,7 @@ pub struct NodeBuilder {
     pub(crate) inbox_bytes: usize,
     pub(crate) stream_window: u32,
     pub(crate) identity: Option<Arc<Identity>>,
+    pub(crate) accept_unproven: bool,
     pub(crate) require_encryption: bool,
     pub(crate) resume: Resume,
     pub(crate) handlers: Handlers,
@@ -57,6 +58,7 @@ impl Default for NodeBuilder {
             inbox_bytes: 16 << 20,
             stream_window: 256 * 1024,
             identity: None,
+            accept_unproven: false,
             require_encryption: false,
             resume: Resume::default(),
             handlers: Handlers::default(),
@@ -153,8 +155,10 @@ async fn welcomed(
     let mut written = FrameWriter::new(None);
     let client: Box<dyn Client> = match address.protocol {
         Protocol::Native => {
-            let NodeBuilder { agent, identity, .. } = &common.settings;
-            let options = Options { hello, agent: agent.clone(), identity: identity.clone() };
+            let NodeBuilder { agent, identity, accept_unproven, .. } = &common.settings;
+            let (agent, identity, accept_unproven) =
+                (agent.clone(), identity.clone(), *accept_unproven);
+            let options = Options { hello, agent, identity, accept_unproven };
             let now = tokio::time::Instant::now().into_std();
             Box::new(Observed {
                 native: Native::new(now, options, &mut written),
@@ -177,7 +181,10 @@ async fn welcomed(
                 None => Reason::ConnectionLost,
             };
             let address = Box::new(address.clone());
-            return Err(ConnectError::Refused { address, reason });
+            return Err(match reason {
+                Reason::Unproven => ConnectError::Unproven { address },
+                reason => ConnectError::Refused { address, reason },
+            });
         }
     };
     let (closed_sender, closed) = watch::channel(None);

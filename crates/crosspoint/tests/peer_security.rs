@@ -8,11 +8,15 @@ use crosspoint::{
     ConnectError, HubOptions, Identity, Incoming, Node, NodeBuilder, Peer, PeerError, PeerEvent,
     Pin, Reason, RequestError, SecureError, Server, Shape,
 };
-use crosspoint_hub::LinkNumber;
 use crosspoint_hub::command::{Addressee, Command, Event, LinkOptions, Target};
-use crosspoint_hub::wire::Part;
+use crosspoint_hub::protocol::Protocol;
+use crosspoint_hub::wire::{FrameWriter, Part};
+use crosspoint_hub::{LinkNumber, PeerId};
+use crosspoint_proto::server;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 fn identity(number: u8) -> Identity {
@@ -51,6 +55,40 @@ async fn works(one: &Peer, other: &Peer) {
         stream.shutdown().await.unwrap();
     };
     assert_eq!(tokio::join!(writing, accepting).1, [5; 600_000]);
+}
+
+/// A hub that welcomes everybody and knows nothing of keys.
+async fn careless_hub() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let mut out = FrameWriter::default();
+            let mut hub =
+                server::Native::new(std::time::Instant::now(), server::Options::default());
+            let welcome = Event::Welcome { peer: PeerId::new([7; 16]) };
+            hub.deliver(std::time::Instant::now(), &welcome, &mut out);
+            let bytes: Vec<u8> = out.take().pieces().flatten().copied().collect();
+            connection.write_all(&bytes).await.unwrap();
+            // It ends when the client does.
+            let _ = connection.read_to_end(&mut Vec::new()).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_hub_that_asks_for_no_proof_is_trusted_only_if_that_was_accepted() {
+    let hub = format!("tcp://{}", careless_hub().await);
+    let builder = Node::builder().identity(identity(1));
+    let refused = builder.clone().connect(hub.as_str()).await.unwrap_err();
+    assert!(matches!(refused, ConnectError::Unproven { .. }), "{refused}");
+    let ann = builder.accept_unproven().connect(hub.as_str()).await.unwrap();
+    assert_eq!(ann.peer_id(), PeerId::new([7; 16]));
+    ann.close().await;
+    // Who has nothing to prove does not mind.
+    let bob = Node::connect(hub.as_str()).await.unwrap();
+    assert_eq!(bob.peer_id(), PeerId::new([7; 16]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,9 +1,14 @@
 //! Nodes that come back by themselves after a lost connection.
 
 use crosspoint::{ChannelOptions, Connectivity, EnterOptions, HubOptions, MemberEvent, Node};
+use crosspoint::{Hub, Reason, ServerOptions, Shape};
 use crosspoint::{OwnerEvent, Server};
+use crosspoint_auth::{Denied, from_fn};
+use crosspoint_hub::Grant;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -54,4 +59,21 @@ async fn a_node_comes_back_over_another_transport_and_nothing_has_happened() {
     assert!(matches!(*states.borrow(), Connectivity::Connected));
     assert!(bob.connectivity().is_none());
     hub.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_credentials_expire_hears_so_and_has_nothing_to_come_back_to() {
+    let check = from_fn(|_| {
+        let lasts = Some(Duration::from_secs(60));
+        std::future::ready(Ok::<_, Denied>(Grant { lasts, ..Grant::default() }))
+    });
+    let options = ServerOptions { authenticator: Some(Arc::new(check)), ..Default::default() };
+    let hub = Server::with_hub(Hub::new(HubOptions::default()), options);
+    let begun = tokio::time::Instant::now();
+    let ann = Node::builder().resume().connect(hub.inside(Shape::default())).await.unwrap();
+    assert_eq!(ann.closed().await, Reason::Expired);
+    assert_eq!(begun.elapsed().as_secs(), 60);
+    let mut states = ann.connectivity().expect("it was asked to come back");
+    states.wait_for(|state| matches!(state, Connectivity::Ended)).await.unwrap();
+    assert_eq!(hub.hub().sessions(), 0);
 }

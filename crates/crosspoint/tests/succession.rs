@@ -40,7 +40,7 @@ async fn game(hub: &Address, options: ChannelOptions, enter: EnterOptions) -> (O
         members.push(node.enter("game", enter.clone()).await.unwrap());
         newcomer(&mut owner).await;
     }
-    (owner, members.try_into().ok().expect("there are two"))
+    (owner, members.try_into().unwrap())
 }
 
 /// The successor has heard that it is the owner, and who is there.

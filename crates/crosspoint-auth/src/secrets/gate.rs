@@ -1,52 +1,141 @@
 //! Bounds how much hard work is done at once, and how much may wait.
 
-use std::sync::Arc;
-use tokio::sync::Semaphore;
+use super::CheckLimits;
+use super::line::{Line, Look, Origin, Place, Refusal};
+use std::future::pending;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::sleep_until;
 
-/// Lets a bounded number of jobs run on threads for blocking work, in the order of their coming.
+/// Lets a bounded number of checks run on threads for blocking work, in turns of the addresses.
 #[derive(Debug)]
 pub(super) struct Gate {
-    /// One for each job that runs or waits.
-    places: Arc<Semaphore>,
-    /// One for each job that runs.
-    turns: Arc<Semaphore>,
+    line: Arc<Mutex<Line>>,
 }
 
-/// A job was not done.
+/// A check was not done.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum GateError {
-    #[error("too many wait already")]
-    Full,
-    #[error("the work was broken off: {0}")]
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    #[error("the check was broken off: {0}")]
     Failed(#[from] JoinError),
 }
 
+/// What a check has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Checked {
+    Right,
+    Wrong {
+        /// Whether the address has to pause now.
+        pauses: bool,
+    },
+}
+
 impl Gate {
-    /// A gate for `running_max` jobs at once, at least 1; up to `waiting_max` more may wait.
-    pub(super) fn new(running_max: usize, waiting_max: usize) -> Self {
-        let running_max = running_max.clamp(1, Semaphore::MAX_PERMITS);
-        let places = running_max.saturating_add(waiting_max).min(Semaphore::MAX_PERMITS);
-        Self {
-            places: Arc::new(Semaphore::new(places)),
-            turns: Arc::new(Semaphore::new(running_max)),
-        }
+    pub(super) fn new(limits: CheckLimits) -> Self {
+        Self { line: Arc::new(Mutex::new(Line::new(limits))) }
     }
 
-    /// Does a job when its turn has come. Dropping the future gives up a place among those who
-    /// wait; a job that runs keeps its turn to its end, as it needs its memory so long.
-    pub(super) async fn run<T: Send + 'static>(
+    /// Checks a token when its turn has come. Dropping the future gives up its place among those
+    /// who wait; a check that runs keeps its turn to its end, as it needs its memory so long.
+    pub(super) async fn run(
         &self,
-        job: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, GateError> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| GateError::Full)?;
-        let turn = Arc::clone(&self.turns).acquire_owned().await.expect("never closed");
-        let job = move || {
-            let result = job();
-            drop((place, turn));
-            result
+        origin: Origin,
+        fingerprint: u64,
+        is_right: impl FnOnce() -> bool + Send + 'static,
+    ) -> Result<Checked, GateError> {
+        let place = match lock(&self.line).join(now(), origin, fingerprint) {
+            // It has cost nothing, so its address does not wait for it any longer.
+            Err(Refusal::WrongAgain) => return Ok(Checked::Wrong { pauses: false }),
+            joined => joined?,
         };
-        Ok(spawn_blocking(job).await?)
+        let turn = Waiting { line: &self.line, place: Some(place) }.turn().await?;
+        let check = move || match is_right() {
+            true => Checked::Right,
+            false => Checked::Wrong { pauses: turn.end(Some(fingerprint)) },
+        };
+        Ok(spawn_blocking(check).await?)
+    }
+}
+
+/// A place in the line, given up when this is dropped.
+struct Waiting<'a> {
+    line: &'a Arc<Mutex<Line>>,
+    place: Option<Place>,
+}
+
+impl Waiting<'_> {
+    /// Waits for the turn.
+    async fn turn(mut self) -> Result<Turn, Refusal> {
+        while let Some(place) = &self.place {
+            let until = match lock(self.line).look(now(), place) {
+                Look::Wait(until) => until,
+                Look::Turn => {
+                    let (line, origin) = (self.line.clone(), place.origin());
+                    self.place = None;
+                    return Ok(Turn { line, origin, over: false });
+                }
+                Look::Displaced => {
+                    self.place = None;
+                    break;
+                }
+            };
+            tokio::select! {
+                () = place.bell.notified() => {}
+                () = until_then(until) => {}
+            }
+        }
+        Err(Refusal::Full)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = &self.place {
+            lock(self.line).leave(now(), place);
+        }
+    }
+}
+
+/// A turn, over when this is dropped.
+struct Turn {
+    line: Arc<Mutex<Line>>,
+    origin: Origin,
+    over: bool,
+}
+
+impl Turn {
+    /// Ends it. Says whether the address has to pause now.
+    fn end(mut self, wrong: Option<u64>) -> bool {
+        self.over = true;
+        lock(&self.line).end(now(), self.origin, wrong)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.over {
+            lock(&self.line).end(now(), self.origin, None);
+        }
+    }
+}
+
+fn lock(line: &Mutex<Line>) -> MutexGuard<'_, Line> {
+    // What it guards is consistent between any two statements that could panic.
+    line.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The time as the runtime sees it, which tests may pause.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+async fn until_then(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time.into()).await,
+        None => pending().await,
     }
 }
 
@@ -56,15 +145,20 @@ mod tests {
     use std::pin::Pin;
     use std::sync::mpsc;
     use std::task::{Context, Poll, Waker};
+    use std::time::Duration;
 
-    type Job = Pin<Box<dyn Future<Output = Result<(), GateError>>>>;
+    type Job = Pin<Box<dyn Future<Output = Result<Checked, GateError>>>>;
 
     /// Goes as far as it can now: takes a place, and a turn if there is one.
-    fn poll(job: &mut Job) -> Poll<Result<(), GateError>> {
+    fn poll(job: &mut Job) -> Poll<Result<Checked, GateError>> {
         job.as_mut().poll(&mut Context::from_waker(Waker::noop()))
     }
 
-    /// A gate, and a maker of jobs that say when they begin and end when they are told.
+    fn is_full(job: &mut Job) -> bool {
+        matches!(poll(job), Poll::Ready(Err(GateError::Refused(Refusal::Full))))
+    }
+
+    /// A gate, and a maker of checks that say when they begin and end when they are told.
     struct Scene {
         gate: Arc<Gate>,
         begun: (mpsc::Sender<()>, mpsc::Receiver<()>),
@@ -73,20 +167,23 @@ mod tests {
 
     impl Scene {
         fn new(running_max: usize, waiting_max: usize) -> Self {
-            let gate = Arc::new(Gate::new(running_max, waiting_max));
+            let limits = CheckLimits { running_max, waiting_max, ..CheckLimits::default() };
+            let gate = Arc::new(Gate::new(limits));
             Self { gate, begun: mpsc::channel(), ends: Vec::new() }
         }
 
         fn job(&mut self) -> Job {
             let (gate, begun) = (Arc::clone(&self.gate), self.begun.0.clone());
             let (end, ended) = mpsc::channel::<()>();
+            let fingerprint = self.ends.len() as u64;
             self.ends.push(end);
             Box::pin(async move {
-                gate.run(move || {
+                let is_right = move || {
                     begun.send(()).expect("the test listens");
                     ended.recv().expect_err("nothing is sent, the sender goes");
-                })
-                .await
+                    true
+                };
+                gate.run(Origin::new(None), fingerprint, is_right).await
             })
         }
     }
@@ -96,18 +193,16 @@ mod tests {
         let mut scene = Scene::new(2, 64);
         let mut jobs: Vec<Job> = (0..66).map(|_| scene.job()).collect();
         assert!(jobs.iter_mut().all(|job| poll(job).is_pending()));
-        assert!(matches!(poll(&mut scene.job()), Poll::Ready(Err(GateError::Full))));
+        assert!(is_full(&mut scene.job()));
         scene.begun.1.recv().unwrap();
         scene.begun.1.recv().unwrap();
         assert!(scene.begun.1.try_recv().is_err());
-        assert_eq!(scene.gate.turns.available_permits(), 0);
 
         scene.ends.clear();
         for job in jobs {
-            job.await.unwrap();
+            assert_eq!(job.await.unwrap(), Checked::Right);
         }
         assert_eq!(scene.begun.1.try_iter().count(), 64);
-        assert_eq!(scene.gate.places.available_permits(), 66);
     }
 
     #[tokio::test]
@@ -121,17 +216,44 @@ mod tests {
         let mut next = scene.job();
         assert!(poll(&mut next).is_pending());
         assert!(scene.begun.1.try_recv().is_err());
-        assert!(matches!(poll(&mut scene.job()), Poll::Ready(Err(GateError::Full))));
+        assert!(is_full(&mut scene.job()));
         scene.ends.clear();
         next.await.unwrap();
         assert!(scene.begun.1.try_recv().is_ok());
     }
 
     #[tokio::test]
+    async fn who_is_called_and_goes_lets_the_next_one_run() {
+        let mut scene = Scene::new(1, 2);
+        let mut jobs: Vec<Job> = (0..3).map(|_| scene.job()).collect();
+        assert!(jobs.iter_mut().all(|job| poll(job).is_pending()));
+        let (third, second) = (jobs.pop().unwrap(), jobs.pop().unwrap());
+        scene.ends.clear();
+        jobs.pop().unwrap().await.unwrap();
+        // The second has its turn, and was not polled since.
+        drop(second);
+        third.await.unwrap();
+        assert_eq!(scene.begun.1.try_iter().count(), 2);
+    }
+
+    #[tokio::test]
     async fn work_that_panics_gives_its_turn_back() {
-        let gate = Gate::new(1, 0);
-        let broken = gate.run(|| panic!("as the test wants it")).await;
-        assert!(matches!(broken, Err::<(), _>(GateError::Failed(_))));
-        assert_eq!(gate.run(|| 7).await.unwrap(), 7);
+        let limits = CheckLimits { running_max: 1, waiting_max: 0, ..CheckLimits::default() };
+        let (gate, origin) = (Gate::new(limits), Origin::new(None));
+        let broken = gate.run(origin, 1, || panic!("as the test wants it")).await;
+        assert!(matches!(broken, Err::<_, _>(GateError::Failed(_))));
+        assert_eq!(gate.run(origin, 2, || true).await.unwrap(), Checked::Right);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_is_waited_for_and_no_longer() {
+        let gate = Gate::new(CheckLimits::default());
+        let origin = Origin::new(Some([192, 0, 2, 1].into()));
+        let begun = now();
+        for guess in 0..13 {
+            let checked = gate.run(origin, guess, || false).await.unwrap();
+            assert_eq!(checked, Checked::Wrong { pauses: guess >= 10 }, "{guess}");
+        }
+        assert_eq!(now() - begun, Duration::from_secs(2), "before the twelfth and the thirteenth");
     }
 }

@@ -2,16 +2,20 @@
 
 mod gate;
 mod hash;
+mod line;
+mod wrongs;
 
 use crate::authenticator::quoted;
 use crate::{Authenticator, BoxFuture, Credentials, Denied};
-use crosspoint_hub::Grant;
-use gate::Gate;
+use crosspoint_hub::{Grant, Reason};
+use gate::{Checked, Gate, GateError};
 pub use hash::{HashError, SecretHash};
+use line::{Origin, Refusal};
 use std::collections::HashMap;
 use std::collections::hash_map::{Entry, RandomState};
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The longest name of a secret, in bytes.
 const NAME_BYTES_MAX: usize = 255;
@@ -19,11 +23,37 @@ const NAME_BYTES_MAX: usize = 255;
 /// The longest token: name, colon, secret; and room for quotation marks and escapes of JSON.
 const TOKEN_BYTES_MAX: usize = 2 * (NAME_BYTES_MAX + 1 + hash::SECRET_BYTES_MAX);
 
-/// How many secrets are checked at once. Each takes the memory that its hash asks for.
-const CHECKS_MAX: usize = 2;
+/// What checking secrets may cost, and how much of that one address may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckLimits {
+    /// How many secrets are checked at once, at least 1. Each takes the memory that its hash asks
+    /// for, and a core.
+    pub running_max: usize,
+    /// How many checks may wait for their turn. Above, the newcomer takes the place of the last one
+    /// of the address of which the most wait, or is denied with [`Reason::Busy`] if those are no
+    /// more than its own.
+    pub waiting_max: usize,
+    /// How many of one address may wait. Above: denied with [`Reason::Busy`].
+    pub waiting_per_address_max: usize,
+    /// After ten wrong secrets from one address in short: how long it has to wait for its next turn
+    /// after each more. Each is forgiven after the same time. Zero: no pause.
+    pub wrong_pause: Duration,
+    /// Whether addresses of the loopback range are free of what holds for one address, as those
+    /// from inside the program always are.
+    pub loopback_exempt: bool,
+}
 
-/// How many checks may wait for their turn.
-const WAITING_MAX: usize = 64;
+impl Default for CheckLimits {
+    fn default() -> Self {
+        Self {
+            running_max: 2,
+            waiting_max: 128,
+            waiting_per_address_max: 16,
+            wrong_pause: Duration::from_secs(1),
+            loopback_exempt: true,
+        }
+    }
+}
 
 /// A secret that lets clients in.
 #[derive(Debug, Clone)]
@@ -49,9 +79,9 @@ pub enum SecretError {
 
 /// Lets in who knows a secret. The token is `NAME:SECRET`.
 ///
-/// The check is slow on purpose, so it runs on threads for blocking work: two at once, in the order
-/// of their coming. Up to 64 more wait, those above are denied. A name that does not exist takes as
-/// long as one that does. Needs a tokio runtime.
+/// The check is slow on purpose, so it runs on threads for blocking work, within [`CheckLimits`].
+/// Addresses take turns, so a flood from one keeps nobody else out. A name that does not exist takes
+/// as long as one that does. Needs a tokio runtime with time.
 #[derive(Debug)]
 pub struct Secrets {
     by_name: HashMap<String, Arc<Secret>>,
@@ -82,8 +112,14 @@ impl Secrets {
             };
             decoys.push(secret);
         }
-        let gate = Gate::new(CHECKS_MAX, WAITING_MAX);
+        let gate = Gate::new(CheckLimits::default());
         Ok(Self { by_name, decoys, choice: RandomState::new(), gate })
+    }
+
+    /// Sets other limits than the default ones.
+    #[must_use]
+    pub fn with_limits(self, limits: CheckLimits) -> Self {
+        Self { gate: Gate::new(limits), ..self }
     }
 
     async fn check(&self, credentials: Credentials) -> Result<Grant, Denied> {
@@ -93,17 +129,21 @@ impl Secrets {
         let Some(checked) = found.or_else(|| self.decoy(name)).map(Arc::clone) else {
             return Err(Denied::new("there are no secrets"));
         };
-        let secret = secret.to_vec();
-        let matches = self
-            .gate
-            .run(move || checked.hash.matches(&secret))
-            .await
-            .map_err(|error| Denied::new(format!("the secret was not checked: {error}")))?;
-        match found {
-            Some(known) if matches => Ok(known.grant.clone()),
-            Some(_) => Err(Denied::new(format!("wrong secret for {}", quoted(name)))),
-            None => Err(Denied::new(format!("no secret has the name {}", quoted(name)))),
-        }
+        let (origin, fingerprint) =
+            (Origin::new(credentials.address), self.choice.hash_one(&*token));
+        let (secret, exists) = (secret.to_vec(), found.is_some());
+        let is_right = move || checked.hash.matches(&secret) && exists;
+        let checked = self.gate.run(origin, fingerprint, is_right).await;
+        let checked = checked.map_err(|error| unchecked(&error))?;
+        let why = match (checked, found) {
+            (Checked::Right, Some(known)) => return Ok(known.grant.clone()),
+            (_, Some(_)) => format!("wrong secret for {}", quoted(name)),
+            (_, None) => format!("no secret has the name {}", quoted(name)),
+        };
+        Err(match checked {
+            Checked::Wrong { pauses: true } => Denied::new(why).at_limit("auth.wrong_pause_ms"),
+            _ => Denied::new(why),
+        })
     }
 
     /// A secret to be checked in vain. As each name has one of its own, hashes of different cost
@@ -112,6 +152,18 @@ impl Secrets {
         let count = u64::try_from(self.decoys.len()).ok().filter(|count| *count > 0)?;
         let index = usize::try_from(self.choice.hash_one(name) % count).ok()?;
         self.decoys.get(index)
+    }
+}
+
+/// A secret could not be checked.
+fn unchecked(error: &GateError) -> Denied {
+    let denied = Denied::new(format!("the secret was not checked: {error}"));
+    match error {
+        GateError::Refused(Refusal::AddressFull) => {
+            denied.telling(Reason::Busy).at_limit("auth.checks_waiting_per_address_max")
+        }
+        GateError::Refused(_) => denied.telling(Reason::Busy).at_limit("auth.checks_waiting_max"),
+        GateError::Failed(_) => denied.telling(Reason::Internal),
     }
 }
 

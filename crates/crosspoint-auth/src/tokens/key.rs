@@ -12,6 +12,7 @@ use crosspoint_hub::Permissions;
 use jsonwebtoken::{DecodingKey, Validation};
 use serde::Deserialize;
 use std::fmt;
+use std::time::Duration;
 
 /// The shortest shared secret, in bytes: as long as the signature (RFC 7518, section 3.2).
 const SECRET_BYTES_MIN: usize = 32;
@@ -20,8 +21,8 @@ const SECRET_BYTES_MIN: usize = 32;
 const RSA_BITS_MIN: usize = 2048;
 const RSA_BITS_MAX: usize = 8192;
 
-/// How far the clocks of the hub and of the one who signs may differ, in seconds.
-const LEEWAY_S: u64 = 30;
+/// How far the clocks of the hub and of the one who signs may differ.
+pub(super) const LEEWAY: Duration = Duration::from_secs(30);
 
 /// How tokens are signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -82,7 +83,7 @@ pub struct Key {
 impl Key {
     fn new(algorithm: Algorithm, decoding: DecodingKey) -> Self {
         let mut validation = Validation::new(algorithm.of_jwt());
-        validation.leeway = LEEWAY_S;
+        validation.leeway = LEEWAY.as_secs();
         validation.validate_nbf = true;
         Self { id: None, defaults: None, algorithm, decoding, validation }
     }

@@ -5,12 +5,14 @@ mod key;
 use crate::authenticator::{printable, quoted};
 use crate::rules::{Partial, present};
 use crate::{Authenticator, BoxFuture, Credentials, Denied};
-use crosspoint_hub::{Grant, PeerName, Permissions};
+use crosspoint_hub::{Grant, PeerName, Permissions, Reason};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{decode, decode_header};
 pub use key::{Algorithm, Key, KeyError};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The longest token, in bytes.
 const TOKEN_BYTES_MAX: usize = 8192;
@@ -20,17 +22,22 @@ const MESSAGE_CHARS_MAX: usize = 200;
 
 /// Lets in who has a token signed with one of the keys.
 ///
-/// The token must have `exp`. It says what its bearer may do; see `docs/authentication.md`.
-/// It is looked at when a session begins: a session may outlive its token.
+/// The token must have `exp`, and the session ends then. It says what its bearer may do; see
+/// `docs/authentication.md`.
 #[derive(Debug, Clone)]
 pub struct Tokens {
     keys: Vec<Key>,
     defaults: Permissions,
+    outlived: bool,
 }
 
 /// What a token says, beside what the library checks.
 #[derive(Deserialize)]
 struct Claims {
+    /// Seconds since 1970, maybe with a fraction (RFC 7519, section 2). What is no number, the library
+    /// refuses.
+    #[serde(default)]
+    exp: Value,
     #[serde(default, deserialize_with = "present")]
     name: Option<String>,
     #[serde(default, deserialize_with = "present")]
@@ -42,7 +49,14 @@ struct Claims {
 impl Tokens {
     /// These keys, and what a token allows where it and its key say nothing.
     pub fn new(keys: impl IntoIterator<Item = Key>, defaults: Permissions) -> Self {
-        Self { keys: keys.into_iter().collect(), defaults }
+        Self { keys: keys.into_iter().collect(), defaults, outlived: false }
+    }
+
+    /// Lets sessions go on when their tokens expire: a token is then looked at only when a session
+    /// begins.
+    #[must_use]
+    pub fn outlived(self, outlived: bool) -> Self {
+        Self { outlived, ..self }
     }
 
     fn check(&self, credentials: &Credentials) -> Result<Grant, Denied> {
@@ -73,7 +87,7 @@ impl Tokens {
     }
 
     fn grant(&self, key: &Key, claims: Claims) -> Result<Grant, Denied> {
-        let Claims { name, aud, permissions } = claims;
+        let Claims { exp, name, aud, permissions } = claims;
         // The library skips an audience that it cannot read.
         if aud.is_some() && key.validation.aud.is_none() {
             return Err(refused(&ErrorKind::InvalidAudience.into()));
@@ -82,14 +96,27 @@ impl Tokens {
             return Err(Denied::new(format!("the token's claim `name`: {error}")));
         }
         let defaults = key.defaults.as_ref().unwrap_or(&self.defaults);
-        Ok(Grant { name, permissions: permissions.over(defaults) })
+        let lasts = if self.outlived { None } else { exp.as_f64().and_then(left) };
+        Ok(Grant { name, permissions: permissions.over(defaults), lasts })
     }
+}
+
+/// How long a token with this `exp` is valid from now on; `None` if that is longer than any clock
+/// counts. As long as it would be accepted, so the clocks may differ here too.
+fn left(exp: f64) -> Option<Duration> {
+    // A clock before 1970 is one that nobody has set.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let end = Duration::try_from_secs_f64(exp.max(0.0)).ok()?;
+    Some(end.saturating_add(key::LEEWAY).saturating_sub(now))
 }
 
 /// The library's reason as the log tells it.
 fn refused(error: &jsonwebtoken::errors::Error) -> Denied {
     match error.kind() {
-        ErrorKind::ExpiredSignature => Denied::new("the token has expired (`exp`)"),
+        // Its signature was right, so its bearer may know.
+        ErrorKind::ExpiredSignature => {
+            Denied::new("the token has expired (`exp`)").telling(Reason::Expired)
+        }
         ErrorKind::ImmatureSignature => Denied::new("the token is not valid yet (`nbf`)"),
         ErrorKind::InvalidSignature => Denied::new("the token is not signed with a known key"),
         ErrorKind::InvalidIssuer => Denied::new("the token has another issuer (`iss`)"),

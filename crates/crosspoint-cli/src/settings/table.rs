@@ -97,7 +97,8 @@ settings! {
         /// Secret that clients must present; empty lets everybody in.
         ///
         /// Native clients give it as their token, AnySocket programs as their `auth`. Without it
-        /// they are refused with the reason `NotAllowed`. Peote programs have nothing to present
+        /// they are refused with the reason `NotAllowed`, as often as they try: it should be long and
+        /// made at random (`openssl rand -base64 24`). Peote programs have nothing to present
         /// and are not asked: where only known clients may enter, set `peote.enabled` to false as
         /// well, or use `auth.secrets_file`, which holds for all. It cannot be set together with a file of `[auth]`. Other users of
         /// the machine can read flags, so prefer the environment or a file. At most 255 bytes.
@@ -133,6 +134,46 @@ settings! {
         /// asked first. The file is read once, at the start: the program does not start with a file
         /// that is wrong.
         jwt_keys: String = "", file_path();
+
+        /// Whether a session ends when its signed token expires.
+        ///
+        /// It ends with the reason `Expired`, as soon as the token would not be accepted any more:
+        /// half a minute after its `exp`. Its client can come back with a new token. When false a
+        /// token is looked at only when a session begins.
+        expiry_ends_sessions: bool = "true", switch(), flag "auth-expiry-ends-sessions";
+
+        /// Shared secrets that are checked at the same time.
+        ///
+        /// Each check takes a core, and the memory that its hash asks for: 19 MiB for some hundredths
+        /// of a second, as `crosspoint hash-secret` makes them. The others wait, and their addresses
+        /// take turns.
+        checks_max: usize = "2", count(1..=1024), flag "auth-checks-max";
+
+        /// Checks of shared secrets that may wait for their turn.
+        ///
+        /// Above, a newcomer takes the place of the last one of the address of which the most wait.
+        /// Who has no place, or has lost it, is refused with the reason `Busy` and may try again.
+        /// Who waits longer than `limits.handshake_ms_max` is refused anyway.
+        checks_waiting_max: usize = "128", count(0..=100_000), flag "auth-checks-waiting-max";
+
+        /// Checks of shared secrets from one address that may wait for their turn.
+        ///
+        /// Above, another one is refused with the reason `Busy`. Of an IPv6 address the first half
+        /// counts, that is a whole network. Addresses of the loopback range have no such limit if
+        /// `limits.loopback_exempt` is set. Raise it where many come at once through one router or
+        /// proxy.
+        checks_waiting_per_address_max: usize = "16", count(0..=100_000),
+            flag "auth-checks-waiting-per-address-max";
+
+        /// Pause of an address after each wrong shared secret above ten, in milliseconds.
+        ///
+        /// The next secret from this address is checked after it, so that guessing is slow; one
+        /// wrong secret is forgiven after each pause. The same one tried again and again counts
+        /// once. Others of the address wait too: with pauses that are not far below
+        /// `limits.handshake_ms_max`, somebody who guesses can keep them out. Addresses of the
+        /// loopback range do not pause if `limits.loopback_exempt` is set.
+        wrong_pause_ms: Duration = "1000", millis(0..=60_000).zero("none"),
+            flag "auth-wrong-pause-ms";
     }
 
     /// What a client may do if nothing else says so.
@@ -452,14 +493,16 @@ settings! {
         /// Connections from one address.
         ///
         /// Above, a new connection from it is closed at once. All who share a router or a proxy
-        /// count as one address: raise it, or set 0, where many of them play.
+        /// count as one address: raise it, or set 0, where many of them play. Of an IPv6 address the
+        /// first half counts, that is a whole network.
         connections_per_address_max: u32 = "64", count(0..=1_000_000).zero("no limit");
 
         /// Whether connections from the same machine are free from some limits.
         ///
         /// Addresses of the loopback range are then exempt from
-        /// `limits.connections_per_address_max`, `limits.messages_per_second_max` and
-        /// `limits.bytes_per_second_max`. Behind a proxy on the same machine every client seems to
+        /// `limits.connections_per_address_max`, `limits.messages_per_second_max`,
+        /// `limits.bytes_per_second_max`, `auth.checks_waiting_per_address_max` and
+        /// `auth.wrong_pause_ms`. Behind a proxy on the same machine every client seems to
         /// have such an address: when true these limits then bind nobody, when false all clients
         /// share one `limits.connections_per_address_max`.
         loopback_exempt: bool = "true", switch();

@@ -13,7 +13,7 @@ use bytes::{BufMut, Bytes};
 use crosspoint_gateways::anysocket;
 use crosspoint_gateways::anysocket::cipher::Random;
 use crosspoint_gateways::anysocket::server::{AnySocket, Options};
-use crosspoint_hub::command::{Command, Event, Hello};
+use crosspoint_hub::command::{Command, Event};
 use crosspoint_hub::outbox::{Outbox, Outlet, Turn};
 use crosspoint_hub::protocol::{Activity, Client, Output, Protocol};
 use crosspoint_hub::session::Step;
@@ -196,7 +196,7 @@ impl World {
         let protocol = crosspoint_proto::server::Native::new(self.now, options);
         let end = self.open(&crosspoint_proto::WIRE, Box::new(protocol));
         let mut out = FrameWriter::default();
-        let options = NativeOptions { hello: Hello::default(), agent: None, identity: None };
+        let options = NativeOptions::default();
         let client = crosspoint_proto::client::Native::new(self.now, options, &mut out);
         self.ends[end].client = Some(Box::new(client));
         self.feed(end, &flat(&out.take()));

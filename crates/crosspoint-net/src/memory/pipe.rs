@@ -1,6 +1,6 @@
 //! A connection inside one process: two ends, each with the non-blocking face of a TCP socket.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -85,6 +85,20 @@ impl State {
         }
         self.reader = Some(cx.waker().clone());
         self.shaper.deadline().map_or(Read::NothingUnderWay, Read::Arrives)
+    }
+
+    /// Looks whether the end has arrived, behind whatever else, or leaves the waker behind.
+    fn look_for_end(&mut self, now: Instant, cx: &Context<'_>) -> Read {
+        self.reader = None;
+        let end = self.shaper.end();
+        if self.closed == Closed::Aborted {
+            return Read::Aborted;
+        }
+        if end.is_some_and(|end| end <= now) {
+            return Read::Done;
+        }
+        self.reader = Some(cx.waker().clone());
+        end.map_or(Read::NothingUnderWay, Read::Arrives)
     }
 
     fn is_writable(&self) -> bool {
@@ -376,13 +390,24 @@ impl ReadEnd {
                 Read::NothingUnderWay => return Poll::Pending,
                 Read::Arrives(deadline) => deadline,
             };
-            let until = tokio::time::Instant::from_std(deadline);
-            let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(until)));
-            if sleep.deadline() != until {
-                sleep.as_mut().reset(until);
-            }
-            ready!(sleep.as_mut().poll(cx));
+            ready!(poll_until(&mut self.sleep, deadline, cx));
         }
+    }
+
+    /// Waits until the end of the stream has arrived, whatever came before it and was not read, or the
+    /// connection was lost.
+    pub(crate) async fn gone(&mut self) {
+        poll_fn(|cx| {
+            let Self { lane, sleep, .. } = self;
+            loop {
+                match lane.change(|state, now| state.look_for_end(now, cx)) {
+                    Read::Done | Read::Aborted => return Poll::Ready(()),
+                    Read::NothingUnderWay => return Poll::Pending,
+                    Read::Arrives(end) => ready!(poll_until(sleep, end, cx)),
+                }
+            }
+        })
+        .await;
     }
 
     /// See [`WriteEnd::abort`].
@@ -390,6 +415,20 @@ impl ReadEnd {
         self.lane.close(Closed::Aborted);
         self.other.close(Closed::Aborted);
     }
+}
+
+/// Waits for a time with a timer that is made at the first need.
+fn poll_until(
+    sleep: &mut Option<Pin<Box<Sleep>>>,
+    until: Instant,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    let until = tokio::time::Instant::from_std(until);
+    let sleep = sleep.get_or_insert_with(|| Box::pin(sleep_until(until)));
+    if sleep.deadline() != until {
+        sleep.as_mut().reset(until);
+    }
+    sleep.as_mut().poll(cx)
 }
 
 impl AsyncRead for ReadEnd {

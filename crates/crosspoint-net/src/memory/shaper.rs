@@ -235,6 +235,11 @@ impl Shaper {
         self.pieces.front().map(|piece| piece.arrives)
     }
 
+    /// When the end arrives or has arrived, whatever comes before it; `None` if it is not under way.
+    pub fn end(&self) -> Option<Instant> {
+        self.pieces.back().filter(|piece| piece.bytes.is_empty()).map(|piece| piece.arrives)
+    }
+
     /// Whether by `now` everything was taken out and the end has arrived.
     pub fn is_finished(&self, now: Instant) -> bool {
         self.pieces.front().is_some_and(|piece| piece.bytes.is_empty() && piece.arrives <= now)

@@ -13,9 +13,11 @@ use super::{RETAINED_BYTES, Settings};
 use crate::outlet::now;
 use crate::server::Server;
 use crate::session::LINGER;
+use crosspoint_hub::limits::holder;
+use crosspoint_hub::outbox::Outbox;
 use crosspoint_hub::{Limits, Reason};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -117,12 +119,13 @@ impl Server {
         let address = from.map(|from| from.ip());
         let (drivers_end, end) = way();
         let driver = self.resumable_driver(address, drivers_end, sessions.limits(&self.hub.limits));
-        let id = driver.session.outbox().id;
+        let outbox = driver.session.outbox().clone();
+        let (id, session) = (outbox.id, Arc::downgrade(&outbox));
         let (tell, ended) = oneshot::channel();
         self.tasks.spawn(async move {
             let reason = Self::drive(driver, address, bytes::BytesMut::new(), false).await;
             // The carrier does not care any more if it has ended before.
-            let _ = tell.send(reason);
+            let _ = tell.send((reason, outbox.peer().is_some()));
         });
         let limits = &self.hub.limits;
         let limited = limits.connections_per_address_max > 0 && !limits.exempt(address);
@@ -132,7 +135,9 @@ impl Server {
             sessions: sessions.clone(),
             token,
             id,
-            address: address.filter(|_| limited),
+            session,
+            let_in: false,
+            address: address.filter(|_| limited).map(holder),
             carrier: Carrier::new(flow, end, self.options.flush_max),
             arrivals,
             stop: self.stop.clone(),
@@ -228,14 +233,18 @@ struct Keeper {
     token: Token,
     /// The session's number in the logs.
     id: u64,
+    /// Lives as long as the session.
+    session: Weak<Outbox>,
+    /// Whether the session that has ended was let in.
+    let_in: bool,
     /// Where its first connection came from, if limits per address hold there.
     address: Option<IpAddr>,
     carrier: Carrier,
     arrivals: mpsc::Receiver<Arrival>,
     stop: CancellationToken,
     stopping: bool,
-    /// Why the session has ended.
-    ended: oneshot::Receiver<Reason>,
+    /// Why the session has ended, and whether it was let in.
+    ended: oneshot::Receiver<(Reason, bool)>,
     reason: Option<Reason>,
 }
 
@@ -390,7 +399,10 @@ impl Keeper {
         self.carrier.hang_up();
         let flush_max = self.server.options.flush_max;
         let reason = match timeout(flush_max + LINGER, &mut self.ended).await {
-            Ok(Ok(reason)) => reason,
+            Ok(Ok((reason, let_in))) => {
+                self.let_in = let_in;
+                reason
+            }
             Ok(Err(_)) | Err(_) => Reason::Internal,
         };
         self.reason = Some(reason);
@@ -405,13 +417,17 @@ impl Keeper {
 
     /// Ends the session if it has not ended, and remembers what became of it.
     async fn end(mut self, why: Why, link: Option<Box<Link>>) -> Reason {
+        let let_in = self.was_let_in();
         // More may wait behind what is full, and may be thrown away with the session.
         let full = self.carrier.flow.is_full();
         self.carrier.drain(LINGER.min(self.server.options.flush_max)).await;
         let more = full || self.reason == Some(Reason::SlowReceiver);
         let (sent, received) = self.carrier.flow.totals();
         let tombstone = Tombstone { why, received, sent, more };
-        self.sessions.lock().bury(now(), self.token, tombstone);
+        match let_in {
+            true => self.sessions.lock().bury(now(), self.token, tombstone),
+            false => self.sessions.lock().turn_away(self.token),
+        }
         if !matches!(why, Why::Ended(_)) {
             let receipt = Receipt {
                 why,
@@ -422,7 +438,9 @@ impl Keeper {
                 they_sent: None,
                 more: false,
             };
-            tracing::info!(session = self.id, %receipt, "session not resumed");
+            if let Some(unsaid) = self.server.log.line(now()) {
+                tracing::info!(session = self.id, %receipt, unsaid, "session not resumed");
+            }
             self.server.hub.metrics.resume_expired.inc();
         }
         // Whoever knocked in the last moment.
@@ -442,6 +460,13 @@ impl Keeper {
         match why {
             Why::Ended(reason) => reason,
             _ => Reason::ConnectionLost,
+        }
+    }
+
+    fn was_let_in(&mut self) -> bool {
+        match self.session.upgrade() {
+            Some(outbox) => outbox.peer().is_some(),
+            None => self.let_in || self.ended.try_recv().is_ok_and(|(_, let_in)| let_in),
         }
     }
 }

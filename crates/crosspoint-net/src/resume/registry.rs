@@ -113,6 +113,12 @@ impl<T: Clone> Registry<T> {
         }
     }
 
+    /// A session has ended that was never let in. Nothing is remembered of it: a flood of strangers
+    /// would make the hub forget those who were.
+    pub(crate) fn turn_away(&mut self, token: Token) {
+        self.alive.remove(&token);
+    }
+
     /// A session has ended.
     pub(crate) fn bury(&mut self, now: Instant, token: Token, tombstone: Tombstone) {
         self.alive.remove(&token);

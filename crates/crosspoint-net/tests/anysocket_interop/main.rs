@@ -5,7 +5,7 @@
 mod program;
 
 use crosspoint_auth::{Authenticator, Denied, from_fn};
-use crosspoint_hub::{Grant, Hub, HubOptions, Permissions};
+use crosspoint_hub::{Grant, Hub, HubOptions};
 use crosspoint_net::http::HttpOptions;
 use crosspoint_net::server::{Server, ServerOptions, bind};
 use std::path::Path;
@@ -70,7 +70,7 @@ async fn run(script: &str, cases: &[&str]) {
         match credentials.protocol == "anysocket"
             && (named || credentials.token.as_deref() == Some(sesame))
         {
-            true => Ok(Grant { name: credentials.name, permissions: Permissions::ALL }),
+            true => Ok(Grant { name: credentials.name, ..Grant::default() }),
             false => Err(Denied::new("the wrong word")),
         }
     });

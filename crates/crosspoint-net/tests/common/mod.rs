@@ -119,6 +119,13 @@ impl Served {
         Link::new(stream.into())
     }
 
+    /// Connects over TCP from an address of this machine.
+    pub(crate) async fn tcp_from(&self, address: Ipv4Addr) -> Link {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind((address, 0).into()).expect("the whole loopback range is this machine");
+        Link::new(socket.connect(self.address).await.expect("the server listens").into())
+    }
+
     /// Connects over TCP with buffers as small as the system allows on both sides.
     pub(crate) async fn narrow(&self) -> Link {
         let socket = tokio::net::TcpSocket::new_v4().expect("a socket");

@@ -3,7 +3,7 @@
 use super::{Link, within};
 use bytes::{Bytes, BytesMut};
 use crosspoint_gateways::peote;
-use crosspoint_hub::command::{ChannelOptions, EnterOptions, Mode, Target};
+use crosspoint_hub::command::{ChannelOptions, EnterOptions, Hello, Mode, Target};
 use crosspoint_hub::protocol::Client;
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{
@@ -93,14 +93,28 @@ impl Peer {
 
     /// A native client that has said nothing yet.
     pub(crate) fn unwelcome(link: Link, websocket: bool) -> Self {
+        Self::of(native::client::Options::default(), link, websocket)
+    }
+
+    /// As [`Self::unwelcome`], with something to say of itself.
+    pub(crate) fn introduced(link: Link, hello: Hello) -> Self {
+        Self::of(native::client::Options { hello, ..Default::default() }, link, false)
+    }
+
+    fn of(options: native::client::Options, link: Link, websocket: bool) -> Self {
         let mut out = FrameWriter::new(None);
-        let client = native::client::Native::new(now(), Default::default(), &mut out);
+        let client = native::client::Native::new(now(), options, &mut out);
         Self::new(link, Box::new(client), websocket, out)
+    }
+
+    /// Says hello, and does not wait for the answer.
+    pub(crate) async fn say_hello(&mut self) {
+        self.write().await;
     }
 
     /// Says hello.
     pub(crate) async fn welcomed(&mut self) {
-        self.write().await;
+        self.say_hello().await;
         let event = self.event().await;
         assert!(matches!(event, Event::Welcome { .. }), "{event:?}");
     }

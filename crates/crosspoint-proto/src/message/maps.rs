@@ -7,9 +7,10 @@ use crosspoint_hub::command::Mode;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
+use std::fmt;
 
 /// The map of a HELLO frame (section 4.1).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct HelloMap {
     /// The highest version that the client speaks.
     pub v: u32,
@@ -31,6 +32,21 @@ pub struct HelloMap {
     /// The client's public key, 32 bytes. The hub asks for a proof.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<ByteBuf>,
+}
+
+impl fmt::Debug for HelloMap {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HelloMap")
+            .field("v", &self.v)
+            .field("v_min", &self.v_min)
+            .field("agent", &self.agent)
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("token", &self.token.as_ref().map(|_| "***"))
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The map of a WELCOME frame (section 4.2).
@@ -57,7 +73,7 @@ pub struct WelcomeMap {
     pub home: Option<ByteBuf>,
 }
 
-#[derive(Debug, Serialize, Deserialize, Default)]
+#[derive(Serialize, Deserialize, Default)]
 pub(super) struct CreateMap {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) raw: Option<bool>,
@@ -71,7 +87,7 @@ pub(super) struct CreateMap {
     pub(super) approve: Option<bool>,
 }
 
-#[derive(Debug, Serialize, Deserialize, Default)]
+#[derive(Serialize, Deserialize, Default)]
 pub(super) struct EnterMap {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) raw: Option<bool>,

@@ -52,7 +52,7 @@ impl Pair {
     /// Before anything was said.
     pub(crate) fn new(options: server::Options, hello: Hello) -> (Self, Vec<u8>) {
         let agent = Some("test".to_owned());
-        Self::with(options, client::Options { hello, agent, identity: None })
+        Self::with(options, client::Options { hello, agent, ..client::Options::default() })
     }
 
     /// Before anything was said, with everything to choose.

@@ -60,7 +60,7 @@ pub(crate) fn written(write: impl FnOnce(&mut FrameWriter)) -> Vec<u8> {
 pub(crate) fn hello(hello: Hello, agent: Option<&str>) -> Vec<u8> {
     let agent = agent.map(str::to_owned);
     let bytes = written(|out| {
-        let options = client::Options { hello, agent, identity: None };
+        let options = client::Options { hello, agent, ..client::Options::default() };
         client::Native::new(Instant::now(), options, out);
     });
     bytes[MAGIC.len()..].to_vec()

@@ -19,9 +19,22 @@ use tokio::sync::oneshot;
 impl NodeBuilder {
     /// The key that the node's peer id comes from, which the hub checks. With it links can be
     /// [encrypted](Peer::secure). An id that was set is ignored then.
+    ///
+    /// Connecting fails with [`ConnectError::Unproven`](crate::ConnectError::Unproven) at a hub that
+    /// does not ask for the proof, unless that is [accepted](Self::accept_unproven).
     #[must_use]
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = Some(Arc::new(identity));
+        self
+    }
+
+    /// Goes on with an [identity](Self::identity) at a hub that does not ask for the proof. The ids
+    /// of all peers there are claims that nobody has checked, and that of this node is what the hub
+    /// [says](Node::peer_id). Encrypted links are as safe as anywhere: each side proves its key to
+    /// the other. Only needed for hubs that are no Crosspoint.
+    #[must_use]
+    pub fn accept_unproven(mut self) -> Self {
+        self.accept_unproven = true;
         self
     }
 

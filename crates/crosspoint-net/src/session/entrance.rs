@@ -1,0 +1,97 @@
+//! Sessions at the door: their credentials are being checked.
+
+use super::{Driver, State, read};
+use crate::outlet::now;
+use crate::stream::Reader;
+use bytes::{Bytes, BytesMut};
+use crosspoint_auth::{BoxFuture, Credentials, Denied};
+use crosspoint_hub::command::Hello;
+use crosspoint_hub::session::Step;
+use crosspoint_hub::{Grant, Reason};
+use std::io;
+
+/// A session at the door: its credentials are being checked.
+pub(super) struct Entrance {
+    hello: Hello,
+    verdict: BoxFuture<'static, Result<Grant, Denied>>,
+}
+
+impl Driver {
+    /// The credentials were checked.
+    pub(super) fn admitted(
+        &mut self,
+        state: &mut State,
+        verdict: Result<Grant, Denied>,
+    ) -> Result<(), Reason> {
+        let Some(Entrance { hello, .. }) = state.entrance.take() else {
+            return Ok(());
+        };
+        let grant = verdict.map_err(|denied| {
+            if let Some(unsaid) = self.log.line(now()) {
+                let address = self.session.outbox().address;
+                let (name, reason) = (hello.name.as_deref(), &*denied.reason);
+                tracing::info!(?address, name, reason, unsaid, "credentials denied");
+            }
+            if let Some(limit) = denied.limit {
+                self.session.hub().metrics.hit(limit);
+            }
+            Reason::from(denied)
+        })?;
+        state.expires = grant.lasts.and_then(|lasts| now().checked_add(lasts));
+        match self.session.welcome(hello, grant) {
+            Step::Close(reason) => Err(reason),
+            Step::Go | Step::Wait => {
+                // The silence meanwhile was ours.
+                state.read_at = now();
+                self.advance(state)
+            }
+        }
+    }
+
+    /// Lets the credentials of a hello be checked.
+    pub(super) fn entrance(&self, hello: Hello) -> Option<Entrance> {
+        let authenticator = self.authenticator.clone()?;
+        let credentials = self.credentials(&hello);
+        let verdict = Box::pin(async move { authenticator.authenticate(credentials).await });
+        Some(Entrance { hello, verdict })
+    }
+
+    fn credentials(&self, hello: &Hello) -> Credentials {
+        let outbox = self.session.outbox();
+        Credentials {
+            protocol: outbox.wire.name(),
+            address: outbox.address,
+            peer: hello.peer,
+            key_proven: hello.proven,
+            name: hello.name.clone(),
+            token: hello.token.clone(),
+        }
+    }
+
+    /// The hub compares a token as it was meant, not as its protocol writes it.
+    pub(super) fn unwrap_token(&self, hello: &mut Hello) {
+        let credentials = self.credentials(hello);
+        // No handshake is longer.
+        let token = credentials.token(super::READ_BYTES_MAX);
+        hello.token = token.ok().map(|token| Bytes::copy_from_slice(&token));
+    }
+}
+
+/// Waits until the credentials are checked.
+pub(super) async fn verdict(entrance: &mut Option<Entrance>) -> Result<Grant, Denied> {
+    match entrance {
+        Some(entrance) => (&mut entrance.verdict).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads what is there. Of one who stands at the door only that it has gone, as empty: it must not
+/// take the turn of somebody else.
+pub(super) async fn hear(reader: &mut Reader, at_door: bool) -> io::Result<BytesMut> {
+    if at_door {
+        // Boxed, as its state is larger than that of reading.
+        Box::pin(reader.gone()).await;
+        return Ok(BytesMut::new());
+    }
+    read(reader).await
+}
