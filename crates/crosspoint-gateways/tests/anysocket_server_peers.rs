@@ -511,6 +511,31 @@ fn a_silent_client_is_probed_and_given_up_and_a_living_one_is_not() {
 }
 
 #[test]
+fn the_round_trip_of_probes_is_measured_whether_or_not_they_were_due() {
+    let mut world = world();
+    let ann = client(&mut world, ANN);
+    assert!(world.ask_now(ann));
+    assert_eq!(heard(&mut world, ann), ["Heartbeat 2 1"]);
+    world.pass(Duration::from_secs(1));
+    say(&mut world, ann, Kind::Heartbeat, 2, "2");
+    // Nobody has asked for this one.
+    say(&mut world, ann, Kind::Heartbeat, 3, "2");
+    world.pass(world.hub.limits.heartbeat + Duration::from_secs(1));
+    assert_eq!(heard(&mut world, ann), ["Heartbeat 3 1"]);
+    say(&mut world, ann, Kind::Heartbeat, 4, "2");
+    let metrics = world.hub.metrics.render().expect("text can be written");
+    let line = |name: &str, value: &str| {
+        let line =
+            format!("crosspoint_round_trip_seconds_{name}{{protocol=\"anysocket\"}} {value}");
+        assert!(metrics.lines().any(|found| found == line), "no {line} in {metrics}");
+    };
+    line("count", "2");
+    line("sum", "2.0");
+    let peote = world.joint();
+    assert!(!world.ask_now(peote), "its protocol has no questions");
+}
+
+#[test]
 fn messages_are_the_same_however_they_are_cut() {
     let talk = |cut: Cut| {
         let mut world = world();

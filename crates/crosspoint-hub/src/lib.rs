@@ -11,7 +11,7 @@
 //! * [`wire`]: how a protocol writes data, so that one encoding serves many receivers
 //! * [`protocol`]: the one shape of every protocol state machine
 //! * [`command`]: the vocabulary of commands and events; [`reason`]: why something ended
-//! * [`limits`]: every bound, its default and what happens there
+//! * [`limits`]: every bound, its default and what happens there; [`doubt`]: whether a session still lives
 //!
 //! ```
 //! use crosspoint_hub::{command::*, Hub, HubOptions, Place};
@@ -32,6 +32,7 @@
 mod batch;
 pub mod channel;
 pub mod command;
+pub mod doubt;
 pub mod home;
 pub mod hub;
 pub mod ids;
@@ -56,7 +57,7 @@ pub mod wire;
 pub use command::{Command, Event};
 pub use hub::{Hub, HubOptions};
 pub use ids::{ChannelName, InNumber, LinkNumber, MemberNumber, OwnNumber, PeerId, PeerName};
-pub use limits::Limits;
+pub use limits::{Limits, Pace};
 pub use outbox::Outbox;
 pub use permissions::{Grant, Permissions};
 pub use protocol::{Output, Protocol};

@@ -3,6 +3,18 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
+/// How often one side asks the other for a sign of life, or is to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pace {
+    /// As it does by itself.
+    #[default]
+    Usual,
+    /// After each so much silence.
+    Every(Duration),
+    /// Never.
+    Never,
+}
+
 /// The bounds of a hub. Each names what happens when it is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -46,10 +58,22 @@ pub struct Limits {
     /// How long a session may be silent. Above: closed with `IdleTimeout`. `None`: for ever, which
     /// peote programs rely on (docs/peote.md, section 3.5).
     pub idle_max: Option<Duration>,
-    /// How often the native protocol asks a silent endpoint for a sign of life.
+    /// How often a silent endpoint is asked for a sign of life, where the protocol can ask. A native
+    /// client may wish for something else, within the next three.
     pub heartbeat: Duration,
     /// Unanswered heartbeats before the session is closed with `HeartbeatLost`.
     pub heartbeat_missed_max: u32,
+    /// The shortest interval that a client gets if it wishes for one; a shorter one becomes this. Without
+    /// effect above [`heartbeat`](Self::heartbeat).
+    pub heartbeat_min: Duration,
+    /// The longest interval that a client gets if it wishes for one; a longer one becomes this. Without
+    /// effect below [`heartbeat`](Self::heartbeat).
+    pub heartbeat_max: Duration,
+    /// Whether a client that wishes not to be asked is not asked. Otherwise it is, as seldom as may be.
+    pub heartbeat_off: bool,
+    /// How long a session may take to give a sign of life that it is asked for because another one has
+    /// come with its name or id. Above: closed with `HeartbeatLost`. `None`: it is not asked.
+    pub probe_max: Option<Duration>,
     /// Messages and other commands that one session may send a second; above, it is read more
     /// slowly. 0 is without limit.
     pub messages_per_second_max: u64,
@@ -107,6 +131,10 @@ impl Default for Limits {
             idle_max: None,
             heartbeat: Duration::from_secs(15),
             heartbeat_missed_max: 2,
+            heartbeat_min: Duration::from_secs(1),
+            heartbeat_max: Duration::from_secs(300),
+            heartbeat_off: false,
+            probe_max: Some(Duration::from_secs(3)),
             messages_per_second_max: 20_000,
             bytes_per_second_max: 64 * 1024 * 1024,
             room_members_max: 10_000,
@@ -128,11 +156,104 @@ impl Limits {
             None => true,
         }
     }
+
+    /// How often a client is asked for a sign of life that wishes for this: after each so much silence,
+    /// or never.
+    ///
+    /// As long as a silent session is closed ([`idle_max`](Self::idle_max)), a wish never leads to that:
+    /// the client is asked twice in this time at least.
+    pub fn heartbeat_for(&self, wish: Pace) -> Bounded<Option<Duration>> {
+        let often = self.idle_max.map(|idle| idle / 2);
+        let Bounded { value, limit } = match wish {
+            Pace::Usual => return Bounded { value: Some(self.heartbeat), limit: None },
+            Pace::Never if self.heartbeat_off && often.is_none() => {
+                return Bounded { value: None, limit: None };
+            }
+            Pace::Never => Bounded {
+                value: self.heartbeat_max.max(self.heartbeat),
+                limit: (!self.heartbeat_off).then_some("heartbeat_off"),
+            },
+            Pace::Every(interval) => self.heartbeat_within(self.heartbeat, interval),
+        };
+        let least = self.heartbeat_min.min(self.heartbeat);
+        let value = often.map_or(value, |often| value.min(often.max(least)));
+        Bounded { value: Some(value), limit }
+    }
+
+    /// The interval for a client that wishes for this one, where the hub uses another by itself.
+    pub fn heartbeat_within(&self, usual: Duration, wish: Duration) -> Bounded<Duration> {
+        // What the hub does by itself can always be had.
+        let (least, most) = (self.heartbeat_min.min(usual), self.heartbeat_max.max(usual));
+        let limit = match wish {
+            wish if wish < least => Some("heartbeat_ms_min"),
+            wish if wish > most => Some("heartbeat_ms_max"),
+            _ => None,
+        };
+        Bounded { value: wish.clamp(least, most), limit }
+    }
+}
+
+/// What became of a wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounded<T> {
+    /// What is done.
+    pub value: T,
+    /// The setting that kept it from what was wished for, if one did.
+    pub limit: Option<&'static str>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn millis(most: u64) -> impl Strategy<Value = Duration> {
+        (1..most).prop_map(Duration::from_millis)
+    }
+
+    fn limits() -> impl Strategy<Value = Limits> {
+        let idle_max = proptest::option::of(millis(2_000_000));
+        (millis(100_000), millis(100_000), millis(1_000_000), any::<bool>(), idle_max).prop_map(
+            |(heartbeat, heartbeat_min, heartbeat_max, heartbeat_off, idle_max)| Limits {
+                heartbeat,
+                heartbeat_min,
+                heartbeat_max,
+                heartbeat_off,
+                idle_max,
+                ..Limits::default()
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_wish_is_granted_within_the_bounds_and_otherwise_its_limit_is_named(
+            limits in limits(),
+            wish in millis(3_000_000),
+        ) {
+            let least = limits.heartbeat_min.min(limits.heartbeat);
+            let most = limits.heartbeat_max.max(limits.heartbeat);
+            let often = limits.idle_max.map_or(most, |idle| idle / 2);
+            let given = limits.heartbeat_for(Pace::Every(wish));
+            let interval = given.value.expect("whoever wants to be asked is asked");
+            prop_assert!((least..=most).contains(&interval));
+            prop_assert!(interval <= often.max(least));
+            prop_assert_eq!(given.limit.is_none(), (least..=most).contains(&wish));
+            if given.limit.is_none() && wish <= often {
+                prop_assert_eq!(interval, wish);
+            }
+            let usual = Bounded { value: Some(limits.heartbeat), limit: None };
+            prop_assert_eq!(limits.heartbeat_for(Pace::Usual), usual);
+            let never = limits.heartbeat_for(Pace::Never);
+            let seldom = limits.heartbeat_for(Pace::Every(most));
+            match limits.heartbeat_off {
+                true if limits.idle_max.is_none() => prop_assert_eq!(never.value, None),
+                _ => prop_assert_eq!(never.value, seldom.value),
+            }
+            let insisted = (!limits.heartbeat_off).then_some("heartbeat_off");
+            prop_assert_eq!(never.limit, insisted);
+        }
+    }
 
     #[test]
     fn half_an_ipv6_address_tells_who_it_is_but_not_among_neighbours() {

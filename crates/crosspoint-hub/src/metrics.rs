@@ -1,11 +1,13 @@
 //! What a hub counts. One registry for each hub, no global state.
 
+use crate::protocol::Note;
 use crate::reason::Reason;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Metric, Registry};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry, Unit};
 
 /// The label of counters by protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -27,6 +29,14 @@ pub struct ByLimit {
     /// The name of the setting, such as `outbox_bytes_max`.
     pub limit: &'static str,
 }
+
+/// The upper bounds of the buckets of round trips, in seconds: from one machine to the other side of
+/// the world over a bad radio link.
+const ROUND_TRIP_BUCKETS: [f64; 13] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// Round trips, by protocol.
+type RoundTrips = Family<ByProtocol, Histogram, fn() -> Histogram>;
 
 /// Counters and gauges of one hub, and their registry.
 ///
@@ -68,12 +78,18 @@ pub struct Metrics {
     pub refused: Family<ByReason, Counter>,
     /// How often each limit was reached.
     pub limit_hits: Family<ByLimit, Counter>,
+    /// How long endpoints took to answer when they were asked for a sign of life, in seconds.
+    pub round_trips: RoundTrips,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("crosspoint");
+        let round_trips = RoundTrips::new_with_constructor(|| Histogram::new(ROUND_TRIP_BUCKETS));
+        let help = "How long endpoints took to answer when they were asked for a sign of life";
+        registry.register_with_unit("round_trip", help, Unit::Seconds, round_trips.clone());
         Self {
+            round_trips,
             connections: register(
                 &mut registry,
                 "connections",
@@ -138,6 +154,17 @@ impl Metrics {
     /// Counts that a limit was reached. `limit` is the name of the setting.
     pub fn hit(&self, limit: &'static str) {
         self.limit_hits.get_or_create(&ByLimit { limit }).inc();
+    }
+
+    /// Counts what a protocol has noticed.
+    pub fn note(&self, protocol: &'static str, note: Note) {
+        match note {
+            Note::RoundTrip(time) => {
+                let histogram = self.round_trips.get_or_create(&ByProtocol { protocol });
+                histogram.observe(time.as_secs_f64());
+            }
+            Note::Bounded(limit) => self.hit(limit),
+        }
     }
 
     /// Counts a refused command.

@@ -8,6 +8,7 @@
 //! Lock order: the lock of a channel, of a link, or of the directory of peers may be held while an
 //! outbox is locked, never the other way round. A session's links are locked alone.
 
+mod doubt;
 mod entry;
 mod queue;
 
@@ -45,6 +46,8 @@ pub struct Outbox {
     pub wire: &'static dyn Wire,
     known: OnceLock<Known>,
     links: Mutex<Links>,
+    /// Somebody has come with its name or id.
+    doubted: AtomicBool,
     bytes_max: usize,
     away: AtomicBool,
     /// Whether it is away as far as others were told.
@@ -135,8 +138,8 @@ impl Outbox {
         outlet: Box<dyn Outlet>,
     ) -> Self {
         let (known, queue, links) = (OnceLock::new(), Mutex::default(), Mutex::default());
-        let (away, told_away) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { id, address, wire, known, links, bytes_max, away, told_away, queue, outlet }
+        let [doubted, away, told_away] = [false; 3].map(AtomicBool::new);
+        Self { id, address, wire, known, links, doubted, bytes_max, away, told_away, queue, outlet }
     }
 
     /// Who the endpoint is, once it has said hello.

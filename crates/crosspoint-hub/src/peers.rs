@@ -16,7 +16,9 @@ use std::sync::Arc;
 /// the reverse; and nobody takes the place of the [hub's own program](crate::Hub::set_home_peer).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Duplicates {
-    /// The new one is refused, with [`Reason::NameTaken`] or [`Reason::IdTaken`].
+    /// The new one is refused, with [`Reason::NameTaken`] or [`Reason::IdTaken`]. The old one has to
+    /// show that it lives ([`Limits::probe_max`](crate::Limits::probe_max)); if it does not, it ends,
+    /// and the new one may try again.
     #[default]
     Refuse,
     /// The old one is told [`Reason::Replaced`] and ends. Whoever may choose a name can throw out
@@ -61,8 +63,8 @@ impl Peers {
     /// Providers of a service that are asked whether they have room, for one link.
     const LOOKED_AT_MAX: usize = 16;
 
-    /// A session comes. Those that it replaces have to end. Nobody replaces the session with the
-    /// id `home`.
+    /// A session comes. Those that it replaces have to end; the one that it is refused for has to show
+    /// that it lives. Nobody replaces the session with the id `home`.
     ///
     /// # Errors
     /// [`Reason::IdTaken`] or [`Reason::NameTaken`].
@@ -76,6 +78,12 @@ impl Peers {
         let Newcomer { outbox, id, name, proven } = newcomer;
         let is_home = |old: &Arc<Outbox>| home.is_some() && old.peer().map(|p| p.id) == home;
         let replace = duplicates == Duplicates::Replace;
+        let refuse = |old: &Arc<Outbox>, reason| {
+            if !is_home(old) {
+                old.doubt();
+            }
+            Err(reason)
+        };
         // An id that was only claimed gives way to its owner.
         let same_id = self.ids.get(&id).cloned();
         if let Some(old) = &same_id {
@@ -85,14 +93,16 @@ impl Peers {
                 _ => replace,
             };
             if !allowed || is_home(old) {
-                return Err(Reason::IdTaken);
+                return refuse(old, Reason::IdTaken);
             }
         }
         let same_name = name.as_ref().and_then(|name| self.names.get(name)).cloned();
         let is_other = |old: &Arc<Outbox>| same_id.as_ref().is_none_or(|same| same.id != old.id);
         let same_name = same_name.filter(is_other);
-        if same_name.as_ref().is_some_and(|old| !replace || is_home(old)) {
-            return Err(Reason::NameTaken);
+        if let Some(old) = &same_name
+            && (!replace || is_home(old))
+        {
+            return refuse(old, Reason::NameTaken);
         }
         for old in [same_id, same_name].into_iter().flatten() {
             self.go(&old, touched);

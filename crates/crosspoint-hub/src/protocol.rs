@@ -9,7 +9,7 @@ use crate::command::{Command, Event};
 use crate::reason::Reason;
 use crate::wire::FrameWriter;
 use bytes::Bytes;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What the server role of a protocol wants done.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +18,17 @@ pub enum Output {
     Command(Command),
     /// The session is over.
     Close(Reason),
+    /// To be counted ([`Metrics::note`](crate::metrics::Metrics::note)).
+    Note(Note),
+}
+
+/// What a protocol has noticed that only the hub's metrics want to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// The endpoint has answered, so long after it was asked for a sign of life.
+    RoundTrip(Duration),
+    /// The endpoint did not get what it wished for, because of this setting.
+    Bounded(&'static str),
 }
 
 /// When bytes last moved on the connection.
@@ -60,6 +71,13 @@ pub trait Protocol: Send {
     /// Time has passed. Gives a reason if the session is over.
     fn tick(&mut self, now: Instant, activity: Activity, out: &mut FrameWriter) -> Option<Reason>;
 
+    /// Asks the endpoint for a sign of life now; whatever arrives after that is one. Gives whether this
+    /// protocol can ask, and the session depends on the answer.
+    fn ask_now(&mut self, now: Instant, out: &mut FrameWriter) -> bool {
+        let _ = (now, out);
+        false
+    }
+
     /// Writes a goodbye, if the protocol has one.
     fn farewell(&mut self, reason: Reason, out: &mut FrameWriter);
 }
@@ -93,6 +111,19 @@ pub trait Client: Send {
 
     /// As [`Protocol::tick`].
     fn tick(&mut self, now: Instant, activity: Activity, out: &mut FrameWriter) -> Option<Reason>;
+
+    /// Asks the hub for a sign of life now. Gives the number of the question, which is above those of
+    /// all before; `None` if this protocol cannot ask, or not yet.
+    fn ask_now(&mut self, now: Instant, out: &mut FrameWriter) -> Option<u64> {
+        let _ = (now, out);
+        None
+    }
+
+    /// The highest number of a question that was answered since this was called last. All before it
+    /// were heard as well.
+    fn answered(&mut self) -> Option<u64> {
+        None
+    }
 
     /// As [`Protocol::farewell`].
     fn farewell(&mut self, reason: Reason, out: &mut FrameWriter);

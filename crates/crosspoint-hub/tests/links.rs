@@ -227,7 +227,10 @@ fn a_proven_id_beats_a_claimed_one_and_never_the_reverse() {
             let reason = Reason::Replaced;
             let told = if step == Step::Go { vec![Event::Closed { reason }] } else { vec![] };
             assert_eq!(events(&mut first), told);
-            assert_eq!(woken.times() > before, step == Step::Go);
+            // Its task is told to go, or to see whether it still lives.
+            assert!(woken.times() > before);
+            assert_eq!(first.outbox().take_doubt(), step != Step::Go);
+            assert!(!first.outbox().take_doubt(), "once");
             assert_eq!(second.outbox().peer().is_some(), step == Step::Go);
         }
     }
@@ -300,6 +303,7 @@ fn nobody_takes_the_place_of_the_hub_s_own_program() {
         assert_eq!(step, Step::Close(Reason::NameTaken));
     }
     assert_eq!(events(&mut home), []);
+    assert!(!home.outbox().take_doubt(), "it is not doubted either");
 }
 
 #[test]

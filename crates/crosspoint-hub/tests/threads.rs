@@ -123,6 +123,33 @@ fn nothing_comes_to_a_session_before_its_welcome_however_early_it_is_found() {
 }
 
 #[test]
+fn nothing_of_a_channel_comes_to_its_owner_before_it_knows_that_it_has_it() {
+    let hub = hub(Limits::default());
+    let guest = {
+        let hub = hub.clone();
+        thread::spawn(move || {
+            let mut guest = open(&hub, 1, "");
+            let mut entered = 0;
+            while entered < 2_000 {
+                ask(&mut guest, Command::enter(1, "a"));
+                if let [Event::Entered(_)] = events(&mut guest)[..] {
+                    entered += 1;
+                    ask(&mut guest, Command::Leave(InNumber(0)));
+                }
+            }
+        })
+    };
+    let mut owner = open(&hub, 2, "");
+    while !guest.is_finished() {
+        ask(&mut owner, Command::create(1, "a"));
+        let first = events(&mut owner).into_iter().next();
+        assert!(matches!(first, Some(Event::Created { .. })), "{first:?}");
+        ask(&mut owner, Command::Delete(OwnNumber(0)));
+    }
+    guest.join().expect("it enters now and then");
+}
+
+#[test]
 fn who_takes_over_and_who_is_taken_over_at_the_same_time_leave_one_and_no_traces() {
     let options = HubOptions { duplicates: Duplicates::Replace, ..HubOptions::default() };
     let hub = Hub::new(options);

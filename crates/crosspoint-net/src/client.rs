@@ -19,10 +19,13 @@ use std::io;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 /// Commands and events that may wait in each direction.
 const QUEUE_MAX: usize = 1024;
+
+/// Questions to the hub that may wait to be asked.
+const PINGS_MAX: usize = 64;
 
 /// Bytes that may wait to be written before no further command is taken.
 const WRITE_BYTES_MAX: usize = 256 * 1024;
@@ -105,13 +108,25 @@ pub struct Dialed {
     reader: Reader,
     writer: Writer,
     decoder: Option<ws::Decoder>,
+    away_max: Duration,
 }
 
 impl Dialed {
     /// A transport that needs no handshake.
     pub(crate) fn direct(stream: Stream) -> Self {
         let (reader, writer) = stream.into_split();
-        Self { reader, writer, decoder: None }
+        Self { reader, writer, decoder: None, away_max: Duration::ZERO }
+    }
+
+    /// The same transport, which may be silent for so long because it is away.
+    pub(crate) fn away_for(self, away_max: Duration) -> Self {
+        Self { away_max, ..self }
+    }
+
+    /// How long the transport may be silent and still come back; zero if it does not come back at all.
+    /// A protocol must not give it up before.
+    pub fn away_max(&self) -> Duration {
+        self.away_max
     }
 
     /// Its halves, and what unwraps its WebSocket frames if it has them.
@@ -127,25 +142,24 @@ impl Dialed {
 pub async fn dial(endpoint: &Endpoint) -> io::Result<Dialed> {
     let (authority, path) = match endpoint {
         Endpoint::Memory { connector, shape } => {
-            let stream = Stream::from(connector.connect(shape.clone())?);
-            let (reader, writer) = stream.into_split();
-            return Ok(Dialed { reader, writer, decoder: None });
+            return Ok(Dialed::direct(connector.connect(shape.clone())?.into()));
         }
         Endpoint::Tcp { authority } => (authority, None),
         Endpoint::WebSocket { authority, path } => (authority, Some(path)),
     };
     let stream = TcpStream::connect(authority.as_str()).await?;
     stream.set_nodelay(true)?;
-    let (mut reader, writer) = Stream::from(stream).into_split();
+    let mut dialed = Dialed::direct(stream.into());
     let Some(path) = path else {
-        return Ok(Dialed { reader, writer, decoder: None });
+        return Ok(dialed);
     };
+    let Dialed { reader, writer, .. } = &mut dialed;
     let wrong = |error| io::Error::new(io::ErrorKind::InvalidData, error);
     let key = handshake::new_key().map_err(wrong)?;
     writer.write_all(&handshake::client_request(authority, path, &key).map_err(wrong)?).await?;
     let mut answer = BytesMut::new();
     let length = loop {
-        let more = read(&mut reader).await?;
+        let more = read(reader).await?;
         if more.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -157,7 +171,7 @@ pub async fn dial(endpoint: &Endpoint) -> io::Result<Dialed> {
     let settings = ws::Settings { frame_bytes_max: u64::from(u32::MAX), lenient: false };
     let mut decoder = ws::Decoder::new(ws::Role::Client, settings);
     decoder.receive(answer.split_off(length));
-    Ok(Dialed { reader, writer, decoder: Some(decoder) })
+    Ok(Dialed { decoder: Some(decoder), ..dialed })
 }
 
 /// A command on its way to the hub.
@@ -184,26 +198,35 @@ pub struct Connection {
     pub commands: mpsc::Sender<Queued>,
     /// Gives events. As long as nobody takes them, nothing more is read.
     pub events: mpsc::Receiver<Event>,
+    /// Takes who wants to know how long a question to the hub and its answer take now.
+    pub pings: mpsc::Sender<Ping>,
 }
+
+/// Who wants to know how long the hub takes to answer. Told [`Reason::Unsupported`] if the protocol
+/// cannot ask (yet), or why the connection has ended first.
+pub type Ping = oneshot::Sender<Result<Duration, Reason>>;
 
 /// Runs a client protocol over a transport, in a task of its own. `hello` is what the protocol
 /// wrote when it was made.
 pub fn run(dialed: Dialed, client: Box<dyn Client>, hello: FrameWriter) -> Connection {
     let (commands, from_user) = mpsc::channel(QUEUE_MAX);
     let (to_user, events) = mpsc::channel(QUEUE_MAX);
-    let Dialed { reader, writer, decoder } = dialed;
+    let (pings, pingers) = mpsc::channel(PINGS_MAX);
+    let Dialed { reader, writer, decoder, away_max: _ } = dialed;
     let driver = Driver {
         reader,
         decoder,
         client,
         out: hello,
         commands: from_user,
+        pingers,
+        asked: VecDeque::new(),
         writing: Writing { writer, queue: VecDeque::new(), bytes: 0, written: None },
         ready: VecDeque::new(),
         read_at: now(),
     };
     tokio::spawn(driver.run(to_user));
-    Connection { commands, events }
+    Connection { commands, events, pings }
 }
 
 struct Driver {
@@ -212,6 +235,9 @@ struct Driver {
     client: Box<dyn Client>,
     out: FrameWriter,
     commands: mpsc::Receiver<Queued>,
+    pingers: mpsc::Receiver<Ping>,
+    /// Questions to the hub: their numbers, when they were asked, and who wants to know.
+    asked: VecDeque<(u64, Instant, Ping)>,
     writing: Writing,
     /// Events that wait for room in the queue.
     ready: VecDeque<Event>,
@@ -231,6 +257,11 @@ const FLUSH_MAX: Duration = Duration::from_secs(5);
 impl Driver {
     async fn run(mut self, events: mpsc::Sender<Event>) {
         let reason = self.drive(&events).await;
+        self.pingers.close();
+        let unasked = std::iter::from_fn(|| self.pingers.try_recv().ok());
+        for ping in self.asked.drain(..).map(|(.., ping)| ping).chain(unasked) {
+            tell(ping, Err(reason));
+        }
         // Nobody listens any more if this fails.
         let _ = events.send(Event::Closed { reason }).await;
     }
@@ -259,6 +290,10 @@ impl Driver {
                     Some(command) => self.command(command),
                     None => Err(Reason::Bye),
                 },
+                Some(ping) = self.pingers.recv(), if self.writing.bytes < WRITE_BYTES_MAX => {
+                    self.ping(ping);
+                    Ok(())
+                }
                 () = sleep, if deadline.is_some() => {
                     self.client.tick(now(), activity, &mut self.out).map_or(Ok(()), Err)
                 }
@@ -296,6 +331,29 @@ impl Driver {
         Ok(())
     }
 
+    /// Asks the hub, for somebody who wants to know how long that takes.
+    fn ping(&mut self, ping: Ping) {
+        // Whoever has stopped to wait takes no memory.
+        self.asked.retain(|(.., ping)| !ping.is_closed());
+        let now = now();
+        match self.client.ask_now(now, &mut self.out) {
+            Some(number) => self.asked.push_back((number, now, ping)),
+            None => tell(ping, Err(Reason::Unsupported)),
+        }
+    }
+
+    /// Tells those whose questions the hub has answered.
+    fn tell_pingers(&mut self) {
+        let Some(answered) = self.client.answered() else { return };
+        while let Some((number, asked, ping)) = self.asked.pop_front() {
+            if number > answered {
+                self.asked.push_front((number, asked, ping));
+                return;
+            }
+            tell(ping, Ok(now().saturating_duration_since(asked)));
+        }
+    }
+
     fn received(&mut self, bytes: io::Result<BytesMut>) -> Result<(), Reason> {
         let bytes = bytes.map_err(|_| Reason::ConnectionLost)?;
         if bytes.is_empty() {
@@ -318,6 +376,7 @@ impl Driver {
                 }
                 self.ready.push_back(event);
             }
+            self.tell_pingers();
             let Some(decoder) = &mut self.decoder else {
                 break;
             };
@@ -390,6 +449,11 @@ impl Driver {
         // Closing with bytes unread would lose what the hub has not received yet.
         let _ = tokio::time::timeout(LINGER, discard(&mut self.reader)).await;
     }
+}
+
+/// Whoever asked may have stopped to wait.
+fn tell(ping: Ping, answer: Result<Duration, Reason>) {
+    let _ = ping.send(answer);
 }
 
 impl Writing {

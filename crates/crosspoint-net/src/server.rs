@@ -18,7 +18,7 @@ use crosspoint_gateways::peote;
 use crosspoint_hub::hub::Admission;
 use crosspoint_hub::protocol::Protocol;
 use crosspoint_hub::wire::Wire;
-use crosspoint_hub::{Hub, Limits, PeerId, Reason};
+use crosspoint_hub::{Hub, PeerId, Reason};
 use crosspoint_proto as native;
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use std::fmt;
@@ -316,14 +316,15 @@ impl Server {
         Driver { session, protocol, outlet, reader, decoder, stop, flush_max, authenticator, log }
     }
 
-    /// Opens a native session on a way inside the program, for an endpoint that is at an address.
+    /// Opens a native session on a way inside the program, for an endpoint that is at an address and
+    /// may be away for a while.
     pub(crate) fn resumable_driver(
         &self,
         address: Option<IpAddr>,
         way: Stream,
-        limits: Limits,
+        away_max: Duration,
     ) -> Driver {
-        let protocol = self.native(limits);
+        let protocol = self.native(away_max);
         self.driver(address, (&native::WIRE, Box::new(protocol)), way.into_split(), None)
     }
 
@@ -349,12 +350,13 @@ impl Server {
         reason
     }
 
-    fn native(&self, limits: Limits) -> native::server::Native {
+    fn native(&self, away_max: Duration) -> native::server::Native {
         // Without randomness no key can be proven; whoever shows none is served.
         let mut random = [0; 32];
         let random = getrandom::fill(&mut random).is_ok().then_some(random);
         let (hub, home) = (self.options.name.clone(), self.hub.home_peer());
-        let options = native::server::Options { limits, hub, home, random };
+        let limits = self.hub.limits.clone();
+        let options = native::server::Options { limits, hub, home, away_max, random };
         native::server::Native::new(now(), options)
     }
 
@@ -365,7 +367,7 @@ impl Server {
     ) -> Option<(&'static dyn Wire, Box<dyn Protocol>)> {
         match spoken {
             Spoken::Native => {
-                let protocol = self.native(self.hub.limits.clone());
+                let protocol = self.native(Duration::ZERO);
                 let wire: &'static dyn Wire =
                     if websocket { &NATIVE_WEBSOCKET } else { &native::WIRE };
                 Some((wire, Box::new(protocol)))

@@ -3,6 +3,7 @@
 //! One task for each session. It reads, lets the protocol parse, carries out commands, turns
 //! events into bytes and keeps time. It owns everything but the outbox, so nothing here is locked.
 
+mod doubt;
 mod entrance;
 
 use crate::log_limit::LogLimit;
@@ -12,6 +13,7 @@ use crate::ws::{self, Incoming};
 use bytes::{Bytes, BytesMut};
 use crosspoint_auth::Authenticator;
 use crosspoint_hub::command::{Command, Event};
+use crosspoint_hub::doubt::Doubt;
 use crosspoint_hub::outbox::{self, Tag, Turn};
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
 use crosspoint_hub::session::Step;
@@ -42,7 +44,7 @@ const ROUNDS_MAX: usize = 64;
 const EVENTS_MAX: usize = 64;
 
 /// How far away a deadline may be that is none.
-const FAR: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
 thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES_MAX].into());
@@ -84,6 +86,8 @@ struct State {
     /// When time made the protocol say something. That may wait for a while before it is written,
     /// and must not be said over and over meanwhile.
     said: Option<Instant>,
+    /// Whether the endpoint still lives.
+    doubt: Doubt,
     /// Why the session ends as soon as all before that was sent.
     ending: Option<Reason>,
     /// The session waits for room at a receiver.
@@ -109,6 +113,7 @@ impl Driver {
             since: now(),
             read_at: now(),
             said: None,
+            doubt: Doubt::new(self.session.hub().limits.probe_max),
             ending: None,
             waiting: false,
             entrance: None,
@@ -157,17 +162,22 @@ impl Driver {
                 // What is wrong with the connection is seen by the write that follows.
                 _ = self.outlet.writer().writable(), if state.blocked => {
                     state.blocked = false;
+                    state.doubt.took(now());
                     Ok(())
                 }
                 verdict = verdict(&mut state.entrance), if at_door => self.admitted(state, verdict),
                 bytes = hear(&mut self.reader, at_door), if hears => match bytes {
                     Ok(bytes) if !bytes.is_empty() => {
                         state.read_at = now();
+                        state.doubt.heard();
                         self.received(state, bytes)
                     }
                     _ => Err(Reason::ConnectionLost),
                 },
-                () = self.outlet.notified() => self.proceed(state),
+                () = self.outlet.notified() => {
+                    self.heed_doubt(state);
+                    self.proceed(state)
+                }
             };
             if let Err(reason) = result {
                 return reason;
@@ -254,6 +264,10 @@ impl Driver {
                         self.session.hub().metrics.hit("frame_bytes_max");
                     }
                     result = Err(reason);
+                }
+                Some(Output::Note(note)) => {
+                    self.session.hub().metrics.note(self.session.outbox().wire.name(), note);
+                    continue;
                 }
                 None => match self.unwrap(now, state) {
                     Ok(true) => continue,
@@ -394,7 +408,8 @@ impl Driver {
         let idle = limits.idle_max.map(|idle| state.heard_at() + idle);
         let handshake = self.handshake_until(state);
         let stall = self.session.outbox().stalled().map(|since| since + limits.outbox_stall_max);
-        [protocol, idle, stall, handshake, state.throttled, state.expires]
+        let doubt = state.doubt.deadline(state.heard_at());
+        [protocol, idle, stall, handshake, doubt, state.throttled, state.expires]
             .into_iter()
             .flatten()
             .min()
@@ -428,6 +443,7 @@ impl Driver {
             self.session.hub().metrics.hit("outbox_stall_ms_max");
             return Err(Reason::SlowReceiver);
         }
+        self.check_doubt(state)?;
         let activity = self.activity(state);
         let result = self.protocol.tick(now, activity, &mut state.out);
         if !state.out.is_empty() {

@@ -113,15 +113,16 @@ async fn conversation(seed: u64) {
 type Events = tokio::sync::mpsc::Receiver<crosspoint_hub::Event>;
 
 fn split(client: Client) -> (Events, Connection) {
-    let Connection { commands, events } = client.connection;
+    let Connection { commands, events, pings } = client.connection;
     let (_, none) = tokio::sync::mpsc::channel(1);
-    (events, Connection { commands, events: none })
+    (events, Connection { commands, events: none, pings })
 }
 
 /// Sees that exactly these messages come.
 async fn hear(events: Events, messages: Vec<Bytes>) -> Events {
     let (commands, _) = tokio::sync::mpsc::channel(1);
-    let mut client = Client { connection: Connection { commands, events } };
+    let (pings, _) = tokio::sync::mpsc::channel(1);
+    let mut client = Client { connection: Connection { commands, events, pings } };
     for message in messages {
         assert_eq!(client.message().await, Ok(message));
     }

@@ -34,8 +34,13 @@ fn encode(records: &[Record]) -> Vec<u8> {
 }
 
 fn open(token: Token, received: u64, sent: u64) -> Record {
+    wishing(token, received, sent, 0)
+}
+
+fn wishing(token: Token, received: u64, sent: u64, heartbeat_ms: u32) -> Record {
     let totals = |bytes| Totals { bytes, frames: Some(0) };
-    Record::Open(Open { version: VERSION, token, received: totals(received), sent: totals(sent) })
+    let (received, sent) = (totals(received), totals(sent));
+    Record::Open(Open { version: VERSION, token, received, sent, heartbeat_ms })
 }
 
 /// What a native client says first.
@@ -109,6 +114,28 @@ impl Raw {
 
 fn served(hub: HubOptions, resume: Settings) -> Served {
     serve_as(hub, ServerOptions { resume: Some(resume), ..ServerOptions::default() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wish_for_signs_of_life_is_granted_within_the_bounds_and_for_the_whole_session() {
+    let served = serve();
+    for (wish, granted) in [(0, 5000), (7000, 7000), (1, 1000), (u32::MAX, 300_000)] {
+        let mut raw = Raw::open(served.memory(), wishing(Token::NEW, 0, 0, wish)).await;
+        let Some(Record::Accepted(accepted)) = raw.record().await else { panic!("not accepted") };
+        assert_eq!(accepted.heartbeat_ms, granted);
+        let begun = tokio::time::Instant::now();
+        // Before it has to have said hello.
+        if granted < 5000 {
+            assert_eq!(raw.record().await, Some(Record::Ping(1)));
+            assert_eq!(begun.elapsed(), Duration::from_millis(granted.into()));
+        }
+        // What it wishes for when it comes back is not heard.
+        let again = wishing(accepted.token, 0, 0, 20_000);
+        let mut raw = Raw::open(served.memory(), again).await;
+        let Some(Record::Accepted(accepted)) = raw.record().await else { panic!("not accepted") };
+        assert_eq!(accepted.heartbeat_ms, granted);
+    }
+    assert_eq!((served.hits("heartbeat_ms_min"), served.hits("heartbeat_ms_max")), (1, 1));
 }
 
 #[tokio::test]

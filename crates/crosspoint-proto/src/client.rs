@@ -1,7 +1,7 @@
 //! The client's side of the native protocol.
 
 use crate::frame::{FRAME_BYTES_MAX, Frame, MAGIC, next_frame};
-use crate::heartbeat::Heartbeat;
+use crate::heartbeat::{self, Heartbeat};
 use crate::identity::{Identity, KEY_BYTES};
 use crate::message::{
     self, HelloMap, PROOF_CONTEXT, VERSION, WelcomeMap, kind, put_close, put_frame, put_map,
@@ -13,7 +13,7 @@ use crosspoint_hub::command::{
 use crosspoint_hub::input::Input;
 use crosspoint_hub::protocol::{Activity, Client};
 use crosspoint_hub::wire::FrameWriter;
-use crosspoint_hub::{Limits, MemberNumber, PeerId, PeerName, Reason};
+use crosspoint_hub::{Limits, MemberNumber, Pace, PeerId, PeerName, Reason};
 use serde_bytes::ByteBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,6 +35,9 @@ pub struct Options {
     /// Goes on at a hub that does not ask for the proof of the identity. Otherwise the connection ends
     /// there with [`Reason::Unproven`].
     pub accept_unproven: bool,
+
+    /// How client and hub find out whether the other still lives.
+    pub heartbeat: heartbeat::Settings,
 }
 
 /// The client's side of one connection.
@@ -43,6 +46,10 @@ pub struct Native {
     input: Input,
     state: State,
     heartbeat: Heartbeat,
+    /// The highest number of a question that the hub has answered, until it is taken.
+    answered: Option<u64>,
+    /// Whether this side asks as often as the hub.
+    as_the_hub: bool,
     /// What the hub takes.
     frame_bytes_max: usize,
     message_bytes_max: u32,
@@ -64,7 +71,8 @@ enum State {
 impl Native {
     /// Begins a connection: the magic bytes and HELLO are written at once.
     pub fn new(_now: Instant, options: Options, out: &mut FrameWriter) -> Self {
-        let Options { hello, agent, identity, accept_unproven } = options;
+        let Options { hello, agent, identity, accept_unproven, heartbeat } = options;
+        let heartbeat::Settings { own, missed_max, hub, patience } = heartbeat;
         let bytes = |bytes: &[u8]| ByteBuf::from(bytes.to_vec());
         let map = HelloMap {
             v: VERSION,
@@ -74,16 +82,27 @@ impl Native {
             name: hello.name,
             token: hello.token.as_deref().map(bytes),
             key: identity.as_ref().map(|identity| bytes(identity.public_key().as_bytes())),
+            heartbeat_ms: message::split_pace(hub),
         };
         let mut body = BytesMut::new();
         put_map(&map, &mut body);
         out.small(&MAGIC);
         put_frame(kind::HELLO, &body, out);
         let limits = Limits::default();
+        let mut heartbeat = Heartbeat::new(limits.heartbeat, missed_max).with_patience(patience);
+        match own {
+            Pace::Usual => {}
+            Pace::Every(interval) => {
+                heartbeat.set_interval(Some(interval.max(Duration::from_millis(1))));
+            }
+            Pace::Never => heartbeat.set_interval(None),
+        }
         Self {
             input: Input::default(),
             state: State::Hello,
-            heartbeat: Heartbeat::new(limits.heartbeat, limits.heartbeat_missed_max),
+            heartbeat,
+            answered: None,
+            as_the_hub: own == Pace::Usual,
             frame_bytes_max: limits.frame_bytes_max,
             message_bytes_max: limits.message_bytes_max,
             identity,
@@ -136,8 +155,9 @@ impl Native {
                 self.frame_bytes_max = map.frame_max as usize;
                 self.message_bytes_max = map.message_max;
                 self.home = map.home.map(|id| message::peer_id(&id)).transpose()?;
-                if map.heartbeat_ms > 0 {
-                    self.heartbeat.set_interval(Duration::from_millis(map.heartbeat_ms.into()));
+                if self.as_the_hub && map.heartbeat_ms > 0 {
+                    let interval = Duration::from_millis(map.heartbeat_ms.into());
+                    self.heartbeat.set_interval(Some(interval));
                 }
                 Ok(Some(Event::Welcome { peer }))
             }
@@ -159,7 +179,11 @@ impl Native {
                 Ok(None)
             }
             (_, kind::PONG) => {
-                self.heartbeat.answered(now, body.bytes(8)?.get_u64());
+                let token = body.bytes(8)?.get_u64();
+                self.heartbeat.answered(now, token);
+                if token <= self.heartbeat.last_question() {
+                    self.answered = self.answered.max(Some(token));
+                }
                 Ok(None)
             }
             _ => message::event(Frame { kind: number, body }),
@@ -237,7 +261,7 @@ impl Client for Native {
     }
 
     fn deadline(&self, activity: Activity) -> Option<Instant> {
-        (self.state == State::Open).then(|| self.heartbeat.deadline(activity))
+        (self.state == State::Open).then(|| self.heartbeat.deadline(activity)).flatten()
     }
 
     fn tick(&mut self, now: Instant, activity: Activity, out: &mut FrameWriter) -> Option<Reason> {
@@ -245,6 +269,14 @@ impl Client for Native {
             return None;
         }
         self.heartbeat.ask(now, activity, out).err()
+    }
+
+    fn ask_now(&mut self, now: Instant, out: &mut FrameWriter) -> Option<u64> {
+        (self.state == State::Open).then(|| self.heartbeat.ask_now(now, out))
+    }
+
+    fn answered(&mut self) -> Option<u64> {
+        self.answered.take()
     }
 
     fn farewell(&mut self, reason: Reason, out: &mut FrameWriter) {

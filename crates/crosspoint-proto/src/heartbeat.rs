@@ -1,26 +1,61 @@
 //! Signs of life, and the round trip that they measure (section 4.4).
 
 use crate::message::{kind, put_frame};
-use crosspoint_hub::Reason;
 use crosspoint_hub::protocol::Activity;
 use crosspoint_hub::wire::FrameWriter;
+use crosspoint_hub::{Pace, Reason};
 use std::time::{Duration, Instant};
+
+/// How a client and its hub watch each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// How often the client asks; usually as often as the hub. A millisecond at least.
+    pub own: Pace,
+    /// How many questions of the client may stay unanswered.
+    pub missed_max: u32,
+    /// How often the hub is to ask. It has bounds of its own, and says in WELCOME what it does.
+    pub hub: Pace,
+    /// The hub is not given up before it has been silent for this long: a connection that may be away
+    /// and come back needs that.
+    pub patience: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let (own, hub) = (Pace::Usual, Pace::Usual);
+        Self { own, missed_max: 2, hub, patience: Duration::ZERO }
+    }
+}
 
 /// Asks a silent other side for a sign of life, and gives up when none comes.
 #[derive(Debug, Clone)]
 pub struct Heartbeat {
-    interval: Duration,
+    /// `None`: nobody is asked.
+    interval: Option<Duration>,
     missed_max: u32,
-    /// When the last unanswered question was asked, and how many there are.
+    patience: Duration,
+    /// When silence was questioned last, and how often since the last sign of life.
     asked: Option<(Instant, u32)>,
+    /// The number of the last question.
     token: u64,
+    /// When it was asked, until it is answered.
+    open: Option<Instant>,
     round_trip: Option<Duration>,
 }
 
 impl Heartbeat {
     /// Asks after `interval` of silence; gives up when `missed_max` questions stay unanswered.
     pub fn new(interval: Duration, missed_max: u32) -> Self {
-        Self { interval, missed_max, asked: None, token: 0, round_trip: None }
+        let interval = Some(interval);
+        let patience = Duration::ZERO;
+        Self { interval, missed_max, patience, asked: None, token: 0, open: None, round_trip: None }
+    }
+
+    /// Gives up no earlier than after this much silence. As many questions as may stay unanswered are
+    /// asked meanwhile, and no more.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// The last measured round trip.
@@ -28,18 +63,37 @@ impl Heartbeat {
         self.round_trip
     }
 
-    /// Changes the interval.
-    pub fn set_interval(&mut self, interval: Duration) {
+    /// The number of the last question.
+    pub fn last_question(&self) -> u64 {
+        self.token
+    }
+
+    /// After how much silence it asks; `None` is never.
+    pub fn interval(&self) -> Option<Duration> {
+        self.interval
+    }
+
+    /// Changes the interval. With `None` nobody is asked, and the other side is not given up.
+    pub fn set_interval(&mut self, interval: Option<Duration>) {
         self.interval = interval;
     }
 
-    /// When to call [`Heartbeat::tick`].
-    pub fn deadline(&self, activity: Activity) -> Instant {
-        let since = match self.asked {
-            Some((asked, _)) if asked > activity.read => asked,
-            _ => activity.read,
-        };
-        since + self.interval
+    /// Since when an answer is waited for or nothing was heard, and how many questions are unanswered.
+    fn silence(&self, activity: Activity) -> (Instant, u32) {
+        match self.asked {
+            Some((asked, missed)) if asked > activity.read => (asked, missed),
+            _ => (activity.read, 0),
+        }
+    }
+
+    /// When to call [`Heartbeat::tick`], if ever.
+    pub fn deadline(&self, activity: Activity) -> Option<Instant> {
+        let (since, missed) = self.silence(activity);
+        let due = since.checked_add(self.interval?)?;
+        match missed >= self.missed_max {
+            true => Some(due.max(activity.read.checked_add(self.patience)?)),
+            false => Some(due),
+        }
     }
 
     /// Gives the token of a question to ask, if it is time.
@@ -47,19 +101,23 @@ impl Heartbeat {
     /// # Errors
     /// [`Reason::HeartbeatLost`] if too many stay unanswered.
     pub fn tick(&mut self, now: Instant, activity: Activity) -> Result<Option<u64>, Reason> {
-        if now < self.deadline(activity) {
+        if self.deadline(activity).is_none_or(|deadline| now < deadline) {
             return Ok(None);
         }
-        let missed = match self.asked {
-            Some((asked, missed)) if asked > activity.read => missed,
-            _ => 0,
-        };
+        let (_, missed) = self.silence(activity);
         if missed >= self.missed_max {
             return Err(Reason::HeartbeatLost);
         }
-        self.token += 1;
         self.asked = Some((now, missed + 1));
-        Ok(Some(self.token))
+        Ok(Some(self.question(now)))
+    }
+
+    /// Gives the token of a question that is asked now, whether or not it is time. If it stays
+    /// unanswered, that counts for nothing.
+    pub fn question(&mut self, now: Instant) -> u64 {
+        self.token += 1;
+        self.open = Some(now);
+        self.token
     }
 
     /// Writes a PING if it is time for one.
@@ -73,19 +131,30 @@ impl Heartbeat {
         out: &mut FrameWriter,
     ) -> Result<(), Reason> {
         if let Some(token) = self.tick(now, activity)? {
-            put_frame(kind::PING, &token.to_be_bytes(), out);
+            put_ping(token, out);
         }
         Ok(())
     }
 
-    /// Takes an answer. One to an older question measures nothing.
-    pub fn answered(&mut self, now: Instant, token: u64) {
-        if let Some((asked, _)) = self.asked
-            && token == self.token
-        {
-            self.round_trip = Some(now.saturating_duration_since(asked));
-        }
+    /// Writes a PING now, and gives its token.
+    pub fn ask_now(&mut self, now: Instant, out: &mut FrameWriter) -> u64 {
+        let token = self.question(now);
+        put_ping(token, out);
+        token
     }
+
+    /// Takes an answer, and gives the round trip. One to an older question, or a second one, measures
+    /// nothing.
+    pub fn answered(&mut self, now: Instant, token: u64) -> Option<Duration> {
+        let asked = self.open.filter(|_| token == self.token)?;
+        self.open = None;
+        self.round_trip = Some(now.saturating_duration_since(asked));
+        self.round_trip
+    }
+}
+
+fn put_ping(token: u64, out: &mut FrameWriter) {
+    put_frame(kind::PING, &token.to_be_bytes(), out);
 }
 
 #[cfg(test)]
@@ -94,28 +163,76 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn silent(since: Instant) -> Activity {
+        Activity { read: since, written: None }
+    }
+
     #[test]
     fn silence_is_questioned_and_given_up_after_enough_misses() {
         let start = Instant::now();
-        let activity = Activity { read: start, written: None };
+        let activity = silent(start);
         let mut heartbeat = Heartbeat::new(SECOND, 2);
         assert_eq!(heartbeat.tick(start, activity), Ok(None));
         assert_eq!(heartbeat.tick(start + SECOND, activity), Ok(Some(1)));
-        assert_eq!(heartbeat.deadline(activity), start + 2 * SECOND);
+        assert_eq!(heartbeat.deadline(activity), Some(start + 2 * SECOND));
         assert_eq!(heartbeat.tick(start + 2 * SECOND, activity), Ok(Some(2)));
         assert_eq!(heartbeat.tick(start + 3 * SECOND, activity), Err(Reason::HeartbeatLost));
     }
 
     #[test]
-    fn any_byte_is_a_sign_of_life_and_an_answer_measures() {
+    fn any_byte_is_a_sign_of_life_and_an_answer_measures_once() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(SECOND, 1);
-        let activity = Activity { read: start, written: None };
-        assert_eq!(heartbeat.tick(start + SECOND, activity), Ok(Some(1)));
+        assert_eq!(heartbeat.tick(start + SECOND, silent(start)), Ok(Some(1)));
         let later = start + SECOND + SECOND / 10;
-        heartbeat.answered(later, 1);
+        assert_eq!(heartbeat.answered(later, 2), None, "nobody has asked that");
+        assert_eq!(heartbeat.answered(later, 1), Some(SECOND / 10));
+        assert_eq!(heartbeat.answered(later + SECOND, 1), None, "a second time");
         assert_eq!(heartbeat.round_trip(), Some(SECOND / 10));
-        let activity = Activity { read: later, written: None };
-        assert_eq!(heartbeat.tick(later + SECOND, activity), Ok(Some(2)));
+        assert_eq!(heartbeat.tick(later + SECOND, silent(later)), Ok(Some(2)));
+        heartbeat.question(later + 2 * SECOND);
+        assert_eq!(heartbeat.answered(later + 2 * SECOND, 2), None, "there is a newer question");
+    }
+
+    #[test]
+    fn whoever_may_be_away_is_asked_no_more_often_and_given_up_later() {
+        let start = Instant::now();
+        let activity = silent(start);
+        let mut heartbeat = Heartbeat::new(SECOND, 2).with_patience(10 * SECOND);
+        for asked in [1, 2] {
+            let due = start + asked * SECOND;
+            assert_eq!(heartbeat.deadline(activity), Some(due));
+            assert_eq!(heartbeat.tick(due, activity), Ok(Some(asked.into())));
+        }
+        assert_eq!(heartbeat.deadline(activity), Some(start + 10 * SECOND));
+        assert_eq!(heartbeat.tick(start + 9 * SECOND, activity), Ok(None));
+        let lost = Err(Reason::HeartbeatLost);
+        assert_eq!(heartbeat.clone().tick(start + 10 * SECOND, activity), lost);
+        let back = silent(start + 9 * SECOND);
+        assert_eq!(heartbeat.tick(start + 10 * SECOND, back), Ok(Some(3)));
+    }
+
+    #[test]
+    fn without_an_interval_silence_is_nothing() {
+        let start = Instant::now();
+        let mut heartbeat = Heartbeat::new(SECOND, 1);
+        heartbeat.set_interval(None);
+        let year = start + 365 * 24 * 3600 * SECOND;
+        assert_eq!(heartbeat.deadline(silent(start)), None);
+        assert_eq!(heartbeat.tick(year, silent(start)), Ok(None));
+        assert_eq!(heartbeat.question(year), 1);
+        assert_eq!(heartbeat.answered(year + SECOND, 1), Some(SECOND));
+    }
+
+    #[test]
+    fn questions_out_of_turn_do_not_put_the_end_off() {
+        let start = Instant::now();
+        let activity = silent(start);
+        let mut heartbeat = Heartbeat::new(SECOND, 1);
+        for tenth in 1..10 {
+            heartbeat.question(start + tenth * SECOND / 10);
+        }
+        assert_eq!(heartbeat.tick(start + SECOND, activity), Ok(Some(10)));
+        assert_eq!(heartbeat.tick(start + 2 * SECOND, activity), Err(Reason::HeartbeatLost));
     }
 }

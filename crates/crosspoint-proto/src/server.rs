@@ -9,12 +9,13 @@ use crate::message::{
 use bytes::{Buf, Bytes, BytesMut};
 use crosspoint_hub::command::{Command, Event, Hello};
 use crosspoint_hub::input::Input;
-use crosspoint_hub::protocol::{Activity, Output, Protocol};
+use crosspoint_hub::limits::Bounded;
+use crosspoint_hub::protocol::{Activity, Note, Output, Protocol};
 use crosspoint_hub::wire::FrameWriter;
-use crosspoint_hub::{Limits, PeerId, Reason};
+use crosspoint_hub::{Limits, Pace, PeerId, Reason};
 use serde_bytes::ByteBuf;
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What the hub's side is set up with.
 #[derive(Clone, Default)]
@@ -25,6 +26,9 @@ pub struct Options {
     pub hub: String,
     /// Which peer is the hub's own program, told in the WELCOME frame.
     pub home: Option<PeerId>,
+    /// How long the connection may be away and come back; zero if it cannot. Until then silence means
+    /// nothing, so the heartbeats are put off.
+    pub away_max: Duration,
     /// Random bytes, new for each connection. Without them no key can be proven, and a HELLO with
     /// a key ends the connection.
     pub random: Option<[u8; KEY_BYTES]>,
@@ -33,11 +37,12 @@ pub struct Options {
 impl fmt::Debug for Options {
     /// Without the random bytes: whoever knows them can prove any key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { limits, hub, home, random: _ } = self;
+        let Self { limits, hub, home, away_max, random: _ } = self;
         f.debug_struct("Options")
             .field("limits", limits)
             .field("hub", hub)
             .field("home", home)
+            .field("away_max", away_max)
             .finish_non_exhaustive()
     }
 }
@@ -49,6 +54,8 @@ pub struct Native {
     state: State,
     options: Options,
     heartbeat: Heartbeat,
+    /// What there is to tell besides a command, behind it.
+    note: Option<Note>,
 }
 
 #[derive(Debug)]
@@ -64,12 +71,13 @@ enum State {
 impl Native {
     /// A connection that has just begun.
     pub fn new(_now: Instant, options: Options) -> Self {
-        let heartbeat =
-            Heartbeat::new(options.limits.heartbeat, options.limits.heartbeat_missed_max);
-        Self { input: Input::default(), state: State::Magic, options, heartbeat }
+        let Limits { heartbeat: interval, heartbeat_missed_max, .. } = options.limits;
+        let heartbeat = Heartbeat::new(interval, heartbeat_missed_max);
+        let heartbeat = heartbeat.with_patience(options.away_max);
+        Self { input: Input::default(), state: State::Magic, options, heartbeat, note: None }
     }
 
-    fn step(&mut self, now: Instant, out: &mut FrameWriter) -> Result<Option<Command>, Reason> {
+    fn step(&mut self, now: Instant, out: &mut FrameWriter) -> Result<Option<Output>, Reason> {
         if matches!(self.state, State::Magic) {
             if self.input.len() < MAGIC.len() {
                 return Ok(None);
@@ -83,7 +91,10 @@ impl Native {
             let most = self.frame_bytes_max();
             let Some(frame) = next_frame(&mut self.input, most)? else { break };
             if let Some(command) = self.frame(now, frame, out)? {
-                return Ok(Some(command));
+                return Ok(Some(Output::Command(command)));
+            }
+            if let Some(note) = self.note.take() {
+                return Ok(Some(Output::Note(note)));
             }
         }
         if self.input.len() < 1024 && !self.input.is_empty() {
@@ -114,6 +125,7 @@ impl Native {
                 let peer = hello.id.map(|id| message::peer_id(&id)).transpose()?;
                 let token = hello.token.map(|token| token.into_vec().into());
                 let said = Hello { peer, proven: false, name: hello.name, token };
+                self.pace(message::join_pace(hello.heartbeat_ms));
                 match hello.key {
                     Some(key) => self.challenge(said, &key, out).map(|()| None),
                     None => {
@@ -133,11 +145,24 @@ impl Native {
             }
             (_, kind::PONG) => {
                 let token = body.bytes(8)?.get_u64();
-                self.heartbeat.answered(now, token);
+                // If the connection may be away, this may be the time for which it was.
+                let measured = self.heartbeat.answered(now, token);
+                let measured = measured.filter(|_| self.options.away_max.is_zero());
+                self.note = measured.map(Note::RoundTrip);
                 Ok(None)
             }
             _ => message::command(Frame { kind: number, body }),
         }
+    }
+
+    /// The client wishes to be asked for signs of life like this.
+    fn pace(&mut self, wish: Pace) {
+        let Options { limits, away_max, .. } = &self.options;
+        let Bounded { value, limit } = limits.heartbeat_for(wish);
+        // A session that is silent must not end by that because it is asked too late.
+        let put_off = limits.idle_max.map_or(*away_max, |idle| (idle / 2).min(*away_max));
+        self.heartbeat.set_interval(value.map(|interval| interval.max(put_off)));
+        self.note = limit.map(Note::Bounded);
     }
 
     /// Asks for a proof that the client owns the key which its id comes from (section 4.5).
@@ -175,7 +200,7 @@ impl Native {
             hub: self.options.hub.clone(),
             frame_max: u32::try_from(limits.frame_bytes_max).unwrap_or(u32::MAX),
             message_max: limits.message_bytes_max,
-            heartbeat_ms: u32::try_from(limits.heartbeat.as_millis()).unwrap_or(u32::MAX),
+            heartbeat_ms: self.heartbeat.interval().map_or(0, |time| message::millis(time).max(1)),
             features: vec!["peers".into()],
             home: self.options.home.map(|id| ByteBuf::from(id.as_bytes().to_vec())),
         };
@@ -194,8 +219,11 @@ impl Protocol for Native {
         if matches!(self.state, State::Closed) {
             return None;
         }
+        if let Some(note) = self.note.take() {
+            return Some(Output::Note(note));
+        }
         match self.step(now, out) {
-            Ok(command) => command.map(Output::Command),
+            Ok(output) => output,
             Err(reason) => {
                 self.state = State::Closed;
                 Some(Output::Close(reason))
@@ -211,7 +239,7 @@ impl Protocol for Native {
     }
 
     fn deadline(&self, activity: Activity) -> Option<Instant> {
-        matches!(self.state, State::Open).then(|| self.heartbeat.deadline(activity))
+        matches!(self.state, State::Open).then(|| self.heartbeat.deadline(activity)).flatten()
     }
 
     fn tick(&mut self, now: Instant, activity: Activity, out: &mut FrameWriter) -> Option<Reason> {
@@ -219,6 +247,15 @@ impl Protocol for Native {
             return None;
         }
         self.heartbeat.ask(now, activity, out).err()
+    }
+
+    fn ask_now(&mut self, now: Instant, out: &mut FrameWriter) -> bool {
+        // A connection that is away cannot answer, and may come back.
+        let asks = matches!(self.state, State::Open) && self.options.away_max.is_zero();
+        if asks {
+            self.heartbeat.ask_now(now, out);
+        }
+        asks
     }
 
     fn farewell(&mut self, reason: Reason, out: &mut FrameWriter) {

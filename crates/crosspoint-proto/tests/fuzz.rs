@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Pair, command, event};
+use common::{Pair, command, event, heartbeat};
 use crosspoint_proto::fuzz::fuzz_native;
 use crosspoint_proto::identity::Identity;
 use crosspoint_proto::{client, server};
@@ -92,11 +92,12 @@ proptest! {
     fn changed_beginnings_do_no_harm(
         cut: [u8; 2],
         key: bool,
+        heartbeat in heartbeat(),
         changes in prop::collection::vec(change(), 0..4),
         rest: Vec<u8>,
     ) {
         let identity = key.then(|| Arc::new(Identity::from_bytes(&[1; 32])));
-        let options = client::Options { identity, ..client::Options::default() };
+        let options = client::Options { identity, heartbeat, ..client::Options::default() };
         let (_, hello) = Pair::with(server::Options::default(), options);
         let mut bytes = cut.to_vec();
         bytes.extend(changed(hello, changes));

@@ -227,7 +227,7 @@ fn sections_that_comments_name_exist() {
 fn the_magic_bytes_and_hello_may_come_in_pieces() {
     let now = Instant::now();
     let mut bytes = BytesMut::from(&MAGIC[..]);
-    bytes.put_slice(&hello(Hello::default(), None));
+    bytes.put_slice(&hello(Hello::default()));
     let mut server = server::Native::new(now, server::Options::default());
     let mut out = FrameWriter::default();
     let mut heard = Vec::new();

@@ -4,6 +4,7 @@ use crate::{Address, Node, NodeBuilder};
 use crosspoint_net::client::{Dialed, Endpoint, dial};
 use crosspoint_net::resume;
 use std::io;
+use std::time::Duration;
 use tokio::sync::watch;
 
 pub use crosspoint_net::resume::{Connectivity, Lost, Receipt, Why};
@@ -43,17 +44,20 @@ impl Node {
 }
 
 impl Resume {
-    /// Connects, with a connection that comes back if that is wanted.
+    /// Connects, with a connection that comes back if that is wanted, and asks for signs of life after so
+    /// much silence.
     pub(crate) async fn dial(
         &self,
         address: &Address,
+        heartbeat: Option<Duration>,
     ) -> io::Result<(Dialed, Option<watch::Receiver<Connectivity>>)> {
         if !self.wanted || address.protocol != crate::Protocol::Native {
             return Ok((dial(&address.endpoint).await?, None));
         }
         let first = std::iter::once(&address.endpoint);
         let endpoints = first.chain(&self.others).cloned().collect();
-        let (dialed, states) = resume::dial(resume::Options::new(endpoints)).await?;
+        let options = resume::Options { heartbeat, ..resume::Options::new(endpoints) };
+        let (dialed, states) = resume::dial(options).await?;
         Ok((dialed, Some(states)))
     }
 }

@@ -70,6 +70,20 @@ impl From<Infallible> for ConnectError {
     }
 }
 
+/// Why the round trip to the hub was not measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PingError {
+    /// The protocol of this connection has no questions.
+    #[error(
+        "the peote protocol cannot ask its server; connect to a Crosspoint hub with tcp:// or ws://"
+    )]
+    Unsupported,
+    /// The connection has ended.
+    #[error("the connection has ended: {0}")]
+    Closed(Reason),
+}
+
 /// Why an operation on a channel or room did not happen.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -28,8 +28,10 @@
 //! * [`mod@remote`]: calls of traits over a channel or a link
 //! * [`Server`]: the hub inside the program, over a network or [without one](Server::inside), with
 //!   lag and speed as in a real one
-//! * [`ConnectError`], [`PeerError`], [`RequestError`], [`ChannelError`], [`Reason`]: what went
-//!   wrong, and why something ended
+//! * [`Heartbeat`]: how node and hub notice that the other is gone; [`Node::ping`] and
+//!   [`Node::round_trip`]: the lag between them
+//! * [`ConnectError`], [`PeerError`], [`RequestError`], [`ChannelError`], [`PingError`], [`Reason`]: what
+//!   went wrong, and why something ended
 //! * [`anysocket`]: a peer of AnySocket's JavaScript programs
 //! * [`testing`]: a hub and two nodes for tests
 //!
@@ -122,6 +124,7 @@ mod commands;
 mod connectivity;
 mod direct;
 mod error;
+mod heartbeat;
 mod member;
 mod node;
 mod options;
@@ -147,7 +150,8 @@ pub use crosspoint_net::memory::Shape;
 pub use crosspoint_net::server::ServerOptions;
 pub use crosspoint_proto::identity::{Fingerprint, Identity, PublicKey};
 pub use crosspoint_proto::peer::secure::{Pin, SecureError};
-pub use error::{ChannelError, ConnectError};
+pub use error::{ChannelError, ConnectError, PingError};
+pub use heartbeat::Heartbeat;
 pub use member::{Member, MemberEvent, MemberSender};
 pub use node::{Node, NodeBuilder};
 pub use options::{ChannelOptions, EnterOptions};

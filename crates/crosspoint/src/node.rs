@@ -5,7 +5,8 @@ use crate::peer::{Common, Handlers};
 use crate::router::Router;
 use crate::shared::{Facts, Question, Shared};
 use crate::{
-    Address, ChannelError, ChannelOptions, ConnectError, EnterOptions, Member, Owner, Protocol,
+    Address, ChannelError, ChannelOptions, ConnectError, EnterOptions, Heartbeat, Member, Owner,
+    Protocol,
 };
 use bytes::Bytes;
 use crosspoint_gateways::peote;
@@ -45,6 +46,7 @@ pub struct NodeBuilder {
     pub(crate) accept_unproven: bool,
     pub(crate) require_encryption: bool,
     pub(crate) resume: Resume,
+    pub(crate) heartbeat: Heartbeat,
     pub(crate) handlers: Handlers,
 }
 
@@ -61,6 +63,7 @@ impl Default for NodeBuilder {
             accept_unproven: false,
             require_encryption: false,
             resume: Resume::default(),
+            heartbeat: Heartbeat::default(),
             handlers: Handlers::default(),
         }
     }
@@ -147,7 +150,9 @@ async fn welcomed(
     hello: Hello,
     address: &Address,
 ) -> Result<Node, ConnectError> {
-    let (dialed, connectivity) = common.settings.resume.dial(address).await.map_err(|source| {
+    let NodeBuilder { agent, identity, accept_unproven, resume, heartbeat, .. } = &common.settings;
+    let dialing = resume.dial(address, heartbeat.of_connections()).await;
+    let (dialed, connectivity) = dialing.map_err(|source| {
         let address = Box::new(address.clone());
         ConnectError::Unreachable { address, source }
     })?;
@@ -155,10 +160,10 @@ async fn welcomed(
     let mut written = FrameWriter::new(None);
     let client: Box<dyn Client> = match address.protocol {
         Protocol::Native => {
-            let NodeBuilder { agent, identity, accept_unproven, .. } = &common.settings;
-            let (agent, identity, accept_unproven) =
-                (agent.clone(), identity.clone(), *accept_unproven);
-            let options = Options { hello, agent, identity, accept_unproven };
+            let (agent, identity) = (agent.clone(), identity.clone());
+            let heartbeat = heartbeat.settings(dialed.away_max());
+            let accept_unproven = *accept_unproven;
+            let options = Options { hello, agent, identity, accept_unproven, heartbeat };
             let now = tokio::time::Instant::now().into_std();
             Box::new(Observed {
                 native: Native::new(now, options, &mut written),
@@ -188,8 +193,8 @@ async fn welcomed(
         }
     };
     let (closed_sender, closed) = watch::channel(None);
-    let (protocol, commands) = (address.protocol, connection.commands);
-    let shared = Shared::new(peer, protocol, facts, commands, closed, common.clone());
+    let (protocol, ways) = (address.protocol, (connection.commands, connection.pings));
+    let shared = Shared::new(peer, protocol, facts, ways, closed, common.clone());
     tokio::spawn(Router::new(&shared).run(connection.events, closed_sender));
     Ok(Node { shared })
 }
@@ -337,6 +342,18 @@ impl Client for Observed {
 
     fn tick(&mut self, now: Instant, activity: Activity, out: &mut FrameWriter) -> Option<Reason> {
         self.native.tick(now, activity, out)
+    }
+
+    fn ask_now(&mut self, now: Instant, out: &mut FrameWriter) -> Option<u64> {
+        self.native.ask_now(now, out)
+    }
+
+    fn answered(&mut self) -> Option<u64> {
+        let answered = self.native.answered()?;
+        if let Some(round_trip) = self.native.round_trip() {
+            self.facts.measured(round_trip);
+        }
+        Some(answered)
     }
 
     fn farewell(&mut self, reason: Reason, out: &mut FrameWriter) {

@@ -451,11 +451,13 @@ mod tests {
     /// What becomes of a node whose hub says this after it has let a channel be created.
     async fn after(events: impl IntoIterator<Item = Event>) -> Reason {
         let (commands, _to_hub) = mpsc::channel(8);
+        let (pings, _asked) = mpsc::channel(1);
         let (from_hub, to_node) = mpsc::channel(8);
         let (closed_sender, closed) = watch::channel(None);
         let (peer, facts) = (PeerId::new([1; 16]), Arc::<Facts>::default());
         let common = peer::Common::new(crate::Node::builder().queue_bytes(1000));
-        let shared = Shared::new(peer, Protocol::Native, facts, commands, closed, common);
+        let ways = (commands, pings);
+        let shared = Shared::new(peer, Protocol::Native, facts, ways, closed, common);
         tokio::spawn(Router::new(&shared).run(to_node, closed_sender));
 
         let (answer, answered) = oneshot::channel();

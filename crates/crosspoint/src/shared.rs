@@ -9,10 +9,11 @@ use crate::peer::{Common, Forward, Lane, Links, Peer, PeerError, Route, Watching
 use crate::{ChannelError, Member, PeerInfo, Protocol};
 use crosspoint_hub::command::{Command, Mode};
 use crosspoint_hub::{LinkNumber, PeerId, Reason};
-use crosspoint_net::client::Queued;
+use crosspoint_net::client::{Ping, Queued};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) protocol: Protocol,
     pub(crate) facts: Arc<Facts>,
     pub(crate) commands: Commands,
+    /// Asks the hub for signs of life.
+    pub(crate) pings: mpsc::Sender<Ping>,
     /// Holds the connection open.
     keep: Mutex<Option<mpsc::Sender<Queued>>>,
     asked: Mutex<Asked>,
@@ -46,11 +49,16 @@ pub(crate) struct Shared {
     pub(crate) closed: watch::Receiver<Option<Reason>>,
 }
 
+/// No round trip takes that long.
+const UNMEASURED: u64 = u64::MAX;
+
 /// What the protocol has learned of the hub.
 #[derive(Debug)]
 pub(crate) struct Facts {
     message_bytes_max: AtomicU32,
     home: OnceLock<PeerId>,
+    /// In nanoseconds; [`UNMEASURED`] before the first.
+    round_trip: AtomicU64,
     /// Of a connection that comes back by itself.
     connectivity: Option<watch::Receiver<Connectivity>>,
 }
@@ -64,7 +72,19 @@ impl Default for Facts {
 impl Facts {
     pub(crate) fn new(connectivity: Option<watch::Receiver<Connectivity>>) -> Self {
         let message_bytes_max = AtomicU32::new(u32::MAX);
-        Self { message_bytes_max, home: OnceLock::new(), connectivity }
+        let round_trip = AtomicU64::new(UNMEASURED);
+        Self { message_bytes_max, home: OnceLock::new(), round_trip, connectivity }
+    }
+
+    /// A round trip was measured.
+    pub(crate) fn measured(&self, round_trip: Duration) {
+        let nanos = u64::try_from(round_trip.as_nanos()).unwrap_or(UNMEASURED - 1);
+        self.round_trip.store(nanos, Ordering::Relaxed);
+    }
+
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        let nanos = self.round_trip.load(Ordering::Relaxed);
+        (nanos != UNMEASURED).then(|| Duration::from_nanos(nanos))
     }
 
     pub(crate) fn connectivity(&self) -> Option<watch::Receiver<Connectivity>> {
@@ -170,7 +190,7 @@ impl Shared {
         peer: PeerId,
         protocol: Protocol,
         facts: Arc<Facts>,
-        commands: mpsc::Sender<Queued>,
+        (commands, pings): (mpsc::Sender<Queued>, mpsc::Sender<Ping>),
         closed: watch::Receiver<Option<Reason>>,
         common: Arc<Common>,
     ) -> Arc<Self> {
@@ -179,6 +199,7 @@ impl Shared {
             protocol,
             facts,
             commands: Commands::new(&commands),
+            pings,
             keep: Mutex::new(Some(commands)),
             asked: Mutex::default(),
             common,

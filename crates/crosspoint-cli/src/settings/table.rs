@@ -215,8 +215,8 @@ settings! {
     peers: Peers {
         /// What happens when a client comes with the name or id of another: refuse or replace.
         ///
-        /// With refuse the new one is refused with the reason `NameTaken` or `IdTaken`. With
-        /// replace the old one is disconnected with the reason `Replaced`, which suits clients that
+        /// With refuse the new one is refused with the reason `NameTaken` or `IdTaken`, and the old
+        /// one has to show that it lives (`limits.probe_ms_max`). With replace the old one is disconnected with the reason `Replaced`, which suits clients that
         /// come back before the hub has noticed that they were gone. An id whose key was proven
         /// always wins over one that was only claimed, and never loses to it.
         duplicates: Duplicates = "refuse",
@@ -520,16 +520,51 @@ settings! {
         /// `limits.heartbeat_ms` without this.
         idle_s_max: Duration = "0", seconds(0..=YEAR_S).zero("never");
 
-        /// How often a silent native client is asked for a sign of life, in milliseconds.
+        /// How often a silent client is asked for a sign of life, in milliseconds.
         ///
-        /// See `limits.heartbeat_missed_max`. Other protocols are not asked. For sessions that can
-        /// go on over another connection it is `resume.heartbeat_ms` that finds a lost one.
+        /// See `limits.heartbeat_missed_max`. Peote programs are not asked. A native client may wish
+        /// for another interval, within `limits.heartbeat_ms_min` and `limits.heartbeat_ms_max`, or
+        /// for none. For sessions that can go on over another connection it is
+        /// `resume.heartbeat_ms` that finds a lost one. How long the answers take is in the metric
+        /// `round_trip_seconds`.
         heartbeat_ms: Duration = "15000", millis(100..=HOUR_MS);
 
-        /// Heartbeats in a row that a native client may leave unanswered.
+        /// Heartbeats in a row that a client may leave unanswered.
         ///
         /// Then the session is closed with the reason `HeartbeatLost`.
         heartbeat_missed_max: u32 = "2", count(1..=100);
+
+        /// The shortest heartbeat interval that a client can have by wishing for it, in milliseconds.
+        ///
+        /// A shorter one becomes this, so that nobody makes the hub ask without end. What
+        /// `limits.heartbeat_ms` and `resume.heartbeat_ms` say can be had even if it is shorter.
+        heartbeat_ms_min: Duration = "1000", millis(10..=HOUR_MS);
+
+        /// The longest heartbeat interval that a client can have by wishing for it, in milliseconds.
+        ///
+        /// A longer one becomes this. A client that has vanished is noticed after this times
+        /// `limits.heartbeat_missed_max` and one; set it to `limits.heartbeat_ms` if no client may
+        /// put that off. What `limits.heartbeat_ms` and `resume.heartbeat_ms` say can be had even if
+        /// it is longer. Where `limits.idle_s_max` is set, half of that is the longest.
+        heartbeat_ms_max: Duration = "300000", millis(10..=HOUR_MS);
+
+        /// Whether a client that wishes for no heartbeats gets none.
+        ///
+        /// If false, or where `limits.idle_s_max` is set, it is asked as seldom as may be. If true, a
+        /// client that has vanished without a word is noticed by the system (over TCP after about two
+        /// minutes), when something is sent to it, or when another one comes with its name or id.
+        heartbeat_off: bool = "false", switch();
+
+        /// How long a session may take to show that it lives when that is doubted, in milliseconds.
+        ///
+        /// Who comes with the name or id of another session is refused, unless `peers.duplicates` or
+        /// a proof of the id says something else. But it may be the same client, whose connection was
+        /// lost without the hub's noticing. So the other session is asked for a sign of life at once,
+        /// and if none comes in this time it is closed with the reason `HeartbeatLost`: whoever tries
+        /// again then is let in. A session is asked like this no more than once in this time. One that
+        /// can go on over another connection is not asked, and keeps its `resume.window_ms`. Raise it
+        /// where clients that live may not answer for longer: whoever comes with their names ends them.
+        probe_ms_max: Duration = "3000", millis(0..=600_000).zero("nobody is asked");
 
         /// Messages and other commands that one session may send in a second.
         ///

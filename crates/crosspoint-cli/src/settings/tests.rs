@@ -348,6 +348,23 @@ fn a_frozen_connection_is_noticed_before_its_session_counts_as_stalled() {
 }
 
 #[test]
+fn the_shortest_heartbeat_to_wish_for_is_not_above_the_longest() {
+    let flags = |least: u32, most: u32| {
+        [format!("--heartbeat-ms-min={least}"), format!("--heartbeat-ms-max={most}")]
+    };
+    let load = |flags: [String; 2]| load_from(&[&flags[0], &flags[1]], &[]);
+    assert!(load(flags(2000, 2000)).is_ok());
+    let told = message(load(flags(2001, 2000)));
+    let expected = "1 setting is wrong:\n  flag --heartbeat-ms-min: limits.heartbeat_ms_min = 2001: \
+                    expected at most limits.heartbeat_ms_max = 2000 (flag --heartbeat-ms-max), ";
+    assert!(told.starts_with(expected), "{told}");
+    let told = message(load_from(&["--heartbeat-ms-max=999"], &[]));
+    let expected = "  flag --heartbeat-ms-max: limits.heartbeat_ms_max = 999: expected at least \
+                    limits.heartbeat_ms_min = 1000 (default), ";
+    assert!(told.lines().nth(1).is_some_and(|line| line.starts_with(expected)), "{told}");
+}
+
+#[test]
 fn what_config_prints_is_a_file_of_the_same_settings() {
     let file = file_with(
         "server.name = \"a \\\"name\\\"\\u0007\\n# \\\\\"\n\

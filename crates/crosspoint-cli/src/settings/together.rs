@@ -12,7 +12,8 @@ pub(super) fn conflicts(
     settings: &Settings,
     origins: &Origins,
 ) -> impl Iterator<Item = (&'static str, Fault)> {
-    entrance(settings, origins).chain(silence(settings, origins))
+    let pairs = [silence(settings, origins), heartbeat(settings, origins)];
+    entrance(settings, origins).chain(pairs.into_iter().flatten())
 }
 
 /// An access token and a file of `[auth]` exclude each other.
@@ -32,25 +33,47 @@ fn entrance(settings: &Settings, origins: &Origins) -> impl Iterator<Item = (&'s
     })
 }
 
-/// A connection that has frozen is noticed before its session counts as one that does not read. Of
-/// the two settings the one with the stronger origin is called wrong.
+/// A connection that has frozen is noticed before its session counts as one that does not read.
 fn silence(settings: &Settings, origins: &Origins) -> Option<(&'static str, Fault)> {
     let heartbeat = ("resume.heartbeat_ms", settings.resume.heartbeat_ms.as_millis());
     let stall = ("limits.outbox_stall_ms_max", settings.limits.outbox_stall_ms_max.as_millis());
     if !settings.resume.enabled || 3 * heartbeat.1 < stall.1 {
         return None;
     }
-    let blames_stall = origin(origins, stall.0) > origin(origins, heartbeat.0);
-    let ((key, given), relation, (other, bound)) = match blames_stall {
-        true => (stall, "more than three times", heartbeat),
-        false => (heartbeat, "less than a third of", stall),
-    };
+    let why = "because a connection that has frozen takes nothing until that is noticed; change one \
+               of them, or set resume.enabled to false";
+    let (heartbeat, stall) =
+        ((heartbeat, "less than a third of"), (stall, "more than three times"));
+    Some(wrong_order(origins, heartbeat, stall, why))
+}
+
+/// The shortest interval that can be wished for is not above the longest.
+fn heartbeat(settings: &Settings, origins: &Origins) -> Option<(&'static str, Fault)> {
+    let least = ("limits.heartbeat_ms_min", settings.limits.heartbeat_ms_min.as_millis());
+    let most = ("limits.heartbeat_ms_max", settings.limits.heartbeat_ms_max.as_millis());
+    if least.1 <= most.1 {
+        return None;
+    }
+    let why = "because no interval can be both; change one of them";
+    Some(wrong_order(origins, (least, "at most"), (most, "at least"), why))
+}
+
+/// A setting and its value in milliseconds, and how it should be to the other one.
+type Related = ((&'static str, u128), &'static str);
+
+/// Two settings whose values are not in order. The one with the stronger origin is called wrong.
+fn wrong_order(
+    origins: &Origins,
+    (smaller, below): Related,
+    (larger, above): Related,
+    why: &str,
+) -> (&'static str, Fault) {
+    let blames_larger = origin(origins, larger.0) > origin(origins, smaller.0);
+    let ((key, given), relation, (other, bound)) =
+        if blames_larger { (larger, above, smaller) } else { (smaller, below, larger) };
     let origin = origin(origins, other);
-    let allowed = format!(
-        "{relation} {other} = {bound} ({origin}), because a connection that has frozen takes \
-         nothing until that is noticed; change one of them, or set resume.enabled to false"
-    );
-    Some((key, Fault::Value { key: key.to_owned(), given: given.to_string(), allowed }))
+    let allowed = format!("{relation} {other} = {bound} ({origin}), {why}");
+    (key, Fault::Value { key: key.to_owned(), given: given.to_string(), allowed })
 }
 
 fn origin(origins: &Origins, key: &str) -> Origin {

@@ -12,6 +12,8 @@ pub struct Heartbeat {
     unanswered_max: u32,
     unanswered: u32,
     next: Instant,
+    /// When the first probe was sent of those without an answer.
+    probed: Option<Instant>,
 }
 
 /// What is to be done now.
@@ -29,7 +31,18 @@ impl Heartbeat {
     /// A timer that probes after each `interval` of silence and gives the peer up an interval after the
     /// last of `unanswered_max` probes. With 0 it gives up at the first silent interval.
     pub fn new(now: Instant, interval: Duration, unanswered_max: u32) -> Self {
-        Self { interval, unanswered_max, unanswered: 0, next: now + interval }
+        Self { interval, unanswered_max, unanswered: 0, next: now + interval, probed: None }
+    }
+
+    /// A probe is sent now, whether or not it is time.
+    pub fn probed(&mut self, now: Instant) {
+        self.probed.get_or_insert(now);
+    }
+
+    /// A probe was answered. Gives the round trip. Answers have no numbers: the first one is to the first
+    /// probe, and another one measures nothing.
+    pub fn answered(&mut self, now: Instant) -> Option<Duration> {
+        self.probed.take().map(|probed| now.saturating_duration_since(probed))
     }
 
     /// Any message has come.
@@ -54,6 +67,7 @@ impl Heartbeat {
         }
         self.unanswered += 1;
         self.next = now + self.interval;
+        self.probed(now);
         Beat::Probe
     }
 }
@@ -78,5 +92,20 @@ mod tests {
         assert_eq!(timer.tick(at(76)), Beat::Probe);
         assert_eq!(timer.tick(at(80)), Beat::Wait);
         assert_eq!(timer.tick(at(81)), Beat::Lost);
+    }
+
+    #[test]
+    fn the_first_answer_measures_the_round_trip_of_the_first_probe() {
+        let start = Instant::now();
+        let at = |s| start + Duration::from_secs(s);
+        let mut timer = Heartbeat::new(start, Duration::from_secs(5), 2);
+        assert_eq!(timer.answered(at(1)), None, "nobody has asked");
+        assert_eq!(timer.tick(at(5)), Beat::Probe);
+        timer.probed(at(6));
+        assert_eq!(timer.answered(at(7)), Some(Duration::from_secs(2)));
+        assert_eq!(timer.answered(at(7)), None);
+        timer.probed(at(8));
+        assert_eq!(timer.answered(at(8)), Some(Duration::ZERO));
+        assert_eq!(timer.deadline(), at(10), "the timer itself is not moved by that");
     }
 }

@@ -191,7 +191,7 @@ impl World {
             limits: self.hub.limits.clone(),
             hub: "test".to_owned(),
             home: self.hub.home_peer(),
-            random: None,
+            ..Default::default()
         };
         let protocol = crosspoint_proto::server::Native::new(self.now, options);
         let end = self.open(&crosspoint_proto::WIRE, Box::new(protocol));
@@ -265,6 +265,16 @@ impl World {
             }
             self.settle();
         }
+    }
+
+    /// Asks the other side for a sign of life, if its protocol can.
+    pub(crate) fn ask_now(&mut self, end: usize) -> bool {
+        let now = self.now;
+        let mut out = self.ends[end].writer();
+        let asks = self.ends[end].protocol.ask_now(now, &mut out);
+        self.ends[end].outbox.push_own(&out.take());
+        self.settle();
+        asks
     }
 
     /// Why the hub ended the connection, if it did.
@@ -353,6 +363,10 @@ impl End {
             step = match self.protocol.poll(now, &mut out) {
                 Some(Output::Command(command)) => session.execute(now, command),
                 Some(Output::Close(reason)) => Step::Close(reason),
+                Some(Output::Note(note)) => {
+                    session.hub().metrics.note(self.outbox.wire.name(), note);
+                    Step::Go
+                }
                 None => match self.input.pop_front() {
                     Some(bytes) => {
                         self.protocol.receive(now, bytes);

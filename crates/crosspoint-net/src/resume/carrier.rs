@@ -6,12 +6,15 @@ use super::link::{Fault, Link, QUEUE_BYTES_MAX};
 use super::record::{Gone, Record, RecordError};
 use crate::memory::{self, Shape};
 use crate::outlet::now;
-use crate::session::{reach, read};
+use crate::session::{FAR, reach, read};
 use crate::stream::{Reader, Stream, Writer};
 use bytes::{Bytes, BytesMut};
-use crosspoint_hub::Reason;
+use crosspoint_hub::protocol::Note;
+use crosspoint_hub::{Hub, Reason, Wire};
+use crosspoint_proto::WIRE;
 use std::io::{self, IoSlice};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::sleep_until;
 
@@ -44,6 +47,8 @@ pub(crate) struct Carrier {
     flush_max: Duration,
     /// When this connection is not carried over any longer.
     until: Option<Instant>,
+    /// Who counts round trips.
+    counted_by: Option<Arc<Hub>>,
 }
 
 /// Why a connection is not carried over any longer.
@@ -103,7 +108,12 @@ impl Carrier {
     pub(crate) fn new(flow: Flow, end: Stream, flush_max: Duration) -> Self {
         let (reader, writer) = end.into_split();
         let pipe = Pipe { reader, writer, ended: false, deaf: false };
-        Self { flow, pipe, flush_max, until: None }
+        Self { flow, pipe, flush_max, until: None, counted_by: None }
+    }
+
+    /// Lets a hub count the round trips.
+    pub(crate) fn counted_by(self, hub: Arc<Hub>) -> Self {
+        Self { counted_by: Some(hub), ..self }
     }
 
     /// Whether the driver has sent its last byte.
@@ -267,12 +277,15 @@ impl Carrier {
                 }
             }
         }
+        if let (Some(round_trip), Some(hub)) = (self.flow.measured(), &self.counted_by) {
+            hub.metrics.note(WIRE.name(), Note::RoundTrip(round_trip));
+        }
         Ok(())
     }
 
     fn deadline(&self, room: bool) -> Instant {
-        let deadline = self.flow.deadline(room);
-        self.until.map_or(deadline, |until| until.min(deadline))
+        let deadlines = [self.flow.deadline(room), self.until];
+        deadlines.into_iter().flatten().min().unwrap_or_else(|| now() + FAR)
     }
 
     fn tick(&mut self) -> Result<(), Parted> {

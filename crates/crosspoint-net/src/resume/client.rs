@@ -6,7 +6,7 @@ use super::carrier::{Carrier, Parted, way};
 use super::core::{Agreed, Flow, Side, silence_max};
 use super::link::{Fault, Link};
 use super::receipt::{Connectivity, Receipt, Totals, Why};
-use super::record::{Accepted, Gone, MAGIC, Open, Record, Token, VERSION};
+use super::record::{Accepted, Gone, MAGIC, Open, Record, Token, VERSION, millis};
 use crate::client::{self, Dialed, Endpoint};
 use crate::outlet::now;
 use crosspoint_hub::Reason;
@@ -34,6 +34,9 @@ pub struct Options {
     pub backoff: Backoff,
     /// How long one attempt may take.
     pub attempt_max: Duration,
+    /// After how much silence of a connection a sign of life is to be asked for, by both sides. The hub
+    /// has bounds for that. `None`: what is usual at the hub.
+    pub heartbeat: Option<Duration>,
     /// Randomness for the pauses.
     pub random: Random,
 }
@@ -46,9 +49,16 @@ impl Options {
             window: None,
             backoff: Backoff::default(),
             attempt_max: Duration::from_secs(5),
+            heartbeat: None,
             // Without randomness the pauses are the shortest.
             random: Box::new(|| getrandom::u64().unwrap_or_default()),
         }
+    }
+
+    /// The first record of a connection.
+    fn open(&self, token: Token, received: Totals, sent: Totals) -> Open {
+        let heartbeat_ms = self.heartbeat.map_or(0, |interval| millis(interval).max(1));
+        Open { version: VERSION, token, received, sent, heartbeat_ms }
     }
 }
 
@@ -57,6 +67,7 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("endpoints", &self.endpoints)
             .field("window", &self.window)
+            .field("heartbeat", &self.heartbeat)
             .field("backoff", &self.backoff)
             .finish_non_exhaustive()
     }
@@ -82,8 +93,7 @@ enum Answer {
 /// [`io::ErrorKind::ConnectionRefused`] or [`io::ErrorKind::InvalidData`] if the hub does not want
 /// it or cannot do it.
 pub async fn dial(options: Options) -> io::Result<(Dialed, watch::Receiver<Connectivity>)> {
-    let none = Totals::default();
-    let open = Open { version: VERSION, token: Token::NEW, received: none, sent: none };
+    let open = options.open(Token::NEW, Totals::default(), Totals::default());
     let mut result = Err(io::Error::new(io::ErrorKind::InvalidInput, "no endpoint was given"));
     for (index, endpoint) in options.endpoints.iter().enumerate() {
         result = begin(endpoint, open, options.attempt_max).await.map(|begun| (index, begun));
@@ -95,10 +105,14 @@ pub async fn dial(options: Options) -> io::Result<(Dialed, watch::Receiver<Conne
     let (drivers_end, end) = way();
     let flow = Flow::new(now(), Side::Client, agreed);
     let (state, states) = watch::channel(Connectivity::Connected);
-    let waits = Duration::from_millis(accepted.window_ms.into()) + silence_max(agreed.heartbeat);
+    let silence = silence_max(agreed.heartbeat);
+    let waits = Duration::from_millis(accepted.window_ms.into()) + silence;
+    let patience = options.window.map_or(waits, |window| window.min(waits));
+    // Until the loss is noticed, until the hub is found again, and until the last attempt has succeeded.
+    let away_max = silence + patience + options.attempt_max;
     let seeker = Seeker {
         token: accepted.token,
-        patience: options.window.map_or(waits, |window| window.min(waits)),
+        patience,
         carrier: Carrier::new(flow, end, FLUSH_MAX),
         goodbye_by: None,
         options,
@@ -106,7 +120,7 @@ pub async fn dial(options: Options) -> io::Result<(Dialed, watch::Receiver<Conne
         state,
     };
     tokio::spawn(async move { seeker.run(&mut link).await });
-    Ok((Dialed::direct(drivers_end), states))
+    Ok((Dialed::direct(drivers_end).away_for(away_max), states))
 }
 
 /// Opens a session at one place.
@@ -223,7 +237,7 @@ impl Seeker {
             let pause = self.options.backoff.pause(attempts, (self.options.random)());
             self.meanwhile(until, sleep(pause)).await.ok_or((Why::NoAnswer, None))?;
             let (sent, received) = self.carrier.flow.totals();
-            let open = Open { version: VERSION, token: self.token, received, sent };
+            let open = self.options.open(self.token, received, sent);
             let turn = attempts as usize % self.options.endpoints.len();
             let index = (self.index + turn) % self.options.endpoints.len();
             let endpoint = self.options.endpoints[index].clone();

@@ -198,6 +198,8 @@ pub(crate) struct Flow {
     /// A sign of life to be asked for, and one to be given. The latest of each is enough.
     ping: Option<u64>,
     pong: Option<u64>,
+    /// A round trip that nobody has asked for yet.
+    measured: Option<Duration>,
 }
 
 /// What both sides have agreed on, or one of them wants.
@@ -229,6 +231,7 @@ impl Flow {
             ack_at: None,
             ping: None,
             pong: None,
+            measured: None,
         }
     }
 
@@ -353,6 +356,16 @@ impl Flow {
         Ok(())
     }
 
+    /// After how much silence of a connection it asks for a sign of life.
+    pub(crate) fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// The round trip, if one was measured since this was called last.
+    pub(crate) fn measured(&mut self) -> Option<Duration> {
+        self.measured.take()
+    }
+
     /// Something has arrived on the connection.
     pub(crate) fn heard(&mut self, now: Instant) {
         self.read_at = now;
@@ -371,7 +384,7 @@ impl Flow {
                 Ok(())
             }
             Record::Pong(token) => {
-                self.heartbeat.answered(now, token);
+                self.measured = self.heartbeat.answered(now, token).or(self.measured);
                 Ok(())
             }
             Record::Closed(offset) if offset == self.receiving.received() => {
@@ -412,9 +425,9 @@ impl Flow {
     }
 
     /// When to call [`Flow::tick`], and then [`Flow::fill`] if there is room for it.
-    pub(crate) fn deadline(&self, room: bool) -> Instant {
+    pub(crate) fn deadline(&self, room: bool) -> Option<Instant> {
         let heartbeat = self.heartbeat.deadline(self.activity());
-        self.ack_at.filter(|_| room).map_or(heartbeat, |at| at.min(heartbeat))
+        [self.ack_at.filter(|_| room), heartbeat].into_iter().flatten().min()
     }
 
     /// Time has passed. Gives whether the connection is still believed in.

@@ -7,15 +7,15 @@ use super::carrier::{Carrier, Parted, way};
 use super::core::{Agreed, Flow, Side, silence_max};
 use super::link::{Fault, Link};
 use super::receipt::{Receipt, Why};
-use super::record::{Accepted, Gone, MAGIC, Open, Record, Token, VERSION};
+use super::record::{Accepted, Gone, MAGIC, Open, Record, Token, VERSION, millis};
 use super::registry::{Bounds, Found, Registry, Tombstone};
 use super::{RETAINED_BYTES, Settings};
 use crate::outlet::now;
 use crate::server::Server;
 use crate::session::LINGER;
-use crosspoint_hub::limits::holder;
+use crosspoint_hub::limits::{Bounded, holder};
 use crosspoint_hub::outbox::Outbox;
-use crosspoint_hub::{Limits, Reason};
+use crosspoint_hub::{Hub, Limits, Reason};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -56,11 +56,10 @@ impl Sessions {
         Self { settings, registry: Arc::new(Mutex::new(Registry::new(bounds))) }
     }
 
-    /// The limits of such a session. Its own heartbeats must not give it up while its client may
-    /// still come back; that the connection lives is seen to here.
-    pub(crate) fn limits(&self, limits: &Limits) -> Limits {
-        let away = silence_max(self.settings.heartbeat) + self.settings.window;
-        Limits { heartbeat: limits.heartbeat.max(away), ..limits.clone() }
+    /// How long the client of a session may be away. Its own heartbeats must not give it up meanwhile;
+    /// that the connection lives is seen to here.
+    fn away_max(&self, agreed: Agreed) -> Duration {
+        silence_max(agreed.heartbeat) + self.settings.window
     }
 
     fn lock(&self) -> MutexGuard<'_, Registry<mpsc::Sender<Arrival>>> {
@@ -68,8 +67,21 @@ impl Sessions {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn agreed(&self) -> Agreed {
-        let Settings { retained_bytes_max: window, heartbeat, .. } = self.settings;
+    /// What a new session is to have, whose client wishes for so many milliseconds between signs of
+    /// life, or for nothing.
+    fn agreed(&self, hub: &Hub, heartbeat_ms: u32) -> Agreed {
+        let Settings { retained_bytes_max: window, heartbeat: usual, .. } = self.settings;
+        let heartbeat = match heartbeat_ms {
+            0 => usual,
+            wish => {
+                let wish = Duration::from_millis(wish.into());
+                let Bounded { value, limit } = hub.limits.heartbeat_within(usual, wish);
+                if let Some(limit) = limit {
+                    hub.metrics.hit(limit);
+                }
+                value
+            }
+        };
         Agreed { window, heartbeat }
     }
 }
@@ -118,7 +130,8 @@ impl Server {
         }
         let address = from.map(|from| from.ip());
         let (drivers_end, end) = way();
-        let driver = self.resumable_driver(address, drivers_end, sessions.limits(&self.hub.limits));
+        let agreed = sessions.agreed(&self.hub, arrival.open.heartbeat_ms);
+        let driver = self.resumable_driver(address, drivers_end, sessions.away_max(agreed));
         let outbox = driver.session.outbox().clone();
         let (id, session) = (outbox.id, Arc::downgrade(&outbox));
         let (tell, ended) = oneshot::channel();
@@ -129,7 +142,8 @@ impl Server {
         });
         let limits = &self.hub.limits;
         let limited = limits.connections_per_address_max > 0 && !limits.exempt(address);
-        let flow = Flow::new(now(), Side::Hub, sessions.agreed());
+        let flow = Flow::new(now(), Side::Hub, agreed);
+        let carrier = Carrier::new(flow, end, self.options.flush_max);
         let keeper = Keeper {
             server: self.clone(),
             sessions: sessions.clone(),
@@ -138,7 +152,7 @@ impl Server {
             session,
             let_in: false,
             address: address.filter(|_| limited).map(holder),
-            carrier: Carrier::new(flow, end, self.options.flush_max),
+            carrier: carrier.counted_by(self.hub.clone()),
             arrivals,
             stop: self.stop.clone(),
             stopping: false,
@@ -299,7 +313,7 @@ impl Keeper {
             sent: sent.bytes,
             window_ms: millis(settings.window),
             retained_bytes_max: settings.retained_bytes_max,
-            heartbeat_ms: millis(settings.heartbeat),
+            heartbeat_ms: millis(self.carrier.flow.interval()),
         }));
         if open.token != Token::NEW {
             self.server.hub.metrics.resumed.inc();
@@ -469,9 +483,4 @@ impl Keeper {
             None => self.let_in || self.ended.try_recv().is_ok_and(|(_, let_in)| let_in),
         }
     }
-}
-
-/// Milliseconds for the wire.
-fn millis(time: Duration) -> u32 {
-    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }

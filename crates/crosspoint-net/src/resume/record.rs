@@ -14,6 +14,7 @@ use crosspoint_hub::Reason;
 use crosspoint_hub::input::Input;
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_proto::frame::{Frame, next_frame, put_varint};
+use std::time::Duration;
 
 /// What a client sends before its first record. No other protocol begins with it.
 pub const MAGIC: [u8; 4] = *b"XPR1";
@@ -60,6 +61,9 @@ pub struct Open {
     pub received: Totals,
     /// What the client has sent, whether it arrived or not.
     pub sent: Totals,
+    /// After how much silence a sign of life is to be asked for, in milliseconds; 0 if that is all the
+    /// same. Only the first record of a session is heeded for this.
+    pub heartbeat_ms: u32,
 }
 
 /// The hub's answer when the session goes on, or begins.
@@ -159,6 +163,7 @@ impl Record {
                 body.put_slice(&open.token.0);
                 put_totals(open.received, &mut body);
                 put_totals(open.sent, &mut body);
+                body.put_u32(open.heartbeat_ms);
                 OPEN
             }
             Self::Accepted(accepted) => {
@@ -245,6 +250,8 @@ impl Record {
                 token: token(&mut body),
                 received: totals(&mut body),
                 sent: totals(&mut body),
+                // Older clients do not say it.
+                heartbeat_ms: body.try_get_u32().unwrap_or_default(),
             }),
             ACCEPTED => Self::Accepted(Accepted {
                 token: token(&mut body),
@@ -283,6 +290,11 @@ pub(crate) fn put_data(offset: u32, bytes: &Bytes, out: &mut FrameWriter) {
     let left = rest.len();
     let used = header.len() - left;
     out.frame(&header[..used], bytes);
+}
+
+/// Milliseconds in a record; what is longer than can be said is the longest.
+pub(crate) fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
 fn put_totals(totals: Totals, out: &mut Vec<u8>) {
@@ -324,9 +336,10 @@ mod tests {
             reason().prop_map(Why::Ended),
         ];
         prop_oneof![
-            (any::<u8>(), any::<[u8; 16]>(), totals(), totals()).prop_map(
-                |(version, token, received, sent)| {
-                    Record::Open(Open { version, token: Token(token), received, sent })
+            (any::<u8>(), any::<[u8; 16]>(), totals(), totals(), any::<u32>()).prop_map(
+                |(version, token, received, sent, heartbeat_ms)| {
+                    let token = Token(token);
+                    Record::Open(Open { version, token, received, sent, heartbeat_ms })
                 }
             ),
             (any::<[u8; 16]>(), any::<[u64; 2]>(), any::<[u32; 3]>()).prop_map(
@@ -390,6 +403,18 @@ mod tests {
         let mut input = Input::default();
         input.push(bytes.into());
         assert_eq!(Record::next(&mut input), Err(RecordError::Length));
+    }
+
+    #[test]
+    fn an_older_client_has_no_wish() {
+        let mut bytes = vec![1 + 49, OPEN, VERSION];
+        bytes.resize(1 + 1 + 49, 0);
+        let mut input = Input::default();
+        input.push(bytes.into());
+        let none = Totals { bytes: 0, frames: Some(0) };
+        let (version, token, received, sent) = (VERSION, Token::NEW, none, none);
+        let open = Open { version, token, received, sent, heartbeat_ms: 0 };
+        assert_eq!(Record::next(&mut input), Ok(Some(Record::Open(open))));
     }
 
     #[test]

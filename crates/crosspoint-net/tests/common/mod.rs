@@ -140,7 +140,11 @@ impl Served {
 
     /// Connects inside the program, with a buffer of so many bytes towards the client.
     pub(crate) fn cramped(&self, bytes: usize) -> Link {
-        let back = Shape { buffer_bytes_max: bytes, ..Shape::default() };
+        self.slow(Shape { buffer_bytes_max: bytes, ..Shape::default() })
+    }
+
+    /// Connects inside the program, with everything to choose towards the client.
+    pub(crate) fn slow(&self, back: Shape) -> Link {
         let end = self.connector.connect_shaped(Shape::default(), back);
         Link::new(end.expect("the server listens").into())
     }
@@ -152,6 +156,13 @@ impl Served {
     /// How often a limit was reached.
     pub(crate) fn hits(&self, limit: &'static str) -> u64 {
         self.hub.metrics.limit_hits.get_or_create(&ByLimit { limit }).get()
+    }
+
+    /// The value of a line of the metrics.
+    pub(crate) fn metric(&self, name: &str) -> Option<f64> {
+        let text = self.hub.metrics.render().expect("text can be written");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map(|value| value.parse().expect("a number"))
     }
 
     /// How many sessions were closed for a reason.

@@ -91,17 +91,29 @@ impl Peer {
         peer
     }
 
+    /// A native client that has been welcomed, with everything to choose.
+    pub(crate) async fn native_as(link: Link, options: native::client::Options) -> Self {
+        let mut peer = Self::unwelcome_as(link, false, options);
+        peer.welcomed().await;
+        peer
+    }
+
     /// A native client that has said nothing yet.
     pub(crate) fn unwelcome(link: Link, websocket: bool) -> Self {
-        Self::of(native::client::Options::default(), link, websocket)
+        Self::unwelcome_as(link, websocket, native::client::Options::default())
     }
 
     /// As [`Self::unwelcome`], with something to say of itself.
     pub(crate) fn introduced(link: Link, hello: Hello) -> Self {
-        Self::of(native::client::Options { hello, ..Default::default() }, link, false)
+        Self::unwelcome_as(link, false, native::client::Options { hello, ..Default::default() })
     }
 
-    fn of(options: native::client::Options, link: Link, websocket: bool) -> Self {
+    /// As [`Peer::unwelcome`], with everything to choose.
+    pub(crate) fn unwelcome_as(
+        link: Link,
+        websocket: bool,
+        options: native::client::Options,
+    ) -> Self {
         let mut out = FrameWriter::new(None);
         let client = native::client::Native::new(now(), options, &mut out);
         Self::new(link, Box::new(client), websocket, out)
@@ -112,11 +124,19 @@ impl Peer {
         self.write().await;
     }
 
+    /// Says hello, and gives why it was refused, if it was.
+    pub(crate) async fn greet(&mut self) -> Result<(), Reason> {
+        self.say_hello().await;
+        match self.event().await {
+            Event::Welcome { .. } => Ok(()),
+            Event::Closed { reason } => Err(reason),
+            other => panic!("no answer to a hello: {other:?}"),
+        }
+    }
+
     /// Says hello.
     pub(crate) async fn welcomed(&mut self) {
-        self.say_hello().await;
-        let event = self.event().await;
-        assert!(matches!(event, Event::Welcome { .. }), "{event:?}");
+        assert_eq!(self.greet().await, Ok(()));
     }
 
     /// A peote client.

@@ -2,12 +2,13 @@
 
 use crate::frame::Body;
 use bytes::{BufMut, BytesMut};
-use crosspoint_hub::Reason;
 use crosspoint_hub::command::Mode;
+use crosspoint_hub::{Pace, Reason};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use std::fmt;
+use std::time::Duration;
 
 /// The map of a HELLO frame (section 4.1).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -32,6 +33,9 @@ pub struct HelloMap {
     /// The client's public key, 32 bytes. The hub asks for a proof.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<ByteBuf>,
+    /// How often the hub is to ask a silent client for a sign of life, in milliseconds; 0 is never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat_ms: Option<u32>,
 }
 
 impl fmt::Debug for HelloMap {
@@ -63,7 +67,7 @@ pub struct WelcomeMap {
     pub frame_max: u32,
     /// The largest message, in bytes.
     pub message_max: u32,
-    /// How often the hub asks a silent client for a sign of life, in milliseconds.
+    /// How often the hub asks a silent client for a sign of life, in milliseconds; 0 is never.
     pub heartbeat_ms: u32,
     /// What the hub offers beyond version 1.
     #[serde(default)]
@@ -155,6 +159,29 @@ pub(super) struct LinkMap {
 pub(super) struct FoundMap {
     #[serde(default)]
     pub(super) peers: Vec<PeerMap>,
+}
+
+/// A pace in a map: milliseconds, 0 for never, nothing for what is usual.
+pub(crate) fn split_pace(pace: Pace) -> Option<u32> {
+    match pace {
+        Pace::Usual => None,
+        Pace::Every(interval) => Some(millis(interval).max(1)),
+        Pace::Never => Some(0),
+    }
+}
+
+/// As [`split_pace`], the other way round.
+pub(crate) fn join_pace(millis: Option<u32>) -> Pace {
+    match millis {
+        None => Pace::Usual,
+        Some(0) => Pace::Never,
+        Some(millis) => Pace::Every(Duration::from_millis(millis.into())),
+    }
+}
+
+/// Milliseconds in a map; what is longer than can be said is the longest.
+pub(crate) fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
 /// How deep maps and arrays may be nested.

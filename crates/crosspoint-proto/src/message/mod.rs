@@ -19,8 +19,8 @@ mod peers;
 pub use command::{command, put_command};
 pub use data::{put_data, put_in_parts};
 pub use event::{event, put_event};
-pub(crate) use maps::is_possible;
 pub use maps::{HelloMap, WelcomeMap, map, put_map};
+pub(crate) use maps::{is_possible, join_pace, millis, split_pace};
 
 use crate::frame::{Body, put_varint};
 use bytes::{BufMut, BytesMut};

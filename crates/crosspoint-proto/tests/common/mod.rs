@@ -12,10 +12,10 @@ use crosspoint_hub::command::{
 use crosspoint_hub::protocol::{Client, Output, Protocol};
 use crosspoint_hub::wire::{Encoded, FrameWriter, Part, Place, Wire};
 use crosspoint_hub::{
-    ChannelName, InNumber, LinkNumber, MemberNumber, OwnNumber, PeerId, PeerName, Reason,
+    ChannelName, InNumber, LinkNumber, MemberNumber, OwnNumber, Pace, PeerId, PeerName, Reason,
 };
 use crosspoint_proto::frame::{MAGIC, put_varint};
-use crosspoint_proto::{WIRE, client, server};
+use crosspoint_proto::{WIRE, client, heartbeat, server};
 use proptest::prelude::*;
 use std::time::{Duration, Instant};
 
@@ -278,6 +278,22 @@ fn peers_event() -> impl Strategy<Value = Event> {
         peer().prop_map(|peer| Event::PeerCame { peer }),
         peer().prop_map(|peer| Event::PeerWent { peer }),
     ]
+}
+
+/// How a client and its hub may watch each other.
+pub(crate) fn heartbeat() -> impl Strategy<Value = heartbeat::Settings> {
+    let pace = || {
+        let millis = prop_oneof![0..100_000u64, any::<u64>()];
+        prop_oneof![
+            Just(Pace::Usual),
+            millis.prop_map(|millis| Pace::Every(Duration::from_millis(millis))),
+            Just(Pace::Never),
+        ]
+    };
+    let patience = (0..100_000u64).prop_map(Duration::from_millis);
+    (pace(), any::<u32>(), pace(), patience).prop_map(|(own, missed_max, hub, patience)| {
+        heartbeat::Settings { own, missed_max, hub, patience }
+    })
 }
 
 /// Every command but hello, which is said once.

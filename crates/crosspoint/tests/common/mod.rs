@@ -14,9 +14,12 @@ use crosspoint_net::memory;
 use crosspoint_net::stream::{Reader, Stream, Writer};
 use crosspoint_proto::client::{Native, Options};
 use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 use tokio::io::ReadBuf;
+use tokio::sync::Notify;
 
 /// Everything in a test happens within this; only what does not happen takes so long.
 const SOON: Duration = Duration::from_secs(60);
@@ -174,7 +177,10 @@ async fn copy(mut from: Reader, to: Writer) {
 }
 
 /// A connection that can break without a word.
-pub(crate) struct Cable(tokio::task::JoinHandle<()>);
+pub(crate) struct Cable {
+    task: tokio::task::JoinHandle<()>,
+    frozen: Arc<Notify>,
+}
 
 impl Cable {
     /// A way to a hub of this program that goes over the cable, for one node.
@@ -184,18 +190,31 @@ impl Cable {
             panic!("inside is in memory");
         };
         let (connector, mut acceptor) = memory::listener();
+        let frozen = Arc::new(Notify::new());
+        let freezes = frozen.clone();
         let task = tokio::spawn(async move {
             let near = Stream::from(acceptor.accept().await.unwrap()).into_split();
             let far = Stream::from(inner.connect(Shape::default()).unwrap()).into_split();
-            tokio::join!(copy(near.0, far.1), copy(far.0, near.1));
+            let both = async { tokio::join!(copy(near.0, far.1), copy(far.0, near.1)) };
+            let mut both = pin!(both);
+            tokio::select! {
+                _ended = &mut both => {}
+                // The ends stay as they are.
+                () = freezes.notified() => std::future::pending().await,
+            }
         });
         let shape = Shape::default();
         let address =
             Address { protocol: Protocol::Native, endpoint: Endpoint::Memory { connector, shape } };
-        (Self(task), address)
+        (Self { task, frozen }, address)
     }
 
     pub(crate) fn cut(self) {
-        self.0.abort();
+        self.task.abort();
+    }
+
+    /// From now on nothing moves any more, and nobody is told.
+    pub(crate) fn freeze(&self) {
+        self.frozen.notify_one();
     }
 }

@@ -146,6 +146,8 @@ pub struct Link<T> {
     queue: Queue,
     probe: bool,
     answer: bool,
+    /// The other side has answered a probe.
+    answered: bool,
     sending: Sending,
     /// Whether an encrypted packet has come; a plain heartbeat may precede it.
     heard_sealed: bool,
@@ -168,6 +170,7 @@ impl<T> Link<T> {
             queue: Queue::default(),
             probe: false,
             answer: false,
+            answered: false,
             sending: Sending::Plain,
             heard_sealed: false,
             switch: Switch::Plain,
@@ -281,6 +284,11 @@ impl<T> Link<T> {
     /// Sends a probe, which the other side answers at once; see [`super::heartbeat`].
     pub fn probe(&mut self) {
         self.probe = true;
+    }
+
+    /// Whether a probe was answered since this was called last.
+    pub fn take_answered(&mut self) -> bool {
+        std::mem::take(&mut self.answered)
     }
 
     /// Calls for encryption. From now on everything waits until the other side has answered.
@@ -459,6 +467,7 @@ impl<T> Link<T> {
         let plain = !self.heard_sealed && matches!(&packet.body[..], PROBE | ANSWER);
         let packet = if plain { packet } else { self.open(packet)? };
         self.answer |= packet.body == PROBE;
+        self.answered |= packet.body == ANSWER;
         Ok(())
     }
 

@@ -40,7 +40,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use crosspoint_hub::command::{Command, Hello};
 use crosspoint_hub::payload::{self as hub_payload, Ask};
-use crosspoint_hub::protocol::Output;
+use crosspoint_hub::protocol::{Note, Output};
 use crosspoint_hub::reassembly::Reassembly;
 use crosspoint_hub::wire::{FrameWriter, Part, Place};
 use crosspoint_hub::{Limits, PeerId, Reason};
@@ -307,9 +307,22 @@ impl AnySocket {
         }
         let received = self.main.receive(now, &mut *self.random, packet);
         match received {
-            Ok(None) => self.tell(out, |_| Ok(())),
+            Ok(None) => {
+                self.measure();
+                self.tell(out, |_| Ok(()));
+            }
             Ok(Some(received)) => self.received(received, out),
             Err(error) => self.fail(error.reason()),
+        }
+    }
+
+    /// Tells the round trip, if a probe was answered.
+    fn measure(&mut self) {
+        if self.main.take_answered()
+            && let Some(heartbeat) = &mut self.heartbeat
+            && let Some(round_trip) = heartbeat.answered(self.now)
+        {
+            self.ready.push_back(Output::Note(Note::RoundTrip(round_trip)));
         }
     }
 

@@ -140,6 +140,17 @@ impl Protocol for AnySocket {
         None
     }
 
+    fn ask_now(&mut self, now: Instant, out: &mut FrameWriter) -> bool {
+        self.now = now;
+        let Some(heartbeat) = self.heartbeat.as_mut().filter(|_| self.state == State::Open) else {
+            return false;
+        };
+        heartbeat.probed(now);
+        self.main.probe();
+        self.tell(out, |_| Ok(()));
+        true
+    }
+
     fn farewell(&mut self, _reason: Reason, _out: &mut FrameWriter) {
         // AnySocket says nothing when it goes.
         self.state = State::Closed;

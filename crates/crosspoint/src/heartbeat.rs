@@ -1,0 +1,161 @@
+//! How a node and its hub watch each other, and the lag between them.
+
+use crate::{Node, NodeBuilder, PingError, Protocol, Reason};
+use crosspoint_hub::Pace;
+use crosspoint_proto::heartbeat::Settings;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// How a node and its hub find out whether the other still lives, for one connection.
+///
+/// Each side asks the other for a sign of life after an interval of silence, and gives it up when its
+/// questions stay unanswered ([`Reason::HeartbeatLost`]). Whatever arrives is a sign of life: nobody is
+/// asked on a connection that is in use, and the question of one side puts that of the other off.
+///
+/// ```
+/// use crosspoint::{Heartbeat, Node};
+/// use std::time::Duration;
+///
+/// // A game wants to know soon, and at what lag it plays.
+/// let second = Duration::from_secs(1);
+/// let game = Node::builder().heartbeat(Heartbeat::new().interval(second).hub_interval(second));
+/// // A phone wants to sleep.
+/// let phone = Node::builder().heartbeat(Heartbeat::every(Duration::from_secs(300)));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heartbeat {
+    own: Pace,
+    missed_max: u32,
+    hub: Pace,
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Heartbeat {
+    /// The shortest and the longest interval of a node: 10 ms and a day. Others are taken as the nearer of
+    /// the two.
+    pub const INTERVALS: (Duration, Duration) =
+        (Duration::from_millis(10), Duration::from_secs(24 * 60 * 60));
+
+    /// As the hub likes, which is 15 s unless it is set otherwise, and 2 questions that may stay unanswered.
+    pub fn new() -> Self {
+        Self { own: Pace::Usual, missed_max: 2, hub: Pace::Usual }
+    }
+
+    /// The same interval for both sides: [`interval`](Self::interval) and
+    /// [`hub_interval`](Self::hub_interval).
+    pub fn every(interval: Duration) -> Self {
+        Self::new().interval(interval).hub_interval(interval)
+    }
+
+    /// No questions from either side: [`off`](Self::off) and [`hub_off`](Self::hub_off). A connection that
+    /// is lost without a word is noticed when something is sent, or never.
+    pub fn none() -> Self {
+        Self::new().off().hub_off()
+    }
+
+    /// After how much silence the node asks, 10 ms to a day; as often as the hub unless set, and each 15 s
+    /// if the hub never asks.
+    #[must_use]
+    pub fn interval(mut self, interval: Duration) -> Self {
+        self.own = Pace::Every(within(interval));
+        self
+    }
+
+    /// The node never asks by itself, and never gives the hub up for its silence. [`Node::ping`] still asks.
+    #[must_use]
+    pub fn off(mut self) -> Self {
+        self.own = Pace::Never;
+        self
+    }
+
+    /// How many questions of the node in a row may stay unanswered, 1 to 100; 2 unless set. An interval
+    /// after the last the hub is given up.
+    #[must_use]
+    pub fn missed_max(mut self, questions: u32) -> Self {
+        self.missed_max = questions.clamp(1, 100);
+        self
+    }
+
+    /// After how much silence the hub is to ask; as it likes unless set. It keeps to its operator's bounds
+    /// (`limits.heartbeat_ms_min` and `limits.heartbeat_ms_max`, 1 s to 5 min by default), and decides by
+    /// itself after how many questions it gives the node up. A node that [comes
+    /// back](NodeBuilder::resume) by itself notices within three times this that its connection is lost.
+    #[must_use]
+    pub fn hub_interval(mut self, interval: Duration) -> Self {
+        self.hub = Pace::Every(within(interval));
+        self
+    }
+
+    /// The hub is not to ask. One whose operator wants to notice who is gone (`limits.heartbeat_off`, which
+    /// is the default) asks all the same, as seldom as it may.
+    #[must_use]
+    pub fn hub_off(mut self) -> Self {
+        self.hub = Pace::Never;
+        self
+    }
+
+    /// For a connection that may be silent for so long because it is away.
+    pub(crate) fn settings(&self, away_max: Duration) -> Settings {
+        let Self { own, missed_max, hub } = *self;
+        Settings { own, missed_max, hub, patience: away_max }
+    }
+
+    /// For the connections under one that comes back. They are not without signs of life, or nobody would
+    /// notice that they are lost.
+    pub(crate) fn of_connections(&self) -> Option<Duration> {
+        match self.hub {
+            Pace::Usual => None,
+            Pace::Every(interval) => Some(interval),
+            Pace::Never => Some(Self::INTERVALS.1),
+        }
+    }
+}
+
+fn within(interval: Duration) -> Duration {
+    let (least, most) = Heartbeat::INTERVALS;
+    interval.clamp(least, most)
+}
+
+impl NodeBuilder {
+    /// How the node and its hub find out whether the other still lives. Without effect on a peote-server.
+    #[must_use]
+    pub fn heartbeat(mut self, heartbeat: Heartbeat) -> Self {
+        self.heartbeat = heartbeat;
+        self
+    }
+}
+
+impl Node {
+    /// The round trip to the hub that was measured last, by a question for a sign of life or
+    /// [`ping`](Self::ping). `None` before the first, and on a peote-server.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.shared.facts.round_trip()
+    }
+
+    /// Measures the round trip to the hub now. What waits in front of the question, in either direction,
+    /// counts: nothing is answered as long as the events that this node has received are not taken.
+    /// While a connection that [comes back](NodeBuilder::resume) is away, this waits.
+    ///
+    /// # Errors
+    /// [`PingError`]
+    pub async fn ping(&self) -> Result<Duration, PingError> {
+        if self.shared.protocol != Protocol::Native {
+            return Err(PingError::Unsupported);
+        }
+        let (ping, answer) = oneshot::channel();
+        let ended = |_| PingError::Closed(self.shared.end_reason());
+        self.shared.pings.send(ping).await.map_err(|_gone| ended(()))?;
+        let round_trip = answer.await.map_err(|_gone| ended(()))?;
+        let round_trip = round_trip.map_err(|reason| match reason {
+            Reason::Unsupported => PingError::Unsupported,
+            reason => PingError::Closed(reason),
+        })?;
+        self.shared.facts.measured(round_trip);
+        Ok(round_trip)
+    }
+}
