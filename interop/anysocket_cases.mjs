@@ -104,6 +104,11 @@ export class Client {
     return (await this.hub.send(value, true)).msg;
   }
 
+  // Waits until that peer is encrypted. Others may be before.
+  async encrypted(peer) {
+    while ((await this.switched.next()) !== peer);
+  }
+
   // The peer of that id, through the hub.
   async proxy(id) {
     const peer = await limited(this.socket.proxy(id, this.hub.id), 'proxying');

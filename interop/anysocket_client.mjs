@@ -77,6 +77,12 @@ async function failure(promise) {
   return reason;
 }
 
+// The TCP connection of a peer.
+function connectionOf(peer) {
+  const symbol = Object.getOwnPropertySymbols(peer).find(({ description }) => description === 'private protocol');
+  return peer[symbol].peer.socket._socket;
+}
+
 async function isAlive(client) {
   assert.deepEqual(await client.ask({ still: 'here' }), { still: 'here' });
 }
@@ -267,7 +273,7 @@ const cases = {
   async 'e2ee-by-client'() {
     const client = await connect();
     client.hub.e2e();
-    assert.equal(await client.switched.next(), client.hub);
+    await client.encrypted(client.hub);
     await converse(client.hub, client.id);
     await converseFromServer(client);
   },
@@ -275,7 +281,7 @@ const cases = {
   async 'e2ee-by-server'() {
     const client = await connect();
     assert.deepEqual(await client.ask({ do: 'switch' }), { ok: true });
-    assert.equal(await client.switched.next(), client.hub);
+    await client.encrypted(client.hub);
     await converse(client.hub, client.id);
     await converseFromServer(client);
   },
@@ -377,8 +383,8 @@ const cases = {
     echo(target, asker.id);
     echo(asker, target.id);
     peer.e2e();
-    assert.equal(await asker.switched.next(), peer);
-    assert.equal(await target.switched.next(), back);
+    await asker.encrypted(peer);
+    await target.encrypted(back);
     await converse(peer, asker.id);
     await converse(back, target.id);
     await isAlive(asker);
@@ -467,6 +473,53 @@ const better = {
     await converse(client.hub, client.id);
     await client.switched.next();
     await converse(client.hub, client.id);
+  },
+
+  // What both sides say while the server switches, in small and in large packets.
+  async 'better-e2ee-by-server-busy'() {
+    const client = await connect();
+    const text = largeText(2_500_000);
+    let switched = false;
+    const said = [];
+    const asked = [];
+    const say = (value) => asked.push(client.ask(value).then((answer) => assert.ok(answer === value)));
+    client.hub.send({ do: 'switch' });
+    const done = client.switched.next().then(() => (switched = true));
+    for (let number = 0; !switched; number++) {
+      if (number < 4) say(text);
+      say(`small ${number}`);
+      client.hub.send({ do: 'send', value: { number } });
+      said.push({ number });
+      await new Promise(setImmediate);
+    }
+    await done;
+    await Promise.all(asked);
+    for (const value of said) assert.deepEqual((await client.messages.next()).msg, value);
+    await converse(client.hub, client.id);
+  },
+
+  // The client has called before it can hear of the server's call.
+  async 'better-e2ee-by-both'() {
+    for (let round = 0; round < 10; round++) {
+      const client = await connect();
+      const other = await connect();
+      const tcp = connectionOf(client.hub);
+      client.hub.send({ do: 'switch' });
+      tcp.pause();
+      // When this is answered, the server has begun, or will any moment.
+      await isAlive(other);
+      await other.ask({ do: 'release' });
+      client.hub.e2e();
+      const asked = client.ask('behind the call');
+      await new Promise(setImmediate);
+      tcp.resume();
+      await client.encrypted(client.hub);
+      assert.equal(await asked, 'behind the call');
+      client.hub.send({ do: 'send', value: 'by the server' });
+      assert.equal((await client.messages.next()).msg, 'by the server');
+      await client.socket.stop();
+      await other.socket.stop();
+    }
   },
 
   async 'better-proxy-unknown'() {

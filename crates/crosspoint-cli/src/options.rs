@@ -44,7 +44,10 @@ pub(crate) fn server(settings: &Settings) -> Result<ServerOptions, Failure> {
     Ok(ServerOptions {
         name: settings.server.name.clone(),
         peote: settings.peote.enabled,
-        anysocket: settings.anysocket.enabled.then(AnySocketOptions::default),
+        anysocket: settings.anysocket.enabled.then(|| AnySocketOptions {
+            encrypt: settings.anysocket.encrypt,
+            ..AnySocketOptions::default()
+        }),
         http: http(settings)?,
         authenticator: authenticator(settings)?,
         resume: settings.resume.enabled.then(|| resume(settings)),
@@ -165,6 +168,7 @@ fn limits(settings: &Settings) -> Limits {
     Limits {
         frame_bytes_max: limits.frame_bytes_max,
         message_bytes_max: limits.message_bytes_max,
+        message_time_max: limits.message_s_max,
         outbox_bytes_max: limits.outbox_bytes_max,
         outbox_stall_max: limits.outbox_stall_ms_max,
         channels_owned_max: limits.channels_owned_max,

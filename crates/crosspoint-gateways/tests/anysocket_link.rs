@@ -3,9 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "the lint knows test functions, not their helpers")]
 
 use bytes::Bytes;
-use crosspoint_gateways::anysocket::cipher::{
-    Body, CipherError, Initiator, KeyPair, Random, SwitchError, SystemRandom,
-};
+use crosspoint_gateways::anysocket::cipher::{CipherError, Random, SwitchError, SystemRandom};
 use crosspoint_gateways::anysocket::link::{Dropped, LinkError, SendError};
 use crosspoint_gateways::anysocket::reassembly::{Bounds, PieceError};
 use crosspoint_gateways::anysocket::{Id, Json, Kind, Link, Packet, Received, Settings, Ticket};
@@ -95,7 +93,10 @@ impl Pair {
     fn encrypt(&mut self, side: usize) {
         let Side { link, secret, .. } = &mut self.sides[side];
         match link.encrypt(self.now, &mut self.random) {
-            Ok(()) => *secret = true,
+            Ok(packets) => {
+                assert_eq!(packets, 2, "the question for the clock, and the call");
+                *secret = true;
+            }
             Err(SendError::Switch(SwitchError::Already)) => {}
             Err(error) => panic!("{error}"),
         }
@@ -125,6 +126,11 @@ impl Pair {
                 assert!(token < this.requests);
                 assert!(body.text().starts_with("[\""), "{body}");
                 this.replies += 1;
+            }
+            // The question before a call, which the owner of a link answers at once.
+            Some(Received::Internal { body, ticket }) => {
+                assert_eq!(body.text(), r#"{"type":5,"time":0}"#);
+                this.link.reply(ticket.unwrap(), json("now")).unwrap();
             }
             Some(Received::Encrypted { fingerprint }) => {
                 let before = this.fingerprint.replace(fingerprint);
@@ -237,8 +243,9 @@ fn nothing_leaves_in_clear_from_the_call_for_encryption_on() {
     pair.send(1, json("answered after"));
     while pair.transmit(1) {}
     let kinds: Vec<Kind> = pair.sides[0].way.iter().map(|packet| packet.kind).collect();
-    assert_eq!(kinds[..2], [Kind::Heartbeat, Kind::Switch]);
-    assert!(pair.sides[0].way.iter().skip(2).all(|packet| packet.body.len() >= 64));
+    // The answer to the question before the call is in clear.
+    assert_eq!(kinds[..3], [Kind::Heartbeat, Kind::Internal, Kind::Switch]);
+    assert!(pair.sides[0].way.iter().skip(3).all(|packet| packet.body.len() >= 64));
     pair.settle();
     assert_eq!(pair.sides[1].heard.len(), 2);
     assert_eq!(pair.sides[0].heard.len(), 1);
@@ -250,38 +257,13 @@ fn a_call_by_both_at_once_is_resolved_between_two_of_us() {
     let mut pair = Pair::new([Settings::default(), Settings::default()], 5);
     for side in 0..2 {
         pair.encrypt(side);
-        assert!(pair.transmit(side));
+        while pair.transmit(side) {}
         pair.send(side, json("secret"));
     }
     pair.settle();
     assert_eq!(pair.sides[0].heard, pair.sides[1].heard);
     assert_eq!(pair.sides[0].heard.len(), 1);
     assert_eq!(pair.sides[0].fingerprint, pair.sides[1].fingerprint);
-}
-
-/// Nothing marks the call of an original, which takes itself for the initiator.
-#[test]
-fn a_call_by_both_at_once_is_resolved_with_an_original_that_speaks_first() {
-    let now = Instant::now();
-    let mut link = link(Settings::default(), 0);
-    link.encrypt(now, &mut SystemRandom).unwrap();
-    let ours = link.transmit(&mut SystemRandom).unwrap().unwrap();
-    let ours = Body::parse(&ours.body).unwrap();
-    let original = KeyPair::generate(&mut SystemRandom).unwrap();
-    let call = Body { offer: original.offer(), step: None }.to_json().into_bytes();
-    let call = Packet { last: true, kind: Kind::Switch, seq: 2, body: call };
-    link.receive(now, &mut SystemRandom, call).unwrap();
-    let sealer = original.agree(&ours.offer, Initiator::We, &IDS[1].to_string()).unwrap();
-    for seq in 3..9 {
-        let body = sealer.seal(&mut SystemRandom, seq, b"{\"a\":1}").unwrap();
-        let packet = Packet { last: true, kind: Kind::Link, seq, body };
-        let received = link.receive(now, &mut SystemRandom, packet).unwrap();
-        let Some(Received::Message { body, ticket }) = received else { panic!("{received:?}") };
-        assert_eq!(body.text(), "{\"a\":1}");
-        link.reply(ticket.unwrap(), body).unwrap();
-        let reply = link.transmit(&mut SystemRandom).unwrap().unwrap();
-        assert_eq!(sealer.open(reply.seq, &reply.body).unwrap(), "{\"a\":1}");
-    }
 }
 
 #[test]
@@ -291,10 +273,14 @@ fn a_call_that_has_not_left_becomes_the_answer_to_the_other_side_s() {
     pair.encrypt(0);
     pair.encrypt(1);
     pair.send(0, json("secret"));
-    assert!(pair.transmit(1) && pair.receive(0));
+    while pair.transmit(1) {}
+    while pair.receive(0) {}
     while pair.transmit(0) {}
     let kinds: Vec<Kind> = pair.sides[1].way.iter().map(|packet| packet.kind).collect();
-    assert_eq!(kinds, [Kind::Link, Kind::Switch, Kind::Link]);
+    let question = Kind::Internal;
+    assert_eq!(kinds, [Kind::Link, question, Kind::Switch, Kind::Link, question]);
+    let sealed = pair.sides[1].way.iter().skip(3).all(|packet| packet.body.len() >= 64);
+    assert!(sealed, "what comes behind, and the answer to the other side's question");
     pair.settle();
     assert_eq!(pair.sides[1].heard, [json("plain"), json("secret")]);
 }
@@ -361,6 +347,8 @@ fn what_breaks_the_protocol_ends_the_link_with_a_reason() {
     // Our own call, reflected.
     let mut link = link(Settings::default(), 0);
     link.encrypt(now, &mut SystemRandom).unwrap();
+    let question = link.transmit(&mut SystemRandom).unwrap().unwrap();
+    assert_eq!(question.kind, Kind::Internal);
     let call = link.transmit(&mut SystemRandom).unwrap().unwrap();
     let error = refuse(&mut link, call);
     assert!(matches!(error, LinkError::Switch(SwitchError::Cipher(CipherError::BadKey))));
@@ -437,7 +425,7 @@ fn each_bound_is_kept_to_its_edge() {
     link.transmit(&mut SystemRandom).unwrap();
     // A single packet is always taken.
     link.send(json("123456789")).unwrap();
-    full(link.encrypt(now, &mut SystemRandom));
+    full(link.encrypt(now, &mut SystemRandom).map(drop));
     link.transmit(&mut SystemRandom).unwrap();
     for token in 0..2 {
         link.request(json("1"), now, token).unwrap();

@@ -30,7 +30,7 @@ fn world() -> World {
 fn connect(world: &mut World) -> usize {
     let limits = world.hub.limits.clone();
     let clock = || 1_700_000_000_123;
-    let options = Options { id: HUB, auth: None, limits, clock, mark_switch: true };
+    let options = Options { id: HUB, auth: None, limits, clock, mark_switch: true, encrypt: false };
     world.anysocket(options, Box::new(SystemRandom))
 }
 

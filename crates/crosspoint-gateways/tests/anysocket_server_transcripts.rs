@@ -139,6 +139,7 @@ impl Replay {
             limits: self.world.hub.limits.clone(),
             clock: || CLOCK.get(),
             mark_switch: false,
+            encrypt: false,
         };
         let random = self.random.clone();
         let end = match self.ends.get(&line.conn) {

@@ -292,8 +292,9 @@ fn server_input(dice: &mut Dice, messages: &[Vec<u8>]) -> Vec<u8> {
         b"\x1e12345678",
         b"\x4013\0\0\0\x01{}",
     ];
+    let begins = 0x40 * u8::from(dice.below(3) == 0);
     for message in messages {
-        entry(0, message);
+        entry(begins, message);
         match dice.below(6) {
             0 => entry(
                 4 | (dice.roll() as u8 & 0x78),
@@ -301,7 +302,7 @@ fn server_input(dice: &mut Dice, messages: &[Vec<u8>]) -> Vec<u8> {
             ),
             1 => entry(5, &vec![0; dice.below(1000)]),
             2 | 3 => entry(6 | (dice.roll() as u8 & 0x30), said[dice.below(said.len())]),
-            4 => entry(3, &vec![0; dice.below(40_000)]),
+            4 => entry(3 | (dice.roll() as u8 & 8), &vec![0; dice.below(40_000)]),
             _ => {}
         }
     }

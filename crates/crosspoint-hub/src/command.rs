@@ -6,6 +6,7 @@
 use crate::ids::{ChannelName, InNumber, LinkNumber, MemberNumber, OwnNumber, PeerId, PeerName};
 use crate::payload::{Ask, Outcome, Payload};
 use crate::reason::Reason;
+use crate::secrecy::Fingerprint;
 use crate::wire::{Part, Place};
 use bytes::Bytes;
 use std::fmt;
@@ -133,6 +134,12 @@ pub enum Command {
         ticket: u32,
         /// What is asked.
         ask: Ask,
+    },
+    /// Everything on the connection is encrypted from now on, or cannot be: the answer to
+    /// [`Event::Secure`], and said as well if the endpoint has asked for it.
+    Secured {
+        /// The fingerprint of the keys, or why there are none.
+        outcome: Result<Fingerprint, Reason>,
     },
 }
 
@@ -499,6 +506,9 @@ pub enum Event {
         /// What it says.
         payload: Payload,
     },
+    /// The hub's program wants the connection encrypted. Only to protocols
+    /// [that can do that](crate::Wire::secures). Answer: [`Command::Secured`], or the session ends.
+    Secure,
     /// The answer to [`Command::Ask`]. The hub's program may also give none.
     Answer {
         /// The command's number.

@@ -11,6 +11,7 @@ use crate::payload::Payload;
 use crate::peers::{Duplicates, Newcomer, Peers};
 use crate::permissions::{Permissions, Rule};
 use crate::reason::Reason;
+use crate::secrecy::{Done, Fingerprint};
 use crate::session::Session;
 use crate::wire::Wire;
 use bytes::Bytes;
@@ -328,6 +329,33 @@ impl Hub {
             outbox.end_soon(reason);
             true
         })
+    }
+
+    /// Asks that one session's connection be encrypted from now on. `done` is called when it is, with
+    /// the fingerprint of the keys, or when it is known that it will not be, with the reason; at the
+    /// latest when the session ends. A protocol gives up, and ends the session, where the other side
+    /// does not answer. What was told before may still leave in clear, nothing behind does.
+    ///
+    /// # Errors
+    /// [`Reason::NoSuchPeer`], or [`Reason::Unsupported`] if the session's protocol cannot do that
+    /// ([`Wire::secures`]). `done` is not called then.
+    pub fn secure(&self, peer: PeerId, done: Done) -> Result<(), Reason> {
+        let outbox = lock(&self.peers).find(&Addressee::Peer(peer), &[]);
+        let outbox = outbox.ok_or(Reason::NoSuchPeer)?;
+        if !outbox.wire.secures() {
+            return Err(Reason::Unsupported);
+        }
+        if outbox.secrecy.ask(done) {
+            outbox.push_event(Tag::default(), Event::Secure, &mut Touched::default());
+        }
+        Ok(())
+    }
+
+    /// The fingerprint of the keys with which a session's connection is encrypted, if it is, by what
+    /// its protocol does ([`Hub::secure`]).
+    pub fn secured(&self, peer: PeerId) -> Option<Fingerprint> {
+        let outbox = lock(&self.peers).find(&Addressee::Peer(peer), &[]);
+        outbox.and_then(|outbox| outbox.secrecy.fingerprint())
     }
 
     /// As [`Hub::tell`], to all sessions that can be told, or to all but one. Gives how many.

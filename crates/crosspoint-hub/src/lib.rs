@@ -11,6 +11,7 @@
 //! * [`wire`]: how a protocol writes data, so that one encoding serves many receivers
 //! * [`protocol`]: the one shape of every protocol state machine
 //! * [`command`]: the vocabulary of commands and events; [`reason`]: why something ended
+//! * [`home`]: the hub's own program as somebody to talk to; [`secrecy`]: sessions that it wants encrypted
 //! * [`limits`]: every bound, its default and what happens there; [`doubt`]: whether a session still lives
 //!
 //! ```
@@ -49,6 +50,7 @@ pub mod permissions;
 pub mod protocol;
 pub mod reason;
 pub mod reassembly;
+pub mod secrecy;
 pub mod session;
 pub mod slots;
 pub mod testing;

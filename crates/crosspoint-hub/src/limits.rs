@@ -23,6 +23,10 @@ pub struct Limits {
     pub frame_bytes_max: usize,
     /// Largest message in bytes, over all its parts. Above: the session is closed with `TooLarge`.
     pub message_bytes_max: u32,
+    /// How long one message may take from its first piece to its last, where the hub gathers the
+    /// pieces: those of AnySocket. Above: the link that it comes over ends with
+    /// [`IdleTimeout`](crate::Reason::IdleTimeout), or the session if it is for the hub.
+    pub message_time_max: Duration,
     /// Bytes that may wait for one receiver. At half of it, senders whose messages go to this
     /// receiver alone are slowed; when it is full, the receiver is disconnected with
     /// [`SlowReceiver`](crate::Reason::SlowReceiver). Worst case: this and one read of 64 KiB.
@@ -115,6 +119,7 @@ impl Default for Limits {
         Self {
             frame_bytes_max: 64 * 1024,
             message_bytes_max: 16 * 1024 * 1024,
+            message_time_max: Duration::from_secs(600),
             outbox_bytes_max: 4 * 1024 * 1024,
             outbox_stall_max: Duration::from_secs(30),
             channels_owned_max: 128,

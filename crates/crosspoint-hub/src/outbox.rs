@@ -11,11 +11,13 @@
 mod doubt;
 mod entry;
 mod queue;
+mod touched;
 
 use crate::command::{Event, Peer};
 use crate::ids::PeerId;
 use crate::link::Links;
 use crate::reason::Reason;
+use crate::secrecy::Secrecy;
 use crate::wire::{Encoded, Part, Place, Wire};
 use bytes::{Buf, Bytes};
 use entry::{Entry, behind};
@@ -26,6 +28,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Instant;
+
+pub use touched::Touched;
 
 /// Who moves an outbox's bytes to the endpoint; implemented by whoever owns the connection.
 pub trait Outlet: Send + Sync {
@@ -44,6 +48,8 @@ pub struct Outbox {
     pub address: Option<IpAddr>,
     /// How its protocol writes data.
     pub wire: &'static dyn Wire,
+    /// Whether what it writes is encrypted.
+    pub(crate) secrecy: Secrecy,
     known: OnceLock<Known>,
     links: Mutex<Links>,
     /// Somebody has come with its name or id.
@@ -94,35 +100,6 @@ pub enum Turn {
     Dead(Reason),
 }
 
-/// Outboxes that were filled and not yet attended to.
-#[derive(Debug, Default)]
-pub struct Touched(Vec<Arc<Outbox>>);
-
-impl Touched {
-    /// Lets everything that was put into the outboxes be written.
-    pub fn attend(&mut self) {
-        for outbox in self.0.drain(..) {
-            outbox.lock().touched = false;
-            outbox.outlet.attend(&outbox);
-        }
-        // A single large broadcast must not make its sender keep memory for ever.
-        self.0.shrink_to(64);
-    }
-
-    fn add(&mut self, queue: &mut Queue, outbox: &Arc<Outbox>) {
-        if !queue.touched {
-            queue.touched = true;
-            self.0.push(outbox.clone());
-        }
-    }
-}
-
-impl Drop for Touched {
-    fn drop(&mut self) {
-        self.attend();
-    }
-}
-
 impl Outbox {
     /// Pieces that are taken out for one write.
     pub const PIECES_MAX: usize = 64;
@@ -139,7 +116,20 @@ impl Outbox {
     ) -> Self {
         let (known, queue, links) = (OnceLock::new(), Mutex::default(), Mutex::default());
         let [doubted, away, told_away] = [false; 3].map(AtomicBool::new);
-        Self { id, address, wire, known, links, doubted, bytes_max, away, told_away, queue, outlet }
+        Self {
+            id,
+            address,
+            wire,
+            secrecy: Secrecy::default(),
+            known,
+            links,
+            doubted,
+            bytes_max,
+            away,
+            told_away,
+            queue,
+            outlet,
+        }
     }
 
     /// Who the endpoint is, once it has said hello.
@@ -362,6 +352,15 @@ impl Outbox {
         self.check(&mut queue);
     }
 
+    /// Adds what the session's own protocol had to [hold back](crate::Protocol::write_more). That never
+    /// ends the session, as it comes in small amounts when there is room.
+    pub fn push_held(&self, data: &Encoded) {
+        let mut queue = self.lock();
+        if queue.dead.is_none() {
+            queue.add_all(data);
+        }
+    }
+
     fn check(&self, queue: &mut Queue) {
         if queue.cost > self.bytes_max.saturating_add(queue.allowance) {
             Self::end(queue, Reason::SlowReceiver);
@@ -436,6 +435,8 @@ impl Outbox {
                 Some(entry) if pieces.is_empty() && task => {
                     queue.cost -= entry.cost();
                     queue.busy = true;
+                    // All before it was taken by the endpoint. It may make nothing to write.
+                    queue.end_stall();
                     let Entry::Event(tag, event) = entry else { unreachable!("bytes come above") };
                     return Turn::Event(tag, Box::new(event));
                 }

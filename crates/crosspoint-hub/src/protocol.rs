@@ -65,6 +65,18 @@ pub trait Protocol: Send {
         false
     }
 
+    /// Writes some of what could not be written when the hub told it, if there is any and it can be
+    /// now. Called when everything else has left.
+    fn write_more(&mut self, out: &mut FrameWriter) {
+        let _ = out;
+    }
+
+    /// A bound that was reached since the last call and that nobody else sees, by the name of its
+    /// setting, for the metrics.
+    fn limit_hit(&mut self) -> Option<&'static str> {
+        None
+    }
+
     /// When [`Protocol::tick`] has to be called, if nothing moves until then.
     fn deadline(&self, activity: Activity) -> Option<Instant>;
 

@@ -260,6 +260,7 @@ impl Session {
         self.unlink_all(gone);
         self.touched.attend();
         self.outbox.seal();
+        self.outbox.secrecy.end(reason);
         self.hub.count_closed(&self.outbox, reason);
     }
 
@@ -358,6 +359,7 @@ impl Session {
             Command::Look { request, query } => self.look(request, &query),
             Command::Watch { request, on } => self.watch(request, on),
             Command::Ask { ticket, ask } => return self.ask(ticket, ask),
+            Command::Secured { outcome } => self.outbox.secrecy.settle(outcome),
             Command::Send { .. } => unreachable!("execute() takes messages aside"),
         }
         Step::Go

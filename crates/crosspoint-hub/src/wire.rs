@@ -116,6 +116,10 @@ pub trait Wire: Send + Sync {
     fn home(&self) -> bool {
         false
     }
+    /// Whether the protocol can begin to encrypt a connection that was not from its beginning.
+    fn secures(&self) -> bool {
+        false
+    }
     /// Written before each frame, if frames have an envelope.
     fn prefix(&self) -> Option<Prefix> {
         None

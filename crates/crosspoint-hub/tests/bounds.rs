@@ -164,6 +164,33 @@ fn who_waits_for_somebody_that_goes_goes_on() {
 }
 
 #[test]
+fn who_waits_for_an_owner_that_gives_its_channel_away_or_deletes_it_goes_on() {
+    for passes in [true, false] {
+        let hub = narrow();
+        let now = Instant::now();
+        let (mut owner, mut heir, mut member) = (open(&hub, now), open(&hub, now), open(&hub, now));
+        let (mut entering, woken) = open_woken(&hub);
+        ask(&mut owner, Command::create(1, "a"));
+        ask(&mut heir, Command::enter(1, "a"));
+        ask(&mut member, Command::enter(1, "a"));
+        let (channel, first) = (OwnNumber(0), Some(MemberNumber(0)));
+        ask(&mut owner, Command::Succeed { request: 1, channel, member: first });
+        take(&mut heir);
+        let sent = fill(&mut member, UP);
+        take(&mut entering);
+        assert_eq!(entering.execute(now, Command::enter(1, "a")), Step::Wait);
+        let before = woken.times();
+        let last = if passes { Command::Resign(channel) } else { Command::Delete(channel) };
+        ask(&mut owner, last);
+        assert_eq!(woken.times(), before + 1, "the owner has read nothing");
+        assert_eq!((entering.flush(now), member.flush(now)), (Step::Go, Step::Go));
+        let entered = matches!(events(&mut entering)[..], [Event::Entered(_)]);
+        let held = data(&mut heir).contains(&line(sent - 1));
+        assert_eq!((entered, held), (passes, passes));
+    }
+}
+
+#[test]
 fn a_broadcast_waits_for_nobody_and_ends_who_does_not_read() {
     let hub = narrow();
     let now = Instant::now();

@@ -94,6 +94,26 @@ fn what_a_protocol_has_written_comes_before_what_it_was_not_told_yet() {
     assert_eq!(outbox.next(true, &mut pieces), Turn::Nothing);
 }
 
+/// Who is only spoken to by events that are nothing in its protocol takes all there is.
+#[test]
+fn an_event_that_makes_nothing_to_write_is_no_sign_of_a_slow_receiver() {
+    let (receiver, mut sender, link) = linked(1 << 20);
+    let outbox: Arc<_> = receiver.outbox().clone();
+    let mut pieces: Vec<Bytes> = Vec::new();
+    let now = Instant::now();
+    outbox.push_own(&encoded(b"welcome".to_vec()));
+    send(&mut sender, link, 5);
+    assert_eq!(outbox.next(true, &mut pieces), Turn::Write);
+    outbox.wrote(now, &mut pieces, 3, true);
+    assert_eq!(outbox.stalled(), Some(now), "it has not taken all");
+    assert_eq!(outbox.next(true, &mut pieces), Turn::Write);
+    outbox.wrote(now, &mut pieces, 4, false);
+    let Turn::Event(..) = outbox.next(true, &mut pieces) else { panic!("an event") };
+    outbox.converted(&Encoded::default());
+    assert_eq!(outbox.stalled(), None);
+    assert!(outbox.is_empty());
+}
+
 #[test]
 fn a_large_message_that_was_taken_ends_nobody_and_leaves_no_room_behind() {
     let (receiver, mut sender, link) = linked(1 << 20);

@@ -553,28 +553,6 @@ fn an_owner_that_names_without_end_waits_until_those_concerned_have_read() {
 }
 
 #[test]
-fn who_waits_for_a_former_owner_to_read_is_woken_when_another_has_the_channel() {
-    let hub = narrow();
-    let (mut owner, [mut heir, mut member]) = channel(&hub);
-    name_heir(&mut owner, &mut heir, 0);
-    let mut sent = 0;
-    while execute(&mut member, Command::Send { to: UP, part: Part::whole(line(sent)) }) == Step::Go
-    {
-        sent += 1;
-    }
-    let (mut entering, woken) = open_woken(&hub, 9, "");
-    assert_eq!(execute(&mut entering, Command::enter(1, "a")), Step::Wait);
-    let before = woken.times();
-    ask(&mut owner, Command::Resign(OWN));
-    assert!(woken.times() > before);
-    for session in [&mut entering, &mut member] {
-        assert_eq!(session.flush(Instant::now()), Step::Go);
-    }
-    assert!(matches!(events(&mut entering)[..], [Event::Entered(_)]));
-    assert!(data(&mut heir).ends_with(&format!("{}\n", line(sent))));
-}
-
-#[test]
 fn who_inherits_much_at_once_is_not_ended_by_it() {
     let hub = narrow();
     let (mut owner, mut heir) = (open(&hub, 1, ""), open(&hub, 2, ""));

@@ -56,13 +56,19 @@ pub struct ServerOptions {
 pub struct AnySocketOptions {
     /// What the hub gives to the check of its clients (`onAuth`), if anything.
     pub auth: Option<anysocket::Json>,
+    /// Whether the hub begins to encrypt each connection by itself (docs/anysocket.md, section 8).
+    /// Otherwise clients do, or the hub's program ([`Hub::secure`]).
+    pub encrypt: bool,
 }
 
 impl fmt::Debug for AnySocketOptions {
     /// Without what may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let auth = self.auth.as_ref().map(|_| "***");
-        f.debug_struct("AnySocketOptions").field("auth", &auth).finish()
+        let Self { auth, encrypt } = self;
+        f.debug_struct("AnySocketOptions")
+            .field("auth", &auth.as_ref().map(|_| "***"))
+            .field("encrypt", encrypt)
+            .finish()
     }
 }
 
@@ -388,7 +394,7 @@ impl Server {
     }
 
     fn anysocket(&self) -> Option<anysocket::server::AnySocket> {
-        let AnySocketOptions { auth } = self.options.anysocket.clone()?;
+        let AnySocketOptions { auth, encrypt } = self.options.anysocket.clone()?;
         let id = self.hub.home_peer().or(self.options.http.node_id)?;
         let options = anysocket::server::Options {
             id,
@@ -396,6 +402,7 @@ impl Server {
             limits: self.hub.limits.clone(),
             clock: clock_ms,
             mark_switch: true,
+            encrypt,
         };
         Some(anysocket::server::AnySocket::new(now(), options))
     }

@@ -277,6 +277,7 @@ impl Driver {
             }
             break;
         }
+        self.count_limits();
         let throttled = self.session.count(now, messages, 0);
         state.throttled = state.throttled.max(throttled);
         self.session.outbox().push_own(&state.out.take());
@@ -291,6 +292,13 @@ impl Driver {
             Step::Close(reason) => result = result.and(Err(reason)),
         }
         result
+    }
+
+    /// Counts the bounds that the protocol alone has seen.
+    fn count_limits(&mut self) {
+        while let Some(limit) = self.protocol.limit_hit() {
+            self.session.hub().metrics.hit(limit);
+        }
     }
 
     /// Takes the next frame out of the WebSocket, if there is one. Gives whether there was.
@@ -348,7 +356,13 @@ impl Driver {
                 Ok(Wrote::Lost) => return Err(Reason::ConnectionLost),
                 Err(Turn::Event(tag, event)) => self.convert(state, tag, *event)?,
                 Err(Turn::Dead(reason)) => return Err(reason),
-                Err(_) => return Ok(()),
+                Err(_) => {
+                    self.protocol.write_more(&mut state.out);
+                    if state.out.is_empty() {
+                        return Ok(());
+                    }
+                    self.session.outbox().push_held(&state.out.take());
+                }
             }
         }
         outbox::Outlet::wake(&self.outlet);
@@ -446,6 +460,7 @@ impl Driver {
         self.check_doubt(state)?;
         let activity = self.activity(state);
         let result = self.protocol.tick(now, activity, &mut state.out);
+        self.count_limits();
         if !state.out.is_empty() {
             state.said = Some(now);
             self.session.outbox().push_own(&state.out.take());

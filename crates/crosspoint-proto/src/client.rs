@@ -215,7 +215,7 @@ impl Client for Native {
             Command::Send { part, .. } if part.total > self.message_bytes_max => {
                 return Err(Reason::TooLarge);
             }
-            Command::Ask { .. } => return Err(Reason::Unsupported),
+            Command::Ask { .. } | Command::Secured { .. } => return Err(Reason::Unsupported),
             Command::Link { options: LinkOptions { purpose, except }, .. }
                 if purpose.len() > LinkOptions::PURPOSE_BYTES_MAX
                     || except.len() > LinkOptions::EXCEPT_MAX =>

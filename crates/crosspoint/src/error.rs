@@ -1,6 +1,6 @@
 //! What can go wrong, and what to do.
 
-use crate::{Address, NoAddress, Reason};
+use crate::{Address, NoAddress, PeerId, Reason};
 use crosspoint_hub::ids::NameTooLong;
 use std::convert::Infallible;
 use std::io;
@@ -82,6 +82,31 @@ pub enum PingError {
     /// The connection has ended.
     #[error("the connection has ended: {0}")]
     Closed(Reason),
+}
+
+/// Why a session of a hub is not encrypted ([`Server::secure`](crate::Server::secure)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncryptError {
+    /// No session has this id.
+    #[error("no session of the hub has the id {0}")]
+    NoSuchPeer(PeerId),
+    /// The session cannot begin to encrypt.
+    #[error(
+        "{0} cannot begin to encrypt: only programs with AnySocket can, others have Peer::secure"
+    )]
+    Unsupported(PeerId),
+    /// The session did not answer.
+    #[error("{peer} was not encrypted within {after:?}; it may still be")]
+    TimedOut {
+        /// The session.
+        peer: PeerId,
+        /// How long it was waited.
+        after: Duration,
+    },
+    /// The session has ended.
+    #[error("the session has ended before it was encrypted: {0}")]
+    Ended(Reason),
 }
 
 /// Why an operation on a channel or room did not happen.

@@ -147,10 +147,10 @@ pub use crosspoint_hub::{ChannelName, Hub, HubOptions, Limits, MemberNumber, Pee
 pub use crosspoint_macros::remote;
 pub use crosspoint_net::client::Endpoint;
 pub use crosspoint_net::memory::Shape;
-pub use crosspoint_net::server::ServerOptions;
+pub use crosspoint_net::server::{AnySocketOptions, ServerOptions};
 pub use crosspoint_proto::identity::{Fingerprint, Identity, PublicKey};
 pub use crosspoint_proto::peer::secure::{Pin, SecureError};
-pub use error::{ChannelError, ConnectError, PingError};
+pub use error::{ChannelError, ConnectError, EncryptError, PingError};
 pub use heartbeat::Heartbeat;
 pub use member::{Member, MemberEvent, MemberSender};
 pub use node::{Node, NodeBuilder};

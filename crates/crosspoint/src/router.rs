@@ -197,6 +197,7 @@ impl Router {
             | Event::Closed { .. }
             | Event::Heir { .. }
             | Event::Told { .. }
+            | Event::Secure
             | Event::Answer { .. } => {
                 return Err(Reason::Malformed);
             }

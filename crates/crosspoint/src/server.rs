@@ -1,6 +1,7 @@
 //! A hub inside the program.
 
-use crate::{Address, Protocol};
+use crate::anysocket::Fingerprint;
+use crate::{Address, EncryptError, PeerId, Protocol, Reason};
 use crosspoint_hub::{Hub, HubOptions};
 use crosspoint_net::client::Endpoint;
 use crosspoint_net::memory::{Connector, Shape, listener};
@@ -8,6 +9,8 @@ use crosspoint_net::server::{self, ServerOptions, bind};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// A hub that runs inside the program, for its own nodes and for whoever connects to it.
 ///
@@ -61,6 +64,41 @@ impl Server {
         Address {
             protocol: Protocol::Native,
             endpoint: Endpoint::Memory { connector: self.connector.clone(), shape },
+        }
+    }
+
+    /// Encrypts the connection of one session, whose protocol can begin to do that while it is used:
+    /// AnySocket's (docs/anysocket.md, section 8). Everything that the hub says to it from now on
+    /// waits until that is done; what was said before may leave in clear. Gives the fingerprint of
+    /// the keys, which is the same at the other end unless somebody sits in the middle. Asking again
+    /// gives it again.
+    ///
+    /// Who does not answer is disconnected after 5 s. Messages that the other side sends meanwhile
+    /// arrive, and so do those of clients that call for encryption at the same time.
+    ///
+    /// # Errors
+    /// [`EncryptError`]; with [`EncryptError::TimedOut`] it goes on nevertheless.
+    pub async fn secure(
+        &self,
+        peer: PeerId,
+        within: Duration,
+    ) -> Result<Fingerprint, EncryptError> {
+        let (settled, outcome) = oneshot::channel();
+        let done = Box::new(move |outcome| {
+            // Whoever waited may have given up.
+            let _ = settled.send(outcome);
+        });
+        let unsupported = |reason| match reason {
+            Reason::NoSuchPeer => EncryptError::NoSuchPeer(peer),
+            Reason::Unsupported => EncryptError::Unsupported(peer),
+            reason => EncryptError::Ended(reason),
+        };
+        self.hub().secure(peer, done).map_err(unsupported)?;
+        match tokio::time::timeout(within, outcome).await {
+            Ok(Ok(outcome)) => outcome.map(Fingerprint).map_err(unsupported),
+            // The session was dropped, which tells all who wait; so this never comes.
+            Ok(Err(_)) => Err(EncryptError::Ended(Reason::ConnectionLost)),
+            Err(_) => Err(EncryptError::TimedOut { peer, after: within }),
         }
     }
 

@@ -296,6 +296,16 @@ settings! {
         /// `server.access_token` or the files of `[auth]` demand. When false their connections are
         /// closed as those of an unknown protocol.
         enabled: bool = "true", switch(), flag "anysocket";
+
+        /// Whether the hub begins to encrypt each connection by itself.
+        ///
+        /// It does so a tenth of a second after it has let the program in, and says nothing to it
+        /// before. Programs need AnySocket 0.4.22 or newer, in a browser also a page from https or
+        /// localhost; a connection that is not encrypted within five seconds is closed with the
+        /// reason `HandshakeTimeout`. They may encrypt themselves as soon as they are connected, but
+        /// not later, as AnySocket breaks a connection that is encrypted twice. This keeps out who
+        /// only listens, and is no substitute for TLS.
+        encrypt: bool = "false", switch(), flag "anysocket-encrypt";
     }
 
     /// Native sessions that go on over another connection when theirs is lost (see docs/resume.md).
@@ -405,6 +415,14 @@ settings! {
         ///
         /// A session that sends a larger one is closed with the reason `TooLarge`.
         message_bytes_max: u32 = "16MiB", bytes(KIB..=GIB);
+
+        /// How long one message may take from its first piece to its last, in seconds.
+        ///
+        /// It binds programs written with AnySocket, whose pieces the hub gathers. What takes longer
+        /// ends the proxied link that it is for, or the session if it is for the hub, with the
+        /// reason `IdleTimeout`. Raise it where messages of `limits.message_bytes_max` come over
+        /// slow connections: with the defaults 28 kB in a second are enough.
+        message_s_max: Duration = "600", seconds(1..=YEAR_S);
 
         /// Bytes that may wait to be written to one session.
         ///

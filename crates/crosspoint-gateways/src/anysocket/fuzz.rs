@@ -153,7 +153,14 @@ fn drain(link: &mut Link<u32>, random: &mut dyn Random) {
 pub fn fuzz_anysocket_server(mut data: &[u8]) {
     let mut now = Instant::now();
     let limits = Limits { message_bytes_max: 1 << 16, ..Limits::default() };
-    let options = server::Options { id: OURS, auth: None, limits, clock: || 1, mark_switch: true };
+    let options = server::Options {
+        id: OURS,
+        auth: None,
+        limits,
+        clock: || 1,
+        mark_switch: true,
+        encrypt: data.first().is_some_and(|what| what & 0x40 != 0),
+    };
     let mut server = AnySocket::with_random(now, options, Box::new(Counting(1)));
     let mut hub = Hub::default();
     while let Some((&[what, high, low], rest)) = data.split_first_chunk::<3>() {
@@ -174,6 +181,10 @@ pub fn fuzz_anysocket_server(mut data: &[u8]) {
                     && server.tick(now, activity, &mut out).is_some()
                 {
                     return;
+                }
+                while server.limit_hit().is_some() {}
+                if what & 8 != 0 && hub.greeted {
+                    server.deliver(now, &Event::Secure, &mut out);
                 }
             }
             _ if !hub.greeted => {}
@@ -200,6 +211,7 @@ pub fn fuzz_anysocket_server(mut data: &[u8]) {
                 server.deliver(now, &Event::Data { place, part }, &mut out);
             }
         }
+        server.write_more(&mut out);
         loop {
             let output = server.poll(now, &mut out);
             check(&out.take());

@@ -13,12 +13,19 @@ pub struct Bounds {
     pub packets_max: usize,
     /// The time from one piece of a packet to its next.
     pub time_max: Duration,
+    /// The time from the first piece of a packet to its last, however many there are.
+    pub whole_time_max: Duration,
 }
 
 impl Default for Bounds {
-    /// 32 MiB, 16 packets, one minute.
+    /// 32 MiB, 16 packets, one minute from piece to piece, ten in all.
     fn default() -> Self {
-        Self { bytes_max: 32 << 20, packets_max: 16, time_max: Duration::from_secs(60) }
+        Self {
+            bytes_max: 32 << 20,
+            packets_max: 16,
+            time_max: Duration::from_secs(60),
+            whole_time_max: Duration::from_secs(600),
+        }
     }
 }
 
@@ -34,6 +41,9 @@ pub enum PieceError {
     /// The next piece did not come in time.
     #[error("the next piece of packet {0} did not come in time")]
     Late(i32),
+    /// The last piece did not come in time.
+    #[error("packet {0} was not complete in time; send smaller ones, or raise the limit")]
+    Slow(i32),
     /// Pieces of different kinds have the same number.
     #[error("packet {0} has pieces of different types")]
     MixedKinds(i32),
@@ -55,7 +65,16 @@ struct Open {
     kind: Kind,
     /// Copied, since a small piece could keep a large message in memory.
     text: Vec<u8>,
-    until: Instant,
+    /// When its next piece has to be here.
+    next_until: Instant,
+    /// When its last one has to be here.
+    whole_until: Instant,
+}
+
+impl Open {
+    fn until(&self) -> Instant {
+        self.next_until.min(self.whole_until)
+    }
 }
 
 impl Reassembly {
@@ -87,7 +106,7 @@ impl Reassembly {
         let open = &mut self.open[place];
         open.text.extend_from_slice(&body);
         if !last {
-            open.until = now + bounds.time_max;
+            open.next_until = now + bounds.time_max;
             return Ok(None);
         }
         let body = Bytes::from(self.open.swap_remove(place).text);
@@ -113,8 +132,8 @@ impl Reassembly {
             return Err(PieceError::TooMany(bounds.packets_max));
         }
         self.count(bounds, body.len())?;
-        let until = now + bounds.time_max;
-        self.open.push(Open { seq, kind, text: body.to_vec(), until });
+        let (next_until, whole_until) = (now + bounds.time_max, now + bounds.whole_time_max);
+        self.open.push(Open { seq, kind, text: body.to_vec(), next_until, whole_until });
         Ok(())
     }
 
@@ -128,16 +147,17 @@ impl Reassembly {
 
     /// When [`Self::tick`] has something to say, unless a piece comes before.
     pub fn deadline(&self) -> Option<Instant> {
-        self.open.iter().map(|open| open.until).min()
+        self.open.iter().map(Open::until).min()
     }
 
     /// Looks whether a piece is late.
     ///
     /// # Errors
-    /// [`PieceError::Late`]
+    /// [`PieceError::Late`], [`PieceError::Slow`]
     pub fn tick(&self, now: Instant) -> Result<(), PieceError> {
-        match self.open.iter().find(|open| open.until <= now) {
-            Some(late) => Err(PieceError::Late(late.seq)),
+        match self.open.iter().find(|open| open.until() <= now) {
+            Some(open) if open.whole_until <= now => Err(PieceError::Slow(open.seq)),
+            Some(open) => Err(PieceError::Late(open.seq)),
             None => Ok(()),
         }
     }
@@ -154,8 +174,12 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::HashMap;
 
-    const BOUNDS: Bounds =
-        Bounds { bytes_max: 10, packets_max: 2, time_max: Duration::from_secs(9) };
+    const BOUNDS: Bounds = Bounds {
+        bytes_max: 10,
+        packets_max: 2,
+        time_max: Duration::from_secs(9),
+        whole_time_max: Duration::from_secs(20),
+    };
 
     fn piece(seq: i32, body: &'static str, last: bool) -> Packet {
         Packet { last, kind: Kind::Link, seq, body: body.into() }
@@ -186,6 +210,21 @@ mod tests {
             Reassembly::default().push(now, &BOUNDS, heartbeat),
             Err(PieceError::NotInPieces)
         );
+    }
+
+    #[test]
+    fn empty_pieces_do_not_keep_a_packet_alive_for_ever() {
+        let now = Instant::now();
+        let mut joins = Reassembly::default();
+        for second in [0, 8, 16] {
+            let at = now + Duration::from_secs(second);
+            assert_eq!(joins.tick(at), Ok(()));
+            assert_eq!(joins.push(at, &BOUNDS, piece(1, "", false)), Ok(None));
+        }
+        let due = now + BOUNDS.whole_time_max;
+        assert_eq!(joins.deadline(), Some(due));
+        assert_eq!(joins.tick(due - Duration::from_nanos(1)), Ok(()));
+        assert_eq!(joins.tick(due), Err(PieceError::Slow(1)));
     }
 
     proptest! {

@@ -46,6 +46,10 @@ impl Wire for AnySocketWire {
         true
     }
 
+    fn secures(&self) -> bool {
+        true
+    }
+
     fn encode(&self, _: Place, _: Option<u32>, _: &Part, _: &mut FrameWriter) {
         // Never asked for, as the wire is stateful.
     }

@@ -317,7 +317,8 @@ impl Client for Joint {
             | Command::Provide { .. }
             | Command::Look { .. }
             | Command::Watch { .. }
-            | Command::Ask { .. } => return Err(Reason::Unsupported),
+            | Command::Ask { .. }
+            | Command::Secured { .. } => return Err(Reason::Unsupported),
         }
         Ok(())
     }

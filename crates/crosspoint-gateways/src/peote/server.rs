@@ -262,6 +262,7 @@ impl Protocol for Joint {
             | Event::PeerWent { .. }
             | Event::Done { .. }
             | Event::Told { .. }
+            | Event::Secure
             | Event::Answer { .. }
             | Event::Data { .. }
             | Event::Closed { .. } => {}

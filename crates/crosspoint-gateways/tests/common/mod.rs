@@ -103,6 +103,14 @@ impl Wire for Framed {
         anysocket::WIRE.links()
     }
 
+    fn home(&self) -> bool {
+        anysocket::WIRE.home()
+    }
+
+    fn secures(&self) -> bool {
+        anysocket::WIRE.secures()
+    }
+
     fn prefix(&self) -> Option<Prefix> {
         Some(|length, out| out.put_u32(length as u32))
     }
@@ -446,7 +454,14 @@ impl End {
                     self.outbox.converted(&out.take());
                 }
                 Turn::Dead(reason) => self.finish(reason),
-                Turn::Nothing | Turn::ForTask | Turn::Blocked => break,
+                Turn::Nothing | Turn::ForTask | Turn::Blocked => {
+                    let mut out = FrameWriter::new(self.outbox.wire.prefix());
+                    self.protocol.write_more(&mut out);
+                    if out.is_empty() {
+                        break;
+                    }
+                    self.outbox.push_held(&out.take());
+                }
             }
             moved = true;
         }

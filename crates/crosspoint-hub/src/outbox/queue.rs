@@ -114,6 +114,11 @@ impl Queue {
         }
     }
 
+    /// The endpoint has taken all that it could.
+    pub(super) fn end_stall(&mut self) {
+        self.stall = None;
+    }
+
     pub(super) fn stalled(&self) -> Option<Instant> {
         self.stall.as_ref().map(|stall| stall.since)
     }

@@ -55,6 +55,10 @@ impl<W: Wire> Wire for WebSocket<W> {
         self.wire.home()
     }
 
+    fn secures(&self) -> bool {
+        self.wire.secures()
+    }
+
     fn prefix(&self) -> Option<Prefix> {
         Some(self.prefix)
     }

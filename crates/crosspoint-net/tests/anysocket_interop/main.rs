@@ -7,13 +7,12 @@ mod program;
 use crosspoint_auth::{Authenticator, Denied, from_fn};
 use crosspoint_hub::{Grant, Hub, HubOptions};
 use crosspoint_net::http::HttpOptions;
-use crosspoint_net::server::{Server, ServerOptions, bind};
+use crosspoint_net::server::{AnySocketOptions, Server, ServerOptions, bind};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 
-/// Cases of interop/anysocket_client.mjs. Left out is the one in which the hub's program would have to
-/// begin to encrypt: it cannot; clients ask for that, see interop/anysocket_hub.mjs.
+/// All cases of interop/anysocket_client.mjs.
 const CASES: &[&str] = &[
     "connect",
     "auth-accepted",
@@ -32,6 +31,7 @@ const CASES: &[&str] = &[
     "time",
     "time-by-server",
     "e2ee-by-client",
+    "e2ee-by-server",
     "e2ee-large",
     "large",
     "broadcast",
@@ -49,14 +49,16 @@ const CASES: &[&str] = &[
     "disconnect-by-server",
     "better-unproxy-both",
     "better-e2ee-pipelined",
+    "better-e2ee-by-server-busy",
+    "better-e2ee-by-both",
     "better-proxy-unknown",
     "better-duplicate-id",
     "better-order",
     "better-rpc-path",
 ];
 
-/// Runs a script of `interop/` against a hub with the program.
-async fn run(script: &str, cases: &[&str]) {
+/// Runs a script of `interop/` against a hub with the program, which may encrypt by itself.
+async fn run(script: &str, cases: &[&str], encrypt: bool) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../interop");
     assert!(
         Path::new(folder).join("node_modules/anysocket").exists(),
@@ -77,7 +79,8 @@ async fn run(script: &str, cases: &[&str]) {
     let bundle = Path::new(folder).join("node_modules/anysocket/dist/anysocket.browser.js");
     let http = HttpOptions { anysocket_bundle: Some(bundle), ..HttpOptions::default() };
     let authenticator = Some(Arc::new(authenticator) as Arc<dyn Authenticator>);
-    let options = ServerOptions { authenticator, http, ..ServerOptions::default() };
+    let anysocket = Some(AnySocketOptions { encrypt, ..AnySocketOptions::default() });
+    let options = ServerOptions { authenticator, http, anysocket, ..ServerOptions::default() };
     let server = Server::new(hub, options);
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
@@ -98,17 +101,35 @@ async fn run(script: &str, cases: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unmodified_client_does_everything_that_its_package_can() {
-    run("anysocket_client.mjs", CASES).await;
+    run("anysocket_client.mjs", CASES, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unmodified_client_does_the_same_on_a_hub_that_encrypts_by_itself() {
+    // Those in which the client begins to encrypt, some time after it was connected: the package breaks
+    // a connection that is encrypted twice.
+    let begins = [
+        "e2ee-by-client",
+        "e2ee-large",
+        "proxy-e2ee-twice",
+        "better-e2ee-pipelined",
+        "better-e2ee-by-both",
+    ];
+    let others: Vec<&str> = CASES.iter().copied().filter(|case| !begins.contains(case)).collect();
+    assert_eq!(others.len() + begins.len(), CASES.len());
+    run("anysocket_client.mjs", &others, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unmodified_client_uses_the_object_of_the_hub() {
-    run("anysocket_hub.mjs", &[]).await;
+    run("anysocket_hub.mjs", &[], false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bundle_in_a_browser_does_what_the_client_does_and_the_hub_serves_it() {
-    let cases = ["talk", "large", "by-server", "e2ee", "proxy", "proxy-e2ee", "leaves"];
-    run("anysocket_browser.mjs", &cases).await;
-    run("anysocket_browser.mjs", &["bundle"]).await;
+    let cases = ["talk", "large", "by-server", "proxy", "proxy-e2ee", "leaves"];
+    run("anysocket_browser.mjs", &cases, false).await;
+    run("anysocket_browser.mjs", &["e2ee", "e2ee-by-server"], false).await;
+    run("anysocket_browser.mjs", &cases, true).await;
+    run("anysocket_browser.mjs", &["bundle"], false).await;
 }

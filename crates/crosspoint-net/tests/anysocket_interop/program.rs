@@ -239,6 +239,12 @@ impl Program {
                 let waits = Some((self.next, Waits::Time(reply, SystemTime::now())));
                 self.say(from, Say { kind: 0x1e, body, waits }, wake).await;
             }
+            "switch" => {
+                reply.send(ok());
+                let done =
+                    Box::new(|outcome: Result<_, _>| assert!(outcome.is_ok(), "{outcome:?}"));
+                self.session.hub().secure(from, done).unwrap();
+            }
             "hold" => {
                 self.held.entry(from).or_default().push((order["value"].clone(), reply));
             }

@@ -16,7 +16,7 @@ pub fn put_command(command: &Command, frame_bytes_max: usize, out: &mut FrameWri
     let mut body = BytesMut::new();
     let kind = match command {
         // HELLO is written by the client itself, and there is no frame for the others.
-        Command::Hello(_) | Command::Ask { .. } => return,
+        Command::Hello(_) | Command::Ask { .. } | Command::Secured { .. } => return,
         Command::Create { request, name, options } => {
             put_varint(*request, &mut body);
             put_counted(name.as_bytes(), &mut body);

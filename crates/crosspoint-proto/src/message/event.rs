@@ -29,6 +29,8 @@ pub fn put_event(event: &Event, out: &mut FrameWriter) {
         Event::Heir { .. } => return,
         // To native endpoints the hub's program is a peer like others.
         Event::Told { .. } | Event::Answer { .. } => return,
+        // What has to be encrypted goes through a link to the other end (docs/peers.md).
+        Event::Secure => return,
         Event::Created { request, channel } => {
             put_varint(*request, &mut body);
             put_varint(channel.0, &mut body);

@@ -233,3 +233,19 @@ pub(crate) fn is_possible(mode: Mode) -> bool {
         Mode::Chunk { bytes_max } => (1..=Mode::CHUNK_BYTES_LIMIT).contains(&bytes_max),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_of_a_hello_are_not_printed() {
+        let token = Some(ByteBuf::from(*b"swordfish"));
+        let bytes = format!("{:?}", token.as_ref().expect("set above"));
+        let printed = format!("{:?}", HelloMap { token, ..HelloMap::default() });
+        assert!(
+            printed.contains(r#"token: Some("***")"#) && !printed.contains(&bytes),
+            "{printed}"
+        );
+    }
+}

@@ -109,6 +109,8 @@ pub struct Sealed {
     sealer: Sealer,
     /// The keys if the other side takes itself for the initiator: it may have called at the same time.
     other: Option<Sealer>,
+    /// Whether the other side says what its SWITCH is meant as, as the original does not.
+    marked: bool,
 }
 
 /// What became of the other side's SWITCH.
@@ -182,7 +184,8 @@ impl Switch {
             None => (Initiator::We, Some(session(Initiator::They)?)),
         };
         let sealer = session(initiator)?;
-        *self = Self::Sealed(Box::new(Sealed { sealer, other }));
+        let marked = theirs.step.is_some();
+        *self = Self::Sealed(Box::new(Sealed { sealer, other, marked }));
         if waits {
             return Ok(Taken::Done);
         }
@@ -221,11 +224,25 @@ impl Sealed {
         let Some(other) = self.other.take() else {
             return opened;
         };
-        opened.or_else(|_| {
-            let opened = other.open(seq, body)?;
-            self.sealer = other;
-            Ok(opened)
-        })
+        if opened.is_ok() {
+            return opened;
+        }
+        let opened = other.open(seq, body);
+        match opened {
+            Ok(_) => self.sealer = other,
+            Err(_) => self.other = Some(other),
+        }
+        opened
+    }
+
+    /// Whether nothing tells yet which side was the initiator.
+    pub fn is_doubtful(&self) -> bool {
+        self.other.is_some()
+    }
+
+    /// Whether the other side's SWITCH said what it was meant as.
+    pub fn is_marked(&self) -> bool {
+        self.marked
     }
 
     /// As [`Sealer::fingerprint`].

@@ -256,8 +256,8 @@ impl<T> Peer<T> {
         random: &mut dyn Random,
     ) -> Result<(), SendError> {
         let side = self.sender(link, &Json::EMPTY)?;
-        side.link.encrypt(now, random)?;
-        side.put();
+        let packets = side.link.encrypt(now, random)?;
+        (0..packets).for_each(|_| side.put());
         side.switching = true;
         self.touch(link);
         Ok(())

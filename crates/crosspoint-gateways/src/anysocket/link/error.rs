@@ -34,7 +34,7 @@ impl LinkError {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Piece(PieceError::TooLarge(_) | PieceError::TooMany(_)) => Reason::TooLarge,
-            Self::Piece(PieceError::Late(_)) => Reason::IdleTimeout,
+            Self::Piece(PieceError::Late(_) | PieceError::Slow(_)) => Reason::IdleTimeout,
             Self::SwitchTimeout => Reason::HandshakeTimeout,
             Self::Cipher(CipherError::NoRandom | CipherError::Library) => Reason::Internal,
             Self::Switch(SwitchError::Cipher(CipherError::NoRandom | CipherError::Library)) => {

@@ -1,7 +1,7 @@
 //! One link between two peers: a connection, or a proxied link through a hub (sections 3, 5, 7, 8).
 //!
 //! It numbers what is sent, keeps its order, cuts and joins large packets, knows which requests wait
-//! for replies, answers probes, and encrypts once both sides have switched. Whoever uses it hands in
+//! for replies, answers probes, and encrypts once both sides have switched ([`switching`]). Whoever uses it hands in
 //! packets with [`Link::receive`], asks [`Link::transmit`] for those to write until there are none, and
 //! calls [`Link::tick`] at [`Link::deadline`].
 //!
@@ -10,10 +10,11 @@
 
 mod error;
 mod queue;
+mod switching;
 
 pub use error::{LinkError, SendError};
 
-use super::cipher::{CipherError, Random, Switch, Taken};
+use super::cipher::{CipherError, Random, Switch};
 use super::id::Id;
 use super::json::Json;
 use super::packet::{Kind, Packet};
@@ -25,6 +26,7 @@ use crosspoint_hub::PeerId;
 use queue::{Entry, Queue};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use switching::Switching;
 
 /// How links behave; shared by many.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +45,9 @@ pub struct Settings {
     pub switch_time_max: Duration,
     /// Whether falsy values are sent as they are; the original sends `{}` for them.
     pub keep_falsy: bool,
-    /// Whether SWITCH packets have the field by which two peers of this kind tell a call from an answer when both
-    /// have called at once. The original skips it.
+    /// Whether both calling at once is guarded against as the original does not: SWITCH packets have the field by
+    /// which two peers of this kind tell a call from an answer, which the original skips, and our call comes behind
+    /// a question for the clock, by whose answer that of an original is told.
     pub mark_switch: bool,
 }
 
@@ -132,6 +135,8 @@ enum Sending {
     Plain,
     /// Our call for encryption has left; nothing until its answer.
     Held,
+    /// What came may be an answer or a call; nothing until that is known.
+    Doubtful,
     Sealed,
 }
 
@@ -152,8 +157,7 @@ pub struct Link<T> {
     /// Whether an encrypted packet has come; a plain heartbeat may precede it.
     heard_sealed: bool,
     switch: Switch,
-    /// When a call for encryption must have been answered.
-    switch_until: Option<Instant>,
+    switching: Switching,
     joins: Reassembly,
     pending: Pending<T>,
     dropped: Dropped,
@@ -174,7 +178,7 @@ impl<T> Link<T> {
             sending: Sending::Plain,
             heard_sealed: false,
             switch: Switch::Plain,
-            switch_until: None,
+            switching: Switching::default(),
             joins: Reassembly::default(),
             pending: Pending::default(),
             dropped: Dropped::default(),
@@ -195,6 +199,14 @@ impl<T> Link<T> {
     /// Whether both sides have switched to encryption.
     pub fn is_encrypted(&self) -> bool {
         matches!(self.switch, Switch::Sealed(_))
+    }
+
+    /// The fingerprint of the keys, if both sides have switched to encryption.
+    pub fn fingerprint(&self) -> Option<[u8; 32]> {
+        match &self.switch {
+            Switch::Sealed(sealed) => Some(*sealed.fingerprint()),
+            _ => None,
+        }
     }
 
     /// What was dropped so far.
@@ -291,19 +303,6 @@ impl<T> Link<T> {
         std::mem::take(&mut self.answered)
     }
 
-    /// Calls for encryption. From now on everything waits until the other side has answered.
-    ///
-    /// # Errors
-    /// [`SendError::Switch`], [`SendError::Full`]
-    pub fn encrypt(&mut self, now: Instant, random: &mut dyn Random) -> Result<(), SendError> {
-        self.room(&Json::EMPTY)?;
-        let body = self.switch.start(random, self.settings.mark_switch)?;
-        self.switch_until = Some(now + self.settings.switch_time_max);
-        let seq = self.number();
-        self.queue.push(Entry::switch(seq, body, Sending::Held));
-        Ok(())
-    }
-
     fn ask(
         &mut self,
         kind: Kind,
@@ -355,7 +354,7 @@ impl<T> Link<T> {
     /// # Errors
     /// [`CipherError`] if it cannot be encrypted; the link should end.
     pub fn transmit(&mut self, random: &mut dyn Random) -> Result<Option<Packet>, CipherError> {
-        if self.sending == Sending::Held {
+        if matches!(self.sending, Sending::Held | Sending::Doubtful) {
             return Ok(None);
         }
         if self.answer || self.probe {
@@ -370,7 +369,7 @@ impl<T> Link<T> {
             let packet = Packet { last: true, kind: Kind::Heartbeat, seq, body };
             return self.seal(random, packet).map(Some);
         }
-        let Some(entry) = self.queue.first() else {
+        let Some(entry) = self.queue.first().filter(|_| !self.switching.is_early()) else {
             return Ok(None);
         };
         let length = match entry.kind {
@@ -392,16 +391,6 @@ impl<T> Link<T> {
         self.seal(random, packet).map(Some)
     }
 
-    fn seal(&mut self, random: &mut dyn Random, packet: Packet) -> Result<Packet, CipherError> {
-        match self.switch.sealed() {
-            Some(sealed) if self.sending == Sending::Sealed => {
-                let body = sealed.seal(random, packet.seq, &packet.body)?;
-                Ok(Packet { body, ..packet })
-            }
-            _ => Ok(packet),
-        }
-    }
-
     /// Takes a packet that has come. `None` is nothing for the application.
     ///
     /// # Errors
@@ -416,7 +405,7 @@ impl<T> Link<T> {
             Kind::Link | Kind::Internal => self.open(packet)?,
             Kind::Auth => packet,
             Kind::Heartbeat => return self.heartbeat(packet).map(|()| None),
-            Kind::Switch => return self.switch(random, &packet).map(Some),
+            Kind::Switch => return self.switched(now, random, &packet).map(Some),
         };
         let Some(packet) = self.joins.push(now, &self.settings.pieces, packet)? else {
             return Ok(None);
@@ -434,6 +423,9 @@ impl<T> Link<T> {
             return Ok(Some(Received::Auth(body)));
         }
         if seq < 0 {
+            if kind == Kind::Internal && self.switching.answers(seq) {
+                return Ok(None);
+            }
             let Some(token) = self.pending.take(seq.unsigned_abs(), kind) else {
                 self.dropped.replies += 1;
                 return Ok(None);
@@ -445,15 +437,6 @@ impl<T> Link<T> {
             Kind::Internal => Received::Internal { body, ticket },
             _ => Received::Message { body, ticket },
         }))
-    }
-
-    fn open(&mut self, packet: Packet) -> Result<Packet, LinkError> {
-        let Some(sealed) = self.switch.sealed() else {
-            return Ok(packet);
-        };
-        let body = sealed.open(packet.seq, &packet.body)?;
-        self.heard_sealed = true;
-        Ok(Packet { body, ..packet })
     }
 
     fn heartbeat(&mut self, packet: Packet) -> Result<(), LinkError> {
@@ -471,49 +454,18 @@ impl<T> Link<T> {
         Ok(())
     }
 
-    fn switch(
-        &mut self,
-        random: &mut dyn Random,
-        packet: &Packet,
-    ) -> Result<Received<T>, LinkError> {
-        let Some(theirs) = &self.theirs else {
-            return Err(LinkError::TooEarly(packet.kind));
-        };
-        if !packet.last {
-            return Err(PieceError::NotInPieces.into());
-        }
-        let sent = self.sending == Sending::Held;
-        let ids = (self.ours, theirs);
-        let mark = self.settings.mark_switch;
-        let called = matches!(self.switch, Switch::Started(_));
-        match self.switch.receive(random, &packet.body, ids, mark, sent)? {
-            Taken::Done => self.sending = Sending::Sealed,
-            Taken::Answer(body) if called => self.queue.answer(body),
-            Taken::Answer(body) => {
-                let seq = self.number();
-                self.queue.push(Entry::switch(seq, body, Sending::Sealed));
-            }
-        }
-        self.switch_until = None;
-        let fingerprint = self.switch.sealed().map(|sealed| *sealed.fingerprint());
-        let fingerprint = fingerprint.expect("a taken switch has keys");
-        Ok(Received::Encrypted { fingerprint })
-    }
-
     /// When to call [`Self::tick`] and [`Self::expired`].
     pub fn deadline(&mut self) -> Option<Instant> {
-        let deadlines = [self.pending.deadline(), self.joins.deadline(), self.switch_until];
+        let deadlines = [self.pending.deadline(), self.joins.deadline(), self.switching.deadline()];
         deadlines.into_iter().flatten().min()
     }
 
-    /// Looks whether something is late for which the link should end.
+    /// Looks whether something is late for which the link should end. Then there may be packets to write.
     ///
     /// # Errors
     /// [`LinkError`]
     pub fn tick(&mut self, now: Instant) -> Result<(), LinkError> {
-        if self.switch_until.is_some_and(|until| until <= now) {
-            return Err(LinkError::SwitchTimeout);
-        }
+        self.tick_switch(now)?;
         Ok(self.joins.tick(now)?)
     }
 

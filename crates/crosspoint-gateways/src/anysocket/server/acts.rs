@@ -4,14 +4,12 @@ use super::object::{self, EnterFields, Wish};
 use super::road::{IDLE_TIME, Road, Waiting};
 use super::rooms::{self, CannotSend};
 use super::{AnySocket, Json, Reply, With, peer_layer};
-use crate::anysocket::cipher::SwitchError;
 use crate::anysocket::internal::rpc::{Call, Failure, Outcome, Value};
-use crate::anysocket::link::{SendError, Ticket};
+use crate::anysocket::link::Ticket;
 use bytes::Bytes;
 use crosspoint_hub::command::{
     Addressee, Command, EnterOptions, Entered, LinkOptions, Peer, Query, Target,
 };
-use crosspoint_hub::payload as hub_payload;
 use crosspoint_hub::wire::{FrameWriter, Part, Place};
 use crosspoint_hub::{ChannelName, InNumber, LinkNumber, MemberNumber, Reason};
 
@@ -58,7 +56,7 @@ fn returned(json: Json) -> Outcome {
 }
 
 /// Not nothing: in the browser, the original takes that for a failure.
-fn done() -> Outcome {
+pub(super) fn done() -> Outcome {
     returned(Json::made("true".to_owned()))
 }
 
@@ -172,27 +170,6 @@ impl AnySocket {
                 done()
             }
         }
-    }
-
-    /// Says yes in clear, and begins the switch behind it.
-    fn secure(&mut self, reply: Reply, out: &mut FrameWriter) {
-        let now = self.now;
-        let refused = if self.main.is_encrypted() {
-            Some(reply.failure(409, "the connection is encrypted already"))
-        } else if !self.switches.take(now) {
-            Some(reply.failure(hub_payload::Failure::TOO_MANY, "too many switches; wait a little"))
-        } else {
-            None
-        };
-        let begins = refused.is_none();
-        self.answer(With::Hub, reply, &refused.unwrap_or_else(done), out);
-        if begins && let Err(error) = self.main.encrypt(now, &mut *self.random) {
-            // Both sides call at once, or the system gives no random bytes; the first is no harm.
-            if !matches!(error, SendError::Switch(SwitchError::Already)) {
-                return self.fail(Reason::Internal);
-            }
-        }
-        self.tell(out, |_| Ok(()));
     }
 
     /// Asks a peer, over a link for requests.

@@ -2,6 +2,7 @@
 //!
 //! * what belongs to the connection, such as AUTH and whom a message is for, is here; `protocol` is how the
 //!   driver calls it
+//! * `secure`: encryption that this side begins
 //! * `proxy`: peers behind the hub (sections 9 and 10)
 //! * `road`: a link of the hub; `relay`: what is said over it, in the messages of `peer_layer`, and how
 //!   `payload` and `msgpack` translate it
@@ -23,6 +24,7 @@ mod recent;
 mod relay;
 mod road;
 mod rooms;
+mod secure;
 
 use super::auth::Auth;
 use super::cipher::{Random, SystemRandom};
@@ -31,9 +33,9 @@ use super::id::Id;
 use super::internal::rpc::{Call, Failure, Outcome};
 use super::internal::{Internal, InternalError, Time};
 use super::json::Json;
-use super::link::{Link, Received, SendError, Settings, Ticket};
+use super::link::{Link, LinkError, Received, SendError, Settings, Ticket};
 use super::packet::{self, Kind, Message, Packet};
-use super::reassembly::Bounds;
+use super::reassembly::{Bounds, PieceError};
 use super::split::PIECE_UNITS_MAX;
 use acts::Question;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -68,7 +70,7 @@ const EARLY_BYTES_MAX: usize = 64 * 1024;
 const COMMANDS_MAX: usize = 4096;
 
 /// What the hub is to its clients.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// The hub's own id.
     pub id: PeerId,
@@ -78,9 +80,26 @@ pub struct Options {
     pub limits: Limits,
     /// The time in milliseconds since 1970.
     pub clock: fn() -> u64,
-    /// Whether SWITCH packets carry the field that tells a call from an answer (docs/anysocket.md,
-    /// section 8).
+    /// Whether both sides calling for encryption at once is guarded against as the original does not
+    /// (docs/anysocket.md, section 8; [`Settings::mark_switch`]).
     pub mark_switch: bool,
+    /// Whether the hub begins to encrypt each connection by itself, a moment after AUTH. From AUTH on
+    /// nothing of its own leaves in clear then. A client that does not answer is closed.
+    pub encrypt: bool,
+}
+
+impl fmt::Debug for Options {
+    /// Without what may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, auth, limits, clock: _, mark_switch, encrypt } = self;
+        f.debug_struct("Options")
+            .field("id", id)
+            .field("auth", &auth.as_ref().map(|_| "***"))
+            .field("limits", limits)
+            .field("mark_switch", mark_switch)
+            .field("encrypt", encrypt)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The server's side of one connection.
@@ -117,6 +136,12 @@ pub struct AnySocket {
     /// When something is late, at the earliest.
     due: Option<Instant>,
     dropped: u64,
+    /// What had to wait for encryption waits for [`Protocol::write_more`].
+    ///
+    /// [`Protocol::write_more`]: crosspoint_hub::Protocol::write_more
+    backlog: bool,
+    /// Bounds that were reached and are not counted yet.
+    hits: Vec<&'static str>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,8 +210,14 @@ impl AnySocket {
     pub fn with_random(now: Instant, options: Options, random: Box<dyn Random + Send>) -> Self {
         let bytes_max = options.limits.message_bytes_max as usize;
         let settings = Arc::new(Settings {
-            pieces: Bounds { bytes_max, ..Bounds::default() },
-            queue_bytes_max: options.limits.outbox_bytes_max,
+            pieces: Bounds {
+                bytes_max,
+                whole_time_max: options.limits.message_time_max,
+                ..Bounds::default()
+            },
+            // What waits for encryption would have waited in the outbox, and with it some large messages.
+            queue_bytes_max: options.limits.outbox_bytes_max.saturating_add(2 * bytes_max),
+            queue_max: (options.limits.outbox_bytes_max / 256).max(4096),
             mark_switch: options.mark_switch,
             ..Settings::default()
         });
@@ -212,6 +243,8 @@ impl AnySocket {
             ready: VecDeque::new(),
             due: None,
             dropped: 0,
+            backlog: false,
+            hits: Vec::new(),
             options,
         }
     }
@@ -234,8 +267,19 @@ impl AnySocket {
     fn fail(&mut self, reason: Reason) {
         if self.state != State::Closed {
             self.state = State::Closed;
+            if reason == Reason::SlowReceiver {
+                self.hits.push("outbox_bytes_max");
+            }
             self.ready.push_back(Output::Close(reason));
         }
+    }
+
+    /// A link has failed. Gives the reason, and counts what bound it was.
+    fn fault(&mut self, error: &LinkError) -> Reason {
+        if matches!(error, LinkError::Piece(PieceError::Slow(_))) {
+            self.hits.push("message_s_max");
+        }
+        error.reason()
     }
 
     fn note(&mut self, deadline: Option<Instant>) {
@@ -252,7 +296,10 @@ impl AnySocket {
         say: impl FnOnce(&mut Link<Token>) -> Result<(), SendError>,
     ) {
         let said = say(&mut self.main).map_err(|_full| Reason::SlowReceiver);
-        let result = said.and_then(|()| write(&mut self.main, &mut *self.random, None, out));
+        let result = said.and_then(|()| match self.backlog {
+            true => Ok(true),
+            false => write(&mut self.main, &mut *self.random, None, out, usize::MAX),
+        });
         let deadline = self.main.deadline();
         self.note(deadline);
         if let Err(reason) = result {
@@ -305,7 +352,9 @@ impl AnySocket {
             (_, Kind::Link | Kind::Internal) => return self.keep(packet),
             _ => return self.fail(Reason::Malformed),
         }
+        let held = self.main.is_held();
         let received = self.main.receive(now, &mut *self.random, packet);
+        self.backlog |= held && !self.main.is_held();
         match received {
             Ok(None) => {
                 self.measure();
@@ -347,7 +396,10 @@ impl AnySocket {
             }
             Received::Internal { body, ticket } => self.internal(&body, ticket, out),
             Received::Reply { token, body } => self.replied(token, &body),
-            Received::Encrypted { .. } => self.tell(out, |_| Ok(())),
+            Received::Encrypted { fingerprint } => {
+                self.give(Command::Secured { outcome: Ok(fingerprint) });
+                self.tell(out, |_| Ok(()));
+            }
         }
     }
 
@@ -359,6 +411,9 @@ impl AnySocket {
         self.peer = id.peer();
         if self.peer == Some(self.options.id) {
             return self.fail(Reason::IdTaken);
+        }
+        if self.options.encrypt && id.text().is_none() {
+            return self.fail(Reason::Unsupported);
         }
         self.name = auth.as_ref().and_then(name);
         let peer = id.peer().unwrap_or_else(|| derived(&id));
@@ -378,6 +433,9 @@ impl AnySocket {
         self.heartbeat = Some(Heartbeat::new(now, heartbeat, heartbeat_missed_max));
         let auth = Auth { id: Id::Peer(self.options.id), auth: self.options.auth.clone() };
         self.tell(out, |link| link.authenticate(auth.to_json()));
+        if self.options.encrypt {
+            self.encrypt(now + secure::PAUSE, out);
+        }
         for packet in std::mem::take(&mut self.early) {
             self.packet(packet, out);
         }
@@ -503,14 +561,21 @@ fn derived(id: &Id) -> PeerId {
     PeerId::new(*bytes)
 }
 
-/// Writes all that a link has to say, behind `before` if it goes through the hub.
+/// Writes what a link has to say, behind `before` if it goes through the hub, until it is `bytes_max` or more.
+/// Gives whether that was all.
 fn write(
     link: &mut Link<Token>,
     random: &mut dyn Random,
     before: Option<&[u8]>,
     out: &mut FrameWriter,
-) -> Result<(), Reason> {
-    while let Some(packet) = link.transmit(random).map_err(|_| Reason::Internal)? {
+    bytes_max: usize,
+) -> Result<bool, Reason> {
+    let mut bytes = 0;
+    while bytes < bytes_max {
+        let Some(packet) = link.transmit(random).map_err(|_| Reason::Internal)? else {
+            return Ok(true);
+        };
+        bytes = bytes.saturating_add(packet.body.len());
         let header = packet.header();
         let header = header.as_ref();
         let Some(before) = before else {
@@ -523,7 +588,7 @@ fn write(
         both[before.len()..length].copy_from_slice(header);
         out.frame(&both[..length], &packet.body);
     }
-    Ok(())
+    Ok(false)
 }
 
 impl fmt::Debug for AnySocket {

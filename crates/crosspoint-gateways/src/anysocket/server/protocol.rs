@@ -56,6 +56,7 @@ impl Protocol for AnySocket {
         }
         match event {
             Event::Answer { ticket, outcome } => self.answered(*ticket, outcome, out),
+            Event::Secure => self.secure_for_home(out),
             Event::Told { payload } => self.told_by_home(payload, out),
             Event::Data { place, part } => self.data(*place, part, out),
             Event::Linked { request, link, peer, purpose } => {
@@ -104,6 +105,14 @@ impl Protocol for AnySocket {
         !self.ready.is_empty()
     }
 
+    fn write_more(&mut self, out: &mut FrameWriter) {
+        self.write_backlog(out);
+    }
+
+    fn limit_hit(&mut self) -> Option<&'static str> {
+        self.hits.pop()
+    }
+
     fn deadline(&self, activity: Activity) -> Option<Instant> {
         let heartbeat = self.heartbeat.as_ref().map(|heartbeat| {
             heartbeat.deadline().max(activity.read + self.options.limits.heartbeat)
@@ -129,9 +138,16 @@ impl Protocol for AnySocket {
         }
         if self.due.is_some_and(|due| due <= now) {
             self.due = None;
-            if let Err(error) = self.main.tick(now) {
-                return Some(error.reason());
+            // What we wait for may be here already, where nobody listens.
+            if activity.read >= now {
+                self.main.wait_longer(now);
             }
+            let held = self.main.is_held();
+            if let Err(error) = self.main.tick(now) {
+                return Some(self.fault(&error));
+            }
+            self.backlog |= held && !self.main.is_held();
+            self.tell(out, |_| Ok(()));
             self.tick_roads(out);
             self.tell_gone(out);
             let deadline = self.main.deadline();

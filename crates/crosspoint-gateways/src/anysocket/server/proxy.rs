@@ -68,7 +68,8 @@ impl AnySocket {
         let Some(end) = proxied.end() else { return };
         let header = Forward::header(us, id);
         let said = say(end).map_err(|_full| Reason::SlowReceiver);
-        let result = said.and_then(|()| write(end, &mut *self.random, Some(header.as_ref()), out));
+        let before = Some(header.as_ref());
+        let result = said.and_then(|()| write(end, &mut *self.random, before, out, usize::MAX));
         let deadline = end.deadline();
         self.note(deadline);
         if let Err(reason) = result {

@@ -409,7 +409,8 @@ impl AnySocket {
         for id in ids {
             let Some(end) = self.end_of(With::Peer(id)) else { continue };
             if let Err(error) = end.tick(now) {
-                self.end_peer(id, error.reason());
+                let reason = self.fault(&error);
+                self.end_peer(id, reason);
                 continue;
             }
             let late: Vec<Token> = std::iter::from_fn(|| end.expired(now)).collect();
