@@ -397,13 +397,16 @@ impl Hub {
         }
     }
 
-    /// Makes a channel. The order of the checks is the one of docs/peote.md, section 3.2.
+    /// Makes a channel, and tells its owner. The order of the checks is the one of docs/peote.md,
+    /// section 3.2.
     pub(crate) fn create(
         &self,
         outbox: &Arc<Outbox>,
+        request: u32,
         name: ChannelName,
         seat: Option<(OwnNumber, Tag)>,
         options: ChannelOptions,
+        touched: &mut Touched,
     ) -> Result<Arc<Channel>, Reason> {
         if name.as_bytes().len() > self.limits.channel_name_bytes_max {
             self.metrics.hit("channel_name_bytes_max");
@@ -423,6 +426,9 @@ impl Hub {
                 let channel =
                     Channel::owned(name, outbox.clone(), number, tag, options, &self.limits);
                 self.metrics.channels.inc();
+                // Before anybody can find the channel, so that nothing of it comes before.
+                let created = Event::Created { request, channel: number };
+                outbox.push_event(Tag::default(), created, touched);
                 Ok(vacant.insert(Arc::new(channel)).clone())
             }
         }

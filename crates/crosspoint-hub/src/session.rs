@@ -282,10 +282,10 @@ impl Session {
                 let number = OwnNumber(self.owned.next_free());
                 let tag = self.tag();
                 let seat = (!reached).then_some((number, tag));
-                match self.hub.create(&self.outbox, name, seat, options) {
+                let (hub, touched) = (&self.hub, &mut self.touched);
+                match hub.create(&self.outbox, request, name, seat, options, touched) {
                     Ok(channel) => {
                         self.owned.insert(Owned { channel, tag, kept: false });
-                        self.tell(Event::Created { request, channel: number });
                     }
                     Err(reason) => self.refuse(request, true, reason),
                 }

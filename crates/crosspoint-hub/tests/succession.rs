@@ -476,6 +476,13 @@ fn an_owner_hears_what_became_of_every_naming() {
     assert_eq!(events(&mut first), []);
     let answers = [refusal(15, Reason::Declined), Event::Done { request: 16 }];
     assert_eq!(events(&mut owner), answers);
+    // One that is settled stays so.
+    ask(&mut owner, succeed(21, 0));
+    assert_eq!(events(&mut owner), [Event::Done { request: 21 }]);
+    ask(&mut owner, succeed(22, 7));
+    assert_eq!(events(&mut owner), [refusal(22, Reason::NoSuchPeer)]);
+    ask(&mut owner, succeed(23, None));
+    assert_eq!(events(&mut owner), [Event::Done { request: 23 }]);
     // One that goes, before and after it has answered.
     ask(&mut owner, succeed(17, 0));
     ask(&mut first, Command::Leave(IN));

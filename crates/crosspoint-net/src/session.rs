@@ -141,6 +141,7 @@ impl Driver {
         let mut timer = pin!(sleep_until((now() + FAR).into()));
         loop {
             tokio::task::consume_budget().await;
+            self.session.heed_absence();
             match self.drain(state).and_then(|()| self.say_more(state)) {
                 Ok(()) => {}
                 Err(Reason::ConnectionLost) => {
@@ -195,10 +196,8 @@ impl Driver {
         self.advance(state)
     }
 
-    /// Does what the session's task is woken for: it goes on where the session had to wait for room, and
-    /// looks whether the endpoint is away.
+    /// Goes on where the session had to wait for room.
     fn proceed(&mut self, state: &mut State) -> Result<(), Reason> {
-        self.session.heed_absence();
         if !state.waiting {
             return Ok(());
         }

@@ -47,17 +47,23 @@ impl Channel {
             // Its members frame what they send as its protocol needs it.
             return Err(Reason::Unsupported);
         }
-        state.forget_heir(Reason::Declined, touched);
         let Some(member) = member else {
+            state.forget_heir(Reason::Declined, touched);
             return Ok(true);
         };
         let named = state.members.get(member.0).ok_or(Reason::NoSuchPeer)?;
         if !named.outbox.wire.successors() {
             return Err(Reason::Unsupported);
         }
+        if state.heir.as_ref().is_some_and(|heir| heir.member == member && heir.seat.is_some()) {
+            return Ok(true);
+        }
+        state.forget_heir(Reason::Declined, touched);
         let naming = state.namings;
-        named.tell(Event::Heir { channel: named.number, naming: Some(naming) }, touched);
         state.namings = naming.wrapping_add(1);
+        if let Some(named) = state.members.get(member.0) {
+            named.tell(Event::Heir { channel: named.number, naming: Some(naming) }, touched);
+        }
         state.heir = Some(Heir { member, naming, request: Some(request), seat: None });
         Ok(false)
     }

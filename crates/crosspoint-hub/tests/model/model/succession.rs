@@ -9,19 +9,24 @@ impl Model {
         let Some(id) = self.own(who, own) else {
             return self.refuse(who, request, false, Reason::NoSuchName);
         };
-        self.forget_heir(id, Reason::Declined);
         let Some(member) = member else {
+            self.forget_heir(id, Reason::Declined);
             return self.tell(who, None, Event::Done { request });
         };
-        let naming = self.fresh();
-        let place = self.places.get_mut(&id).expect("a place that is owned is there");
-        let Some(Member { who: named, seat, .. }) = place.members.get(&member) else {
+        let place = &self.places[&id];
+        let Some(&Member { who: named, seat, .. }) = place.members.get(&member) else {
             return self.refuse(who, request, false, Reason::NoSuchPeer);
         };
-        if self.endpoints[*named].pieces {
+        if self.endpoints[named].pieces {
             return self.refuse(who, request, false, Reason::Unsupported);
         }
-        self.endpoints[*named].inbox.push_back(Item::Heir(*seat, id, Some(naming)));
+        if place.heir.as_ref().is_some_and(|heir| heir.member == member && heir.seat.is_some()) {
+            return self.tell(who, None, Event::Done { request });
+        }
+        self.forget_heir(id, Reason::Declined);
+        let naming = self.fresh();
+        self.endpoints[named].inbox.push_back(Item::Heir(seat, id, Some(naming)));
+        let place = self.places.get_mut(&id).expect("a place that is owned is there");
         place.heir = Some(Heir { member, naming, request: Some(request), seat: None });
     }
 
