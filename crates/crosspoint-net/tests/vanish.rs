@@ -142,6 +142,48 @@ async fn what_was_said_right_before_the_connection_ended_still_holds() {
     }
 }
 
+/// The library closes its connection with its last joint, and opens another for the next. What it
+/// says on both can arrive at once, and nothing makes the hub look at the former first.
+#[tokio::test(start_paused = true)]
+async fn what_a_peote_program_says_on_a_new_connection_comes_after_its_farewell_on_the_former() {
+    const CREATE: &[u8] = b"\x00\x00\x01\x04room";
+    const ENTER: &[u8] = b"\x00\x01\x01\x04room";
+    const DONE: &[u8] = &[0, 3, 1, 0, 0];
+    let served = serve();
+    let begin = async |first: &[u8]| {
+        let link = served.memory();
+        link.send(first).await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        link
+    };
+    // An owner that deletes its joint and makes it again.
+    let mut former = begin(CREATE).await;
+    former.expect(DONE).await;
+    let mut owner = begin(CREATE).await;
+    former.send(&[0, 3, 0, 1, 0]).await;
+    owner.expect(DONE).await;
+    drop(former);
+    // One whose connection was lost.
+    let former = std::mem::replace(&mut owner, begin(CREATE).await);
+    drop(former);
+    owner.expect(DONE).await;
+    // A member that leaves and enters again is user 0 again.
+    let mut former = begin(ENTER).await;
+    former.expect(DONE).await;
+    owner.expect(&[0, 4, 0, 0, 0, 0]).await;
+    let mut member = begin(ENTER).await;
+    former.send(&[0, 2, 0, 1, 0]).await;
+    member.expect(DONE).await;
+    owner.expect(&[0, 5, 0, 1, 0, 0, 0]).await;
+    owner.expect(&[0, 4, 0, 0, 0, 0]).await;
+    // What is not given up is not to be had.
+    begin(CREATE).await.expect(&[0, 3, 1, 1, 2]).await;
+    drop((owner, former, member));
+    served.empty().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn words_that_can_no_longer_be_answered_are_heard_all_the_same() {
     let served = serve();
