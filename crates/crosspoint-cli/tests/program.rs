@@ -302,7 +302,7 @@ fn who_wants_to_come_back_is_told_for_how_long_that_is_possible_or_turned_away()
     let output = program(&["serve", "--outbox-stall-ms-max=5000"]).output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(text.contains("more than resume.window_ms = 20000 (default)"), "{text}");
+    assert!(text.contains("more than three times resume.heartbeat_ms = 5000 (default)"), "{text}");
 }
 
 #[test]
