@@ -278,13 +278,13 @@ fn what_may_be_skipped_is_skipped_and_other_unknown_types_are_refused() {
         assert_eq!(pair.listen([bytes.into()]).len(), 1);
     }
     let both = [kind::PING, kind::PONG, kind::LINK_DATA];
-    let to_hub: Vec<u8> = [kind::CREATE..=kind::ADMIT, kind::LINK..=kind::WATCH]
+    let to_hub: Vec<u8> = [kind::CREATE..=kind::SUCCESSOR, kind::LINK..=kind::RESIGN]
         .into_iter()
         .chain([kind::SEND..=kind::BROADCAST])
         .flatten()
         .chain(both)
         .collect();
-    let to_client: Vec<u8> = [kind::CREATED..=kind::KNOCK, kind::LINKED..=kind::PEER_WENT]
+    let to_client: Vec<u8> = [kind::CREATED..=kind::OWNER, kind::LINKED..=kind::PEER_WENT]
         .into_iter()
         .chain([kind::OTHER_ENTERED..=kind::OTHER_LEFT, kind::FROM_OWNER..=kind::FROM_ROOM])
         .flatten()
