@@ -159,7 +159,7 @@ impl Channel {
         if state.ended {
             return Err(Reason::NoSuchName);
         }
-        if state.owner.as_ref().is_some_and(|owner| Arc::ptr_eq(&owner.outbox, outbox)) {
+        if state.is_owner(outbox) {
             return Err(Reason::OwnChannel);
         }
         state.check_ban(now, outbox)?;

@@ -126,6 +126,11 @@ impl State {
         self.gathering = HashMap::new();
     }
 
+    /// Whether this session owns the channel.
+    pub(super) fn is_owner(&self, outbox: &Arc<Outbox>) -> bool {
+        self.owner.as_ref().is_some_and(|owner| Arc::ptr_eq(&owner.outbox, outbox))
+    }
+
     /// A member, if this session is the one with that number.
     pub(super) fn member(
         &mut self,

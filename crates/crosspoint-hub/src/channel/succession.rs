@@ -120,7 +120,7 @@ impl Channel {
         touched: &mut Touched,
     ) -> Passed {
         let mut state = self.lock();
-        if !state.owner.as_ref().is_some_and(|owner| Arc::ptr_eq(&owner.outbox, from)) {
+        if !state.is_owner(from) {
             return Passed::NotOwned;
         }
         let heir = state.heir.take_if(|heir| may_pass && heir.seat.is_some());
@@ -160,8 +160,7 @@ impl Channel {
     /// The owner is away, or is back. Nothing happens if that is known, or somebody else owns it.
     pub(crate) fn set_away(&self, owner: &Arc<Outbox>, away: bool, touched: &mut Touched) {
         let mut state = self.lock();
-        let current = state.owner.as_ref().is_some_and(|known| Arc::ptr_eq(&known.outbox, owner));
-        if current && state.away != away {
+        if state.is_owner(owner) && state.away != away {
             state.away = away;
             let news = if away { OwnerNews::Away } else { OwnerNews::Back };
             state.inform(&news, touched);
