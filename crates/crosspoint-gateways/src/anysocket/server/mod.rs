@@ -2,7 +2,7 @@
 //!
 //! * what belongs to the connection, such as AUTH and whom a message is for, is here; `protocol` is how the
 //!   driver calls it
-//! * `secure`: encryption that this side begins
+//! * `options`: what an embedder sets; `secure`: encryption that this side begins
 //! * `proxy`: peers behind the hub (sections 9 and 10)
 //! * `road`: a link of the hub; `relay`: what is said over it, in the messages of `peer_layer`, and how
 //!   `payload` and `msgpack` translate it
@@ -16,6 +16,7 @@ mod acts;
 mod inbox;
 mod msgpack;
 mod object;
+mod options;
 mod payload;
 mod peer_layer;
 mod protocol;
@@ -58,6 +59,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub use options::Options;
+
 /// The largest message of the WebSocket in bytes: a piece of the largest size with characters of three
 /// bytes, encrypted, in hexadecimal digits, with all headers.
 pub const MESSAGE_BYTES_MAX: usize = 6 * PIECE_UNITS_MAX + 256;
@@ -68,39 +71,6 @@ const EARLY_BYTES_MAX: usize = 64 * 1024;
 
 /// How many commands may wait to be carried out before those who cause them are not listened to.
 const COMMANDS_MAX: usize = 4096;
-
-/// What the hub is to its clients.
-#[derive(Clone)]
-pub struct Options {
-    /// The hub's own id.
-    pub id: PeerId,
-    /// What the hub gives to the check of its clients (`onAuth`), if anything.
-    pub auth: Option<Json>,
-    /// The bounds of the hub.
-    pub limits: Limits,
-    /// The time in milliseconds since 1970.
-    pub clock: fn() -> u64,
-    /// Whether both sides calling for encryption at once is guarded against as the original does not
-    /// (docs/anysocket.md, section 8; [`Settings::mark_switch`]).
-    pub mark_switch: bool,
-    /// Whether the hub begins to encrypt each connection by itself, a moment after AUTH. From AUTH on
-    /// nothing of its own leaves in clear then. A client that does not answer is closed.
-    pub encrypt: bool,
-}
-
-impl fmt::Debug for Options {
-    /// Without what may be a secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, auth, limits, clock: _, mark_switch, encrypt } = self;
-        f.debug_struct("Options")
-            .field("id", id)
-            .field("auth", &auth.as_ref().map(|_| "***"))
-            .field("limits", limits)
-            .field("mark_switch", mark_switch)
-            .field("encrypt", encrypt)
-            .finish_non_exhaustive()
-    }
-}
 
 /// The server's side of one connection.
 pub struct AnySocket {

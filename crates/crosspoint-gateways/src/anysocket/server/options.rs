@@ -1,0 +1,38 @@
+//! What an embedder sets.
+
+use crate::anysocket::json::Json;
+use crosspoint_hub::{Limits, PeerId};
+use std::fmt;
+
+/// What the hub is to its clients.
+#[derive(Clone)]
+pub struct Options {
+    /// The hub's own id.
+    pub id: PeerId,
+    /// What the hub gives to the check of its clients (`onAuth`), if anything.
+    pub auth: Option<Json>,
+    /// The bounds of the hub.
+    pub limits: Limits,
+    /// The time in milliseconds since 1970.
+    pub clock: fn() -> u64,
+    /// Whether both sides calling for encryption at once is guarded against as the original does not
+    /// (docs/anysocket.md, section 8; [`Settings::mark_switch`](crate::anysocket::link::Settings::mark_switch)).
+    pub mark_switch: bool,
+    /// Whether the hub begins to encrypt each connection by itself, a moment after AUTH. From AUTH on
+    /// nothing of its own leaves in clear then. A client that does not answer is closed.
+    pub encrypt: bool,
+}
+
+impl fmt::Debug for Options {
+    /// Without what may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, auth, limits, clock: _, mark_switch, encrypt } = self;
+        f.debug_struct("Options")
+            .field("id", id)
+            .field("auth", &auth.as_ref().map(|_| "***"))
+            .field("limits", limits)
+            .field("mark_switch", mark_switch)
+            .field("encrypt", encrypt)
+            .finish_non_exhaustive()
+    }
+}
