@@ -1,0 +1,8 @@
+//! The integration tests of this crate, in one program: it links once.
+#![allow(clippy::unwrap_used, reason = "the lint knows test functions, not their helpers")]
+
+mod authenticators;
+mod common;
+mod files;
+mod secrets;
+mod tokens;

@@ -1,0 +1,35 @@
+//! Real clients from npm against the hub. `./check` installs them into `interop/`.
+
+use crate::common::{Running, hub, program};
+use std::process::Command;
+
+fn node(script: &str, arguments: &[&str]) -> Command {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../interop");
+    let modules = std::path::Path::new(folder).join("node_modules");
+    assert!(modules.exists(), "run ./check once, or `npm install --no-package-lock` in interop/");
+    let mut command = Command::new("node");
+    command.current_dir(folder).arg(script).args(arguments);
+    command
+}
+
+#[test]
+fn a_websocket_client_owns_and_enters_a_channel_over_the_joint_protocol() {
+    let (_hub, port) = hub(&[]);
+    let output = node("joint_over_websocket.mjs", &[&port]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_client_written_from_the_specification_meets_a_rust_program_in_a_room() {
+    let (_hub, port) = hub(&[]);
+    let mut page =
+        Running::start(&mut node("native_over_websocket.mjs", &[&port, "lobby", "hello Rust"]));
+    page.wait_for("entered");
+    let address = format!("tcp://127.0.0.1:{port}");
+    let mut ann = Running::start(&mut program(&["chat", "--name", "Ann", "--hub", &address]));
+    ann.wait_for("node is here");
+    ann.type_line("hello JavaScript");
+    page.wait_for("hello JavaScript");
+    assert_eq!(ann.wait_for("node: "), "hello Rust");
+    assert!(page.wait().success());
+}

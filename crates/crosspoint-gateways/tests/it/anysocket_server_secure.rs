@@ -1,0 +1,335 @@
+//! Encryption that the hub begins: because its program wants it, or by itself. The client is a link of
+//! this crate that says nothing the original does not say.
+
+use crate::common::World;
+use bytes::BytesMut;
+use crosspoint_gateways::anysocket::auth::Auth;
+use crosspoint_gateways::anysocket::cipher::SystemRandom;
+use crosspoint_gateways::anysocket::packet::{Message, parse};
+use crosspoint_gateways::anysocket::server::{AnySocket, Options};
+use crosspoint_gateways::anysocket::{Id, Json, Kind, Link, Packet, Received, Settings};
+use crosspoint_hub::command::Peer;
+use crosspoint_hub::home::{Home, Reply};
+use crosspoint_hub::payload::{Ask, Payload};
+use crosspoint_hub::protocol::{Activity, Protocol};
+use crosspoint_hub::secrecy::Fingerprint;
+use crosspoint_hub::wire::FrameWriter;
+use crosspoint_hub::{HubOptions, Limits, PeerId, Reason};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+const HUB: PeerId = PeerId::new([0x5e; 16]);
+const ANN: PeerId = PeerId::new([0xa1; 16]);
+/// How long the hub waits before it begins by itself.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Answers messages with themselves.
+struct Echo;
+
+impl Home for Echo {
+    fn ask(&self, _from: &Peer, ask: Ask, reply: Reply) {
+        reply.send(Ok(ask.payload));
+    }
+}
+
+fn options(world: &World, encrypt: bool) -> Options {
+    let limits = world.hub.limits.clone();
+    Options { id: HUB, auth: None, limits, clock: || 1, mark_switch: true, encrypt }
+}
+
+fn secure(world: &mut World, peer: PeerId) -> Receiver<Result<Fingerprint, Reason>> {
+    let (sender, settled) = channel();
+    let done = Box::new(move |outcome| {
+        // A test that has failed does not wait any more.
+        let _ = sender.send(outcome);
+    });
+    assert_eq!(world.hub.secure(peer, done), Ok(()));
+    world.idle();
+    settled
+}
+
+/// A hub and one client.
+struct Pair {
+    world: World,
+    end: usize,
+    client: Link<u32>,
+    /// What the client has heard.
+    heard: Vec<String>,
+    /// What the hub has written, and the client may not have taken.
+    written: Vec<Packet>,
+    fingerprint: Option<Fingerprint>,
+}
+
+impl Pair {
+    fn new(encrypt: bool) -> Self {
+        Self::with(Limits::default(), encrypt)
+    }
+
+    fn with(limits: Limits, encrypt: bool) -> Self {
+        let mut world = World::new(HubOptions { limits, ..HubOptions::default() });
+        assert!(world.hub.set_home(Box::new(Echo)).is_ok());
+        let end = world.anysocket(options(&world, encrypt), Box::new(SystemRandom));
+        let settings = Settings { mark_switch: false, ..Settings::default() };
+        let client = Link::new(Arc::new(settings), ANN);
+        let (heard, written) = (Vec::new(), Vec::new());
+        let mut pair = Self { world, end, client, heard, written, fingerprint: None };
+        let auth = Auth { id: Id::Peer(ANN), auth: None };
+        pair.client.authenticate(auth.to_json()).unwrap();
+        pair.speak();
+        pair.listen();
+        assert!(pair.client.peer().is_some());
+        pair
+    }
+
+    /// What the client has to say arrives.
+    fn speak(&mut self) {
+        while let Some(packet) = self.client.transmit(&mut SystemRandom).unwrap() {
+            let mut message = BytesMut::new();
+            packet.encode(&mut message);
+            self.world.say(self.end, &message);
+        }
+    }
+
+    /// What the hub has written is under way.
+    fn collect(&mut self) {
+        for message in self.world.said(self.end) {
+            let Ok(Message::Packet(packet)) = parse(message.into()) else { panic!("a packet") };
+            self.written.push(packet);
+        }
+    }
+
+    /// The client takes what is under way.
+    fn listen(&mut self) {
+        self.collect();
+        for packet in std::mem::take(&mut self.written) {
+            match self.client.receive(self.world.now, &mut SystemRandom, packet).unwrap() {
+                Some(Received::Auth(_)) => self.client.set_peer(Id::Peer(HUB)),
+                Some(Received::Message { body, .. }) => self.heard.push(body.text().to_owned()),
+                Some(Received::Reply { token, body }) => {
+                    self.heard.push(format!("{token}: {body}"))
+                }
+                // The question for the clock.
+                Some(Received::Internal { ticket, .. }) => {
+                    self.client.reply(ticket.unwrap(), Json::EMPTY).unwrap();
+                }
+                Some(Received::Encrypted { fingerprint }) => self.fingerprint = Some(fingerprint),
+                None => {}
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..5 {
+            self.speak();
+            self.listen();
+        }
+    }
+
+    fn ask(&mut self, token: u32) {
+        let body = Json::new(&format!("question {token}")).unwrap();
+        let deadline = self.world.now + Duration::from_secs(30);
+        self.client.request(body, deadline, token).unwrap();
+    }
+
+    fn tell(&mut self, text: &str) {
+        assert!(self.world.hub.tell(ANN, Payload::text(text)));
+        self.world.idle();
+    }
+
+    fn secure(&mut self) -> Receiver<Result<Fingerprint, Reason>> {
+        secure(&mut self.world, ANN)
+    }
+}
+
+#[test]
+fn the_program_encrypts_a_client_and_nothing_is_lost_or_said_in_clear_behind_its_wish() {
+    let mut pair = Pair::new(false);
+    pair.tell("before");
+    pair.ask(1);
+    let settled = pair.secure();
+    pair.tell("behind");
+    pair.collect();
+    let clear: Vec<_> = pair.written.iter().map(|packet| packet.kind).collect();
+    assert_eq!(clear, [Kind::Link, Kind::Internal, Kind::Switch]);
+    // The client asks in clear, as it has not heard of it yet.
+    pair.speak();
+    pair.ask(2);
+    pair.settle();
+    assert_eq!(pair.heard, ["\"before\"", "\"behind\"", "1: \"question 1\"", "2: \"question 2\""]);
+    let fingerprint = settled.try_recv().unwrap();
+    assert_eq!(fingerprint.ok(), pair.fingerprint);
+    assert_eq!(pair.world.hub.secured(ANN), pair.fingerprint);
+    // Wishing again changes nothing.
+    assert_eq!(pair.secure().try_recv().unwrap().ok(), pair.fingerprint);
+    assert_eq!(pair.world.said(pair.end).len(), 0);
+}
+
+#[test]
+fn large_messages_wait_for_encryption_and_leave_one_after_the_other() {
+    let mut pair = Pair::new(false);
+    let settled = pair.secure();
+    let large = "x".repeat(1_000_000);
+    for _ in 0..3 {
+        pair.tell(&large);
+    }
+    for token in 0..4 {
+        let body = Json::new(&large).unwrap();
+        pair.client.request(body, pair.world.now + Duration::from_secs(9), token).unwrap();
+    }
+    pair.speak();
+    assert_eq!(pair.world.closed(pair.end), None);
+    pair.settle();
+    assert_eq!(pair.heard.len(), 7);
+    assert!(settled.try_recv().unwrap().is_ok());
+}
+
+#[test]
+fn what_the_hub_gives_to_the_check_of_its_clients_is_not_printed() {
+    let world = World::new(HubOptions::default());
+    let auth = Some(Json::new("swordfish").unwrap());
+    let printed = format!("{:?}", Options { auth, ..options(&world, true) });
+    assert!(
+        printed.contains(r#"auth: Some("***")"#) && !printed.contains("swordfish"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn what_waits_for_encryption_is_bounded() {
+    let limits =
+        Limits { outbox_bytes_max: 256 * 1024, message_bytes_max: 100_000, ..Limits::default() };
+    let bound = limits.outbox_bytes_max + 2 * limits.message_bytes_max as usize;
+    let mut pair = Pair::with(limits, false);
+    let settled = pair.secure();
+    // Its JSON form has two bytes more.
+    let text = "x".repeat(39_998);
+    for _ in 0..bound / 40_000 {
+        pair.tell(&text);
+    }
+    assert_eq!(pair.world.closed(pair.end), None);
+    pair.tell(&text);
+    assert_eq!(pair.world.closed(pair.end), Some(Reason::SlowReceiver));
+    assert_eq!(settled.try_recv(), Ok(Err(Reason::SlowReceiver)));
+}
+
+/// The hub waits for a slow receiver, say, and the answer may lie there unread.
+#[test]
+fn the_time_for_an_answer_runs_only_while_the_client_is_listened_to() {
+    let start = Instant::now();
+    let limits = Limits { heartbeat: Duration::from_secs(999), ..Limits::default() };
+    let options =
+        Options { id: HUB, auth: None, limits, clock: || 1, mark_switch: true, encrypt: true };
+    let mut server = AnySocket::new(start, options);
+    let mut out = FrameWriter::default();
+    server.receive(start, format!("11\0\0\0\x01{{\"id\":\"{ANN}\"}}").into());
+    server.message_ended(start);
+    assert!(server.poll(start, &mut out).is_some() && server.poll(start, &mut out).is_none());
+    let mut tick = |after: u64, heard: bool| {
+        let now = start + Duration::from_secs(after);
+        let read = if heard { start } else { now };
+        server.tick(now, Activity { read, written: None }, &mut out)
+    };
+    assert_eq!([tick(1, true), tick(6, false), tick(10, true)], [None; 3]);
+    assert_eq!(tick(11, true), Some(Reason::HandshakeTimeout));
+}
+
+#[test]
+fn a_client_that_has_called_at_the_same_time_is_understood() {
+    let mut pair = Pair::new(false);
+    let now = pair.world.now;
+    pair.client.encrypt(now, &mut SystemRandom).unwrap();
+    let settled = pair.secure();
+    pair.tell("secret");
+    // Both calls are on their way.
+    pair.collect();
+    pair.speak();
+    let fingerprint = settled.try_recv().unwrap().unwrap();
+    pair.collect();
+    assert_eq!(pair.written.len(), 2, "until it is known whose keys hold nothing more is said");
+    pair.ask(1);
+    pair.settle();
+    assert_eq!(pair.heard, ["\"secret\"", "1: \"question 1\""]);
+    assert_eq!(pair.fingerprint, Some(fingerprint));
+}
+
+#[test]
+fn who_does_not_answer_is_closed_and_the_program_told() {
+    let mut pair = Pair::new(false);
+    let settled = pair.secure();
+    pair.world.pass(Duration::from_millis(4900));
+    assert_eq!(pair.world.closed(pair.end), None);
+    assert!(settled.try_recv().is_err());
+    pair.world.pass(Duration::from_millis(200));
+    assert_eq!(pair.world.closed(pair.end), Some(Reason::HandshakeTimeout));
+    assert_eq!(settled.try_recv(), Ok(Err(Reason::HandshakeTimeout)));
+}
+
+#[test]
+fn who_goes_meanwhile_is_told_of_at_once() {
+    let mut pair = Pair::new(false);
+    let settled = pair.secure();
+    pair.world.lose(pair.end);
+    assert_eq!(settled.try_recv(), Ok(Err(Reason::ConnectionLost)));
+    let nobody = Box::new(|_| panic!("it was refused"));
+    assert_eq!(pair.world.hub.secure(ANN, nobody), Err(Reason::NoSuchPeer));
+}
+
+#[test]
+fn a_client_whose_id_makes_no_key_is_not_encrypted_or_not_let_in() {
+    let mut world = World::new(HubOptions::default());
+    let ends = [false, true].map(|encrypt| {
+        let end = world.anysocket(options(&world, encrypt), Box::new(SystemRandom));
+        world.say(end, b"11\0\0\0\x01{\"id\":[1]}");
+        end
+    });
+    assert_eq!(ends.map(|end| world.closed(end)), [None, Some(Reason::Unsupported)]);
+    let me = r#"{"type":3,"method":["hub","me"],"params":[],"bin":[]}"#;
+    world.say(ends[0], format!("12\0\0\0\x02{me}").as_bytes());
+    let answer = String::from_utf8(world.said(ends[0]).remove(1)).unwrap();
+    let (_, id) = answer.split_once(r#""id":""#).unwrap();
+    let id = crosspoint_gateways::anysocket::id::parse(&id.as_bytes()[..32]).unwrap();
+    let settled = secure(&mut world, id);
+    assert_eq!(settled.try_recv(), Ok(Err(Reason::Unsupported)));
+    assert_eq!((world.said(ends[0]).len(), world.closed(ends[0])), (0, None));
+}
+
+#[test]
+fn a_hub_that_encrypts_by_itself_says_nothing_in_clear_behind_auth() {
+    let mut pair = Pair::new(true);
+    assert_eq!(pair.world.hub.secured(ANN), None);
+    pair.tell("secret");
+    pair.ask(1);
+    pair.settle();
+    assert_eq!(pair.heard, [""; 0], "nothing for a moment");
+    pair.world.pass(PAUSE);
+    pair.collect();
+    let kinds: Vec<_> = pair.written.iter().map(|packet| packet.kind).collect();
+    assert_eq!(kinds, [Kind::Internal, Kind::Switch]);
+    pair.settle();
+    assert_eq!(pair.heard, ["\"secret\"", "1: \"question 1\""]);
+    assert_eq!(pair.world.hub.secured(ANN), pair.fingerprint);
+    assert!(pair.fingerprint.is_some());
+}
+
+#[test]
+fn a_hub_that_encrypts_by_itself_answers_a_client_that_begins_and_closes_one_that_does_not_answer()
+{
+    let mut pair = Pair::new(true);
+    let now = pair.world.now;
+    pair.client.encrypt(now, &mut SystemRandom).unwrap();
+    pair.ask(1);
+    pair.settle();
+    assert_eq!(pair.heard, ["1: \"question 1\""]);
+    assert_eq!(pair.world.hub.secured(ANN), pair.fingerprint);
+    pair.world.pass(Duration::from_secs(10));
+    assert_eq!(pair.world.closed(pair.end), None);
+
+    let mut silent = Pair::new(true);
+    let settled = silent.secure();
+    silent.world.pass(PAUSE + Duration::from_millis(4900));
+    assert_eq!(silent.world.closed(silent.end), None);
+    silent.world.pass(Duration::from_millis(200));
+    assert_eq!(silent.world.closed(silent.end), Some(Reason::HandshakeTimeout));
+    assert_eq!(settled.try_recv(), Ok(Err(Reason::HandshakeTimeout)));
+}

@@ -1,0 +1,511 @@
+//! Endpoints of a hub inside the test, without sockets: what a driver does, step by step.
+
+pub(crate) mod frames;
+pub(crate) mod relay;
+pub(crate) mod speaker;
+pub(crate) mod transcript;
+
+use bytes::{BufMut, Bytes};
+use crosspoint_gateways::anysocket;
+use crosspoint_gateways::anysocket::cipher::Random;
+use crosspoint_gateways::anysocket::server::{AnySocket, Options};
+use crosspoint_hub::command::{Command, Event};
+use crosspoint_hub::outbox::{Outbox, Outlet, Turn};
+use crosspoint_hub::protocol::{Activity, Client, Output, Protocol};
+use crosspoint_hub::session::Step;
+use crosspoint_hub::wire::{Capacity, Encoded, FrameWriter, Framing, Part, Place, Prefix, Wire};
+use crosspoint_hub::{Hub, HubOptions, PeerId, Reason, Session};
+use crosspoint_proto::client::Options as NativeOptions;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Random numbers that are the same in every run (splitmix64).
+#[derive(Debug, Clone)]
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `end`, which is not 0.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        (self.roll() % end as u64) as usize
+    }
+}
+
+/// How bytes are cut before a protocol gets them.
+#[derive(Debug, Clone)]
+pub(crate) enum Cut {
+    AsTheyCome,
+    Bytewise,
+    Anywhere(Dice),
+}
+
+impl Cut {
+    pub(crate) fn pieces(&mut self, bytes: &[u8]) -> Vec<Bytes> {
+        let mut rest = Bytes::copy_from_slice(bytes);
+        let mut pieces = Vec::new();
+        while !rest.is_empty() {
+            let most = rest.len();
+            let length = match self {
+                Self::AsTheyCome => most,
+                Self::Bytewise => 1,
+                // Mostly short pieces, where the headers are; sometimes long ones.
+                Self::Anywhere(dice) => match dice.below(3) {
+                    0 => 1 + dice.below(4),
+                    1 => 1 + dice.below(40),
+                    _ => 1 + dice.below(most),
+                },
+            };
+            pieces.push(rest.split_to(length.min(most)));
+        }
+        pieces
+    }
+}
+
+/// The wire of AnySocket with lengths in front of its messages, in place of the WebSocket.
+struct Framed;
+
+static FRAMED: Framed = Framed;
+
+impl Wire for Framed {
+    fn name(&self) -> &'static str {
+        anysocket::WIRE.name()
+    }
+
+    fn id(&self) -> u8 {
+        anysocket::WIRE.id()
+    }
+
+    fn framing(&self) -> Framing {
+        anysocket::WIRE.framing()
+    }
+
+    fn capacity(&self) -> Capacity {
+        anysocket::WIRE.capacity()
+    }
+
+    fn stateful(&self) -> bool {
+        anysocket::WIRE.stateful()
+    }
+
+    fn links(&self) -> bool {
+        anysocket::WIRE.links()
+    }
+
+    fn home(&self) -> bool {
+        anysocket::WIRE.home()
+    }
+
+    fn secures(&self) -> bool {
+        anysocket::WIRE.secures()
+    }
+
+    fn prefix(&self) -> Option<Prefix> {
+        Some(|length, out| out.put_u32(length as u32))
+    }
+
+    fn encode(&self, place: Place, chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {
+        anysocket::WIRE.encode(place, chunk, part, out);
+    }
+}
+
+/// The outboxes are emptied by [`World::settle`].
+struct Nobody;
+
+impl Outlet for Nobody {
+    fn attend(&self, _outbox: &Outbox) {}
+    fn wake(&self) {}
+}
+
+/// The hub's side of one connection, and what it has written.
+struct End {
+    /// Until the connection ends.
+    session: Option<Session>,
+    outbox: Arc<Outbox>,
+    protocol: Box<dyn Protocol>,
+    activity: Activity,
+    /// What comes while the session waits for a receiver.
+    input: VecDeque<Bytes>,
+    waiting: bool,
+    /// Whether the other side takes what is written.
+    reading: bool,
+    closed: Option<Reason>,
+    written: Vec<u8>,
+    /// The other side, where the test has one.
+    client: Option<Box<dyn Client>>,
+    events: Vec<Event>,
+}
+
+/// A hub and its connections.
+pub(crate) struct World {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) now: Instant,
+    pub(crate) cut: Cut,
+    ends: Vec<End>,
+}
+
+impl World {
+    pub(crate) fn new(options: HubOptions) -> Self {
+        Self { hub: Hub::new(options), now: Instant::now(), cut: Cut::AsTheyCome, ends: Vec::new() }
+    }
+
+    fn open(&mut self, wire: &'static dyn Wire, protocol: Box<dyn Protocol>) -> usize {
+        let session = self.hub.open(self.now, None, wire, Box::new(Nobody));
+        self.ends.push(End {
+            outbox: session.outbox().clone(),
+            session: Some(session),
+            protocol,
+            activity: Activity { read: self.now, written: None },
+            input: VecDeque::new(),
+            waiting: false,
+            reading: true,
+            closed: None,
+            written: Vec::new(),
+            client: None,
+            events: Vec::new(),
+        });
+        self.ends.len() - 1
+    }
+
+    /// A joint connection whose other side is the test itself.
+    pub(crate) fn joint(&mut self) -> usize {
+        let protocol = crosspoint_gateways::peote::server::Joint::new();
+        self.open(&crosspoint_gateways::peote::WIRE, Box::new(protocol))
+    }
+
+    /// A joint connection with the client role on the other side.
+    pub(crate) fn joint_client(&mut self) -> usize {
+        let end = self.joint();
+        let client = crosspoint_gateways::peote::client::Joint::new(PeerId::new([0; 16]));
+        self.ends[end].client = Some(Box::new(client));
+        self.settle();
+        end
+    }
+
+    /// A native connection with the client role on the other side.
+    pub(crate) fn native_client(&mut self) -> usize {
+        let options = crosspoint_proto::server::Options {
+            limits: self.hub.limits.clone(),
+            hub: "test".to_owned(),
+            home: self.hub.home_peer(),
+            ..Default::default()
+        };
+        let protocol = crosspoint_proto::server::Native::new(self.now, options);
+        let end = self.open(&crosspoint_proto::WIRE, Box::new(protocol));
+        let mut out = FrameWriter::default();
+        let options = NativeOptions::default();
+        let client = crosspoint_proto::client::Native::new(self.now, options, &mut out);
+        self.ends[end].client = Some(Box::new(client));
+        self.feed(end, &flat(&out.take()));
+        self.settle();
+        end
+    }
+
+    /// An AnySocket connection whose other side is the test itself.
+    pub(crate) fn anysocket(&mut self, options: Options, random: Box<dyn Random + Send>) -> usize {
+        let protocol = AnySocket::with_random(self.now, options, random);
+        self.open(&FRAMED, Box::new(protocol))
+    }
+
+    /// Hands a whole message to the hub's side, cut as [`World::cut`] says.
+    pub(crate) fn say(&mut self, end: usize, message: &[u8]) {
+        let pieces = self.cut.pieces(message);
+        self.ends[end].hear(self.now, pieces);
+        self.settle();
+    }
+
+    /// The messages that were written to the other side since the last call.
+    pub(crate) fn said(&mut self, end: usize) -> Vec<Vec<u8>> {
+        let written = self.written(end);
+        let (mut rest, mut messages) = (&written[..], Vec::new());
+        while let Some((length, behind)) = rest.split_first_chunk::<4>() {
+            let (message, behind) = behind.split_at(u32::from_be_bytes(*length) as usize);
+            messages.push(message.to_vec());
+            rest = behind;
+        }
+        messages
+    }
+
+    /// Lets everything happen that is about to.
+    pub(crate) fn idle(&mut self) {
+        self.settle();
+    }
+
+    /// Hands bytes to the hub's side, cut as [`World::cut`] says, and lets everything settle after
+    /// each piece.
+    pub(crate) fn feed(&mut self, end: usize, bytes: &[u8]) {
+        for piece in self.cut.pieces(bytes) {
+            self.ends[end].receive(self.now, piece);
+            self.settle();
+        }
+    }
+
+    /// The other side is gone.
+    pub(crate) fn lose(&mut self, end: usize) {
+        self.ends[end].finish(Reason::ConnectionLost);
+        self.settle();
+    }
+
+    /// Whether the other side takes what is written for it.
+    pub(crate) fn set_reading(&mut self, end: usize, reading: bool) {
+        self.ends[end].reading = reading;
+        self.settle();
+    }
+
+    /// Lets time pass, in steps short enough that no deadline is missed by much.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.now < until {
+            self.now = until.min(self.now + Duration::from_millis(100));
+            for end in &mut self.ends {
+                end.tick(self.now);
+            }
+            self.settle();
+        }
+    }
+
+    /// Asks the other side for a sign of life, if its protocol can.
+    pub(crate) fn ask_now(&mut self, end: usize) -> bool {
+        let now = self.now;
+        let mut out = self.ends[end].writer();
+        let asks = self.ends[end].protocol.ask_now(now, &mut out);
+        self.ends[end].outbox.push_own(&out.take());
+        self.settle();
+        asks
+    }
+
+    /// Why the hub ended the connection, if it did.
+    pub(crate) fn closed(&self, end: usize) -> Option<Reason> {
+        self.ends[end].closed
+    }
+
+    /// Whether the connection's messages wait for a receiver.
+    pub(crate) fn waits(&self, end: usize) -> bool {
+        self.ends[end].waiting
+    }
+
+    /// What was written to the other side since the last call.
+    pub(crate) fn written(&mut self, end: usize) -> Vec<u8> {
+        std::mem::take(&mut self.ends[end].written)
+    }
+
+    /// Lets a client role give a command.
+    pub(crate) fn ask(&mut self, end: usize, command: Command) {
+        let mut out = FrameWriter::default();
+        let client = self.ends[end].client.as_mut().expect("has a client role");
+        client.command(self.now, command, &mut out).expect("the protocol has words for it");
+        self.feed(end, &flat(&out.take()));
+    }
+
+    /// What a client role has heard since the last call.
+    pub(crate) fn heard(&mut self, end: usize) -> Vec<Event> {
+        std::mem::take(&mut self.ends[end].events)
+    }
+
+    /// Empties all outboxes, and hands to the client roles what is for them, until nothing moves.
+    fn settle(&mut self) {
+        let now = self.now;
+        loop {
+            let mut moved = false;
+            for end in &mut self.ends {
+                moved |= end.drain(now);
+                moved |= end.resume(now);
+                moved |= end.talk(now, &mut self.cut);
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+}
+
+impl End {
+    fn receive(&mut self, now: Instant, bytes: Bytes) {
+        if self.closed.is_some() {
+            return;
+        }
+        self.activity.read = now;
+        if self.waiting {
+            self.input.push_back(bytes);
+            return;
+        }
+        self.protocol.receive(now, bytes);
+        self.run(now);
+    }
+
+    fn hear(&mut self, now: Instant, pieces: Vec<Bytes>) {
+        if self.closed.is_some() {
+            return;
+        }
+        self.activity.read = now;
+        pieces.into_iter().for_each(|piece| self.protocol.receive(now, piece));
+        self.protocol.message_ended(now);
+        if !self.waiting {
+            self.run(now);
+        }
+    }
+
+    fn writer(&self) -> FrameWriter {
+        FrameWriter::new(self.outbox.wire.prefix())
+    }
+
+    /// Carries out what the protocol wants, as far as the receivers have room.
+    fn run(&mut self, now: Instant) {
+        let mut out = self.writer();
+        let Some(session) = &mut self.session else {
+            return;
+        };
+        let mut step = Step::Go;
+        while step == Step::Go {
+            step = match self.protocol.poll(now, &mut out) {
+                Some(Output::Command(command)) => session.execute(now, command),
+                Some(Output::Close(reason)) => Step::Close(reason),
+                Some(Output::Note(note)) => {
+                    session.hub().metrics.note(self.outbox.wire.name(), note);
+                    Step::Go
+                }
+                None => match self.input.pop_front() {
+                    Some(bytes) => {
+                        self.protocol.receive(now, bytes);
+                        Step::Go
+                    }
+                    None => break,
+                },
+            };
+        }
+        self.outbox.push_own(&out.take());
+        // What came before an end is sent before the end.
+        step = match (step, session.flush(now)) {
+            (Step::Close(_), Step::Wait) => panic!("no test ends while it waits"),
+            (close @ Step::Close(_), _) | (_, close @ Step::Close(_)) => close,
+            (Step::Wait, _) => Step::Wait,
+            (Step::Go, flushed) => flushed,
+        };
+        self.take(now, step);
+    }
+
+    fn take(&mut self, now: Instant, step: Step) {
+        self.waiting = step == Step::Wait;
+        if let Step::Close(reason) = step {
+            self.drain(now);
+            let mut out = self.writer();
+            self.protocol.farewell(reason, &mut out);
+            self.written.extend(flat(&out.take()));
+            self.finish(reason);
+        }
+    }
+
+    fn finish(&mut self, reason: Reason) {
+        if let Some(mut session) = self.session.take() {
+            self.closed = Some(reason);
+            session.close(reason);
+        }
+    }
+
+    fn resume(&mut self, now: Instant) -> bool {
+        let Some(session) = self.session.as_mut().filter(|_| self.waiting) else {
+            return false;
+        };
+        match session.flush(now) {
+            Step::Go => {
+                self.waiting = false;
+                self.run(now);
+                true
+            }
+            Step::Wait => false,
+            close => {
+                self.take(now, close);
+                true
+            }
+        }
+    }
+
+    fn drain(&mut self, now: Instant) -> bool {
+        let mut moved = false;
+        let mut pieces = Vec::new();
+        while let Some(session) = &mut self.session {
+            if !self.reading && self.outbox.stalled().is_some() {
+                break;
+            }
+            match self.outbox.next(true, &mut pieces) {
+                Turn::Write if self.reading => {
+                    let length = pieces.iter().map(Bytes::len).sum();
+                    self.written.extend(pieces.iter().flatten());
+                    self.activity.written = Some(now);
+                    self.outbox.wrote(now, &mut pieces, length, false);
+                }
+                Turn::Write => self.outbox.wrote(now, &mut pieces, 0, true),
+                Turn::Event(tag, event) => {
+                    let mut out = FrameWriter::new(self.outbox.wire.prefix());
+                    if session.observe(tag, &event) {
+                        self.protocol.deliver(now, &event, &mut out);
+                    }
+                    self.outbox.converted(&out.take());
+                }
+                Turn::Dead(reason) => self.finish(reason),
+                Turn::Nothing | Turn::ForTask | Turn::Blocked => {
+                    let mut out = FrameWriter::new(self.outbox.wire.prefix());
+                    self.protocol.write_more(&mut out);
+                    if out.is_empty() {
+                        break;
+                    }
+                    self.outbox.push_held(&out.take());
+                }
+            }
+            moved = true;
+        }
+        if self.protocol.has_output() && !self.waiting && self.session.is_some() {
+            self.run(now);
+            moved = true;
+        }
+        moved
+    }
+
+    fn tick(&mut self, now: Instant) {
+        let due = self.protocol.deadline(self.activity);
+        if self.closed.is_some() || due.is_none_or(|due| due > now) {
+            return;
+        }
+        let mut out = self.writer();
+        let reason = self.protocol.tick(now, self.activity, &mut out);
+        self.outbox.push_own(&out.take());
+        if let Some(reason) = reason {
+            self.take(now, Step::Close(reason));
+        }
+    }
+
+    /// Hands to the client role what was written for it, and to the hub's side what it answers.
+    fn talk(&mut self, now: Instant, cut: &mut Cut) -> bool {
+        let Some(client) = &mut self.client else {
+            return false;
+        };
+        let mut out = FrameWriter::default();
+        for piece in cut.pieces(&std::mem::take(&mut self.written)) {
+            client.receive(now, piece);
+            while let Some(event) = client.poll(now, &mut out) {
+                self.events.push(event);
+            }
+        }
+        // Also what it has to say before anything came.
+        while let Some(event) = client.poll(now, &mut out) {
+            self.events.push(event);
+        }
+        let answer = flat(&out.take());
+        if answer.is_empty() {
+            return false;
+        }
+        self.receive(now, answer.into());
+        true
+    }
+}
+
+pub(crate) fn flat(encoded: &Encoded) -> Vec<u8> {
+    encoded.pieces().flatten().copied().collect()
+}

@@ -1,0 +1,14 @@
+//! The integration tests of this crate, in one program: it links once.
+#![allow(clippy::unwrap_used, reason = "the lint knows test functions, not their helpers")]
+
+mod asks;
+mod bounds;
+mod common;
+mod entry;
+mod links;
+mod model_channels;
+mod model_links;
+mod secrecy;
+mod stateful;
+mod succession;
+mod threads;

@@ -1,0 +1,134 @@
+//! Unmodified programs with the package `anysocket` against the hub. `./check` installs the package into
+//! `interop/`.
+
+mod program;
+
+use crosspoint_auth::{Authenticator, Denied, from_fn};
+use crosspoint_hub::{Grant, Hub, HubOptions};
+use crosspoint_net::http::HttpOptions;
+use crosspoint_net::server::{AnySocketOptions, Server, ServerOptions, bind};
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+
+/// All cases of interop/anysocket_client.mjs.
+const CASES: &[&str] = &[
+    "connect",
+    "auth-accepted",
+    "auth-refused",
+    "auth-refused-by-client",
+    "send",
+    "reply",
+    "reply-out-of-order",
+    "request-by-server",
+    "timeout",
+    "rpc",
+    "rpc-nested",
+    "rpc-binary",
+    "rpc-error",
+    "rpc-by-server",
+    "time",
+    "time-by-server",
+    "e2ee-by-client",
+    "e2ee-by-server",
+    "e2ee-large",
+    "large",
+    "broadcast",
+    "duplicate-id",
+    "heartbeat",
+    "proxy",
+    "proxy-again",
+    "proxy-unknown",
+    "proxy-e2ee",
+    "proxy-e2ee-twice",
+    "unproxy",
+    "target-leaves",
+    "asker-leaves",
+    "disconnect-by-client",
+    "disconnect-by-server",
+    "better-unproxy-both",
+    "better-e2ee-pipelined",
+    "better-e2ee-by-server-busy",
+    "better-e2ee-by-both",
+    "better-proxy-unknown",
+    "better-duplicate-id",
+    "better-order",
+    "better-rpc-path",
+];
+
+/// Runs a script of `interop/` against a hub with the program, which may encrypt by itself.
+async fn run(script: &str, cases: &[&str], encrypt: bool) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../interop");
+    assert!(
+        Path::new(folder).join("node_modules/anysocket").exists(),
+        "run ./check once, or `npm install --no-package-lock` in interop/"
+    );
+    let hub = Hub::new(HubOptions::default());
+    program::start(&hub);
+    let authenticator = from_fn(|credentials| async move {
+        let sesame: &[u8] = b"\"open sesame\"";
+        let named = credentials.name.is_some();
+        match credentials.protocol == "anysocket"
+            && (named || credentials.token.as_deref() == Some(sesame))
+        {
+            true => Ok(Grant { name: credentials.name, ..Grant::default() }),
+            false => Err(Denied::new("the wrong word")),
+        }
+    });
+    let bundle = Path::new(folder).join("node_modules/anysocket/dist/anysocket.browser.js");
+    let http = HttpOptions { anysocket_bundle: Some(bundle), ..HttpOptions::default() };
+    let authenticator = Some(Arc::new(authenticator) as Arc<dyn Authenticator>);
+    let anysocket = Some(AnySocketOptions { encrypt, ..AnySocketOptions::default() });
+    let options = ServerOptions { authenticator, http, anysocket, ..ServerOptions::default() };
+    let server = Server::new(hub, options);
+    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    server.listen(listener);
+    let mut command = tokio::process::Command::new("node");
+    command.current_dir(folder).arg(script).args(["127.0.0.1", &port]).args(cases);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn();
+    let output = child.unwrap().wait_with_output().await.unwrap();
+    let (said, cried) = (output.stdout, output.stderr);
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&said),
+        String::from_utf8_lossy(&cried)
+    );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unmodified_client_does_everything_that_its_package_can() {
+    run("anysocket_client.mjs", CASES, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unmodified_client_does_the_same_on_a_hub_that_encrypts_by_itself() {
+    // Those in which the client begins to encrypt, some time after it was connected: the package breaks
+    // a connection that is encrypted twice.
+    let begins = [
+        "e2ee-by-client",
+        "e2ee-large",
+        "proxy-e2ee-twice",
+        "better-e2ee-pipelined",
+        "better-e2ee-by-both",
+    ];
+    let others: Vec<&str> = CASES.iter().copied().filter(|case| !begins.contains(case)).collect();
+    assert_eq!(others.len() + begins.len(), CASES.len());
+    run("anysocket_client.mjs", &others, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unmodified_client_uses_the_object_of_the_hub() {
+    run("anysocket_hub.mjs", &[], false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bundle_in_a_browser_does_what_the_client_does_and_the_hub_serves_it() {
+    let cases = ["talk", "large", "by-server", "proxy", "proxy-e2ee", "leaves"];
+    run("anysocket_browser.mjs", &cases, false).await;
+    run("anysocket_browser.mjs", &["e2ee", "e2ee-by-server"], false).await;
+    run("anysocket_browser.mjs", &cases, true).await;
+    run("anysocket_browser.mjs", &["bundle"], false).await;
+}

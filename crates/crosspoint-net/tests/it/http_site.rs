@@ -1,0 +1,262 @@
+//! Who answers which path: our pages, an embedder's routes, files, the bundle.
+
+use crate::common::http::{Answer, ask, get, serve_http};
+use crate::common::{Dice, Served};
+use axum::Router;
+use axum::extract::{ConnectInfo, Request};
+use axum::routing::{any, get as on_get};
+use crosspoint_hub::PeerId;
+use crosspoint_net::http::{Files, FilesError, HttpOptions};
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use tempfile::TempDir;
+
+/// A directory with `secret.txt`, and files that may be seen in `public` next to it.
+fn house() -> TempDir {
+    let house = tempfile::tempdir().expect("a directory");
+    let write = |path: &str, bytes: &[u8]| {
+        let path = house.path().join(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        fs::write(path, bytes).expect("a file");
+    };
+    write("secret.txt", b"secret\n");
+    write("public2/secret.txt", b"secret\n");
+    write("public/index.html", "<html>h\u{e9}llo</html>".as_bytes());
+    write("public/a.png", &image());
+    write("public/empty.bin", b"");
+    write("public/b c.js", b"let b;\n");
+    write("public/deep/er/notes.txt", b"notes\n");
+    write("public/deep/index.html", b"deep\n");
+    house
+}
+
+/// Every byte in every neighbourhood, and more than one read.
+fn image() -> Vec<u8> {
+    let mut dice = Dice(7);
+    [(0..=255).collect(), dice.bytes(300_000)].concat()
+}
+
+fn files(prefix: &str, directory: &Path) -> Files {
+    Files::new(prefix, directory).expect("a prefix and a directory")
+}
+
+fn serve_files(house: &TempDir) -> Served {
+    let files = vec![files("/static", &house.path().join("public"))];
+    let node_id = Some(PeerId::new([0x5e; 16]));
+    serve_http(HttpOptions { files, node_id, ..HttpOptions::default() })
+}
+
+/// Asks on a connection of its own.
+async fn fetch(served: &Served, request: &str) -> Answer {
+    let answer = ask(&mut served.tcp().await, request).await;
+    let id = answer.header("ANYSOCKET-ID");
+    assert!(id == Some(&*"5e".repeat(16)) || answer.status == 400, "{answer:?}");
+    answer
+}
+
+fn with(path: &str, lines: &str) -> String {
+    get(path).replace("Host", &format!("{lines}\r\nHost"))
+}
+
+#[tokio::test]
+async fn files_arrive_as_they_are_with_their_type_ranges_and_conditions() {
+    let house = house();
+    let served = serve_files(&house);
+    let image = image();
+    let whole = fetch(&served, &get("/static/a.png")).await;
+    assert_eq!((whole.status, whole.header("Content-Type")), (200, Some("image/png")));
+    assert_eq!(whole.header("X-Content-Type-Options"), Some("nosniff"));
+    assert!(whole.body == image);
+
+    let head = fetch(&served, &get("/static/a.png").replace("GET", "HEAD")).await;
+    for name in ["Content-Length", "Content-Type", "ETag", "Last-Modified", "Accept-Ranges"] {
+        assert!(head.header(name).is_some_and(|value| whole.header(name) == Some(value)), "{name}");
+    }
+    let part = fetch(&served, &with("/static/a.png", "Range: bytes=250-259")).await;
+    assert_eq!((part.status, &part.body[..]), (206, &image[250..260]));
+    assert_eq!(part.header("Content-Range"), Some("bytes 250-259/300256"));
+    let beyond = fetch(&served, &with("/static/a.png", "Range: bytes=400000-")).await;
+    assert_eq!(beyond.status, 416);
+    let etag = format!("If-None-Match: {}", whole.header("ETag").expect("a tag"));
+    assert_eq!(fetch(&served, &with("/static/a.png", &etag)).await.status, 304);
+
+    for (path, kind, body) in [
+        ("/static/", "text/html; charset=utf-8", "<html>h\u{e9}llo</html>"),
+        ("/static/index.html?v=1", "text/html; charset=utf-8", "<html>h\u{e9}llo</html>"),
+        ("/static/b%20c.js", "text/javascript; charset=utf-8", "let b;\n"),
+        ("/static/deep/", "text/html; charset=utf-8", "deep\n"),
+        ("/static/deep/er/notes.txt", "text/plain; charset=utf-8", "notes\n"),
+        ("/static/empty.bin", "application/octet-stream", ""),
+    ] {
+        let answer = fetch(&served, &get(path)).await;
+        assert_eq!((answer.status, answer.header("Content-Type")), (200, Some(kind)), "{path}");
+        assert_eq!(answer.body, body.as_bytes(), "{path}");
+    }
+    for (path, place) in [("/static", "/static/"), ("/static//deep", "/static/deep/")] {
+        let answer = fetch(&served, &get(path)).await;
+        assert_eq!((answer.status, answer.header("Location")), (307, Some(place)));
+    }
+    for missing in ["/static/none", "/static/a.png/", "/static/a.png/x", "/static/deep/er/"] {
+        assert_eq!(fetch(&served, &get(missing)).await.status, 404, "{missing}");
+    }
+    let post = "POST /static/a.png HTTP/1.1\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(fetch(&served, post).await.status, 405);
+}
+
+#[tokio::test]
+async fn no_path_leads_out_of_a_directory() {
+    let house = house();
+    let served = serve_files(&house);
+    let secret = house.path().join("secret.txt");
+    let secret = secret.to_str().expect("a path of text");
+    let long = "x".repeat(5000);
+    for path in [
+        "/static/../secret.txt",
+        "/static/deep/../../secret.txt",
+        "/static/%2e%2e/secret.txt",
+        "/static/.%2E/secret.txt",
+        "/static/..%2fsecret.txt",
+        "/static/deep%2f..%2f..%2fsecret.txt",
+        "/static/%252e%252e/secret.txt",
+        "/static/..\\secret.txt",
+        "/static/..%5csecret.txt",
+        "/static../secret.txt",
+        "/static2/secret.txt",
+        "/static/%2e%2e%2fpublic2/secret.txt",
+        "/../secret.txt",
+        "//secret.txt",
+        "/static%2f..%2fsecret.txt",
+        "/static/..;/secret.txt",
+        "/static/\u{ff0e}\u{ff0e}/secret.txt",
+        "/static/a.png%00",
+        "/static/%00",
+        "/static/../secret.txt%00.png",
+        "/static/%ff%fe",
+        "/static/%",
+        "/static/%zz",
+        &format!("/static/{secret}"),
+        &format!("/static/{}", secret.replace('/', "%2f")),
+        &format!("/static/{long}"),
+        &format!("http://hub/static/../{secret}"),
+        "file:///static/../secret.txt",
+        "*",
+    ] {
+        for method in ["GET", "HEAD"] {
+            let answer = fetch(&served, &get(path).replace("GET", method)).await;
+            assert!([400, 404].contains(&answer.status), "{method} {path}: {answer:?}");
+        }
+    }
+    for raw in ["/static/a.png\0", "/static/\u{7f}", "relative/../secret.txt", ""] {
+        assert_eq!(fetch(&served, &get(raw)).await.status, 400, "{raw:?}");
+    }
+    let mut link = served.tcp().await;
+    let parts = [
+        "..",
+        "%2e%2e",
+        "%2f",
+        "/",
+        "\\",
+        "%5c",
+        "%00",
+        "static",
+        ".",
+        "%2E",
+        "secret.txt",
+        "public2",
+        "public",
+        "deep",
+        "%252e",
+        ";",
+        "?",
+        "//",
+    ];
+    let mut dice = Dice(11);
+    for _ in 0..2000 {
+        let tail = (0..dice.below(9)).map(|_| parts[dice.below(parts.len())]);
+        let path = format!("/static/{}", tail.collect::<String>());
+        let answer = ask(&mut link, &get(&path)).await;
+        assert!([200, 307, 404].contains(&answer.status), "{path}: {answer:?}");
+        assert!(answer.body != "secret\n", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_longest_prefix_is_taken_and_the_root_may_be_one() {
+    let house = house();
+    let at = |path: &str| house.path().join(path);
+    let served = serve_http(HttpOptions {
+        files: vec![files("/", &at("public")), files("/deep/@er/", &at("public/deep/er"))],
+        ..HttpOptions::default()
+    });
+    let mut link = served.tcp().await;
+    for (path, status, body) in [
+        ("/", 200, "<html>h\u{e9}llo</html>"),
+        ("/deep/", 200, "deep\n"),
+        ("/deep/@er/notes.txt", 200, "notes\n"),
+        ("/deep/@er/index.html", 404, ""),
+        ("/deep/er/notes.txt", 200, "notes\n"),
+        ("/health", 200, "ok\n"),
+        ("/../secret.txt", 404, ""),
+    ] {
+        let answer = ask(&mut link, &get(path)).await;
+        assert_eq!((answer.status, &answer.body[..]), (status, body.as_bytes()), "{path}");
+    }
+    // A redirect stays on this host.
+    let answer = ask(&mut link, &get("//deep")).await;
+    assert_eq!((answer.status, answer.header("Location")), (307, Some("/deep/")));
+}
+
+#[test]
+fn a_wrong_prefix_or_directory_is_named_at_once() {
+    let house = house();
+    for prefix in ["", "static", "//", "/a//b", "/../x", "/a/.", "/a?b", "/a%20b", "/{x}", "/a b"] {
+        let error = Files::new(prefix, house.path()).expect_err(prefix);
+        assert!(matches!(&error, FilesError::Prefix { prefix: told } if told == prefix), "{error}");
+    }
+    for directory in [house.path().join("none"), house.path().join("secret.txt")] {
+        let error = Files::new("/", &directory).expect_err("no directory");
+        assert!(error.to_string().contains(directory.to_str().expect("text")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn our_pages_come_first_unless_they_are_off_then_routes_then_files() {
+    let house = house();
+    let theirs = Router::new()
+        .route("/health", any(async || "theirs"))
+        .route("/metrics", any(async || "theirs"))
+        .route("/static/a.png", on_get(async || "route"))
+        .fallback(async |request: Request| format!("fallback {}", request.uri().path()));
+    let routes = Some(theirs);
+    let options = HttpOptions { metrics: false, routes, ..HttpOptions::default() };
+    let served = serve_http(options.clone());
+    let mut link = served.tcp().await;
+    for (path, body) in [
+        ("/health", "ok\n"),
+        ("/metrics", "theirs"),
+        ("/", "fallback /"),
+        ("/@anysocket", "fallback /@anysocket"),
+    ] {
+        assert_eq!(ask(&mut link, &get(path)).await.body, body, "{path}");
+    }
+    let files = vec![files("/static", &house.path().join("public"))];
+    let served = serve_http(HttpOptions { files, ..options });
+    let mut link = served.tcp().await;
+    assert_eq!(ask(&mut link, &get("/static/a.png")).await.body, "route");
+    assert_eq!(ask(&mut link, &get("/static/deep/")).await.body, "deep\n");
+    assert_eq!(ask(&mut link, &get("/none")).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_handler_knows_where_its_client_is() {
+    let from = |ConnectInfo(from): ConnectInfo<SocketAddr>| async move { from.to_string() };
+    let routes = Some(Router::new().route("/from", on_get(from)));
+    let served = serve_http(HttpOptions { routes, ..HttpOptions::default() });
+    let seen = ask(&mut served.tcp().await, &get("/from")).await.body;
+    let seen: SocketAddr = std::str::from_utf8(&seen).expect("text").parse().expect("an address");
+    assert!(seen.ip().is_loopback());
+    assert_ne!(seen.port(), served.address.port());
+    // Inside the program there is none.
+    assert_eq!(ask(&mut served.memory(), &get("/from")).await.status, 500);
+}

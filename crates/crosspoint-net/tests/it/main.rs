@@ -1,0 +1,26 @@
+//! The integration tests of this crate, in one program: it links once.
+#![allow(clippy::unwrap_used, reason = "the lint knows test functions, not their helpers")]
+
+mod anysocket_bounds;
+mod anysocket_interop;
+mod bounds;
+mod common;
+mod concurrency;
+mod entrance;
+mod fuzz;
+mod heartbeats;
+mod hostile;
+mod http_anysocket;
+mod http_connection;
+mod http_site;
+mod messages;
+mod one_port;
+mod outboxes;
+mod resume_absence;
+mod resume_conversation;
+mod resume_hostile;
+mod resume_receipts;
+mod resume_world;
+mod vanish;
+mod ws_codec;
+mod ws_handshake;

@@ -1,0 +1,129 @@
+//! A WebSocket as text messages, against a server that writes frames by hand.
+
+use bytes::BytesMut;
+use crosspoint_net::client::{Endpoint, dial};
+use crosspoint_net::messages::{Messages, MessagesError, Turn};
+use crosspoint_net::ws::{CloseCode, Decoder, Incoming, Opcode, Role, Settings, frame, handshake};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+const MESSAGE_BYTES_MAX: usize = 1000;
+
+/// The server's side.
+struct Script {
+    stream: TcpStream,
+    decoder: Decoder,
+}
+
+async fn pair() -> (Messages, Script) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint: Endpoint = format!("ws://{}/", listener.local_addr().unwrap()).parse().unwrap();
+    let accept = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        let key = loop {
+            assert_ne!(stream.read_buf(&mut head).await.unwrap(), 0);
+            if let Some((request, _)) = handshake::parse_request(&head).unwrap() {
+                break request.upgrade.unwrap().key;
+            }
+        };
+        stream.write_all(&handshake::response(&key, None)).await.unwrap();
+        let settings = Settings { frame_bytes_max: 64 << 20, lenient: false };
+        Script { stream, decoder: Decoder::new(Role::Server, settings) }
+    };
+    let (dialed, script) = tokio::join!(dial(&endpoint), accept);
+    (Messages::new(dialed.unwrap(), MESSAGE_BYTES_MAX).unwrap(), script)
+}
+
+impl Script {
+    async fn frame(&mut self, opcode: Opcode, fin: bool, payload: &[u8]) {
+        let header = frame::server_header(opcode, fin, payload.len());
+        self.stream.write_all(&[header.as_slice(), payload].concat()).await.unwrap();
+    }
+
+    /// Whatever comes next, whole; `None` at the end.
+    async fn next(&mut self) -> Option<Incoming> {
+        let mut message = Vec::new();
+        loop {
+            match self.decoder.decode().unwrap() {
+                Some(Incoming::Data { kind, bytes, frame_fin, message_fin }) => {
+                    message.extend_from_slice(&bytes);
+                    if message_fin {
+                        let bytes = message.into();
+                        return Some(Incoming::Data { kind, bytes, frame_fin, message_fin });
+                    }
+                }
+                Some(other) => return Some(other),
+                None => {
+                    let mut bytes = BytesMut::new();
+                    if self.stream.read_buf(&mut bytes).await.unwrap() == 0 {
+                        return None;
+                    }
+                    self.decoder.receive(bytes);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn messages_come_whole_however_they_are_cut_and_pings_are_answered() {
+    let (mut messages, mut script) = pair().await;
+    script.frame(Opcode::Text, false, b"one ").await;
+    script.frame(Opcode::Continuation, false, b"").await;
+    script.frame(Opcode::Ping, true, b"first").await;
+    script.frame(Opcode::Ping, true, b"last").await;
+    script.frame(Opcode::Continuation, true, b"message").await;
+    script.frame(Opcode::Text, true, &[b'x'; MESSAGE_BYTES_MAX]).await;
+    assert_eq!(messages.turn(true).await.unwrap(), Turn::Message("one message".into()));
+    let largest = messages.turn(true).await.unwrap();
+    assert_eq!(largest, Turn::Message(vec![b'x'; MESSAGE_BYTES_MAX].into()));
+    assert_eq!(messages.turn(false).await.unwrap(), Turn::Wrote);
+    assert_eq!(script.next().await, Some(Incoming::Pong("last".into())));
+    script.frame(Opcode::Close, true, &1001_u16.to_be_bytes()).await;
+    let Turn::Closed(Some(close)) = messages.turn(true).await.unwrap() else { panic!() };
+    assert_eq!(close.code, CloseCode::GOING_AWAY);
+}
+
+#[tokio::test]
+async fn messages_above_the_bound_and_binary_ones_are_errors() {
+    let half = [b'x'; MESSAGE_BYTES_MAX / 2 + 1];
+    let (mut messages, mut script) = pair().await;
+    script.frame(Opcode::Text, false, &half).await;
+    script.frame(Opcode::Continuation, true, &half).await;
+    let error = messages.turn(true).await.unwrap_err();
+    assert!(matches!(error, MessagesError::TooLarge(MESSAGE_BYTES_MAX)));
+    assert_eq!(error.close_code(), CloseCode::TOO_BIG);
+
+    let (mut messages, mut script) = pair().await;
+    script.frame(Opcode::Text, true, &[b'x'; MESSAGE_BYTES_MAX + 1]).await;
+    let error = messages.turn(true).await.unwrap_err();
+    assert_eq!(error.close_code(), CloseCode::TOO_BIG);
+
+    let (mut messages, mut script) = pair().await;
+    script.frame(Opcode::Binary, true, b"x").await;
+    assert!(matches!(messages.turn(true).await, Err(MessagesError::Binary)));
+
+    let (mut messages, script) = pair().await;
+    drop(script);
+    assert!(matches!(messages.turn(true).await, Err(MessagesError::Io(_))));
+}
+
+#[tokio::test]
+async fn everything_is_written_before_the_close_frame() {
+    let (mut messages, mut script) = pair().await;
+    let text = vec![b'x'; 1 << 20];
+    for _ in 0..8 {
+        messages.push(&text).unwrap();
+    }
+    assert!(messages.queued() > 8 << 20);
+    let read = async {
+        for _ in 0..8 {
+            let Some(Incoming::Data { bytes, .. }) = script.next().await else { panic!() };
+            assert!(bytes == text);
+        }
+        assert_eq!(script.next().await, Some(Incoming::Close(None)));
+        drop(script);
+    };
+    tokio::join!(messages.close(None), read);
+}

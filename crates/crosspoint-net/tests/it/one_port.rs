@@ -1,0 +1,316 @@
+//! One listener serves every kind of client, however its bytes arrive.
+
+use crate::common;
+use crate::common::peer::{Peer, UPGRADE, closed_with, head, message, server_frame, upgrade};
+use crate::common::{Link, serve, serve_as, serve_with, until};
+use bytes::BytesMut;
+use crosspoint_hub::{Event, HubOptions, Place, Reason};
+use crosspoint_net::http::HttpOptions;
+use crosspoint_net::server::ServerOptions;
+use crosspoint_net::ws::{Opcode, frame};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Creates channel `room` (request 1), the reply, and what an owner is told of its first member.
+const CREATE: &[u8] = b"\x00\x00\x01\x04room";
+const CREATED: &[u8] = &[0, 3, 1, 0, 0];
+const ENTER: &[u8] = b"\x00\x01\x02\x04room";
+const ENTERED: &[u8] = &[0, 3, 2, 0, 0];
+const MEMBER_CAME: &[u8] = &[0, 4, 0, 0, 0, 0];
+
+/// A peote client of HTML 5: every byte of a header is a message of its own.
+async fn html5(link: &Link, bytes: &[u8]) {
+    for byte in bytes {
+        link.send(&message(&[*byte])).await;
+    }
+}
+
+#[tokio::test]
+async fn clients_of_all_kinds_meet_in_one_channel_behind_one_port() {
+    let served = serve();
+    let mut owner = Peer::joint(served.tcp().await);
+    let own = owner.create("room").await;
+    let mut members = vec![
+        Peer::joint(served.tcp().await),
+        Peer::joint_ws(served.tcp().await).await,
+        Peer::native(served.tcp().await).await,
+        Peer::native_ws(served.tcp().await).await,
+        Peer::native(served.memory()).await,
+        Peer::joint(served.memory()),
+    ];
+    for (index, member) in members.iter_mut().enumerate() {
+        let number = member.enter("room").await;
+        let told = owner.joined().await;
+        assert_eq!(told.0 as usize, index);
+        member.send_up(number, b"hello").await;
+        assert_eq!(owner.data().await, (Place::Own(own, told), "hello".into()));
+        owner.send_to(own, told, b"welcome").await;
+        assert_eq!(member.data().await, (Place::In(number), "welcome".into()));
+    }
+    owner.broadcast(own, b"all").await;
+    for member in &mut members {
+        assert_eq!(member.data().await.1, "all");
+    }
+    assert_eq!(served.hub.metrics.members.get(), 6);
+    drop((owner, members));
+    served.empty().await;
+}
+
+#[tokio::test]
+async fn a_client_of_html5_sends_single_bytes_fragments_and_empty_messages() {
+    let served = serve();
+    let mut owner = served.tcp().await;
+    owner.send(CREATE).await;
+    owner.expect(CREATED).await;
+
+    let mut link = served.tcp().await;
+    upgrade(&mut link).await;
+    link.send(&message(b"")).await;
+    html5(&link, &ENTER[..4]).await;
+    link.send(&message(&ENTER[4..])).await;
+    assert_eq!(server_frame(&mut link).await, (0x82, ENTERED.into()));
+    owner.expect(MEMBER_CAME).await;
+
+    // A frame of data in a fragmented text message, with a ping between its fragments.
+    let mut frames = BytesMut::new();
+    frame::client_frame(Opcode::Text, false, &[6, 0, b'h'], [9; 4], &mut frames);
+    frames.extend_from_slice(&frame::ping_frame(b"?", Some([1; 4])));
+    frame::client_frame(Opcode::Continuation, false, b"", [7; 4], &mut frames);
+    frame::client_frame(Opcode::Continuation, true, b"ello", [8; 4], &mut frames);
+    // And one that is not masked, in the length's long form.
+    frames.extend_from_slice(&[0x82, 126, 0, 3, 2, 0, b'!']);
+    link.send(&frames).await;
+    assert_eq!(server_frame(&mut link).await, (0x8a, "?".into()));
+    owner.expect(&[7, 0x80, 0, b'h', b'e', b'l', b'l', b'o', 3, 0x80, 0, b'!']).await;
+    owner.send(&[3, 0x80, 0, b'*', 3, 0x80, 0, b'+']).await;
+    for sign in [b'*', b'+'] {
+        assert_eq!(server_frame(&mut link).await, (0x82, vec![2, 0, sign].into()), "one in each");
+    }
+}
+
+#[tokio::test]
+async fn one_byte_at_a_time_everything_is_understood_as_well() {
+    let served = serve();
+    let mut owner = served.memory();
+    owner.trickle(CREATE).await;
+    owner.expect(CREATED).await;
+    let mut member = served.memory();
+    member.trickle(UPGRADE.as_bytes()).await;
+    assert!(head(&mut member).await.starts_with("HTTP/1.1 101 "));
+    member.trickle(&message(ENTER)).await;
+    assert_eq!(server_frame(&mut member).await, (0x82, ENTERED.into()));
+    owner.expect(MEMBER_CAME).await;
+    member.trickle(&message(&[3, 0, b'h', b'i'])).await;
+    owner.expect(&[4, 0x80, 0, b'h', b'i']).await;
+
+    let mut peer = Peer::unwelcome(served.memory(), false);
+    let hello = peer.written();
+    peer.link.trickle(&hello).await;
+    let welcome = peer.event().await;
+    assert!(matches!(welcome, Event::Welcome { .. }), "{welcome:?}");
+    let enter = peer.bytes_of(common::peer::enter(5, "room"));
+    peer.link.trickle(&enter).await;
+    assert!(peer.answered(5).await.is_ok());
+
+    let mut http = served.memory();
+    http.trickle(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(http.rest().await.ends_with(b"\r\n\r\nok\n"));
+}
+
+/// Sends a request and gives the whole answer.
+async fn http(served: &common::Served, request: &str) -> String {
+    let mut link = served.tcp().await;
+    link.send(request.as_bytes()).await;
+    let answer = link.rest().await;
+    String::from_utf8(answer.to_vec()).expect("an answer is text")
+}
+
+#[tokio::test]
+async fn plain_http_is_answered_and_closed_if_the_client_wants_it() {
+    let served = serve();
+    let lines = "Host: hub\r\nConnection: close\r\n";
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\n{lines}\r\n");
+    let health = http(&served, &get("/health?deep=1")).await;
+    assert!(health.starts_with("HTTP/1.1 200 OK\r\n") && health.ends_with("\r\n\r\nok\n"));
+    let metrics = http(&served, &get("/metrics")).await;
+    assert!(metrics.contains("\ncrosspoint_connections 1\n"), "{metrics}");
+    assert!(metrics.ends_with("# EOF\n"));
+    assert!(http(&served, &get("/")).await.starts_with("HTTP/1.1 200 "));
+    assert!(http(&served, &get("/nothing")).await.starts_with("HTTP/1.1 404 "));
+
+    let head = http(&served, &get("/health").replace("GET", "HEAD")).await;
+    assert!(head.starts_with("HTTP/1.1 200 ") && head.contains("Content-Length: 3\r\n"));
+    assert!(head.ends_with("\r\n\r\n"), "a head alone");
+
+    // The body that nobody reads must not take the answer away.
+    let body = "x".repeat(200_000);
+    let post = format!("POST /health HTTP/1.1\r\nContent-Length: 200000\r\n\r\n{body}");
+    assert!(http(&served, &post).await.starts_with("HTTP/1.1 405 "));
+    for (wrong, status) in [
+        ("GET / HTTP/1.1\r\nno header\r\n\r\n".to_owned(), "400"),
+        ("GET  HTTP\r\n\r\n".to_owned(), "400"),
+        (format!("GET / HTTP/1.1\r\nLong: {}\r\n\r\n", "y".repeat(30_000)), "431"),
+        (UPGRADE.replace("Version: 13", "Version: 12"), "426"),
+        (UPGRADE.replace("Host: hub\r\n", ""), "400"),
+        (UPGRADE.replace("Connection: Upgrade", "Connection: close"), "400"),
+    ] {
+        let answer = http(&served, &wrong).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{wrong:?}: {answer}");
+    }
+    served.empty().await;
+}
+
+#[tokio::test]
+async fn pages_that_are_switched_off_are_not_there() {
+    let options = ServerOptions {
+        http: HttpOptions { metrics: false, ..HttpOptions::default() },
+        ..ServerOptions::default()
+    };
+    let served = serve_as(HubOptions::default(), options);
+    let answer = http(&served, "GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 404 "));
+}
+
+#[tokio::test]
+async fn a_browser_gets_the_first_subprotocol_that_it_offers() {
+    let served = serve();
+    for (offer, echo) in [("binary, other", Some("binary")), ("", None), ("b@d", None)] {
+        let mut link = served.tcp().await;
+        let line = format!("Sec-WebSocket-Protocol: {offer}\r\n\r\n");
+        let request = UPGRADE.trim_end().to_owned() + "\r\n" + &line;
+        link.send(request.as_bytes()).await;
+        let head = head(&mut link).await;
+        let echoed = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Protocol: "));
+        assert_eq!(echoed, echo, "{offer:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_here_speaks_is_closed_at_once() {
+    let served = serve();
+    let hello = [&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3][..], &[0; 500]].concat();
+    let request = [&[0x2c, 0, 1, 0, 32, 0][..], &[0x93; 32], &[0; 6]].concat();
+    for bytes in [hello, request] {
+        let begun = Instant::now();
+        let mut link = served.memory();
+        link.send(&bytes).await;
+        assert!(link.rest().await.is_empty());
+        assert_eq!(begun.elapsed(), Duration::ZERO, "nobody waits for more");
+    }
+    served.empty().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn peote_programs_can_be_turned_away() {
+    let options = ServerOptions { peote: false, ..ServerOptions::default() };
+    let served = serve_as(HubOptions::default(), options);
+    let mut link = served.memory();
+    link.send(CREATE).await;
+    assert!(link.rest().await.is_empty());
+    let mut link = served.memory();
+    upgrade(&mut link).await;
+    link.send(&message(CREATE)).await;
+    assert!(link.rest().await.is_empty());
+    let mut native = Peer::native(served.memory()).await;
+    native.create("room").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_does_not_say_what_it_is_in_time_is_closed() {
+    let served = serve();
+    let beginnings: [&[u8]; 5] = [b"", b"G", b"GET / HTTP/1.1\r\nHost: ", b"XPT", &[0x16, 3, 1, 0]];
+    for beginning in beginnings {
+        let begun = Instant::now();
+        let mut link = served.memory();
+        link.send(beginning).await;
+        assert!(link.rest().await.is_empty(), "{beginning:?}");
+        assert_eq!(begun.elapsed().as_secs(), 5, "{beginning:?}");
+    }
+    assert_eq!(served.hits("handshake_ms_max"), 5);
+
+    // Bytes that trickle in do not make it longer.
+    let begun = Instant::now();
+    let mut link = served.memory();
+    for byte in b"GET /long HTTP/1.1" {
+        link.send(&[*byte]).await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
+    assert!(link.rest().await.is_empty());
+    assert_eq!(begun.elapsed().as_secs(), 7, "the pauses of the test");
+    assert_eq!(served.hits("handshake_ms_max"), 6);
+
+    // The magic bytes alone are no hello. Here there are words for the reason.
+    let begun = Instant::now();
+    let mut peer = Peer::unwelcome(served.memory(), false);
+    let hello = peer.written();
+    peer.link.send(&hello[..hello.len() - 1]).await;
+    assert_eq!(peer.closed().await, Reason::HandshakeTimeout);
+    assert_eq!(begun.elapsed().as_secs(), 5);
+    assert_eq!(served.hits("handshake_ms_max"), 7);
+    drop((link, peer));
+    served.empty().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn inside_a_websocket_a_peote_client_may_take_its_time() {
+    let served = serve();
+    let mut link = served.memory();
+    upgrade(&mut link).await;
+    tokio::time::sleep(Duration::from_secs(3 * 3600)).await;
+    link.send(&frame::ping_frame(b"there?", Some([1; 4]))).await;
+    assert_eq!(server_frame(&mut link).await, (0x8a, "there?".into()));
+    link.send(&message(CREATE)).await;
+    assert_eq!(server_frame(&mut link).await, (0x82, CREATED.into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_on_silence_holds_inside_a_silent_websocket_too() {
+    let served = serve_with(|hub| hub.limits.idle_max = Some(Duration::from_secs(60)));
+    let begun = Instant::now();
+    let mut link = served.memory();
+    upgrade(&mut link).await;
+    closed_with(&mut link, 1008).await;
+    assert_eq!(begun.elapsed().as_secs(), 60);
+    assert_eq!(served.hits("idle_s_max"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_websocket_that_closes_or_breaks_before_its_first_words_hears_it() {
+    let served = serve();
+    let close = frame::close_frame(None, Some([1; 4]));
+    for (bytes, code) in [(&close[..], 1000), (&[0xf2, 0][..], 1002), (&[0x80, 0][..], 1002)] {
+        let mut link = served.memory();
+        upgrade(&mut link).await;
+        link.send(bytes).await;
+        closed_with(&mut link, code).await;
+    }
+    let mut link = served.memory();
+    upgrade(&mut link).await;
+    link.send(&[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 1]).await;
+    closed_with(&mut link, 1009).await;
+    drop(link);
+    served.empty().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_close_of_a_websocket_ends_the_session_at_once_for_everybody() {
+    let served = serve();
+    let mut owner = Peer::joint_ws(served.memory()).await;
+    owner.create("room").await;
+    let mut member = Peer::joint_ws(served.memory()).await;
+    member.enter("room").await;
+    let mut other = Peer::joint(served.memory());
+    other.create("other").await;
+    assert_eq!(owner.enter("other").await.0, 0);
+
+    let begun = Instant::now();
+    // The connection stays open: only the WebSocket says that it is over.
+    owner.link.send(&frame::close_frame(None, Some([5; 4]))).await;
+    assert_eq!(member.ended().await.1, Reason::OwnerLost);
+    assert_eq!(other.left().await.1, Reason::ConnectionLost);
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert_eq!(owner.ended().await.0.0, 0, "told as well, in the words of its protocol");
+    assert_eq!(owner.closed().await, Reason::ConnectionLost);
+    assert_eq!(owner.code, Some(1000));
+    until("its end is counted", || served.closed(Reason::ConnectionLost) == 1).await;
+}

@@ -1,0 +1,336 @@
+//! What waits for a receiver that does not read is bounded: who sends to it alone is slowed, who
+//! sends to many goes on without it, and nothing is lost on the way to those who read.
+
+use crate::common::peer::{Peer, to, up};
+use crate::common::{Served, cram, serve_with, until};
+use crosspoint_hub::{InNumber, OwnNumber, Reason};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+const BOUND: usize = 256 * 1024;
+/// What the hub reads at once.
+const READ: usize = 64 * 1024;
+
+fn bounded(bytes: usize) -> Served {
+    serve_with(|hub| hub.limits.outbox_bytes_max = bytes)
+}
+
+/// Numbered messages of a size, encoded one after the other, and what their receiver gets.
+fn numbered(
+    count: u32,
+    size: usize,
+    mut encode: impl FnMut(&[u8]) -> Vec<u8>,
+) -> (Vec<u8>, Vec<u8>) {
+    let (mut bytes, mut data) = (Vec::new(), Vec::new());
+    for number in 0..count {
+        let message: Vec<u8> = number.to_be_bytes().into_iter().cycle().take(size).collect();
+        bytes.extend_from_slice(&encode(&message));
+        data.extend_from_slice(&message);
+    }
+    (bytes, data)
+}
+
+/// A member sends to an owner that does not read.
+async fn slowed(bound: usize, size: usize, native: bool) {
+    let served = bounded(bound);
+    let (mut owner, mut member) = if native {
+        let owner = Peer::native(served.cramped(1000)).await;
+        (owner, Peer::native(served.memory()).await)
+    } else {
+        (Peer::joint(served.cramped(1000)), Peer::joint(served.memory()))
+    };
+    owner.create("room").await;
+    let number = member.enter("room").await;
+    // More than fits into the outbox and into the connection.
+    let count = (1024 * 1024 / (size + 2)) as u32;
+    let (bytes, data) = numbered(count, size, |message| member.bytes_of(up(number, message)));
+
+    let before = served.hub.metrics.bytes_in.get();
+    let sent = cram(&member.link, &bytes).await;
+    assert!(sent < bytes.len(), "the sender is stopped");
+    let taken = (served.hub.metrics.bytes_in.get() - before) as usize;
+    assert!(taken <= bound + READ, "the hub took {taken} bytes in messages of {size}");
+    assert!(taken >= bound / 4, "it took no more than {taken} bytes in messages of {size}");
+    assert!(served.hits("outbox_bytes_max") > 0);
+
+    let (_, gathered) = tokio::join!(member.link.send(&bytes[sent..]), owner.gather(data.len()));
+    assert!(gathered == data, "complete and in order");
+    assert_eq!(served.closed(Reason::SlowReceiver), 0);
+    assert_eq!(served.hub.sessions(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_sends_to_one_that_does_not_read_is_slowed_and_nothing_is_lost() {
+    for size in [1, 100, 5000, 30_000] {
+        slowed(BOUND, size, false).await;
+        slowed(BOUND, size, true).await;
+    }
+    // The smallest outbox that can be set is no larger than one read.
+    slowed(READ, 1, false).await;
+    slowed(READ, 32_000, true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_senders_to_one_that_does_not_read_are_all_slowed() {
+    let served = bounded(BOUND);
+    let mut owner = Peer::native(served.cramped(1000)).await;
+    owner.create("room").await;
+    let mut senders = Vec::new();
+    for _ in 0..16 {
+        let mut member = Peer::joint(served.memory());
+        let number = member.enter("room").await;
+        let (bytes, _) = numbered(2000, 200, |message| member.bytes_of(up(number, message)));
+        senders.push((member, bytes, 0));
+    }
+    let before = served.hub.metrics.bytes_in.get();
+    for (member, bytes, sent) in &mut senders {
+        *sent = cram(&member.link, bytes).await;
+    }
+    let taken = (served.hub.metrics.bytes_in.get() - before) as usize;
+    // Each may have been read once before it was known that it has to wait.
+    assert!(taken <= BOUND + 16 * READ, "the hub took {taken} bytes");
+    assert_eq!(served.closed(Reason::SlowReceiver), 0);
+
+    let rest = senders.iter().map(|(member, bytes, sent)| member.link.send(&bytes[*sent..]));
+    let all = futures(rest);
+    let (_, gathered) = tokio::join!(all, owner.gather(16 * 2000 * 200));
+    assert_eq!(gathered.len(), 16 * 2000 * 200);
+}
+
+/// Waits for all of them together.
+async fn futures(futures: impl Iterator<Item = impl Future<Output = ()>>) {
+    let mut open: Vec<_> = futures.map(Box::pin).collect();
+    std::future::poll_fn(|cx| {
+        open.retain_mut(|future| future.as_mut().poll(cx).is_pending());
+        if open.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_goes_on_without_the_one_that_does_not_read() {
+    let served = bounded(100_000);
+    let mut owner = Peer::native(served.memory()).await;
+    let own = owner.create("room").await;
+    let mut stalled = Peer::joint(served.cramped(1));
+    stalled.enter("room").await;
+    let mut healthy = [Peer::joint(served.memory()), Peer::native(served.memory()).await];
+    for peer in &mut healthy {
+        peer.enter("room").await;
+    }
+    owner.settle().await;
+    let mut count = 0;
+    let events = loop {
+        owner.broadcast(own, &[count as u8; 2000]).await;
+        count += 1;
+        let events = owner.settle().await;
+        for peer in &mut healthy {
+            assert_eq!(peer.gather(2000).await, [(count - 1) as u8; 2000]);
+        }
+        if !events.is_empty() {
+            break events;
+        }
+    };
+    // With what each entry costs besides its bytes, a little less than the bound has gone in.
+    assert!((90_000..102_000).contains(&(2000 * count)), "{count}");
+    let left = events.iter().filter(|event| {
+        matches!(event, crosspoint_hub::Event::MemberLeft { member, reason, .. }
+            if member.0 == 0 && *reason == Reason::ConnectionLost)
+    });
+    assert_eq!((left.count(), events.len()), (1, 1));
+    assert_eq!(served.closed(Reason::SlowReceiver), 1);
+    assert_eq!(served.hits("outbox_bytes_max"), 1);
+    until("it is gone", || served.hub.sessions() == 3).await;
+    assert!(stalled.link.rest().await.len() < 100, "what waited was thrown away");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_takes_nothing_for_too_long_is_disconnected() {
+    let served = bounded(BOUND);
+    let mut owner = Peer::joint(served.memory());
+    let own = owner.create("room").await;
+    let mut member = Peer::joint(served.cramped(10));
+    let number = member.enter("room").await;
+    let told = owner.joined().await;
+    owner.send_to(own, told, &[7; 100]).await;
+    let begun = Instant::now();
+    assert_eq!(owner.left().await, (told, Reason::ConnectionLost));
+    assert_eq!(begun.elapsed().as_secs(), 30);
+    assert_eq!(served.closed(Reason::SlowReceiver), 1);
+    assert_eq!(served.hits("outbox_stall_ms_max"), 1);
+    assert_eq!(served.hits("outbox_bytes_max"), 0, "no more than the message ever waited");
+    assert_eq!(number, InNumber(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_has_to_take_its_share_each_time_and_not_a_little_now_and_then() {
+    for (taken, stays) in [(BOUND / 64, true), (BOUND / 64 - 1, false)] {
+        let served = bounded(BOUND);
+        let mut owner = Peer::joint(served.memory());
+        let own = owner.create("room").await;
+        let mut member = Peer::joint(served.cramped(taken));
+        member.enter("room").await;
+        let told = owner.joined().await;
+        owner.send_to(own, told, &[7; BOUND / 4]).await;
+        let slowly = async {
+            for _ in 0..8 {
+                sleep(Duration::from_secs(29)).await;
+                member.link.fill().await;
+            }
+        };
+        tokio::select! {
+            () = slowly => assert!(stays, "it is not disconnected"),
+            gone = owner.left() => {
+                assert_eq!(gone, (told, Reason::ConnectionLost));
+                assert!(!stays, "it is disconnected");
+            }
+        }
+        assert_eq!(served.hits("outbox_stall_ms_max"), u64::from(!stays));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_sends_without_end_and_reads_nothing_is_disconnected_by_time_as_well() {
+    let served = serve_with(|hub| hub.limits.outbox_stall_max = Duration::from_secs(2));
+    let mut owner = Peer::joint(served.memory());
+    let own = owner.create("room").await;
+    let mut member = Peer::joint(served.cramped(1));
+    let number = member.enter("room").await;
+    let told = owner.joined().await;
+    owner.send_to(own, told, b"stuck").await;
+    owner.settle().await;
+    // The owner takes what comes, so the member is always ready to be read.
+    let data = member.bytes_of(up(number, &[1; 20_000]));
+    let flood = async {
+        loop {
+            member.link.send(&data).await;
+            sleep(Duration::from_micros(100)).await;
+        }
+    };
+    tokio::select! {
+        () = flood => {}
+        gone = owner.left() => assert_eq!(gone, (told, Reason::ConnectionLost)),
+    }
+    assert_eq!(served.hits("outbox_stall_ms_max"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_its_own_replies_harms_only_itself() {
+    let served = bounded(BOUND);
+    let mut owner = Peer::native(served.memory()).await;
+    let own = owner.create("room").await;
+    for native in [false, true] {
+        let mut member = if native {
+            Peer::native(served.cramped(1000)).await
+        } else {
+            Peer::joint(served.cramped(1000))
+        };
+        member.enter("room").await;
+        let told = owner.joined().await;
+        let ping = [9, 4, 1, 2, 3, 4, 5, 6, 7, 8];
+        let question: &[u8] = if native { &ping } else { b"\0\x01\x09\x01?" };
+        let before = served.hub.metrics.bytes_in.get();
+        cram(&member.link, &question.repeat(200_000)).await;
+        assert_eq!(owner.left().await, (told, Reason::ConnectionLost));
+        let taken = (served.hub.metrics.bytes_in.get() - before) as usize;
+        assert!(taken <= BOUND + 2 * READ, "the hub took {taken} bytes");
+    }
+    assert_eq!(served.closed(Reason::SlowReceiver), 2);
+    assert_eq!(own, OwnNumber(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_is_slowed_is_not_taken_for_silent() {
+    let served = serve_with(|hub| {
+        hub.limits.outbox_bytes_max = BOUND;
+        hub.limits.idle_max = Some(Duration::from_secs(60));
+        hub.limits.outbox_stall_max = Duration::from_secs(3000);
+    });
+    let mut owner = Peer::joint(served.cramped(1000));
+    owner.create("room").await;
+    let mut member = Peer::native(served.memory()).await;
+    let number = member.enter("room").await;
+    let (bytes, data) = numbered(1000, 1000, |message| member.bytes_of(up(number, message)));
+    let sent = cram(&member.link, &bytes).await;
+    assert!(sent < bytes.len());
+    // Far longer than the heartbeat allows, in small sips so that the owner is not silent.
+    for _ in 0..20 {
+        sleep(Duration::from_secs(50)).await;
+        owner.link.send(b"\x80\0").await;
+    }
+    let (_, gathered) = tokio::join!(member.link.send(&bytes[sent..]), owner.gather(data.len()));
+    assert!(gathered == data);
+    assert_eq!(served.hits("heartbeat_missed_max") + served.hits("idle_s_max"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stalled_peote_client_is_not_told_over_and_over_that_the_hub_lives() {
+    let served = serve_with(|hub| {
+        hub.limits.outbox_bytes_max = READ;
+        hub.limits.outbox_stall_max = Duration::from_secs(600);
+    });
+    let mut owner = Peer::joint(served.memory());
+    let own = owner.create("room").await;
+    let mut member = Peer::joint(served.cramped(10));
+    member.enter("room").await;
+    let told = owner.joined().await;
+    owner.send_to(own, told, &[7; 100]).await;
+    sleep(Duration::from_secs(599)).await;
+    assert_eq!(member.gather(100).await, [7; 100]);
+    assert_eq!(served.hub.sessions(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_one_that_goes_goes_on_at_once() {
+    let served = bounded(BOUND);
+    let mut owner = Peer::native(served.memory()).await;
+    let own = owner.create("room").await;
+    let mut stalled = Peer::native(served.cramped(1000)).await;
+    stalled.enter("room").await;
+    let first = owner.joined().await;
+    let mut other = Peer::joint(served.memory());
+    other.enter("room").await;
+    let second = owner.joined().await;
+    let (bytes, _) = numbered(2000, 1000, |message| owner.bytes_of(to(own, first, message)));
+    let sent = cram(&owner.link, &bytes).await;
+    assert!(sent < bytes.len());
+    // It says goodbye and does not read: its session lingers, but nobody waits for that.
+    let begun = Instant::now();
+    let close = [2, 3, 24];
+    stalled.link.send(&close).await;
+    let rest = async {
+        owner.link.send(&bytes[sent..]).await;
+        owner.send_to(own, second, b"next").await;
+    };
+    let ((), got) = tokio::join!(rest, other.data());
+    assert_eq!(got.1, "next");
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn goodbye_comes_after_all_that_was_sent_before_however_slow_the_receiver() {
+    let served = bounded(BOUND);
+    let mut owner = Peer::joint(served.cramped(1000));
+    owner.create("room").await;
+    for native in [true, false] {
+        let mut member =
+            if native { Peer::native(served.memory()).await } else { Peer::joint(served.memory()) };
+        let number = member.enter("room").await;
+        let (mut bytes, data) = numbered(600, 1000, |message| member.bytes_of(up(number, message)));
+        if native {
+            bytes.extend_from_slice(&[2, 3, 24]);
+        }
+        let sent = async {
+            member.link.send(&bytes).await;
+            member.link.finish();
+        };
+        let late = async {
+            sleep(Duration::from_secs(20)).await;
+            owner.gather(data.len()).await
+        };
+        let ((), gathered) = tokio::join!(sent, late);
+        assert!(gathered == data);
+        let reason = if native { Reason::Left } else { Reason::ConnectionLost };
+        assert_eq!(owner.left().await.1, reason);
+    }
+}

@@ -1,0 +1,437 @@
+//! Whoever breaks the rules of resumption harms nobody but itself.
+
+use crate::common::peer::{message, server_frame, upgrade};
+use crate::common::{Dice, Link, Served, serve, serve_as, until, within};
+use bytes::{Bytes, BytesMut};
+use crosspoint_auth::{Denied, from_fn};
+use crosspoint_hub::command::Hello;
+use crosspoint_hub::hub::HubOptions;
+use crosspoint_hub::input::Input;
+use crosspoint_hub::wire::FrameWriter;
+use crosspoint_hub::{Grant, Limits, Reason};
+use crosspoint_net::resume::{
+    Accepted, Gone, MAGIC, Open, RECORD_BYTES_MAX, Record, Settings, Token, Totals, VERSION, Why,
+};
+use crosspoint_net::server::ServerOptions;
+use crosspoint_proto as native;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A client record by record.
+struct Raw {
+    link: Link,
+    input: Input,
+}
+
+fn encode(records: &[Record]) -> Vec<u8> {
+    let mut out = FrameWriter::default();
+    records.iter().for_each(|record| record.put(&mut out));
+    out.take().pieces().flatten().copied().collect()
+}
+
+fn open(token: Token, received: u64, sent: u64) -> Record {
+    wishing(token, received, sent, 0)
+}
+
+fn wishing(token: Token, received: u64, sent: u64, heartbeat_ms: u32) -> Record {
+    let totals = |bytes| Totals { bytes, frames: Some(0) };
+    let (received, sent) = (totals(received), totals(sent));
+    Record::Open(Open { version: VERSION, token, received, sent, heartbeat_ms })
+}
+
+/// What a native client says first.
+fn hello() -> Bytes {
+    hello_as(None)
+}
+
+fn hello_as(name: Option<String>) -> Bytes {
+    let mut out = FrameWriter::default();
+    let hello = Hello { name, ..Hello::default() };
+    let options = native::client::Options { hello, ..native::client::Options::default() };
+    native::client::Native::new(std::time::Instant::now(), options, &mut out);
+    out.take().first
+}
+
+impl Raw {
+    async fn open(link: Link, first: Record) -> Self {
+        link.send(&[&MAGIC[..], &encode(&[first])].concat()).await;
+        Self { link, input: Input::default() }
+    }
+
+    /// A new session.
+    async fn begin(link: Link) -> (Self, Accepted) {
+        let mut raw = Self::open(link, open(Token::NEW, 0, 0)).await;
+        match raw.record().await {
+            Some(Record::Accepted(accepted)) => (raw, accepted),
+            other => panic!("not accepted: {other:?}"),
+        }
+    }
+
+    /// A new session that has been welcomed. Gives how many bytes that took, too.
+    async fn welcomed(link: Link) -> (Self, Accepted, u64, u64) {
+        let (mut raw, accepted) = Self::begin(link).await;
+        let hello = hello();
+        let sent = hello.len() as u64;
+        raw.say(Record::Data { offset: 0, bytes: hello }).await;
+        loop {
+            if let Some(Record::Data { bytes, .. }) = raw.record().await {
+                return (raw, accepted, sent, bytes.len() as u64);
+            }
+        }
+    }
+
+    async fn say(&self, record: Record) {
+        self.link.send(&encode(&[record])).await;
+    }
+
+    /// The next record; `None` at the end.
+    async fn record(&mut self) -> Option<Record> {
+        loop {
+            if let Some(record) = Record::next(&mut self.input).expect("the hub writes records") {
+                return Some(record);
+            }
+            if !within("a record", self.link.fill()).await {
+                return None;
+            }
+            self.input.push(self.link.input.split().freeze());
+        }
+    }
+
+    /// The first record that is no acknowledgement.
+    async fn answer(&mut self) -> Option<Record> {
+        loop {
+            match self.record().await {
+                Some(Record::Ack(_)) => {}
+                other => return other,
+            }
+        }
+    }
+}
+
+fn served(hub: HubOptions, resume: Settings) -> Served {
+    serve_as(hub, ServerOptions { resume: Some(resume), ..ServerOptions::default() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wish_for_signs_of_life_is_granted_within_the_bounds_and_for_the_whole_session() {
+    let served = serve();
+    for (wish, granted) in [(0, 5000), (7000, 7000), (1, 1000), (u32::MAX, 300_000)] {
+        let mut raw = Raw::open(served.memory(), wishing(Token::NEW, 0, 0, wish)).await;
+        let Some(Record::Accepted(accepted)) = raw.record().await else { panic!("not accepted") };
+        assert_eq!(accepted.heartbeat_ms, granted);
+        let begun = tokio::time::Instant::now();
+        // Before it has to have said hello.
+        if granted < 5000 {
+            assert_eq!(raw.record().await, Some(Record::Ping(1)));
+            assert_eq!(begun.elapsed(), Duration::from_millis(granted.into()));
+        }
+        // What it wishes for when it comes back is not heard.
+        let again = wishing(accepted.token, 0, 0, 20_000);
+        let mut raw = Raw::open(served.memory(), again).await;
+        let Some(Record::Accepted(accepted)) = raw.record().await else { panic!("not accepted") };
+        assert_eq!(accepted.heartbeat_ms, granted);
+    }
+    assert_eq!((served.hits("heartbeat_ms_min"), served.hits("heartbeat_ms_max")), (1, 1));
+}
+
+#[tokio::test]
+async fn garbage_in_the_place_of_records_ends_the_connection_and_nothing_else() {
+    let served = serve();
+    let (mut stays, ..) = Raw::welcomed(served.memory()).await;
+    let mut dice = Dice(5);
+    for round in 0..300 {
+        let length = 1 + dice.below(200);
+        let garbage = dice.bytes(length);
+        let mut link = if round % 10 == 0 { served.tcp().await } else { served.memory() };
+        if round % 3 == 0 {
+            let (raw, _) = Raw::begin(link).await;
+            link = raw.link;
+        } else {
+            link.send(&MAGIC).await;
+        }
+        link.send(&garbage).await;
+        link.finish();
+        link.rest().await;
+    }
+    stays.say(Record::Ping(9)).await;
+    assert_eq!(stays.answer().await, Some(Record::Pong(9)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_record_that_does_not_come_is_not_waited_for() {
+    let served = serve();
+    for part in [0, 1, 30] {
+        let mut link = served.memory();
+        let bytes = encode(&[open(Token::NEW, 0, 0)]);
+        link.send(&MAGIC).await;
+        link.send(&bytes[..part]).await;
+        assert!(link.rest().await.is_empty());
+    }
+    assert_eq!(served.hits("handshake_ms_max"), 3);
+    let mut link = served.memory();
+    upgrade(&mut link).await;
+    link.send(&message(&MAGIC)).await;
+    link.rest().await;
+    assert_eq!(served.hits("handshake_ms_max"), 4);
+    served.empty().await;
+}
+
+#[tokio::test]
+async fn first_records_that_make_no_sense_are_refused() {
+    let served = serve();
+    let version = |version| {
+        let Record::Open(first) = open(Token::NEW, 0, 0) else { unreachable!() };
+        Record::Open(Open { version, ..first })
+    };
+    for (first, reason) in [
+        (version(0), Reason::VersionUnsupported),
+        (version(2), Reason::VersionUnsupported),
+        (Record::Ping(1), Reason::Malformed),
+        (open(Token::NEW, 1, 0), Reason::Malformed),
+    ] {
+        let mut raw = Raw::open(served.memory(), first).await;
+        assert_eq!(raw.record().await, Some(Record::Refused(reason)));
+        assert_eq!(raw.record().await, None);
+    }
+    let mut huge = BytesMut::from(&MAGIC[..]);
+    native::frame::put_varint(RECORD_BYTES_MAX as u32 + 1, &mut huge);
+    let mut link = served.memory();
+    link.send(&huge).await;
+    assert_eq!(link.rest().await[..], encode(&[Record::Refused(Reason::Malformed)]));
+    served.empty().await;
+}
+
+#[tokio::test]
+async fn tokens_that_nobody_has_lead_nowhere() {
+    let served = serve();
+    let mut dice = Dice(1);
+    for _ in 0..500 {
+        let token = Token::new(dice.bytes(16).try_into().expect("16 bytes"));
+        let mut raw = Raw::open(served.memory(), open(token, 3, 4)).await;
+        let gone = Gone { why: Why::Unknown, totals: None, more: false };
+        assert_eq!(raw.record().await, Some(Record::Gone(gone)));
+        assert_eq!(raw.record().await, None);
+    }
+    served.empty().await;
+}
+
+#[tokio::test]
+async fn a_connection_with_wrong_numbers_is_refused_and_the_right_one_stays() {
+    let served = serve();
+    let (mut raw, Accepted { token, .. }, sent, received) = Raw::welcomed(served.memory()).await;
+    let wrong = [(received + 1, sent), (u64::MAX, u64::MAX), (0, 0), (received, sent - 1)];
+    for (received, sent) in wrong {
+        let mut other = Raw::open(served.memory(), open(token, received, sent)).await;
+        assert_eq!(other.record().await, Some(Record::Refused(Reason::Malformed)));
+    }
+    raw.say(Record::Ping(1)).await;
+    assert_eq!(raw.answer().await, Some(Record::Pong(1)));
+    assert_eq!(served.hub.metrics.resumed.get(), 0);
+}
+
+#[tokio::test]
+async fn of_two_connections_with_one_token_the_newest_is_served() {
+    let served = serve();
+    let (mut old, Accepted { token, .. }, sent, received) = Raw::welcomed(served.memory()).await;
+    for round in 1..=20 {
+        let link = if round % 4 == 0 { served.tcp().await } else { served.memory() };
+        let mut new = Raw::open(link, open(token, received, sent)).await;
+        match new.record().await {
+            Some(Record::Accepted(accepted)) => {
+                assert_eq!((accepted.received, accepted.sent), (sent, received));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(old.answer().await, Some(Record::Refused(Reason::Replaced)));
+        old = new;
+        assert_eq!((served.hub.sessions(), served.hub.metrics.resumed.get()), (1, round));
+    }
+    old.say(Record::Ping(1)).await;
+    assert_eq!(old.answer().await, Some(Record::Pong(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn numbers_that_cannot_be_end_the_session_and_its_receipt_says_so() {
+    let served = serve();
+    let data = |offset, length: usize| Record::Data { offset, bytes: vec![0; length].into() };
+    for broken in [
+        Record::Ack(10_000),
+        data(100_000, 1),
+        Record::Closed(9),
+        Record::Refused(Reason::Bye),
+        open(Token::NEW, 0, 0),
+    ] {
+        let (mut raw, Accepted { token, .. }, sent, received) =
+            Raw::welcomed(served.memory()).await;
+        raw.say(broken.clone()).await;
+        let totals = |bytes, frames| Totals { bytes, frames: Some(frames) };
+        // The hub's goodbye to a session that is lost is none.
+        let totals = Some((totals(sent, 1), totals(received, 1)));
+        let gone = Gone { why: Why::Ended(Reason::Malformed), totals, more: false };
+        assert_eq!(raw.answer().await, Some(Record::Gone(gone)), "{broken:?}");
+        assert_eq!(raw.record().await, None);
+        let mut again = Raw::open(served.memory(), open(token, received, sent)).await;
+        assert_eq!(again.record().await, Some(Record::Gone(gone)));
+    }
+    served.empty().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_not_acknowledged_holds_no_more_than_it_may() {
+    let served =
+        served(HubOptions::default(), Settings { retained_bytes_max: 4096, ..Settings::default() });
+    let (mut raw, accepted, sent, mut received) = Raw::welcomed(served.memory()).await;
+    assert_eq!(accepted.retained_bytes_max, 4096);
+    // Each question to the session is answered, and no answer is acknowledged.
+    let mut offset = sent as u32;
+    let mut last = None;
+    for round in 0..2_000u32 {
+        let mut ping = vec![9, 0x04];
+        ping.extend_from_slice(&u64::from(round).to_be_bytes());
+        raw.say(Record::Data { offset, bytes: ping.into() }).await;
+        offset += 10;
+    }
+    raw.say(Record::Ping(77)).await;
+    loop {
+        match raw.record().await {
+            Some(Record::Data { bytes, .. }) => received += bytes.len() as u64,
+            Some(Record::Pong(77)) => break,
+            Some(Record::Ack(offset)) => last = Some(offset),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(received <= 4096 && last.is_some(), "{received} bytes came without acknowledgement");
+}
+
+#[tokio::test]
+async fn above_the_bound_of_those_away_a_session_ends_with_its_connection() {
+    let served = served(HubOptions::default(), Settings { detached_max: 2, ..Settings::default() });
+    let mut tokens = Vec::new();
+    for away in 1..=2 {
+        let (raw, accepted, ..) = Raw::welcomed(served.memory()).await;
+        tokens.push(accepted.token);
+        drop(raw);
+        until("it is away", || served.hub.metrics.sessions_away.get() == away).await;
+    }
+    let (raw, Accepted { token, .. }, sent, received) = Raw::welcomed(served.memory()).await;
+    drop(raw);
+    until("it has ended", || served.hub.sessions() == 2).await;
+    assert_eq!(served.hits("resume.detached_max"), 1);
+    let mut late = Raw::open(served.memory(), open(token, received, sent)).await;
+    match late.record().await {
+        Some(Record::Gone(gone)) => assert_eq!(gone.why, Why::TooManyAway),
+        other => panic!("{other:?}"),
+    }
+    // Those who come back make room.
+    let _back = Raw::open(served.memory(), open(tokens[0], received, sent)).await;
+    until("one is back", || served.hub.metrics.sessions_away.get() == 1).await;
+    let (raw, ..) = Raw::welcomed(served.memory()).await;
+    drop(raw);
+    until("two are away", || served.hub.metrics.sessions_away.get() == 2).await;
+    assert_eq!(served.hub.sessions(), 3);
+}
+
+#[tokio::test]
+async fn limits_per_address_hold_for_sessions_that_are_away_and_their_address_is_kept() {
+    let addresses = Arc::new(Mutex::new(Vec::new()));
+    let seen = addresses.clone();
+    let authenticator = from_fn(move |credentials: crosspoint_auth::Credentials| {
+        seen.lock().expect("nobody panics with it").push(credentials.address);
+        async { Err::<Grant, _>(Denied::new("seen")) }
+    });
+    let limits = Limits {
+        connections_per_address_max: 2,
+        loopback_exempt: false,
+        handshake_max: 60 * SECOND,
+        ..Limits::default()
+    };
+    let options = HubOptions { limits, ..HubOptions::default() };
+    let server =
+        ServerOptions { authenticator: Some(Arc::new(authenticator)), ..ServerOptions::default() };
+    let served = serve_as(options, server);
+    // They never say who they are, so they are away without having been there.
+    for away in 1..=2 {
+        let (raw, _) = Raw::begin(served.tcp().await).await;
+        drop(raw);
+        until("it is away", || served.hub.metrics.sessions_away.get() == away).await;
+    }
+    until("connections end", || served.hub.metrics.connections.get() == 0).await;
+    let (raw, _) = Raw::begin(served.tcp().await).await;
+    drop(raw);
+    until("it has ended", || served.hub.sessions() == 2).await;
+    assert_eq!(served.hits("resume.detached_max"), 1);
+
+    let (mut raw, _) = Raw::begin(served.tcp().await).await;
+    raw.say(Record::Data { offset: 0, bytes: hello() }).await;
+    while raw.record().await.is_some() {}
+    let local = Some(std::net::IpAddr::from([127, 0, 0, 1]));
+    assert_eq!(*addresses.lock().expect("nobody panics with it"), [local]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_sessions_that_were_never_let_in_nothing_is_remembered() {
+    let check = from_fn(|credentials: crosspoint_auth::Credentials| {
+        let known = credentials.name.is_none();
+        std::future::ready(if known { Ok(Grant::default()) } else { Err(Denied::new("no")) })
+    });
+    let authenticator: Arc<dyn crosspoint_auth::Authenticator> = Arc::new(check);
+    let resume = Settings { tombstones_max: 1, ..Settings::default() };
+    let options = ServerOptions {
+        authenticator: Some(authenticator),
+        resume: Some(resume),
+        ..ServerOptions::default()
+    };
+    let served = serve_as(HubOptions::default(), options);
+    let why = async |token| {
+        loop {
+            let mut late = Raw::open(served.memory(), open(token, 0, 0)).await;
+            match late.record().await {
+                Some(Record::Gone(gone)) => return gone.why,
+                // It is about to end.
+                Some(Record::Refused(_)) => tokio::time::sleep(SECOND).await,
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    let (mut friend, known, sent, _) = Raw::welcomed(served.memory()).await;
+    friend.say(Record::Data { offset: sent as u32, bytes: Bytes::from_static(&[1, 0x10]) }).await;
+    while friend.record().await.is_some() {}
+    for length in [1, 256] {
+        let (mut stranger, accepted) = Raw::begin(served.memory()).await;
+        let name = Some("n".repeat(length));
+        stranger.say(Record::Data { offset: 0, bytes: hello_as(name) }).await;
+        while stranger.record().await.is_some() {}
+        assert_eq!(why(accepted.token).await, Why::Unknown, "{length}");
+    }
+    assert_eq!(why(known.token).await, Why::Ended(Reason::Malformed));
+}
+
+#[tokio::test]
+async fn records_pass_through_websocket_messages_however_they_are_cut() {
+    let served = serve();
+    let mut link = served.tcp().await;
+    upgrade(&mut link).await;
+    for byte in [&MAGIC[..], &encode(&[open(Token::NEW, 0, 0)])].concat() {
+        link.send(&message(&[byte])).await;
+    }
+    let (first, payload) = server_frame(&mut link).await;
+    assert_eq!(first, 0x82, "one binary message");
+    let mut input = Input::default();
+    input.push(payload);
+    let Ok(Some(Record::Accepted(_))) = Record::next(&mut input) else { panic!("accepted") };
+    link.send(&message(&encode(&[Record::Ping(1), Record::Ping(2)]))).await;
+    let (_, payload) = server_frame(&mut link).await;
+    assert_eq!(payload[..], encode(&[Record::Pong(2)]), "the latest is enough");
+}
+
+#[tokio::test]
+async fn where_sessions_are_not_resumed_their_magic_bytes_are_unknown() {
+    let served =
+        serve_as(HubOptions::default(), ServerOptions { resume: None, ..ServerOptions::default() });
+    let mut link = served.memory();
+    link.send(&[&MAGIC[..], &encode(&[open(Token::NEW, 0, 0)])].concat()).await;
+    assert!(link.rest().await.is_empty());
+    served.empty().await;
+}

@@ -1,0 +1,92 @@
+//! The examples run to their end.
+
+#[path = "../../examples/file.rs"]
+mod file;
+#[path = "../../examples/lobby.rs"]
+mod lobby;
+#[path = "../../examples/new_host.rs"]
+mod new_host;
+#[path = "../../examples/offline.rs"]
+mod offline;
+#[path = "../../examples/remote.rs"]
+mod remote;
+#[path = "../../examples/requests.rs"]
+mod requests;
+#[path = "../../examples/secret_chat.rs"]
+mod secret_chat;
+#[path = "../../examples/shared_room.rs"]
+mod shared_room;
+#[path = "../../examples/symmetric.rs"]
+mod symmetric;
+
+#[tokio::test]
+async fn the_lobby_is_a_chat() {
+    let seen = lobby::run().await.unwrap();
+    assert_eq!(seen, ["1 is Bob", "1: hello?", "1: bye!", "1 has gone: left"]);
+}
+
+#[tokio::test]
+async fn a_match_outlives_its_host() {
+    let seen = new_host::run().await.unwrap();
+    let told =
+        ["host: round 1", "Bob is the host now", "host: round 2", "over: closed by its owner"];
+    assert_eq!(seen, told);
+}
+
+#[tokio::test(start_paused = true)]
+async fn offline_has_the_lag_of_a_network() {
+    let took = offline::run().await.unwrap().as_millis();
+    // Twice the lag, and twice a little for the bytes, in the whole milliseconds of the clock.
+    assert_eq!(took, 82);
+}
+
+#[tokio::test]
+async fn the_remote_board_is_played() {
+    let mut lines = remote::run().await.unwrap();
+    lines.sort();
+    assert_eq!(lines, ["field 4 was free: true, and then: false", "welcome, 0"]);
+}
+
+#[tokio::test]
+async fn two_programs_talk_without_a_hub() {
+    let said = symmetric::run().await.unwrap();
+    assert_eq!(said, ["Bob: you say 42", "Ann: you say 42"]);
+}
+
+#[tokio::test]
+async fn requests_go_to_peers_and_services_and_back() {
+    assert_eq!(requests::run().await.unwrap(), ["2 x soup", "how many?"]);
+}
+
+#[tokio::test]
+async fn a_file_goes_over_a_stream() {
+    let directory = tempfile::tempdir().unwrap();
+    let (from, to) = (directory.path().join("file"), directory.path().join("copy"));
+    let bytes = (0..3_000_000_u32).map(|at| (at.wrapping_mul(at) >> 8) as u8).collect::<Vec<_>>();
+    std::fs::write(&from, &bytes).unwrap();
+    let progress = file::run(&from, &to).await.unwrap();
+    assert_eq!(progress, ["25 %", "50 %", "75 %", "100 %"]);
+    assert!(std::fs::read(&to).unwrap() == bytes);
+}
+
+#[tokio::test]
+async fn a_secret_chat_is_between_two() {
+    let read = secret_chat::run().await.unwrap();
+    assert_eq!(read, ["at the bridge", "shall we meet at noon?"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_of_three_systems_share_a_room() {
+    let heard = shared_room::run().await.unwrap();
+    assert_eq!(
+        heard,
+        [
+            "Rust heard: hello from node",
+            "Haxe heard: hello from node",
+            "Haxe heard: hello from Rust",
+            "Rust heard: hello from Haxe",
+            "node heard: hello from Rust",
+            "node heard: hello from Haxe",
+        ]
+    );
+}

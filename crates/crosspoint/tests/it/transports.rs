@@ -1,0 +1,118 @@
+//! The same channels over real sockets, and what goes wrong there.
+
+use crate::common::{
+    ENDS_OF_A_HUB, channel, ended, from_owner, heard, left, message, newcomer, refused, told,
+};
+use crosspoint::{
+    Ban, ChannelOptions, ConnectError, EnterOptions, HubOptions, MemberNumber, Node, OwnerEvent,
+    Reason, Server,
+};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+fn hub() -> (Server, SocketAddr) {
+    let hub = Server::new(HubOptions::default());
+    let address = hub.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    (hub, address)
+}
+
+#[tokio::test]
+async fn tcp_and_websocket_meet_in_one_channel() {
+    let (hub, address) = hub();
+    let ann = Node::connect(format!("tcp://{address}")).await.unwrap();
+    let bob = Node::builder().name("Bob").agent("test/1");
+    let bob = bob.connect(format!("ws://{address}/any")).await.unwrap();
+    let options = ChannelOptions::new().chunk_max(1 << 20);
+    let (mut owner, mut member) = channel(&ann, &bob, options, EnterOptions::new()).await;
+    let large = "large ".repeat(100_000);
+    member.send(large.clone()).await.unwrap();
+    assert_eq!(heard(&mut owner).await, message(0, &large));
+    owner.broadcast(large.clone(), None).await.unwrap();
+    assert_eq!(told(&mut member).await, from_owner(&large));
+
+    hub.stop().await;
+    let reason = Reason::HubStopping;
+    let end = told(&mut member).await;
+    assert!(ENDS_OF_A_HUB.map(ended).contains(&end), "{end:?}");
+    loop {
+        match heard(&mut owner).await {
+            OwnerEvent::Left { .. } => {}
+            other => break assert_eq!(other, OwnerEvent::Closed { reason }),
+        }
+    }
+    assert_eq!((ann.closed().await, bob.closed().await), (reason, reason));
+}
+
+#[tokio::test]
+async fn an_address_can_be_kept_out() {
+    let (_hub, address) = hub();
+    let connect = || async { Node::connect(format!("tcp://{address}")).await.unwrap() };
+    let (ann, bob, cid) = (connect().await, connect().await, connect().await);
+    let (mut owner, mut member) =
+        channel(&ann, &bob, ChannelOptions::new(), EnterOptions::new()).await;
+    let ban = Ban { time: None, address: true };
+    owner.ban(MemberNumber(0), ban).await.unwrap();
+    assert_eq!(told(&mut member).await, ended(Reason::Banned));
+    assert_eq!(heard(&mut owner).await, left(0, Reason::Banned));
+    let entry = || cid.enter("channel", EnterOptions::new());
+    assert_eq!(refused(entry().await), Reason::Banned);
+    owner.unban(bob.peer_id()).await.unwrap();
+    // The hub carries out commands of one node in their order.
+    ann.create("fence", ChannelOptions::new()).await.unwrap();
+    let _member = entry().await.unwrap();
+    newcomer(&mut owner).await;
+}
+
+#[tokio::test]
+async fn a_closed_port_is_unreachable() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let error = Node::connect(format!("tcp://{address}")).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Unreachable { .. }), "{error}");
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    for scheme in ["tcp", "ws"] {
+        let builder = Node::builder().timeout(Duration::from_millis(50));
+        let error = builder.connect(format!("{scheme}://{address}")).await;
+        let error = error.unwrap_err();
+        assert!(matches!(error, ConnectError::TimedOut { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_address_is_no_address() {
+    let error = Node::connect("http://localhost").await.unwrap_err();
+    assert!(matches!(error, ConnectError::Address(_)), "{error}");
+}
+
+#[test]
+fn a_node_whose_runtime_stops_is_lost_to_the_others() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).enable_all().build().unwrap()
+    };
+    let (near, far) = (runtime(), runtime());
+    let (_hub, address, mut owner) = near.block_on(async {
+        let (hub, address) = hub();
+        let ann = Node::connect(format!("tcp://{address}")).await.unwrap();
+        let owner = ann.create("channel", ChannelOptions::new()).await.unwrap();
+        (hub, address, owner)
+    });
+    let member = far.block_on(async {
+        let bob = Node::connect(format!("tcp://{address}")).await.unwrap();
+        bob.enter("channel", EnterOptions::new()).await.unwrap()
+    });
+    drop(far);
+    near.block_on(async {
+        newcomer(&mut owner).await;
+        assert_eq!(heard(&mut owner).await, left(0, Reason::ConnectionLost));
+    });
+    drop(member);
+}
