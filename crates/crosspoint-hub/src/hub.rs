@@ -13,7 +13,7 @@ use crate::permissions::{Permissions, Rule};
 use crate::reason::Reason;
 use crate::secrecy::{Done, Fingerprint};
 use crate::session::Session;
-use crate::wire::Wire;
+use crate::wire::{Profile, Wire};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -314,7 +314,7 @@ impl Hub {
     /// [`Reason::SlowReceiver`].
     pub fn tell(&self, peer: PeerId, payload: Payload) -> bool {
         let outbox = lock(&self.peers).find(&Addressee::Peer(peer), &[]);
-        let outbox = outbox.filter(|outbox| outbox.wire.home());
+        let outbox = outbox.filter(|outbox| outbox.profile.home);
         outbox.is_some_and(|outbox| {
             outbox.push_event(Tag::default(), Event::Told { payload }, &mut Touched::default());
             true
@@ -342,7 +342,7 @@ impl Hub {
     pub fn secure(&self, peer: PeerId, done: Done) -> Result<(), Reason> {
         let outbox = lock(&self.peers).find(&Addressee::Peer(peer), &[]);
         let outbox = outbox.ok_or(Reason::NoSuchPeer)?;
-        if !outbox.wire.secures() {
+        if !outbox.profile.secures {
             return Err(Reason::Unsupported);
         }
         if outbox.secrecy.ask(done) {
@@ -375,7 +375,7 @@ impl Hub {
     pub(crate) fn count_closed(&self, outbox: &Arc<Outbox>, reason: Reason) {
         self.metrics.closed.get_or_create(&ByReason { reason: reason.word() }).inc();
         if outbox.peer().is_some() {
-            let protocol = outbox.wire.name();
+            let protocol = outbox.profile.name;
             self.metrics.sessions.get_or_create(&ByProtocol { protocol }).dec();
         }
         if reason == Reason::SlowReceiver && outbox.is_dead() {
@@ -389,10 +389,10 @@ impl Hub {
         outbox.kill(Reason::ConnectionLost);
     }
 
-    pub(crate) fn allows(&self, token: Option<&[u8]>, wire: &'static dyn Wire) -> bool {
+    pub(crate) fn allows(&self, token: Option<&[u8]>, profile: &Profile) -> bool {
         match &self.access_token {
             // Peote programs have nothing to show.
-            Some(wanted) => !wire.links() || bool::from(token.unwrap_or_default().ct_eq(wanted)),
+            Some(wanted) => !profile.links || bool::from(token.unwrap_or_default().ct_eq(wanted)),
             None => true,
         }
     }

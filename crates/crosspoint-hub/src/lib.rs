@@ -65,4 +65,4 @@ pub use permissions::{Grant, Permissions};
 pub use protocol::{Output, Protocol};
 pub use reason::Reason;
 pub use session::Session;
-pub use wire::{Framing, Part, Place, Wire};
+pub use wire::{Framing, Part, Place, Profile, Wire};

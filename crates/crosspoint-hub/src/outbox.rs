@@ -18,7 +18,7 @@ use crate::ids::PeerId;
 use crate::link::Links;
 use crate::reason::Reason;
 use crate::secrecy::Secrecy;
-use crate::wire::{Encoded, Part, Place, Wire};
+use crate::wire::{Encoded, Part, Place, Profile, Wire};
 use bytes::{Buf, Bytes};
 use entry::{Entry, behind};
 use queue::Queue;
@@ -48,6 +48,8 @@ pub struct Outbox {
     pub address: Option<IpAddr>,
     /// How its protocol writes data.
     pub wire: &'static dyn Wire,
+    /// What is to be known of its protocol.
+    pub profile: Profile,
     /// Whether what it writes is encrypted.
     pub(crate) secrecy: Secrecy,
     known: OnceLock<Known>,
@@ -120,6 +122,7 @@ impl Outbox {
             id,
             address,
             wire,
+            profile: wire.profile(),
             secrecy: Secrecy::default(),
             known,
             links,
@@ -142,7 +145,7 @@ impl Outbox {
         self.peer().cloned().unwrap_or_else(|| Peer {
             id: PeerId::new([0; 16]),
             name: None,
-            protocol: self.wire.name(),
+            protocol: self.profile.name,
         })
     }
 
@@ -337,7 +340,7 @@ impl Outbox {
         if queue.dead.is_some() {
             return;
         }
-        let first_event = match self.wire.stateful() && !data.is_empty() {
+        let first_event = match self.profile.stateful && !data.is_empty() {
             true => queue.entries.iter().position(|entry| matches!(entry, Entry::Event(..))),
             false => None,
         };
@@ -582,7 +585,7 @@ impl fmt::Debug for Outbox {
         f.debug_struct("Outbox")
             .field("id", &self.id)
             .field("address", &self.address)
-            .field("protocol", &self.wire.name())
+            .field("protocol", &self.profile.name)
             .field("peer", &self.peer())
             .finish_non_exhaustive()
     }

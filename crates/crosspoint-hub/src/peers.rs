@@ -205,7 +205,7 @@ impl Peers {
         touched: &mut Touched,
     ) -> usize {
         let told =
-            self.ids.iter().filter(|(id, outbox)| outbox.wire.home() && Some(**id) != except);
+            self.ids.iter().filter(|(id, outbox)| outbox.profile.home && Some(**id) != except);
         let tell = |(_, outbox): (_, &Arc<Outbox>)| {
             let event = Event::Told { payload: payload.clone() };
             outbox.push_event(Tag::default(), event, touched);

@@ -366,7 +366,7 @@ impl Session {
     }
 
     fn hello(&mut self, hello: Hello) -> Step {
-        if !self.hub.allows(hello.token.as_deref(), self.outbox.wire) {
+        if !self.hub.allows(hello.token.as_deref(), &self.outbox.profile) {
             return Step::Close(Reason::NotAllowed);
         }
         let permissions = self.hub.permissions.clone();
@@ -465,11 +465,11 @@ impl Session {
     }
 
     fn owned_max(&self) -> u32 {
-        self.hub.limits.channels_owned_max.min(self.outbox.wire.capacity().owned_max)
+        self.hub.limits.channels_owned_max.min(self.outbox.profile.capacity.owned_max)
     }
 
     fn entered_max(&self) -> u32 {
-        self.hub.limits.channels_entered_max.min(self.outbox.wire.capacity().entered_max)
+        self.hub.limits.channels_entered_max.min(self.outbox.profile.capacity.entered_max)
     }
 
     fn send(&mut self, to: Target, part: Part) -> Step {
@@ -486,7 +486,7 @@ impl Session {
             Road::In(number) => entered.get(number.0).is_some(),
             Road::Link(number) => outbox.links().get(number).is_some(),
         };
-        match self.order.follow(to, &part, self.outbox.wire.framing(), holds) {
+        match self.order.follow(to, &part, self.outbox.profile.framing, holds) {
             Ok(true) => self.gather(to, part),
             Ok(false) => {
                 self.hub.metrics.dropped.inc();

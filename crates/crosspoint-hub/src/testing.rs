@@ -5,7 +5,7 @@ use crate::command::{Event, Hello};
 use crate::hub::Hub;
 use crate::outbox::{Outbox, Outlet, Turn};
 use crate::session::Session;
-use crate::wire::{Capacity, FrameWriter, Framing, Part, Place, Wire};
+use crate::wire::{Capacity, FrameWriter, Framing, Part, Place, Profile, Wire};
 use bytes::Bytes;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,28 +23,23 @@ pub static LINES: Lines = Lines { framing: Framing::Messages };
 pub static PIECES: Lines = Lines { framing: Framing::Pieces };
 
 impl Wire for Lines {
-    fn name(&self) -> &'static str {
-        "lines"
-    }
-
-    fn id(&self) -> u8 {
-        200 + u8::from(self.framing == Framing::Pieces)
-    }
-
-    fn framing(&self) -> Framing {
-        self.framing
-    }
-
-    fn capacity(&self) -> Capacity {
-        Capacity { owned_max: u32::MAX, entered_max: u32::MAX, members_max: u32::MAX }
-    }
-
-    fn links(&self) -> bool {
-        self.framing == Framing::Messages
-    }
-
-    fn successors(&self) -> bool {
-        self.framing == Framing::Messages
+    fn profile(&self) -> Profile {
+        Profile {
+            name: "lines",
+            id: 200 + u8::from(self.framing == Framing::Pieces),
+            framing: self.framing,
+            capacity: Capacity {
+                owned_max: u32::MAX,
+                entered_max: u32::MAX,
+                members_max: u32::MAX,
+            },
+            stateful: false,
+            links: self.framing == Framing::Messages,
+            successors: self.framing == Framing::Messages,
+            home: false,
+            secures: false,
+            prefix: None,
+        }
     }
 
     fn encode(&self, place: Place, chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {

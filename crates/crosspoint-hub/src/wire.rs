@@ -87,43 +87,39 @@ pub struct Capacity {
 /// Writes a large frame's envelope: payload length in, bytes out.
 pub type Prefix = fn(payload_len: usize, out: &mut BytesMut);
 
+/// What the hub and other endpoints have to know of a protocol. Each wire states every field, so that
+/// a wire around another one passes all of it on.
+#[derive(Debug, Clone, Copy)]
+pub struct Profile {
+    /// A name for metrics and logs, such as `native`.
+    pub name: &'static str,
+    /// Different for wires that write different bytes.
+    pub id: u8,
+    /// Whether message borders are kept.
+    pub framing: Framing,
+    /// What the protocol can express.
+    pub capacity: Capacity,
+    /// Whether the session's own task has to write data, because what is written depends on what was
+    /// written before. It gets [`Event::Data`](crate::Event::Data) then.
+    pub stateful: bool,
+    /// Whether the protocol has links.
+    pub links: bool,
+    /// Whether the protocol can say that a member becomes the owner of its channel.
+    pub successors: bool,
+    /// Whether the hub's own program is somebody to talk to, in this protocol.
+    pub home: bool,
+    /// Whether the protocol can begin to encrypt a connection that was not from its beginning.
+    pub secures: bool,
+    /// Written before each frame, if frames have an envelope.
+    pub prefix: Option<Prefix>,
+}
+
 /// The data side of a protocol: how a message looks to a receiver.
 ///
 /// It has no state, so that any sender's thread can encode for any receiver.
 pub trait Wire: Send + Sync {
-    /// A name for metrics and logs, such as `native`.
-    fn name(&self) -> &'static str;
-    /// Different for wires that write different bytes.
-    fn id(&self) -> u8;
-    /// Whether message borders are kept.
-    fn framing(&self) -> Framing;
-    /// What the protocol can express.
-    fn capacity(&self) -> Capacity;
-    /// Whether the session's own task has to write data, because what is written depends on what was
-    /// written before. It gets [`Event::Data`](crate::Event::Data) then.
-    fn stateful(&self) -> bool {
-        false
-    }
-    /// Whether the protocol has links.
-    fn links(&self) -> bool {
-        false
-    }
-    /// Whether the protocol can say that a member becomes the owner of its channel.
-    fn successors(&self) -> bool {
-        false
-    }
-    /// Whether the hub's own program is somebody to talk to, in this protocol.
-    fn home(&self) -> bool {
-        false
-    }
-    /// Whether the protocol can begin to encrypt a connection that was not from its beginning.
-    fn secures(&self) -> bool {
-        false
-    }
-    /// Written before each frame, if frames have an envelope.
-    fn prefix(&self) -> Option<Prefix> {
-        None
-    }
+    /// What is to be known of the protocol. It does not change.
+    fn profile(&self) -> Profile;
     /// Writes one part for a receiver. `chunk` is the largest chunk where a wire of pieces has to
     /// frame messages as chunks.
     fn encode(&self, place: Place, chunk: Option<u32>, part: &Part, out: &mut FrameWriter);

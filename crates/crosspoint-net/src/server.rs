@@ -325,7 +325,7 @@ impl Server {
         let outlet = Outlet::new(self.hub.clone(), writer);
         let session = self.hub.open(now(), address, wire, Box::new(outlet.clone()));
         let id = session.outbox().id;
-        tracing::debug!(session = id, ?address, protocol = wire.name(), "session opened");
+        tracing::debug!(session = id, ?address, protocol = wire.profile().name, "session opened");
         let (stop, flush_max) = (self.stop.clone(), self.options.flush_max);
         let (authenticator, log) = (self.options.authenticator.clone(), self.log.clone());
         Driver { session, protocol, outlet, reader, decoder, stop, flush_max, authenticator, log }

@@ -107,7 +107,7 @@ struct State {
 impl Driver {
     /// Runs the session to its end. The first bytes of the protocol were read to tell which it is.
     pub(crate) async fn run(mut self, first: BytesMut, message_ended: bool) -> Reason {
-        let prefix = self.session.outbox().wire.prefix();
+        let prefix = self.session.outbox().profile.prefix;
         let mut state = State {
             out: FrameWriter::new(prefix),
             since: now(),
@@ -258,14 +258,14 @@ impl Driver {
                 }
                 Some(Output::Close(reason)) => {
                     // A protocol without borders has no frames of its own to be too large.
-                    let framing = self.session.outbox().wire.framing();
+                    let framing = self.session.outbox().profile.framing;
                     if reason == Reason::TooLarge && framing == Framing::Messages {
                         self.session.hub().metrics.hit("frame_bytes_max");
                     }
                     result = Err(reason);
                 }
                 Some(Output::Note(note)) => {
-                    self.session.hub().metrics.note(self.session.outbox().wire.name(), note);
+                    self.session.hub().metrics.note(self.session.outbox().profile.name, note);
                     continue;
                 }
                 None => match self.unwrap(now, state) {

@@ -2,7 +2,7 @@
 
 use crate::frame::FRAME_BYTES_MAX;
 use crate::message::{kind, put_in_parts};
-use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Wire};
+use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Profile, Wire};
 
 /// The native wire.
 #[derive(Debug)]
@@ -12,28 +12,23 @@ pub struct NativeWire;
 pub static WIRE: NativeWire = NativeWire;
 
 impl Wire for NativeWire {
-    fn name(&self) -> &'static str {
-        "native"
-    }
-
-    fn id(&self) -> u8 {
-        1
-    }
-
-    fn framing(&self) -> Framing {
-        Framing::Messages
-    }
-
-    fn capacity(&self) -> Capacity {
-        Capacity { owned_max: u32::MAX, entered_max: u32::MAX, members_max: u32::MAX }
-    }
-
-    fn links(&self) -> bool {
-        true
-    }
-
-    fn successors(&self) -> bool {
-        true
+    fn profile(&self) -> Profile {
+        Profile {
+            name: "native",
+            id: 1,
+            framing: Framing::Messages,
+            capacity: Capacity {
+                owned_max: u32::MAX,
+                entered_max: u32::MAX,
+                members_max: u32::MAX,
+            },
+            stateful: false,
+            links: true,
+            successors: true,
+            home: false,
+            secures: false,
+            prefix: None,
+        }
     }
 
     fn encode(&self, place: Place, _chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {

@@ -3,7 +3,7 @@
 //! Every packet has a number that its link counts, and may be encrypted. So the session's own task writes
 //! all data, and gets it from the hub as it was sent; see [`super::server`].
 
-use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Wire};
+use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Profile, Wire};
 
 /// The kind of messages on a link of the hub that are packets of AnySocket as they are (docs/peers.md,
 /// section 2).
@@ -17,37 +17,20 @@ pub struct AnySocketWire;
 pub static WIRE: AnySocketWire = AnySocketWire;
 
 impl Wire for AnySocketWire {
-    fn name(&self) -> &'static str {
-        "anysocket"
-    }
-
-    fn id(&self) -> u8 {
-        3
-    }
-
-    fn framing(&self) -> Framing {
-        Framing::Messages
-    }
-
-    fn capacity(&self) -> Capacity {
-        // Such a session enters channels and rooms, and owns none.
-        Capacity { owned_max: 0, entered_max: u32::MAX, members_max: 0 }
-    }
-
-    fn stateful(&self) -> bool {
-        true
-    }
-
-    fn links(&self) -> bool {
-        true
-    }
-
-    fn home(&self) -> bool {
-        true
-    }
-
-    fn secures(&self) -> bool {
-        true
+    fn profile(&self) -> Profile {
+        Profile {
+            name: "anysocket",
+            id: 3,
+            framing: Framing::Messages,
+            // Such a session enters channels and rooms, and owns none.
+            capacity: Capacity { owned_max: 0, entered_max: u32::MAX, members_max: 0 },
+            stateful: true,
+            links: true,
+            successors: false,
+            home: true,
+            secures: true,
+            prefix: None,
+        }
     }
 
     fn encode(&self, _: Place, _: Option<u32>, _: &Part, _: &mut FrameWriter) {

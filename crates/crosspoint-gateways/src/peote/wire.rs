@@ -3,7 +3,7 @@
 use super::chunk::ChunkSize;
 use super::frame::{CHANNELS_MAX, MEMBERS_MAX, put_data};
 use bytes::Bytes;
-use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Wire};
+use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Profile, Wire};
 
 /// The joint wire.
 #[derive(Debug)]
@@ -13,20 +13,23 @@ pub struct JointWire;
 pub static WIRE: JointWire = JointWire;
 
 impl Wire for JointWire {
-    fn name(&self) -> &'static str {
-        "peote"
-    }
-
-    fn id(&self) -> u8 {
-        2
-    }
-
-    fn framing(&self) -> Framing {
-        Framing::Pieces
-    }
-
-    fn capacity(&self) -> Capacity {
-        Capacity { owned_max: CHANNELS_MAX, entered_max: CHANNELS_MAX, members_max: MEMBERS_MAX }
+    fn profile(&self) -> Profile {
+        Profile {
+            name: "peote",
+            id: 2,
+            framing: Framing::Pieces,
+            capacity: Capacity {
+                owned_max: CHANNELS_MAX,
+                entered_max: CHANNELS_MAX,
+                members_max: MEMBERS_MAX,
+            },
+            stateful: false,
+            links: false,
+            successors: false,
+            home: false,
+            secures: false,
+            prefix: None,
+        }
     }
 
     fn encode(&self, place: Place, chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {

@@ -73,7 +73,7 @@ impl Channel {
         options: ChannelOptions,
         limits: &Limits,
     ) -> Self {
-        let most = limits.members_max.min(outbox.wire.capacity().members_max);
+        let most = limits.members_max.min(outbox.profile.capacity.members_max);
         let members_max = options.members_max.map_or(most, |max| max.min(most));
         let owner = Some(Owner { outbox, number, tag });
         Self::new(name, false, false, options, members_max, owner, limits)
@@ -213,10 +213,10 @@ impl Channel {
         touched: &mut Touched,
     ) -> MemberNumber {
         let Applicant { outbox, number, tag, request, options, .. } = applicant;
-        let framing = outbox.wire.framing();
+        let framing = outbox.profile.framing;
         let (edge, mode, replies) = match &state.owner {
             // An owner whose protocol has no borders cannot say how it frames: the member does.
-            Some(owner) if owner.outbox.wire.framing() == Framing::Pieces => {
+            Some(owner) if owner.outbox.profile.framing == Framing::Pieces => {
                 (Edge::between(Framing::Pieces, framing, options.mode), options.mode, false)
             }
             owner => {
@@ -367,7 +367,7 @@ impl Channel {
         parts: &[Part],
         touched: &mut Touched,
     ) -> Sent {
-        let framing = sender.wire.framing();
+        let framing = sender.profile.framing;
         let mut state = self.lock();
         if framing == Framing::Messages && self.exceeded(parts, self.mode) {
             return Sent::Refused(Reason::TooLarge);
@@ -439,7 +439,7 @@ impl Channel {
             Edge::Chunked(bytes_max) => Mode::Chunk { bytes_max },
             Edge::Direct => self.mode,
         };
-        if sender.wire.framing() == Framing::Messages && self.exceeded(parts, mode) {
+        if sender.profile.framing == Framing::Messages && self.exceeded(parts, mode) {
             return Sent::Refused(Reason::TooLarge);
         }
         let State { owner: Some(owner), members, .. } = &mut *state else {

@@ -2,18 +2,18 @@
 
 use super::Sent;
 use crate::outbox::{Outbox, Pushed, Touched};
-use crate::wire::{Edge, Encoded, FrameWriter, Part, Place, Wire};
+use crate::wire::{Edge, Encoded, FrameWriter, Part, Place};
 use bytes::Bytes;
 use std::sync::Arc;
 
-fn encode(wire: &'static dyn Wire, place: Place, edge: Edge, parts: &[Part]) -> Encoded {
+fn encode(outbox: &Outbox, place: Place, edge: Edge, parts: &[Part]) -> Encoded {
     const HEADER_BYTES_GUESS: usize = 8;
-    let mut writer = FrameWriter::new(wire.prefix());
+    let mut writer = FrameWriter::new(outbox.profile.prefix);
     let lengths = parts.iter().map(|part| part.data.len());
     let copied = |length: usize| if length > FrameWriter::COPY_BYTES_MAX { 0 } else { length };
     writer.reserve(lengths.map(|length| copied(length) + HEADER_BYTES_GUESS).sum());
     for part in parts {
-        wire.encode(place, edge.chunk(), part, &mut writer);
+        outbox.wire.encode(place, edge.chunk(), part, &mut writer);
     }
     writer.take()
 }
@@ -37,13 +37,13 @@ pub(crate) fn push_one(
     parts: &[Part],
     touched: &mut Touched,
 ) -> Sent {
-    if outbox.wire.stateful() {
+    if outbox.profile.stateful {
         return match outbox.push_data(place, &compact(parts), touched) {
             Pushed::Dead => Sent::To(0),
             Pushed::Accepted => Sent::To(1),
         };
     }
-    let data = encode(outbox.wire, place, edge, parts);
+    let data = encode(outbox, place, edge, parts);
     match outbox.push_alone(&data, touched) {
         Pushed::Dead => Sent::To(0),
         Pushed::Accepted => Sent::To(1),
@@ -78,17 +78,17 @@ impl<'a> Shared<'a> {
         if self.parts.is_empty() {
             return 0;
         }
-        if outbox.wire.stateful() {
+        if outbox.profile.stateful {
             let parts = self.compact.get_or_insert_with(|| compact(self.parts));
             let pushed = outbox.push_shared_data(place, parts, touched);
             return usize::from(pushed == Pushed::Accepted);
         }
-        let key = (outbox.wire.id(), place, edge);
+        let key = (outbox.profile.id, place, edge);
         if self.encoded.get(self.last).is_none_or(|(known, _)| *known != key) {
             self.last = match self.encoded.iter().position(|(known, _)| *known == key) {
                 Some(index) => index,
                 None => {
-                    self.encoded.push((key, encode(outbox.wire, place, edge, self.parts)));
+                    self.encoded.push((key, encode(outbox, place, edge, self.parts)));
                     self.encoded.len() - 1
                 }
             };

@@ -43,7 +43,7 @@ impl Channel {
         touched: &mut Touched,
     ) -> Result<bool, Reason> {
         let mut state = self.lock();
-        if !state.owner.as_ref().is_some_and(|owner| owner.outbox.wire.successors()) {
+        if !state.owner.as_ref().is_some_and(|owner| owner.outbox.profile.successors) {
             // Its members frame what they send as its protocol needs it.
             return Err(Reason::Unsupported);
         }
@@ -52,7 +52,7 @@ impl Channel {
             return Ok(true);
         };
         let named = state.members.get(member.0).ok_or(Reason::NoSuchPeer)?;
-        if !named.outbox.wire.successors() {
+        if !named.outbox.profile.successors {
             return Err(Reason::Unsupported);
         }
         if state.heir.as_ref().is_some_and(|heir| heir.member == member && heir.seat.is_some()) {
@@ -138,7 +138,7 @@ impl Channel {
             member: MemberNumber(number),
             peer: member.outbox.known_peer(),
             chunk: member.edge.chunk(),
-            replies: member.outbox.wire.framing() == Framing::Messages,
+            replies: member.outbox.profile.framing == Framing::Messages,
         });
         owner.outbox.push_events_alone(tag, members, touched);
         let knocks = state.pending.iter().map(|applicant| Event::Knock {

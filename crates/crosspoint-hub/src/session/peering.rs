@@ -32,9 +32,9 @@ impl Session {
             Ok(id) => id,
             Err(_no_random_source) => return Step::Close(Reason::Internal),
         };
-        let protocol = self.outbox.wire.name();
+        let protocol = self.outbox.profile.name;
         let peer = Peer { id, name: name.as_ref().map(PeerName::shared), protocol };
-        if self.outbox.wire.links() {
+        if self.outbox.profile.links {
             let newcomer = Newcomer { outbox: &self.outbox, id, name, proven: hello.proven };
             if let Err(reason) = self.hub.peer_comes(newcomer, &peer, &mut self.touched) {
                 self.hub.metrics.refuse(reason);

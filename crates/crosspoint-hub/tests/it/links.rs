@@ -9,7 +9,7 @@ use crosspoint_hub::peers::Duplicates;
 use crosspoint_hub::permissions::{Pattern, Rule};
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{Arrived, LINES, PIECES, data, events, take};
-use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Place, Wire};
+use crosspoint_hub::wire::{FrameWriter, Framing, Place, Profile, Wire};
 use crosspoint_hub::{
     Grant, Hub, HubOptions, Limits, LinkNumber, OwnNumber, Part, Permissions, Reason, Session,
 };
@@ -486,24 +486,21 @@ fn a_provider_that_does_not_read_is_passed_over_as_long_as_another_does() {
 struct Stateful;
 
 impl Wire for Stateful {
-    fn name(&self) -> &'static str {
-        "stateful"
+    fn profile(&self) -> Profile {
+        Profile {
+            name: "stateful",
+            id: 250,
+            framing: Framing::Messages,
+            capacity: LINES.profile().capacity,
+            stateful: true,
+            links: true,
+            successors: false,
+            home: false,
+            secures: false,
+            prefix: None,
+        }
     }
-    fn id(&self) -> u8 {
-        250
-    }
-    fn framing(&self) -> Framing {
-        Framing::Messages
-    }
-    fn capacity(&self) -> Capacity {
-        LINES.capacity()
-    }
-    fn links(&self) -> bool {
-        true
-    }
-    fn stateful(&self) -> bool {
-        true
-    }
+
     fn encode(&self, _: Place, _: Option<u32>, _: &Part, _: &mut FrameWriter) {
         panic!("its task encodes");
     }

@@ -5,7 +5,7 @@ use crosspoint_hub::command::{Command, Event, Hello};
 use crosspoint_hub::payload::Payload;
 use crosspoint_hub::secrecy::Fingerprint;
 use crosspoint_hub::testing::{events, open_as};
-use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Wire};
+use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Profile, Wire};
 use crosspoint_hub::{Hub, Limits, Reason, Session};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
@@ -15,32 +15,19 @@ use std::time::Instant;
 struct Secretive;
 
 impl Wire for Secretive {
-    fn name(&self) -> &'static str {
-        "secretive"
-    }
-
-    fn id(&self) -> u8 {
-        92
-    }
-
-    fn framing(&self) -> Framing {
-        Framing::Messages
-    }
-
-    fn capacity(&self) -> Capacity {
-        Capacity { owned_max: 9, entered_max: 9, members_max: 9 }
-    }
-
-    fn links(&self) -> bool {
-        true
-    }
-
-    fn home(&self) -> bool {
-        true
-    }
-
-    fn secures(&self) -> bool {
-        true
+    fn profile(&self) -> Profile {
+        Profile {
+            name: "secretive",
+            id: 92,
+            framing: Framing::Messages,
+            capacity: Capacity { owned_max: 9, entered_max: 9, members_max: 9 },
+            stateful: false,
+            links: true,
+            successors: false,
+            home: true,
+            secures: true,
+            prefix: None,
+        }
     }
 
     fn encode(&self, _: Place, _: Option<u32>, _: &Part, _: &mut FrameWriter) {}

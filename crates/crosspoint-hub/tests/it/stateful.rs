@@ -5,7 +5,7 @@ use crosspoint_hub::command::{Addressee, Command, Event, Hello, LinkOptions, Tar
 use crosspoint_hub::outbox::Turn;
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{events, open, open_as};
-use crosspoint_hub::wire::{Capacity, Encoded, FrameWriter, Framing, Part, Place, Wire};
+use crosspoint_hub::wire::{Capacity, Encoded, FrameWriter, Framing, Part, Place, Profile, Wire};
 use crosspoint_hub::{Hub, HubOptions, Limits, LinkNumber, PeerId, Session};
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,28 +13,19 @@ use std::time::Instant;
 struct Stateful;
 
 impl Wire for Stateful {
-    fn name(&self) -> &'static str {
-        "stateful"
-    }
-
-    fn id(&self) -> u8 {
-        91
-    }
-
-    fn framing(&self) -> Framing {
-        Framing::Messages
-    }
-
-    fn capacity(&self) -> Capacity {
-        Capacity { owned_max: 9, entered_max: 9, members_max: 9 }
-    }
-
-    fn stateful(&self) -> bool {
-        true
-    }
-
-    fn links(&self) -> bool {
-        true
+    fn profile(&self) -> Profile {
+        Profile {
+            name: "stateful",
+            id: 91,
+            framing: Framing::Messages,
+            capacity: Capacity { owned_max: 9, entered_max: 9, members_max: 9 },
+            stateful: true,
+            links: true,
+            successors: false,
+            home: false,
+            secures: false,
+            prefix: None,
+        }
     }
 
     fn encode(&self, _: Place, _: Option<u32>, _: &Part, _: &mut FrameWriter) {}

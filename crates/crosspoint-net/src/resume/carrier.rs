@@ -278,7 +278,7 @@ impl Carrier {
             }
         }
         if let (Some(round_trip), Some(hub)) = (self.flow.measured(), &self.counted_by) {
-            hub.metrics.note(WIRE.name(), Note::RoundTrip(round_trip));
+            hub.metrics.note(WIRE.profile().name, Note::RoundTrip(round_trip));
         }
         Ok(())
     }

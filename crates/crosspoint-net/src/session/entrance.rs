@@ -59,7 +59,7 @@ impl Driver {
     fn credentials(&self, hello: &Hello) -> Credentials {
         let outbox = self.session.outbox();
         Credentials {
-            protocol: outbox.wire.name(),
+            protocol: outbox.profile.name,
             address: outbox.address,
             peer: hello.peer,
             key_proven: hello.proven,

@@ -2,7 +2,7 @@
 
 use super::frame::{Opcode, server_header};
 use bytes::{BufMut, BytesMut};
-use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Prefix, Wire};
+use crosspoint_hub::wire::{FrameWriter, Part, Place, Prefix, Profile, Wire};
 
 /// A wire whose frames travel in WebSocket messages.
 pub(crate) struct WebSocket<W> {
@@ -27,40 +27,9 @@ fn put_header(opcode: Opcode, length: usize, out: &mut BytesMut) {
 }
 
 impl<W: Wire> Wire for WebSocket<W> {
-    fn name(&self) -> &'static str {
-        self.wire.name()
-    }
-
-    fn id(&self) -> u8 {
-        0x80 | self.wire.id()
-    }
-
-    fn framing(&self) -> Framing {
-        self.wire.framing()
-    }
-
-    fn capacity(&self) -> Capacity {
-        self.wire.capacity()
-    }
-
-    fn stateful(&self) -> bool {
-        self.wire.stateful()
-    }
-
-    fn links(&self) -> bool {
-        self.wire.links()
-    }
-
-    fn home(&self) -> bool {
-        self.wire.home()
-    }
-
-    fn secures(&self) -> bool {
-        self.wire.secures()
-    }
-
-    fn prefix(&self) -> Option<Prefix> {
-        Some(self.prefix)
+    fn profile(&self) -> Profile {
+        let inner = self.wire.profile();
+        Profile { id: 0x80 | inner.id, prefix: Some(self.prefix), ..inner }
     }
 
     fn encode(&self, place: Place, chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {

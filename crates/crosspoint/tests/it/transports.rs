@@ -4,8 +4,8 @@ use crate::common::{
     ENDS_OF_A_HUB, channel, ended, from_owner, heard, left, message, newcomer, refused, told,
 };
 use crosspoint::{
-    Ban, ChannelOptions, ConnectError, EnterOptions, HubOptions, MemberNumber, Node, OwnerEvent,
-    Reason, Server,
+    Ban, ChannelOptions, ConnectError, EnterOptions, HubOptions, MemberEvent, MemberNumber, Node,
+    OwnerEvent, Reason, Server,
 };
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -42,6 +42,17 @@ async fn tcp_and_websocket_meet_in_one_channel() {
         }
     }
     assert_eq!((ann.closed().await, bob.closed().await), (reason, reason));
+}
+
+#[tokio::test]
+async fn a_channel_passes_on_over_websockets() {
+    let (_hub, address) = hub();
+    let connect = || async { Node::connect(format!("ws://{address}")).await.unwrap() };
+    let (ann, bob) = (connect().await, connect().await);
+    let (owner, mut heir) = channel(&ann, &bob, ChannelOptions::new(), EnterOptions::new()).await;
+    owner.set_successor(Some(MemberNumber(0))).await.unwrap();
+    owner.resign().await.unwrap();
+    assert_eq!(told(&mut heir).await, MemberEvent::Inherited);
 }
 
 #[tokio::test]

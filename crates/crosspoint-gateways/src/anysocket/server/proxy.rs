@@ -184,7 +184,7 @@ impl AnySocket {
         let known = self.peers.proxied.contains_key(&peer.id);
         let (settings, id) = (&self.settings, peer.id);
         let proxied = self.peers.proxied.entry(id).or_insert_with(|| {
-            let end = (peer.protocol != WIRE.name()).then(|| {
+            let end = (peer.protocol != WIRE.profile().name).then(|| {
                 let mut end = Link::new(settings.clone(), id);
                 end.set_peer(Id::Peer(us));
                 Box::new(end)

@@ -13,7 +13,7 @@ use crosspoint_hub::command::{Command, Event};
 use crosspoint_hub::outbox::{Outbox, Outlet, Turn};
 use crosspoint_hub::protocol::{Activity, Client, Output, Protocol};
 use crosspoint_hub::session::Step;
-use crosspoint_hub::wire::{Capacity, Encoded, FrameWriter, Framing, Part, Place, Prefix, Wire};
+use crosspoint_hub::wire::{Encoded, FrameWriter, Part, Place, Profile, Wire};
 use crosspoint_hub::{Hub, HubOptions, PeerId, Reason, Session};
 use crosspoint_proto::client::Options as NativeOptions;
 use std::collections::VecDeque;
@@ -75,40 +75,11 @@ struct Framed;
 static FRAMED: Framed = Framed;
 
 impl Wire for Framed {
-    fn name(&self) -> &'static str {
-        anysocket::WIRE.name()
-    }
-
-    fn id(&self) -> u8 {
-        anysocket::WIRE.id()
-    }
-
-    fn framing(&self) -> Framing {
-        anysocket::WIRE.framing()
-    }
-
-    fn capacity(&self) -> Capacity {
-        anysocket::WIRE.capacity()
-    }
-
-    fn stateful(&self) -> bool {
-        anysocket::WIRE.stateful()
-    }
-
-    fn links(&self) -> bool {
-        anysocket::WIRE.links()
-    }
-
-    fn home(&self) -> bool {
-        anysocket::WIRE.home()
-    }
-
-    fn secures(&self) -> bool {
-        anysocket::WIRE.secures()
-    }
-
-    fn prefix(&self) -> Option<Prefix> {
-        Some(|length, out| out.put_u32(length as u32))
+    fn profile(&self) -> Profile {
+        Profile {
+            prefix: Some(|length, out| out.put_u32(length as u32)),
+            ..anysocket::WIRE.profile()
+        }
     }
 
     fn encode(&self, place: Place, chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {
@@ -353,7 +324,7 @@ impl End {
     }
 
     fn writer(&self) -> FrameWriter {
-        FrameWriter::new(self.outbox.wire.prefix())
+        FrameWriter::new(self.outbox.profile.prefix)
     }
 
     /// Carries out what the protocol wants, as far as the receivers have room.
@@ -368,7 +339,7 @@ impl End {
                 Some(Output::Command(command)) => session.execute(now, command),
                 Some(Output::Close(reason)) => Step::Close(reason),
                 Some(Output::Note(note)) => {
-                    session.hub().metrics.note(self.outbox.wire.name(), note);
+                    session.hub().metrics.note(self.outbox.profile.name, note);
                     Step::Go
                 }
                 None => match self.input.pop_front() {
@@ -443,7 +414,7 @@ impl End {
                 }
                 Turn::Write => self.outbox.wrote(now, &mut pieces, 0, true),
                 Turn::Event(tag, event) => {
-                    let mut out = FrameWriter::new(self.outbox.wire.prefix());
+                    let mut out = FrameWriter::new(self.outbox.profile.prefix);
                     if session.observe(tag, &event) {
                         self.protocol.deliver(now, &event, &mut out);
                     }
@@ -451,7 +422,7 @@ impl End {
                 }
                 Turn::Dead(reason) => self.finish(reason),
                 Turn::Nothing | Turn::ForTask | Turn::Blocked => {
-                    let mut out = FrameWriter::new(self.outbox.wire.prefix());
+                    let mut out = FrameWriter::new(self.outbox.profile.prefix);
                     self.protocol.write_more(&mut out);
                     if out.is_empty() {
                         break;

@@ -4,7 +4,7 @@
 use crosspoint_hub::command::{Command, Event, Hello, LinkOptions, Target};
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{events, open_as};
-use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Wire};
+use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Profile, Wire};
 use crosspoint_hub::{Hub, LinkNumber, PeerId, Session};
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,28 +13,23 @@ use std::time::Instant;
 struct Events;
 
 impl Wire for Events {
-    fn name(&self) -> &'static str {
-        "events"
-    }
-
-    fn id(&self) -> u8 {
-        90
-    }
-
-    fn framing(&self) -> Framing {
-        Framing::Messages
-    }
-
-    fn capacity(&self) -> Capacity {
-        Capacity { owned_max: u32::MAX, entered_max: u32::MAX, members_max: u32::MAX }
-    }
-
-    fn stateful(&self) -> bool {
-        true
-    }
-
-    fn links(&self) -> bool {
-        true
+    fn profile(&self) -> Profile {
+        Profile {
+            name: "events",
+            id: 90,
+            framing: Framing::Messages,
+            capacity: Capacity {
+                owned_max: u32::MAX,
+                entered_max: u32::MAX,
+                members_max: u32::MAX,
+            },
+            stateful: true,
+            links: true,
+            successors: false,
+            home: false,
+            secures: false,
+            prefix: None,
+        }
     }
 
     fn encode(&self, _: Place, _: Option<u32>, _: &Part, _: &mut FrameWriter) {}

@@ -9,7 +9,7 @@ use crosspoint_hub::home::{Home, Reply};
 use crosspoint_hub::outbox::{Outbox, Outlet, Turn};
 use crosspoint_hub::payload::{Ask, Failure, Format, Payload};
 use crosspoint_hub::session::Step;
-use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Wire};
+use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Profile, Wire};
 use crosspoint_hub::{Hub, LinkNumber, PeerId, Reason, Session};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
@@ -21,28 +21,19 @@ use tokio::sync::{Notify, mpsc};
 struct Events;
 
 impl Wire for Events {
-    fn name(&self) -> &'static str {
-        "program"
-    }
-
-    fn id(&self) -> u8 {
-        99
-    }
-
-    fn framing(&self) -> Framing {
-        Framing::Messages
-    }
-
-    fn capacity(&self) -> Capacity {
-        Capacity { owned_max: 0, entered_max: 0, members_max: 0 }
-    }
-
-    fn stateful(&self) -> bool {
-        true
-    }
-
-    fn links(&self) -> bool {
-        true
+    fn profile(&self) -> Profile {
+        Profile {
+            name: "program",
+            id: 99,
+            framing: Framing::Messages,
+            capacity: Capacity { owned_max: 0, entered_max: 0, members_max: 0 },
+            stateful: true,
+            links: true,
+            successors: false,
+            home: false,
+            secures: false,
+            prefix: None,
+        }
     }
 
     fn encode(&self, _: Place, _: Option<u32>, _: &Part, _: &mut FrameWriter) {}
