@@ -1,38 +1,42 @@
 //! Writes the two ends of a remote trait.
 
 use proc_macro2::{Ident, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::ItemTrait;
 use syn::spanned::Spanned;
-use syn::{Error, ItemTrait};
 
+use crate::fault::{Fault, Faults};
 use crate::model::{self, Param, Procedure};
 
 pub(crate) fn remote(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    if !arguments.is_empty() {
-        let error = Error::new_spanned(arguments, "`#[remote]` on a trait takes no arguments");
-        return with_error(item, &error);
-    }
-    let mut parsed: ItemTrait = match syn::parse2(item.clone()) {
-        Ok(parsed) => parsed,
-        Err(_) => {
-            let message = "`#[remote]` belongs on a trait";
-            return with_error(item.clone(), &Error::new_spanned(item, message));
-        }
-    };
-    match model::read(&mut parsed) {
-        Ok(procedures) => {
-            let caller = caller(&parsed, &procedures);
-            let dispatch = dispatch(&parsed, &procedures);
-            quote! { #parsed #caller #dispatch }
-        }
-        // The trait stays, so that its implementations do not give errors of their own.
-        Err(error) => with_error(quote! { #parsed }, &error),
-    }
+    expand(arguments, item).unwrap_or_else(|Refused { item, faults }| {
+        let faults = faults.0.iter().map(Fault::to_compile_error);
+        quote! { #item #(#faults)* }
+    })
 }
 
-fn with_error(item: TokenStream, error: &Error) -> TokenStream {
-    let error = error.to_compile_error();
-    quote! { #item #error }
+/// An item that is no remote trait.
+#[derive(Debug)]
+struct Refused {
+    /// The item stays, so that what uses it does not give errors of its own.
+    item: TokenStream,
+    faults: Faults,
+}
+
+fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenStream, Refused> {
+    if !arguments.is_empty() {
+        let fault = Fault::at(arguments, "`#[remote]` on a trait takes no arguments");
+        return Err(Refused { item, faults: fault.into() });
+    }
+    let mut parsed: ItemTrait = syn::parse2(item.clone()).map_err(|_| Refused {
+        faults: Fault::at(&item, "`#[remote]` belongs on a trait").into(),
+        item,
+    })?;
+    let procedures = model::read(&mut parsed)
+        .map_err(|faults| Refused { item: parsed.to_token_stream(), faults })?;
+    let caller = caller(&parsed, &procedures);
+    let dispatch = dispatch(&parsed, &procedures);
+    Ok(quote! { #parsed #caller #dispatch })
 }
 
 fn caller(item: &ItemTrait, procedures: &[Procedure]) -> TokenStream {
@@ -241,8 +245,180 @@ mod tests {
 
     #[test]
     fn a_method_above_255_is_refused_once() {
-        let code = remote(TokenStream::new(), trait_with_methods(300)).to_string();
-        assert_eq!(code.matches("compile_error").count(), 1);
-        assert!(code.contains("at most 256 methods"), "{code}");
+        let refused = expand(TokenStream::new(), trait_with_methods(300)).unwrap_err();
+        let message = "a remote trait has at most 256 methods; put the rest into a second trait";
+        assert_eq!(faults_of(refused), [(message, "m256".to_owned())]);
+    }
+
+    /// Each message and the source that it is about.
+    fn faults_of(refused: Refused) -> Vec<(&'static str, String)> {
+        let told = |fault: Fault| (fault.message, fault.place.to_string());
+        refused.faults.0.into_iter().map(told).collect()
+    }
+
+    /// Checks that an item is refused for these reasons at these places, and that the compiler
+    /// hears of each beside the item.
+    #[track_caller]
+    fn assert_refused(arguments: &str, item: &str, expected: &[(&str, &str)]) {
+        let tokens = |text: &str| text.parse::<TokenStream>().unwrap();
+        let refused = expand(tokens(arguments), tokens(item)).unwrap_err();
+        let expected: Vec<_> =
+            expected.iter().map(|(message, place)| (*message, tokens(place).to_string())).collect();
+        let code = remote(tokens(arguments), tokens(item)).to_string();
+        assert_eq!(code.matches("compile_error").count(), expected.len(), "{code}");
+        for (message, _) in &expected {
+            assert!(code.contains(&quote! { #message }.to_string()), "{message} in {code}");
+        }
+        assert_eq!(faults_of(refused), expected, "{item}");
+    }
+
+    #[test]
+    fn traits_that_cannot_be_remote_are_refused_with_a_reason() {
+        for (arguments, item, message, place) in [
+            (
+                "",
+                "trait Generic<T> { fn method(&self); }",
+                "a remote trait cannot be generic: both ends must agree on its types",
+                "T",
+            ),
+            (
+                "",
+                "trait Bounded where Self: Sized { fn method(&self); }",
+                "a remote trait cannot have a where clause",
+                "where Self: Sized",
+            ),
+            (
+                "",
+                "unsafe trait Unsafe { fn method(&self); }",
+                "a remote trait cannot be unsafe: anyone at the far end may call it",
+                "unsafe",
+            ),
+            (
+                "",
+                "trait Associated { type Name; fn method(&self); }",
+                "a remote trait has methods only",
+                "type Name;",
+            ),
+            ("", "trait Empty {}", "a remote trait needs a method", "Empty"),
+            (
+                "id = 3",
+                "trait Arguments { fn method(&self); }",
+                "`#[remote]` on a trait takes no arguments",
+                "id = 3",
+            ),
+            ("", "struct NotATrait;", "`#[remote]` belongs on a trait", "struct NotATrait;"),
+        ] {
+            assert_refused(arguments, item, &[(message, place)]);
+        }
+    }
+
+    #[test]
+    fn methods_that_cannot_be_called_remotely_are_refused_with_a_reason() {
+        const SELF: &str = "a remote method takes `&self` or `&mut self`";
+        const CFG: &str = "the number of a remote method may not depend on the build";
+        for (method, message, place) in [
+            (
+                "fn generic<T>(&self, value: T);",
+                "a remote method cannot be generic: both ends must agree on its types",
+                "T",
+            ),
+            (
+                "fn bounded(&self) where Self: Sized;",
+                "a remote method cannot have a where clause",
+                "where Self: Sized",
+            ),
+            (
+                "async fn waits(&self);",
+                "a remote method is not async where it runs; only the caller's side waits",
+                "async",
+            ),
+            ("const fn early(&self);", "a remote method cannot be const", "const"),
+            (
+                "extern \"C\" fn foreign(&self);",
+                "a remote method cannot have an ABI",
+                "extern \"C\"",
+            ),
+            ("fn without_self(value: u8);", SELF, "without_self"),
+            ("fn without_anything();", SELF, "without_anything"),
+            ("fn by_value(self);", SELF, "self"),
+            ("fn boxed(self: Box<Self>);", SELF, "self: Box<Self>"),
+            (
+                "fn reference(&self, text: &str);",
+                "an argument cannot be a reference, since it is sent to the far end; use an owned \
+                 type, such as `String` for `&str`",
+                "&str",
+            ),
+            (
+                "fn any(&self, value: impl Into<String>);",
+                "an argument needs a named type: both ends must agree on it",
+                "impl Into<String>",
+            ),
+            (
+                "fn pattern(&self, (a, b): (u8, u8)) {}",
+                "an argument of a remote method needs a name",
+                "(a, b)",
+            ),
+            (
+                "fn sometimes(&self, #[cfg(test)] value: u8);",
+                "the arguments of a remote method may not depend on the build",
+                "#[cfg(test)]",
+            ),
+            (
+                "fn unit(&self) -> ();",
+                "`()` is no result: leave it out for a call without reply, or return a `bool` to \
+                 let the caller wait",
+                "()",
+            ),
+            (
+                "fn borrowed(&self) -> &str;",
+                "a result cannot be a reference, since it is sent to the far end; use an owned type",
+                "&str",
+            ),
+            (
+                "fn some(&self) -> impl Into<String>;",
+                "a result needs a named type: both ends must agree on it",
+                "impl Into<String>",
+            ),
+            ("fn never(&self) -> !;", "a remote method must return", "!"),
+            ("fn new(&self);", "the generated caller has a method of this name itself", "new"),
+            ("#[cfg(debug_assertions)] fn sometimes(&self);", CFG, "#[cfg(debug_assertions)]"),
+            ("#[cfg_attr(test, cold)] fn sometimes(&self);", CFG, "#[cfg_attr(test, cold)]"),
+            (
+                "fn two(&self, #[remote(caller)] a: Origin, #[remote(caller)] b: Origin);",
+                "only one parameter can be `#[remote(caller)]`",
+                "&self, a: Origin, b: Origin",
+            ),
+            (
+                "fn unknown(&self, #[remote(sender)] a: Origin);",
+                "only `#[remote(caller)]` is known here",
+                "#[remote(sender)]",
+            ),
+        ] {
+            let item = format!("trait Methods {{ {method} fn fine(&mut self) -> u8; }}");
+            assert_refused("", &item, &[(message, place)]);
+        }
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        assert_refused(
+            "",
+            "trait Wrong<T> { async fn new(&self, text: &str, (a, b): T); const N: u8; }",
+            &[
+                ("a remote trait cannot be generic: both ends must agree on its types", "T"),
+                (
+                    "a remote method is not async where it runs; only the caller's side waits",
+                    "async",
+                ),
+                ("the generated caller has a method of this name itself", "new"),
+                (
+                    "an argument cannot be a reference, since it is sent to the far end; use an \
+                     owned type, such as `String` for `&str`",
+                    "&str",
+                ),
+                ("an argument of a remote method needs a name", "(a, b)"),
+                ("a remote trait has methods only", "const N: u8;"),
+            ],
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! The macros of the `crosspoint` crate, which re-exports and documents them.
 
 mod expand;
+mod fault;
 mod model;
 
 use proc_macro::TokenStream;

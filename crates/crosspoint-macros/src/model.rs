@@ -3,9 +3,9 @@
 use proc_macro2::Ident;
 use quote::format_ident;
 use syn::spanned::Spanned;
-use syn::{
-    Attribute, Error, FnArg, ItemTrait, Pat, Receiver, ReceiverKind, ReturnType, TraitItem, Type,
-};
+use syn::{Attribute, FnArg, ItemTrait, Pat, Receiver, ReceiverKind, ReturnType, TraitItem, Type};
+
+use crate::fault::{Fault, Faults};
 
 /// Procedures are numbered by one byte.
 const MAX_PROCEDURES: usize = 256;
@@ -38,61 +38,61 @@ pub(crate) enum Param {
 }
 
 /// Takes the procedures out of a trait, and the attributes meant for this macro off it.
-pub(crate) fn read(item: &mut ItemTrait) -> Result<Vec<Procedure>, Error> {
-    let mut errors = Errors::default();
+pub(crate) fn read(item: &mut ItemTrait) -> Result<Vec<Procedure>, Faults> {
+    let mut faults = Faults::default();
     if let Some(param) = item.generics.params.first() {
-        errors.at(param, "a remote trait cannot be generic: both ends must agree on its types");
+        faults.at(param, "a remote trait cannot be generic: both ends must agree on its types");
     }
     if let Some(clause) = &item.generics.where_clause {
-        errors.at(clause, "a remote trait cannot have a where clause");
+        faults.at(clause, "a remote trait cannot have a where clause");
     }
     if let Some(token) = &item.unsafety {
-        errors.at(token, "a remote trait cannot be unsafe: anyone at the far end may call it");
+        faults.at(token, "a remote trait cannot be unsafe: anyone at the far end may call it");
     }
     let mut procedures = Vec::new();
     for (index, item) in item.items.iter_mut().enumerate() {
         match item {
             TraitItem::Fn(method) => match u8::try_from(index) {
-                Ok(number) => procedures.extend(errors.take(procedure(method, number))),
-                Err(_) if index == MAX_PROCEDURES => errors.at(
+                Ok(number) => procedures.extend(faults.take(procedure(method, number))),
+                Err(_) if index == MAX_PROCEDURES => faults.at(
                     &method.sig.ident,
                     "a remote trait has at most 256 methods; put the rest into a second trait",
                 ),
                 Err(_) => {}
             },
-            other => errors.at(other, "a remote trait has methods only"),
+            other => faults.at(other, "a remote trait has methods only"),
         }
     }
     if item.items.is_empty() {
-        errors.at(&item.ident, "a remote trait needs a method");
+        faults.at(&item.ident, "a remote trait needs a method");
     }
-    errors.finish().map(|()| procedures)
+    faults.finish().map(|()| procedures)
 }
 
-fn procedure(method: &mut syn::TraitItemFn, number: u8) -> Result<Procedure, Error> {
-    let mut errors = Errors::default();
+fn procedure(method: &mut syn::TraitItemFn, number: u8) -> Result<Procedure, Faults> {
+    let mut faults = Faults::default();
     let sig = &mut method.sig;
     for attr in method.attrs.iter().filter(|attr| is_conditional(attr)) {
-        errors.at(attr, "the number of a remote method may not depend on the build");
+        faults.at(attr, "the number of a remote method may not depend on the build");
     }
     if let Some(token) = &sig.asyncness {
-        errors
+        faults
             .at(token, "a remote method is not async where it runs; only the caller's side waits");
     }
     if let Some(token) = &sig.constness {
-        errors.at(token, "a remote method cannot be const");
+        faults.at(token, "a remote method cannot be const");
     }
     if let Some(abi) = &sig.abi {
-        errors.at(abi, "a remote method cannot have an ABI");
+        faults.at(abi, "a remote method cannot have an ABI");
     }
     if let Some(param) = sig.generics.params.first() {
-        errors.at(param, "a remote method cannot be generic: both ends must agree on its types");
+        faults.at(param, "a remote method cannot be generic: both ends must agree on its types");
     }
     if let Some(clause) = &sig.generics.where_clause {
-        errors.at(clause, "a remote method cannot have a where clause");
+        faults.at(clause, "a remote method cannot have a where clause");
     }
     if RESERVED.iter().any(|name| sig.ident == name) {
-        errors.at(&sig.ident, "the generated caller has a method of this name itself");
+        faults.at(&sig.ident, "the generated caller has a method of this name itself");
     }
 
     let mut mutable = false;
@@ -101,24 +101,24 @@ fn procedure(method: &mut syn::TraitItemFn, number: u8) -> Result<Procedure, Err
         match input {
             FnArg::Receiver(receiver) => match is_mutable(receiver) {
                 Some(is) => mutable = is,
-                None => errors.at(receiver, "a remote method takes `&self` or `&mut self`"),
+                None => faults.at(receiver, "a remote method takes `&self` or `&mut self`"),
             },
             FnArg::Typed(input) => {
                 if position == 0 {
-                    errors.at(&sig.ident, "a remote method takes `&self` or `&mut self`");
+                    faults.at(&sig.ident, "a remote method takes `&self` or `&mut self`");
                 }
-                params.extend(errors.take(param(input, position)));
+                params.extend(faults.take(param(input, position)));
             }
         }
     }
     if sig.inputs.is_empty() {
-        errors.at(&sig.ident, "a remote method takes `&self` or `&mut self`");
+        faults.at(&sig.ident, "a remote method takes `&self` or `&mut self`");
     }
     if params.iter().filter(|param| matches!(param, Param::Caller)).count() > 1 {
-        errors.at(&sig.inputs, "only one parameter can be `#[remote(caller)]`");
+        faults.at(&sig.inputs, "only one parameter can be `#[remote(caller)]`");
     }
-    let result = errors.take(result(&sig.output)).flatten();
-    errors.finish().map(|()| Procedure {
+    let result = faults.take(result(&sig.output).map_err(Faults::from)).flatten();
+    faults.finish().map(|()| Procedure {
         name: sig.ident.clone(),
         number,
         docs: method.attrs.iter().filter(|attr| attr.path().is_ident("doc")).cloned().collect(),
@@ -140,33 +140,33 @@ fn is_mutable(receiver: &Receiver) -> Option<bool> {
     }
 }
 
-fn param(input: &mut syn::PatType, position: usize) -> Result<Param, Error> {
-    let mut errors = Errors::default();
+fn param(input: &mut syn::PatType, position: usize) -> Result<Param, Faults> {
+    let mut faults = Faults::default();
     let mut caller = false;
     input.attrs.retain(|attr| {
         if is_conditional(attr) {
-            errors.at(attr, "the arguments of a remote method may not depend on the build");
+            faults.at(attr, "the arguments of a remote method may not depend on the build");
         }
         if !attr.path().is_ident("remote") {
             return true;
         }
         match attr.parse_args::<Ident>() {
             Ok(word) if word == "caller" => caller = true,
-            _ => errors.at(attr, "only `#[remote(caller)]` is known here"),
+            _ => faults.at(attr, "only `#[remote(caller)]` is known here"),
         }
         false
     });
     if caller {
-        return errors.finish().map(|()| Param::Caller);
+        return faults.finish().map(|()| Param::Caller);
     }
     match &*input.ty {
-        Type::Reference(ty) => errors.at(
+        Type::Reference(ty) => faults.at(
             ty,
             "an argument cannot be a reference, since it is sent to the far end; use an owned \
              type, such as `String` for `&str`",
         ),
         Type::ImplTrait(ty) => {
-            errors.at(ty, "an argument needs a named type: both ends must agree on it");
+            faults.at(ty, "an argument needs a named type: both ends must agree on it");
         }
         _ => {}
     }
@@ -174,13 +174,14 @@ fn param(input: &mut syn::PatType, position: usize) -> Result<Param, Error> {
         Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() => pat.ident.clone(),
         Pat::Wild(pat) => format_ident!("arg{position}", span = pat.span()),
         other => {
-            return Err(Error::new(other.span(), "an argument of a remote method needs a name"));
+            faults.at(other, "an argument of a remote method needs a name");
+            return Err(faults);
         }
     };
-    errors.finish().map(|()| Param::Sent { name, ty: input.ty.clone() })
+    faults.finish().map(|()| Param::Sent { name, ty: input.ty.clone() })
 }
 
-fn result(output: &ReturnType) -> Result<Option<Type>, Error> {
+fn result(output: &ReturnType) -> Result<Option<Type>, Fault> {
     let ReturnType::Type(_, ty) = output else {
         return Ok(None);
     };
@@ -196,30 +197,5 @@ fn result(output: &ReturnType) -> Result<Option<Type>, Error> {
         Type::Never(_) => "a remote method must return",
         _ => return Ok(Some((**ty).clone())),
     };
-    Err(Error::new(ty.span(), message))
-}
-
-/// All that is wrong, so that it can be mended at once.
-#[derive(Default)]
-struct Errors(Option<Error>);
-
-impl Errors {
-    fn at(&mut self, place: impl quote::ToTokens, message: &str) {
-        self.add(Error::new_spanned(place, message));
-    }
-
-    fn add(&mut self, error: Error) {
-        match &mut self.0 {
-            Some(errors) => errors.combine(error),
-            none => *none = Some(error),
-        }
-    }
-
-    fn take<T>(&mut self, result: Result<T, Error>) -> Option<T> {
-        result.map_err(|error| self.add(error)).ok()
-    }
-
-    fn finish(self) -> Result<(), Error> {
-        self.0.map_or(Ok(()), Err)
-    }
+    Err(Fault::at(ty, message))
 }

@@ -38,6 +38,24 @@
 //! are [`Value`]s. A method takes `&mut self` or `&self`; a parameter marked `#[remote(caller)]`
 //! is not sent, it tells the method who is calling.
 //!
+//! A type without encoding is refused by the compiler. There is none for an absent value:
+//!
+//! ```compile_fail,E0277
+//! #[crosspoint::remote]
+//! trait Game {
+//!     fn place(&mut self, card: Option<u8>);
+//! }
+//! ```
+//!
+//! An empty `Vec` takes its place:
+//!
+//! ```
+//! #[crosspoint::remote]
+//! trait Game {
+//!     fn place(&mut self, card: Vec<u8>);
+//! }
+//! ```
+//!
 //! # Over a channel
 //!
 //! A channel of calls is created and entered with `calls()`

@@ -23,7 +23,6 @@ mod peers;
 mod peote;
 mod remote;
 mod remote_channels;
-mod remote_errors;
 mod remote_haxe;
 mod resume;
 mod succession;

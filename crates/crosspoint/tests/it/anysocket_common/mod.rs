@@ -13,6 +13,16 @@ pub(crate) const ACCEPTED: &str = "open sesame";
 /// Longer than anything takes that goes well.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
+/// The folder of the programs, in which the package is installed.
+pub(crate) fn with_package() -> &'static Path {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../interop"));
+    assert!(
+        folder.join("node_modules/anysocket").exists(),
+        "run ./check once, or `npm install --no-package-lock` in interop/"
+    );
+    folder
+}
+
 /// A program in a process of its own, ended with the test.
 pub(crate) struct Program {
     process: Child,
@@ -22,13 +32,8 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn start(script: &str, arguments: &[&str]) -> Self {
-        let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../interop"));
-        assert!(
-            folder.join("node_modules/anysocket").exists(),
-            "run ./check once, or `npm install --no-package-lock` in interop/"
-        );
         let mut process = Command::new("node")
-            .current_dir(folder)
+            .current_dir(with_package())
             .arg(script)
             .args(arguments)
             .env_remove("ANYSOCKET_AUTH")
