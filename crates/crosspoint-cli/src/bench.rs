@@ -9,7 +9,7 @@ use crosspoint_bench::{
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -156,10 +156,10 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), String> {
             };
             let report = fanout::run(&*dialect, &plan, &mut progress).map_err(wrong)?;
             bar.finish_and_clear();
-            print(json, &report, |report| {
-                row("deliveries", &rate(report.deliveries_per_second));
-                row("data", &format!("{:.0} MB/s", report.bytes_per_second / 1e6));
-                row("missing", &report.missing.to_string());
+            print(json, &report, |report, text| {
+                row(text, "deliveries", &rate(report.deliveries_per_second));
+                row(text, "data", &format!("{:.0} MB/s", report.bytes_per_second / 1e6));
+                row(text, "missing", &report.missing.to_string());
             })
         }
         "relay" => {
@@ -171,9 +171,9 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), String> {
             };
             let report = relay::run(&*dialect, &plan, &mut progress).map_err(wrong)?;
             bar.finish_and_clear();
-            print(json, &report, |report| {
-                row("round trips", &rate(report.round_trips_per_second));
-                latency(&report.latency);
+            print(json, &report, |report, text| {
+                row(text, "round trips", &rate(report.round_trips_per_second));
+                latency(text, &report.latency);
             })
         }
         "stall" => {
@@ -186,14 +186,14 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), String> {
             };
             let report = stall::run(&*dialect, &plan, &mut progress).map_err(wrong)?;
             bar.finish_and_clear();
-            print(json, &report, |report| {
+            print(json, &report, |report, text| {
                 for (name, part) in
                     [("all read", &report.all_read), ("one stalled", &report.one_stalled)]
                 {
-                    println!("{name}:");
-                    row("broadcasts", &rate(part.sent_per_second));
-                    latency(&part.latency);
-                    row("missing", &part.missing.to_string());
+                    text.push_str(&format!("{name}:\n"));
+                    row(text, "broadcasts", &rate(part.sent_per_second));
+                    latency(text, &part.latency);
+                    row(text, "missing", &part.missing.to_string());
                 }
             })
         }
@@ -206,9 +206,9 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), String> {
             };
             let report = requests::run(&*dialect, &plan, &mut progress).map_err(wrong)?;
             bar.finish_and_clear();
-            print(json, &report, |report| {
-                row("requests", &rate(report.requests_per_second));
-                latency(&report.latency);
+            print(json, &report, |report, text| {
+                row(text, "requests", &rate(report.requests_per_second));
+                latency(text, &report.latency);
             })
         }
         "stream" => {
@@ -219,8 +219,8 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), String> {
             };
             let report = stream::run(&*dialect, &plan, &mut progress).map_err(wrong)?;
             bar.finish_and_clear();
-            print(json, &report, |report| {
-                row("data", &format!("{:.0} MB/s", report.bytes_per_second / 1e6));
+            print(json, &report, |report, text| {
+                row(text, "data", &format!("{:.0} MB/s", report.bytes_per_second / 1e6));
             })
         }
         "stalled" => {
@@ -231,9 +231,13 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), String> {
             };
             let report = stalled::run(&*dialect, &plan, &mut progress).map_err(wrong)?;
             bar.finish_and_clear();
-            print(json, &report, |report| {
-                row("memory", &format!("{:.0} bytes for each stream", report.bytes_per_stream));
-                row("in all", &format!("{:.1} MB", report.resident_after as f64 / 1e6));
+            print(json, &report, |report, text| {
+                row(
+                    text,
+                    "memory",
+                    &format!("{:.0} bytes for each stream", report.bytes_per_stream),
+                );
+                row(text, "in all", &format!("{:.1} MB", report.resident_after as f64 / 1e6));
             })
         }
         "idle" => {
@@ -248,13 +252,14 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), String> {
             };
             let report = idle::run(&*dialect, &plan, &mut progress).map_err(wrong)?;
             bar.finish_and_clear();
-            print(json, &report, |report| {
+            print(json, &report, |report, text| {
                 row(
+                    text,
                     "memory",
                     &format!("{:.0} bytes for each connection", report.bytes_per_connection),
                 );
-                row("in all", &format!("{:.1} MB", report.resident_after as f64 / 1e6));
-                row("opened", &rate(report.opened_per_second));
+                row(text, "in all", &format!("{:.1} MB", report.resident_after as f64 / 1e6));
+                row(text, "opened", &rate(report.opened_per_second));
             })
         }
         _ => unreachable!("clap knows the workloads"),
@@ -325,18 +330,24 @@ fn bar() -> ProgressBar {
     bar
 }
 
-fn print<T: Serialize>(json: bool, report: &T, text: impl FnOnce(&T)) -> Result<(), String> {
+fn print<T: Serialize>(
+    json: bool,
+    report: &T,
+    describe: impl FnOnce(&T, &mut String),
+) -> Result<(), String> {
+    let mut text = String::new();
     if json {
-        let text = serde_json::to_string_pretty(report).map_err(|error| error.to_string())?;
-        println!("{text}");
+        text = serde_json::to_string_pretty(report).map_err(|error| error.to_string())?;
+        text.push('\n');
     } else {
-        text(report);
+        describe(report, &mut text);
     }
-    Ok(())
+    let shown = std::io::stdout().write_all(text.as_bytes());
+    shown.map_err(|error| format!("the result cannot be shown: {error}"))
 }
 
-fn row(name: &str, value: &str) {
-    println!("{name:<12} {value}");
+fn row(text: &mut String, name: &str, value: &str) {
+    text.push_str(&format!("{name:<12} {value}\n"));
 }
 
 fn rate(per_second: f64) -> String {
@@ -347,9 +358,10 @@ fn rate(per_second: f64) -> String {
     }
 }
 
-fn latency(latency: &Latency) {
+fn latency(text: &mut String, latency: &Latency) {
     let Latency { p50, p90, p99, p999, max, .. } = latency;
     row(
+        text,
         "latency",
         &format!(
             "p50 {p50:.0} us, p90 {p90:.0} us, p99 {p99:.0} us, p99.9 {p999:.0} us, most {max:.0} us"

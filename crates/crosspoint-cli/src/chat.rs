@@ -1,6 +1,7 @@
 //! `crosspoint chat`: lines of text in a room, to see the hub at work.
 
 use crate::identity;
+use crate::logging::{Style, clean};
 use clap::{Arg, ArgMatches, Command, value_parser};
 use crosspoint::{ConnectError, EnterOptions, MemberEvent, MemberNumber, Node, Reason};
 use std::collections::HashMap;
@@ -134,5 +135,5 @@ fn show(line: &str) -> Result<(), String> {
 
 /// What comes from others must not command the terminal.
 fn plain(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+    clean(text, Style::Plain).into_owned()
 }

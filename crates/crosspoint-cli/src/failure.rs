@@ -1,5 +1,7 @@
 //! Why the program ends without success.
 
+use std::io::Write;
+
 /// Why a command did not do what it was asked for. The text follows the program's name.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -13,4 +15,9 @@ impl From<String> for Failure {
     fn from(message: String) -> Self {
         Self::Run(message)
     }
+}
+
+/// Says on standard error what is wrong. If nobody can hear it, the exit code still tells.
+pub(crate) fn complain(message: &str) {
+    let _ = writeln!(std::io::stderr(), "crosspoint: {message}");
 }

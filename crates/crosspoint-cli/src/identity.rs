@@ -2,6 +2,7 @@
 //!
 //! The file has one line: the secret in 64 hexadecimal digits (docs/peers.md, section 7).
 
+use crate::failure::complain;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use crosspoint_proto::identity::{Identity, KEY_BYTES};
 use std::fs::{File, OpenOptions};
@@ -75,10 +76,10 @@ pub(crate) fn load(path: &Path) -> Result<Identity, String> {
     let (identity, mode) = read(path).map_err(|error| error.told(path))?;
     if mode & OTHERS != 0 {
         let path = path.display();
-        eprintln!(
-            "crosspoint: warning: other users have access to {path}; take it from them with \
+        complain(&format!(
+            "warning: other users have access to {path}; take it from them with \
              chmod 600, and make a new identity if they may have read it"
-        );
+        ));
     }
     Ok(identity)
 }

@@ -6,6 +6,9 @@
 //! * [`mod@bench`]: the load generator
 //! * [`logging`]: the log
 
+// They panic when nobody can be told, such as when the reader of a pipe has gone.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod bench;
 mod chat;
 mod failure;
@@ -87,6 +90,6 @@ fn finish(result: Result<(), Failure>) -> ExitCode {
         Err(Failure::Setup(message)) => (SETUP, message),
         Err(Failure::Run(message)) => (RUN, message),
     };
-    eprintln!("crosspoint: {message}");
+    failure::complain(&message);
     ExitCode::from(code)
 }

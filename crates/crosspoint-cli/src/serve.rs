@@ -3,18 +3,19 @@
 use crate::failure::Failure;
 use crate::settings::{Settings, split_root};
 use crate::{logging, options};
-use crosspoint_hub::{Hub, HubOptions};
+use crosspoint_hub::Hub;
 use crosspoint_net::server::{Server, ServerOptions, bind};
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use tokio::net::lookup_host;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs the hub until a signal stops it.
 pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
-    let (hub, server) = (options::hub(settings)?, options::server(settings)?);
-    logging::start(settings)?;
+    let (hub, server) = (Hub::new(options::hub(settings)?), options::server(settings)?);
+    let _log = logging::start(settings, hub.metrics.log_lines_dropped.clone())?;
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files could not be raised");
     }
@@ -29,13 +30,13 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
     Ok(runtime.block_on(serve(settings, hub, server))?)
 }
 
-async fn serve(settings: &Settings, hub: HubOptions, server: ServerOptions) -> Result<(), String> {
+async fn serve(settings: &Settings, hub: Arc<Hub>, server: ServerOptions) -> Result<(), String> {
     // Before anything is printed, so that whoever reads it can send a signal at once.
     let wrong = |error| format!("signals could not be set up: {error}");
     let mut interrupt = signal(SignalKind::interrupt()).map_err(wrong)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(wrong)?;
 
-    let server = Server::new(Hub::new(hub), server);
+    let server = Server::new(hub, server);
     let mut addresses = Vec::new();
     for address in &settings.server.listen {
         addresses.extend(listen(&server, address).await?);

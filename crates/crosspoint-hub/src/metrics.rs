@@ -78,6 +78,12 @@ pub struct Metrics {
     pub refused: Family<ByReason, Counter>,
     /// How often each limit was reached.
     pub limit_hits: Family<ByLimit, Counter>,
+    /// Panics in tasks of connections and listeners. Each is a fault of the hub or its embedder.
+    pub panics: Counter,
+    /// Connections that the system could not give, most often for lack of file descriptors.
+    pub accepts_failed: Counter,
+    /// Lines of the log that were dropped, because it took no more. Counted by whoever writes the log.
+    pub log_lines_dropped: Counter,
     /// How long endpoints took to answer when they were asked for a sign of life, in seconds.
     pub round_trips: RoundTrips,
 }
@@ -139,6 +145,21 @@ impl Default for Metrics {
             ),
             refused: register(&mut registry, "commands_refused", "Commands refused"),
             limit_hits: register(&mut registry, "limit_hits", "How often a limit was reached"),
+            panics: register(
+                &mut registry,
+                "panics",
+                "Panics, each a fault of the hub or its embedder, that ended one session or request",
+            ),
+            accepts_failed: register(
+                &mut registry,
+                "accepts_failed",
+                "Connections that the system could not give, mostly for lack of file descriptors",
+            ),
+            log_lines_dropped: register(
+                &mut registry,
+                "log_lines_dropped",
+                "Lines of the log that were dropped because it took no more",
+            ),
             registry,
         }
     }

@@ -21,7 +21,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
-/// One connected endpoint. Dropping it closes it with [`Reason::ConnectionLost`].
+/// One connected endpoint. Dropping it closes it with [`Reason::ConnectionLost`], and with
+/// [`Reason::Internal`] if a panic drops it.
 #[derive(Debug)]
 pub struct Session {
     hub: Arc<Hub>,
@@ -588,7 +589,11 @@ fn route(
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.close(Reason::ConnectionLost);
+        let reason = match std::thread::panicking() {
+            true => Reason::Internal,
+            false => Reason::ConnectionLost,
+        };
+        self.close(reason);
         self.hub.forget(&self.outbox);
     }
 }

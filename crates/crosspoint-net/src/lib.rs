@@ -9,15 +9,18 @@
 //! * [`messages`]: a WebSocket as text messages, for peers that are no clients of a hub
 //! * [`stream`]: TCP or memory; [`memory`]: connections inside the program, with lag and speed
 //! * [`ws`]: the WebSocket codec
+//! * [`log_limit`]: bounds what strangers can write into the log; [`panics`]: what a panic ends
 pub mod client;
 pub mod detect;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod http;
-mod log_limit;
+pub mod log_limit;
 pub mod memory;
 pub mod messages;
 pub mod outlet;
+pub mod panics;
+mod remote;
 pub mod resume;
 pub mod server;
 pub mod session;

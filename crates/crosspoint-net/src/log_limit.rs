@@ -4,15 +4,19 @@ use std::num::NonZeroU64;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Lines in each period. Above, they are counted only.
+/// Lines of one kind in each period, usually. Above, they are counted only.
 const LINES_MAX: u32 = 100;
 
-/// The period.
+/// The period, usually.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// Lets a bounded number of lines into the log.
+/// Lets a bounded number of lines of one kind into the log.
 #[derive(Debug)]
-pub(crate) struct LogLimit(Mutex<State>);
+pub struct LogLimit {
+    lines_max: u32,
+    period: Duration,
+    state: Mutex<State>,
+}
 
 #[derive(Debug)]
 struct State {
@@ -22,24 +26,59 @@ struct State {
 }
 
 impl LogLimit {
-    pub(crate) fn new(now: Instant) -> Self {
-        Self(Mutex::new(State { begun: now, lines: 0, unsaid: 0 }))
+    /// At most 100 lines in 10 seconds. The first period begins now.
+    pub fn new(now: Instant) -> Self {
+        Self::of(LINES_MAX, PERIOD, now)
+    }
+
+    /// At most so many lines in each period. The first one begins now.
+    pub fn of(lines_max: u32, period: Duration, now: Instant) -> Self {
+        let state = Mutex::new(State { begun: now, lines: 0, unsaid: 0 });
+        Self { lines_max, period, state }
     }
 
     /// Whether a line may be written now. Then it should say how many were not written since the last
     /// one, if any.
-    pub(crate) fn line(&self, now: Instant) -> Option<Option<NonZeroU64>> {
+    pub fn line(&self, now: Instant) -> Option<Option<NonZeroU64>> {
         // What it guards is consistent between any two statements that could panic.
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.saturating_duration_since(state.begun) >= PERIOD {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.saturating_duration_since(state.begun) >= self.period {
             (state.begun, state.lines) = (now, 0);
         }
-        if state.lines >= LINES_MAX {
+        if state.lines >= self.lines_max {
             state.unsaid += 1;
             return None;
         }
         state.lines += 1;
         Some(NonZeroU64::new(std::mem::take(&mut state.unsaid)))
+    }
+}
+
+/// The bounds of a server's log. Each kind of line has its own, so that a flood of one does not hide
+/// the others.
+#[derive(Debug)]
+pub(crate) struct Logs {
+    /// Sessions that ended for a reason of which the operator should know.
+    pub(crate) closed: LogLimit,
+    /// Credentials that were refused.
+    pub(crate) denied: LogLimit,
+    /// Connections that came back to their sessions.
+    pub(crate) resumed: LogLimit,
+    /// Connections that came back to nothing, or with what does not fit.
+    pub(crate) not_resumed: LogLimit,
+    /// The system gave no connection.
+    pub(crate) accepts: LogLimit,
+}
+
+impl Logs {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            closed: LogLimit::new(now),
+            denied: LogLimit::new(now),
+            resumed: LogLimit::new(now),
+            not_resumed: LogLimit::new(now),
+            accepts: LogLimit::of(1, Duration::from_secs(60), now),
+        }
     }
 }
 

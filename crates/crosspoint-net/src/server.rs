@@ -2,9 +2,11 @@
 
 use crate::detect::{Spoken, detect, detect_in_websocket};
 use crate::http::{self, HttpOptions};
-use crate::log_limit::LogLimit;
+use crate::log_limit::Logs;
 use crate::memory;
 use crate::outlet::{Outlet, now};
+use crate::panics::counted;
+use crate::remote::Remote;
 use crate::resume::link::Link;
 use crate::resume::{self, hub::Sessions};
 use crate::session::{Driver, LINGER, discard, read};
@@ -23,7 +25,7 @@ use crosspoint_proto as native;
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
@@ -100,7 +102,7 @@ pub struct Server {
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
     /// For what any stranger can cause.
-    pub(crate) log: Arc<LogLimit>,
+    pub(crate) logs: Arc<Logs>,
 }
 
 /// Connections that the system keeps ready to be accepted.
@@ -146,8 +148,8 @@ impl Server {
         let resume = options.resume.as_ref().map(|resume| Sessions::new(resume, &hub.limits));
         let options = Arc::new(options);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let log = Arc::new(LogLimit::new(now()));
-        Self { hub, options, site, resume, stop, tasks, log }
+        let logs = Arc::new(Logs::new(now()));
+        Self { hub, options, site, resume, stop, tasks, logs }
     }
 
     /// The hub that is served.
@@ -159,59 +161,75 @@ impl Server {
     pub fn listen(&self, listener: TcpListener) {
         let server = self.clone();
         self.tasks.spawn(async move {
-            loop {
-                let accepted = tokio::select! {
-                    () = server.stop.cancelled() => return,
-                    accepted = listener.accept() => accepted,
-                };
-                match accepted {
-                    Ok((stream, _)) => {
-                        let socket = SockRef::from(&stream);
-                        // A connection that is gone already cannot be set up, and ends at its first read.
-                        let _ = socket.set_tcp_nodelay(true);
-                        let _ = socket.set_tcp_keepalive(&KEEPALIVE);
-                        server.accept(stream.into());
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "no connection could be accepted; raise the limit of open files");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                }
+            // A panic ends one turn of the loop, and not the listener.
+            while counted(&server.hub.metrics, server.accept_all(&listener)).await.is_none() {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         });
+    }
+
+    /// Accepts connections until the server stops.
+    async fn accept_all(&self, listener: &TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                () = self.stop.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let socket = SockRef::from(&stream);
+                    // A connection that is gone already cannot be set up, and ends at its first read.
+                    let _ = socket.set_tcp_nodelay(true);
+                    let _ = socket.set_tcp_keepalive(&KEEPALIVE);
+                    self.accept(stream.into());
+                }
+                Err(error) if is_of_the_connection(&error) => {}
+                Err(error) => {
+                    self.hub.metrics.accepts_failed.inc();
+                    if let Some(unsaid) = self.logs.accepts.line(now()) {
+                        tracing::warn!(%error, unsaid, "no connection could be accepted; raise the limit of open files");
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
     }
 
     /// Accepts connections from inside the program, in a task of its own.
     pub fn listen_memory(&self, mut acceptor: memory::Acceptor) {
         let server = self.clone();
         self.tasks.spawn(async move {
-            loop {
-                tokio::select! {
-                    () = server.stop.cancelled() => return,
-                    accepted = acceptor.accept() => match accepted {
-                        Some(end) => server.accept(end.into()),
-                        None => return,
-                    },
+            let server = &server;
+            let mut accept_all = async || {
+                loop {
+                    tokio::select! {
+                        () = server.stop.cancelled() => return,
+                        accepted = acceptor.accept() => match accepted {
+                            Some(end) => server.accept(end.into()),
+                            None => return,
+                        },
+                    }
                 }
-            }
+            };
+            while counted(&server.hub.metrics, accept_all()).await.is_none() {}
         });
     }
 
     /// Serves one connection, in a task of its own.
     pub fn accept(&self, stream: Stream) {
-        let address = stream.peer_address();
-        let address = address.map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
-        let admission = match self.hub.admit(address.map(|address| address.ip())) {
+        let address = Remote::new(stream.peer_address());
+        let admission = match self.hub.admit(address.ip()) {
             Ok(admission) => admission,
             Err(reason) => {
-                tracing::debug!(?address, %reason, "connection refused");
+                tracing::debug!(%address, %reason, "connection refused");
                 return;
             }
         };
         let server = self.clone();
         self.tasks.spawn(async move {
-            let reason = server.serve(stream, address, admission).await;
-            tracing::debug!(?address, %reason, "connection ended");
+            let served = server.serve(stream, address, admission);
+            let reason = counted(&server.hub.metrics, served).await.unwrap_or(Reason::Internal);
+            tracing::debug!(%address, %reason, "connection ended");
         });
     }
 
@@ -224,13 +242,8 @@ impl Server {
     }
 
     /// Serves one connection. Its right to be there is kept until that ends.
-    async fn serve(
-        &self,
-        stream: Stream,
-        from: Option<SocketAddr>,
-        admission: Admission,
-    ) -> Reason {
-        let address = from.map(|from| from.ip());
+    async fn serve(&self, stream: Stream, remote: Remote, admission: Admission) -> Reason {
+        let from = remote.address;
         let (mut reader, mut writer) = stream.into_split();
         let handshake = self.handshake(&mut reader, &writer, from);
         let stopped = self.stop.cancelled();
@@ -301,64 +314,72 @@ impl Server {
         if spoken == Spoken::Resumable {
             let link = Link::accepted((reader, writer), decoder, first.freeze(), admission);
             // Boxed, as its state is larger than that of any session.
-            return Box::pin(self.resumable(link, from)).await;
+            return Box::pin(self.resumable(link, remote)).await;
         }
         let Some(protocol) = self.protocol(spoken, decoder.is_some()) else {
-            tracing::debug!(?address, ?spoken, "nothing here speaks this protocol");
+            tracing::debug!(address = %remote, ?spoken, "nothing here speaks this protocol");
             return Reason::UnknownProtocol;
         };
         if spoken == Spoken::Joint {
             tokio::time::sleep(JOINT_SETTLE).await;
         }
-        let driver = self.driver(address, protocol, (reader, writer), decoder);
-        Self::drive(driver, address, first, message_ended).await
+        let driver = self.driver(remote, protocol, (reader, writer), decoder);
+        Self::drive(driver, first, message_ended).await
     }
 
     /// Opens a session on a connection.
     fn driver(
         &self,
-        address: Option<IpAddr>,
+        remote: Remote,
         (wire, protocol): (&'static dyn Wire, Box<dyn Protocol>),
         (reader, writer): (Reader, Writer),
         decoder: Option<Box<ws::Decoder>>,
     ) -> Driver {
         let outlet = Outlet::new(self.hub.clone(), writer);
-        let session = self.hub.open(now(), address, wire, Box::new(outlet.clone()));
+        let session = self.hub.open(now(), remote.ip(), wire, Box::new(outlet.clone()));
         let id = session.outbox().id;
-        tracing::debug!(session = id, ?address, protocol = wire.profile().name, "session opened");
+        tracing::debug!(session = id, address = %remote, protocol = wire.profile().name, "session opened");
         let (stop, flush_max) = (self.stop.clone(), self.options.flush_max);
-        let (authenticator, log) = (self.options.authenticator.clone(), self.log.clone());
-        Driver { session, protocol, outlet, reader, decoder, stop, flush_max, authenticator, log }
+        let (authenticator, logs) = (self.options.authenticator.clone(), self.logs.clone());
+        Driver {
+            session,
+            remote,
+            protocol,
+            outlet,
+            reader,
+            decoder,
+            stop,
+            flush_max,
+            authenticator,
+            logs,
+        }
     }
 
     /// Opens a native session on a way inside the program, for an endpoint that is at an address and
     /// may be away for a while.
     pub(crate) fn resumable_driver(
         &self,
-        address: Option<IpAddr>,
+        remote: Remote,
         way: Stream,
         away_max: Duration,
     ) -> Driver {
         let protocol = self.native(away_max);
-        self.driver(address, (&native::WIRE, Box::new(protocol)), way.into_split(), None)
+        self.driver(remote, (&native::WIRE, Box::new(protocol)), way.into_split(), None)
     }
 
     /// Runs a session to its end.
-    pub(crate) async fn drive(
-        driver: Driver,
-        address: Option<IpAddr>,
-        first: BytesMut,
-        message_ended: bool,
-    ) -> Reason {
-        let (id, log) = (driver.session.outbox().id, driver.log.clone());
-        let reason = driver.run(first, message_ended).await;
+    pub(crate) async fn drive(driver: Driver, first: BytesMut, message_ended: bool) -> Reason {
+        let (id, address, logs) = (driver.session.outbox().id, driver.remote, driver.logs.clone());
+        let hub = driver.session.hub().clone();
+        let run = counted(&hub.metrics, driver.run(first, message_ended)).await;
+        let reason = run.unwrap_or(Reason::Internal);
         match reason {
             Reason::ConnectionLost | Reason::Bye | Reason::HubStopping => {
                 tracing::debug!(session = id, %reason, "session closed");
             }
             _ => {
-                if let Some(unsaid) = log.line(now()) {
-                    tracing::warn!(session = id, ?address, %reason, unsaid, "session closed");
+                if let Some(unsaid) = logs.closed.line(now()) {
+                    tracing::warn!(session = id, %address, %reason, unsaid, "session closed");
                 }
             }
         }
@@ -540,6 +561,15 @@ struct FirstWords {
     words: BytesMut,
     /// Whether the words are the end of a message.
     message_ended: bool,
+}
+
+/// Whether it is about a connection that went before it was accepted, and says nothing of the next.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionAborted | Kind::ConnectionReset | Kind::ConnectionRefused
+    )
 }
 
 /// Writes a last answer and waits a little until the other side has read it: closing with bytes

@@ -6,8 +6,9 @@
 mod doubt;
 mod entrance;
 
-use crate::log_limit::LogLimit;
+use crate::log_limit::Logs;
 use crate::outlet::{Outlet, Wrote, now};
+use crate::remote::Remote;
 use crate::stream::Reader;
 use crate::ws::{self, Incoming};
 use bytes::{Bytes, BytesMut};
@@ -65,6 +66,7 @@ pub(crate) async fn read(reader: &mut Reader) -> io::Result<BytesMut> {
 /// Everything that one session's task owns.
 pub(crate) struct Driver {
     pub(crate) session: Session,
+    pub(crate) remote: Remote,
     pub(crate) protocol: Box<dyn Protocol>,
     pub(crate) outlet: Outlet,
     pub(crate) reader: Reader,
@@ -75,7 +77,7 @@ pub(crate) struct Driver {
     /// Checks credentials, if that is not the hub's own doing.
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     /// For what any stranger can cause.
-    pub(crate) log: Arc<LogLimit>,
+    pub(crate) logs: Arc<Logs>,
 }
 
 /// What a session's task does between two waits.

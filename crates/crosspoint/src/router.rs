@@ -14,6 +14,7 @@ use crosspoint_hub::command::{Command, Entered, Event, Mode, OwnerNews, Target};
 use crosspoint_hub::reassembly::Reassembly;
 use crosspoint_hub::wire::{Part, Place};
 use crosspoint_hub::{InNumber, LinkNumber, MemberNumber, OwnNumber, Reason};
+use crosspoint_net::panics::caught;
 use crosspoint_proto::peer::Side;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -77,11 +78,12 @@ impl Router {
         let reason = loop {
             match events.recv().await {
                 Some(Event::Closed { reason }) => break reason,
-                Some(event) => {
-                    if let Err(reason) = self.route(event).await {
-                        break reason;
-                    }
-                }
+                Some(event) => match caught(self.route(event)).await {
+                    Some(Ok(())) => {}
+                    Some(Err(reason)) => break reason,
+                    // Everybody who waits for something of this connection is told.
+                    None => break Reason::Internal,
+                },
                 // The connection's task did not come to its end, as its runtime has stopped.
                 None => break Reason::ConnectionLost,
             }

@@ -234,9 +234,17 @@ settings! {
 
         /// How log lines look: text for people, json for machines.
         ///
-        /// With json every line is one object.
+        /// With json every line is one object. In both, letters that would command a terminal or
+        /// turn text around are escaped.
         format: LogFormat = "text",
             words(&[("text", LogFormat::Text), ("json", LogFormat::Json)]), flag "log-format";
+
+        /// Bytes of log lines that may wait to be written.
+        ///
+        /// The log never holds up the hub: lines that find no room, because standard error is read
+        /// slowly or not at all, are dropped, and so are those that cannot be written. The metric
+        /// `log_lines_dropped` counts them, and the next line that is written says how many.
+        buffer_bytes_max: usize = "1MiB", bytes(4 * KIB..=GIB), flag "log-buffer-bytes-max";
     }
 
     /// What is answered to plain HTTP requests on the listening addresses.

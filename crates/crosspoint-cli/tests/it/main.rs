@@ -3,4 +3,5 @@
 
 mod common;
 mod interop;
+mod log;
 mod program;

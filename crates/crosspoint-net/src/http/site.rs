@@ -14,6 +14,7 @@ use crosspoint_hub::{Hub, Reason};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioTimer;
+use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -172,7 +173,12 @@ fn router(hub: &Arc<Hub>, options: &HttpOptions) -> Router {
             with_files(own, &options.files)
         }
     };
-    own.layer(CatchPanicLayer::new())
+    let hub = hub.clone();
+    let panicked = move |_: Box<dyn Any + Send>| {
+        hub.metrics.panics.inc();
+        text(StatusCode::INTERNAL_SERVER_ERROR, "This request met a fault of the server.\n")
+    };
+    own.layer(CatchPanicLayer::custom(panicked))
         .layer(DefaultBodyLimit::disable())
         .layer(RequestBodyLimitLayer::new(options.body_bytes_max))
 }

@@ -10,13 +10,15 @@ use super::receipt::{Receipt, Why};
 use super::record::{Accepted, Gone, MAGIC, Open, Record, Token, VERSION, millis};
 use super::registry::{Bounds, Found, Registry, Tombstone};
 use super::{RETAINED_BYTES, Settings};
+use crate::log_limit::Logs;
 use crate::outlet::now;
+use crate::remote::Remote;
 use crate::server::Server;
 use crate::session::LINGER;
 use crosspoint_hub::limits::{Bounded, holder};
 use crosspoint_hub::outbox::Outbox;
 use crosspoint_hub::{Hub, Limits, Reason};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
@@ -89,7 +91,7 @@ impl Sessions {
 impl Server {
     /// Serves a connection that speaks of a session which can be resumed. It may have been handed
     /// over to another task when this returns.
-    pub(crate) async fn resumable(&self, mut link: Link, from: Option<SocketAddr>) -> Reason {
+    pub(crate) async fn resumable(&self, mut link: Link, remote: Remote) -> Reason {
         let Some(sessions) = &self.resume else {
             return Reason::UnknownProtocol;
         };
@@ -106,21 +108,18 @@ impl Server {
             }
         };
         if open.token == Token::NEW {
-            return self.begin(sessions, Arrival { link, open }, from).await;
+            return self.begin(sessions, Arrival { link, open }, remote).await;
         }
         self.go_on(sessions, Arrival { link, open }).await
     }
 
     /// A new session.
-    async fn begin(
-        &self,
-        sessions: &Sessions,
-        arrival: Arrival,
-        from: Option<SocketAddr>,
-    ) -> Reason {
+    async fn begin(&self, sessions: &Sessions, arrival: Arrival, remote: Remote) -> Reason {
         let mut token = [0; 16];
         if let Err(error) = getrandom::fill(&mut token) {
-            tracing::error!(%error, "no randomness for the token of a session");
+            if let Some(unsaid) = self.logs.not_resumed.line(now()) {
+                tracing::error!(%error, unsaid, "no randomness for the token of a session");
+            }
             return refuse(arrival.link, Reason::Internal).await;
         }
         let token = Token::new(token);
@@ -128,30 +127,34 @@ impl Server {
         if !sessions.lock().add(token, way_in) {
             return refuse(arrival.link, Reason::Internal).await;
         }
-        let address = from.map(|from| from.ip());
+        let limits = &self.hub.limits;
+        let limited = limits.connections_per_address_max > 0 && !limits.exempt(remote.ip());
+        let place = Place {
+            sessions: sessions.clone(),
+            hub: self.hub.clone(),
+            token,
+            address: remote.ip().filter(|_| limited).map(holder),
+            away: false,
+        };
         let (drivers_end, end) = way();
         let agreed = sessions.agreed(&self.hub, arrival.open.heartbeat_ms);
-        let driver = self.resumable_driver(address, drivers_end, sessions.away_max(agreed));
+        let driver = self.resumable_driver(remote, drivers_end, sessions.away_max(agreed));
         let outbox = driver.session.outbox().clone();
         let (id, session) = (outbox.id, Arc::downgrade(&outbox));
         let (tell, ended) = oneshot::channel();
         self.tasks.spawn(async move {
-            let reason = Self::drive(driver, address, bytes::BytesMut::new(), false).await;
+            let reason = Self::drive(driver, bytes::BytesMut::new(), false).await;
             // The carrier does not care any more if it has ended before.
             let _ = tell.send((reason, outbox.peer().is_some()));
         });
-        let limits = &self.hub.limits;
-        let limited = limits.connections_per_address_max > 0 && !limits.exempt(address);
         let flow = Flow::new(now(), Side::Hub, agreed);
         let carrier = Carrier::new(flow, end, self.options.flush_max);
         let keeper = Keeper {
             server: self.clone(),
-            sessions: sessions.clone(),
-            token,
+            place,
             id,
             session,
             let_in: false,
-            address: address.filter(|_| limited).map(holder),
             carrier: carrier.counted_by(self.hub.clone()),
             arrivals,
             stop: self.stop.clone(),
@@ -172,8 +175,12 @@ impl Server {
                     match tokio::time::timeout_at(deadline.into(), way.send(arrival)).await {
                         // Its task goes on with the connection.
                         Ok(Ok(())) => return Reason::Bye,
-                        // It has just ended. What is left of it is found now.
-                        Ok(Err(back)) => arrival = back.0,
+                        // It has just ended. What is left of it is found now, or nothing if a
+                        // panic ended it.
+                        Ok(Err(back)) => {
+                            arrival = back.0;
+                            sessions.lock().turn_away(arrival.open.token);
+                        }
                         Err(_elapsed) => return Reason::HandshakeTimeout,
                     }
                     continue;
@@ -181,7 +188,7 @@ impl Server {
                 Found::Dead(tombstone) => Some(tombstone),
                 Found::Nothing => None,
             };
-            arrival.tell_gone(tombstone).await;
+            arrival.tell_gone(tombstone, self.logs.clone()).await;
             return Reason::ConnectionLost;
         }
     }
@@ -218,7 +225,7 @@ async fn refuse(mut link: Link, reason: Reason) -> Reason {
 
 impl Arrival {
     /// Says what has become of the session.
-    async fn tell_gone(mut self, tombstone: Option<Tombstone>) {
+    async fn tell_gone(mut self, tombstone: Option<Tombstone>, logs: Arc<Logs>) {
         let gone = match tombstone {
             Some(Tombstone { why, received, sent, more }) => {
                 let receipt = Receipt {
@@ -230,7 +237,9 @@ impl Arrival {
                     they_sent: Some(self.open.sent),
                     more: false,
                 };
-                tracing::info!(%receipt, "a client came back to a session that has ended");
+                if let Some(unsaid) = logs.not_resumed.line(now()) {
+                    tracing::info!(%receipt, unsaid, "a client came back to a session that has ended");
+                }
                 Gone { why, totals: Some((received, sent)), more }
             }
             None => Gone { why: Why::Unknown, totals: None, more: false },
@@ -240,19 +249,63 @@ impl Arrival {
     }
 }
 
+/// A session's place among those that can be resumed, given up when this is dropped: also by a panic,
+/// or its client would be sent to a task that is gone.
+struct Place {
+    sessions: Sessions,
+    hub: Arc<Hub>,
+    token: Token,
+    /// Where its first connection came from, if limits per address hold there.
+    address: Option<IpAddr>,
+    away: bool,
+}
+
+impl Place {
+    /// The connection is away. Gives whether that may be.
+    fn leave(&mut self) -> bool {
+        self.away = self.sessions.lock().away(self.address);
+        if self.away {
+            self.hub.metrics.sessions_away.inc();
+        }
+        self.away
+    }
+
+    /// It is not away any more.
+    fn come_back(&mut self) {
+        if std::mem::replace(&mut self.away, false) {
+            self.sessions.lock().back(self.address);
+            self.hub.metrics.sessions_away.dec();
+        }
+    }
+
+    /// The session has ended, and is remembered.
+    fn bury(&self, tombstone: Tombstone) {
+        self.sessions.lock().bury(now(), self.token, tombstone);
+    }
+
+    /// The session has ended, and nothing is remembered of it.
+    fn turn_away(&self) {
+        self.sessions.lock().turn_away(self.token);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.come_back();
+        self.turn_away();
+    }
+}
+
 /// Keeps one session, whatever connection it has.
 struct Keeper {
     server: Server,
-    sessions: Sessions,
-    token: Token,
+    place: Place,
     /// The session's number in the logs.
     id: u64,
     /// Lives as long as the session.
     session: Weak<Outbox>,
     /// Whether the session that has ended was let in.
     let_in: bool,
-    /// Where its first connection came from, if limits per address hold there.
-    address: Option<IpAddr>,
     carrier: Carrier,
     arrivals: mpsc::Receiver<Arrival>,
     stop: CancellationToken,
@@ -299,16 +352,18 @@ impl Keeper {
         };
         let (sent, received) = flow.totals();
         if let Some(reason) = refused {
-            tracing::warn!(session = self.id, %reason, ?open, ?sent, ?received, "not resumed");
+            if let Some(unsaid) = self.server.logs.not_resumed.line(now()) {
+                tracing::warn!(session = self.id, %reason, ?open, ?sent, ?received, unsaid, "not resumed");
+            }
             // In a task of its own, as it may take a while.
             self.server.tasks.spawn(refuse(link, reason));
             return None;
         }
         let attached = self.carrier.attach(open.received.bytes, received.bytes);
         attached.expect("what fits can be attached");
-        let settings = &self.sessions.settings;
+        let settings = &self.place.sessions.settings;
         link.say(Record::Accepted(Accepted {
-            token: self.token,
+            token: self.place.token,
             received: received.bytes,
             sent: sent.bytes,
             window_ms: millis(settings.window),
@@ -352,7 +407,9 @@ impl Keeper {
                 }
                 Parted::Done | Parted::Overdue => self.reason.unwrap_or(Reason::Bye),
                 Parted::Broken(broken) => {
-                    tracing::warn!(session = self.id, %broken, "session broken");
+                    if let Some(unsaid) = self.server.logs.closed.line(now()) {
+                        tracing::warn!(session = self.id, %broken, unsaid, "session broken");
+                    }
                     Reason::Malformed
                 }
                 Parted::Gone(_) | Parted::Refused(_) => Reason::Malformed,
@@ -364,22 +421,22 @@ impl Keeper {
     /// Waits for the client.
     async fn away(&mut self) -> Next {
         let (id, since) = (self.id, now());
-        if !self.sessions.lock().away(self.address) {
+        if !self.place.leave() {
             self.server.hub.metrics.hit("resume.detached_max");
             return Next::End(Why::TooManyAway, None);
         }
         tracing::debug!(session = id, "session away");
         let hub = &self.server.hub;
-        hub.metrics.sessions_away.inc();
         hub.set_away(since, id, true);
-        let next = self.wait(since + self.sessions.settings.window).await;
-        self.sessions.lock().back(self.address);
+        let next = self.wait(since + self.place.sessions.settings.window).await;
+        self.place.come_back();
         let hub = &self.server.hub;
-        hub.metrics.sessions_away.dec();
         if let Next::Attached(_) = next {
             hub.set_away(now(), id, false);
             let away = now().saturating_duration_since(since);
-            tracing::info!(session = id, away_ms = millis(away), "session resumed");
+            if let Some(unsaid) = self.server.logs.resumed.line(now()) {
+                tracing::info!(session = id, away_ms = millis(away), unsaid, "session resumed");
+            }
         }
         next
     }
@@ -439,8 +496,8 @@ impl Keeper {
         let (sent, received) = self.carrier.flow.totals();
         let tombstone = Tombstone { why, received, sent, more };
         match let_in {
-            true => self.sessions.lock().bury(now(), self.token, tombstone),
-            false => self.sessions.lock().turn_away(self.token),
+            true => self.place.bury(tombstone),
+            false => self.place.turn_away(),
         }
         if !matches!(why, Why::Ended(_)) {
             let receipt = Receipt {
@@ -452,7 +509,7 @@ impl Keeper {
                 they_sent: None,
                 more: false,
             };
-            if let Some(unsaid) = self.server.log.line(now()) {
+            if let Some(unsaid) = self.server.logs.not_resumed.line(now()) {
                 tracing::info!(session = self.id, %receipt, unsaid, "session not resumed");
             }
             self.server.hub.metrics.resume_expired.inc();
@@ -460,7 +517,8 @@ impl Keeper {
         // Whoever knocked in the last moment.
         self.arrivals.close();
         while let Some(arrival) = self.arrivals.recv().await {
-            self.server.tasks.spawn(arrival.tell_gone(Some(tombstone)));
+            let logs = self.server.logs.clone();
+            self.server.tasks.spawn(arrival.tell_gone(Some(tombstone), logs));
         }
         if let Some(mut link) = link {
             // Whoever has said goodbye, or was told so, needs no more.

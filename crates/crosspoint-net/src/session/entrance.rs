@@ -27,10 +27,9 @@ impl Driver {
             return Ok(());
         };
         let grant = verdict.map_err(|denied| {
-            if let Some(unsaid) = self.log.line(now()) {
-                let address = self.session.outbox().address;
+            if let Some(unsaid) = self.logs.denied.line(now()) {
                 let (name, reason) = (hello.name.as_deref(), &*denied.reason);
-                tracing::info!(?address, name, reason, unsaid, "credentials denied");
+                tracing::info!(address = %self.remote, name, reason, unsaid, "credentials denied");
             }
             if let Some(limit) = denied.limit {
                 self.session.hub().metrics.hit(limit);

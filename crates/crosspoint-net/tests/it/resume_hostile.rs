@@ -1,5 +1,6 @@
 //! Whoever breaks the rules of resumption harms nobody but itself.
 
+use crate::common::log::{log, log_that_panics_at};
 use crate::common::peer::{message, server_frame, upgrade};
 use crate::common::{Dice, Link, Served, serve, serve_as, until, within};
 use bytes::{Bytes, BytesMut};
@@ -112,6 +113,59 @@ impl Raw {
 
 fn served(hub: HubOptions, resume: Settings) -> Served {
     serve_as(hub, ServerOptions { resume: Some(resume), ..ServerOptions::default() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_the_task_that_keeps_a_session_leaves_nothing_to_come_back_to() {
+    // At home, while it is away, and when it has just come back.
+    let messages = ["session away", "session goes on over another connection", "session resumed"];
+    for message in messages {
+        let served = serve();
+        let (raw, accepted, sent, received) = Raw::welcomed(served.memory()).await;
+        let log = log_that_panics_at(message);
+        let again = || open(accepted.token, received, sent);
+        if message == "session goes on over another connection" {
+            let mut second = Raw::open(served.memory(), again()).await;
+            while second.record().await.is_some() {}
+        }
+        drop(raw);
+        if message == "session resumed" {
+            until("it is away", || served.hub.metrics.sessions_away.get() == 1).await;
+            let mut second = Raw::open(served.memory(), again()).await;
+            while second.record().await.is_some() {}
+        }
+        until("the session ends", || served.hub.sessions() == 0).await;
+        drop(log);
+        assert_eq!(served.hub.metrics.panics.get(), 1, "{message}");
+        assert_eq!(served.hub.metrics.sessions_away.get(), 0, "{message}");
+        let mut raw = Raw::open(served.memory(), again()).await;
+        let gone = Gone { why: Why::Unknown, totals: None, more: false };
+        assert_eq!(raw.answer().await, Some(Record::Gone(gone)), "{message}");
+        drop(raw);
+        served.empty().await;
+        served.server.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_back_again_and_again_writes_a_bounded_number_of_lines() {
+    let served = serve();
+    let (raw, accepted, sent, received) = Raw::welcomed(served.memory()).await;
+    let log = log();
+    drop(raw);
+    for _ in 0..150 {
+        until("it is away", || served.hub.metrics.sessions_away.get() == 1).await;
+        let mut raw = Raw::open(served.memory(), open(accepted.token, received, sent)).await;
+        assert!(matches!(raw.record().await, Some(Record::Accepted(_))));
+        // What does not fit is as bounded.
+        let mut wrong = Raw::open(served.memory(), open(accepted.token, u64::MAX, sent)).await;
+        assert_eq!(wrong.record().await, Some(Record::Refused(Reason::Malformed)));
+    }
+    let lines = log.lines();
+    for message in ["session resumed", "not resumed"] {
+        let count = lines.iter().filter(|line| line.message == message).count();
+        assert!((1..=200).contains(&count), "{message}: {count}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

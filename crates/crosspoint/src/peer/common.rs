@@ -1,7 +1,7 @@
 //! What all connections of one node have in common: its identity, its handlers, and who takes the
 //! links that others open.
 
-use super::core::{Core, NewLink};
+use super::core::{Core, NewLink, now};
 use super::links::Entry;
 use super::route::Route;
 use super::{Peer, forward};
@@ -10,6 +10,7 @@ use crate::shared::{Shared, lock};
 use crate::{PeerInfo, Reason};
 use crosspoint_hub::LinkNumber;
 use crosspoint_hub::command::Command;
+use crosspoint_net::log_limit::LogLimit;
 use crosspoint_proto::peer::Side;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +25,8 @@ pub(crate) struct Common {
     pub(crate) settings: NodeBuilder,
     reception: Mutex<Reception>,
     dropped: AtomicU64,
+    /// For what any peer can cause.
+    pub(super) log: LogLimit,
 }
 
 #[derive(Debug, Default)]
@@ -35,7 +38,8 @@ struct Reception {
 
 impl Common {
     pub(crate) fn new(settings: NodeBuilder) -> Arc<Self> {
-        Arc::new(Self { settings, reception: Mutex::default(), dropped: AtomicU64::new(0) })
+        let (reception, dropped) = (Mutex::default(), AtomicU64::new(0));
+        Arc::new(Self { settings, reception, dropped, log: LogLimit::new(now()) })
     }
 
     pub(crate) fn count_dropped(&self) {
@@ -112,7 +116,9 @@ impl Common {
         }
         drop(reception);
         if let Err(error) = core.require_encryption() {
-            tracing::warn!(peer = %core.far, %error, "a link was refused");
+            if let Some(unsaid) = self.log.line(now()) {
+                tracing::warn!(peer = %core.far, %error, unsaid, "a link was refused");
+            }
             return core.break_off(Reason::Unsupported);
         }
         let common = self.clone();

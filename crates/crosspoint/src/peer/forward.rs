@@ -15,6 +15,7 @@ use crosspoint_hub::LinkNumber;
 use crosspoint_hub::command::{Addressee, Command, LinkOptions, Target};
 use crosspoint_hub::wire::Part;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -153,7 +154,9 @@ pub(crate) fn begin(shared: &Arc<Shared>, link: LinkNumber, info: PeerInfo, rout
     let forwards = lock(&shared.forwards).clone();
     let allows = |forward: &Forward| {
         let to = forward.to.upgrade()?;
-        (forward.policy)(&info, &route).then_some(to)
+        // A policy that fails allows nothing.
+        let allowed = catch_unwind(AssertUnwindSafe(|| (forward.policy)(&info, &route)));
+        allowed.unwrap_or(false).then_some(to)
     };
     let Some(far) = forwards.iter().find_map(allows) else {
         return refuse(Reason::Declined);

@@ -1,6 +1,6 @@
 //! Encryption of a link from end to end (docs/peers.md, section 6).
 
-use super::core::{Core, State};
+use super::core::{Core, State, now};
 use super::later::Later;
 use super::{Peer, PeerError};
 use crate::Reason;
@@ -73,7 +73,9 @@ impl Security {
             _ => secure.plain(kind).map(|()| Some((kind, body))),
         };
         opened.map_err(|error| {
-            tracing::warn!(link = %core.link, peer = %core.far, %error, "a link is not secure");
+            if let Some(unsaid) = core.common.log.line(now()) {
+                tracing::warn!(link = %core.link, peer = %core.far, %error, unsaid, "a link is not secure");
+            }
             self.broken = Some(error);
             Reason::Malformed
         })

@@ -178,6 +178,22 @@ async fn the_policy_sees_from_whom_and_where_to_and_decides() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_policy_that_panics_allows_nothing_and_harms_nothing() {
+    let (one, other) = (hub(), hub());
+    let left = at(&one, "bridge", 100).await;
+    let right = left.join(other.inside(Shape::default())).await.unwrap();
+    left.forward(&right, |from: &PeerInfo, _: &Route| from.name.as_deref().unwrap() == "Ann");
+    let ann = at(&one, "Ann", 1).await;
+    let nameless = Node::connect(one.inside(Shape::default())).await.unwrap();
+    let bob = at(&other, "Bob", 2).await;
+    let hops = [Who::from("bridge")];
+    let refused = nameless.peer_via(&hops, bob.peer_id()).await.unwrap();
+    assert_eq!(refused.closed().await, Reason::Declined);
+    let to_bob = ann.peer_via(&hops, bob.peer_id()).await.unwrap();
+    assert_eq!(to_bob.call::<i32>("add", &(1, 2)).await, Ok(3));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_way_has_at_most_eight_nodes_and_no_circles() {
     let row = row(2).await;
     let hops = vec![Who::from("bridge 0"); 9];

@@ -4,8 +4,9 @@ use crate::common;
 use crate::common::{Cable, Pair, end, event, link, pair, raw, said, silence};
 use crosspoint::testing::{node, two_nodes};
 use crosspoint::{
-    Bytes, ConnectError, EnterOptions, Failure, Format, HubOptions, Limits, Node, Payload, Peer,
-    PeerError, PeerEvent, PeerId, Reason, Request, RequestError, Responder, Server, Shape,
+    Bytes, ChannelOptions, ConnectError, EnterOptions, Failure, Format, HubOptions, Limits, Node,
+    Payload, Peer, PeerError, PeerEvent, PeerId, Reason, Request, RequestError, Responder, Server,
+    Shape,
 };
 use crosspoint_hub::LinkNumber;
 use crosspoint_hub::command::{Addressee, Command, Event, LinkOptions, Target};
@@ -305,6 +306,56 @@ async fn a_handler_that_panics_fails_its_request_alone() {
     let to_bob = ann.peer("Bob").await.unwrap();
     assert_eq!(code(to_bob.call::<i32>("div", &(1, 0)).await), Failure::FAILED);
     assert_eq!(to_bob.call::<i32>("div", &(4, 2)).await, Ok(2));
+}
+
+/// A log that fails when a peer breaks the protocol.
+struct Fails;
+
+impl tracing::Subscriber for Fails {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target().starts_with("crosspoint::peer")
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        panic!("on purpose: {event:?}");
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_node_s_task_ends_its_connection_and_lets_nobody_wait() {
+    let (hub, ann, bob) = two_nodes().await;
+    let to_bob = ann.peer("Bob").await.unwrap();
+    bob.serve("wait", |(): ()| async move { std::future::pending::<Result<(), Failure>>().await });
+    let waits = tokio::spawn(async move { to_bob.call::<()>("wait", &()).await });
+    let owner = ann.create("theirs", ChannelOptions::new()).await.unwrap();
+    let log = tracing::subscriber::set_default(Fails);
+    let hostile = raw(&hub, PeerId::new([9; 16])).await;
+    let to = Addressee::Peer(ann.peer_id());
+    let link = Command::Link { request: 0, to, options: LinkOptions::default() };
+    hostile.commands.send(link.into()).await.unwrap();
+    let part = Part { kind: 0x10, ..Part::whole("") };
+    let part = Command::Send { to: Target::Link(LinkNumber(0)), part };
+    hostile.commands.send(part.into()).await.unwrap();
+    assert_eq!(timeout(SECOND, ann.closed()).await, Ok(Reason::Internal));
+    drop(log);
+    assert!(waits.await.unwrap().is_err());
+    drop(owner);
+    // The others do not even notice.
+    let node = Node::builder().name("Ann").connect(hub.inside(Shape::default())).await.unwrap();
+    bob.serve("add", |(a, b): (i32, i32)| async move { Ok(a + b) });
+    assert_eq!(node.peer("Bob").await.unwrap().call::<i32>("add", &(1, 2)).await, Ok(3));
 }
 
 #[tokio::test(start_paused = true)]

@@ -47,6 +47,11 @@ impl Running {
         writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 
+    /// Takes the reader of its standard error away.
+    pub(crate) fn close_errors(&mut self) {
+        self.child.stderr = None;
+    }
+
     /// Ends the input.
     pub(crate) fn end_input(&mut self) {
         self.child.stdin = None;

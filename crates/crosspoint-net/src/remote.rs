@@ -1,0 +1,34 @@
+//! Where a connection comes from.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+/// Where a connection comes from, as far as limits, bans and logs go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Remote {
+    /// `None` inside the program. Port 0 is one that nobody has told.
+    pub(crate) address: Option<SocketAddr>,
+}
+
+impl Remote {
+    /// An address as the system tells it.
+    pub(crate) fn new(address: Option<SocketAddr>) -> Self {
+        let address = address.map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
+        Self { address }
+    }
+
+    /// The address without the port.
+    pub(crate) fn ip(self) -> Option<IpAddr> {
+        self.address.map(|address| address.ip())
+    }
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            None => f.write_str("inside"),
+            Some(address) if address.port() == 0 => address.ip().fmt(f),
+            Some(address) => address.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What strangers can write into the log, and how much of it.
+
+use crate::common::log::log;
+use crate::common::peer::Peer;
+use crate::common::{serve, serve_as, until};
+use crosspoint_auth::{Denied, from_fn};
+use crosspoint_hub::command::Hello;
+use crosspoint_hub::{Grant, HubOptions, Reason};
+use crosspoint_net::server::ServerOptions;
+use std::sync::Arc;
+
+#[tokio::test(start_paused = true)]
+async fn denied_credentials_are_a_bounded_number_of_lines_and_do_not_hide_others() {
+    let check = from_fn(async |_| Err::<Grant, _>(Denied::new("no")));
+    let authenticator = Some(Arc::new(check) as _);
+    let options = ServerOptions { authenticator, ..ServerOptions::default() };
+    let served = serve_as(HubOptions::default(), options);
+    let log = log();
+    for _ in 0..150 {
+        let hello = Hello { name: Some("x".into()), ..Hello::default() };
+        let mut peer = Peer::introduced(served.memory(), hello);
+        assert_eq!(peer.greet().await, Err(Reason::NotAllowed));
+    }
+    served.empty().await;
+    let lines = log.lines();
+    for message in ["credentials denied", "session closed"] {
+        assert_eq!(lines.iter().filter(|line| line.message == message).count(), 100, "{message}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_is_written_as_people_write_it() {
+    let served = serve();
+    let log = log();
+    let link = served.tcp().await;
+    link.send(b"XPT1\x02\x77x").await;
+    drop({ link }.rest().await);
+    served.empty().await;
+    served.memory().send(b"XPT1\x02\x77x").await;
+    until("the second is there", || served.closed(Reason::Malformed) == 2).await;
+    let lines = log.lines();
+    let [tcp, memory] = &lines[..] else { panic!("{lines:?}") };
+    assert!(tcp.fields.contains("address=127.0.0.1:"), "{tcp:?}");
+    assert!(memory.fields.contains("address=inside "), "{memory:?}");
+}
