@@ -114,10 +114,10 @@ impl Work {
                     ..idle::Plan::new(known(pid, dialect)?)
                 };
                 let report = idle::run(dialect, &plan, progress)?;
-                vec![
-                    measure("memory for each", "B", report.bytes_per_connection),
-                    measure("opened", "/s", report.opened_per_second),
-                ]
+                let memory = report.bytes_per_connection;
+                let memory = memory.map(|bytes| measure("memory for each", "B", bytes));
+                let opened = measure("opened", "/s", report.opened_per_second);
+                memory.into_iter().chain([opened]).collect()
             }
             Work::Requests { in_flight, payload: own } => {
                 let payload = own.unwrap_or(payload);

@@ -105,6 +105,9 @@ pub fn run(
     let unit = fanout.delivery_bytes.unwrap_or(plan.payload) as u64;
     thread::scope(|scope| {
         let sender = scope.spawn(|| send(dialect.name(), &fanout, plan, &flow));
+        for source in fanout.sources.iter().filter(|_| fanout.answered) {
+            scope.spawn(|| take_answers(source));
+        }
         let mut reader = Reader {
             flow: &flow,
             sender: sender.thread().clone(),
@@ -212,6 +215,18 @@ fn send(
     flow.sent.store(sent, Ordering::Release);
     flow.ended.store(true, Ordering::Release);
     result
+}
+
+/// Takes what the server answers to a source, until the connection ends: how, the sender hears.
+fn take_answers(mut source: &TcpStream) {
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        match source.read(&mut buffer) {
+            Ok(1..) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => return,
+        }
+    }
 }
 
 pub(crate) fn write_all(sources: &[TcpStream], bytes: &[u8]) -> io::Result<()> {

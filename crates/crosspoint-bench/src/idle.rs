@@ -51,12 +51,16 @@ pub struct Report {
     pub resident_before: u64,
     /// The server's resident memory with all connections, in bytes.
     pub resident_after: u64,
-    /// Growth for each connection, in bytes; negative if the server shrank meanwhile.
-    pub bytes_per_connection: f64,
+    /// Growth for each connection, in bytes. `None` if it was so little that the server must have
+    /// used memory that it had left from earlier connections.
+    pub bytes_per_connection: Option<f64>,
 }
 
 /// Open files of this process besides the connections.
 const OTHER_FILES: u64 = 200;
+
+/// No server needs less for a connection.
+const LEAST_BYTES: f64 = 2048.0;
 
 /// Connections between two calls of the progress callback.
 const TOLD_EVERY: usize = 100;
@@ -95,7 +99,6 @@ pub fn run(
     let resident_after = resident_bytes(plan.server_pid)?;
     drop(streams);
     progress(1.0, "done");
-    let growth = resident_after as f64 - resident_before as f64;
     Ok(Report {
         dialect: dialect.name(),
         connections: plan.connections,
@@ -103,8 +106,14 @@ pub fn run(
         opened_per_second: plan.connections as f64 / seconds,
         resident_before,
         resident_after,
-        bytes_per_connection: growth / plan.connections as f64,
+        bytes_per_connection: growth(resident_before, resident_after, plan.connections),
     })
+}
+
+/// What a server needs for each connection, if that can be told.
+fn growth(before: u64, after: u64, connections: usize) -> Option<f64> {
+    let bytes = (after as f64 - before as f64) / connections as f64;
+    (bytes >= LEAST_BYTES).then_some(bytes)
 }
 
 /// Waits; the connections give signs of life where the protocol wants them.
@@ -144,4 +153,17 @@ pub fn resident_bytes(pid: u32) -> Result<u64, BenchError> {
         number.trim().parse::<u64>().ok()
     });
     Ok(kibibytes.ok_or_else(|| failed("no VmRSS line".into()))? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_a_server_had_left_is_not_taken_for_what_connections_need() {
+        assert_eq!(growth(20_000_000, 26_000_000, 1000), Some(6000.0));
+        for after in [20_000_000, 20_300_000, 19_000_000] {
+            assert_eq!(growth(20_000_000, after, 1000), None, "{after}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use crosspoint_proto::message::kind;
 use crosspoint_proto::peer;
 
 use crate::dialect::anysocket_frame;
+pub use crate::dialect::anysocket_frame::Around;
 
 /// What the beginning of a frame says about its extent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +39,9 @@ pub enum Framing {
     NativeStream,
     /// All bytes are data.
     Raw,
-    /// AnySocket over WebSocket, server to client: the data are strings in messages.
-    AnySocket,
+    /// AnySocket over WebSocket, server to client: the data are in messages, with so much JSON
+    /// around them.
+    AnySocket(Around),
     /// Deliveries of one fixed size beginning with `first`; lines of six bytes (`PING` and `PONG`)
     /// may stand between them if `pings` is set.
     Fixed {
@@ -64,7 +66,7 @@ impl Framing {
             Framing::Native => native_head(bytes),
             Framing::NativeStream => native_stream_head(bytes),
             Framing::Raw => Head::Frame { before: 0, data: usize::MAX / 2, after: 0 },
-            Framing::AnySocket => anysocket_frame::head(bytes),
+            Framing::AnySocket(json) => anysocket_frame::head(bytes, json),
             Framing::Fixed { first, before, data, after, pings } => match bytes.first() {
                 None => Head::Short,
                 Some(&byte) if byte == first => Head::Frame { before, data, after },
@@ -284,6 +286,8 @@ mod tests {
     const FIXED: Framing =
         Framing::Fixed { first: b'M', before: 4, data: 3, after: 2, pings: true };
 
+    const ANYSOCKET: Framing = Framing::AnySocket(Around::QUOTES);
+
     const JOINT_STREAM: &[u8] =
         b"\x00\x04\x00\xff\x00\x00\x03\x00ab\x01\x07\x80\x04\x05cde\x80\x00\x05\x81\x09fgh\x02\x00i";
     const NATIVE_STREAM: &[u8] =
@@ -299,7 +303,7 @@ mod tests {
     fn data_is_found_between_control_frames_keepalives_and_empty_frames() {
         assert_eq!(data_of(Framing::Joint, &[JOINT_STREAM]).unwrap(), b"abcdefghi");
         assert_eq!(data_of(Framing::Native, &[NATIVE_STREAM]).unwrap(), b"abcde");
-        assert_eq!(data_of(Framing::AnySocket, &[ANYSOCKET_STREAM]).unwrap(), b"abcdefgh");
+        assert_eq!(data_of(ANYSOCKET, &[ANYSOCKET_STREAM]).unwrap(), b"abcdefgh");
         assert_eq!(data_of(Framing::NativeStream, &[LINK_STREAM]).unwrap(), b"abcd");
         assert_eq!(data_of(Framing::Raw, &[FIXED_STREAM]).unwrap(), FIXED_STREAM);
         assert_eq!(data_of(FIXED, &[FIXED_STREAM]).unwrap(), b"abcdef");
@@ -333,7 +337,7 @@ mod tests {
                 (Framing::Joint, JOINT_STREAM),
                 (Framing::Native, NATIVE_STREAM),
                 (Framing::NativeStream, LINK_STREAM),
-                (Framing::AnySocket, ANYSOCKET_STREAM),
+                (ANYSOCKET, ANYSOCKET_STREAM),
                 (FIXED, FIXED_STREAM),
             ] {
                 let mut cuts: Vec<_> = cuts.iter().map(|&cut| cut.min(stream.len())).collect();
@@ -351,7 +355,7 @@ mod tests {
                 Framing::Joint,
                 Framing::Native,
                 Framing::NativeStream,
-                Framing::AnySocket,
+                ANYSOCKET,
                 FIXED,
             ] {
                 let seen = data_of(framing, &[front, back]).map_or(0, |data| data.len());

@@ -2,16 +2,17 @@
 //! here are its flags and its output.
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use crosspoint_bench::dialect::IdleState;
 use crosspoint_bench::{
     AnySocket, BenchError, Dialect, Encrypted, Joint, Latency, Native, fanout, idle, relay,
     requests, stall, stalled, stream,
 };
+use crosspoint_net::client::Endpoint;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::{Child, Stdio};
+use std::str::FromStr;
 use std::time::Duration;
 
 /// The command, its workloads and their flags.
@@ -22,8 +23,12 @@ pub(crate) fn command() -> Command {
             .arg(
                 Arg::new("hub")
                     .long("hub")
-                    .value_name("HOST:PORT")
-                    .help("The hub or other server; if not given, a hub is started for the run"),
+                    .value_name("ADDRESS")
+                    .value_parser(value_parser!(Place))
+                    .help(
+                        "The hub or other server: HOST:PORT, tcp://HOST:PORT, or with anysocket also \
+                         ws://HOST:PORT; if not given, a hub is started for the run",
+                    ),
             )
             .arg(
                 Arg::new("protocol")
@@ -41,6 +46,16 @@ pub(crate) fn command() -> Command {
                     .value_name("JSON")
                     .value_parser(json)
                     .help("What an AnySocket server wants to see from those who connect"),
+            )
+            .arg(
+                Arg::new("token")
+                    .long("token")
+                    .value_name("TOKEN")
+                    .conflicts_with("auth")
+                    .help(
+                        "What the hub asks for: its access token, NAME:SECRET, or a signed token; \
+                         joint cannot present any",
+                    ),
             )
             .arg(
                 Arg::new("json")
@@ -63,7 +78,8 @@ pub(crate) fn command() -> Command {
             .arg(number("rate", "1000", "Broadcasts a second"));
     let requests = workload(
         "requests",
-        "Requests that the server answers, or with native another client over the hub",
+        "Requests that another client answers over the hub, or the application of an AnySocket \
+         server",
     )
     .arg(number("in-flight", "64", "Requests under way at any time"));
     let window = || {
@@ -121,21 +137,35 @@ fn number(name: &'static str, default: &'static str, help: &'static str) -> Arg 
         .help(help)
 }
 
+/// How the server at this address is spoken to.
+fn dialect(address: SocketAddr, matches: &ArgMatches) -> Result<Box<dyn Dialect>, String> {
+    let text = |name: &str| matches.get_one::<String>(name).cloned();
+    let token = text("token");
+    let bytes = token.clone().map(|token| token.into_bytes().into());
+    Ok(match text("protocol").as_deref() {
+        Some("joint") if token.is_some() => {
+            return Err(
+                "the joint protocol cannot present a token; choose another --protocol".into()
+            );
+        }
+        Some("joint") => Box::new(Joint::new(address)),
+        Some("encrypted") => Box::new(Encrypted::new(address).with_token(bytes)),
+        Some("anysocket") => {
+            let token = token.map(|token| serde_json::Value::from(token).to_string());
+            let detected = AnySocket::detect(address, text("auth").or(token));
+            Box::new(detected.map_err(|error| error.to_string())?)
+        }
+        _ => Box::new(Native::new(address).with_token(bytes)),
+    })
+}
+
 /// Runs a workload and prints what came out.
 pub(crate) fn run(matches: &ArgMatches) -> Result<(), String> {
     let Some((workload, matches)) = matches.subcommand() else {
         unreachable!("clap demands a workload");
     };
     let target = Target::of(matches)?;
-    let dialect: Box<dyn Dialect> = match matches.get_one::<String>("protocol").map(String::as_str)
-    {
-        Some("joint") => Box::new(Joint::new(target.address)),
-        Some("encrypted") => Box::new(Encrypted::new(target.address)),
-        Some("anysocket") => {
-            Box::new(AnySocket::new(target.address, matches.get_one::<String>("auth").cloned()))
-        }
-        _ => Box::new(Native::new(target.address)),
-    };
+    let dialect = dialect(target.address, matches)?;
     let count = |name: &str| matches.get_one::<u32>(name).copied().unwrap_or_default();
     let size = |name: &str| count(name) as usize;
     let seconds = || Duration::from_secs(count("seconds").into());
@@ -243,11 +273,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), String> {
         "idle" => {
             let plan = idle::Plan {
                 connections: size("connections"),
-                // AnySocket has no channels to be a member of.
-                state: match dialect.name() {
-                    "anysocket" => IdleState::Connected,
-                    _ => IdleState::Member,
-                },
+                state: dialect.idle_state(),
                 ..idle::Plan::new(target.process(matches)?)
             };
             let report = idle::run(&*dialect, &plan, &mut progress).map_err(wrong)?;
@@ -256,13 +282,57 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), String> {
                 row(
                     text,
                     "memory",
-                    &format!("{:.0} bytes for each connection", report.bytes_per_connection),
+                    &match report.bytes_per_connection {
+                        Some(bytes) => format!("{bytes:.0} bytes for each connection"),
+                        None => "not known: the hub used again what earlier connections had left; \
+                                 start it afresh"
+                            .into(),
+                    },
                 );
                 row(text, "in all", &format!("{:.1} MB", report.resident_after as f64 / 1e6));
                 row(text, "opened", &rate(report.opened_per_second));
             })
         }
         _ => unreachable!("clap knows the workloads"),
+    }
+}
+
+/// Where a server is, as `--hub` says.
+#[derive(Debug, Clone)]
+struct Place {
+    authority: String,
+    web_socket: bool,
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<Endpoint>() {
+            Ok(Endpoint::Tcp { authority }) => Ok(Self { authority, web_socket: false }),
+            Ok(Endpoint::WebSocket { authority, path }) if path == "/" => {
+                Ok(Self { authority, web_socket: true })
+            }
+            Ok(_) => Err("bench connects to no path of a server".into()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+impl Place {
+    /// The first address, for a protocol of the load generator.
+    fn resolve(&self, protocol: &str) -> Result<SocketAddr, String> {
+        let Self { authority, web_socket } = self;
+        if *web_socket && protocol != "anysocket" {
+            return Err(format!(
+                "bench speaks {protocol} over TCP only: write --hub tcp://{authority}"
+            ));
+        }
+        let found = authority
+            .to_socket_addrs()
+            .map_err(|error| format!("{authority} cannot be looked up: {error}"))?
+            .next();
+        found.ok_or_else(|| format!("{authority} has no address"))
     }
 }
 
@@ -285,13 +355,9 @@ impl Drop for Hub {
 
 impl Target {
     fn of(matches: &ArgMatches) -> Result<Self, String> {
-        if let Some(hub) = matches.get_one::<String>("hub") {
-            let found = hub
-                .to_socket_addrs()
-                .map_err(|error| format!("{hub} is no HOST:PORT: {error}"))?
-                .next();
-            let address = found.ok_or_else(|| format!("{hub} has no address"))?;
-            return Ok(Self { address, child: None });
+        if let Some(place) = matches.get_one::<Place>("hub") {
+            let protocol = matches.get_one::<String>("protocol").map_or("", String::as_str);
+            return Ok(Self { address: place.resolve(protocol)?, child: None });
         }
         let wrong = |error: std::io::Error| format!("no hub could be started: {error}");
         let program = std::env::current_exe().map_err(wrong)?;

@@ -1,17 +1,24 @@
-//! AnySocket over WebSocket, as a client. The protocol has no channels, so the server's application
-//! has to help. It answers every value with the same value, except an order to broadcast,
-//! `{"do":"broadcast","value":V}`: it sends V to every client but the one who asked, and answers
-//! nothing.
+//! AnySocket over WebSocket, as a client. The protocol itself has no channels and no broadcasts, so
+//! the server has to help, in one of two ways.
+//!
+//! * A Crosspoint hub has rooms, and hands packets on from client to client: messages are broadcast
+//!   in a room, requests are answered by another client.
+//! * Of any other server the application has to take part. It answers every value with the same
+//!   value, except an order to broadcast, `{"do":"broadcast","value":V}`: it sends V to every client
+//!   but the one who asked, and answers nothing.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Instant, SystemTime};
 
-use super::anysocket_frame::{ALIVE, Frame, PROBE, kind, missing, put_packet, read_frame};
+use super::anysocket_frame::{
+    ALIVE, Around, Envelope, Frame, PROBE, kind, missing, put_forwarded, put_packet, read_frame,
+};
 use super::rejoin::Rejoin;
 use super::{
-    Asker, Dialect, FILL, Fanout, FanoutShape, IdleState, KEEPALIVE_EVERY, Message, Relay, Requests,
+    Answerer, Asker, Dialect, FILL, Fanout, FanoutShape, IdleState, KEEPALIVE_EVERY, Message,
+    Relay, Requests, Responder, fresh_name,
 };
 use crate::BenchError;
 use crate::net::{Link, Options};
@@ -22,6 +29,16 @@ use crate::unframe::Framing;
 pub struct AnySocket {
     address: SocketAddr,
     auth: Option<String>,
+    helper: Helper,
+}
+
+/// Who helps with what the protocol itself lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Helper {
+    /// The server's application.
+    Application,
+    /// A Crosspoint hub.
+    Hub,
 }
 
 const NAME: &str = "anysocket";
@@ -34,14 +51,31 @@ const AUTH_SEQ: i32 = 1;
 const FIRST_SEQ: i32 = 2;
 
 impl AnySocket {
-    /// Speaks to the server at `address`. `auth` is the JSON text of the value that the server
-    /// wants to see, if it wants one.
+    /// Speaks to the server at `address`, whose application takes part. `auth` is the JSON text of
+    /// the value that the server wants to see, if it wants one.
     pub fn new(address: SocketAddr, auth: Option<String>) -> AnySocket {
-        AnySocket { address, auth }
+        AnySocket { address, auth, helper: Helper::Application }
+    }
+
+    /// As [`AnySocket::new`], unless the server says that it is a Crosspoint hub: then its rooms and
+    /// its proxying are used, and no application needs to take part.
+    ///
+    /// # Errors
+    ///
+    /// Any [`BenchError`] of connecting and shaking hands.
+    pub fn detect(address: SocketAddr, auth: Option<String>) -> Result<AnySocket, BenchError> {
+        let server = AnySocket::new(address, auth);
+        let mut link = server.connect(&Id::fresh(), Options::default())?;
+        let answer = call(&mut link, "asking for a hub", "me", "")?;
+        let helper = match is_result(&answer) {
+            true => Helper::Hub,
+            false => Helper::Application,
+        };
+        Ok(AnySocket { helper, ..server })
     }
 
     /// A connection that the server has let in.
-    fn connect(&self, options: Options) -> Result<Link, BenchError> {
+    fn connect(&self, id: &Id, options: Options) -> Result<Link, BenchError> {
         const DOING: &str = "opening a WebSocket";
         let mut link = Link::connect(NAME, self.address, options)?;
         let upgrade = format!(
@@ -56,7 +90,7 @@ impl AnySocket {
         }
         while link.line(DOING)? != b"\r\n" {}
 
-        let id = fresh_id();
+        let id = id.text();
         let body = match &self.auth {
             None => format!("{{\"id\":\"{id}\"}}"),
             Some(auth) => format!("{{\"id\":\"{id}\",\"auth\":{auth}}}"),
@@ -70,9 +104,97 @@ impl AnySocket {
 
     /// A connection that the server's application has answered once.
     fn known(&self, options: Options) -> Result<Link, BenchError> {
-        let mut link = self.connect(options)?;
+        let mut link = self.connect(&Id::fresh(), options)?;
         echo(&mut link, b"\"hello\"")?;
         Ok(link)
+    }
+
+    /// A connection that is in a room.
+    fn inside(&self, room: &str, options: Options) -> Result<Link, BenchError> {
+        const DOING: &str = "entering a room";
+        let mut link = self.connect(&Id::fresh(), options)?;
+        let answer = call(&mut link, DOING, "rooms\",\"enter", &format!("\"{room}\""))?;
+        match is_result(&answer) {
+            true => Ok(link),
+            false => Err(link.refused(DOING, &answer)),
+        }
+    }
+
+    /// The sender of orders to the server's application.
+    fn open_orders(&self, shape: &FanoutShape) -> Result<Fanout, BenchError> {
+        let sender = self.known(Options::default())?;
+        let mut receivers = Awake::new(self, shape.receivers);
+        for index in 0..shape.receivers {
+            receivers.push(self.known(shape.options(index))?)?;
+        }
+        let order = [br#"{"do":"broadcast","value":"#, &text(shape.payload)[..], b"}"].concat();
+        let mut bytes = Vec::new();
+        put_packet(kind::LINK, FIRST_SEQ, &order, &mut bytes);
+        Ok(Fanout {
+            sources: vec![sender.ready()?],
+            answered: false,
+            receivers: receivers.streams,
+            message: Message { bytes, payloads: Vec::new() },
+            framing: Framing::AnySocket(Around::QUOTES),
+            delivery_bytes: None,
+        })
+    }
+
+    /// The first member of a room of the hub, who sends, and the others.
+    fn open_room(&self, shape: &FanoutShape) -> Result<Fanout, BenchError> {
+        const DOING: &str = "sending to a room";
+        let room = fresh_name();
+        let mut sender = self.inside(&room, Options::default())?;
+        let text = text(shape.payload);
+        let params = [format!("\"{room}\",").as_bytes(), &text].concat();
+        let bytes = call_packet("rooms\",\"send", &params);
+        // Nobody hears the first message; but the sender hears whether it may send.
+        sender.send(DOING, &bytes)?;
+        let answer = wait(&mut sender, DOING, kind::INTERNAL, -FIRST_SEQ)?;
+        if !is_result(&answer) {
+            return Err(sender.refused(DOING, &answer));
+        }
+        let mut receivers = Awake::new(self, shape.receivers);
+        for index in 0..shape.receivers {
+            receivers.push(self.inside(&room, shape.options(index))?)?;
+        }
+        // The first in a room has the number 0.
+        let before =
+            format!(r#"{{"hub":"room","room":"{room}","from":{{"member":0}},"text":""#).len();
+        Ok(Fanout {
+            sources: vec![sender.ready()?],
+            answered: true,
+            receivers: receivers.streams,
+            message: Message { bytes, payloads: Vec::new() },
+            framing: Framing::AnySocket(Around { before, after: r#""}"#.len() }),
+            delivery_bytes: None,
+        })
+    }
+
+    /// A client that another one answers, over the hub.
+    fn open_proxied(&self, payload: usize) -> Result<Requests, BenchError> {
+        const DOING: &str = "asking for another client";
+        let (ours, theirs) = (Id::fresh(), Id::fresh());
+        let answering = self.connect(&theirs, Options::default())?;
+        let mut asking = self.connect(&ours, Options::default())?;
+        let wish = format!(r#"{{"type":2,"action":"proxy","id":"{}"}}"#, theirs.text());
+        let mut out = Vec::new();
+        put_packet(kind::INTERNAL, FIRST_SEQ, wish.as_bytes(), &mut out);
+        asking.send(DOING, &out)?;
+        let answer = wait(&mut asking, DOING, kind::INTERNAL, -FIRST_SEQ)?;
+        if answer != br#"{"ok":true}"# {
+            return Err(asking.refused(DOING, &answer));
+        }
+        let to_theirs = Some(Envelope::new(theirs.0, ours.0));
+        let to_ours = Envelope::new(ours.0, theirs.0);
+        Ok(Requests {
+            stream: asking.ready()?,
+            asker: Box::new(Echo::new(text(payload), to_theirs)),
+            responder: Some(Responder {
+                stream: answering.ready()?,
+                answerer: Box::new(Reply { envelope: to_ours, rejoin: Rejoin::default() }),
+            }),
+        })
     }
 }
 
@@ -85,6 +207,13 @@ impl Dialect for AnySocket {
         false
     }
 
+    fn idle_state(&self) -> IdleState {
+        match self.helper {
+            Helper::Application => IdleState::Connected,
+            Helper::Hub => IdleState::Member,
+        }
+    }
+
     fn keepalive(&self) -> Option<Vec<u8>> {
         // An answer that nobody asked for: the server need not ask then.
         let mut bytes = Vec::new();
@@ -94,21 +223,10 @@ impl Dialect for AnySocket {
 
     fn open_fanout(&self, shape: &FanoutShape) -> Result<Fanout, BenchError> {
         check_payload(shape.payload)?;
-        let sender = self.known(Options::default())?;
-        let mut receivers = Awake::new(self, shape.receivers);
-        for index in 0..shape.receivers {
-            receivers.push(self.known(shape.options(index))?)?;
+        match self.helper {
+            Helper::Application => self.open_orders(shape),
+            Helper::Hub => self.open_room(shape),
         }
-        let order = [br#"{"do":"broadcast","value":"#, &text(shape.payload)[..], b"}"].concat();
-        let mut bytes = Vec::new();
-        put_packet(kind::LINK, FIRST_SEQ, &order, &mut bytes);
-        Ok(Fanout {
-            sources: vec![sender.ready()?],
-            receivers: receivers.streams,
-            message: Message { bytes, payloads: Vec::new() },
-            framing: Framing::AnySocket,
-            delivery_bytes: None,
-        })
     }
 
     fn open_relay(&self, _payload: usize) -> Result<Relay, BenchError> {
@@ -117,10 +235,13 @@ impl Dialect for AnySocket {
 
     fn open_requests(&self, payload: usize) -> Result<Requests, BenchError> {
         check_payload(payload)?;
-        let mut link = self.connect(Options::default())?;
+        if self.helper == Helper::Hub {
+            return self.open_proxied(payload);
+        }
+        let mut link = self.connect(&Id::fresh(), Options::default())?;
         let body = text(payload);
         echo(&mut link, &body)?;
-        let asker = Box::new(Echo { body, rejoin: Rejoin::default() });
+        let asker = Box::new(Echo::new(body, None));
         Ok(Requests { stream: link.ready()?, asker, responder: None })
     }
 
@@ -130,12 +251,17 @@ impl Dialect for AnySocket {
         count: usize,
         opened: &mut dyn FnMut(usize),
     ) -> Result<Vec<TcpStream>, BenchError> {
-        if state == IdleState::Member {
+        if state == IdleState::Member && self.helper == Helper::Application {
             return Err(BenchError::Unsupported { dialect: NAME, workload: "idle members" });
         }
+        let room = fresh_name();
         let mut streams = Awake::new(self, count);
         for index in 0..count {
-            streams.push(self.connect(Options { index, tiny_buffer: false })?)?;
+            let options = Options { index, tiny_buffer: false };
+            streams.push(match state {
+                IdleState::Connected => self.connect(&Id::fresh(), options)?,
+                IdleState::Member => self.inside(&room, options)?,
+            })?;
             opened(index + 1);
         }
         Ok(streams.streams)
@@ -176,15 +302,26 @@ impl Awake {
     }
 }
 
-/// Asks for the same text again and again, and gets it back.
+/// Asks for the same text again and again, and gets it back: from another client, if there is an
+/// envelope for it.
 struct Echo {
     body: Vec<u8>,
+    envelope: Option<Envelope>,
     rejoin: Rejoin,
+}
+
+impl Echo {
+    fn new(body: Vec<u8>, envelope: Option<Envelope>) -> Echo {
+        Echo { body, envelope, rejoin: Rejoin::default() }
+    }
 }
 
 impl Asker for Echo {
     fn ask(&mut self, number: u32, out: &mut Vec<u8>) -> Result<(), &'static str> {
-        put_packet(kind::LINK, number as i32, &self.body, out);
+        match &self.envelope {
+            None => put_packet(kind::LINK, number as i32, &self.body, out),
+            Some(envelope) => put_forwarded(envelope, kind::LINK, number as i32, &self.body, out),
+        }
         Ok(())
     }
 
@@ -194,28 +331,62 @@ impl Asker for Echo {
         out: &mut Vec<u8>,
         answered: &mut dyn FnMut(u32),
     ) -> Result<(), &'static str> {
-        let Echo { body: expected, rejoin } = self;
-        rejoin.feed(bytes, |bytes| {
-            let Some((frame, length)) = read_frame(bytes)? else {
-                return Ok(None);
-            };
-            match frame {
-                Frame::Packet { kind: kind::LINK, seq: ..=-1, body } if body != *expected => {
+        let Echo { body: expected, envelope, rejoin } = self;
+        hear(rejoin, bytes, out, |forwarded, seq, body, _| {
+            // Else it is what the server's application says of its own accord.
+            if forwarded == envelope.is_some() && seq < 0 {
+                if body != *expected {
                     return Err("an answer that is not what was said");
                 }
-                Frame::Packet { kind: kind::LINK, seq: seq @ ..=-1, .. } => {
-                    answered(seq.unsigned_abs());
-                }
-                Frame::Packet { kind: kind::HEARTBEAT, body: PROBE, .. } => {
-                    put_packet(kind::HEARTBEAT, FIRST_SEQ, ALIVE, out);
-                }
-                // What the server's application says of its own accord.
-                Frame::Packet { .. } | Frame::Ping => {}
-                Frame::Close => return Err("a close frame"),
+                answered(seq.unsigned_abs());
             }
-            Ok(Some(length))
+            Ok(())
         })
     }
+}
+
+/// Answers each text of another client with the same.
+struct Reply {
+    envelope: Envelope,
+    rejoin: Rejoin,
+}
+
+impl Answerer for Reply {
+    fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), &'static str> {
+        let Reply { envelope, rejoin } = self;
+        hear(rejoin, bytes, out, |forwarded, seq, body, out| {
+            if forwarded && seq > 0 {
+                put_forwarded(envelope, kind::LINK, -seq, body, out);
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Takes the next bytes that arrived, answers the server's probes, and calls `heard` for each value
+/// of an application: with whether it was forwarded, its number and its text.
+fn hear(
+    rejoin: &mut Rejoin,
+    bytes: &[u8],
+    out: &mut Vec<u8>,
+    mut heard: impl FnMut(bool, i32, &[u8], &mut Vec<u8>) -> Result<(), &'static str>,
+) -> Result<(), &'static str> {
+    rejoin.feed(bytes, |bytes| {
+        let Some((frame, length)) = read_frame(bytes)? else {
+            return Ok(None);
+        };
+        match frame {
+            Frame::Packet { forwarded, kind: kind::LINK, seq, body } => {
+                heard(forwarded, seq, body, out)?;
+            }
+            Frame::Packet { forwarded: false, kind: kind::HEARTBEAT, body: PROBE, .. } => {
+                put_packet(kind::HEARTBEAT, FIRST_SEQ, ALIVE, out);
+            }
+            Frame::Packet { .. } | Frame::Ping => {}
+            Frame::Close => return Err("a close frame"),
+        }
+        Ok(Some(length))
+    })
 }
 
 /// The JSON text of a string of so many characters.
@@ -234,13 +405,51 @@ fn check_payload(payload: usize) -> Result<(), BenchError> {
     )))
 }
 
-/// An id that no other client has: 32 hexadecimal digits.
-fn fresh_id() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    // A clock before 1970 only makes ids less different.
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    format!("{:08x}{number:08x}{:016x}", std::process::id(), since.as_nanos() as u64)
+/// The id of a client.
+struct Id([u8; 16]);
+
+impl Id {
+    /// One that no other client has.
+    fn fresh() -> Id {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        // A clock before 1970 only makes ids less different.
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let [a, b, c, d] = std::process::id().to_be_bytes();
+        let [e, f, g, h] = number.to_be_bytes();
+        let [i, j, k, l, m, n, o, p] = (since.as_nanos() as u64).to_be_bytes();
+        Id([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p])
+    }
+
+    /// 32 hexadecimal digits.
+    fn text(&self) -> String {
+        format!("{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+/// The packet of a call of `hub.METHOD`; dots of the path are written as `","`.
+fn call_packet(method: &str, params: &[u8]) -> Vec<u8> {
+    let head = format!(r#"{{"type":3,"method":["hub","{method}"],"params":["#);
+    let body = [head.as_bytes(), params, br#"],"bin":[]}"#].concat();
+    let mut out = Vec::new();
+    put_packet(kind::INTERNAL, FIRST_SEQ, &body, &mut out);
+    out
+}
+
+/// Calls a method of the hub; the body of the answer.
+fn call(
+    link: &mut Link,
+    doing: &'static str,
+    method: &str,
+    params: &str,
+) -> Result<Vec<u8>, BenchError> {
+    link.send(doing, &call_packet(method, params.as_bytes()))?;
+    wait(link, doing, kind::INTERNAL, -FIRST_SEQ)
+}
+
+/// Whether a call has not failed.
+fn is_result(answer: &[u8]) -> bool {
+    answer.starts_with(br#"{"result":"#)
 }
 
 /// Says a value and reads the server's answer, which must be the same.
@@ -275,7 +484,9 @@ fn wait(
             link.receive_into(doing, &mut frame[filled..])?;
         }
         match read_frame(&frame) {
-            Ok(Some((Frame::Packet { kind, seq, body }, _))) if (kind, seq) == (wanted, number) => {
+            Ok(Some((Frame::Packet { forwarded: false, kind, seq, body }, _)))
+                if (kind, seq) == (wanted, number) =>
+            {
                 return Ok(body.to_vec());
             }
             Ok(Some((Frame::Close, _))) => return Err(link.refused(doing, b"a close frame")),
@@ -290,12 +501,12 @@ fn wait(
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::anysocket_frame::from_server;
+    use super::super::anysocket_frame::{from_server, unmasked};
     use super::*;
 
     /// The answered numbers, and what the server is to hear.
     fn take(pieces: &[&[u8]]) -> Result<(Vec<u32>, Vec<u8>), &'static str> {
-        let mut echo = Echo { body: text(5), rejoin: Rejoin::default() };
+        let mut echo = Echo::new(text(5), None);
         let (mut numbers, mut out) = (Vec::new(), Vec::new());
         for piece in pieces {
             echo.take(piece, &mut out, &mut |number| numbers.push(number))?;
@@ -309,6 +520,21 @@ mod tests {
             assert!(take(&[&from_server(kind::LINK, -1, wrong.as_bytes())]).is_err(), "{wrong}");
         }
         assert!(take(&[b"\x88\x00"]).is_err());
+    }
+
+    #[test]
+    fn texts_go_to_another_client_and_back() {
+        let (ours, theirs) = (Id::fresh(), Id::fresh());
+        let mut echo = Echo::new(text(5), Some(Envelope::new(theirs.0, ours.0)));
+        let envelope = Envelope::new(ours.0, theirs.0);
+        let mut reply = Reply { envelope, rejoin: Rejoin::default() };
+        let (mut asked, mut answer, mut out) = (Vec::new(), Vec::new(), Vec::new());
+        echo.ask(7, &mut asked).unwrap();
+        reply.take(&unmasked(&asked), &mut answer).unwrap();
+        let mut numbers = Vec::new();
+        let answers = [&from_server(kind::LINK, -9, &text(5))[..], &unmasked(&answer)].concat();
+        echo.take(&answers, &mut out, &mut |number| numbers.push(number)).unwrap();
+        assert_eq!((numbers, out), (vec![7], Vec::new()), "an answer of the server is no answer");
     }
 
     proptest! {

@@ -8,6 +8,8 @@ use crate::unframe::Head;
 pub(crate) mod kind {
     /// Who speaks.
     pub(crate) const AUTH: u8 = b'1';
+    /// A wish or a call, and its answer.
+    pub(crate) const INTERNAL: u8 = b'2';
     /// A value of the application.
     pub(crate) const LINK: u8 = b'3';
     /// Sign of life.
@@ -23,6 +25,12 @@ pub(crate) const ALIVE: &[u8] = b"2";
 /// Stands first in a packet that is not split.
 const WHOLE: u8 = b'1';
 
+/// Stands first in a packet from another client. Two ids follow it, and the packet.
+const FORWARD: u8 = b'6';
+
+/// Characters of an id in front of a forwarded packet.
+const ID_CHARACTERS: usize = 16;
+
 /// First byte of a frame: a whole text message, or a control frame.
 const TEXT: u8 = 0x81;
 const CLOSE: u8 = 0x88;
@@ -35,8 +43,36 @@ const MASK: [u8; 4] = [0x5a, 0xc3, 0x17, 0x9e];
 /// Servers send nothing larger to a load generator.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
+/// What stands before a packet to another client.
+#[derive(Debug, Clone)]
+pub(crate) struct Envelope(Vec<u8>);
+
+impl Envelope {
+    pub(crate) fn new(to: [u8; ID_CHARACTERS], from: [u8; ID_CHARACTERS]) -> Envelope {
+        let mut head = vec![FORWARD];
+        let ids: String = to.into_iter().chain(from).map(char::from).collect();
+        head.extend_from_slice(ids.as_bytes());
+        Envelope(head)
+    }
+}
+
 /// Appends the frame of a packet.
 pub(crate) fn put_packet(kind: u8, seq: i32, body: &[u8], out: &mut Vec<u8>) {
+    put(&[], kind, seq, body, out);
+}
+
+/// Appends the frame of a packet to another client.
+pub(crate) fn put_forwarded(
+    envelope: &Envelope,
+    kind: u8,
+    seq: i32,
+    body: &[u8],
+    out: &mut Vec<u8>,
+) {
+    put(&envelope.0, kind, seq, body, out);
+}
+
+fn put(envelope: &[u8], kind: u8, seq: i32, body: &[u8], out: &mut Vec<u8>) {
     // The number has four characters of one or two bytes.
     let mut head = [WHOLE, kind, 0, 0, 0, 0, 0, 0, 0, 0];
     let mut filled = 2;
@@ -49,7 +85,7 @@ pub(crate) fn put_packet(kind: u8, seq: i32, body: &[u8], out: &mut Vec<u8>) {
             filled += 2;
         }
     }
-    let length = filled + body.len();
+    let length = envelope.len() + filled + body.len();
     out.push(TEXT);
     match length {
         0..126 => out.push(0x80 | length as u8),
@@ -64,6 +100,7 @@ pub(crate) fn put_packet(kind: u8, seq: i32, body: &[u8], out: &mut Vec<u8>) {
     }
     out.extend_from_slice(&MASK);
     let start = out.len();
+    out.extend_from_slice(envelope);
     out.extend_from_slice(&head[..filled]);
     out.extend_from_slice(body);
     let (words, rest) = out[start..].as_chunks_mut::<4>();
@@ -75,11 +112,25 @@ pub(crate) fn put_packet(kind: u8, seq: i32, body: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Bytes of JSON around the data of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Around {
+    /// Before it, with the quotation mark.
+    pub before: usize,
+    /// After it, with the quotation mark.
+    pub after: usize,
+}
+
+impl Around {
+    /// Only quotation marks: the delivery is a string.
+    pub const QUOTES: Around = Around { before: 1, after: 1 };
+}
+
 /// What a frame from a server holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Frame<'a> {
-    /// A whole packet.
-    Packet { kind: u8, seq: i32, body: &'a [u8] },
+    /// A whole packet, from the server or from another client.
+    Packet { forwarded: bool, kind: u8, seq: i32, body: &'a [u8] },
     /// Nothing to this end: a ping or pong of the WebSocket.
     Ping,
     /// The end of the conversation.
@@ -111,17 +162,29 @@ pub(crate) fn read_frame(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, &'s
         CLOSE => return Ok(Some((Frame::Close, length))),
         _ => return Ok(Some((Frame::Ping, length))),
     }
-    let [_, kind, ..] = *message else {
+    let forwarded = message.first() == Some(&FORWARD);
+    let packet = if forwarded { forwarded_packet(message)? } else { message };
+    let [_, kind, ..] = *packet else {
         return Err("message without a packet in it");
     };
-    let Some((seq, start)) = read_seq(message)? else {
+    let Some((seq, start)) = read_seq(packet)? else {
         return Err("packet without a number");
     };
-    Ok(Some((Frame::Packet { kind, seq, body: &message[start..] }, length)))
+    Ok(Some((Frame::Packet { forwarded, kind, seq, body: &packet[start..] }, length)))
 }
 
-/// The head of a delivery, whose data is the JSON string in a LINK packet that is no reply.
-pub(crate) fn head(bytes: &[u8]) -> Head {
+/// What stands in a forwarded message behind the ids.
+fn forwarded_packet(message: &[u8]) -> Result<&[u8], &'static str> {
+    let mut ids = message[1..].iter().enumerate().filter(|(_, byte)| !matches!(byte, 0x80..0xc0));
+    match ids.nth(2 * ID_CHARACTERS) {
+        Some((at, _)) => Ok(&message[1 + at..]),
+        None => Err("forwarded message without a packet in it"),
+    }
+}
+
+/// The head of a delivery, whose data is in a LINK packet that is no reply, with so many bytes of
+/// JSON before and after it.
+pub(crate) fn head(bytes: &[u8], json: Around) -> Head {
     let extent = match extent(bytes) {
         Ok(Some(extent)) => extent,
         Ok(None) => return Head::Short,
@@ -142,8 +205,10 @@ pub(crate) fn head(bytes: &[u8]) -> Head {
     if message[1] != kind::LINK || seq < 0 {
         return whole;
     }
-    match (extent.message - start).checked_sub(2) {
-        Some(data) => Head::Frame { before: extent.head + start + 1, data, after: 1 },
+    match (extent.message - start).checked_sub(json.before + json.after) {
+        Some(data) => {
+            Head::Frame { before: extent.head + start + json.before, data, after: json.after }
+        }
         None => Head::Wrong("packet without a string"),
     }
 }
@@ -210,6 +275,12 @@ fn read_seq(message: &[u8]) -> Result<Option<(i32, usize)>, &'static str> {
 pub(crate) fn from_server(kind: u8, seq: i32, body: &[u8]) -> Vec<u8> {
     let mut masked = Vec::new();
     put_packet(kind, seq, body, &mut masked);
+    unmasked(&masked)
+}
+
+/// A client's frame as if a server had sent it.
+#[cfg(test)]
+pub(crate) fn unmasked(masked: &[u8]) -> Vec<u8> {
     let field = match masked[1] {
         0xfe => 2,
         0xff => 8,
@@ -233,7 +304,7 @@ mod tests {
     fn a_reply_to_number_2_is_written_as_the_specification_says() {
         let frame = from_server(kind::LINK, -2, b"\"a\"");
         assert_eq!(frame, b"\x81\x0d13\xc3\xbf\xc3\xbf\xc3\xbf\xc3\xbe\"a\"");
-        let found = Frame::Packet { kind: kind::LINK, seq: -2, body: b"\"a\"" };
+        let found = Frame::Packet { forwarded: false, kind: kind::LINK, seq: -2, body: b"\"a\"" };
         assert_eq!(read_frame(&frame), Ok(Some((found, 15))));
     }
 
@@ -243,10 +314,29 @@ mod tests {
         let probe = from_server(kind::HEARTBEAT, 9, PROBE);
         let reply = from_server(kind::LINK, -9, b"\"abc\"");
         for frame in [&probe[..], &reply, b"\x89\x02hi", b"\x88\x00"] {
-            assert_eq!(head(frame), whole(frame));
+            assert_eq!(head(frame, Around::QUOTES), whole(frame));
         }
         let delivery = from_server(kind::LINK, 200, b"\"abc\"");
-        assert_eq!(head(&delivery), Head::Frame { before: 2 + 2 + 5 + 1, data: 3, after: 1 });
+        let around =
+            |before: usize, data, after| Head::Frame { before: 2 + 2 + 5 + before, data, after };
+        assert_eq!(head(&delivery, Around::QUOTES), around(1, 3, 1));
+        assert_eq!(head(&delivery, Around { before: 2, after: 3 }), around(2, 0, 3));
+        let more = head(&delivery, Around { before: 3, after: 3 });
+        assert_eq!(more, Head::Wrong("packet without a string"));
+    }
+
+    #[test]
+    fn packets_between_clients_are_told_from_those_of_the_server() {
+        let (to, from) = ([0x01; 16], [0xfe; 16]);
+        let mut masked = Vec::new();
+        put_forwarded(&Envelope::new(to, from), kind::LINK, 7, b"{}", &mut masked);
+        let frame = unmasked(&masked);
+        let expected = [&b"\x81\x396"[..], &[1; 16], &b"\xc3\xbe".repeat(16), b"13\0\0\0\x07{}"];
+        assert_eq!(frame, expected.concat());
+        let packet = Frame::Packet { forwarded: true, kind: kind::LINK, seq: 7, body: b"{}" };
+        assert_eq!(read_frame(&frame), Ok(Some((packet, frame.len()))));
+        let without = [&b"\x81\x316"[..], &[1; 16], &b"\xc3\xbe".repeat(16)].concat();
+        assert!(read_frame(&without).is_err());
     }
 
     #[test]
@@ -263,9 +353,10 @@ mod tests {
         split[2] = b'2';
         for wrong in [&masked[..], b"\x82\x01a", b"\x01\x01a", huge, &split, b"\x81\x0213"] {
             assert!(read_frame(wrong).is_err(), "{wrong:?}");
-            assert!(matches!(head(wrong), Head::Wrong(_)), "{wrong:?}");
+            assert!(matches!(head(wrong, Around::QUOTES), Head::Wrong(_)), "{wrong:?}");
         }
-        assert!(matches!(head(&from_server(kind::LINK, 1, b"\"")), Head::Wrong(_)));
+        let short = from_server(kind::LINK, 1, b"\"");
+        assert!(matches!(head(&short, Around::QUOTES), Head::Wrong(_)));
     }
 
     proptest! {
@@ -275,7 +366,7 @@ mod tests {
         ) {
             let body = vec![b'.'; length];
             let frame = from_server(kind, seq, &body);
-            let packet = Frame::Packet { kind, seq, body: &body };
+            let packet = Frame::Packet { forwarded: false, kind, seq, body: &body };
             prop_assert_eq!(read_frame(&frame), Ok(Some((packet, frame.len()))));
             let beginning = &frame[..cut.index(frame.len())];
             prop_assert_eq!(read_frame(beginning), Ok(None));
@@ -289,7 +380,7 @@ mod tests {
             if let Ok(Some((_, length))) = read_frame(&bytes) {
                 prop_assert!(length <= bytes.len());
             }
-            head(&bytes);
+            head(&bytes, Around::QUOTES);
         }
     }
 }

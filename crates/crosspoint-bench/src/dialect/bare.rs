@@ -47,6 +47,7 @@ impl Dialect for Bare {
         let bytes = to_member(shape.payload);
         Ok(Fanout {
             sources,
+            answered: false,
             receivers,
             delivery_bytes: Some(bytes.len()),
             message: Message { payloads: vec![bytes.len() - shape.payload], bytes },

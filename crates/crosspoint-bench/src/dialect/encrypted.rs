@@ -4,6 +4,7 @@
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use crosspoint_proto::identity::Identity;
 
 use super::native::Native;
@@ -14,7 +15,7 @@ use crate::BenchError;
 use crate::net::Options;
 
 /// A hub that speaks the native protocol, with endpoints that keep from it what they say.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Encrypted(Native);
 
 const NAME: &str = "encrypted";
@@ -23,6 +24,12 @@ impl Encrypted {
     /// Speaks to the hub at `address`.
     pub fn new(address: SocketAddr) -> Encrypted {
         Encrypted(Native::new(address))
+    }
+
+    /// The same with what the hub asks for before it lets anybody in.
+    #[must_use]
+    pub fn with_token(self, token: Option<Bytes>) -> Encrypted {
+        Encrypted(self.0.with_token(token))
     }
 }
 

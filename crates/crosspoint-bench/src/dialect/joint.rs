@@ -94,6 +94,7 @@ impl Dialect for Joint {
         }
         Ok(Fanout {
             sources: vec![owner.ready()?],
+            answered: false,
             receivers,
             message,
             framing: Framing::Joint,

@@ -39,6 +39,11 @@ pub trait Dialect: Send + Sync {
         true
     }
 
+    /// The most that a connection can do before it goes quiet, for [`Dialect::open_idle`].
+    fn idle_state(&self) -> IdleState {
+        IdleState::Member
+    }
+
     /// What a connection writes every [`KEEPALIVE_EVERY`] while it has nothing else to say, if the
     /// server would otherwise take it for dead after a few seconds.
     fn keepalive(&self) -> Option<Vec<u8>> {
@@ -121,6 +126,8 @@ pub struct Fanout {
     /// Each message is written to all of these: one connection to a hub, or without a hub the
     /// other ends of all receivers.
     pub sources: Vec<TcpStream>,
+    /// Whether the server answers each message to its source, who has to take the answers.
+    pub answered: bool,
     /// Where the deliveries arrive.
     pub receivers: Vec<TcpStream>,
     /// What is written for one message.

@@ -28,9 +28,10 @@ use crate::net::{Link, Options};
 use crate::unframe::Framing;
 
 /// A hub that speaks the native protocol.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Native {
     address: SocketAddr,
+    token: Option<Bytes>,
 }
 
 const NAME: &str = "native";
@@ -44,7 +45,13 @@ const LARGEST: usize = 2 * PART_BYTES_MAX;
 impl Native {
     /// Speaks to the hub at `address`.
     pub fn new(address: SocketAddr) -> Native {
-        Native { address }
+        Native { address, token: None }
+    }
+
+    /// The same with what the hub asks for before it lets anybody in.
+    #[must_use]
+    pub fn with_token(self, token: Option<Bytes>) -> Native {
+        Native { token, ..self }
     }
 
     fn connect(&self, options: Options) -> Result<Session, BenchError> {
@@ -61,7 +68,7 @@ impl Native {
         const DOING: &str = "waiting for the hub's welcome";
         let mut out = FrameWriter::default();
         let link = Link::connect(NAME, self.address, options)?;
-        let hello = Hello { name, ..Hello::default() };
+        let hello = Hello { name, token: self.token.clone(), ..Hello::default() };
         let own = client::Options { hello, identity, ..client::Options::default() };
         let client = client::Native::new(Instant::now(), own, &mut out);
         let mut session = Session { link, client, out };
@@ -223,6 +230,7 @@ impl Dialect for Native {
         let bytes = frame(kind::BROADCAST, &[own, nobody], shape.payload);
         Ok(Fanout {
             sources: vec![owner.link.ready()?],
+            answered: false,
             receivers,
             message: Message { payloads: vec![bytes.len() - shape.payload], bytes },
             framing: Framing::Native,

@@ -61,6 +61,7 @@ impl Dialect for Nats {
         let (framing, delivery_bytes) = delivery(&subject, "", shape.payload);
         Ok(Fanout {
             sources: vec![self.connect(Options::default())?.ready()?],
+            answered: false,
             receivers,
             message: Message {
                 payloads: vec![bytes.len() - LINE_END.len() - shape.payload],

@@ -62,6 +62,7 @@ impl Dialect for Redis {
         let (framing, delivery_bytes) = delivery(&name, shape.payload);
         Ok(Fanout {
             sources: vec![self.publisher()?],
+            answered: false,
             receivers,
             message: Message {
                 payloads: vec![bytes.len() - LINE_END.len() - shape.payload],

@@ -100,6 +100,14 @@ fn idle_connections_are_opened_and_measured() {
 }
 
 #[test]
+fn a_server_without_rooms_is_not_taken_for_a_hub() {
+    let server = Server::start();
+    let found = AnySocket::detect(server.address, Some("\"open sesame\"".into())).unwrap();
+    assert_eq!(found.idle_state(), IdleState::Connected);
+    assert!(found.open_requests(10).unwrap().responder.is_none());
+}
+
+#[test]
 fn a_sign_of_life_is_taken_as_one() {
     let server = Server::start();
     let dialect = server.dialect();

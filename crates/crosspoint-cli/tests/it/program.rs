@@ -334,11 +334,17 @@ fn the_newer_of_two_with_one_name_stays_where_the_hub_is_set_up_so() {
 #[test]
 fn every_workload_of_bench_runs_over_the_protocols_that_have_it() {
     for (workload, protocols) in [
-        (&["fanout", "--receivers", "3", "--seconds", "1"][..], &["native", "joint"][..]),
+        (
+            &["fanout", "--receivers", "3", "--seconds", "1"][..],
+            &["native", "joint", "anysocket"][..],
+        ),
         (&["relay", "--in-flight", "8", "--seconds", "1"], &["native", "joint"]),
         (&["stall", "--members", "3", "--rate", "100", "--seconds", "1"], &["native", "joint"]),
-        (&["idle", "--connections", "50"], &["native", "joint"]),
-        (&["requests", "--in-flight", "8", "--seconds", "1"], &["native", "encrypted"]),
+        (&["idle", "--connections", "50"], &["native", "joint", "anysocket"]),
+        (
+            &["requests", "--in-flight", "8", "--seconds", "1"],
+            &["native", "encrypted", "anysocket"],
+        ),
         (&["stream", "--seconds", "1"], &["native"]),
         (&["stalled", "--streams", "10"], &["native"]),
     ] {
@@ -350,7 +356,51 @@ fn every_workload_of_bench_runs_over_the_protocols_that_have_it() {
             assert!(output.status.success(), "{arguments:?}: {errors}");
             let report: serde_json::Value = serde_json::from_str(&text).unwrap();
             assert_eq!(report["dialect"], *protocol);
+            assert!(report["missing"].as_u64().unwrap_or(0) == 0, "{text}");
+            for measured in ["deliveries", "requests_per_second", "bytes_per_connection"] {
+                let above_nothing = report[measured].as_f64().is_none_or(|value| value > 0.0);
+                assert!(above_nothing, "{arguments:?}: {text}");
+            }
         }
+    }
+}
+
+#[test]
+fn bench_is_pointed_at_a_hub_as_chat_is_and_shows_it_a_token() {
+    let (_hub, port) = hub(&["--access-token", "sesame"]);
+    let requests = |address: &str, more: &[&str]| {
+        let arguments =
+            ["bench", "requests", "--in-flight", "8", "--seconds", "1", "--hub", address];
+        program(&[&arguments, more].concat()).output().unwrap()
+    };
+    let [bare, tcp, ws] = ["", "tcp://", "ws://"].map(|scheme| format!("{scheme}127.0.0.1:{port}"));
+    for (address, protocol) in [
+        (&bare, "native"),
+        (&tcp, "native"),
+        (&tcp, "encrypted"),
+        (&tcp, "anysocket"),
+        (&ws, "anysocket"),
+    ] {
+        let with = ["--protocol", protocol, "--token", "sesame"];
+        let output = requests(address, &with);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{address} {protocol}: {errors}");
+    }
+    for (address, more, said) in [
+        (&tcp, &["--protocol", "native"][..], "waiting for the hub's welcome was answered with"),
+        (&tcp, &["--protocol", "anysocket"], "authenticating was answered with a close frame"),
+        (
+            &tcp,
+            &["--protocol", "joint", "--token", "sesame"],
+            "joint protocol cannot present a token",
+        ),
+        (&ws, &["--token", "sesame"], &format!("write --hub {tcp}")),
+        (&format!("{ws}/path"), &["--protocol", "anysocket"], "no path"),
+        (&"http://127.0.0.1".to_owned(), &[], "is no hub address"),
+    ] {
+        let output = requests(address, more);
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && errors.contains(said), "{address}: {errors}");
     }
 }
 
