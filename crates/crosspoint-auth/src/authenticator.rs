@@ -34,7 +34,8 @@ impl Credentials {
     /// The token as the client meant it, of at most `bytes_max` bytes as it came.
     ///
     /// For an AnySocket program this is the text of `auth`, or of the field `token` in it; for all
-    /// others the token as it is.
+    /// others the token as it is. `Bearer` and a space before it, and the line end behind it of a file
+    /// that it was read from, are not part of it.
     ///
     /// # Errors
     /// When there is none, when it is too long, or when an AnySocket program gives something else.
@@ -47,7 +48,7 @@ impl Credentials {
             )));
         }
         if self.protocol != Self::ANYSOCKET {
-            return Ok(Cow::Borrowed(token));
+            return Ok(Cow::Borrowed(bare(token)));
         }
         let text = match serde_json::from_slice(token) {
             Ok(Auth::Text(text) | Auth::Object { token: text }) => text,
@@ -57,8 +58,19 @@ impl Credentials {
                 ));
             }
         };
-        Ok(Cow::Owned(text.into_bytes()))
+        Ok(Cow::Owned(bare(text.as_bytes()).to_vec()))
     }
+}
+
+/// A token without what programs put around it.
+fn bare(token: &[u8]) -> &[u8] {
+    const SCHEME: &[u8] = b"Bearer ";
+    let token = match token.split_at_checked(SCHEME.len()) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(SCHEME) => rest,
+        _ => token,
+    };
+    let end = token.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n'));
+    &token[..end.map_or(0, |end| end + 1)]
 }
 
 /// The forms of an AnySocket program's `auth` value.

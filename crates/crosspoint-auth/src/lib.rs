@@ -8,6 +8,7 @@
 //! * [`Tokens`]: JSON Web Tokens that somebody else has signed
 //! * [`Anyone`]: no check
 //! * [`Either`]: the first of several that grants
+//! * [`Swap`]: another one, which can be exchanged
 //!
 //! ```
 //! use crosspoint_auth::{Denied, from_fn};
@@ -25,6 +26,7 @@ mod either;
 mod file;
 mod rules;
 mod secrets;
+mod swap;
 mod tokens;
 
 pub use authenticator::{Anyone, Authenticator, BoxFuture, Credentials, Denied, FromFn, from_fn};
@@ -32,4 +34,5 @@ pub use either::Either;
 pub use file::FileError;
 pub use rules::{RuleError, rule};
 pub use secrets::{CheckLimits, HashError, Secret, SecretError, SecretHash, Secrets};
+pub use swap::Swap;
 pub use tokens::{Algorithm, Key, KeyError, Tokens};

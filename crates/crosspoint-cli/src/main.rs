@@ -1,6 +1,7 @@
 //! The program `crosspoint`: a thin shell around the library.
 //!
-//! * [`serve`]: the hub; [`settings`]: its settings, shown by `crosspoint config`
+//! * [`serve`]: the hub; [`listen`]: its sockets; [`reload`]: new secrets and keys while it runs
+//! * [`settings`]: its settings, shown by `crosspoint config`; [`options`]: what they become
 //! * [`chat`]: lines of text in a room
 //! * [`identity`]: keys in files; [`hash_secret`]: hashes of secrets
 //! * [`mod@bench`]: the load generator
@@ -14,8 +15,10 @@ mod chat;
 mod failure;
 mod hash_secret;
 mod identity;
+mod listen;
 mod logging;
 mod options;
+mod reload;
 mod serve;
 mod settings;
 
@@ -37,7 +40,9 @@ const SETUP: u8 = 2;
 fn main() -> ExitCode {
     let matches = command().get_matches();
     match matches.subcommand() {
-        Some(("serve", matches)) => with_settings(matches, |loaded| serve::run(&loaded.settings)),
+        Some(("serve", matches)) => {
+            with_settings(matches, |loaded| serve::run(&loaded.settings, &|| read(matches)))
+        }
         Some(("config", matches)) => with_settings(matches, |loaded| {
             let shown = write!(std::io::stdout(), "{}", render(loaded));
             shown.map_err(|error| Failure::Run(format!("the settings cannot be shown: {error}")))
@@ -53,7 +58,8 @@ fn main() -> ExitCode {
 fn command() -> Command {
     let serve = Command::new("serve").about("Run the hub").long_about(
         "Run the hub. Without any setting it listens on port 7680 of all addresses, for every \
-         protocol. SIGINT and SIGTERM stop it: everybody is told, what waits is delivered.",
+         protocol. SIGINT and SIGTERM stop it: everybody is told, what waits is delivered; a \
+         second one cuts that short. SIGHUP reads secrets and keys again.",
     );
     let config =
         Command::new("config").about("Show the effective settings and where each comes from");
@@ -77,11 +83,15 @@ fn with_settings(
     matches: &ArgMatches,
     run: impl FnOnce(&Loaded) -> Result<(), Failure>,
 ) -> ExitCode {
+    finish(read(matches).and_then(|loaded| run(&loaded)))
+}
+
+/// Reads the settings, wherever they are.
+fn read(matches: &ArgMatches) -> Result<Loaded, Failure> {
     let environment = std::env::vars_os().map(|(name, value)| {
         (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
     });
-    let loaded = load(matches, environment).map_err(|error| Failure::Setup(error.to_string()));
-    finish(loaded.and_then(|loaded| run(&loaded)))
+    load(matches, environment).map_err(|error| Failure::Setup(error.to_string()))
 }
 
 fn finish(result: Result<(), Failure>) -> ExitCode {

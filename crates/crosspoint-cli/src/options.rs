@@ -2,7 +2,8 @@
 
 use crate::failure::Failure;
 use crate::settings::{RoomMode, Settings, split_root};
-use crosspoint_auth::{Authenticator, CheckLimits, Either, FileError, Secrets, Tokens, rule};
+use bytes::Bytes;
+use crosspoint_auth::{Authenticator, CheckLimits, Either, FileError, Secrets, Swap, Tokens, rule};
 use crosspoint_hub::command::Mode;
 use crosspoint_hub::hub::{HubOptions, RoomOptions};
 use crosspoint_hub::permissions::Rule;
@@ -27,10 +28,9 @@ pub(crate) fn hub(settings: &Settings) -> Result<HubOptions, Failure> {
         };
         Ok(RoomOptions { name, mode, members_max: room.members_max })
     });
-    let token = &settings.server.access_token;
     Ok(HubOptions {
         limits: limits(settings),
-        access_token: (!token.is_empty()).then(|| token.clone().into_bytes().into()),
+        access_token: access_token(settings),
         rooms: declared.collect::<Result<_, Failure>>()?,
         rooms_on_entry: rooms.create_on_entry,
         room_mode: Mode::Chunk { bytes_max: rooms.chunk_bytes_max },
@@ -39,8 +39,17 @@ pub(crate) fn hub(settings: &Settings) -> Result<HubOptions, Failure> {
     })
 }
 
+/// What everybody has to present, if anything.
+pub(crate) fn access_token(settings: &Settings) -> Option<Bytes> {
+    let token = &settings.server.access_token;
+    (!token.is_empty()).then(|| token.clone().into_bytes().into())
+}
+
 /// How connections are served. Reads the files that the settings name.
-pub(crate) fn server(settings: &Settings) -> Result<ServerOptions, Failure> {
+pub(crate) fn server(
+    settings: &Settings,
+    authenticator: Option<Arc<Swap>>,
+) -> Result<ServerOptions, Failure> {
     Ok(ServerOptions {
         name: settings.server.name.clone(),
         peote: settings.peote.enabled,
@@ -49,7 +58,7 @@ pub(crate) fn server(settings: &Settings) -> Result<ServerOptions, Failure> {
             ..AnySocketOptions::default()
         }),
         http: http(settings)?,
-        authenticator: authenticator(settings)?,
+        authenticator: authenticator.map(|swap| swap as Arc<dyn Authenticator>),
         resume: settings.resume.enabled.then(|| resume(settings)),
         flush_max: settings.server.stop_ms_max,
     })
@@ -104,7 +113,9 @@ fn bundle(path: &str) -> Result<Option<PathBuf>, Failure> {
 }
 
 /// Who decides about entering, if files say it.
-fn authenticator(settings: &Settings) -> Result<Option<Arc<dyn Authenticator>>, Failure> {
+pub(crate) fn authenticator(
+    settings: &Settings,
+) -> Result<Option<Arc<dyn Authenticator>>, Failure> {
     let defaults = permissions(settings)?;
     let auth = &settings.auth;
     let secrets = from_file("auth.secrets_file", &auth.secrets_file, |text| {
@@ -212,7 +223,7 @@ mod tests {
         let matches = add_arguments(clap::Command::new("")).get_matches_from([""]);
         let settings = load(&matches, std::iter::empty()).unwrap().settings;
         assert_eq!(format!("{:?}", limits(&settings)), format!("{:?}", Limits::default()));
-        let server = server(&settings).unwrap();
+        let server = server(&settings, None).unwrap();
         let resume = ServerOptions::default().resume;
         assert_eq!(format!("{:?}", server.resume), format!("{resume:?}"));
         assert_eq!(server.flush_max, ServerOptions::default().flush_max);

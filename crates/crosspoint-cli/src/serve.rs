@@ -1,20 +1,28 @@
 //! `crosspoint serve`: the hub.
 
 use crate::failure::Failure;
+use crate::listen::listen;
+use crate::reload::{Load, Reload};
 use crate::settings::{Settings, split_root};
 use crate::{logging, options};
+use crosspoint_auth::Swap;
 use crosspoint_hub::Hub;
-use crosspoint_net::server::{Server, ServerOptions, bind};
-use std::io::Write;
+use crosspoint_net::server::{Server, ServerOptions};
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use tokio::net::lookup_host;
+use std::time::Duration;
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Runs the hub until a signal stops it.
-pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
-    let (hub, server) = (Hub::new(options::hub(settings)?), options::server(settings)?);
+/// How long what blocks may hold up the end, such as a check of a secret that runs.
+const END_MAX: Duration = Duration::from_millis(200);
+
+/// Runs the hub until a signal stops it. `load` reads the settings again.
+pub(crate) fn run(settings: &Settings, load: Load<'_>) -> Result<(), Failure> {
+    let hub = Hub::new(options::hub(settings)?);
+    let authenticator = options::authenticator(settings)?.map(Swap::new).map(Arc::new);
+    let server = options::server(settings, authenticator.clone())?;
     let _log = logging::start(settings, hub.metrics.log_lines_dropped.clone())?;
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files could not be raised");
@@ -27,42 +35,72 @@ pub(crate) fn run(settings: &Settings) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| format!("no threads could be started: {error}"))?;
-    Ok(runtime.block_on(serve(settings, hub, server))?)
+    if settings.server.access_token.trim() != settings.server.access_token {
+        tracing::warn!(
+            "server.access_token begins or ends with a space, which clients have to give as well"
+        );
+    }
+    let reload = Reload { load, settings, hub: &hub, authenticator: authenticator.as_deref() };
+    let result = runtime.block_on(serve(settings, hub.clone(), server, &reload));
+    runtime.shutdown_timeout(END_MAX);
+    Ok(result?)
 }
 
-async fn serve(settings: &Settings, hub: Arc<Hub>, server: ServerOptions) -> Result<(), String> {
+async fn serve(
+    settings: &Settings,
+    hub: Arc<Hub>,
+    server: ServerOptions,
+    reload: &Reload<'_>,
+) -> Result<(), String> {
     // Before anything is printed, so that whoever reads it can send a signal at once.
     let wrong = |error| format!("signals could not be set up: {error}");
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(wrong)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(wrong)?;
+    let mut stop = Stop::new().map_err(wrong)?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(wrong)?;
 
     let server = Server::new(hub, server);
-    let mut addresses = Vec::new();
-    for address in &settings.server.listen {
-        addresses.extend(listen(&server, address).await?);
+    let listeners = listen(&settings.server.listen).await?;
+    let addresses = listeners.iter().map(|listener| listener.local_addr());
+    let addresses = addresses.collect::<io::Result<Vec<_>>>().map_err(|error| error.to_string())?;
+    for listener in listeners {
+        server.listen(listener);
     }
     announce(settings, &addresses);
-    let name = tokio::select! {
-        _ = interrupt.recv() => "SIGINT",
-        _ = terminate.recv() => "SIGTERM",
+    let name = loop {
+        tokio::select! {
+            name = stop.told() => break name,
+            _ = hang_up.recv() => reload.run(),
+        }
     };
     tracing::info!(signal = name, sessions = server.hub().sessions(), "stopping");
-    server.stop().await;
+    tokio::select! {
+        () = server.stop() => {}
+        name = stop.told() => return Err(format!("{name} has cut the stop short")),
+    }
     say("stopped");
     Ok(())
 }
 
-async fn listen(server: &Server, address: &str) -> Result<Vec<SocketAddr>, String> {
-    let wrong = |error| {
-        format!("cannot listen on {address}: {error}; choose another with --listen HOST:PORT")
-    };
-    let mut bound = Vec::new();
-    for found in lookup_host(address).await.map_err(wrong)? {
-        let listener = bind(found).map_err(wrong)?;
-        bound.push(listener.local_addr().map_err(wrong)?);
-        server.listen(listener);
+/// What tells the hub to stop.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
-    Ok(bound)
+
+    /// Waits until the hub is to stop. Gives the name of the signal.
+    async fn told(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
 }
 
 fn announce(settings: &Settings, addresses: &[SocketAddr]) {

@@ -20,7 +20,7 @@ use std::collections::hash_map::Entry;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 use subtle::ConstantTimeEq;
 
@@ -90,7 +90,7 @@ pub struct Hub {
     pub limits: Limits,
     /// What it counts.
     pub metrics: Metrics,
-    access_token: Option<Bytes>,
+    access_token: RwLock<Option<Bytes>>,
     rooms_on_entry: bool,
     room_mode: Mode,
     pub(crate) permissions: Permissions,
@@ -144,7 +144,7 @@ impl Hub {
         let hub = Self {
             limits,
             metrics: Metrics::default(),
-            access_token,
+            access_token: RwLock::new(access_token),
             rooms_on_entry,
             room_mode,
             permissions,
@@ -207,6 +207,12 @@ impl Hub {
         let outbox = Arc::new(Outbox::new(id, address, wire, self.limits.outbox_bytes_max, outlet));
         lock(&self.sessions).insert(id, outbox.clone());
         Session::new(self.clone(), outbox, now)
+    }
+
+    /// Exchanges what endpoints have to present ([`HubOptions::access_token`]). Sessions that are there
+    /// stay.
+    pub fn set_access_token(&self, token: Option<Bytes>) {
+        *self.access_token.write().unwrap_or_else(PoisonError::into_inner) = token;
     }
 
     /// How many sessions are open.
@@ -390,7 +396,7 @@ impl Hub {
     }
 
     pub(crate) fn allows(&self, token: Option<&[u8]>, profile: &Profile) -> bool {
-        match &self.access_token {
+        match &*self.access_token.read().unwrap_or_else(PoisonError::into_inner) {
             // Peote programs have nothing to show.
             Some(wanted) => !profile.links || bool::from(token.unwrap_or_default().ct_eq(wanted)),
             None => true,

@@ -124,12 +124,27 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// section 3.4).
 const JOINT_SETTLE: Duration = Duration::from_millis(5);
 
-/// Opens a listening socket.
+/// Opens a listening socket. One at `[::]` takes IPv4 too.
 ///
 /// # Errors
 /// The system's, most often that the address is in use or not ours.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    listener(address, false)
+}
+
+/// As [`bind`], but at `[::]` for IPv6 alone, so that another socket can have IPv4 at the same port.
+///
+/// # Errors
+/// As [`bind`].
+pub fn bind_v6_only(address: SocketAddr) -> io::Result<TcpListener> {
+    listener(address, true)
+}
+
+fn listener(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(v6_only)?;
+    }
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;

@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use bytes::Bytes;
-use crosspoint_auth::{Anyone, Authenticator, Credentials, Denied, Either, from_fn};
+use crosspoint_auth::{Anyone, Authenticator, Credentials, Denied, Either, Swap, from_fn};
 use crosspoint_hub::{Grant, Permissions, Reason};
 use std::sync::Arc;
 
@@ -95,6 +95,35 @@ fn an_anysocket_program_gives_its_token_as_text_or_in_an_object() {
         let as_bytes = credentials(auth.clone()).token(100).map(|token| token.to_vec()).ok();
         assert_eq!(as_bytes, (auth.len() <= 100).then(|| auth.to_vec()));
     }
+}
+
+#[test]
+fn a_token_is_taken_without_what_programs_put_around_it() {
+    let bare = |protocol, token: &'static str| {
+        let token = Some(token.into());
+        let credentials = Credentials { token, ..without_token(protocol) };
+        credentials.token(100).map(|token| String::from_utf8(token.into_owned()).unwrap())
+    };
+    for token in ["a:b c", "a:b c\n", "a:b c\r\n", "Bearer a:b c", "bearer a:b c\n"] {
+        assert_eq!(bare("native", token), Ok("a:b c".to_owned()), "{token:?}");
+    }
+    assert_eq!(bare("anysocket", r#"{"token": "Bearer a:b\n"}"#), Ok("a:b".to_owned()));
+    // Neither is anything else.
+    for token in ["", " a", "a ", "Bearer", "a\nb", "a Bearer b"] {
+        assert_eq!(bare("native", token), Ok(token.to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn one_authenticator_takes_the_place_of_another() {
+    let swap = Swap::new(gate("old", "Old"));
+    let ask = async |token: &'static str| {
+        let credentials = Credentials { token: Some(token.into()), ..without_token("native") };
+        swap.authenticate(credentials).await.is_ok()
+    };
+    assert!(ask("old").await && !ask("new").await);
+    swap.set(gate("new", "New"));
+    assert!(!ask("old").await && ask("new").await);
 }
 
 #[test]

@@ -319,9 +319,14 @@ pub(super) fn text(bytes_max: usize) -> Text {
     }
 }
 
-/// A text that is not shown.
+/// A text that is not shown, on one line. The line end of the file that it came from is not part of it.
 pub(super) fn secret(bytes_max: usize) -> Text {
-    Text { form: Form::Secret, ..text(bytes_max) }
+    let test = move |text: &str| text.len() <= bytes_max && !text.contains(['\r', '\n', '\0']);
+    Text {
+        form: Form::Secret,
+        allowed: format!("one line of text of at most {bytes_max} bytes"),
+        test: Box::new(test),
+    }
 }
 
 /// The path of a file; none if empty.
@@ -373,7 +378,16 @@ impl Kind for Text {
     }
 
     fn read(&self, given: Given<'_>) -> Result<String, Wrong> {
-        let text = string(given).filter(|text| (self.test)(text));
+        let mut text = string(given).ok_or(Wrong::Value)?;
+        if self.form == Form::Secret {
+            let bare = text.trim_end_matches(['\r', '\n']);
+            // An empty secret is none at all, and nobody means that who gives an empty line.
+            if bare.is_empty() && !text.is_empty() {
+                return Err(Wrong::Value);
+            }
+            text = bare;
+        }
+        let text = Some(text).filter(|text| (self.test)(text));
         text.map(str::to_owned).ok_or(Wrong::Value)
     }
 

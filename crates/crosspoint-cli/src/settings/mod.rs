@@ -148,6 +148,11 @@ pub(crate) fn load(
     }
 }
 
+/// The keys of the settings that differ. Values that are not shown are not compared.
+pub(crate) fn changed(old: &Settings, new: &Settings) -> Vec<&'static str> {
+    rows().filter(|row| row.slot.show(old) != row.slot.show(new)).map(|row| row.key).collect()
+}
+
 fn open_file(matches: &ArgMatches, env: &BTreeMap<String, String>) -> Result<File, Problem> {
     if let Some(path) = matches.get_one::<PathBuf>("config") {
         File::open(path, Origin::Flag("config".to_owned()))

@@ -77,8 +77,10 @@ settings! {
         /// Addresses to listen on, each HOST:PORT.
         ///
         /// Every address serves all protocols and transports. Port 0 picks a free port, which the
-        /// log names at the start. An IPv6 address stands in brackets: `[::]:7680`. The program
-        /// ends with an error if it cannot listen on one of them.
+        /// program names at the start. An IPv6 address stands in brackets: `[::]:7680`, which takes
+        /// IPv4 too unless an IPv4 address with the same port is in the list. `localhost` is
+        /// 127.0.0.1 and ::1, at the same port. The program ends with an error if it cannot listen
+        /// on one of them.
         listen: Vec<String> = "0.0.0.0:7680", address_list();
 
         /// Name of this hub, shown to clients.
@@ -101,7 +103,8 @@ settings! {
         /// made at random (`openssl rand -base64 24`). Peote programs have nothing to present
         /// and are not asked: where only known clients may enter, set `peote.enabled` to false as
         /// well, or use `auth.secrets_file`, which holds for all. It cannot be set together with a file of `[auth]`. Other users of
-        /// the machine can read flags, so prefer the environment or a file. At most 255 bytes.
+        /// the machine can read flags, so prefer the environment or a file. At most 255 bytes, on one
+        /// line; its line end is not part of it. SIGHUP lets the program read it again.
         access_token: String = "", secret(255);
 
         /// How long a stop may take, in milliseconds.
@@ -124,15 +127,16 @@ settings! {
         /// `crosspoint hash-secret` prints it, and what its bearer may do. Where this or
         /// `auth.jwt_keys` is set, a client that neither of them knows is refused with the reason
         /// `NotAllowed`; programs written with peote-net have no token, so all of them are. The
-        /// file is read once, at the start: the program does not start with a file that is wrong.
+        /// program does not start with a file that is wrong. SIGHUP lets it read the file again; if
+        /// that is wrong then, the old one stays in force, and the log says so.
         secrets_file: String = "", file_path();
 
         /// File of the keys of signed tokens (JWT) that let clients in, in TOML.
         ///
         /// A client presents a token that was signed with one of the keys, has not expired, and
         /// says what its bearer may do. Set together with `auth.secrets_file`, the secrets are
-        /// asked first. The file is read once, at the start: the program does not start with a file
-        /// that is wrong.
+        /// asked first. As with these, the program does not start with a file that is wrong, and
+        /// reads it again on SIGHUP.
         jwt_keys: String = "", file_path();
 
         /// Whether a session ends when its signed token expires.

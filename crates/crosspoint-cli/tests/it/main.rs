@@ -4,4 +4,5 @@
 mod common;
 mod interop;
 mod log;
+mod operator;
 mod program;

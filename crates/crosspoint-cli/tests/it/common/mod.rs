@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio};
 
 /// The program with some arguments and no settings from the environment.
 pub(crate) fn program(arguments: &[&str]) -> Command {
@@ -50,6 +50,11 @@ impl Running {
     /// Takes the reader of its standard error away.
     pub(crate) fn close_errors(&mut self) {
         self.child.stderr = None;
+    }
+
+    /// What comes from its standard error, line by line.
+    pub(crate) fn errors(&mut self) -> Lines<BufReader<ChildStderr>> {
+        BufReader::new(self.child.stderr.take().unwrap()).lines()
     }
 
     /// Ends the input.

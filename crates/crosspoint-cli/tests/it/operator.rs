@@ -1,0 +1,158 @@
+//! What an operator does to a running hub, and where it listens.
+
+use crate::common::{Running, output_with_input, program};
+use std::io::{BufReader, Lines, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{ChildStderr, Stdio};
+
+fn start(arguments: &[&str]) -> (Running, Lines<BufReader<ChildStderr>>) {
+    let arguments = [&["serve"], arguments].concat();
+    let mut hub = Running::start(program(&arguments).stderr(Stdio::piped()));
+    let errors = hub.errors();
+    (hub, errors)
+}
+
+/// Reads on until a line of the log holds a text.
+fn wait_for(lines: &mut Lines<BufReader<ChildStderr>>, text: &str) -> String {
+    let found = lines.map(|line| line.unwrap()).find(|line| line.contains(text));
+    found.unwrap_or_else(|| panic!("`{text}` was not logged"))
+}
+
+/// Whether a native client with this token is let in.
+fn lets_in(port: &str, token: &str) -> bool {
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    let mut hello = b"\x01\x82\xa1v\x01\xa5token\xc4".to_vec();
+    hello.push(token.len().try_into().unwrap());
+    hello.extend(token.as_bytes());
+    let mut bytes = b"XPT1".to_vec();
+    bytes.push(hello.len().try_into().unwrap());
+    bytes.extend(hello);
+    stream.write_all(&bytes).unwrap();
+    let mut answer = [0; 2];
+    stream.read_exact(&mut answer).unwrap();
+    // WELCOME is longer than 127 bytes or not, CLOSE is short.
+    let kind = match answer[0] & 0x80 {
+        0 => answer[1],
+        _ => {
+            let mut kind = [0];
+            stream.read_exact(&mut kind).unwrap();
+            kind[0]
+        }
+    };
+    kind == 2
+}
+
+fn is_healthy(address: &str) -> bool {
+    let Ok(mut stream) = TcpStream::connect(address) else {
+        return false;
+    };
+    let request = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let mut answer = String::new();
+    let asked = stream.write_all(request.as_bytes());
+    asked.and_then(|()| stream.read_to_string(&mut answer)).is_ok()
+        && answer.starts_with("HTTP/1.1 200 ")
+}
+
+#[test]
+fn both_families_listen_on_one_port_in_either_order_and_localhost_on_both() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (four, six) = (format!("0.0.0.0:{free}"), format!("[::]:{free}"));
+    for (first, second) in [(&four, &six), (&six, &four)] {
+        let (mut hub, _log) = start(&["--listen", first, "--listen", second]);
+        hub.wait_for("Stop with");
+        assert!(is_healthy(&format!("127.0.0.1:{free}")) && is_healthy(&format!("[::1]:{free}")));
+    }
+    let (mut hub, _log) = start(&["--listen", "[::]:0"]);
+    let port = hub.wait_for("listening on [::]:");
+    assert!(is_healthy(&format!("127.0.0.1:{port}")) && is_healthy(&format!("[::1]:{port}")));
+    let (mut hub, _log) = start(&["--listen", "localhost:0"]);
+    let port = hub.wait_for("listening on 127.0.0.1:");
+    assert_eq!(hub.wait_for("listening on [::1]:"), port);
+    assert!(is_healthy(&format!("127.0.0.1:{port}")) && is_healthy(&format!("[::1]:{port}")));
+}
+
+#[test]
+fn a_second_signal_cuts_a_stop_short_and_the_exit_code_tells() {
+    let (mut hub, mut log) = start(&["--listen", "127.0.0.1:0", "--stop-ms-max", "600000"]);
+    let port = hub.wait_for("listening on 127.0.0.1:");
+    // It does not close when it is told to, for which the hub waits.
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    stream.write_all(b"XPT1\x05\x01\x81\xa1v\x01").unwrap();
+    stream.read_exact(&mut [0; 3]).unwrap();
+    hub.signal("TERM");
+    wait_for(&mut log, "stopping");
+    assert!(!is_healthy(&format!("127.0.0.1:{port}")));
+    hub.signal("TERM");
+    assert_eq!(hub.wait().code(), Some(1));
+    wait_for(&mut log, "SIGTERM has cut the stop short");
+}
+
+#[test]
+fn a_secret_has_no_line_end_and_an_empty_line_is_none() {
+    for token in ["open sesame", "open sesame\n", "open sesame\r\n"] {
+        let mut command = program(&["serve", "--listen", "127.0.0.1:0"]);
+        let command = command.env("CROSSPOINT_SERVER__ACCESS_TOKEN", token).stderr(Stdio::null());
+        let mut hub = Running::start(command);
+        let port = hub.wait_for("listening on 127.0.0.1:");
+        assert!(lets_in(&port, "open sesame") && !lets_in(&port, "open barley"), "{token:?}");
+        assert!(lets_in(&port, "open sesame\n") && lets_in(&port, "Bearer open sesame"));
+    }
+    for token in ["\n", "two\nlines"] {
+        let mut command = program(&["serve", "--listen", "127.0.0.1:0"]);
+        let output = command.env("CROSSPOINT_SERVER__ACCESS_TOKEN", token).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "nobody wants a hub open to all, {token:?}");
+    }
+}
+
+#[test]
+fn a_hang_up_reads_secrets_again_and_wrong_ones_leave_the_old_ones_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let hash = |secret: &[u8]| {
+        let output = output_with_input(&["hash-secret"], secret);
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    };
+    let write = |hash: &str| {
+        let text = format!("[[secret]]\nname = \"a\"\nhash = \"{hash}\"\n");
+        std::fs::write(path("secrets.toml"), text).unwrap();
+    };
+    let (old, new) = (hash(b"old"), hash(b"new"));
+    write(&old);
+    let config = path("hub.toml");
+    let settings = |more: &str| {
+        let secrets = path("secrets.toml");
+        let text = format!("[auth]\nsecrets_file = \"{secrets}\"\n{more}");
+        std::fs::write(&config, text).unwrap();
+    };
+    settings("");
+    let (mut hub, mut log) = start(&["--listen", "127.0.0.1:0", "--config", &config]);
+    let port = hub.wait_for("listening on 127.0.0.1:");
+    assert!(lets_in(&port, "a:old") && !lets_in(&port, "a:new"));
+
+    write(&new);
+    hub.signal("HUP");
+    wait_for(&mut log, "secrets and keys were read again");
+    assert!(!lets_in(&port, "a:old") && lets_in(&port, "a:new"));
+
+    write("no hash");
+    hub.signal("HUP");
+    let line = wait_for(&mut log, "stay in force");
+    assert!(line.contains("auth.secrets_file") && line.contains("secrets.toml"), "{line}");
+    assert!(lets_in(&port, "a:new"));
+
+    write(&old);
+    settings("[limits]\nbans_max = 7\n");
+    hub.signal("HUP");
+    let line = wait_for(&mut log, "need a restart");
+    assert!(line.contains("limits.bans_max") && !line.contains("auth."), "{line}");
+    assert!(lets_in(&port, "a:old") && !lets_in(&port, "a:new"));
+
+    // Without the line everybody would be let in.
+    std::fs::write(&config, "").unwrap();
+    hub.signal("HUP");
+    let line = wait_for(&mut log, "need a restart");
+    assert!(line.contains("auth.secrets_file"), "{line}");
+    assert!(lets_in(&port, "a:old") && !lets_in(&port, "b:new"));
+    hub.signal("TERM");
+    assert!(hub.wait().success());
+}
