@@ -333,6 +333,8 @@ fn the_newer_of_two_with_one_name_stays_where_the_hub_is_set_up_so() {
 
 #[test]
 fn every_workload_of_bench_runs_over_the_protocols_that_have_it() {
+    // All at once: each is short, and mostly waits for its time to pass.
+    let mut runs = Vec::new();
     for (workload, protocols) in [
         (
             &["fanout", "--receivers", "3", "--seconds", "1"][..],
@@ -348,19 +350,23 @@ fn every_workload_of_bench_runs_over_the_protocols_that_have_it() {
         (&["stream", "--seconds", "1"], &["native"]),
         (&["stalled", "--streams", "10"], &["native"]),
     ] {
-        for protocol in protocols {
+        runs.extend(protocols.iter().map(|protocol| {
             let arguments = [&["bench"], workload, &["--protocol", protocol, "--json"]].concat();
-            let output = program(&arguments).output().unwrap();
-            let text = String::from_utf8(output.stdout).unwrap();
-            let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert!(output.status.success(), "{arguments:?}: {errors}");
-            let report: serde_json::Value = serde_json::from_str(&text).unwrap();
-            assert_eq!(report["dialect"], *protocol);
-            assert!(report["missing"].as_u64().unwrap_or(0) == 0, "{text}");
-            for measured in ["deliveries", "requests_per_second", "bytes_per_connection"] {
-                let above_nothing = report[measured].as_f64().is_none_or(|value| value > 0.0);
-                assert!(above_nothing, "{arguments:?}: {text}");
-            }
+            let child = program(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+            (protocol, arguments, child.unwrap())
+        }));
+    }
+    for (protocol, arguments, child) in runs {
+        let output = child.wait_with_output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {errors}");
+        let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(report["dialect"], *protocol);
+        assert!(report["missing"].as_u64().unwrap_or(0) == 0, "{text}");
+        for measured in ["deliveries", "requests_per_second", "bytes_per_connection"] {
+            let above_nothing = report[measured].as_f64().is_none_or(|value| value > 0.0);
+            assert!(above_nothing, "{arguments:?}: {text}");
         }
     }
 }
