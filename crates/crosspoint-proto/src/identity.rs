@@ -77,14 +77,15 @@ impl Identity {
     /// pass for this endpoint at another one.
     ///
     /// # Errors
-    /// [`ProofError`] if the challenge is none.
+    /// [`ProofError`] if the challenge is no [`PublicKey`].
     pub fn prove(
         &self,
         challenge: &[u8; KEY_BYTES],
         context: &[u8],
     ) -> Result<[u8; KEY_BYTES], ProofError> {
-        shared(&self.secret, challenge, |secret| proof(secret, context, &self.public, challenge))
-            .ok_or(ProofError)
+        let challenge = PublicKey::new(*challenge).map_err(ProofError)?;
+        shared(&self.secret, &challenge, |secret| proof(secret, context, &self.public, &challenge))
+            .ok_or(ProofError(NoPublicKey::LowOrder))
     }
 }
 
@@ -110,20 +111,62 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A challenge was a point of low order: with it the proof would say nothing.
+/// A challenge was no proper key: with it the proof could say nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the hub's challenge is no proper X25519 key; do not trust this hub")]
-pub struct ProofError;
+#[error("the hub's challenge is wrong: {0}; do not trust this hub")]
+pub struct ProofError(NoPublicKey);
 
-/// The public key of an endpoint. Shown as 64 lowercase hexadecimal digits.
+/// Bytes are not the public key of an identity. X25519 reads several bytes as one key, so a secret
+/// would have several peer ids if all of them were taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoPublicKey {
+    /// A number of 2^255 - 19 or more, such as a key with its highest bit set.
+    #[error("the X25519 key is not in its canonical form; its highest bit has to be 0")]
+    NotCanonical,
+    /// A point with which every secret gives zero.
+    #[error("the X25519 key is a point of low order, which belongs to nobody")]
+    LowOrder,
+}
+
+/// The canonical points of low order: 0, 1, two of order 8, and 2^255 - 20.
+const LOW_ORDER: [[u8; KEY_BYTES]; 5] = {
+    let mut one = [0; KEY_BYTES];
+    one[0] = 1;
+    let mut minus_one = [0xff; KEY_BYTES];
+    minus_one[0] = 0xec;
+    minus_one[31] = 0x7f;
+    [
+        [0; KEY_BYTES],
+        one,
+        *b"\xe0\xeb\x7a\x7c\x3b\x41\xb8\xae\x16\x56\xe3\xfa\xf1\x9f\xc4\x6a\
+           \xda\x09\x8d\xeb\x9c\x32\xb1\xfd\x86\x62\x05\x16\x5f\x49\xb8\x00",
+        *b"\x5f\x9c\x95\xbc\xa3\x50\x8c\x24\xb1\xd0\xb1\x55\x9c\x83\xef\x5b\
+           \x04\x44\x5c\xc4\x58\x1c\x8e\x86\xd8\x22\x4e\xdd\xd0\x9f\x11\x57",
+        minus_one,
+    ]
+};
+
+/// The public key of an endpoint, in the one form that it has. Shown as 64 lowercase hexadecimal
+/// digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PublicKey([u8; KEY_BYTES]);
 
 impl PublicKey {
     /// A key from its bytes. Whether anybody has its secret is not known before a proof or a
     /// handshake.
-    pub const fn new(bytes: [u8; KEY_BYTES]) -> Self {
-        Self(bytes)
+    ///
+    /// # Errors
+    /// [`NoPublicKey`] for bytes that are no canonical key, or one of low order.
+    pub fn new(bytes: [u8; KEY_BYTES]) -> Result<Self, NoPublicKey> {
+        let [lowest, middle @ .., highest] = &bytes;
+        let is_large = *lowest >= 0xed && *highest == 0x7f && middle.iter().all(|at| *at == 0xff);
+        if is_large || *highest > 0x7f {
+            return Err(NoPublicKey::NotCanonical);
+        }
+        if LOW_ORDER.contains(&bytes) {
+            return Err(NoPublicKey::LowOrder);
+        }
+        Ok(Self(bytes))
     }
 
     /// The 32 bytes.
@@ -218,9 +261,8 @@ impl Challenge {
     /// Takes as long for a wrong proof as for the right one. A challenge is used up by it.
     #[must_use]
     pub fn verify(self, client: &PublicKey, context: &[u8], given: &[u8; KEY_BYTES]) -> bool {
-        let right = shared(&self.secret, &client.0, |secret| {
-            proof(secret, context, client, &self.public.0)
-        });
+        let right =
+            shared(&self.secret, client, |secret| proof(secret, context, client, &self.public));
         right.is_some_and(|right| constant_time::verify_slices_are_equal(&right, given).is_ok())
     }
 }
@@ -239,14 +281,14 @@ pub(crate) fn key_pair(secret: &[u8; KEY_BYTES]) -> (PrivateKey, PublicKey) {
     (secret, PublicKey(public))
 }
 
-/// What two keys have in common, given to `then`. `None` for a public key of low order: the
-/// library refuses when the result is zero.
+/// What two keys have in common, given to `then`. `None` if the result is zero, which the library
+/// refuses.
 pub(crate) fn shared<T>(
     secret: &PrivateKey,
-    public: &[u8; KEY_BYTES],
+    public: &PublicKey,
     then: impl FnOnce(&[u8]) -> T,
 ) -> Option<T> {
-    let public = UnparsedPublicKey::new(&X25519, public);
+    let public = UnparsedPublicKey::new(&X25519, &public.0);
     agreement::agree(secret, public, (), |secret| Ok(then(secret))).ok()
 }
 
@@ -261,10 +303,10 @@ fn proof(
     secret: &[u8],
     context: &[u8],
     client: &PublicKey,
-    challenge: &[u8; KEY_BYTES],
+    challenge: &PublicKey,
 ) -> [u8; KEY_BYTES] {
     let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, secret));
-    [PROOF_LABEL, context, &client.0, challenge].into_iter().for_each(|part| mac.update(part));
+    [PROOF_LABEL, context, &client.0, &challenge.0].into_iter().for_each(|part| mac.update(part));
     mac.sign().as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
 }
 
@@ -278,13 +320,6 @@ fn first_half(parts: &[&[u8]]) -> [u8; 16] {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    /// Points whose product with any secret is zero (RFC 7748, section 7).
-    const LOW_ORDER: [[u8; 32]; 2] = {
-        let mut one = [0; 32];
-        one[0] = 1;
-        [[0; 32], one]
-    };
 
     #[test]
     fn an_identity_survives_being_stored_and_hides_its_secret() {
@@ -308,14 +343,34 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_low_order_prove_nothing() {
+    fn a_secret_has_one_public_key_and_points_of_low_order_are_none() {
         let identity = Identity::from_bytes(&[1; 32]);
-        for point in LOW_ORDER {
-            assert_eq!(identity.prove(&point, b""), Err(ProofError));
-            let challenge = Challenge::new([2; 32]);
-            let client = PublicKey::new(point);
-            let forged = proof(&[0; 32], b"", &client, &challenge.bytes());
-            assert!(!challenge.verify(&client, b"", &forged));
+        let other_form = |bytes: &[u8; 32]| {
+            let mut bytes = *bytes;
+            bytes[31] |= 0x80;
+            bytes
+        };
+        let key = identity.public_key();
+        assert_eq!(PublicKey::new(*key.as_bytes()), Ok(key));
+        let mut wrong = vec![other_form(key.as_bytes())];
+        // 2^255 - 19 to 2^255 - 1, which are read as 0 to 18.
+        wrong.extend((0xed..=0xff).map(|lowest| {
+            let mut bytes = [0xff; 32];
+            (bytes[0], bytes[31]) = (lowest, 0x7f);
+            bytes
+        }));
+        wrong.extend(LOW_ORDER.iter().map(other_form));
+        for bytes in wrong {
+            assert_eq!(PublicKey::new(bytes), Err(NoPublicKey::NotCanonical), "{bytes:x?}");
+            let refused = identity.prove(&bytes, b"");
+            assert_eq!(refused, Err(ProofError(NoPublicKey::NotCanonical)));
+        }
+        for bytes in LOW_ORDER {
+            // So says the library, too.
+            assert_eq!(shared(&identity.secret, &PublicKey(bytes), |_| ()), None, "{bytes:x?}");
+            assert_eq!(PublicKey::new(bytes), Err(NoPublicKey::LowOrder));
+            let refused = identity.prove(&bytes, b"");
+            assert_eq!(refused, Err(ProofError(NoPublicKey::LowOrder)));
         }
     }
 

@@ -168,7 +168,7 @@ impl Native {
     /// Asks for a proof that the client owns the key which its id comes from (section 4.5).
     fn challenge(&mut self, said: Hello, key: &[u8], out: &mut FrameWriter) -> Result<(), Reason> {
         let key: [u8; KEY_BYTES] = key.try_into().map_err(|_| Reason::Malformed)?;
-        let key = PublicKey::new(key);
+        let key = PublicKey::new(key).map_err(|_not_one| Reason::BadProof)?;
         if said.peer.is_some_and(|peer| peer != key.peer_id()) {
             return Err(Reason::BadProof);
         }

@@ -51,13 +51,32 @@ impl Core {
         self.ended.get().map_or(Ok(()), |reason| Err(ChannelError::Closed(*reason)))
     }
 
+    pub(crate) fn is_open(&self) -> bool {
+        self.ended.get().is_none()
+    }
+
     pub(crate) async fn send(&self, command: Command) -> Result<(), ChannelError> {
         self.check_open()?;
-        let sent = self.commands.send(command).await;
-        sent.map_err(|Gone| {
-            let reason = self.ended.get().copied();
-            ChannelError::Closed(reason.unwrap_or(Reason::ConnectionLost))
-        })
+        self.commands.send(command).await.map_err(|gone| self.gone(gone))
+    }
+
+    /// Sends the command that ends the channel. It has ended before the hub can read that, and give
+    /// its number to another.
+    pub(crate) async fn finish(
+        &self,
+        command: Command,
+        reason: Reason,
+    ) -> Result<(), ChannelError> {
+        self.check_open()?;
+        let end = || {
+            self.end(reason);
+        };
+        self.commands.send_after(end, command).await.map_err(|gone| self.gone(gone))
+    }
+
+    fn gone(&self, Gone: Gone) -> ChannelError {
+        let reason = self.ended.get().copied();
+        ChannelError::Closed(reason.unwrap_or(Reason::ConnectionLost))
     }
 
     pub(crate) async fn send_data(&self, to: Target, data: Bytes) -> Result<(), ChannelError> {

@@ -82,8 +82,20 @@ impl Commands {
 
     /// Sends as soon as there is room.
     pub(crate) async fn send(&self, command: Command) -> Result<(), Gone> {
+        self.send_after(|| (), command).await
+    }
+
+    /// Sends as soon as there is room, and does this just before.
+    pub(crate) async fn send_after(
+        &self,
+        before: impl FnOnce(),
+        command: Command,
+    ) -> Result<(), Gone> {
         let sender = self.sender.upgrade().ok_or(Gone)?;
-        sender.send(command.into()).await.map_err(|_| Gone)
+        let place = sender.reserve().await.map_err(|_| Gone)?;
+        before();
+        place.send(command.into());
+        Ok(())
     }
 
     /// Sends now or not at all.

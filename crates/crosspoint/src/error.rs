@@ -40,6 +40,18 @@ pub enum ConnectError {
         /// Where it was tried.
         address: Box<Address>,
     },
+    /// The hub gives the node another id than the one that it has asked for.
+    #[error(
+        "the hub at {address} was told the id {asked} and answers with {answered}; do not trust it"
+    )]
+    OtherId {
+        /// Where it was tried.
+        address: Box<Address>,
+        /// What the node has asked for.
+        asked: PeerId,
+        /// What the hub says.
+        answered: PeerId,
+    },
     /// The hub did not answer.
     #[error("{address} gave no answer within {after:?}; is it a hub?")]
     TimedOut {

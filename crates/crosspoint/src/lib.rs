@@ -157,9 +157,9 @@ pub use node::{Node, NodeBuilder};
 pub use options::{ChannelOptions, EnterOptions};
 pub use owner::{Applicant, Owner, OwnerEvent, OwnerSender};
 pub use peer::{
-    BoxFuture, CallBuilder, Clock, CodecError, Counters, Incoming, Peer, PeerError, PeerEvent,
-    Presence, PresenceEvent, Request, RequestBuilder, RequestError, Responder, Route, Service,
-    Stream, StreamOffer, StreamReset, Who,
+    Asked, BoxFuture, CallBuilder, Clock, CodecError, Counters, Incoming, Peer, PeerError,
+    PeerEvent, Presence, PresenceEvent, Request, RequestBuilder, RequestError, Responder, Route,
+    Service, Stream, StreamOffer, StreamReset, Who,
 };
 pub use server::Server;
 

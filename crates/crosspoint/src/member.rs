@@ -204,9 +204,7 @@ impl Member {
     /// [`ChannelError::Closed`] if the membership has ended already.
     pub async fn leave(self) -> Result<(), ChannelError> {
         let core = &self.sender.core;
-        core.send(Command::Leave(self.sender.channel)).await?;
-        core.end(Reason::Left);
-        Ok(())
+        core.finish(Command::Leave(self.sender.channel), Reason::Left).await
     }
 
     /// The channel, once [`MemberEvent::Inherited`] has come; `None` before. Its members are told of by

@@ -1,7 +1,7 @@
 //! A connection to a hub, and what can be opened over it.
 
 use crate::connectivity::Resume;
-use crate::peer::{Common, Handlers};
+use crate::peer::{Common, Handlers, Pins};
 use crate::router::Router;
 use crate::shared::{Facts, Question, Shared};
 use crate::{
@@ -45,6 +45,7 @@ pub struct NodeBuilder {
     pub(crate) identity: Option<Arc<Identity>>,
     pub(crate) accept_unproven: bool,
     pub(crate) require_encryption: bool,
+    pub(crate) pins: Pins,
     pub(crate) resume: Resume,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) handlers: Handlers,
@@ -62,6 +63,7 @@ impl Default for NodeBuilder {
             identity: None,
             accept_unproven: false,
             require_encryption: false,
+            pins: Pins::default(),
             resume: Resume::default(),
             heartbeat: Heartbeat::default(),
             handlers: Handlers::default(),
@@ -157,6 +159,8 @@ async fn welcomed(
         ConnectError::Unreachable { address, source }
     })?;
     let facts = Arc::new(Facts::new(connectivity));
+    // With an identity the protocol itself checks it.
+    let asked = hello.peer.filter(|_| identity.is_none());
     let mut written = FrameWriter::new(None);
     let client: Box<dyn Client> = match address.protocol {
         Protocol::Native => {
@@ -178,7 +182,13 @@ async fn welcomed(
     };
     let mut connection = run(dialed, client, written);
     let peer = match connection.events.recv().await {
-        Some(Event::Welcome { peer }) => peer,
+        Some(Event::Welcome { peer }) => match asked {
+            Some(asked) if asked != peer => {
+                let address = Box::new(address.clone());
+                return Err(ConnectError::OtherId { address, asked, answered: peer });
+            }
+            _ => peer,
+        },
         other => {
             let reason = match other {
                 Some(Event::Closed { reason }) => reason,

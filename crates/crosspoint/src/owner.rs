@@ -230,9 +230,7 @@ impl Owner {
     /// [`ChannelError::Closed`] if it has ended already.
     pub async fn delete(self) -> Result<(), ChannelError> {
         let core = &self.sender.core;
-        core.send(Command::Delete(self.sender.number)).await?;
-        core.end(Reason::ClosedByOwner);
-        Ok(())
+        core.finish(Command::Delete(self.sender.number), Reason::ClosedByOwner).await
     }
 
     /// Names the member to whom the channel goes when this owner goes without deleting it, because it
@@ -266,9 +264,7 @@ impl Owner {
     pub async fn resign(self) -> Result<(), ChannelError> {
         let core = &self.sender.core;
         core.need_native("to resign")?;
-        core.send(Command::Resign(self.sender.number)).await?;
-        core.end(Reason::Left);
-        Ok(())
+        core.finish(Command::Resign(self.sender.number), Reason::Left).await
     }
 
     /// A handle that does all this but reading, for other tasks.

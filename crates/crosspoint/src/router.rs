@@ -156,7 +156,7 @@ impl Router {
                     entered.events.finish(Item::Event(MemberEvent::Ended { reason }));
                 }
             }
-            Event::Owner { channel, news } => self.owner(channel, news).await,
+            Event::Owner { channel, news } => self.owner(channel, news).await?,
             Event::OtherEntered { channel, member, peer } => {
                 if let Some(entered) = self.entered.get(&channel) {
                     self.tell_member(entered, MemberEvent::OtherEntered { member, peer }).await;
@@ -174,6 +174,7 @@ impl Router {
                 self.linked(request, link, peer)?;
             }
             Event::Linked { request: None, link, peer, purpose } => {
+                self.unused(link)?;
                 if let Some(shared) = self.shared.upgrade() {
                     shared.common.arrived(&shared, link, peer, &purpose);
                 }
@@ -221,16 +222,34 @@ impl Router {
         }
     }
 
+    /// # Errors
+    /// [`Reason::Malformed`] if the link is there already: each number is used once.
+    fn unused(&self, link: LinkNumber) -> Result<(), Reason> {
+        if self.links.contains(link) { Err(Reason::Malformed) } else { Ok(()) }
+    }
+
     /// A link that was asked for is there.
     fn linked(&self, request: u32, link: LinkNumber, info: PeerInfo) -> Result<(), Reason> {
+        self.unused(link)?;
         match self.question(request)? {
-            Some((shared, Question::Link { behind, answer })) => {
+            Some((shared, Question::Link { asked, behind, answer })) => {
                 let (far, route) = behind.unwrap_or_else(|| (info.id, peer::Route::default()));
-                let side = Side::Opener;
-                let new = NewLink { link, side, info, far, route, attended: true };
+                let required = asked.check(&info);
+                let required =
+                    required.and_then(|()| shared.common.encryption_required(&info, &route));
+                let encryption_required = match required {
+                    Ok(required) => required,
+                    Err(error) => {
+                        refuse(&shared, link);
+                        drop(answer.send(Err(error)));
+                        return Ok(());
+                    }
+                };
+                let (side, attended) = (Side::Opener, true);
+                let new = NewLink { link, side, info, far, route, encryption_required, attended };
                 let core = peer::Core::new(&shared, new);
                 self.links.insert(link, Entry::Peer(core.clone()));
-                let opened = match shared.common.settings.require_encryption {
+                let opened = match encryption_required {
                     true => core.require_encryption(),
                     false => Ok(()),
                 };
@@ -239,12 +258,16 @@ impl Router {
                 let peer = Peer::of(&core);
                 drop(answer.send(opened.map(|()| peer)));
             }
-            Some((shared, Question::Lane { lane, answer })) => {
+            Some((shared, Question::Lane { asked, lane, answer })) => {
+                if let Err(error) = asked.check(&info) {
+                    refuse(&shared, link);
+                    drop(answer.send(Err(error)));
+                    return Ok(());
+                }
                 self.links.insert(link, Entry::Lane(lane));
                 if answer.send(Ok(link)).is_err() {
                     self.links.remove(link);
-                    let reason = Reason::Left;
-                    shared.commands.post(Command::Unlink { link, reason });
+                    refuse(&shared, link);
                 }
             }
             Some(_) => return Err(Reason::Malformed),
@@ -254,17 +277,26 @@ impl Router {
     }
 
     fn created(&mut self, request: u32, channel: OwnNumber) -> Result<(), Reason> {
-        self.reassembly.forget(|place| matches!(place, Place::Own(own, _) if *own == channel));
         let Some((shared, question)) = self.question(request)? else {
             return Ok(());
         };
         let Question::Create { mode, calls, admit_if, answer } = question else {
             return Err(Reason::Malformed);
         };
+        self.free_own(channel)?;
+        self.reassembly.forget(|place| matches!(place, Place::Own(own, _) if *own == channel));
         let owner = self.own(shared, channel, mode, calls, admit_if);
         // If nobody waits any more, the owner is dropped, and deletes the channel.
         drop(answer.send(Ok(owner)));
         Ok(())
+    }
+
+    /// # Errors
+    /// [`Reason::Malformed`] if the number is that of a channel that was not given up: what is meant
+    /// for the members of one would go to those of the other.
+    fn free_own(&self, channel: OwnNumber) -> Result<(), Reason> {
+        let known = self.owned.get(&channel);
+        if known.is_some_and(|own| own.core.is_open()) { Err(Reason::Malformed) } else { Ok(()) }
     }
 
     /// There is an own channel now.
@@ -285,7 +317,10 @@ impl Router {
     }
 
     /// Something has become of the owner of an entered channel.
-    async fn owner(&mut self, channel: InNumber, news: OwnerNews) {
+    ///
+    /// # Errors
+    /// As [`route`](Self::route).
+    async fn owner(&mut self, channel: InNumber, news: OwnerNews) -> Result<(), Reason> {
         let event = match news {
             OwnerNews::Away => MemberEvent::OwnerAway,
             OwnerNews::Back => MemberEvent::OwnerBack,
@@ -301,36 +336,42 @@ impl Router {
         if let Some(entered) = self.entered.get(&channel) {
             self.tell_member(entered, event).await;
         }
+        Ok(())
     }
 
     /// A member is the owner now.
-    fn inherit(&mut self, channel: InNumber, number: OwnNumber) {
+    fn inherit(&mut self, channel: InNumber, number: OwnNumber) -> Result<(), Reason> {
+        self.free_own(number)?;
         self.reassembly.forget(|place| is_in(place, channel));
         let Some(shared) = self.shared.upgrade() else {
-            return;
+            return Ok(());
         };
         let entered = self.entered.remove(&channel);
         let Some(entered) = entered.filter(|entered| entered.core.end(Reason::Left)) else {
             // It has left, but the hub had made it the owner before it heard of that.
             shared.commands.post(Command::Resign(number));
-            return;
+            return Ok(());
         };
         let In { core, calls, events, inheritance } = entered;
         let owner = self.own(shared, number, core.mode, core.calls, None);
         *lock(&inheritance) = Some(owner);
         calls.close();
         events.finish(Item::Event(MemberEvent::Inherited));
+        Ok(())
     }
 
     fn entered(&mut self, entered: Entered) -> Result<(), Reason> {
         let Entered { request, channel, member, mode, replies, room, .. } = entered;
-        self.reassembly.forget(|place| is_in(place, channel));
         let Some((shared, question)) = self.question(request)? else {
             return Ok(());
         };
         let Question::Enter { calls, answer } = question else {
             return Err(Reason::Malformed);
         };
+        if self.entered.get(&channel).is_some_and(|entered| entered.core.is_open()) {
+            return Err(Reason::Malformed);
+        }
+        self.reassembly.forget(|place| is_in(place, channel));
         let number = (shared.protocol == Protocol::Native).then_some(member);
         let core = Core::new(&shared, mode, calls);
         let link = ChannelLink { core: core.clone(), to: Target::Up(channel), replies };
@@ -422,6 +463,11 @@ impl Router {
     async fn tell_member(&self, entered: &In, event: MemberEvent) {
         entered.events.push(Item::Event(event), 0, &self.closing).await;
     }
+}
+
+/// A link that is there is not wanted.
+fn refuse(shared: &Shared, link: LinkNumber) {
+    shared.commands.post(Command::Unlink { link, reason: Reason::Left });
 }
 
 /// What a message is for.

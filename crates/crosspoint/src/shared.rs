@@ -5,7 +5,7 @@ use crate::connectivity::Connectivity;
 use crate::direct::Host;
 use crate::options::Predicate;
 use crate::owner::Owner;
-use crate::peer::{Common, Forward, Lane, Links, Peer, PeerError, Route, Watching};
+use crate::peer::{Asked, Common, Forward, Lane, Links, Peer, PeerError, Route, Watching};
 use crate::{ChannelError, Member, PeerInfo, Protocol};
 use crosspoint_hub::command::{Command, Mode};
 use crosspoint_hub::{LinkNumber, PeerId, Reason};
@@ -37,7 +37,7 @@ pub(crate) struct Shared {
     pub(crate) pings: mpsc::Sender<Ping>,
     /// Holds the connection open.
     keep: Mutex<Option<mpsc::Sender<Queued>>>,
-    asked: Mutex<Asked>,
+    asked: Mutex<Pending>,
     pub(crate) common: Arc<Common>,
     pub(crate) links: Arc<Links>,
     pub(crate) watching: Watching,
@@ -111,7 +111,7 @@ impl Facts {
 
 /// Commands that wait for their answers.
 #[derive(Debug, Default)]
-struct Asked {
+struct Pending {
     next: u32,
     waiting: HashMap<u32, Question>,
     closed: Option<Reason>,
@@ -130,12 +130,14 @@ pub(crate) enum Question {
         answer: oneshot::Sender<Result<Member, ChannelError>>,
     },
     Link {
+        asked: Asked,
         /// Who is at the far end, and the way to it, if others forward the link.
         behind: Option<(PeerId, Route)>,
         answer: oneshot::Sender<Result<Peer, PeerError>>,
     },
     /// A link that another one is joined to.
     Lane {
+        asked: Asked,
         lane: Arc<Lane>,
         answer: oneshot::Sender<Result<LinkNumber, PeerError>>,
     },

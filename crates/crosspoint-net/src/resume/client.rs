@@ -246,7 +246,9 @@ impl Seeker {
                 None => break,
                 Some(Ok(Ok(Answer::Accepted(link, accepted)))) => {
                     self.index = index;
-                    let fits = self.carrier.flow.fits(accepted.received, accepted.sent);
+                    // Another session than the one that was asked for is somebody else's.
+                    let fits = accepted.token == self.token
+                        && self.carrier.flow.fits(accepted.received, accepted.sent);
                     let attached = self.carrier.attach(accepted.received, received.bytes);
                     return match fits && attached.is_ok() {
                         true => Ok(link),

@@ -3,6 +3,7 @@
 use crate::common::log::{log, log_that_panics_at};
 use crate::common::peer::{message, server_frame, upgrade};
 use crate::common::{Dice, Link, Served, serve, serve_as, until, within};
+use crate::resume_world::{outcome, resumable};
 use bytes::{Bytes, BytesMut};
 use crosspoint_auth::{Denied, from_fn};
 use crosspoint_hub::command::Hello;
@@ -10,8 +11,11 @@ use crosspoint_hub::hub::HubOptions;
 use crosspoint_hub::input::Input;
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{Grant, Limits, Reason};
+use crosspoint_net::client::Endpoint;
+use crosspoint_net::memory::{self, Shape};
 use crosspoint_net::resume::{
-    Accepted, Gone, MAGIC, Open, RECORD_BYTES_MAX, Record, Settings, Token, Totals, VERSION, Why,
+    Accepted, Connectivity, Gone, MAGIC, Open, RECORD_BYTES_MAX, Record, Settings, Token, Totals,
+    VERSION, Why,
 };
 use crosspoint_net::server::ServerOptions;
 use crosspoint_proto as native;
@@ -488,4 +492,39 @@ async fn where_sessions_are_not_resumed_their_magic_bytes_are_unknown() {
     link.send(&[&MAGIC[..], &encode(&[open(Token::NEW, 0, 0)])].concat()).await;
     assert!(link.rest().await.is_empty());
     served.empty().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hub_that_resumes_another_session_than_asked_for_is_left() {
+    let (connector, mut acceptor) = memory::listener();
+    tokio::spawn(async move {
+        // As long as nothing else is taken from the client.
+        let mut kept = Vec::new();
+        for token in [[1; 16], [2; 16]] {
+            let mut link = Link::new(acceptor.accept().await.unwrap().into());
+            link.expect(&MAGIC).await;
+            let mut raw = Raw { input: Input::default(), link };
+            raw.input.push(raw.link.input.split().freeze());
+            let Some(Record::Open(asked)) = raw.record().await else { panic!("not opened") };
+            raw.say(Record::Accepted(Accepted {
+                token: Token::new(token),
+                received: asked.sent.bytes,
+                sent: 0,
+                window_ms: 20_000,
+                retained_bytes_max: 1 << 20,
+                heartbeat_ms: 5_000,
+            }))
+            .await;
+            raw.link.finish();
+            kept.push(raw);
+        }
+        std::future::pending::<()>().await;
+    });
+    let endpoint = Endpoint::Memory { connector, shape: Shape::default() };
+    let (_client, mut state) = resumable(vec![endpoint], 1).await.unwrap();
+    let outcome = outcome(&mut state).await;
+    assert!(
+        matches!(outcome, Connectivity::Gone { receipt } if receipt.why == Why::Broken),
+        "{outcome:?}"
+    );
 }

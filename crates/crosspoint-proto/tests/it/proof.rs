@@ -128,6 +128,11 @@ fn a_key_that_is_none_or_not_of_the_id_is_refused_at_once() {
     assert_eq!(said(&[anna_key.clone(), id(anna().peer_id())].concat(), 2), []);
     let other = id(PeerId::new([3; 16]));
     assert_eq!(said(&[anna_key, other].concat(), 2), close(Reason::BadProof));
+    // One secret has one key and one id: no other form of the key, and none that all share.
+    let mut other_form = *anna().public_key().as_bytes();
+    other_form[31] |= 0x80;
+    assert_eq!(said(&key(&other_form), 1), close(Reason::BadProof));
+    assert_eq!(said(&key(&[0; 32]), 1), close(Reason::BadProof));
     // A hub without randomness cannot ask.
     let (mut pair, hello) = begin(None, anna());
     assert_eq!(pair.serve([hello.into()]), close(Reason::Internal));
@@ -142,6 +147,10 @@ fn a_client_answers_one_proper_question_and_only_if_it_showed_a_key() {
     let (mut pair, _) = asked([5; 32], anna());
     // With a point of low order the answer would be the same for everybody.
     assert_eq!(pair.listen([frame(kind::CHALLENGE, &[0; 32]).into()]), malformed);
+    let (mut pair, _) = asked([5; 32], anna());
+    let mut other_form = challenge[2..].to_vec();
+    other_form[31] |= 0x80;
+    assert_eq!(pair.listen([frame(kind::CHALLENGE, &other_form).into()]), malformed);
     let (mut pair, _) = asked([5; 32], anna());
     assert_eq!(pair.listen([frame(kind::CHALLENGE, &challenge[2..33]).into()]), malformed);
     let (mut pair, _hello) = Pair::new(Options::default(), Hello::default());

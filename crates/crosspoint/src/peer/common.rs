@@ -4,7 +4,7 @@
 use super::core::{Core, NewLink, now};
 use super::links::Entry;
 use super::route::Route;
-use super::{Peer, forward};
+use super::{Peer, PeerError, forward};
 use crate::node::NodeBuilder;
 use crate::shared::{Shared, lock};
 use crate::{PeerInfo, Reason};
@@ -79,7 +79,7 @@ impl Common {
         for core in cores.iter().filter(|core| core.side == Side::Accepter) {
             let wanted = {
                 let mut state = core.state();
-                let secure = !self.settings.require_encryption || state.security.remote().is_some();
+                let secure = !core.encryption_required || state.security.remote().is_some();
                 let wanted = !state.delivered && state.ended.is_none();
                 state.attended |= wanted;
                 wanted && secure
@@ -88,6 +88,21 @@ impl Common {
                 reception.deliver(core);
             }
         }
+    }
+
+    /// Whether a link to or from a peer, of whom a hub says this, has to be encrypted.
+    ///
+    /// # Errors
+    /// [`PeerError::NotPinned`]
+    pub(crate) fn encryption_required(
+        &self,
+        info: &PeerInfo,
+        route: &Route,
+    ) -> Result<bool, PeerError> {
+        let pinned = self.settings.pins.check(info)?;
+        // Who passes the link on is not the one to encrypt with.
+        let at_far_end = route.via.is_empty() && route.from.is_empty();
+        Ok(self.settings.require_encryption || (pinned && at_far_end))
     }
 
     /// Somebody has opened a link.
@@ -106,12 +121,21 @@ impl Common {
             return forward::begin(shared, link, info, route);
         }
         let far = route.from.first().copied().unwrap_or(info.id);
+        let encryption_required = match self.encryption_required(&info, &route) {
+            Ok(required) => required,
+            Err(error) => {
+                tracing::warn!(%error, "a link was refused");
+                let reason = Reason::Declined;
+                return shared.commands.post(Command::Unlink { link, reason });
+            }
+        };
         let reception = lock(&self.reception);
         let attended = reception.taker.is_some();
-        let new = NewLink { link, side: Side::Accepter, info, far, route, attended };
+        let side = Side::Accepter;
+        let new = NewLink { link, side, info, far, route, encryption_required, attended };
         let core = Core::new(shared, new);
         shared.links.insert(link, Entry::Peer(core.clone()));
-        if !self.settings.require_encryption {
+        if !encryption_required {
             return reception.deliver(&core);
         }
         drop(reception);

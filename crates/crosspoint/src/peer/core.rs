@@ -41,6 +41,8 @@ pub(crate) struct Core {
     /// Who is at its far end, behind all who forward it.
     pub(crate) far: PeerId,
     pub(crate) route: Route,
+    /// Nothing plain is sent or taken.
+    pub(crate) encryption_required: bool,
     pub(crate) commands: Commands,
     pub(crate) common: Arc<Common>,
     pub(crate) node: Weak<Shared>,
@@ -92,12 +94,13 @@ pub(crate) struct NewLink {
     pub(crate) info: PeerInfo,
     pub(crate) far: PeerId,
     pub(crate) route: Route,
+    pub(crate) encryption_required: bool,
     pub(crate) attended: bool,
 }
 
 impl Core {
     pub(crate) fn new(shared: &Arc<Shared>, new: NewLink) -> Arc<Self> {
-        let NewLink { link, side, info, far, route, attended } = new;
+        let NewLink { link, side, info, far, route, encryption_required, attended } = new;
         let hub_bytes_max = shared.facts.message_bytes_max();
         let defaults = Settings::default();
         let settings = Settings {
@@ -132,6 +135,7 @@ impl Core {
             info,
             far,
             route,
+            encryption_required,
             commands: shared.commands.clone(),
             common: shared.common.clone(),
             node: Arc::downgrade(shared),

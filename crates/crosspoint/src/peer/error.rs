@@ -1,8 +1,9 @@
 //! What can go wrong between peers, and what to do.
 
+use super::Asked;
 use super::codec::CodecError;
 use super::core::SubmitError;
-use crate::{ChannelError, Reason};
+use crate::{ChannelError, PeerId, PeerInfo, Reason};
 use crosspoint_hub::ids::NoPeerName;
 use crosspoint_hub::payload::Failure;
 use crosspoint_proto::peer::SendError;
@@ -17,6 +18,29 @@ pub enum PeerError {
     /// others.
     #[error("refused: {0}")]
     Refused(Reason),
+    /// The hub answers with somebody else. Nothing was sent to that one, and a link has ended.
+    #[error(
+        "the hub was asked for {asked} and answers with {}, named {:?}; do not trust this hub",
+        answered.id,
+        answered.name
+    )]
+    OtherPeer {
+        /// What was asked.
+        asked: Asked,
+        /// What was answered.
+        answered: PeerInfo,
+    },
+    /// Somebody else than the one to whom it was [pinned](crate::NodeBuilder::pin) has the name, or the
+    /// hub says so. Nothing was sent to that one, and a link has ended.
+    #[error("the name {name:?} is pinned to {pinned}, but at this hub {answered} has it")]
+    NotPinned {
+        /// The name.
+        name: String,
+        /// To whom it is pinned.
+        pinned: PeerId,
+        /// Who has it.
+        answered: PeerId,
+    },
     /// The link, or the connection to the hub, has ended.
     #[error("the link to the peer has ended: {0}")]
     Closed(Reason),

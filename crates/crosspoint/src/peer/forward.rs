@@ -4,9 +4,9 @@
 //! the other connection takes it. While the queue is full nothing is read from the connection that
 //! fills it, which slows whoever sends; but not for ever, as others share that connection.
 
-use super::PeerError;
 use super::links::{Entry, Links};
 use super::route::{HOPS_MAX, Route};
+use super::{Asked, PeerError};
 use crate::commands::Commands;
 use crate::queue::{Puller, Pusher, queue};
 use crate::shared::{Question, Shared, lock};
@@ -181,7 +181,10 @@ pub(crate) fn begin(shared: &Arc<Shared>, link: LinkNumber, info: PeerInfo, rout
                 join((near, &lane, back), (far_end, &lane_back, parts)).await;
             }
             Err(PeerError::Refused(reason) | PeerError::Closed(reason)) => near.end(reason),
-            Err(_) => near.end(Reason::Declined),
+            Err(error) => {
+                tracing::warn!(%error, "a link was not passed on");
+                near.end(Reason::Declined);
+            }
         }
     });
 }
@@ -194,7 +197,7 @@ async fn open(
     options: LinkOptions,
 ) -> Result<LinkNumber, PeerError> {
     let (answer, answered) = oneshot::channel();
-    let question = Question::Lane { lane, answer };
+    let question = Question::Lane { asked: Asked::link(&to, &[]), lane, answer };
     far.ask(question, |request| Command::Link { request, to, options }).await?;
     answered.await.unwrap_or_else(|_| Err(far.lost().into()))
 }

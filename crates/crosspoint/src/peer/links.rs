@@ -27,6 +27,10 @@ impl Links {
         lock(&self.map).insert(link, entry);
     }
 
+    pub(crate) fn contains(&self, link: LinkNumber) -> bool {
+        lock(&self.map).contains_key(&link)
+    }
+
     pub(crate) fn remove(&self, link: LinkNumber) -> Option<Entry> {
         lock(&self.map).remove(&link)
     }

@@ -1,5 +1,6 @@
 //! Peers: what any two programs say to each other over a link, whoever of them listens.
 
+mod asked;
 mod calls;
 mod codec;
 mod common;
@@ -18,6 +19,7 @@ mod secure;
 mod service;
 mod stream;
 
+pub(crate) use self::asked::Pins;
 pub(crate) use self::common::Common;
 pub(crate) use self::core::{Core, NewLink};
 pub(crate) use self::forward::{Forward, Lane};
@@ -27,6 +29,7 @@ pub(crate) use self::presence::Watching;
 
 pub use crosspoint_proto::peer::Counters;
 
+pub use self::asked::Asked;
 pub use self::codec::CodecError;
 pub use self::common::Incoming;
 pub use self::error::{PeerError, RequestError, StreamReset};
@@ -116,9 +119,10 @@ impl Peer {
         Self { handle }
     }
 
-    /// The id of the peer. It is what the hub says, and for a link over several nodes
-    /// ([`Node::peer_via`](crate::Node::peer_via)) what these say. It is proven by
-    /// [`secure`](Self::secure) alone.
+    /// The id of the peer: the one that was asked for, or else what the hub says, and for a link over
+    /// several nodes ([`Node::peer_via`](crate::Node::peer_via)) what these say. Who is there holds the
+    /// key of this id for certain only after [`secure`](Self::secure), or if encryption is
+    /// [required](crate::NodeBuilder::require_encryption).
     pub fn id(&self) -> PeerId {
         self.handle.core.far
     }

@@ -3,7 +3,7 @@
 use super::forward::Forward;
 use super::handlers::{Request, raw, typed};
 use super::route::{HOPS_MAX, Route, Who};
-use super::{Incoming, Peer, PeerError, Presence, Service};
+use super::{Asked, Incoming, Peer, PeerError, Presence, Service};
 use crate::node::{Node, NodeBuilder};
 use crate::shared::{Question, Shared, lock};
 use crate::{PeerId, PeerInfo, Protocol, Reason};
@@ -43,6 +43,18 @@ impl NodeBuilder {
     #[must_use]
     pub fn require_encryption(mut self) -> Self {
         self.require_encryption = true;
+        self
+    }
+
+    /// Pins a name to the key that belongs to this id: a link to or from a peer of whom a hub says that
+    /// it has the name is there only if the peer has the id, and proves it by encryption before
+    /// anything is sent or taken. Any other attempt fails, with [`PeerError::NotPinned`] if already
+    /// the hub says so. Needs an [identity](Self::identity).
+    ///
+    /// Without a pin it is the hub alone that says whose a name is.
+    #[must_use]
+    pub fn pin(mut self, name: impl Into<String>, id: PeerId) -> Self {
+        self.pins.insert(name.into(), id);
         self
     }
 
@@ -93,12 +105,16 @@ impl NodeBuilder {
 impl Node {
     /// Opens a link to a peer: by its id, or by its unique name.
     ///
+    /// Whom a name leads to is the word of the hub, and is shown by [`Peer::id`] before anything is
+    /// sent. To be sure of it, [pin](NodeBuilder::pin) the name, or compare the id with one that was
+    /// learned elsewhere after [`Peer::secure`].
+    ///
     /// # Errors
     /// [`PeerError::Refused`] with [`NoSuchPeer`](Reason::NoSuchPeer),
     /// [`NotAllowed`](Reason::NotAllowed), [`TooManyLinks`](Reason::TooManyLinks) or
-    /// [`Unsupported`](Reason::Unsupported); [`PeerError::Closed`], [`PeerError::Name`],
-    /// [`PeerError::Unsupported`], and those of [`Peer::secure`] if encryption is
-    /// [required](NodeBuilder::require_encryption).
+    /// [`Unsupported`](Reason::Unsupported); [`PeerError::OtherPeer`], [`PeerError::NotPinned`],
+    /// [`PeerError::Closed`], [`PeerError::Name`], [`PeerError::Unsupported`], and those of
+    /// [`Peer::secure`] if encryption is [required](NodeBuilder::require_encryption).
     pub async fn peer(&self, who: impl Into<Who>) -> Result<Peer, PeerError> {
         let to = who.into().addressee()?;
         self.shared.link(to, None, LinkOptions::default()).await
@@ -243,18 +259,28 @@ impl Node {
         Ok(Service::new(&self.shared, PeerName::new(name)?))
     }
 
-    /// Looks for a peer by its id or name.
+    /// Looks for a peer by its id or name. What is found is the word of the hub.
     ///
     /// # Errors
-    /// [`PeerError::Refused`] with [`NotAllowed`](Reason::NotAllowed), [`PeerError::Closed`],
+    /// [`PeerError::Refused`] with [`NotAllowed`](Reason::NotAllowed), [`PeerError::OtherPeer`],
+    /// [`PeerError::NotPinned`], [`PeerError::Closed`],
     /// [`PeerError::Name`], [`PeerError::Unsupported`].
     pub async fn find(&self, who: impl Into<Who>) -> Result<Option<PeerInfo>, PeerError> {
         let query = match who.into().addressee()? {
             Addressee::Peer(id) => Query::Peer(id),
             Addressee::Name(name) | Addressee::Service(name) => Query::Name(name),
         };
+        let asked = Asked::look(&query);
         let (mut found, _) = self.look(query).await?;
-        Ok(found.pop())
+        if let [_, more, ..] = &found[..] {
+            return Err(asked.contradicts(more));
+        }
+        let Some(found) = found.pop() else {
+            return Ok(None);
+        };
+        asked.check(&found)?;
+        self.shared.common.settings.pins.check(&found)?;
+        Ok(Some(found))
     }
 
     /// All peers whose names begin so, in the order of their names. Those who come and go meanwhile
@@ -267,16 +293,24 @@ impl Node {
         if prefix.len() > PeerName::BYTES_MAX {
             return Ok(Vec::new());
         }
-        let mut all = Vec::new();
-        let mut after = None;
+        let mut all: Vec<PeerInfo> = Vec::new();
         loop {
-            let query = Query::Names { prefix: prefix.clone(), after: after.take() };
+            let after = all.last().and_then(|last| last.name.as_deref());
+            let after = after.map(PeerName::new).transpose()?;
+            let query = Query::Names { prefix: prefix.clone(), after };
+            let asked = Asked::look(&query);
             let (found, more) = self.look(query).await?;
-            let last = found.last().and_then(|peer| peer.name.clone());
-            all.extend(found);
-            match last {
-                Some(name) if more => after = Some(PeerName::new(name)?),
-                _ => return Ok(all),
+            let more = more && !found.is_empty();
+            for peer in found {
+                asked.check(&peer)?;
+                // Otherwise a hub could answer without an end.
+                if all.last().is_some_and(|last| last.name >= peer.name) {
+                    return Err(asked.contradicts(&peer));
+                }
+                all.push(peer);
+            }
+            if !more {
+                return Ok(all);
             }
         }
     }
@@ -333,10 +367,11 @@ impl Shared {
     ) -> Result<Peer, PeerError> {
         self.need_native()?;
         let (answer, answered) = oneshot::channel();
-        let question = Question::Link { behind, answer };
+        let asked = Asked::link(&to, &options.except);
+        let question = Question::Link { asked, behind, answer };
         self.ask(question, |request| Command::Link { request, to, options }).await?;
         let peer = answered.await.unwrap_or_else(|_| Err(self.lost().into()))?;
-        if self.common.settings.require_encryption {
+        if peer.handle.core.encryption_required {
             peer.secure().await?;
         }
         Ok(peer)

@@ -28,9 +28,13 @@ pub struct Service {
     inner: Arc<Inner>,
 }
 
+/// Whether a provider is one to ask.
+type Policy = Arc<dyn Fn(&Peer) -> bool + Send + Sync>;
+
 struct Inner {
     shared: Arc<Shared>,
     name: PeerName,
+    policy: Policy,
     providers: Mutex<Providers>,
     /// Whoever looks for providers.
     looking: Turn<()>,
@@ -90,8 +94,40 @@ impl Providers {
 
 impl Service {
     pub(crate) fn new(shared: &Arc<Shared>, name: PeerName) -> Self {
-        let (shared, providers, looking) = (shared.clone(), Mutex::default(), Turn::new(()));
-        Self { inner: Arc::new(Inner { shared, name, providers, looking }) }
+        Self::with(shared.clone(), name, Arc::new(|_: &Peer| true))
+    }
+
+    fn with(shared: Arc<Shared>, name: PeerName, policy: Policy) -> Self {
+        let (providers, looking) = (Mutex::default(), Turn::new(()));
+        Self { inner: Arc::new(Inner { shared, name, policy, providers, looking }) }
+    }
+
+    /// The same service of those providers alone that the policy admits, over links of its own. The
+    /// policy sees each provider before anything is sent to it, and has to answer at once. By
+    /// [`Peer::id`] it knows whose key is at the other end, if encryption is
+    /// [required](crate::NodeBuilder::require_encryption); otherwise that is the word of the hub.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// use crosspoint::RequestError;
+    ///
+    /// let (_hub, ann, bob) = crosspoint::testing::two_nodes().await;
+    /// ann.serve("add", |(a, b): (i32, i32)| async move { Ok(a + b) });
+    /// ann.provide("sums").await?;
+    /// let (sums, trusted) = (bob.service("sums")?, ann.peer_id());
+    /// let anns = sums.admit_if(move |provider| provider.id() == trusted);
+    /// assert_eq!(anns.call::<i32>("add", &(20, 22)).await?, 42);
+    /// let nobodys = sums.admit_if(|_| false);
+    /// let refused = nobodys.call::<i32>("add", &(20, 22)).await;
+    /// assert_eq!(refused, Err(RequestError::NoProvider));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn admit_if(&self, policy: impl Fn(&Peer) -> bool + Send + Sync + 'static) -> Self {
+        let Inner { shared, name, .. } = &*self.inner;
+        Self::with(shared.clone(), name.clone(), Arc::new(policy))
     }
 
     /// The service's name.
@@ -174,13 +210,24 @@ impl Service {
     /// Looks for one more provider.
     async fn look(&self) -> Result<(), PeerError> {
         let inner = &self.inner;
-        let except = {
+        let mut except = {
             let providers = lock(&inner.providers);
-            providers.known.iter().map(|provider| provider.peer.id()).collect()
+            providers.known.iter().map(|provider| provider.peer.id()).collect::<Vec<_>>()
         };
-        let options = LinkOptions { except, ..LinkOptions::default() };
-        let to = Addressee::Service(inner.name.clone());
-        let found = inner.shared.link(to, None, options).await;
+        let found = loop {
+            let options = LinkOptions { except: except.clone(), ..LinkOptions::default() };
+            let to = Addressee::Service(inner.name.clone());
+            match inner.shared.link(to, None, options).await {
+                // Another one may be admitted.
+                Ok(peer) if !(inner.policy)(&peer) => {
+                    except.push(peer.id());
+                    if except.len() > PROVIDERS_MAX {
+                        break Err(PeerError::Refused(Reason::NoSuchPeer));
+                    }
+                }
+                found => break found,
+            }
+        };
         let mut providers = lock(&inner.providers);
         match found {
             Ok(peer) => {

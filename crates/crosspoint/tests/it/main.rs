@@ -8,6 +8,7 @@ mod anysocket_scripted;
 mod anysocket_server;
 mod channels;
 mod common;
+mod dishonest;
 mod examples;
 mod fuzz;
 mod heartbeats;

@@ -28,8 +28,9 @@ pub enum SecureError {
          told the two sides different peer ids"
     )]
     HandshakeFailed,
-    /// The other side's key is a point of low order, with which there is no secret.
-    #[error("the other side sent a key with which there is no secret")]
+    /// The other side sent no [`PublicKey`](crate::identity::PublicKey): a point of low order, with
+    /// which there is no secret, or a key in another form than the canonical one.
+    #[error("the other side sent a key of low order, or one that is not in its canonical form")]
     WeakKey,
     /// The other side is not the peer to whom the link is said to lead.
     #[error("the link leads to {found} instead of {expected}; do not trust this hub")]

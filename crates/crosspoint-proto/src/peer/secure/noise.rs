@@ -83,8 +83,9 @@ impl Noise {
 
     /// The other side's key, once it is known.
     pub(super) fn remote(&self) -> Option<PublicKey> {
-        let key = self.state.get_remote_static()?;
-        Some(PublicKey::new(key.try_into().expect("an X25519 key has 32 bytes")))
+        let key = self.state.get_remote_static()?.try_into().ok()?;
+        // dh() has refused what is no key.
+        PublicKey::new(key).ok()
     }
 
     /// After the last message: the direction in which this side sends, and the other.
@@ -150,8 +151,8 @@ impl Random for Once {
     }
 }
 
-/// A key pair, once it is set or generated. Other than the library's own, it refuses keys with which
-/// the secret would be zero.
+/// A key pair, once it is set or generated. Other than the library's own, it refuses keys that are no
+/// [`PublicKey`]: those with which the secret would be zero, and other forms of a key.
 struct X25519(Option<(PrivateKey, PublicKey)>);
 
 impl Dh for X25519 {
@@ -191,9 +192,10 @@ impl Dh for X25519 {
     fn dh(&self, public: &[u8], out: &mut [u8]) -> Result<(), snow::Error> {
         // The library's buffers are as long as its longest keys.
         let public = public.first_chunk().ok_or(snow::Error::Dh)?;
+        let public = PublicKey::new(*public).map_err(|_not_one| snow::Error::Dh)?;
         let out = out.first_chunk_mut::<KEY_BYTES>().ok_or(snow::Error::Dh)?;
         let (secret, _) = self.0.as_ref().ok_or(snow::Error::Dh)?;
-        identity::shared(secret, public, |shared| out.copy_from_slice(shared))
+        identity::shared(secret, &public, |shared| out.copy_from_slice(shared))
             .ok_or(snow::Error::Dh)
     }
 }
