@@ -522,6 +522,26 @@ const better = {
     }
   },
 
+  // What is said at once reaches the target together with the news of who says it, at the latest when the
+  // target is busy with something else.
+  async 'better-proxy-at-once'() {
+    const target = await connect();
+    target.socket.on('message', (packet) => packet.reply(packet.msg));
+    const tcp = connectionOf(target.hub);
+    for (let round = 0, askers = []; round < 300; round++) {
+      if (askers.length === 0) askers = await Promise.all(Array.from({ length: 60 }, () => connect()));
+      const asker = askers.pop();
+      if (round % 2) tcp.pause();
+      const peer = await asker.socket.proxy(target.id, asker.hub.id);
+      const answered = peer.send(`hi ${round}`, true);
+      if (round % 2) await isAlive(asker);
+      tcp.resume();
+      assert.equal((await answered).msg, `hi ${round}`);
+      await asker.socket.stop();
+    }
+    await isAlive(target);
+  },
+
   async 'better-proxy-unknown'() {
     const client = await connect();
     assert.equal(await failure(client.socket.proxy('c4'.repeat(16), client.hub.id)), 'Cannot proxy!');

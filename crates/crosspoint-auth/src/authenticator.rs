@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use crosspoint_hub::{Grant, PeerId, Permissions, Reason};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
@@ -33,9 +34,9 @@ impl Credentials {
 
     /// The token as the client meant it, of at most `bytes_max` bytes as it came.
     ///
-    /// For an AnySocket program this is the text of `auth`, or of the field `token` in it; for all
-    /// others the token as it is. `Bearer` and a space before it, and the line end behind it of a file
-    /// that it was read from, are not part of it.
+    /// For an AnySocket program this is the text of `auth`, or of the field `token` in it, where a number is
+    /// the text of its digits; for all others the token as it is. `Bearer` and a space before it, and the line
+    /// end behind it of a file that it was read from, are not part of it.
     ///
     /// # Errors
     /// When there is none, when it is too long, or when an AnySocket program gives something else.
@@ -50,14 +51,9 @@ impl Credentials {
         if self.protocol != Self::ANYSOCKET {
             return Ok(Cow::Borrowed(bare(token)));
         }
-        let text = match serde_json::from_slice(token) {
-            Ok(Auth::Text(text) | Auth::Object { token: text }) => text,
-            Err(_) => {
-                return Err(Denied::new(
-                    "auth is neither a text nor an object with a text `token`",
-                ));
-            }
-        };
+        let text = auth_text(token).ok_or(Denied::new(
+            "auth is neither a text or number nor an object with such a `token`",
+        ))?;
         Ok(Cow::Owned(bare(text.as_bytes()).to_vec()))
     }
 }
@@ -73,12 +69,18 @@ fn bare(token: &[u8]) -> &[u8] {
     &token[..end.map_or(0, |end| end + 1)]
 }
 
-/// The forms of an AnySocket program's `auth` value.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Auth {
-    Text(String),
-    Object { token: String },
+/// The text of an AnySocket program's `auth` value.
+fn auth_text(auth: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Object<'a> {
+        #[serde(borrow)]
+        token: &'a RawValue,
+    }
+    let object: Option<Object<'_>> = serde_json::from_slice(auth).ok();
+    let scalar = object.map_or(str::from_utf8(auth).ok(), |object| Some(object.token.get()))?;
+    // A program may take a secret of digits for a number.
+    let number = serde_json::from_str::<serde_json::Number>(scalar).is_ok();
+    if number { Some(scalar.trim().to_owned()) } else { serde_json::from_str(scalar).ok() }
 }
 
 impl fmt::Debug for Credentials {

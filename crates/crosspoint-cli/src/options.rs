@@ -10,7 +10,7 @@ use crosspoint_hub::permissions::Rule;
 use crosspoint_hub::{ChannelName, Limits, PeerId, Permissions};
 use crosspoint_net::http::{Files, HttpOptions};
 use crosspoint_net::resume;
-use crosspoint_net::server::{AnySocketOptions, ServerOptions};
+use crosspoint_net::server::{AnySocketOptions, Json, ServerOptions};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -53,10 +53,10 @@ pub(crate) fn server(
     Ok(ServerOptions {
         name: settings.server.name.clone(),
         peote: settings.peote.enabled,
-        anysocket: settings.anysocket.enabled.then(|| AnySocketOptions {
-            encrypt: settings.anysocket.encrypt,
-            ..AnySocketOptions::default()
-        }),
+        anysocket: match settings.anysocket.enabled {
+            true => Some(anysocket(settings)?),
+            false => None,
+        },
         http: http(settings)?,
         authenticator: authenticator.map(|swap| swap as Arc<dyn Authenticator>),
         resume: settings.resume.enabled.then(|| resume(settings)),
@@ -75,6 +75,22 @@ fn resume(settings: &Settings) -> resume::Settings {
         tombstones_max: resume.tombstones_max,
         tombstone: resume.tombstone_s,
     }
+}
+
+/// What the hub is to programs with AnySocket.
+fn anysocket(settings: &Settings) -> Result<AnySocketOptions, Failure> {
+    let text = &settings.anysocket.auth;
+    let auth = match text.as_bytes().first() {
+        None => None,
+        Some(b'{') => Some(Json::parse(text.clone().into()).map_err(|_| {
+            let wrong = "anysocket.auth: it begins with { and is no JSON object";
+            Failure::Setup(wrong.to_owned())
+        })?),
+        Some(_) => Some(
+            Json::new(text).map_err(|error| Failure::Setup(format!("anysocket.auth: {error}")))?,
+        ),
+    };
+    Ok(AnySocketOptions { auth, encrypt: settings.anysocket.encrypt })
 }
 
 fn http(settings: &Settings) -> Result<HttpOptions, Failure> {

@@ -120,13 +120,13 @@ pub enum Command {
         /// Whom to look for.
         query: Query,
     },
-    /// From now on, tell who with a name comes and goes, or no longer. Answer: [`Event::Done`] or
+    /// From now on, tell who comes and goes, or no longer. Answer: [`Event::Done`] or
     /// [`Event::Refused`].
     Watch {
         /// Returned in the answer.
         request: u32,
-        /// Whether to tell.
-        on: bool,
+        /// Of whom to tell.
+        whom: Watched,
     },
     /// Asks the hub's program itself. Answer: [`Event::Answer`], if it has one.
     Ask {
@@ -171,6 +171,27 @@ impl LinkOptions {
     pub const EXCEPT_MAX: usize = 64;
 }
 
+/// Of whom a session is told that they come and go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Watched {
+    /// Of nobody.
+    #[default]
+    Nobody,
+    /// Of all that have a name.
+    Named,
+    /// Of all.
+    Everybody,
+}
+
+/// Behind whom a list of all goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum After {
+    /// The session with this name, or where it would be.
+    Name(PeerName),
+    /// The session without a name that has this id, or where it would be.
+    Peer(PeerId),
+}
+
 /// Whom to look for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Query {
@@ -187,6 +208,11 @@ pub enum Query {
     },
     /// Those that provide this service.
     Service(PeerName),
+    /// All: those with a name in the order of their names, then the others in the order of their ids.
+    Everybody {
+        /// Only those behind this one.
+        after: Option<After>,
+    },
 }
 
 impl Query {

@@ -1,7 +1,7 @@
 //! The hub: the directory of channels and rooms, and all sessions.
 
 use crate::channel::{Channel, Passed, count_members};
-use crate::command::{Addressee, ChannelOptions, Event, Mode, Peer, Query};
+use crate::command::{Addressee, ChannelOptions, Event, Mode, Peer, Query, Watched};
 use crate::home::{Home, Nobody};
 use crate::ids::{ChannelName, OwnNumber, PeerId, PeerName};
 use crate::limits::{Limits, holder};
@@ -374,8 +374,8 @@ impl Hub {
         lock(&self.peers).look(query)
     }
 
-    pub(crate) fn watch(&self, outbox: &Arc<Outbox>, on: bool) {
-        lock(&self.peers).watch(outbox, on);
+    pub(crate) fn watch(&self, outbox: &Arc<Outbox>, whom: Watched) {
+        lock(&self.peers).watch(outbox, whom);
     }
 
     pub(crate) fn count_closed(&self, outbox: &Arc<Outbox>, reason: Reason) {

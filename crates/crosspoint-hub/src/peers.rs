@@ -1,6 +1,6 @@
 //! Who is there: sessions by id and by name, who provides which service, and who wants to know.
 
-use crate::command::{Addressee, Event, Peer, Query};
+use crate::command::{Addressee, After, Event, Peer, Query, Watched};
 use crate::ids::{PeerId, PeerName};
 use crate::outbox::{Outbox, Tag, Touched};
 use crate::payload::Payload;
@@ -31,8 +31,10 @@ pub enum Duplicates {
 pub(crate) struct Peers {
     ids: HashMap<PeerId, Arc<Outbox>>,
     names: BTreeMap<PeerName, Arc<Outbox>>,
+    /// Those without a name, by their ids.
+    nameless: BTreeMap<PeerId, Arc<Outbox>>,
     services: HashMap<PeerName, Service>,
-    watchers: HashMap<u64, Arc<Outbox>>,
+    watchers: HashMap<u64, (Arc<Outbox>, Watched)>,
 }
 
 #[derive(Debug, Default)]
@@ -109,19 +111,25 @@ impl Peers {
             old.end_soon(Reason::Replaced);
         }
         self.ids.insert(id, outbox.clone());
-        if let Some(name) = name {
-            self.names.insert(name, outbox.clone());
-        }
+        match name {
+            Some(name) => self.names.insert(name, outbox.clone()),
+            None => self.nameless.insert(id, outbox.clone()),
+        };
         Ok(())
     }
 
     /// A session that has come can be seen now.
     pub(crate) fn announce(&self, peer: &Peer, touched: &mut Touched) {
-        if peer.name.is_some() {
-            for watcher in self.watchers.values() {
-                watcher.push_event(Tag::default(), Event::PeerCame { peer: peer.clone() }, touched);
-            }
+        for watcher in self.watchers_of(peer) {
+            watcher.push_event(Tag::default(), Event::PeerCame { peer: peer.clone() }, touched);
         }
+    }
+
+    /// Who is told that a session comes or goes.
+    fn watchers_of(&self, peer: &Peer) -> impl Iterator<Item = &Arc<Outbox>> {
+        let named = peer.name.is_some();
+        let told = self.watchers.values();
+        told.filter(move |(_, whom)| named || *whom == Watched::Everybody).map(|(one, _)| one)
     }
 
     /// A session goes.
@@ -135,12 +143,13 @@ impl Peers {
             entry.remove();
         }
         self.watchers.remove(&outbox.id);
-        let Some(name) = peer.name.as_deref() else {
-            return;
+        let is_it = |known: Option<&Arc<Outbox>>| known.is_some_and(|known| known.id == outbox.id);
+        let was_seen = match peer.name.as_deref() {
+            Some(name) => is_it(self.names.get(name)) && self.names.remove(name).is_some(),
+            None => is_it(self.nameless.get(&peer.id)) && self.nameless.remove(&peer.id).is_some(),
         };
-        if self.names.get(name).is_some_and(|known| known.id == outbox.id) {
-            self.names.remove(name);
-            for watcher in self.watchers.values() {
+        if was_seen {
+            for watcher in self.watchers_of(peer) {
                 watcher.push_event(Tag::default(), Event::PeerWent { peer: peer.clone() }, touched);
             }
         }
@@ -213,11 +222,11 @@ impl Peers {
         told.map(tell).count()
     }
 
-    /// Whether a session is told of all that come and go.
-    pub(crate) fn watch(&mut self, outbox: &Arc<Outbox>, on: bool) {
-        match on {
-            true => drop(self.watchers.insert(outbox.id, outbox.clone())),
-            false => drop(self.watchers.remove(&outbox.id)),
+    /// Of whom a session is told that they come and go.
+    pub(crate) fn watch(&mut self, outbox: &Arc<Outbox>, whom: Watched) {
+        match whom {
+            Watched::Nobody => drop(self.watchers.remove(&outbox.id)),
+            _ => drop(self.watchers.insert(outbox.id, (outbox.clone(), whom))),
         }
     }
 
@@ -242,6 +251,23 @@ impl Peers {
                     .filter_map(|(_, outbox)| outbox.peer().cloned());
                 let found = fitting.by_ref().take(Query::FOUND_MAX).collect();
                 (found, fitting.next().is_some())
+            }
+            Query::Everybody { after } => {
+                let from = match after {
+                    Some(After::Name(name)) => Bound::Excluded(name.as_str()),
+                    _ => Bound::Included(""),
+                };
+                let named = self.names.range::<str, _>((from, Bound::Unbounded));
+                let named = named.filter(|_| !matches!(after, Some(After::Peer(_))));
+                let from = match after {
+                    Some(After::Peer(id)) => Bound::Excluded(*id),
+                    _ => Bound::Unbounded,
+                };
+                let nameless = self.nameless.range((from, Bound::Unbounded));
+                let all = named.map(|(_, one)| one).chain(nameless.map(|(_, one)| one));
+                let mut all = all.filter_map(|outbox| outbox.peer().cloned());
+                let found = all.by_ref().take(Query::FOUND_MAX).collect();
+                (found, all.next().is_some())
             }
             Query::Service(name) => {
                 let providers = self.services.get(name).map_or(&[][..], |s| &s.providers);

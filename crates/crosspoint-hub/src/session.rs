@@ -358,7 +358,7 @@ impl Session {
                 Err(reason) => self.refuse(request, false, reason),
             },
             Command::Look { request, query } => self.look(request, &query),
-            Command::Watch { request, on } => self.watch(request, on),
+            Command::Watch { request, whom } => self.watch(request, whom),
             Command::Ask { ticket, ask } => return self.ask(ticket, ask),
             Command::Secured { outcome } => self.outbox.secrecy.settle(outcome),
             Command::Send { .. } => unreachable!("execute() takes messages aside"),

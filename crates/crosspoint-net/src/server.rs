@@ -32,6 +32,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// A JSON value as its text.
+pub use crosspoint_gateways::anysocket::Json;
+
 /// How a server treats connections.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
@@ -57,7 +60,7 @@ pub struct ServerOptions {
 #[derive(Clone, Default)]
 pub struct AnySocketOptions {
     /// What the hub gives to the check of its clients (`onAuth`), if anything.
-    pub auth: Option<anysocket::Json>,
+    pub auth: Option<Json>,
     /// Whether the hub begins to encrypt each connection by itself (docs/anysocket.md, section 8).
     /// Otherwise clients do, or the hub's program ([`Hub::secure`]).
     pub encrypt: bool,
@@ -446,7 +449,7 @@ impl Server {
             auth,
             limits: self.hub.limits.clone(),
             clock: clock_ms,
-            mark_switch: true,
+            guard_races: true,
             encrypt,
         };
         Some(anysocket::server::AnySocket::new(now(), options))

@@ -27,7 +27,7 @@
 //!
 //! * [`mod@remote`]: calls of traits over a channel or a link
 //! * [`Server`]: the hub inside the program, over a network or [without one](Server::inside), with
-//!   lag and speed as in a real one
+//!   lag and speed as in a real one; [`Home`]: what the hub itself answers to programs of AnySocket
 //! * [`Heartbeat`]: how node and hub notice that the other is gone; [`Node::ping`] and
 //!   [`Node::round_trip`]: the lag between them
 //! * [`ConnectError`], [`PeerError`], [`RequestError`], [`ChannelError`], [`PingError`], [`Reason`]: what
@@ -141,13 +141,14 @@ pub use address::{Address, NoAddress, Protocol};
 pub use bytes::Bytes;
 pub use connectivity::{Connectivity, Lost, Receipt, Why};
 pub use crosspoint_hub::command::{Ban, Mode, Peer as PeerInfo};
+pub use crosspoint_hub::home::{Home, Reply};
 pub use crosspoint_hub::hub::RoomOptions;
-pub use crosspoint_hub::payload::{Failure, Format, Payload};
+pub use crosspoint_hub::payload::{Ask, Failure, Format, Payload};
 pub use crosspoint_hub::{ChannelName, Hub, HubOptions, Limits, MemberNumber, PeerId, Reason};
 pub use crosspoint_macros::remote;
 pub use crosspoint_net::client::Endpoint;
 pub use crosspoint_net::memory::Shape;
-pub use crosspoint_net::server::{AnySocketOptions, ServerOptions};
+pub use crosspoint_net::server::{AnySocketOptions, Json, ServerOptions};
 pub use crosspoint_proto::identity::{Fingerprint, Identity, PublicKey};
 pub use crosspoint_proto::peer::secure::{Pin, SecureError};
 pub use error::{ChannelError, ConnectError, EncryptError, PingError};

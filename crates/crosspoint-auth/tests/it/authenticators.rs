@@ -71,17 +71,21 @@ fn a_client_hears_nothing_but_that_it_is_not_allowed_unless_something_else_is_sa
 }
 
 #[test]
-fn an_anysocket_program_gives_its_token_as_text_or_in_an_object() {
+fn an_anysocket_program_gives_its_token_as_text_or_number_or_in_an_object() {
     let long = format!("\"{}\"", "x".repeat(99));
     for (auth, token) in [
         (r#""anna:sword\u0066ish""#, Some("anna:swordfish")),
         (r#" { "token": "x", "more": [1] } "#, Some("x")),
         (r#""""#, Some("")),
-        (r#"{"token":1}"#, None),
+        // A number is the text of its digits.
+        (r#"{"token":1}"#, Some("1")),
+        (" 17\n", Some("17")),
+        ("-0012", None),
+        ("12345678901234567890.50", Some("12345678901234567890.50")),
+        ("true", None),
         (r#"{"token":"a","token":"b"}"#, None),
         (r#"{}"#, None),
         ("null", None),
-        ("17", None),
         (r#"["x"]"#, None),
         ("anna:swordfish", None),
         ("", None),

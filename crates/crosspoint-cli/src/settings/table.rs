@@ -309,6 +309,14 @@ settings! {
         /// closed as those of an unknown protocol.
         enabled: bool = "true", switch(), flag "anysocket";
 
+        /// What the hub presents to programs that check it, as their `onAuth` does; nothing if empty.
+        ///
+        /// It is the `auth` of the hub's AUTH packet: a text, or a JSON object if it begins with `{`.
+        /// A program that expects something else leaves the hub again. It goes to every program that
+        /// is let in, over a connection that is not encrypted yet, so it should not be a secret that
+        /// opens anything else. At most 1024 bytes.
+        auth: String = "", secret(1024), flag "anysocket-auth";
+
         /// Whether the hub begins to encrypt each connection by itself.
         ///
         /// It does so a tenth of a second after it has let the program in, and says nothing to it

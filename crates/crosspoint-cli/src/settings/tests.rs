@@ -1,5 +1,6 @@
 use super::rooms::Room;
 use super::*;
+use crate::failure::Failure;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;
@@ -405,6 +406,22 @@ fn the_access_token_is_never_shown() {
     assert!(
         message.contains("server.access_token = ***: expected") && !message.contains("swordfish")
     );
+}
+
+#[test]
+fn what_the_hub_presents_to_anysocket_programs_is_never_shown() {
+    for auth in ["swordfish", r#"{"word":"swordfish"}"#] {
+        let loaded = load_from(&["--anysocket-auth", auth], &[]).unwrap();
+        let printed = render(&loaded);
+        assert!(printed.contains("= \"***\"") && !printed.contains("swordfish"), "{printed}");
+        let options = crate::options::server(&loaded.settings).unwrap();
+        let presented = options.anysocket.unwrap().auth.unwrap().into_bytes();
+        let text = if auth.starts_with('{') { auth.to_owned() } else { format!("\"{auth}\"") };
+        assert_eq!(presented, text);
+    }
+    let loaded = load_from(&["--anysocket-auth", "{swordfish"], &[]).unwrap();
+    let Err(Failure::Setup(error)) = crate::options::server(&loaded.settings) else { panic!() };
+    assert!(error.contains("anysocket.auth") && !error.contains("swordfish"), "{error}");
 }
 
 #[test]

@@ -20,6 +20,20 @@ fn a_websocket_client_owns_and_enters_a_channel_over_the_joint_protocol() {
 }
 
 #[test]
+fn a_node_server_becomes_a_service_and_a_peer_of_the_hub() {
+    let (_hub, port) = hub(&["--access-token=1234", "--anysocket-auth={\"house\":\"blue\"}"]);
+    let mut service =
+        Running::start(&mut node("anysocket_service.mjs", &["127.0.0.1", &port, "1234"]));
+    service.wait_for("ready");
+    let output = node("anysocket_user.mjs", &["127.0.0.1", &port]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let ann = service.wait_for("came ");
+    assert!(ann.ends_with(" -"), "{ann}: without a name");
+    let bert = service.wait_for("reached by ");
+    service.wait_for(&format!("went {bert}"));
+}
+
+#[test]
 fn a_client_written_from_the_specification_meets_a_rust_program_in_a_room() {
     let (_hub, port) = hub(&[]);
     let mut page =

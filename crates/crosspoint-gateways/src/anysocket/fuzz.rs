@@ -158,7 +158,7 @@ pub fn fuzz_anysocket_server(mut data: &[u8]) {
         auth: None,
         limits,
         clock: || 1,
-        mark_switch: true,
+        guard_races: true,
         encrypt: data.first().is_some_and(|what| what & 0x40 != 0),
     };
     let mut server = AnySocket::with_random(now, options, Box::new(Counting(1)));

@@ -15,24 +15,33 @@ use crosspoint_hub::payload::{Ask, Format, Payload};
 use crosspoint_hub::{HubOptions, PeerId, Reason};
 use std::time::Duration;
 
-const HUB: PeerId = PeerId::new([0x5e; 16]);
-const ANN: PeerId = PeerId::new([0xa1; 16]);
-const BERT: PeerId = PeerId::new([0xb2; 16]);
+pub(crate) const HUB: PeerId = PeerId::new([0x5e; 16]);
+pub(crate) const ANN: PeerId = PeerId::new([0xa1; 16]);
+pub(crate) const BERT: PeerId = PeerId::new([0xb2; 16]);
 
-fn world() -> World {
+pub(crate) fn world() -> World {
     World::new(HubOptions::default())
 }
 
 fn connect(world: &mut World) -> usize {
+    // What the guards say is between the lines here; `anysocket_server_holds` is about them.
+    connect_with(world, false)
+}
+
+pub(crate) fn connect_with(world: &mut World, guard_races: bool) -> usize {
     let limits = world.hub.limits.clone();
     let clock = || 1_700_000_000_123;
-    let options = Options { id: HUB, auth: None, limits, clock, mark_switch: true, encrypt: false };
+    let options = Options { id: HUB, auth: None, limits, clock, guard_races, encrypt: false };
     world.anysocket(options, Box::new(SystemRandom))
 }
 
 /// A client that is let in.
 fn client(world: &mut World, id: PeerId) -> usize {
     let end = connect(world);
+    introduce(world, end, id)
+}
+
+pub(crate) fn introduce(world: &mut World, end: usize, id: PeerId) -> usize {
     say(world, end, Kind::Auth, 1, &format!(r#"{{"id":"{id}","auth":{{"name":"{id:?}"}}}}"#));
     assert_eq!(heard(world, end), [format!(r#"Auth 1 {{"id":"{HUB}"}}"#)]);
     end
@@ -45,12 +54,19 @@ fn packet(kind: Kind, seq: i32, body: &str) -> Vec<u8> {
     out.to_vec()
 }
 
-fn say(world: &mut World, end: usize, kind: Kind, seq: i32, body: &str) {
+pub(crate) fn say(world: &mut World, end: usize, kind: Kind, seq: i32, body: &str) {
     world.say(end, &packet(kind, seq, body));
 }
 
 /// To a peer through the hub.
-fn say_to(world: &mut World, end: usize, ends: (PeerId, PeerId), kind: Kind, seq: i32, body: &str) {
+pub(crate) fn say_to(
+    world: &mut World,
+    end: usize,
+    ends: (PeerId, PeerId),
+    kind: Kind,
+    seq: i32,
+    body: &str,
+) {
     let (from, to) = ends;
     let mut out = BytesMut::new();
     Forward { to, from, inner: packet(kind, seq, body).into() }.encode(&mut out);
@@ -58,7 +74,7 @@ fn say_to(world: &mut World, end: usize, ends: (PeerId, PeerId), kind: Kind, seq
 }
 
 /// What the client hears, in words: who is forwarded, type, number, body.
-fn heard(world: &mut World, end: usize) -> Vec<String> {
+pub(crate) fn heard(world: &mut World, end: usize) -> Vec<String> {
     let text = |packet: Packet| {
         let Packet { last, kind, seq, body } = packet;
         assert!(last);
@@ -75,7 +91,7 @@ fn heard(world: &mut World, end: usize) -> Vec<String> {
     .collect()
 }
 
-fn network(action: &str, id: PeerId) -> String {
+pub(crate) fn network(action: &str, id: PeerId) -> String {
     format!(r#"{{"type":1,"action":"{action}","id":"{id}"}}"#)
 }
 

@@ -35,7 +35,7 @@ impl Home for Echo {
 
 fn options(world: &World, encrypt: bool) -> Options {
     let limits = world.hub.limits.clone();
-    Options { id: HUB, auth: None, limits, clock: || 1, mark_switch: true, encrypt }
+    Options { id: HUB, auth: None, limits, clock: || 1, guard_races: true, encrypt }
 }
 
 fn secure(world: &mut World, peer: PeerId) -> Receiver<Result<Fingerprint, Reason>> {
@@ -219,7 +219,7 @@ fn the_time_for_an_answer_runs_only_while_the_client_is_listened_to() {
     let start = Instant::now();
     let limits = Limits { heartbeat: Duration::from_secs(999), ..Limits::default() };
     let options =
-        Options { id: HUB, auth: None, limits, clock: || 1, mark_switch: true, encrypt: true };
+        Options { id: HUB, auth: None, limits, clock: || 1, guard_races: true, encrypt: true };
     let mut server = AnySocket::new(start, options);
     let mut out = FrameWriter::default();
     server.receive(start, format!("11\0\0\0\x01{{\"id\":\"{ANN}\"}}").into());

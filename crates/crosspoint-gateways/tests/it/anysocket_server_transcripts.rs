@@ -134,7 +134,7 @@ impl Replay {
             auth: self.auth.clone(),
             limits: self.world.hub.limits.clone(),
             clock: || CLOCK.get(),
-            mark_switch: false,
+            guard_races: false,
             encrypt: false,
         };
         let random = self.random.clone();

@@ -5,6 +5,7 @@ mod anysocket_client_rules;
 mod anysocket_client_transcripts;
 mod anysocket_common;
 mod anysocket_link;
+mod anysocket_server_holds;
 mod anysocket_server_peers;
 mod anysocket_server_secure;
 mod anysocket_server_transcripts;

@@ -1,7 +1,7 @@
 //! A session among others: its hello, its links, its services.
 
 use super::{Held, Session, Step};
-use crate::command::{Addressee, Command, Event, Hello, LinkOptions, Peer, Query};
+use crate::command::{Addressee, Command, Event, Hello, LinkOptions, Peer, Query, Watched};
 use crate::home::Reply;
 use crate::ids::{LinkNumber, NoPeerName, PeerId, PeerName};
 use crate::link::{End, Link, Side};
@@ -140,11 +140,11 @@ impl Session {
     }
 
     /// From now on the session is told who comes and goes, or no longer.
-    pub(super) fn watch(&mut self, request: u32, on: bool) {
+    pub(super) fn watch(&mut self, request: u32, whom: Watched) {
         if !self.permissions.presence {
             return self.refuse(request, false, Reason::NotAllowed);
         }
-        self.hub.watch(&self.outbox, on);
+        self.hub.watch(&self.outbox, whom);
         self.tell(Event::Done { request });
     }
 

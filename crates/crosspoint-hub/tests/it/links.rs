@@ -3,7 +3,9 @@
 
 use crate::common::*;
 use bytes::Bytes;
-use crosspoint_hub::command::{Addressee, Command, Event, Hello, LinkOptions, Query, Target};
+use crosspoint_hub::command::{
+    Addressee, Command, Event, Hello, LinkOptions, Query, Target, Watched,
+};
 use crosspoint_hub::outbox::Turn;
 use crosspoint_hub::peers::Duplicates;
 use crosspoint_hub::permissions::{Pattern, Rule};
@@ -135,7 +137,7 @@ fn a_session_does_what_it_may_and_learns_nothing_from_a_refusal() {
     let by_name = |text: &str| link(Addressee::Name(name(text)));
     let service = |text: &str| link(Addressee::Service(name(text)));
     let (no, nobody) = (Some(Reason::NotAllowed), Some(Reason::NoSuchPeer));
-    let watch = || Command::Watch { request: 1, on: true };
+    let watch = || Command::Watch { request: 1, whom: Watched::Named };
     let look = || Command::Look { request: 1, query: Query::Name(name("other")) };
     let create = |text: &str| Command::create(1, text);
     let enter = |text: &str| Command::enter(1, text);
@@ -239,7 +241,7 @@ fn who_is_replaced_is_told_and_its_links_and_offers_end() {
     let hub = replacing();
     let (mut old, mut friend) = (open(&hub, 1, "ann"), open(&hub, 2, ""));
     ask(&mut old, provide("s", true));
-    ask(&mut friend, Command::Watch { request: 1, on: true });
+    ask(&mut friend, Command::Watch { request: 1, whom: Watched::Named });
     events(&mut old);
     events(&mut friend);
     join(&mut friend, &mut old, 1);

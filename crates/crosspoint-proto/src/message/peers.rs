@@ -4,7 +4,9 @@ use super::maps::{FoundMap, LinkMap, PeerMap, map, put_map};
 use super::{kind, peer_id, put_counted, reason};
 use crate::frame::{Body, put_varint};
 use bytes::{BufMut, BytesMut};
-use crosspoint_hub::command::{Addressee, Command, Event, LinkOptions, Peer, Query};
+use crosspoint_hub::command::{
+    Addressee, After, Command, Event, LinkOptions, Peer, Query, Watched,
+};
 use crosspoint_hub::{LinkNumber, PeerName, Reason};
 use serde_bytes::ByteBuf;
 
@@ -14,6 +16,14 @@ mod what {
     pub(super) const NAME: u8 = 1;
     pub(super) const SERVICE: u8 = 2;
     pub(super) const NAMES: u8 = 3;
+    pub(super) const EVERYBODY: u8 = 4;
+}
+
+/// What stands before the one behind whom a list goes on.
+mod behind {
+    pub(super) const NOBODY: u8 = 0;
+    pub(super) const NAME: u8 = 1;
+    pub(super) const PEER: u8 = 2;
 }
 
 /// Writes the body of a command of this module, and gives its type.
@@ -61,12 +71,27 @@ pub(super) fn put_command(command: &Command, body: &mut BytesMut) -> u8 {
                     let after = after.as_ref().map_or("", PeerName::as_str);
                     put_counted(after.as_bytes(), body);
                 }
+                Query::Everybody { after } => {
+                    body.put_u8(what::EVERYBODY);
+                    match after {
+                        None => body.put_u8(behind::NOBODY),
+                        Some(After::Name(name)) => put_named(behind::NAME, name.as_str(), body),
+                        Some(After::Peer(id)) => {
+                            body.put_u8(behind::PEER);
+                            body.put_slice(id.as_bytes());
+                        }
+                    }
+                }
             }
             kind::LOOK
         }
-        Command::Watch { request, on } => {
+        Command::Watch { request, whom } => {
             put_varint(*request, body);
-            body.put_u8(u8::from(*on));
+            body.put_u8(match whom {
+                Watched::Nobody => 0,
+                Watched::Named => 1,
+                Watched::Everybody => 2,
+            });
             kind::WATCH
         }
         other => unreachable!("{other:?} is written elsewhere"),
@@ -108,11 +133,19 @@ pub(super) fn command(number: u8, mut body: Body) -> Result<Command, Reason> {
                     let after = (!after.is_empty()).then(|| PeerName::new(after)).transpose();
                     Query::Names { prefix, after: after.map_err(|_| Reason::Malformed)? }
                 }
+                what::EVERYBODY => Query::Everybody { after: after(&mut body)? },
                 _ => return Err(Reason::Malformed),
             };
             Command::Look { request, query }
         }
-        kind::WATCH => Command::Watch { request, on: body.byte()? != 0 },
+        kind::WATCH => {
+            let whom = match body.byte()? {
+                0 => Watched::Nobody,
+                2 => Watched::Everybody,
+                _ => Watched::Named,
+            };
+            Command::Watch { request, whom }
+        }
         _ => return Err(Reason::Malformed),
     })
 }
@@ -180,6 +213,16 @@ pub(super) fn event(number: u8, mut body: Body) -> Result<Event, Reason> {
         kind::DONE => Event::Done { request: body.varint()? },
         kind::PEER_CAME => Event::PeerCame { peer: peer(map(&body)?)? },
         kind::PEER_WENT => Event::PeerWent { peer: peer(map(&body)?)? },
+        _ => return Err(Reason::Malformed),
+    })
+}
+
+/// Behind whom a list of all goes on.
+fn after(body: &mut Body) -> Result<Option<After>, Reason> {
+    Ok(match body.byte()? {
+        behind::NOBODY => None,
+        behind::NAME => Some(After::Name(name(body)?)),
+        behind::PEER => Some(After::Peer(peer_id(&body.bytes(16)?)?)),
         _ => return Err(Reason::Malformed),
     })
 }

@@ -17,6 +17,8 @@ pub enum Asked {
     Name(String),
     /// Peers whose names begin so, in the order of their names, each once.
     Names(String),
+    /// Whoever is there.
+    Everybody,
     /// A provider of a service that is none of those known already.
     Service {
         /// The service.
@@ -42,6 +44,7 @@ impl Asked {
             Query::Peer(id) => Self::Id(*id),
             Query::Name(name) => Self::Name(name.as_str().into()),
             Query::Names { prefix, .. } => Self::Names(prefix.clone()),
+            Query::Everybody { .. } => Self::Everybody,
             Query::Service(name) => {
                 Self::Service { name: name.as_str().into(), except: Vec::new() }
             }
@@ -58,6 +61,7 @@ impl Asked {
             Self::Id(id) => answered.id == *id,
             Self::Name(asked) => name == Some(asked),
             Self::Names(prefix) => name.is_some_and(|name| name.starts_with(prefix)),
+            Self::Everybody => true,
             Self::Service { except, .. } => !except.contains(&answered.id),
         };
         if fits { Ok(()) } else { Err(self.contradicts(answered)) }
@@ -75,6 +79,7 @@ impl fmt::Display for Asked {
             Self::Id(id) => write!(f, "the peer {id}"),
             Self::Name(name) => write!(f, "the peer named {name:?}"),
             Self::Names(prefix) => write!(f, "further peers whose names begin with {prefix:?}"),
+            Self::Everybody => write!(f, "everybody"),
             Self::Service { name, except } => {
                 write!(f, "a provider of {name:?} beside the {} that are known", except.len())
             }

@@ -4,6 +4,8 @@ use crate::anysocket_common;
 
 #[path = "../../examples/file.rs"]
 mod file;
+#[path = "../../examples/home.rs"]
+mod home;
 #[path = "../../examples/lobby.rs"]
 mod lobby;
 #[path = "../../examples/new_host.rs"]
@@ -25,6 +27,13 @@ mod symmetric;
 async fn the_lobby_is_a_chat() {
     let seen = lobby::run().await.unwrap();
     assert_eq!(seen, ["1 is Bob", "1: hello?", "1: bye!", "1 has gone: left"]);
+}
+
+#[tokio::test]
+async fn the_hub_s_own_program_answers_and_speaks() {
+    let seen = home::run().await.unwrap();
+    let failed = "the call failed: Method not found! (method: 'missing', code 404)";
+    assert_eq!(seen, ["5", failed, "you said \"hello\"", "all: \"lunch\""]);
 }
 
 #[tokio::test]

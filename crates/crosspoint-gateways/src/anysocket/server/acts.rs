@@ -8,7 +8,7 @@ use crate::anysocket::internal::rpc::{Call, Failure, Outcome, Value};
 use crate::anysocket::link::Ticket;
 use bytes::Bytes;
 use crosspoint_hub::command::{
-    Addressee, Command, EnterOptions, Entered, LinkOptions, Peer, Query, Target,
+    Addressee, Command, EnterOptions, Entered, LinkOptions, Peer, Query, Target, Watched,
 };
 use crosspoint_hub::wire::{FrameWriter, Part, Place};
 use crosspoint_hub::{ChannelName, InNumber, LinkNumber, MemberNumber, Reason};
@@ -81,13 +81,12 @@ impl AnySocket {
                 Some(peer) => self.look(Question::Me(reply), Query::Peer(peer)),
                 None => self.me(reply, None, out),
             },
-            Wish::List { prefix, after } => {
-                self.look(Question::List(reply), Query::Names { prefix, after });
-            }
+            Wish::List(query) => self.look(Question::List(reply), query),
             Wish::Find(query) => self.look(Question::Find(reply), query),
             Wish::Watch(on) => {
                 let request = self.question(Question::Do(reply));
-                self.give(Command::Watch { request, on });
+                let whom = if on { Watched::Everybody } else { Watched::Nobody };
+                self.give(Command::Watch { request, whom });
             }
             Wish::Enter { room, options } => self.enter(reply, room, options),
             Wish::Leave(room) => {

@@ -3,7 +3,7 @@
 //! * what belongs to the connection, such as AUTH and whom a message is for, is here; `protocol` is how the
 //!   driver calls it
 //! * `options`: what an embedder sets; `secure`: encryption that this side begins
-//! * `proxy`: peers behind the hub (sections 9 and 10)
+//! * `proxy`: peers behind the hub (sections 9 and 10); `hold`: what comes before the client knows them
 //! * `road`: a link of the hub; `relay`: what is said over it, in the messages of `peer_layer`, and how
 //!   `payload` and `msgpack` translate it
 //! * `object`: the object `hub`; `acts`: what becomes of its calls; `rooms`: rooms that were entered
@@ -13,6 +13,7 @@
 //! all others this session is the AnySocket end of a proxied link, and translates.
 
 mod acts;
+mod hold;
 mod inbox;
 mod msgpack;
 mod object;
@@ -188,7 +189,7 @@ impl AnySocket {
             // What waits for encryption would have waited in the outbox, and with it some large messages.
             queue_bytes_max: options.limits.outbox_bytes_max.saturating_add(2 * bytes_max),
             queue_max: (options.limits.outbox_bytes_max / 256).max(4096),
-            mark_switch: options.mark_switch,
+            mark_switch: options.guard_races,
             ..Settings::default()
         });
         Self {
@@ -365,7 +366,7 @@ impl AnySocket {
                 self.give(Command::Ask { ticket, ask });
             }
             Received::Internal { body, ticket } => self.internal(&body, ticket, out),
-            Received::Reply { token, body } => self.replied(token, &body),
+            Received::Reply { token, body } => self.replied(token, &body, out),
             Received::Encrypted { fingerprint } => {
                 self.give(Command::Secured { outcome: Ok(fingerprint) });
                 self.tell(out, |_| Ok(()));

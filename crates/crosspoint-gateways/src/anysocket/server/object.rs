@@ -4,7 +4,7 @@
 use crate::anysocket::id;
 use crate::anysocket::internal::rpc::{Call, Failure, Value};
 use bytes::Bytes;
-use crosspoint_hub::command::{Addressee, Query};
+use crosspoint_hub::command::{Addressee, After, Query};
 use crosspoint_hub::payload::{Format, Payload};
 use crosspoint_hub::{ChannelName, PeerName, Reason};
 use serde::Deserialize;
@@ -24,7 +24,7 @@ const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug, PartialEq)]
 pub(super) enum Wish {
     Me,
-    List { prefix: String, after: Option<PeerName> },
+    List(Query),
     Find(Query),
     Watch(bool),
     Enter { room: ChannelName, options: EnterFields },
@@ -53,10 +53,14 @@ pub(super) fn read(call: &Call) -> Result<Wish, Failure> {
     let params = Params { call };
     Ok(match names[..] {
         ["me"] => Wish::Me,
-        ["peers", "list"] => Wish::List {
-            prefix: params.optional(0, "the beginning of the names, a text")?.unwrap_or_default(),
-            after: params.optional_name(1)?,
-        },
+        ["peers", "list"] => {
+            let prefix: Option<String> =
+                params.optional(0, "the beginning of the names, a text")?;
+            Wish::List(match prefix.filter(|prefix| !prefix.is_empty()) {
+                Some(prefix) => Query::Names { prefix, after: params.optional_name(1)? },
+                None => Query::Everybody { after: params.after()? },
+            })
+        }
         ["peers", "find"] => Wish::Find(match params.peer()? {
             Addressee::Peer(peer) => Query::Peer(peer),
             Addressee::Name(name) | Addressee::Service(name) => Query::Name(name),
@@ -93,6 +97,8 @@ struct Params<'a> {
 }
 
 impl Params<'_> {
+    const PEER: &'static str = "an id of 32 hexadecimal digits, or a name of 1 to 255 bytes";
+
     fn wrong(&self, index: usize, wanted: &str) -> Failure {
         let error = format!("parameter {} has to be {wanted}", index + 1);
         Failure { code: 400, ..Failure::failed(&error, &self.call.method) }
@@ -137,11 +143,22 @@ impl Params<'_> {
 
     /// 32 hexadecimal digits are an id, everything else is a name.
     fn peer(&self) -> Result<Addressee, Failure> {
-        let what = "an id of 32 hexadecimal digits, or a name of 1 to 255 bytes";
-        let text: String = self.needed(0, what)?;
+        let text: String = self.needed(0, Self::PEER)?;
         match id::parse(text.as_bytes()) {
             Some(peer) => Ok(Addressee::Peer(peer)),
-            None => PeerName::new(text).map(Addressee::Name).map_err(|_| self.wrong(0, what)),
+            None => PeerName::new(text).map(Addressee::Name).map_err(|_| self.wrong(0, Self::PEER)),
+        }
+    }
+
+    /// Behind whom the list goes on: the last one's name, or its id if it has none.
+    fn after(&self) -> Result<Option<After>, Failure> {
+        let Some(text): Option<String> = self.optional(1, Self::PEER)? else { return Ok(None) };
+        match id::parse(text.as_bytes()) {
+            Some(peer) => Ok(Some(After::Peer(peer))),
+            None => match PeerName::new(text) {
+                Ok(name) => Ok(Some(After::Name(name))),
+                Err(_) => Err(self.wrong(1, Self::PEER)),
+            },
         }
     }
 
@@ -230,11 +247,15 @@ mod tests {
         let name = |text: &str| PeerName::new(text).unwrap();
         let room = || ChannelName::new("lobby").unwrap();
         assert_eq!(read("hub.me", &[]), Wish::Me);
-        let list = Wish::List { prefix: "a".into(), after: Some(name("ann")) };
+        let list = Wish::List(Query::Names { prefix: "a".into(), after: Some(name("ann")) });
         assert_eq!(read("hub.peers.list", &[r#""a""#, r#""ann""#]), list);
-        assert_eq!(read("hub.peers.list", &[]), Wish::List { prefix: String::new(), after: None });
+        let all = |after| Wish::List(Query::Everybody { after });
+        assert_eq!(read("hub.peers.list", &[]), all(None));
+        let after = Some(After::Name(name("ann")));
+        assert_eq!(read("hub.peers.list", &["\"\"", r#""ann""#]), all(after));
         let id = PeerId::new([0xab; 16]);
         let text = format!("\"{id}\"");
+        assert_eq!(read("hub.peers.list", &["null", &text]), all(Some(After::Peer(id))));
         assert_eq!(read("hub.peers.find", &[&text]), Wish::Find(Query::Peer(id)));
         assert_eq!(read("hub.peers.find", &[r#""ann""#]), Wish::Find(Query::Name(name("ann"))));
         assert_eq!(read("hub.peers.watch", &[]), Wish::Watch(true));

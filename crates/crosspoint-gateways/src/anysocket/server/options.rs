@@ -15,9 +15,11 @@ pub struct Options {
     pub limits: Limits,
     /// The time in milliseconds since 1970.
     pub clock: fn() -> u64,
-    /// Whether both sides calling for encryption at once is guarded against as the original does not
-    /// (docs/anysocket.md, section 8; [`Settings::mark_switch`](crate::anysocket::link::Settings::mark_switch)).
-    pub mark_switch: bool,
+    /// Whether races of the original are guarded against with packets that its own server would not send:
+    /// both sides calling for encryption at once (docs/anysocket.md, section 8;
+    /// [`Settings::mark_switch`](crate::anysocket::link::Settings::mark_switch)), and packets of a peer that
+    /// come together with the news of it (section 9).
+    pub guard_races: bool,
     /// Whether the hub begins to encrypt each connection by itself, a moment after AUTH. From AUTH on
     /// nothing of its own leaves in clear then. A client that does not answer is closed.
     pub encrypt: bool,
@@ -26,12 +28,12 @@ pub struct Options {
 impl fmt::Debug for Options {
     /// Without what may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, auth, limits, clock: _, mark_switch, encrypt } = self;
+        let Self { id, auth, limits, clock: _, guard_races, encrypt } = self;
         f.debug_struct("Options")
             .field("id", id)
             .field("auth", &auth.as_ref().map(|_| "***"))
             .field("limits", limits)
-            .field("mark_switch", mark_switch)
+            .field("guard_races", guard_races)
             .field("encrypt", encrypt)
             .finish_non_exhaustive()
     }

@@ -62,7 +62,7 @@ impl Protocol for AnySocket {
             Event::Linked { request, link, peer, purpose } => {
                 self.linked(*request, *link, peer, purpose, out);
             }
-            Event::Unlinked { link, reason } => self.end_road(*link, *reason, out),
+            Event::Unlinked { link, reason } => self.unlinked(*link, *reason, out),
             Event::Refused { request, reason, .. } => self.refused(*request, *reason, out),
             Event::Entered(entered) => self.entered(entered, out),
             Event::Found { request, peers, .. } => self.found(*request, peers, out),

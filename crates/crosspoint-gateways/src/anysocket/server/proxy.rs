@@ -3,6 +3,7 @@
 //! A proxied peer is a link of the hub, or several to the same peer: both ends may have asked at once, and
 //! a native peer may open as many as it likes. The client sees one peer as long as there is one.
 
+use super::hold::Held;
 use super::road::{Road, Token, Waiting, asked};
 use super::{AnySocket, COMMANDS_MAX, Question, Reply, With, payload, peer_layer, write};
 use crate::anysocket::id::Id;
@@ -32,6 +33,8 @@ pub(super) struct Peers {
     pub(super) ways: HashMap<Addressee, LinkNumber>,
     /// Requests that wait until there is a link.
     pub(super) opening: HashMap<Addressee, Vec<Waiting>>,
+    /// How often something was held back.
+    pub(super) held: u64,
 }
 
 /// How long the client is not told that a peer has gone. Both ends often let go at the same time, and a
@@ -47,6 +50,8 @@ pub(super) struct Proxied {
     gone: Option<Instant>,
     /// The AnySocket end, if the other side speaks something else.
     end: Option<Box<Link<Token>>>,
+    /// What has come before the client knows the peer, until it does.
+    pub(super) held: Option<Held>,
 }
 
 impl Proxied {
@@ -170,11 +175,26 @@ impl AnySocket {
         out: &mut FrameWriter,
     ) {
         let now = self.now;
-        let Some(us) = self.peer else {
-            return self.give(Command::Unlink { link, reason: Reason::Unsupported });
+        let refused = match self.peer {
+            None => Some(Reason::Unsupported),
+            Some(_) if !self.may_hold() => Some(Reason::TooManyPending),
+            Some(_) => None,
         };
-        if self.peers.proxied.get(&peer.id).is_some_and(|proxied| proxied.gone.is_some()) {
-            self.peers.proxied.remove(&peer.id);
+        let (Some(us), None) = (self.peer, refused) else {
+            let reason = refused.unwrap_or(Reason::Unsupported);
+            self.give(Command::Unlink { link, reason });
+            if let Some(question) = question {
+                self.proxy_answered(question, false, out);
+            }
+            return;
+        };
+        let translated = peer.protocol != WIRE.profile().name;
+        let former = self.peers.proxied.get(&peer.id).filter(|former| {
+            // One of another kind has gone too, but that is held back.
+            former.gone.is_some() || former.end.is_some() != translated
+        });
+        if former.is_some() {
+            self.unproxy(Some(peer.id));
             // Who has asked for the peer knows that the former one has gone.
             if question.is_none() {
                 self.network(peer.id, false, out);
@@ -184,18 +204,24 @@ impl AnySocket {
         let known = self.peers.proxied.contains_key(&peer.id);
         let (settings, id) = (&self.settings, peer.id);
         let proxied = self.peers.proxied.entry(id).or_insert_with(|| {
-            let end = (peer.protocol != WIRE.profile().name).then(|| {
+            let end = translated.then(|| {
                 let mut end = Link::new(settings.clone(), id);
                 end.set_peer(Id::Peer(us));
                 Box::new(end)
             });
-            Proxied { links: Vec::new(), gone: None, end }
+            Proxied { links: Vec::new(), gone: None, end, held: None }
         });
         proxied.links.push(link);
         match question {
             Some(question) => self.proxy_answered(question, true, out),
             None if !known => self.network(peer.id, true, out),
             None => {}
+        }
+        if !known {
+            let held = self.hold(link, out);
+            if let Some(proxied) = self.peers.proxied.get_mut(&id) {
+                proxied.held = held;
+            }
         }
     }
 
@@ -288,7 +314,7 @@ impl AnySocket {
                 self.dropped += u64::from(!posted);
             }
             Received::Internal { body, ticket } => self.said_internal(to, link, &body, ticket, out),
-            Received::Reply { token, body } => self.replied(token, &body),
+            Received::Reply { token, body } => self.replied(token, &body, out),
             Received::Encrypted { .. } => {}
             // Refused before.
             Received::Auth(_) => {}

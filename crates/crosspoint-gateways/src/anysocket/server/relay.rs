@@ -95,6 +95,9 @@ impl AnySocket {
     /// A message has come over a link.
     pub(super) fn heard(&mut self, link: LinkNumber, kind: u8, body: Bytes, out: &mut FrameWriter) {
         let now = self.now;
+        if self.hold_message(link, kind, &body) {
+            return;
+        }
         let Some(road) = self.peers.roads.get_mut(&link) else { return };
         road.used = now;
         let with = road.with;
@@ -207,7 +210,9 @@ impl AnySocket {
         self.tell_as(with, out, |end| {
             let asked = match what {
                 Wanted::Message { .. } => end.request(body, until, token),
-                Wanted::Call { .. } | Wanted::Clock(_) => end.request_internal(body, until, token),
+                Wanted::Call { .. } | Wanted::Clock(_) | Wanted::Known { .. } => {
+                    end.request_internal(body, until, token)
+                }
             };
             number = end.last_number();
             asked
@@ -221,8 +226,11 @@ impl AnySocket {
     }
 
     /// The client has answered.
-    pub(super) fn replied(&mut self, token: Token, body: &Json) {
+    pub(super) fn replied(&mut self, token: Token, body: &Json, out: &mut FrameWriter) {
         let Token { road: link, what } = token;
+        if let Wanted::Known { serial } = what {
+            return self.known(link, serial, out);
+        }
         let Some(road) = self.peers.roads.get_mut(&link) else { return };
         match what {
             Wanted::Message { id, serial } if road.finish(id, serial) => {
@@ -403,7 +411,10 @@ impl AnySocket {
     pub(super) fn tick_roads(&mut self, out: &mut FrameWriter) {
         let now = self.now;
         while let Some(token) = self.main.expired(now) {
-            self.give_up(token);
+            match token.what {
+                Wanted::Known { serial } => self.known(token.road, serial, out),
+                _ => self.give_up(token),
+            }
         }
         let ids: Vec<_> = self.peers.proxied.keys().copied().collect();
         for id in ids {

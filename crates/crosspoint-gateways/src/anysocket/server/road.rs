@@ -76,9 +76,19 @@ pub(super) struct Token {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
-    Message { id: u32, serial: u64 },
-    Call { id: u32, serial: u64 },
+    Message {
+        id: u32,
+        serial: u64,
+    },
+    Call {
+        id: u32,
+        serial: u64,
+    },
     Clock([u8; 8]),
+    /// A sign that it knows the peer.
+    Known {
+        serial: u64,
+    },
 }
 
 /// A request that waits for its link.

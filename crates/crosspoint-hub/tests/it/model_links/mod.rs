@@ -4,7 +4,9 @@
 mod model;
 
 use bytes::Bytes;
-use crosspoint_hub::command::{Addressee, Command, Event, Hello, LinkOptions, Peer, Query, Target};
+use crosspoint_hub::command::{
+    Addressee, After, Command, Event, Hello, LinkOptions, Peer, Query, Target, Watched,
+};
 use crosspoint_hub::metrics::ByProtocol;
 use crosspoint_hub::outbox::{Outbox, Outlet};
 use crosspoint_hub::peers::Duplicates;
@@ -13,7 +15,7 @@ use crosspoint_hub::testing::{Arrived, LINES, take};
 use crosspoint_hub::{
     Hub, HubOptions, Limits, LinkNumber, Part, PeerId, PeerName, Reason, Session,
 };
-use model::{LINKS_MAX, Model, NAMES, PREFIXES, SERVICES_MAX, Seek, To, claimed, push};
+use model::{Behind, LINKS_MAX, Model, NAMES, PREFIXES, SERVICES_MAX, Seek, To, claimed, push};
 use proptest::prelude::*;
 use std::sync::Arc;
 use std::time::Instant;
@@ -37,7 +39,7 @@ enum Operation {
     Send(u32),
     Provide(usize, bool),
     Look(Seek),
-    Watch(bool),
+    Watch(Watched),
     /// Until then, what comes waits.
     Read,
     /// The session ends, and another begins in its place.
@@ -60,6 +62,13 @@ fn operation() -> impl Strategy<Value = Operation> {
         (0..PREFIXES.len(), prop::option::of(name()))
             .prop_map(|(prefix, after)| Seek::Names(prefix, after)),
         (0usize..2).prop_map(Seek::Service),
+        prop::option::of(prop_oneof![name().prop_map(Behind::Name), id().prop_map(Behind::Id)])
+            .prop_map(Seek::Everybody),
+    ];
+    let watched = prop_oneof![
+        1 => Just(Watched::Nobody),
+        1 => Just(Watched::Named),
+        1 => Just(Watched::Everybody),
     ];
     let greeting = (prop::option::weighted(0.8, id()), any::<bool>(), prop::option::of(name()))
         .prop_map(|(id, proven, name)| Greeting { id, proven, name });
@@ -69,7 +78,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         8 => number().prop_map(Operation::Send),
         4 => (0..3usize, prop::bool::weighted(0.7)).prop_map(|(name, on)| Operation::Provide(name, on)),
         3 => seek.prop_map(Operation::Look),
-        2 => prop::bool::weighted(0.7).prop_map(Operation::Watch),
+        2 => watched.prop_map(Operation::Watch),
         5 => Just(Operation::Read),
         3 => greeting.prop_map(Operation::Close),
     ]
@@ -256,13 +265,20 @@ impl Both {
                         let (prefix, after) = (PREFIXES[prefix].to_owned(), after.map(peer_name));
                         Query::Names { prefix, after }
                     }
+                    Seek::Everybody(after) => {
+                        let after = after.map(|after| match after {
+                            Behind::Name(name) => After::Name(peer_name(name)),
+                            Behind::Id(id) => After::Peer(claimed(id)),
+                        });
+                        Query::Everybody { after }
+                    }
                 };
                 self.ask(who, Command::Look { request, query });
             }
-            Operation::Watch(on) => {
-                self.model.endpoints[who].watches = on;
+            Operation::Watch(whom) => {
+                self.model.endpoints[who].watches = whom;
                 self.model.tell(who, Event::Done { request });
-                self.ask(who, Command::Watch { request, on });
+                self.ask(who, Command::Watch { request, whom });
             }
             Operation::Read => {
                 // It may have written to itself.

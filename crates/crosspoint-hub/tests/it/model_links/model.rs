@@ -1,7 +1,7 @@
 //! The naive model: who is there, what their numbers lead to, and what waits for each.
 
 use bytes::Bytes;
-use crosspoint_hub::command::{Event, Peer};
+use crosspoint_hub::command::{Event, Peer, Watched};
 use crosspoint_hub::testing::Arrived;
 use crosspoint_hub::{LinkNumber, PeerId, Reason};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +25,13 @@ pub(crate) enum Seek {
     Name(usize),
     Names(usize, Option<usize>),
     Service(usize),
+    Everybody(Option<Behind>),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Behind {
+    Name(usize),
+    Id(u8),
 }
 
 #[derive(Debug, Clone)]
@@ -43,9 +50,12 @@ pub(crate) struct Endpoint {
     opened: BTreeSet<u32>,
     next: u32,
     pub(crate) services: BTreeSet<usize>,
-    pub(crate) watches: bool,
+    pub(crate) watches: Watched,
     inbox: Vec<Item>,
 }
+
+/// The id of one that has gone.
+const GONE: PeerId = PeerId::new([0xff; 16]);
 
 /// Where a link leads: session and number of both sides. `None` when it has ended.
 pub(crate) type Link = Option<[(usize, u32); 2]>;
@@ -114,17 +124,18 @@ impl Model {
     /// It is not found any more, and those who watch hear of it.
     pub(crate) fn vanish(&mut self, who: usize) {
         let endpoint = &mut self.endpoints[who];
-        endpoint.watches = false;
+        endpoint.watches = Watched::Nobody;
         let peer = endpoint.peer.clone();
         // Nobody looks for this one.
-        endpoint.peer = Peer { id: PeerId::new([0xff; 16]), name: None, ..peer.clone() };
-        if peer.name.is_some() {
-            self.tell_watchers(&Event::PeerWent { peer });
+        endpoint.peer = Peer { id: GONE, name: None, ..peer.clone() };
+        if peer.id != GONE {
+            self.tell_watchers(peer.name.is_some(), &Event::PeerWent { peer });
         }
     }
 
-    fn tell_watchers(&mut self, event: &Event) {
-        for endpoint in self.endpoints.iter_mut().filter(|endpoint| endpoint.watches) {
+    fn tell_watchers(&mut self, named: bool, event: &Event) {
+        let told = |whom| whom == Watched::Everybody || named && whom == Watched::Named;
+        for endpoint in self.endpoints.iter_mut().filter(|endpoint| told(endpoint.watches)) {
             endpoint.inbox.push(Item::Event(event.clone()));
         }
     }
@@ -147,16 +158,14 @@ impl Model {
             opened: BTreeSet::new(),
             next: 0,
             services: BTreeSet::new(),
-            watches: false,
+            watches: Watched::Nobody,
             inbox: vec![welcome],
         };
         match self.endpoints.get_mut(who) {
             Some(place) => *place = endpoint,
             None => self.endpoints.push(endpoint),
         }
-        if peer.name.is_some() {
-            self.tell_watchers(&Event::PeerCame { peer });
-        }
+        self.tell_watchers(peer.name.is_some(), &Event::PeerCame { peer });
     }
 
     pub(crate) fn provide(&mut self, who: usize, service: usize, on: bool) {
@@ -260,6 +269,15 @@ impl Model {
             Seek::Names(prefix, after) => peer.name.as_deref().is_some_and(|name| {
                 name.starts_with(PREFIXES[*prefix]) && after.is_none_or(|after| name > NAMES[after])
             }),
+            Seek::Everybody(after) => {
+                let behind = match (after, peer.name.as_deref()) {
+                    (None, _) | (Some(Behind::Name(_)), None) => true,
+                    (Some(Behind::Name(after)), Some(name)) => name > NAMES[*after],
+                    (Some(Behind::Id(_)), Some(_)) => false,
+                    (Some(Behind::Id(after)), None) => peer.id > claimed(*after),
+                };
+                behind && peer.id != GONE
+            }
             Seek::Service(_) => false,
         };
         if let Seek::Service(service) = seek {
@@ -274,7 +292,8 @@ impl Model {
             .filter(|p| fits(p))
             .cloned()
             .collect();
-        found.sort_by(|one, other| one.name.cmp(&other.name));
+        let order = |peer: &Peer| (peer.name.is_none(), peer.name.clone(), peer.id);
+        found.sort_by_key(order);
         found
     }
 

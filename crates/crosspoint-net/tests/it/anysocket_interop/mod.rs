@@ -50,6 +50,7 @@ const CASES: &[&str] = &[
     "better-e2ee-pipelined",
     "better-e2ee-by-server-busy",
     "better-e2ee-by-both",
+    "better-proxy-at-once",
     "better-proxy-unknown",
     "better-duplicate-id",
     "better-order",

@@ -2,8 +2,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use crosspoint_hub::command::{
-    Addressee, Ban, ChannelOptions, Command, EnterOptions, Entered, Event, Hello, LinkOptions,
-    Mode, OwnerNews, Peer, Query, Target,
+    Addressee, After, Ban, ChannelOptions, Command, EnterOptions, Entered, Event, Hello,
+    LinkOptions, Mode, OwnerNews, Peer, Query, Target, Watched,
 };
 use crosspoint_hub::protocol::{Client, Output, Protocol};
 use crosspoint_hub::wire::{Encoded, FrameWriter, Part, Place, Wire};
@@ -242,7 +242,14 @@ fn peers_command() -> impl Strategy<Value = Command> {
         peer_name().prop_map(Query::Service),
         ("[a-zß]{0,40}", prop::option::of(peer_name()))
             .prop_map(|(prefix, after)| Query::Names { prefix, after }),
+        prop::option::of(prop_oneof![
+            peer_name().prop_map(After::Name),
+            peer_id().prop_map(After::Peer),
+        ])
+        .prop_map(|after| Query::Everybody { after }),
     ];
+    let watched =
+        prop_oneof![Just(Watched::Nobody), Just(Watched::Named), Just(Watched::Everybody),];
     prop_oneof![
         (any::<u32>(), to, options).prop_map(|(request, to, options)| Command::Link {
             request,
@@ -253,7 +260,7 @@ fn peers_command() -> impl Strategy<Value = Command> {
         (any::<u32>(), peer_name(), any::<bool>())
             .prop_map(|(request, service, on)| Command::Provide { request, service, on }),
         (any::<u32>(), query).prop_map(|(request, query)| Command::Look { request, query }),
-        (any::<u32>(), any::<bool>()).prop_map(|(request, on)| Command::Watch { request, on }),
+        (any::<u32>(), watched).prop_map(|(request, whom)| Command::Watch { request, whom }),
     ]
 }
 

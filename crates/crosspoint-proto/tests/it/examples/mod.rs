@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use crosspoint_hub::command::{
-    Addressee, Ban, ChannelOptions, Command, EnterOptions, Entered, Event, Hello, LinkOptions,
-    Mode, OwnerNews, Peer, Query, Target,
+    Addressee, After, Ban, ChannelOptions, Command, EnterOptions, Entered, Event, Hello,
+    LinkOptions, Mode, OwnerNews, Peer, Query, Target, Watched,
 };
 use crosspoint_hub::protocol::{Activity, Client, Output, Protocol};
 use crosspoint_hub::wire::{FrameWriter, Part, Place};
@@ -392,9 +392,16 @@ fn says_of_peers() -> Vec<(&'static str, Says)> {
             "look-service",
             Says::Command(Command::Look { request: 9, query: Query::Service(named("math")) }),
         ),
+        (
+            "look-everybody",
+            Says::Command(Command::Look {
+                request: 10,
+                query: Query::Everybody { after: Some(After::Name(named("ann"))) },
+            }),
+        ),
         ("found", Says::Event(Event::Found { request: 8, peers: vec![ann()], more: false })),
         ("found-nobody", Says::Event(Event::Found { request: 9, peers: Vec::new(), more: false })),
-        ("watch", Says::Command(Command::Watch { request: 10, on: true })),
+        ("watch", Says::Command(Command::Watch { request: 10, whom: Watched::Named })),
         ("peer-came", Says::Event(Event::PeerCame { peer: ann() })),
         ("peer-went", Says::Event(Event::PeerWent { peer: ann() })),
     ]
