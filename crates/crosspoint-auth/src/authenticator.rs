@@ -76,11 +76,14 @@ fn auth_text(auth: &[u8]) -> Option<String> {
         #[serde(borrow)]
         token: &'a RawValue,
     }
-    let object: Option<Object<'_>> = serde_json::from_slice(auth).ok();
-    let scalar = object.map_or(str::from_utf8(auth).ok(), |object| Some(object.token.get()))?;
+    let auth = str::from_utf8(auth).ok()?.trim();
+    let scalar = match auth.starts_with('{') {
+        true => serde_json::from_str::<Object<'_>>(auth).ok()?.token.get(),
+        false => auth,
+    };
     // A program may take a secret of digits for a number.
     let number = serde_json::from_str::<serde_json::Number>(scalar).is_ok();
-    if number { Some(scalar.trim().to_owned()) } else { serde_json::from_str(scalar).ok() }
+    if number { Some(scalar.to_owned()) } else { serde_json::from_str(scalar).ok() }
 }
 
 impl fmt::Debug for Credentials {

@@ -12,7 +12,7 @@ use crate::peers::{Duplicates, Newcomer, Peers};
 use crate::permissions::{Permissions, Rule};
 use crate::reason::Reason;
 use crate::secrecy::{Done, Fingerprint};
-use crate::session::Session;
+use crate::session::{Nearby, Session};
 use crate::wire::{Profile, Wire};
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -486,6 +486,12 @@ impl Hub {
     pub(crate) fn congested(&self, name: &ChannelName, entering: &Arc<Outbox>) -> bool {
         let channel = lock(&self.directory).channels.get(name).cloned();
         channel.is_some_and(|channel| channel.congested(entering))
+    }
+
+    /// Whether somebody of the address of a new session has what that one wants.
+    pub(crate) fn nearby(&self, name: &ChannelName, new: &Arc<Outbox>, create: bool) -> Nearby {
+        let channel = lock(&self.directory).channels.get(name).cloned();
+        channel.map_or(Nearby::Nobody, |channel| channel.nearby(new, create))
     }
 
     pub(crate) fn end_channel(

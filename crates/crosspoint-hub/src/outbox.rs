@@ -38,6 +38,10 @@ pub trait Outlet: Send + Sync {
     fn attend(&self, outbox: &Outbox);
     /// Wakes the session's task, because a receiver that it had to wait for has room again.
     fn wake(&self);
+    /// Whether something has come that the session's task has not read yet, or the end of the connection.
+    fn unread(&self) -> bool {
+        false
+    }
 }
 
 /// What a session is reached by. Shared among all who send to it.
@@ -191,6 +195,11 @@ impl Outbox {
     /// Wakes the session's task.
     pub(crate) fn wake(&self) {
         self.outlet.wake();
+    }
+
+    /// Whether something has come that the session's task has not read yet.
+    pub(crate) fn unread(&self) -> bool {
+        self.outlet.unread()
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {

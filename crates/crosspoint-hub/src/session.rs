@@ -3,6 +3,7 @@
 //! channels that change their owners in `succession`.
 
 mod peering;
+mod settling;
 mod succession;
 
 use crate::batch::{Batch, Batches};
@@ -17,6 +18,8 @@ use crate::permissions::{Grant, Permissions};
 use crate::reason::Reason;
 use crate::slots::Slots;
 use crate::wire::Part;
+pub(crate) use settling::Nearby;
+use settling::Settling;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
@@ -43,6 +46,7 @@ pub struct Session {
     held: Option<Held>,
     order: Order,
     meter: Meter,
+    settling: Settling,
     touched: Touched,
     closed: bool,
 }
@@ -92,6 +96,7 @@ impl Session {
         };
         Self {
             meter: Meter::new(now, messages, bytes),
+            settling: Settling::new(now, outbox.wire),
             hub,
             outbox,
             owned: Slots::default(),
@@ -275,6 +280,10 @@ impl Session {
         match command {
             Command::Hello(_) => return Step::Close(Reason::Malformed),
             Command::Create { request, name, options } => {
+                if self.unsettled(now, &name, true) {
+                    self.held = Some(Held::Command(Command::Create { request, name, options }));
+                    return Step::Wait;
+                }
                 if !self.permissions.create.allows(name.as_bytes()) {
                     self.refuse(request, true, Reason::NotAllowed);
                     return Step::Go;
@@ -292,6 +301,10 @@ impl Session {
                 }
             }
             Command::Enter { request, name, options } => {
+                if self.unsettled(now, &name, false) {
+                    self.held = Some(Held::Command(Command::Enter { request, name, options }));
+                    return Step::Wait;
+                }
                 // Who enters and leaves without end must not fill the owner's outbox.
                 if self.hub.congested(&name, &self.outbox) {
                     self.held = Some(Held::Command(Command::Enter { request, name, options }));

@@ -38,6 +38,7 @@ impl Wire for Lines {
             successors: self.framing == Framing::Messages,
             home: false,
             secures: false,
+            settle: std::time::Duration::ZERO,
             prefix: None,
         }
     }

@@ -4,6 +4,7 @@
 use crate::command::Mode;
 use crate::ids::{InNumber, LinkNumber, MemberNumber, OwnNumber};
 use bytes::{BufMut, Bytes, BytesMut};
+use std::time::Duration;
 
 /// A message, or a part of a large one.
 ///
@@ -110,6 +111,9 @@ pub struct Profile {
     pub home: bool,
     /// Whether the protocol can begin to encrypt a connection that was not from its beginning.
     pub secures: bool,
+    /// How long a new session waits at most, where what it wants to create or enter is held by another of
+    /// its address whose farewell may have come with it. For protocols whose programs change connections.
+    pub settle: Duration,
     /// Written before each frame, if frames have an envelope.
     pub prefix: Option<Prefix>,
 }

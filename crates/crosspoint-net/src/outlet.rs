@@ -104,6 +104,10 @@ impl outbox::Outlet for Outlet {
     fn wake(&self) {
         self.0.task.notify_one();
     }
+
+    fn unread(&self) -> bool {
+        self.0.writer.unread()
+    }
 }
 
 /// The time as the runtime sees it, which tests may pause.

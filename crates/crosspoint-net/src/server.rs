@@ -121,12 +121,6 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
 /// Pause after the system could give no connection, most often for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long the first command of a peote connection waits. The library closes its connection with
-/// its last joint, and opens another for the next: what a program sent on the former, such as the
-/// delete of the same joint, may have arrived together with it, and comes first (docs/peote.md,
-/// section 3.4).
-const JOINT_SETTLE: Duration = Duration::from_millis(5);
-
 /// Opens a listening socket. One at `[::]` takes IPv4 too.
 ///
 /// # Errors
@@ -338,9 +332,6 @@ impl Server {
             tracing::debug!(address = %remote, ?spoken, "nothing here speaks this protocol");
             return Reason::UnknownProtocol;
         };
-        if spoken == Spoken::Joint {
-            tokio::time::sleep(JOINT_SETTLE).await;
-        }
         let driver = self.driver(remote, protocol, (reader, writer), decoder);
         Self::drive(driver, first, message_ended).await
     }

@@ -424,7 +424,8 @@ impl Driver {
         let handshake = self.handshake_until(state);
         let stall = self.session.outbox().stalled().map(|since| since + limits.outbox_stall_max);
         let doubt = state.doubt.deadline(state.heard_at());
-        [protocol, idle, stall, handshake, doubt, state.throttled, state.expires]
+        let settles = self.session.settles_at();
+        [protocol, idle, stall, handshake, doubt, settles, state.throttled, state.expires]
             .into_iter()
             .flatten()
             .min()
@@ -433,6 +434,9 @@ impl Driver {
 
     fn tick(&mut self, state: &mut State) -> Result<(), Reason> {
         let now = now();
+        if self.session.settles_at().is_some_and(|at| at <= now) {
+            self.proceed(state)?;
+        }
         let limits = &self.session.hub().limits;
         if state.throttled.is_some_and(|until| until <= now) {
             state.throttled = None;

@@ -192,6 +192,19 @@ impl Writer {
         Ok(())
     }
 
+    /// Whether something has come that was not read, or the end of the connection.
+    pub(crate) fn unread(&self) -> bool {
+        match self {
+            Self::Tcp(writer) => {
+                let stream: &TcpStream = writer.as_ref();
+                let mut byte = [std::mem::MaybeUninit::uninit()];
+                let peeked = socket2::SockRef::from(stream).peek(&mut byte);
+                !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+            }
+            Self::Memory(writer) => writer.unread(),
+        }
+    }
+
     /// Says that nothing more will be written. The other side may be gone already.
     pub fn shutdown(&self) {
         match self {

@@ -27,6 +27,7 @@ impl Wire for NativeWire {
             successors: true,
             home: false,
             secures: false,
+            settle: std::time::Duration::ZERO,
             prefix: None,
         }
     }

@@ -29,6 +29,7 @@ impl Wire for AnySocketWire {
             successors: false,
             home: true,
             secures: true,
+            settle: std::time::Duration::ZERO,
             prefix: None,
         }
     }

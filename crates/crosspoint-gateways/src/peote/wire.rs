@@ -4,6 +4,12 @@ use super::chunk::ChunkSize;
 use super::frame::{CHANNELS_MAX, MEMBERS_MAX, put_data};
 use bytes::Bytes;
 use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Profile, Wire};
+use std::time::Duration;
+
+/// How long a new connection waits at most for the farewell of the former one of its program. The library
+/// closes its connection with its last joint, and opens another for the next: what a program sent on the
+/// former, such as the delete of the same joint, may arrive together with it (docs/peote.md, section 3.4).
+const SETTLE: Duration = Duration::from_millis(5);
 
 /// The joint wire.
 #[derive(Debug)]
@@ -28,6 +34,7 @@ impl Wire for JointWire {
             successors: false,
             home: false,
             secures: false,
+            settle: SETTLE,
             prefix: None,
         }
     }

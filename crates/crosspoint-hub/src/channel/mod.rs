@@ -14,6 +14,7 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::outbox::{Outbox, Tag, Touched};
 use crate::reason::Reason;
+use crate::session::Nearby;
 use crate::wire::{Edge, Framing, Part, Place};
 use bytes::Bytes;
 use share::Shared;
@@ -192,6 +193,34 @@ impl Channel {
         let state = self.lock();
         let owner = state.owner.as_ref().map(|owner| &owner.outbox);
         owner.is_some_and(|owner| !Arc::ptr_eq(owner, entering) && owner.congested(entering))
+    }
+
+    /// Whether somebody of the address of a new session has what that one wants: the channel itself, or a
+    /// member number. Those who follow each other on purpose speak the same protocol.
+    pub(crate) fn nearby(&self, new: &Arc<Outbox>, create: bool) -> Nearby {
+        let state = self.lock();
+        let is_near = |one: &Arc<Outbox>| {
+            one.address == new.address
+                && one.wire.profile().name == new.wire.profile().name
+                && !Arc::ptr_eq(one, new)
+        };
+        let owner = state.owner.as_ref().map(|owner| &owner.outbox);
+        if create {
+            // It is refused otherwise, so waiting costs nobody anything.
+            return if owner.is_some_and(is_near) { Nearby::Leaving } else { Nearby::Nobody };
+        }
+        // Only such owners rely on numbers, and they have few members.
+        let counts =
+            owner.is_some_and(|owner| owner.wire.profile().name == new.wire.profile().name);
+        if !counts && !self.is_full(&state) {
+            return Nearby::Nobody;
+        }
+        let members = state.members.iter().map(|(_, member)| &member.outbox);
+        let near = members.filter(|one| is_near(one)).map(|one| match one.unread() {
+            true => Nearby::Leaving,
+            false => Nearby::Quiet,
+        });
+        near.max().unwrap_or(Nearby::Nobody)
     }
 
     fn is_full(&self, state: &State) -> bool {

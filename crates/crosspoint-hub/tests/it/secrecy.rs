@@ -26,6 +26,7 @@ impl Wire for Secretive {
             successors: false,
             home: true,
             secures: true,
+            settle: std::time::Duration::ZERO,
             prefix: None,
         }
     }

@@ -24,6 +24,7 @@ impl Wire for Stateful {
             successors: false,
             home: false,
             secures: false,
+            settle: std::time::Duration::ZERO,
             prefix: None,
         }
     }

@@ -324,6 +324,14 @@ impl WriteEnd {
         self.lane.writable().await
     }
 
+    /// Whether something has come the other way that was not read, or its end.
+    pub(crate) fn unread(&self) -> bool {
+        self.other.change(|state, now| {
+            let next = state.shaper.deadline();
+            state.closed == Closed::Aborted || next.is_some_and(|next| next <= now)
+        })
+    }
+
     /// Closes this direction: what was written still arrives, then the other end reads the end of
     /// the stream. The other direction stays open.
     pub fn shutdown(&self) {

@@ -171,7 +171,12 @@ async fn what_a_peote_program_says_on_a_new_connection_comes_after_its_farewell_
     let mut former = begin(ENTER).await;
     former.expect(DONE).await;
     owner.expect(&[0, 4, 0, 0, 0, 0]).await;
-    let mut member = begin(ENTER).await;
+    let mut member = served.memory();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    // The hub looks at the new one first.
+    member.send(ENTER).await;
     former.send(&[0, 2, 0, 1, 0]).await;
     member.expect(DONE).await;
     owner.expect(&[0, 5, 0, 1, 0, 0, 0]).await;
@@ -180,6 +185,25 @@ async fn what_a_peote_program_says_on_a_new_connection_comes_after_its_farewell_
     begin(CREATE).await.expect(&[0, 3, 1, 1, 2]).await;
     drop((owner, former, member));
     served.empty().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peote_program_waits_for_nobody_where_nobody_is_about_to_leave() {
+    const ENTER: &[u8] = b"\x00\x01\x01\x04room";
+    let served = serve();
+    let begun = Instant::now();
+    let mut owner = Peer::joint(served.memory());
+    owner.create("room").await;
+    let mut members = Vec::new();
+    // One after another, from the same address, into the same channel.
+    for number in 0..50 {
+        let mut member = served.memory();
+        member.send(ENTER).await;
+        member.expect(&[0, 3, 1, 0, 0]).await;
+        assert_eq!(owner.joined().await.0, number);
+        members.push(member);
+    }
+    assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]

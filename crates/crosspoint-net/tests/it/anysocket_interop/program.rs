@@ -32,6 +32,7 @@ impl Wire for Events {
             successors: false,
             home: false,
             secures: false,
+            settle: std::time::Duration::ZERO,
             prefix: None,
         }
     }
