@@ -414,13 +414,15 @@ fn what_the_hub_presents_to_anysocket_programs_is_never_shown() {
         let loaded = load_from(&["--anysocket-auth", auth], &[]).unwrap();
         let printed = render(&loaded);
         assert!(printed.contains("= \"***\"") && !printed.contains("swordfish"), "{printed}");
-        let options = crate::options::server(&loaded.settings).unwrap();
+        let options = crate::options::server(&loaded.settings, None).unwrap();
         let presented = options.anysocket.unwrap().auth.unwrap().into_bytes();
         let text = if auth.starts_with('{') { auth.to_owned() } else { format!("\"{auth}\"") };
         assert_eq!(presented, text);
     }
     let loaded = load_from(&["--anysocket-auth", "{swordfish"], &[]).unwrap();
-    let Err(Failure::Setup(error)) = crate::options::server(&loaded.settings) else { panic!() };
+    let Err(Failure::Setup(error)) = crate::options::server(&loaded.settings, None) else {
+        panic!()
+    };
     assert!(error.contains("anysocket.auth") && !error.contains("swordfish"), "{error}");
 }
 
