@@ -14,6 +14,7 @@ use crosspoint_net::server::{AnySocketOptions, Json, ServerOptions};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How the hub is set up.
 pub(crate) fn hub(settings: &Settings) -> Result<HubOptions, Failure> {
@@ -209,6 +210,10 @@ fn limits(settings: &Settings) -> Limits {
         connections_per_address_max: limits.connections_per_address_max,
         loopback_exempt: limits.loopback_exempt,
         handshake_max: limits.handshake_ms_max,
+        first_words_max: match limits.first_words_ms_max {
+            Duration::ZERO => 3 * limits.handshake_ms_max,
+            most => most,
+        },
         idle_max: Some(limits.idle_s_max).filter(|idle| !idle.is_zero()),
         heartbeat: limits.heartbeat_ms,
         heartbeat_missed_max: limits.heartbeat_missed_max,

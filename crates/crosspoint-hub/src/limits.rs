@@ -59,6 +59,10 @@ pub struct Limits {
     pub loopback_exempt: bool,
     /// How long a connection may take to say what it is. Above: closed with `HandshakeTimeout`.
     pub handshake_max: Duration,
+    /// How long a client may be silent inside a WebSocket before its first word, where programs of peote
+    /// are served (docs/peote.md, section 3.5); elsewhere that is `handshake_max`. Above: closed with
+    /// `HandshakeTimeout`.
+    pub first_words_max: Duration,
     /// How long a session may be silent. Above: closed with `IdleTimeout`. `None`: for ever, which
     /// peote programs rely on (docs/peote.md, section 3.5).
     pub idle_max: Option<Duration>,
@@ -133,6 +137,7 @@ impl Default for Limits {
             connections_per_address_max: 64,
             loopback_exempt: true,
             handshake_max: Duration::from_secs(5),
+            first_words_max: Duration::from_secs(15),
             idle_max: None,
             heartbeat: Duration::from_secs(15),
             heartbeat_missed_max: 2,

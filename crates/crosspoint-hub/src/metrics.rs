@@ -48,6 +48,8 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Connections since the start.
     pub connections_total: Counter,
+    /// Connections that ended before they were sessions, and not as HTTP either, by reason.
+    pub connections_refused: Family<ByReason, Counter>,
     /// Sessions open now, by protocol.
     pub sessions: Family<ByProtocol, Gauge>,
     /// Sessions closed, by reason.
@@ -105,6 +107,11 @@ impl Default for Metrics {
                 &mut registry,
                 "connections_accepted",
                 "Connections since the start",
+            ),
+            connections_refused: register(
+                &mut registry,
+                "connections_refused",
+                "Connections that ended before they were sessions",
             ),
             sessions: register(&mut registry, "sessions", "Sessions open now"),
             closed: register(&mut registry, "sessions_closed", "Sessions closed"),

@@ -90,8 +90,14 @@ pub trait Protocol: Send {
         false
     }
 
-    /// Writes a goodbye, if the protocol has one.
+    /// Writes a goodbye, if the protocol has one. It says [`Protocol::complaint`] too where there is room for
+    /// that.
     fn farewell(&mut self, reason: Reason, out: &mut FrameWriter);
+
+    /// Which frame has broken which rule, if one has, for people.
+    fn complaint(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The client role of a protocol: the mirror of [`Protocol`].

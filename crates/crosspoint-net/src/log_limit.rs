@@ -60,6 +60,10 @@ impl LogLimit {
 pub(crate) struct Logs {
     /// Sessions that ended for a reason of which the operator should know.
     pub(crate) closed: LogLimit,
+    /// Sessions whose clients have broken a protocol.
+    pub(crate) faults: LogLimit,
+    /// Connections that did not become sessions.
+    pub(crate) refused: LogLimit,
     /// Credentials that were refused.
     pub(crate) denied: LogLimit,
     /// Connections that came back to their sessions.
@@ -74,6 +78,8 @@ impl Logs {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             closed: LogLimit::new(now),
+            faults: LogLimit::new(now),
+            refused: LogLimit::new(now),
             denied: LogLimit::new(now),
             resumed: LogLimit::new(now),
             not_resumed: LogLimit::new(now),

@@ -6,18 +6,21 @@ use crate::log_limit::Logs;
 use crate::memory;
 use crate::outlet::{Outlet, now};
 use crate::panics::counted;
+use crate::refusal::{self, Refusal};
 use crate::remote::Remote;
 use crate::resume::link::Link;
 use crate::resume::{self, hub::Sessions};
-use crate::session::{Driver, LINGER, discard, read};
+use crate::session::{Driver, Ended, LINGER, discard, read};
 use crate::stream::{Reader, Stream, Writer};
+use crate::ws::handshake::{self, RequestError};
 use crate::ws::wire::WebSocket;
-use crate::ws::{self, Incoming, handshake};
-use bytes::{BufMut, Bytes, BytesMut};
+use crate::ws::{self, Incoming};
+use bytes::{BufMut, BytesMut};
 use crosspoint_auth::Authenticator;
 use crosspoint_gateways::anysocket::{self, wire::AnySocketWire};
 use crosspoint_gateways::peote;
 use crosspoint_hub::hub::Admission;
+use crosspoint_hub::metrics::ByReason;
 use crosspoint_hub::protocol::Protocol;
 use crosspoint_hub::wire::Wire;
 use crosspoint_hub::{Hub, PeerId, Reason};
@@ -29,6 +32,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -106,7 +110,15 @@ pub struct Server {
     pub(crate) tasks: TaskTracker,
     /// For what any stranger can cause.
     pub(crate) logs: Arc<Logs>,
+    /// How many of those may still be told for whom there is no room.
+    courtesies: Arc<Semaphore>,
 }
+
+/// Connections for which there is no room and that are told so at the same time; others are closed at once.
+const COURTESIES_MAX: usize = 64;
+
+/// How long such a connection may take to say what it is and to hear that.
+const COURTESY: Duration = Duration::from_secs(1);
 
 /// Connections that the system keeps ready to be accepted.
 const BACKLOG: i32 = 4096;
@@ -161,7 +173,8 @@ impl Server {
         let options = Arc::new(options);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let logs = Arc::new(Logs::new(now()));
-        Self { hub, options, site, resume, stop, tasks, logs }
+        let courtesies = Arc::new(Semaphore::new(COURTESIES_MAX));
+        Self { hub, options, site, resume, stop, tasks, logs, courtesies }
     }
 
     /// The hub that is served.
@@ -232,10 +245,7 @@ impl Server {
         let address = Remote::new(stream.peer_address());
         let admission = match self.hub.admit(address.ip()) {
             Ok(admission) => admission,
-            Err(reason) => {
-                tracing::debug!(%address, %reason, "connection refused");
-                return;
-            }
+            Err(reason) => return self.turn_away(stream, address, reason),
         };
         let server = self.clone();
         self.tasks.spawn(async move {
@@ -257,80 +267,51 @@ impl Server {
     async fn serve(&self, stream: Stream, remote: Remote, admission: Admission) -> Reason {
         let from = remote.address;
         let (mut reader, mut writer) = stream.into_split();
-        let handshake = self.handshake(&mut reader, &writer, from);
-        let stopped = self.stop.cancelled();
         let limit = self.hub.limits.handshake_max;
-        let linger = LINGER.min(self.options.flush_max);
-        let result = tokio::select! {
-            result = tokio::time::timeout(limit, handshake) => result,
-            () = stopped => return Reason::HubStopping,
+        let shaken = tokio::select! {
+            shaken = tokio::time::timeout(limit, self.handshake(&mut reader, &writer, from)) => shaken,
+            () = self.stop.cancelled() => return Reason::HubStopping,
         };
-        let (spoken, first) = match result {
-            Ok(Ok(Shaken::Spoken(spoken, first))) => (Some(spoken), first),
-            Ok(Ok(Shaken::Upgraded(first))) => (None, first),
-            Ok(Ok(Shaken::Request(first))) => {
+        let shaken = shaken.unwrap_or_else(|_elapsed| {
+            self.hub.metrics.hit("handshake_ms_max");
+            Err(Refusal::silent(Reason::HandshakeTimeout))
+        });
+        let first = match shaken {
+            Ok(Shaken::Spoken(spoken, words)) => {
+                Ok(FirstWords { spoken, decoder: None, words, message_ended: false })
+            }
+            Ok(Shaken::Upgraded(bytes)) => {
+                Box::pin(self.first_words(&mut reader, &writer, bytes)).await
+            }
+            Ok(Shaken::Request(request)) => {
                 let (stop, flush_max) = (&self.stop, self.options.flush_max);
                 let halves = (reader, writer);
-                let served = http::serve(&self.site, halves, first, from, stop, flush_max);
+                let served = http::serve(&self.site, halves, request, from, stop, flush_max);
                 // Boxed, as its state is larger than that of any session.
                 match Box::pin(served).await {
                     http::Outcome::Ended(reason) => return reason,
-                    http::Outcome::Upgraded(read_half, write_half, first) => {
+                    http::Outcome::Upgraded(read_half, write_half, bytes) => {
                         (reader, writer) = (read_half, write_half);
-                        (None, first)
+                        Box::pin(self.first_words(&mut reader, &writer, bytes)).await
                     }
                 }
             }
-            Ok(Err((reason, answer))) => {
-                if let Some(answer) = answer {
-                    part(&mut reader, &writer, &answer, linger).await;
-                }
-                return reason;
-            }
-            Err(_elapsed) => {
-                self.hub.metrics.hit("handshake_ms_max");
-                return Reason::HandshakeTimeout;
+            Err(refusal) => Err(refusal),
+        };
+        let FirstWords { spoken, decoder, words: first, message_ended } = match first {
+            Ok(first) => first,
+            Err(refusal) => {
+                return Box::pin(self.refuse((&mut reader, &writer), remote, refusal)).await;
             }
         };
-        let (spoken, decoder, first, message_ended) = match spoken {
-            Some(spoken) => (spoken, None, first, false),
-            None => {
-                let waited = self.first_words(&mut reader, &writer, first);
-                let waited = tokio::select! {
-                    waited = waited => waited,
-                    () = self.stop.cancelled() => {
-                        Err((Reason::HubStopping, Some(ws::CloseCode::GOING_AWAY)))
-                    }
-                    () = sleep_for(self.hub.limits.idle_max) => {
-                        self.hub.metrics.hit("idle_s_max");
-                        Err((Reason::IdleTimeout, Some(ws::CloseCode::POLICY)))
-                    }
-                };
-                match waited {
-                    Ok(first) => {
-                        let FirstWords { spoken, decoder, words, message_ended } = first;
-                        (spoken, Some(decoder), words, message_ended)
-                    }
-                    Err((reason, code)) => {
-                        if let Some(code) = code {
-                            let reason = reason.to_string();
-                            let frame = ws::CloseFrame { code, reason };
-                            let frame = ws::frame::close_frame(Some(&frame), None);
-                            part(&mut reader, &writer, &frame, linger).await;
-                        }
-                        return reason;
-                    }
-                }
-            }
-        };
-        if spoken == Spoken::Resumable {
+        if spoken == Spoken::Resumable && self.resume.is_some() {
             let link = Link::accepted((reader, writer), decoder, first.freeze(), admission);
             // Boxed, as its state is larger than that of any session.
             return Box::pin(self.resumable(link, remote)).await;
         }
         let Some(protocol) = self.protocol(spoken, decoder.is_some()) else {
-            tracing::debug!(address = %remote, ?spoken, "nothing here speaks this protocol");
-            return Reason::UnknownProtocol;
+            let refusal = Refusal::unknown(spoken, &first, decoder.is_some());
+            return Box::pin(self.refuse((&mut reader, &writer), remote, refusal)).await;
         };
         let driver = self.driver(remote, protocol, (reader, writer), decoder);
         Self::drive(driver, first, message_ended).await
@@ -381,8 +362,14 @@ impl Server {
         let (id, address, logs) = (driver.session.outbox().id, driver.remote, driver.logs.clone());
         let hub = driver.session.hub().clone();
         let run = counted(&hub.metrics, driver.run(first, message_ended)).await;
-        let reason = run.unwrap_or(Reason::Internal);
+        let panicked = Ended { reason: Reason::Internal, fault: None };
+        let Ended { reason, fault } = run.unwrap_or(panicked);
         match reason {
+            _ if fault.is_some() => {
+                if let Some(unsaid) = logs.faults.line(now()) {
+                    tracing::info!(session = id, %address, %reason, fault, unsaid, "session closed");
+                }
+            }
             Reason::ConnectionLost | Reason::Bye | Reason::HubStopping => {
                 tracing::debug!(session = id, %reason, "session closed");
             }
@@ -426,9 +413,12 @@ impl Server {
                 let protocol = self.anysocket()?;
                 Some((&ANYSOCKET_WEBSOCKET, Box::new(protocol)))
             }
-            Spoken::Joint | Spoken::Panda3d | Spoken::Http | Spoken::Tls | Spoken::Resumable => {
-                None
-            }
+            Spoken::Joint
+            | Spoken::Panda3d
+            | Spoken::Http
+            | Spoken::Tls
+            | Spoken::Resumable
+            | Spoken::Unknown => None,
         }
     }
 
@@ -455,16 +445,18 @@ impl Server {
         reader: &mut Reader,
         writer: &Writer,
         from: Option<SocketAddr>,
-    ) -> Result<Shaken, (Reason, Option<Bytes>)> {
+    ) -> Result<Shaken, Refusal> {
         let mut bytes = BytesMut::new();
+        let mut spoken = None;
         loop {
             let more = read(reader).await.unwrap_or_default();
             if more.is_empty() {
-                return Err((Reason::ConnectionLost, None));
+                return Err(Refusal::LOST);
             }
             let line_ended = more.contains(&b'\n');
             bytes.unsplit(more);
-            match detect(&bytes) {
+            spoken = spoken.or_else(|| detect(&bytes));
+            match spoken {
                 None => {}
                 Some(Spoken::Http) => {
                     // Looking at a head again for each of its bytes would be slow.
@@ -487,32 +479,62 @@ impl Server {
         bytes: &mut BytesMut,
         writer: &Writer,
         from: Option<SocketAddr>,
-    ) -> Result<Option<Shaken>, (Reason, Option<Bytes>)> {
-        let (request, length) = match handshake::parse_request(bytes) {
-            Ok(None) => return Ok(None),
-            Ok(Some(whole)) => whole,
-            Err(error) => return Err((Reason::Malformed, Some(error.answer()))),
+    ) -> Result<Option<Shaken>, Refusal> {
+        let wrong = |error: RequestError| {
+            Refusal::answered(Reason::Malformed, error.answer()).because(error)
+        };
+        let Some((request, length)) = handshake::parse_request(bytes).map_err(wrong)? else {
+            return Ok(None);
         };
         let Some(upgrade) = &request.upgrade else {
             return Ok(Some(Shaken::Request(bytes.split())));
         };
         let verdict = self.site.first_upgrade(upgrade, &bytes[..length], from);
-        let answer = verdict.map_err(|(reason, answer)| (reason, Some(answer)))?;
+        let answer = verdict.map_err(|(reason, answer)| Refusal::answered(reason, answer))?;
         match writer.write_all(&answer).await {
             Ok(()) => Ok(Some(Shaken::Upgraded(bytes.split_off(length)))),
-            Err(_lost) => Err((Reason::ConnectionLost, None)),
+            Err(_lost) => Err(Refusal::LOST),
         }
     }
 
-    /// Waits for the first bytes inside a WebSocket. Peote clients may take their time for that
-    /// (docs/peote.md, section 3.5), so there is no limit but the one on connections.
+    /// How long a client may be silent inside a WebSocket. Those of peote may take their time (docs/peote.md,
+    /// section 3.5); those of all others speak at once.
+    fn silence_max(&self) -> (Duration, &'static str) {
+        let limits = &self.hub.limits;
+        match self.options.peote {
+            true => (limits.first_words_max, "first_words_ms_max"),
+            false => (limits.handshake_max, "handshake_ms_max"),
+        }
+    }
+
+    /// Waits for the first bytes inside a WebSocket.
+    ///
+    /// # Errors
+    /// Why it ends, and what is to be said before.
     async fn first_words(
         &self,
         reader: &mut Reader,
         writer: &Writer,
         first: BytesMut,
-    ) -> Result<FirstWords, (Reason, Option<ws::CloseCode>)> {
-        const LOST: (Reason, Option<ws::CloseCode>) = (Reason::ConnectionLost, None);
+    ) -> Result<FirstWords, Refusal> {
+        tokio::select! {
+            first = self.words(reader, writer, first) => first,
+            () = self.stop.cancelled() => {
+                Err(Refusal::in_websocket(Reason::HubStopping, ws::CloseCode::GOING_AWAY, None))
+            }
+            () = sleep_for(self.hub.limits.idle_max) => {
+                self.hub.metrics.hit("idle_s_max");
+                Err(Refusal::in_websocket(Reason::IdleTimeout, ws::CloseCode::POLICY, None))
+            }
+        }
+    }
+
+    async fn words(
+        &self,
+        reader: &mut Reader,
+        writer: &Writer,
+        first: BytesMut,
+    ) -> Result<FirstWords, Refusal> {
         let frame_bytes_max = self.hub.limits.frame_bytes_max as u64;
         // Peote's html5 client, and others of that age, do not keep to the letter of the standard.
         let settings = ws::Settings {
@@ -521,10 +543,17 @@ impl Server {
         };
         let mut decoder = Box::new(ws::Decoder::new(ws::Role::Server, settings));
         let mut words = BytesMut::new();
+        let (silence_max, mut limit) = self.silence_max();
+        let mut until = now() + silence_max;
         decoder.receive(first);
         loop {
             let answer = match decoder.decode() {
                 Ok(Some(Incoming::Data { kind, bytes, message_fin: message_ended, .. })) => {
+                    if words.is_empty() && !bytes.is_empty() {
+                        // Whoever has begun to speak goes on at once.
+                        (until, limit) =
+                            (now() + self.hub.limits.handshake_max, "handshake_ms_max");
+                    }
                     words.put(bytes);
                     let text = kind == ws::MessageKind::Text;
                     match detect_in_websocket(&words, text) {
@@ -535,38 +564,118 @@ impl Server {
                                     anysocket::server::MESSAGE_BYTES_MAX as u64,
                                 );
                             }
+                            let decoder = Some(decoder);
                             return Ok(FirstWords { spoken, decoder, words, message_ended });
                         }
                         None => continue,
                     }
                 }
-                Ok(Some(Incoming::Ping(payload))) => ws::frame::pong_frame(&payload, None),
+                Ok(Some(Incoming::Ping(payload))) => Some(ws::frame::pong_frame(&payload, None)),
                 Ok(Some(Incoming::Pong(_))) => continue,
                 Ok(Some(Incoming::Close(_))) => {
-                    return Err((Reason::Bye, Some(ws::CloseCode::NORMAL)));
+                    let code = ws::CloseCode::NORMAL;
+                    return Err(Refusal::in_websocket(Reason::Bye, code, None));
                 }
-                Ok(None) => {
-                    let more = read(reader).await.unwrap_or_default();
-                    if more.is_empty() {
-                        return Err(LOST);
-                    }
-                    decoder.receive(more);
-                    continue;
-                }
+                Ok(None) => None,
                 Err(error) => {
-                    tracing::debug!(%error, "WebSocket broken");
-                    return Err((Reason::Malformed, Some(error.close_code())));
+                    let (code, fault) = (error.close_code(), Some(error.to_string()));
+                    return Err(Refusal::in_websocket(Reason::Malformed, code, fault));
                 }
             };
-            writer.write_all(&answer).await.map_err(|_| LOST)?;
+            let moved = async {
+                match answer {
+                    Some(answer) => writer.write_all(&answer).await.is_ok(),
+                    None => {
+                        let more = read(reader).await.unwrap_or_default();
+                        let any = !more.is_empty();
+                        decoder.receive(more);
+                        any
+                    }
+                }
+            };
+            // Whoever sends pings without end is always ready to be read.
+            match tokio::time::timeout_at(until.into(), moved).await {
+                Ok(true) if now() < until => {}
+                Ok(false) => return Err(Refusal::LOST),
+                Ok(true) | Err(_) => {
+                    self.hub.metrics.hit(limit);
+                    let (reason, code) = (Reason::HandshakeTimeout, ws::CloseCode::POLICY);
+                    return Err(Refusal::in_websocket(reason, code, None));
+                }
+            }
         }
+    }
+
+    /// Ends a connection that does not become a session, with a word if there is one. It is counted, and
+    /// what was wrong with it is logged.
+    async fn refuse(
+        &self,
+        (reader, writer): (&mut Reader, &Writer),
+        remote: Remote,
+        refusal: Refusal,
+    ) -> Reason {
+        let Refusal { reason, fault, answer } = refusal;
+        self.count_refused(remote, reason, fault.as_deref());
+        if let Some(answer) = answer {
+            part(reader, writer, &answer, LINGER.min(self.options.flush_max)).await;
+        }
+        reason
+    }
+
+    fn count_refused(&self, remote: Remote, reason: Reason, fault: Option<&str>) {
+        let label = ByReason { reason: reason.word() };
+        self.hub.metrics.connections_refused.get_or_create(&label).inc();
+        // That somebody says nothing, or goes, is nothing special on a port that strangers reach.
+        if (fault.is_some() || reason == Reason::TooManyConnections)
+            && let Some(unsaid) = self.logs.refused.line(now())
+        {
+            tracing::info!(address = %remote, %reason, fault, unsaid, "connection refused");
+        }
+    }
+
+    /// Says to a connection for which there is no room that it should come back later. That costs as well,
+    /// so it is for few and short.
+    fn turn_away(&self, stream: Stream, remote: Remote, reason: Reason) {
+        self.count_refused(remote, reason, None);
+        let Ok(place) = self.courtesies.clone().try_acquire_owned() else {
+            return;
+        };
+        let server = self.clone();
+        self.tasks.spawn(async move {
+            let (mut reader, writer) = stream.into_split();
+            let say = async {
+                let from = remote.address;
+                let answer = match server.handshake(&mut reader, &writer, from).await {
+                    Ok(Shaken::Spoken(spoken, _)) => refusal::words(spoken, reason),
+                    Ok(Shaken::Upgraded(_)) => {
+                        Some(refusal::close(ws::CloseCode::TRY_AGAIN, reason, None))
+                    }
+                    Ok(Shaken::Request(_)) => Some(refusal::later(reason)),
+                    Err(refusal) => refusal.answer,
+                };
+                if let Some(answer) = answer {
+                    part(&mut reader, &writer, &answer, COURTESY).await;
+                }
+            };
+            let said = async {
+                tokio::select! {
+                    () = say => {}
+                    () = tokio::time::sleep(COURTESY) => {}
+                    () = server.stop.cancelled() => {}
+                }
+            };
+            // Nobody hears more than nothing if it panics, which is counted.
+            let _said = counted(&server.hub.metrics, said).await;
+            drop(place);
+        });
     }
 }
 
-/// What the first bytes inside a WebSocket have told.
+/// What the first bytes of a protocol have told.
 struct FirstWords {
     spoken: Spoken,
-    decoder: Box<ws::Decoder>,
+    /// Unwraps WebSocket frames, if the connection has them.
+    decoder: Option<Box<ws::Decoder>>,
     words: BytesMut,
     /// Whether the words are the end of a message.
     message_ended: bool,

@@ -8,6 +8,7 @@ mod entrance;
 
 use crate::log_limit::Logs;
 use crate::outlet::{Outlet, Wrote, now};
+use crate::refusal;
 use crate::remote::Remote;
 use crate::stream::Reader;
 use crate::ws::{self, Incoming};
@@ -43,6 +44,9 @@ const ROUNDS_MAX: usize = 64;
 
 /// Events that are written together.
 const EVENTS_MAX: usize = 64;
+
+/// The most that is said about what an endpoint has done wrong.
+const FAULT_BYTES_MAX: usize = 256;
 
 /// How far away a deadline may be that is none.
 pub(crate) const FAR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -104,11 +108,20 @@ struct State {
     blocked: bool,
     /// The WebSocket was closed, which says nothing of the protocol's own goodbye.
     hung_up: bool,
+    /// How the WebSocket was broken, and the code that says so.
+    broken: Option<ws::WsError>,
+}
+
+/// How a session ended.
+pub(crate) struct Ended {
+    pub(crate) reason: Reason,
+    /// Which frame has broken which rule, if that was it.
+    pub(crate) fault: Option<String>,
 }
 
 impl Driver {
     /// Runs the session to its end. The first bytes of the protocol were read to tell which it is.
-    pub(crate) async fn run(mut self, first: BytesMut, message_ended: bool) -> Reason {
+    pub(crate) async fn run(mut self, first: BytesMut, message_ended: bool) -> Ended {
         let prefix = self.session.outbox().profile.prefix;
         let mut state = State {
             out: FrameWriter::new(prefix),
@@ -123,6 +136,7 @@ impl Driver {
             throttled: None,
             blocked: false,
             hung_up: false,
+            broken: None,
         };
         self.session.hub().metrics.bytes_in.inc_by(first.len() as u64);
         self.protocol.receive(now(), first.freeze());
@@ -133,8 +147,19 @@ impl Driver {
             Ok(()) => self.serve(&mut state).await,
             Err(reason) => reason,
         };
+        let fault = self.fault(&state);
         self.end(&mut state, reason).await;
-        reason
+        Ended { reason, fault }
+    }
+
+    /// What the endpoint has done wrong, if it has.
+    fn fault(&self, state: &State) -> Option<String> {
+        let mut fault = match state.broken {
+            Some(error) => error.to_string(),
+            None => self.protocol.complaint()?,
+        };
+        fault.truncate(fault.floor_char_boundary(FAULT_BYTES_MAX));
+        Some(fault)
     }
 
     async fn serve(&mut self, state: &mut State) -> Reason {
@@ -328,7 +353,7 @@ impl Driver {
                 return Err(Reason::Bye);
             }
             Err(error) => {
-                tracing::debug!(%error, "WebSocket broken");
+                state.broken = Some(error);
                 if let ws::WsError::FrameTooLarge { .. } = error {
                     self.session.hub().metrics.hit("frame_bytes_max");
                     return Err(Reason::TooLarge);
@@ -503,14 +528,15 @@ impl Driver {
         self.session.outbox().push_own(&state.out.take());
         if self.decoder.is_some() {
             let code = match reason {
+                Reason::Malformed if let Some(error) = state.broken => error.close_code(),
                 Reason::Bye => ws::CloseCode::NORMAL,
                 Reason::HubStopping => ws::CloseCode::GOING_AWAY,
                 Reason::Malformed => ws::CloseCode::PROTOCOL_ERROR,
                 Reason::TooLarge => ws::CloseCode::TOO_BIG,
                 _ => ws::CloseCode::POLICY,
             };
-            let frame = ws::CloseFrame { code, reason: reason.to_string() };
-            self.push_raw(ws::frame::close_frame(Some(&frame), None));
+            let fault = self.fault(state);
+            self.push_raw(refusal::close(code, reason, fault.as_deref()));
         }
         self.flush(state).await;
     }

@@ -186,7 +186,7 @@ impl Native {
                 }
                 Ok(None)
             }
-            _ => message::event(Frame { kind: number, body }),
+            _ => Ok(message::event(Frame { kind: number, body })?),
         }
     }
 
@@ -281,6 +281,6 @@ impl Client for Native {
 
     fn farewell(&mut self, reason: Reason, out: &mut FrameWriter) {
         self.state = State::Closed;
-        put_close(reason, out);
+        put_close(reason, None, out);
     }
 }

@@ -8,6 +8,7 @@
 use bytes::{BufMut, Bytes};
 use crosspoint_hub::Reason;
 use crosspoint_hub::input::Input;
+use thiserror::Error;
 
 /// What a client sends before its first frame: `XPT1`. No other protocol begins with it.
 pub const MAGIC: [u8; 4] = *b"XPT1";
@@ -26,6 +27,43 @@ pub const DATA_HEADER_BYTES_MAX: usize = 1 + 2 * VARINT_BYTES_MAX + 1 + 2 * VARI
 /// Bytes of the longest varint: 32 bits, 7 in each byte.
 const VARINT_BYTES_MAX: usize = 5;
 
+/// A rule of this protocol that received bytes break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{}", rule.unwrap_or("no rule"))]
+pub struct Broken {
+    /// Why the session ends.
+    pub reason: Reason,
+    /// The rule, and how it was broken. `None` if the reason says it all.
+    pub rule: Option<&'static str>,
+}
+
+impl Broken {
+    /// [`Reason::Malformed`], because of this.
+    pub(crate) const fn malformed(rule: &'static str) -> Self {
+        Self { reason: Reason::Malformed, rule: Some(rule) }
+    }
+
+    /// [`Reason::TooLarge`], because of this.
+    pub(crate) const fn too_large(rule: &'static str) -> Self {
+        Self { reason: Reason::TooLarge, rule: Some(rule) }
+    }
+}
+
+impl From<Reason> for Broken {
+    fn from(reason: Reason) -> Self {
+        Self { reason, rule: None }
+    }
+}
+
+impl From<Broken> for Reason {
+    fn from(broken: Broken) -> Self {
+        broken.reason
+    }
+}
+
+/// A body that is shorter than what its frame has to hold.
+const ENDS_EARLY: Broken = Broken::malformed("it ends before all its fields");
+
 /// Appends an unsigned LEB128 varint.
 pub fn put_varint(mut value: u32, out: &mut impl BufMut) {
     while value >= 0x80 {
@@ -39,16 +77,17 @@ pub fn put_varint(mut value: u32, out: &mut impl BufMut) {
 ///
 /// # Errors
 /// [`Reason::Malformed`] above 32 bits.
-pub fn peek_varint(bytes: &[u8]) -> Result<Option<(u32, usize)>, Reason> {
+pub fn peek_varint(bytes: &[u8]) -> Result<Option<(u32, usize)>, Broken> {
+    const TOO_LONG: Broken = Broken::malformed("a number has more than 32 bits");
     let mut value = 0u64;
     for (index, byte) in bytes.iter().take(VARINT_BYTES_MAX).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * index);
         if byte & 0x80 == 0 {
-            let value = u32::try_from(value).map_err(|_| Reason::Malformed)?;
+            let value = u32::try_from(value).map_err(|_| TOO_LONG)?;
             return Ok(Some((value, index + 1)));
         }
     }
-    if bytes.len() >= VARINT_BYTES_MAX { Err(Reason::Malformed) } else { Ok(None) }
+    if bytes.len() >= VARINT_BYTES_MAX { Err(TOO_LONG) } else { Ok(None) }
 }
 
 /// A frame taken from the input.
@@ -64,16 +103,16 @@ pub struct Frame {
 ///
 /// # Errors
 /// [`Reason::Malformed`] for a length of 0, [`Reason::TooLarge`] above the maximum.
-pub fn next_frame(input: &mut Input, frame_bytes_max: usize) -> Result<Option<Frame>, Reason> {
+pub fn next_frame(input: &mut Input, frame_bytes_max: usize) -> Result<Option<Frame>, Broken> {
     let Some((length, header)) = peek_varint(input.as_slice())? else {
         return Ok(None);
     };
     let length = length as usize;
     if length == 0 {
-        return Err(Reason::Malformed);
+        return Err(Broken::malformed("its length is 0, but its type counts"));
     }
     if length > frame_bytes_max {
-        return Err(Reason::TooLarge);
+        return Err(Broken::too_large("it is longer than the hub takes (frame_max in WELCOME)"));
     }
     if input.len() < header + length {
         return Ok(None);
@@ -90,23 +129,23 @@ pub struct Body(pub Bytes);
 impl Body {
     /// # Errors
     /// [`Reason::Malformed`] if it is not there.
-    pub fn varint(&mut self) -> Result<u32, Reason> {
-        let (value, length) = peek_varint(&self.0)?.ok_or(Reason::Malformed)?;
+    pub fn varint(&mut self) -> Result<u32, Broken> {
+        let (value, length) = peek_varint(&self.0)?.ok_or(ENDS_EARLY)?;
         let _ = self.0.split_to(length);
         Ok(value)
     }
 
     /// # Errors
     /// [`Reason::Malformed`] if it is not there.
-    pub fn byte(&mut self) -> Result<u8, Reason> {
+    pub fn byte(&mut self) -> Result<u8, Broken> {
         Ok(self.bytes(1)?[0])
     }
 
     /// # Errors
     /// [`Reason::Malformed`] if there are fewer.
-    pub fn bytes(&mut self, count: usize) -> Result<Bytes, Reason> {
+    pub fn bytes(&mut self, count: usize) -> Result<Bytes, Broken> {
         if self.0.len() < count {
-            return Err(Reason::Malformed);
+            return Err(ENDS_EARLY);
         }
         Ok(self.0.split_to(count))
     }
@@ -115,7 +154,7 @@ impl Body {
     ///
     /// # Errors
     /// [`Reason::Malformed`] if there are fewer.
-    pub fn counted(&mut self) -> Result<Bytes, Reason> {
+    pub fn counted(&mut self) -> Result<Bytes, Broken> {
         let count = self.varint()? as usize;
         self.bytes(count)
     }
@@ -132,8 +171,9 @@ mod tests {
         put_varint(300, &mut out);
         assert_eq!(out, [0xac, 0x02]);
         assert_eq!(peek_varint(&[0xac]), Ok(None));
-        assert_eq!(peek_varint(&[0xff; 5]), Err(Reason::Malformed));
-        assert_eq!(peek_varint(&[0xff, 0xff, 0xff, 0xff, 0x1f]), Err(Reason::Malformed));
+        for long in [[0xff; 5], [0xff, 0xff, 0xff, 0xff, 0x1f]] {
+            assert_eq!(peek_varint(&long).map_err(Reason::from), Err(Reason::Malformed));
+        }
     }
 
     #[test]
@@ -144,10 +184,10 @@ mod tests {
         input.push(Bytes::from_static(&[2, 4]));
         let frame = Frame { kind: 0x10, body: Body(Bytes::from_static(&[1, 2])) };
         assert_eq!(next_frame(&mut input, 3), Ok(Some(frame)));
-        assert_eq!(next_frame(&mut input, 3), Err(Reason::TooLarge));
+        assert_eq!(next_frame(&mut input, 3).map_err(Reason::from), Err(Reason::TooLarge));
         input.skip(1);
         input.push(Bytes::from_static(&[0]));
-        assert_eq!(next_frame(&mut input, 3), Err(Reason::Malformed));
+        assert_eq!(next_frame(&mut input, 3).map_err(Reason::from), Err(Reason::Malformed));
     }
 
     proptest! {

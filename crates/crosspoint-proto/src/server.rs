@@ -1,6 +1,6 @@
 //! The hub's side of the native protocol.
 
-use crate::frame::{FRAME_BYTES_MAX, Frame, MAGIC, next_frame};
+use crate::frame::{Broken, FRAME_BYTES_MAX, Frame, MAGIC, next_frame};
 use crate::heartbeat::Heartbeat;
 use crate::identity::{Challenge, KEY_BYTES, PublicKey};
 use crate::message::{
@@ -56,6 +56,10 @@ pub struct Native {
     heartbeat: Heartbeat,
     /// What there is to tell besides a command, behind it.
     note: Option<Note>,
+    /// Frames read.
+    frames: u64,
+    /// Which of them broke which rule.
+    complaint: Option<String>,
 }
 
 #[derive(Debug)]
@@ -74,23 +78,35 @@ impl Native {
         let Limits { heartbeat: interval, heartbeat_missed_max, .. } = options.limits;
         let heartbeat = Heartbeat::new(interval, heartbeat_missed_max);
         let heartbeat = heartbeat.with_patience(options.away_max);
-        Self { input: Input::default(), state: State::Magic, options, heartbeat, note: None }
+        Self {
+            input: Input::default(),
+            state: State::Magic,
+            options,
+            heartbeat,
+            note: None,
+            frames: 0,
+            complaint: None,
+        }
     }
 
-    fn step(&mut self, now: Instant, out: &mut FrameWriter) -> Result<Option<Output>, Reason> {
+    fn step(&mut self, now: Instant, out: &mut FrameWriter) -> Result<Option<Output>, Broken> {
         if matches!(self.state, State::Magic) {
             if self.input.len() < MAGIC.len() {
                 return Ok(None);
             }
             if self.input.take(MAGIC.len()) != MAGIC[..] {
-                return Err(Reason::Malformed);
+                return Err(Broken::malformed("the connection does not begin with XPT1"));
             }
             self.state = State::Hello;
         }
         loop {
             let most = self.frame_bytes_max();
-            let Some(frame) = next_frame(&mut self.input, most)? else { break };
-            if let Some(command) = self.frame(now, frame, out)? {
+            let frame = next_frame(&mut self.input, most);
+            let Some(frame) = frame.map_err(|broken| self.blame(None, broken))? else { break };
+            self.frames += 1;
+            let number = frame.kind;
+            let command = self.frame(now, frame, out);
+            if let Some(command) = command.map_err(|broken| self.blame(Some(number), broken))? {
                 return Ok(Some(Output::Command(command)));
             }
             if let Some(note) = self.note.take() {
@@ -101,6 +117,21 @@ impl Native {
             self.input.compact();
         }
         Ok(None)
+    }
+
+    /// Remembers which frame has broken a rule: the last one that was read, or the one behind it, whose
+    /// type is not known.
+    fn blame(&mut self, number: Option<u8>, broken: Broken) -> Broken {
+        if let Some(rule) = broken.rule {
+            self.complaint = Some(match number {
+                Some(number) => {
+                    let name = kind::name(number).unwrap_or("unknown");
+                    format!("frame {} ({name}, type {number:#04x}): {rule}", self.frames)
+                }
+                None => format!("frame {}: {rule}", self.frames + 1),
+            });
+        }
+        broken
     }
 
     /// The largest frame that is taken now. Strangers are not given more memory than usual.
@@ -114,13 +145,13 @@ impl Native {
         now: Instant,
         frame: Frame,
         out: &mut FrameWriter,
-    ) -> Result<Option<Command>, Reason> {
+    ) -> Result<Option<Command>, Broken> {
         let Frame { kind: number, mut body } = frame;
         match (&mut self.state, number) {
             (State::Hello, kind::HELLO) => {
                 let hello: HelloMap = message::map(&body)?;
                 if hello.v_min.unwrap_or(hello.v) > VERSION || hello.v < VERSION {
-                    return Err(Reason::VersionUnsupported);
+                    return Err(Reason::VersionUnsupported.into());
                 }
                 let peer = hello.id.map(|id| message::peer_id(&id)).transpose()?;
                 let token = hello.token.map(|token| token.into_vec().into());
@@ -135,9 +166,11 @@ impl Native {
                 }
             }
             (State::Proof(_), kind::PROOF) => self.proven(&body.bytes(KEY_BYTES)?).map(Some),
-            (_, kind::CLOSE) => Err(Reason::Bye),
-            (State::Hello | State::Proof(_), _) | (State::Open, kind::HELLO | kind::PROOF) => {
-                Err(Reason::Malformed)
+            (_, kind::CLOSE) => Err(Reason::Bye.into()),
+            (State::Hello, _) => Err(Broken::malformed("the first frame has to be HELLO")),
+            (State::Proof(_), _) => Err(Broken::malformed("a CHALLENGE is answered with PROOF")),
+            (State::Open, kind::HELLO | kind::PROOF) => {
+                Err(Broken::malformed("the session is welcome already"))
             }
             (_, kind::PING) => {
                 put_frame(kind::PONG, &body.bytes(8)?, out);
@@ -166,11 +199,12 @@ impl Native {
     }
 
     /// Asks for a proof that the client owns the key which its id comes from (section 4.5).
-    fn challenge(&mut self, said: Hello, key: &[u8], out: &mut FrameWriter) -> Result<(), Reason> {
-        let key: [u8; KEY_BYTES] = key.try_into().map_err(|_| Reason::Malformed)?;
+    fn challenge(&mut self, said: Hello, key: &[u8], out: &mut FrameWriter) -> Result<(), Broken> {
+        let wrong = |_| Broken::malformed("key has to have 32 bytes");
+        let key: [u8; KEY_BYTES] = key.try_into().map_err(wrong)?;
         let key = PublicKey::new(key).map_err(|_not_one| Reason::BadProof)?;
         if said.peer.is_some_and(|peer| peer != key.peer_id()) {
-            return Err(Reason::BadProof);
+            return Err(Reason::BadProof.into());
         }
         let random = self.options.random.take().ok_or(Reason::Internal)?;
         let challenge = Challenge::new(random);
@@ -180,15 +214,16 @@ impl Native {
         Ok(())
     }
 
-    fn proven(&mut self, proof: &[u8]) -> Result<Command, Reason> {
+    fn proven(&mut self, proof: &[u8]) -> Result<Command, Broken> {
         let State::Proof(waiting) = std::mem::replace(&mut self.state, State::Open) else {
-            return Err(Reason::Malformed);
+            return Err(Broken::malformed("nothing is to be proven"));
         };
         let (said, key, challenge) = *waiting;
-        let proof = proof.try_into().map_err(|_| Reason::Malformed)?;
+        let wrong = |_| Broken::malformed("a proof has to have 32 bytes");
+        let proof = proof.try_into().map_err(wrong)?;
         match challenge.verify(&key, PROOF_CONTEXT, proof) {
             true => Ok(Command::Hello(said)),
-            false => Err(Reason::BadProof),
+            false => Err(Reason::BadProof.into()),
         }
     }
 
@@ -224,7 +259,7 @@ impl Protocol for Native {
         }
         match self.step(now, out) {
             Ok(output) => output,
-            Err(reason) => {
+            Err(Broken { reason, .. }) => {
                 self.state = State::Closed;
                 Some(Output::Close(reason))
             }
@@ -260,6 +295,10 @@ impl Protocol for Native {
 
     fn farewell(&mut self, reason: Reason, out: &mut FrameWriter) {
         self.state = State::Closed;
-        put_close(reason, out);
+        put_close(reason, self.complaint.as_deref(), out);
+    }
+
+    fn complaint(&self) -> Option<String> {
+        self.complaint.clone()
     }
 }

@@ -551,6 +551,14 @@ settings! {
         /// `HandshakeTimeout`.
         handshake_ms_max: Duration = "5000", millis(100..=600_000);
 
+        /// How long a client may be silent inside a WebSocket before its first word, in milliseconds.
+        ///
+        /// Then it is closed with the reason `HandshakeTimeout`. It holds where peote programs are served,
+        /// which speak as soon as they are connected but may be slow at that; if `peote.enabled` is false,
+        /// it is `limits.handshake_ms_max`. Pings do not count as words.
+        first_words_ms_max: Duration = "0",
+            millis(0..=HOUR_MS).zero("three times limits.handshake_ms_max");
+
         /// How long a session may be silent, in seconds.
         ///
         /// Then it is closed with the reason `IdleTimeout`. Peote programs send nothing by

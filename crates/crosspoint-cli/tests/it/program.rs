@@ -54,6 +54,38 @@ fn health_and_metrics_answer_on_the_same_port() {
 }
 
 #[test]
+fn the_log_says_once_who_has_broken_which_rule() {
+    let mut log = tempfile::tempfile().unwrap();
+    let mut command = program(&["serve", "--listen", "127.0.0.1:0"]);
+    let mut hub = Running::start(command.stderr(log.try_clone().unwrap()));
+    let port = hub.wait_for("listening on 127.0.0.1:");
+    let say = |bytes: &[u8]| {
+        let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+        stream.write_all(bytes).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        (stream.local_addr().unwrap(), answer)
+    };
+    // HELLO, and a LEAVE without its number.
+    let (_, answer) = say(b"XPT1\x05\x01\x81\xa1v\x01\x01\x12");
+    let rule = "frame 2 (LEAVE, type 0x12): it ends before all its fields";
+    assert!(answer.ends_with(rule.as_bytes()), "{}", String::from_utf8_lossy(&answer));
+    let (stranger, _) = say(b"SSH-2.0-\x1b[31m\r\n");
+    hub.signal("TERM");
+    assert!(hub.wait().success());
+    let mut text = String::new();
+    std::io::Seek::rewind(&mut log).unwrap();
+    log.read_to_string(&mut text).unwrap();
+    let lines = |word: &str| text.lines().filter(|line| line.contains(word)).collect::<Vec<_>>();
+    let [line] = lines(rule)[..] else { panic!("not once: {text}") };
+    for part in ["INFO", "session=1", "address=127.0.0.1", "malformed input"] {
+        assert!(line.contains(part), "{line}");
+    }
+    let [line] = lines("SSH-2.0")[..] else { panic!("not once: {text}") };
+    assert!(line.contains(&format!("address={stranger}")) && !text.contains('\u{1b}'), "{line}");
+}
+
+#[test]
 fn files_and_the_bundle_are_served_and_answers_carry_the_id_of_the_hub() {
     let folder = tempfile::tempdir().unwrap();
     let bundle = folder.path().join("bundle.js");
@@ -290,8 +322,9 @@ fn who_wants_to_come_back_is_told_for_how_long_that_is_possible_or_turned_away()
     assert_eq!(told, [7000, 64 << 10, 3000]);
 
     let (_hub, port) = hub(&["--resume=false", "--outbox-stall-ms-max=5000"]);
-    let heard = knock(&port).read(&mut accepted);
-    assert!(!matches!(heard, Ok(1..)), "the connection is closed without a word");
+    let mut refused = Vec::new();
+    knock(&port).read_to_end(&mut refused).unwrap();
+    assert_eq!(refused[1..], [4, 0, 26], "REFUSED, because of UnknownProtocol");
 
     let output = program(&["serve", "--outbox-stall-ms-max=5000"]).output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();

@@ -35,6 +35,16 @@ pub mod command {
     pub const DELETE: u8 = 3;
 }
 
+/// Whether a client's stream may begin like this: with a command (section 3.1), since there is nothing yet
+/// that data could be for. `None` as long as more bytes are needed to tell, 2 at most.
+pub fn begins(bytes: &[u8]) -> Option<bool> {
+    match *bytes {
+        [] | [0] => None,
+        [0, command, ..] => Some(command <= command::DELETE),
+        _ => Some(false),
+    }
+}
+
 /// Pushes of a server (section 3.3).
 #[allow(missing_docs, reason = "the names are those of the specification")]
 pub mod push {

@@ -26,6 +26,8 @@ pub struct Joint {
     decoders: HashMap<Target, Stream>,
     /// What one frame has given.
     ready: VecDeque<Output>,
+    /// What the client has done wrong, for people.
+    complaint: Option<&'static str>,
 }
 
 /// The chunks on one way.
@@ -61,6 +63,7 @@ impl Joint {
             entered: 0,
             decoders: HashMap::new(),
             ready: VecDeque::new(),
+            complaint: None,
         }
     }
 
@@ -194,10 +197,6 @@ impl Protocol for Joint {
     }
 
     fn poll(&mut self, _now: Instant, _out: &mut FrameWriter) -> Option<Output> {
-        if self.state == State::New {
-            self.state = State::Open;
-            return Some(Output::Command(Command::Hello(Hello::default())));
-        }
         loop {
             // Also what came before a fault goes where it should.
             if let Some(output) = self.ready.pop_front() {
@@ -207,12 +206,23 @@ impl Protocol for Joint {
                 return None;
             }
             let result = match self.reader.next(self.owned != 0) {
-                Ok(Some(item)) => self.item(item),
+                Ok(Some(item)) => {
+                    // Half a command does not let anybody in.
+                    if self.state == State::New {
+                        self.state = State::Open;
+                        self.give(Command::Hello(Hello::default()));
+                    }
+                    self.item(item)
+                }
                 Ok(None) => return None,
                 Err(reason) => Err(reason),
             };
             if let Err(reason) = result {
                 self.state = State::Closed;
+                self.complaint = match reason {
+                    Reason::TooLarge => Some("a chunk is longer than its channel allows"),
+                    _ => Some("a command is none of create, enter, leave and delete"),
+                };
                 self.ready.push_back(Output::Close(reason));
             }
         }
@@ -287,6 +297,10 @@ impl Protocol for Joint {
             out.small(&[0, 4, 0, push::ENDED, number, reason::LOST]);
         }
         self.entered = 0;
+    }
+
+    fn complaint(&self) -> Option<String> {
+        self.complaint.map(str::to_owned)
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) mod hub;
 pub(crate) mod link;
 mod pieces;
 mod receipt;
-mod record;
+pub(crate) mod record;
 mod registry;
 
 pub use backoff::Backoff;

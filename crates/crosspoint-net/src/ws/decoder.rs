@@ -6,6 +6,7 @@ use super::frame::{
     CONTROL_BYTES_MAX, CloseFrame, FIN, HEADER_BYTES_MAX, LENGTH_16, LENGTH_64, MASKED,
     MessageKind, Opcode, apply_mask,
 };
+use super::text::Utf8;
 use super::{Role, WsError};
 
 /// The three reserved bits of header byte 0; each would belong to an extension.
@@ -57,6 +58,8 @@ pub struct Decoder {
     buffer: BytesMut,
     /// Kind of the message that still lacks its last frame.
     unfinished: Option<MessageKind>,
+    /// What the text messages have been so far.
+    text: Utf8,
     state: State,
 }
 
@@ -119,7 +122,8 @@ impl Decoder {
     /// A decoder for what arrives at the side `role` after the handshake.
     #[must_use]
     pub fn new(role: Role, settings: Settings) -> Self {
-        Self { role, settings, buffer: BytesMut::new(), unfinished: None, state: State::HEAD }
+        let (buffer, text) = (BytesMut::new(), Utf8::default());
+        Self { role, settings, buffer, unfinished: None, text, state: State::HEAD }
     }
 
     /// Changes the longest payload of a data frame. It holds from the next frame on.
@@ -198,6 +202,9 @@ impl Decoder {
                     *remaining -= bytes.len() as u64;
                     let (kind, frame_fin) = (*kind, *remaining == 0);
                     let message_fin = frame_fin && *fin;
+                    if kind == MessageKind::Text && !self.text.takes(&bytes, message_fin) {
+                        return Err(WsError::TextNotUtf8);
+                    }
                     if frame_fin {
                         self.state = State::HEAD;
                     }
@@ -379,6 +386,8 @@ mod tests {
             (Client, &[0x88, 1, 3], WsError::CloseTruncated, 1002),
             (Client, &[0x88, 2, 3, 0xed], WsError::CloseCode { code: 1005 }, 1002),
             (Client, &[0x88, 3, 3, 0xe8, 0xff], WsError::CloseReasonNotUtf8, 1007),
+            (Client, &[0x81, 1, 0xff], WsError::TextNotUtf8, 1007),
+            (Client, &[0x01, 1, 0xe2, 0x80, 1, 0x82], WsError::TextNotUtf8, 1007),
         ];
         for (role, bytes, error, close_code) in cases {
             let mut decoder = decoder(*role, STRICT, bytes);
@@ -440,7 +449,7 @@ mod tests {
         assert_eq!(client.decode(), Ok(Some(pong)));
         assert_eq!(client.decode(), Ok(None));
         assert_eq!((client.buffered(), client.buffer.capacity()), (1, 0));
-        assert!(size_of::<Decoder>() <= 144, "{}", size_of::<Decoder>());
+        assert!(size_of::<Decoder>() <= 152, "{}", size_of::<Decoder>());
     }
 
     #[test]

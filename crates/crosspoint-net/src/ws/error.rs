@@ -69,6 +69,9 @@ pub enum WsError {
         /// The limit in bytes.
         max: u64,
     },
+    /// A text message that is not UTF-8 (section 8.1).
+    #[error("text message that is not UTF-8; send other bytes as a binary message")]
+    TextNotUtf8,
     /// A close frame with a single byte of payload (section 5.5.1).
     #[error("close frame with half a close code")]
     CloseTruncated,
@@ -89,7 +92,7 @@ impl WsError {
     pub const fn close_code(&self) -> CloseCode {
         match self {
             Self::FrameTooLarge { .. } => CloseCode::TOO_BIG,
-            Self::CloseReasonNotUtf8 => CloseCode::INVALID_DATA,
+            Self::CloseReasonNotUtf8 | Self::TextNotUtf8 => CloseCode::INVALID_DATA,
             _ => CloseCode::PROTOCOL_ERROR,
         }
     }

@@ -51,6 +51,12 @@ fn decode_in_steps(role: Role, settings: Settings, input: &[u8], step: usize) ->
                 Ok(Some(other)) => seen.push(Seen::Other(other)),
                 Err(error) => {
                     assert_eq!(decoder.decode(), Err(error), "an error must stay");
+                    // How much of a broken text went up before depends on the cuts.
+                    let unfinished =
+                        matches!(seen.last(), Some(Seen::Frame { frame_fin: false, .. }));
+                    if error == WsError::TextNotUtf8 && unfinished {
+                        seen.pop();
+                    }
                     seen.push(Seen::Failed(error));
                     break 'input;
                 }

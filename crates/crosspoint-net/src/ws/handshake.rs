@@ -111,6 +111,7 @@ impl RequestError {
         match self {
             Self::HeadTooLarge | Self::TooManyHeaders => 431,
             Self::Version { .. } => 426,
+            Self::Malformed(httparse::Error::Version) => 505,
             _ => 400,
         }
     }
@@ -280,6 +281,7 @@ const fn phrase_of(status: u16) -> &'static str {
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
         // The phrase may be empty (RFC 9112 section 4).
         _ => "",
     }

@@ -4,8 +4,8 @@
 //! and back, [`frame`] writes frames, and [`Decoder`] turns received bytes into [`Incoming`].
 //!
 //! No extension is ever negotiated: offered ones are ignored, so the RSV bits must be zero.
-//! The decoder does **not** check that text messages are UTF-8 (section 8.1). It hands up pieces
-//! that may end inside a character, so that check belongs to whoever puts messages together.
+//! The decoder sees that text messages are UTF-8 (section 8.1), though it hands up pieces that may end
+//! inside a character.
 
 pub mod decoder;
 pub mod error;
@@ -13,6 +13,7 @@ pub mod frame;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod handshake;
+mod text;
 pub(crate) mod wire;
 
 pub use decoder::{Decoder, Incoming, Settings};

@@ -224,12 +224,14 @@ async fn connections_from_one_address_are_counted_unless_it_is_this_machine() {
     // Inside the program there is no address.
     let inside = Peer::native(served.memory()).await;
     until("three connections", || served.hub.metrics.connections.get() == 3).await;
-    let mut above = served.tcp().await;
-    assert!(above.rest().await.is_empty());
+    let mut above = Peer::unwelcome(served.tcp().await, false);
+    let hello = above.written();
+    above.link.send(&hello).await;
+    assert_eq!(above.closed().await, Reason::TooManyConnections);
     assert_eq!(served.hits("connections_per_address_max"), 1);
     // The handshake of the second failed: its place is free as well.
     two.send(b"\x16\x03\x01\x00\x05\x01").await;
-    assert!(two.rest().await.is_empty());
+    assert!(!two.rest().await.is_empty(), "an alert of TLS");
     until("two connections", || served.hub.metrics.connections.get() == 2).await;
     let again = Peer::native(served.tcp().await).await;
     drop((one, inside, again));
@@ -286,11 +288,11 @@ async fn a_native_client_that_answers_no_heartbeat_is_lost() {
 async fn a_peote_client_may_be_silent_for_hours_and_is_told_that_the_hub_lives() {
     const KEEPALIVE: &[u8] = &[0, 4, 0, 255, 0, 0];
     let served = serve();
-    // Half a command: a session without a word from the hub.
+    // A command that is not answered: a session without a word from the hub.
     let mut quiet = served.memory();
-    quiet.send(b"\x00\x00\x01").await;
+    quiet.send(b"\x00\x02\x00\x01\x05").await;
     sleep(seconds(4 * 3600)).await;
-    quiet.send(b"\x04room").await;
+    quiet.send(b"\x00\x00\x01\x04room").await;
     quiet.expect(&[0, 3, 1, 0, 0]).await;
     let mut begun = Instant::now();
     for _ in 0..2000 {

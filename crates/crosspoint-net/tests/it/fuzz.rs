@@ -16,10 +16,12 @@ fn what_was_told_stays_for_all_beginnings_made_of_marks() {
 
 #[test]
 fn what_was_told_stays_for_all_beginnings_of_each_protocol_with_one_byte_changed() {
-    let beginnings: [&[u8]; 8] = [
+    let beginnings: [&[u8]; 10] = [
         b"GET / HTTP/1.1",
         b"OPTIONS * HTTP/1.1",
         b"CONNECT a",
+        b"\r\n\r\nGET / HTTP/1.1\r\n",
+        b"PROPFIND / HTTP/1.1\r\n",
         b"XPT1\x05\x01",
         b"\x16\x03\x01\x02\x00\x01\x00\x01",
         b"\x2c\x00\x01\x00\x20\x00\x93\xa1",

@@ -523,3 +523,38 @@ async fn a_request_that_never_ends_is_bounded() {
     peer.link.send(&bytes).await;
     assert_eq!(peer.answered(9).await, Err(Reason::NoSuchName));
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_breaks_a_protocol_is_told_which_frame_and_rule() {
+    let served = serve();
+    for (frames, told) in [
+        (
+            &b"\x05\x11\x01\x01a\xc0"[..],
+            "frame 2 (ENTER, type 0x11): what follows its fields is no MessagePack map",
+        ),
+        (b"\x01\x10", "frame 2 (CREATE, type 0x10): it ends before all its fields"),
+        (
+            b"\x01\x0f",
+            "frame 2 (unknown, type 0x0f): this side takes no frames of this type, and they may not be skipped",
+        ),
+        (b"\x00", "frame 2: its length is 0, but its type counts"),
+        (
+            b"\x09\x04\0\0\0\0\0\0\0\0\x02\x01\x80",
+            "frame 3 (HELLO, type 0x01): the session is welcome already",
+        ),
+    ] {
+        let text = format!("malformed input: {told}");
+        let mut peer = Peer::native(served.memory()).await;
+        peer.link.send(frames).await;
+        let rest = peer.link.rest().await;
+        let words = String::from_utf8_lossy(&rest);
+        assert!(words.ends_with(&text), "{words:?}");
+        // Inside a WebSocket there is another word as well, if a shorter one.
+        let mut peer = Peer::native_ws(served.memory()).await;
+        peer.link.send(&message(frames)).await;
+        let (code, reason) = peer.close_frame().await;
+        assert_eq!(code, 1002);
+        assert!(text.starts_with(&reason) && reason.len() > 40, "{reason:?}");
+    }
+    served.empty().await;
+}

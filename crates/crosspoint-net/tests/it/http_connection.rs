@@ -63,7 +63,8 @@ async fn a_kept_connection_counts_among_those_that_are_admitted() {
     let mut kept = served.tcp().await;
     assert_eq!(ask(&mut kept, &get("/health")).await.status, 200);
     let mut refused = served.tcp().await;
-    refused.send(get("/health").as_bytes()).await;
+    let answer = ask(&mut refused, &get("/health")).await;
+    assert_eq!((answer.status, answer.header("Retry-After")), (503, Some("5")));
     assert!(refused.rest().await.is_empty());
     drop(kept);
     until("the first is gone", || served.hub.metrics.connections.get() == 0).await;

@@ -190,14 +190,102 @@ async fn what_nobody_here_speaks_is_closed_at_once() {
     let served = serve();
     let hello = [&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3][..], &[0; 500]].concat();
     let request = [&[0x2c, 0, 1, 0, 32, 0][..], &[0x93; 32], &[0; 6]].concat();
-    for bytes in [hello, request] {
+    let strange: [(&[u8], &[u8]); 14] = [
+        (&hello, b"\x15\x03\x01\0\x02\x02\x28"),
+        (&request, b""),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", b""),
+        (b"EHLO there\r\n", b""),
+        (b"*1\r\n$4\r\nPING\r\n", b""),
+        (b"\x10\x10\0\x04MQTT\x04\x02\0\x3c\0\x04abcd", b""),
+        (b"\x05\x01\0", b""),
+        (b"\x03\0\0\x13\x0e\xe0\0\0\0\0\0\x01\0\x08\0\x03\0\0\0", b""),
+        (b"hello\r\n", b""),
+        (b"{\"hello\":1}", b""),
+        (b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\nGET / HTTP/1.1\r\n\r\n", b""),
+        (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c", b""),
+        // Data, but no joint is open; and a command that there is not.
+        (b"\x06\0hello", b""),
+        (b"\0\x09\x01\0\0\0", b""),
+    ];
+    for (bytes, word) in strange {
         let begun = Instant::now();
         let mut link = served.memory();
-        link.send(&bytes).await;
-        assert!(link.rest().await.is_empty());
+        link.send(bytes).await;
+        assert_eq!(link.rest().await, word, "{bytes:02x?}");
         assert_eq!(begun.elapsed(), Duration::ZERO, "nobody waits for more");
     }
+    assert_eq!(served.refused(Reason::UnknownProtocol), 14);
+    // Inside a WebSocket there is a word for it.
+    for text in [&b"{\"hello\":1}"[..], b"GET / HTTP/1.1\r\n", b"SSH-2.0-x\r\n"] {
+        let mut link = served.memory();
+        upgrade(&mut link).await;
+        link.send(&message(text)).await;
+        closed_with(&mut link, 1008).await;
+    }
+    assert_eq!(served.refused(Reason::UnknownProtocol), 17);
     served.empty().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_looks_like_http_is_answered_like_http() {
+    let served = serve();
+    let ends = "Host: hub\r\nConnection: close\r\n\r\n";
+    for (line, status) in [
+        ("PROPFIND / HTTP/1.1", 405),
+        ("get / HTTP/1.1", 405),
+        ("PRI * HTTP/2.0", 505),
+        ("GET / HTTP/3.0", 505),
+        ("BREW /pot HTTP/9", 505),
+        ("\r\n\r\nGET /health HTTP/1.1", 200),
+        ("\nGET /health HTTP/1.1", 200),
+    ] {
+        let mut link = served.memory();
+        link.send(format!("{line}\r\n{ends}").as_bytes()).await;
+        let answer = head(&mut link).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{line:?}: {answer}");
+    }
+    // The same byte by byte, and on a connection that is kept.
+    let mut link = served.memory();
+    link.trickle(format!("\r\nPROPFIND / HTTP/1.1\r\n{ends}").as_bytes()).await;
+    assert!(head(&mut link).await.starts_with("HTTP/1.1 405 "));
+    let mut link = served.memory();
+    link.send(b"GET /health HTTP/1.1\r\nHost: hub\r\n\r\n\r\n").await;
+    link.send(format!("GET /health HTTP/1.1\r\n{ends}").as_bytes()).await;
+    let both = link.rest().await;
+    assert_eq!(both.windows(15).filter(|bytes| bytes.starts_with(b"HTTP/1.1 200 OK")).count(), 2);
+    served.empty().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_for_which_there_is_no_room_is_told_so_in_its_own_words() {
+    let served = serve_with(|hub| hub.limits.connections_max = 1);
+    let _full = served.memory();
+    until("it is there", || served.hub.metrics.connections.get() == 1).await;
+
+    let mut native = Peer::unwelcome(served.memory(), false);
+    let hello = native.written();
+    native.link.send(&hello).await;
+    assert_eq!(native.closed().await, Reason::TooManyConnections);
+    let mut page = served.memory();
+    page.send(b"GET / HTTP/1.1\r\nHost: hub\r\n\r\n").await;
+    let answer = head(&mut page).await;
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\nRetry-After: 5\r\n"));
+    let mut websocket = served.memory();
+    upgrade(&mut websocket).await;
+    closed_with(&mut websocket, 1013).await;
+
+    // That is for few and for a short time, so that it holds nothing.
+    let begun = Instant::now();
+    let mut silent: Vec<_> = (0..64).map(|_| served.memory()).collect();
+    until("they are seen", || served.hits("connections_max") == 67).await;
+    let mut more = served.memory();
+    assert!(more.rest().await.is_empty());
+    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    for link in &mut silent {
+        assert!(link.rest().await.is_empty());
+    }
+    assert_eq!(begun.elapsed().as_secs(), 1);
+    assert_eq!(served.refused(Reason::TooManyConnections), 68);
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,7 +298,7 @@ async fn peote_programs_can_be_turned_away() {
     let mut link = served.memory();
     upgrade(&mut link).await;
     link.send(&message(CREATE)).await;
-    assert!(link.rest().await.is_empty());
+    closed_with(&mut link, 1008).await;
     let mut native = Peer::native(served.memory()).await;
     native.create("room").await;
 }
@@ -218,7 +306,16 @@ async fn peote_programs_can_be_turned_away() {
 #[tokio::test(start_paused = true)]
 async fn whoever_does_not_say_what_it_is_in_time_is_closed() {
     let served = serve();
-    let beginnings: [&[u8]; 5] = [b"", b"G", b"GET / HTTP/1.1\r\nHost: ", b"XPT", &[0x16, 3, 1, 0]];
+    let beginnings: [&[u8]; 7] = [
+        b"",
+        b"G",
+        b"GET / HTTP/1.1\r\nHost: ",
+        b"XPT",
+        &[0x16, 3, 1, 0],
+        b"hello",
+        // Half a joint command lets nobody in.
+        b"\0\0\x01\x04roo",
+    ];
     for beginning in beginnings {
         let begun = Instant::now();
         let mut link = served.memory();
@@ -226,7 +323,7 @@ async fn whoever_does_not_say_what_it_is_in_time_is_closed() {
         assert!(link.rest().await.is_empty(), "{beginning:?}");
         assert_eq!(begun.elapsed().as_secs(), 5, "{beginning:?}");
     }
-    assert_eq!(served.hits("handshake_ms_max"), 5);
+    assert_eq!(served.hits("handshake_ms_max"), 7);
 
     // Bytes that trickle in do not make it longer.
     let begun = Instant::now();
@@ -237,7 +334,7 @@ async fn whoever_does_not_say_what_it_is_in_time_is_closed() {
     }
     assert!(link.rest().await.is_empty());
     assert_eq!(begun.elapsed().as_secs(), 7, "the pauses of the test");
-    assert_eq!(served.hits("handshake_ms_max"), 6);
+    assert_eq!(served.hits("handshake_ms_max"), 8);
 
     // The magic bytes alone are no hello. Here there are words for the reason.
     let begun = Instant::now();
@@ -246,7 +343,7 @@ async fn whoever_does_not_say_what_it_is_in_time_is_closed() {
     peer.link.send(&hello[..hello.len() - 1]).await;
     assert_eq!(peer.closed().await, Reason::HandshakeTimeout);
     assert_eq!(begun.elapsed().as_secs(), 5);
-    assert_eq!(served.hits("handshake_ms_max"), 7);
+    assert_eq!(served.hits("handshake_ms_max"), 9);
     drop((link, peer));
     served.empty().await;
 }
@@ -256,7 +353,7 @@ async fn inside_a_websocket_a_peote_client_may_take_its_time() {
     let served = serve();
     let mut link = served.memory();
     upgrade(&mut link).await;
-    tokio::time::sleep(Duration::from_secs(3 * 3600)).await;
+    tokio::time::sleep(Duration::from_secs(14)).await;
     link.send(&frame::ping_frame(b"there?", Some([1; 4]))).await;
     assert_eq!(server_frame(&mut link).await, (0x8a, "there?".into()));
     link.send(&message(CREATE)).await;
@@ -265,13 +362,81 @@ async fn inside_a_websocket_a_peote_client_may_take_its_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_on_silence_holds_inside_a_silent_websocket_too() {
-    let served = serve_with(|hub| hub.limits.idle_max = Some(Duration::from_secs(60)));
+    let served = serve_with(|hub| hub.limits.idle_max = Some(Duration::from_secs(10)));
     let begun = Instant::now();
     let mut link = served.memory();
     upgrade(&mut link).await;
     closed_with(&mut link, 1008).await;
-    assert_eq!(begun.elapsed().as_secs(), 60);
+    assert_eq!(begun.elapsed().as_secs(), 10);
     assert_eq!(served.hits("idle_s_max"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_websocket_in_which_nobody_speaks_does_not_stay() {
+    let alone = ServerOptions { peote: false, ..ServerOptions::default() };
+    let bare = ServerOptions { anysocket: None, resume: None, ..alone.clone() };
+    let options = [(ServerOptions::default(), 15), (alone, 5), (bare, 5)];
+    for (options, seconds) in options {
+        let limit = if options.peote { "first_words_ms_max" } else { "handshake_ms_max" };
+        let served = serve_as(HubOptions::default(), options);
+        let begun = Instant::now();
+        let mut silent = served.memory();
+        upgrade(&mut silent).await;
+        let mut pinging = served.memory();
+        upgrade(&mut pinging).await;
+        let pings = async {
+            let ping = frame::ping_frame(b"", Some([1; 4]));
+            while pinging.try_send(&ping) > 0 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let closed = async {
+            closed_with(&mut silent, 1008).await;
+            assert_eq!(begun.elapsed().as_secs(), seconds);
+        };
+        tokio::join!(closed, pings);
+        assert_eq!(served.hits(limit), 2);
+        // Nor does one whose first word is never ended.
+        let begun = Instant::now();
+        let mut half = served.memory();
+        upgrade(&mut half).await;
+        half.send(&message(b"XP")).await;
+        closed_with(&mut half, 1008).await;
+        assert_eq!(begun.elapsed().as_secs(), 5);
+        assert_eq!(served.refused(Reason::HandshakeTimeout), 3);
+        served.empty().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn text_that_is_not_utf8_closes_with_1007_whatever_is_spoken() {
+    let served = serve();
+    let text = |bytes: &[u8]| {
+        let mut frames = BytesMut::new();
+        frame::client_frame(Opcode::Text, true, bytes, [3; 4], &mut frames);
+        frames
+    };
+    let mut early = served.memory();
+    upgrade(&mut early).await;
+    early.send(&text(b"\0\0\x01\x01\xff")).await;
+    closed_with(&mut early, 1007).await;
+    for joint in [true, false] {
+        let mut peer = match joint {
+            true => Peer::joint_ws(served.memory()).await,
+            false => Peer::native_ws(served.memory()).await,
+        };
+        peer.create(if joint { "joint" } else { "native" }).await;
+        peer.link.send(&text(b"\x80")).await;
+        let (code, reason) = peer.close_frame().await;
+        assert_eq!(
+            (code, &*reason),
+            (
+                1007,
+                "malformed input: text message that is not UTF-8; send other bytes as a binary message"
+            )
+        );
+    }
+    served.empty().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -490,7 +490,8 @@ async fn where_sessions_are_not_resumed_their_magic_bytes_are_unknown() {
         serve_as(HubOptions::default(), ServerOptions { resume: None, ..ServerOptions::default() });
     let mut link = served.memory();
     link.send(&[&MAGIC[..], &encode(&[open(Token::NEW, 0, 0)])].concat()).await;
-    assert!(link.rest().await.is_empty());
+    let word = Record::Refused(Reason::UnknownProtocol);
+    assert_eq!(link.rest().await, encode(&[word]));
     served.empty().await;
 }
 

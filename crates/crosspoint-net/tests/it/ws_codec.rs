@@ -48,12 +48,12 @@ fn sent() -> impl Strategy<Value = Sent> {
         any::<bool>(),
         any::<[u8; 4]>(),
     )
-        .prop_map(|(text, payload, cuts, pings, mask)| Sent {
-            kind: if text { MessageKind::Text } else { MessageKind::Binary },
-            payload,
-            cuts,
-            pings,
-            mask,
+        .prop_map(|(text, payload, cuts, pings, mask)| match text {
+            true => {
+                let payload = String::from_utf8_lossy(&payload).into_owned().into_bytes();
+                Sent { kind: MessageKind::Text, payload, cuts, pings, mask }
+            }
+            false => Sent { kind: MessageKind::Binary, payload, cuts, pings, mask },
         })
 }
 

@@ -2,12 +2,12 @@
 
 use super::data::{part, put_in_parts};
 use super::maps::{CreateMap, EnterMap, KickMap, join_mode, map, put_map, split_mode};
-use super::{kind, peer_id, peers, put_counted, put_frame};
-use crate::frame::{Body, Frame, put_varint};
+use super::{LONG_NAME, UNKNOWN_TYPE, kind, peer_id, peers, put_counted, put_frame};
+use crate::frame::{Body, Broken, Frame, put_varint};
 use bytes::{BufMut, Bytes, BytesMut};
 use crosspoint_hub::command::{Ban, ChannelOptions, Command, EnterOptions, Target};
 use crosspoint_hub::wire::FrameWriter;
-use crosspoint_hub::{ChannelName, InNumber, LinkNumber, MemberNumber, OwnNumber, Reason};
+use crosspoint_hub::{ChannelName, InNumber, LinkNumber, MemberNumber, OwnNumber};
 use serde_bytes::ByteBuf;
 use std::time::Duration;
 
@@ -119,7 +119,7 @@ pub fn put_command(command: &Command, frame_bytes_max: usize, out: &mut FrameWri
 ///
 /// # Errors
 /// [`Reason::Malformed`].
-pub fn command(frame: Frame) -> Result<Option<Command>, Reason> {
+pub fn command(frame: Frame) -> Result<Option<Command>, Broken> {
     let Frame { kind: number, mut body } = frame;
     Ok(Some(match number {
         kind::CREATE => {
@@ -189,13 +189,13 @@ pub fn command(frame: Frame) -> Result<Option<Command>, Reason> {
                 Command::Send { to, part: part(number, body)? }
             }
             _ if number & kind::IGNORABLE != 0 => return Ok(None),
-            _ => return Err(Reason::Malformed),
+            _ => return Err(UNKNOWN_TYPE),
         },
     }))
 }
 
-fn name(body: &mut Body) -> Result<ChannelName, Reason> {
+fn name(body: &mut Body) -> Result<ChannelName, Broken> {
     let bytes: Bytes = body.counted()?;
     // A copy, or a name would keep the whole read alive for as long as the channel lives.
-    ChannelName::new(bytes.to_vec()).map_err(|_too_long| Reason::TooLarge)
+    ChannelName::new(bytes.to_vec()).map_err(|_too_long| LONG_NAME)
 }

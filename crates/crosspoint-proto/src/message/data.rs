@@ -1,9 +1,8 @@
 //! Data frames: messages, whole or in parts.
 
 use super::kind;
-use crate::frame::{Body, DATA_HEADER_BYTES_MAX, PART_BYTES_MAX, put_varint};
+use crate::frame::{Body, Broken, DATA_HEADER_BYTES_MAX, PART_BYTES_MAX, put_varint};
 use bytes::BufMut;
-use crosspoint_hub::Reason;
 use crosspoint_hub::wire::{FrameWriter, Part};
 
 /// Writes a data frame: `address` are the varints before the payload.
@@ -57,7 +56,7 @@ pub fn put_in_parts(
 }
 
 /// Reads what follows the address in a data frame of the type `number`.
-pub(super) fn part(number: u8, mut body: Body) -> Result<Part, Reason> {
+pub(super) fn part(number: u8, mut body: Body) -> Result<Part, Broken> {
     if number & kind::EXTENDED == 0 {
         return Ok(Part::whole(body.0));
     }
@@ -65,7 +64,7 @@ pub(super) fn part(number: u8, mut body: Body) -> Result<Part, Reason> {
     let (total, offset) = (body.varint()?, body.varint()?);
     let end = u64::from(offset) + body.0.len() as u64;
     if end > u64::from(total) {
-        return Err(Reason::Malformed);
+        return Err(Broken::malformed("the part goes beyond the end of its message"));
     }
     Ok(Part { kind, total, offset, data: body.0 })
 }

@@ -3,12 +3,12 @@
 use super::data::part;
 use super::maps::{EnteredMap, PeerMap, join_mode, map, put_map, split_mode};
 use super::peers::{peer, peer_map};
-use super::{kind, peers, put_frame, reason};
-use crate::frame::{Frame, put_varint};
+use super::{UNKNOWN_TYPE, kind, peers, put_frame, reason};
+use crate::frame::{Broken, Frame, put_varint};
 use bytes::{BufMut, BytesMut};
 use crosspoint_hub::command::{Entered, Event, OwnerNews};
 use crosspoint_hub::wire::{FrameWriter, Place};
-use crosspoint_hub::{InNumber, LinkNumber, MemberNumber, OwnNumber, Reason};
+use crosspoint_hub::{InNumber, LinkNumber, MemberNumber, OwnNumber};
 use serde_bytes::ByteBuf;
 
 /// What OWNER tells (section 5.7).
@@ -121,7 +121,7 @@ pub fn put_event(event: &Event, out: &mut FrameWriter) {
 ///
 /// # Errors
 /// [`Reason::Malformed`].
-pub fn event(frame: Frame) -> Result<Option<Event>, Reason> {
+pub fn event(frame: Frame) -> Result<Option<Event>, Broken> {
     let Frame { kind: number, mut body } = frame;
     Ok(Some(match number {
         kind::CREATED => {
@@ -189,7 +189,7 @@ pub fn event(frame: Frame) -> Result<Option<Event>, Reason> {
                 }
                 kind::LINK_DATA => Place::Link(LinkNumber(body.varint()?)),
                 _ if number & kind::IGNORABLE != 0 => return Ok(None),
-                _ => return Err(Reason::Malformed),
+                _ => return Err(UNKNOWN_TYPE),
             };
             Event::Data { place, part: part(number, body)? }
         }

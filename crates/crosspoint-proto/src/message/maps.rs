@@ -1,9 +1,9 @@
 //! MessagePack maps at the end of bodies, and the modes that stand in them.
 
-use crate::frame::Body;
+use crate::frame::{Body, Broken};
 use bytes::{BufMut, BytesMut};
+use crosspoint_hub::Pace;
 use crosspoint_hub::command::Mode;
-use crosspoint_hub::{Pace, Reason};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -191,17 +191,18 @@ const MAP_DEPTH_MAX: usize = 16;
 ///
 /// # Errors
 /// [`Reason::Malformed`].
-pub fn map<T: DeserializeOwned>(body: &Body) -> Result<T, Reason> {
+pub fn map<T: DeserializeOwned>(body: &Body) -> Result<T, Broken> {
     const EMPTY_MAP: &[u8] = &[0x80];
     let bytes = if body.0.is_empty() { EMPTY_MAP } else { &body.0[..] };
     // An array of the values in the order of the fields would be taken as well.
     if !matches!(bytes[0], 0x80..=0x8f | 0xde | 0xdf) {
-        return Err(Reason::Malformed);
+        return Err(Broken::malformed("what follows its fields is no MessagePack map"));
     }
     let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
     // A reader descends also into what it does not know, and its stack must not run out.
     reader.set_max_depth(MAP_DEPTH_MAX);
-    T::deserialize(&mut reader).map_err(|_| Reason::Malformed)
+    T::deserialize(&mut reader)
+        .map_err(|_| Broken::malformed("its map cannot be read, or has a value of a wrong type"))
 }
 
 /// Appends a map.
@@ -217,13 +218,15 @@ pub(super) fn split_mode(mode: Mode) -> (Option<bool>, Option<u32>) {
     }
 }
 
-pub(super) fn join_mode(raw: Option<bool>, max: Option<u32>) -> Result<Mode, Reason> {
+pub(super) fn join_mode(raw: Option<bool>, max: Option<u32>) -> Result<Mode, Broken> {
     let bytes_max = max.unwrap_or(Mode::CHUNK_BYTES_DEFAULT);
     let mode = match raw.unwrap_or_default() {
         true => Mode::Raw,
         false => Mode::Chunk { bytes_max },
     };
-    is_possible(mode).then_some(mode).ok_or(Reason::Malformed)
+    is_possible(mode)
+        .then_some(mode)
+        .ok_or(Broken::malformed("max, the largest message, has to be from 1 to 536870912"))
 }
 
 /// Whether a mode's largest message is within the bounds.

@@ -22,7 +22,7 @@ pub use event::{event, put_event};
 pub use maps::{HelloMap, WelcomeMap, map, put_map};
 pub(crate) use maps::{is_possible, join_pace, millis, split_pace};
 
-use crate::frame::{Body, put_varint};
+use crate::frame::{Body, Broken, put_varint};
 use bytes::{BufMut, BytesMut};
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{PeerId, Reason};
@@ -85,7 +85,71 @@ pub mod kind {
     pub const EXTENDED: u8 = 0x40;
     /// In types that a receiver may skip.
     pub const IGNORABLE: u8 = 0x80;
+
+    /// What the specification calls a type.
+    pub(crate) const fn name(number: u8) -> Option<&'static str> {
+        Some(match number & !EXTENDED {
+            HELLO => "HELLO",
+            WELCOME => "WELCOME",
+            CLOSE => "CLOSE",
+            PING => "PING",
+            PONG => "PONG",
+            CHALLENGE => "CHALLENGE",
+            PROOF => "PROOF",
+            CREATE => "CREATE",
+            ENTER => "ENTER",
+            LEAVE => "LEAVE",
+            DELETE => "DELETE",
+            KICK => "KICK",
+            UNBAN => "UNBAN",
+            ADMIT => "ADMIT",
+            SUCCESSOR => "SUCCESSOR",
+            CREATED => "CREATED",
+            ENTERED => "ENTERED",
+            REFUSED => "REFUSED",
+            MEMBER_ENTERED => "MEMBER_ENTERED",
+            MEMBER_LEFT => "MEMBER_LEFT",
+            ENDED => "ENDED",
+            KNOCK => "KNOCK",
+            OWNER => "OWNER",
+            OTHER_ENTERED => "OTHER_ENTERED",
+            OTHER_LEFT => "OTHER_LEFT",
+            LINK => "LINK",
+            UNLINK => "UNLINK",
+            PROVIDE => "PROVIDE",
+            LOOK => "LOOK",
+            WATCH => "WATCH",
+            RESIGN => "RESIGN",
+            LINKED => "LINKED",
+            UNLINKED => "UNLINKED",
+            FOUND => "FOUND",
+            DONE => "DONE",
+            PEER_CAME => "PEER_CAME",
+            PEER_WENT => "PEER_WENT",
+            SEND => "SEND",
+            SEND_TO => "SEND_TO",
+            BROADCAST => "BROADCAST",
+            FROM_OWNER => "FROM_OWNER",
+            FROM_MEMBER => "FROM_MEMBER",
+            FROM_ROOM => "FROM_ROOM",
+            LINK_DATA => "LINK_DATA",
+            _ => return None,
+        })
+    }
 }
+
+/// A type that is neither known nor may be skipped.
+const UNKNOWN_TYPE: Broken =
+    Broken::malformed("this side takes no frames of this type, and they may not be skipped");
+
+/// A name above what any name may have.
+const LONG_NAME: Broken = Broken::too_large("a name in it has more than 255 bytes");
+
+/// A name of a peer or service that is none.
+const WRONG_NAME: Broken = Broken::malformed("a name in it is empty or not UTF-8");
+
+/// Whom a LINK or a LOOK is about.
+const UNKNOWN_WHAT: Broken = Broken::malformed("it is about neither an id, a name nor a service");
 
 /// The only version so far.
 pub const VERSION: u32 = 1;
@@ -103,11 +167,15 @@ pub fn put_frame(kind: u8, body: &[u8], out: &mut FrameWriter) {
     out.small(&header);
 }
 
-/// Writes a CLOSE frame (section 4.3).
-pub fn put_close(reason: Reason, out: &mut FrameWriter) {
+/// Writes a CLOSE frame (section 4.3). `fault` is what the other side did wrong, for people.
+pub fn put_close(reason: Reason, fault: Option<&str>, out: &mut FrameWriter) {
     let mut body = BytesMut::new();
     put_varint(u32::from(reason.number()), &mut body);
     body.put_slice(reason.to_string().as_bytes());
+    if let Some(fault) = fault {
+        body.put_slice(b": ");
+        body.put_slice(fault.as_bytes());
+    }
     put_frame(kind::CLOSE, &body, out);
 }
 
@@ -115,7 +183,7 @@ pub fn put_close(reason: Reason, out: &mut FrameWriter) {
 ///
 /// # Errors
 /// [`Reason::Malformed`] if there is none.
-pub fn reason(body: &mut Body) -> Result<Reason, Reason> {
+pub fn reason(body: &mut Body) -> Result<Reason, Broken> {
     let number = body.varint()?;
     Ok(u16::try_from(number).ok().and_then(Reason::from_number).unwrap_or(Reason::Internal))
 }
@@ -130,6 +198,7 @@ fn put_counted(bytes: &[u8], out: &mut BytesMut) {
 ///
 /// # Errors
 /// [`Reason::Malformed`] if it has not 16 bytes.
-pub fn peer_id(bytes: &[u8]) -> Result<PeerId, Reason> {
-    bytes.try_into().map(PeerId::new).map_err(|_| Reason::Malformed)
+pub fn peer_id(bytes: &[u8]) -> Result<PeerId, Broken> {
+    let wrong = |_| Broken::malformed("an id has to have 16 bytes");
+    bytes.try_into().map(PeerId::new).map_err(wrong)
 }

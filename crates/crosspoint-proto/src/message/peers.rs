@@ -1,13 +1,13 @@
 //! What is about other sessions: links, services and who is there (section 12).
 
 use super::maps::{FoundMap, LinkMap, PeerMap, map, put_map};
-use super::{kind, peer_id, put_counted, reason};
-use crate::frame::{Body, put_varint};
+use super::{UNKNOWN_TYPE, UNKNOWN_WHAT, WRONG_NAME, kind, peer_id, put_counted, reason};
+use crate::frame::{Body, Broken, put_varint};
 use bytes::{BufMut, BytesMut};
 use crosspoint_hub::command::{
     Addressee, After, Command, Event, LinkOptions, Peer, Query, Watched,
 };
-use crosspoint_hub::{LinkNumber, PeerName, Reason};
+use crosspoint_hub::{LinkNumber, PeerName};
 use serde_bytes::ByteBuf;
 
 /// What stands before an addressee or a query.
@@ -99,7 +99,7 @@ pub(super) fn put_command(command: &Command, body: &mut BytesMut) -> u8 {
 }
 
 /// Reads a command of this module.
-pub(super) fn command(number: u8, mut body: Body) -> Result<Command, Reason> {
+pub(super) fn command(number: u8, mut body: Body) -> Result<Command, Broken> {
     if number == kind::UNLINK {
         let link = LinkNumber(body.varint()?);
         return Ok(Command::Unlink { link, reason: reason(&mut body)? });
@@ -111,7 +111,7 @@ pub(super) fn command(number: u8, mut body: Body) -> Result<Command, Reason> {
                 what::PEER => Addressee::Peer(peer_id(&body.bytes(16)?)?),
                 what::NAME => Addressee::Name(name(&mut body)?),
                 what::SERVICE => Addressee::Service(name(&mut body)?),
-                _ => return Err(Reason::Malformed),
+                _ => return Err(UNKNOWN_WHAT),
             };
             let LinkMap { purpose, except } = map(&body)?;
             let purpose = purpose.map(ByteBuf::into_vec).unwrap_or_default().into();
@@ -131,10 +131,10 @@ pub(super) fn command(number: u8, mut body: Body) -> Result<Command, Reason> {
                     let prefix = text(&mut body)?;
                     let after = text(&mut body)?;
                     let after = (!after.is_empty()).then(|| PeerName::new(after)).transpose();
-                    Query::Names { prefix, after: after.map_err(|_| Reason::Malformed)? }
+                    Query::Names { prefix, after: after.map_err(|_| WRONG_NAME)? }
                 }
                 what::EVERYBODY => Query::Everybody { after: after(&mut body)? },
-                _ => return Err(Reason::Malformed),
+                _ => return Err(UNKNOWN_WHAT),
             };
             Command::Look { request, query }
         }
@@ -146,7 +146,7 @@ pub(super) fn command(number: u8, mut body: Body) -> Result<Command, Reason> {
             };
             Command::Watch { request, whom }
         }
-        _ => return Err(Reason::Malformed),
+        _ => return Err(UNKNOWN_TYPE),
     })
 }
 
@@ -190,7 +190,7 @@ pub(super) fn put_event(event: &Event, body: &mut BytesMut) -> u8 {
 }
 
 /// Reads an event of this module.
-pub(super) fn event(number: u8, mut body: Body) -> Result<Event, Reason> {
+pub(super) fn event(number: u8, mut body: Body) -> Result<Event, Broken> {
     Ok(match number {
         kind::LINKED => {
             let link = LinkNumber(body.varint()?);
@@ -213,17 +213,17 @@ pub(super) fn event(number: u8, mut body: Body) -> Result<Event, Reason> {
         kind::DONE => Event::Done { request: body.varint()? },
         kind::PEER_CAME => Event::PeerCame { peer: peer(map(&body)?)? },
         kind::PEER_WENT => Event::PeerWent { peer: peer(map(&body)?)? },
-        _ => return Err(Reason::Malformed),
+        _ => return Err(UNKNOWN_TYPE),
     })
 }
 
 /// Behind whom a list of all goes on.
-fn after(body: &mut Body) -> Result<Option<After>, Reason> {
+fn after(body: &mut Body) -> Result<Option<After>, Broken> {
     Ok(match body.byte()? {
         behind::NOBODY => None,
         behind::NAME => Some(After::Name(name(body)?)),
         behind::PEER => Some(After::Peer(peer_id(&body.bytes(16)?)?)),
-        _ => return Err(Reason::Malformed),
+        _ => return Err(UNKNOWN_WHAT),
     })
 }
 
@@ -237,16 +237,16 @@ fn bytes(bytes: &[u8]) -> Option<ByteBuf> {
 }
 
 /// Reads a text that is no longer than a name.
-fn text(body: &mut Body) -> Result<String, Reason> {
+fn text(body: &mut Body) -> Result<String, Broken> {
     let bytes = body.counted()?;
     if bytes.len() > PeerName::BYTES_MAX {
-        return Err(Reason::TooLarge);
+        return Err(super::LONG_NAME);
     }
-    String::from_utf8(bytes.to_vec()).map_err(|_| Reason::Malformed)
+    String::from_utf8(bytes.to_vec()).map_err(|_| WRONG_NAME)
 }
 
-fn name(body: &mut Body) -> Result<PeerName, Reason> {
-    PeerName::new(text(body)?).map_err(|_| Reason::Malformed)
+fn name(body: &mut Body) -> Result<PeerName, Broken> {
+    PeerName::new(text(body)?).map_err(|_| WRONG_NAME)
 }
 
 /// Who somebody is, as a map.
@@ -263,7 +263,7 @@ pub(super) fn peer_map(peer: &Peer) -> PeerMap {
 }
 
 /// Reads who somebody is.
-pub(super) fn peer(map: PeerMap) -> Result<Peer, Reason> {
+pub(super) fn peer(map: PeerMap) -> Result<Peer, Broken> {
     // The hub's own words, so that a peer can be copied without allocating.
     let protocol = match map.protocol.as_str() {
         "native" => "native",

@@ -243,7 +243,7 @@ fn maps_may_be_written_as_the_rules_for_them_say() {
         put_varint(u32::try_from(map.len() + 4).expect("short"), &mut frame);
         frame.put_slice(&[message::kind::ENTER, 1, 1, b'x']);
         frame.put_slice(map);
-        message::command(frames(&frame).remove(0))
+        message::command(frames(&frame).remove(0)).map_err(Reason::from)
     };
     let password = |bytes: &'static [u8]| {
         let options =

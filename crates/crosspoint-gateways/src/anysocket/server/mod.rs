@@ -113,6 +113,8 @@ pub struct AnySocket {
     backlog: bool,
     /// Bounds that were reached and are not counted yet.
     hits: Vec<&'static str>,
+    /// What the client has done wrong, for people.
+    complaint: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,6 +218,7 @@ impl AnySocket {
             dropped: 0,
             backlog: false,
             hits: Vec::new(),
+            complaint: None,
             options,
         }
     }
@@ -243,6 +246,18 @@ impl AnySocket {
             }
             self.ready.push_back(Output::Close(reason));
         }
+    }
+
+    /// The session is over, as the client has broken a rule of the protocol.
+    fn blame(&mut self, rule: &dyn fmt::Display) {
+        self.fail_for(Reason::Malformed, rule);
+    }
+
+    fn fail_for(&mut self, reason: Reason, rule: &dyn fmt::Display) {
+        if self.state != State::Closed {
+            self.complaint = Some(rule.to_string());
+        }
+        self.fail(reason);
     }
 
     /// A link has failed. Gives the reason, and counts what bound it was.
@@ -308,20 +323,21 @@ impl AnySocket {
             Ok(Message::Forward(forward)) if self.state == State::Open => {
                 self.forward(forward, out);
             }
-            Ok(Message::Forward(_)) | Err(_) => self.fail(Reason::Malformed),
+            Ok(Message::Forward(_)) => self.blame(&"a FORWARD before AUTH"),
+            Err(error) => self.blame(&error),
         }
     }
 
     fn packet(&mut self, packet: Packet, out: &mut FrameWriter) {
         let now = self.now;
         match (self.state, packet.kind) {
-            (State::Open, Kind::Auth) => return self.fail(Reason::Malformed),
+            (State::Open, Kind::Auth) => return self.blame(&"a second AUTH"),
             (State::Open, Kind::Switch) if !self.switches.take(now) => {
                 return self.fail(Reason::TooManyPending);
             }
             (State::Open, _) | (State::New, Kind::Auth) => {}
             (_, Kind::Link | Kind::Internal) => return self.keep(packet),
-            _ => return self.fail(Reason::Malformed),
+            (_, kind) => return self.blame(&LinkError::TooEarly(kind)),
         }
         let held = self.main.is_held();
         let received = self.main.receive(now, &mut *self.random, packet);
@@ -332,7 +348,7 @@ impl AnySocket {
                 self.tell(out, |_| Ok(()));
             }
             Ok(Some(received)) => self.received(received, out),
-            Err(error) => self.fail(error.reason()),
+            Err(error) => self.fail_for(error.reason(), &error),
         }
     }
 
@@ -376,8 +392,9 @@ impl AnySocket {
 
     /// The client says who it is.
     fn introduce(&mut self, body: &Json) {
-        let Ok(Auth { id, auth }) = Auth::parse(body) else {
-            return self.fail(Reason::Malformed);
+        let Auth { id, auth } = match Auth::parse(body) {
+            Ok(said) => said,
+            Err(error) => return self.blame(&error),
         };
         self.peer = id.peer();
         if self.peer == Some(self.options.id) {
@@ -429,7 +446,7 @@ impl AnySocket {
                 let reply = Reply { ticket, method: Vec::new() };
                 self.answer(With::Hub, reply, &Outcome::Failed(failure), out);
             }
-            Err(_) => self.fail(Reason::Malformed),
+            Err(error) => self.blame(&error),
         }
     }
 

@@ -173,4 +173,8 @@ impl Protocol for AnySocket {
         self.ready = VecDeque::new();
         self.early = Vec::new();
     }
+
+    fn complaint(&self) -> Option<String> {
+        self.complaint.clone()
+    }
 }

@@ -162,6 +162,12 @@ impl Served {
         line.map(|value| value.parse().expect("a number"))
     }
 
+    /// How many connections ended for a reason before they were sessions.
+    pub(crate) fn refused(&self, reason: Reason) -> u64 {
+        let refused = &self.hub.metrics.connections_refused;
+        refused.get_or_create(&ByReason { reason: reason.word() }).get()
+    }
+
     /// How many sessions were closed for a reason.
     pub(crate) fn closed(&self, reason: Reason) -> u64 {
         self.hub.metrics.closed.get_or_create(&ByReason { reason: reason.word() }).get()

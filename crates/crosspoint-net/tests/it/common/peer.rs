@@ -233,6 +233,24 @@ impl Peer {
         true
     }
 
+    /// The code and the reason with which the server closes the WebSocket, whatever comes before.
+    pub(crate) async fn close_frame(&mut self) -> (u16, String) {
+        loop {
+            let decoder = self.decoder.as_mut().expect("a client inside a WebSocket");
+            match decoder.decode().expect("the server keeps to the standard") {
+                Some(Incoming::Close(frame)) => {
+                    let frame = frame.expect("the hub says why");
+                    return (frame.code.get(), frame.reason);
+                }
+                Some(_) => {}
+                None => {
+                    assert!(within("a close frame", self.link.fill()).await);
+                    decoder.receive(self.link.input.split());
+                }
+            }
+        }
+    }
+
     /// The first event of a kind; the others are kept for later.
     pub(crate) async fn find<T>(&mut self, mut is: impl FnMut(&Event) -> Option<T>) -> T {
         if let Some((index, found)) =

@@ -166,7 +166,7 @@ fn says_of_channels() -> Vec<(&'static str, Says)> {
         ("challenge", Says::Bytes(challenge)),
         ("proof", Says::Bytes(proof)),
         ("welcome", Says::Bytes(welcome())),
-        ("close", Says::Bytes(written(|out| message::put_close(Reason::Malformed, out)))),
+        ("close", Says::Bytes(written(|out| message::put_close(Reason::Malformed, None, out)))),
         ("ping", Says::Bytes(ping())),
         ("pong", Says::Bytes(pong())),
         ("create", Says::Command(plain(ChannelOptions::default()))),
