@@ -109,6 +109,8 @@ fn http(settings: &Settings) -> Result<HttpOptions, Failure> {
         files: files.collect::<Result<_, Failure>>()?,
         anysocket_bundle: bundle(&http.anysocket_bundle)?,
         node_id: Some(id),
+        head_time_max: http.head_ms_max,
+        keep_alive: http.keep_alive_ms,
         body_bytes_max: http.body_bytes_max,
         body_time_max: http.body_ms_max,
         ..HttpOptions::default()

@@ -195,6 +195,11 @@ impl Hub {
         Ok(Admission { hub: self.clone(), address })
     }
 
+    /// Whether there is room for another connection.
+    pub fn has_room(&self) -> bool {
+        lock(&self.connections).count < self.limits.connections_max
+    }
+
     /// Opens a session for an endpoint whose protocol is known.
     pub fn open(
         self: &Arc<Self>,

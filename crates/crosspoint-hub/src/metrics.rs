@@ -7,6 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 /// The label of counters by protocol.
@@ -90,10 +91,60 @@ pub struct Metrics {
     pub round_trips: RoundTrips,
 }
 
+/// The limits that are counted, by the names of their settings. Those of `[limits]` stand without it.
+pub const LIMITS: [&str; 36] = [
+    "asks_pending_max",
+    "auth.checks_waiting_max",
+    "auth.checks_waiting_per_address_max",
+    "auth.wrong_pause_ms",
+    "bans_max",
+    "bytes_per_second_max",
+    "channel_name_bytes_max",
+    "channels_entered_max",
+    "channels_owned_max",
+    "channels_total_max",
+    "commands_pending_max",
+    "connections_max",
+    "connections_per_address_max",
+    "first_words_ms_max",
+    "frame_bytes_max",
+    "handshake_ms_max",
+    "heartbeat_missed_max",
+    "heartbeat_ms_max",
+    "heartbeat_ms_min",
+    "heartbeat_off",
+    "http_body_bytes_max",
+    "http_body_ms_max",
+    "http_head_ms_max",
+    "idle_s_max",
+    "links_max",
+    "members_max",
+    "message_bytes_max",
+    "message_s_max",
+    "messages_per_second_max",
+    "outbox_bytes_max",
+    "outbox_stall_ms_max",
+    "probe_ms_max",
+    "resume.detached_max",
+    "rooms.count_max",
+    "rooms.members_max",
+    "services_max",
+];
+
 impl Default for Metrics {
     fn default() -> Self {
+        let metrics = Self::empty();
+        metrics.begin();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn empty() -> Self {
         let mut registry = Registry::with_prefix("crosspoint");
         let round_trips = RoundTrips::new_with_constructor(|| Histogram::new(ROUND_TRIP_BUCKETS));
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The program that runs", version);
         let help = "How long endpoints took to answer when they were asked for a sign of life";
         registry.register_with_unit("round_trip", help, Unit::Seconds, round_trips.clone());
         Self {
@@ -200,7 +251,15 @@ impl Metrics {
         self.refused.get_or_create(&ByReason { reason: reason.word() }).inc();
     }
 
-    /// All values in the text format of Prometheus (OpenMetrics).
+    /// Names the protocols that there will be, so that their counters are there from the start.
+    pub fn know_protocols(&self, protocols: &[&'static str]) {
+        for protocol in protocols {
+            let _zero = self.sessions.get_or_create(&ByProtocol { protocol });
+            let _none = self.round_trips.get_or_create(&ByProtocol { protocol });
+        }
+    }
+
+    /// All values as OpenMetrics.
     ///
     /// # Errors
     /// Never for a `String`; the signature is the encoder's.
@@ -208,5 +267,26 @@ impl Metrics {
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+
+    /// Appends all values as OpenMetrics, without the mark of the end.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn encode(&self, out: &mut impl std::fmt::Write) -> std::fmt::Result {
+        text::encode_registry(out, &self.registry)
+    }
+
+    /// Makes the counters of all that is known to happen, with 0.
+    fn begin(&self) {
+        for limit in LIMITS {
+            let _zero = self.limit_hits.get_or_create(&ByLimit { limit });
+        }
+        for reason in Reason::ALL {
+            let label = ByReason { reason: reason.word() };
+            for family in [&self.closed, &self.refused, &self.connections_refused] {
+                let _zero = family.get_or_create(&label);
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::refusal::{self, Refusal};
 use crate::remote::Remote;
 use crate::resume::link::Link;
 use crate::resume::{self, hub::Sessions};
-use crate::session::{Driver, Ended, LINGER, discard, read};
+use crate::session::{Driver, Ended, FAR, LINGER, discard, read};
 use crate::stream::{Reader, Stream, Writer};
 use crate::ws::handshake::{self, RequestError};
 use crate::ws::wire::WebSocket;
@@ -114,6 +114,9 @@ pub struct Server {
     courtesies: Arc<Semaphore>,
 }
 
+/// The protocols that sessions speak, as metrics name them.
+const PROTOCOLS: [&str; 3] = ["native", "peote", "anysocket"];
+
 /// Connections for which there is no room and that are told so at the same time; others are closed at once.
 const COURTESIES_MAX: usize = 64;
 
@@ -168,10 +171,11 @@ impl Server {
             // Without randomness there is no id, and programs with AnySocket are not served.
             options.http.node_id = PeerId::random().ok();
         }
-        let site = Arc::new(http::Site::new(&hub, &options.http));
         let resume = options.resume.as_ref().map(|resume| Sessions::new(resume, &hub.limits));
         let options = Arc::new(options);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let site = Arc::new(http::Site::new(&hub, &options.http, &stop));
+        hub.metrics.know_protocols(&PROTOCOLS);
         let logs = Arc::new(Logs::new(now()));
         let courtesies = Arc::new(Semaphore::new(COURTESIES_MAX));
         Self { hub, options, site, resume, stop, tasks, logs, courtesies }
@@ -448,17 +452,26 @@ impl Server {
     ) -> Result<Shaken, Refusal> {
         let mut bytes = BytesMut::new();
         let mut spoken = None;
+        let mut begun = None;
+        let mut until = now() + FAR;
         loop {
-            let more = read(reader).await.unwrap_or_default();
+            let more = tokio::time::timeout_at(until.into(), read(reader)).await;
+            let Ok(more) = more else {
+                self.hub.metrics.hit(self.site.head_max().1);
+                return Err(Refusal::silent(Reason::HandshakeTimeout));
+            };
+            let more = more.unwrap_or_default();
             if more.is_empty() {
                 return Err(Refusal::LOST);
             }
+            let begun = *begun.get_or_insert_with(now);
             let line_ended = more.contains(&b'\n');
             bytes.unsplit(more);
             spoken = spoken.or_else(|| detect(&bytes));
             match spoken {
                 None => {}
                 Some(Spoken::Http) => {
+                    until = begun + self.site.head_max().0;
                     // Looking at a head again for each of its bytes would be slow.
                     if (line_ended || bytes.len() > handshake::HEAD_BYTES_MAX)
                         && let Some(shaken) = self.request(&mut bytes, writer, from).await?

@@ -98,7 +98,7 @@ impl Reader {
     /// TCP the system has to tell that; where it cannot (elsewhere than on Linux), this waits for ever.
     pub(crate) async fn gone(&mut self) {
         match self {
-            Self::Tcp(reader) => tcp_gone(reader).await,
+            Self::Tcp(reader) => tcp_gone(reader.as_ref()).await,
             Self::Memory(reader) => reader.gone().await,
         }
     }
@@ -107,15 +107,15 @@ impl Reader {
 /// The system tells of the end of the stream here even while there is more to read. Data out of turn,
 /// of which it would tell as well, was not asked for.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-async fn tcp_gone(reader: &OwnedReadHalf) {
+async fn tcp_gone(stream: &TcpStream) {
     use tokio::io::Interest;
-    if reader.ready(Interest::PRIORITY).await.is_ok_and(|ready| !ready.is_read_closed()) {
+    if stream.ready(Interest::PRIORITY).await.is_ok_and(|ready| !ready.is_read_closed()) {
         std::future::pending().await
     }
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-async fn tcp_gone(_: &OwnedReadHalf) {
+async fn tcp_gone(_: &TcpStream) {
     std::future::pending().await
 }
 
@@ -202,6 +202,15 @@ impl Writer {
                 !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
             }
             Self::Memory(writer) => writer.unread(),
+        }
+    }
+
+    /// As [`Reader::gone`]. It has to be awaited in the task that reads: inside the program one task alone is
+    /// woken.
+    pub(crate) async fn gone(&self) {
+        match self {
+            Self::Tcp(writer) => tcp_gone(writer.as_ref()).await,
+            Self::Memory(writer) => writer.gone().await,
         }
     }
 

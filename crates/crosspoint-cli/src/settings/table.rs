@@ -253,14 +253,16 @@ settings! {
 
     /// What is answered to plain HTTP requests on the listening addresses.
     http: Http {
-        /// Whether GET /metrics answers with the metrics, in the Prometheus text format.
+        /// Whether GET /metrics answers with the metrics, for Prometheus.
         ///
+        /// It speaks the text format, or OpenMetrics to those that prefer it.
         /// Anyone who can connect can read them. When false the path does not exist.
         metrics: bool = "true", switch();
 
-        /// Whether GET /health answers while the hub runs.
+        /// Whether GET /health answers while the hub runs, and GET /ready while it has room.
         ///
-        /// For load balancers and supervisors. When false the path does not exist.
+        /// For load balancers and supervisors. /ready says 503 while the hub stops, or has as many
+        /// connections as `limits.connections_max`. When false neither path exists.
         health: bool = "true", switch();
 
         /// Directories whose files are served, each PATH=DIRECTORY.
@@ -279,6 +281,19 @@ settings! {
         /// with it at the same path. If empty the path does not exist. The program does not start
         /// if the file cannot be read.
         anysocket_bundle: String = "", file_path();
+
+        /// How long the head of a request may take from its first byte to its last, in milliseconds.
+        ///
+        /// Then the connection is closed. A first request has `limits.handshake_ms_max` from the beginning of
+        /// its connection as well.
+        head_ms_max: Duration = "5000", millis(100..=HOUR_MS), flag "http-head-ms-max";
+
+        /// How long a connection may be idle between two requests, in milliseconds.
+        ///
+        /// Then it is closed. Proxies keep idle connections for 60 seconds, most of them; this should be
+        /// longer than theirs, or a request may reach a connection that is just being closed.
+        keep_alive_ms: Duration = "75000", millis(0..=HOUR_MS).zero("closed after each answer"),
+            flag "http-keep-alive-ms";
 
         /// Largest body of a request, in bytes.
         ///

@@ -434,3 +434,19 @@ fn flags_stand_under_the_heading_of_their_section() {
     assert!(place("--listen <HOST:PORT>") < place("[limits] The"));
     assert!(place("[limits] The") < place("--outbox-bytes-max <BYTES>"));
 }
+
+#[test]
+fn every_limit_that_is_counted_is_a_setting_and_most_bounds_are_counted() {
+    use crosspoint_hub::metrics::LIMITS;
+    let keys: BTreeSet<_> = rows().map(|row| row.key).collect();
+    for limit in LIMITS {
+        let names =
+            [limit.to_owned(), format!("limits.{limit}"), limit.replacen("http_", "http.", 1)];
+        assert!(names.iter().any(|name| keys.contains(&**name)), "{limit} is no setting");
+    }
+    for key in keys.iter().filter_map(|key| key.strip_prefix("limits.")) {
+        // Counted as `links_max`.
+        let other = ["links_accepted_max"].contains(&key);
+        assert!(other || !key.ends_with("_max") || LIMITS.contains(&key), "{key} is not counted");
+    }
+}

@@ -1,14 +1,15 @@
 //! A connection that speaks HTTP, from its first request to its end or its upgrade.
 
-use super::io::{Io, IoState};
+use super::io::{Busy, Io, IoState, Phase};
 use super::site::{Site, Verdict, remote};
-use crate::session::{LINGER, discard};
+use crate::session::{FAR, LINGER, discard};
 use crate::stream::{Reader, Writer};
+use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use crosspoint_hub::Reason;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
@@ -17,7 +18,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +30,32 @@ pub(crate) enum Outcome {
     Ended(Reason),
 }
 
+/// A body on its way: until it has left, its connection is not idle.
+struct Answering {
+    body: Body,
+    _busy: Busy,
+}
+
+impl hyper::body::Body for Answering {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// How hyper's part in a connection ended.
 enum End {
     /// A request asks for an upgrade, and all before it is answered and written.
@@ -36,6 +63,10 @@ enum End {
     Closed(hyper::Result<()>),
     /// The server stops, and the request that runs took too long.
     Stopped,
+    /// Nothing came between two requests, or no whole head.
+    Late(Phase),
+    /// The other side has ended its part, and takes nothing of an answer.
+    Gone,
 }
 
 /// Serves a connection whose first request, not an upgrade, begins `first`.
@@ -50,14 +81,24 @@ pub(crate) async fn serve(
     let state = Arc::new(IoState::default());
     let stall_max = site.hub.limits.outbox_stall_max;
     let io = Io::new(reader, writer, first, stall_max, state.clone());
+    let gone = io.gone();
     let verdict = OnceLock::new();
-    let service = service_fn(|request| answer(site, request, from, &verdict));
+    let service = service_fn(|request| {
+        let busy = Busy::new(&state);
+        answer(site, request, from, &verdict, busy)
+    });
     let mut connection = site.builder.serve_connection(TokioIo::new(io), service);
     let linger = LINGER.min(flush_max);
     let mut stopping = false;
     let end = {
         let mut stopped = pin!(stop.cancelled());
         let mut cut_off = pin!(tokio::time::sleep(Duration::MAX));
+        let mut patience = pin!(tokio::time::sleep(Duration::MAX));
+        let mut phase = None;
+        let mut gone = pin!(gone);
+        let mut alone = pin!(tokio::time::sleep(Duration::MAX));
+        let mut is_gone = false;
+        let mut written = 0;
         poll_fn(|cx| {
             if !stopping && stopped.as_mut().poll(cx).is_ready() {
                 stopping = true;
@@ -72,6 +113,32 @@ pub(crate) async fn serve(
             }
             if stopping && cut_off.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(End::Stopped);
+            }
+            let present = state.phase();
+            if phase != Some(present) {
+                phase = Some(present);
+                let limit = match present.0 {
+                    Phase::Idle => site.keep_alive,
+                    Phase::Head => site.head_max().0,
+                    Phase::Busy => FAR,
+                };
+                patience.as_mut().reset(tokio::time::Instant::now() + limit);
+            }
+            if patience.as_mut().poll(cx).is_ready() && present.0 != Phase::Busy {
+                return Poll::Ready(End::Late(present.0));
+            }
+            // Who has ended its part may wait for the answer, and may be gone altogether: nobody can tell, as
+            // long as it takes something.
+            if !is_gone && gone.as_mut().poll(cx).is_ready() {
+                is_gone = true;
+                alone.as_mut().reset(tokio::time::Instant::now() + stall_max);
+            }
+            while is_gone && alone.as_mut().poll(cx).is_ready() {
+                if written == state.written() {
+                    return Poll::Ready(End::Gone);
+                }
+                written = state.written();
+                alone.as_mut().reset(tokio::time::Instant::now() + stall_max);
             }
             Poll::Pending
         })
@@ -101,6 +168,12 @@ pub(crate) async fn serve(
             }
         }
         End::Stopped => return Outcome::Ended(Reason::HubStopping),
+        End::Gone => return Outcome::Ended(Reason::ConnectionLost),
+        End::Late(Phase::Head) => {
+            site.hub.metrics.hit(site.head_max().1);
+            Reason::HandshakeTimeout
+        }
+        End::Late(_) => Reason::IdleTimeout,
         End::Closed(Ok(())) if stopping => Reason::HubStopping,
         End::Closed(Ok(())) => Reason::Bye,
         End::Closed(Err(error)) if error.is_parse() => Reason::Malformed,
@@ -109,13 +182,8 @@ pub(crate) async fn serve(
             let reason = if state.has_stalled() {
                 site.hub.metrics.hit("outbox_stall_ms_max");
                 Reason::SlowReceiver
-            } else if !error.is_timeout() {
-                Reason::ConnectionLost
-            } else if parts.read_buf.is_empty() {
-                Reason::IdleTimeout
             } else {
-                site.hub.metrics.hit("handshake_ms_max");
-                Reason::HandshakeTimeout
+                Reason::ConnectionLost
             };
             return Outcome::Ended(reason);
         }
@@ -133,10 +201,14 @@ async fn answer(
     mut request: Request<Incoming>,
     from: Option<SocketAddr>,
     verdict: &OnceLock<Verdict>,
-) -> Result<Response, Infallible> {
+    busy: Busy,
+) -> Result<Response<Answering>, Infallible> {
     request.extensions_mut().extend(remote(from));
     match site.later_upgrade(request) {
-        Ok(request) => Ok(site.answer(request).await),
+        Ok(request) => {
+            let response = site.answer(request).await;
+            Ok(response.map(|body| Answering { body, _busy: busy }))
+        }
         Err(decided) => {
             // A connection has one such request at most, as it waits here for ever.
             let _ = verdict.set(decided);

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -32,12 +32,66 @@ pub(super) struct Io {
 pub(super) struct IoState {
     flushed: AtomicBool,
     stalled: AtomicBool,
+    /// A request is being answered.
+    busy: AtomicBool,
+    /// While none is, some of a head has come.
+    begun: AtomicBool,
+    written: AtomicU64,
+    requests: AtomicU64,
+}
+
+/// What a connection does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing, between two requests.
+    Idle,
+    /// A head is coming.
+    Head,
+    /// A request is being answered.
+    Busy,
+}
+
+/// A request is being answered for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Busy(Arc<IoState>);
+
+impl Busy {
+    pub(super) fn new(state: &Arc<IoState>) -> Self {
+        state.busy.store(true, Ordering::Relaxed);
+        state.begun.store(false, Ordering::Relaxed);
+        state.requests.fetch_add(1, Ordering::Relaxed);
+        Self(state.clone())
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.store(false, Ordering::Relaxed);
+    }
 }
 
 impl IoState {
     /// Whether hyper has nothing left to write.
     pub(super) fn is_flushed(&self) -> bool {
         self.flushed.load(Ordering::Relaxed)
+    }
+
+    /// What the connection does, and the number of the request that it does it for or after.
+    pub(super) fn phase(&self) -> (Phase, u64) {
+        let unwritten = !self.is_flushed() && self.written() > 0;
+        let phase = if self.busy.load(Ordering::Relaxed) || unwritten {
+            Phase::Busy
+        } else if self.begun.load(Ordering::Relaxed) {
+            Phase::Head
+        } else {
+            Phase::Idle
+        };
+        (phase, self.requests.load(Ordering::Relaxed))
+    }
+
+    /// Bytes that were written so far.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
     }
 
     /// Whether it ended as the other side took nothing.
@@ -57,6 +111,13 @@ impl Io {
     ) -> Self {
         let writer = Arc::new(writer);
         Self { first, reader, writer, writable: None, stall: None, stall_max, state }
+    }
+
+    /// Waits until the other side will send nothing more. It has to be dropped before
+    /// [`Io::into_parts`] is called.
+    pub(super) fn gone(&self) -> impl Future<Output = ()> + use<> {
+        let writer = self.writer.clone();
+        async move { writer.gone().await }
     }
 
     /// The halves, and what was put in front and is not read yet.
@@ -92,7 +153,12 @@ impl AsyncRead for Io {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.first.is_empty() {
-            return this.reader.poll_read(cx, buffer);
+            let before = buffer.filled().len();
+            let polled = this.reader.poll_read(cx, buffer);
+            if buffer.filled().len() > before && !this.state.busy.load(Ordering::Relaxed) {
+                this.state.begun.store(true, Ordering::Relaxed);
+            }
+            return polled;
         }
         let count = buffer.remaining().min(this.first.len());
         buffer.put_slice(&this.first.split_to(count));
@@ -127,6 +193,7 @@ impl AsyncWrite for Io {
             match this.writer.try_write_vectored(slices) {
                 Ok(written) => {
                     this.stall = None;
+                    this.state.written.fetch_add(written as u64, Ordering::Relaxed);
                     return Poll::Ready(Ok(written));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

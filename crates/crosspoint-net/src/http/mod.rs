@@ -6,12 +6,12 @@
 //! * Every other request is answered by an axum router. What is asked, in this order: the bundle of
 //!   AnySocket, `/health` and `/metrics` if they are on, [`HttpOptions::routes`],
 //!   [`HttpOptions::files`]; then it is 404. Without routes and files for it, `/` is a short text.
-//! * Connections are kept as HTTP/1.1 says. A connection with nothing to answer is closed when no
-//!   whole request head has come for [`Limits::handshake_max`](crosspoint_hub::Limits). A head has
-//!   at most 20 KiB and 64 headers. Whoever takes nothing of an answer for `outbox_stall_max` is cut
-//!   off. When the server stops, a request that runs is answered first, if it ends in time.
-//! * A connection counts in the hub's admission for as long as it lives. One whose client has gone
-//!   drops the handler that works for it.
+//! * Connections are kept as HTTP/1.1 says, idle ones for [`HttpOptions::keep_alive`]. A head has at most
+//!   20 KiB and 64 headers, and [`HttpOptions::head_time_max`] from its first byte to its last. Whoever takes nothing of an answer for `outbox_stall_max` is cut off. When the server stops, a
+//!   request that runs is answered first, if it ends in time.
+//! * A connection counts in the hub's admission for as long as it lives. A client that ends its own side is
+//!   answered if it takes something of the answer within `outbox_stall_max`. Then, or when the connection is
+//!   lost, the handler that works for it is dropped.
 //! * Handlers find the client's address as [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo);
 //!   connections inside the program have none. A handler that panics is answered with 500.
 
@@ -19,6 +19,8 @@ mod body;
 mod connection;
 mod files;
 mod io;
+mod metrics;
+mod process;
 mod site;
 mod upgrade;
 
@@ -41,9 +43,10 @@ pub const ID_HEADER: &str = "anysocket-id";
 /// What is answered to HTTP requests.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
-    /// `/health` says `ok`.
+    /// `/health` says `ok`, and `/ready` whether a new connection would be served.
     pub health: bool,
-    /// `/metrics` gives the hub's metrics in the text format of Prometheus.
+    /// `/metrics` gives the hub's metrics, in the text format of Prometheus or as OpenMetrics if `Accept`
+    /// prefers that.
     pub metrics: bool,
     /// The embedder's routes. `/health` and `/metrics` come first unless they are switched off. If
     /// there are `files` as well, they take the place of the router's own fallback.
@@ -57,6 +60,11 @@ pub struct HttpOptions {
     pub node_id: Option<PeerId>,
     /// Who may upgrade to WebSocket; `None` is everybody.
     pub upgrade: Option<UpgradeCheck>,
+    /// How long the head of a request may take from its first byte to its last, if that is less than
+    /// [`Limits::handshake_max`](crosspoint_hub::Limits). Above: the connection is closed.
+    pub head_time_max: Duration,
+    /// How long a connection may be idle between two requests. Above: it is closed.
+    pub keep_alive: Duration,
     /// Largest body of a request in bytes. Above: 413.
     pub body_bytes_max: usize,
     /// How long a handler may have to wait for the body of its request, over all its reads. Above:
@@ -74,6 +82,8 @@ impl Default for HttpOptions {
             anysocket_bundle: None,
             node_id: None,
             upgrade: None,
+            head_time_max: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(75),
             body_bytes_max: 1024 * 1024,
             body_time_max: Duration::from_secs(30),
         }

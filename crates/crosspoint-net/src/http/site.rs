@@ -1,34 +1,37 @@
 //! What a server answers to a request: built once, used by all connections.
 
-use super::{BUNDLE_PATH, Files, HttpOptions, ID_HEADER, UpgradeCheck, body, files, upgrade};
+use super::{
+    BUNDLE_PATH, Files, HttpOptions, ID_HEADER, UpgradeCheck, body, files, metrics, upgrade,
+};
 use crate::ws::handshake::{self, HEAD_BYTES_MAX, HEADERS_MAX, RequestError, Upgrade};
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
-use axum::http::header::{CONTENT_TYPE, UPGRADE};
+use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, StatusCode, Version};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use crosspoint_hub::{Hub, Reason};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::rt::TokioTimer;
 use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use tower::Service;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::services::ServeFile;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
-const OPEN_METRICS: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+
+/// Where a health check may ask what there is, as HAProxy does by itself.
+const OPTIONS_PATHS: [&str; 5] = ["/", "*", "/health", "/ready", "/metrics"];
 
 const ROOT: &str = "This is a Crosspoint hub. Connect with a client: native, peote-net or WebSocket.\n\
-     /health tells whether it is well, /metrics what it does.\n";
+     /health tells whether it is well, /ready whether there is room, /metrics what it does.\n";
 
 /// Bytes that hyper holds for one connection, read or to be written. A head is smaller.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
@@ -43,6 +46,8 @@ pub(crate) struct Site {
     node_id: Option<HeaderValue>,
     upgrade: Option<UpgradeCheck>,
     body_time_max: Duration,
+    pub(super) keep_alive: Duration,
+    head_time_max: Duration,
 }
 
 /// What becomes of a request to upgrade: the answer, and if it is refused the reason to close.
@@ -50,11 +55,11 @@ pub(crate) type Verdict = Result<Bytes, (Reason, Bytes)>;
 
 impl Site {
     /// What these options mean.
-    pub(crate) fn new(hub: &Arc<Hub>, options: &HttpOptions) -> Self {
+    pub(crate) fn new(hub: &Arc<Hub>, options: &HttpOptions, stop: &CancellationToken) -> Self {
         let mut builder = http1::Builder::new();
         builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(hub.limits.handshake_max)
+            .header_read_timeout(None)
+            .half_close(true)
             .max_headers(HEADERS_MAX)
             .max_header_size(HEAD_BYTES_MAX)
             .max_buf_size(BUFFER_BYTES_MAX)
@@ -65,17 +70,34 @@ impl Site {
         Self {
             hub: hub.clone(),
             builder,
-            router: router(hub, options),
+            router: router(hub, options, stop),
             bundle: options.anysocket_bundle.as_ref().map(ServeFile::new),
             node_id,
             upgrade: options.upgrade.clone(),
             body_time_max: options.body_time_max,
+            keep_alive: options.keep_alive,
+            head_time_max: options.head_time_max,
+        }
+    }
+
+    /// How long a head may take from its first byte, and the name of that limit.
+    pub(crate) fn head_max(&self) -> (Duration, &'static str) {
+        let handshake = (self.hub.limits.handshake_max, "handshake_ms_max");
+        match self.head_time_max < handshake.0 {
+            true => (self.head_time_max, "http_head_ms_max"),
+            false => handshake,
         }
     }
 
     /// Answers a request that is no upgrade.
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Response {
         let request = request.map(|body| body::timed(body, self.body_time_max, &self.hub));
+        if let Some(wrong) = wrong_host(&request) {
+            return wrong;
+        }
+        let asks_options =
+            request.method() == Method::OPTIONS && OPTIONS_PATHS.contains(&request.uri().path());
+        let strange = is_strange(request.method());
         let uri = request.uri();
         if let Some(bundle) = &self.bundle
             && uri.path() == BUNDLE_PATH
@@ -87,6 +109,14 @@ impl Site {
             Ok(response) => response,
             Err(never) => match never {},
         };
+        let unknown = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED];
+        if asks_options && unknown.contains(&response.status()) {
+            response = (StatusCode::NO_CONTENT, [(ALLOW, "GET, HEAD, OPTIONS")]).into_response();
+        }
+        if strange && unknown.contains(&response.status()) {
+            // Whoever speaks like that is no client of this server.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
             self.hub.metrics.hit("http_body_bytes_max");
         }
@@ -154,14 +184,17 @@ pub(super) fn remote(from: Option<SocketAddr>) -> axum::http::Extensions {
     extensions
 }
 
-fn router(hub: &Arc<Hub>, options: &HttpOptions) -> Router {
+fn router(hub: &Arc<Hub>, options: &HttpOptions, stop: &CancellationToken) -> Router {
     let mut own = Router::new();
     if options.health {
         own = own.route("/health", get(|| async { text(StatusCode::OK, "ok\n") }));
+        let (hub, stop) = (hub.clone(), stop.clone());
+        own = own.route("/ready", get(move || async move { ready(&hub, &stop) }));
     }
     if options.metrics {
         let hub = hub.clone();
-        own = own.route("/metrics", get(move || async move { metrics(&hub) }));
+        let page = move |headers: HeaderMap| async move { metrics::page(&hub, &headers) };
+        own = own.route("/metrics", get(page));
     }
     let own = match &options.routes {
         Some(routes) if options.files.is_empty() => own.fallback_service(routes.clone()),
@@ -195,13 +228,48 @@ fn with_files(router: Router, files: &[Files]) -> Router {
     })
 }
 
-fn text(status: StatusCode, text: &'static str) -> Response {
+pub(super) fn text(status: StatusCode, text: &'static str) -> Response {
     (status, [(CONTENT_TYPE, TEXT)], text).into_response()
 }
 
-fn metrics(hub: &Hub) -> Response {
-    match hub.metrics.render() {
-        Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
-        Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "The metrics could not be written.\n"),
+/// Whether a new connection would be served.
+fn ready(hub: &Hub, stop: &CancellationToken) -> Response {
+    if stop.is_cancelled() {
+        text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+    } else if hub.has_room() {
+        text(StatusCode::OK, "ready\n")
+    } else {
+        text(StatusCode::SERVICE_UNAVAILABLE, "full\n")
     }
+}
+
+/// Whether a method is none of those that HTTP itself has.
+fn is_strange(method: &Method) -> bool {
+    const KNOWN: [Method; 9] = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::PATCH,
+        Method::CONNECT,
+        Method::TRACE,
+    ];
+    !KNOWN.contains(method)
+}
+
+/// HTTP/1.1 has one `Host` in each request (RFC 9112, section 3.2).
+fn wrong_host<B>(request: &Request<B>) -> Option<Response> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let (first, second) = (hosts.next(), hosts.next());
+    let missing = first.is_none() && request.version() == Version::HTTP_11;
+    let wrong = match second {
+        Some(_) => "The request has more than one header Host.\n",
+        None if missing => "The request has no header Host.\n",
+        None => return None,
+    };
+    let mut response = text(StatusCode::BAD_REQUEST, wrong);
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    Some(response)
 }

@@ -349,6 +349,25 @@ impl WriteEnd {
     pub fn set_shape(&self, shape: Shape) {
         self.lane.change(|state, now| state.shaper.set_shape(now, shape));
     }
+
+    /// As [`ReadEnd::gone`], for the task that reads.
+    pub(crate) async fn gone(&self) {
+        gone(&self.other, &mut None).await;
+    }
+}
+
+/// Waits until the end of what comes over a lane has arrived, or the connection was lost.
+async fn gone(lane: &Lane, sleep: &mut Option<Pin<Box<Sleep>>>) {
+    poll_fn(|cx| {
+        loop {
+            match lane.change(|state, now| state.look_for_end(now, cx)) {
+                Read::Done | Read::Aborted => return Poll::Ready(()),
+                Read::NothingUnderWay => return Poll::Pending,
+                Read::Arrives(end) => ready!(poll_until(sleep, end, cx)),
+            }
+        }
+    })
+    .await;
 }
 
 impl Drop for WriteEnd {
@@ -405,17 +424,7 @@ impl ReadEnd {
     /// Waits until the end of the stream has arrived, whatever came before it and was not read, or the
     /// connection was lost.
     pub(crate) async fn gone(&mut self) {
-        poll_fn(|cx| {
-            let Self { lane, sleep, .. } = self;
-            loop {
-                match lane.change(|state, now| state.look_for_end(now, cx)) {
-                    Read::Done | Read::Aborted => return Poll::Ready(()),
-                    Read::NothingUnderWay => return Poll::Pending,
-                    Read::Arrives(end) => ready!(poll_until(sleep, end, cx)),
-                }
-            }
-        })
-        .await;
+        gone(&self.lane, &mut self.sleep).await;
     }
 
     /// See [`WriteEnd::abort`].

@@ -100,7 +100,7 @@ async fn files_arrive_as_they_are_with_their_type_ranges_and_conditions() {
     for missing in ["/static/none", "/static/a.png/", "/static/a.png/x", "/static/deep/er/"] {
         assert_eq!(fetch(&served, &get(missing)).await.status, 404, "{missing}");
     }
-    let post = "POST /static/a.png HTTP/1.1\r\nContent-Length: 0\r\n\r\n";
+    let post = "POST /static/a.png HTTP/1.1\r\nHost: hub\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(fetch(&served, post).await.status, 405);
 }
 

@@ -132,9 +132,14 @@ async fn plain_http_is_answered_and_closed_if_the_client_wants_it() {
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\n{lines}\r\n");
     let health = http(&served, &get("/health?deep=1")).await;
     assert!(health.starts_with("HTTP/1.1 200 OK\r\n") && health.ends_with("\r\n\r\nok\n"));
-    let metrics = http(&served, &get("/metrics")).await;
+    let plain = get("/metrics").replace("Host", "Accept: */*\r\nHost");
+    let metrics = http(&served, &plain).await;
     assert!(metrics.contains("\ncrosspoint_connections 1\n"), "{metrics}");
-    assert!(metrics.ends_with("# EOF\n"));
+    assert!(metrics.contains("\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
+    let accept = "Host: hub\r\nAccept: application/openmetrics-text\r\nConnection: close\r\n\r\n";
+    let open = http(&served, &format!("GET /metrics HTTP/1.1\r\n{accept}")).await;
+    assert!(open.contains("\r\nContent-Type: application/openmetrics-text; version=1.0.0;"));
+    assert!(open.ends_with("# EOF\n"));
     assert!(http(&served, &get("/")).await.starts_with("HTTP/1.1 200 "));
     assert!(http(&served, &get("/nothing")).await.starts_with("HTTP/1.1 404 "));
 
@@ -144,7 +149,8 @@ async fn plain_http_is_answered_and_closed_if_the_client_wants_it() {
 
     // The body that nobody reads must not take the answer away.
     let body = "x".repeat(200_000);
-    let post = format!("POST /health HTTP/1.1\r\nContent-Length: 200000\r\n\r\n{body}");
+    let post =
+        format!("POST /health HTTP/1.1\r\nHost: hub\r\nContent-Length: 200000\r\n\r\n{body}");
     assert!(http(&served, &post).await.starts_with("HTTP/1.1 405 "));
     for (wrong, status) in [
         ("GET / HTTP/1.1\r\nno header\r\n\r\n".to_owned(), "400"),
@@ -167,7 +173,8 @@ async fn pages_that_are_switched_off_are_not_there() {
         ..ServerOptions::default()
     };
     let served = serve_as(HubOptions::default(), options);
-    let answer = http(&served, "GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n").await;
+    let answer =
+        http(&served, "GET /metrics HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 404 "));
 }
 

@@ -118,7 +118,7 @@ pub fn put_command(command: &Command, frame_bytes_max: usize, out: &mut FrameWri
 /// Reads a command (server role). `None`: a type that may be skipped.
 ///
 /// # Errors
-/// [`Reason::Malformed`].
+/// The rule that is broken.
 pub fn command(frame: Frame) -> Result<Option<Command>, Broken> {
     let Frame { kind: number, mut body } = frame;
     Ok(Some(match number {

@@ -120,7 +120,7 @@ pub fn put_event(event: &Event, out: &mut FrameWriter) {
 /// Reads an event (client role). `None`: a type that may be skipped.
 ///
 /// # Errors
-/// [`Reason::Malformed`].
+/// The rule that is broken.
 pub fn event(frame: Frame) -> Result<Option<Event>, Broken> {
     let Frame { kind: number, mut body } = frame;
     Ok(Some(match number {

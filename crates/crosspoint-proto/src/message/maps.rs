@@ -190,7 +190,7 @@ const MAP_DEPTH_MAX: usize = 16;
 /// Reads the map at the end of a body; an absent one is empty.
 ///
 /// # Errors
-/// [`Reason::Malformed`].
+/// The rule that is broken.
 pub fn map<T: DeserializeOwned>(body: &Body) -> Result<T, Broken> {
     const EMPTY_MAP: &[u8] = &[0x80];
     let bytes = if body.0.is_empty() { EMPTY_MAP } else { &body.0[..] };

@@ -1,0 +1,111 @@
+//! The page of metrics, in the format that is asked for.
+
+use super::{process, site};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use crosspoint_hub::Hub;
+
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Answers with the metrics of a hub and of this process.
+pub(super) fn page(hub: &Hub, headers: &HeaderMap) -> Response {
+    let mut page = String::new();
+    if hub.metrics.encode(&mut page).is_err() {
+        let what = "The metrics could not be written.\n";
+        return site::text(StatusCode::INTERNAL_SERVER_ERROR, what);
+    }
+    process::encode(&mut page);
+    let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    // Who says nothing takes everything.
+    let open = !headers.contains_key(ACCEPT) || wants_open_metrics(accept);
+    let (kind, page) = match open {
+        true => (OPEN_METRICS, page + "# EOF\n"),
+        false => (TEXT, plain(&page)),
+    };
+    ([(CONTENT_TYPE, kind), (VARY, "Accept")], page).into_response()
+}
+
+/// Whether `Accept` asks for OpenMetrics, and not rather for plain text.
+fn wants_open_metrics<'a>(accept: impl Iterator<Item = &'a str>) -> bool {
+    let (mut open, mut text) = (0.0, 0.0);
+    for element in accept.flat_map(|value| value.split(',')) {
+        let mut parts = element.split(';').map(str::trim);
+        let kind = parts.next().unwrap_or_default();
+        let quality = parts
+            .filter_map(|parameter| parameter.split_once('='))
+            .find(|(name, _)| name.trim().eq_ignore_ascii_case("q"))
+            .map_or(1.0, |(_, value)| value.trim().parse::<f32>().unwrap_or(0.0));
+        if kind.eq_ignore_ascii_case("application/openmetrics-text") {
+            open = quality;
+        } else if kind.eq_ignore_ascii_case("text/plain") {
+            text = quality;
+        }
+    }
+    open > 0.0 && open >= text
+}
+
+/// OpenMetrics in the words of the older text format: a counter is called as its sample is, and there are no
+/// units and no end.
+fn plain(open: &str) -> String {
+    let mut text = String::with_capacity(open.len());
+    let mut help = None;
+    for line in open.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            help = rest.split_once(' ');
+        } else if let Some((name, kind)) =
+            line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' '))
+        {
+            let (ending, kind) = match kind {
+                "counter" => ("_total", "counter"),
+                "info" => ("_info", "gauge"),
+                "unknown" => ("", "untyped"),
+                other => ("", other),
+            };
+            if let Some((_, help)) = help.take().filter(|(of, _)| *of == name) {
+                text.push_str(&format!("# HELP {name}{ending} {help}\n"));
+            }
+            text.push_str(&format!("# TYPE {name}{ending} {kind}\n"));
+        } else if !line.starts_with("# ") {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_metrics_are_for_those_who_prefer_them() {
+        for (accept, open) in [
+            ("", false),
+            ("*/*", false),
+            ("text/html,*/*;q=0.8", false),
+            ("text/plain;version=0.0.4", false),
+            ("application/openmetrics-text", true),
+            ("application/openmetrics-text; version=1.0.0,text/plain;version=0.0.4;q=0.5", true),
+            ("application/openmetrics-text;q=0.6, text/plain;q=0.4,*/*;q=0.1", true),
+            ("application/openmetrics-text;q=0.4, text/plain;q=0.6", false),
+            ("application/openmetrics-text;q=0", false),
+        ] {
+            assert_eq!(wants_open_metrics([accept].into_iter()), open, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn the_text_format_names_counters_as_their_samples() {
+        let open = "# HELP a_hits Hits.\n# TYPE a_hits counter\na_hits_total{x=\"y\"} 1\n\
+                    # HELP a_trip_seconds Trips.\n# TYPE a_trip_seconds histogram\n\
+                    # UNIT a_trip_seconds seconds\na_trip_seconds_sum 0.0\n\
+                    # HELP a_build Build.\n# TYPE a_build info\na_build_info{v=\"1\"} 1\n# EOF\n";
+        let text = "# HELP a_hits_total Hits.\n# TYPE a_hits_total counter\na_hits_total{x=\"y\"} 1\n\
+                    # HELP a_trip_seconds Trips.\n# TYPE a_trip_seconds histogram\n\
+                    a_trip_seconds_sum 0.0\n\
+                    # HELP a_build_info Build.\n# TYPE a_build_info gauge\na_build_info{v=\"1\"} 1\n";
+        assert_eq!(plain(open), text);
+    }
+}
