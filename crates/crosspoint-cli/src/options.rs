@@ -8,7 +8,7 @@ use crosspoint_hub::command::Mode;
 use crosspoint_hub::hub::{HubOptions, RoomOptions};
 use crosspoint_hub::permissions::Rule;
 use crosspoint_hub::{ChannelName, Limits, PeerId, Permissions};
-use crosspoint_net::http::{Files, HttpOptions};
+use crosspoint_net::http::{FileOptions, Files, HeaderValue, HttpOptions, MetricsToken};
 use crosspoint_net::resume;
 use crosspoint_net::server::{AnySocketOptions, Json, ServerOptions};
 use std::fs::File;
@@ -107,6 +107,15 @@ fn http(settings: &Settings) -> Result<HttpOptions, Failure> {
         health: http.health,
         metrics: http.metrics,
         files: files.collect::<Result<_, Failure>>()?,
+        file_options: FileOptions {
+            dot_files: http.files_dot,
+            cache_control: header("http.files_cache_control", &http.files_cache_control)?,
+            isolated: http.files_isolated,
+            readable_from: header("http.files_cors", &http.files_cors)?,
+            precompressed: http.files_precompressed,
+        },
+        metrics_token: (!http.metrics_token.is_empty())
+            .then(|| MetricsToken::new(http.metrics_token.clone())),
         anysocket_bundle: bundle(&http.anysocket_bundle)?,
         node_id: Some(id),
         head_time_max: http.head_ms_max,
@@ -115,6 +124,15 @@ fn http(settings: &Settings) -> Result<HttpOptions, Failure> {
         body_time_max: http.body_ms_max,
         ..HttpOptions::default()
     })
+}
+
+/// The value of a header, if there is one.
+fn header(key: &str, value: &str) -> Result<Option<HeaderValue>, Failure> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |_| Failure::Setup(format!("{key}: {value:?} cannot stand in a header"));
+    HeaderValue::try_from(value).map(Some).map_err(wrong)
 }
 
 /// The bundle's path. A file that is not there is better noticed now than by the first visitor.

@@ -256,7 +256,8 @@ settings! {
         /// Whether GET /metrics answers with the metrics, for Prometheus.
         ///
         /// It speaks the text format, or OpenMetrics to those that prefer it.
-        /// Anyone who can connect can read them. When false the path does not exist.
+        /// Anyone who can connect can read them, unless `http.metrics_token` is set. When false the path
+        /// does not exist.
         metrics: bool = "true", switch();
 
         /// Whether GET /health answers while the hub runs, and GET /ready while it has room.
@@ -274,6 +275,40 @@ settings! {
         /// connect can read the files. A directory with a comma in its name can be set in a file
         /// only. The program does not start if one of them is no directory.
         files: Vec<String> = "", directories(), flag "http-files";
+
+        /// Whether files are served whose names begin with a dot.
+        ///
+        /// The same holds for what is in directories with such names. They are often not meant for others:
+        /// `.git`, `.env`. What is under `/.well-known` is served in any case.
+        files_dot: bool = "false", switch(), flag "http-files-dot";
+
+        /// Header Cache-Control of served files; empty for none.
+        ///
+        /// Such as `max-age=3600`. Without it browsers decide by themselves for how long they keep a file.
+        files_cache_control: String = "", text(255), flag "http-files-cache-control";
+
+        /// Whether served pages are isolated from pages of other origins.
+        ///
+        /// They get `Cross-Origin-Opener-Policy: same-origin` and `Cross-Origin-Embedder-Policy:
+        /// require-corp`. Games that use threads in the browser need that; pages that include files
+        /// of others without their consent do not work with it.
+        files_isolated: bool = "false", switch(), flag "http-files-isolated";
+
+        /// Origin whose pages may read served files; * for all, empty for our own only.
+        ///
+        /// It is the header Access-Control-Allow-Origin, such as `https://example.org`.
+        files_cors: String = "", text(255), flag "http-files-cors";
+
+        /// Whether files that were compressed beforehand are served in the place of others.
+        ///
+        /// For `a.js` that is `a.js.br`, `a.js.zst` or `a.js.gz`, to browsers that take it.
+        files_precompressed: bool = "false", switch(), flag "http-files-precompressed";
+
+        /// Token that /metrics has to be asked with; empty lets everybody read them.
+        ///
+        /// It is given as `Authorization: Bearer TOKEN`, which Prometheus calls `authorization.credentials`.
+        /// Without it the answer is 401.
+        metrics_token: String = "", secret(255), flag "http-metrics-token";
 
         /// The browser bundle of AnySocket, answered at /@anysocket.
         ///

@@ -2,10 +2,12 @@
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
-use axum::http::{HeaderValue, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Redirect, Response};
 use std::io;
 use std::path::PathBuf;
@@ -22,6 +24,23 @@ pub struct Files {
     /// Without a slash at its end, so empty for `/`.
     prefix: String,
     directory: ServeDir,
+}
+
+/// How files are served, in all directories.
+#[derive(Debug, Clone, Default)]
+pub struct FileOptions {
+    /// Whether files are served whose names, or the names of whose directories, begin with a dot. Those under
+    /// `/.well-known` (RFC 8615) are in any case.
+    pub dot_files: bool,
+    /// `Cache-Control` of each file.
+    pub cache_control: Option<HeaderValue>,
+    /// Whether pages are isolated from those of other origins (`Cross-Origin-Opener-Policy: same-origin` and
+    /// `Cross-Origin-Embedder-Policy: require-corp`), as browsers want it for threads with shared memory.
+    pub isolated: bool,
+    /// Whose pages may read files (`Access-Control-Allow-Origin`): an origin, or `*` for all.
+    pub readable_from: Option<HeaderValue>,
+    /// Whether `a.js.br`, `a.js.zst` or `a.js.gz` is served in the place of `a.js` to those who take that.
+    pub precompressed: bool,
 }
 
 /// Why a directory cannot be served.
@@ -74,6 +93,16 @@ impl Files {
         Ok(Self { prefix: trimmed.to_owned(), directory })
     }
 
+    /// The same, served like this.
+    pub(super) fn served(self, options: &FileOptions) -> Self {
+        let Self { prefix, directory } = self;
+        let directory = match options.precompressed {
+            true => directory.precompressed_br().precompressed_zstd().precompressed_gzip(),
+            false => directory,
+        };
+        Self { prefix, directory }
+    }
+
     /// Whether every path is under the prefix.
     pub(super) fn is_everything(&self) -> bool {
         self.prefix.is_empty()
@@ -92,12 +121,19 @@ impl Files {
 }
 
 /// Answers with a file of the first directory whose prefix fits; `None` if none does.
-pub(super) async fn answer(all: &[Files], request: Request) -> Option<Response> {
+pub(super) async fn answer(
+    all: &[Files],
+    options: &FileOptions,
+    request: Request,
+) -> Option<Response> {
     let (head, _body) = request.into_parts();
     let path = head.uri.path();
     let (files, rest) = all.iter().find_map(|files| Some((files, files.rest(path)?)))?;
     if rest.is_empty() {
         return Some(Redirect::temporary(&format!("{}/", files.prefix)).into_response());
+    }
+    if !options.dot_files && is_hidden(rest) {
+        return Some(StatusCode::NOT_FOUND.into_response());
     }
     // More than one slash in front would make a redirect lead to another host.
     let mut target = format!("/{}", rest.trim_start_matches('/'));
@@ -110,7 +146,40 @@ pub(super) async fn answer(all: &[Files], request: Request) -> Option<Response> 
     let mut directory = files.directory.clone();
     let method = head.method.clone();
     let found = directory.try_call(like(head, method, target.into())).await;
-    Some(finish(found.map(|response| response.map(Body::new))))
+    let mut response = finish(found.map(|response| response.map(Body::new)));
+    if !response.status().is_client_error() && !response.status().is_server_error() {
+        options.describe(response.headers_mut());
+    }
+    Some(response)
+}
+
+impl FileOptions {
+    /// Adds the headers of a file.
+    fn describe(&self, headers: &mut HeaderMap) {
+        if let Some(cache) = &self.cache_control {
+            headers.insert(CACHE_CONTROL, cache.clone());
+        }
+        if self.isolated {
+            let opener = HeaderName::from_static("cross-origin-opener-policy");
+            headers.insert(opener, HeaderValue::from_static("same-origin"));
+            let embedder = HeaderName::from_static("cross-origin-embedder-policy");
+            headers.insert(embedder, HeaderValue::from_static("require-corp"));
+        }
+        if let Some(origin) = &self.readable_from {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        }
+    }
+}
+
+/// Whether a path, as it came, leads through a name that begins with a dot.
+fn is_hidden(path: &str) -> bool {
+    // The directory decodes once, and these are the signs that matter here.
+    let decoded = [("%2e", "."), ("%2E", "."), ("%2f", "/"), ("%2F", "/")]
+        .into_iter()
+        .fold(path.to_owned(), |path, (code, sign)| path.replace(code, sign));
+    let mut names = decoded.split('/').filter(|name| !name.is_empty()).peekable();
+    names.next_if_eq(&".well-known");
+    names.any(|name| name.starts_with('.'))
 }
 
 /// Answers with one file of JavaScript, whatever the method.

@@ -1,13 +1,49 @@
 //! The page of metrics, in the format that is asked for.
 
 use super::{process, site};
-use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, VARY, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use crosspoint_hub::Hub;
+use std::fmt;
+use subtle::ConstantTimeEq;
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What whoever asks for the metrics has to present.
+#[derive(Clone)]
+pub struct MetricsToken(String);
+
+impl MetricsToken {
+    /// A token; it should be long and made at random.
+    pub fn new(token: impl Into<String>) -> Self {
+        Self(token.into())
+    }
+
+    /// Whether a request presents it.
+    pub(super) fn is_in(&self, headers: &HeaderMap) -> bool {
+        let given = headers.get(AUTHORIZATION).map(|value| value.as_bytes());
+        let bearer = given.and_then(|given| given.split_first_chunk::<7>());
+        bearer.is_some_and(|(scheme, token)| {
+            scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(token.ct_eq(self.0.as_bytes()))
+        })
+    }
+}
+
+impl fmt::Debug for MetricsToken {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MetricsToken(***)")
+    }
+}
+
+/// The answer to a request without the right token.
+pub(super) fn refusal() -> Response {
+    let what =
+        site::text(StatusCode::UNAUTHORIZED, "The metrics need a token (http.metrics_token).\n");
+    ([(WWW_AUTHENTICATE, "Bearer")], what).into_response()
+}
 
 /// Answers with the metrics of a hub and of this process.
 pub(super) fn page(hub: &Hub, headers: &HeaderMap) -> Response {

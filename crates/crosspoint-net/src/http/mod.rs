@@ -25,9 +25,12 @@ mod site;
 mod upgrade;
 
 pub(crate) use connection::{Outcome, serve};
-pub use files::{Files, FilesError};
+pub use files::{FileOptions, Files, FilesError};
+pub use metrics::MetricsToken;
 pub(crate) use site::Site;
 pub use upgrade::{Refusal, UpgradeCheck, cookies};
+
+pub use axum::http::HeaderValue;
 
 use axum::Router;
 use crosspoint_hub::PeerId;
@@ -53,6 +56,10 @@ pub struct HttpOptions {
     pub routes: Option<Router>,
     /// Directories of files, asked after `routes`; the longest prefix that fits is taken.
     pub files: Vec<Files>,
+    /// How the files are served.
+    pub file_options: FileOptions,
+    /// What `/metrics` has to be asked with, as `Authorization: Bearer`, if anything.
+    pub metrics_token: Option<MetricsToken>,
     /// The browser bundle of AnySocket, served at exactly [`BUNDLE_PATH`], whatever the method.
     pub anysocket_bundle: Option<PathBuf>,
     /// The id that each answer carries in [`ID_HEADER`]. The bundle, upgrades and answers to what
@@ -79,6 +86,8 @@ impl Default for HttpOptions {
             metrics: true,
             routes: None,
             files: Vec::new(),
+            file_options: FileOptions::default(),
+            metrics_token: None,
             anysocket_bundle: None,
             node_id: None,
             upgrade: None,

@@ -193,17 +193,23 @@ fn router(hub: &Arc<Hub>, options: &HttpOptions, stop: &CancellationToken) -> Ro
     }
     if options.metrics {
         let hub = hub.clone();
-        let page = move |headers: HeaderMap| async move { metrics::page(&hub, &headers) };
+        let token = options.metrics_token.clone();
+        let page = move |headers: HeaderMap| async move {
+            match token.is_none_or(|token| token.is_in(&headers)) {
+                true => metrics::page(&hub, &headers),
+                false => metrics::refusal(),
+            }
+        };
         own = own.route("/metrics", get(page));
     }
     let own = match &options.routes {
         Some(routes) if options.files.is_empty() => own.fallback_service(routes.clone()),
-        Some(routes) => own.fallback_service(with_files(routes.clone(), &options.files)),
+        Some(routes) => own.fallback_service(with_files(routes.clone(), options)),
         None => {
             let hidden = options.files.iter().any(Files::is_everything);
             let root = get(|| async { text(StatusCode::OK, ROOT) });
             let own = if hidden { own } else { own.route("/", root) };
-            with_files(own, &options.files)
+            with_files(own, options)
         }
     };
     let hub = hub.clone();
@@ -216,12 +222,13 @@ fn router(hub: &Arc<Hub>, options: &HttpOptions, stop: &CancellationToken) -> Ro
         .layer(RequestBodyLimitLayer::new(options.body_bytes_max))
 }
 
-fn with_files(router: Router, files: &[Files]) -> Router {
-    let mut files = files.to_vec();
+fn with_files(router: Router, options: &HttpOptions) -> Router {
+    let how = options.file_options.clone();
+    let mut files: Vec<_> = options.files.iter().cloned().map(|files| files.served(&how)).collect();
     files.sort_by_key(Files::rank);
-    let files = Arc::new(files);
+    let all = Arc::new((files, how));
     router.fallback(move |request: Request| async move {
-        match files::answer(&files, request).await {
+        match files::answer(&all.0, &all.1, request).await {
             Some(response) => response,
             None => text(StatusCode::NOT_FOUND, "There is nothing here.\n"),
         }

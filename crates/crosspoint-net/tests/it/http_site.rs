@@ -6,7 +6,9 @@ use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use axum::routing::{any, get as on_get};
 use crosspoint_hub::PeerId;
-use crosspoint_net::http::{Files, FilesError, HttpOptions};
+use crosspoint_net::http::{
+    FileOptions, Files, FilesError, HeaderValue, HttpOptions, MetricsToken,
+};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -259,4 +261,83 @@ async fn a_handler_knows_where_its_client_is() {
     assert_ne!(seen.port(), served.address.port());
     // Inside the program there is none.
     assert_eq!(ask(&mut served.memory(), &get("/from")).await.status, 500);
+}
+
+#[tokio::test]
+async fn files_with_a_dot_are_served_where_that_is_wanted() {
+    let house = house();
+    for path in [".env", "deep/.git/config", ".well-known/acme", ".well-known/.x"] {
+        let path = house.path().join("public").join(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        fs::write(path, b"dotted").expect("a file");
+    }
+    for wanted in [false, true] {
+        let files = vec![files("/", &house.path().join("public"))];
+        let file_options = FileOptions { dot_files: wanted, ..FileOptions::default() };
+        let served = serve_http(HttpOptions { files, file_options, ..HttpOptions::default() });
+        let hidden = if wanted { 200 } else { 404 };
+        for (path, status) in [
+            ("/.env", hidden),
+            ("/%2eenv", hidden),
+            ("/%2Eenv", hidden),
+            ("//.env", hidden),
+            ("/deep/.git/config", hidden),
+            ("/deep%2f.git/config", hidden),
+            ("/.well-known/.x", hidden),
+            ("/.well-known/acme", 200),
+            ("/deep/er/notes.txt", 200),
+        ] {
+            let answer = ask(&mut served.tcp().await, &get(path)).await;
+            assert_eq!(answer.status, status, "{path}, wanted: {wanted}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn files_are_described_and_compressed_as_wanted() {
+    let house = house();
+    fs::write(house.path().join("public/b c.js.gz"), b"zipped").expect("a file");
+    let file_options = FileOptions {
+        cache_control: Some(HeaderValue::from_static("max-age=60")),
+        isolated: true,
+        readable_from: Some(HeaderValue::from_static("*")),
+        precompressed: true,
+        ..FileOptions::default()
+    };
+    let files = vec![files("/", &house.path().join("public"))];
+    let served = serve_http(HttpOptions { files, file_options, ..HttpOptions::default() });
+    let answer = ask(&mut served.tcp().await, &with("/b%20c.js", "Accept-Encoding: gzip")).await;
+    assert_eq!(
+        (&answer.body[..], answer.header("Content-Encoding")),
+        (&b"zipped"[..], Some("gzip"))
+    );
+    for (name, value) in [
+        ("Cache-Control", "max-age=60"),
+        ("Cross-Origin-Opener-Policy", "same-origin"),
+        ("Cross-Origin-Embedder-Policy", "require-corp"),
+        ("Access-Control-Allow-Origin", "*"),
+    ] {
+        assert_eq!(answer.header(name), Some(value));
+    }
+    let answer = ask(&mut served.tcp().await, &get("/b%20c.js")).await;
+    assert_eq!((&answer.body[..], answer.header("Content-Encoding")), (&b"let b;\n"[..], None));
+    let missing = ask(&mut served.tcp().await, &get("/missing")).await;
+    assert_eq!((missing.status, missing.header("Cache-Control")), (404, None));
+}
+
+#[tokio::test]
+async fn metrics_may_need_a_token() {
+    let metrics_token = Some(MetricsToken::new("open sesame"));
+    let served = serve_http(HttpOptions { metrics_token, ..HttpOptions::default() });
+    for (lines, status) in [
+        ("A: b", 401),
+        ("Authorization: Basic open sesame", 401),
+        ("Authorization: Bearer open", 401),
+        ("Authorization: Bearer open sesame", 200),
+        ("Authorization: bearer open sesame", 200),
+    ] {
+        let answer = ask(&mut served.tcp().await, &with("/metrics", lines)).await;
+        assert_eq!(answer.status, status, "{lines}");
+    }
+    assert_eq!(ask(&mut served.tcp().await, &get("/health")).await.status, 200);
 }
