@@ -1,12 +1,13 @@
 //! From settings to what the libraries take.
 
 use crate::failure::Failure;
-use crate::settings::{RoomMode, Settings, split_root};
+use crate::settings::{self, RoomMode, Settings, split_root};
 use bytes::Bytes;
 use crosspoint_auth::{Authenticator, CheckLimits, Either, FileError, Secrets, Swap, Tokens, rule};
 use crosspoint_hub::command::Mode;
 use crosspoint_hub::hub::{HubOptions, RoomOptions};
-use crosspoint_hub::permissions::Rule;
+use crosspoint_hub::permissions::{Pattern, Rule};
+use crosspoint_hub::rules::{ChannelRule, Network, Who};
 use crosspoint_hub::{ChannelName, Limits, PeerId, Permissions};
 use crosspoint_net::http::{FileOptions, Files, HeaderValue, HttpOptions, MetricsToken};
 use crosspoint_net::resume;
@@ -37,6 +38,12 @@ pub(crate) fn hub(settings: &Settings) -> Result<HubOptions, Failure> {
         room_mode: Mode::Chunk { bytes_max: rooms.chunk_bytes_max },
         permissions: permissions(settings)?,
         duplicates: settings.peers.duplicates,
+        channel_rules: settings
+            .channels
+            .rules
+            .iter()
+            .map(channel_rule)
+            .collect::<Result<_, Failure>>()?,
     })
 }
 
@@ -44,6 +51,29 @@ pub(crate) fn hub(settings: &Settings) -> Result<HubOptions, Failure> {
 pub(crate) fn access_token(settings: &Settings) -> Option<Bytes> {
     let token = &settings.server.access_token;
     (!token.is_empty()).then(|| token.clone().into_bytes().into())
+}
+
+/// A rule for channels, of which all parts were checked when they were read.
+fn channel_rule(given: &settings::ChannelRule) -> Result<ChannelRule, Failure> {
+    let networks = |list: &[String]| {
+        let networks = list.iter().map(|network| network.parse::<Network>());
+        let networks = networks.collect::<Result<Vec<_>, _>>();
+        networks.map_err(|error| Failure::Setup(format!("channels: {error}")))
+    };
+    let who = |by: &[String], from: &[String]| {
+        let names = by.iter().map(|name| Pattern::new(name)).collect();
+        Ok::<_, Failure>(Who { names, networks: networks(from)? })
+    };
+    Ok(ChannelRule {
+        name: Pattern::new(&given.name),
+        members_max: given.members_max,
+        message_bytes_max: given.message_bytes_max,
+        messages_per_second_max: given.messages_per_second_max.unwrap_or_default(),
+        bytes_per_second_max: given.bytes_per_second_max.unwrap_or_default(),
+        create: who(&given.create_by, &given.create_from)?,
+        enter: who(&given.enter_by, &given.enter_from)?,
+        blocked: networks(&given.blocked)?,
+    })
 }
 
 /// How connections are served. Reads the files that the settings name.

@@ -11,6 +11,7 @@ use crate::payload::Payload;
 use crate::peers::{Duplicates, Newcomer, Peers};
 use crate::permissions::{Permissions, Rule};
 use crate::reason::Reason;
+use crate::rules::ChannelRule;
 use crate::secrecy::{Done, Fingerprint};
 use crate::session::{Nearby, Session};
 use crate::wire::{Profile, Wire};
@@ -42,6 +43,8 @@ pub struct HubOptions {
     pub permissions: Permissions,
     /// What happens when two sessions have the same name or id.
     pub duplicates: Duplicates,
+    /// Rules for channels by their names. The first that matches holds.
+    pub channel_rules: Vec<ChannelRule>,
 }
 
 impl fmt::Debug for HubOptions {
@@ -55,6 +58,7 @@ impl fmt::Debug for HubOptions {
             .field("room_mode", &self.room_mode)
             .field("permissions", &self.permissions)
             .field("duplicates", &self.duplicates)
+            .field("channel_rules", &self.channel_rules)
             .finish()
     }
 }
@@ -69,6 +73,7 @@ impl Default for HubOptions {
             room_mode: Mode::default(),
             permissions: Permissions::default(),
             duplicates: Duplicates::default(),
+            channel_rules: Vec::new(),
         }
     }
 }
@@ -95,6 +100,7 @@ pub struct Hub {
     room_mode: Mode,
     pub(crate) permissions: Permissions,
     duplicates: Duplicates,
+    channel_rules: Vec<Arc<ChannelRule>>,
     home: OnceLock<Box<dyn Home>>,
     home_peer: OnceLock<PeerId>,
     peers: Mutex<Peers>,
@@ -140,6 +146,7 @@ impl Hub {
             room_mode,
             permissions,
             duplicates,
+            channel_rules,
         } = options;
         let hub = Self {
             limits,
@@ -149,6 +156,7 @@ impl Hub {
             room_mode,
             permissions,
             duplicates,
+            channel_rules: channel_rules.into_iter().map(Arc::new).collect(),
             home: OnceLock::new(),
             home_peer: OnceLock::new(),
             peers: Mutex::default(),
@@ -160,8 +168,9 @@ impl Hub {
         for room in rooms {
             let most = hub.limits.room_members_max;
             let members_max = room.members_max.map_or(most, |max| max.min(most));
+            let rule = hub.rule_of(&room.name);
             let channel =
-                Channel::room(room.name.clone(), true, room.mode, members_max, &hub.limits);
+                Channel::room(room.name.clone(), true, room.mode, members_max, &hub.limits, rule);
             if lock(&hub.directory).channels.insert(room.name, Arc::new(channel)).is_none() {
                 hub.metrics.channels.inc();
             }
@@ -434,8 +443,9 @@ impl Hub {
                     return Err(Reason::TooManyChannels);
                 }
                 let name = vacant.key().clone();
+                let rule = self.rule_of(&name);
                 let channel =
-                    Channel::owned(name, outbox.clone(), number, tag, options, &self.limits);
+                    Channel::owned(name, outbox.clone(), number, tag, options, &self.limits, rule);
                 self.metrics.channels.inc();
                 // Before anybody can find the channel, so that nothing of it comes before.
                 let created = Event::Created { request, channel: number };
@@ -478,6 +488,7 @@ impl Hub {
             self.room_mode,
             self.limits.room_members_max,
             &self.limits,
+            self.rule_of(name),
         );
         let room = Arc::new(room);
         directory.rooms_made += 1;
@@ -491,6 +502,19 @@ impl Hub {
     pub(crate) fn congested(&self, name: &ChannelName, entering: &Arc<Outbox>) -> bool {
         let channel = lock(&self.directory).channels.get(name).cloned();
         channel.is_some_and(|channel| channel.congested(entering))
+    }
+
+    /// The rule for channels of a name.
+    pub(crate) fn rule_of(&self, name: &ChannelName) -> Option<Arc<ChannelRule>> {
+        self.channel_rules.iter().find(|rule| rule.name.matches(name.as_bytes())).cloned()
+    }
+
+    pub(crate) fn channel(&self, name: &ChannelName) -> Option<Arc<Channel>> {
+        lock(&self.directory).channels.get(name).cloned()
+    }
+
+    pub(crate) fn all_channels(&self) -> Vec<Arc<Channel>> {
+        lock(&self.directory).channels.values().cloned().collect()
     }
 
     /// Whether somebody of the address of a new session has what that one wants.

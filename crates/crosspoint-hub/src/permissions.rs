@@ -94,7 +94,8 @@ impl Pattern {
         }
     }
 
-    fn matches(&self, name: &[u8]) -> bool {
+    /// Whether a name matches.
+    pub fn matches(&self, name: &[u8]) -> bool {
         match self.prefix {
             true => name.starts_with(self.text.as_bytes()),
             false => name == self.text.as_bytes(),

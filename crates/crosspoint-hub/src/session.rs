@@ -47,6 +47,10 @@ pub struct Session {
     order: Order,
     meter: Meter,
     settling: Settling,
+    /// The time of the call.
+    now: Instant,
+    /// Before that nothing more may be read, because of the rule for a channel.
+    ruled: Option<Instant>,
     touched: Touched,
     closed: bool,
 }
@@ -72,6 +76,8 @@ struct Membership {
     tag: Tag,
     /// `None` while the owner is being asked.
     member: Option<MemberNumber>,
+    /// What the session sends there, if a rule bounds it.
+    meter: Option<Box<Meter>>,
 }
 
 /// How a session goes on after a command.
@@ -97,6 +103,8 @@ impl Session {
         Self {
             meter: Meter::new(now, messages, bytes),
             settling: Settling::new(now, outbox.wire),
+            now,
+            ruled: None,
             hub,
             outbox,
             owned: Slots::default(),
@@ -138,8 +146,15 @@ impl Session {
         by_messages.max(by_bytes)
     }
 
+    /// Because of the rule for a channel: the time before which nothing more may be read, if any. To be asked
+    /// behind [`Session::flush`].
+    pub fn ruled(&mut self) -> Option<Instant> {
+        self.ruled.take()
+    }
+
     /// Carries out a command. Messages may wait for [`Session::flush`], which has to follow.
     pub fn execute(&mut self, now: Instant, command: Command) -> Step {
+        self.now = now;
         if let Command::Send { to, part } = command {
             return self.send(to, part);
         }
@@ -155,6 +170,7 @@ impl Session {
 
     /// Sends what has gathered, and lets all receivers be written to.
     pub fn flush(&mut self, now: Instant) -> Step {
+        self.now = now;
         let mut step = self.send_batches();
         if step == Step::Go {
             match self.held.take() {
@@ -288,6 +304,12 @@ impl Session {
                     self.refuse(request, true, Reason::NotAllowed);
                     return Step::Go;
                 }
+                let rule = self.hub.rule_of(&name);
+                if let Some(Err((reason, limit))) = rule.map(|rule| rule.may_create(&self.outbox)) {
+                    self.hub.metrics.hit(limit);
+                    self.refuse(request, true, reason);
+                    return Step::Go;
+                }
                 let reached = self.owned.len() as u64 >= u64::from(self.owned_max());
                 let number = OwnNumber(self.owned.next_free());
                 let tag = self.tag();
@@ -402,6 +424,13 @@ impl Session {
             return Err(refused(Reason::NotAllowed));
         }
         let channel = self.hub.find(&name, options.make_room).map_err(refused)?;
+        if let Some(rule) = &channel.rule
+            && let Err((reason, limit)) = rule.may_enter(&self.outbox)
+        {
+            self.hub.metrics.hit(limit);
+            self.hub.end_if_unused(&channel);
+            return Err(refused(reason));
+        }
         if self.entered.iter().any(|(_, entered)| Arc::ptr_eq(&entered.channel, &channel)) {
             return Err(refused(Reason::AlreadyEntered));
         }
@@ -423,7 +452,14 @@ impl Session {
             // The room may have been made for this entry alone.
             self.hub.end_if_unused(&channel);
         }
-        let member = entered.map_err(|reason| (reason, channel.room))?;
+        let member = entered.map_err(|reason| {
+            if reason == Reason::Full
+                && channel.rule.as_ref().is_some_and(|r| r.members_max.is_some())
+            {
+                self.hub.metrics.hit("channels.members_max");
+            }
+            (reason, channel.room)
+        })?;
         match member {
             Some(_) => count_members(&self.hub.metrics, 1, 0),
             None => self.pending += 1,
@@ -434,13 +470,14 @@ impl Session {
             self.entered.iter().for_each(|(_, entered)| entered.channel.mix());
         }
         // Taken at once: the next command may use the number before the event is on its way.
-        self.entered.insert(Membership { channel, tag, member });
+        let meter = channel.rule.as_ref().and_then(|rule| rule.meter(now)).map(Box::new);
+        self.entered.insert(Membership { channel, tag, member, meter });
         Ok(())
     }
 
     /// Ends a membership, or the wait for one.
     fn part_from(&mut self, entered: &Membership, reason: Reason) {
-        let Membership { channel, tag, member } = entered;
+        let Membership { channel, tag, member, meter: _ } = entered;
         let was_member = match member {
             Some(member) => channel.leave(&self.outbox, *member, reason, &mut self.touched),
             None => {
@@ -546,7 +583,19 @@ impl Session {
                     metrics.hit("outbox_bytes_max");
                     return Step::Wait;
                 }
-                Sent::Refused(reason) => return Step::Close(reason),
+                Sent::Refused(reason) => {
+                    let channel = match *to {
+                        Target::Up(number) => self.entered.get(number.0).map(|one| &one.channel),
+                        Target::Member(number, _) | Target::Everyone(number, _) => {
+                            owned(&self.owned, number).map(|one| &one.channel)
+                        }
+                        Target::Link(_) => None,
+                    };
+                    if channel.is_some_and(|channel| channel.breaks_rule(parts)) {
+                        metrics.hit("channels.message_bytes_max");
+                    }
+                    return Step::Close(reason);
+                }
                 Sent::To(0) if !matches!(to, Target::Everyone(..)) => {
                     metrics.dropped.inc_by(count);
                 }
@@ -555,6 +604,19 @@ impl Session {
                 }
             }
             metrics.messages_in.inc_by(count);
+            if let Target::Up(number) = *to
+                && let Some(Membership { meter: Some(meter), .. }) = self.entered.get_mut(number.0)
+            {
+                let bytes = parts.iter().map(|part| part.data.len() as u64).sum();
+                let (by_messages, by_bytes) = meter.count(self.now, count, bytes);
+                if by_messages.is_some() {
+                    metrics.hit("channels.messages_per_second_max");
+                }
+                if by_bytes.is_some() {
+                    metrics.hit("channels.bytes_per_second_max");
+                }
+                self.ruled = self.ruled.max(by_messages).max(by_bytes);
+            }
             self.batches.sent();
         }
         Step::Go

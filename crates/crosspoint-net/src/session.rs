@@ -317,6 +317,7 @@ impl Driver {
             }
             Step::Close(reason) => result = result.and(Err(reason)),
         }
+        state.throttled = state.throttled.max(self.session.ruled());
         result
     }
 

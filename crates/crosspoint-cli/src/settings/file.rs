@@ -116,6 +116,10 @@ impl File {
                         }
                     }
                 }
+                // `[[channels]]` is the only setting of its section.
+                (Some(section), None) if value.value.is_array() && section.is_tables() => {
+                    settings.insert(section.rows[0].key, value);
+                }
                 (Some(section), None) => {
                     let key = section.name.to_owned();
                     let allowed = format!("a table [{key}]");

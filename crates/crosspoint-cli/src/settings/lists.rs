@@ -1,6 +1,7 @@
 //! The kinds of values that are lists of texts.
 
 use super::kind::{Form, Given, Kind, Wrong, quote};
+use crosspoint_hub::rules::Network;
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 use toml::de::DeValue;
@@ -33,6 +34,19 @@ pub(super) fn name_patterns() -> List {
         alone: Some("*"),
         test: |names| {
             names.iter().all(|name| !name.is_empty()) && crosspoint_auth::rule(names).is_ok()
+        },
+    }
+}
+
+/// Addresses and networks; at least one.
+pub(super) fn networks() -> List {
+    List {
+        item: "NETWORK",
+        allowed: "a list of at least one address or network, such as 192.0.2.7 or 2001:db8::/32",
+        alone: None,
+        test: |networks| {
+            !networks.is_empty()
+                && networks.iter().all(|network| network.parse::<Network>().is_ok())
         },
     }
 }

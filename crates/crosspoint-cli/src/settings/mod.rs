@@ -6,9 +6,10 @@
 //! * [`table`]: the rows, and the [`Settings`] they make
 //! * [`row`]: a row and the names that follow from it; [`kind`], [`lists`]: the kinds of values
 //! * [`together`]: settings that are right one by one and wrong together
-//! * [`rooms`]: the rooms declared in the file; [`mod@file`]: reading it
+//! * [`rooms`], [`channels`]: the rooms and rules declared in the file; [`mod@file`]: reading it
 //! * [`error`]: what can be wrong; [`mod@render`]: showing the effective settings
 
+mod channels;
 mod error;
 mod file;
 mod kind;
@@ -23,6 +24,7 @@ mod table;
 mod tests;
 mod together;
 
+pub(crate) use channels::ChannelRule;
 pub(crate) use error::SettingsError;
 pub(crate) use kind::LogFormat;
 pub(crate) use lists::split_root;

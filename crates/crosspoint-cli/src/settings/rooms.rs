@@ -3,6 +3,7 @@
 use super::error::{Fault, suggest};
 use super::file::Toml;
 use super::kind::{Form, Given, Kind, Words, Wrong, bytes, channel_name, count, quote, words};
+use super::lists::List;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
@@ -86,10 +87,11 @@ impl Kind for DeclaredRooms {
     }
 }
 
+/// Reads tables, and keeps what is wrong with them.
 #[derive(Default)]
-struct Reader {
+pub(super) struct Reader {
     names: BTreeSet<String>,
-    faults: Vec<(usize, Fault)>,
+    pub(super) faults: Vec<(usize, Fault)>,
 }
 
 impl Reader {
@@ -133,7 +135,16 @@ impl Reader {
         room
     }
 
-    fn field<K: Kind>(&mut self, kind: &K, path: &str, given: Toml<'_>) -> Option<K::Value> {
+    pub(super) fn list(&mut self, kind: &List, path: &str, given: Toml<'_>) -> Vec<String> {
+        self.field(kind, path, given).unwrap_or_default()
+    }
+
+    pub(super) fn field<K: Kind>(
+        &mut self,
+        kind: &K,
+        path: &str,
+        given: Toml<'_>,
+    ) -> Option<K::Value> {
         let value = kind.read(Given::Toml(given)).ok();
         if value.is_none() {
             self.refuse(path, given, kind.allowed());
@@ -141,7 +152,7 @@ impl Reader {
         value
     }
 
-    fn refuse(&mut self, path: &str, given: Toml<'_>, allowed: String) {
+    pub(super) fn refuse(&mut self, path: &str, given: Toml<'_>, allowed: String) {
         let fault = Fault::Value { key: path.to_owned(), given: given.text(), allowed };
         self.faults.push((given.line(), fault));
     }

@@ -23,6 +23,11 @@ impl Section {
         let doc = paragraphs(doc).concat();
         Self { name, heading: format!("[{name}] {}", doc.trim_end_matches('.')), rows }
     }
+
+    /// Whether its only setting is a list of tables, which may bear the name of the section.
+    pub(super) fn is_tables(&self) -> bool {
+        matches!(&self.rows[..], [only] if only.slot.form() == Form::Tables)
+    }
 }
 
 /// What a row of the table says in words.

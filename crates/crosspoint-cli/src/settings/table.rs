@@ -5,6 +5,7 @@
 //! one), the help and the reference page. The first paragraph of a row's comment is its short
 //! help; the rest says what the setting bounds and what happens at the bound.
 
+use super::channels::{ChannelRule, ChannelRules};
 use super::kind::{
     LogFormat, bytes, count, file_path, log_filter, millis, peer_id, seconds, secret, switch, text,
     words,
@@ -471,6 +472,38 @@ settings! {
         /// - `chunk_bytes_max`: as `rooms.chunk_bytes_max`, which is its default; without effect
         ///   when the mode is raw
         declared: Vec<Room> = "", DeclaredRooms;
+    }
+
+    /// Rules for channels and rooms by their names.
+    channels: Channels {
+        /// What holds for channels and rooms whose names match.
+        ///
+        /// Each is a table `[[channels]]` in the file. The first whose name matches holds, and no
+        /// other; what a rule does not say is as for all. Each refusal and each bound is counted in
+        /// `limit_hits` under `channels.` and the name of the field (`create` and `enter` without
+        /// `_by` and `_from`).
+        ///
+        /// - `name`: a name, or a beginning of names with a `*` at its end; required
+        ///
+        /// - `members_max`: members, if fewer than `limits.members_max` or `rooms.members_max`.
+        ///   Above: refused with the reason `Full`
+        ///
+        /// - `message_bytes_max`: the largest message; of a peote program the largest frame. A larger
+        ///   one ends its sender's session with the reason `TooLarge`
+        ///
+        /// - `messages_per_second_max`, `bytes_per_second_max`: what one member may send there.
+        ///   Above, its session is read more slowly; nothing is lost. Messages of peote programs are
+        ///   frames
+        ///
+        /// - `create_by`, `create_from`: who may create such a channel, by the name of the session
+        ///   (patterns, as in `name`; only credentials make names certain) or by address (addresses
+        ///   and networks). If one is given, others are refused with `NotAllowed`; if both are, it is
+        ///   enough to fit one
+        ///
+        /// - `enter_by`, `enter_from`: the same for entering
+        ///
+        /// - `blocked`: addresses and networks that may do neither; refused with `Banned`
+        rules: Vec<ChannelRule> = "", ChannelRules;
     }
 
     /// The bounds of the hub, and what happens when one is reached.

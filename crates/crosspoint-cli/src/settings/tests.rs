@@ -427,6 +427,36 @@ fn what_the_hub_presents_to_anysocket_programs_is_never_shown() {
 }
 
 #[test]
+fn rules_for_channels_are_read_shown_and_read_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rules.toml");
+    let load = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        load_from(&["--config", path.to_str().unwrap()], &[])
+    };
+    let given = "[[channels]]\nname = \"game-*\"\nmembers_max = 8\nmessage_bytes_max = \"16KiB\"\n\
+                 messages_per_second_max = 200\nbytes_per_second_max = 65536\ncreate_by = [\"host-*\"]\n\
+                 create_from = [\"192.0.2.0/24\", \"::1\"]\nenter_by = \"*\"\nblocked = [\"198.51.100.7\"]\n\
+                 [[channels]]\nname = \"*\"\n";
+    let loaded = load(given).unwrap();
+    let rules = &loaded.settings.channels.rules;
+    assert_eq!((rules.len(), rules[0].members_max, rules[0].create_from.len()), (2, Some(8), 2));
+    let options = crate::options::hub(&loaded.settings).unwrap();
+    assert_eq!(options.channel_rules[0].messages_per_second_max, 200);
+    assert_eq!(options.channel_rules[0].blocked[0].to_string(), "198.51.100.7");
+    assert!(load(&render(&loaded)).unwrap().settings.channels.rules == *rules);
+    for (wrong, said) in [
+        ("members_max = 1", "channels[0].name"),
+        ("name = \"x\"\nmembers_max = 0", "channels[0].members_max"),
+        ("name = \"x\"\nblocked = [\"10.0.0.0/33\"]", "channels[0].blocked"),
+        ("name = \"x\"\nenter = 1", "channels[0].enter"),
+    ] {
+        let told = message(load(&format!("[[channels]]\n{wrong}\n")));
+        assert!(told.contains(said), "{told}");
+    }
+}
+
+#[test]
 fn flags_stand_under_the_heading_of_their_section() {
     let help = add_arguments(Command::new("crosspoint")).render_help().to_string();
     let place = |text: &str| help.find(text).unwrap_or_else(|| panic!("{text} in {help}"));

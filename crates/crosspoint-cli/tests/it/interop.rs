@@ -34,6 +34,21 @@ fn a_node_server_becomes_a_service_and_a_peer_of_the_hub() {
 }
 
 #[test]
+fn a_haxe_owner_throws_a_user_out() {
+    let (_hub, port) = hub(&[]);
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../interop");
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("throw_out.n");
+    let mut compile = Command::new("haxe");
+    compile.current_dir(folder).args(["--main", "ThrowOut", "--neko"]).arg(&program);
+    let compiled =
+        compile.status().expect("run ./check once, or install the packages haxe and neko");
+    assert!(compiled.success());
+    let output = Command::new("neko").arg(&program).args(["127.0.0.1", &port]).output().unwrap();
+    assert!(output.stdout == b"ok\n", "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn a_client_written_from_the_specification_meets_a_rust_program_in_a_room() {
     let (_hub, port) = hub(&[]);
     let mut page =

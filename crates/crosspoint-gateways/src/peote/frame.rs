@@ -33,6 +33,8 @@ pub mod command {
     pub const ENTER: u8 = 1;
     pub const LEAVE: u8 = 2;
     pub const DELETE: u8 = 3;
+    /// Of this hub alone.
+    pub const KICK: u8 = 4;
 }
 
 /// Whether a client's stream may begin like this: with a command (section 3.1), since there is nothing yet
@@ -186,8 +188,7 @@ impl Reader {
             From::Client => 4,
             From::Server => 2,
         };
-        if self.from == From::Client
-            && bytes.get(1).is_some_and(|command| *command > command::DELETE)
+        if self.from == From::Client && bytes.get(1).is_some_and(|command| *command > command::KICK)
         {
             return Err(Reason::Malformed);
         }
@@ -381,7 +382,7 @@ mod tests {
     #[test]
     fn an_unknown_command_is_refused_at_its_second_byte() {
         let mut reader = Reader::new(From::Client);
-        reader.push(Bytes::from_static(&[0, 4]));
+        reader.push(Bytes::from_static(&[0, 5]));
         assert_eq!(reader.next(false), Err(Reason::Malformed));
     }
 

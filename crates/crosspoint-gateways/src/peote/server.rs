@@ -3,7 +3,9 @@
 use super::chunk::{self, ChunkDecoder, ChunkSize};
 use super::frame::{Address, From, Item, Reader, command, push, reason};
 use bytes::Bytes;
-use crosspoint_hub::command::{ChannelOptions, Command, EnterOptions, Event, Hello, Mode, Target};
+use crosspoint_hub::command::{
+    Ban, ChannelOptions, Command, EnterOptions, Event, Hello, Mode, Target,
+};
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
 use crosspoint_hub::wire::{FrameWriter, Part};
 use crosspoint_hub::{ChannelName, InNumber, MemberNumber, OwnNumber, Reason};
@@ -107,6 +109,17 @@ impl Joint {
                 self.decoders
                     .retain(|to, _| !matches!(to, Target::Member(own, _) if *own == number));
                 Some(Command::Delete(number))
+            }
+            command::KICK => {
+                let &[own, member, ..] = &payload[..] else { return None };
+                bit(own)?;
+                let ban = payload.get(2).filter(|minutes| **minutes > 0).map(|minutes| Ban {
+                    address: true,
+                    time: (*minutes < u8::MAX)
+                        .then(|| Duration::from_secs(60 * u64::from(*minutes))),
+                });
+                let (channel, member) = (OwnNumber(own.into()), MemberNumber(member.into()));
+                Some(Command::Kick { channel, member, ban })
             }
             _ => unreachable!("the reader refuses unknown commands"),
         }

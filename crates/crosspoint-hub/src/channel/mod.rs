@@ -4,6 +4,7 @@
 //! longer. Every change and every message is ordered by that lock, so each receiver learns of a
 //! member before its first message and hears nothing of it after its end.
 
+mod operators;
 mod share;
 mod state;
 mod succession;
@@ -14,6 +15,7 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::outbox::{Outbox, Tag, Touched};
 use crate::reason::Reason;
+use crate::rules::ChannelRule;
 use crate::session::Nearby;
 use crate::wire::{Edge, Framing, Part, Place};
 use bytes::Bytes;
@@ -41,6 +43,8 @@ pub struct Channel {
     members_max: u32,
     pending_max: usize,
     bans_max: usize,
+    /// The rule for channels of such a name.
+    pub(crate) rule: Option<Arc<ChannelRule>>,
     /// Whether some member has, or had, another channel as well.
     mixed: AtomicBool,
     state: Mutex<State>,
@@ -73,11 +77,12 @@ impl Channel {
         tag: Tag,
         options: ChannelOptions,
         limits: &Limits,
+        rule: Option<Arc<ChannelRule>>,
     ) -> Self {
         let most = limits.members_max.min(outbox.profile.capacity.members_max);
         let members_max = options.members_max.map_or(most, |max| max.min(most));
         let owner = Some(Owner { outbox, number, tag });
-        Self::new(name, false, false, options, members_max, owner, limits)
+        Self::new(name, false, false, options, members_max, owner, limits, rule)
     }
 
     /// A room. Its messages are no larger than half an outbox, or one could end all its members.
@@ -87,6 +92,7 @@ impl Channel {
         mode: Mode,
         members_max: u32,
         limits: &Limits,
+        rule: Option<Arc<ChannelRule>>,
     ) -> Self {
         let mode = match mode {
             Mode::Raw => Mode::Raw,
@@ -96,9 +102,10 @@ impl Channel {
             }
         };
         let options = ChannelOptions { mode, ..ChannelOptions::default() };
-        Self::new(name, true, declared, options, members_max, None, limits)
+        Self::new(name, true, declared, options, members_max, None, limits, rule)
     }
 
+    #[allow(clippy::too_many_arguments, reason = "it is the common part of two constructors")]
     fn new(
         name: ChannelName,
         room: bool,
@@ -107,12 +114,23 @@ impl Channel {
         members_max: u32,
         owner: Option<Owner>,
         limits: &Limits,
+        rule: Option<Arc<ChannelRule>>,
     ) -> Self {
+        let ruled =
+            |most: Option<u32>, otherwise: u32| most.map_or(otherwise, |most| most.min(otherwise));
+        let (members, message) =
+            rule.as_ref().map_or((None, None), |rule| (rule.members_max, rule.message_bytes_max));
+        let members_max = ruled(members, members_max);
+        let mode = match options.mode {
+            Mode::Raw => Mode::Raw,
+            Mode::Chunk { bytes_max } => Mode::Chunk { bytes_max: ruled(message, bytes_max) },
+        };
         Self {
             name,
             room,
             declared,
-            mode: options.mode,
+            mode,
+            rule,
             password: options.password,
             approve: options.approve,
             members_max,
@@ -201,7 +219,7 @@ impl Channel {
         let state = self.lock();
         let is_near = |one: &Arc<Outbox>| {
             one.address == new.address
-                && one.wire.profile().name == new.wire.profile().name
+                && one.profile.name == new.profile.name
                 && !Arc::ptr_eq(one, new)
         };
         let owner = state.owner.as_ref().map(|owner| &owner.outbox);
@@ -210,8 +228,7 @@ impl Channel {
             return if owner.is_some_and(is_near) { Nearby::Leaving } else { Nearby::Nobody };
         }
         // Only such owners rely on numbers, and they have few members.
-        let counts =
-            owner.is_some_and(|owner| owner.wire.profile().name == new.wire.profile().name);
+        let counts = owner.is_some_and(|owner| owner.profile.name == new.profile.name);
         if !counts && !self.is_full(&state) {
             return Nearby::Nobody;
         }
@@ -335,30 +352,48 @@ impl Channel {
         metrics: &Metrics,
         touched: &mut Touched,
     ) -> bool {
-        let mut state = self.lock();
+        self.throw_out(&mut self.lock(), now, member, ban, false, metrics, touched)
+    }
+
+    /// Throws a member out, and notes the ban unless it is `noted` already. Gives whether there was one.
+    #[allow(clippy::too_many_arguments, reason = "it is the common part of two kinds of kick")]
+    fn throw_out(
+        &self,
+        state: &mut State,
+        now: Instant,
+        member: MemberNumber,
+        ban: Option<Ban>,
+        noted: bool,
+        metrics: &Metrics,
+        touched: &mut Touched,
+    ) -> bool {
         let Some(gone) = state.members.get(member.0) else {
             return false;
         };
         let reason = if ban.is_some() { Reason::Banned } else { Reason::Kicked };
         gone.tell(Event::Ended { channel: gone.number, reason }, touched);
-        if let Some(ban) = ban {
+        if let Some(ban) = ban.filter(|_| !noted) {
             let banned = Banned {
-                peer: gone.outbox.known_peer().id,
+                peer: Some(gone.outbox.known_peer().id),
                 address: gone.outbox.address.filter(|_| ban.address),
                 until: ban.time.and_then(|time| now.checked_add(time)),
             };
-            if state.bans.len() >= self.bans_max {
-                state.bans.pop_front();
-                metrics.hit("bans_max");
-            }
-            state.bans.push_back(banned);
+            self.note_ban(state, banned, metrics);
         }
         state.remove(member, reason, touched)
     }
 
+    fn note_ban(&self, state: &mut State, banned: Banned, metrics: &Metrics) {
+        if state.bans.len() >= self.bans_max {
+            state.bans.pop_front();
+            metrics.hit("bans_max");
+        }
+        state.bans.push_back(banned);
+    }
+
     /// Lifts the bans of a peer.
     pub(crate) fn unban(&self, peer: PeerId) {
-        self.lock().bans.retain(|ban| ban.peer != peer);
+        self.lock().bans.retain(|ban| ban.peer != Some(peer));
     }
 
     /// Ends the channel for all. Gives how many members there were.
@@ -398,7 +433,9 @@ impl Channel {
     ) -> Sent {
         let framing = sender.profile.framing;
         let mut state = self.lock();
-        if framing == Framing::Messages && self.exceeded(parts, self.mode) {
+        if self.breaks_rule(parts)
+            || framing == Framing::Messages && self.exceeded(parts, self.mode)
+        {
             return Sent::Refused(Reason::TooLarge);
         }
         match audience {
@@ -468,7 +505,9 @@ impl Channel {
             Edge::Chunked(bytes_max) => Mode::Chunk { bytes_max },
             Edge::Direct => self.mode,
         };
-        if sender.profile.framing == Framing::Messages && self.exceeded(parts, mode) {
+        if self.breaks_rule(parts)
+            || sender.profile.framing == Framing::Messages && self.exceeded(parts, mode)
+        {
             return Sent::Refused(Reason::TooLarge);
         }
         let State { owner: Some(owner), members, .. } = &mut *state else {
@@ -481,6 +520,12 @@ impl Channel {
             from.behind = false;
         }
         push_one(&owner.outbox, Place::Own(owner.number, member), edge, parts, touched)
+    }
+
+    /// Whether a message is larger than the rule for the channel allows.
+    pub(crate) fn breaks_rule(&self, parts: &[Part]) -> bool {
+        let most = self.rule.as_ref().and_then(|rule| rule.message_bytes_max);
+        most.is_some_and(|most| parts.iter().any(|part| part.total > most))
     }
 
     /// Where chunks are used, a message has to fit into one.

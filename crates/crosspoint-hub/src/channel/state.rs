@@ -99,7 +99,7 @@ impl Applicant {
 }
 
 pub(super) struct Banned {
-    pub(super) peer: PeerId,
+    pub(super) peer: Option<PeerId>,
     pub(super) address: Option<IpAddr>,
     pub(super) until: Option<Instant>,
 }
@@ -152,8 +152,9 @@ impl State {
         self.bans.retain(|ban| ban.until.is_none_or(|until| until > now));
         let peer = outbox.known_peer().id;
         let address = outbox.address;
-        let hit =
-            |ban: &Banned| ban.peer == peer || (ban.address.is_some() && ban.address == address);
+        let hit = |ban: &Banned| {
+            ban.peer == Some(peer) || (ban.address.is_some() && ban.address == address)
+        };
         if self.bans.iter().any(hit) { Err(Reason::Banned) } else { Ok(()) }
     }
 

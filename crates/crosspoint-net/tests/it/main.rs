@@ -4,6 +4,7 @@
 mod anysocket_bounds;
 mod anysocket_interop;
 mod bounds;
+mod channel_rules;
 mod common;
 mod concurrency;
 mod entrance;

@@ -1,0 +1,78 @@
+//! What the hub's program does in any channel.
+
+use super::Channel;
+use super::state::Banned;
+use crate::command::Ban;
+use crate::ids::MemberNumber;
+use crate::metrics::Metrics;
+use crate::operators::{ChannelInfo, Participant, Whom};
+use crate::outbox::{Outbox, Touched};
+use std::time::Instant;
+
+fn participant(outbox: &Outbox) -> Participant {
+    Participant { session: outbox.id, peer: outbox.known_peer(), address: outbox.address }
+}
+
+impl Channel {
+    pub(crate) fn info(&self) -> ChannelInfo {
+        let state = self.lock();
+        ChannelInfo {
+            name: self.name.clone(),
+            room: self.room,
+            owner: state.owner.as_ref().map(|owner| participant(&owner.outbox)),
+            members: state.members.len(),
+        }
+    }
+
+    pub(crate) fn participants(&self) -> Vec<(MemberNumber, Participant)> {
+        let state = self.lock();
+        let members = state.members.iter();
+        members.map(|(number, one)| (MemberNumber(number), participant(&one.outbox))).collect()
+    }
+
+    /// Throws out all whom this is about. Gives how many there were.
+    pub(crate) fn expel(
+        &self,
+        now: Instant,
+        whom: Whom,
+        ban: Option<Ban>,
+        metrics: &Metrics,
+        touched: &mut Touched,
+    ) -> usize {
+        let mut state = self.lock();
+        let fits = |number: u32, outbox: &Outbox| match whom {
+            Whom::Member(member) => number == member.0,
+            Whom::Peer(peer) => outbox.known_peer().id == peer,
+            Whom::Address(address) => outbox.address == Some(address),
+        };
+        let members = state.members.iter().filter(|(number, one)| fits(*number, &one.outbox));
+        let members: Vec<MemberNumber> = members.map(|(number, _)| MemberNumber(number)).collect();
+        // What is known of somebody who may not be there.
+        let absent = match whom {
+            Whom::Address(address) => Some((None, Some(address))),
+            Whom::Peer(peer) if members.is_empty() => Some((Some(peer), None)),
+            Whom::Peer(_) | Whom::Member(_) => None,
+        };
+        if let (Some(ban), Some((peer, address))) = (ban, absent) {
+            let until = ban.time.and_then(|time| now.checked_add(time));
+            self.note_ban(&mut state, Banned { peer, address, until }, metrics);
+        }
+        let noted = absent.is_some();
+        for member in &members {
+            self.throw_out(&mut state, now, *member, ban, noted, metrics, touched);
+        }
+        members.len()
+    }
+
+    /// Lifts bans. Gives how many there were.
+    pub(crate) fn lift(&self, whom: Whom) -> usize {
+        let mut state = self.lock();
+        let before = state.bans.len();
+        state.bans.retain(|ban| match whom {
+            Whom::Member(_) => true,
+            Whom::Peer(peer) => ban.peer != Some(peer),
+            Whom::Address(address) => ban.address != Some(address),
+        });
+        before - state.bans.len()
+    }
+}

@@ -1,0 +1,89 @@
+//! What the hub's program does in channels that it does not own: who is there, kick and ban.
+
+use crate::channel::count_members;
+use crate::command::{Ban, Peer};
+use crate::hub::Hub;
+use crate::ids::{ChannelName, MemberNumber, PeerId};
+use crate::outbox::Touched;
+use std::net::IpAddr;
+use std::time::Instant;
+
+/// A channel or room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelInfo {
+    /// Its name.
+    pub name: ChannelName,
+    /// Whether it belongs to the hub.
+    pub room: bool,
+    /// Its owner, if it has one.
+    pub owner: Option<Participant>,
+    /// How many members there are.
+    pub members: usize,
+}
+
+/// An owner or a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Participant {
+    /// The session, as logs name it.
+    pub session: u64,
+    /// Who it is. The id of a peote program is new with each connection.
+    pub peer: Peer,
+    /// Where it comes from; `None` inside the program.
+    pub address: Option<IpAddr>,
+}
+
+/// Members of a channel that are thrown out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whom {
+    /// The one with this number. It may be another one from one moment to the next.
+    Member(MemberNumber),
+    /// The one with this peer id. It need not be there to be banned.
+    Peer(PeerId),
+    /// All from this address. They need not be there to be banned.
+    Address(IpAddr),
+}
+
+impl Hub {
+    /// All channels and rooms, in the order of their names. Those that come and go meanwhile may be among
+    /// them or not.
+    pub fn channel_list(&self) -> Vec<ChannelInfo> {
+        let mut channels: Vec<_> =
+            self.all_channels().iter().map(|channel| channel.info()).collect();
+        channels.sort_by(|one, other| one.name.cmp(&other.name));
+        channels
+    }
+
+    /// The members of a channel or room by their numbers; `None` if there is no such channel.
+    pub fn channel_members(&self, name: &ChannelName) -> Option<Vec<(MemberNumber, Participant)>> {
+        self.channel(name).map(|channel| channel.participants())
+    }
+
+    /// Throws members out of a channel or room, whoever owns it, and keeps them out if there is a ban. They
+    /// and the owner are told as if the owner had done it. Gives how many were members; `None` if there is
+    /// no such channel.
+    ///
+    /// A ban of a [peer](Whom::Peer) or [member](Whom::Member) covers its address if [`Ban::address`] says
+    /// so and it is there; one of an [address](Whom::Address) always does, and covers no ids.
+    pub fn kick(
+        &self,
+        now: Instant,
+        name: &ChannelName,
+        whom: Whom,
+        ban: Option<Ban>,
+    ) -> Option<usize> {
+        let channel = self.channel(name)?;
+        let mut touched = Touched::default();
+        let gone = channel.expel(now, whom, ban, &self.metrics, &mut touched);
+        count_members(&self.metrics, 0, gone);
+        // A room that was made on entry ends with its last member.
+        self.end_if_unused(&channel);
+        touched.attend();
+        Some(gone)
+    }
+
+    /// Lifts the bans of a peer or an address in a channel or room; of a [member](Whom::Member) there are
+    /// none. Gives how many there were; `None` if there is no such channel.
+    pub fn unban(&self, name: &ChannelName, whom: Whom) -> Option<usize> {
+        self.channel(name).map(|channel| channel.lift(whom))
+    }
+}
