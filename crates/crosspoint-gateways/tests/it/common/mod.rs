@@ -17,6 +17,7 @@ use crosspoint_hub::wire::{Encoded, FrameWriter, Part, Place, Profile, Wire};
 use crosspoint_hub::{Hub, HubOptions, PeerId, Reason, Session};
 use crosspoint_proto::client::Options as NativeOptions;
 use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -128,7 +129,10 @@ impl World {
     }
 
     fn open(&mut self, wire: &'static dyn Wire, protocol: Box<dyn Protocol>) -> usize {
-        let session = self.hub.open(self.now, None, wire, Box::new(Nobody));
+        // Each at an address of its own, so that nobody is taken for the former connection of another.
+        let number = u32::try_from(self.ends.len()).unwrap();
+        let address = Some(IpAddr::from(Ipv4Addr::from_bits(0x7f00_0001 + number)));
+        let session = self.hub.open(self.now, address, wire, Box::new(Nobody));
         self.ends.push(End {
             outbox: session.outbox().clone(),
             session: Some(session),
