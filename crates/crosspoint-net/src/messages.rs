@@ -37,7 +37,7 @@ pub struct Messages {
 /// What happened in a [turn](Messages::turn).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Turn {
-    /// A text message came. It may be no UTF-8.
+    /// A text message came. It is UTF-8.
     Message(Bytes),
     /// Something was written.
     Wrote,
