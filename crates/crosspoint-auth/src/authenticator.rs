@@ -171,11 +171,22 @@ pub trait Authenticator: Send + Sync + 'static {
     /// # Errors
     /// [`Denied`] if the client may not enter.
     fn authenticate(&self, credentials: Credentials) -> BoxFuture<'_, Result<Grant, Denied>>;
+
+    /// Whether some credentials grant this name. Then a session whose own credentials do not is
+    /// refused if it calls itself so, whether anybody has the name now or not.
+    fn reserves(&self, name: &str) -> bool {
+        let _ = name;
+        false
+    }
 }
 
 impl<A: Authenticator + ?Sized> Authenticator for Arc<A> {
     fn authenticate(&self, credentials: Credentials) -> BoxFuture<'_, Result<Grant, Denied>> {
         A::authenticate(self, credentials)
+    }
+
+    fn reserves(&self, name: &str) -> bool {
+        A::reserves(self, name)
     }
 }
 
@@ -211,6 +222,33 @@ where
 impl<F> fmt::Debug for FromFn<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("FromFn")
+    }
+}
+
+/// Lets sessions of one protocol in without credentials, for protocols that can present none, and has
+/// all others checked.
+#[derive(Debug, Clone)]
+pub struct Exempt {
+    /// The protocol, as [`Credentials::protocol`] calls it.
+    pub protocol: &'static str,
+    /// What its sessions may do.
+    pub permissions: Permissions,
+    /// Who checks the others.
+    pub others: Arc<dyn Authenticator>,
+}
+
+impl Authenticator for Exempt {
+    fn authenticate(&self, credentials: Credentials) -> BoxFuture<'_, Result<Grant, Denied>> {
+        match credentials.protocol == self.protocol {
+            true => Box::pin(async move {
+                Ok(Grant { permissions: self.permissions.clone(), ..Grant::default() })
+            }),
+            false => self.others.authenticate(credentials),
+        }
+    }
+
+    fn reserves(&self, name: &str) -> bool {
+        self.others.reserves(name)
     }
 }
 

@@ -39,6 +39,10 @@ impl Authenticator for Either {
             Err(refused.unwrap_or(Denied::new("nothing is set up that could let anybody in")))
         })
     }
+
+    fn reserves(&self, name: &str) -> bool {
+        self.0.iter().any(|choice| choice.reserves(name))
+    }
 }
 
 /// Two refusals as one. What tells the client more than that it is not allowed comes first.

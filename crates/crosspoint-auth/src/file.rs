@@ -1,6 +1,6 @@
 //! Secrets and keys from files in TOML (docs/authentication.md, "Files").
 
-use crate::rules::Partial;
+use crate::rules::{Partial, Written, present};
 use crate::secrets::{HashError, Secret, SecretError, Secrets};
 use crate::tokens::{Algorithm, Key, KeyError, Tokens};
 use crosspoint_hub::ids::NoPeerName;
@@ -99,6 +99,8 @@ struct KeyEntry {
     public_key: Option<String>,
     issuer: Option<String>,
     audience: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    names: Option<Written>,
     #[serde(default)]
     permissions: Partial,
 }
@@ -148,6 +150,9 @@ impl Tokens {
             }
             if let Some(issuer) = &entry.issuer {
                 key = key.with_issuer(issuer);
+            }
+            if let Some(names) = &entry.names {
+                key = key.with_names(names.0.clone());
             }
             if let Some(audience) = &entry.audience {
                 key = key.with_audience(audience);

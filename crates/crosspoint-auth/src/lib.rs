@@ -8,6 +8,7 @@
 //! * [`Tokens`]: JSON Web Tokens that somebody else has signed
 //! * [`Anyone`]: no check
 //! * [`Either`]: the first of several that grants
+//! * [`Exempt`]: no check for one protocol
 //! * [`Swap`]: another one, which can be exchanged
 //!
 //! ```
@@ -29,7 +30,9 @@ mod secrets;
 mod swap;
 mod tokens;
 
-pub use authenticator::{Anyone, Authenticator, BoxFuture, Credentials, Denied, FromFn, from_fn};
+pub use authenticator::{
+    Anyone, Authenticator, BoxFuture, Credentials, Denied, Exempt, FromFn, from_fn,
+};
 pub use either::Either;
 pub use file::FileError;
 pub use rules::{RuleError, rule};

@@ -65,7 +65,7 @@ impl Collected {
 }
 
 /// A [`Rule`] as it is written: `"*"`, or an array of patterns.
-struct Written(Rule);
+pub(crate) struct Written(pub(crate) Rule);
 
 impl<'de> Deserialize<'de> for Written {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

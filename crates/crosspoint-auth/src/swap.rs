@@ -16,6 +16,10 @@ impl Swap {
         Self(RwLock::new(first))
     }
 
+    fn current(&self) -> Arc<dyn Authenticator> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Asks another one from now on.
     pub fn set(&self, next: Arc<dyn Authenticator>) {
         // A pointer is whole whoever has panicked.
@@ -25,7 +29,11 @@ impl Swap {
 
 impl Authenticator for Swap {
     fn authenticate(&self, credentials: Credentials) -> BoxFuture<'_, Result<Grant, Denied>> {
-        let current = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let current = self.current();
         Box::pin(async move { current.authenticate(credentials).await })
+    }
+
+    fn reserves(&self, name: &str) -> bool {
+        self.current().reserves(name)
     }
 }

@@ -3,7 +3,9 @@
 use crate::failure::Failure;
 use crate::settings::{self, RoomMode, Settings, split_root};
 use bytes::Bytes;
-use crosspoint_auth::{Authenticator, CheckLimits, Either, FileError, Secrets, Swap, Tokens, rule};
+use crosspoint_auth::{
+    Authenticator, CheckLimits, Either, Exempt, FileError, Secrets, Swap, Tokens, rule,
+};
 use crosspoint_hub::command::Mode;
 use crosspoint_hub::hub::{HubOptions, RoomOptions};
 use crosspoint_hub::permissions::{Pattern, Rule};
@@ -194,17 +196,25 @@ pub(crate) fn authenticator(
         Ok(Arc::new(tokens) as Arc<dyn Authenticator>)
     })?;
     let mut choices: Vec<_> = secrets.into_iter().chain(tokens).collect();
-    Ok(match choices.len() {
+    let checks: Option<Arc<dyn Authenticator>> = match choices.len() {
         0 | 1 => choices.pop(),
         _ => Some(Arc::new(Either::new(choices))),
-    })
+    };
+    // Whoever switches on what has no credentials wants it to be let in.
+    let open = settings.peote.enabled == Some(true);
+    Ok(checks.map(|others| match open {
+        true => Arc::new(Exempt { protocol: "peote", permissions: defaults, others }),
+        false => others,
+    }))
 }
 
 /// What checking secrets may cost.
 fn check_limits(settings: &Settings) -> CheckLimits {
     let auth = &settings.auth;
+    let default = CheckLimits::default();
     CheckLimits {
-        running_max: auth.checks_max,
+        running_max: if auth.checks_max > 0 { auth.checks_max } else { default.running_max },
+        remembered: auth.remembered_s,
         waiting_max: auth.checks_waiting_max,
         waiting_per_address_max: auth.checks_waiting_per_address_max,
         wrong_pause: auth.wrong_pause_ms,

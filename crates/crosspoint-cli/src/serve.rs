@@ -108,6 +108,9 @@ fn announce(settings: &Settings, addresses: &[SocketAddr]) {
     for address in addresses {
         say(&format!("listening on {address}"));
     }
+    for (protocol, who) in open_to(settings) {
+        say(&format!("{protocol}: {who}"));
+    }
     let Some(first) = addresses.first() else { return };
     let near = SocketAddr::new(near(first.ip()), first.port());
     // As it was called, so that the lines can be copied.
@@ -119,16 +122,38 @@ fn announce(settings: &Settings, addresses: &[SocketAddr]) {
     say("\nStop with Ctrl-C.");
 }
 
+/// Whether clients have to present credentials.
+fn asks(settings: &Settings) -> bool {
+    let auth = &settings.auth;
+    [&auth.secrets_file, &auth.jwt_keys, &settings.server.access_token]
+        .iter()
+        .any(|set| !set.is_empty())
+}
+
+/// Which protocols are open, and to whom.
+fn open_to(settings: &Settings) -> [(&'static str, &'static str); 3] {
+    let asks = asks(settings);
+    let known = if asks { "with credentials" } else { "everybody" };
+    let anysocket = if settings.anysocket.enabled { known } else { "off (anysocket.enabled)" };
+    let peote = match (settings.peote.enabled, asks) {
+        (Some(false), _) => "off (peote.enabled)",
+        (None, true) => {
+            "off (cannot present credentials; peote.enabled = true opens it to everybody)"
+        }
+        (Some(true), true) => "everybody, without credentials (peote.enabled)",
+        (_, false) => "everybody",
+    };
+    [("native", known), ("anysocket", anysocket), ("peote", peote)]
+}
+
 /// What can connect, and how.
 fn to_try(settings: &Settings, near: SocketAddr, program: &str) -> Vec<(&'static str, String)> {
     let (host, port) = (near.ip(), near.port());
-    let files = !settings.auth.secrets_file.is_empty() || !settings.auth.jwt_keys.is_empty();
-    let token = files || !settings.server.access_token.is_empty();
-    let token = if token { " --token TOKEN" } else { "" };
+    let asks = asks(settings);
+    let token = if asks { " --token TOKEN" } else { "" };
     let chat = |scheme| format!("{program} chat --room lobby --hub {scheme}://{near}{token}");
     let mut lines = vec![("a chat", chat("tcp")), ("over WebSocket", chat("ws"))];
-    // Programs of peote-net have no token, so where one is demanded of all they cannot enter.
-    if settings.peote.enabled && !files {
+    if settings.peote.enabled.unwrap_or(!asks) {
         let line = format!("new PeoteServer({{...}}).create(\"{host}\", {port}, \"arena\")");
         lines.push(("peote-net", line));
     }

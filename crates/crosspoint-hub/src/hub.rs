@@ -103,6 +103,7 @@ pub struct Hub {
     channel_rules: Vec<Arc<ChannelRule>>,
     home: OnceLock<Box<dyn Home>>,
     home_peer: OnceLock<PeerId>,
+    reserved_id: OnceLock<PeerId>,
     peers: Mutex<Peers>,
     directory: Mutex<Directory>,
     sessions: Mutex<HashMap<u64, Arc<Outbox>>>,
@@ -159,6 +160,7 @@ impl Hub {
             channel_rules: channel_rules.into_iter().map(Arc::new).collect(),
             home: OnceLock::new(),
             home_peer: OnceLock::new(),
+            reserved_id: OnceLock::new(),
             peers: Mutex::default(),
             directory: Mutex::default(),
             sessions: Mutex::default(),
@@ -223,6 +225,11 @@ impl Hub {
         Session::new(self.clone(), outbox, now)
     }
 
+    /// Whether endpoints have to present something ([`HubOptions::access_token`]).
+    pub fn asks_for_token(&self) -> bool {
+        self.access_token.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// Exchanges what endpoints have to present ([`HubOptions::access_token`]). Sessions that are there
     /// stay.
     pub fn set_access_token(&self, token: Option<Bytes>) {
@@ -259,6 +266,13 @@ impl Hub {
         self.home_peer.get().copied()
     }
 
+    /// Says that the hub itself uses this id, so that no session has it without proving that it is its
+    /// own. Once; later calls do nothing.
+    pub fn reserve_id(&self, id: PeerId) {
+        // A hub is served once.
+        let _ = self.reserved_id.set(id);
+    }
+
     pub(crate) fn home(&self) -> &dyn Home {
         self.home.get().map_or(&Nobody, |home| &**home)
     }
@@ -270,10 +284,18 @@ impl Hub {
         peer: &Peer,
         touched: &mut Touched,
     ) -> Result<(), Reason> {
-        let (outbox, proven) = (newcomer.outbox, newcomer.proven);
+        let Newcomer { outbox, id, proven, granted, .. } = newcomer;
+        // The program itself connects from inside.
+        let is_reserved = match self.home_peer() {
+            Some(home) if home == id => outbox.address.is_some(),
+            _ => self.reserved_id.get() == Some(&id),
+        };
+        if is_reserved && !proven {
+            return Err(Reason::IdTaken);
+        }
         let mut peers = lock(&self.peers);
         peers.come(newcomer, self.duplicates, self.home_peer(), touched)?;
-        let known = outbox.set_peer(peer.clone(), proven);
+        let known = outbox.set_peer(peer.clone(), proven, granted);
         debug_assert!(known, "hello is accepted once");
         // Before anybody can find the session, so that nothing comes to it before its welcome.
         outbox.push_event(Tag::default(), Event::Welcome { peer: peer.id }, touched);
@@ -455,8 +477,14 @@ impl Hub {
         }
     }
 
-    /// Finds a channel or room, or makes a room if that is asked for and allowed.
-    pub(crate) fn find(&self, name: &ChannelName, make_room: bool) -> Result<Arc<Channel>, Reason> {
+    /// Finds a channel or room, or makes a room if that is asked for, and the session may create
+    /// something of this name.
+    pub(crate) fn find(
+        &self,
+        name: &ChannelName,
+        make_room: bool,
+        may_create: bool,
+    ) -> Result<Arc<Channel>, Reason> {
         let mut directory = lock(&self.directory);
         if let Some(channel) = directory.channels.get(name) {
             return Ok(channel.clone());
@@ -464,7 +492,7 @@ impl Hub {
         if !make_room {
             return Err(Reason::NoSuchName);
         }
-        if !self.rooms_on_entry {
+        if !self.rooms_on_entry || !may_create {
             return Err(Reason::NotAllowed);
         }
         if name.as_bytes().len() > self.limits.channel_name_bytes_max {

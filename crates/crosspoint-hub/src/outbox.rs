@@ -73,6 +73,8 @@ struct Known {
     peer: Peer,
     /// Whether it has proven that the id is its own.
     proven: bool,
+    /// Whether its credentials have granted it its name.
+    granted: bool,
 }
 
 /// Which holding of a number an event is about. Numbers are used again at once, while events about
@@ -158,8 +160,14 @@ impl Outbox {
         self.known.get().is_some_and(|known| known.proven)
     }
 
-    pub(crate) fn set_peer(&self, peer: Peer, proven: bool) -> bool {
-        self.known.set(Known { peer, proven }).is_ok()
+    /// Whether the endpoint's credentials have granted it its name.
+    pub(crate) fn has_granted_name(&self) -> bool {
+        self.known.get().is_some_and(|known| known.granted)
+    }
+
+    /// Says who the endpoint is. Gives whether that was not known before.
+    pub(crate) fn set_peer(&self, peer: Peer, proven: bool, granted: bool) -> bool {
+        self.known.set(Known { peer, proven, granted }).is_ok()
     }
 
     pub(crate) fn links(&self) -> MutexGuard<'_, Links> {

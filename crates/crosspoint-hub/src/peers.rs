@@ -12,8 +12,9 @@ use std::sync::Arc;
 
 /// What happens when a session says hello with the name or id of another.
 ///
-/// In both cases an id that was only claimed gives way to a session that has proven it, and never
-/// the reverse; and nobody takes the place of the [hub's own program](crate::Hub::set_home_peer).
+/// In both cases an id that was only claimed gives way to a session that has proven it, a name that was
+/// only claimed to one whose credentials grant it, and never the reverse; and nobody takes the place
+/// of the [hub's own program](crate::Hub::set_home_peer).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Duplicates {
     /// The new one is refused, with [`Reason::NameTaken`] or [`Reason::IdTaken`]. The old one has to
@@ -52,6 +53,8 @@ pub(crate) struct Newcomer<'a> {
     pub(crate) name: Option<PeerName>,
     /// Whether it has proven that the id is its own.
     pub(crate) proven: bool,
+    /// Whether its credentials grant it the name.
+    pub(crate) granted: bool,
 }
 
 /// Whether a session has its id and was not replaced. One that was replaced provides its services
@@ -77,7 +80,7 @@ impl Peers {
         home: Option<PeerId>,
         touched: &mut Touched,
     ) -> Result<(), Reason> {
-        let Newcomer { outbox, id, name, proven } = newcomer;
+        let Newcomer { outbox, id, name, proven, granted } = newcomer;
         let is_home = |old: &Arc<Outbox>| home.is_some() && old.peer().map(|p| p.id) == home;
         let replace = duplicates == Duplicates::Replace;
         let refuse = |old: &Arc<Outbox>, reason| {
@@ -86,23 +89,23 @@ impl Peers {
             }
             Err(reason)
         };
-        // An id that was only claimed gives way to its owner.
+        // What was only claimed gives way to its owner.
+        let may_take = |owned: bool, owns: bool| match (owned, owns) {
+            (false, true) => true,
+            (true, false) => false,
+            _ => replace,
+        };
         let same_id = self.ids.get(&id).cloned();
-        if let Some(old) = &same_id {
-            let allowed = match (old.is_proven(), proven) {
-                (false, true) => true,
-                (true, false) => false,
-                _ => replace,
-            };
-            if !allowed || is_home(old) {
-                return refuse(old, Reason::IdTaken);
-            }
+        if let Some(old) = &same_id
+            && (!may_take(old.is_proven(), proven) || is_home(old))
+        {
+            return refuse(old, Reason::IdTaken);
         }
         let same_name = name.as_ref().and_then(|name| self.names.get(name)).cloned();
         let is_other = |old: &Arc<Outbox>| same_id.as_ref().is_none_or(|same| same.id != old.id);
         let same_name = same_name.filter(is_other);
         if let Some(old) = &same_name
-            && (!replace || is_home(old))
+            && (!may_take(old.has_granted_name(), granted) || is_home(old))
         {
             return refuse(old, Reason::NameTaken);
         }

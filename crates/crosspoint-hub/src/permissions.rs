@@ -17,7 +17,7 @@ pub struct Grant {
 /// What a session may do. By default everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permissions {
-    /// Names of the channels that it may create.
+    /// Names of the channels that it may create, and of the rooms that it may make by entering them.
     pub create: Rule,
     /// Names of the channels and rooms that it may enter.
     pub enter: Rule,

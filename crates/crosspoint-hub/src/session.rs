@@ -423,7 +423,8 @@ impl Session {
         if !self.permissions.enter.allows(name.as_bytes()) {
             return Err(refused(Reason::NotAllowed));
         }
-        let channel = self.hub.find(&name, options.make_room).map_err(refused)?;
+        let may_create = self.permissions.create.allows(name.as_bytes());
+        let channel = self.hub.find(&name, options.make_room, may_create).map_err(refused)?;
         if let Some(rule) = &channel.rule
             && let Err((reason, limit)) = rule.may_enter(&self.outbox)
         {

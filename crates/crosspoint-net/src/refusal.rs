@@ -56,7 +56,9 @@ impl Refusal {
             Spoken::Tls => {
                 "TLS is not served here; connect without it, or through a proxy".to_owned()
             }
-            Spoken::Joint => "programs of peote-net are not served here (peote.enabled)".to_owned(),
+            Spoken::Joint => {
+                "programs of peote-net are not served here: they are switched off, or cannot present the credentials that are demanded (peote.enabled)".to_owned()
+            }
             Spoken::AnySocket => {
                 "programs of AnySocket are not served here (anysocket.enabled)".to_owned()
             }

@@ -44,8 +44,10 @@ pub use crosspoint_gateways::anysocket::Json;
 pub struct ServerOptions {
     /// The hub's name, told to native clients.
     pub name: String,
-    /// Whether peote programs are served.
-    pub peote: bool,
+    /// Whether peote programs are served. They cannot present credentials, so unless it is said they
+    /// are served only where nobody has to: without [an authenticator](Self::authenticator) and an
+    /// access token. Served with an authenticator, they are checked by it like all others.
+    pub peote: Option<bool>,
     /// How programs with AnySocket are served, if they are. The hub's id is that of its own program
     /// ([`Hub::home_peer`]), or else [`HttpOptions::node_id`], which is made up if there is none.
     pub anysocket: Option<AnySocketOptions>,
@@ -88,7 +90,7 @@ impl Default for ServerOptions {
         let resume = Some(resume::Settings::default());
         Self {
             name: String::new(),
-            peote: true,
+            peote: None,
             anysocket: Some(AnySocketOptions::default()),
             http,
             authenticator: None,
@@ -170,6 +172,9 @@ impl Server {
         if options.anysocket.is_some() && options.http.node_id.is_none() {
             // Without randomness there is no id, and programs with AnySocket are not served.
             options.http.node_id = PeerId::random().ok();
+        }
+        if let Some(id) = options.http.node_id.filter(|_| hub.home_peer().is_none()) {
+            hub.reserve_id(id);
         }
         let resume = options.resume.as_ref().map(|resume| Sessions::new(resume, &hub.limits));
         let options = Arc::new(options);
@@ -386,6 +391,12 @@ impl Server {
         reason
     }
 
+    /// Whether peote programs are served now.
+    fn serves_peote(&self) -> bool {
+        let asks = || self.options.authenticator.is_some() || self.hub.asks_for_token();
+        self.options.peote.unwrap_or_else(|| !asks())
+    }
+
     fn native(&self, away_max: Duration) -> native::server::Native {
         // Without randomness no key can be proven; whoever shows none is served.
         let mut random = [0; 32];
@@ -408,7 +419,7 @@ impl Server {
                     if websocket { &NATIVE_WEBSOCKET } else { &native::WIRE };
                 Some((wire, Box::new(protocol)))
             }
-            Spoken::Joint if self.options.peote => {
+            Spoken::Joint if self.serves_peote() => {
                 let wire: &'static dyn Wire =
                     if websocket { &JOINT_WEBSOCKET } else { &peote::WIRE };
                 Some((wire, Box::new(peote::server::Joint::new())))
@@ -514,7 +525,7 @@ impl Server {
     /// section 3.5); those of all others speak at once.
     fn silence_max(&self) -> (Duration, &'static str) {
         let limits = &self.hub.limits;
-        match self.options.peote {
+        match self.serves_peote() {
             true => (limits.first_words_max, "first_words_ms_max"),
             false => (limits.handshake_max, "handshake_ms_max"),
         }

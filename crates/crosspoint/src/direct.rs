@@ -65,7 +65,7 @@ fn options(home: Bytes, visitors: Option<Bytes>) -> ServerOptions {
         std::future::ready(permissions.map(|permissions| Grant { permissions, ..Grant::default() }))
     });
     ServerOptions {
-        peote: false,
+        peote: Some(false),
         http: HttpOptions { health: false, metrics: false, ..HttpOptions::default() },
         authenticator: Some(Arc::new(authenticator)),
         ..ServerOptions::default()

@@ -38,6 +38,24 @@ impl Gate {
         Self { line: Arc::new(Mutex::new(Line::new(limits))) }
     }
 
+    /// Compares a token with those that were right, if its address may try that. Otherwise, or if it is
+    /// none of them, it has to be checked.
+    pub(super) fn try_known(
+        &self,
+        origin: Origin,
+        fingerprint: u64,
+        is_known: impl FnOnce() -> bool,
+    ) -> bool {
+        let mut line = lock(&self.line);
+        line.may_try(now(), origin, fingerprint) && {
+            let known = is_known();
+            if !known {
+                line.tried_in_vain(now(), origin, fingerprint);
+            }
+            known
+        }
+    }
+
     /// Checks a token when its turn has come. Dropping the future gives up its place among those
     /// who wait; a check that runs keeps its turn to its end, as it needs its memory so long.
     pub(super) async fn run(
@@ -128,7 +146,7 @@ fn lock(line: &Mutex<Line>) -> MutexGuard<'_, Line> {
 }
 
 /// The time as the runtime sees it, which tests may pause.
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 

@@ -1,7 +1,8 @@
 //! Who waits for a check, and whose turn it is. Time comes in; nothing here waits by itself.
 //!
 //! Those who wait stand in a row for each address, and the rows take turns. So whoever comes from
-//! another address than a flood waits for one check of each row, and not for the flood.
+//! another address than a flood waits for one check of each row, and not for the flood. Most turns
+//! are for rows of addresses that have given no wrong secret in the last minute, if such wait.
 
 use super::CheckLimits;
 use super::wrongs::Wrongs;
@@ -9,8 +10,15 @@ use crosspoint_hub::limits::holder;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
+
+/// One turn in so many is given without regard to who has given wrong secrets, so that nobody waits
+/// for ever.
+const BLIND_TURN: u64 = 4;
+
+/// For how long a wrong secret puts those of its address behind others.
+const SUSPICION: Duration = Duration::from_secs(60);
 
 /// Where a client comes from, as far as it shares its turns with others; `None` is the program
 /// itself.
@@ -76,6 +84,13 @@ pub(super) struct Line {
     called: HashSet<u64>,
     next_ticket: u64,
     wrongs: Wrongs,
+    /// Tokens that were none of those that are known to be right. Bounded as wrong ones are, since to
+    /// compare is so fast that guessing would be.
+    vain: Wrongs,
+    /// Who waits behind others. Nobody is exempt.
+    suspects: Wrongs,
+    /// How many turns were given.
+    turns: u64,
 }
 
 impl Line {
@@ -88,7 +103,23 @@ impl Line {
             called: HashSet::new(),
             next_ticket: 0,
             wrongs: Wrongs::new(limits.wrong_pause),
+            vain: Wrongs::new(limits.wrong_pause),
+            suspects: Wrongs::new(SUSPICION),
+            turns: 0,
             limits: CheckLimits { running_max: limits.running_max.max(1), ..limits },
+        }
+    }
+
+    /// Whether a token of this address may be compared with those that are known to be right.
+    pub(super) fn may_try(&self, now: Instant, origin: Origin, fingerprint: u64) -> bool {
+        let wrong = self.wrongs.knows(now, origin, fingerprint);
+        !wrong && self.pause(now, origin).is_none() && self.vain.pause(now, origin).is_none()
+    }
+
+    /// It was none of them.
+    pub(super) fn tried_in_vain(&mut self, now: Instant, origin: Origin, fingerprint: u64) {
+        if !self.is_exempt(origin) {
+            self.vain.add(now, origin, fingerprint);
         }
     }
 
@@ -113,7 +144,7 @@ impl Line {
             self.begin(&place);
             return Ok(place);
         }
-        self.make_room(origin)?;
+        self.make_room(now, origin)?;
         let row = self.rows.entry(origin).or_default();
         if row.is_empty() {
             self.rota.push_back(origin);
@@ -150,10 +181,11 @@ impl Line {
     /// has to pause now.
     pub(super) fn end(&mut self, now: Instant, origin: Origin, wrong: Option<u64>) -> bool {
         self.running -= 1;
-        if let Some(fingerprint) = wrong
-            && !self.is_exempt(origin)
-        {
-            self.wrongs.add(now, origin, fingerprint);
+        if let Some(fingerprint) = wrong {
+            self.suspects.mark(now, origin);
+            if !self.is_exempt(origin) {
+                self.wrongs.add(now, origin, fingerprint);
+            }
         }
         self.call(now);
         let pauses = self.pause(now, origin).is_some();
@@ -177,7 +209,7 @@ impl Line {
     }
 
     /// Sees that there is a place for one more of this origin.
-    fn make_room(&mut self, origin: Origin) -> Result<(), Refusal> {
+    fn make_room(&mut self, now: Instant, origin: Origin) -> Result<(), Refusal> {
         let own = self.rows.get(&origin).map_or(0, VecDeque::len);
         if own >= self.limits.waiting_per_address_max && !self.is_exempt(origin) {
             return Err(Refusal::AddressFull);
@@ -185,11 +217,15 @@ impl Line {
         if self.waiting < self.limits.waiting_max {
             return Ok(());
         }
-        let rows =
-            self.rota.iter().filter_map(|origin| Some((*origin, self.rows.get(origin)?.len())));
-        match rows.max_by_key(|(_, length)| *length) {
+        let is_suspect = |origin: &Origin| self.suspects.has(now, *origin);
+        let above_suspicion = !is_suspect(&origin);
+        let rows = self.rota.iter().filter_map(|origin| {
+            let behind = above_suspicion && is_suspect(origin);
+            Some((*origin, behind, self.rows.get(origin)?.len()))
+        });
+        match rows.max_by_key(|(_, behind, length)| (*behind, *length)) {
             // Not if the two would then take the place from each other in turns.
-            Some((longest, length)) if length > own + 1 => {
+            Some((longest, behind, length)) if behind || length > own + 1 => {
                 if let Some(place) = self.take(longest, length - 1) {
                     place.bell.notify_one();
                 }
@@ -202,10 +238,15 @@ impl Line {
     /// Gives the turns that are left.
     fn call(&mut self, now: Instant) {
         while self.running < self.limits.running_max {
-            let ready = self.rota.iter().position(|origin| self.pause(now, *origin).is_none());
+            let is_ready = |origin: &Origin| self.pause(now, *origin).is_none();
+            let is_first = |origin: &Origin| is_ready(origin) && !self.suspects.has(now, *origin);
+            let regards = !self.turns.is_multiple_of(BLIND_TURN);
+            let first = self.rota.iter().position(is_first).filter(|_| regards);
+            let ready = first.or_else(|| self.rota.iter().position(is_ready));
             let Some(origin) = ready.and_then(|index| self.rota.remove(index)) else { return };
             // Behind all others, if more of it wait.
             self.rota.push_back(origin);
+            self.turns += 1;
             if let Some(place) = self.take(origin, 0) {
                 self.begin(&place);
                 place.bell.notify_one();

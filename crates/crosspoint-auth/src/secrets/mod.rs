@@ -2,6 +2,7 @@
 
 mod gate;
 mod hash;
+mod known;
 mod line;
 mod wrongs;
 
@@ -10,10 +11,13 @@ use crate::{Authenticator, BoxFuture, Credentials, Denied};
 use crosspoint_hub::{Grant, Reason};
 use gate::{Checked, Gate, GateError};
 pub use hash::{HashError, SecretHash};
+use known::{Known, Memory};
 use line::{Origin, Refusal};
-use std::collections::HashMap;
-use std::collections::hash_map::{Entry, RandomState};
+use std::collections::hash_map::Entry::{Occupied, Vacant};
+use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,8 +30,8 @@ const TOKEN_BYTES_MAX: usize = 2 * (NAME_BYTES_MAX + 1 + hash::SECRET_BYTES_MAX)
 /// What checking secrets may cost, and how much of that one address may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckLimits {
-    /// How many secrets are checked at once, at least 1. Each takes the memory that its hash asks
-    /// for, and a core.
+    /// How many secrets are checked at once, at least 1; as many as there are cores unless set. Each
+    /// takes the memory that its hash asks for, and a core.
     pub running_max: usize,
     /// How many checks may wait for their turn. Above, the newcomer takes the place of the last one
     /// of the address of which the most wait, or is denied with [`Reason::Busy`] if those are no
@@ -38,6 +42,9 @@ pub struct CheckLimits {
     /// After ten wrong secrets from one address in short: how long it has to wait for its next turn
     /// after each more. Each is forgiven after the same time. Zero: no pause.
     pub wrong_pause: Duration,
+    /// For how long a secret that was right is let in again without a check, so that a flood of wrong
+    /// ones does not keep out who has come lately. Zero: not at all.
+    pub remembered: Duration,
     /// Whether addresses of the loopback range are free of what holds for one address, as those
     /// from inside the program always are.
     pub loopback_exempt: bool,
@@ -46,10 +53,11 @@ pub struct CheckLimits {
 impl Default for CheckLimits {
     fn default() -> Self {
         Self {
-            running_max: 2,
+            running_max: std::thread::available_parallelism().map_or(2, NonZero::get),
             waiting_max: 128,
             waiting_per_address_max: 16,
             wrong_pause: Duration::from_secs(1),
+            remembered: Duration::from_secs(300),
             loopback_exempt: true,
         }
     }
@@ -84,12 +92,23 @@ pub enum SecretError {
 /// as long as one that does. Needs a tokio runtime with time.
 #[derive(Debug)]
 pub struct Secrets {
-    by_name: HashMap<String, Arc<Secret>>,
+    by_name: HashMap<String, Arc<Entry>>,
+    /// The names that sessions get.
+    granted_names: HashSet<String>,
     /// All of them, to be checked in vain for names that do not exist.
-    decoys: Vec<Arc<Secret>>,
+    decoys: Vec<Arc<Entry>>,
     /// Chooses the decoy of a name: always the same, and not to be foreseen.
     choice: RandomState,
     gate: Gate,
+    memory: Memory,
+    remembered: Duration,
+}
+
+/// A secret, and whether it was right lately.
+#[derive(Debug)]
+struct Entry {
+    secret: Secret,
+    known: Known,
 }
 
 impl Secrets {
@@ -99,27 +118,37 @@ impl Secrets {
     /// When a name is wrong or there twice.
     pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Result<Self, SecretError> {
         let mut by_name = HashMap::new();
+        let mut granted_names = HashSet::new();
         let mut decoys = Vec::new();
         for secret in secrets {
             let name = &secret.name;
             if name.is_empty() || name.len() > NAME_BYTES_MAX || name.contains(':') {
                 return Err(SecretError::Name(quoted(name)));
             }
-            let secret = Arc::new(secret);
-            match by_name.entry(secret.name.clone()) {
-                Entry::Occupied(taken) => return Err(SecretError::Twice(quoted(taken.key()))),
-                Entry::Vacant(free) => free.insert(Arc::clone(&secret)),
+            granted_names.extend(secret.grant.name.clone());
+            let entry = Arc::new(Entry { secret, known: Known::default() });
+            match by_name.entry(entry.secret.name.clone()) {
+                Occupied(taken) => return Err(SecretError::Twice(quoted(taken.key()))),
+                Vacant(free) => free.insert(Arc::clone(&entry)),
             };
-            decoys.push(secret);
+            decoys.push(entry);
         }
-        let gate = Gate::new(CheckLimits::default());
-        Ok(Self { by_name, decoys, choice: RandomState::new(), gate })
+        let limits = CheckLimits::default();
+        Ok(Self {
+            by_name,
+            granted_names,
+            decoys,
+            choice: RandomState::new(),
+            remembered: limits.remembered,
+            gate: Gate::new(limits),
+            memory: Memory::new(),
+        })
     }
 
     /// Sets other limits than the default ones.
     #[must_use]
     pub fn with_limits(self, limits: CheckLimits) -> Self {
-        Self { gate: Gate::new(limits), ..self }
+        Self { remembered: limits.remembered, gate: Gate::new(limits), ..self }
     }
 
     async fn check(&self, credentials: Credentials) -> Result<Grant, Denied> {
@@ -131,12 +160,24 @@ impl Secrets {
         };
         let (origin, fingerprint) =
             (Origin::new(credentials.address), self.choice.hash_one(&*token));
+        let tag = self.memory.tag(&token).filter(|_| !self.remembered.is_zero());
+        let known = |tag| checked.known.is_right(gate::now(), tag);
+        if tag.as_ref().is_some_and(|tag| self.gate.try_known(origin, fingerprint, || known(tag)))
+            && let Some(found) = found
+        {
+            return Ok(found.secret.grant.clone());
+        }
         let (secret, exists) = (secret.to_vec(), found.is_some());
-        let is_right = move || checked.hash.matches(&secret) && exists;
+        let is_right = move || checked.secret.hash.matches(&secret) && exists;
         let checked = self.gate.run(origin, fingerprint, is_right).await;
         let checked = checked.map_err(|error| unchecked(&error))?;
         let why = match (checked, found) {
-            (Checked::Right, Some(known)) => return Ok(known.grant.clone()),
+            (Checked::Right, Some(found)) => {
+                if let Some(tag) = tag {
+                    found.known.remember(gate::now(), tag, self.remembered);
+                }
+                return Ok(found.secret.grant.clone());
+            }
             (_, Some(_)) => format!("wrong secret for {}", quoted(name)),
             (_, None) => format!("no secret has the name {}", quoted(name)),
         };
@@ -148,7 +189,7 @@ impl Secrets {
 
     /// A secret to be checked in vain. As each name has one of its own, hashes of different cost
     /// do not tell which names exist.
-    fn decoy(&self, name: &str) -> Option<&Arc<Secret>> {
+    fn decoy(&self, name: &str) -> Option<&Arc<Entry>> {
         let count = u64::try_from(self.decoys.len()).ok().filter(|count| *count > 0)?;
         let index = usize::try_from(self.choice.hash_one(name) % count).ok()?;
         self.decoys.get(index)
@@ -181,5 +222,9 @@ fn split(token: &[u8]) -> Result<(&str, &[u8]), Denied> {
 impl Authenticator for Secrets {
     fn authenticate(&self, credentials: Credentials) -> BoxFuture<'_, Result<Grant, Denied>> {
         Box::pin(self.check(credentials))
+    }
+
+    fn reserves(&self, name: &str) -> bool {
+        self.granted_names.contains(name)
     }
 }

@@ -47,6 +47,11 @@ impl Wrongs {
         (until > now).then_some(until)
     }
 
+    /// Whether anything of this address was wrong and is not forgiven.
+    pub(super) fn has(&self, now: Instant, origin: Origin) -> bool {
+        self.by_origin.get(&origin).is_some_and(|wrong| wrong.until > now)
+    }
+
     /// Whether a token of this address was wrong and is not forgiven.
     pub(super) fn knows(&self, now: Instant, origin: Origin, token: u64) -> bool {
         let wrong = self.by_origin.get(&origin).filter(|wrong| wrong.until > now);
@@ -58,16 +63,28 @@ impl Wrongs {
         if self.pause.is_zero() {
             return;
         }
+        let pause = self.pause;
+        let wrong = self.of(now, origin, token);
+        let from = wrong.until.max(now);
+        wrong.until = from.checked_add(pause).unwrap_or(from);
+        wrong.tokens[wrong.next] = token;
+        wrong.next = (wrong.next + 1) % TOKENS;
+    }
+
+    /// Remembers one pause long that something of this address was wrong, however often.
+    pub(super) fn mark(&mut self, now: Instant, origin: Origin) {
+        let until = now.checked_add(self.pause).unwrap_or(now);
+        self.of(now, origin, 0).until = until;
+    }
+
+    /// What is remembered of an address.
+    fn of(&mut self, now: Instant, origin: Origin, token: u64) -> &mut Wrong {
         if !self.by_origin.contains_key(&origin) && self.by_origin.len() >= ORIGINS_MAX {
             self.by_origin.retain(|_, wrong| wrong.until > now);
             self.forget_soonest();
         }
         let fresh = Wrong { until: now, tokens: [token; TOKENS], next: 0 };
-        let wrong = self.by_origin.entry(origin).or_insert(fresh);
-        let from = wrong.until.max(now);
-        wrong.until = from.checked_add(self.pause).unwrap_or(from);
-        wrong.tokens[wrong.next] = token;
-        wrong.next = (wrong.next + 1) % TOKENS;
+        self.by_origin.entry(origin).or_insert(fresh)
     }
 
     /// Keeps room for one more.

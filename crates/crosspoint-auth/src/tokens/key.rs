@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use crosspoint_hub::Permissions;
+use crosspoint_hub::permissions::Rule;
 use jsonwebtoken::{DecodingKey, Validation};
 use serde::Deserialize;
 use std::fmt;
@@ -75,6 +76,8 @@ pub enum KeyError {
 pub struct Key {
     pub(super) id: Option<String>,
     pub(super) defaults: Option<Permissions>,
+    /// The names that its tokens grant. `None`: any, and none is reserved.
+    pub(super) names: Option<Rule>,
     pub(super) algorithm: Algorithm,
     pub(super) decoding: DecodingKey,
     pub(super) validation: Validation,
@@ -85,7 +88,7 @@ impl Key {
         let mut validation = Validation::new(algorithm.of_jwt());
         validation.leeway = LEEWAY.as_secs();
         validation.validate_nbf = true;
-        Self { id: None, defaults: None, algorithm, decoding, validation }
+        Self { id: None, defaults: None, names: None, algorithm, decoding, validation }
     }
 
     /// A secret that the hub shares with the signer: at least 32 bytes, for HS256.
@@ -166,6 +169,14 @@ impl Key {
         self.validation.set_audience(&[audience]);
         self.validation.required_spec_claims.insert("aud".into());
         self
+    }
+
+    /// Says which names its tokens may grant by their claim `name`. These are reserved: no session
+    /// without such a token has one of them. Unless it is said, they may grant any name, and
+    /// a name is reserved only while a session has been granted it.
+    #[must_use]
+    pub fn with_names(self, names: Rule) -> Self {
+        Self { names: Some(names), ..self }
     }
 
     /// What a token of this key allows where it says nothing.

@@ -95,6 +95,12 @@ impl Tokens {
         if let Some(Err(error)) = name.as_ref().map(PeerName::new) {
             return Err(Denied::new(format!("the token's claim `name`: {error}")));
         }
+        if let (Some(names), Some(name)) = (&key.names, &name)
+            && !names.allows(name.as_bytes())
+        {
+            let name = quoted(name);
+            return Err(Denied::new(format!("the token's key may not grant the name {name}")));
+        }
         let defaults = key.defaults.as_ref().unwrap_or(&self.defaults);
         let lasts = if self.outlived { None } else { exp.as_f64().and_then(left) };
         Ok(Grant { name, permissions: permissions.over(defaults), lasts })
@@ -134,5 +140,10 @@ fn refused(error: &jsonwebtoken::errors::Error) -> Denied {
 impl Authenticator for Tokens {
     fn authenticate(&self, credentials: Credentials) -> BoxFuture<'_, Result<Grant, Denied>> {
         Box::pin(std::future::ready(self.check(&credentials)))
+    }
+
+    fn reserves(&self, name: &str) -> bool {
+        let mut names = self.keys.iter().filter_map(|key| key.names.as_ref());
+        names.any(|names| names.allows(name.as_bytes()))
     }
 }

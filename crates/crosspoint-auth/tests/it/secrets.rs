@@ -248,3 +248,49 @@ proptest! {
         prop_assert!(runtime.block_on(ask(&two(), token)).is_err());
     }
 }
+
+/// Whoever is polled once, without a place to wait.
+fn at_once(secrets: &Secrets, last: u8, token: &str) -> Option<Result<Grant, Reason>> {
+    let address = Some([192, 0, 2, last].into());
+    let mut asking = secrets.authenticate(Credentials { address, ..credentials(token.to_owned()) });
+    match asking.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => Some(answer.map_err(|denied| denied.told)),
+        Poll::Pending => None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_was_right_a_moment_ago_needs_no_check_in_a_flood_of_wrong_ones() {
+    let limits = CheckLimits { running_max: 1, waiting_max: 0, ..CheckLimits::default() };
+    let dear = SecretHash::of(b"dear").expect("a hash");
+    let dear = Secret { name: "dear".into(), hash: dear, grant: grant("dear") };
+    let make = || {
+        let secrets = [dear.clone(), secret("anna", b"swordfish"), secret("bert", b"trout")];
+        Secrets::new(secrets).expect("three names").with_limits(limits.clone())
+    };
+    // A wrong one is being checked, which takes its time.
+    let occupy = |secrets: &Secrets| assert_eq!(at_once(secrets, 1, "dear:wrong"), None);
+    let busy = Some(Err(Reason::Busy));
+    let secrets = make();
+    assert_eq!(ask(&secrets, "anna:swordfish").await, Ok(grant("anna")));
+    occupy(&secrets);
+    assert_eq!(at_once(&secrets, 2, "anna:swordfish"), Some(Ok(grant("anna"))));
+    assert_eq!(at_once(&secrets, 2, "anna:swordfisj"), busy);
+    assert_eq!(at_once(&secrets, 2, "bert:trout"), busy, "it has not come before");
+    // Other secrets, as after a reload, remember nothing.
+    let reloaded = make();
+    occupy(&reloaded);
+    assert_eq!(at_once(&reloaded, 2, "anna:swordfish"), busy);
+    // And none for longer than it may.
+    let old = make();
+    assert_eq!(ask(&old, "anna:swordfish").await, Ok(grant("anna")));
+    tokio::time::advance(limits.remembered).await;
+    occupy(&old);
+    assert_eq!(at_once(&old, 2, "anna:swordfish"), busy);
+}
+
+#[test]
+fn names_that_secrets_grant_are_reserved() {
+    let secrets = two();
+    assert!(secrets.reserves("anna") && secrets.reserves("bot") && !secrets.reserves("cid"));
+}

@@ -3,10 +3,11 @@
 use crate::common::*;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use crosspoint_auth::{Algorithm, Key, KeyError, Tokens, rule};
+use crosspoint_auth::{Algorithm, Authenticator, Either, Key, KeyError, Swap, Tokens, rule};
 use crosspoint_hub::{Grant, Permissions, Reason};
 use proptest::prelude::*;
 use serde_json::json;
+use std::sync::Arc;
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 
@@ -338,6 +339,27 @@ MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEa0qN4v+G9k5dCTie5f0wg24aYMY8
     assert_eq!(Key::hs256(&[0; 31]).err(), Some(KeyError::SecretShort(31)));
     assert_eq!(Key::hs256_base64("?").err(), Some(KeyError::Base64));
     assert_eq!(Key::hs256_base64("AAAA").err(), Some(KeyError::SecretShort(3)));
+}
+
+#[tokio::test]
+async fn a_key_grants_the_names_that_it_may_and_these_are_reserved() {
+    let names = rule(["keeper", "staff-*"]).unwrap();
+    let tokens = tokens(Key::hs256(SECRET).unwrap().with_names(names)).outlived(true);
+    for (name, allowed) in [("keeper", true), ("staff-7", true), ("anna", false)] {
+        assert_eq!(tokens.reserves(name), allowed);
+        let granted = ask(&tokens, secret().sign(&claims(json!({ "name": name })))).await;
+        assert_eq!(granted.is_ok(), allowed, "{granted:?}");
+    }
+    assert!(ask(&tokens, secret().sign(&claims(json!({})))).await.is_ok());
+    assert!(!hs256().reserves("keeper"), "a key of which nothing is said reserves nothing");
+    let text = format!(
+        "[[key]]\nalgorithm = \"HS256\"\nsecret = \"{}\"\nnames = [\"keeper\"]",
+        str::from_utf8(SECRET).unwrap()
+    );
+    let swap = Swap::new(Arc::new(Either::new([Arc::new(
+        Tokens::from_toml(&text, &Permissions::ALL).unwrap(),
+    ) as Arc<dyn Authenticator>])));
+    assert!(swap.reserves("keeper") && !swap.reserves("staff-7"));
 }
 
 proptest! {

@@ -101,6 +101,39 @@ impl Kind for Switch {
     }
 }
 
+/// `true`, `false`, or `auto`: the program decides by other settings.
+pub(super) struct AutoSwitch;
+
+pub(super) fn auto_switch() -> AutoSwitch {
+    AutoSwitch
+}
+
+const AUTO: &str = "auto";
+
+impl Kind for AutoSwitch {
+    type Value = Option<bool>;
+
+    fn form(&self) -> Form {
+        Form::Switch
+    }
+
+    fn allowed(&self) -> String {
+        "true, false or auto".to_owned()
+    }
+
+    fn read(&self, given: Given<'_>) -> Result<Option<bool>, Wrong> {
+        let is_auto = match &given {
+            Given::Text(text) => *text == AUTO,
+            Given::Toml(toml) => toml.value.as_str() == Some(AUTO),
+        };
+        if is_auto { Ok(None) } else { Switch.read(given).map(Some) }
+    }
+
+    fn show(&self, value: &Option<bool>) -> String {
+        value.map_or_else(|| quote(AUTO), |value| value.to_string())
+    }
+}
+
 /// What a number counts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unit {

@@ -7,8 +7,8 @@
 
 use super::channels::{ChannelRule, ChannelRules};
 use super::kind::{
-    LogFormat, bytes, count, file_path, log_filter, millis, peer_id, seconds, secret, switch, text,
-    words,
+    LogFormat, auto_switch, bytes, count, file_path, log_filter, millis, peer_id, seconds, secret,
+    switch, text, words,
 };
 use super::lists::{address_list, directories, name_patterns};
 use super::rooms::{CHUNK_BYTES, DeclaredRooms, ROOM_MEMBERS, Room};
@@ -102,8 +102,7 @@ settings! {
         /// Native clients give it as their token, AnySocket programs as their `auth`. Without it
         /// they are refused with the reason `NotAllowed`, as often as they try: it should be long and
         /// made at random (`openssl rand -base64 24`). Peote programs have nothing to present
-        /// and are not asked: where only known clients may enter, set `peote.enabled` to false as
-        /// well, or use `auth.secrets_file`, which holds for all. It cannot be set together with a file of `[auth]`. Other users of
+        /// and are not served then, unless `peote.enabled` is true. It cannot be set together with a file of `[auth]`. Other users of
         /// the machine can read flags, so prefer the environment or a file. At most 255 bytes, on one
         /// line; its line end is not part of it. SIGHUP lets the program read it again.
         access_token: String = "", secret(255);
@@ -127,8 +126,8 @@ settings! {
         /// A client presents `NAME:SECRET` as its token; the file holds a hash of each secret, as
         /// `crosspoint hash-secret` prints it, and what its bearer may do. Where this or
         /// `auth.jwt_keys` is set, a client that neither of them knows is refused with the reason
-        /// `NotAllowed`; programs written with peote-net have no token, so all of them are. The
-        /// program does not start with a file that is wrong. SIGHUP lets it read the file again; if
+        /// `NotAllowed`; programs written with peote-net have no token and are not served, unless
+        /// `peote.enabled` is true. The program does not start with a file that is wrong. SIGHUP lets it read the file again; if
         /// that is wrong then, the old one stays in force, and the log says so.
         secrets_file: String = "", file_path();
 
@@ -151,8 +150,17 @@ settings! {
         ///
         /// Each check takes a core, and the memory that its hash asks for: 19 MiB for some hundredths
         /// of a second, as `crosspoint hash-secret` makes them. The others wait, and their addresses
-        /// take turns.
-        checks_max: usize = "2", count(1..=1024), flag "auth-checks-max";
+        /// take turns; three turns of four are for those that have given no wrong secret in the last
+        /// minute, if such wait.
+        checks_max: usize = "0", count(0..=1024).zero("one per core"), flag "auth-checks-max";
+
+        /// For how long a shared secret that was right is let in again without a check, in seconds.
+        ///
+        /// So a flood of wrong secrets does not keep out who has come lately. Of each secret of the
+        /// file a keyed hash is kept, in memory alone; reading the file again forgets all of them. The
+        /// time begins with the check.
+        remembered_s: Duration = "300", seconds(0..=86_400).zero("check each time"),
+            flag "auth-remembered-s";
 
         /// Checks of shared secrets that may wait for their turn.
         ///
@@ -346,9 +354,11 @@ settings! {
     peote: Peote {
         /// Whether programs written with peote-net may connect.
         ///
-        /// They know no access token. When false their connections are closed as those of an
-        /// unknown protocol.
-        enabled: bool = "true", switch(), flag "peote";
+        /// They cannot present credentials. So with auto they may only where nobody has to: as long as
+        /// neither `server.access_token` nor a file of `[auth]` is set. With true they may in any
+        /// case, without credentials and with what `[permissions]` say. Otherwise their connections are
+        /// closed, and the log says why.
+        enabled: Option<bool> = "auto", auto_switch(), flag "peote";
     }
 
     /// Programs written with AnySocket.

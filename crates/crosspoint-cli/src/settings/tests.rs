@@ -132,7 +132,9 @@ fn lists_and_switches_are_read_from_flags_and_environment() {
     let env = [("CROSSPOINT_HTTP__METRICS", "false"), ("CROSSPOINT_HTTP__HEALTH", "false")];
     let settings = load_from(&flags, &env).unwrap().settings;
     assert_eq!(settings.server.listen, ["a:1", "b:2", "c:3"]);
-    assert!(!settings.peote.enabled && settings.http.metrics && !settings.http.health);
+    assert!(
+        settings.peote.enabled == Some(false) && settings.http.metrics && !settings.http.health
+    );
 }
 
 #[test]

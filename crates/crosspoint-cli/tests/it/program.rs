@@ -188,6 +188,21 @@ fn an_access_token_is_asked_for() {
 }
 
 #[test]
+fn the_program_says_which_protocols_are_open_to_whom() {
+    let lines = |more: &[&str]| {
+        let (mut hub, _) = hub(more);
+        ["native: ", "anysocket: ", "peote: "].map(|protocol| hub.wait_for(protocol))
+    };
+    assert_eq!(lines(&[]), ["everybody"; 3]);
+    let [native, anysocket, peote] = lines(&["--access-token", "open sesame"]);
+    assert_eq!((&native[..], &anysocket[..]), ("with credentials", "with credentials"));
+    assert!(peote.starts_with("off (") && peote.contains("peote.enabled"), "{peote}");
+    let [_, anysocket, peote] =
+        lines(&["--access-token", "open sesame", "--peote", "--anysocket=false"]);
+    assert!(anysocket.starts_with("off") && peote.starts_with("everybody"), "{anysocket} {peote}");
+}
+
+#[test]
 fn a_secret_or_a_signed_token_lets_in_and_decides_what_is_allowed() {
     let output = output_with_input(&["hash-secret"], b"open sesame\n");
     let hash = String::from_utf8(output.stdout).unwrap();

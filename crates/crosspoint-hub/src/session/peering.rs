@@ -22,6 +22,7 @@ impl Session {
         if self.outbox.peer().is_some() {
             return Step::Close(Reason::Malformed);
         }
+        let granted = grant.name.is_some();
         // Others are told the name in one frame.
         let name = match grant.name.or(hello.name).map(PeerName::new).transpose() {
             Ok(name) => name,
@@ -35,13 +36,21 @@ impl Session {
         let protocol = self.outbox.profile.name;
         let peer = Peer { id, name: name.as_ref().map(PeerName::shared), protocol };
         if self.outbox.profile.links {
-            let newcomer = Newcomer { outbox: &self.outbox, id, name, proven: hello.proven };
+            let (outbox, proven) = (&self.outbox, hello.proven);
+            let newcomer = Newcomer { outbox, id, name, proven, granted };
             if let Err(reason) = self.hub.peer_comes(newcomer, &peer, &mut self.touched) {
+                let is_its_own = match reason {
+                    Reason::NameTaken => granted,
+                    _ => proven,
+                };
+                // Who may not see who is there does not find it out by trying names and ids.
+                let may_know = is_its_own || grant.permissions.presence;
+                let reason = if may_know { reason } else { Reason::NotAllowed };
                 self.hub.metrics.refuse(reason);
                 return Step::Close(reason);
             }
         } else {
-            let known = self.outbox.set_peer(peer, false);
+            let known = self.outbox.set_peer(peer, false, granted);
             debug_assert!(known, "hello is accepted once");
             self.tell(Event::Welcome { peer: id });
         }

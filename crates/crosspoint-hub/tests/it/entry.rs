@@ -6,12 +6,13 @@ use crosspoint_hub::command::{
 };
 use crosspoint_hub::hub::RoomOptions;
 use crosspoint_hub::outbox::{Outbox, Outlet};
+use crosspoint_hub::permissions::Rule;
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{LINES, PIECES, data, events, open, open_as};
 use crosspoint_hub::wire::Wire;
 use crosspoint_hub::{
-    ChannelName, Hub, HubOptions, InNumber, Limits, MemberNumber, OwnNumber, Part, PeerId, Reason,
-    Session,
+    ChannelName, Grant, Hub, HubOptions, InNumber, Limits, MemberNumber, OwnNumber, Part, PeerId,
+    Permissions, Reason, Session,
 };
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -475,4 +476,25 @@ fn passwords_and_tokens_are_never_shown() {
     let shown = format!("{create:?} {enter:?} {hub:?}");
     assert!(!shown.contains("swordfish"), "{shown}");
     assert_eq!(shown.matches("***").count(), 4);
+}
+
+#[test]
+fn who_may_not_create_makes_no_room_by_entering_it() {
+    let hub = Hub::new(HubOptions::default());
+    let permissions = Permissions { create: Rule::Nothing, ..Permissions::ALL };
+    let mut guest = hub.open(Instant::now(), None, &LINES, Box::new(Nobody));
+    let grant = Grant { permissions, ..Grant::default() };
+    assert_eq!(guest.welcome(Hello::default(), grant), Step::Go);
+    events(&mut guest);
+    let room = || enter("lobby", EnterOptions { make_room: true, ..EnterOptions::default() });
+    ask(&mut guest, room());
+    assert_eq!(answer(&mut guest), Some(Reason::NotAllowed));
+    assert_eq!(hub.channels(), 0);
+    // One that is there it may enter.
+    let mut host = endpoint(&hub, 1, 1);
+    events(&mut host);
+    ask(&mut host, room());
+    assert_eq!(answer(&mut host), None);
+    ask(&mut guest, room());
+    assert_eq!(answer(&mut guest), None);
 }

@@ -202,6 +202,64 @@ fn credentials_may_decide_the_name_whatever_the_hello_says() {
     assert_eq!(step, Step::Go, "an empty name is none");
 }
 
+#[test]
+fn a_name_that_credentials_grant_takes_the_place_of_a_claim_and_never_the_reverse() {
+    let granted = || Grant { name: Some("keeper".into()), ..Grant::default() };
+    for hub in [hub(Limits::default()), replacing()] {
+        let mut claims = open(&hub, 1, "keeper");
+        let owner = open_with(&hub, 2, "", granted());
+        let replaced = Event::Closed { reason: Reason::Replaced };
+        assert_eq!(events(&mut claims), [replaced], "who only claims it has to go");
+        let (_session, _, step) = try_open(&hub, &LINES, hello(3, "keeper", false));
+        assert_eq!(step, Step::Close(Reason::NameTaken), "however the hub is set");
+        let found = hub.sessions();
+        assert!(owner.outbox().peer().is_some_and(|peer| peer.name.as_deref() == Some("keeper")));
+        assert_eq!(found, 3);
+    }
+}
+
+#[test]
+fn who_may_not_see_who_is_there_does_not_find_out_by_trying_names_and_ids() {
+    let hub = hub(Limits::default());
+    let _owner = open(&hub, 1, "ann");
+    let _granted = open_with(&hub, 2, "", Grant { name: Some("true".into()), ..Grant::default() });
+    let permissions = Permissions { presence: false, ..Permissions::ALL };
+    let answer = |hello: Hello, name: Option<&str>| {
+        let mut session = hub.open(Instant::now(), None, &LINES, Box::new(Woken::default()));
+        let (name, permissions) = (name.map(String::from), permissions.clone());
+        session.welcome(hello, Grant { name, permissions, ..Grant::default() })
+    };
+    let no = Step::Close(Reason::NotAllowed);
+    assert_eq!(answer(hello(3, "ann", false), None), no);
+    assert_eq!(answer(hello(3, "true", false), None), no);
+    assert_eq!(answer(hello(1, "", false), None), no);
+    assert_eq!(answer(hello(3, "bob", false), None), Step::Go);
+    // What is its own it may ask about: it has to know that it is there already.
+    assert_eq!(answer(hello(3, "", false), Some("true")), Step::Close(Reason::NameTaken));
+    let _proven = try_open(&hub, &LINES, hello(4, "", true));
+    assert_eq!(answer(hello(4, "", true), None), Step::Close(Reason::IdTaken));
+}
+
+#[test]
+fn nobody_claims_an_id_of_the_hub_itself() {
+    let hub = hub(Limits::default());
+    hub.set_home_peer(peer_id(9));
+    hub.reserve_id(peer_id(8));
+    let outside = |id, proven| {
+        let address = Some([192, 0, 2, 1].into());
+        let mut session = hub.open(Instant::now(), address, &LINES, Box::new(Woken::default()));
+        let step = session.execute(Instant::now(), Command::Hello(hello(id, "", proven)));
+        (session, step)
+    };
+    let taken = Step::Close(Reason::IdTaken);
+    assert_eq!(outside(9, false).1, taken, "though the hub's program is not there yet");
+    assert_eq!(outside(8, false).1, taken);
+    let (_session, _, step) = try_open(&hub, &LINES, hello(8, "", false));
+    assert_eq!(step, taken);
+    let _home = open(&hub, 9, "home");
+    assert_eq!(outside(7, false).1, Step::Go);
+}
+
 fn replacing() -> Arc<Hub> {
     Hub::new(HubOptions { duplicates: Duplicates::Replace, ..HubOptions::default() })
 }

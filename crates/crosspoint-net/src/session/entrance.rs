@@ -26,6 +26,10 @@ impl Driver {
         let Some(Entrance { hello, .. }) = state.entrance.take() else {
             return Ok(());
         };
+        let verdict = verdict.and_then(|grant| match self.is_reserved(&hello, &grant) {
+            true => Err(Denied::new("its name is reserved for credentials that grant it")),
+            false => Ok(grant),
+        });
         let grant = verdict.map_err(|denied| {
             if let Some(unsaid) = self.logs.denied.line(now()) {
                 let (name, reason) = (hello.name.as_deref(), &*denied.reason);
@@ -45,6 +49,13 @@ impl Driver {
                 self.advance(state)
             }
         }
+    }
+
+    /// Whether a session calls itself by a name that others' credentials grant.
+    fn is_reserved(&self, hello: &Hello, grant: &Grant) -> bool {
+        let claimed = hello.name.as_deref().filter(|_| grant.name.is_none());
+        let authenticator = self.authenticator.as_ref();
+        claimed.zip(authenticator).is_some_and(|(name, by)| by.reserves(name))
     }
 
     /// Lets the credentials of a hello be checked.

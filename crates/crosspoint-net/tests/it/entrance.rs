@@ -201,7 +201,46 @@ fn for_a_time(lasts: Option<Duration>) -> Served {
         from_fn(move |_| std::future::ready(Ok::<_, Denied>(Grant { lasts, ..Grant::default() })));
     let options = HubOptions { limits, ..HubOptions::default() };
     let authenticator = Some(Arc::new(check) as _);
-    serve_as(options, ServerOptions { authenticator, ..ServerOptions::default() })
+    let peote = Some(true);
+    serve_as(options, ServerOptions { authenticator, peote, ..ServerOptions::default() })
+}
+
+/// Somebody's credentials grant the name `keeper`.
+struct Keepers;
+
+impl Authenticator for Keepers {
+    fn authenticate(
+        &self,
+        credentials: Credentials,
+    ) -> crosspoint_auth::BoxFuture<'_, Result<Grant, Denied>> {
+        let name = credentials.token.map(|_| "keeper".to_owned());
+        Box::pin(std::future::ready(Ok(Grant { name, ..Grant::default() })))
+    }
+
+    fn reserves(&self, name: &str) -> bool {
+        name == "keeper"
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_credentials_grant_is_refused_to_all_others_whoever_is_there() {
+    let authenticator = Some(Arc::new(Keepers) as _);
+    let options = ServerOptions { authenticator, ..ServerOptions::default() };
+    let served = serve_as(HubOptions::default(), options);
+    let come = async |name: &str, token: Option<&'static str>| {
+        let (name, token) = (Some(name.to_owned()), token.map(Into::into));
+        let hello = Hello { name, token, ..Hello::default() };
+        let mut peer = Peer::introduced(served.memory(), hello);
+        peer.say_hello().await;
+        let answer = peer.event().await;
+        (peer, answer)
+    };
+    let refused = Event::Closed { reason: Reason::NotAllowed };
+    assert_eq!(come("keeper", None).await.1, refused, "though nobody has it");
+    let (_keeper, welcome) = come("", Some("secret")).await;
+    assert!(matches!(welcome, Event::Welcome { .. }), "{welcome:?}");
+    assert_eq!(come("keeper", None).await.1, refused);
+    assert!(matches!(come("other", None).await.1, Event::Welcome { .. }));
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,10 +4,12 @@ use crate::common;
 use crate::common::peer::{Peer, UPGRADE, closed_with, head, message, server_frame, upgrade};
 use crate::common::{Link, serve, serve_as, serve_with, until};
 use bytes::BytesMut;
-use crosspoint_hub::{Event, HubOptions, Place, Reason};
+use crosspoint_hub::command::Hello;
+use crosspoint_hub::{Event, HubOptions, PeerId, Place, Reason};
 use crosspoint_net::http::HttpOptions;
 use crosspoint_net::server::ServerOptions;
 use crosspoint_net::ws::{Opcode, frame};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -297,7 +299,7 @@ async fn a_connection_for_which_there_is_no_room_is_told_so_in_its_own_words() {
 
 #[tokio::test(start_paused = true)]
 async fn peote_programs_can_be_turned_away() {
-    let options = ServerOptions { peote: false, ..ServerOptions::default() };
+    let options = ServerOptions { peote: Some(false), ..ServerOptions::default() };
     let served = serve_as(HubOptions::default(), options);
     let mut link = served.memory();
     link.send(CREATE).await;
@@ -380,11 +382,12 @@ async fn a_limit_on_silence_holds_inside_a_silent_websocket_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_websocket_in_which_nobody_speaks_does_not_stay() {
-    let alone = ServerOptions { peote: false, ..ServerOptions::default() };
+    let alone = ServerOptions { peote: Some(false), ..ServerOptions::default() };
     let bare = ServerOptions { anysocket: None, resume: None, ..alone.clone() };
     let options = [(ServerOptions::default(), 15), (alone, 5), (bare, 5)];
     for (options, seconds) in options {
-        let limit = if options.peote { "first_words_ms_max" } else { "handshake_ms_max" };
+        let limit =
+            if options.peote != Some(false) { "first_words_ms_max" } else { "handshake_ms_max" };
         let served = serve_as(HubOptions::default(), options);
         let begun = Instant::now();
         let mut silent = served.memory();
@@ -485,4 +488,50 @@ async fn the_close_of_a_websocket_ends_the_session_at_once_for_everybody() {
     assert_eq!(owner.closed().await, Reason::ConnectionLost);
     assert_eq!(owner.code, Some(1000));
     until("its end is counted", || served.closed(Reason::ConnectionLost) == 1).await;
+}
+
+#[tokio::test]
+async fn where_credentials_are_demanded_what_can_present_none_is_off_unless_it_is_switched_on() {
+    let token = || HubOptions { access_token: Some("secret".into()), ..HubOptions::default() };
+    let checked = || Some(Arc::new(crosspoint_auth::Anyone::default()) as _);
+    for (demanded, peote, open) in [
+        (false, None, true),
+        (false, Some(false), false),
+        (true, None, false),
+        (true, Some(true), true),
+        (true, Some(false), false),
+    ] {
+        for by_token in [false, true] {
+            let hub = if demanded && by_token { token() } else { HubOptions::default() };
+            let authenticator = checked().filter(|_| demanded && !by_token);
+            let options = ServerOptions { peote, authenticator, ..ServerOptions::default() };
+            let served = serve_as(hub, options);
+            let mut in_websocket = served.memory();
+            upgrade(&mut in_websocket).await;
+            in_websocket.send(&message(CREATE)).await;
+            let mut plain = served.memory();
+            plain.send(b"\x00\x00\x01\x04hall").await;
+            let what = format!("demanded {demanded}, peote {peote:?}, token {by_token}");
+            if open {
+                plain.expect(CREATED).await;
+                assert_eq!(server_frame(&mut in_websocket).await, (0x82, CREATED.into()), "{what}");
+            } else {
+                assert_eq!(plain.rest().await, "", "{what}");
+                closed_with(&mut in_websocket, 1008).await;
+                assert_eq!(served.hub.sessions(), 0, "{what}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_client_claims_the_id_of_the_hub() {
+    let id = PeerId::new([0x5e; 16]);
+    let http = HttpOptions { node_id: Some(id), ..HttpOptions::default() };
+    let served =
+        serve_as(HubOptions::default(), ServerOptions { http, ..ServerOptions::default() });
+    let hello = Hello { peer: Some(id), ..Hello::default() };
+    let mut peer = Peer::introduced(served.tcp().await, hello);
+    peer.say_hello().await;
+    assert_eq!(peer.event().await, Event::Closed { reason: Reason::IdTaken });
 }

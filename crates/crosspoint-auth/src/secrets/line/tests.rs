@@ -9,6 +9,7 @@ const LIMITS: CheckLimits = CheckLimits {
     waiting_max: 6,
     waiting_per_address_max: 4,
     wrong_pause: Duration::from_secs(1),
+    remembered: Duration::ZERO,
     loopback_exempt: true,
 };
 
@@ -259,4 +260,71 @@ proptest! {
             prop_assert_eq!(rota.len(), scene.line.rows.len());
         }
     }
+}
+
+/// Right secrets that are checked, one behind the other, in 10 s while each of 50 addresses always has
+/// three wrong ones waiting. A check takes 40 ms.
+fn right_ones_in_a_flood(flood: impl Fn(u8) -> Origin, good: Origin) -> usize {
+    let limits = CheckLimits { waiting_max: 128, ..LIMITS };
+    let mut scene = Scene::new(limits);
+    let (mut running, mut good_place, mut right) = (Vec::<Place>::new(), None::<Place>, 0);
+    for _ in 0..250 {
+        for place in running.split_off(0) {
+            let is_good = place.origin == good;
+            right += usize::from(is_good);
+            good_place = good_place.filter(|_| !is_good);
+            scene.end(&place, !is_good);
+        }
+        for last in 0..50 {
+            for _ in 0..3 {
+                scene.tokens += 1;
+                // Most of them find no place.
+                let _ = scene
+                    .line
+                    .join(scene.now, flood(last), scene.tokens)
+                    .map(|place| scene.there.push(place));
+            }
+        }
+        if good_place.is_none() {
+            scene.tokens += 1;
+            let place = scene.line.join(scene.now, good, scene.tokens);
+            good_place = Some(place.expect("who gives no wrong secrets finds a place"));
+            scene.there.extend(good_place.clone());
+        }
+        running.extend(scene.called());
+        scene.wait(40);
+    }
+    right
+}
+
+#[test]
+fn wrong_secrets_from_many_addresses_do_not_starve_right_ones() {
+    let loopback = |last| Origin::new(Some(IpAddr::from([127, 0, 0, last])));
+    for (right, what) in [
+        (right_ones_in_a_flood(from, from(99)), "addresses that pause"),
+        (right_ones_in_a_flood(loopback, loopback(99)), "addresses that are exempt from pauses"),
+    ] {
+        // Of 500 checks. With turns for all addresses alike it would be ten.
+        assert!(right > 80, "{right} right ones: {what}");
+    }
+}
+
+#[test]
+fn guesses_at_what_is_remembered_are_bounded_for_each_address_but_not_for_exempt_ones() {
+    let mut scene = Scene::new(LIMITS);
+    let tries = |scene: &mut Scene, origin: Origin| {
+        let tried = (0..100).filter(|token| {
+            let may = scene.line.may_try(scene.now, origin, *token);
+            if may {
+                scene.line.tried_in_vain(scene.now, origin, *token);
+            }
+            may
+        });
+        tried.count()
+    };
+    assert_eq!(tries(&mut scene, from(1)), 11, "ten, and the one that makes it pause");
+    assert_eq!(tries(&mut scene, from(2)), 11, "another address has its own");
+    scene.wait(3000);
+    assert_eq!(tries(&mut scene, from(1)), 3, "one more each second");
+    assert_eq!(tries(&mut scene, Origin::new(None)), 100);
 }
