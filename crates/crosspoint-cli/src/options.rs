@@ -259,6 +259,7 @@ fn limits(settings: &Settings) -> Limits {
         message_time_max: limits.message_s_max,
         outbox_bytes_max: limits.outbox_bytes_max,
         outbox_stall_max: limits.outbox_stall_ms_max,
+        receiver_bytes_per_second_min: limits.receiver_bytes_per_second_min,
         channels_owned_max: limits.channels_owned_max,
         channels_entered_max: limits.channels_entered_max,
         channels_total_max: limits.channels_total_max,

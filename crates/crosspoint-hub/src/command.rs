@@ -5,6 +5,7 @@
 
 use crate::ids::{ChannelName, InNumber, LinkNumber, MemberNumber, OwnNumber, PeerId, PeerName};
 use crate::payload::{Ask, Outcome, Payload};
+use crate::presence::{News, OtherNews, PeerNews};
 use crate::reason::Reason;
 use crate::secrecy::Fingerprint;
 use crate::wire::{Part, Place};
@@ -249,17 +250,20 @@ pub struct Hello {
     /// Credentials, if the endpoint has some: the hub's access token, or what the one who checks
     /// them wants.
     pub token: Option<Bytes>,
+    /// Whether the endpoint stops to send to a target when it is told to ([`Event::Paused`]).
+    pub pauses: bool,
 }
 
 impl fmt::Debug for Hello {
     /// Without the token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { peer, proven, name, token } = self;
+        let Self { peer, proven, name, token, pauses } = self;
         f.debug_struct("Hello")
             .field("peer", peer)
             .field("proven", proven)
             .field("name", name)
             .field("token", &token.as_ref().map(|_| "***"))
+            .field("pauses", pauses)
             .finish()
     }
 }
@@ -522,6 +526,37 @@ pub enum Event {
         /// Who.
         peer: Peer,
     },
+    /// To a member of a room that asked for presence: others are there, have come or have gone. The
+    /// same as [`Event::OtherEntered`] and [`Event::OtherLeft`] one by one.
+    Others {
+        /// The entered room.
+        channel: InNumber,
+        /// What happened.
+        news: Arc<News<OtherNews>>,
+        /// Which of it is about the member itself, and not for it.
+        but: Option<usize>,
+    },
+    /// Sessions with names have come and gone. The same as [`Event::PeerCame`] and
+    /// [`Event::PeerWent`] one by one.
+    Peers {
+        /// What happened.
+        news: Arc<News<PeerNews>>,
+        /// From where on it is for this endpoint.
+        from: usize,
+    },
+    /// A target has no room: nothing more is to be sent to it until [`Event::Resumed`]. Only to
+    /// endpoints that said that they can do that ([`Hello::pauses`]).
+    Paused {
+        /// The target, a single receiver.
+        to: Target,
+    },
+    /// A target has room again.
+    Resumed {
+        /// The target.
+        to: Target,
+        /// Which outbox it was. The number may name another one meanwhile.
+        of: u64,
+    },
     /// A command without a further answer was carried out.
     Done {
         /// The command's number.
@@ -556,6 +591,44 @@ pub enum Event {
         /// Why.
         reason: Reason,
     },
+}
+
+impl Event {
+    /// Gives the event, or those that it stands for.
+    pub fn each(&self, mut give: impl FnMut(&Self)) {
+        match self {
+            Self::Others { channel, news, but } => {
+                for (index, news) in news.list.iter().enumerate() {
+                    if Some(index) != *but {
+                        give(&news.event(*channel));
+                    }
+                }
+            }
+            Self::Peers { news, from } => {
+                news.list.iter().skip(*from).for_each(|news| give(&news.event()));
+            }
+            other => give(other),
+        }
+    }
+}
+
+impl OtherNews {
+    /// The same as an event of its own.
+    pub fn event(&self, channel: InNumber) -> Event {
+        let member = self.member;
+        match &self.news {
+            Ok(peer) => Event::OtherEntered { channel, member, peer: peer.clone() },
+            Err(reason) => Event::OtherLeft { channel, member, reason: *reason },
+        }
+    }
+}
+
+impl PeerNews {
+    /// The same as an event of its own.
+    pub fn event(&self) -> Event {
+        let peer = self.peer.clone();
+        if self.came { Event::PeerCame { peer } } else { Event::PeerWent { peer } }
+    }
 }
 
 /// What has become of a channel's owner.

@@ -10,6 +10,7 @@ use crate::outbox::{Outbox, Outlet, Tag, Touched};
 use crate::payload::Payload;
 use crate::peers::{Duplicates, Newcomer, Peers};
 use crate::permissions::{Permissions, Rule};
+use crate::presence;
 use crate::reason::Reason;
 use crate::rules::ChannelRule;
 use crate::secrecy::{Done, Fingerprint};
@@ -21,8 +22,8 @@ use std::collections::hash_map::Entry;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq;
 
 /// How a hub is set up.
@@ -109,6 +110,10 @@ pub struct Hub {
     sessions: Mutex<HashMap<u64, Arc<Outbox>>>,
     connections: Mutex<Connections>,
     next_session: AtomicU64,
+    /// Is told that there is something new for a large group.
+    wake: OnceLock<Box<dyn Fn(Duration) -> bool + Send + Sync>>,
+    /// Rooms in which something is to be told.
+    rooms_due: Mutex<Vec<Weak<Channel>>>,
 }
 
 #[derive(Debug, Default)]
@@ -166,6 +171,8 @@ impl Hub {
             sessions: Mutex::default(),
             connections: Mutex::default(),
             next_session: AtomicU64::new(1),
+            wake: OnceLock::new(),
+            rooms_due: Mutex::default(),
         };
         for room in rooms {
             let most = hub.limits.room_members_max;
@@ -284,7 +291,7 @@ impl Hub {
         peer: &Peer,
         touched: &mut Touched,
     ) -> Result<(), Reason> {
-        let Newcomer { outbox, id, proven, granted, .. } = newcomer;
+        let Newcomer { outbox, id, proven, granted, pauses, .. } = newcomer;
         // The program itself connects from inside.
         let is_reserved = match self.home_peer() {
             Some(home) if home == id => outbox.address.is_some(),
@@ -294,12 +301,13 @@ impl Hub {
             return Err(Reason::IdTaken);
         }
         let mut peers = lock(&self.peers);
-        peers.come(newcomer, self.duplicates, self.home_peer(), touched)?;
-        let known = outbox.set_peer(peer.clone(), proven, granted);
+        peers.come(newcomer, self.duplicates, self.home_peer())?;
+        let known = outbox.set_peer(peer.clone(), proven, granted, pauses);
         debug_assert!(known, "hello is accepted once");
         // Before anybody can find the session, so that nothing comes to it before its welcome.
         outbox.push_event(Tag::default(), Event::Welcome { peer: peer.id }, touched);
-        peers.announce(peer, touched);
+        peers.announce(peer);
+        self.settle_peers(&mut peers, touched);
         Ok(())
     }
 
@@ -307,13 +315,60 @@ impl Hub {
         &self,
         outbox: &Arc<Outbox>,
         services: &[PeerName],
+        quiet: bool,
         touched: &mut Touched,
     ) {
         let mut peers = lock(&self.peers);
         for service in services {
             peers.withdraw(outbox, service);
         }
-        peers.go(outbox, touched);
+        peers.go(outbox, quiet);
+        self.settle_peers(&mut peers, touched);
+    }
+
+    /// Lets `wake` be called when there is something new for a large group, and some time should pass
+    /// before [`Hub::tell_presence`]. It says whether somebody will call that. Otherwise such news are
+    /// told at once, which is dear. Once; gives whether this was the first time.
+    pub fn gather_presence(&self, wake: Box<dyn Fn(Duration) -> bool + Send + Sync>) -> bool {
+        self.wake.set(wake).is_ok()
+    }
+
+    /// Tells who has come and gone.
+    pub fn tell_presence(&self) {
+        let mut touched = Touched::default();
+        lock(&self.peers).tell_news(&mut touched);
+        touched.attend();
+        for room in std::mem::take(&mut *lock(&self.rooms_due)) {
+            if let Some(room) = room.upgrade() {
+                room.tell_news(&mut touched);
+                touched.attend();
+            }
+        }
+    }
+
+    fn settle_peers(&self, peers: &mut Peers, touched: &mut Touched) {
+        let Some(group) = peers.to_tell() else {
+            return;
+        };
+        if !presence::delay(group).is_some_and(|delay| self.wake_later(delay)) {
+            peers.tell_news(touched);
+        }
+    }
+
+    /// Somebody has entered or left a room.
+    pub(crate) fn settle_room(&self, room: &Arc<Channel>, touched: &mut Touched) {
+        let Some(delay) = room.settle_news(self.wake.get().is_some(), touched) else {
+            return;
+        };
+        lock(&self.rooms_due).push(Arc::downgrade(room));
+        if !self.wake_later(delay) {
+            room.tell_news(touched);
+        }
+    }
+
+    /// Whether somebody will tell what is new.
+    fn wake_later(&self, delay: Duration) -> bool {
+        self.wake.get().is_some_and(|wake| wake(delay))
     }
 
     /// Whom a link is for, if that is allowed.
@@ -410,8 +465,8 @@ impl Hub {
         lock(&self.peers).look(query)
     }
 
-    pub(crate) fn watch(&self, outbox: &Arc<Outbox>, whom: Watched) {
-        lock(&self.peers).watch(outbox, whom);
+    pub(crate) fn watch(&self, outbox: &Arc<Outbox>, whom: Watched, touched: &mut Touched) {
+        lock(&self.peers).watch(outbox, whom, touched);
     }
 
     pub(crate) fn count_closed(&self, outbox: &Arc<Outbox>, reason: Reason) {

@@ -48,6 +48,7 @@ pub mod outbox;
 pub mod payload;
 pub mod peers;
 pub mod permissions;
+pub mod presence;
 pub mod protocol;
 pub mod reason;
 pub mod reassembly;

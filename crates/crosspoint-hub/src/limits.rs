@@ -27,14 +27,18 @@ pub struct Limits {
     /// pieces: those of AnySocket. Above: the link that it comes over ends with
     /// [`IdleTimeout`](crate::Reason::IdleTimeout), or the session if it is for the hub.
     pub message_time_max: Duration,
-    /// Bytes that may wait for one receiver. At half of it, senders whose messages go to this
-    /// receiver alone are slowed; when it is full, the receiver is disconnected with
+    /// Bytes that may wait for one receiver. From three eighths of it on, senders whose messages go
+    /// to this receiver alone pause or are slowed; when it is full, the receiver is disconnected with
     /// [`SlowReceiver`](crate::Reason::SlowReceiver). Worst case: this and one read of 64 KiB.
     pub outbox_bytes_max: usize,
     /// How long a receiver may take nothing, or next to nothing
     /// ([`Outbox::stalled`](crate::Outbox::stalled)), of a waiting outbox before it is disconnected
     /// with `SlowReceiver`.
     pub outbox_stall_max: Duration,
+    /// What a receiver that is behind has to take in a second to slow senders that send to others
+    /// too and cannot be told to pause. With less it fills up and ends with `SlowReceiver`. 0: such
+    /// senders wait for it.
+    pub receiver_bytes_per_second_min: u64,
     /// Channels that one session may own. Above: `TooManyChannels`.
     pub channels_owned_max: u32,
     /// Channels and rooms that one session may have entered. Above: `TooManyChannels`.
@@ -126,6 +130,7 @@ impl Default for Limits {
             message_time_max: Duration::from_secs(600),
             outbox_bytes_max: 4 * 1024 * 1024,
             outbox_stall_max: Duration::from_secs(30),
+            receiver_bytes_per_second_min: 256 * 1024,
             channels_owned_max: 128,
             channels_entered_max: 128,
             channels_total_max: 100_000,

@@ -3,10 +3,10 @@
 //! A link's lock is held for a push into one outbox. Each end hears of the link before its first
 //! message, and nothing of it after its end.
 
-use crate::channel::{Sent, push_one};
+use crate::channel::{Sent, send_one};
 use crate::command::Event;
 use crate::ids::LinkNumber;
-use crate::outbox::{Outbox, Tag, Touched};
+use crate::outbox::{Outbox, Sending, Tag, Touched};
 use crate::reason::Reason;
 use crate::wire::{Edge, Part, Place};
 use bytes::Bytes;
@@ -78,17 +78,19 @@ impl Link {
     }
 
     /// From one side to the other.
-    pub(crate) fn send(&self, from: Side, parts: &[Part], touched: &mut Touched) -> Sent {
+    pub(crate) fn send(
+        &self,
+        from: Side,
+        mut sending: Sending<'_>,
+        parts: &[Part],
+        touched: &mut Touched,
+    ) -> Sent {
         let state = self.lock();
-        let (Some(sender), Some(receiver)) =
-            (&state.ends[from as usize], &state.ends[from.other() as usize])
-        else {
+        let Some(receiver) = &state.ends[from.other() as usize] else {
             return Sent::To(0);
         };
-        if receiver.outbox.congested(&sender.outbox) {
-            return Sent::Congested;
-        }
-        push_one(&receiver.outbox, Place::Link(receiver.number), Edge::Direct, parts, touched)
+        let place = Place::Link(receiver.number);
+        send_one(&receiver.outbox, &mut sending, place, Edge::Direct, parts, touched)
     }
 
     /// One side ends it, and the other is told.
@@ -167,8 +169,10 @@ impl Links {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::Target;
     use crate::outbox::Outlet;
     use crate::testing::LINES;
+    use std::time::Instant;
 
     fn add(links: &mut Links) -> Result<u32, Reason> {
         links.add(Arc::default(), Side::Opener, 2).map(|number| number.0)
@@ -204,7 +208,16 @@ mod tests {
         let (link, mut touched) = (Link::default(), Touched::default());
         link.end(Side::Accepter, Reason::ConnectionLost, &mut touched);
         assert!(!link.join(ends, 1, &Bytes::new(), &mut touched));
-        let sent = link.send(Side::Opener, &[Part::whole("x")], &mut touched);
+        let (to, mut paused) = (Target::Link(LinkNumber(0)), HashMap::new());
+        let sending = Sending {
+            outbox: &outboxes[0],
+            now: Instant::now(),
+            to,
+            mixed: false,
+            rate: 0,
+            paused: &mut paused,
+        };
+        let sent = link.send(Side::Opener, sending, &[Part::whole("x")], &mut touched);
         assert_eq!(sent, Sent::To(0));
         assert!(outboxes.iter().all(|outbox| outbox.is_empty() && Arc::strong_count(outbox) == 1));
     }

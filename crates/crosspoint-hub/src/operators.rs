@@ -75,6 +75,7 @@ impl Hub {
         let mut touched = Touched::default();
         let gone = channel.expel(now, whom, ban, &self.metrics, &mut touched);
         count_members(&self.metrics, 0, gone);
+        self.settle_room(&channel, &mut touched);
         // A room that was made on entry ends with its last member.
         self.end_if_unused(&channel);
         touched.attend();

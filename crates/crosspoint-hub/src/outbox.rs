@@ -11,6 +11,7 @@
 mod doubt;
 mod entry;
 mod queue;
+mod room;
 mod touched;
 
 use crate::command::{Event, Peer};
@@ -22,11 +23,13 @@ use crate::wire::{Encoded, Part, Place, Profile, Wire};
 use bytes::{Buf, Bytes};
 use entry::{Entry, behind};
 use queue::Queue;
+use room::Senders;
+pub(crate) use room::{Paused, Room, Sending};
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Instant;
 
 pub use touched::Touched;
@@ -75,6 +78,8 @@ struct Known {
     proven: bool,
     /// Whether its credentials have granted it its name.
     granted: bool,
+    /// Whether it pauses a target when it is told to.
+    pauses: bool,
 }
 
 /// Which holding of a number an event is about. Numbers are used again at once, while events about
@@ -165,9 +170,14 @@ impl Outbox {
         self.known.get().is_some_and(|known| known.granted)
     }
 
+    /// Whether the endpoint pauses a target when it is told to.
+    fn pauses(&self) -> bool {
+        self.known.get().is_some_and(|known| known.pauses)
+    }
+
     /// Says who the endpoint is. Gives whether that was not known before.
-    pub(crate) fn set_peer(&self, peer: Peer, proven: bool, granted: bool) -> bool {
-        self.known.set(Known { peer, proven, granted }).is_ok()
+    pub(crate) fn set_peer(&self, peer: Peer, proven: bool, granted: bool, pauses: bool) -> bool {
+        self.known.set(Known { peer, proven, granted, pauses }).is_ok()
     }
 
     pub(crate) fn links(&self) -> MutexGuard<'_, Links> {
@@ -192,10 +202,7 @@ impl Outbox {
 
     /// Says whether the endpoint is away. Its session's task is woken, to tell whom it concerns.
     pub(crate) fn set_away(&self, now: Instant, away: bool) {
-        if !away {
-            // It could take nothing meanwhile.
-            self.lock().excuse(now);
-        }
+        self.lock().set_away(now, away);
         self.away.store(away, Ordering::Release);
         self.outlet.wake();
     }
@@ -272,7 +279,7 @@ impl Outbox {
     }
 
     /// Adds data that goes to this receiver alone. That never ends it: its senders asked
-    /// [`Outbox::congested`] before, so what comes above the bound is one batch.
+    /// [`Outbox::room_for`] before, so what comes above the bound is one batch.
     pub(crate) fn push_alone(self: &Arc<Self>, data: &Encoded, touched: &mut Touched) -> Pushed {
         let mut queue = self.lock();
         if queue.dead.is_some() {
@@ -328,17 +335,14 @@ impl Outbox {
         Pushed::Accepted
     }
 
-    /// Whether a sender whose data goes to this receiver alone has to wait. If so it is woken when
-    /// there is room.
+    /// Whether somebody who causes news to this receiver has to wait. If so it is woken when there
+    /// is room.
     pub(crate) fn congested(&self, sender: &Arc<Self>) -> bool {
         let mut queue = self.lock();
         if queue.dead.is_some() || queue.cost < self.bytes_max / 2 {
             return false;
         }
-        let sender = Arc::downgrade(sender);
-        if !queue.waiting.iter().any(|known| known.ptr_eq(&sender)) {
-            queue.waiting.push(sender);
-        }
+        queue.senders.wait(sender);
         true
     }
 
@@ -406,16 +410,16 @@ impl Outbox {
         if queue.dead.is_none() {
             Self::end(&mut queue, reason);
         }
-        let waiting = std::mem::take(&mut queue.waiting);
+        let senders = std::mem::take(&mut queue.senders);
         drop(queue);
         self.outlet.wake();
-        wake_all(&waiting);
+        senders.go_on(self.id);
     }
 
     /// Those who wait for room here may go on: what they have is for somebody else now.
     pub(crate) fn release_senders(&self) {
-        let waiting = std::mem::take(&mut self.lock().waiting);
-        wake_all(&waiting);
+        let senders = std::mem::take(&mut self.lock().senders);
+        senders.go_on(self.id);
     }
 
     /// The session has left everything. Its task alone writes what is left, and is woken when
@@ -423,9 +427,9 @@ impl Outbox {
     pub(crate) fn seal(&self) {
         let mut queue = self.lock();
         queue.sealed = true;
-        let waiting = std::mem::take(&mut queue.waiting);
+        let senders = std::mem::take(&mut queue.senders);
         drop(queue);
-        wake_all(&waiting);
+        senders.go_on(self.id);
     }
 
     /// Takes out what comes next. `task` says whether the session's own task asks.
@@ -551,12 +555,12 @@ impl Outbox {
         if queue.cost <= self.bytes_max / 2 {
             queue.allowance = 0;
         }
-        let waiting = match queue.cost <= self.bytes_max / 4 {
-            true => std::mem::take(&mut queue.waiting),
-            false => Vec::new(),
+        let senders = match queue.cost <= self.bytes_max / 4 {
+            true => std::mem::take(&mut queue.senders),
+            false => Senders::default(),
         };
         drop(queue);
-        wake_all(&waiting);
+        senders.go_on(self.id);
         if asked {
             self.outlet.wake();
         }
@@ -588,12 +592,6 @@ impl Outbox {
     /// What waits costs this many bytes of memory.
     pub fn cost(&self) -> usize {
         self.lock().cost
-    }
-}
-
-fn wake_all(waiting: &[Weak<Outbox>]) {
-    for sender in waiting.iter().filter_map(Weak::upgrade) {
-        sender.outlet.wake();
     }
 }
 

@@ -4,6 +4,7 @@ use crate::command::{Addressee, After, Event, Peer, Query, Watched};
 use crate::ids::{PeerId, PeerName};
 use crate::outbox::{Outbox, Tag, Touched};
 use crate::payload::Payload;
+use crate::presence::{News, PeerNews};
 use crate::reason::Reason;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -35,7 +36,17 @@ pub(crate) struct Peers {
     /// Those without a name, by their ids.
     nameless: BTreeMap<PeerId, Arc<Outbox>>,
     services: HashMap<PeerName, Service>,
-    watchers: HashMap<u64, (Arc<Outbox>, Watched)>,
+    watchers: HashMap<u64, Watcher>,
+    /// Who has come and gone since those who watch were told: those with a name, and all.
+    news: [Vec<PeerNews>; 2],
+}
+
+#[derive(Debug)]
+struct Watcher {
+    outbox: Arc<Outbox>,
+    whom: Watched,
+    /// What of the news came before it watched.
+    from: usize,
 }
 
 #[derive(Debug, Default)]
@@ -55,6 +66,8 @@ pub(crate) struct Newcomer<'a> {
     pub(crate) proven: bool,
     /// Whether its credentials grant it the name.
     pub(crate) granted: bool,
+    /// Whether it pauses a target when it is told to.
+    pub(crate) pauses: bool,
 }
 
 /// Whether a session has its id and was not replaced. One that was replaced provides its services
@@ -78,9 +91,8 @@ impl Peers {
         newcomer: Newcomer<'_>,
         duplicates: Duplicates,
         home: Option<PeerId>,
-        touched: &mut Touched,
     ) -> Result<(), Reason> {
-        let Newcomer { outbox, id, name, proven, granted } = newcomer;
+        let Newcomer { outbox, id, name, proven, granted, pauses: _ } = newcomer;
         let is_home = |old: &Arc<Outbox>| home.is_some() && old.peer().map(|p| p.id) == home;
         let replace = duplicates == Duplicates::Replace;
         let refuse = |old: &Arc<Outbox>, reason| {
@@ -110,7 +122,7 @@ impl Peers {
             return refuse(old, Reason::NameTaken);
         }
         for old in [same_id, same_name].into_iter().flatten() {
-            self.go(&old, touched);
+            self.go(&old, false);
             old.end_soon(Reason::Replaced);
         }
         self.ids.insert(id, outbox.clone());
@@ -122,21 +134,45 @@ impl Peers {
     }
 
     /// A session that has come can be seen now.
-    pub(crate) fn announce(&self, peer: &Peer, touched: &mut Touched) {
-        for watcher in self.watchers_of(peer) {
-            watcher.push_event(Tag::default(), Event::PeerCame { peer: peer.clone() }, touched);
+    pub(crate) fn announce(&mut self, peer: &Peer) {
+        self.note(peer, true);
+    }
+
+    fn note(&mut self, peer: &Peer, came: bool) {
+        let [named, all] = &mut self.news;
+        if self.watchers.is_empty() {
+            return;
+        }
+        if peer.name.is_some() {
+            named.push(PeerNews { peer: peer.clone(), came });
+        }
+        all.push(PeerNews { peer: peer.clone(), came });
+    }
+
+    /// How many watch, if there is something new for them.
+    pub(crate) fn to_tell(&self) -> Option<usize> {
+        let [_, all] = &self.news;
+        (!all.is_empty()).then_some(self.watchers.len())
+    }
+
+    /// Tells those who watch what is new.
+    pub(crate) fn tell_news(&mut self, touched: &mut Touched) {
+        if self.to_tell().is_none() {
+            return;
+        }
+        let [named, all] = std::mem::take(&mut self.news).map(News::new);
+        for watcher in self.watchers.values_mut() {
+            let from = std::mem::take(&mut watcher.from);
+            let news = if watcher.whom == Watched::Everybody { &all } else { &named };
+            if from < news.list.len() {
+                let event = Event::Peers { news: news.clone(), from };
+                watcher.outbox.push_event(Tag::default(), event, touched);
+            }
         }
     }
 
-    /// Who is told that a session comes or goes.
-    fn watchers_of(&self, peer: &Peer) -> impl Iterator<Item = &Arc<Outbox>> {
-        let named = peer.name.is_some();
-        let told = self.watchers.values();
-        told.filter(move |(_, whom)| named || *whom == Watched::Everybody).map(|(one, _)| one)
-    }
-
-    /// A session goes.
-    pub(crate) fn go(&mut self, outbox: &Arc<Outbox>, touched: &mut Touched) {
+    /// A session goes. `quiet`: nobody is told.
+    pub(crate) fn go(&mut self, outbox: &Arc<Outbox>, quiet: bool) {
         let Some(peer) = outbox.peer() else {
             return;
         };
@@ -151,10 +187,8 @@ impl Peers {
             Some(name) => is_it(self.names.get(name)) && self.names.remove(name).is_some(),
             None => is_it(self.nameless.get(&peer.id)) && self.nameless.remove(&peer.id).is_some(),
         };
-        if was_seen {
-            for watcher in self.watchers_of(peer) {
-                watcher.push_event(Tag::default(), Event::PeerWent { peer: peer.clone() }, touched);
-            }
+        if was_seen && !quiet {
+            self.note(peer, false);
         }
     }
 
@@ -226,10 +260,20 @@ impl Peers {
     }
 
     /// Of whom a session is told that they come and go.
-    pub(crate) fn watch(&mut self, outbox: &Arc<Outbox>, whom: Watched) {
+    pub(crate) fn watch(&mut self, outbox: &Arc<Outbox>, whom: Watched, touched: &mut Touched) {
+        match self.watchers.get(&outbox.id) {
+            Some(known) if known.whom == whom => return,
+            // What it has watched until now ends here.
+            Some(_) => self.tell_news(touched),
+            None => {}
+        }
+        let [named, all] = &self.news;
+        let from = if whom == Watched::Everybody { all.len() } else { named.len() };
         match whom {
             Watched::Nobody => drop(self.watchers.remove(&outbox.id)),
-            _ => drop(self.watchers.insert(outbox.id, (outbox.clone(), whom))),
+            _ => drop(
+                self.watchers.insert(outbox.id, Watcher { outbox: outbox.clone(), whom, from }),
+            ),
         }
     }
 

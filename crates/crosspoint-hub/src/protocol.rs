@@ -71,6 +71,10 @@ pub trait Protocol: Send {
         let _ = out;
     }
 
+    /// How many frames have come since the last call that asked nothing of the hub, such as signs of
+    /// life. They count against the messages in a second, as commands do.
+    fn idle_frames(&mut self) -> u64;
+
     /// A bound that was reached since the last call and that nobody else sees, by the name of its
     /// setting, for the metrics.
     fn limit_hit(&mut self) -> Option<&'static str> {

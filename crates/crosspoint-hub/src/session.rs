@@ -13,7 +13,7 @@ use crate::hub::Hub;
 use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerName};
 use crate::meter::Meter;
 use crate::order::{Order, Road};
-use crate::outbox::{Outbox, Tag, Touched};
+use crate::outbox::{Outbox, Paused, Sending, Tag, Touched};
 use crate::permissions::{Grant, Permissions};
 use crate::reason::Reason;
 use crate::slots::Slots;
@@ -22,7 +22,7 @@ pub(crate) use settling::Nearby;
 use settling::Settling;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One connected endpoint. Dropping it closes it with [`Reason::ConnectionLost`], and with
 /// [`Reason::Internal`] if a panic drops it.
@@ -45,6 +45,12 @@ pub struct Session {
     /// A command that came while the messages before it had to wait.
     held: Option<Held>,
     order: Order,
+    paused: Paused,
+    /// Whom the last message was for, and when that was somebody else than before.
+    last: Option<Target>,
+    switched: Option<Instant>,
+    /// When it is worth a try to send what waits, if nobody wakes the session before.
+    retry: Option<Instant>,
     meter: Meter,
     settling: Settling,
     /// The time of the call.
@@ -79,6 +85,9 @@ struct Membership {
     /// What the session sends there, if a rule bounds it.
     meter: Option<Box<Meter>>,
 }
+
+/// For how long a session counts as one that sends to several, after it did.
+const MIXED: Duration = Duration::from_secs(60);
 
 /// How a session goes on after a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +126,10 @@ impl Session {
             batches: Batches::default(),
             held: None,
             order: Order::default(),
+            paused: Paused::default(),
+            last: None,
+            switched: None,
+            retry: None,
             touched: Touched::default(),
             closed: false,
         }
@@ -156,9 +169,9 @@ impl Session {
     pub fn execute(&mut self, now: Instant, command: Command) -> Step {
         self.now = now;
         if let Command::Send { to, part } = command {
-            return self.send(to, part);
+            return self.send(now, to, part);
         }
-        match self.send_batches() {
+        match self.send_batches(now) {
             Step::Go => self.act(now, command),
             Step::Wait => {
                 self.held = Some(Held::Command(command));
@@ -171,14 +184,14 @@ impl Session {
     /// Sends what has gathered, and lets all receivers be written to.
     pub fn flush(&mut self, now: Instant) -> Step {
         self.now = now;
-        let mut step = self.send_batches();
+        let mut step = self.send_batches(now);
         if step == Step::Go {
             match self.held.take() {
                 Some(Held::Command(command)) => step = self.act(now, command),
                 Some(Held::Part(to, part)) => {
-                    step = self.gather(to, part);
+                    step = self.gather(now, to, part);
                     if step == Step::Go {
-                        step = self.send_batches();
+                        step = self.send_batches(now);
                     }
                 }
                 None => {}
@@ -186,6 +199,12 @@ impl Session {
         }
         self.touched.attend();
         step
+    }
+
+    /// When [`Session::flush`] is worth a try after [`Step::Wait`], if nothing wakes the session
+    /// before.
+    pub fn retry_at(&self) -> Option<Instant> {
+        self.retry
     }
 
     /// To be called with each event before the endpoint is told, as some of them change what the
@@ -210,7 +229,7 @@ impl Session {
                 false
             }
             Event::Owner { channel, news } => self.owner_news(tag, *channel, news),
-            Event::OtherEntered { channel, .. } | Event::OtherLeft { channel, .. } => {
+            Event::Others { channel, .. } => {
                 self.entered.get(channel.0).is_some_and(|entered| entered.tag == tag)
             }
             Event::Entered(told) => {
@@ -232,6 +251,13 @@ impl Session {
                 if current && let Some(entered) = self.entered.remove(channel.0) {
                     self.order.forget(Road::In(*channel));
                     self.let_go(&entered.channel);
+                }
+                current
+            }
+            Event::Resumed { to, of } => {
+                let current = self.paused.get(to) == Some(of);
+                if current {
+                    self.paused.remove(to);
                 }
                 current
             }
@@ -278,7 +304,8 @@ impl Session {
         }
         // What the outbox holds is still told, and observe() has to know what it is about.
         (self.entered, self.pending) = (entered, pending);
-        self.hub.peer_goes(&self.outbox, &self.services, &mut self.touched);
+        let quiet = reason == Reason::HubStopping;
+        self.hub.peer_goes(&self.outbox, &self.services, quiet, &mut self.touched);
         self.unlink_all(gone);
         self.touched.attend();
         self.outbox.seal();
@@ -344,6 +371,7 @@ impl Session {
             Command::Leave(number) => {
                 if let Some(entered) = self.entered.remove(number.0) {
                     self.order.forget(Road::In(number));
+                    self.paused.remove(&Target::Up(number));
                     self.part_from(&entered, Reason::Left);
                     self.let_go(&entered.channel);
                 }
@@ -470,6 +498,9 @@ impl Session {
             channel.mix();
             self.entered.iter().for_each(|(_, entered)| entered.channel.mix());
         }
+        if channel.room {
+            self.hub.settle_room(&channel, &mut self.touched);
+        }
         // Taken at once: the next command may use the number before the event is on its way.
         let meter = channel.rule.as_ref().and_then(|rule| rule.meter(now)).map(Box::new);
         self.entered.insert(Membership { channel, tag, member, meter });
@@ -487,6 +518,9 @@ impl Session {
             }
         };
         count_members(&self.hub.metrics, 0, usize::from(was_member));
+        if channel.room {
+            self.hub.settle_room(channel, &mut self.touched);
+        }
         self.hub.end_if_unused(channel);
     }
 
@@ -524,7 +558,7 @@ impl Session {
         self.hub.limits.channels_entered_max.min(self.outbox.profile.capacity.entered_max)
     }
 
-    fn send(&mut self, to: Target, part: Part) -> Step {
+    fn send(&mut self, now: Instant, to: Target, part: Part) -> Step {
         if self.outbox.peer().is_none() {
             return Step::Close(Reason::Malformed);
         }
@@ -539,7 +573,7 @@ impl Session {
             Road::Link(number) => outbox.links().get(number).is_some(),
         };
         match self.order.follow(to, &part, self.outbox.profile.framing, holds) {
-            Ok(true) => self.gather(to, part),
+            Ok(true) => self.gather(now, to, part),
             Ok(false) => {
                 self.hub.metrics.dropped.inc();
                 Step::Go
@@ -549,11 +583,11 @@ impl Session {
     }
 
     /// Puts a part to those that are sent together, or sends those first.
-    fn gather(&mut self, to: Target, part: Part) -> Step {
+    fn gather(&mut self, now: Instant, to: Target, part: Part) -> Step {
         let Err(part) = self.add(to, part) else {
             return Step::Go;
         };
-        match self.send_batches() {
+        match self.send_batches(now) {
             Step::Go => match self.add(to, part) {
                 Ok(()) => Step::Go,
                 Err(_) => unreachable!("there is always room for one part"),
@@ -573,15 +607,23 @@ impl Session {
     }
 
     /// Sends what has gathered. What is for a single receiver without room stays.
-    fn send_batches(&mut self) -> Step {
+    fn send_batches(&mut self, now: Instant) -> Step {
+        self.retry = None;
         while let Some(Batch { to, parts }) = self.batches.front() {
-            let sent =
-                route(&self.owned, &self.entered, &self.outbox, *to, parts, &mut self.touched);
+            if self.last.replace(*to).is_some_and(|last| last != *to) {
+                self.switched = Some(now);
+            }
+            let mixed = self.switched.is_some_and(|at| now < at + MIXED);
+            let rate = self.hub.limits.receiver_bytes_per_second_min;
+            let (outbox, paused) = (&self.outbox, &mut self.paused);
+            let sending = Sending { outbox, now, to: *to, mixed, rate, paused };
+            let sent = route(&self.owned, &self.entered, sending, parts, &mut self.touched);
             let count = parts.len() as u64;
             let metrics = &self.hub.metrics;
             match sent {
-                Sent::Congested => {
+                Sent::Congested(until) => {
                     metrics.hit("outbox_bytes_max");
+                    self.retry = until;
                     return Step::Wait;
                 }
                 Sent::Refused(reason) => {
@@ -633,24 +675,23 @@ fn owned(own: &Slots<Owned>, number: OwnNumber) -> Option<&Owned> {
 fn route(
     own: &Slots<Owned>,
     entered: &Slots<Membership>,
-    outbox: &Arc<Outbox>,
-    to: Target,
+    sending: Sending<'_>,
     parts: &[Part],
     touched: &mut Touched,
 ) -> Sent {
-    let (number, audience) = match to {
+    let (number, audience) = match sending.to {
         Target::Up(number) => {
             return match entered.get(number.0) {
                 Some(Membership { channel, member: Some(member), .. }) => {
-                    channel.send_up(outbox, *member, parts, touched)
+                    channel.send_up(sending, *member, parts, touched)
                 }
                 _ => Sent::To(0),
             };
         }
         Target::Link(number) => {
-            let link = outbox.links().get(number).cloned();
+            let link = sending.outbox.links().get(number).cloned();
             return match link {
-                Some((link, side)) => link.send(side, parts, touched),
+                Some((link, side)) => link.send(side, sending, parts, touched),
                 None => Sent::To(0),
             };
         }
@@ -658,7 +699,7 @@ fn route(
         Target::Everyone(number, except) => (number, Audience::AllBut(except)),
     };
     match owned(own, number) {
-        Some(owned) => owned.channel.send_down(outbox, audience, parts, touched),
+        Some(owned) => owned.channel.send_down(sending, audience, parts, touched),
         None => Sent::To(0),
     }
 }

@@ -105,7 +105,7 @@ pub fn take(session: &mut Session) -> Vec<Arrived> {
             Turn::Event(tag, event) => {
                 session.outbox().clone().converted(&Default::default());
                 if session.observe(tag, &event) {
-                    arrived.push(Arrived::Event(*event));
+                    event.each(|event| arrived.push(Arrived::Event(event.clone())));
                 }
             }
             _ => return arrived,

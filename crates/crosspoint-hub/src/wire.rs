@@ -228,6 +228,24 @@ impl FrameWriter {
         self.buffer.put_slice(header);
     }
 
+    /// The envelope of its frames.
+    pub(crate) fn prefix(&self) -> Option<Prefix> {
+        self.prefix
+    }
+
+    /// Adds frames that were written before, with the same envelope.
+    pub(crate) fn piece(&mut self, frames: Bytes) {
+        if !frames.is_empty() {
+            self.cut();
+            self.pieces.push(frames);
+        }
+    }
+
+    /// Bytes written since the last [`FrameWriter::take`].
+    pub fn len(&self) -> usize {
+        self.buffer.len() + self.pieces.iter().map(Bytes::len).sum::<usize>()
+    }
+
     /// Whether nothing was written since the last [`FrameWriter::take`].
     pub fn is_empty(&self) -> bool {
         self.buffer.is_empty() && self.pieces.is_empty()

@@ -20,6 +20,7 @@ pub mod memory;
 pub mod messages;
 pub mod outlet;
 pub mod panics;
+mod presence;
 mod refusal;
 mod remote;
 pub mod resume;

@@ -6,10 +6,12 @@ use crate::log_limit::Logs;
 use crate::memory;
 use crate::outlet::{Outlet, now};
 use crate::panics::counted;
+use crate::presence::teller;
 use crate::refusal::{self, Refusal};
 use crate::remote::Remote;
+use crate::resume;
+use crate::resume::hub::{Patience, Sessions};
 use crate::resume::link::Link;
-use crate::resume::{self, hub::Sessions};
 use crate::session::{Driver, Ended, FAR, LINGER, discard, read};
 use crate::stream::{Reader, Stream, Writer};
 use crate::ws::handshake::{self, RequestError};
@@ -191,8 +193,24 @@ impl Server {
         &self.hub
     }
 
+    /// Sees that large groups hear who comes and goes.
+    fn tell_presence(&self) {
+        let Some(tell) = teller(&self.hub) else {
+            return;
+        };
+        let server = self.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                // A hub that stops says so to each, and no more.
+                () = server.stop.cancelled() => {}
+                _panicked = counted(&server.hub.metrics, tell) => {}
+            }
+        });
+    }
+
     /// Accepts connections of a listener, in a task of its own.
     pub fn listen(&self, listener: TcpListener) {
+        self.tell_presence();
         let server = self.clone();
         self.tasks.spawn(async move {
             // A panic ends one turn of the loop, and not the listener.
@@ -231,6 +249,7 @@ impl Server {
 
     /// Accepts connections from inside the program, in a task of its own.
     pub fn listen_memory(&self, mut acceptor: memory::Acceptor) {
+        self.tell_presence();
         let server = self.clone();
         self.tasks.spawn(async move {
             let server = &server;
@@ -340,6 +359,7 @@ impl Server {
         tracing::debug!(session = id, address = %remote, protocol = wire.profile().name, "session opened");
         let (stop, flush_max) = (self.stop.clone(), self.options.flush_max);
         let (authenticator, logs) = (self.options.authenticator.clone(), self.logs.clone());
+        let stall_max = self.hub.limits.outbox_stall_max;
         Driver {
             session,
             remote,
@@ -349,6 +369,7 @@ impl Server {
             decoder,
             stop,
             flush_max,
+            stall_max,
             authenticator,
             logs,
         }
@@ -360,10 +381,12 @@ impl Server {
         &self,
         remote: Remote,
         way: Stream,
-        away_max: Duration,
+        Patience { away_max, stall_min }: Patience,
     ) -> Driver {
         let protocol = self.native(away_max);
-        self.driver(remote, (&native::WIRE, Box::new(protocol)), way.into_split(), None)
+        let protocol = (&native::WIRE as &'static dyn Wire, Box::new(protocol) as Box<_>);
+        let driver = self.driver(remote, protocol, way.into_split(), None);
+        Driver { stall_max: driver.stall_max.max(stall_min), ..driver }
     }
 
     /// Runs a session to its end.

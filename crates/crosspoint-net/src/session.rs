@@ -48,6 +48,9 @@ const EVENTS_MAX: usize = 64;
 /// The most that is said about what an endpoint has done wrong.
 const FAULT_BYTES_MAX: usize = 256;
 
+/// Bytes of events after which others are not written together with them.
+const EVENT_BYTES_MAX: usize = 64 * 1024;
+
 /// How far away a deadline may be that is none.
 pub(crate) const FAR: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -78,6 +81,8 @@ pub(crate) struct Driver {
     pub(crate) decoder: Option<Box<ws::Decoder>>,
     pub(crate) stop: CancellationToken,
     pub(crate) flush_max: Duration,
+    /// How long the endpoint may take next to nothing of what waits.
+    pub(crate) stall_max: Duration,
     /// Checks credentials, if that is not the hub's own doing.
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     /// For what any stranger can cause.
@@ -261,7 +266,7 @@ impl Driver {
     fn advance(&mut self, state: &mut State) -> Result<(), Reason> {
         let now = now();
         let mut result = Ok(());
-        let mut messages = 0;
+        let (mut messages, mut frames) = (0, 0);
         while !state.waiting && state.entrance.is_none() {
             match self.protocol.poll(now, &mut state.out) {
                 Some(Output::Command(Command::Hello(hello))) if self.authenticator.is_some() => {
@@ -296,7 +301,10 @@ impl Driver {
                     continue;
                 }
                 None => match self.unwrap(now, state) {
-                    Ok(true) => continue,
+                    Ok(true) => {
+                        frames += 1;
+                        continue;
+                    }
                     Ok(false) => {}
                     Err(reason) => result = Err(reason),
                 },
@@ -304,7 +312,9 @@ impl Driver {
             break;
         }
         self.count_limits();
-        let throttled = self.session.count(now, messages, 0);
+        messages += self.protocol.idle_frames();
+        // A frame of the WebSocket is work too, whether or not it carries anything.
+        let throttled = self.session.count(now, messages.max(frames), 0);
         state.throttled = state.throttled.max(throttled);
         self.session.outbox().push_own(&state.out.take());
         match self.session.flush(now) {
@@ -410,7 +420,8 @@ impl Driver {
                 self.protocol.deliver(now(), &event, &mut state.out);
             }
             count += 1;
-            next = match count < EVENTS_MAX {
+            // The rest flows by the room that there is.
+            next = match count < EVENTS_MAX && state.out.len() < EVENT_BYTES_MAX {
                 true => self.session.outbox().next_event(),
                 false => None,
             };
@@ -448,11 +459,13 @@ impl Driver {
         let protocol = self.protocol.deadline(self.activity(state));
         let idle = limits.idle_max.map(|idle| state.heard_at() + idle);
         let handshake = self.handshake_until(state);
-        let stall = self.session.outbox().stalled().map(|since| since + limits.outbox_stall_max);
+        let stall = self.session.outbox().stalled().map(|since| since + self.stall_max);
         let doubt = state.doubt.deadline(state.heard_at());
         let settles = self.session.settles_at();
-        [protocol, idle, stall, handshake, doubt, settles, state.throttled, state.expires]
-            .into_iter()
+        let retry = self.session.retry_at().filter(|_| state.waiting);
+        let own = [protocol, idle, stall, handshake, doubt];
+        own.into_iter()
+            .chain([settles, retry, state.throttled, state.expires])
             .flatten()
             .min()
             .unwrap_or_else(|| now() + FAR)
@@ -463,11 +476,14 @@ impl Driver {
         if self.session.settles_at().is_some_and(|at| at <= now) {
             self.proceed(state)?;
         }
-        let limits = &self.session.hub().limits;
         if state.throttled.is_some_and(|until| until <= now) {
             state.throttled = None;
             state.read_at = now;
         }
+        if state.waiting && self.session.retry_at().is_some_and(|at| at <= now) {
+            self.proceed(state)?;
+        }
+        let limits = &self.session.hub().limits;
         if self.handshake_until(state).is_some_and(|until| now >= until) {
             self.session.hub().metrics.hit("handshake_ms_max");
             return Err(Reason::HandshakeTimeout);
@@ -479,12 +495,8 @@ impl Driver {
             self.session.hub().metrics.hit("idle_s_max");
             return Err(Reason::IdleTimeout);
         }
-        if self
-            .session
-            .outbox()
-            .stalled()
-            .is_some_and(|since| now >= since + limits.outbox_stall_max)
-        {
+        let stalled = self.session.outbox().stalled();
+        if stalled.is_some_and(|since| now >= since + self.stall_max) {
             self.session.hub().metrics.hit("outbox_stall_ms_max");
             return Err(Reason::SlowReceiver);
         }

@@ -83,6 +83,7 @@ impl Native {
             token: hello.token.as_deref().map(bytes),
             key: identity.as_ref().map(|identity| bytes(identity.public_key().as_bytes())),
             heartbeat_ms: message::split_pace(hub),
+            pause: hello.pauses.then_some(true),
         };
         let mut body = BytesMut::new();
         put_map(&map, &mut body);

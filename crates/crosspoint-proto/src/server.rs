@@ -60,6 +60,8 @@ pub struct Native {
     frames: u64,
     /// Which of them broke which rule.
     complaint: Option<String>,
+    /// Frames that gave no command, until they are counted.
+    idle_frames: u64,
 }
 
 #[derive(Debug)]
@@ -86,6 +88,7 @@ impl Native {
             note: None,
             frames: 0,
             complaint: None,
+            idle_frames: 0,
         }
     }
 
@@ -109,6 +112,7 @@ impl Native {
             if let Some(command) = command.map_err(|broken| self.blame(Some(number), broken))? {
                 return Ok(Some(Output::Command(command)));
             }
+            self.idle_frames += 1;
             if let Some(note) = self.note.take() {
                 return Ok(Some(Output::Note(note)));
             }
@@ -155,7 +159,8 @@ impl Native {
                 }
                 let peer = hello.id.map(|id| message::peer_id(&id)).transpose()?;
                 let token = hello.token.map(|token| token.into_vec().into());
-                let said = Hello { peer, proven: false, name: hello.name, token };
+                let pauses = hello.pause.unwrap_or_default();
+                let said = Hello { peer, proven: false, name: hello.name, token, pauses };
                 self.pace(message::join_pace(hello.heartbeat_ms));
                 match hello.key {
                     Some(key) => self.challenge(said, &key, out).map(|()| None),
@@ -236,7 +241,7 @@ impl Native {
             frame_max: u32::try_from(limits.frame_bytes_max).unwrap_or(u32::MAX),
             message_max: limits.message_bytes_max,
             heartbeat_ms: self.heartbeat.interval().map_or(0, |time| message::millis(time).max(1)),
-            features: vec!["peers".into()],
+            features: vec!["peers".into(), "pause".into()],
             home: self.options.home.map(|id| ByteBuf::from(id.as_bytes().to_vec())),
         };
         let mut body = BytesMut::new();
@@ -271,6 +276,10 @@ impl Protocol for Native {
             Event::Welcome { peer } => self.welcome(peer.as_bytes(), out),
             other => message::put_event(other, out),
         }
+    }
+
+    fn idle_frames(&mut self) -> u64 {
+        std::mem::take(&mut self.idle_frames)
     }
 
     fn deadline(&self, activity: Activity) -> Option<Instant> {

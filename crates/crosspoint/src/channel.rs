@@ -1,8 +1,9 @@
 //! One channel as its reader, its writers and its calls know it.
 
 use crate::commands::{Commands, Gone, Unsent};
+use crate::pauses::Pauses;
 use crate::remote::{Link, LinkError};
-use crate::shared::Shared;
+use crate::shared::{Facts, Shared};
 use crate::{ChannelError, Protocol};
 use bytes::Bytes;
 use crosspoint_hub::Reason;
@@ -20,6 +21,7 @@ pub(crate) struct Core {
     pub(crate) calls: bool,
     /// The largest message.
     pub(crate) bytes_max: u32,
+    facts: Arc<Facts>,
     ended: OnceLock<Reason>,
 }
 
@@ -36,6 +38,7 @@ impl Core {
             mode,
             calls,
             bytes_max,
+            facts: shared.facts.clone(),
             ended: OnceLock::new(),
         })
     }
@@ -91,8 +94,22 @@ impl Core {
         if length > max as usize {
             return Err(ChannelError::TooLarge { length, max });
         }
-        let part = Part::whole(data);
-        self.send(Command::Send { to, part }).await
+        let sender = self.commands.hold().ok_or_else(|| self.gone(Gone))?;
+        loop {
+            self.facts.pauses.passed(to).await;
+            self.check_open()?;
+            let slot = self.commands.slot(&sender).await.map_err(|gone| self.gone(gone))?;
+            // Bounded in bytes, so that little is on its way when the hub asks for a pause.
+            if !self.facts.pauses.is_paused(to) {
+                slot.send(Command::Send { to, part: Part::whole(data) }, length);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Targets that the hub wants nothing for at present.
+    pub(crate) fn pauses(&self) -> &Pauses {
+        &self.facts.pauses
     }
 
     /// # Errors
@@ -120,6 +137,9 @@ impl Link for ChannelLink {
         }
         if self.core.check_open().is_err() {
             return Err(LinkError::Closed);
+        }
+        if self.core.pauses().is_paused(self.to) {
+            return Err(LinkError::Congested);
         }
         let part = Part { kind, ..Part::whole(payload) };
         let command = Command::Send { to: self.to, part };

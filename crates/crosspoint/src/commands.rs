@@ -1,5 +1,6 @@
 //! The way of commands to the hub: with waiting, without, and in between.
 
+use crate::channel;
 use crate::peer::Core;
 use bytes::Bytes;
 use crosspoint_hub::command::{Command, Target};
@@ -11,14 +12,14 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-/// Bytes of links that may wait to be written. One message above is taken.
-const ROOM_BYTES: usize = 1 << 20;
+/// Bytes of messages that may wait to be written. One message above is taken.
+const ROOM_BYTES: usize = 512 * 1024;
 
 /// The way to the hub, as long as the connection is there.
 #[derive(Debug, Clone)]
 pub(crate) struct Commands {
     sender: mpsc::WeakSender<Queued>,
-    /// What links may put into the queue.
+    /// What links and channels may put into the queue.
     room: Arc<Semaphore>,
     backlog: mpsc::UnboundedSender<Waiting>,
     runtime: Handle,
@@ -66,7 +67,7 @@ impl Commands {
         Some(Slot { place, room })
     }
 
-    /// A place in the queue for data of a link, as soon as there is one.
+    /// A place in the queue for data, as soon as there is one.
     pub(crate) async fn slot<'a>(
         &self,
         sender: &'a mpsc::Sender<Queued>,
@@ -170,13 +171,26 @@ async fn take_turns(mut waiting: mpsc::UnboundedReceiver<Waiting>, room: Arc<Sem
 /// What a reader has to send before it reads on: replies, announcements, decisions.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
-    commands: Commands,
+    channel: Arc<channel::Core>,
     queue: VecDeque<Command>,
 }
 
 impl Outgoing {
-    pub(crate) fn new(commands: Commands) -> Self {
-        Self { commands, queue: VecDeque::new() }
+    /// Commands that may wait for targets that the hub has asked to pause, before the reader waits
+    /// for them.
+    const HELD_MAX: usize = 64;
+
+    pub(crate) fn new(channel: &Arc<channel::Core>) -> Self {
+        Self { channel: channel.clone(), queue: VecDeque::new() }
+    }
+
+    /// Where the first command is that has a target which takes it.
+    fn next(&self) -> Option<usize> {
+        let pauses = self.channel.pauses();
+        self.queue.iter().position(|command| match command {
+            Command::Send { to, .. } => !pauses.is_paused(*to),
+            _ => true,
+        })
     }
 
     pub(crate) fn push(&mut self, command: Command) {
@@ -190,11 +204,13 @@ impl Outgoing {
 
     /// Sends what there is room for.
     pub(crate) fn try_flush(&mut self) {
-        while let Some(command) = self.queue.pop_front() {
-            match self.commands.try_send(command) {
+        while let Some(index) = self.next()
+            && let Some(command) = self.queue.remove(index)
+        {
+            match self.channel.commands.try_send(command) {
                 Ok(()) => {}
                 Err(Unsent::Full(command)) => {
-                    self.queue.push_front(command);
+                    self.queue.insert(index, command);
                     return;
                 }
                 Err(Unsent::Gone) => self.queue.clear(),
@@ -202,13 +218,21 @@ impl Outgoing {
         }
     }
 
-    /// Sends all. Cancelling it loses nothing.
+    /// Sends all but what waits for targets that are paused, if that is not too much. Cancelling it
+    /// loses nothing.
     pub(crate) async fn flush(&mut self) {
         while !self.queue.is_empty() {
-            let Some(sender) = self.commands.sender.upgrade() else {
+            let Some(index) = self.next() else {
+                if self.queue.len() < Self::HELD_MAX {
+                    return;
+                }
+                self.channel.pauses().changed(|| self.next().is_none()).await;
+                continue;
+            };
+            let Some(sender) = self.channel.commands.sender.upgrade() else {
                 return self.queue.clear();
             };
-            match (sender.reserve().await, self.queue.pop_front()) {
+            match (sender.reserve().await, self.queue.remove(index)) {
                 (Ok(permit), Some(command)) => permit.send(command.into()),
                 _ => self.queue.clear(),
             }

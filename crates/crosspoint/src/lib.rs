@@ -129,6 +129,7 @@ mod member;
 mod node;
 mod options;
 mod owner;
+mod pauses;
 mod peer;
 mod queue;
 pub mod remote;

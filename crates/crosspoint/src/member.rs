@@ -113,7 +113,7 @@ impl Member {
         inheritance: Inheritance,
     ) -> Self {
         Self {
-            outgoing: Outgoing::new(core.commands.clone()),
+            outgoing: Outgoing::new(&core),
             objects: Alone::new(Objects::with_max_payload(core.bytes_max as usize)),
             sender: MemberSender { core, channel, calls },
             number,

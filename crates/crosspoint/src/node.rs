@@ -167,6 +167,7 @@ async fn welcomed(
             let (agent, identity) = (agent.clone(), identity.clone());
             let heartbeat = heartbeat.settings(dialed.away_max());
             let accept_unproven = *accept_unproven;
+            let hello = Hello { pauses: true, ..hello };
             let options = Options { hello, agent, identity, accept_unproven, heartbeat };
             let now = tokio::time::Instant::now().into_std();
             Box::new(Observed {
@@ -340,6 +341,9 @@ impl Client for Observed {
 
     fn poll(&mut self, now: Instant, out: &mut FrameWriter) -> Option<Event> {
         let event = self.native.poll(now, out);
+        if let Some(event) = &event {
+            self.facts.pauses.observe(event);
+        }
         if matches!(event, Some(Event::Welcome { .. })) {
             self.facts.learn(self.native.message_bytes_max(), self.native.home());
         }

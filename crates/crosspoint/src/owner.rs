@@ -135,7 +135,7 @@ impl Owner {
         admit_if: Option<Predicate>,
     ) -> Self {
         Self {
-            outgoing: Outgoing::new(core.commands.clone()),
+            outgoing: Outgoing::new(&core),
             objects: Alone::new(Objects::with_max_payload(core.bytes_max as usize)),
             sender: OwnerSender { core, number, calling },
             events,

@@ -99,6 +99,9 @@ impl Router {
             entered.events.finish(Item::Event(MemberEvent::Ended { reason }));
         }
         self.links.end_all(reason);
+        if let Some(shared) = self.shared.upgrade() {
+            shared.facts.pauses.end_all();
+        }
         // In this order, so that whoever is refused because of the end finds its reason.
         closed.send_replace(Some(reason));
         if let Some(shared) = self.shared.upgrade() {
@@ -194,12 +197,18 @@ impl Router {
                 Some(_) => return Err(Reason::Malformed),
                 None => {}
             },
+            // The connection's task knows already. A link goes on to send by itself.
+            Event::Paused { .. } => {}
+            Event::Resumed { to: Target::Link(link), .. } => self.links.resumed(link),
+            Event::Resumed { .. } => {}
             Event::PeerCame { peer } => self.presence(PresenceEvent::Came(peer)),
             Event::PeerWent { peer } => self.presence(PresenceEvent::Went(peer)),
             Event::Welcome { .. }
             | Event::Closed { .. }
             | Event::Heir { .. }
             | Event::Told { .. }
+            | Event::Others { .. }
+            | Event::Peers { .. }
             | Event::Secure
             | Event::Answer { .. } => {
                 return Err(Reason::Malformed);

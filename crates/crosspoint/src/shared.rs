@@ -5,6 +5,7 @@ use crate::connectivity::Connectivity;
 use crate::direct::Host;
 use crate::options::Predicate;
 use crate::owner::Owner;
+use crate::pauses::Pauses;
 use crate::peer::{Asked, Common, Forward, Lane, Links, Peer, PeerError, Route, Watching};
 use crate::{ChannelError, Member, PeerInfo, Protocol};
 use crosspoint_hub::command::{Command, Mode};
@@ -61,6 +62,8 @@ pub(crate) struct Facts {
     round_trip: AtomicU64,
     /// Of a connection that comes back by itself.
     connectivity: Option<watch::Receiver<Connectivity>>,
+    /// Targets that the hub wants nothing for at present.
+    pub(crate) pauses: Pauses,
 }
 
 impl Default for Facts {
@@ -73,7 +76,8 @@ impl Facts {
     pub(crate) fn new(connectivity: Option<watch::Receiver<Connectivity>>) -> Self {
         let message_bytes_max = AtomicU32::new(u32::MAX);
         let round_trip = AtomicU64::new(UNMEASURED);
-        Self { message_bytes_max, home: OnceLock::new(), round_trip, connectivity }
+        let (home, pauses) = (OnceLock::new(), Pauses::default());
+        Self { message_bytes_max, home, round_trip, connectivity, pauses }
     }
 
     /// A round trip was measured.

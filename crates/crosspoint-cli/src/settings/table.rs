@@ -423,8 +423,7 @@ settings! {
         /// After how much silence a sign of life is asked for, in milliseconds.
         ///
         /// After three times this the connection is taken for lost, and its session waits for
-        /// another one. Clients keep to the same times. It has to be less than a third of
-        /// `limits.outbox_stall_ms_max`.
+        /// another one. Clients keep to the same times.
         heartbeat_ms: Duration = "5000", millis(100..=HOUR_MS), flag "resume-heartbeat-ms";
 
         /// Sessions that are remembered after their end.
@@ -539,20 +538,29 @@ settings! {
 
         /// Bytes that may wait to be written to one session.
         ///
-        /// At half of it, senders whose messages go to this session alone are read no further until
-        /// it has caught up. When it is full the session is disconnected with the reason
-        /// `SlowReceiver`, so that one slow reader holds up nobody else. A single broadcast or room
-        /// message has to fit into it. Raise it for large bursts; in the worst case every session
-        /// occupies this much memory.
+        /// Senders whose messages go to this session alone pause before it is full, and go on to send to
+        /// others; see protocol.md, section 8.1. When it is full the session is disconnected with the reason
+        /// `SlowReceiver`, so that one slow reader holds up nobody else. A single broadcast or room message has
+        /// to fit into it. Raise it for large bursts; in the worst case every session occupies this much
+        /// memory.
         outbox_bytes_max: usize = "4MiB", bytes(256 * KIB..=GIB);
 
         /// How long a session may take nothing while something waits for it, in milliseconds.
         ///
         /// Then it is disconnected with the reason `SlowReceiver`. Less than one part in 64 of
         /// `outbox_bytes_max`, and less than what waits, counts as nothing. The time while a session is away
-        /// does not count. It has to be more than three times `resume.heartbeat_ms`, unless
-        /// `resume.enabled` is false.
+        /// does not count. A session that can be resumed has six times `resume.heartbeat_ms` at least,
+        /// as a connection that has frozen takes nothing until that is noticed.
         outbox_stall_ms_max: Duration = "30000", millis(100..=HOUR_MS);
+
+        /// Bytes that a receiver has to take in a second to slow those who send to it.
+        ///
+        /// It is about receivers for which half of `outbox_bytes_max` waits, and about senders that send
+        /// to others as well and cannot be told to pause. Such a sender goes on at this rate, however
+        /// little the receiver takes, so that the others do not wait. A receiver that takes less fills
+        /// up, and is disconnected with the reason `SlowReceiver`.
+        receiver_bytes_per_second_min: u64 = "262144",
+            count(0..=1_000_000_000).zero("senders wait for it");
 
         /// Channels that one session may own.
         ///

@@ -322,32 +322,9 @@ fn an_access_token_and_a_file_of_auth_exclude_each_other() {
 }
 
 #[test]
-fn a_frozen_connection_is_noticed_before_its_session_counts_as_stalled() {
+fn the_stall_limit_can_be_lowered_without_switching_resume_off() {
     let fits = |flags: &[&str]| load_from(flags, &[]).is_ok();
-    assert!(fits(&["--resume-heartbeat-ms=9999"]) && fits(&["--outbox-stall-ms-max=15001"]));
-    assert!(fits(&["--resume=false", "--outbox-stall-ms-max=100"]), "nobody is waited for");
-
-    let wrong = |flags: &[&str], env: &[(&str, &str)]| message(load_from(flags, env));
-    let told = wrong(&["--resume-heartbeat-ms=10000"], &[]);
-    let expected = "1 setting is wrong:\n  flag --resume-heartbeat-ms: resume.heartbeat_ms = 10000: \
-                    expected less than a third of limits.outbox_stall_ms_max = 30000 (default), ";
-    assert!(told.starts_with(expected), "{told}");
-
-    let told = wrong(&["--outbox-stall-ms-max=10000"], &[]);
-    let expected = "  flag --outbox-stall-ms-max: limits.outbox_stall_ms_max = 10000: \
-                    expected more than three times resume.heartbeat_ms = 5000 (default), ";
-    assert!(told.lines().nth(1).is_some_and(|line| line.starts_with(expected)), "{told}");
-
-    let env = [("CROSSPOINT_LIMITS__OUTBOX_STALL_MS_MAX", "5000")];
-    let told = wrong(&["--resume-heartbeat-ms=3000"], &env);
-    let expected = "  flag --resume-heartbeat-ms: resume.heartbeat_ms = 3000: expected less than a \
-                    third of limits.outbox_stall_ms_max = 5000 (env \
-                    CROSSPOINT_LIMITS__OUTBOX_STALL_MS_MAX)";
-    assert!(told.lines().nth(1).is_some_and(|line| line.starts_with(expected)), "{told}");
-
-    let told = message(load_file("[limits]\n\noutbox_stall_ms_max = 200\n"));
-    let expected = "  file FILE, line 3: limits.outbox_stall_ms_max = 200: expected more than ";
-    assert!(told.lines().nth(1).is_some_and(|line| line.starts_with(expected)), "{told}");
+    assert!(fits(&["--outbox-stall-ms-max=1000"]) && fits(&["--resume-heartbeat-ms=60000"]));
 }
 
 #[test]

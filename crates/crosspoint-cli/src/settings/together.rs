@@ -12,8 +12,7 @@ pub(super) fn conflicts(
     settings: &Settings,
     origins: &Origins,
 ) -> impl Iterator<Item = (&'static str, Fault)> {
-    let pairs = [silence(settings, origins), heartbeat(settings, origins)];
-    entrance(settings, origins).chain(pairs.into_iter().flatten())
+    entrance(settings, origins).chain(heartbeat(settings, origins))
 }
 
 /// An access token and a file of `[auth]` exclude each other.
@@ -31,20 +30,6 @@ fn entrance(settings: &Settings, origins: &Origins) -> impl Iterator<Item = (&'s
                       them, or make the token an entry of auth.secrets_file";
         (key, Fault::Excluded { key, other: token, origin: token_origin.clone(), advice })
     })
-}
-
-/// A connection that has frozen is noticed before its session counts as one that does not read.
-fn silence(settings: &Settings, origins: &Origins) -> Option<(&'static str, Fault)> {
-    let heartbeat = ("resume.heartbeat_ms", settings.resume.heartbeat_ms.as_millis());
-    let stall = ("limits.outbox_stall_ms_max", settings.limits.outbox_stall_ms_max.as_millis());
-    if !settings.resume.enabled || 3 * heartbeat.1 < stall.1 {
-        return None;
-    }
-    let why = "because a connection that has frozen takes nothing until that is noticed; change one \
-               of them, or set resume.enabled to false";
-    let (heartbeat, stall) =
-        ((heartbeat, "less than a third of"), (stall, "more than three times"));
-    Some(wrong_order(origins, heartbeat, stall, why))
 }
 
 /// The shortest interval that can be wished for is not above the longest.

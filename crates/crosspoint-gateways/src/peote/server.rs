@@ -30,6 +30,8 @@ pub struct Joint {
     ready: VecDeque<Output>,
     /// What the client has done wrong, for people.
     complaint: Option<&'static str>,
+    /// Frames that gave nothing to carry out, until they are counted.
+    idle_frames: u64,
 }
 
 /// The chunks on one way.
@@ -66,6 +68,7 @@ impl Joint {
             decoders: HashMap::new(),
             ready: VecDeque::new(),
             complaint: None,
+            idle_frames: 0,
         }
     }
 
@@ -225,7 +228,9 @@ impl Protocol for Joint {
                         self.state = State::Open;
                         self.give(Command::Hello(Hello::default()));
                     }
-                    self.item(item)
+                    let result = self.item(item);
+                    self.idle_frames += u64::from(self.ready.is_empty());
+                    result
                 }
                 Ok(None) => return None,
                 Err(reason) => Err(reason),
@@ -239,6 +244,10 @@ impl Protocol for Joint {
                 self.ready.push_back(Output::Close(reason));
             }
         }
+    }
+
+    fn idle_frames(&mut self) -> u64 {
+        std::mem::take(&mut self.idle_frames)
     }
 
     fn deliver(&mut self, _now: Instant, event: &Event, out: &mut FrameWriter) {
@@ -283,6 +292,10 @@ impl Protocol for Joint {
             | Event::Found { .. }
             | Event::PeerCame { .. }
             | Event::PeerWent { .. }
+            | Event::Others { .. }
+            | Event::Peers { .. }
+            | Event::Paused { .. }
+            | Event::Resumed { .. }
             | Event::Done { .. }
             | Event::Told { .. }
             | Event::Secure

@@ -13,19 +13,20 @@ use crate::command::{Ban, ChannelOptions, EnterOptions, Entered, Event, Mode, Ow
 use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::outbox::{Outbox, Tag, Touched};
+use crate::outbox::{Outbox, Sending, Tag, Touched};
+use crate::presence::{self, OtherNews};
 use crate::reason::Reason;
 use crate::rules::ChannelRule;
 use crate::session::Nearby;
 use crate::wire::{Edge, Framing, Part, Place};
 use bytes::Bytes;
 use share::Shared;
-pub(crate) use share::push_one;
+pub(crate) use share::send_one;
 use state::{Applicant, Banned, Begun, Member, Owner, State, from_first};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq;
 pub(crate) use succession::Passed;
 
@@ -55,8 +56,9 @@ pub struct Channel {
 pub(crate) enum Sent {
     /// It reached this many receivers.
     To(usize),
-    /// The only receiver has no room; nothing was sent.
-    Congested,
+    /// The only receiver has no room; nothing was sent. There may be some at this time, if no
+    /// earlier.
+    Congested(Option<Instant>),
     /// It breaks the channel's rules: the sender is at fault.
     Refused(Reason),
 }
@@ -272,12 +274,21 @@ impl Channel {
         };
         let presence = self.room && options.presence;
         let peer = outbox.known_peer();
-        let (midway, behind) = (false, false);
-        let member = Member { outbox: outbox.clone(), number, tag, edge, presence, midway, behind };
+        let (midway, behind, late) = (false, false, state.midway.is_some());
+        let member = Member {
+            outbox: outbox.clone(),
+            number,
+            tag,
+            edge,
+            presence,
+            fresh: presence,
+            midway,
+            behind,
+            late,
+        };
         let member = MemberNumber(state.members.insert(member));
-        if state.midway.is_some() {
-            state.late.push(member);
-        }
+        state.late += usize::from(late);
+        state.hearers += usize::from(presence);
         let (chunk, room) = (edge.chunk(), self.room);
         let entered = Entered { request, channel: number, member, mode, chunk, replies, room };
         outbox.push_event(tag, Event::Entered(entered), touched);
@@ -290,9 +301,31 @@ impl Channel {
                 let channel = owner.number;
                 owner.tell(Event::MemberEntered { channel, member, peer, chunk, replies }, touched);
             }
-            None => state.announce(member, touched),
+            None => state.note(OtherNews { member, news: Ok(peer) }),
         }
         member
+    }
+
+    /// In a room: tells what is new to those who asked for presence, now or later. Later `tell_news` has
+    /// to be called after the time that this gives. `gathers` says whether somebody will.
+    pub(crate) fn settle_news(&self, gathers: bool, touched: &mut Touched) -> Option<Duration> {
+        let mut state = self.lock();
+        if state.due || state.news.is_empty() {
+            return None;
+        }
+        let delay = presence::delay(state.members.len()).filter(|_| gathers);
+        match delay {
+            Some(_) => state.due = true,
+            None => state.tell_news(touched),
+        }
+        delay
+    }
+
+    /// In a room: tells what is new to those who asked for presence.
+    pub(crate) fn tell_news(&self, touched: &mut Touched) {
+        let mut state = self.lock();
+        state.due = false;
+        state.tell_news(touched);
     }
 
     /// The owner's answer to a knock. Gives whether a member came in.
@@ -426,12 +459,12 @@ impl Channel {
     /// From the owner to one member or many.
     pub(crate) fn send_down(
         &self,
-        sender: &Arc<Outbox>,
+        mut sending: Sending<'_>,
         audience: Audience,
         parts: &[Part],
         touched: &mut Touched,
     ) -> Sent {
-        let framing = sender.profile.framing;
+        let framing = sending.outbox.profile.framing;
         let mut state = self.lock();
         if self.breaks_rule(parts)
             || framing == Framing::Messages && self.exceeded(parts, self.mode)
@@ -443,9 +476,6 @@ impl Channel {
                 let Some(member) = state.members.get_mut(number.0) else {
                     return Sent::To(0);
                 };
-                if member.outbox.congested(sender) {
-                    return Sent::Congested;
-                }
                 let parts = match member.midway {
                     true => parts,
                     false => from_first(parts),
@@ -453,11 +483,16 @@ impl Channel {
                 let Some(last) = parts.last() else {
                     return Sent::To(0);
                 };
-                member.midway = !last.is_last();
-                push_one(&member.outbox, Place::In(member.number), member.edge, parts, touched)
+                let (place, edge) = (Place::In(member.number), member.edge);
+                let sent = send_one(&member.outbox, &mut sending, place, edge, parts, touched);
+                if matches!(sent, Sent::To(_)) {
+                    member.midway = !last.is_last();
+                }
+                sent
             }
             Audience::AllBut(except) => {
                 let mut shared = Shared::new(parts);
+                let mut for_late = Shared::new(from_first(parts));
                 let mut receivers = 0;
                 for (number, member) in state.members.iter() {
                     let number = MemberNumber(number);
@@ -467,16 +502,11 @@ impl Channel {
                         continue;
                     }
                     let place = Place::In(member.number);
-                    receivers += match state.late.is_empty() {
-                        true => shared.push(&member.outbox, place, member.edge, touched),
-                        false => {
-                            let mut alone = Shared::new(state.fit(number, parts));
-                            alone.push(&member.outbox, place, member.edge, touched)
-                        }
-                    };
+                    let shared = if member.late { &mut for_late } else { &mut shared };
+                    receivers += shared.push(&member.outbox, place, member.edge, touched);
                 }
                 if parts.iter().any(Part::is_first) {
-                    state.late.clear();
+                    state.forget_late();
                 }
                 let begun = parts.last().is_some_and(|part| !part.is_last());
                 state.midway = begun.then_some(Begun { except });
@@ -488,11 +518,12 @@ impl Channel {
     /// From a member to the owner, or in a room to all others.
     pub(crate) fn send_up(
         &self,
-        sender: &Arc<Outbox>,
+        mut sending: Sending<'_>,
         member: MemberNumber,
         parts: &[Part],
         touched: &mut Touched,
     ) -> Sent {
+        let sender = sending.outbox;
         let mut state = self.lock();
         let Some(from) = state.member(member, sender) else {
             return Sent::To(0);
@@ -513,13 +544,14 @@ impl Channel {
         let State { owner: Some(owner), members, .. } = &mut *state else {
             return Sent::To(state.share(member, parts, self.mode, touched));
         };
-        if owner.outbox.congested(sender) {
-            return Sent::Congested;
-        }
-        if let Some(from) = members.get_mut(member.0) {
+        let place = Place::Own(owner.number, member);
+        let sent = send_one(&owner.outbox, &mut sending, place, edge, parts, touched);
+        if matches!(sent, Sent::To(_))
+            && let Some(from) = members.get_mut(member.0)
+        {
             from.behind = false;
         }
-        push_one(&owner.outbox, Place::Own(owner.number, member), edge, parts, touched)
+        sent
     }
 
     /// Whether a message is larger than the rule for the channel allows.

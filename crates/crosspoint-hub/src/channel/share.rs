@@ -1,7 +1,7 @@
 //! Data on its way to one receiver or many: encoded once for all who get the same bytes.
 
 use super::Sent;
-use crate::outbox::{Outbox, Pushed, Touched};
+use crate::outbox::{Outbox, Pushed, Room, Sending, Touched};
 use crate::wire::{Edge, Encoded, FrameWriter, Part, Place};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -29,8 +29,28 @@ fn compact(parts: &[Part]) -> Vec<Part> {
     parts.iter().map(compact).collect()
 }
 
-/// To a single receiver, which was asked before whether it has room.
-pub(crate) fn push_one(
+/// To a single receiver, if it has room.
+pub(crate) fn send_one(
+    outbox: &Arc<Outbox>,
+    sending: &mut Sending<'_>,
+    place: Place,
+    edge: Edge,
+    parts: &[Part],
+    touched: &mut Touched,
+) -> Sent {
+    let bytes = parts.iter().map(|part| part.data.len()).sum();
+    match outbox.room_for(sending, bytes) {
+        Room::None(until) => Sent::Congested(until),
+        Room::Free => push_one(outbox, place, edge, parts, touched),
+        Room::UpToBound => {
+            let sent = push_one(outbox, place, edge, parts, touched);
+            outbox.end_above_bound();
+            sent
+        }
+    }
+}
+
+fn push_one(
     outbox: &Arc<Outbox>,
     place: Place,
     edge: Edge,

@@ -5,6 +5,7 @@ use super::succession::Heir;
 use crate::command::{EnterOptions, Event, Mode};
 use crate::ids::{InNumber, MemberNumber, OwnNumber, PeerId};
 use crate::outbox::{Outbox, Tag, Touched};
+use crate::presence::{News, OtherNews};
 use crate::reason::Reason;
 use crate::slots::Slots;
 use crate::wire::{Edge, Part, Place};
@@ -26,8 +27,8 @@ pub(super) struct State {
     pub(super) members: Slots<Member>,
     /// The message to many that the owner is in the middle of.
     pub(super) midway: Option<Begun>,
-    /// Members who came in the middle of a message of the owner: they must not get its rest.
-    pub(super) late: Vec<MemberNumber>,
+    /// How many members are late, see [`Member::late`].
+    pub(super) late: usize,
     /// Those about whom the owner was asked. Tickets are not used twice, so that a late answer
     /// never lets somebody else in.
     pub(super) pending: Vec<Applicant>,
@@ -37,6 +38,12 @@ pub(super) struct State {
     /// In rooms: messages of which not all parts have come, by sender. A room's receivers may be
     /// unable to tell senders apart, so parts of two messages must not be mixed.
     pub(super) gathering: HashMap<u32, BytesMut>,
+    /// In rooms: who has come and gone since those who asked for presence were told.
+    pub(super) news: Vec<OtherNews>,
+    /// How many have asked for presence.
+    pub(super) hearers: usize,
+    /// It is seen to that the news are told.
+    pub(super) due: bool,
 }
 
 /// A message to many of which not all parts have come.
@@ -58,11 +65,15 @@ pub(super) struct Member {
     pub(super) tag: Tag,
     pub(super) edge: Edge,
     pub(super) presence: bool,
+    /// It has asked for presence, and was not told yet who is there.
+    pub(super) fresh: bool,
     /// Whether it has the beginning of a message that the owner sends to it alone. Without it, a
     /// rest is for who had the number before.
     pub(super) midway: bool,
     /// What it sends may go on with what it began for a former owner, up to the first beginning.
     pub(super) behind: bool,
+    /// It came in the middle of a message of the owner to many: it must not get its rest.
+    pub(super) late: bool,
 }
 
 pub(super) struct Applicant {
@@ -114,11 +125,14 @@ impl State {
             ended: false,
             members: Slots::default(),
             midway: None,
-            late: Vec::new(),
+            late: 0,
             pending: Vec::new(),
             next_ticket: 0,
             bans: VecDeque::new(),
             gathering: HashMap::new(),
+            news: Vec::new(),
+            hearers: 0,
+            due: false,
         }
     }
 
@@ -140,12 +154,11 @@ impl State {
         self.members.get_mut(member.0).filter(|member| Arc::ptr_eq(&member.outbox, outbox))
     }
 
-    /// Those of some parts that are for a member: one that came late gets no rest of a message.
-    pub(super) fn fit<'a>(&self, member: MemberNumber, parts: &'a [Part]) -> &'a [Part] {
-        if !self.late.contains(&member) {
-            return parts;
+    /// Another message begins, or none goes on: nobody is late any more.
+    pub(super) fn forget_late(&mut self) {
+        if std::mem::take(&mut self.late) > 0 {
+            self.members.iter_mut().for_each(|(_, member)| member.late = false);
         }
-        from_first(parts)
     }
 
     pub(super) fn check_ban(&mut self, now: Instant, outbox: &Outbox) -> Result<(), Reason> {
@@ -158,53 +171,65 @@ impl State {
         if self.bans.iter().any(hit) { Err(Reason::Banned) } else { Ok(()) }
     }
 
-    /// In a room: the others hear of a newcomer, and the newcomer of the others.
-    pub(super) fn announce(&self, newcomer: MemberNumber, touched: &mut Touched) {
-        let Some(new) = self.members.get(newcomer.0) else {
+    /// In a room: something is to be told to those who asked for presence.
+    pub(super) fn note(&mut self, news: OtherNews) {
+        if self.hearers > 0 {
+            self.news.push(news);
+        }
+    }
+
+    /// In a room: those who asked for presence hear what is new, and those who have come since who is
+    /// there.
+    pub(super) fn tell_news(&mut self, touched: &mut Touched) {
+        if self.news.is_empty() {
             return;
-        };
-        let peer = new.outbox.known_peer();
-        for (number, there) in self.members.iter().filter(|(number, _)| *number != newcomer.0) {
-            if there.presence {
-                let (channel, peer) = (there.number, peer.clone());
-                there.tell(Event::OtherEntered { channel, member: newcomer, peer }, touched);
-            }
-            if new.presence {
-                let (channel, member) = (new.number, MemberNumber(number));
-                new.tell(
-                    Event::OtherEntered { channel, member, peer: there.outbox.known_peer() },
-                    touched,
-                );
+        }
+        let since = News::new(std::mem::take(&mut self.news));
+        let mut there = None;
+        if self.members.iter().any(|(_, member)| member.fresh) {
+            let all = self.members.iter().map(|(number, member)| OtherNews {
+                member: MemberNumber(number),
+                news: Ok(member.outbox.known_peer()),
+            });
+            there = Some(News::new(all.collect()));
+        }
+        for (index, (_, member)) in self.members.iter_mut().enumerate() {
+            let fresh = std::mem::take(&mut member.fresh);
+            let (news, but) = match &there {
+                Some(there) if fresh => (there, Some(index)),
+                _ => (&since, None),
+            };
+            if member.presence && (but.is_none() || news.list.len() > 1) {
+                let (channel, news) = (member.number, news.clone());
+                member.tell(Event::Others { channel, news, but }, touched);
             }
         }
     }
 
-    /// Takes a member out and tells the owner or the others. Gives whether there was one.
+    /// Takes a member out and tells the owner, or notes it for the others. Gives whether there was one.
     pub(super) fn remove(
         &mut self,
         member: MemberNumber,
         reason: Reason,
         touched: &mut Touched,
     ) -> bool {
-        if self.members.remove(member.0).is_none() {
+        let Some(gone) = self.members.remove(member.0) else {
             return false;
-        }
+        };
+        self.late -= usize::from(gone.late);
+        self.hearers -= usize::from(gone.presence);
         if self.is_heir(member) {
             self.forget_heir(Reason::NoSuchPeer, touched);
         }
         self.gathering.remove(&member.0);
-        self.late.retain(|late| *late != member);
         match &self.owner {
             Some(owner) => {
                 let channel = owner.number;
                 owner.tell(Event::MemberLeft { channel, member, reason }, touched);
             }
-            None => {
-                for (_, there) in self.members.iter().filter(|(_, there)| there.presence) {
-                    let channel = there.number;
-                    there.tell(Event::OtherLeft { channel, member, reason }, touched);
-                }
-            }
+            // A hub that stops says so to each, and no more.
+            None if reason == Reason::HubStopping => {}
+            None => self.note(OtherNews { member, news: Err(reason) }),
         }
         true
     }
@@ -218,6 +243,8 @@ impl State {
         mode: Mode,
         touched: &mut Touched,
     ) -> usize {
+        // They hear of each other before the first message.
+        self.tell_news(touched);
         let mut whole = Vec::with_capacity(parts.len());
         for part in parts {
             if mode == Mode::Raw || (part.is_first() && part.is_last()) {

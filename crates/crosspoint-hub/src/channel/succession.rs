@@ -200,16 +200,15 @@ impl State {
     /// that cannot be told so, as their protocol has no border there, have to go. Gives how many.
     fn cut_short(&mut self, touched: &mut Touched) -> usize {
         let begun = self.midway.take();
-        let late = std::mem::take(&mut self.late);
-        let reached = |number| {
-            begun.is_some_and(|Begun { except }| except != Some(number) && !late.contains(&number))
-        };
+        self.late = 0;
+        let reached =
+            |number| begun.is_some_and(|Begun { except }| except != Some(MemberNumber(number)));
         let mut stuck = Vec::new();
         for (number, member) in self.members.iter_mut() {
             member.behind = true;
             let midway = std::mem::take(&mut member.midway);
-            if (midway || reached(MemberNumber(number))) && matches!(member.edge, Edge::Chunked(_))
-            {
+            let late = std::mem::take(&mut member.late);
+            if (midway || (reached(number) && !late)) && matches!(member.edge, Edge::Chunked(_)) {
                 stuck.push(number);
             }
         }

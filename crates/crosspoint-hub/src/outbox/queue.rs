@@ -1,12 +1,11 @@
 //! The queue of an outbox: what waits, and how it stands with those who fill and empty it.
 
-use super::Outbox;
 use super::entry::Entry;
+use super::room::Senders;
 use crate::reason::Reason;
 use crate::wire::Encoded;
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
-use std::sync::Weak;
 use std::time::Instant;
 
 /// Something has been waiting since some time.
@@ -34,8 +33,12 @@ pub(super) struct Queue {
     /// When bytes were last taken by the endpoint.
     pub(super) written: Option<Instant>,
     stall: Option<Stall>,
-    /// Who waits for room here. Weak, so that the connection of one who goes is closed at once.
-    pub(super) waiting: Vec<Weak<Outbox>>,
+    /// Since when the endpoint is away, if it is.
+    away_since: Option<Instant>,
+    /// Who waits for room here.
+    pub(super) senders: Senders,
+    /// Up to when has come what senders may send that do not wait for room.
+    pub(super) paid: Option<Instant>,
     /// The session ends: nothing is added any more, and its task alone writes what is left.
     pub(super) sealed: bool,
     /// Why the session has to end. Its task is told before anything else, so that nobody puts the
@@ -107,10 +110,17 @@ impl Queue {
         };
     }
 
-    /// That the endpoint took nothing until now is not its fault.
-    pub(super) fn excuse(&mut self, now: Instant) {
-        if let Some(stall) = &mut self.stall {
-            stall.since = now;
+    /// That the endpoint took nothing while it was away is not its fault. What it did not take before
+    /// still is.
+    pub(super) fn set_away(&mut self, now: Instant, away: bool) {
+        match (away, self.away_since.take()) {
+            (true, since) => self.away_since = Some(since.unwrap_or(now)),
+            (false, Some(since)) => {
+                if let Some(stall) = &mut self.stall {
+                    stall.since += now.saturating_duration_since(since.max(stall.since));
+                }
+            }
+            (false, None) => {}
         }
     }
 

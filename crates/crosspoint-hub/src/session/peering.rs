@@ -1,7 +1,7 @@
 //! A session among others: its hello, its links, its services.
 
 use super::{Held, Session, Step};
-use crate::command::{Addressee, Command, Event, Hello, LinkOptions, Peer, Query, Watched};
+use crate::command::{Addressee, Command, Event, Hello, LinkOptions, Peer, Query, Target, Watched};
 use crate::home::Reply;
 use crate::ids::{LinkNumber, NoPeerName, PeerId, PeerName};
 use crate::link::{End, Link, Side};
@@ -36,8 +36,8 @@ impl Session {
         let protocol = self.outbox.profile.name;
         let peer = Peer { id, name: name.as_ref().map(PeerName::shared), protocol };
         if self.outbox.profile.links {
-            let (outbox, proven) = (&self.outbox, hello.proven);
-            let newcomer = Newcomer { outbox, id, name, proven, granted };
+            let (outbox, proven, pauses) = (&self.outbox, hello.proven, hello.pauses);
+            let newcomer = Newcomer { outbox, id, name, proven, granted, pauses };
             if let Err(reason) = self.hub.peer_comes(newcomer, &peer, &mut self.touched) {
                 let is_its_own = match reason {
                     Reason::NameTaken => granted,
@@ -50,7 +50,7 @@ impl Session {
                 return Step::Close(reason);
             }
         } else {
-            let known = self.outbox.set_peer(peer, false, granted);
+            let known = self.outbox.set_peer(peer, false, granted, hello.pauses);
             debug_assert!(known, "hello is accepted once");
             self.tell(Event::Welcome { peer: id });
         }
@@ -114,6 +114,7 @@ impl Session {
         let removed = self.outbox.links().remove(link);
         if let Some((ended, side)) = removed {
             self.order.forget(Road::Link(link));
+            self.paused.remove(&Target::Link(link));
             ended.end(side, reason, &mut self.touched);
             self.hub.metrics.links.dec();
         }
@@ -122,6 +123,7 @@ impl Session {
     /// The endpoint is going to be told that a link has ended. Gives whether it still had it.
     pub(super) fn unlinked(&mut self, link: LinkNumber) -> bool {
         self.order.forget(Road::Link(link));
+        self.paused.remove(&Target::Link(link));
         let had = self.outbox.links().remove(link).is_some();
         // A session that has ended has counted all its links.
         if had && !self.closed {
@@ -153,7 +155,7 @@ impl Session {
         if !self.permissions.presence {
             return self.refuse(request, false, Reason::NotAllowed);
         }
-        self.hub.watch(&self.outbox, whom);
+        self.hub.watch(&self.outbox, whom, &mut self.touched);
         self.tell(Event::Done { request });
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Owned, Session, owned};
 use crate::channel::Channel;
+use crate::command::Target;
 use crate::command::{Event, OwnerNews};
 use crate::ids::{InNumber, MemberNumber, OwnNumber};
 use crate::order::Road;
@@ -101,6 +102,7 @@ impl Session {
     pub(super) fn take_owned(&mut self, number: OwnNumber) -> Option<Owned> {
         owned(&self.owned, number)?;
         self.order.forget_own(number);
+        self.paused.retain(|to, _| !matches!(to, Target::Member(own, _) if *own == number));
         self.owned.remove(number.0)
     }
 }

@@ -435,3 +435,41 @@ fn who_is_away_does_not_stall_and_has_all_its_time_when_it_is_back() {
     assert_eq!(owner.outbox().stalled(), Some(back));
     assert_eq!(data(&mut owner), "own 0 from 0: for later\n");
 }
+
+#[test]
+fn what_is_for_those_who_came_late_is_encoded_once_for_all_of_them() {
+    let hub = hub(Limits::default());
+    let now = Instant::now();
+    let mut owner = open(&hub, now);
+    let mut early = open(&hub, now);
+    ask(&mut owner, Command::create(1, "a"));
+    ask(&mut early, Command::enter(1, "a"));
+    let part = |total, offset, data: &'static str| Part {
+        kind: Part::DATA,
+        total,
+        offset,
+        data: Bytes::from_static(data.as_bytes()),
+    };
+    ask(&mut owner, Command::Send { to: ALL, part: part(4, 0, "ab") });
+    let mut late = [(); 3].map(|()| {
+        let mut member = open(&hub, now);
+        ask(&mut member, Command::enter(1, "a"));
+        take(&mut member);
+        member
+    });
+    data(&mut early);
+    for part in [part(4, 2, "cd"), part(3, 0, "new")] {
+        assert_eq!(owner.execute(now, Command::Send { to: ALL, part }), Step::Go);
+    }
+    assert_eq!(owner.flush(now), Step::Go);
+    assert_eq!(data(&mut early), "in 0: cd\nin 0: new\n");
+    let got = late.each_mut().map(|member| match take(member).as_slice() {
+        [Arrived::Data(bytes)] => bytes.clone(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(got[0], "in 0: new\n");
+    assert!(got.iter().all(|bytes| bytes.as_ptr() == got[0].as_ptr()));
+    // From now on they are as all others.
+    assert_eq!(send(&mut owner, ALL, "next"), Step::Go);
+    assert_eq!([&mut early, &mut late[0]].map(data), ["in 0: next\n"; 2]);
+}

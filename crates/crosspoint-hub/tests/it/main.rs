@@ -8,6 +8,8 @@ mod entry;
 mod links;
 mod model_channels;
 mod model_links;
+mod pauses;
+mod presence;
 mod secrecy;
 mod stateful;
 mod succession;

@@ -8,7 +8,7 @@ use crosspoint_hub::testing::{events, open, open_as};
 use crosspoint_hub::wire::{Capacity, Encoded, FrameWriter, Framing, Part, Place, Profile, Wire};
 use crosspoint_hub::{Hub, HubOptions, Limits, LinkNumber, PeerId, Session};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 struct Stateful;
 
@@ -126,4 +126,30 @@ fn a_large_message_that_was_taken_ends_nobody_and_leaves_no_room_behind() {
     assert_eq!(sender.flush(now), Step::Go);
     outbox.push_own(&encoded(vec![7; (1 << 20) + 1]));
     assert!(matches!(outbox.next(true, &mut pieces), Turn::Dead(_)));
+}
+
+#[test]
+fn who_comes_back_has_not_read_for_that() {
+    let hub = Hub::new(HubOptions::default());
+    let receiver = open(&hub, Instant::now());
+    let outbox: Arc<_> = receiver.outbox().clone();
+    let (start, second) = (Instant::now(), Duration::from_secs(1));
+    outbox.push_own(&encoded(vec![7; 100_000]));
+    let mut pieces = Vec::new();
+    assert_eq!(outbox.next(true, &mut pieces), Turn::Write);
+    outbox.wrote(start, &mut pieces, 10, true);
+    assert_eq!(outbox.stalled(), Some(start));
+    for turn in 1..4 {
+        // It is there for ten seconds each time, and away for five.
+        let gone = start + (15 * turn - 5) * second;
+        hub.set_away(gone, outbox.id, true);
+        hub.set_away(gone + second, outbox.id, true);
+        assert_eq!(outbox.stalled(), None, "it cannot read");
+        hub.set_away(gone + 5 * second, outbox.id, false);
+        let there = (gone + 5 * second) - outbox.stalled().expect("something waits");
+        assert_eq!(there, 10 * turn * second);
+    }
+    assert_eq!(outbox.next(true, &mut pieces), Turn::Write);
+    outbox.wrote(start + 50 * second, &mut pieces, 99_000, true);
+    assert_eq!(outbox.stalled(), Some(start + 50 * second), "it has read");
 }

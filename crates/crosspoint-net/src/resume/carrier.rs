@@ -9,10 +9,12 @@ use crate::outlet::now;
 use crate::session::{FAR, reach, read};
 use crate::stream::{Reader, Stream, Writer};
 use bytes::{Bytes, BytesMut};
+use crosspoint_hub::meter::Meter;
 use crosspoint_hub::protocol::Note;
 use crosspoint_hub::{Hub, Reason, Wire};
 use crosspoint_proto::WIRE;
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,6 +51,10 @@ pub(crate) struct Carrier {
     until: Option<Instant>,
     /// Who counts round trips.
     counted_by: Option<Arc<Hub>>,
+    /// How many records the other side may send, if there is a bound.
+    meter: Option<Meter>,
+    /// It has sent too many, and is not read before this.
+    throttled: Option<Instant>,
 }
 
 /// Why a connection is not carried over any longer.
@@ -108,12 +114,14 @@ impl Carrier {
     pub(crate) fn new(flow: Flow, end: Stream, flush_max: Duration) -> Self {
         let (reader, writer) = end.into_split();
         let pipe = Pipe { reader, writer, ended: false, deaf: false };
-        Self { flow, pipe, flush_max, until: None, counted_by: None }
+        Self { flow, pipe, flush_max, until: None, counted_by: None, meter: None, throttled: None }
     }
 
-    /// Lets a hub count the round trips.
-    pub(crate) fn counted_by(self, hub: Arc<Hub>) -> Self {
-        Self { counted_by: Some(hub), ..self }
+    /// Lets a hub count the round trips, and the records of an endpoint that is at an address.
+    pub(crate) fn counted_by(self, hub: Arc<Hub>, address: Option<IpAddr>) -> Self {
+        let limited = !hub.limits.exempt(address);
+        let meter = limited.then(|| Meter::new(now(), hub.limits.messages_per_second_max, 0));
+        Self { counted_by: Some(hub), meter, ..self }
     }
 
     /// Whether the driver has sent its last byte.
@@ -182,11 +190,11 @@ impl Carrier {
             tokio::task::consume_budget().await;
             let more = self.proceed(link)?;
             reach(timer.as_mut(), if more { now() } else { self.deadline(link.has_room()) });
-            let Self { flow, pipe, .. } = &mut *self;
+            let Self { flow, pipe, throttled, .. } = &mut *self;
             let taking = !pipe.ended && !flow.is_full() && link.has_room();
             tokio::select! {
                 () = &mut timer => self.tick()?,
-                bytes = read(&mut link.reader) => {
+                bytes = read(&mut link.reader), if throttled.is_none() => {
                     link.received(bytes?)?;
                     self.flow.heard(now());
                     self.heed(link)?;
@@ -267,7 +275,9 @@ impl Carrier {
 
     /// Looks at what has arrived.
     fn heed(&mut self, link: &mut Link) -> Result<(), Parted> {
+        let mut records = 0;
         while let Some(record) = link.next()? {
+            records += 1;
             match record {
                 Record::Gone(gone) => return Err(Parted::Gone(gone)),
                 Record::Refused(reason) => return Err(Parted::Refused(reason)),
@@ -277,6 +287,12 @@ impl Carrier {
                 }
             }
         }
+        if let Some(meter) = &mut self.meter {
+            self.throttled = meter.count(now(), records, 0).0;
+            if let (Some(_), Some(hub)) = (self.throttled, &self.counted_by) {
+                hub.metrics.hit("messages_per_second_max");
+            }
+        }
         if let (Some(round_trip), Some(hub)) = (self.flow.measured(), &self.counted_by) {
             hub.metrics.note(WIRE.profile().name, Note::RoundTrip(round_trip));
         }
@@ -284,12 +300,16 @@ impl Carrier {
     }
 
     fn deadline(&self, room: bool) -> Instant {
-        let deadlines = [self.flow.deadline(room), self.until];
+        let deadlines = [self.flow.deadline(room), self.until, self.throttled];
         deadlines.into_iter().flatten().min().unwrap_or_else(|| now() + FAR)
     }
 
     fn tick(&mut self) -> Result<(), Parted> {
         let now = now();
+        if self.throttled.take_if(|until| *until <= now).is_some() {
+            // The silence meanwhile was ours.
+            self.flow.heard(now);
+        }
         if self.until.is_some_and(|until| until <= now) {
             return Err(Parted::Overdue);
         }

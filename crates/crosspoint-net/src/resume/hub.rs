@@ -32,6 +32,16 @@ pub(crate) struct Arrival {
     open: Open,
 }
 
+/// For how long a session that can be resumed is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// How long its client may be away.
+    pub(crate) away_max: Duration,
+    /// The least time for which the client may take nothing: a connection that has frozen takes
+    /// nothing until that is noticed.
+    pub(crate) stall_min: Duration,
+}
+
 /// The sessions of a server that can be resumed. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Sessions {
@@ -58,10 +68,13 @@ impl Sessions {
         Self { settings, registry: Arc::new(Mutex::new(Registry::new(bounds))) }
     }
 
-    /// How long the client of a session may be away. Its own heartbeats must not give it up meanwhile;
-    /// that the connection lives is seen to here.
-    fn away_max(&self, agreed: Agreed) -> Duration {
-        silence_max(agreed.heartbeat) + self.settings.window
+    /// How much patience there is with the client of a session. Its own heartbeats must not give it up
+    /// meanwhile; that the connection lives is seen to here.
+    fn patience(&self, agreed: Agreed) -> Patience {
+        let away_max = silence_max(agreed.heartbeat) + self.settings.window;
+        // Whoever wishes to be asked seldom may not read seldom for that.
+        let noticed = silence_max(agreed.heartbeat.min(self.settings.heartbeat));
+        Patience { away_max, stall_min: 2 * noticed }
     }
 
     fn lock(&self) -> MutexGuard<'_, Registry<mpsc::Sender<Arrival>>> {
@@ -138,7 +151,7 @@ impl Server {
         };
         let (drivers_end, end) = way();
         let agreed = sessions.agreed(&self.hub, arrival.open.heartbeat_ms);
-        let driver = self.resumable_driver(remote, drivers_end, sessions.away_max(agreed));
+        let driver = self.resumable_driver(remote, drivers_end, sessions.patience(agreed));
         let outbox = driver.session.outbox().clone();
         let (id, session) = (outbox.id, Arc::downgrade(&outbox));
         let (tell, ended) = oneshot::channel();
@@ -155,7 +168,7 @@ impl Server {
             id,
             session,
             let_in: false,
-            carrier: carrier.counted_by(self.hub.clone()),
+            carrier: carrier.counted_by(self.hub.clone(), remote.ip()),
             arrivals,
             stop: self.stop.clone(),
             stopping: false,

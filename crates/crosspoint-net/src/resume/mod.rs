@@ -52,9 +52,9 @@ pub struct Settings {
     /// Worst case memory of a session: twice this and 320 KiB.
     pub retained_bytes_max: u32,
     /// After how much silence of a connection a sign of life is asked for. After three times this
-    /// the connection is lost. That should be less than
-    /// [`outbox_stall_max`](crosspoint_hub::Limits::outbox_stall_max), or a session that is sent much
-    /// ends before.
+    /// the connection is lost. Twice that is the least time for which a session may take nothing of
+    /// what waits for it, whatever
+    /// [`outbox_stall_max`](crosspoint_hub::Limits::outbox_stall_max) says.
     pub heartbeat: Duration,
     /// Sessions that are remembered after their end, so that a client that comes too late hears
     /// what was lost. Above, the oldest is forgotten.

@@ -334,3 +334,129 @@ async fn goodbye_comes_after_all_that_was_sent_before_however_slow_the_receiver(
         assert_eq!(owner.left().await.1, reason);
     }
 }
+
+/// An owner sends so many bytes a second to each of three members. The first takes so many bytes a
+/// second, the others all. Gives the longest time for which the last one got nothing until the first one
+/// is disconnected, and for a second more.
+async fn longest_silence(
+    served: &Served,
+    mut peers: [Peer; 4],
+    sends: usize,
+    takes: usize,
+) -> Duration {
+    const SIZE: usize = 4000;
+    let [owner, slow, quick, last] = &mut peers;
+    let own = owner.create("room").await;
+    let mut numbers = Vec::new();
+    for member in [&mut *slow, &mut *quick, &mut *last] {
+        member.enter("room").await;
+        numbers.push(owner.joined().await);
+    }
+    let silence = std::cell::Cell::new(Duration::ZERO);
+    let pause = |bytes: usize, rate: usize| Duration::from_secs_f64(bytes as f64 / rate as f64);
+    let says = async {
+        loop {
+            for number in &numbers {
+                owner.send_to(own, *number, &[7; SIZE]).await;
+            }
+            sleep(pause(SIZE, sends)).await;
+        }
+    };
+    let hears = async {
+        let (mut at, mut longest) = (Instant::now(), Duration::ZERO);
+        loop {
+            last.gather(SIZE).await;
+            longest = longest.max(at.elapsed());
+            at = Instant::now();
+            tokio::task::yield_now().await;
+            silence.set(longest);
+        }
+    };
+    let sleeps = async {
+        while takes > 0 && slow.link.fill().await {
+            let taken = slow.link.input.split().len();
+            sleep(pause(taken, takes)).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let gone = async {
+        until("it is gone", || served.closed(Reason::SlowReceiver) == 1).await;
+        sleep(Duration::from_secs(1)).await;
+    };
+    let reads = async { while quick.link.fill().await {} };
+    tokio::select! {
+        () = says => {}
+        () = hears => {}
+        () = sleeps => {}
+        () = reads => {}
+        () = gone => {}
+    }
+    silence.take()
+}
+
+const LONGEST_SILENCE: Duration = Duration::from_millis(500);
+
+#[tokio::test(start_paused = true)]
+async fn one_member_that_stops_or_is_slow_holds_up_no_other() {
+    for (native, sends, takes) in [
+        (false, 120_000, 0),
+        (false, 200_000, 60_000),
+        (false, 1_000_000, 2_200),
+        (true, 200_000, 60_000),
+    ] {
+        let served = serve_with(|_| {});
+        let mut peers = Vec::new();
+        for index in 0..4 {
+            let link = if index == 1 { served.cramped(16_384) } else { served.memory() };
+            peers.push(if native { Peer::native(link).await } else { Peer::joint(link) });
+        }
+        let peers = four(peers);
+        let longest = longest_silence(&served, peers, sends, takes).await;
+        assert!(longest <= LONGEST_SILENCE, "{longest:?} at {sends} and {takes} bytes a second");
+        assert_eq!(served.closed(Reason::SlowReceiver), 1);
+    }
+}
+
+#[tokio::test]
+async fn one_member_that_stops_holds_up_no_other_over_tcp() {
+    let served = bounded(BOUND);
+    let mut peers = Vec::new();
+    for index in 0..4 {
+        peers.push(Peer::joint(if index == 1 {
+            served.narrow().await
+        } else {
+            served.tcp().await
+        }));
+    }
+    let peers = four(peers);
+    let longest = longest_silence(&served, peers, 2_000_000, 0).await;
+    assert!(longest <= LONGEST_SILENCE, "{longest:?}");
+}
+
+#[tokio::test]
+async fn signs_of_life_and_frames_that_are_skipped_count_against_the_rate() {
+    const COUNT: usize = 300;
+    let ping = [9, 4, 1, 2, 3, 4, 5, 6, 7, 8];
+    let skipped = [2, 0x9f, 1];
+    let ws_ping = [0x89, 0x80, 0, 0, 0, 0];
+    for (question, websocket) in [(&ping[..], false), (&skipped[..], false), (&ws_ping[..], true)] {
+        let served = serve_with(|hub| {
+            hub.limits.messages_per_second_max = 100;
+            hub.limits.loopback_exempt = false;
+        });
+        let mut peer = match websocket {
+            true => Peer::native_ws(served.tcp().await).await,
+            false => Peer::native(served.tcp().await).await,
+        };
+        peer.link.send(&question.repeat(COUNT)).await;
+        let hit = || served.hits("messages_per_second_max") > 0;
+        until("it is read more slowly", hit).await;
+        let begun = Instant::now();
+        peer.settle().await;
+        assert!(begun.elapsed() >= Duration::from_millis(1500), "{:?}", begun.elapsed());
+    }
+}
+
+fn four(peers: Vec<Peer>) -> [Peer; 4] {
+    peers.try_into().unwrap_or_else(|_| panic!("four"))
+}

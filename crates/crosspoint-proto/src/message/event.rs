@@ -4,9 +4,9 @@ use super::data::part;
 use super::maps::{EnteredMap, PeerMap, join_mode, map, put_map, split_mode};
 use super::peers::{peer, peer_map};
 use super::{UNKNOWN_TYPE, kind, peers, put_frame, reason};
-use crate::frame::{Broken, Frame, put_varint};
+use crate::frame::{Body, Broken, Frame, put_varint};
 use bytes::{BufMut, BytesMut};
-use crosspoint_hub::command::{Entered, Event, OwnerNews};
+use crosspoint_hub::command::{Entered, Event, OwnerNews, Target};
 use crosspoint_hub::wire::{FrameWriter, Place};
 use crosspoint_hub::{InNumber, LinkNumber, MemberNumber, OwnNumber};
 use serde_bytes::ByteBuf;
@@ -107,6 +107,22 @@ pub fn put_event(event: &Event, out: &mut FrameWriter) {
             put_varint(u32::from(reason.number()), &mut body);
             kind::OTHER_LEFT
         }
+        Event::Paused { to } => {
+            put_target(*to, &mut body);
+            kind::PAUSE
+        }
+        Event::Resumed { to, .. } => {
+            put_target(*to, &mut body);
+            kind::RESUME
+        }
+        Event::Others { channel, news, but } => {
+            news.write(channel.0, 0, *but, out, |news, out| put_event(&news.event(*channel), out));
+            return;
+        }
+        Event::Peers { news, from } => {
+            news.write(0, *from, None, out, |news, out| put_event(&news.event(), out));
+            return;
+        }
         Event::Linked { .. }
         | Event::Unlinked { .. }
         | Event::Found { .. }
@@ -115,6 +131,34 @@ pub fn put_event(event: &Event, out: &mut FrameWriter) {
         | Event::Done { .. } => peers::put_event(event, &mut body),
     };
     put_frame(kind, &body, out);
+}
+
+/// What PAUSE and RESUME are about (section 8.1).
+mod target {
+    pub(super) const IN: u8 = 0;
+    pub(super) const MEMBER: u8 = 1;
+    pub(super) const LINK: u8 = 2;
+}
+
+fn put_target(to: Target, body: &mut BytesMut) {
+    let (kind, numbers): (_, &[u32]) = match to {
+        Target::Up(number) => (target::IN, &[number.0]),
+        Target::Member(own, member) => (target::MEMBER, &[own.0, member.0]),
+        Target::Link(link) => (target::LINK, &[link.0]),
+        Target::Everyone(..) => unreachable!("what goes to many waits for nobody"),
+    };
+    body.put_u8(kind);
+    numbers.iter().for_each(|number| put_varint(*number, body));
+}
+
+/// `None`: a kind of target that is not known yet.
+fn target(body: &mut Body) -> Result<Option<Target>, Broken> {
+    Ok(Some(match body.byte()? {
+        target::IN => Target::Up(InNumber(body.varint()?)),
+        target::MEMBER => Target::Member(OwnNumber(body.varint()?), MemberNumber(body.varint()?)),
+        target::LINK => Target::Link(LinkNumber(body.varint()?)),
+        _ => return Ok(None),
+    }))
 }
 
 /// Reads an event (client role). `None`: a type that may be skipped.
@@ -178,6 +222,11 @@ pub fn event(frame: Frame) -> Result<Option<Event>, Broken> {
             Event::OtherLeft { channel, member, reason: reason(&mut body)? }
         }
         kind::LINKED..=kind::PEER_WENT => peers::event(number, body)?,
+        kind::PAUSE | kind::RESUME => match (target(&mut body)?, number) {
+            (None, _) => return Ok(None),
+            (Some(to), kind::PAUSE) => Event::Paused { to },
+            (Some(to), _) => Event::Resumed { to, of: 0 },
+        },
         _ => {
             let place = match number & !kind::EXTENDED {
                 kind::FROM_OWNER => Place::In(InNumber(body.varint()?)),

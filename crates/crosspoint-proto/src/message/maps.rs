@@ -36,6 +36,9 @@ pub struct HelloMap {
     /// How often the hub is to ask a silent client for a sign of life, in milliseconds; 0 is never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat_ms: Option<u32>,
+    /// Whether the client stops to send to a target when it is told to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<bool>,
 }
 
 impl fmt::Debug for HelloMap {
@@ -49,6 +52,7 @@ impl fmt::Debug for HelloMap {
             .field("name", &self.name)
             .field("token", &self.token.as_ref().map(|_| "***"))
             .field("key", &self.key)
+            .field("pause", &self.pause)
             .finish_non_exhaustive()
     }
 }

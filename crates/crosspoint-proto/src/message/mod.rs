@@ -73,6 +73,9 @@ pub mod kind {
     pub const PEER_CAME: u8 = 0x2c;
     pub const PEER_WENT: u8 = 0x2d;
 
+    pub const PAUSE: u8 = 0x2e;
+    pub const RESUME: u8 = 0x2f;
+
     pub const SEND: u8 = 0x30;
     pub const SEND_TO: u8 = 0x31;
     pub const BROADCAST: u8 = 0x32;

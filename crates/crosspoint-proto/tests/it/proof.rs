@@ -61,6 +61,7 @@ fn accepted() -> [Output; 1] {
         proven: true,
         name: Some("anna".into()),
         token: Some(Bytes::from_static(b"secret")),
+        pauses: false,
     }))]
 }
 

@@ -95,6 +95,7 @@ fn a_hello_arrives_as_it_was_said() {
         proven: false,
         name: Some("Grüße".to_owned()),
         token: Some(Bytes::from_static(b"secret")),
+        pauses: true,
     };
     let (mut pair, written) = Pair::new(Options::default(), said.clone());
     let cut = written.into_iter().map(|byte| Bytes::from(vec![byte]));
@@ -282,7 +283,7 @@ fn what_may_be_skipped_is_skipped_and_other_unknown_types_are_refused() {
         .flatten()
         .chain(both)
         .collect();
-    let to_client: Vec<u8> = [kind::CREATED..=kind::OWNER, kind::LINKED..=kind::PEER_WENT]
+    let to_client: Vec<u8> = [kind::CREATED..=kind::OWNER, kind::LINKED..=kind::RESUME]
         .into_iter()
         .chain([kind::OTHER_ENTERED..=kind::OTHER_LEFT, kind::FROM_OWNER..=kind::FROM_ROOM])
         .flatten()
@@ -434,6 +435,9 @@ fn every_hostile_frame_ends_the_connection_with_its_reason() {
         (frame(kind::DONE, &[]), M),
         (frame(kind::PEER_CAME, &peer(&[0; 17])[2..]), M),
         (frame(kind::PEER_WENT, &[]), M),
+        (frame(kind::PAUSE, &[]), M),
+        (frame(kind::PAUSE, &[1, 0]), M),
+        (frame(kind::RESUME, &[2]), M),
         (frame(extended(kind::LINK_DATA), &[0, 0, 2, 1, b'a', b'b']), M),
     ];
     for (bytes, reason) in to_client {

@@ -16,7 +16,7 @@ use super::{Handle, PeerError, RequestError};
 use crate::PeerInfo;
 use crate::commands::{Commands, Slot};
 use crate::remote::{Calls, Objects};
-use crate::shared::{Shared, lock};
+use crate::shared::{Facts, Shared, lock};
 use bytes::Bytes;
 use crosspoint_hub::command::{Command, Target};
 use crosspoint_hub::payload::Payload;
@@ -44,6 +44,7 @@ pub(crate) struct Core {
     /// Nothing plain is sent or taken.
     pub(crate) encryption_required: bool,
     pub(crate) commands: Commands,
+    facts: Arc<Facts>,
     pub(crate) common: Arc<Common>,
     pub(crate) node: Weak<Shared>,
     links: Weak<Links>,
@@ -82,6 +83,8 @@ pub(crate) struct State {
     reassembly: Reassembly,
     /// It waits in the connection's backlog.
     backlogged: bool,
+    /// The hub has asked it to pause.
+    paused: bool,
     /// It ends as soon as all is sent.
     pub(super) closing: bool,
     pub(super) ended: Option<Reason>,
@@ -126,6 +129,7 @@ impl Core {
             delivered: false,
             reassembly: Reassembly::default(),
             backlogged: false,
+            paused: false,
             closing: false,
             ended: None,
         };
@@ -137,6 +141,7 @@ impl Core {
             route,
             encryption_required,
             commands: shared.commands.clone(),
+            facts: shared.facts.clone(),
             common: shared.common.clone(),
             node: Arc::downgrade(shared),
             links: Arc::downgrade(&shared.links),
@@ -192,6 +197,16 @@ impl Core {
                 state.send_next(self, slot, later);
             }
         });
+    }
+
+    /// Whether the hub wants nothing for the other side at present.
+    fn is_paused(&self) -> bool {
+        self.facts.pauses.is_paused(Target::Link(self.link))
+    }
+
+    /// The hub wants to have what has waited.
+    pub(crate) fn resumed(self: &Arc<Self>) {
+        self.with(|_, _| ());
     }
 
     /// Ends the link once everything is sent.
@@ -303,7 +318,7 @@ impl State {
             }
             sent = self.flush(core, later);
         }
-        if self.closing && !self.backlogged && self.ended.is_none() {
+        if self.closing && !self.backlogged && !self.paused && self.ended.is_none() {
             later.unlink(Reason::Left);
             self.end(Reason::Bye, later);
         }
@@ -312,6 +327,10 @@ impl State {
     /// Sends as far as there are places. Gives whether anything was sent.
     fn flush(&mut self, core: &Arc<Core>, later: &mut Later) -> bool {
         if self.backlogged {
+            return false;
+        }
+        self.paused = core.is_paused();
+        if self.paused {
             return false;
         }
         let Some(sender) = core.commands.hold() else {
@@ -327,6 +346,10 @@ impl State {
                 return sent;
             }
             sent = true;
+            self.paused = core.is_paused();
+            if self.paused {
+                return sent;
+            }
         }
         core.commands.wait(core.clone(), sender);
         sent

@@ -9,7 +9,7 @@ use super::route::{HOPS_MAX, Route};
 use super::{Asked, PeerError};
 use crate::commands::Commands;
 use crate::queue::{Puller, Pusher, queue};
-use crate::shared::{Question, Shared, lock};
+use crate::shared::{Facts, Question, Shared, lock};
 use crate::{PeerInfo, Reason};
 use crosspoint_hub::LinkNumber;
 use crosspoint_hub::command::{Addressee, Command, LinkOptions, Target};
@@ -99,6 +99,7 @@ struct Near {
     links: Arc<Links>,
     link: LinkNumber,
     bytes_max: u32,
+    facts: Arc<Facts>,
 }
 
 impl Near {
@@ -108,6 +109,7 @@ impl Near {
             links: shared.links.clone(),
             link,
             bytes_max: shared.facts.message_bytes_max(),
+            facts: shared.facts.clone(),
         }
     }
 
@@ -125,6 +127,8 @@ impl Near {
                 Moved::Part(part) => part,
                 Moved::End(reason) => return reason,
             };
+            let to = Target::Link(self.link);
+            self.facts.pauses.passed(to).await;
             let Some(sender) = self.commands.hold() else {
                 break;
             };
@@ -132,7 +136,7 @@ impl Near {
                 break;
             };
             let bytes = part.data.len();
-            slot.send(Command::Send { to: Target::Link(self.link), part }, bytes);
+            slot.send(Command::Send { to, part }, bytes);
         }
         Reason::ConnectionLost
     }

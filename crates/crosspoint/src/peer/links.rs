@@ -52,6 +52,14 @@ impl Links {
         }
     }
 
+    /// The hub has room for what a link has to send.
+    pub(crate) fn resumed(&self, link: LinkNumber) {
+        let entry = lock(&self.map).get(&link).cloned();
+        if let Some(Entry::Peer(core)) = entry {
+            core.resumed();
+        }
+    }
+
     /// A link has ended at the other side.
     pub(crate) fn ended(&self, link: LinkNumber, reason: Reason) {
         let entry = self.remove(link);

@@ -1,8 +1,8 @@
 //! Channels and rooms: who hears what, and why something ends or is refused.
 
 use crate::common::{
-    Cable, ENDS_OF_A_HUB, channel, ended, from_other, from_owner, heard, left, message, newcomer,
-    refused, silence, told,
+    Cable, ENDS_OF_A_HUB, channel, ended, from_other, from_owner, heard, left, link, message,
+    newcomer, refused, said, silence, told,
 };
 use crosspoint::testing::{node, two_nodes};
 use crosspoint::{
@@ -484,6 +484,67 @@ async fn a_reader_that_does_not_read_slows_the_writer_and_loses_nothing() {
         }
     }
     writing.await.unwrap();
+}
+
+/// A node behind a slow line, and one that is not.
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_one_member_or_peer_holds_up_nothing_for_another() {
+    let limits = Limits {
+        // Signs of life wait behind all else on such a line.
+        heartbeat: Duration::from_secs(3600),
+        ..Limits::default()
+    };
+    let hub = Server::new(HubOptions { limits, ..HubOptions::default() });
+    let line = Shape { bytes_per_second: std::num::NonZeroU64::new(50_000), ..Shape::default() };
+    let (ann, bob) =
+        (node(&hub, "Ann", Shape::default()).await, node(&hub, "Bob", Shape::default()).await);
+    let slow = node(&hub, "Slow", line).await;
+    let (mut owner, mut behind) =
+        channel(&ann, &slow, ChannelOptions::new(), EnterOptions::new()).await;
+    let mut member = bob.enter("channel", EnterOptions::new()).await.unwrap();
+    let number = newcomer(&mut owner).await;
+    let (to_slow, _at_slow) = link(&ann, &slow).await;
+    let (to_bob, at_bob) = link(&ann, &bob).await;
+
+    let sender = owner.sender();
+    let flood = tokio::spawn(async move {
+        for count in 0..1000u32 {
+            let mut data = vec![0; 16 * 1024];
+            data[..4].copy_from_slice(&count.to_be_bytes());
+            sender.send(MemberNumber(0), data).await.unwrap();
+        }
+    });
+    let stream = tokio::spawn(async move {
+        for _ in 0..1000 {
+            to_slow.send(vec![0; 16 * 1024]).await.unwrap();
+        }
+    });
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    for _ in 0..20 {
+        let start = tokio::time::Instant::now();
+        owner.send(number, "to Bob").await.unwrap();
+        assert_eq!(told(&mut member).await, from_owner("to Bob"));
+        to_bob.send("also").await.unwrap();
+        said(&at_bob).await;
+        assert!(start.elapsed() < Duration::from_millis(10), "{:?}", start.elapsed());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(!flood.is_finished() && !stream.is_finished());
+    // Who gives up the wait has not sent the message, and all before it arrive.
+    flood.abort();
+    stream.abort();
+    let _ = flood.await;
+    owner.send(MemberNumber(0), "last").await.unwrap();
+    let mut next = 0u32;
+    loop {
+        match told(&mut behind).await {
+            MemberEvent::Message { data, .. } if data == "last" => break,
+            MemberEvent::Message { data, .. } => assert_eq!(data[..4], next.to_be_bytes()),
+            other => panic!("{other:?}"),
+        }
+        next += 1;
+    }
+    assert!((10..1000).contains(&next), "{next}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -104,6 +104,8 @@ pub struct AnySocket {
     joins: Reassembly,
     switches: Budget,
     ready: VecDeque<Output>,
+    /// Messages that gave nothing to carry out, until they are counted.
+    idle_frames: u64,
     /// When something is late, at the earliest.
     due: Option<Instant>,
     dropped: u64,
@@ -214,6 +216,7 @@ impl AnySocket {
             joins: Reassembly::default(),
             switches: Budget { left: Budget::MOST, since: now },
             ready: VecDeque::new(),
+            idle_frames: 0,
             due: None,
             dropped: 0,
             backlog: false,
@@ -410,7 +413,8 @@ impl AnySocket {
         self.state = State::Greeting;
         let token = auth.map(Json::into_bytes);
         let name = self.name.clone();
-        self.give(Command::Hello(Hello { peer: Some(peer), proven: false, name, token }));
+        let hello = Hello { peer: Some(peer), name, token, ..Hello::default() };
+        self.give(Command::Hello(hello));
     }
 
     /// The hub has let the client in.

@@ -39,11 +39,18 @@ impl Protocol for AnySocket {
                 return None;
             }
             match self.inbox.next() {
-                Ok(Some(message)) => self.message(message, out),
+                Ok(Some(message)) => {
+                    self.message(message, out);
+                    self.idle_frames += u64::from(self.ready.is_empty());
+                }
                 Ok(None) => return None,
                 Err(reason) => self.fail(reason),
             }
         }
+    }
+
+    fn idle_frames(&mut self) -> u64 {
+        std::mem::take(&mut self.idle_frames)
     }
 
     fn deliver(&mut self, now: Instant, event: &Event, out: &mut FrameWriter) {
@@ -88,10 +95,16 @@ impl Protocol for AnySocket {
                 }
                 self.told(self.rooms.owner(*channel, news), out);
             }
+            Event::Others { .. } | Event::Peers { .. } => {
+                event.each(|event| self.deliver(now, event, out));
+            }
             Event::PeerCame { peer } => self.told(Some(acts::presence("came", peer)), out),
             Event::PeerWent { peer } => self.told(Some(acts::presence("went", peer)), out),
-            // The first was known before. The others are for owners, whom this protocol has none of.
+            // The first was known before. The next two are for those who said that they pause. The
+            // others are for owners, whom this protocol has none of.
             Event::Welcome { .. }
+            | Event::Paused { .. }
+            | Event::Resumed { .. }
             | Event::Created { .. }
             | Event::MemberEntered { .. }
             | Event::MemberLeft { .. }

@@ -186,6 +186,10 @@ impl Both {
                 self.begin(who);
             }
             Ok(replaced) => {
+                // Who goes hears nothing of another who goes with it.
+                replaced
+                    .iter()
+                    .for_each(|old| self.model.endpoints[*old].watches = Watched::Nobody);
                 replaced.iter().for_each(|old| self.model.vanish(*old));
                 prop_assert_eq!(self.hello(who, id, greeting), Step::Go);
                 for old in replaced {

@@ -280,6 +280,18 @@ fn peers_event() -> impl Strategy<Value = Event> {
         any::<u32>().prop_map(|request| Event::Done { request }),
         peer().prop_map(|peer| Event::PeerCame { peer }),
         peer().prop_map(|peer| Event::PeerWent { peer }),
+        single().prop_map(|to| Event::Paused { to }),
+        single().prop_map(|to| Event::Resumed { to, of: 0 }),
+    ]
+}
+
+/// A target that is a single receiver.
+fn single() -> impl Strategy<Value = Target> {
+    prop_oneof![
+        any::<u32>().prop_map(|number| Target::Up(InNumber(number))),
+        (any::<u32>(), any::<u32>())
+            .prop_map(|(own, member)| Target::Member(OwnNumber(own), MemberNumber(member))),
+        link().prop_map(Target::Link),
     ]
 }
 

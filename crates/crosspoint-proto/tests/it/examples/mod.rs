@@ -404,5 +404,11 @@ fn says_of_peers() -> Vec<(&'static str, Says)> {
         ("watch", Says::Command(Command::Watch { request: 10, whom: Watched::Named })),
         ("peer-came", Says::Event(Event::PeerCame { peer: ann() })),
         ("peer-went", Says::Event(Event::PeerWent { peer: ann() })),
+        ("pause", Says::Event(Event::Paused { to: Target::Up(InNumber(1)) })),
+        (
+            "pause-member",
+            Says::Event(Event::Paused { to: Target::Member(OwnNumber(0), MemberNumber(2)) }),
+        ),
+        ("resume", Says::Event(Event::Resumed { to: Target::Link(LinkNumber(3)), of: 0 })),
     ]
 }

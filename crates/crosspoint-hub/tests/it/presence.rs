@@ -1,0 +1,151 @@
+//! Who hears who comes and goes, in large groups.
+
+use crate::common::{ask, hub, open, open_woken, peer_id};
+use crosspoint_hub::command::{Command, EnterOptions, Event, Target, Watched};
+use crosspoint_hub::outbox::Turn;
+use crosspoint_hub::session::Step;
+use crosspoint_hub::testing::{Arrived, data, events, take};
+use crosspoint_hub::{ChannelName, Hub, InNumber, Limits, Part, PeerId, Reason, Session};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+const MANY: u8 = 100;
+
+/// A hub for which somebody tells large groups what is new, and how often that was asked for.
+fn gathering() -> (Arc<Hub>, Arc<AtomicUsize>) {
+    let hub = hub(Limits { outbox_bytes_max: 300_000, ..Limits::default() });
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counts = asked.clone();
+    let wake = move |_delay| counts.fetch_add(1, Ordering::Relaxed) < usize::MAX;
+    assert!(hub.gather_presence(Box::new(wake)));
+    (hub, asked)
+}
+
+fn enter(session: &mut Session, room: &str) -> Step {
+    let options = EnterOptions { make_room: true, presence: true, ..EnterOptions::default() };
+    let name = ChannelName::new(room.as_bytes().to_vec()).expect("a short name");
+    session.execute(Instant::now(), Command::Enter { request: 1, name, options })
+}
+
+fn group(hub: &Arc<Hub>, rooms: &[String]) -> Vec<Session> {
+    let member = |id| {
+        let mut member = open(hub, id, "");
+        rooms.iter().for_each(|room| assert_eq!(enter(&mut member, room), Step::Go));
+        assert_eq!(member.flush(Instant::now()), Step::Go);
+        member
+    };
+    (0..MANY).map(member).collect()
+}
+
+/// What a member hears of others: numbers, and who it is if they have come.
+fn heard(arrived: &[Arrived]) -> Vec<(u32, Option<PeerId>)> {
+    let other = |arrived: &Arrived| match arrived {
+        Arrived::Event(Event::OtherEntered { member, peer, .. }) => Some((member.0, Some(peer.id))),
+        Arrived::Event(Event::OtherLeft { member, .. }) => Some((member.0, None)),
+        _ => None,
+    };
+    arrived.iter().filter_map(other).collect()
+}
+
+fn others(of: u8, all: std::ops::Range<u8>) -> Vec<(u32, Option<PeerId>)> {
+    all.filter(|id| *id != of).map(|id| (id.into(), Some(peer_id(id)))).collect()
+}
+
+#[test]
+fn a_large_room_hears_of_changes_together() {
+    let (hub, asked) = gathering();
+    let mut members = group(&hub, &["lobby".into()]);
+    assert!(asked.load(Ordering::Relaxed) <= 1, "once until it is told");
+    hub.tell_presence();
+    for (id, member) in members.iter_mut().enumerate() {
+        let mut known = heard(&take(member));
+        known.sort_unstable();
+        assert_eq!(known, others(id as u8, 0..MANY));
+    }
+    // One goes, another takes its number, and one more comes: one event for each.
+    drop(members.remove(3));
+    let mut next = open(&hub, 200, "");
+    assert_eq!(enter(&mut next, "lobby"), Step::Go);
+    let mut last = open(&hub, 201, "");
+    assert_eq!(enter(&mut last, "lobby"), Step::Go);
+    let before = members[0].outbox().cost();
+    hub.tell_presence();
+    assert!(members[0].outbox().cost() - before < 1000);
+    let since = [(3, None), (3, Some(peer_id(200))), (u32::from(MANY), Some(peer_id(201)))];
+    assert_eq!(heard(&take(&mut members[0])), since);
+    assert_eq!(heard(&take(&mut next)).len(), usize::from(MANY));
+    assert_eq!(heard(&take(&mut last)).len(), usize::from(MANY));
+}
+
+#[test]
+fn they_hear_of_each_other_before_the_first_message() {
+    let (hub, _) = gathering();
+    let mut members = group(&hub, &["lobby".into()]);
+    let (to, part) = (Target::Up(InNumber(0)), Part::whole("hello"));
+    ask(&mut members[50], Command::Send { to, part });
+    for (id, member) in members.iter_mut().enumerate().filter(|(id, _)| *id != 50) {
+        let arrived = take(member);
+        let (last, before) = arrived.split_last().expect("a message");
+        assert!(matches!(last, Arrived::Data(_)), "{last:?}");
+        let mut known = heard(before);
+        known.sort_unstable();
+        assert_eq!(known, others(id as u8, 0..MANY));
+    }
+}
+
+#[test]
+fn who_enters_many_large_rooms_at_once_is_not_ended() {
+    let (hub, _) = gathering();
+    let rooms: Vec<String> = (0..40).map(|number| format!("room {number}")).collect();
+    let _members = group(&hub, &rooms);
+    let mut newcomer = open(&hub, 200, "");
+    rooms.iter().for_each(|room| assert_eq!(enter(&mut newcomer, room), Step::Go));
+    hub.tell_presence();
+    let arrived = take(&mut newcomer);
+    assert_eq!(heard(&arrived).len(), rooms.len() * usize::from(MANY));
+    assert_eq!(newcomer.outbox().next(true, &mut Vec::new()), Turn::Nothing);
+}
+
+#[test]
+fn many_who_watch_hear_of_those_who_come_from_then_on() {
+    let (hub, _) = gathering();
+    let mut watchers: Vec<Session> = (0..MANY)
+        .map(|id| {
+            let mut session = open(&hub, id, &format!("name {id}"));
+            ask(&mut session, Command::Watch { request: 1, whom: Watched::Named });
+            session
+        })
+        .collect();
+    drop(watchers.remove(10));
+    hub.tell_presence();
+    for (id, watcher) in (0..MANY).filter(|id| *id != 10).zip(&mut watchers) {
+        let news = events(watcher).into_iter().filter_map(|event| match event {
+            Event::PeerCame { peer } => Some((peer.id, true)),
+            Event::PeerWent { peer } => Some((peer.id, false)),
+            _ => None,
+        });
+        let later = (id + 1..MANY).map(|id| (peer_id(id), true));
+        let expected: Vec<_> = later.chain([(peer_id(10), false)]).collect();
+        // Those who were few were told at once.
+        assert_eq!(news.collect::<Vec<_>>(), expected, "{id}");
+    }
+}
+
+#[test]
+fn a_hub_that_stops_tells_nobody_of_the_others() {
+    let (hub, _) = gathering();
+    let mut members = group(&hub, &["lobby".into()]);
+    let (mut watcher, _) = open_woken(&hub, 200, "watcher");
+    ask(&mut watcher, Command::Watch { request: 1, whom: Watched::Named });
+    let (mut named, _) = open_woken(&hub, 201, "named");
+    hub.tell_presence();
+    events(&mut watcher);
+    members.iter_mut().for_each(|member| drop(take(member)));
+    members[0].close(Reason::HubStopping);
+    named.close(Reason::HubStopping);
+    hub.tell_presence();
+    assert_eq!(events(&mut watcher), []);
+    assert_eq!(take(&mut members[1]), []);
+    assert_eq!(data(&mut members[2]), "");
+}
