@@ -8,6 +8,7 @@ use crosspoint_auth::{
 };
 use crosspoint_hub::command::Mode;
 use crosspoint_hub::hub::{HubOptions, RoomOptions};
+use crosspoint_hub::networks::{Networks, Prefixes};
 use crosspoint_hub::permissions::{Pattern, Rule};
 use crosspoint_hub::rules::{ChannelRule, Network, Who};
 use crosspoint_hub::{ChannelName, Limits, PeerId, Permissions};
@@ -218,6 +219,7 @@ fn check_limits(settings: &Settings) -> CheckLimits {
         waiting_max: auth.checks_waiting_max,
         waiting_per_address_max: auth.checks_waiting_per_address_max,
         wrong_pause: auth.wrong_pause_ms,
+        prefixes: prefixes(settings),
         loopback_exempt: settings.limits.loopback_exempt,
     }
 }
@@ -251,6 +253,15 @@ fn permissions(settings: &Settings) -> Result<Permissions, Failure> {
     })
 }
 
+fn prefixes(settings: &Settings) -> Prefixes {
+    Prefixes { ipv4: settings.limits.ipv4_prefix, ipv6: settings.limits.ipv6_prefix }
+}
+
+/// The networks of a setting, each of which was looked at when it was read.
+fn networks(texts: &[String]) -> Networks {
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
 fn limits(settings: &Settings) -> Limits {
     let limits = &settings.limits;
     Limits {
@@ -269,6 +280,8 @@ fn limits(settings: &Settings) -> Limits {
         bans_max: limits.bans_max,
         connections_max: limits.connections_max,
         connections_per_address_max: limits.connections_per_address_max,
+        prefixes: prefixes(settings),
+        trusted_proxies: networks(&settings.server.trusted_proxies),
         loopback_exempt: limits.loopback_exempt,
         handshake_max: limits.handshake_ms_max,
         first_words_max: match limits.first_words_ms_max {

@@ -4,7 +4,7 @@ use crate::channel::{Channel, Passed, count_members};
 use crate::command::{Addressee, ChannelOptions, Event, Mode, Peer, Query, Watched};
 use crate::home::{Home, Nobody};
 use crate::ids::{ChannelName, OwnNumber, PeerId, PeerName};
-use crate::limits::{Limits, holder};
+use crate::limits::Limits;
 use crate::metrics::{ByProtocol, ByReason, Metrics};
 use crate::outbox::{Outbox, Outlet, Tag, Touched};
 use crate::payload::Payload;
@@ -197,16 +197,8 @@ impl Hub {
             self.metrics.hit("connections_max");
             return Err(Reason::TooManyConnections);
         }
-        let most = self.limits.connections_per_address_max;
-        let address = address.filter(|_| most > 0 && !self.limits.exempt(address)).map(holder);
-        if let Some(address) = address {
-            let count = connections.by_address.entry(address).or_default();
-            if *count >= most {
-                self.metrics.hit("connections_per_address_max");
-                return Err(Reason::TooManyConnections);
-            }
-            *count += 1;
-        }
+        let address = self.counted(address);
+        self.count_address(&mut connections, address)?;
         connections.count += 1;
         self.metrics.connections.inc();
         self.metrics.connections_total.inc();
@@ -218,6 +210,29 @@ impl Hub {
         lock(&self.connections).count < self.limits.connections_max
     }
 
+    /// By which address a connection is counted, if by any.
+    fn counted(&self, address: Option<IpAddr>) -> Option<IpAddr> {
+        let limited = self.limits.connections_per_address_max > 0;
+        self.limits.known_by(address).filter(|_| limited)
+    }
+
+    fn count_address(
+        &self,
+        connections: &mut Connections,
+        address: Option<IpAddr>,
+    ) -> Result<(), Reason> {
+        let Some(address) = address else {
+            return Ok(());
+        };
+        let count = connections.by_address.entry(address).or_default();
+        if *count >= self.limits.connections_per_address_max {
+            self.metrics.hit("connections_per_address_max");
+            return Err(Reason::TooManyConnections);
+        }
+        *count += 1;
+        Ok(())
+    }
+
     /// Opens a session for an endpoint whose protocol is known.
     pub fn open(
         self: &Arc<Self>,
@@ -227,7 +242,13 @@ impl Hub {
         outlet: Box<dyn Outlet>,
     ) -> Session {
         let id = self.next_session.fetch_add(1, Ordering::Relaxed);
-        let outbox = Arc::new(Outbox::new(id, address, wire, self.limits.outbox_bytes_max, outlet));
+        let outbox = Arc::new(Outbox::new(
+            id,
+            (address, self.limits.known_by(address)),
+            wire,
+            self.limits.outbox_bytes_max,
+            outlet,
+        ));
         lock(&self.sessions).insert(id, outbox.clone());
         Session::new(self.clone(), outbox, now)
     }
@@ -671,18 +692,41 @@ impl fmt::Debug for Hub {
     }
 }
 
-impl Drop for Admission {
-    fn drop(&mut self) {
-        let mut connections = lock(&self.hub.connections);
-        connections.count -= 1;
-        self.hub.metrics.connections.dec();
-        if let Some(address) = self.address
-            && let Entry::Occupied(mut entry) = connections.by_address.entry(address)
+impl Connections {
+    fn give_back(&mut self, address: Option<IpAddr>) {
+        if let Some(address) = address
+            && let Entry::Occupied(mut entry) = self.by_address.entry(address)
         {
             *entry.get_mut() -= 1;
             if *entry.get() == 0 {
                 entry.remove();
             }
         }
+    }
+}
+
+impl Admission {
+    /// A proxy has told where the connection comes from: it is counted there from now on.
+    ///
+    /// # Errors
+    /// [`Reason::TooManyConnections`] from that address. The connection is counted as before then.
+    pub fn come_from(&mut self, address: Option<IpAddr>) -> Result<(), Reason> {
+        let address = self.hub.counted(address);
+        if address != self.address {
+            let mut connections = lock(&self.hub.connections);
+            self.hub.count_address(&mut connections, address)?;
+            connections.give_back(self.address);
+            self.address = address;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let mut connections = lock(&self.hub.connections);
+        connections.count -= 1;
+        self.hub.metrics.connections.dec();
+        connections.give_back(self.address);
     }
 }

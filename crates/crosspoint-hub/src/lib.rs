@@ -42,6 +42,7 @@ pub mod limits;
 mod link;
 pub mod meter;
 pub mod metrics;
+pub mod networks;
 pub mod operators;
 mod order;
 pub mod outbox;

@@ -1,6 +1,7 @@
 //! Every bound, its default and what happens there.
 
-use std::net::{IpAddr, Ipv6Addr};
+use crate::networks::{Networks, Prefixes};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// How often one side asks the other for a sign of life, or is to ask.
@@ -56,9 +57,13 @@ pub struct Limits {
     pub bans_max: usize,
     /// Connections of the hub. Above: closed at once.
     pub connections_max: usize,
-    /// Connections from one address, as [`holder`] sees it. Above: closed at once. 0 is without
-    /// limit.
+    /// Connections from one address, as [`prefixes`](Self::prefixes) see it. Above: closed at once. 0 is
+    /// without limit.
     pub connections_per_address_max: u32,
+    /// How much of an address tells who has it, for limits and bans.
+    pub prefixes: Prefixes,
+    /// Proxies, whose addresses many share: no limit per address holds for them, and no ban.
+    pub trusted_proxies: Networks,
     /// Whether addresses of the loopback range are free from the limits per address and second.
     pub loopback_exempt: bool,
     /// How long a connection may take to say what it is. Above: closed with `HandshakeTimeout`.
@@ -107,21 +112,6 @@ pub struct Limits {
     pub asks_pending_max: usize,
 }
 
-/// Who has an address, as far as limits per address go.
-///
-/// Of an IPv6 address that is the first half: whoever has one address has all that begin so, and
-/// could come from another one each time. Neighbours in a network without a router all have the
-/// same half, and are told apart.
-pub fn holder(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) if !v6.is_loopback() && !v6.is_unicast_link_local() => {
-            let half = v6.to_bits() & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from_bits(half))
-        }
-        whole => whole,
-    }
-}
-
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -139,7 +129,9 @@ impl Default for Limits {
             commands_pending_max: 64,
             bans_max: 1024,
             connections_max: 100_000,
-            connections_per_address_max: 64,
+            connections_per_address_max: 256,
+            prefixes: Prefixes::default(),
+            trusted_proxies: Networks::default(),
             loopback_exempt: true,
             handshake_max: Duration::from_secs(5),
             first_words_max: Duration::from_secs(15),
@@ -170,6 +162,15 @@ impl Limits {
             // In-process endpoints belong to the program itself.
             None => true,
         }
+    }
+
+    /// By which address limits and bans know an endpoint; `None` where they cannot, as many share its
+    /// address: inside the program, on this machine if that is exempt, and behind a proxy that has not
+    /// told for whom it speaks.
+    pub fn known_by(&self, address: Option<IpAddr>) -> Option<IpAddr> {
+        let own = |address: &IpAddr| !self.trusted_proxies.contain(*address);
+        let address = address.filter(|_| !self.exempt(address)).filter(own);
+        address.map(|address| self.prefixes.holder(address))
     }
 
     /// How often a client is asked for a sign of life that wishes for this: after each so much silence,
@@ -268,16 +269,5 @@ mod tests {
             let insisted = (!limits.heartbeat_off).then_some("heartbeat_off");
             prop_assert_eq!(never.limit, insisted);
         }
-    }
-
-    #[test]
-    fn half_an_ipv6_address_tells_who_it_is_but_not_among_neighbours() {
-        let holder = |text: &str| holder(text.parse().unwrap());
-        assert_eq!(holder("2001:db8:1:2::1"), holder("2001:db8:1:2:ffff::9"));
-        assert_ne!(holder("2001:db8:1:2::1"), holder("2001:db8:1:3::1"));
-        assert_ne!(holder("fe80::1"), holder("fe80::2"));
-        assert_eq!(holder("::ffff:192.0.2.1"), holder("192.0.2.1"));
-        assert_ne!(holder("192.0.2.1"), holder("192.0.2.2"));
-        assert!(holder("::1").is_loopback() && holder("::ffff:127.0.0.9").is_loopback());
     }
 }

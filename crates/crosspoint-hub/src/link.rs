@@ -201,7 +201,7 @@ mod tests {
             fn wake(&self) {}
         }
         let ends = [1, 2].map(|id| {
-            let outbox = Outbox::new(id, None, &LINES, 1000, Box::new(Quiet));
+            let outbox = Outbox::new(id, (None, None), &LINES, 1000, Box::new(Quiet));
             End { outbox: Arc::new(outbox), number: LinkNumber(0) }
         });
         let outboxes = ends.each_ref().map(|end| end.outbox.clone());

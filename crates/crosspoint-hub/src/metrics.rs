@@ -81,6 +81,8 @@ pub struct Metrics {
     pub refused: Family<ByReason, Counter>,
     /// How often each limit was reached.
     pub limit_hits: Family<ByLimit, Counter>,
+    /// Bans by address that hold for the peer id alone, as many share the address.
+    pub bans_without_address: Counter,
     /// Panics in tasks of connections and listeners. Each is a fault of the hub or its embedder.
     pub panics: Counter,
     /// Connections that the system could not give, most often for lack of file descriptors.
@@ -203,6 +205,11 @@ impl Metrics {
             ),
             refused: register(&mut registry, "commands_refused", "Commands refused"),
             limit_hits: register(&mut registry, "limit_hits", "How often a limit was reached"),
+            bans_without_address: register(
+                &mut registry,
+                "bans_without_address",
+                "Bans by address that hold for the peer id alone, as many share the address",
+            ),
             panics: register(
                 &mut registry,
                 "panics",

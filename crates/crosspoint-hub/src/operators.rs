@@ -63,7 +63,9 @@ impl Hub {
     /// no such channel.
     ///
     /// A ban of a [peer](Whom::Peer) or [member](Whom::Member) covers its address if [`Ban::address`] says
-    /// so and it is there; one of an [address](Whom::Address) always does, and covers no ids.
+    /// so and it is there; one of an [address](Whom::Address) always does, and covers no ids. It is about all
+    /// whom limits know by the same address ([`Limits::prefixes`](crate::Limits)), and keeps nobody out where
+    /// many share it.
     pub fn kick(
         &self,
         now: Instant,
@@ -72,6 +74,7 @@ impl Hub {
         ban: Option<Ban>,
     ) -> Option<usize> {
         let channel = self.channel(name)?;
+        let whom = self.known(whom);
         let mut touched = Touched::default();
         let gone = channel.expel(now, whom, ban, &self.metrics, &mut touched);
         count_members(&self.metrics, 0, gone);
@@ -85,6 +88,16 @@ impl Hub {
     /// Lifts the bans of a peer or an address in a channel or room; of a [member](Whom::Member) there are
     /// none. Gives how many there were; `None` if there is no such channel.
     pub fn unban(&self, name: &ChannelName, whom: Whom) -> Option<usize> {
-        self.channel(name).map(|channel| channel.lift(whom))
+        self.channel(name).map(|channel| channel.lift(self.known(whom)))
+    }
+
+    /// An address as bans know it.
+    fn known(&self, whom: Whom) -> Whom {
+        match whom {
+            Whom::Address(address) => {
+                Whom::Address(self.limits.known_by(Some(address)).unwrap_or(address))
+            }
+            other => other,
+        }
     }
 }

@@ -53,6 +53,8 @@ pub struct Outbox {
     pub id: u64,
     /// Where the endpoint connects from; `None` inside the program.
     pub address: Option<IpAddr>,
+    /// By what a ban of its address keeps it out ([`Limits::known_by`](crate::Limits::known_by)).
+    pub(crate) known_by: Option<IpAddr>,
     /// How its protocol writes data.
     pub wire: &'static dyn Wire,
     /// What is to be known of its protocol.
@@ -122,7 +124,7 @@ impl Outbox {
 
     pub(crate) fn new(
         id: u64,
-        address: Option<IpAddr>,
+        (address, known_by): (Option<IpAddr>, Option<IpAddr>),
         wire: &'static dyn Wire,
         bytes_max: usize,
         outlet: Box<dyn Outlet>,
@@ -132,6 +134,7 @@ impl Outbox {
         Self {
             id,
             address,
+            known_by,
             wire,
             profile: wire.profile(),
             secrecy: Secrecy::default(),

@@ -6,7 +6,7 @@
 
 use super::CheckLimits;
 use super::wrongs::Wrongs;
-use crosspoint_hub::limits::holder;
+use crosspoint_hub::networks::Prefixes;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -26,8 +26,13 @@ const SUSPICION: Duration = Duration::from_secs(60);
 pub(super) struct Origin(Option<IpAddr>);
 
 impl Origin {
+    pub(super) fn of(address: Option<IpAddr>, prefixes: Prefixes) -> Self {
+        Self(address.map(|address| prefixes.holder(address)))
+    }
+
+    #[cfg(test)]
     pub(super) fn new(address: Option<IpAddr>) -> Self {
-        Self(address.map(holder))
+        Self::of(address, Prefixes::default())
     }
 }
 

@@ -8,6 +8,7 @@ mod wrongs;
 
 use crate::authenticator::quoted;
 use crate::{Authenticator, BoxFuture, Credentials, Denied};
+use crosspoint_hub::networks::Prefixes;
 use crosspoint_hub::{Grant, Reason};
 use gate::{Checked, Gate, GateError};
 pub use hash::{HashError, SecretHash};
@@ -45,6 +46,8 @@ pub struct CheckLimits {
     /// For how long a secret that was right is let in again without a check, so that a flood of wrong
     /// ones does not keep out who has come lately. Zero: not at all.
     pub remembered: Duration,
+    /// How much of an address tells who has it.
+    pub prefixes: Prefixes,
     /// Whether addresses of the loopback range are free of what holds for one address, as those
     /// from inside the program always are.
     pub loopback_exempt: bool,
@@ -58,6 +61,7 @@ impl Default for CheckLimits {
             waiting_per_address_max: 16,
             wrong_pause: Duration::from_secs(1),
             remembered: Duration::from_secs(300),
+            prefixes: Prefixes::default(),
             loopback_exempt: true,
         }
     }
@@ -99,6 +103,7 @@ pub struct Secrets {
     decoys: Vec<Arc<Entry>>,
     /// Chooses the decoy of a name: always the same, and not to be foreseen.
     choice: RandomState,
+    prefixes: Prefixes,
     gate: Gate,
     memory: Memory,
     remembered: Duration,
@@ -140,6 +145,7 @@ impl Secrets {
             decoys,
             choice: RandomState::new(),
             remembered: limits.remembered,
+            prefixes: limits.prefixes,
             gate: Gate::new(limits),
             memory: Memory::new(),
         })
@@ -148,7 +154,8 @@ impl Secrets {
     /// Sets other limits than the default ones.
     #[must_use]
     pub fn with_limits(self, limits: CheckLimits) -> Self {
-        Self { remembered: limits.remembered, gate: Gate::new(limits), ..self }
+        let (remembered, prefixes) = (limits.remembered, limits.prefixes);
+        Self { remembered, prefixes, gate: Gate::new(limits), ..self }
     }
 
     async fn check(&self, credentials: Credentials) -> Result<Grant, Denied> {
@@ -159,7 +166,7 @@ impl Secrets {
             return Err(Denied::new("there are no secrets"));
         };
         let (origin, fingerprint) =
-            (Origin::new(credentials.address), self.choice.hash_one(&*token));
+            (Origin::of(credentials.address, self.prefixes), self.choice.hash_one(&*token));
         let tag = self.memory.tag(&token).filter(|_| !self.remembered.is_zero());
         let known = |tag| checked.known.is_right(gate::now(), tag);
         if tag.as_ref().is_some_and(|tag| self.gate.try_known(origin, fingerprint, || known(tag)))

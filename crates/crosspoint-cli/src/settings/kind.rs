@@ -162,7 +162,7 @@ macro_rules! integer_quantity {
         }
     )*};
 }
-integer_quantity!(u32, u64, usize);
+integer_quantity!(u8, u32, u64, usize);
 
 impl Quantity for Duration {
     fn of(number: u64, unit: Unit) -> Option<Self> {

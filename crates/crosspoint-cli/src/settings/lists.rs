@@ -51,6 +51,16 @@ pub(super) fn networks() -> List {
     }
 }
 
+/// Addresses and networks.
+pub(super) fn network_list() -> List {
+    List {
+        item: "NETWORK",
+        allowed: "a list of addresses and networks, such as 10.0.0.7, 10.0.0.0/8 or fd00::/8",
+        alone: None,
+        test: |networks| networks.iter().all(|text| text.parse::<Network>().is_ok()),
+    }
+}
+
 /// Directories whose files are served, each with a path before it.
 pub(super) fn directories() -> List {
     List {

@@ -10,7 +10,7 @@ use super::kind::{
     LogFormat, auto_switch, bytes, count, file_path, log_filter, millis, peer_id, seconds, secret,
     switch, text, words,
 };
-use super::lists::{address_list, directories, name_patterns};
+use super::lists::{address_list, directories, name_patterns, network_list};
 use super::rooms::{CHUNK_BYTES, DeclaredRooms, ROOM_MEMBERS, Room};
 use super::row::{Declared, Row, Section, Typed};
 use crosspoint_hub::PeerId;
@@ -106,6 +106,15 @@ settings! {
         /// the machine can read flags, so prefer the environment or a file. At most 255 bytes, on one
         /// line; its line end is not part of it. SIGHUP lets the program read it again.
         access_token: String = "", secret(255);
+
+        /// Addresses and networks of the proxies that are believed when they tell for whom they speak.
+        ///
+        /// From these the headers `X-Forwarded-For` or `Forwarded` of a request, and the header of the
+        /// PROXY protocol (versions 1 and 2) of any connection, give the address that limits, bans and
+        /// the log know (docs/http.md). From others such headers of requests are not heeded, and a
+        /// connection that begins with a PROXY header is closed. Without this, everybody behind a proxy
+        /// has the proxy's address.
+        trusted_proxies: Vec<String> = "", network_list();
 
         /// How long a stop may take, in milliseconds.
         ///
@@ -632,18 +641,30 @@ settings! {
         /// Connections from one address.
         ///
         /// Above, a new connection from it is closed at once. All who share a router or a proxy
-        /// count as one address: raise it, or set 0, where many of them play. Of an IPv6 address the
-        /// first half counts, that is a whole network.
-        connections_per_address_max: u32 = "64", count(0..=1_000_000).zero("no limit");
+        /// count as one address: raise it, or set 0, where many of them play. Behind a proxy that
+        /// `server.trusted_proxies` names, its clients are counted each for itself.
+        connections_per_address_max: u32 = "256", count(0..=1_000_000).zero("no limit");
+
+        /// How many bits of an IPv4 address tell who it is, for limits and bans.
+        ///
+        /// With 24 a whole network of 256 addresses counts as one.
+        ipv4_prefix: u8 = "32", count(8..=32);
+
+        /// How many bits of an IPv6 address tell who it is, for limits and bans.
+        ///
+        /// Whoever has one address has, as a rule, all that begin with the same 64 bits, and often
+        /// those with the same 56 or 48.
+        ipv6_prefix: u8 = "64", count(16..=128);
 
         /// Whether connections from the same machine are free from some limits.
         ///
         /// Addresses of the loopback range are then exempt from
         /// `limits.connections_per_address_max`, `limits.messages_per_second_max`,
         /// `limits.bytes_per_second_max`, `auth.checks_waiting_per_address_max` and
-        /// `auth.wrong_pause_ms`. Behind a proxy on the same machine every client seems to
-        /// have such an address: when true these limits then bind nobody, when false all clients
-        /// share one `limits.connections_per_address_max`.
+        /// `auth.wrong_pause_ms`, and an owner's ban by address does not hold for them, only
+        /// that of the peer id. Behind a proxy on the same machine every client seems to have such
+        /// an address, unless `server.trusted_proxies` names it: when true these limits then bind
+        /// nobody, when false all clients share one `limits.connections_per_address_max`.
         loopback_exempt: bool = "true", switch();
 
         /// How long a connection may take to say what it is, in milliseconds.

@@ -406,9 +406,13 @@ impl Channel {
         let reason = if ban.is_some() { Reason::Banned } else { Reason::Kicked };
         gone.tell(Event::Ended { channel: gone.number, reason }, touched);
         if let Some(ban) = ban.filter(|_| !noted) {
+            let address = gone.outbox.known_by.filter(|_| ban.address);
+            if ban.address && address.is_none() {
+                metrics.bans_without_address.inc();
+            }
             let banned = Banned {
                 peer: Some(gone.outbox.known_peer().id),
-                address: gone.outbox.address.filter(|_| ban.address),
+                address,
                 until: ban.time.and_then(|time| now.checked_add(time)),
             };
             self.note_ban(state, banned, metrics);

@@ -43,7 +43,9 @@ impl Channel {
         let fits = |number: u32, outbox: &Outbox| match whom {
             Whom::Member(member) => number == member.0,
             Whom::Peer(peer) => outbox.known_peer().id == peer,
-            Whom::Address(address) => outbox.address == Some(address),
+            Whom::Address(address) => {
+                outbox.known_by == Some(address) || outbox.address == Some(address)
+            }
         };
         let members = state.members.iter().filter(|(number, one)| fits(*number, &one.outbox));
         let members: Vec<MemberNumber> = members.map(|(number, _)| MemberNumber(number)).collect();

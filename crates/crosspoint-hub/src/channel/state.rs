@@ -164,7 +164,7 @@ impl State {
     pub(super) fn check_ban(&mut self, now: Instant, outbox: &Outbox) -> Result<(), Reason> {
         self.bans.retain(|ban| ban.until.is_none_or(|until| until > now));
         let peer = outbox.known_peer().id;
-        let address = outbox.address;
+        let address = outbox.known_by;
         let hit = |ban: &Banned| {
             ban.peer == Some(peer) || (ban.address.is_some() && ban.address == address)
         };

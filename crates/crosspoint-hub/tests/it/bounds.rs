@@ -391,6 +391,21 @@ fn connections_are_bounded_in_all_and_from_each_address_but_loopback() {
     assert!(two.iter().all(Result::is_ok));
     assert_eq!(strict.admit(local).map(drop), full);
 
+    // From a proxy as many as there are clients, which are counted when it has told who they are.
+    let proxies = ["10.0.0.1".parse().unwrap()].into_iter().collect();
+    let behind = Limits { trusted_proxies: proxies, ..limits.clone() };
+    let behind = Hub::new(HubOptions { limits: behind, ..HubOptions::default() });
+    let proxy = Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)));
+    let mut three = [proxy; 3].map(|proxy| behind.admit(proxy).expect("a proxy"));
+    assert_eq!(three[0].come_from(one), Ok(()));
+    assert_eq!(three[1].come_from(one), Ok(()));
+    assert_eq!(three[1].come_from(one), Ok(()), "it is the same one");
+    assert_eq!(three[2].come_from(one), full.map(drop));
+    assert_eq!(three[2].come_from(other), Ok(()));
+    assert_eq!(behind.admit(one).map(drop), full);
+    drop(three);
+    assert!(behind.admit(one).is_ok() && behind.admit(other).is_ok());
+
     // Half an IPv6 address is one who has it all.
     let half = |last| Some(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 2, last, 0, 0, last)));
     let neighbour = Some(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 3, 0, 0, 0, 1)));

@@ -5,6 +5,7 @@ use crosspoint_hub::command::{
     Ban, ChannelOptions, Command, EnterOptions, Event, Hello, Mode, Target,
 };
 use crosspoint_hub::hub::RoomOptions;
+use crosspoint_hub::networks::Prefixes;
 use crosspoint_hub::outbox::{Outbox, Outlet};
 use crosspoint_hub::permissions::Rule;
 use crosspoint_hub::session::Step;
@@ -94,6 +95,52 @@ fn a_ban_keeps_the_peer_out_on_every_connection_and_from_its_address_if_wanted()
         assert_eq!(try_at(now, &mut member), None);
         assert_eq!(try_at(now, &mut endpoint(&hub, 4, 1)), None);
     }
+}
+
+/// Whether a ban by address of somebody at one address keeps out somebody else at another.
+fn reaches(limits: &Limits, banned: &str, other: &str) -> bool {
+    let limits = limits.clone();
+    let hub = Hub::new(HubOptions { limits, ..HubOptions::default() });
+    let now = Instant::now();
+    let mut owner = open(&hub, now);
+    create(&mut owner, ChannelOptions::default());
+    let [mut one, mut other] = [(1, banned), (2, other)].map(|(id, address)| {
+        let hello = Hello { peer: Some(PeerId::new([id; 16])), ..Hello::default() };
+        open_as(&hub, now, &LINES, Some(address.parse().unwrap()), hello)
+    });
+    assert_eq!(try_at(now, &mut one), None);
+    ask(&mut owner, kick(0, Some(Ban { time: None, address: true })));
+    assert!(matches!(events(&mut one)[..], [Event::Ended { .. }]));
+    assert_eq!(try_at(now, &mut one), Some(Reason::Banned), "its peer id in any case");
+    let reaches = try_at(now, &mut other) == Some(Reason::Banned);
+    let for_the_id_alone = hub.metrics.bans_without_address.get() == 1;
+    assert!(!(reaches && for_the_id_alone));
+    reaches
+}
+
+#[test]
+fn a_ban_by_address_is_by_the_same_prefix_as_limits() {
+    let usual = Limits::default();
+    assert!(reaches(&usual, "2001:db8:1:2::1", "2001:db8:1:2:ffff::9"));
+    assert!(!reaches(&usual, "2001:db8:1:2::1", "2001:db8:1:3::1"));
+    assert!(reaches(&usual, "::ffff:192.0.2.1", "192.0.2.1"));
+    assert!(!reaches(&usual, "192.0.2.1", "192.0.2.2"));
+    let wide = Limits { prefixes: Prefixes { ipv4: 24, ipv6: 48 }, ..usual };
+    assert!(reaches(&wide, "2001:db8:1:2::1", "2001:db8:1:3::1"));
+    assert!(reaches(&wide, "192.0.2.1", "192.0.2.2"));
+}
+
+#[test]
+fn a_ban_by_an_address_that_many_share_holds_for_the_peer_id_alone() {
+    let usual = Limits::default();
+    assert!(!reaches(&usual, "127.0.0.1", "127.0.0.1"));
+    assert!(!reaches(&usual, "::1", "::1"));
+    let strict = Limits { loopback_exempt: false, ..usual.clone() };
+    assert!(reaches(&strict, "127.0.0.1", "127.0.0.1"));
+    let proxies = ["10.0.0.0/8".parse().unwrap()].into_iter().collect();
+    let behind = Limits { trusted_proxies: proxies, ..usual };
+    assert!(!reaches(&behind, "10.0.0.1", "10.0.0.1"));
+    assert!(reaches(&behind, "192.0.2.1", "192.0.2.1"), "behind the proxy");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::outlet::now;
 use crate::remote::Remote;
 use crate::server::Server;
 use crate::session::LINGER;
-use crosspoint_hub::limits::{Bounded, holder};
+use crosspoint_hub::limits::Bounded;
 use crosspoint_hub::outbox::Outbox;
 use crosspoint_hub::{Hub, Limits, Reason};
 use std::net::IpAddr;
@@ -141,12 +141,12 @@ impl Server {
             return refuse(arrival.link, Reason::Internal).await;
         }
         let limits = &self.hub.limits;
-        let limited = limits.connections_per_address_max > 0 && !limits.exempt(remote.ip());
+        let known = limits.known_by(remote.ip());
         let place = Place {
             sessions: sessions.clone(),
             hub: self.hub.clone(),
             token,
-            address: remote.ip().filter(|_| limited).map(holder),
+            address: known.filter(|_| limits.connections_per_address_max > 0),
             away: false,
         };
         let (drivers_end, end) = way();
