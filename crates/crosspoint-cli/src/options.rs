@@ -149,6 +149,8 @@ fn http(settings: &Settings) -> Result<HttpOptions, Failure> {
         },
         metrics_token: (!http.metrics_token.is_empty())
             .then(|| MetricsToken::new(http.metrics_token.clone())),
+        origins: http.origins.clone(),
+        hosts: http.hosts.clone(),
         anysocket_bundle: bundle(&http.anysocket_bundle)?,
         node_id: Some(id),
         head_time_max: http.head_ms_max,

@@ -21,6 +21,7 @@ pub mod messages;
 pub mod outlet;
 pub mod panics;
 mod presence;
+mod proxy;
 mod refusal;
 mod remote;
 pub mod resume;

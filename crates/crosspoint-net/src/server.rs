@@ -7,6 +7,7 @@ use crate::memory;
 use crate::outlet::{Outlet, now};
 use crate::panics::counted;
 use crate::presence::teller;
+use crate::proxy::preface;
 use crate::refusal::{self, Refusal};
 use crate::remote::Remote;
 use crate::resume;
@@ -292,12 +293,16 @@ impl Server {
     }
 
     /// Serves one connection. Its right to be there is kept until that ends.
-    async fn serve(&self, stream: Stream, remote: Remote, admission: Admission) -> Reason {
-        let from = remote.address;
+    async fn serve(&self, stream: Stream, mut remote: Remote, mut admission: Admission) -> Reason {
         let (mut reader, mut writer) = stream.into_split();
+        let handshake = async {
+            let first = preface(&self.hub, &mut reader, &mut remote, &mut admission).await?;
+            let whence = (&mut remote, Some(&mut admission));
+            self.handshake(&mut reader, &writer, first, whence).await
+        };
         let limit = self.hub.limits.handshake_max;
         let shaken = tokio::select! {
-            shaken = tokio::time::timeout(limit, self.handshake(&mut reader, &writer, from)) => shaken,
+            shaken = tokio::time::timeout(limit, handshake) => shaken,
             () = self.stop.cancelled() => return Reason::HubStopping,
         };
         let shaken = shaken.unwrap_or_else(|_elapsed| {
@@ -314,12 +319,13 @@ impl Server {
             Ok(Shaken::Request(request)) => {
                 let (stop, flush_max) = (&self.stop, self.options.flush_max);
                 let halves = (reader, writer);
+                let from = (remote, &mut admission);
                 let served = http::serve(&self.site, halves, request, from, stop, flush_max);
                 // Boxed, as its state is larger than that of any session.
                 match Box::pin(served).await {
                     http::Outcome::Ended(reason) => return reason,
-                    http::Outcome::Upgraded(read_half, write_half, bytes) => {
-                        (reader, writer) = (read_half, write_half);
+                    http::Outcome::Upgraded(read_half, write_half, bytes, from) => {
+                        (reader, writer, remote) = (read_half, write_half, from);
                         Box::pin(self.first_words(&mut reader, &writer, bytes)).await
                     }
                 }
@@ -474,7 +480,8 @@ impl Server {
         Some(anysocket::server::AnySocket::new(now(), options))
     }
 
-    /// Reads until it is known what the connection speaks, and answers upgrades.
+    /// Reads until it is known what the connection speaks, and answers upgrades. `first` was read before.
+    /// Where the connection comes from, and where it is counted if it is, may change with an upgrade.
     ///
     /// # Errors
     /// Why it ends, and what is to be said before.
@@ -482,14 +489,18 @@ impl Server {
         &self,
         reader: &mut Reader,
         writer: &Writer,
-        from: Option<SocketAddr>,
+        mut first: BytesMut,
+        (remote, mut admission): (&mut Remote, Option<&mut Admission>),
     ) -> Result<Shaken, Refusal> {
         let mut bytes = BytesMut::new();
         let mut spoken = None;
         let mut begun = None;
         let mut until = now() + FAR;
         loop {
-            let more = tokio::time::timeout_at(until.into(), read(reader)).await;
+            let more = match first.is_empty() {
+                true => tokio::time::timeout_at(until.into(), read(reader)).await,
+                false => Ok(Ok(std::mem::take(&mut first))),
+            };
             let Ok(more) = more else {
                 self.hub.metrics.hit(self.site.head_max().1);
                 return Err(Refusal::silent(Reason::HandshakeTimeout));
@@ -508,7 +519,9 @@ impl Server {
                     until = begun + self.site.head_max().0;
                     // Looking at a head again for each of its bytes would be slow.
                     if (line_ended || bytes.len() > handshake::HEAD_BYTES_MAX)
-                        && let Some(shaken) = self.request(&mut bytes, writer, from).await?
+                        && let Some(shaken) = self
+                            .request(&mut bytes, writer, (&mut *remote, admission.as_deref_mut()))
+                            .await?
                     {
                         return Ok(shaken);
                     }
@@ -525,7 +538,7 @@ impl Server {
         &self,
         bytes: &mut BytesMut,
         writer: &Writer,
-        from: Option<SocketAddr>,
+        (remote, admission): (&mut Remote, Option<&mut Admission>),
     ) -> Result<Option<Shaken>, Refusal> {
         let wrong = |error: RequestError| {
             Refusal::answered(Reason::Malformed, error.answer()).because(error)
@@ -536,8 +549,15 @@ impl Server {
         let Some(upgrade) = &request.upgrade else {
             return Ok(Some(Shaken::Request(bytes.split())));
         };
-        let verdict = self.site.first_upgrade(upgrade, &bytes[..length], from);
-        let answer = verdict.map_err(|(reason, answer)| Refusal::answered(reason, answer))?;
+        let has_origin = request.origin.is_some();
+        let verdict = self.site.first_upgrade(upgrade, has_origin, &bytes[..length], *remote);
+        let verdict = match admission {
+            Some(admission) => http::counted(verdict, admission),
+            None => verdict,
+        };
+        let (answer, from) =
+            verdict.map_err(|(reason, answer)| Refusal::answered(reason, answer))?;
+        *remote = from;
         match writer.write_all(&answer).await {
             Ok(()) => Ok(Some(Shaken::Upgraded(bytes.split_off(length)))),
             Err(_lost) => Err(Refusal::LOST),
@@ -691,8 +711,10 @@ impl Server {
         self.tasks.spawn(async move {
             let (mut reader, writer) = stream.into_split();
             let say = async {
-                let from = remote.address;
-                let answer = match server.handshake(&mut reader, &writer, from).await {
+                let (first, mut remote) = (BytesMut::new(), remote);
+                let whence = (&mut remote, None);
+                let shaken = server.handshake(&mut reader, &writer, first, whence).await;
+                let answer = match shaken {
                     Ok(Shaken::Spoken(spoken, _)) => refusal::words(spoken, reason),
                     Ok(Shaken::Upgraded(_)) => {
                         Some(refusal::close(ws::CloseCode::TRY_AGAIN, reason, None))

@@ -61,6 +61,41 @@ pub(super) fn network_list() -> List {
     }
 }
 
+/// Origins of web pages.
+pub(super) fn origin_list() -> List {
+    List {
+        item: "ORIGIN",
+        allowed: "\"*\" for all, or a list of origins, such as https://game.example or \
+                  http://localhost:8000, or null",
+        alone: Some("*"),
+        test: |origins| origins.iter().copied().all(is_origin),
+    }
+}
+
+fn is_origin(origin: &str) -> bool {
+    let of_a_host = origin.split_once("://").is_some_and(|(scheme, authority)| {
+        let plain =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        plain(scheme) && plain(authority) && !authority.contains(['/', '@', '*'])
+    });
+    of_a_host || matches!(origin, "*" | "null")
+}
+
+/// Names of hosts.
+pub(super) fn host_list() -> List {
+    List {
+        item: "HOST",
+        allowed: "a list of host names without port, such as game.example",
+        alone: None,
+        test: |hosts| {
+            hosts.iter().all(|host| {
+                let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+                !host.is_empty() && host.bytes().all(plain)
+            })
+        },
+    }
+}
+
 /// Directories whose files are served, each with a path before it.
 pub(super) fn directories() -> List {
     List {

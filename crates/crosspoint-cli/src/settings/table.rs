@@ -10,7 +10,9 @@ use super::kind::{
     LogFormat, auto_switch, bytes, count, file_path, log_filter, millis, peer_id, seconds, secret,
     switch, text, words,
 };
-use super::lists::{address_list, directories, name_patterns, network_list};
+use super::lists::{
+    address_list, directories, host_list, name_patterns, network_list, origin_list,
+};
 use super::rooms::{CHUNK_BYTES, DeclaredRooms, ROOM_MEMBERS, Room};
 use super::row::{Declared, Row, Section, Typed};
 use crosspoint_hub::PeerId;
@@ -107,7 +109,7 @@ settings! {
         /// line; its line end is not part of it. SIGHUP lets the program read it again.
         access_token: String = "", secret(255);
 
-        /// Addresses and networks of the proxies that are believed when they tell for whom they speak.
+        /// Networks of the proxies that are believed when they tell for whom they speak.
         ///
         /// From these the headers `X-Forwarded-For` or `Forwarded` of a request, and the header of the
         /// PROXY protocol (versions 1 and 2) of any connection, give the address that limits, bans and
@@ -271,6 +273,25 @@ settings! {
 
     /// What is answered to plain HTTP requests on the listening addresses.
     http: Http {
+        /// Origins, besides its own host, whose web pages may open WebSockets to the hub.
+        ///
+        /// Pages that were served under the same host name as the hub, at any port, may in any case.
+        /// Those of another origin are answered with 403 unless it stands here: a game at
+        /// `https://game.example` that connects to a hub at `hub.example` needs
+        /// `--http-origins https://game.example`. `null` are pages without an origin, such as files
+        /// opened from a disk, and `*` is all. Programs that are no browsers say no origin and are
+        /// not asked. The same holds for requests that change something.
+        origins: Vec<String> = "", origin_list(), flag "http-origins";
+
+        /// Names under which pages may use the hub from browsers in its own network.
+        ///
+        /// Somebody can let a name of his own lead to a machine in the network of his visitors (DNS
+        /// rebinding). So where the browser is at a loopback or private address, the hub's name has to
+        /// be an address, `localhost`, a name without a dot or under `.localhost`, `.local` or
+        /// `.internal`, or stand here. Others are answered with 403, unless `http.origins` names the
+        /// origin of the page.
+        hosts: Vec<String> = "", host_list(), flag "http-hosts";
+
         /// Whether GET /metrics answers with the metrics, for Prometheus.
         ///
         /// It speaks the text format, or OpenMetrics to those that prefer it.

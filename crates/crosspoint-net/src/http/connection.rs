@@ -1,7 +1,8 @@
 //! A connection that speaks HTTP, from its first request to its end or its upgrade.
 
 use super::io::{Busy, Io, IoState, Phase};
-use super::site::{Site, Verdict, remote};
+use super::site::{Site, Verdict, counted, remote};
+use crate::remote::Remote;
 use crate::session::{FAR, LINGER, discard};
 use crate::stream::{Reader, Writer};
 use axum::body::Body;
@@ -9,13 +10,13 @@ use axum::extract::Request;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use crosspoint_hub::Reason;
+use crosspoint_hub::hub::Admission;
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -24,8 +25,9 @@ use tokio_util::sync::CancellationToken;
 
 /// What became of a connection.
 pub(crate) enum Outcome {
-    /// It has upgraded, and the answer to that is written. These bytes followed the request.
-    Upgraded(Reader, Writer, BytesMut),
+    /// It has upgraded, and the answer to that is written. These bytes followed the request, and that is
+    /// where it comes from.
+    Upgraded(Reader, Writer, BytesMut, Remote),
     /// It is over.
     Ended(Reason),
 }
@@ -74,7 +76,7 @@ pub(crate) async fn serve(
     site: &Site,
     (reader, writer): (Reader, Writer),
     first: BytesMut,
-    from: Option<SocketAddr>,
+    (from, admission): (Remote, &mut Admission),
     stop: &CancellationToken,
     flush_max: Duration,
 ) -> Outcome {
@@ -151,9 +153,9 @@ pub(crate) async fn serve(
             let mut first = BytesMut::from(parts.read_buf);
             first.unsplit(unread);
             let verdict: Verdict = verdict.into_inner().expect("it was there a moment ago");
-            let (answer, refused) = match verdict {
-                Ok(answer) => (answer, None),
-                Err((reason, answer)) => (answer, Some(reason)),
+            let (answer, refused) = match counted(verdict, admission) {
+                Ok((answer, remote)) => (answer, Ok(remote)),
+                Err((reason, answer)) => (answer, Err(reason)),
             };
             let written = tokio::select! {
                 biased;
@@ -162,8 +164,8 @@ pub(crate) async fn serve(
                 () = tokio::time::sleep(stall_max) => Err(io::ErrorKind::TimedOut.into()),
             };
             match (written, refused) {
-                (Ok(()), None) => return Outcome::Upgraded(reader, writer, first),
-                (Ok(()), Some(reason)) => reason,
+                (Ok(()), Ok(remote)) => return Outcome::Upgraded(reader, writer, first, remote),
+                (Ok(()), Err(reason)) => reason,
                 (Err(_lost), _) => return Outcome::Ended(Reason::ConnectionLost),
             }
         }
@@ -199,14 +201,15 @@ pub(crate) async fn serve(
 async fn answer(
     site: &Site,
     mut request: Request<Incoming>,
-    from: Option<SocketAddr>,
+    from: Remote,
     verdict: &OnceLock<Verdict>,
     busy: Busy,
 ) -> Result<Response<Answering>, Infallible> {
-    request.extensions_mut().extend(remote(from));
-    match site.later_upgrade(request) {
+    let from = site.remote(from, request.headers());
+    request.extensions_mut().extend(remote(from.address));
+    match site.later_upgrade(request, from) {
         Ok(request) => {
-            let response = site.answer(request).await;
+            let response = site.answer(request, from).await;
             Ok(response.map(|body| Answering { body, _busy: busy }))
         }
         Err(decided) => {

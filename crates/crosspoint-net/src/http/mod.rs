@@ -6,6 +6,7 @@
 //! * Every other request is answered by an axum router. What is asked, in this order: the bundle of
 //!   AnySocket, `/health` and `/metrics` if they are on, [`HttpOptions::routes`],
 //!   [`HttpOptions::files`]; then it is 404. Without routes and files for it, `/` is a short text.
+//! * Pages of other origins may neither upgrade nor change anything ([`HttpOptions::origins`]).
 //! * Connections are kept as HTTP/1.1 says, idle ones for [`HttpOptions::keep_alive`]. A head has at most
 //!   20 KiB and 64 headers, and [`HttpOptions::head_time_max`] from its first byte to its last. Whoever takes nothing of an answer for `outbox_stall_max` is cut off. When the server stops, a
 //!   request that runs is answered first, if it ends in time.
@@ -20,6 +21,7 @@ mod connection;
 mod files;
 mod io;
 mod metrics;
+mod origins;
 mod process;
 mod site;
 mod upgrade;
@@ -27,7 +29,7 @@ mod upgrade;
 pub(crate) use connection::{Outcome, serve};
 pub use files::{FileOptions, Files, FilesError};
 pub use metrics::MetricsToken;
-pub(crate) use site::Site;
+pub(crate) use site::{Site, counted};
 pub use upgrade::{Refusal, UpgradeCheck, cookies};
 
 pub use axum::http::HeaderValue;
@@ -65,7 +67,14 @@ pub struct HttpOptions {
     /// The id that each answer carries in [`ID_HEADER`]. The bundle, upgrades and answers to what
     /// is not HTTP have none.
     pub node_id: Option<PeerId>,
-    /// Who may upgrade to WebSocket; `None` is everybody.
+    /// Origins, such as `https://game.example`, whose pages may open WebSockets and change something by
+    /// requests, besides those served under the same host name; `*` is all, `null` is pages without an
+    /// origin. Programs that are no browsers say no origin and are not asked.
+    pub origins: Vec<String>,
+    /// Names under which pages of the same host name may use the hub even from browsers in its own
+    /// network, besides addresses and local names (against DNS rebinding).
+    pub hosts: Vec<String>,
+    /// Who else may upgrade to WebSocket; `None` is everybody.
     pub upgrade: Option<UpgradeCheck>,
     /// How long the head of a request may take from its first byte to its last, if that is less than
     /// [`Limits::handshake_max`](crosspoint_hub::Limits). Above: the connection is closed.
@@ -90,6 +99,8 @@ impl Default for HttpOptions {
             metrics_token: None,
             anysocket_bundle: None,
             node_id: None,
+            origins: Vec::new(),
+            hosts: Vec::new(),
             upgrade: None,
             head_time_max: Duration::from_secs(5),
             keep_alive: Duration::from_secs(75),

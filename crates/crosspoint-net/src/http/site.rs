@@ -1,8 +1,12 @@
 //! What a server answers to a request: built once, used by all connections.
 
+use super::origins::Origins;
 use super::{
     BUNDLE_PATH, Files, HttpOptions, ID_HEADER, UpgradeCheck, body, files, metrics, upgrade,
 };
+use crate::proxy::forwarded;
+use crate::refusal;
+use crate::remote::Remote;
 use crate::ws::handshake::{self, HEAD_BYTES_MAX, HEADERS_MAX, RequestError, Upgrade};
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
@@ -12,6 +16,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
+use crosspoint_hub::hub::Admission;
 use crosspoint_hub::{Hub, Reason};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -44,14 +49,25 @@ pub(crate) struct Site {
     router: Router,
     bundle: Option<ServeFile>,
     node_id: Option<HeaderValue>,
+    origins: Origins,
     upgrade: Option<UpgradeCheck>,
     body_time_max: Duration,
     pub(super) keep_alive: Duration,
     head_time_max: Duration,
 }
 
-/// What becomes of a request to upgrade: the answer, and if it is refused the reason to close.
-pub(crate) type Verdict = Result<Bytes, (Reason, Bytes)>;
+/// What becomes of a request to upgrade: the answer and where the request comes from, or if it is refused
+/// the reason to close and the answer.
+pub(crate) type Verdict = Result<(Bytes, Remote), (Reason, Bytes)>;
+
+/// A verdict after the connection was counted where it comes from.
+pub(crate) fn counted(verdict: Verdict, admission: &mut Admission) -> Verdict {
+    let (answer, remote) = verdict?;
+    match admission.come_from(remote.ip()) {
+        Ok(()) => Ok((answer, remote)),
+        Err(reason) => Err((reason, refusal::later(reason))),
+    }
+}
 
 impl Site {
     /// What these options mean.
@@ -73,6 +89,7 @@ impl Site {
             router: router(hub, options, stop),
             bundle: options.anysocket_bundle.as_ref().map(ServeFile::new),
             node_id,
+            origins: Origins::new(options),
             upgrade: options.upgrade.clone(),
             body_time_max: options.body_time_max,
             keep_alive: options.keep_alive,
@@ -90,7 +107,13 @@ impl Site {
     }
 
     /// Answers a request that is no upgrade.
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response {
+    pub(super) async fn answer(&self, request: Request<Incoming>, from: Remote) -> Response {
+        if !request.method().is_safe()
+            && let Err((setting, refusal)) = self.origins.check(request.headers(), from)
+        {
+            self.hub.metrics.hit(setting);
+            return refusal.into_response();
+        }
         let request = request.map(|body| body::timed(body, self.body_time_max, &self.hub));
         if let Some(wrong) = wrong_host(&request) {
             return wrong;
@@ -130,23 +153,38 @@ impl Site {
     pub(crate) fn first_upgrade(
         &self,
         upgrade: &Upgrade,
+        has_origin: bool,
         bytes: &[u8],
-        from: Option<SocketAddr>,
+        from: Remote,
     ) -> Verdict {
-        if self.upgrade.is_none() {
-            return self.decide(upgrade, None);
+        if self.upgrade.is_none() && !has_origin && !self.is_proxy(from) {
+            return self.accept(upgrade, from);
         }
         match upgrade::head_of(bytes) {
             Ok(mut head) => {
-                head.extensions.extend(remote(from));
-                self.decide(upgrade, Some(&head))
+                let from = self.remote(from, &head.headers);
+                head.extensions.extend(remote(from.address));
+                self.decide(upgrade, &head, from)
             }
             Err(error) => Err(refused(&error)),
         }
     }
 
+    fn is_proxy(&self, from: Remote) -> bool {
+        from.ip().is_some_and(|address| self.hub.limits.trusted_proxies.contain(address))
+    }
+
+    /// Where a request comes from.
+    pub(super) fn remote(&self, from: Remote, headers: &HeaderMap) -> Remote {
+        forwarded(&self.hub.limits.trusted_proxies, from, headers)
+    }
+
     /// Decides about a later request; `None` if it asks for no upgrade.
-    pub(super) fn later_upgrade<B>(&self, request: Request<B>) -> Result<Request<B>, Verdict> {
+    pub(super) fn later_upgrade<B>(
+        &self,
+        request: Request<B>,
+        from: Remote,
+    ) -> Result<Request<B>, Verdict> {
         if !request.headers().contains_key(UPGRADE) {
             return Ok(request);
         }
@@ -154,20 +192,29 @@ impl Site {
         let headers = upgrade::headers_of(request.headers());
         match handshake::upgrade_of(request.method().as_str(), http11, &headers) {
             Ok(None) => Ok(request),
-            Ok(Some(upgrade)) => Err(self.decide(&upgrade, Some(&request.into_parts().0))),
+            Ok(Some(upgrade)) => Err(self.decide(&upgrade, &request.into_parts().0, from)),
             Err(error) => Err(Err(refused(&error))),
         }
     }
 
-    fn decide(&self, upgrade: &Upgrade, head: Option<&Parts>) -> Verdict {
-        if let (Some(check), Some(head)) = (&self.upgrade, head)
-            && let Err(refusal) = check.check(head)
-        {
-            return Err((Reason::NotAllowed, refusal.answer(self.node_id.as_ref())));
+    fn decide(&self, upgrade: &Upgrade, head: &Parts, from: Remote) -> Verdict {
+        let allowed = match self.origins.check(&head.headers, from) {
+            Ok(()) => self.upgrade.as_ref().map_or(Ok(()), |check| check.check(head)),
+            Err((setting, refusal)) => {
+                self.hub.metrics.hit(setting);
+                Err(refusal)
+            }
+        };
+        match allowed {
+            Ok(()) => self.accept(upgrade, from),
+            Err(refusal) => Err((Reason::NotAllowed, refusal.answer(self.node_id.as_ref()))),
         }
+    }
+
+    fn accept(&self, upgrade: &Upgrade, from: Remote) -> Verdict {
         // Browsers refuse an answer without one of the protocols that they offered.
         let protocol = upgrade.protocols.first().map(String::as_str);
-        Ok(handshake::response(&upgrade.key, protocol))
+        Ok((handshake::response(&upgrade.key, protocol), from))
     }
 }
 

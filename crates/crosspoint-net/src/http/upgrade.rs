@@ -5,6 +5,7 @@ use crate::ws::handshake::{self, HEADERS_MAX, RequestError};
 use axum::http::header::COOKIE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use httparse::{EMPTY_HEADER, Header};
 use std::fmt;
@@ -40,6 +41,12 @@ impl fmt::Debug for UpgradeCheck {
 pub struct Refusal {
     status: StatusCode,
     text: String,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, self.text).into_response()
+    }
 }
 
 impl Refusal {

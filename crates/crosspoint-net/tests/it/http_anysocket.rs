@@ -23,7 +23,8 @@ const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\xff\xfe\r";
 const BUNDLE: &[u8] = b"class AnySocket {}\n";
 
 /// Answers that differ on purpose, and why.
-const BETTER: [(&str, u16, &str); 5] = [
+const BETTER: [(&str, u16, &str); 6] = [
+    ("upgrade with Origin", 403, "pages of other origins need the setting http.origins"),
     ("static traversal", 404, "no path leads out of the directory"),
     ("static directory", 200, "a directory shows its index.html"),
     ("upgrade denied by callback", 403, "the refusal is an HTTP answer"),

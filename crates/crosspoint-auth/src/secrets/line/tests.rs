@@ -10,6 +10,7 @@ const LIMITS: CheckLimits = CheckLimits {
     waiting_per_address_max: 4,
     wrong_pause: Duration::from_secs(1),
     remembered: Duration::ZERO,
+    prefixes: Prefixes { ipv4: 32, ipv6: 64 },
     loopback_exempt: true,
 };
 

@@ -1,0 +1,196 @@
+//! Which web pages may use the hub through the browsers of their visitors.
+//!
+//! A browser says which page asks (`Origin`), and under which name it has found the server (`Host`).
+//! Programs that are no browsers say no `Origin`, and are not looked at: they can say what they like.
+
+use super::{HttpOptions, Refusal};
+use crate::remote::Remote;
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+/// The origins and hosts that are allowed besides those that are by themselves.
+#[derive(Debug)]
+pub(super) struct Origins {
+    all: bool,
+    origins: HashSet<String>,
+    hosts: HashSet<String>,
+}
+
+/// What is wrong: the setting that would allow it, and what is answered.
+pub(super) type Wrong = (&'static str, Refusal);
+
+impl Origins {
+    pub(super) fn new(options: &HttpOptions) -> Self {
+        let lower = |texts: &[String]| texts.iter().map(|text| text.to_ascii_lowercase()).collect();
+        let origins: HashSet<String> = lower(&options.origins);
+        Self { all: origins.contains("*"), origins, hosts: lower(&options.hosts) }
+    }
+
+    /// Whether a request that changes something may come from the page that it comes from.
+    ///
+    /// Without an `Origin` it does not come from a page. Otherwise the origin is allowed by the setting,
+    /// or the page was served under the same host name, whatever the port, and that name is no trick:
+    /// the owner of a name can let it lead to a machine in the network of his visitors (DNS rebinding).
+    /// Where the browser is in such a network, the name has to be an address, one that only this
+    /// network knows, or allowed by the setting.
+    pub(super) fn check(&self, headers: &HeaderMap, from: Remote) -> Result<(), Wrong> {
+        if self.all || !headers.contains_key(ORIGIN) {
+            return Ok(());
+        }
+        let origin = one(headers, ORIGIN).unwrap_or_default();
+        if self.origins.contains(&origin) {
+            return Ok(());
+        }
+        let host = one(headers, HOST).unwrap_or_default();
+        let host = name(&host);
+        let page = origin.split_once("://").map(|(_, authority)| name(authority));
+        if host.is_empty() || page != Some(host) {
+            let text = format!(
+                "Pages of {origin:.100} may not use this hub, which was asked as {host:.100}. To allow \
+                 that, add the origin to the setting http.origins.\n"
+            );
+            return Err(("http.origins", Refusal::new(StatusCode::FORBIDDEN, text)));
+        }
+        if is_near(from) && !is_local(host) && !self.hosts.contains(host) {
+            let text = format!(
+                "Pages may not use this hub under the name {host:.100}, which others could let lead \
+                 here. If it is yours, add it to the setting http.hosts; if the hub is behind a proxy, \
+                 name that in server.trusted_proxies.\n"
+            );
+            return Err(("http.hosts", Refusal::new(StatusCode::FORBIDDEN, text)));
+        }
+        Ok(())
+    }
+}
+
+/// The value of a header that is there once, in small letters.
+fn one(headers: &HeaderMap, header: HeaderName) -> Option<String> {
+    let mut values = headers.get_all(header).iter();
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then(|| value.trim().to_ascii_lowercase())
+}
+
+/// The host of an authority, without port.
+fn name(authority: &str) -> &str {
+    let end = match authority.strip_prefix('[') {
+        Some(rest) => rest.find(']').map_or(authority.len(), |end| end + 2),
+        None => authority.find(':').unwrap_or(authority.len()),
+    };
+    authority[..end].trim_end_matches('.')
+}
+
+/// Whether somebody is in the network of this machine, into which nobody could come from outside.
+fn is_near(from: Remote) -> bool {
+    match from.ip() {
+        Some(IpAddr::V4(v4)) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        Some(IpAddr::V6(v6)) => {
+            v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local()
+        }
+        None => false,
+    }
+}
+
+/// Whether nobody outside can make this name lead here: it is an address, or no name of the DNS.
+fn is_local(host: &str) -> bool {
+    let local = |end| host.strip_suffix(end).is_some_and(|rest: &str| rest.ends_with('.'));
+    host.starts_with('[')
+        || host.parse::<IpAddr>().is_ok()
+        || !host.contains('.')
+        || ["localhost", "local", "internal"].into_iter().any(local)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    fn verdict(settings: &Origins, from: &str, origin: &str, host: &str) -> Option<&'static str> {
+        let mut headers = HeaderMap::new();
+        headers.append(ORIGIN, HeaderValue::from_str(origin).unwrap());
+        headers.append(HOST, HeaderValue::from_str(host).unwrap());
+        let from = Remote::new(Some((from.parse::<IpAddr>().unwrap(), 9).into()));
+        let wrong = settings.check(&headers, from);
+        wrong.err().map(|(setting, refusal)| {
+            let answer = String::from_utf8(refusal.answer(None).to_vec()).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains(setting), "{answer}");
+            setting
+        })
+    }
+
+    fn settings(origins: &[&str], hosts: &[&str]) -> Origins {
+        let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+        let (origins, hosts) = (texts(origins), texts(hosts));
+        Origins::new(&HttpOptions { origins, hosts, ..HttpOptions::default() })
+    }
+
+    #[test]
+    fn pages_of_the_same_host_may_and_others_may_not_unless_they_are_listed() {
+        let usual = settings(&[], &[]);
+        for (origin, host) in [
+            ("https://game.example", "game.example"),
+            ("http://GAME.example:8080", "game.Example:7680"),
+            ("http://game.example.", "game.example"),
+            ("http://192.0.2.1", "192.0.2.1:7680"),
+            ("http://[2001:db8::1]:80", "[2001:db8::1]:7680"),
+        ] {
+            assert_eq!(verdict(&usual, "203.0.113.9", origin, host), None, "{origin} {host}");
+        }
+        for (origin, host) in [
+            ("https://evil.example", "game.example"),
+            ("https://game.example.evil.example", "game.example"),
+            ("https://example", "game.example"),
+            ("null", "game.example"),
+            ("null", "null"),
+            ("", ""),
+            ("http://", ""),
+            ("game.example", "game.example"),
+            ("http://[2001:db8::2]", "[2001:db8::1]"),
+        ] {
+            let refused = verdict(&usual, "203.0.113.9", origin, host);
+            assert_eq!(refused, Some("http.origins"), "{origin} {host}");
+        }
+        let listed = settings(&["https://Portal.example", "null"], &[]);
+        assert_eq!(verdict(&listed, "127.0.0.1", "https://portal.example", "evil.example"), None);
+        assert_eq!(verdict(&listed, "127.0.0.1", "null", "127.0.0.1"), None);
+        let other_port = verdict(&listed, "127.0.0.1", "https://portal.example:81", "127.0.0.1");
+        assert_eq!(other_port, Some("http.origins"));
+        assert_eq!(
+            verdict(&settings(&["*"], &[]), "127.0.0.1", "http://evil.example", "x.y"),
+            None
+        );
+    }
+
+    #[test]
+    fn a_foreign_name_that_leads_into_this_network_is_refused_there() {
+        let usual = settings(&[], &[]);
+        let own = |settings: &Origins, from: &str, host: &str| {
+            verdict(settings, from, &format!("http://{host}:7680"), &format!("{host}:7680"))
+        };
+        for near in ["127.0.0.1", "192.168.1.2", "10.0.0.2", "::1", "fd00::2", "fe80::2"] {
+            assert_eq!(own(&usual, near, "evil.example"), Some("http.hosts"), "{near}");
+            assert_eq!(own(&usual, near, "localhost.evil.example"), Some("http.hosts"));
+            for host in ["127.0.0.1", "[::1]", "localhost", "a.localhost", "pi.local", "server"] {
+                assert_eq!(own(&usual, near, host), None, "{near} {host}");
+            }
+            assert_eq!(own(&settings(&[], &["evil.Example"]), near, "evil.example"), None);
+        }
+        // From elsewhere whoever can make a name lead here can come here as well.
+        assert_eq!(own(&usual, "203.0.113.9", "evil.example"), None);
+    }
+
+    #[test]
+    fn who_is_no_page_is_not_asked_and_who_says_two_things_is_refused() {
+        let usual = settings(&[], &[]);
+        let from = Remote::default();
+        let mut headers = HeaderMap::new();
+        assert!(usual.check(&headers, from).is_ok());
+        headers.append(HOST, HeaderValue::from_static("evil.example"));
+        assert!(usual.check(&headers, from).is_ok());
+        headers.append(ORIGIN, HeaderValue::from_static("http://evil.example"));
+        assert!(usual.check(&headers, from).is_ok());
+        headers.append(ORIGIN, HeaderValue::from_static("http://evil.example"));
+        assert!(usual.check(&headers, from).is_err());
+    }
+}
