@@ -15,7 +15,8 @@ import { ACCEPTED } from './anysocket_convention.mjs';
 
 const [host, port, ...names] = process.argv.slice(2);
 
-// The page comes from localhost, since browsers encrypt only for secure origins.
+// The page comes from this machine, since browsers encrypt only for secure origins, and from the host
+// of the hub, which serves no others.
 const main = createRequire(import.meta.url).resolve('anysocket');
 const bundle = await readFile(join(dirname(main), '../dist/anysocket.browser.js'));
 const site = createServer((request, response) => {
@@ -36,7 +37,7 @@ const browser = await chromium.launch({
 async function open(script) {
   const page = await browser.newPage();
   page.on('pageerror', (error) => console.error('in the page:', error));
-  await page.goto(`http://localhost:${site.address().port}/`);
+  await page.goto(`http://${host}:${site.address().port}/`);
   if (script) await page.addScriptTag({ url: script });
   await page.evaluate(
     async ([host, port, auth]) => {

@@ -13,10 +13,12 @@
 mod bench;
 mod chat;
 mod failure;
+mod give_back;
 mod hash_secret;
 mod identity;
 mod listen;
 mod logging;
+mod machine;
 mod options;
 mod reload;
 mod serve;

@@ -1,6 +1,7 @@
 //! From settings to what the libraries take.
 
 use crate::failure::Failure;
+use crate::machine;
 use crate::settings::{self, RoomMode, Settings, split_root};
 use bytes::Bytes;
 use crosspoint_auth::{
@@ -34,7 +35,7 @@ pub(crate) fn hub(settings: &Settings) -> Result<HubOptions, Failure> {
         Ok(RoomOptions { name, mode, members_max: room.members_max })
     });
     Ok(HubOptions {
-        limits: limits(settings),
+        limits: limits(settings, machine::memory()),
         access_token: access_token(settings),
         rooms: declared.collect::<Result<_, Failure>>()?,
         rooms_on_entry: rooms.create_on_entry,
@@ -264,18 +265,29 @@ fn networks(texts: &[String]) -> Networks {
     texts.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
-fn limits(settings: &Settings) -> Limits {
+/// The bounds, where the machine has so much memory.
+fn limits(settings: &Settings, memory: Option<u64>) -> Limits {
     let limits = &settings.limits;
     Limits {
         frame_bytes_max: limits.frame_bytes_max,
         message_bytes_max: limits.message_bytes_max,
         message_time_max: limits.message_s_max,
         outbox_bytes_max: limits.outbox_bytes_max,
+        channel_bytes_max: limits.channel_bytes_max,
+        unfinished_bytes_max: limits.unfinished_bytes_max,
+        memory_bytes_max: match limits.memory_bytes_max {
+            0 => memory.map_or(Limits::default().memory_bytes_max, |bytes| {
+                usize::try_from(bytes / 2).unwrap_or(usize::MAX)
+            }),
+            bytes => bytes,
+        },
+        memory_per_address_bytes_max: limits.memory_per_address_bytes_max,
         outbox_stall_max: limits.outbox_stall_ms_max,
         receiver_bytes_per_second_min: limits.receiver_bytes_per_second_min,
         channels_owned_max: limits.channels_owned_max,
         channels_entered_max: limits.channels_entered_max,
         channels_total_max: limits.channels_total_max,
+        channels_per_address_max: limits.channels_per_address_max,
         members_max: limits.members_max,
         channel_name_bytes_max: limits.channel_name_bytes_max,
         commands_pending_max: limits.commands_pending_max,
@@ -301,6 +313,7 @@ fn limits(settings: &Settings) -> Limits {
         bytes_per_second_max: limits.bytes_per_second_max,
         room_members_max: settings.rooms.members_max,
         rooms_max: settings.rooms.count_max,
+        rooms_per_address_max: settings.rooms.per_address_max,
         links_max: limits.links_max,
         links_accepted_max: limits.links_accepted_max,
         services_max: limits.services_max,
@@ -319,7 +332,7 @@ mod tests {
     fn the_defaults_of_the_program_are_those_of_the_library() {
         let matches = add_arguments(clap::Command::new("")).get_matches_from([""]);
         let settings = load(&matches, std::iter::empty()).unwrap().settings;
-        assert_eq!(format!("{:?}", limits(&settings)), format!("{:?}", Limits::default()));
+        assert_eq!(format!("{:?}", limits(&settings, None)), format!("{:?}", Limits::default()));
         let server = server(&settings, None).unwrap();
         let resume = ServerOptions::default().resume;
         assert_eq!(format!("{:?}", server.resume), format!("{resume:?}"));

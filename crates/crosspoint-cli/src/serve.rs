@@ -4,12 +4,13 @@ use crate::failure::Failure;
 use crate::listen::listen;
 use crate::reload::{Load, Reload};
 use crate::settings::{Settings, split_root};
-use crate::{logging, options};
+use crate::{give_back, logging, options};
 use crosspoint_auth::Swap;
 use crosspoint_hub::Hub;
 use crosspoint_net::server::{Server, ServerOptions};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Builder;
@@ -65,8 +66,10 @@ async fn serve(
         server.listen(listener);
     }
     announce(settings, &addresses);
+    let mut giving_back = pin!(give_back::run(server.hub().clone()));
     let name = loop {
         tokio::select! {
+            never = &mut giving_back => match never {},
             name = stop.told() => break name,
             _ = hang_up.recv() => reload.run(),
         }

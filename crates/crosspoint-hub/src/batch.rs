@@ -88,6 +88,11 @@ impl Batches {
         self.list.front()
     }
 
+    /// Bytes that wait to be sent.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes + self.parts * size_of::<Part>()
+    }
+
     /// What was first has been sent.
     pub(crate) fn sent(&mut self) {
         self.list.pop_front();

@@ -4,6 +4,7 @@ use crate::channel::{Channel, Passed, count_members};
 use crate::command::{Addressee, ChannelOptions, Event, Mode, Peer, Query, Watched};
 use crate::home::{Home, Nobody};
 use crate::ids::{ChannelName, OwnNumber, PeerId, PeerName};
+use crate::ledger::{Account, Ledger, Pot, SESSION_BYTES};
 use crate::limits::Limits;
 use crate::metrics::{ByProtocol, ByReason, Metrics};
 use crate::outbox::{Outbox, Outlet, Tag, Touched};
@@ -17,6 +18,7 @@ use crate::secrecy::{Done, Fingerprint};
 use crate::session::{Nearby, Session};
 use crate::wire::{Profile, Wire};
 use bytes::Bytes;
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
@@ -96,6 +98,8 @@ pub struct Hub {
     pub limits: Limits,
     /// What it counts.
     pub metrics: Metrics,
+    /// The memory that it holds for others.
+    pub ledger: Arc<Ledger>,
     access_token: RwLock<Option<Bytes>>,
     rooms_on_entry: bool,
     room_mode: Mode,
@@ -109,6 +113,8 @@ pub struct Hub {
     directory: Mutex<Directory>,
     sessions: Mutex<HashMap<u64, Arc<Outbox>>>,
     connections: Mutex<Connections>,
+    /// When memory was last given back because a budget was exceeded.
+    relief: Mutex<Option<Instant>>,
     next_session: AtomicU64,
     /// Is told that there is something new for a large group.
     wake: OnceLock<Box<dyn Fn(Duration) -> bool + Send + Sync>>,
@@ -154,9 +160,13 @@ impl Hub {
             duplicates,
             channel_rules,
         } = options;
+        let metrics = Metrics::default();
+        let ledger = Arc::new(Ledger::new(&limits, metrics.memory.clone()));
         let hub = Self {
             limits,
-            metrics: Metrics::default(),
+            metrics,
+            ledger,
+            relief: Mutex::default(),
             access_token: RwLock::new(access_token),
             rooms_on_entry,
             room_mode,
@@ -177,9 +187,13 @@ impl Hub {
         for room in rooms {
             let most = hub.limits.room_members_max;
             let members_max = room.members_max.map_or(most, |max| max.min(most));
-            let rule = hub.rule_of(&room.name);
-            let channel =
-                Channel::room(room.name.clone(), true, room.mode, members_max, &hub.limits, rule);
+            let payer = hub.ledger.account(None, "hub");
+            let name = room.name.clone();
+            // A hub that has no memory for what its operator has declared goes without.
+            let Ok(channel) = Channel::room(name, true, room.mode, members_max, &payer, &hub)
+            else {
+                continue;
+            };
             if lock(&hub.directory).channels.insert(room.name, Arc::new(channel)).is_none() {
                 hub.metrics.channels.inc();
             }
@@ -195,6 +209,10 @@ impl Hub {
         let mut connections = lock(&self.connections);
         if connections.count >= self.limits.connections_max {
             self.metrics.hit("connections_max");
+            return Err(Reason::TooManyConnections);
+        }
+        if let Some(setting) = self.ledger.is_full(self.limits.known_by(address)) {
+            self.metrics.hit(setting);
             return Err(Reason::TooManyConnections);
         }
         let address = self.counted(address);
@@ -233,6 +251,55 @@ impl Hub {
         Ok(())
     }
 
+    /// Gives memory back after a budget was exceeded, until one part in 16 of it is free: the
+    /// sessions that hold most are ended. First come those that have taken nothing for
+    /// [`Hub::IDLE_TIME`] and hold [`Hub::HOLDS_MIN`] or more, then all others.
+    pub(crate) fn relieve(&self, now: Instant) {
+        let mut relief = lock(&self.relief);
+        // Memory of sessions that were ended is given back a little later.
+        if relief.is_some_and(|at| now < at + Self::RELIEF_INTERVAL) {
+            return self.ledger.note_exceeded();
+        }
+        *relief = Some(now);
+        let outboxes: Vec<_> = lock(&self.sessions).values().cloned().collect();
+        for pot in self.ledger.crowded() {
+            Self::relieve_from(now, &pot, outboxes.iter().filter(|one| one.account().is_of(&pot)));
+        }
+        if self.ledger.hub().exceeds(0) {
+            Self::relieve_from(now, self.ledger.hub(), outboxes.iter());
+        }
+    }
+
+    /// How long a session may take nothing and still counts as one that reads.
+    const IDLE_TIME: Duration = Duration::from_secs(1);
+    /// What a session may hold before it is among the first to be ended.
+    const HOLDS_MIN: usize = 64 * 1024;
+    /// The shortest time between two looks for those that hold most.
+    const RELIEF_INTERVAL: Duration = Duration::from_millis(20);
+
+    fn relieve_from<'a>(now: Instant, pot: &Pot, outboxes: impl Iterator<Item = &'a Arc<Outbox>>) {
+        let holder = |outbox: &'a Arc<Outbox>| {
+            let holds = outbox.holds();
+            let idle = outbox.written().is_none_or(|at| now >= at + Self::IDLE_TIME);
+            (Reverse((idle && holds >= Self::HOLDS_MIN, holds)), outbox.id, outbox)
+        };
+        let mut holders: Vec<_> = outboxes
+            .filter(|outbox| !outbox.is_dead())
+            .map(holder)
+            .filter(|(Reverse((_, holds)), ..)| *holds > SESSION_BYTES)
+            .collect();
+        holders.sort_unstable_by_key(|(rank, id, _)| (*rank, *id));
+        let mut coming = 0;
+        for (.., outbox) in holders {
+            if pot.used() <= pot.relieved() + coming {
+                return;
+            }
+            outbox.give_up(pot.setting());
+            // What its own task holds is given back when that ends.
+            coming += outbox.account().used();
+        }
+    }
+
     /// Opens a session for an endpoint whose protocol is known.
     pub fn open(
         self: &Arc<Self>,
@@ -242,13 +309,11 @@ impl Hub {
         outlet: Box<dyn Outlet>,
     ) -> Session {
         let id = self.next_session.fetch_add(1, Ordering::Relaxed);
-        let outbox = Arc::new(Outbox::new(
-            id,
-            (address, self.limits.known_by(address)),
-            wire,
-            self.limits.outbox_bytes_max,
-            outlet,
-        ));
+        let known_by = self.limits.known_by(address);
+        let account = self.ledger.account(known_by, wire.profile().name);
+        let bytes_max = self.limits.outbox_bytes_max;
+        let outbox =
+            Arc::new(Outbox::new(id, (address, known_by), wire, bytes_max, account, outlet));
         lock(&self.sessions).insert(id, outbox.clone());
         Session::new(self.clone(), outbox, now)
     }
@@ -496,8 +561,8 @@ impl Hub {
             let protocol = outbox.profile.name;
             self.metrics.sessions.get_or_create(&ByProtocol { protocol }).dec();
         }
-        if reason == Reason::SlowReceiver && outbox.is_dead() {
-            self.metrics.hit("outbox_bytes_max");
+        if let Some(limit) = outbox.exceeded() {
+            self.metrics.hit(limit);
         }
     }
 
@@ -530,6 +595,10 @@ impl Hub {
             self.metrics.hit("channel_name_bytes_max");
             return Err(Reason::TooLarge);
         }
+        if options.password.as_ref().is_some_and(|it| it.len() > ChannelOptions::PASSWORD_BYTES_MAX)
+        {
+            return Err(Reason::TooLarge);
+        }
         let mut directory = lock(&self.directory);
         let full = directory.channels.len() >= self.limits.channels_total_max;
         match directory.channels.entry(name) {
@@ -541,9 +610,7 @@ impl Hub {
                     return Err(Reason::TooManyChannels);
                 }
                 let name = vacant.key().clone();
-                let rule = self.rule_of(&name);
-                let channel =
-                    Channel::owned(name, outbox.clone(), number, tag, options, &self.limits, rule);
+                let channel = Channel::owned(name, outbox.clone(), number, tag, options, self)?;
                 self.metrics.channels.inc();
                 // Before anybody can find the channel, so that nothing of it comes before.
                 let created = Event::Created { request, channel: number };
@@ -560,6 +627,7 @@ impl Hub {
         name: &ChannelName,
         make_room: bool,
         may_create: bool,
+        payer: &Arc<Account>,
     ) -> Result<Arc<Channel>, Reason> {
         let mut directory = lock(&self.directory);
         if let Some(channel) = directory.channels.get(name) {
@@ -591,10 +659,10 @@ impl Hub {
             false,
             self.room_mode,
             self.limits.room_members_max,
-            &self.limits,
-            self.rule_of(name),
+            payer,
+            self,
         );
-        let room = Arc::new(room);
+        let room = Arc::new(room?);
         directory.rooms_made += 1;
         directory.channels.insert(name.clone(), room.clone());
         self.metrics.channels.inc();

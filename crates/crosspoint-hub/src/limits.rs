@@ -32,6 +32,20 @@ pub struct Limits {
     /// to this receiver alone pause or are slowed; when it is full, the receiver is disconnected with
     /// [`SlowReceiver`](crate::Reason::SlowReceiver). Worst case: this and one read of 64 KiB.
     pub outbox_bytes_max: usize,
+    /// Bytes that may wait for the members of one channel or room, each counted once however many
+    /// wait for it. They do not count in [`outbox_bytes_max`](Self::outbox_bytes_max). When they are
+    /// too many, the member that lags most is disconnected with `SlowReceiver`, then the next.
+    pub channel_bytes_max: usize,
+    /// Bytes of messages of one session of which not all parts have come, where the hub gathers the
+    /// parts. Above: as for a message that is too large.
+    pub unfinished_bytes_max: usize,
+    /// Memory that the hub holds for all ([`ledger`](crate::ledger)). What can be refused above it
+    /// is refused with [`Exhausted`](crate::Reason::Exhausted); then the largest holders are
+    /// disconnected with `SlowReceiver`. The program takes half of the machine's memory.
+    pub memory_bytes_max: usize,
+    /// The same for one address, as [`Self::known_by`] sees it. 0 is one part in [`Self::ADDRESS_SHARE`] of
+    /// the whole.
+    pub memory_per_address_bytes_max: usize,
     /// How long a receiver may take nothing, or next to nothing
     /// ([`Outbox::stalled`](crate::Outbox::stalled)), of a waiting outbox before it is disconnected
     /// with `SlowReceiver`.
@@ -46,6 +60,9 @@ pub struct Limits {
     pub channels_entered_max: u32,
     /// Channels and rooms of the hub. Above: `TooManyChannels`.
     pub channels_total_max: usize,
+    /// Channels that one address has made, as [`Self::known_by`] sees it. Above: `TooManyChannels`. 0 is one
+    /// part in [`Self::ADDRESS_SHARE`] of all.
+    pub channels_per_address_max: usize,
     /// Members of one channel. Above: `Full`.
     pub members_max: u32,
     /// Bytes of a channel's name, at most 255. Above: `TooLarge`.
@@ -100,6 +117,9 @@ pub struct Limits {
     pub room_members_max: u32,
     /// Rooms made on first entry. Above: `TooManyChannels`.
     pub rooms_max: usize,
+    /// Rooms that one address has made by entering them. Above: `TooManyChannels`. 0 is one part in
+    /// [`Self::ADDRESS_SHARE`] of all.
+    pub rooms_per_address_max: usize,
     /// Links that one session has opened. Above: `TooManyLinks`.
     pub links_max: usize,
     /// Links that others have opened to one session. Above: `TooManyLinks` to the one who opens.
@@ -119,11 +139,16 @@ impl Default for Limits {
             message_bytes_max: 16 * 1024 * 1024,
             message_time_max: Duration::from_secs(600),
             outbox_bytes_max: 4 * 1024 * 1024,
+            channel_bytes_max: 64 * 1024 * 1024,
+            unfinished_bytes_max: 32 * 1024 * 1024,
+            memory_bytes_max: 2 * 1024 * 1024 * 1024,
+            memory_per_address_bytes_max: 0,
             outbox_stall_max: Duration::from_secs(30),
             receiver_bytes_per_second_min: 256 * 1024,
             channels_owned_max: 128,
             channels_entered_max: 128,
             channels_total_max: 100_000,
+            channels_per_address_max: 0,
             members_max: 65_536,
             channel_name_bytes_max: 255,
             commands_pending_max: 64,
@@ -146,6 +171,7 @@ impl Default for Limits {
             bytes_per_second_max: 64 * 1024 * 1024,
             room_members_max: 10_000,
             rooms_max: 10_000,
+            rooms_per_address_max: 0,
             links_max: 1024,
             links_accepted_max: 65_536,
             services_max: 64,
@@ -155,6 +181,9 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Which part of a bound of the hub one address may have, unless that is set.
+    pub const ADDRESS_SHARE: usize = 8;
+
     /// Whether an address is free from the limits per address and per second.
     pub fn exempt(&self, address: Option<IpAddr>) -> bool {
         match address {

@@ -5,6 +5,7 @@
 
 use crate::channel::{Sent, send_one};
 use crate::command::Event;
+use crate::gathering::Gathering;
 use crate::ids::LinkNumber;
 use crate::outbox::{Outbox, Sending, Tag, Touched};
 use crate::reason::Reason;
@@ -38,6 +39,8 @@ pub(crate) struct Link {
 #[derive(Debug, Default)]
 struct State {
     ends: [Option<End>; 2],
+    /// What has come from each side and is not whole, if the other one has to have it whole.
+    gathering: [Gathering; 2],
     ended: bool,
 }
 
@@ -85,12 +88,15 @@ impl Link {
         parts: &[Part],
         touched: &mut Touched,
     ) -> Sent {
-        let state = self.lock();
-        let Some(receiver) = &state.ends[from.other() as usize] else {
+        let mut state = self.lock();
+        let State { ends, gathering, .. } = &mut *state;
+        let Some(receiver) = &ends[from.other() as usize] else {
             return Sent::To(0);
         };
         let place = Place::Link(receiver.number);
-        send_one(&receiver.outbox, &mut sending, place, Edge::Direct, parts, touched)
+        let gathering = Some(&mut gathering[from as usize]);
+        let edge = Edge::Direct;
+        send_one(&receiver.outbox, &mut sending, place, edge, parts, gathering, touched)
     }
 
     /// One side ends it, and the other is told.
@@ -98,6 +104,7 @@ impl Link {
         let mut state = self.lock();
         state.ended = true;
         let ends = std::mem::take(&mut state.ends);
+        state.gathering = Default::default();
         if let Some(other) = &ends[by.other() as usize] {
             let event = Event::Unlinked { link: other.number, reason };
             other.outbox.push_event(Tag::default(), event, touched);
@@ -170,8 +177,11 @@ impl Links {
 mod tests {
     use super::*;
     use crate::command::Target;
+    use crate::ledger::{Account, Ledger};
+    use crate::limits::Limits;
     use crate::outbox::Outlet;
     use crate::testing::LINES;
+    use prometheus_client::metrics::family::Family;
     use std::time::Instant;
 
     fn add(links: &mut Links) -> Result<u32, Reason> {
@@ -196,12 +206,15 @@ mod tests {
     #[test]
     fn a_link_that_ended_before_it_was_joined_is_none_and_nobody_hears_of_it() {
         struct Quiet;
+        fn account() -> Arc<Account> {
+            Arc::new(Ledger::new(&Limits::default(), Family::default())).account(None, "lines")
+        }
         impl Outlet for Quiet {
             fn attend(&self, _outbox: &Outbox) {}
             fn wake(&self) {}
         }
         let ends = [1, 2].map(|id| {
-            let outbox = Outbox::new(id, (None, None), &LINES, 1000, Box::new(Quiet));
+            let outbox = Outbox::new(id, (None, None), &LINES, 1000, account(), Box::new(Quiet));
             End { outbox: Arc::new(outbox), number: LinkNumber(0) }
         });
         let outboxes = ends.each_ref().map(|end| end.outbox.clone());

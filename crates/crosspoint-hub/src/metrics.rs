@@ -31,6 +31,15 @@ pub struct ByLimit {
     pub limit: &'static str,
 }
 
+/// The labels of the memory that is held.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByPurpose {
+    /// The word of a [`Purpose`](crate::ledger::Purpose).
+    pub purpose: &'static str,
+    /// `native`, `peote`, …; `hub` for channels.
+    pub protocol: &'static str,
+}
+
 /// The upper bounds of the buckets of round trips, in seconds: from one machine to the other side of
 /// the world over a bad radio link.
 const ROUND_TRIP_BUCKETS: [f64; 13] =
@@ -89,21 +98,25 @@ pub struct Metrics {
     pub accepts_failed: Counter,
     /// Lines of the log that were dropped, because it took no more. Counted by whoever writes the log.
     pub log_lines_dropped: Counter,
+    /// Memory that is charged now, by purpose and protocol, in bytes.
+    pub memory: Family<ByPurpose, Gauge>,
     /// How long endpoints took to answer when they were asked for a sign of life, in seconds.
     pub round_trips: RoundTrips,
 }
 
 /// The limits that are counted, by the names of their settings. Those of `[limits]` stand without it.
-pub const LIMITS: [&str; 36] = [
+pub const LIMITS: [&str; 42] = [
     "asks_pending_max",
     "auth.checks_waiting_max",
     "auth.checks_waiting_per_address_max",
     "auth.wrong_pause_ms",
     "bans_max",
     "bytes_per_second_max",
+    "channel_bytes_max",
     "channel_name_bytes_max",
     "channels_entered_max",
     "channels_owned_max",
+    "channels_per_address_max",
     "channels_total_max",
     "commands_pending_max",
     "connections_max",
@@ -121,6 +134,8 @@ pub const LIMITS: [&str; 36] = [
     "idle_s_max",
     "links_max",
     "members_max",
+    "memory_bytes_max",
+    "memory_per_address_bytes_max",
     "message_bytes_max",
     "message_s_max",
     "messages_per_second_max",
@@ -130,7 +145,9 @@ pub const LIMITS: [&str; 36] = [
     "resume.detached_max",
     "rooms.count_max",
     "rooms.members_max",
+    "rooms.per_address_max",
     "services_max",
+    "unfinished_bytes_max",
 ];
 
 impl Default for Metrics {
@@ -149,8 +166,12 @@ impl Metrics {
         registry.register("build", "The program that runs", version);
         let help = "How long endpoints took to answer when they were asked for a sign of life";
         registry.register_with_unit("round_trip", help, Unit::Seconds, round_trips.clone());
+        let memory = Family::default();
+        let help = "Memory that is held for sessions and channels";
+        registry.register_with_unit("memory", help, Unit::Bytes, memory.clone());
         Self {
             round_trips,
+            memory,
             connections: register(
                 &mut registry,
                 "connections",

@@ -16,6 +16,7 @@ mod touched;
 
 use crate::command::{Event, Peer};
 use crate::ids::PeerId;
+use crate::ledger::{Account, Common, Purpose, Tab};
 use crate::link::Links;
 use crate::reason::Reason;
 use crate::secrecy::Secrecy;
@@ -70,6 +71,8 @@ pub struct Outbox {
     /// Whether it is away as far as others were told.
     told_away: AtomicBool,
     queue: Mutex<Queue>,
+    /// What is held for it.
+    account: Arc<Account>,
     outlet: Box<dyn Outlet>,
 }
 
@@ -127,9 +130,11 @@ impl Outbox {
         (address, known_by): (Option<IpAddr>, Option<IpAddr>),
         wire: &'static dyn Wire,
         bytes_max: usize,
+        account: Arc<Account>,
         outlet: Box<dyn Outlet>,
     ) -> Self {
-        let (known, queue, links) = (OnceLock::new(), Mutex::default(), Mutex::default());
+        let (known, links) = (OnceLock::new(), Mutex::default());
+        let queue = Mutex::new(Queue::new(Tab::new(&account, Purpose::Outbox)));
         let [doubted, away, told_away] = [false; 3].map(AtomicBool::new);
         Self {
             id,
@@ -145,8 +150,25 @@ impl Outbox {
             away,
             told_away,
             queue,
+            account,
             outlet,
         }
+    }
+
+    /// What is held for the session.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// The memory that is held for the session, and the bytes that wait for it and others.
+    pub(crate) fn holds(&self) -> usize {
+        self.account.used() + self.lock().shared
+    }
+
+    /// The bytes that wait for it and others.
+    pub(crate) fn lag(&self) -> usize {
+        let queue = self.lock();
+        if queue.dead.is_some() { 0 } else { queue.shared }
     }
 
     /// Who the endpoint is, once it has said hello.
@@ -230,8 +252,9 @@ impl Outbox {
     pub(crate) fn push_event(self: &Arc<Self>, tag: Tag, event: Event, touched: &mut Touched) {
         let mut queue = self.lock();
         if queue.dead.is_none() {
-            queue.add(Entry::Event(tag, event));
+            queue.add(Entry::Event(tag, Box::new(event)));
             self.check(&mut queue);
+            queue.pay();
             touched.add(&mut queue, self);
         }
     }
@@ -247,7 +270,8 @@ impl Outbox {
         let mut queue = self.lock();
         if queue.dead.is_none() {
             queue.allow(behind(&event));
-            queue.add(Entry::Event(tag, event));
+            queue.add(Entry::Event(tag, Box::new(event)));
+            queue.pay();
             touched.add(&mut queue, self);
         }
     }
@@ -264,8 +288,9 @@ impl Outbox {
             return;
         }
         let before = queue.cost;
-        events.into_iter().for_each(|event| queue.add(Entry::Event(tag, event)));
+        events.into_iter().for_each(|event| queue.add(Entry::Event(tag, Box::new(event))));
         queue.allowance = queue.allowance.saturating_add(queue.cost - before);
+        queue.pay();
         touched.add(&mut queue, self);
     }
 
@@ -275,8 +300,9 @@ impl Outbox {
         if queue.dead.is_some() {
             return Pushed::Dead;
         }
-        queue.add_all(data);
+        queue.add_shared(data);
         self.check(&mut queue);
+        queue.pay();
         touched.add(&mut queue, self);
         if queue.dead.is_some() { Pushed::Dead } else { Pushed::Accepted }
     }
@@ -289,6 +315,7 @@ impl Outbox {
             return Pushed::Dead;
         }
         queue.add_all(data);
+        queue.pay();
         touched.add(&mut queue, self);
         Pushed::Accepted
     }
@@ -297,12 +324,21 @@ impl Outbox {
     pub(crate) fn push_data(
         self: &Arc<Self>,
         place: Place,
-        parts: &[Part],
+        parts: Vec<Part>,
         touched: &mut Touched,
     ) -> Pushed {
         let mut queue = self.lock();
+        if queue.dead.is_some() {
+            return Pushed::Dead;
+        }
         queue.allow(parts.iter().map(|part| part.data.len()).sum());
-        self.add_data(&mut queue, place, parts, touched)
+        for part in parts {
+            let event = Box::new(Event::Data { place, part });
+            queue.add(Entry::Event(Tag::default(), event));
+        }
+        queue.pay();
+        touched.add(&mut queue, self);
+        Pushed::Accepted
     }
 
     /// As [`Outbox::push_shared`], for a session whose own task writes data.
@@ -313,29 +349,20 @@ impl Outbox {
         touched: &mut Touched,
     ) -> Pushed {
         let mut queue = self.lock();
-        let pushed = self.add_data(&mut queue, place, parts, touched);
-        if pushed == Pushed::Accepted {
-            self.check(&mut queue);
-        }
-        if queue.dead.is_some() { Pushed::Dead } else { Pushed::Accepted }
-    }
-
-    fn add_data(
-        self: &Arc<Self>,
-        queue: &mut Queue,
-        place: Place,
-        parts: &[Part],
-        touched: &mut Touched,
-    ) -> Pushed {
         if queue.dead.is_some() {
             return Pushed::Dead;
         }
         for part in parts {
-            let event = Event::Data { place, part: part.clone() };
-            queue.add(Entry::Event(Tag::default(), event));
+            let part = part.clone();
+            queue.add(match Common::is_charged(&part.data) {
+                true => Entry::SharedData(Box::new((place, part))),
+                false => Entry::Event(Tag::default(), Box::new(Event::Data { place, part })),
+            });
         }
-        touched.add(queue, self);
-        Pushed::Accepted
+        self.check(&mut queue);
+        queue.pay();
+        touched.add(&mut queue, self);
+        if queue.dead.is_some() { Pushed::Dead } else { Pushed::Accepted }
     }
 
     /// Whether somebody who causes news to this receiver has to wait. If so it is woken when there
@@ -365,7 +392,7 @@ impl Outbox {
             return;
         }
         let first_event = match self.profile.stateful && !data.is_empty() {
-            true => queue.entries.iter().position(|entry| matches!(entry, Entry::Event(..))),
+            true => queue.entries.iter().position(|entry| entry.is_event()),
             false => None,
         };
         match first_event {
@@ -377,6 +404,7 @@ impl Outbox {
             None => queue.add_all(data),
         }
         self.check(&mut queue);
+        queue.pay();
     }
 
     /// Adds what the session's own protocol had to [hold back](crate::Protocol::write_more). That never
@@ -385,19 +413,28 @@ impl Outbox {
         let mut queue = self.lock();
         if queue.dead.is_none() {
             queue.add_all(data);
+            queue.pay();
         }
     }
 
     fn check(&self, queue: &mut Queue) {
         if queue.cost > self.bytes_max.saturating_add(queue.allowance) {
-            Self::end(queue, Reason::SlowReceiver);
+            Self::end(queue, Reason::SlowReceiver, Some("outbox_bytes_max"));
         }
     }
 
-    fn end(queue: &mut Queue, reason: Reason) {
+    fn end(queue: &mut Queue, reason: Reason, limit: Option<&'static str>) {
         queue.dead = Some(reason);
+        queue.limit = limit;
         queue.entries = VecDeque::new();
-        queue.cost = 0;
+        (queue.cost, queue.shared) = (0, 0);
+        queue.tab.settle(0);
+    }
+
+    /// Ends the session with `SlowReceiver`, because of what it holds above a bound that is not its
+    /// own.
+    pub(crate) fn give_up(self: &Arc<Self>, limit: &'static str) {
+        self.end_now(Reason::SlowReceiver, Some(limit));
     }
 
     /// The session has to end, and its task is told by [`Event::Closed`]. What waits can still be
@@ -409,9 +446,13 @@ impl Outbox {
 
     /// Ends the session: what waits is thrown away, and its task is told.
     pub fn kill(self: &Arc<Self>, reason: Reason) {
+        self.end_now(reason, None);
+    }
+
+    fn end_now(self: &Arc<Self>, reason: Reason, limit: Option<&'static str>) {
         let mut queue = self.lock();
         if queue.dead.is_none() {
-            Self::end(&mut queue, reason);
+            Self::end(&mut queue, reason, limit);
         }
         let senders = std::mem::take(&mut queue.senders);
         drop(queue);
@@ -455,17 +496,24 @@ impl Outbox {
         if (queue.blocked || queue.sealed) && !task {
             return Turn::Blocked;
         }
+        queue.shared_pieces = 0;
         while pieces.len() < Self::PIECES_MAX {
             match queue.entries.pop_front() {
                 Some(Entry::Bytes(bytes)) => pieces.push(bytes),
+                Some(Entry::Shared(bytes)) => {
+                    queue.shared_pieces |= 1 << pieces.len();
+                    pieces.push(bytes);
+                }
                 Some(Entry::Gathered(bytes)) => pieces.push(bytes.freeze()),
                 Some(entry) if pieces.is_empty() && task => {
-                    queue.cost -= entry.cost();
+                    queue.took_out(&entry);
                     queue.busy = true;
                     // All before it was taken by the endpoint. It may make nothing to write.
                     queue.end_stall();
-                    let Entry::Event(tag, event) = entry else { unreachable!("bytes come above") };
-                    return Turn::Event(tag, Box::new(event));
+                    let Ok((tag, event)) = entry.into_event() else {
+                        unreachable!("bytes come above")
+                    };
+                    return Turn::Event(tag, event);
                 }
                 Some(entry) => {
                     queue.entries.push_front(entry);
@@ -499,22 +547,27 @@ impl Outbox {
         }
         let mut left = written;
         let mut kept = pieces.len();
+        let shared_pieces = std::mem::take(&mut queue.shared_pieces);
+        let is_shared = |index: usize| shared_pieces & 1 << index != 0;
         for (index, piece) in pieces.iter_mut().enumerate() {
-            if left >= piece.len() {
-                left -= piece.len();
-                queue.cost -= piece.len() + Entry::OVERHEAD;
-            } else {
-                queue.cost -= left;
-                piece.advance(left);
+            let gone = left.min(piece.len());
+            match is_shared(index) {
+                true => queue.shared -= gone,
+                false => queue.cost -= gone,
+            }
+            left -= gone;
+            if gone < piece.len() {
+                piece.advance(gone);
                 kept = index;
                 break;
             }
+            queue.cost -= Entry::OVERHEAD;
         }
-        for piece in pieces.drain(..).skip(kept).rev() {
-            queue.entries.push_front(Entry::Bytes(piece));
-        }
-        if queue.entries.is_empty() && queue.entries.capacity() > 16 * Self::PIECES_MAX {
-            queue.entries = VecDeque::new();
+        for (index, piece) in pieces.drain(..).enumerate().skip(kept).rev() {
+            queue.entries.push_front(match is_shared(index) {
+                true => Entry::Shared(piece),
+                false => Entry::Bytes(piece),
+            });
         }
         queue.took(now, written, self.bytes_max / Self::TAKEN_SHARE);
         self.release(queue);
@@ -525,13 +578,13 @@ impl Outbox {
     pub fn next_event(&self) -> Option<(Tag, Event)> {
         let mut queue = self.lock();
         debug_assert!(queue.busy, "only the task asks, and only behind an event");
-        match queue.entries.pop_front()? {
-            entry @ Entry::Event(..) => {
-                queue.cost -= entry.cost();
-                let Entry::Event(tag, event) = entry else { unreachable!("it was looked at") };
-                Some((tag, event))
-            }
-            bytes => {
+        let entry = queue.entries.pop_front()?;
+        if entry.is_event() {
+            queue.took_out(&entry);
+        }
+        match entry.into_event() {
+            Ok((tag, event)) => Some((tag, *event)),
+            Err(bytes) => {
                 queue.entries.push_front(bytes);
                 None
             }
@@ -555,6 +608,7 @@ impl Outbox {
     /// Wakes who waits for room, when there is.
     fn release(&self, mut queue: MutexGuard<'_, Queue>) {
         let asked = std::mem::take(&mut queue.asked);
+        queue.settle();
         if queue.cost <= self.bytes_max / 2 {
             queue.allowance = 0;
         }
@@ -572,6 +626,11 @@ impl Outbox {
     /// Whether the session was ended from here, most often because there was no room.
     pub(crate) fn is_dead(&self) -> bool {
         self.lock().dead.is_some()
+    }
+
+    /// The setting of the bound for which the session was ended from here.
+    pub(crate) fn exceeded(&self) -> Option<&'static str> {
+        self.lock().limit
     }
 
     /// Whether everything was written.
@@ -592,7 +651,7 @@ impl Outbox {
         if self.is_away() { None } else { self.lock().stalled() }
     }
 
-    /// What waits costs this many bytes of memory.
+    /// What waits costs this many bytes of memory, without what is charged to its channel.
     pub fn cost(&self) -> usize {
         self.lock().cost
     }

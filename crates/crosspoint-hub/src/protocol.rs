@@ -81,6 +81,10 @@ pub trait Protocol: Send {
         None
     }
 
+    /// The memory that it holds for what has come and is not whole or not carried out, and for what
+    /// could not be written, in bytes.
+    fn buffered(&self) -> usize;
+
     /// When [`Protocol::tick`] has to be called, if nothing moves until then.
     fn deadline(&self, activity: Activity) -> Option<Instant>;
 

@@ -131,11 +131,16 @@ pub enum Reason {
     /// The hub has not asked for the proof that a client wanted to give.
     #[error("the hub asks for no proof of ids, so any id there may be a false one")]
     Unproven = 38,
+    /// The memory for this is used up, of the hub or of the address.
+    #[error(
+        "the memory is used up (limits.memory_bytes_max, limits.memory_per_address_bytes_max); try again later"
+    )]
+    Exhausted = 39,
 }
 
 impl Reason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::Left,
         Self::ConnectionLost,
         Self::ClosedByOwner,
@@ -175,6 +180,7 @@ impl Reason {
         Self::Expired,
         Self::Busy,
         Self::Unproven,
+        Self::Exhausted,
     ];
 
     /// The number on the wire.
@@ -210,7 +216,7 @@ mod tests {
             assert_eq!(usize::from(reason.number()), index);
             assert_eq!(Reason::from_number(reason.number()), Some(reason));
         }
-        assert_eq!(Reason::from_number(39), None);
+        assert_eq!(Reason::from_number(40), None);
     }
 
     #[test]

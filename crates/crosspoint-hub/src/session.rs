@@ -11,6 +11,7 @@ use crate::channel::{Audience, Channel, Sent, count_members};
 use crate::command::{Command, EnterOptions, Event, Hello, Target};
 use crate::hub::Hub;
 use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerName};
+use crate::ledger::{Charge, Purpose, SESSION_BYTES, Tab};
 use crate::meter::Meter;
 use crate::order::{Order, Road};
 use crate::outbox::{Outbox, Paused, Sending, Tag, Touched};
@@ -59,6 +60,10 @@ pub struct Session {
     ruled: Option<Instant>,
     touched: Touched,
     closed: bool,
+    /// What has come and is not carried out.
+    input: Tab,
+    /// The session itself.
+    _cost: Charge,
 }
 
 #[derive(Debug)]
@@ -114,6 +119,8 @@ impl Session {
             settling: Settling::new(now, outbox.wire),
             now,
             ruled: None,
+            input: Tab::new(outbox.account(), Purpose::Input),
+            _cost: outbox.account().charge(Purpose::Session, SESSION_BYTES),
             hub,
             outbox,
             owned: Slots::default(),
@@ -198,6 +205,9 @@ impl Session {
             }
         }
         self.touched.attend();
+        if self.hub.ledger.take_exceeded() {
+            self.hub.relieve(now);
+        }
         step
     }
 
@@ -205,6 +215,15 @@ impl Session {
     /// before.
     pub fn retry_at(&self) -> Option<Instant> {
         self.retry
+    }
+
+    /// What its driver and its protocol hold of what has come, in bytes.
+    pub fn holds(&mut self, bytes: usize) {
+        let held = match &self.held {
+            Some(Held::Part(_, part)) => part.data.len(),
+            Some(Held::Command(_)) | None => 0,
+        };
+        self.input.settle(bytes + self.batches.bytes() + held);
     }
 
     /// To be called with each event before the endpoint is told, as some of them change what the
@@ -452,7 +471,9 @@ impl Session {
             return Err(refused(Reason::NotAllowed));
         }
         let may_create = self.permissions.create.allows(name.as_bytes());
-        let channel = self.hub.find(&name, options.make_room, may_create).map_err(refused)?;
+        let account = self.outbox.account();
+        let channel =
+            self.hub.find(&name, options.make_room, may_create, account).map_err(refused)?;
         if let Some(rule) = &channel.rule
             && let Err((reason, limit)) = rule.may_enter(&self.outbox)
         {
@@ -626,7 +647,7 @@ impl Session {
                     self.retry = until;
                     return Step::Wait;
                 }
-                Sent::Refused(reason) => {
+                Sent::Refused(reason, limit) => {
                     let channel = match *to {
                         Target::Up(number) => self.entered.get(number.0).map(|one| &one.channel),
                         Target::Member(number, _) | Target::Everyone(number, _) => {
@@ -637,7 +658,16 @@ impl Session {
                     if channel.is_some_and(|channel| channel.breaks_rule(parts)) {
                         metrics.hit("channels.message_bytes_max");
                     }
-                    return Step::Close(reason);
+                    if let Some(limit) = limit {
+                        metrics.hit(limit);
+                    }
+                    metrics.dropped.inc_by(count);
+                    let Target::Link(link) = *to else {
+                        return Step::Close(reason);
+                    };
+                    self.batches.sent();
+                    self.break_link(link, reason);
+                    continue;
                 }
                 Sent::To(0) if !matches!(to, Target::Everyone(..)) => {
                     metrics.dropped.inc_by(count);

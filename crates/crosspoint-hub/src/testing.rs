@@ -34,6 +34,7 @@ impl Wire for Lines {
                 members_max: u32::MAX,
             },
             stateful: false,
+            whole: false,
             links: self.framing == Framing::Messages,
             successors: self.framing == Framing::Messages,
             home: false,

@@ -103,6 +103,8 @@ pub struct Profile {
     /// Whether the session's own task has to write data, because what is written depends on what was
     /// written before. It gets [`Event::Data`](crate::Event::Data) then.
     pub stateful: bool,
+    /// Whether its messages have no parts, so that the hub has to put large ones together.
+    pub whole: bool,
     /// Whether the protocol has links.
     pub links: bool,
     /// Whether the protocol can say that a member becomes the owner of its channel.
@@ -174,6 +176,12 @@ impl Encoded {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.first.is_empty() && self.rest.is_empty()
+    }
+
+    /// With something done to each piece.
+    pub(crate) fn map(self, change: impl Fn(Bytes) -> Bytes) -> Self {
+        let Self { first, rest } = self;
+        Self { first: change(first), rest: rest.into_iter().map(change).collect() }
     }
 
     /// The pieces in order.

@@ -240,6 +240,7 @@ impl Driver {
                 state.waiting = false;
                 // The silence meanwhile was ours.
                 state.read_at = now();
+                self.settle();
                 match state.ending {
                     Some(reason) => Err(reason),
                     None => self.advance(state),
@@ -315,6 +316,7 @@ impl Driver {
         messages += self.protocol.idle_frames();
         // A frame of the WebSocket is work too, whether or not it carries anything.
         let throttled = self.session.count(now, messages.max(frames), 0);
+        self.settle();
         state.throttled = state.throttled.max(throttled);
         self.session.outbox().push_own(&state.out.take());
         match self.session.flush(now) {
@@ -329,6 +331,12 @@ impl Driver {
         }
         state.throttled = state.throttled.max(self.session.ruled());
         result
+    }
+
+    /// Has the memory charged that is held for what has come.
+    fn settle(&mut self) {
+        let encoded = self.decoder.as_ref().map_or(0, |decoder| decoder.buffered());
+        self.session.holds(encoded + self.protocol.buffered());
     }
 
     /// Counts the bounds that the protocol alone has seen.
@@ -427,6 +435,8 @@ impl Driver {
             };
         }
         self.session.outbox().converted(&state.out.take());
+        // The protocol may have held some of it back.
+        self.settle();
         result
     }
 

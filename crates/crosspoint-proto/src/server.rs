@@ -117,7 +117,7 @@ impl Native {
                 return Ok(Some(Output::Note(note)));
             }
         }
-        if self.input.len() < 1024 && !self.input.is_empty() {
+        if self.input.len() < 16 * 1024 && !self.input.is_empty() {
             self.input.compact();
         }
         Ok(None)
@@ -280,6 +280,10 @@ impl Protocol for Native {
 
     fn idle_frames(&mut self) -> u64 {
         std::mem::take(&mut self.idle_frames)
+    }
+
+    fn buffered(&self) -> usize {
+        self.input.len()
     }
 
     fn deadline(&self, activity: Activity) -> Option<Instant> {

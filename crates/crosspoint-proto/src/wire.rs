@@ -23,6 +23,7 @@ impl Wire for NativeWire {
                 members_max: u32::MAX,
             },
             stateful: false,
+            whole: false,
             links: true,
             successors: true,
             home: false,

@@ -483,6 +483,11 @@ settings! {
         /// existing rooms can still be entered. Declared rooms do not count.
         count_max: usize = "10000", count(0..=10_000_000), flag "room-count-max";
 
+        /// Rooms that the sessions of one address have made by entering them.
+        ///
+        /// As `limits.channels_per_address_max`, for rooms that are still there.
+        per_address_max: usize = "0", count(0..=10_000_000).zero("one part in 8 of rooms.count_max"), flag "rooms-per-address-max";
+
         /// Members of one room.
         ///
         /// Above, an entry is refused with the reason `Full`. A declared room may give its own
@@ -570,10 +575,40 @@ settings! {
         ///
         /// Senders whose messages go to this session alone pause before it is full, and go on to send to
         /// others; see protocol.md, section 8.1. When it is full the session is disconnected with the reason
-        /// `SlowReceiver`, so that one slow reader holds up nobody else. A single broadcast or room message has
-        /// to fit into it. Raise it for large bursts; in the worst case every session occupies this much
-        /// memory.
+        /// `SlowReceiver`, so that one slow reader holds up nobody else. What is for many does not count here,
+        /// unless it is small: `limits.channel_bytes_max` bounds it. A single room message has to fit into half
+        /// of it.
         outbox_bytes_max: usize = "4MiB", bytes(256 * KIB..=GIB);
+
+        /// Bytes that may wait for the members of one channel or room, each counted once.
+        ///
+        /// So far may a member lag behind that reads. When more would wait, the member that lags
+        /// most is disconnected with the reason `SlowReceiver`, then the next. Raise it where large
+        /// broadcasts go to members on slow connections: one of them has to fit into it.
+        channel_bytes_max: usize = "64MiB", bytes(256 * KIB..=TIB);
+
+        /// Bytes of unfinished messages that the hub gathers for one session, as their sender.
+        ///
+        /// It binds messages in parts in rooms and to programs written with AnySocket, and the
+        /// pieces of those. Above, the link that a part came over ends with the reason `TooLarge`, or
+        /// the session if it came over none. Nobody else is affected. It should be no less than
+        /// `limits.message_bytes_max`.
+        unfinished_bytes_max: usize = "32MiB", bytes(64 * KIB..=TIB);
+
+        /// Memory that the hub holds for all its sessions and channels, in bytes.
+        ///
+        /// Everything that waits, is unfinished or is kept counts, and 8 KiB for each session.
+        /// Above, new connections are closed, new channels and unfinished messages are refused with
+        /// the reason `Exhausted`, and the sessions that hold most are disconnected with the reason
+        /// `SlowReceiver`: first those that hold 64 KiB or more and have taken nothing for a second.
+        /// `/metrics` shows for what it is used.
+        memory_bytes_max: usize = "0", bytes(0..=1024 * TIB).zero("half of the memory of the machine, or of its control group");
+
+        /// The same for all sessions of one address.
+        ///
+        /// Addresses of the loopback range have no bound here while `limits.loopback_exempt` is
+        /// true. Without effect above `limits.memory_bytes_max`.
+        memory_per_address_bytes_max: usize = "0", bytes(0..=1024 * TIB).zero("one part in 8 of limits.memory_bytes_max");
 
         /// How long a session may take nothing while something waits for it, in milliseconds.
         ///
@@ -608,6 +643,14 @@ settings! {
         ///
         /// Above, creating another is refused with the reason `TooManyChannels`.
         channels_total_max: usize = "100000", count(1..=10_000_000);
+
+        /// Channels that the sessions of one address have made and that are still there.
+        ///
+        /// Above, creating another is refused with the reason `TooManyChannels`, so that nobody takes
+        /// all that the hub may have. `limits.ipv4_prefix` and `limits.ipv6_prefix` say what one
+        /// address is. Addresses of the loopback range have no bound here while
+        /// `limits.loopback_exempt` is true.
+        channels_per_address_max: usize = "0", count(0..=10_000_000).zero("one part in 8 of limits.channels_total_max");
 
         /// Members of one channel.
         ///
@@ -681,8 +724,9 @@ settings! {
         ///
         /// Addresses of the loopback range are then exempt from
         /// `limits.connections_per_address_max`, `limits.messages_per_second_max`,
-        /// `limits.bytes_per_second_max`, `auth.checks_waiting_per_address_max` and
-        /// `auth.wrong_pause_ms`, and an owner's ban by address does not hold for them, only
+        /// `limits.bytes_per_second_max`, `limits.memory_per_address_bytes_max`,
+        /// `limits.channels_per_address_max`, `rooms.per_address_max`,
+        /// `auth.checks_waiting_per_address_max` and `auth.wrong_pause_ms`, and an owner's ban by address does not hold for them, only
         /// that of the peer id. Behind a proxy on the same machine every client seems to have such
         /// an address, unless `server.trusted_proxies` names it: when true these limits then bind
         /// nobody, when false all clients share one `limits.connections_per_address_max`.

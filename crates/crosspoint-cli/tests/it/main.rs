@@ -4,5 +4,6 @@
 mod common;
 mod interop;
 mod log;
+mod memory;
 mod operator;
 mod program;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// What may wait for its last piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Bytes of text in all. The memory in use is at most twice this.
+    /// Bytes of text in all. The memory in use is little more.
     pub bytes_max: usize,
     /// Packets at once.
     pub packets_max: usize,
@@ -63,12 +63,34 @@ pub struct Reassembly {
 struct Open {
     seq: i32,
     kind: Kind,
-    /// Copied, since a small piece could keep a large message in memory.
-    text: Vec<u8>,
+    text: Text,
     /// When its next piece has to be here.
     next_until: Instant,
     /// When its last one has to be here.
     whole_until: Instant,
+}
+
+/// Text that comes in pieces. They are copied, since a small piece could keep a large message in
+/// memory, and the memory does not grow by doubling.
+#[derive(Debug, Default)]
+struct Text(Vec<Vec<u8>>);
+
+impl Text {
+    /// Pieces are put together as long as that makes no more than this.
+    const TOGETHER_BYTES_MAX: usize = 64 * 1024;
+
+    fn add(&mut self, piece: &[u8]) {
+        match self.0.last_mut() {
+            Some(last) if last.len() + piece.len() <= Self::TOGETHER_BYTES_MAX => {
+                last.extend_from_slice(piece);
+            }
+            _ => self.0.push(piece.to_vec()),
+        }
+    }
+
+    fn join(self) -> Bytes {
+        self.0.concat().into()
+    }
 }
 
 impl Open {
@@ -104,12 +126,12 @@ impl Reassembly {
         }
         self.count(bounds, body.len())?;
         let open = &mut self.open[place];
-        open.text.extend_from_slice(&body);
+        open.text.add(&body);
         if !last {
             open.next_until = now + bounds.time_max;
             return Ok(None);
         }
-        let body = Bytes::from(self.open.swap_remove(place).text);
+        let body = self.open.swap_remove(place).text.join();
         self.bytes -= body.len();
         if self.open.is_empty() {
             self.open = Vec::new();
@@ -133,7 +155,9 @@ impl Reassembly {
         }
         self.count(bounds, body.len())?;
         let (next_until, whole_until) = (now + bounds.time_max, now + bounds.whole_time_max);
-        self.open.push(Open { seq, kind, text: body.to_vec(), next_until, whole_until });
+        let mut text = Text::default();
+        text.add(body);
+        self.open.push(Open { seq, kind, text, next_until, whole_until });
         Ok(())
     }
 

@@ -25,6 +25,7 @@ impl Wire for AnySocketWire {
             // Such a session enters channels and rooms, and owns none.
             capacity: Capacity { owned_max: 0, entered_max: u32::MAX, members_max: 0 },
             stateful: true,
+            whole: true,
             links: true,
             successors: false,
             home: true,

@@ -133,6 +133,11 @@ impl Reader {
         self.input.push(bytes);
     }
 
+    /// Bytes that have come and were not given.
+    pub fn buffered(&self) -> usize {
+        self.input.len()
+    }
+
     /// Whether some data of a frame was given and some has not come yet.
     pub fn is_midway(&self) -> bool {
         self.open.is_some()

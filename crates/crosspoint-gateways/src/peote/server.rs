@@ -30,8 +30,13 @@ pub struct Joint {
     ready: VecDeque<Output>,
     /// What the client has done wrong, for people.
     complaint: Option<&'static str>,
+    /// Whether the last frame has given nothing to carry out yet.
+    idle: bool,
     /// Frames that gave nothing to carry out, until they are counted.
     idle_frames: u64,
+    /// What it gives behind that: bytes that become messages, one by one as they are asked for. Many
+    /// chunks are in a frame, and many members may get it.
+    chunks: VecDeque<(Target, Bytes)>,
 }
 
 /// The chunks on one way.
@@ -68,7 +73,9 @@ impl Joint {
             decoders: HashMap::new(),
             ready: VecDeque::new(),
             complaint: None,
+            idle: false,
             idle_frames: 0,
+            chunks: VecDeque::new(),
         }
     }
 
@@ -101,7 +108,7 @@ impl Joint {
                 let bit = bit(number)?;
                 self.entered &= !bit;
                 let number = InNumber(number.into());
-                self.decoders.remove(&Target::Up(number));
+                self.forget(|to| to == Target::Up(number));
                 Some(Command::Leave(number))
             }
             command::DELETE => {
@@ -109,8 +116,7 @@ impl Joint {
                 let bit = bit(number)?;
                 self.owned &= !bit;
                 let number = OwnNumber(number.into());
-                self.decoders
-                    .retain(|to, _| !matches!(to, Target::Member(own, _) if *own == number));
+                self.forget(|to| matches!(to, Target::Member(own, _) if own == number));
                 Some(Command::Delete(number))
             }
             command::KICK => {
@@ -147,30 +153,75 @@ impl Joint {
             return Ok(());
         };
         stream.late &= !part.is_first();
-        if stream.late || stream.lost {
-            return Ok(());
+        if !stream.late && !stream.lost {
+            self.chunks.push_back((to, part.data));
         }
-        let mut piece = part.data;
-        loop {
-            match stream.decoder.next_part(&mut piece) {
+        Ok(())
+    }
+
+    /// Goes on with the next frame. Gives whether there is one.
+    fn next_frame(&mut self) -> Result<bool, Reason> {
+        // All of the last one was looked at.
+        self.idle_frames += u64::from(std::mem::take(&mut self.idle));
+        let Some(item) = self.reader.next(self.owned != 0)? else {
+            return Ok(false);
+        };
+        // Half a command does not let anybody in.
+        if self.state == State::New {
+            self.state = State::Open;
+            self.give(Command::Hello(Hello::default()));
+        }
+        self.item(item)?;
+        self.idle = self.ready.is_empty();
+        Ok(true)
+    }
+
+    fn fail(&mut self, reason: Reason) {
+        self.state = State::Closed;
+        self.complaint = match reason {
+            Reason::TooLarge => Some("a chunk is longer than its channel allows"),
+            _ => Some("a command is none of create, enter, leave and delete"),
+        };
+        self.ready.push_back(Output::Close(reason));
+    }
+
+    /// The next message out of chunks.
+    fn next_chunk(&mut self) -> Result<Option<Command>, Reason> {
+        while let Some((to, piece)) = self.chunks.front_mut() {
+            let to = *to;
+            let Some(stream) = self.decoders.get_mut(&to).filter(|stream| !stream.lost) else {
+                self.chunks.pop_front();
+                continue;
+            };
+            match stream.decoder.next_part(piece) {
                 Ok(Some(chunk::Part { total, offset, data })) => {
                     let part = Part { kind: Part::DATA, total, offset, data };
-                    let command = Command::Send { to, part };
-                    self.ready.push_back(Output::Command(command));
+                    return Ok(Some(Command::Send { to, part }));
                 }
-                Ok(None) => return Ok(()),
+                Ok(None) => {
+                    self.chunks.pop_front();
+                }
                 // The place in the stream is lost, so nothing of it can be understood any more.
                 Err(_too_long) => match to {
                     // An owner does not know which size its members declare.
                     Target::Member(channel, member) => {
                         stream.lost = true;
-                        self.give(Command::Kick { channel, member, ban: None });
-                        return Ok(());
+                        return Ok(Some(Command::Kick { channel, member, ban: None }));
                     }
                     _ => return Err(Reason::TooLarge),
                 },
             }
         }
+        if self.chunks.capacity() > 0 {
+            self.chunks = VecDeque::new();
+        }
+        Ok(None)
+    }
+
+    /// Nothing more goes there.
+    fn forget(&mut self, gone: impl Fn(Target) -> bool) {
+        self.decoders.retain(|to, _| !gone(*to));
+        self.chunks.retain(|(to, _)| !gone(*to));
     }
 
     /// To all who see pieces at once, and to those who see messages one by one.
@@ -202,6 +253,7 @@ impl Joint {
                 late: self.reader.is_midway(),
                 lost: false,
             };
+            self.forget(|known| known == to);
             self.decoders.insert(to, stream);
         }
     }
@@ -221,27 +273,18 @@ impl Protocol for Joint {
             if self.state == State::Closed {
                 return None;
             }
-            let result = match self.reader.next(self.owned != 0) {
-                Ok(Some(item)) => {
-                    // Half a command does not let anybody in.
-                    if self.state == State::New {
-                        self.state = State::Open;
-                        self.give(Command::Hello(Hello::default()));
-                    }
-                    let result = self.item(item);
-                    self.idle_frames += u64::from(self.ready.is_empty());
-                    result
+            let result = match self.next_chunk() {
+                Ok(Some(command)) => {
+                    self.idle = false;
+                    return Some(Output::Command(command));
                 }
-                Ok(None) => return None,
+                Ok(None) => self.next_frame(),
                 Err(reason) => Err(reason),
             };
-            if let Err(reason) = result {
-                self.state = State::Closed;
-                self.complaint = match reason {
-                    Reason::TooLarge => Some("a chunk is longer than its channel allows"),
-                    _ => Some("a command is none of create, enter, leave and delete"),
-                };
-                self.ready.push_back(Output::Close(reason));
+            match result {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(reason) => self.fail(reason),
             }
         }
     }
@@ -270,14 +313,14 @@ impl Protocol for Joint {
                 out.small(&[0, 4, 0, push::MEMBER_ENTERED, channel.0 as u8, member.0 as u8]);
             }
             Event::MemberLeft { channel, member, reason } => {
-                self.decoders.remove(&Target::Member(*channel, *member));
+                self.forget(|to| to == Target::Member(*channel, *member));
                 let (channel, member) = (channel.0 as u8, member.0 as u8);
                 out.small(&[0, 5, 0, push::MEMBER_LEFT, channel, member, ending(*reason)]);
             }
             Event::Ended { channel, reason } => {
                 let number = channel.0 as u8;
                 self.entered &= !bit(number).unwrap_or_default();
-                self.decoders.remove(&Target::Up(*channel));
+                self.forget(|to| to == Target::Up(*channel));
                 out.small(&[0, 4, 0, push::ENDED, number, ending(*reason)]);
             }
             // The protocol has no words for these.
@@ -305,6 +348,15 @@ impl Protocol for Joint {
         }
     }
 
+    fn buffered(&self) -> usize {
+        // All of them are of one frame.
+        let frame = self.chunks.iter().map(|(_, piece)| piece.len()).max().unwrap_or_default();
+        let decoders = self.decoders.capacity() * size_of::<(Target, Stream)>();
+        let queues = self.ready.capacity() * size_of::<Output>()
+            + self.chunks.capacity() * size_of::<(Target, Bytes)>();
+        self.reader.buffered() + frame + decoders + queues
+    }
+
     fn deadline(&self, activity: Activity) -> Option<Instant> {
         activity.written.map(|written| written + KEEPALIVE)
     }
@@ -319,6 +371,7 @@ impl Protocol for Joint {
     fn farewell(&mut self, _reason: Reason, out: &mut FrameWriter) {
         self.state = State::Closed;
         self.ready = VecDeque::new();
+        self.chunks = VecDeque::new();
         for number in (0..128u8).filter(|number| self.entered & (1 << number) != 0) {
             out.small(&[0, 4, 0, push::ENDED, number, reason::LOST]);
         }

@@ -30,6 +30,7 @@ impl Wire for JointWire {
                 members_max: MEMBERS_MAX,
             },
             stateful: false,
+            whole: false,
             links: false,
             successors: false,
             home: false,

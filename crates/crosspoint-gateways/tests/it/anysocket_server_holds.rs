@@ -120,6 +120,7 @@ fn what_waits_is_bounded_and_who_fills_it_loses_its_link_alone() {
         })
     };
     assert_eq!(ends(bert.heard()).collect::<Vec<_>>(), [Reason::TooManyPending]);
+    assert!(world.buffered(ann) > bound - 2 * message.len(), "it is known what waits");
     let questions: Vec<String> = heard(&mut world, ann);
     let questions: Vec<&String> = questions.iter().filter(|said| said.contains(CLOCK)).collect();
     let [_, question] = questions[..] else { panic!("{questions:?}") };
@@ -127,4 +128,6 @@ fn what_waits_is_bounded_and_who_fills_it_loses_its_link_alone() {
     answer(&mut world, ann, number);
     assert!(heard(&mut world, ann).contains(&r#"c3: Link 1 "hi""#.to_owned()));
     assert_eq!(ends(carl.heard()).count(), 0);
+    world.pass(Duration::from_secs(1));
+    assert!(world.buffered(ann) < message.len(), "nothing waits any more");
 }

@@ -10,8 +10,10 @@ mod state;
 mod succession;
 
 use crate::command::{Ban, ChannelOptions, EnterOptions, Entered, Event, Mode, OwnerNews};
+use crate::gathering::Gathering;
+use crate::hub::Hub;
 use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId};
-use crate::limits::Limits;
+use crate::ledger::{Account, CHANNEL_BYTES, Common, Exhausted, Made, Purpose};
 use crate::metrics::Metrics;
 use crate::outbox::{Outbox, Sending, Tag, Touched};
 use crate::presence::{self, OtherNews};
@@ -46,9 +48,17 @@ pub struct Channel {
     bans_max: usize,
     /// The rule for channels of such a name.
     pub(crate) rule: Option<Arc<ChannelRule>>,
+    /// Whose address it counts for.
+    _made: Option<Made>,
     /// Whether some member has, or had, another channel as well.
     mixed: AtomicBool,
     state: Mutex<State>,
+}
+
+/// Whose a channel is.
+struct Kind {
+    room: bool,
+    declared: bool,
 }
 
 /// What became of a batch of messages.
@@ -59,8 +69,9 @@ pub(crate) enum Sent {
     /// The only receiver has no room; nothing was sent. There may be some at this time, if no
     /// earlier.
     Congested(Option<Instant>),
-    /// It breaks the channel's rules: the sender is at fault.
-    Refused(Reason),
+    /// The sender is at fault: it breaks the channel's rules, or leaves more unfinished than the
+    /// bound allows that has this setting.
+    Refused(Reason, Option<&'static str>),
 }
 
 /// Which members a broadcast is for.
@@ -71,53 +82,61 @@ pub(crate) enum Audience {
 }
 
 impl Channel {
-    /// A channel with an owner.
+    /// A channel with an owner, which pays for it.
+    ///
+    /// # Errors
+    /// [`Reason::Exhausted`]
     pub(crate) fn owned(
         name: ChannelName,
         outbox: Arc<Outbox>,
         number: OwnNumber,
         tag: Tag,
         options: ChannelOptions,
-        limits: &Limits,
-        rule: Option<Arc<ChannelRule>>,
-    ) -> Self {
-        let most = limits.members_max.min(outbox.profile.capacity.members_max);
+        hub: &Hub,
+    ) -> Result<Self, Reason> {
+        let most = hub.limits.members_max.min(outbox.profile.capacity.members_max);
         let members_max = options.members_max.map_or(most, |max| max.min(most));
+        let payer = outbox.account().clone();
         let owner = Some(Owner { outbox, number, tag });
-        Self::new(name, false, false, options, members_max, owner, limits, rule)
+        let kind = Kind { room: false, declared: false };
+        Self::new(name, kind, options, members_max, owner, &payer, hub)
     }
 
     /// A room. Its messages are no larger than half an outbox, or one could end all its members.
+    ///
+    /// # Errors
+    /// [`Reason::Exhausted`]
     pub(crate) fn room(
         name: ChannelName,
         declared: bool,
         mode: Mode,
         members_max: u32,
-        limits: &Limits,
-        rule: Option<Arc<ChannelRule>>,
-    ) -> Self {
+        payer: &Arc<Account>,
+        hub: &Hub,
+    ) -> Result<Self, Reason> {
         let mode = match mode {
             Mode::Raw => Mode::Raw,
             Mode::Chunk { bytes_max } => {
-                let most = u32::try_from(limits.outbox_bytes_max / 2).unwrap_or(u32::MAX);
+                let most = u32::try_from(hub.limits.outbox_bytes_max / 2).unwrap_or(u32::MAX);
                 Mode::Chunk { bytes_max: bytes_max.min(most) }
             }
         };
         let options = ChannelOptions { mode, ..ChannelOptions::default() };
-        Self::new(name, true, declared, options, members_max, None, limits, rule)
+        let kind = Kind { room: true, declared };
+        Self::new(name, kind, options, members_max, None, payer, hub)
     }
 
-    #[allow(clippy::too_many_arguments, reason = "it is the common part of two constructors")]
     fn new(
         name: ChannelName,
-        room: bool,
-        declared: bool,
+        Kind { room, declared }: Kind,
         options: ChannelOptions,
         members_max: u32,
         owner: Option<Owner>,
-        limits: &Limits,
-        rule: Option<Arc<ChannelRule>>,
-    ) -> Self {
+        payer: &Arc<Account>,
+        hub: &Hub,
+    ) -> Result<Self, Reason> {
+        let limits = &hub.limits;
+        let rule = hub.rule_of(&name);
         let ruled =
             |most: Option<u32>, otherwise: u32| most.map_or(otherwise, |most| most.min(otherwise));
         let (members, message) =
@@ -127,20 +146,34 @@ impl Channel {
             Mode::Raw => Mode::Raw,
             Mode::Chunk { bytes_max } => Mode::Chunk { bytes_max: ruled(message, bytes_max) },
         };
-        Self {
+        // A copy, or it would keep the read alive in which it came.
+        let password = options.password.as_deref().map(Bytes::copy_from_slice);
+        let kept = name.as_bytes().len() + password.as_ref().map_or(0, Bytes::len);
+        let stored = payer.try_charge(Purpose::Stored, CHANNEL_BYTES + kept);
+        let stored = stored.map_err(|Exhausted { setting }| {
+            hub.metrics.hit(setting);
+            Reason::Exhausted
+        })?;
+        let made = payer.make(room).map_err(|Exhausted { setting }| {
+            hub.metrics.hit(setting);
+            Reason::TooManyChannels
+        })?;
+        let common = Common::new(hub.ledger.account(None, "hub"), limits.channel_bytes_max);
+        Ok(Self {
             name,
             room,
             declared,
             mode,
             rule,
-            password: options.password,
+            password,
             approve: options.approve,
             members_max,
             pending_max: limits.commands_pending_max,
             bans_max: limits.bans_max,
+            _made: made,
             mixed: AtomicBool::new(false),
-            state: Mutex::new(State::new(owner)),
-        }
+            state: Mutex::new(State::new(owner, common, stored)),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -190,6 +223,15 @@ impl Channel {
         }
         let (number, tag) = seat.ok_or(Reason::TooManyChannels)?;
         let ticket = state.next_ticket;
+        // What may wait for the owner's decision must not keep alive the read that it came in.
+        let options = match self.approve {
+            true => EnterOptions {
+                credentials: Bytes::copy_from_slice(&options.credentials),
+                password: None,
+                ..options
+            },
+            false => options,
+        };
         let applicant = Applicant { ticket, outbox: outbox.clone(), number, tag, request, options };
         if !self.approve {
             return Ok(Some(self.admit(&mut state, applicant, touched)));
@@ -274,7 +316,7 @@ impl Channel {
         };
         let presence = self.room && options.presence;
         let peer = outbox.known_peer();
-        let (midway, behind, late) = (false, false, state.midway.is_some());
+        let late = state.midway.is_some();
         let member = Member {
             outbox: outbox.clone(),
             number,
@@ -282,8 +324,9 @@ impl Channel {
             edge,
             presence,
             fresh: presence,
-            midway,
-            behind,
+            midway: false,
+            gathering: Gathering::default(),
+            behind: false,
             late,
         };
         let member = MemberNumber(state.members.insert(member));
@@ -421,16 +464,14 @@ impl Channel {
     }
 
     fn note_ban(&self, state: &mut State, banned: Banned, metrics: &Metrics) {
-        if state.bans.len() >= self.bans_max {
-            state.bans.pop_front();
+        if state.ban(banned, self.bans_max) {
             metrics.hit("bans_max");
         }
-        state.bans.push_back(banned);
     }
 
     /// Lifts the bans of a peer.
     pub(crate) fn unban(&self, peer: PeerId) {
-        self.lock().bans.retain(|ban| ban.peer != Some(peer));
+        self.lock().forget_bans(|ban| ban.peer == Some(peer));
     }
 
     /// Ends the channel for all. Gives how many members there were.
@@ -473,7 +514,7 @@ impl Channel {
         if self.breaks_rule(parts)
             || framing == Framing::Messages && self.exceeded(parts, self.mode)
         {
-            return Sent::Refused(Reason::TooLarge);
+            return Sent::Refused(Reason::TooLarge, None);
         }
         match audience {
             Audience::Only(number) => {
@@ -487,16 +528,30 @@ impl Channel {
                 let Some(last) = parts.last() else {
                     return Sent::To(0);
                 };
-                let (place, edge) = (Place::In(member.number), member.edge);
-                let sent = send_one(&member.outbox, &mut sending, place, edge, parts, touched);
+                let (outbox, place, edge) = (&member.outbox, Place::In(member.number), member.edge);
+                let gathering = Some(&mut member.gathering);
+                let sent = send_one(outbox, &mut sending, place, edge, parts, gathering, touched);
                 if matches!(sent, Sent::To(_)) {
                     member.midway = !last.is_last();
                 }
                 sent
             }
             Audience::AllBut(except) => {
-                let mut shared = Shared::new(parts);
-                let mut for_late = Shared::new(from_first(parts));
+                let state = &mut *state;
+                let continues = !state.down.is_empty();
+                let whole = match state.members.iter().any(|(_, member)| member.is_whole()) {
+                    true => match state.down.receive(sending.outbox.account(), parts) {
+                        Ok(whole) => whole,
+                        Err(refused) => return refused.into(),
+                    },
+                    false => Vec::new(),
+                };
+                state.make_room(parts);
+                // The first was begun before those came who are late.
+                let whole_for_late = whole.get(usize::from(continues)..).unwrap_or_default();
+                let [mut shared, mut for_late, mut shared_whole, mut for_late_whole] =
+                    [parts, from_first(parts), &whole, whole_for_late]
+                        .map(|parts| Shared::new(&state.common, parts));
                 let mut receivers = 0;
                 for (number, member) in state.members.iter() {
                     let number = MemberNumber(number);
@@ -506,7 +561,12 @@ impl Channel {
                         continue;
                     }
                     let place = Place::In(member.number);
-                    let shared = if member.late { &mut for_late } else { &mut shared };
+                    let shared = match (member.is_whole(), member.late) {
+                        (false, false) => &mut shared,
+                        (false, true) => &mut for_late,
+                        (true, false) => &mut shared_whole,
+                        (true, true) => &mut for_late_whole,
+                    };
                     receivers += shared.push(&member.outbox, place, member.edge, touched);
                 }
                 if parts.iter().any(Part::is_first) {
@@ -543,13 +603,16 @@ impl Channel {
         if self.breaks_rule(parts)
             || sender.profile.framing == Framing::Messages && self.exceeded(parts, mode)
         {
-            return Sent::Refused(Reason::TooLarge);
+            return Sent::Refused(Reason::TooLarge, None);
         }
         let State { owner: Some(owner), members, .. } = &mut *state else {
-            return Sent::To(state.share(member, parts, self.mode, touched));
+            return match state.share(member, sender.account(), parts, self.mode, touched) {
+                Ok(receivers) => Sent::To(receivers),
+                Err(refused) => refused.into(),
+            };
         };
         let place = Place::Own(owner.number, member);
-        let sent = send_one(&owner.outbox, &mut sending, place, edge, parts, touched);
+        let sent = send_one(&owner.outbox, &mut sending, place, edge, parts, None, touched);
         if matches!(sent, Sent::To(_))
             && let Some(from) = members.get_mut(member.0)
         {

@@ -69,12 +69,10 @@ impl Channel {
     /// Lifts bans. Gives how many there were.
     pub(crate) fn lift(&self, whom: Whom) -> usize {
         let mut state = self.lock();
-        let before = state.bans.len();
-        state.bans.retain(|ban| match whom {
-            Whom::Member(_) => true,
-            Whom::Peer(peer) => ban.peer != Some(peer),
-            Whom::Address(address) => ban.address != Some(address),
-        });
-        before - state.bans.len()
+        state.forget_bans(|ban| match whom {
+            Whom::Member(_) => false,
+            Whom::Peer(peer) => ban.peer == Some(peer),
+            Whom::Address(address) => ban.address == Some(address),
+        })
     }
 }

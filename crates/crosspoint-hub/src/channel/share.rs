@@ -1,9 +1,11 @@
 //! Data on its way to one receiver or many: encoded once for all who get the same bytes.
 
 use super::Sent;
+use crate::gathering::Gathering;
+use crate::ledger::Common;
 use crate::outbox::{Outbox, Pushed, Room, Sending, Touched};
 use crate::wire::{Edge, Encoded, FrameWriter, Part, Place};
-use bytes::Bytes;
+use bytes::BytesMut;
 use std::sync::Arc;
 
 fn encode(outbox: &Outbox, place: Place, edge: Edge, parts: &[Part]) -> Encoded {
@@ -19,35 +21,49 @@ fn encode(outbox: &Outbox, place: Place, edge: Edge, parts: &[Part]) -> Encoded 
 }
 
 /// Parts that may wait as they are: small data must not keep alive the large read that it came in.
+/// It is copied next to each other, as its receiver takes it together.
 fn compact(parts: &[Part]) -> Vec<Part> {
-    let compact = |part: &Part| match part.data.len() {
-        ..=FrameWriter::COPY_BYTES_MAX => {
-            Part { data: Bytes::copy_from_slice(&part.data), ..part.clone() }
+    let is_small = |part: &&Part| part.data.len() <= FrameWriter::COPY_BYTES_MAX;
+    let small = parts.iter().filter(is_small).map(|part| part.data.len()).sum();
+    let mut copied = BytesMut::with_capacity(small);
+    let compact = |part: &Part| {
+        if !is_small(&part) {
+            return part.clone();
         }
-        _ => part.clone(),
+        copied.extend_from_slice(&part.data);
+        Part { data: copied.split().freeze(), ..part.clone() }
     };
     parts.iter().map(compact).collect()
 }
 
-/// To a single receiver, if it has room.
+/// To a single receiver, if it has room. If that has to have messages whole, `gathering` takes the
+/// parts; receivers that own channels need none.
 pub(crate) fn send_one(
     outbox: &Arc<Outbox>,
     sending: &mut Sending<'_>,
     place: Place,
     edge: Edge,
     parts: &[Part],
+    gathering: Option<&mut Gathering>,
     touched: &mut Touched,
 ) -> Sent {
     let bytes = parts.iter().map(|part| part.data.len()).sum();
-    match outbox.room_for(sending, bytes) {
-        Room::None(until) => Sent::Congested(until),
-        Room::Free => push_one(outbox, place, edge, parts, touched),
-        Room::UpToBound => {
-            let sent = push_one(outbox, place, edge, parts, touched);
-            outbox.end_above_bound();
-            sent
-        }
+    // Asked first: what has to wait comes again, and must not be gathered twice.
+    let room = outbox.room_for(sending, bytes);
+    if let Room::None(until) = room {
+        return Sent::Congested(until);
     }
+    let sent = match gathering.filter(|_| outbox.profile.whole) {
+        None => push_one(outbox, place, edge, parts, touched),
+        Some(gathering) => match gathering.receive(sending.outbox.account(), parts) {
+            Ok(whole) => push_one(outbox, place, edge, &whole, touched),
+            Err(refused) => return refused.into(),
+        },
+    };
+    if room == Room::UpToBound {
+        outbox.end_above_bound();
+    }
+    sent
 }
 
 fn push_one(
@@ -58,7 +74,7 @@ fn push_one(
     touched: &mut Touched,
 ) -> Sent {
     if outbox.profile.stateful {
-        return match outbox.push_data(place, &compact(parts), touched) {
+        return match outbox.push_data(place, compact(parts), touched) {
             Pushed::Dead => Sent::To(0),
             Pushed::Accepted => Sent::To(1),
         };
@@ -72,6 +88,7 @@ fn push_one(
 
 /// A batch that goes to many: encoded once for all receivers that get the same bytes.
 pub(super) struct Shared<'a> {
+    common: &'a Common,
     parts: &'a [Part],
     /// The parts for receivers whose own tasks encode, once there is one.
     compact: Option<Vec<Part>>,
@@ -83,8 +100,9 @@ pub(super) struct Shared<'a> {
 type Key = (u8, Place, Edge);
 
 impl<'a> Shared<'a> {
-    pub(super) fn new(parts: &'a [Part]) -> Self {
-        Self { parts, compact: None, encoded: Vec::new(), last: 0 }
+    /// What waits for the receivers is charged to `common`.
+    pub(super) fn new(common: &'a Common, parts: &'a [Part]) -> Self {
+        Self { common, parts, compact: None, encoded: Vec::new(), last: 0 }
     }
 
     /// Gives 1 if the receiver lives.
@@ -99,7 +117,12 @@ impl<'a> Shared<'a> {
             return 0;
         }
         if outbox.profile.stateful {
-            let parts = self.compact.get_or_insert_with(|| compact(self.parts));
+            let charged = |mut part: Part| {
+                part.data = self.common.charge(part.data);
+                part
+            };
+            let compact = || compact(self.parts).into_iter().map(charged).collect();
+            let parts = self.compact.get_or_insert_with(compact);
             let pushed = outbox.push_shared_data(place, parts, touched);
             return usize::from(pushed == Pushed::Accepted);
         }
@@ -108,7 +131,8 @@ impl<'a> Shared<'a> {
             self.last = match self.encoded.iter().position(|(known, _)| *known == key) {
                 Some(index) => index,
                 None => {
-                    self.encoded.push((key, encode(outbox, place, edge, self.parts)));
+                    let data = encode(outbox, place, edge, self.parts);
+                    self.encoded.push((key, data.map(|piece| self.common.charge(piece))));
                     self.encoded.len() - 1
                 }
             };

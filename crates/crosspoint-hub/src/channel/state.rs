@@ -3,13 +3,15 @@
 use super::share::Shared;
 use super::succession::Heir;
 use crate::command::{EnterOptions, Event, Mode};
+use crate::gathering::{Gathering, Unfinished};
 use crate::ids::{InNumber, MemberNumber, OwnNumber, PeerId};
+use crate::ledger::{Account, Charge, Common};
 use crate::outbox::{Outbox, Tag, Touched};
 use crate::presence::{News, OtherNews};
 use crate::reason::Reason;
 use crate::slots::Slots;
 use crate::wire::{Edge, Part, Place};
-use bytes::BytesMut;
+use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -33,11 +35,17 @@ pub(super) struct State {
     /// never lets somebody else in.
     pub(super) pending: Vec<Applicant>,
     pub(super) next_ticket: u32,
+    /// What is kept of the channel, its bans among it.
+    pub(super) stored: Charge,
     /// Oldest first.
     pub(super) bans: VecDeque<Banned>,
+    /// What waits for members, charged once.
+    pub(super) common: Common,
     /// In rooms: messages of which not all parts have come, by sender. A room's receivers may be
     /// unable to tell senders apart, so parts of two messages must not be mixed.
-    pub(super) gathering: HashMap<u32, BytesMut>,
+    pub(super) gathering: HashMap<u32, Gathering>,
+    /// In channels: the message of the owner to many, for members who have to have it whole.
+    pub(super) down: Gathering,
     /// In rooms: who has come and gone since those who asked for presence were told.
     pub(super) news: Vec<OtherNews>,
     /// How many have asked for presence.
@@ -70,6 +78,8 @@ pub(super) struct Member {
     /// Whether it has the beginning of a message that the owner sends to it alone. Without it, a
     /// rest is for who had the number before.
     pub(super) midway: bool,
+    /// That beginning, if the member has to have it whole.
+    pub(super) gathering: Gathering,
     /// What it sends may go on with what it began for a former owner, up to the first beginning.
     pub(super) behind: bool,
     /// It came in the middle of a message of the owner to many: it must not get its rest.
@@ -92,6 +102,11 @@ impl Owner {
 }
 
 impl Member {
+    /// Whether it has to have messages whole.
+    pub(super) fn is_whole(&self) -> bool {
+        self.outbox.profile.whole
+    }
+
     /// Those of its parts that are for the present owner.
     pub(super) fn fit<'a>(&self, parts: &'a [Part]) -> &'a [Part] {
         if self.behind { from_first(parts) } else { parts }
@@ -116,8 +131,11 @@ pub(super) struct Banned {
 }
 
 impl State {
-    pub(super) fn new(owner: Option<Owner>) -> Self {
+    pub(super) fn new(owner: Option<Owner>, common: Common, stored: Charge) -> Self {
         Self {
+            common,
+            stored,
+            down: Gathering::default(),
             away: owner.as_ref().is_some_and(|owner| owner.outbox.is_told_away()),
             heir: None,
             namings: 0,
@@ -138,6 +156,7 @@ impl State {
 
     pub(super) fn forget_gathered(&mut self) {
         self.gathering = HashMap::new();
+        self.down = Gathering::default();
     }
 
     /// Whether this session owns the channel.
@@ -162,13 +181,36 @@ impl State {
     }
 
     pub(super) fn check_ban(&mut self, now: Instant, outbox: &Outbox) -> Result<(), Reason> {
-        self.bans.retain(|ban| ban.until.is_none_or(|until| until > now));
+        self.forget_bans(|ban| ban.until.is_some_and(|until| until <= now));
         let peer = outbox.known_peer().id;
         let address = outbox.known_by;
         let hit = |ban: &Banned| {
             ban.peer == Some(peer) || (ban.address.is_some() && ban.address == address)
         };
         if self.bans.iter().any(hit) { Err(Reason::Banned) } else { Ok(()) }
+    }
+
+    /// Gives whether the oldest ban was forgotten for this one.
+    pub(super) fn ban(&mut self, banned: Banned, bans_max: usize) -> bool {
+        let full = self.bans.len() >= bans_max;
+        if full && self.bans.pop_front().is_some() {
+            self.stored.resize(self.stored.bytes() - size_of::<Banned>());
+        }
+        self.bans.push_back(banned);
+        self.stored.resize(self.stored.bytes() + size_of::<Banned>());
+        full
+    }
+
+    /// Gives how many were forgotten.
+    pub(super) fn forget_bans(&mut self, forgotten: impl Fn(&Banned) -> bool) -> usize {
+        let before = self.bans.len();
+        self.bans.retain(|ban| !forgotten(ban));
+        let gone = before - self.bans.len();
+        if gone > 0 {
+            self.bans.shrink_to_fit();
+            self.stored.resize(self.stored.bytes() - gone * size_of::<Banned>());
+        }
+        gone
     }
 
     /// In a room: something is to be told to those who asked for presence.
@@ -222,6 +264,9 @@ impl State {
             self.forget_heir(Reason::NoSuchPeer, touched);
         }
         self.gathering.remove(&member.0);
+        if self.gathering.is_empty() {
+            self.gathering = HashMap::new();
+        }
         match &self.owner {
             Some(owner) => {
                 let channel = owner.number;
@@ -236,36 +281,59 @@ impl State {
 
     /// In a room: messages go to all others, whole ones where they have borders. Gives how many
     /// receivers there were.
+    ///
+    /// # Errors
+    /// What the sender did wrong.
     pub(super) fn share(
         &mut self,
         sender: MemberNumber,
+        account: &Arc<Account>,
         parts: &[Part],
         mode: Mode,
         touched: &mut Touched,
-    ) -> usize {
+    ) -> Result<usize, Unfinished> {
         // They hear of each other before the first message.
         self.tell_news(touched);
-        let mut whole = Vec::with_capacity(parts.len());
-        for part in parts {
-            if mode == Mode::Raw || (part.is_first() && part.is_last()) {
-                whole.push(part.clone());
-                continue;
+        let others = || self.members.iter().filter(|(number, _)| *number != sender.0);
+        let whole = match mode == Mode::Raw && !others().any(|(_, member)| member.is_whole()) {
+            true => None,
+            false => {
+                let gathering = self.gathering.entry(sender.0).or_default();
+                let whole = gathering.receive(account, parts);
+                if gathering.is_empty() {
+                    self.gathering.remove(&sender.0);
+                }
+                Some(whole?)
             }
-            let gathered = self.gathering.entry(sender.0).or_default();
-            gathered.extend_from_slice(&part.data);
-            if part.is_last() {
-                let data = std::mem::take(gathered).freeze();
-                self.gathering.remove(&sender.0);
-                whole.push(Part { offset: 0, data, ..part.clone() });
-            }
-        }
-        let mut shared = Shared::new(&whole);
+        };
+        self.make_room(parts);
+        let messages = whole.as_deref().unwrap_or_default();
+        let in_parts = if mode == Mode::Raw { parts } else { messages };
+        let mut shared = [messages, in_parts].map(|parts| Shared::new(&self.common, parts));
         let mut receivers = 0;
         for (_, member) in self.members.iter().filter(|(number, _)| *number != sender.0) {
             let place = Place::Room(member.number, sender);
+            let shared = &mut shared[usize::from(!member.is_whole())];
             receivers += shared.push(&member.outbox, place, member.edge, touched);
         }
-        receivers
+        Ok(receivers)
+    }
+
+    /// Sees that what comes fits into the channel's budget: the members that lag most are ended.
+    pub(super) fn make_room(&self, parts: &[Part]) {
+        let bytes = parts.iter().map(|part| part.data.len()).sum();
+        if !self.common.exceeds(bytes) {
+            return;
+        }
+        let lags = self.members.iter().map(|(_, member)| (member.outbox.lag(), &member.outbox));
+        let mut lags: Vec<_> = lags.filter(|(lag, _)| *lag > 0).collect();
+        lags.sort_by_key(|(lag, outbox)| (Reverse(*lag), outbox.id));
+        for (_, outbox) in lags {
+            if !self.common.exceeds(bytes) {
+                return;
+            }
+            outbox.give_up("channel_bytes_max");
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 use super::Channel;
 use super::state::{Begun, Owner, State};
 use crate::command::{Event, OwnerNews};
+use crate::gathering::Gathering;
 use crate::ids::{MemberNumber, OwnNumber};
 use crate::outbox::{Outbox, Tag, Touched};
 use crate::reason::Reason;
@@ -200,12 +201,14 @@ impl State {
     /// that cannot be told so, as their protocol has no border there, have to go. Gives how many.
     fn cut_short(&mut self, touched: &mut Touched) -> usize {
         let begun = self.midway.take();
+        self.down = Gathering::default();
         self.late = 0;
         let reached =
             |number| begun.is_some_and(|Begun { except }| except != Some(MemberNumber(number)));
         let mut stuck = Vec::new();
         for (number, member) in self.members.iter_mut() {
             member.behind = true;
+            member.gathering = Gathering::default();
             let midway = std::mem::take(&mut member.midway);
             let late = std::mem::take(&mut member.late);
             if (midway || (reached(number) && !late)) && matches!(member.edge, Edge::Chunked(_)) {

@@ -2,6 +2,7 @@
 
 use super::entry::Entry;
 use super::room::Senders;
+use crate::ledger::{Common, Tab};
 use crate::reason::Reason;
 use crate::wire::Encoded;
 use bytes::{Bytes, BytesMut};
@@ -15,11 +16,16 @@ struct Stall {
     due: usize,
 }
 
-#[derive(Default)]
 pub(super) struct Queue {
     pub(super) entries: VecDeque<Entry>,
     /// What the entries cost together, see [`Entry::cost`].
     pub(super) cost: usize,
+    /// The bytes of them that are charged to their channels.
+    pub(super) shared: usize,
+    /// Which of the pieces that were taken out are such bytes, a bit for each.
+    pub(super) shared_pieces: u64,
+    /// What of the cost is charged.
+    pub(super) tab: Tab,
     /// What a large message to this receiver alone, which was taken when there was room, may cost above the
     /// bound until it is written.
     pub(super) allowance: usize,
@@ -30,6 +36,8 @@ pub(super) struct Queue {
     /// Somebody will attend to this outbox soon.
     pub(super) touched: bool,
     pub(super) dead: Option<Reason>,
+    /// The setting of the bound for which it was ended.
+    pub(super) limit: Option<&'static str>,
     /// When bytes were last taken by the endpoint.
     pub(super) written: Option<Instant>,
     stall: Option<Stall>,
@@ -49,9 +57,82 @@ pub(super) struct Queue {
     pub(super) asked: bool,
 }
 
+/// How much of what waits is not charged as long as the endpoint takes what it gets.
+const UNPAID_BYTES_MAX: usize = 32 * 1024;
+
 impl Queue {
+    pub(super) fn new(tab: Tab) -> Self {
+        Self {
+            entries: VecDeque::new(),
+            cost: 0,
+            shared: 0,
+            shared_pieces: 0,
+            tab,
+            allowance: 0,
+            busy: false,
+            blocked: false,
+            touched: false,
+            dead: None,
+            limit: None,
+            written: None,
+            stall: None,
+            away_since: None,
+            senders: Senders::default(),
+            paid: None,
+            sealed: false,
+            ending: None,
+            asked: false,
+        }
+    }
+
+    /// Something was added. It is charged when it seems to stay.
+    pub(super) fn pay(&mut self) {
+        let unpaid = if self.blocked { Tab::FREE_BYTES } else { UNPAID_BYTES_MAX };
+        if self.cost > self.tab.paid() + unpaid {
+            self.tab.settle(self.cost);
+        }
+    }
+
+    /// Something has left, or was put in its place.
+    pub(super) fn settle(&mut self) {
+        match self.blocked || self.tab.paid() > 0 {
+            true => self.tab.settle(self.cost),
+            false => self.pay(),
+        }
+        self.shrink();
+    }
+
+    /// Gives the memory of a peak back.
+    fn shrink(&mut self) {
+        let capacity = self.entries.capacity();
+        if capacity > 64 && self.entries.len() < capacity / 8 {
+            self.entries.shrink_to(capacity / 4);
+        }
+    }
+
+    /// All that waits, in bytes.
+    pub(super) fn waits(&self) -> usize {
+        self.cost + self.shared
+    }
+
+    /// An entry was taken out.
+    pub(super) fn took_out(&mut self, entry: &Entry) {
+        self.cost -= entry.cost();
+        self.shared -= entry.shared();
+    }
+
     pub(super) fn add_all(&mut self, data: &Encoded) {
         data.pieces().for_each(|piece| self.add_bytes(piece));
+    }
+
+    /// Adds data that goes to many, the large pieces of which are charged to their channel.
+    pub(super) fn add_shared(&mut self, data: &Encoded) {
+        for piece in data.pieces() {
+            match Common::is_charged(piece) {
+                true => self.add(Entry::Shared(piece.clone())),
+                false => self.add_bytes(piece),
+            }
+        }
     }
 
     /// Adds data. Small pieces are copied behind each other: for them that costs less than an
@@ -94,13 +175,14 @@ impl Queue {
 
     pub(super) fn add(&mut self, entry: Entry) {
         self.cost += entry.cost();
+        self.shared += entry.shared();
         self.entries.push_back(entry);
     }
 
     /// So many bytes were taken just now. To count as one that reads, the endpoint has to take what
     /// waits, or as much as `enough`.
     pub(super) fn took(&mut self, now: Instant, bytes: usize, enough: usize) {
-        let begin = || Stall { since: now, due: self.cost.min(enough) };
+        let begin = || Stall { since: now, due: self.waits().min(enough) };
         self.stall = match &self.stall {
             _ if self.entries.is_empty() => None,
             Some(Stall { since, due }) if bytes < *due => {

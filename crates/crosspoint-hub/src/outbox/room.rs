@@ -134,8 +134,9 @@ impl Outbox {
     fn notify(&self, event: Event) {
         let mut queue = self.lock();
         if queue.dead.is_none() {
-            queue.add(Entry::Event(Tag::default(), event));
+            queue.add(Entry::Event(Tag::default(), Box::new(event)));
             self.check(&mut queue);
+            queue.pay();
         }
         drop(queue);
         self.outlet.wake();

@@ -109,6 +109,16 @@ impl Session {
         joined
     }
 
+    /// Ends a link over which nothing more can be sent. Both sides are told.
+    pub(super) fn break_link(&mut self, link: LinkNumber, reason: Reason) {
+        // It is forgotten when the endpoint is told.
+        let known = self.outbox.links().get(link).cloned();
+        if let Some((broken, side)) = known {
+            broken.end(side, reason, &mut self.touched);
+            self.tell(Event::Unlinked { link, reason });
+        }
+    }
+
     /// Ends a link. The other side is told.
     pub(super) fn unlink(&mut self, link: LinkNumber, reason: Reason) {
         let removed = self.outbox.links().remove(link);

@@ -553,6 +553,7 @@ impl Wire for Stateful {
             framing: Framing::Messages,
             capacity: LINES.profile().capacity,
             stateful: true,
+            whole: false,
             links: true,
             successors: false,
             home: false,

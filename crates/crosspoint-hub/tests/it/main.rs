@@ -5,6 +5,7 @@ mod asks;
 mod bounds;
 mod common;
 mod entry;
+mod ledger;
 mod links;
 mod model_channels;
 mod model_links;

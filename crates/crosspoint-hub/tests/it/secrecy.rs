@@ -22,6 +22,7 @@ impl Wire for Secretive {
             framing: Framing::Messages,
             capacity: Capacity { owned_max: 9, entered_max: 9, members_max: 9 },
             stateful: false,
+            whole: false,
             links: true,
             successors: false,
             home: true,

@@ -20,6 +20,7 @@ impl Wire for Stateful {
             framing: Framing::Messages,
             capacity: Capacity { owned_max: 9, entered_max: 9, members_max: 9 },
             stateful: true,
+            whole: false,
             links: true,
             successors: false,
             home: false,

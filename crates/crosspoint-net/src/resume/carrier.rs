@@ -9,6 +9,7 @@ use crate::outlet::now;
 use crate::session::{FAR, reach, read};
 use crate::stream::{Reader, Stream, Writer};
 use bytes::{Bytes, BytesMut};
+use crosspoint_hub::ledger::{Account, Purpose, Tab};
 use crosspoint_hub::meter::Meter;
 use crosspoint_hub::protocol::Note;
 use crosspoint_hub::{Hub, Reason, Wire};
@@ -55,6 +56,8 @@ pub(crate) struct Carrier {
     meter: Option<Meter>,
     /// It has sent too many, and is not read before this.
     throttled: Option<Instant>,
+    /// What is kept until it has arrived, where that is charged.
+    tab: Option<Tab>,
 }
 
 /// Why a connection is not carried over any longer.
@@ -114,14 +117,28 @@ impl Carrier {
     pub(crate) fn new(flow: Flow, end: Stream, flush_max: Duration) -> Self {
         let (reader, writer) = end.into_split();
         let pipe = Pipe { reader, writer, ended: false, deaf: false };
-        Self { flow, pipe, flush_max, until: None, counted_by: None, meter: None, throttled: None }
+        let (counted_by, meter) = (None, None);
+        Self { flow, pipe, flush_max, until: None, counted_by, meter, throttled: None, tab: None }
     }
 
-    /// Lets a hub count the round trips, and the records of an endpoint that is at an address.
-    pub(crate) fn counted_by(self, hub: Arc<Hub>, address: Option<IpAddr>) -> Self {
+    /// Lets a hub count the round trips, and the records of an endpoint that is at an address, and
+    /// charge what is kept to the session.
+    pub(crate) fn counted_by(
+        self,
+        hub: Arc<Hub>,
+        address: Option<IpAddr>,
+        session: &Arc<Account>,
+    ) -> Self {
         let limited = !hub.limits.exempt(address);
         let meter = limited.then(|| Meter::new(now(), hub.limits.messages_per_second_max, 0));
-        Self { counted_by: Some(hub), meter, ..self }
+        let tab = Some(Tab::new(session, Purpose::Retained));
+        Self { counted_by: Some(hub), meter, tab, ..self }
+    }
+
+    fn settle(&mut self) {
+        if let Some(tab) = &mut self.tab {
+            tab.settle(self.flow.held());
+        }
     }
 
     /// Whether the driver has sent its last byte.
@@ -189,6 +206,7 @@ impl Carrier {
         loop {
             tokio::task::consume_budget().await;
             let more = self.proceed(link)?;
+            self.settle();
             reach(timer.as_mut(), if more { now() } else { self.deadline(link.has_room()) });
             let Self { flow, pipe, throttled, .. } = &mut *self;
             let taking = !pipe.ended && !flow.is_full() && link.has_room();
@@ -212,6 +230,7 @@ impl Carrier {
     pub(crate) async fn keep(&mut self) {
         loop {
             self.hand_on();
+            self.settle();
             let Self { flow, pipe, .. } = &mut *self;
             let result = tokio::select! {
                 _ = pipe.writer.writable(), if flow.has_arrived() && !pipe.deaf => Ok(()),

@@ -248,6 +248,11 @@ impl Flow {
         self.sending.acknowledged
     }
 
+    /// Bytes that are kept until they have arrived or were handed on.
+    pub(crate) fn held(&self) -> usize {
+        self.sending.kept.len() + self.receiving.waiting.len()
+    }
+
     /// Whether as much is kept as may be, so that no more can be taken.
     pub(crate) fn is_full(&self) -> bool {
         self.sending.kept.len() as u64 >= self.sending.window

@@ -154,6 +154,7 @@ impl Server {
         let driver = self.resumable_driver(remote, drivers_end, sessions.patience(agreed));
         let outbox = driver.session.outbox().clone();
         let (id, session) = (outbox.id, Arc::downgrade(&outbox));
+        let account = outbox.account().clone();
         let (tell, ended) = oneshot::channel();
         self.tasks.spawn(async move {
             let reason = Self::drive(driver, bytes::BytesMut::new(), false).await;
@@ -168,7 +169,7 @@ impl Server {
             id,
             session,
             let_in: false,
-            carrier: carrier.counted_by(self.hub.clone(), remote.ip()),
+            carrier: carrier.counted_by(self.hub.clone(), remote.ip(), &account),
             arrivals,
             stop: self.stop.clone(),
             stopping: false,

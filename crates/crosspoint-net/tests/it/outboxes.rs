@@ -2,8 +2,11 @@
 //! sends to many goes on without it, and nothing is lost on the way to those who read.
 
 use crate::common::peer::{Peer, to, up};
-use crate::common::{Served, cram, serve_with, until};
-use crosspoint_hub::{InNumber, OwnNumber, Reason};
+use crate::common::{Served, cram, serve, serve_with, until};
+use crosspoint_hub::command::{Command, Target};
+use crosspoint_hub::{InNumber, OwnNumber, Part, Reason};
+use crosspoint_net::memory::Shape;
+use std::num::NonZero;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -109,6 +112,8 @@ async fn futures(futures: impl Iterator<Item = impl Future<Output = ()>>) {
 
 #[tokio::test(start_paused = true)]
 async fn a_broadcast_goes_on_without_the_one_that_does_not_read() {
+    // Small enough to be copied for each of them.
+    const SMALL: usize = 500;
     let served = bounded(100_000);
     let mut owner = Peer::native(served.memory()).await;
     let own = owner.create("room").await;
@@ -119,20 +124,20 @@ async fn a_broadcast_goes_on_without_the_one_that_does_not_read() {
         peer.enter("room").await;
     }
     owner.settle().await;
-    let mut count = 0;
+    let mut count = 0_usize;
     let events = loop {
-        owner.broadcast(own, &[count as u8; 2000]).await;
+        owner.broadcast(own, &[count as u8; SMALL]).await;
         count += 1;
         let events = owner.settle().await;
         for peer in &mut healthy {
-            assert_eq!(peer.gather(2000).await, [(count - 1) as u8; 2000]);
+            assert_eq!(peer.gather(SMALL).await, [(count - 1) as u8; SMALL]);
         }
         if !events.is_empty() {
             break events;
         }
     };
     // With what each entry costs besides its bytes, a little less than the bound has gone in.
-    assert!((90_000..102_000).contains(&(2000 * count)), "{count}");
+    assert!((90_000..102_000).contains(&(SMALL * count)), "{count}");
     let left = events.iter().filter(|event| {
         matches!(event, crosspoint_hub::Event::MemberLeft { member, reason, .. }
             if member.0 == 0 && *reason == Reason::ConnectionLost)
@@ -142,6 +147,113 @@ async fn a_broadcast_goes_on_without_the_one_that_does_not_read() {
     assert_eq!(served.hits("outbox_bytes_max"), 1);
     until("it is gone", || served.hub.sessions() == 3).await;
     assert!(stalled.link.rest().await.len() < 100, "what waited was thrown away");
+}
+
+/// A broadcast of `bytes` in frames of 30,000, each of them numbered.
+fn large(owner: &mut Peer, own: OwnNumber, bytes: usize) -> (Vec<u8>, Vec<u8>) {
+    let count = u32::try_from(bytes / 30_000).expect("not so much");
+    numbered(count, 30_000, |message| {
+        owner.bytes_of(Command::Send {
+            to: Target::Everyone(own, None),
+            part: Part::whole(message.to_vec()),
+        })
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_broadcast_reaches_a_member_behind_a_slow_line_as_long_as_it_reads() {
+    let served = serve();
+    let mut owner = Peer::joint(served.memory());
+    let own = owner.create("room").await;
+    // 10 Mbit/s.
+    let shape = Shape { bytes_per_second: NonZero::new(1_250_000), ..Shape::default() };
+    let mut slow = Peer::joint(served.slow(shape));
+    let mut fast = Peer::joint(served.memory());
+    for peer in [&mut slow, &mut fast] {
+        peer.enter("room").await;
+    }
+    let (bytes, data) = large(&mut owner, own, 12_000_000);
+    let begun = Instant::now();
+    let ((), fast, slow) = tokio::join!(
+        owner.link.send(&bytes),
+        async {
+            let gathered = fast.gather(data.len()).await;
+            (gathered, begun.elapsed())
+        },
+        slow.gather(data.len()),
+    );
+    assert!(fast.0 == data && slow == data, "whole and in order");
+    assert!(fast.1 < Duration::from_secs(1), "nobody waits for the slow one: {:?}", fast.1);
+    assert!(begun.elapsed() >= Duration::from_secs(9));
+    assert_eq!(served.closed(Reason::SlowReceiver), 0);
+    assert_eq!(served.metric(SHARED), Some(0.0));
+}
+
+const SHARED: &str = r#"crosspoint_memory_bytes{purpose="shared",protocol="hub"}"#;
+
+#[tokio::test]
+async fn broadcasts_in_a_burst_reach_all_who_read() {
+    let served = serve();
+    let mut owner = Peer::joint(served.tcp().await);
+    let own = owner.create("room").await;
+    let mut members = Vec::new();
+    for _ in 0..4 {
+        let mut member = Peer::joint(served.tcp().await);
+        member.enter("room").await;
+        members.push(member);
+    }
+    let (bytes, data) = large(&mut owner, own, 36_000_000);
+    let readers = members.iter_mut().map(|member| async {
+        let mut gathered = 0;
+        while gathered < data.len() {
+            let some = member.gather(1_000_000.min(data.len() - gathered)).await;
+            assert!(some == data[gathered..gathered + some.len()]);
+            gathered += some.len();
+        }
+    });
+    tokio::join!(owner.link.send(&bytes), futures(readers));
+    assert_eq!(served.closed(Reason::SlowReceiver), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_budget_of_a_channel_the_member_that_lags_most_goes_first() {
+    const BUDGET: usize = 1_000_000;
+    let served = serve_with(|hub| hub.limits.channel_bytes_max = BUDGET);
+    let mut owner = Peer::native(served.memory()).await;
+    let own = owner.create("room").await;
+    let mut stalled = Peer::joint(served.cramped(1));
+    stalled.enter("room").await;
+    let mut late = Peer::joint(served.cramped(1));
+    let mut healthy = Peer::joint(served.memory());
+    healthy.enter("room").await;
+    let mut sent = 0;
+    let mut say = async |owner: &mut Peer, healthy: &mut Peer| {
+        owner.broadcast(own, &[7; 30_000]).await;
+        assert_eq!(healthy.gather(30_000).await.len(), 30_000);
+        sent += 30_000;
+        sent
+    };
+    for _ in 0..10 {
+        say(&mut owner, &mut healthy).await;
+    }
+    late.enter("room").await;
+    owner.settle().await;
+    while served.closed(Reason::SlowReceiver) == 0 {
+        let sent = say(&mut owner, &mut healthy).await;
+        owner.settle().await;
+        let shared = served.metric(SHARED).expect("it is shown");
+        assert!(shared <= BUDGET as f64, "{shared} of {sent} bytes wait");
+    }
+    until("the slowest is gone", || served.hub.sessions() == 3).await;
+    assert_eq!(served.closed(Reason::SlowReceiver), 1);
+    assert_eq!(served.hits("channel_bytes_max"), 1);
+    assert!(stalled.link.rest().await.len() < 100_000, "it is the one that came first");
+    // The other one may lag as far.
+    for _ in 0..5 {
+        say(&mut owner, &mut healthy).await;
+    }
+    owner.settle().await;
+    assert_eq!(served.closed(Reason::SlowReceiver), 1);
 }
 
 #[tokio::test(start_paused = true)]

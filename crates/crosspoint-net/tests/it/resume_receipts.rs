@@ -173,7 +173,7 @@ async fn a_client_that_finds_no_hub_gives_up_when_the_hub_would_have() {
 async fn a_session_that_ended_while_its_client_was_away_says_why() {
     let resume = Some(Settings { window: 50 * SECOND, ..Settings::default() });
     let mut hub = options();
-    hub.limits.outbox_bytes_max = 256 * 1024;
+    hub.limits.channel_bytes_max = 256 * 1024;
     let world = World::new(hub, ServerOptions { resume, ..ServerOptions::default() });
     let (mut client, mut state) =
         resumable(vec![world.road.endpoint()], 7).await.expect("the hub listens");
@@ -183,7 +183,7 @@ async fn a_session_that_ended_while_its_client_was_away_says_why() {
     world.road.usual(Fate::Refused);
     world.road.cut();
     until("the hub knows", || world.hub.metrics.sessions_away.get() == 1).await;
-    // More than may be kept: it waits in the outbox, and then the outbox is full.
+    // More than may be kept: it waits in the room, and then that may keep no more.
     for number in 0..200 {
         other.send(room, message(number, 16_000)).await;
     }

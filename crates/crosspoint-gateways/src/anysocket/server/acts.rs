@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crosspoint_hub::command::{
     Addressee, Command, EnterOptions, Entered, LinkOptions, Peer, Query, Target, Watched,
 };
-use crosspoint_hub::wire::{FrameWriter, Part, Place};
+use crosspoint_hub::wire::{FrameWriter, Part};
 use crosspoint_hub::{ChannelName, InNumber, LinkNumber, MemberNumber, Reason};
 
 /// Links for requests that a client may have opened at once.
@@ -40,15 +40,6 @@ pub(super) enum Question {
 /// What comes and goes, as the client is told.
 pub(super) fn presence(event: &str, peer: &Peer) -> Json {
     Json::made(format!(r#"{{"hub":"peer","event":"{event}","peer":{}}}"#, rooms::peer(peer)))
-}
-
-/// Whether a place is in a room, and of a member if one is given.
-pub(super) fn is_in(place: &Place, room: InNumber, member: Option<MemberNumber>) -> bool {
-    match place {
-        Place::In(number) => *number == room && member.is_none(),
-        Place::Room(number, of) => *number == room && member.is_none_or(|member| member == *of),
-        _ => false,
-    }
 }
 
 fn returned(json: Json) -> Outcome {
@@ -92,7 +83,6 @@ impl AnySocket {
             Wish::Leave(room) => {
                 let outcome = match self.rooms.leave(&room) {
                     Some(number) => {
-                        self.joins.forget(|place| is_in(place, number, None));
                         self.give(Command::Leave(number));
                         done()
                     }
@@ -309,18 +299,17 @@ impl AnySocket {
         &mut self,
         room: InNumber,
         from: Option<MemberNumber>,
-        whole: Result<Option<(u8, Bytes)>, Reason>,
+        kind: u8,
+        data: &Bytes,
         out: &mut FrameWriter,
     ) {
-        match whole {
-            Ok(Some((Part::DATA, data))) => {
-                let told = self.rooms.message(room, from, &data);
-                self.told(told, out);
-            }
-            Ok(None) => {}
-            // Calls have no form here; and what is too large, or has no beginning, is nothing.
-            Ok(Some(_)) | Err(_) => self.dropped += 1,
+        if kind != Part::DATA {
+            // Calls have no form here.
+            self.dropped += 1;
+            return;
         }
+        let told = self.rooms.message(room, from, data);
+        self.told(told, out);
     }
 }
 

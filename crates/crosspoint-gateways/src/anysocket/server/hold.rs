@@ -65,12 +65,13 @@ impl AnySocket {
             return false;
         };
         let bytes = body.len() + ENTRY_BYTES;
-        if self.peers.held_bytes().saturating_add(bytes) > self.settings.queue_bytes_max {
+        if self.peers.held_bytes.saturating_add(bytes) > self.settings.queue_bytes_max {
             self.hits.push("outbox_bytes_max");
             self.end_peer(id, Reason::TooManyPending);
         } else if let Some(held) = self.peers.held_mut(id) {
             held.bytes += bytes;
             held.messages.push_back((link, News::Message { kind, body: body.clone() }));
+            self.peers.held_bytes += bytes;
         }
         true
     }
@@ -104,6 +105,7 @@ impl AnySocket {
     /// Hands on what was held back.
     fn release(&mut self, id: PeerId, out: &mut FrameWriter) {
         let Some(held) = self.peers.release(id) else { return };
+        self.peers.count_held();
         for (link, news) in held.messages {
             match news {
                 News::Message { kind, body } => self.heard(link, kind, body, out),
@@ -122,12 +124,11 @@ impl Peers {
         self.proxied.get_mut(&id)?.held.take()
     }
 
-    /// What is held back of all peers.
-    fn held_bytes(&self) -> usize {
-        self.proxied
-            .values()
-            .filter_map(|proxied| proxied.held.as_ref())
-            .map(|held| held.bytes)
-            .sum()
+    /// Looks how much is held back of all peers, if anything is.
+    pub(super) fn count_held(&mut self) {
+        if self.held_bytes > 0 {
+            let held = self.proxied.values().filter_map(|proxied| proxied.held.as_ref());
+            self.held_bytes = held.map(|held| held.bytes).sum();
+        }
     }
 }

@@ -57,6 +57,16 @@ impl Inbox {
         };
     }
 
+    /// The memory that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        let whole: usize = self.whole.iter().map(Bytes::len).sum();
+        let coming = match &self.coming {
+            Coming::Several(pieces) => pieces.capacity(),
+            one => one.len(),
+        };
+        whole + self.whole.capacity() * size_of::<Bytes>() + coming
+    }
+
     /// The message has come whole.
     pub(super) fn end(&mut self) {
         if !self.too_large {

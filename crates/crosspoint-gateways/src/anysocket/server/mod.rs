@@ -45,7 +45,6 @@ use bytes::Bytes;
 use crosspoint_hub::command::{Command, Hello};
 use crosspoint_hub::payload::{self as hub_payload, Ask};
 use crosspoint_hub::protocol::{Note, Output};
-use crosspoint_hub::reassembly::Reassembly;
 use crosspoint_hub::wire::{FrameWriter, Part, Place};
 use crosspoint_hub::{Limits, PeerId, Reason};
 use inbox::Inbox;
@@ -100,8 +99,6 @@ pub struct AnySocket {
     questions: Recent<Question>,
     /// Calls that the hub's program was asked to answer.
     calls: Recent<Reply>,
-    /// Messages of which not all parts have come.
-    joins: Reassembly,
     switches: Budget,
     ready: VecDeque<Output>,
     /// Messages that gave nothing to carry out, until they are counted.
@@ -213,7 +210,6 @@ impl AnySocket {
             rooms: Rooms::default(),
             questions: Recent::default(),
             calls: Recent::default(),
-            joins: Reassembly::default(),
             switches: Budget { left: Budget::MOST, since: now },
             ready: VecDeque::new(),
             idle_frames: 0,
@@ -498,30 +494,22 @@ impl AnySocket {
         }
     }
 
-    /// Data has come from the hub. Gives it when it is whole.
-    fn joined(&mut self, place: Place, part: &Part) -> Result<Option<(u8, Bytes)>, Reason> {
-        let bytes_max = self.options.limits.message_bytes_max;
-        let joined = self.joins.receive(place, part.clone(), bytes_max);
-        if self.joins.bytes() > 2 * bytes_max as usize {
-            self.joins.forget(|at| *at == place);
-            return Err(Reason::TooLarge);
-        }
-        joined
-    }
-
+    /// A message has come from the hub, which puts parts together.
     fn data(&mut self, place: Place, part: &Part, out: &mut FrameWriter) {
-        let whole = self.joined(place, part);
+        let (kind, data) = (part.kind, part.data.clone());
         match place {
-            Place::Link(link) => match whole {
-                Ok(Some((kind, body))) => self.heard(link, kind, body, out),
-                Ok(None) => {}
-                Err(reason) => self.break_road(link, reason, out),
-            },
-            Place::Room(room, member) => self.room_data(room, Some(member), whole, out),
-            Place::In(room) => self.room_data(room, None, whole, out),
+            Place::Link(link) => self.heard(link, kind, data, out),
+            Place::Room(room, member) => self.room_data(room, Some(member), kind, &data, out),
+            Place::In(room) => self.room_data(room, None, kind, &data, out),
             // Such a session owns no channels.
             Place::Own(..) => {}
         }
+    }
+
+    /// Bytes of messages of the client of which not all pieces have come, and of what waits for
+    /// encryption.
+    fn unfinished(&mut self) -> usize {
+        self.main.buffered() + self.peers.buffered()
     }
 }
 

@@ -5,7 +5,7 @@ use crate::anysocket::heartbeat::Beat;
 use crate::anysocket::packet;
 use bytes::Bytes;
 use crosspoint_hub::Reason;
-use crosspoint_hub::command::{Event, OwnerNews};
+use crosspoint_hub::command::{Command, Event};
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
 use crosspoint_hub::wire::FrameWriter;
 use std::collections::VecDeque;
@@ -34,6 +34,9 @@ impl Protocol for AnySocket {
         loop {
             if let Some(output) = self.ready.pop_front() {
                 return Some(output);
+            }
+            if self.ready.capacity() > 64 {
+                self.ready = VecDeque::new();
             }
             if self.state == State::Closed {
                 return None;
@@ -76,7 +79,6 @@ impl Protocol for AnySocket {
             Event::Done { request } => self.done(*request, out),
             Event::Ended { channel, reason } => {
                 let told = self.rooms.end(*channel, *reason);
-                self.joins.forget(|place| acts::is_in(place, *channel, None));
                 self.told(told, out);
             }
             Event::OtherEntered { channel, member, peer } => {
@@ -85,14 +87,9 @@ impl Protocol for AnySocket {
             }
             Event::OtherLeft { channel, member, reason } => {
                 let told = self.rooms.go(*channel, *member, *reason);
-                self.joins.forget(|place| acts::is_in(place, *channel, Some(*member)));
                 self.told(told, out);
             }
             Event::Owner { channel, news } => {
-                if let OwnerNews::Changed(_) = news {
-                    // What the former owner began does not go on.
-                    self.joins.forget(|place| acts::is_in(place, *channel, None));
-                }
                 self.told(self.rooms.owner(*channel, news), out);
             }
             Event::Others { .. } | Event::Peers { .. } => {
@@ -124,6 +121,18 @@ impl Protocol for AnySocket {
 
     fn limit_hit(&mut self) -> Option<&'static str> {
         self.hits.pop()
+    }
+
+    fn buffered(&self) -> usize {
+        let early: usize = self.early.iter().map(|packet| packet.body.len()).sum();
+        let sent = |output: &Output| match output {
+            Output::Command(Command::Send { part, .. }) => part.data.len(),
+            _ => 0,
+        };
+        let ready: usize = self.ready.iter().map(sent).sum();
+        let ready = ready + self.ready.capacity() * size_of::<Output>();
+        let peers = self.peers.kept + self.peers.held_bytes;
+        self.inbox.bytes() + early + self.main.buffered() + peers + ready
     }
 
     fn deadline(&self, activity: Activity) -> Option<Instant> {

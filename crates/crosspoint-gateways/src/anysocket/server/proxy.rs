@@ -35,6 +35,21 @@ pub(super) struct Peers {
     pub(super) opening: HashMap<Addressee, Vec<Waiting>>,
     /// How often something was held back.
     pub(super) held: u64,
+    /// What is held back of all peers, in bytes, as it was found last. 0 is always true.
+    pub(super) held_bytes: usize,
+    /// What the ends of all peers hold, in bytes, as it was found last. 0 is always true.
+    pub(super) kept: usize,
+}
+
+impl Peers {
+    /// Looks how much the ends of all peers hold, if any of them holds something.
+    pub(super) fn buffered(&mut self) -> usize {
+        if self.kept > 0 {
+            let ends = self.proxied.values().filter_map(|proxied| proxied.end.as_ref());
+            self.kept = ends.map(|end| end.buffered()).sum();
+        }
+        self.kept
+    }
 }
 
 /// How long the client is not told that a peer has gone. Both ends often let go at the same time, and a
@@ -76,6 +91,8 @@ impl AnySocket {
         let before = Some(header.as_ref());
         let result = said.and_then(|()| write(end, &mut *self.random, before, out, usize::MAX));
         let deadline = end.deadline();
+        self.peers.kept += end.buffered();
+        self.peers.buffered();
         self.note(deadline);
         if let Err(reason) = result {
             self.end_peer(id, reason);
@@ -115,6 +132,8 @@ impl AnySocket {
     /// The client wants a peer no more. One that it does not have went at the same time.
     pub(super) fn unproxy(&mut self, id: Option<PeerId>) {
         if let Some(proxied) = id.and_then(|id| self.peers.proxied.remove(&id)) {
+            self.peers.buffered();
+            self.peers.count_held();
             self.unlink_all(&proxied.links, Reason::Left);
         }
     }
@@ -141,6 +160,7 @@ impl AnySocket {
         if let Some(proxied) = self.peers.proxied.get_mut(&id) {
             proxied.end = None;
             proxied.gone = Some(now + GRACE);
+            self.peers.buffered();
             self.note(Some(now + GRACE));
         }
     }
@@ -154,6 +174,7 @@ impl AnySocket {
         for (id, at) in gone {
             if at <= now {
                 self.peers.proxied.remove(&id);
+                self.peers.count_held();
                 self.network(id, false, out);
             } else {
                 self.note(Some(at));
@@ -261,13 +282,13 @@ impl AnySocket {
         }
         let last = packet.last;
         let received = end.receive(now, &mut *self.random, packet);
+        self.peers.kept += end.buffered();
         // Each link may gather one large message, but not all of them at once.
-        if !last {
-            let ends = self.peers.proxied.values().filter_map(|proxied| proxied.end.as_ref());
-            if ends.map(|end| end.buffered()).sum::<usize>() > self.json_bytes_max() {
-                return self.end_peer(to, Reason::TooLarge);
-            }
+        if !last && self.unfinished() > self.options.limits.unfinished_bytes_max {
+            self.hits.push("unfinished_bytes_max");
+            return self.end_peer(to, Reason::TooLarge);
         }
+        self.peers.buffered();
         match received {
             Ok(None) => {}
             Ok(Some(received)) => self.said(to, received, out),

@@ -17,7 +17,7 @@ use crate::anysocket::wire::KIND_PACKET;
 use bytes::Bytes;
 use crosspoint_hub::command::{Command, Peer};
 use crosspoint_hub::payload::{self as hub_payload, Failure, Payload};
-use crosspoint_hub::wire::{FrameWriter, Place};
+use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{LinkNumber, Reason};
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,6 @@ impl AnySocket {
     /// Forgets all that waits at a link. What the client is still asked is given up.
     pub(super) fn forget_road(&mut self, link: LinkNumber) -> Option<Road> {
         let mut road = self.peers.roads.remove(&link)?;
-        self.joins.forget(|place| *place == Place::Link(link));
         if let Some(end) = self.end_of(road.with) {
             for incoming in road.incoming.drain().map(|(_, incoming)| incoming) {
                 end.forget(incoming.number);

@@ -256,6 +256,11 @@ impl World {
         asks
     }
 
+    /// The memory that the hub's side of a connection holds, besides the hub itself.
+    pub(crate) fn buffered(&self, end: usize) -> usize {
+        self.ends[end].protocol.buffered()
+    }
+
     /// Why the hub ended the connection, if it did.
     pub(crate) fn closed(&self, end: usize) -> Option<Reason> {
         self.ends[end].closed

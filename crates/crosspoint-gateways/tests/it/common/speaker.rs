@@ -24,6 +24,7 @@ impl Wire for Events {
                 members_max: u32::MAX,
             },
             stateful: true,
+            whole: false,
             links: true,
             successors: false,
             home: false,

@@ -28,6 +28,7 @@ impl Wire for Events {
             framing: Framing::Messages,
             capacity: Capacity { owned_max: 0, entered_max: 0, members_max: 0 },
             stateful: true,
+            whole: false,
             links: true,
             successors: false,
             home: false,

@@ -1,0 +1,357 @@
+//! What hostile input costs the program in memory, as the system counts it.
+
+use crate::common::{Running, get, hub};
+use bytes::{Bytes, BytesMut};
+use crosspoint_gateways::anysocket::auth::Auth;
+use crosspoint_gateways::anysocket::id::Id;
+use crosspoint_gateways::anysocket::packet::{Kind, Packet};
+use crosspoint_hub::command::{ChannelOptions, Command, EnterOptions, Event, Mode, Target};
+use crosspoint_hub::protocol::Client;
+use crosspoint_hub::wire::{Encoded, FrameWriter};
+use crosspoint_hub::{ChannelName, InNumber, Part, PeerId, Reason};
+use crosspoint_net::ws::frame::{Opcode, client_frame};
+use crosspoint_proto::client::{Native, Options};
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+const MIB: u64 = 1 << 20;
+/// Far longer than anything takes that works.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The program, and what it takes.
+struct Hub {
+    running: Running,
+    port: String,
+    /// What it took before.
+    idle: u64,
+}
+
+impl Hub {
+    fn start(more: &[&str]) -> Self {
+        let (running, port) = hub(more);
+        let mut hub = Self { running, port, idle: 0 };
+        hub.idle = hub.status("VmRSS:");
+        hub
+    }
+
+    /// A line of the system's account of the program, in bytes.
+    fn status(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.running.id()));
+        let status = status.unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    /// What it took at most, above what it took at the start.
+    fn peak(&self) -> u64 {
+        self.status("VmHWM:") - self.idle
+    }
+
+    /// The value of a line of the metrics; 0 if there is none.
+    fn metric(&self, name: &str) -> u64 {
+        let text = get(&self.port, "/metrics");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse::<f64>().unwrap() as u64)
+    }
+
+    fn until(&self, what: &str, mut is_so: impl FnMut(&Self) -> bool) {
+        let begun = Instant::now();
+        while !is_so(self) {
+            assert!(begun.elapsed() < PATIENCE, "did not happen: {what}");
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// When all have gone nothing is charged for them, and most memory is given back.
+    fn until_given_back(&self, most: u64) {
+        self.until("all have gone", |hub| hub.metric("crosspoint_connections") == 1);
+        let text = get(&self.port, "/metrics");
+        let charged = text.lines().filter(|line| line.starts_with("crosspoint_memory_bytes{"));
+        for line in charged {
+            assert!(line.ends_with(" 0"), "{line}");
+        }
+        let taken = || self.status("VmRSS:").saturating_sub(self.idle);
+        let begun = Instant::now();
+        while taken() > most {
+            assert!(begun.elapsed() < PATIENCE, "{} MiB are kept", taken() / MIB);
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(format!("127.0.0.1:{}", self.port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
+    }
+}
+
+/// Members that do not answer heartbeats stay, however slow the machine is.
+const PATIENT: [&str; 2] = ["--heartbeat-missed-max", "100"];
+
+/// A native client that reads only when it is told to.
+struct Member {
+    stream: TcpStream,
+    client: Native,
+}
+
+fn write(stream: &mut TcpStream, encoded: &Encoded) {
+    let bytes: Vec<u8> = encoded.pieces().flatten().copied().collect();
+    stream.write_all(&bytes).unwrap();
+}
+
+fn name(name: &str) -> ChannelName {
+    ChannelName::new(name.as_bytes().to_vec()).unwrap()
+}
+
+impl Member {
+    fn connect(hub: &Hub) -> Self {
+        let mut out = FrameWriter::default();
+        let client = Native::new(Instant::now(), Options::default(), &mut out);
+        let mut member = Self { stream: hub.connect(), client };
+        write(&mut member.stream, &out.take());
+        member.hear(|event| matches!(event, Event::Welcome { .. }).then_some(()));
+        member
+    }
+
+    fn say(&mut self, command: Command) {
+        let mut out = FrameWriter::default();
+        self.client.command(Instant::now(), command, &mut out).unwrap();
+        write(&mut self.stream, &out.take());
+    }
+
+    /// Reads until something was heard.
+    fn hear<T>(&mut self, wanted: impl Fn(&Event) -> Option<T>) -> T {
+        let mut bytes = vec![0; 4096];
+        loop {
+            let mut out = FrameWriter::default();
+            while let Some(event) = self.client.poll(Instant::now(), &mut out) {
+                if let Some(heard) = wanted(&event) {
+                    return heard;
+                }
+            }
+            let count = self.stream.read(&mut bytes).unwrap();
+            assert!(count > 0, "the hub has closed the connection");
+            self.client.receive(Instant::now(), Bytes::copy_from_slice(&bytes[..count]));
+        }
+    }
+
+    fn enter(&mut self, room: &str, options: EnterOptions) -> InNumber {
+        self.say(Command::Enter { request: 1, name: name(room), options });
+        self.hear(|event| match event {
+            Event::Entered(entered) => Some(entered.channel),
+            Event::Refused { reason, .. } => panic!("refused: {reason}"),
+            _ => None,
+        })
+    }
+}
+
+/// A peote owner of channel 0, which has been told so.
+fn owner(hub: &Hub, channel: &str) -> TcpStream {
+    let mut stream = hub.connect();
+    create(&mut stream, channel);
+    stream
+}
+
+/// Creates a channel, and reads all before the answer.
+fn create(stream: &mut TcpStream, channel: &str) {
+    stream.write_all(&[0, 0, 7, channel.len() as u8]).unwrap();
+    stream.write_all(channel.as_bytes()).unwrap();
+    let mut seen = Vec::new();
+    let mut byte = [0];
+    while !seen.windows(4).any(|window| window == [0, 3, 7, 0]) {
+        stream.read_exact(&mut byte).unwrap();
+        seen.push(byte[0]);
+    }
+}
+
+/// One frame to all members of channel 0, with so many chunks of one byte.
+fn chunks(count: usize) -> Vec<u8> {
+    let mut frame = vec![1, 1];
+    frame.extend(size_of_frame((1 + 2 * count) as u16));
+    frame.push(0x80);
+    frame.extend([0, b'x'].repeat(count));
+    frame
+}
+
+/// The size of a frame (docs/peote.md, section 1).
+fn size_of_frame(size: u16) -> [u8; 2] {
+    [0x80 | (size >> 8) as u8, size as u8]
+}
+
+/// Members whose chunks have two digits at most, so that there are as many as possible.
+fn chunked() -> EnterOptions {
+    EnterOptions { mode: Mode::Chunk { bytes_max: 32 }, ..EnterOptions::default() }
+}
+
+#[test]
+fn one_frame_of_many_chunks_to_many_members_takes_what_it_carries() {
+    const CHUNKS: usize = 4000;
+    let hub = Hub::start(&PATIENT);
+    let mut owner = owner(&hub, "room");
+    let members: Vec<_> = (0..255)
+        .map(|_| {
+            let mut member = Member::connect(&hub);
+            member.enter("room", chunked());
+            member
+        })
+        .collect();
+    let before = hub.metric("crosspoint_messages_sent_total");
+    owner.write_all(&chunks(CHUNKS)).unwrap();
+    // The answer comes when all before it was carried out.
+    create(&mut owner, "another");
+    let sent = hub.metric("crosspoint_messages_sent_total") - before;
+    assert_eq!(sent, 255 * CHUNKS as u64, "every member gets every chunk");
+    assert!(hub.peak() < 160 * MIB, "{} MiB", hub.peak() / MIB);
+    drop((members, owner));
+    hub.until_given_back(64 * MIB);
+}
+
+#[test]
+fn many_owners_of_the_same_members_take_no_more_than_what_they_carry() {
+    let hub = Hub::start(&PATIENT);
+    let mut owners: Vec<_> = (0..31).map(|number| owner(&hub, &format!("room {number}"))).collect();
+    let members: Vec<_> = (0..32)
+        .map(|_| {
+            let mut member = Member::connect(&hub);
+            for number in 0..31 {
+                member.enter(&format!("room {number}"), chunked());
+            }
+            member
+        })
+        .collect();
+    for owner in &mut owners {
+        owner.write_all(&chunks(1000)).unwrap();
+    }
+    for (number, owner) in owners.iter_mut().enumerate() {
+        create(owner, &format!("another {number}"));
+    }
+    assert!(hub.peak() < 160 * MIB, "{} MiB", hub.peak() / MIB);
+    drop((members, owners));
+    hub.until_given_back(32 * MIB);
+}
+
+/// A program with AnySocket that the hub knows, unless the hub has no room for it.
+fn anysocket(hub: &Hub, id: u8) -> Option<TcpStream> {
+    let mut stream = hub.connect();
+    let upgrade = "GET /?anysocket HTTP/1.1\r\nHost: hub\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(upgrade.as_bytes()).ok()?;
+    let auth = Auth { id: Id::Peer(PeerId::new([id; 16])), auth: None }.to_json();
+    let packet = Packet { last: true, kind: Kind::Auth, seq: 1, body: auth.into_bytes() };
+    stream.write_all(&message(&packet)).ok()?;
+    let mut answer = Vec::new();
+    while !answer.windows(2).any(|window| window == b"{\"") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).ok()?;
+        answer.push(byte[0]);
+    }
+    Some(stream)
+}
+
+fn message(packet: &Packet) -> Vec<u8> {
+    let mut payload = packet.header().as_ref().to_vec();
+    payload.extend_from_slice(&packet.body);
+    let mut frame = BytesMut::new();
+    client_frame(Opcode::Text, true, &payload, [0; 4], &mut frame);
+    frame.to_vec()
+}
+
+/// A piece of a packet that is not its last.
+fn piece(seq: i32, bytes: usize) -> Vec<u8> {
+    let body = vec![b'x'; bytes].into();
+    message(&Packet { last: false, kind: Kind::Link, seq, body })
+}
+
+#[test]
+fn unfinished_pieces_take_no_more_than_the_budget_whoever_sends_them() {
+    let hub = Hub::start(&["--memory-bytes-max", "48MiB", "--log", "off"]);
+    let piece = piece(2, 1 << 20);
+    let mut streams = Vec::new();
+    let mut refused = 0;
+    for id in 1..=40 {
+        // Those that have come later are closed, or refused.
+        let Some(mut stream) = anysocket(&hub, id) else { break };
+        for _ in 0..12 {
+            if stream.write_all(&piece).is_err() {
+                refused += 1;
+                break;
+            }
+        }
+        streams.push(stream);
+        let full = r#"crosspoint_limit_hits_total{limit="memory_bytes_max"}"#;
+        if hub.metric(full) > 0 {
+            break;
+        }
+    }
+    let ended = r#"crosspoint_sessions_closed_total{reason="slow_receiver"}"#;
+    hub.until("the one that holds most has ended", |hub| hub.metric(ended) > 0);
+    assert!(hub.peak() < 256 * MIB, "{} MiB, {refused} refused", hub.peak() / MIB);
+    let charged = r#"crosspoint_memory_bytes{purpose="input",protocol="anysocket"}"#;
+    assert!(hub.metric(charged) < 64 * MIB);
+    drop(streams);
+    // The allocator may keep for a while what was freed by another thread than took it.
+    hub.until_given_back(112 * MIB);
+}
+
+#[test]
+fn unfinished_messages_in_many_rooms_are_bounded_together_and_given_back() {
+    let hub = Hub::start(&["--room-chunk-bytes-max", "1MiB"]);
+    let mut member = Member::connect(&hub);
+    let rooms: Vec<_> = (0..128)
+        .map(|number| {
+            let options = EnterOptions { make_room: true, ..EnterOptions::default() };
+            member.enter(&format!("room {number}"), options)
+        })
+        .collect();
+    'rounds: for round in 0..16 {
+        for room in &rooms {
+            let part = Part {
+                kind: Part::DATA,
+                total: 1 << 20,
+                offset: round * 60_000,
+                data: vec![0; 60_000].into(),
+            };
+            let mut out = FrameWriter::default();
+            let send = Command::Send { to: Target::Up(*room), part };
+            member.client.command(Instant::now(), send, &mut out).unwrap();
+            let bytes: Vec<u8> = out.take().pieces().flatten().copied().collect();
+            if let Err(error) = member.stream.write_all(&bytes) {
+                assert!(matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset));
+                break 'rounds;
+            }
+        }
+    }
+    // What comes behind may be read and thrown away, so that the member can hear why.
+    let hits = r#"crosspoint_limit_hits_total{limit="unfinished_bytes_max"}"#;
+    hub.until("no more than 32 MiB are taken", |hub| hub.metric(hits) == 1);
+    assert!(hub.peak() < 96 * MIB, "{} MiB", hub.peak() / MIB);
+    hub.until_given_back(32 * MIB);
+}
+
+#[test]
+fn passwords_are_short_and_cost_what_they_are() {
+    let hub = Hub::start(&[]);
+    let mut owner = Member::connect(&hub);
+    for (bytes, reason) in [(60_000, Some(Reason::TooLarge)), (1024, None)] {
+        for number in 0..128 {
+            let password = Some(vec![b'p'; bytes].into());
+            let options = ChannelOptions { password, ..ChannelOptions::default() };
+            let channel = name(&format!("room {number}"));
+            owner.say(Command::Create { request: number, name: channel, options });
+            let refused = owner.hear(|event| match event {
+                Event::Created { .. } => Some(None),
+                Event::Refused { reason, .. } => Some(Some(*reason)),
+                _ => None,
+            });
+            assert_eq!(refused, reason);
+        }
+    }
+    let stored = hub.metric(r#"crosspoint_memory_bytes{purpose="stored",protocol="native"}"#);
+    assert!((128 * 2048..128 * 2100).contains(&stored), "{stored}");
+    assert!(hub.peak() < 32 * MIB, "{} MiB", hub.peak() / MIB);
+    drop(owner);
+    hub.until_given_back(32 * MIB);
+}

@@ -1,0 +1,505 @@
+//! The memory that a hub holds for others, and on whose account.
+//!
+//! Whatever waits, is unfinished, or is kept is charged to the session that it is for or comes from,
+//! to that session's address, and to the hub. Bytes that many receivers share are charged once, to
+//! their channel. An address and the hub have budgets. What can be refused at a budget is refused
+//! ([`Account::try_charge`]). What cannot is charged above it, and [`Hub::relieve`] ends the largest
+//! holders.
+//!
+//! A queue that is short most of the time does not pay for each change: a [`Tab`] pays in steps,
+//! and for nothing at all as long as little waits. That little is part of what each session costs
+//! from its beginning ([`SESSION_BYTES`]).
+//!
+//! [`Hub::relieve`]: crate::Hub::relieve
+
+use crate::limits::Limits;
+use crate::metrics::ByPurpose;
+use bytes::Bytes;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// What a session costs from its beginning to its end, whatever it does: its task, its state, and
+/// what its [`Tab`]s do not pay for.
+pub const SESSION_BYTES: usize = 8 * 1024;
+
+/// What a channel or room costs from its beginning to its end, besides its name and password.
+pub(crate) const CHANNEL_BYTES: usize = 1024;
+
+/// What charged memory is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// The session itself.
+    Session,
+    /// What waits to be written to one endpoint.
+    Outbox,
+    /// What waits to be written to many, charged once.
+    Shared,
+    /// Messages of which not all parts have come.
+    Unfinished,
+    /// What has come and is not parsed or carried out.
+    Input,
+    /// What a connection that can be resumed keeps until it has arrived.
+    Retained,
+    /// Channels, with their names, passwords and bans.
+    Stored,
+}
+
+impl Purpose {
+    /// All of them, in their order.
+    pub const ALL: [Self; 7] = [
+        Self::Session,
+        Self::Outbox,
+        Self::Shared,
+        Self::Unfinished,
+        Self::Input,
+        Self::Retained,
+        Self::Stored,
+    ];
+
+    /// As the metrics name it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Outbox => "outbox",
+            Self::Shared => "shared",
+            Self::Unfinished => "unfinished",
+            Self::Input => "input",
+            Self::Retained => "retained",
+            Self::Stored => "stored",
+        }
+    }
+}
+
+/// A budget that is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the memory budget {setting} is used up")]
+pub struct Exhausted {
+    /// The setting of the budget.
+    pub setting: &'static str,
+}
+
+/// Something with a budget.
+#[derive(Debug)]
+pub(crate) struct Pot {
+    setting: &'static str,
+    budget: usize,
+    used: AtomicUsize,
+    /// Of an address: the channels and the rooms that it has made and that are still there.
+    made: [AtomicUsize; 2],
+}
+
+impl Pot {
+    pub(crate) fn new(setting: &'static str, budget: usize) -> Self {
+        Self { setting, budget, used: AtomicUsize::new(0), made: Default::default() }
+    }
+
+    pub(crate) fn setting(&self) -> &'static str {
+        self.setting
+    }
+
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Whether so much more goes above the budget.
+    pub(crate) fn exceeds(&self, more: usize) -> bool {
+        self.used().saturating_add(more) > self.budget
+    }
+
+    /// Up to what is given back when the budget was exceeded, so that this is not done all the time.
+    pub(crate) fn relieved(&self) -> usize {
+        self.budget - self.budget / 16
+    }
+
+    /// Gives whether the budget holds.
+    fn add(&self, bytes: usize) -> bool {
+        self.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= self.budget
+    }
+
+    fn sub(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The gauges of one protocol, by purpose.
+type Tally = [Gauge; Purpose::ALL.len()];
+
+/// What a hub holds for all.
+#[derive(Debug)]
+pub struct Ledger {
+    hub: Pot,
+    address_bytes_max: usize,
+    unfinished_bytes_max: usize,
+    /// Channels and rooms of one address.
+    made_max: [usize; 2],
+    addresses: Mutex<HashMap<IpAddr, Weak<Pot>>>,
+    tallies: Mutex<HashMap<&'static str, Arc<Tally>>>,
+    memory: Family<ByPurpose, Gauge>,
+    /// Some budget was exceeded.
+    exceeded: AtomicBool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What these locks guard is consistent between any two statements that could panic.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Ledger {
+    pub(crate) fn new(limits: &Limits, memory: Family<ByPurpose, Gauge>) -> Self {
+        let budget = limits.memory_bytes_max;
+        let share = |most: usize, all: usize| match most {
+            0 => (all / Limits::ADDRESS_SHARE).max(1),
+            most => most.min(all),
+        };
+        let per_address = share(limits.memory_per_address_bytes_max, budget);
+        Self {
+            hub: Pot::new("memory_bytes_max", budget),
+            address_bytes_max: per_address,
+            unfinished_bytes_max: limits.unfinished_bytes_max,
+            made_max: [
+                share(limits.channels_per_address_max, limits.channels_total_max),
+                share(limits.rooms_per_address_max, limits.rooms_max),
+            ],
+            addresses: Mutex::default(),
+            tallies: Mutex::default(),
+            memory,
+            exceeded: AtomicBool::new(false),
+        }
+    }
+
+    /// The account of a session or channel. `address` is the one that pays as well, if any does
+    /// ([`Limits::known_by`]).
+    pub(crate) fn account(
+        self: &Arc<Self>,
+        address: Option<IpAddr>,
+        protocol: &'static str,
+    ) -> Arc<Account> {
+        let pot = address.map(|address| {
+            let mut addresses = lock(&self.addresses);
+            let known = addresses.get(&address).and_then(Weak::upgrade);
+            let pot = known.unwrap_or_else(|| {
+                let setting = "memory_per_address_bytes_max";
+                Arc::new(Pot::new(setting, self.address_bytes_max))
+            });
+            addresses.insert(address, Arc::downgrade(&pot));
+            (address, pot)
+        });
+        Arc::new(Account {
+            ledger: self.clone(),
+            address: pot,
+            tally: self.tally(protocol),
+            used: AtomicUsize::new(0),
+            unfinished: AtomicUsize::new(0),
+        })
+    }
+
+    fn tally(&self, protocol: &'static str) -> Arc<Tally> {
+        let gauge = |purpose: Purpose| {
+            let labels = ByPurpose { purpose: purpose.word(), protocol };
+            self.memory.get_or_create(&labels).clone()
+        };
+        let mut tallies = lock(&self.tallies);
+        tallies.entry(protocol).or_insert_with(|| Arc::new(Purpose::ALL.map(gauge))).clone()
+    }
+
+    /// Bytes that are charged in all.
+    pub fn used(&self) -> usize {
+        self.hub.used()
+    }
+
+    /// Whether the hub's budget, or that of an address ([`Limits::known_by`]), is used up.
+    pub(crate) fn is_full(&self, address: Option<IpAddr>) -> Option<&'static str> {
+        if self.hub.exceeds(SESSION_BYTES) {
+            return Some(self.hub.setting);
+        }
+        let pot = lock(&self.addresses).get(&address?).and_then(Weak::upgrade)?;
+        pot.exceeds(SESSION_BYTES).then_some(pot.setting)
+    }
+
+    /// Whether some budget was exceeded since this was called last.
+    pub(crate) fn take_exceeded(&self) -> bool {
+        self.exceeded.load(Ordering::Relaxed) && self.exceeded.swap(false, Ordering::Relaxed)
+    }
+
+    /// A budget is exceeded still.
+    pub(crate) fn note_exceeded(&self) {
+        self.exceeded.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn hub(&self) -> &Pot {
+        &self.hub
+    }
+
+    /// The addresses whose budgets are exceeded.
+    pub(crate) fn crowded(&self) -> Vec<Arc<Pot>> {
+        let addresses = lock(&self.addresses);
+        let pots = addresses.values().filter_map(Weak::upgrade);
+        pots.filter(|pot| pot.exceeds(0)).collect()
+    }
+}
+
+/// What is held for one session or channel.
+#[derive(Debug)]
+pub struct Account {
+    ledger: Arc<Ledger>,
+    address: Option<(IpAddr, Arc<Pot>)>,
+    tally: Arc<Tally>,
+    used: AtomicUsize,
+    /// Of that: [`Purpose::Unfinished`].
+    unfinished: AtomicUsize,
+}
+
+impl Account {
+    /// Bytes that are charged to it.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Whether so much more is more than one session may leave unfinished.
+    pub(crate) fn unfinished_above(&self, more: usize) -> bool {
+        self.unfinished.load(Ordering::Relaxed) + more > self.ledger.unfinished_bytes_max
+    }
+
+    pub(crate) fn is_of(&self, pot: &Arc<Pot>) -> bool {
+        self.address.as_ref().is_some_and(|(_, own)| Arc::ptr_eq(own, pot))
+    }
+
+    /// Charges what can be refused.
+    ///
+    /// # Errors
+    /// [`Exhausted`]; nothing was charged.
+    pub fn try_charge(
+        self: &Arc<Self>,
+        purpose: Purpose,
+        bytes: usize,
+    ) -> Result<Charge, Exhausted> {
+        self.room(bytes)?;
+        Ok(self.charge(purpose, bytes))
+    }
+
+    /// Counts a channel or room among those that its address has made.
+    ///
+    /// # Errors
+    /// [`Exhausted`] if that has as many as it may.
+    pub(crate) fn make(&self, room: bool) -> Result<Option<Made>, Exhausted> {
+        let Some((_, pot)) = &self.address else { return Ok(None) };
+        // All are made under the lock of the directory.
+        let most = self.ledger.made_max[usize::from(room)];
+        if pot.made[usize::from(room)].load(Ordering::Relaxed) >= most {
+            let setting = if room { "rooms.per_address_max" } else { "channels_per_address_max" };
+            return Err(Exhausted { setting });
+        }
+        pot.made[usize::from(room)].fetch_add(1, Ordering::Relaxed);
+        Ok(Some(Made { pot: pot.clone(), room }))
+    }
+
+    /// Charges what cannot be refused.
+    pub fn charge(self: &Arc<Self>, purpose: Purpose, bytes: usize) -> Charge {
+        self.add(purpose, bytes);
+        Charge { account: self.clone(), purpose, bytes }
+    }
+
+    /// Two who ask at the same time may both be told that there is room. They exceed the budget by
+    /// what one of them wants.
+    fn room(&self, bytes: usize) -> Result<(), Exhausted> {
+        let address = self.address.as_ref().map(|(_, pot)| &**pot);
+        match [Some(&self.ledger.hub), address].into_iter().flatten().find(|pot| pot.exceeds(bytes))
+        {
+            Some(Pot { setting, .. }) => Err(Exhausted { setting }),
+            None => Ok(()),
+        }
+    }
+
+    fn add(&self, purpose: Purpose, bytes: usize) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+        if purpose == Purpose::Unfinished {
+            self.unfinished.fetch_add(bytes, Ordering::Relaxed);
+        }
+        self.tally[purpose as usize].inc_by(as_i64(bytes));
+        let within = self.address.as_ref().is_none_or(|(_, pot)| pot.add(bytes));
+        if !(self.ledger.hub.add(bytes) && within) {
+            self.ledger.exceeded.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn sub(&self, purpose: Purpose, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+        if purpose == Purpose::Unfinished {
+            self.unfinished.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        self.tally[purpose as usize].dec_by(as_i64(bytes));
+        if let Some((_, pot)) = &self.address {
+            pot.sub(bytes);
+        }
+        self.ledger.hub.sub(bytes);
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let Some((address, pot)) = self.address.take() else { return };
+        let mut addresses = lock(&self.ledger.addresses);
+        // New holders are made under the same lock.
+        if Arc::strong_count(&pot) == 1 {
+            addresses.remove(&address);
+        }
+    }
+}
+
+/// A channel or room that counts for an address until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pot: Arc<Pot>,
+    room: bool,
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        self.pot.made[usize::from(self.room)].fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Bytes that are charged until this is dropped.
+#[derive(Debug)]
+pub struct Charge {
+    account: Arc<Account>,
+    purpose: Purpose,
+    bytes: usize,
+}
+
+impl Charge {
+    /// Bytes that are charged.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Charges so much in all.
+    ///
+    /// # Errors
+    /// [`Exhausted`] if it is more than before and there is no room; nothing has changed.
+    pub fn try_resize(&mut self, bytes: usize) -> Result<(), Exhausted> {
+        self.account.room(bytes.saturating_sub(self.bytes))?;
+        self.resize(bytes);
+        Ok(())
+    }
+
+    /// Charges so much in all, room or not.
+    pub fn resize(&mut self, bytes: usize) {
+        match bytes.checked_sub(self.bytes) {
+            Some(0) => {}
+            Some(more) => self.account.add(self.purpose, more),
+            None => self.account.sub(self.purpose, self.bytes - bytes),
+        }
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.account.sub(self.purpose, self.bytes);
+    }
+}
+
+/// A charge for something that grows and shrinks all the time. It changes in steps of
+/// [`Tab::STEP_BYTES`], and what is below [`Tab::FREE_BYTES`] is not charged.
+#[derive(Debug)]
+pub struct Tab(Charge);
+
+impl Tab {
+    /// What is not charged.
+    pub const FREE_BYTES: usize = 2 * 1024;
+    /// The step in which it is charged.
+    pub const STEP_BYTES: usize = 16 * 1024;
+
+    /// A tab on which nothing is.
+    pub fn new(account: &Arc<Account>, purpose: Purpose) -> Self {
+        Self(account.charge(purpose, 0))
+    }
+
+    /// What is paid for, without what is free.
+    pub fn paid(&self) -> usize {
+        self.0.bytes
+    }
+
+    /// So much is there now. Costs nothing where nothing has to be paid or given back.
+    pub fn settle(&mut self, bytes: usize) {
+        let paid = self.0.bytes;
+        let due = match bytes {
+            0..=Self::FREE_BYTES => 0,
+            more => more.next_multiple_of(Self::STEP_BYTES),
+        };
+        if due > paid || due == 0 && paid > 0 || due + Self::STEP_BYTES < paid {
+            self.0.resize(due);
+        }
+    }
+}
+
+/// Bytes that hold a charge for as long as a clone of them lives.
+pub(crate) struct Charged {
+    bytes: Bytes,
+    _charge: SharedCharge,
+}
+
+/// A charge to a channel, and to its budget.
+struct SharedCharge {
+    pot: Arc<Pot>,
+    charge: Charge,
+}
+
+impl Drop for SharedCharge {
+    fn drop(&mut self) {
+        self.pot.sub(self.charge.bytes);
+    }
+}
+
+impl AsRef<[u8]> for Charged {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// What waits for the receivers of one channel, each byte once.
+#[derive(Debug)]
+pub(crate) struct Common {
+    account: Arc<Account>,
+    pot: Arc<Pot>,
+}
+
+impl Common {
+    pub(crate) fn new(account: Arc<Account>, bytes_max: usize) -> Self {
+        Self { account, pot: Arc::new(Pot::new("channel_bytes_max", bytes_max)) }
+    }
+
+    /// Pieces from this size on are charged here. Smaller ones are charged to each receiver: that
+    /// costs less than counting them.
+    const BYTES_MIN: usize = 1024 + 1;
+
+    /// Whether a piece for many is charged here.
+    pub(crate) fn is_charged(piece: &Bytes) -> bool {
+        piece.len() >= Self::BYTES_MIN
+    }
+
+    /// Whether so much more goes above the channel's budget.
+    pub(crate) fn exceeds(&self, more: usize) -> bool {
+        self.pot.exceeds(more)
+    }
+
+    /// Charges a piece until the last clone of it is gone, if it is charged here.
+    pub(crate) fn charge(&self, bytes: Bytes) -> Bytes {
+        if !Self::is_charged(&bytes) {
+            return bytes;
+        }
+        self.pot.add(bytes.len());
+        let charge = self.account.charge(Purpose::Shared, bytes.len());
+        let _charge = SharedCharge { pot: self.pot.clone(), charge };
+        Bytes::from_owner(Charged { bytes, _charge })
+    }
+}
+
+fn as_i64(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}

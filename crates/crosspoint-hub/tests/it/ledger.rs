@@ -1,0 +1,305 @@
+//! What is held in memory, for whom, and what happens when it is too much.
+
+use crate::common::{hello, hits, hub};
+use crosspoint_hub::command::{
+    Addressee, ChannelOptions, Command, EnterOptions, Event, LinkOptions, Target,
+};
+use crosspoint_hub::ledger::{Purpose, SESSION_BYTES};
+use crosspoint_hub::metrics::ByPurpose;
+use crosspoint_hub::session::Step;
+use crosspoint_hub::testing::{LINES, events, open_as, take};
+use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Place, Profile, Wire};
+use crosspoint_hub::{
+    ChannelName, Hub, Limits, LinkNumber, OwnNumber, Part, PeerId, Reason, Session,
+};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Its messages have no parts.
+struct Whole;
+
+impl Wire for Whole {
+    fn profile(&self) -> Profile {
+        Profile {
+            name: "whole",
+            id: 92,
+            framing: Framing::Messages,
+            capacity: Capacity { owned_max: 9, entered_max: 9, members_max: 9 },
+            stateful: true,
+            whole: true,
+            links: true,
+            successors: false,
+            home: false,
+            secures: false,
+            settle: Duration::ZERO,
+            prefix: None,
+        }
+    }
+
+    fn encode(&self, _: Place, _: Option<u32>, _: &Part, _: &mut FrameWriter) {}
+}
+
+fn session(hub: &Arc<Hub>, id: u8, wire: &'static dyn Wire, address: &str) -> Session {
+    let address = Some(address).filter(|it| !it.is_empty()).map(|it| it.parse::<IpAddr>().unwrap());
+    open_as(hub, Instant::now(), wire, address, hello(id, "", false))
+}
+
+fn give(session: &mut Session, command: Command) {
+    assert_eq!(session.execute(Instant::now(), command), Step::Go);
+    assert_eq!(session.flush(Instant::now()), Step::Go);
+}
+
+fn name(name: &str) -> ChannelName {
+    ChannelName::new(name.as_bytes().to_vec()).unwrap()
+}
+
+fn own(session: &mut Session, channel: &str) -> OwnNumber {
+    let (name, options) = (name(channel), ChannelOptions::default());
+    give(session, Command::Create { request: 1, name, options });
+    match events(session)[..] {
+        [Event::Created { channel, .. }] => channel,
+        ref other => panic!("{other:?}"),
+    }
+}
+
+fn enter(session: &mut Session, channel: &str) {
+    let (name, options) = (name(channel), EnterOptions::default());
+    give(session, Command::Enter { request: 1, name, options });
+    assert!(matches!(events(session)[..], [Event::Entered(_)]));
+}
+
+fn link(session: &mut Session, to: u8) -> LinkNumber {
+    let (to, options) = (Addressee::Peer(PeerId::new([to; 16])), LinkOptions::default());
+    give(session, Command::Link { request: 1, to, options });
+    match events(session)[..] {
+        [Event::Linked { link, .. }] => link,
+        ref other => panic!("{other:?}"),
+    }
+}
+
+fn part(total: u32, offset: u32, bytes: usize) -> Part {
+    Part { kind: Part::DATA, total, offset, data: vec![7; bytes].into() }
+}
+
+fn say(session: &mut Session, link: LinkNumber, part: Part) {
+    give(session, Command::Send { to: Target::Link(link), part });
+}
+
+fn broadcast(session: &mut Session, own: OwnNumber, bytes: usize) {
+    let (to, part) = (Target::Everyone(own, None), Part::whole(vec![7; bytes]));
+    give(session, Command::Send { to, part });
+}
+
+fn charged(hub: &Hub, purpose: Purpose, protocol: &'static str) -> i64 {
+    hub.metrics.memory.get_or_create(&ByPurpose { purpose: purpose.word(), protocol }).get()
+}
+
+fn lengths(session: &mut Session) -> Vec<usize> {
+    let length = |event: &Event| match event {
+        Event::Data { part, .. } => Some(part.data.len()),
+        _ => None,
+    };
+    events(session).iter().filter_map(length).collect()
+}
+
+#[test]
+fn what_a_stranger_leaves_unfinished_takes_nothing_from_others_and_is_its_own_affair() {
+    let hub = hub(Limits { unfinished_bytes_max: 105_000, ..Limits::default() });
+    let mut receiver = session(&hub, 1, &Whole, "");
+    let (mut stranger, mut friend) = (session(&hub, 2, &LINES, ""), session(&hub, 3, &LINES, ""));
+    let mut owner = session(&hub, 4, &LINES, "");
+    let channel = own(&mut owner, "channel");
+    enter(&mut receiver, "channel");
+    let links = [link(&mut stranger, 1), link(&mut stranger, 1)];
+    let friends = link(&mut friend, 1);
+    events(&mut receiver);
+
+    for link in links {
+        say(&mut stranger, link, part(60_000, 0, 40_000));
+    }
+    assert!((80_000..82_000).contains(&charged(&hub, Purpose::Unfinished, "lines")));
+    assert!(receiver.outbox().account().used() <= SESSION_BYTES, "its receiver holds nothing");
+    // Others are whole for the receiver, in parts or not.
+    say(&mut friend, friends, part(60_000, 0, 40_000));
+    broadcast(&mut owner, channel, 30_000);
+    say(&mut friend, friends, part(60_000, 40_000, 20_000));
+    assert_eq!(lengths(&mut receiver), [30_000, 60_000]);
+    // Who leaves too much unfinished loses the link that it did so over, and both ends know.
+    let dropped = hub.metrics.dropped.get();
+    let third = link(&mut stranger, 1);
+    events(&mut receiver);
+    say(&mut stranger, third, part(60_000, 0, 40_000));
+    let ended = |session: &mut Session| {
+        let events = events(session);
+        assert!(
+            matches!(events[..], [Event::Unlinked { reason: Reason::TooLarge, .. }]),
+            "{events:?}"
+        );
+    };
+    ended(&mut stranger);
+    ended(&mut receiver);
+    assert_eq!(hub.metrics.dropped.get() - dropped, 1);
+    assert_eq!(hits(&hub, "unfinished_bytes_max"), 1);
+    say(&mut stranger, links[0], part(60_000, 40_000, 20_000));
+    assert_eq!(lengths(&mut receiver), [60_000]);
+    drop(stranger);
+    assert_eq!(charged(&hub, Purpose::Unfinished, "lines"), 0);
+}
+
+#[test]
+fn large_bytes_for_many_are_charged_once_and_given_back_by_the_last() {
+    let hub = hub(Limits::default());
+    let mut owner = session(&hub, 1, &LINES, "");
+    let channel = own(&mut owner, "channel");
+    let wires: [&'static dyn Wire; 3] = [&LINES, &Whole, &Whole];
+    let mut members: Vec<_> =
+        (2..).zip(wires).map(|(id, wire)| session(&hub, id, wire, "")).collect();
+    members.iter_mut().for_each(|member| enter(member, "channel"));
+    events(&mut owner);
+    let shared = || charged(&hub, Purpose::Shared, "hub");
+    broadcast(&mut owner, channel, 30_000);
+    // Once as text, and once as it is.
+    assert!((60_000..61_000).contains(&shared()), "{}", shared());
+    for member in &members {
+        assert!(member.outbox().cost() < 1000);
+    }
+    take(&mut members[1]);
+    assert!(shared() > 60_000, "the other one has it still");
+    take(&mut members[0]);
+    assert_eq!(shared(), 30_000);
+    members.pop();
+    assert_eq!(shared(), 0);
+}
+
+const NOW_AND_THEN: Duration = Duration::from_secs(2);
+
+#[test]
+fn at_a_budget_the_largest_that_takes_nothing_ends_first() {
+    const BUDGET: usize = 1_000_000;
+    let hub = hub(Limits { memory_bytes_max: BUDGET, ..Limits::default() });
+    let mut sender = session(&hub, 1, &LINES, "");
+    let mut receivers: Vec<_> = (2..6).map(|id| session(&hub, id, &LINES, "")).collect();
+    let links: Vec<_> = (2..6).map(|id| link(&mut sender, id)).collect();
+    // The last one takes something, now.
+    receivers.iter_mut().for_each(|receiver| _ = take(receiver));
+    let later = Instant::now() + NOW_AND_THEN;
+    let mut pieces = Vec::new();
+    let reader = receivers[3].outbox().clone();
+    for (link, bytes) in links.iter().zip([100_000, 200_000, 50_000, 500_000]) {
+        say(&mut sender, *link, Part::whole(vec![7; bytes]));
+    }
+    assert_eq!(reader.next(true, &mut pieces), crosspoint_hub::outbox::Turn::Write);
+    reader.wrote(later, &mut pieces, 10, true);
+    assert!(receivers.iter().all(|one| one.outbox().cost() > 0), "there was room");
+    let part = Part::whole(vec![7; 200_000]);
+    assert_eq!(sender.execute(later, Command::Send { to: Target::Link(links[0]), part }), Step::Go);
+    assert_eq!(sender.flush(later), Step::Go);
+    let left: Vec<_> = receivers.iter().map(|one| one.outbox().cost() > 0).collect();
+    assert_eq!(left, [false, true, true, true], "300,000 were most");
+    assert!(hub.ledger.used() < BUDGET - BUDGET / 16);
+}
+
+#[test]
+fn at_the_budget_of_an_address_only_its_own_sessions_end() {
+    let limits = Limits { memory_per_address_bytes_max: 315_000, ..Limits::default() };
+    let hub = hub(limits);
+    let mut sender = session(&hub, 1, &LINES, "192.0.2.1");
+    let other = session(&hub, 2, &LINES, "192.0.2.2");
+    let mut theirs = [session(&hub, 3, &LINES, "192.0.2.3"), session(&hub, 4, &LINES, "192.0.2.3")];
+    for (to, bytes) in [(2, 250_000), (3, 100_000), (4, 150_000)] {
+        let link = link(&mut sender, to);
+        say(&mut sender, link, Part::whole(vec![7; bytes]));
+    }
+    let refused = hub.admit(Some("192.0.2.3".parse().unwrap()));
+    assert!(refused.is_ok(), "there is room for one more");
+    let again = link(&mut sender, 3);
+    say(&mut sender, again, Part::whole(vec![7; 90_000]));
+    let alive = |session: &Session| session.outbox().cost() > 0;
+    assert_eq!([alive(&theirs[0]), alive(&theirs[1]), alive(&other)], [false, true, true]);
+    assert_eq!(hits(&hub, "memory_per_address_bytes_max"), 0, "what has ended is counted later");
+    // What can be refused is refused, and a new connection closed.
+    let last = link(&mut sender, 4);
+    say(&mut sender, last, Part::whole(vec![7; 140_000]));
+    assert!(alive(&theirs[1]), "it fits");
+    assert!(hub.admit(Some("192.0.2.3".parse().unwrap())).is_err());
+    let refused = (0..5).any(|number| {
+        take(&mut theirs[0]);
+        let room = Command::Enter {
+            request: 9,
+            name: name(&format!("room {number}")),
+            options: EnterOptions { make_room: true, ..EnterOptions::default() },
+        };
+        give(&mut theirs[1], room);
+        hits(&hub, "memory_per_address_bytes_max") == 2
+    });
+    assert!(refused, "a room is memory as well");
+    assert!(hub.admit(Some("192.0.2.9".parse().unwrap())).is_ok());
+}
+
+#[test]
+fn what_is_kept_is_charged_to_who_made_it_and_passwords_are_short() {
+    let hub = hub(Limits::default());
+    let mut owner = session(&hub, 1, &LINES, "");
+    let stored = || charged(&hub, Purpose::Stored, "lines");
+    for (bytes, is_kept) in [(1025, false), (1024, true)] {
+        let password = Some(vec![7; bytes].into());
+        let options = ChannelOptions { password, ..ChannelOptions::default() };
+        give(&mut owner, Command::Create { request: 1, name: name("kept"), options });
+        let refused = events(&mut owner);
+        assert_eq!(matches!(refused[..], [Event::Created { .. }]), is_kept, "{refused:?}");
+    }
+    assert!((2048..2100).contains(&stored()));
+    drop(owner);
+    assert_eq!(stored(), 0);
+    assert_eq!(hub.ledger.used(), 0);
+}
+
+#[test]
+fn an_address_has_a_share_of_all_channels_and_rooms_and_gets_it_back() {
+    let limits = Limits {
+        channels_total_max: 100,
+        channels_per_address_max: 3,
+        rooms_max: 16,
+        ..Limits::default()
+    };
+    let hub = hub(limits);
+    let mut one =
+        [session(&hub, 1, &LINES, "2001:db8::1"), session(&hub, 2, &LINES, "2001:db8::2")];
+    let mut other = session(&hub, 3, &LINES, "2001:db8:0:1::1");
+    let make = |session: &mut Session, what: String, room: bool| {
+        let name = name(&what);
+        give(
+            session,
+            match room {
+                true => Command::Enter {
+                    request: 1,
+                    name,
+                    options: EnterOptions { make_room: true, ..EnterOptions::default() },
+                },
+                false => Command::Create { request: 1, name, options: ChannelOptions::default() },
+            },
+        );
+        let told = events(session);
+        match told[..] {
+            [Event::Refused { reason, .. }] => {
+                assert_eq!(reason, Reason::TooManyChannels);
+                false
+            }
+            _ => true,
+        }
+    };
+    for room in [false, true] {
+        let most = if room { 16 / Limits::ADDRESS_SHARE } else { 3 };
+        for number in 0..most {
+            assert!(make(&mut one[number % 2], format!("{room} {number}"), room));
+        }
+        assert!(one.each_mut().into_iter().all(|one| !make(one, format!("{room} more"), room)));
+        assert!(make(&mut other, format!("{room} another"), room));
+    }
+    assert_eq!(hits(&hub, "channels_per_address_max"), 2);
+    assert_eq!(hits(&hub, "rooms.per_address_max"), 2);
+    let [first, mut second] = one;
+    drop(first);
+    assert!(make(&mut second, "false more".to_owned(), false), "its owner has gone");
+}
