@@ -567,13 +567,13 @@ pub enum Event {
         /// The command's number.
         request: u32,
     },
-    /// The hub's program says something. Only to protocols [that know it](crate::Wire::home).
+    /// The hub's program says something. Only to protocols [that know it](crate::wire::Profile::home).
     Told {
         /// What it says.
         payload: Payload,
     },
     /// The hub's program wants the connection encrypted. Only to protocols
-    /// [that can do that](crate::Wire::secures). Answer: [`Command::Secured`], or the session ends.
+    /// [that can do that](crate::wire::Profile::secures). Answer: [`Command::Secured`], or the session ends.
     Secure,
     /// The answer to [`Command::Ask`]. The hub's program may also give none.
     Answer {
@@ -583,7 +583,7 @@ pub enum Event {
         outcome: Outcome,
     },
     /// A message, or a part of one. Client roles give it. The hub hands data over encoded (see
-    /// [`crate::wire`]), but to protocols [that need to](crate::Wire::stateful).
+    /// [`crate::wire`]), but to protocols [that need to](crate::wire::Profile::stateful).
     Data {
         /// Where it arrived, and from whom.
         place: Place,

@@ -493,7 +493,7 @@ impl Hub {
     }
 
     /// Lets the hub's program say something to one session. Gives whether it is there, and its
-    /// protocol has a form for that ([`Wire::home`]). As everywhere, who does not read ends with
+    /// protocol has a form for that ([`Profile::home`](crate::wire::Profile::home)). As everywhere, who does not read ends with
     /// [`Reason::SlowReceiver`].
     pub fn tell(&self, peer: PeerId, payload: Payload) -> bool {
         let outbox = lock(&self.peers).find(&Addressee::Peer(peer), &[]);
@@ -521,7 +521,7 @@ impl Hub {
     ///
     /// # Errors
     /// [`Reason::NoSuchPeer`], or [`Reason::Unsupported`] if the session's protocol cannot do that
-    /// ([`Wire::secures`]). `done` is not called then.
+    /// ([`Profile::secures`](crate::wire::Profile::secures)). `done` is not called then.
     pub fn secure(&self, peer: PeerId, done: Done) -> Result<(), Reason> {
         let outbox = lock(&self.peers).find(&Addressee::Peer(peer), &[]);
         let outbox = outbox.ok_or(Reason::NoSuchPeer)?;

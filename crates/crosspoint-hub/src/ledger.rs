@@ -3,14 +3,12 @@
 //! Whatever waits, is unfinished, or is kept is charged to the session that it is for or comes from,
 //! to that session's address, and to the hub. Bytes that many receivers share are charged once, to
 //! their channel. An address and the hub have budgets. What can be refused at a budget is refused
-//! ([`Account::try_charge`]). What cannot is charged above it, and [`Hub::relieve`] ends the largest
+//! ([`Account::try_charge`]). What cannot is charged above it, and `Hub::relieve` ends the largest
 //! holders.
 //!
 //! A queue that is short most of the time does not pay for each change: a [`Tab`] pays in steps,
 //! and for nothing at all as long as little waits. That little is part of what each session costs
 //! from its beginning ([`SESSION_BYTES`]).
-//!
-//! [`Hub::relieve`]: crate::Hub::relieve
 
 use crate::limits::Limits;
 use crate::metrics::ByPurpose;

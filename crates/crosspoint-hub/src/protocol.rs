@@ -56,7 +56,7 @@ pub trait Protocol: Send {
     fn poll(&mut self, now: Instant, out: &mut FrameWriter) -> Option<Output>;
 
     /// Writes what the hub tells. [`Event::Closed`] never comes, and [`Event::Data`] only if the
-    /// protocol's wire is [stateful](crate::Wire::stateful).
+    /// protocol's wire is [stateful](crate::wire::Profile::stateful).
     fn deliver(&mut self, now: Instant, event: &Event, out: &mut FrameWriter);
 
     /// Whether [`Protocol::poll`] has something to give though nothing has arrived since it gave

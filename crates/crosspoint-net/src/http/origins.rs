@@ -31,7 +31,7 @@ impl Origins {
     /// Whether a request that changes something may come from the page that it comes from.
     ///
     /// Without an `Origin` it does not come from a page. Otherwise the origin is allowed by the setting,
-    /// or the page was served under the same host name, whatever the port, and that name is no trick:
+    /// or the page was served under the same host name, whatever the port ([`is_one_host`]), and that name is no trick:
     /// the owner of a name can let it lead to a machine in the network of his visitors (DNS rebinding).
     /// Where the browser is in such a network, the name has to be an address, one that only this
     /// network knows, or allowed by the setting.
@@ -46,7 +46,7 @@ impl Origins {
         let host = one(headers, HOST).unwrap_or_default();
         let host = name(&host);
         let page = origin.split_once("://").map(|(_, authority)| name(authority));
-        if host.is_empty() || page != Some(host) {
+        if host.is_empty() || !page.is_some_and(|page| is_one_host(page, host)) {
             let text = format!(
                 "Pages of {origin:.100} may not use this hub, which was asked as {host:.100}. To allow \
                  that, add the origin to the setting http.origins.\n"
@@ -79,6 +79,19 @@ fn name(authority: &str) -> &str {
         None => authority.find(':').unwrap_or(authority.len()),
     };
     authority[..end].trim_end_matches('.')
+}
+
+/// Whether two names are of one host: they are the same, or both are of the machine that asks. A page
+/// of `localhost` may well use a hub at 127.0.0.1, and no name of the DNS is a loopback name.
+fn is_one_host(page: &str, host: &str) -> bool {
+    page == host || (is_loopback(page) && is_loopback(host))
+}
+
+fn is_loopback(host: &str) -> bool {
+    let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || literal.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether somebody is in the network of this machine, into which nobody could come from outside.
@@ -134,6 +147,9 @@ mod tests {
             ("http://game.example.", "game.example"),
             ("http://192.0.2.1", "192.0.2.1:7680"),
             ("http://[2001:db8::1]:80", "[2001:db8::1]:7680"),
+            ("http://localhost:8000", "127.0.0.1:7680"),
+            ("http://127.0.0.1:8000", "[::1]:7680"),
+            ("http://game.localhost", "localhost:7680"),
         ] {
             assert_eq!(verdict(&usual, "203.0.113.9", origin, host), None, "{origin} {host}");
         }
@@ -147,6 +163,10 @@ mod tests {
             ("http://", ""),
             ("game.example", "game.example"),
             ("http://[2001:db8::2]", "[2001:db8::1]"),
+            ("http://evil.example", "127.0.0.1"),
+            ("http://localhost", "game.example"),
+            ("http://localhost.evil.example", "127.0.0.1"),
+            ("http://[127.0.0.1", "localhost:7680"),
         ] {
             let refused = verdict(&usual, "203.0.113.9", origin, host);
             assert_eq!(refused, Some("http.origins"), "{origin} {host}");
