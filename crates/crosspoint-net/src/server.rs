@@ -276,12 +276,15 @@ impl Server {
             Ok(admission) => admission,
             Err(reason) => return self.turn_away(stream, address, reason),
         };
-        let server = self.clone();
-        self.tasks.spawn(async move {
-            let served = server.serve(stream, address, admission);
-            let reason = counted(&server.hub.metrics, served).await.unwrap_or(Reason::Internal);
-            tracing::debug!(%address, %reason, "connection ended");
-        });
+        self.tasks.spawn(self.clone().keep(stream, address, admission));
+    }
+
+    /// Serves one connection to its end, also if that is a panic. A quiet connection costs the bytes of
+    /// this future more than anything else.
+    async fn keep(self, stream: Stream, address: Remote, admission: Admission) {
+        let reason = counted(&self.hub.metrics, self.serve(stream, address, admission)).await;
+        let reason = reason.unwrap_or(Reason::Internal);
+        tracing::debug!(%address, %reason, "connection ended");
     }
 
     /// Stops: listeners close, every session is told and flushed. Returns when all have ended,
@@ -295,11 +298,12 @@ impl Server {
     /// Serves one connection. Its right to be there is kept until that ends.
     async fn serve(&self, stream: Stream, mut remote: Remote, mut admission: Admission) -> Reason {
         let (mut reader, mut writer) = stream.into_split();
-        let handshake = async {
+        // Boxed, as its state is larger than that of any session.
+        let handshake = Box::pin(async {
             let first = preface(&self.hub, &mut reader, &mut remote, &mut admission).await?;
             let whence = (&mut remote, Some(&mut admission));
             self.handshake(&mut reader, &writer, first, whence).await
-        };
+        });
         let limit = self.hub.limits.handshake_max;
         let shaken = tokio::select! {
             shaken = tokio::time::timeout(limit, handshake) => shaken,
@@ -358,7 +362,7 @@ impl Server {
         (wire, protocol): (&'static dyn Wire, Box<dyn Protocol>),
         (reader, writer): (Reader, Writer),
         decoder: Option<Box<ws::Decoder>>,
-    ) -> Driver {
+    ) -> Box<Driver> {
         let outlet = Outlet::new(self.hub.clone(), writer);
         let session = self.hub.open(now(), remote.ip(), wire, Box::new(outlet.clone()));
         let id = session.outbox().id;
@@ -366,7 +370,7 @@ impl Server {
         let (stop, flush_max) = (self.stop.clone(), self.options.flush_max);
         let (authenticator, logs) = (self.options.authenticator.clone(), self.logs.clone());
         let stall_max = self.hub.limits.outbox_stall_max;
-        Driver {
+        Box::new(Driver {
             session,
             remote,
             protocol,
@@ -378,7 +382,7 @@ impl Server {
             stall_max,
             authenticator,
             logs,
-        }
+        })
     }
 
     /// Opens a native session on a way inside the program, for an endpoint that is at an address and
@@ -388,15 +392,16 @@ impl Server {
         remote: Remote,
         way: Stream,
         Patience { away_max, stall_min }: Patience,
-    ) -> Driver {
+    ) -> Box<Driver> {
         let protocol = self.native(away_max);
         let protocol = (&native::WIRE as &'static dyn Wire, Box::new(protocol) as Box<_>);
-        let driver = self.driver(remote, protocol, way.into_split(), None);
-        Driver { stall_max: driver.stall_max.max(stall_min), ..driver }
+        let mut driver = self.driver(remote, protocol, way.into_split(), None);
+        driver.stall_max = driver.stall_max.max(stall_min);
+        driver
     }
 
-    /// Runs a session to its end.
-    pub(crate) async fn drive(driver: Driver, first: BytesMut, message_ended: bool) -> Reason {
+    /// Runs a session to its end. Boxed, as an asynchronous function that passes it on would hold it twice.
+    pub(crate) async fn drive(driver: Box<Driver>, first: BytesMut, message_ended: bool) -> Reason {
         let (id, address, logs) = (driver.session.outbox().id, driver.remote, driver.logs.clone());
         let hub = driver.session.hub().clone();
         let run = counted(&hub.metrics, driver.run(first, message_ended)).await;
@@ -804,3 +809,19 @@ static NATIVE_WEBSOCKET: WebSocket<native::wire::NativeWire> =
 static ANYSOCKET_WEBSOCKET: WebSocket<AnySocketWire> = WebSocket::text(AnySocketWire);
 static JOINT_WEBSOCKET: WebSocket<peote::wire::JointWire> =
     WebSocket::binary(peote::wire::JointWire);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crosspoint_hub::HubOptions;
+
+    #[tokio::test]
+    async fn the_task_of_a_connection_is_small() {
+        let server = Server::new(Hub::new(HubOptions::default()), ServerOptions::default());
+        let (end, _far) = memory::pair(memory::Shape::default(), memory::Shape::default());
+        let admission = server.hub.admit(None).expect("there is room");
+        let task = server.keep(end.into(), Remote::default(), admission);
+        let bytes = size_of_val(&task);
+        assert!(bytes <= 3 * 1024, "{bytes} bytes");
+    }
+}

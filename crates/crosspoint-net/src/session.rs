@@ -126,7 +126,7 @@ pub(crate) struct Ended {
 
 impl Driver {
     /// Runs the session to its end. The first bytes of the protocol were read to tell which it is.
-    pub(crate) async fn run(mut self, first: BytesMut, message_ended: bool) -> Ended {
+    pub(crate) async fn run(mut self: Box<Self>, first: BytesMut, message_ended: bool) -> Ended {
         let prefix = self.session.outbox().profile.prefix;
         let mut state = State {
             out: FrameWriter::new(prefix),
@@ -530,7 +530,7 @@ impl Driver {
     }
 
     /// Tells everybody, the endpoint too if it can still hear, and lets go.
-    async fn end(mut self, state: &mut State, reason: Reason) {
+    async fn end(mut self: Box<Self>, state: &mut State, reason: Reason) {
         self.session.close(if state.hung_up { Reason::ConnectionLost } else { reason });
         if matches!(reason, Reason::ConnectionLost | Reason::SlowReceiver) {
             return;
