@@ -72,6 +72,7 @@ fn channel_rule(given: &settings::ChannelRule) -> Result<ChannelRule, Failure> {
         name: Pattern::new(&given.name),
         members_max: given.members_max,
         message_bytes_max: given.message_bytes_max,
+        waiting_bytes_max: given.waiting_bytes_max,
         messages_per_second_max: given.messages_per_second_max.unwrap_or_default(),
         bytes_per_second_max: given.bytes_per_second_max.unwrap_or_default(),
         create: who(&given.create_by, &given.create_from)?,

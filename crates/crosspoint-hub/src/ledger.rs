@@ -468,8 +468,14 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    pub(crate) fn new(account: Arc<Account>, bytes_max: usize) -> Self {
-        Self { account, pot: Arc::new(Pot::new("channel_bytes_max", bytes_max)) }
+    /// For a channel with so much room, by this setting.
+    pub(crate) fn new(account: Arc<Account>, setting: &'static str, bytes_max: usize) -> Self {
+        Self { account, pot: Arc::new(Pot::new(setting, bytes_max)) }
+    }
+
+    /// The setting of the channel's budget.
+    pub(crate) fn setting(&self) -> &'static str {
+        self.pot.setting()
     }
 
     /// Pieces from this size on are charged here. Smaller ones are charged to each receiver: that

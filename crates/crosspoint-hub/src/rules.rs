@@ -23,6 +23,9 @@ pub struct ChannelRule {
     /// The largest message in bytes, if smaller than otherwise; of a protocol without borders, the largest
     /// frame. A larger one ends its sender's session with [`Reason::TooLarge`].
     pub message_bytes_max: Option<u32>,
+    /// Bytes that may wait for the members, each counted once, if fewer than otherwise. Above: as for
+    /// [`Limits::channel_bytes_max`](crate::Limits::channel_bytes_max).
+    pub waiting_bytes_max: Option<usize>,
     /// Messages that one member may send in a second; 0 is without limit. Above, its session is read more
     /// slowly.
     pub messages_per_second_max: u64,
@@ -43,6 +46,7 @@ impl ChannelRule {
             name,
             members_max: None,
             message_bytes_max: None,
+            waiting_bytes_max: None,
             messages_per_second_max: 0,
             bytes_per_second_max: 0,
             create: Who::default(),

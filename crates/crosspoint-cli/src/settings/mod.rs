@@ -6,7 +6,7 @@
 //! * [`table`]: the rows, and the [`Settings`] they make
 //! * [`row`]: a row and the names that follow from it; [`kind`], [`lists`]: the kinds of values
 //! * [`together`]: settings that are right one by one and wrong together
-//! * [`rooms`], [`channels`]: the rooms and rules declared in the file; [`mod@file`]: reading it
+//! * [`rooms`], [`channels`]: the rooms and rules declared in the file, as [`tables`]; [`mod@file`]: reading it
 //! * [`error`]: what can be wrong; [`mod@render`]: showing the effective settings
 
 mod channels;
@@ -20,6 +20,7 @@ mod render;
 mod rooms;
 mod row;
 mod table;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod together;

@@ -5,7 +5,7 @@
 //! one), the help and the reference page. The first paragraph of a row's comment is its short
 //! help; the rest says what the setting bounds and what happens at the bound.
 
-use super::channels::{ChannelRule, ChannelRules};
+use super::channels::ChannelRule;
 use super::kind::{
     LogFormat, auto_switch, bytes, count, file_path, log_filter, millis, peer_id, seconds, secret,
     switch, text, words,
@@ -13,8 +13,9 @@ use super::kind::{
 use super::lists::{
     address_list, directories, host_list, name_patterns, network_list, origin_list,
 };
-use super::rooms::{CHUNK_BYTES, DeclaredRooms, ROOM_MEMBERS, Room};
+use super::rooms::{CHUNK_BYTES, ROOM_MEMBERS, Room};
 use super::row::{Declared, Row, Section, Typed};
+use super::tables::tables;
 use crosspoint_hub::PeerId;
 use crosspoint_hub::peers::Duplicates;
 use crosspoint_net::resume::RETAINED_BYTES;
@@ -515,7 +516,7 @@ settings! {
         ///
         /// - `chunk_bytes_max`: as `rooms.chunk_bytes_max`, which is its default; without effect
         ///   when the mode is raw
-        declared: Vec<Room> = "", DeclaredRooms;
+        declared: Vec<Room> = "", tables();
     }
 
     /// Rules for channels and rooms by their names.
@@ -535,6 +536,10 @@ settings! {
         /// - `message_bytes_max`: the largest message; of a peote program the largest frame. A larger
         ///   one ends its sender's session with the reason `TooLarge`
         ///
+        /// - `waiting_bytes_max`: bytes that may wait for its members, each counted once, if fewer than
+        ///   `limits.channel_bytes_max`. Above: the member that lags most is disconnected with
+        ///   `SlowReceiver`
+        ///
         /// - `messages_per_second_max`, `bytes_per_second_max`: what one member may send there.
         ///   Above, its session is read more slowly; nothing is lost. Messages of peote programs are
         ///   frames
@@ -547,7 +552,7 @@ settings! {
         /// - `enter_by`, `enter_from`: the same for entering
         ///
         /// - `blocked`: addresses and networks that may do neither; refused with `Banned`
-        rules: Vec<ChannelRule> = "", ChannelRules;
+        rules: Vec<ChannelRule> = "", tables();
     }
 
     /// The bounds of the hub, and what happens when one is reached.

@@ -414,7 +414,7 @@ fn rules_for_channels_are_read_shown_and_read_again() {
         std::fs::write(&path, text).unwrap();
         load_from(&["--config", path.to_str().unwrap()], &[])
     };
-    let given = "[[channels]]\nname = \"game-*\"\nmembers_max = 8\nmessage_bytes_max = \"16KiB\"\n\
+    let given = "[[channels]]\nname = \"game-*\"\nmembers_max = 8\nmessage_bytes_max = \"16KiB\"\nwaiting_bytes_max = \"1MiB\"\n\
                  messages_per_second_max = 200\nbytes_per_second_max = 65536\ncreate_by = [\"host-*\"]\n\
                  create_from = [\"192.0.2.0/24\", \"::1\"]\nenter_by = \"*\"\nblocked = [\"198.51.100.7\"]\n\
                  [[channels]]\nname = \"*\"\n";
@@ -423,6 +423,7 @@ fn rules_for_channels_are_read_shown_and_read_again() {
     assert_eq!((rules.len(), rules[0].members_max, rules[0].create_from.len()), (2, Some(8), 2));
     let options = crate::options::hub(&loaded.settings).unwrap();
     assert_eq!(options.channel_rules[0].messages_per_second_max, 200);
+    assert_eq!(options.channel_rules[0].waiting_bytes_max, Some(1 << 20));
     assert_eq!(options.channel_rules[0].blocked[0].to_string(), "198.51.100.7");
     assert!(load(&render(&loaded)).unwrap().settings.channels.rules == *rules);
     for (wrong, said) in [

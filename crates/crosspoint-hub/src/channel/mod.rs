@@ -158,7 +158,12 @@ impl Channel {
             hub.metrics.hit(setting);
             Reason::TooManyChannels
         })?;
-        let common = Common::new(hub.ledger.account(None, "hub"), limits.channel_bytes_max);
+        let waiting = rule.as_ref().and_then(|rule| rule.waiting_bytes_max);
+        let (setting, waiting_max) = match waiting.filter(|most| *most < limits.channel_bytes_max) {
+            Some(most) => ("channels.waiting_bytes_max", most),
+            None => ("channel_bytes_max", limits.channel_bytes_max),
+        };
+        let common = Common::new(hub.ledger.account(None, "hub"), setting, waiting_max);
         Ok(Self {
             name,
             room,

@@ -332,7 +332,7 @@ impl State {
             if !self.common.exceeds(bytes) {
                 return;
             }
-            outbox.give_up("channel_bytes_max");
+            outbox.give_up(self.common.setting());
         }
     }
 }

@@ -56,6 +56,25 @@ async fn a_larger_message_than_the_rule_allows_ends_its_sender_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_member_that_lags_further_than_the_rule_allows_goes() {
+    const ROOM: usize = 300_000;
+    let served = ruled(|rule| rule.waiting_bytes_max = Some(ROOM));
+    let mut owner = Peer::native(served.memory()).await;
+    let [ruled, free] = [owner.create("game-1").await, owner.create("game-free").await];
+    for (channel, gone) in [(free, 0), (ruled, 1)] {
+        let name = if channel == ruled { "game-1" } else { "game-free" };
+        let mut stalled = Peer::joint(served.cramped(1));
+        stalled.enter(name).await;
+        for _ in 0..=ROOM / 30_000 {
+            owner.broadcast(channel, &[7; 30_000]).await;
+        }
+        owner.settle().await;
+        assert_eq!(served.closed(Reason::SlowReceiver), gone, "{name}");
+    }
+    assert_eq!(served.hits("channels.waiting_bytes_max"), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_member_that_sends_more_than_the_rule_allows_is_read_more_slowly_and_loses_nothing() {
     let served = ruled(|rule| {
         rule.messages_per_second_max = 10;
