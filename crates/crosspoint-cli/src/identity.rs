@@ -3,11 +3,12 @@
 //! The file has one line: the secret in 64 hexadecimal digits (docs/peers.md, section 7).
 
 use crate::failure::complain;
+use crate::small_file::{self, FileKind, ReadError};
 use clap::{Arg, ArgMatches, Command, value_parser};
 use crosspoint_proto::identity::{Identity, KEY_BYTES};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// What a file is read to at most; one of ours is much shorter.
@@ -89,8 +90,10 @@ pub(crate) fn load(path: &Path) -> Result<Identity, String> {
 enum FileError {
     #[error("exists already, and an identity is never overwritten; choose another name")]
     Exists,
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] io::Error),
+    #[error(transparent)]
+    Read(#[from] ReadError),
     #[error("is no identity: expected one line of {} hexadecimal digits", 2 * KEY_BYTES)]
     Text,
     #[error("no identity could be made: the system has no random source ({0})")]
@@ -102,7 +105,7 @@ impl FileError {
         let path = path.display();
         match self {
             Self::Exists | Self::Text => format!("{path} {self}"),
-            Self::Io(_) | Self::Random(_) => format!("{path}: {self}"),
+            Self::Io(_) | Self::Read(_) | Self::Random(_) => format!("{path}: {self}"),
         }
     }
 }
@@ -127,15 +130,12 @@ fn make(path: &Path) -> Result<Identity, FileError> {
 
 /// The identity of a file, and the file's mode.
 fn read(path: &Path) -> Result<(Identity, u32), FileError> {
-    let file = File::open(path)?;
-    let mode = file.metadata()?.mode();
-    let mut text = String::new();
-    match file.take(FILE_BYTES_MAX).read_to_string(&mut text) {
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(FileError::Text),
+    let file = match small_file::read(path, FileKind::Any, FILE_BYTES_MAX) {
+        Err(ReadError::NotUtf8 | ReadError::TooLong(_)) => return Err(FileError::Text),
         result => result?,
     };
-    let secret = secret(text.trim()).ok_or(FileError::Text)?;
-    Ok((Identity::from_bytes(&secret), mode))
+    let secret = secret(file.text.trim()).ok_or(FileError::Text)?;
+    Ok((Identity::from_bytes(&secret), file.mode))
 }
 
 fn secret(digits: &str) -> Option<[u8; KEY_BYTES]> {

@@ -5,7 +5,7 @@
 //! * [`chat`]: lines of text in a room
 //! * [`identity`]: keys in files; [`hash_secret`]: hashes of secrets
 //! * [`mod@bench`]: the load generator
-//! * [`logging`]: the log
+//! * [`logging`]: the log; [`small_file`]: how files are read
 
 // They panic when nobody can be told, such as when the reader of a pipe has gone.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
@@ -23,12 +23,15 @@ mod options;
 mod reload;
 mod serve;
 mod settings;
+mod small_file;
 
 use clap::{ArgMatches, Command};
 use failure::Failure;
 use settings::{Loaded, add_arguments, load, render};
+use small_file::FileKind;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Frees and reuses small pieces faster than the system's allocator, from any thread.
 #[global_allocator]
@@ -43,7 +46,9 @@ fn main() -> ExitCode {
     let matches = command().get_matches();
     match matches.subcommand() {
         Some(("serve", matches)) => {
-            with_settings(matches, |loaded| serve::run(&loaded.settings, &|| read(matches)))
+            let again = matches.clone();
+            let load = Arc::new(move |kind| read(&again, kind));
+            with_settings(matches, |loaded| serve::run(&loaded.settings, load))
         }
         Some(("config", matches)) => with_settings(matches, |loaded| {
             let shown = write!(std::io::stdout(), "{}", render(loaded));
@@ -85,15 +90,15 @@ fn with_settings(
     matches: &ArgMatches,
     run: impl FnOnce(&Loaded) -> Result<(), Failure>,
 ) -> ExitCode {
-    finish(read(matches).and_then(|loaded| run(&loaded)))
+    finish(read(matches, FileKind::Any).and_then(|loaded| run(&loaded)))
 }
 
 /// Reads the settings, wherever they are.
-fn read(matches: &ArgMatches) -> Result<Loaded, Failure> {
+fn read(matches: &ArgMatches, kind: FileKind) -> Result<Loaded, Failure> {
     let environment = std::env::vars_os().map(|(name, value)| {
         (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
     });
-    load(matches, environment).map_err(|error| Failure::Setup(error.to_string()))
+    load(matches, environment, kind).map_err(|error| Failure::Setup(error.to_string()))
 }
 
 fn finish(result: Result<(), Failure>) -> ExitCode {

@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::machine;
 use crate::settings::{self, RoomMode, Settings, split_root};
+use crate::small_file::{self, FileKind};
 use bytes::Bytes;
 use crosspoint_auth::{
     Authenticator, CheckLimits, Either, Exempt, FileError, Secrets, Swap, Tokens, rule,
@@ -16,7 +17,6 @@ use crosspoint_hub::{ChannelName, Limits, PeerId, Permissions};
 use crosspoint_net::http::{FileOptions, Files, HeaderValue, HttpOptions, MetricsToken};
 use crosspoint_net::resume;
 use crosspoint_net::server::{AnySocketOptions, Json, ServerOptions};
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -177,26 +177,26 @@ fn bundle(path: &str) -> Result<Option<PathBuf>, Failure> {
     if path.is_empty() {
         return Ok(None);
     }
-    let is_file = File::open(path).and_then(|file| Ok(file.metadata()?.is_file()));
-    let problem = match is_file {
-        Ok(true) => return Ok(Some(path.into())),
-        Ok(false) => "this is no file".to_owned(),
+    let problem = match small_file::open_regular(path.as_ref()) {
+        Ok(Some(_)) => return Ok(Some(path.into())),
+        Ok(None) => "this is no file".to_owned(),
         Err(error) => error.to_string(),
     };
     Err(Failure::Setup(format!("http.anysocket_bundle: {path}: {problem}")))
 }
 
-/// Who decides about entering, if files say it.
+/// Who decides about entering, if files of this kind say it.
 pub(crate) fn authenticator(
     settings: &Settings,
+    kind: FileKind,
 ) -> Result<Option<Arc<dyn Authenticator>>, Failure> {
     let defaults = permissions(settings)?;
     let auth = &settings.auth;
-    let secrets = from_file("auth.secrets_file", &auth.secrets_file, |text| {
+    let secrets = from_file("auth.secrets_file", &auth.secrets_file, kind, |text| {
         let secrets = Secrets::from_toml(text, &defaults)?.with_limits(check_limits(settings));
         Ok(Arc::new(secrets) as Arc<dyn Authenticator>)
     })?;
-    let tokens = from_file("auth.jwt_keys", &auth.jwt_keys, |text| {
+    let tokens = from_file("auth.jwt_keys", &auth.jwt_keys, kind, |text| {
         let tokens = Tokens::from_toml(text, &defaults)?.outlived(!auth.expiry_ends_sessions);
         Ok(Arc::new(tokens) as Arc<dyn Authenticator>)
     })?;
@@ -232,13 +232,15 @@ fn check_limits(settings: &Settings) -> CheckLimits {
 fn from_file<T>(
     key: &str,
     path: &str,
+    kind: FileKind,
     read: impl FnOnce(&str) -> Result<T, FileError>,
 ) -> Result<Option<T>, Failure> {
     if path.is_empty() {
         return Ok(None);
     }
     let wrong = |error: &dyn std::error::Error| Failure::Setup(format!("{key}: {path}: {error}"));
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+    let file = small_file::read(path.as_ref(), kind, small_file::BYTES_MAX);
+    let text = file.map_err(|error| wrong(&error))?.text;
     read(&text).map(Some).map_err(|error| wrong(&error))
 }
 
@@ -332,7 +334,7 @@ mod tests {
     #[test]
     fn the_defaults_of_the_program_are_those_of_the_library() {
         let matches = add_arguments(clap::Command::new("")).get_matches_from([""]);
-        let settings = load(&matches, std::iter::empty()).unwrap().settings;
+        let settings = load(&matches, std::iter::empty(), FileKind::Regular).unwrap().settings;
         assert_eq!(format!("{:?}", limits(&settings, None)), format!("{:?}", Limits::default()));
         let server = server(&settings, None).unwrap();
         let resume = ServerOptions::default().resume;
@@ -354,8 +356,8 @@ mod tests {
             let flag = format!("--auth-expiry-ends-sessions={flag}");
             let arguments = ["", "--jwt-keys", keys, &flag];
             let matches = add_arguments(clap::Command::new("")).get_matches_from(arguments);
-            let settings = load(&matches, std::iter::empty()).unwrap().settings;
-            let authenticator = authenticator(&settings).unwrap().unwrap();
+            let settings = load(&matches, std::iter::empty(), FileKind::Regular).unwrap().settings;
+            let authenticator = authenticator(&settings, FileKind::Regular).unwrap().unwrap();
             let credentials = Credentials {
                 protocol: "native",
                 address: None,

@@ -3,38 +3,93 @@
 use crate::failure::Failure;
 use crate::options;
 use crate::settings::{Loaded, Settings, changed};
-use crosspoint_auth::Swap;
+use crate::small_file::FileKind;
+use crosspoint_auth::{Authenticator, Swap};
 use crosspoint_hub::Hub;
+use std::future::pending;
+use std::sync::Arc;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
-/// Reads the settings again.
-pub(crate) type Load<'a> = &'a dyn Fn() -> Result<Loaded, Failure>;
+/// Reads the settings, from a file of this kind.
+pub(crate) type Load = Arc<dyn Fn(FileKind) -> Result<Loaded, Failure> + Send + Sync>;
 
 /// What a running hub takes new secrets and keys with.
+///
+/// They are read in a thread for what blocks: whatever the files are, the hub heeds its signals.
 pub(crate) struct Reload<'a> {
-    pub(crate) load: Load<'a>,
+    load: Load,
     /// The settings that are in force.
-    pub(crate) settings: &'a Settings,
-    pub(crate) hub: &'a Hub,
+    settings: &'a Settings,
+    hub: &'a Hub,
     /// Who checks credentials, if files say it.
-    pub(crate) authenticator: Option<&'a Swap>,
+    authenticator: Option<&'a Swap>,
+    reading: Option<JoinHandle<Result<New, Failure>>>,
+    /// The files may have changed after they were read.
+    again: bool,
+}
+
+/// What was read.
+struct New {
+    settings: Settings,
+    authenticator: Option<Arc<dyn Authenticator>>,
 }
 
 /// The settings whose new values hold at once.
 const AT_ONCE: [&str; 3] = ["server.access_token", "auth.secrets_file", "auth.jwt_keys"];
 
-impl Reload<'_> {
-    /// Reads secrets and keys again. What is wrong leaves the old ones in force.
-    pub(crate) fn run(&self) {
-        match self.take() {
-            Ok(restart) if restart.is_empty() => {
-                tracing::info!("secrets and keys were read again");
-            }
-            Ok(restart) => {
+impl<'a> Reload<'a> {
+    pub(crate) fn new(
+        load: Load,
+        settings: &'a Settings,
+        hub: &'a Hub,
+        authenticator: Option<&'a Swap>,
+    ) -> Self {
+        Self { load, settings, hub, authenticator, reading: None, again: false }
+    }
+
+    /// Begins to read secrets and keys again.
+    pub(crate) fn begin(&mut self) {
+        if self.reading.is_some() {
+            self.again = true;
+            return;
+        }
+        let load = self.load.clone();
+        self.reading = Some(spawn_blocking(move || {
+            // What cannot be read twice, such as a pipe, would take the hub's secrets away.
+            let Loaded { settings, .. } = load(FileKind::Regular)?;
+            let authenticator = options::authenticator(&settings, FileKind::Regular)?;
+            Ok(New { settings, authenticator })
+        }));
+    }
+
+    /// Takes what was read into force as soon as it is there. What is wrong leaves the old in force.
+    /// Cancelling it loses nothing.
+    pub(crate) async fn proceed(&mut self) {
+        let read = match &mut self.reading {
+            Some(reading) => reading.await,
+            None => pending().await,
+        };
+        self.reading = None;
+        self.finish(read);
+        if std::mem::take(&mut self.again) {
+            self.begin();
+        }
+    }
+
+    fn finish(&self, read: Result<Result<New, Failure>, JoinError>) {
+        let read = read.unwrap_or_else(|panic| Err(Failure::Run(panic.to_string())));
+        match read {
+            Ok(new) => {
+                let restart = self.take(new);
                 let settings = restart.join(", ");
-                tracing::warn!(
-                    settings,
-                    "secrets and keys were read again; these changed settings need a restart"
-                );
+                if settings.is_empty() {
+                    tracing::info!("secrets and keys were read again");
+                } else {
+                    tracing::warn!(
+                        settings,
+                        "secrets and keys were read again; these changed settings need a restart"
+                    );
+                }
             }
             Err(Failure::Setup(error) | Failure::Run(error)) => {
                 tracing::error!(
@@ -46,9 +101,7 @@ impl Reload<'_> {
     }
 
     /// Gives the settings that have changed and need a restart.
-    fn take(&self) -> Result<Vec<&'static str>, Failure> {
-        let Loaded { settings, .. } = (self.load)()?;
-        let authenticator = options::authenticator(&settings)?;
+    fn take(&self, New { settings, authenticator }: New) -> Vec<&'static str> {
         let (old, new) = (&self.settings.server.access_token, &settings.server.access_token);
         let same_check = self.authenticator.is_some() == authenticator.is_some();
         // A hub that asks for something does not begin to let everybody in because a line is missing.
@@ -63,6 +116,6 @@ impl Reload<'_> {
         } else if opens {
             restart.push("server.access_token");
         }
-        Ok(restart)
+        restart
     }
 }

@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::listen::listen;
 use crate::reload::{Load, Reload};
 use crate::settings::{Settings, split_root};
+use crate::small_file::FileKind;
 use crate::{give_back, logging, options};
 use crosspoint_auth::Swap;
 use crosspoint_hub::Hub;
@@ -20,9 +21,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 const END_MAX: Duration = Duration::from_millis(200);
 
 /// Runs the hub until a signal stops it. `load` reads the settings again.
-pub(crate) fn run(settings: &Settings, load: Load<'_>) -> Result<(), Failure> {
+pub(crate) fn run(settings: &Settings, load: Load) -> Result<(), Failure> {
     let hub = Hub::new(options::hub(settings)?);
-    let authenticator = options::authenticator(settings)?.map(Swap::new).map(Arc::new);
+    let authenticator =
+        options::authenticator(settings, FileKind::Any)?.map(Swap::new).map(Arc::new);
     let server = options::server(settings, authenticator.clone())?;
     let _log = logging::start(settings, hub.metrics.log_lines_dropped.clone())?;
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
@@ -41,8 +43,8 @@ pub(crate) fn run(settings: &Settings, load: Load<'_>) -> Result<(), Failure> {
             "server.access_token begins or ends with a space, which clients have to give as well"
         );
     }
-    let reload = Reload { load, settings, hub: &hub, authenticator: authenticator.as_deref() };
-    let result = runtime.block_on(serve(settings, hub.clone(), server, &reload));
+    let reload = Reload::new(load, settings, &hub, authenticator.as_deref());
+    let result = runtime.block_on(serve(settings, hub.clone(), server, reload));
     runtime.shutdown_timeout(END_MAX);
     Ok(result?)
 }
@@ -51,7 +53,7 @@ async fn serve(
     settings: &Settings,
     hub: Arc<Hub>,
     server: ServerOptions,
-    reload: &Reload<'_>,
+    mut reload: Reload<'_>,
 ) -> Result<(), String> {
     // Before anything is printed, so that whoever reads it can send a signal at once.
     let wrong = |error| format!("signals could not be set up: {error}");
@@ -71,7 +73,8 @@ async fn serve(
         tokio::select! {
             never = &mut giving_back => match never {},
             name = stop.told() => break name,
-            _ = hang_up.recv() => reload.run(),
+            _ = hang_up.recv() => reload.begin(),
+            () = reload.proceed() => {}
         }
     };
     tracing::info!(signal = name, sessions = server.hub().sessions(), "stopping");

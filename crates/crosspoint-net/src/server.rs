@@ -182,9 +182,9 @@ impl Server {
         let resume = options.resume.as_ref().map(|resume| Sessions::new(resume, &hub.limits));
         let options = Arc::new(options);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let site = Arc::new(http::Site::new(&hub, &options.http, &stop));
-        hub.metrics.know_protocols(&PROTOCOLS);
         let logs = Arc::new(Logs::new(now()));
+        let site = Arc::new(http::Site::new(&hub, &options.http, &stop, &logs));
+        hub.metrics.know_protocols(&PROTOCOLS);
         let courtesies = Arc::new(Semaphore::new(COURTESIES_MAX));
         Self { hub, options, site, resume, stop, tasks, logs, courtesies }
     }

@@ -1,5 +1,6 @@
 //! What can be wrong with settings, and how it is told.
 
+use crate::small_file::ReadError;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -71,7 +72,7 @@ impl fmt::Display for Problem {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
     #[error("cannot read the file {}: {error}", printable(&path.to_string_lossy()))]
-    Unreadable { path: PathBuf, error: std::io::Error },
+    Unreadable { path: PathBuf, error: ReadError },
     #[error("this is not TOML: {}", printable(.0))]
     Syntax(String),
     #[error("unknown setting {}{}", printable(name), did_you_mean(suggestion.as_deref()))]

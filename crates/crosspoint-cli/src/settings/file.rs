@@ -3,6 +3,7 @@
 use super::error::{Fault, Origin, Problem, shorten, suggest};
 use super::row::rows;
 use super::table::SECTIONS;
+use crate::small_file::{self, FileKind};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -62,9 +63,9 @@ pub(super) struct File {
 
 impl File {
     /// Reads the file whose path `named_by` gave.
-    pub(super) fn open(path: &Path, named_by: Origin) -> Result<Self, Problem> {
-        match std::fs::read_to_string(path) {
-            Ok(source) => Ok(Self { path: path.to_owned(), source }),
+    pub(super) fn open(path: &Path, named_by: Origin, kind: FileKind) -> Result<Self, Problem> {
+        match small_file::read(path, kind, small_file::BYTES_MAX) {
+            Ok(file) => Ok(Self { path: path.to_owned(), source: file.text }),
             Err(error) => {
                 let path = path.to_owned();
                 Err(Problem { origin: named_by, line: 0, fault: Fault::Unreadable { path, error } })

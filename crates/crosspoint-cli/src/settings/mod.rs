@@ -33,6 +33,7 @@ pub(crate) use render::render;
 pub(crate) use rooms::RoomMode;
 pub(crate) use table::Settings;
 
+use crate::small_file::FileKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use error::{Fault, Origin, Problem, shorten, suggest};
 use file::File;
@@ -95,17 +96,19 @@ fn argument(row: &'static Row, heading: &'static str) -> Option<Arg> {
 
 /// Joins defaults, file, environment and flags into the effective settings.
 ///
-/// `matches` are those of a command made by [`add_arguments`], `env` the whole environment. All
+/// `matches` are those of a command made by [`add_arguments`], `env` the whole environment, `kind` what
+/// the file of settings may be. All
 /// that is wrong is found before the error is returned; wrong values and names end the program
 /// with exit code 2.
 pub(crate) fn load(
     matches: &ArgMatches,
     env: impl Iterator<Item = (String, String)>,
+    kind: FileKind,
 ) -> Result<Loaded, SettingsError> {
     let env: BTreeMap<String, String> =
         env.filter(|(name, value)| concerns_us(name, value)).collect();
     let mut problems = Vec::new();
-    let file = open_file(matches, &env).unwrap_or_else(|problem| {
+    let file = open_file(matches, &env, kind).unwrap_or_else(|problem| {
         problems.push(problem);
         File::default()
     });
@@ -156,11 +159,15 @@ pub(crate) fn changed(old: &Settings, new: &Settings) -> Vec<&'static str> {
     rows().filter(|row| row.slot.show(old) != row.slot.show(new)).map(|row| row.key).collect()
 }
 
-fn open_file(matches: &ArgMatches, env: &BTreeMap<String, String>) -> Result<File, Problem> {
+fn open_file(
+    matches: &ArgMatches,
+    env: &BTreeMap<String, String>,
+    kind: FileKind,
+) -> Result<File, Problem> {
     if let Some(path) = matches.get_one::<PathBuf>("config") {
-        File::open(path, Origin::Flag("config".to_owned()))
+        File::open(path, Origin::Flag("config".to_owned()), kind)
     } else if let Some(path) = env.get(ENV_CONFIG) {
-        File::open(path.as_ref(), Origin::Env(ENV_CONFIG.to_owned()))
+        File::open(path.as_ref(), Origin::Env(ENV_CONFIG.to_owned()), kind)
     } else {
         Ok(File::default())
     }

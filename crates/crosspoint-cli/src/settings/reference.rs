@@ -5,6 +5,7 @@ use super::kind::Form;
 use super::row::{ENV_CONFIG, Row, Section};
 use super::table::SECTIONS;
 use super::{Settings, add_arguments, load};
+use crate::small_file::FileKind;
 use std::path::Path;
 
 const INTRODUCTION: &str = "\
@@ -24,6 +25,9 @@ A setting comes from the first of these that gives it:
 from, as a file that `--config` reads (only secrets are hidden). Settings that are wrong or unknown
 keep the program from starting: all of them are listed, and the exit code is 2.
 
+Files of settings, secrets and keys have at most 16 MiB and are read within ten seconds. At the start a pipe
+does as well (`--secrets-file <(...)`, `/dev/stdin`); SIGHUP reads regular files only.
+
 Sizes are integers, or text with one of the endings `KiB`, `MiB`, `GiB` (or `k`, `m`, `g`), which
 count in steps of 1024: `\"64KiB\"`. Times are integers in the unit that the name tells: `_ms` is
 milliseconds, `_s` seconds. A list is an array in the file, text separated by commas in the
@@ -38,8 +42,11 @@ which Kubernetes describes a service called `crosspoint` (`CROSSPOINT_SERVICE_HO
 /// The whole page.
 fn reference() -> Result<String, SettingsError> {
     assert!(INTRODUCTION.contains(ENV_CONFIG));
-    let defaults =
-        load(&add_arguments(clap::Command::new("")).get_matches_from([""]), [].into_iter())?;
+    let defaults = load(
+        &add_arguments(clap::Command::new("")).get_matches_from([""]),
+        [].into_iter(),
+        FileKind::Regular,
+    )?;
     let sections = SECTIONS.iter().map(|section| section_page(section, &defaults.settings));
     Ok(format!("{INTRODUCTION}{}", sections.collect::<String>()))
 }

@@ -1,6 +1,7 @@
 use super::rooms::Room;
 use super::*;
 use crate::failure::Failure;
+use crate::small_file::FileKind;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::Duration;
@@ -9,7 +10,8 @@ fn load_from(flags: &[&str], env: &[(&str, &str)]) -> Result<Loaded, SettingsErr
     let arguments = ["crosspoint"].iter().chain(flags);
     let matches =
         add_arguments(Command::new("crosspoint")).try_get_matches_from(arguments).unwrap();
-    load(&matches, env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    load(&matches, env, FileKind::Regular)
 }
 
 fn file_with(text: &str) -> tempfile::NamedTempFile {

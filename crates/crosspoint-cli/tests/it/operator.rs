@@ -3,7 +3,7 @@
 use crate::common::{Running, output_with_input, program};
 use std::io::{BufReader, Lines, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{ChildStderr, Stdio};
+use std::process::{ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
 fn start(arguments: &[&str]) -> (Running, Lines<BufReader<ChildStderr>>) {
@@ -109,19 +109,59 @@ fn a_secret_has_no_line_end_and_an_empty_line_is_none() {
     }
 }
 
+/// A line for a file of secrets.
+fn secret(secret: &[u8]) -> String {
+    let output = output_with_input(&["hash-secret"], secret);
+    let hash = String::from_utf8(output.stdout).unwrap();
+    format!("[[secret]]\nname = \"a\"\nhash = \"{}\"\n", hash.trim_end())
+}
+
+#[test]
+fn files_that_cannot_be_read_hold_up_no_signal_and_leave_the_old_secrets_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secrets.toml");
+    let name = path.to_str().unwrap();
+    let pipe = || assert!(Command::new("mkfifo").arg(name).status().unwrap().success());
+    // A shell gives a pipe, which is fine as long as somebody writes it.
+    pipe();
+    let (right, written) = (secret(b"old"), path.clone());
+    let writer = std::thread::spawn(move || std::fs::write(written, right).unwrap());
+    let (mut hub, mut log) = start(&["--listen", "127.0.0.1:0", "--secrets-file", name]);
+    let _watch = hub.watch(Duration::from_secs(60));
+    writer.join().unwrap();
+    let port = hub.wait_for("listening on 127.0.0.1:");
+    assert!(lets_in(&port, "a:old") && !lets_in(&port, "a:new"));
+
+    let refused = |hub: &Running, log: &mut _, why: &str| {
+        hub.signal("HUP");
+        let line = wait_for(log, "stay in force");
+        assert!(line.contains(name) && line.contains(why), "{line}");
+        assert!(lets_in(&port, "a:old"));
+        std::fs::remove_file(&path).unwrap();
+    };
+    refused(&hub, &mut log, "no regular file");
+    std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+    refused(&hub, &mut log, "no regular file");
+    std::fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+    refused(&hub, &mut log, "longer than");
+
+    std::fs::write(&path, secret(b"new")).unwrap();
+    hub.signal("HUP");
+    wait_for(&mut log, "secrets and keys were read again");
+    assert!(lets_in(&port, "a:new"));
+    std::fs::remove_file(&path).unwrap();
+    pipe();
+    hub.signal("HUP");
+    hub.signal("TERM");
+    assert!(hub.wait().success());
+}
+
 #[test]
 fn a_hang_up_reads_secrets_again_and_wrong_ones_leave_the_old_ones_in_force() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let hash = |secret: &[u8]| {
-        let output = output_with_input(&["hash-secret"], secret);
-        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
-    };
-    let write = |hash: &str| {
-        let text = format!("[[secret]]\nname = \"a\"\nhash = \"{hash}\"\n");
-        std::fs::write(path("secrets.toml"), text).unwrap();
-    };
-    let (old, new) = (hash(b"old"), hash(b"new"));
+    let write = |text: &str| std::fs::write(path("secrets.toml"), text).unwrap();
+    let (old, new) = (secret(b"old"), secret(b"new"));
     write(&old);
     let config = path("hub.toml");
     let settings = |more: &str| {
@@ -139,7 +179,7 @@ fn a_hang_up_reads_secrets_again_and_wrong_ones_leave_the_old_ones_in_force() {
     wait_for(&mut log, "secrets and keys were read again");
     assert!(!lets_in(&port, "a:old") && lets_in(&port, "a:new"));
 
-    write("no hash");
+    write("no secret");
     hub.signal("HUP");
     let line = wait_for(&mut log, "stay in force");
     assert!(line.contains("auth.secrets_file") && line.contains("secrets.toml"), "{line}");

@@ -1,5 +1,7 @@
 //! Directories whose files are served.
 
+use crate::log_limit::LogLimit;
+use crate::outlet::now;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{
@@ -9,10 +11,13 @@ use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Redirect, Response};
+use std::fs::Metadata;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use thiserror::Error;
-use tower_http::services::{ServeDir, ServeFile};
+use tower_http::services::ServeDir;
+use tower_http::services::fs::{Backend, DefaultServeDirFallback, TokioBackend, TokioFile};
 
 /// A directory and the path under which its files are served to GET and HEAD.
 ///
@@ -23,7 +28,69 @@ use tower_http::services::{ServeDir, ServeFile};
 pub struct Files {
     /// Without a slash at its end, so empty for `/`.
     prefix: String,
-    directory: ServeDir,
+    directory: Directory,
+}
+
+type Directory = ServeDir<DefaultServeDirFallback, RegularFiles>;
+
+/// The file system, but for what is neither a file nor a directory: to open a pipe takes a thread for as
+/// long as nobody writes into it.
+#[derive(Debug, Clone)]
+struct RegularFiles;
+
+type Found<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
+
+impl Backend for RegularFiles {
+    type File = TokioFile;
+    type Metadata = Metadata;
+    type OpenFuture = Found<TokioFile>;
+    type MetadataFuture = Found<Metadata>;
+
+    fn open(&self, path: PathBuf) -> Found<TokioFile> {
+        let found = self.metadata(path.clone());
+        Box::pin(async move {
+            found.await?;
+            TokioBackend.open(path).await
+        })
+    }
+
+    fn metadata(&self, path: PathBuf) -> Found<Metadata> {
+        Box::pin(async move {
+            let found = tokio::fs::metadata(path).await?;
+            match found.is_file() || found.is_dir() {
+                true => Ok(found),
+                false => Err(io::ErrorKind::NotFound.into()),
+            }
+        })
+    }
+}
+
+/// One file of JavaScript.
+#[derive(Debug)]
+pub(super) struct Script(Directory);
+
+impl Script {
+    pub(super) fn new(path: &Path) -> Self {
+        let file = ServeDir::with_backend(path, RegularFiles);
+        Self(file.append_index_html_on_directories(false))
+    }
+
+    /// Answers with it, whatever the method.
+    pub(super) async fn answer(&self, request: Request, log: &LogLimit) -> Response {
+        let (head, _body) = request.into_parts();
+        let method = match head.method {
+            Method::HEAD => Method::HEAD,
+            _ => Method::GET,
+        };
+        // The "directory" is the file itself.
+        let asked = like(head, method, Uri::from_static("/"));
+        let found = self.0.clone().try_call(asked).await;
+        let mut response = finish(found.map(|response| response.map(Body::new)), log);
+        if let Some(kind) = response.headers_mut().get_mut(CONTENT_TYPE) {
+            *kind = HeaderValue::from_static("text/javascript; charset=utf-8");
+        }
+        response
+    }
 }
 
 /// How files are served, in all directories.
@@ -89,7 +156,8 @@ impl Files {
         if let Err(source) = found {
             return Err(FilesError::Directory { directory, source });
         }
-        let directory = ServeDir::new(directory).redirect_path_prefix(trimmed);
+        let directory =
+            ServeDir::with_backend(directory, RegularFiles).redirect_path_prefix(trimmed);
         Ok(Self { prefix: trimmed.to_owned(), directory })
     }
 
@@ -125,6 +193,7 @@ pub(super) async fn answer(
     all: &[Files],
     options: &FileOptions,
     request: Request,
+    log: &LogLimit,
 ) -> Option<Response> {
     let (head, _body) = request.into_parts();
     let path = head.uri.path();
@@ -146,7 +215,7 @@ pub(super) async fn answer(
     let mut directory = files.directory.clone();
     let method = head.method.clone();
     let found = directory.try_call(like(head, method, target.into())).await;
-    let mut response = finish(found.map(|response| response.map(Body::new)));
+    let mut response = finish(found.map(|response| response.map(Body::new)), log);
     if !response.status().is_client_error() && !response.status().is_server_error() {
         options.describe(response.headers_mut());
     }
@@ -182,22 +251,6 @@ fn is_hidden(path: &str) -> bool {
     names.any(|name| name.starts_with('.'))
 }
 
-/// Answers with one file of JavaScript, whatever the method.
-pub(super) async fn script(file: &ServeFile, request: Request) -> Response {
-    let (head, _body) = request.into_parts();
-    let method = match head.method {
-        Method::HEAD => Method::HEAD,
-        _ => Method::GET,
-    };
-    let asked = like(head, method, Uri::from_static("/"));
-    let found = file.clone().try_call(asked).await;
-    let mut response = finish(found.map(|response| response.map(Body::new)));
-    if let Some(kind) = response.headers_mut().get_mut(CONTENT_TYPE) {
-        *kind = HeaderValue::from_static("text/javascript; charset=utf-8");
-    }
-    response
-}
-
 /// A request with the same headers and no body.
 fn like(head: Parts, method: Method, uri: Uri) -> Request {
     let mut like = Request::new(Body::empty());
@@ -207,10 +260,10 @@ fn like(head: Parts, method: Method, uri: Uri) -> Request {
     like
 }
 
-fn finish(found: io::Result<Response>) -> Response {
+fn finish(found: io::Result<Response>, log: &LogLimit) -> Response {
     let mut response = match found {
         Ok(response) => response,
-        Err(error) => return failed(&error),
+        Err(error) => return failed(&error, log),
     };
     let headers = response.headers_mut();
     if let Some(kind) = headers.get_mut(CONTENT_TYPE)
@@ -225,7 +278,7 @@ fn finish(found: io::Result<Response>) -> Response {
     response
 }
 
-fn failed(error: &io::Error) -> Response {
+fn failed(error: &io::Error, log: &LogLimit) -> Response {
     use io::ErrorKind as Kind;
     match error.kind() {
         Kind::NotFound
@@ -235,7 +288,9 @@ fn failed(error: &io::Error) -> Response {
         | Kind::InvalidInput
         | Kind::InvalidFilename => StatusCode::NOT_FOUND.into_response(),
         _ => {
-            tracing::warn!(%error, "a file could not be served");
+            if let Some(unsaid) = log.line(now()) {
+                tracing::warn!(%error, unsaid, "a file could not be served");
+            }
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

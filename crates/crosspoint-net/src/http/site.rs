@@ -1,9 +1,11 @@
 //! What a server answers to a request: built once, used by all connections.
 
+use super::files::Script;
 use super::origins::Origins;
 use super::{
     BUNDLE_PATH, Files, HttpOptions, ID_HEADER, UpgradeCheck, body, files, metrics, upgrade,
 };
+use crate::log_limit::Logs;
 use crate::proxy::forwarded;
 use crate::refusal;
 use crate::remote::Remote;
@@ -28,7 +30,6 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
-use tower_http::services::ServeFile;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
@@ -47,13 +48,14 @@ pub(crate) struct Site {
     pub(super) hub: Arc<Hub>,
     pub(super) builder: http1::Builder,
     router: Router,
-    bundle: Option<ServeFile>,
+    bundle: Option<Script>,
     node_id: Option<HeaderValue>,
     origins: Origins,
     upgrade: Option<UpgradeCheck>,
     body_time_max: Duration,
     pub(super) keep_alive: Duration,
     head_time_max: Duration,
+    logs: Arc<Logs>,
 }
 
 /// What becomes of a request to upgrade: the answer and where the request comes from, or if it is refused
@@ -71,7 +73,12 @@ pub(crate) fn counted(verdict: Verdict, admission: &mut Admission) -> Verdict {
 
 impl Site {
     /// What these options mean.
-    pub(crate) fn new(hub: &Arc<Hub>, options: &HttpOptions, stop: &CancellationToken) -> Self {
+    pub(crate) fn new(
+        hub: &Arc<Hub>,
+        options: &HttpOptions,
+        stop: &CancellationToken,
+        logs: &Arc<Logs>,
+    ) -> Self {
         let mut builder = http1::Builder::new();
         builder
             .header_read_timeout(None)
@@ -86,14 +93,15 @@ impl Site {
         Self {
             hub: hub.clone(),
             builder,
-            router: router(hub, options, stop),
-            bundle: options.anysocket_bundle.as_ref().map(ServeFile::new),
+            router: router(hub, options, stop, logs),
+            bundle: options.anysocket_bundle.as_deref().map(Script::new),
             node_id,
             origins: Origins::new(options),
             upgrade: options.upgrade.clone(),
             body_time_max: options.body_time_max,
             keep_alive: options.keep_alive,
             head_time_max: options.head_time_max,
+            logs: logs.clone(),
         }
     }
 
@@ -126,7 +134,7 @@ impl Site {
             && uri.path() == BUNDLE_PATH
             && uri.query().is_none()
         {
-            return files::script(bundle, request).await;
+            return bundle.answer(request, &self.logs.files).await;
         }
         let mut response = match self.router.clone().call(request).await {
             Ok(response) => response,
@@ -231,7 +239,12 @@ pub(super) fn remote(from: Option<SocketAddr>) -> axum::http::Extensions {
     extensions
 }
 
-fn router(hub: &Arc<Hub>, options: &HttpOptions, stop: &CancellationToken) -> Router {
+fn router(
+    hub: &Arc<Hub>,
+    options: &HttpOptions,
+    stop: &CancellationToken,
+    logs: &Arc<Logs>,
+) -> Router {
     let mut own = Router::new();
     if options.health {
         own = own.route("/health", get(|| async { text(StatusCode::OK, "ok\n") }));
@@ -251,12 +264,12 @@ fn router(hub: &Arc<Hub>, options: &HttpOptions, stop: &CancellationToken) -> Ro
     }
     let own = match &options.routes {
         Some(routes) if options.files.is_empty() => own.fallback_service(routes.clone()),
-        Some(routes) => own.fallback_service(with_files(routes.clone(), options)),
+        Some(routes) => own.fallback_service(with_files(routes.clone(), options, logs)),
         None => {
             let hidden = options.files.iter().any(Files::is_everything);
             let root = get(|| async { text(StatusCode::OK, ROOT) });
             let own = if hidden { own } else { own.route("/", root) };
-            with_files(own, options)
+            with_files(own, options, logs)
         }
     };
     let hub = hub.clone();
@@ -269,13 +282,13 @@ fn router(hub: &Arc<Hub>, options: &HttpOptions, stop: &CancellationToken) -> Ro
         .layer(RequestBodyLimitLayer::new(options.body_bytes_max))
 }
 
-fn with_files(router: Router, options: &HttpOptions) -> Router {
+fn with_files(router: Router, options: &HttpOptions, logs: &Arc<Logs>) -> Router {
     let how = options.file_options.clone();
     let mut files: Vec<_> = options.files.iter().cloned().map(|files| files.served(&how)).collect();
     files.sort_by_key(Files::rank);
-    let all = Arc::new((files, how));
+    let (all, logs) = (Arc::new((files, how)), logs.clone());
     router.fallback(move |request: Request| async move {
-        match files::answer(&all.0, &all.1, request).await {
+        match files::answer(&all.0, &all.1, request, &logs.files).await {
             Some(response) => response,
             None => text(StatusCode::NOT_FOUND, "There is nothing here.\n"),
         }

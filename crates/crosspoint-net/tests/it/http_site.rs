@@ -7,11 +7,12 @@ use axum::extract::{ConnectInfo, Request};
 use axum::routing::{any, get as on_get};
 use crosspoint_hub::PeerId;
 use crosspoint_net::http::{
-    FileOptions, Files, FilesError, HeaderValue, HttpOptions, MetricsToken,
+    BUNDLE_PATH, FileOptions, Files, FilesError, HeaderValue, HttpOptions, MetricsToken,
 };
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Command;
 use tempfile::TempDir;
 
 /// A directory with `secret.txt`, and files that may be seen in `public` next to it.
@@ -104,6 +105,22 @@ async fn files_arrive_as_they_are_with_their_type_ranges_and_conditions() {
     }
     let post = "POST /static/a.png HTTP/1.1\r\nHost: hub\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(fetch(&served, post).await.status, 405);
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_not_opened_as_a_pipe_would_hold_a_thread() {
+    let house = house();
+    let pipe = house.path().join("public/pipe.js");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let files = vec![files("/static", &house.path().join("public"))];
+    let anysocket_bundle = Some(pipe);
+    let served = serve_http(HttpOptions { files, anysocket_bundle, ..HttpOptions::default() });
+    for path in ["/static/pipe.js", "/static/pipe.js?a", BUNDLE_PATH] {
+        for request in [get(path), get(path).replace("GET", "HEAD")] {
+            let asked = ask(&mut served.tcp().await, &request).await;
+            assert_eq!(asked.status, 404, "{request}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,11 +1,13 @@
 //! What strangers can write into the log, and how much of it.
 
+use crate::common::http::{ask, get, serve_http};
 use crate::common::log::log;
 use crate::common::peer::Peer;
 use crate::common::{serve, serve_as, until};
 use crosspoint_auth::{Denied, from_fn};
 use crosspoint_hub::command::Hello;
 use crosspoint_hub::{Grant, HubOptions, Reason};
+use crosspoint_net::http::{Files, HttpOptions};
 use crosspoint_net::server::ServerOptions;
 use std::sync::Arc;
 
@@ -26,6 +28,21 @@ async fn denied_credentials_are_a_bounded_number_of_lines_and_do_not_hide_others
     for message in ["credentials denied", "session closed"] {
         assert_eq!(lines.iter().filter(|line| line.message == message).count(), 100, "{message}");
     }
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_read_are_a_bounded_number_of_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("loop", folder.path().join("loop")).unwrap();
+    let files = vec![Files::new("/", folder.path()).unwrap()];
+    let served = serve_http(HttpOptions { files, ..HttpOptions::default() });
+    let log = log();
+    let mut link = served.memory();
+    for _ in 0..150 {
+        assert_eq!(ask(&mut link, &get("/loop")).await.status, 500);
+    }
+    let lines = log.lines();
+    assert_eq!(lines.iter().filter(|line| line.message.contains("file")).count(), 100);
 }
 
 #[tokio::test]

@@ -124,7 +124,9 @@ impl Common {
         let encryption_required = match self.encryption_required(&info, &route) {
             Ok(required) => required,
             Err(error) => {
-                tracing::warn!(%error, "a link was refused");
+                if let Some(unsaid) = self.log.line(now()) {
+                    tracing::warn!(%error, unsaid, "a link was refused");
+                }
                 let reason = Reason::Declined;
                 return shared.commands.post(Command::Unlink { link, reason });
             }

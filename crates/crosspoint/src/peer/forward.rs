@@ -4,6 +4,7 @@
 //! the other connection takes it. While the queue is full nothing is read from the connection that
 //! fills it, which slows whoever sends; but not for ever, as others share that connection.
 
+use super::core::now;
 use super::links::{Entry, Links};
 use super::route::{HOPS_MAX, Route};
 use super::{Asked, PeerError};
@@ -170,7 +171,7 @@ pub(crate) fn begin(shared: &Arc<Shared>, link: LinkNumber, info: PeerInfo, rout
     let options = LinkOptions { purpose: onward.purpose(), except: Vec::new() };
     let (lane, parts) = Lane::new(shared);
     shared.links.insert(link, Entry::Lane(lane.clone()));
-    let near = Near::new(shared, link);
+    let (near, common) = (Near::new(shared, link), shared.common.clone());
     shared.commands.runtime().spawn(async move {
         let (lane_back, back) = Lane::new(&far);
         let opened = tokio::select! {
@@ -186,7 +187,9 @@ pub(crate) fn begin(shared: &Arc<Shared>, link: LinkNumber, info: PeerInfo, rout
             }
             Err(PeerError::Refused(reason) | PeerError::Closed(reason)) => near.end(reason),
             Err(error) => {
-                tracing::warn!(%error, "a link was not passed on");
+                if let Some(unsaid) = common.log.line(now()) {
+                    tracing::warn!(%error, unsaid, "a link was not passed on");
+                }
                 near.end(Reason::Declined);
             }
         }

@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 /// The program with some arguments and no settings from the environment.
 pub(crate) fn program(arguments: &[&str]) -> Command {
@@ -65,6 +67,20 @@ impl Running {
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
+    /// Ends the program after this time, unless the result is dropped before: a test of what may hang
+    /// fails then.
+    pub(crate) fn watch(&self, longest: Duration) -> Sender<()> {
+        let (alive, dropped) = channel();
+        let pid = self.child.id().to_string();
+        std::thread::spawn(move || {
+            if dropped.recv_timeout(longest) == Err(RecvTimeoutError::Timeout) {
+                // It may have ended by itself.
+                let _ = Command::new("kill").args(["-KILL", &pid]).status();
+            }
+        });
+        alive
     }
 
     pub(crate) fn id(&self) -> u32 {
