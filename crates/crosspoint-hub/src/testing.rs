@@ -9,7 +9,11 @@ use crate::wire::{Capacity, FrameWriter, Framing, Part, Place, Profile, Wire};
 use bytes::Bytes;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// No bounds of the protocol's own.
+const UNBOUNDED: Capacity =
+    Capacity { owned_max: u32::MAX, entered_max: u32::MAX, members_max: u32::MAX };
 
 /// A wire for tests: one line of text for each part.
 #[derive(Debug)]
@@ -28,18 +32,14 @@ impl Wire for Lines {
             name: "lines",
             id: 200 + u8::from(self.framing == Framing::Pieces),
             framing: self.framing,
-            capacity: Capacity {
-                owned_max: u32::MAX,
-                entered_max: u32::MAX,
-                members_max: u32::MAX,
-            },
+            capacity: UNBOUNDED,
             stateful: false,
             whole: false,
             links: self.framing == Framing::Messages,
             successors: self.framing == Framing::Messages,
             home: false,
             secures: false,
-            settle: std::time::Duration::ZERO,
+            settle: Duration::ZERO,
             prefix: None,
         }
     }
@@ -54,6 +54,66 @@ impl Wire for Lines {
         let chunk = chunk.map(|chunk| format!(" chunk {chunk}")).unwrap_or_default();
         let data = String::from_utf8_lossy(&part.data);
         out.small(format!("{place}{chunk}: {data}\n").as_bytes());
+    }
+}
+
+/// A wire whose data comes as events: the session's own task writes it.
+#[derive(Debug)]
+pub struct Events(pub Profile);
+
+/// Can do what a native endpoint can, but for successors.
+pub static EVENTS: Events = Events(Events::PROFILE);
+
+impl Events {
+    /// The profile of [`EVENTS`], to make others from.
+    pub const PROFILE: Profile = Profile {
+        name: "events",
+        id: 210,
+        framing: Framing::Messages,
+        capacity: UNBOUNDED,
+        stateful: true,
+        whole: false,
+        links: true,
+        successors: false,
+        home: false,
+        secures: false,
+        settle: Duration::ZERO,
+        prefix: None,
+    };
+}
+
+impl Wire for Events {
+    fn profile(&self) -> Profile {
+        self.0
+    }
+
+    fn encode(&self, _: Place, _: Option<u32>, _: &Part, _: &mut FrameWriter) {
+        unreachable!("the session's own task writes data");
+    }
+}
+
+/// Random numbers that are the same in every run (splitmix64).
+#[derive(Debug, Clone)]
+pub struct Dice(pub u64);
+
+impl Dice {
+    /// The next number.
+    pub fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `end`, which is not 0.
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.roll() % end as u64) as usize
+    }
+
+    /// So many bytes.
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| self.roll() as u8).collect()
     }
 }
 

@@ -7,8 +7,8 @@ use crosspoint_hub::command::{
 use crosspoint_hub::ledger::{Purpose, SESSION_BYTES};
 use crosspoint_hub::metrics::ByPurpose;
 use crosspoint_hub::session::Step;
-use crosspoint_hub::testing::{LINES, events, open_as, take};
-use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Place, Profile, Wire};
+use crosspoint_hub::testing::{Events, LINES, events, open_as, take};
+use crosspoint_hub::wire::{Profile, Wire};
 use crosspoint_hub::{
     ChannelName, Hub, Limits, LinkNumber, OwnNumber, Part, PeerId, Reason, Session,
 };
@@ -17,28 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Its messages have no parts.
-struct Whole;
-
-impl Wire for Whole {
-    fn profile(&self) -> Profile {
-        Profile {
-            name: "whole",
-            id: 92,
-            framing: Framing::Messages,
-            capacity: Capacity { owned_max: 9, entered_max: 9, members_max: 9 },
-            stateful: true,
-            whole: true,
-            links: true,
-            successors: false,
-            home: false,
-            secures: false,
-            settle: Duration::ZERO,
-            prefix: None,
-        }
-    }
-
-    fn encode(&self, _: Place, _: Option<u32>, _: &Part, _: &mut FrameWriter) {}
-}
+static WHOLE: Events = Events(Profile { name: "whole", id: 92, whole: true, ..Events::PROFILE });
 
 fn session(hub: &Arc<Hub>, id: u8, wire: &'static dyn Wire, address: &str) -> Session {
     let address = Some(address).filter(|it| !it.is_empty()).map(|it| it.parse::<IpAddr>().unwrap());
@@ -106,7 +85,7 @@ fn lengths(session: &mut Session) -> Vec<usize> {
 #[test]
 fn what_a_stranger_leaves_unfinished_takes_nothing_from_others_and_is_its_own_affair() {
     let hub = hub(Limits { unfinished_bytes_max: 105_000, ..Limits::default() });
-    let mut receiver = session(&hub, 1, &Whole, "");
+    let mut receiver = session(&hub, 1, &WHOLE, "");
     let (mut stranger, mut friend) = (session(&hub, 2, &LINES, ""), session(&hub, 3, &LINES, ""));
     let mut owner = session(&hub, 4, &LINES, "");
     let channel = own(&mut owner, "channel");
@@ -152,7 +131,7 @@ fn large_bytes_for_many_are_charged_once_and_given_back_by_the_last() {
     let hub = hub(Limits::default());
     let mut owner = session(&hub, 1, &LINES, "");
     let channel = own(&mut owner, "channel");
-    let wires: [&'static dyn Wire; 3] = [&LINES, &Whole, &Whole];
+    let wires: [&'static dyn Wire; 3] = [&LINES, &WHOLE, &WHOLE];
     let mut members: Vec<_> =
         (2..).zip(wires).map(|(id, wire)| session(&hub, id, wire, "")).collect();
     members.iter_mut().for_each(|member| enter(member, "channel"));

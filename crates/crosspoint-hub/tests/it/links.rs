@@ -10,8 +10,8 @@ use crosspoint_hub::outbox::Turn;
 use crosspoint_hub::peers::Duplicates;
 use crosspoint_hub::permissions::{Pattern, Rule};
 use crosspoint_hub::session::Step;
-use crosspoint_hub::testing::{Arrived, LINES, PIECES, data, events, take};
-use crosspoint_hub::wire::{FrameWriter, Framing, Place, Profile, Wire};
+use crosspoint_hub::testing::{Arrived, EVENTS, LINES, PIECES, data, events, take};
+use crosspoint_hub::wire::Place;
 use crosspoint_hub::{
     Grant, Hub, HubOptions, Limits, LinkNumber, OwnNumber, Part, Permissions, Reason, Session,
 };
@@ -542,39 +542,11 @@ fn a_provider_that_does_not_read_is_passed_over_as_long_as_another_does() {
     assert_eq!(one.flush(Instant::now()), Step::Go);
 }
 
-/// Lines that the session's own task writes.
-struct Stateful;
-
-impl Wire for Stateful {
-    fn profile(&self) -> Profile {
-        Profile {
-            name: "stateful",
-            id: 250,
-            framing: Framing::Messages,
-            capacity: LINES.profile().capacity,
-            stateful: true,
-            whole: false,
-            links: true,
-            successors: false,
-            home: false,
-            secures: false,
-            settle: std::time::Duration::ZERO,
-            prefix: None,
-        }
-    }
-
-    fn encode(&self, _: Place, _: Option<u32>, _: &Part, _: &mut FrameWriter) {
-        panic!("its task encodes");
-    }
-}
-
-static STATEFUL: Stateful = Stateful;
-
 #[test]
 fn a_session_whose_task_encodes_gets_the_parts_and_their_memory_is_counted() {
     let hub = narrow();
     let mut one = open(&hub, 1, "");
-    let (mut other, _, _) = try_open(&hub, &STATEFUL, hello(2, "", false));
+    let (mut other, _, _) = try_open(&hub, &EVENTS, hello(2, "", false));
     events(&mut other);
     join(&mut one, &mut other, 2);
     let empty = other.outbox().cost();

@@ -4,42 +4,22 @@ use crate::common::*;
 use crosspoint_hub::command::{Command, Event, Hello};
 use crosspoint_hub::payload::Payload;
 use crosspoint_hub::secrecy::Fingerprint;
-use crosspoint_hub::testing::{events, open_as};
-use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Profile, Wire};
+use crosspoint_hub::testing::{Events, events, open_as};
+use crosspoint_hub::wire::Profile;
 use crosspoint_hub::{Hub, Limits, Reason, Session};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::Instant;
 
 /// A wire whose protocol can begin to encrypt.
-struct Secretive;
-
-impl Wire for Secretive {
-    fn profile(&self) -> Profile {
-        Profile {
-            name: "secretive",
-            id: 92,
-            framing: Framing::Messages,
-            capacity: Capacity { owned_max: 9, entered_max: 9, members_max: 9 },
-            stateful: false,
-            whole: false,
-            links: true,
-            successors: false,
-            home: true,
-            secures: true,
-            settle: std::time::Duration::ZERO,
-            prefix: None,
-        }
-    }
-
-    fn encode(&self, _: Place, _: Option<u32>, _: &Part, _: &mut FrameWriter) {}
-}
+static SECRETIVE: Events =
+    Events(Profile { name: "secretive", id: 92, home: true, secures: true, ..Events::PROFILE });
 
 const KEYS: Fingerprint = [7; 32];
 
 fn secretive(hub: &Arc<Hub>) -> Session {
     let hello = Hello { peer: Some(peer_id(1)), ..Hello::default() };
-    open_as(hub, Instant::now(), &Secretive, None, hello)
+    open_as(hub, Instant::now(), &SECRETIVE, None, hello)
 }
 
 fn secure(hub: &Hub) -> Receiver<Result<Fingerprint, Reason>> {

@@ -4,34 +4,11 @@ use bytes::Bytes;
 use crosspoint_hub::command::{Addressee, Command, Event, Hello, LinkOptions, Target};
 use crosspoint_hub::outbox::Turn;
 use crosspoint_hub::session::Step;
-use crosspoint_hub::testing::{events, open, open_as};
-use crosspoint_hub::wire::{Capacity, Encoded, FrameWriter, Framing, Part, Place, Profile, Wire};
+use crosspoint_hub::testing::{EVENTS, events, open, open_as};
+use crosspoint_hub::wire::{Encoded, Part};
 use crosspoint_hub::{Hub, HubOptions, Limits, LinkNumber, PeerId, Session};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-struct Stateful;
-
-impl Wire for Stateful {
-    fn profile(&self) -> Profile {
-        Profile {
-            name: "stateful",
-            id: 91,
-            framing: Framing::Messages,
-            capacity: Capacity { owned_max: 9, entered_max: 9, members_max: 9 },
-            stateful: true,
-            whole: false,
-            links: true,
-            successors: false,
-            home: false,
-            secures: false,
-            settle: std::time::Duration::ZERO,
-            prefix: None,
-        }
-    }
-
-    fn encode(&self, _: Place, _: Option<u32>, _: &Part, _: &mut FrameWriter) {}
-}
 
 const ID: PeerId = PeerId::new([7; 16]);
 
@@ -40,7 +17,7 @@ fn linked(outbox_bytes_max: usize) -> (Session, Session, LinkNumber) {
     let limits = Limits { outbox_bytes_max, ..Limits::default() };
     let hub = Hub::new(HubOptions { limits, ..HubOptions::default() });
     let hello = Hello { peer: Some(ID), ..Hello::default() };
-    let mut receiver = open_as(&hub, Instant::now(), &Stateful, None, hello);
+    let mut receiver = open_as(&hub, Instant::now(), &EVENTS, None, hello);
     let mut sender = open(&hub, Instant::now());
     let (to, options) = (Addressee::Peer(ID), LinkOptions::default());
     give(&mut sender, Command::Link { request: 1, to, options });

@@ -13,6 +13,7 @@ use crosspoint_hub::command::{Command, Event};
 use crosspoint_hub::outbox::{Outbox, Outlet, Turn};
 use crosspoint_hub::protocol::{Activity, Client, Output, Protocol};
 use crosspoint_hub::session::Step;
+pub(crate) use crosspoint_hub::testing::Dice;
 use crosspoint_hub::wire::{Encoded, FrameWriter, Part, Place, Profile, Wire};
 use crosspoint_hub::{Hub, HubOptions, PeerId, Reason, Session};
 use crosspoint_proto::client::Options as NativeOptions;
@@ -20,25 +21,6 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// Random numbers that are the same in every run (splitmix64).
-#[derive(Debug, Clone)]
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `end`, which is not 0.
-    pub(crate) fn below(&mut self, end: usize) -> usize {
-        (self.roll() % end as u64) as usize
-    }
-}
 
 /// How bytes are cut before a protocol gets them.
 #[derive(Debug, Clone)]

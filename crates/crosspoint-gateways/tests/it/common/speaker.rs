@@ -3,39 +3,11 @@
 
 use crosspoint_hub::command::{Command, Event, Hello, LinkOptions, Target};
 use crosspoint_hub::session::Step;
-use crosspoint_hub::testing::{events, open_as};
-use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Profile, Wire};
+use crosspoint_hub::testing::{EVENTS, events, open_as};
+use crosspoint_hub::wire::{Part, Place};
 use crosspoint_hub::{Hub, LinkNumber, PeerId, Session};
 use std::sync::Arc;
 use std::time::Instant;
-
-/// A wire whose data comes as events.
-struct Events;
-
-impl Wire for Events {
-    fn profile(&self) -> Profile {
-        Profile {
-            name: "events",
-            id: 90,
-            framing: Framing::Messages,
-            capacity: Capacity {
-                owned_max: u32::MAX,
-                entered_max: u32::MAX,
-                members_max: u32::MAX,
-            },
-            stateful: true,
-            whole: false,
-            links: true,
-            successors: false,
-            home: false,
-            secures: false,
-            settle: std::time::Duration::ZERO,
-            prefix: None,
-        }
-    }
-
-    fn encode(&self, _: Place, _: Option<u32>, _: &Part, _: &mut FrameWriter) {}
-}
 
 /// The purpose of links for requests.
 pub(crate) const FOR_REQUESTS: &[u8] = b"\x81\xa8requests\xc3";
@@ -49,7 +21,7 @@ impl Speaker {
     pub(crate) fn new(hub: &Arc<Hub>, now: Instant, id: PeerId, name: Option<&str>) -> Self {
         let name = name.map(str::to_owned);
         let hello = Hello { peer: Some(id), name, ..Hello::default() };
-        Self { session: open_as(hub, now, &Events, None, hello), now }
+        Self { session: open_as(hub, now, &EVENTS, None, hello), now }
     }
 
     pub(crate) fn give(&mut self, command: Command) {

@@ -9,37 +9,14 @@ use crosspoint_hub::home::{Home, Reply};
 use crosspoint_hub::outbox::{Outbox, Outlet, Turn};
 use crosspoint_hub::payload::{Ask, Failure, Format, Payload};
 use crosspoint_hub::session::Step;
-use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Profile, Wire};
+use crosspoint_hub::testing::EVENTS;
+use crosspoint_hub::wire::{Part, Place};
 use crosspoint_hub::{Hub, LinkNumber, PeerId, Reason, Session};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 use tokio::sync::{Notify, mpsc};
-
-/// A wire whose data comes as events.
-struct Events;
-
-impl Wire for Events {
-    fn profile(&self) -> Profile {
-        Profile {
-            name: "program",
-            id: 99,
-            framing: Framing::Messages,
-            capacity: Capacity { owned_max: 0, entered_max: 0, members_max: 0 },
-            stateful: true,
-            whole: false,
-            links: true,
-            successors: false,
-            home: false,
-            secures: false,
-            settle: std::time::Duration::ZERO,
-            prefix: None,
-        }
-    }
-
-    fn encode(&self, _: Place, _: Option<u32>, _: &Part, _: &mut FrameWriter) {}
-}
 
 struct Wake(Arc<Notify>);
 
@@ -153,7 +130,7 @@ struct Program {
 /// Starts the program in a task of its own.
 pub(crate) fn start(hub: &Arc<Hub>) -> PeerId {
     let wake = Arc::new(Notify::new());
-    let mut session = hub.open(Instant::now(), None, &Events, Box::new(Wake(wake.clone())));
+    let mut session = hub.open(Instant::now(), None, &EVENTS, Box::new(Wake(wake.clone())));
     let id = PeerId::new([0x5e; 16]);
     let hello = Hello { peer: Some(id), ..Hello::default() };
     assert_eq!(session.execute(Instant::now(), Command::Hello(hello)), Step::Go);

@@ -6,6 +6,7 @@ pub(crate) mod peer;
 
 use bytes::{Buf, Bytes, BytesMut};
 use crosspoint_hub::metrics::{ByLimit, ByProtocol, ByReason};
+pub(crate) use crosspoint_hub::testing::Dice;
 use crosspoint_hub::{Hub, HubOptions, Reason};
 use crosspoint_net::memory::{self, Shape};
 use crosspoint_net::server::{Server, ServerOptions, bind};
@@ -50,29 +51,6 @@ pub(crate) async fn cram(link: &Link, bytes: &[u8]) -> usize {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     sent
-}
-
-/// Random numbers that are the same in every run (splitmix64).
-#[derive(Debug, Clone)]
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `end`, which is not 0.
-    pub(crate) fn below(&mut self, end: usize) -> usize {
-        (self.roll() % end as u64) as usize
-    }
-
-    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.roll() as u8).collect()
-    }
 }
 
 /// A server that listens on a free port and inside the program.
