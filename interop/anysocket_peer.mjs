@@ -4,7 +4,7 @@
 //
 //   proxy ID              reaches that client through the server; prints `linked ID`
 //   unproxy ID            ends the link; prints `unlinked ID`, as it does when the other one ends it
-//   switch ID             starts encryption; `encrypted ID` is printed whoever starts it
+//   switch ID             starts encryption; `encrypted ID` is printed whichever side starts it
 //   ask ID JSON           asks that client; prints `answer JSON`
 //   call ID JSON          calls a method; JSON as in the order {"do":"call"}, prints `result JSON`
 //   stop                  disconnects and ends

@@ -10,7 +10,7 @@ server.onAuth = (packet) => packet.auth === ACCEPTED;
 server.canProxy = () => true;
 server.setRPC(methods);
 
-// Whoever has been announced or has said something: the package announces a client some time after
+// Clients that have been announced or have said something: the package announces a client some time after
 // the client may speak.
 const clients = new Set();
 const held = new Map(); // peer -> its requests on hold

@@ -22,7 +22,7 @@ impl Swap {
 
     /// Asks another one from now on.
     pub fn set(&self, next: Arc<dyn Authenticator>) {
-        // A pointer is whole whoever has panicked.
+        // A pointer is whole, even after a panic.
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = next;
     }
 }

@@ -28,7 +28,7 @@ pub(crate) fn command() -> Command {
     };
     let new = Command::new("new").about("Make an identity, and a file that holds it").long_about(
         "Make an identity from the system's random source and write it to a new file that nobody \
-         else can read (mode 0600). A file that exists is never overwritten. Whoever has the file \
+         else can read (mode 0600). A file that exists is never overwritten. Anyone who has the file \
          can pass for its owner; there is no other copy.",
     );
     let show = Command::new("show").about("Show what others may know of an identity").long_about(

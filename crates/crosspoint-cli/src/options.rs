@@ -205,7 +205,7 @@ pub(crate) fn authenticator(
         0 | 1 => choices.pop(),
         _ => Some(Arc::new(Either::new(choices))),
     };
-    // Whoever switches on what has no credentials wants it to be let in.
+    // An operator who switches on a protocol without credentials wants it to be let in.
     let open = settings.peote.enabled == Some(true);
     Ok(checks.map(|others| match open {
         true => Arc::new(Exempt { protocol: "peote", permissions: defaults, others }),

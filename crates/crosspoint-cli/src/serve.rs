@@ -55,7 +55,7 @@ async fn serve(
     server: ServerOptions,
     mut reload: Reload<'_>,
 ) -> Result<(), String> {
-    // Before anything is printed, so that whoever reads it can send a signal at once.
+    // Before anything is printed, so that a reader can send a signal at once.
     let wrong = |error| format!("signals could not be set up: {error}");
     let mut stop = Stop::new().map_err(wrong)?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(wrong)?;
@@ -177,7 +177,7 @@ fn to_try(settings: &Settings, near: SocketAddr, program: &str) -> Vec<(&'static
     lines
 }
 
-/// Tells whoever started the hub. The hub serves on when nobody listens to it.
+/// Tells the one who started the hub. The hub serves on when nobody listens to it.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }

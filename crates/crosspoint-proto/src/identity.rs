@@ -1,6 +1,6 @@
 //! Who an endpoint is: an X25519 key (docs/peers.md, section 7).
 //!
-//! The peer id of an endpoint with an identity is a hash of its public key. So whoever knows the
+//! The peer id of an endpoint with an identity is a hash of its public key. So anyone who knows the
 //! peer id can check the key, and nobody else can prove to own that peer id.
 //!
 //! ```

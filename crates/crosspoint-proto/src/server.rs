@@ -35,7 +35,7 @@ pub struct Options {
 }
 
 impl fmt::Debug for Options {
-    /// Without the random bytes: whoever knows them can prove any key.
+    /// Without the random bytes: anyone who knows them can prove any key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { limits, hub, home, away_max, random: _ } = self;
         f.debug_struct("Options")

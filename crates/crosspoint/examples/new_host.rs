@@ -26,7 +26,7 @@ pub(crate) async fn run() -> Result<Vec<String>, Box<dyn Error>> {
     let bob = join("Bob", &address).await?;
     let mut cid = join("Cid", &address).await?;
 
-    // Whoever came first takes over.
+    // The member that came first takes over.
     if let Some(OwnerEvent::Entered { member, .. }) = host.next().await {
         host.set_successor(Some(member)).await?;
     }

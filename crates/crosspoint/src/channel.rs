@@ -159,7 +159,7 @@ impl Link for ChannelLink {
     }
 }
 
-/// Something that is only reached by whoever may change it, so that it can be part of what is
+/// Something that is only reached by its owner, so that it can be part of what is
 /// shared between threads without being fit for that itself.
 pub(crate) struct Alone<T>(Mutex<T>);
 

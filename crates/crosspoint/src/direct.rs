@@ -76,7 +76,7 @@ impl NodeBuilder {
     /// A node that listens for others, over TCP and WebSocket, without any hub between. The port
     /// may be 0: [`Node::addresses`] tells which one it is.
     ///
-    /// Whoever connects there ([`connect`](Self::connect)) gets a link to it by
+    /// A node that connects there ([`connect`](Self::connect)) gets a link to it by
     /// [`Node::neighbour`], and both sides can do the same then. There are no channels, and those
     /// who connect do not reach each other. If a [token](Self::token) is set they have to show it.
     ///

@@ -3,14 +3,14 @@
 //! A [`Node`] is a connection to a hub, made by [`Node::connect`] or [`Node::builder`] from an
 //! [`Address`]; or it [listens](NodeBuilder::listen) itself. There are two ways to talk over it.
 //!
-//! **Peers** are two programs with a link between them, and can do the same whoever opened it:
+//! **Peers** are two programs with a link between them, and can do the same, whichever opened it:
 //!
 //! * [`Node::peer`] opens a link to a [`Peer`] by its name or id, [`Node::neighbour`] to the program
 //!   at the other end of the connection; [`Node::incoming`] gives those that others open
 //! * messages ([`Peer::send`]), requests ([`Peer::request`], [`Peer::call`]) and their handlers
 //!   ([`Node::handle`], [`Node::serve`]), [`Stream`]s of bytes ([`Peer::open`])
 //! * encryption from end to end ([`Peer::secure`]) between those who have an [`Identity`]
-//! * [`Service`]s of whoever provides them, and who is there: [`Node::find`], [`Node::peers`],
+//! * [`Service`]s with all of their providers, and who is there: [`Node::find`], [`Node::peers`],
 //!   [`Node::watch`]
 //! * connections that come back by themselves, without loss: [`NodeBuilder::resume`]
 //! * nodes that pass links on between hubs: [`Node::forward`], [`Node::peer_via`]; nodes with

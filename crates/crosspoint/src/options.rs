@@ -68,7 +68,7 @@ impl ChannelOptions {
         self
     }
 
-    /// Whoever enters has to give the same bytes.
+    /// A member that enters has to give the same bytes.
     #[must_use]
     pub fn password(mut self, password: impl Into<Bytes>) -> Self {
         self.command.password = Some(password.into());

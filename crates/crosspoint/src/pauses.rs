@@ -55,7 +55,7 @@ impl Pauses {
         self.count.store(targets.len(), Ordering::Release);
     }
 
-    /// The connection has ended: whoever waits looks why.
+    /// The connection has ended: a sender that waits looks why.
     pub(crate) fn end_all(&self) {
         self.change(HashSet::clear);
         self.changed.notify_waiters();

@@ -102,7 +102,7 @@ impl Router {
         if let Some(shared) = self.shared.upgrade() {
             shared.facts.pauses.end_all();
         }
-        // In this order, so that whoever is refused because of the end finds its reason.
+        // In this order, so that a caller that is refused because of the end finds its reason.
         closed.send_replace(Some(reason));
         if let Some(shared) = self.shared.upgrade() {
             shared.end(reason);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// A hub that runs inside the program, for its own nodes and for whoever connects to it.
+/// A hub that runs inside the program, for its own nodes and for clients that connect to it.
 ///
 /// It is stopped by [`stop`](Self::stop); dropping it leaves listeners and sessions as they are.
 #[derive(Debug, Clone)]
@@ -85,7 +85,7 @@ impl Server {
     ) -> Result<Fingerprint, EncryptError> {
         let (settled, outcome) = oneshot::channel();
         let done = Box::new(move |outcome| {
-            // Whoever waited may have given up.
+            // The caller may have given up.
             let _ = settled.send(outcome);
         });
         let unsupported = |reason| match reason {

@@ -161,7 +161,7 @@ pub(crate) enum Question {
 }
 
 impl Question {
-    /// Whoever asked may have stopped to wait.
+    /// The caller may have stopped to wait.
     pub(crate) fn fail(self, error: ChannelError) {
         match self {
             Self::Create { answer, .. } => drop(answer.send(Err(error))),

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The key with which right secrets are remembered. It is made at random and is never stored, so what
-/// is remembered tells nothing to whoever reads it elsewhere.
+/// is remembered tells nothing to a process that reads it elsewhere.
 #[derive(Debug)]
 pub(super) struct Memory {
     /// `None` without randomness: then nothing is remembered.
@@ -51,7 +51,7 @@ impl Known {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<(Tag, Instant)>> {
-        // One value is whole whoever has panicked.
+        // One value is whole, even after a panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

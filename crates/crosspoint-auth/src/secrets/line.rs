@@ -1,6 +1,6 @@
 //! Who waits for a check, and whose turn it is. Time comes in; nothing here waits by itself.
 //!
-//! Those who wait stand in a row for each address, and the rows take turns. So whoever comes from
+//! Those who wait stand in a row for each address, and the rows take turns. So a client that comes from
 //! another address than a flood waits for one check of each row, and not for the flood. Most turns
 //! are for rows of addresses that have given no wrong secret in the last minute, if such wait.
 

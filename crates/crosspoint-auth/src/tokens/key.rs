@@ -28,7 +28,7 @@ pub(super) const LEEWAY: Duration = Duration::from_secs(30);
 /// How tokens are signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub enum Algorithm {
-    /// HMAC with SHA-256: whoever can check a token can also make one.
+    /// HMAC with SHA-256: anyone who can check a token can also make one.
     HS256,
     /// Ed25519.
     EdDSA,

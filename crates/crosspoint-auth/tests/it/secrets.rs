@@ -249,7 +249,7 @@ proptest! {
     }
 }
 
-/// Whoever is polled once, without a place to wait.
+/// A check that is polled once, without a place to wait.
 fn at_once(secrets: &Secrets, last: u8, token: &str) -> Option<Result<Grant, Reason>> {
     let address = Some([192, 0, 2, last].into());
     let mut asking = secrets.authenticate(Credentials { address, ..credentials(token.to_owned()) });

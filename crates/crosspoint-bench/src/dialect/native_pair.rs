@@ -28,7 +28,7 @@ pub(super) struct Pair {
     pub(super) accepter: Side,
 }
 
-/// The first stream of whoever opened the link.
+/// The first stream of the side that opened the link.
 pub(super) const STREAM: u32 = 0;
 
 /// Names of streams need not differ.

@@ -721,7 +721,7 @@ settings! {
 
         /// How many bits of an IPv6 address tell who it is, for limits and bans.
         ///
-        /// Whoever has one address has, as a rule, all that begin with the same 64 bits, and often
+        /// A client that has one address has, as a rule, all that begin with the same 64 bits, and often
         /// those with the same 56 or 48.
         ipv6_prefix: u8 = "64", count(16..=128);
 
@@ -798,10 +798,10 @@ settings! {
         /// Who comes with the name or id of another session is refused, unless `peers.duplicates` or
         /// a proof of the id says something else. But it may be the same client, whose connection was
         /// lost without the hub's noticing. So the other session is asked for a sign of life at once,
-        /// and if none comes in this time it is closed with the reason `HeartbeatLost`: whoever tries
+        /// and if none comes in this time it is closed with the reason `HeartbeatLost`: a client that tries
         /// again then is let in. A session is asked like this no more than once in this time. One that
         /// can go on over another connection is not asked, and keeps its `resume.window_ms`. Raise it
-        /// where clients that live may not answer for longer: whoever comes with their names ends them.
+        /// where clients that live may not answer for longer: a client that comes with their name ends them.
         probe_ms_max: Duration = "3000", millis(0..=600_000).zero("nobody is asked");
 
         /// Messages and other commands that one session may send in a second.

@@ -24,7 +24,7 @@ pub struct Joint {
     owned: u128,
     /// One bit for each in number.
     entered: u128,
-    /// Chunks from this connection to whoever sees messages, by where they go.
+    /// Chunks from this connection to receivers that see messages, by where they go.
     decoders: HashMap<Target, Stream>,
     /// What one frame has given.
     ready: VecDeque<Output>,

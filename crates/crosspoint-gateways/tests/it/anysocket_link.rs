@@ -1,5 +1,5 @@
 //! Two links that talk to each other: nothing is lost, doubled, reordered or readable, whatever is sent and
-//! whoever calls for encryption; and each bound and deadline of one link.
+//! the side that calls for encryption; and each bound and deadline of one link.
 
 use bytes::Bytes;
 use crosspoint_gateways::anysocket::cipher::{CipherError, Random, SwitchError, SystemRandom};

@@ -1,4 +1,4 @@
-//! The switch to encryption with an original, which tells a call from an answer by nothing: whoever calls
+//! The switch to encryption with an original, which tells a call from an answer by nothing: the side that calls
 //! when, nothing is lost and nothing is said that the original cannot read. The original is a model of
 //! what npm's package 0.4.29 does in the same places.
 

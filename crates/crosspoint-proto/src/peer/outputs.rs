@@ -38,7 +38,7 @@ pub enum Event {
         /// When the other side stops waiting; `None`: never.
         until: Option<Instant>,
     },
-    /// The other side waits no more for the answer to this request: whoever works on it may stop.
+    /// The other side waits no more for the answer to this request: the work on it may stop.
     Cancelled {
         /// The request.
         id: u32,

@@ -117,7 +117,7 @@ fn a_handshake_message_changed_at_any_byte_ends_the_handshake() {
                 _ => SecureError::HandshakeFailed,
             };
             assert_eq!(refused, Err(expected), "message {message}, byte {at}");
-            // Whoever finished believes to talk to the other, but nothing it says is understood.
+            // The side that has finished believes to talk to the other, but nothing it says is understood.
             assert!(!(opener.is_ready() && accepter.is_ready()));
         }
     }

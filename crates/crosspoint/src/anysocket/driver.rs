@@ -41,7 +41,7 @@ pub(super) struct Driver {
     handle: Weak<Handle>,
     limits: Limits,
     check: Option<Check>,
-    /// Whoever waits for the connection, until it is there.
+    /// The caller that waits for the connection, until it is there.
     ready: Option<oneshot::Sender<Result<Arc<Link>, Ended>>>,
     out: BytesMut,
     /// What is to begin when the lock is released.
@@ -122,7 +122,7 @@ impl Driver {
         let frame = code.map(|code| CloseFrame { code, reason: ended.to_string() });
         let closed = self.messages.close(frame.as_ref());
         if matches!(ended, Ended::Here) {
-            // Whoever waits for the end wants everything to be written.
+            // A caller that waits for the end wants everything to be written.
             closed.await;
             drop(over);
         } else {
@@ -214,7 +214,7 @@ impl Driver {
             }
             Event::Message { link, body, ticket } => self.message(state, link, body, ticket),
             Event::Call { link, call, ticket } => self.call(state, link, call, ticket),
-            // Whoever has given up the wait needs no answer.
+            // A caller that has given up the wait needs no answer.
             Event::Answered { token, body, at } => drop(token.send(Ok((body, at)))),
             Event::TimedOut { token } => drop(token.send(Err(PeerError::TimedOut))),
             Event::Abandoned { token, ended } => drop(token.send(Err(PeerError::Ended(ended)))),

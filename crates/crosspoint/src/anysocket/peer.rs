@@ -106,7 +106,7 @@ impl Peer {
         Ok(time.offset(asked_ms, asked_ms + took))
     }
 
-    /// Encrypts the link, unless it is already; whoever calls for it, both sides do. Gives what both
+    /// Encrypts the link, unless it is already; whichever side calls for it, both do. Gives what both
     /// sides can compare over another way to see that nobody sits in the middle, for which the
     /// protocol has no protection of its own.
     ///

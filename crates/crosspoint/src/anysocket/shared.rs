@@ -1,6 +1,6 @@
 //! What handles, handlers and the driver of one connection share.
 //!
-//! The protocol is locked for a moment by whoever has something to send, never while waiting. The
+//! The protocol is locked for a moment by a thread that has something to send, never while waiting. The
 //! driver is woken to write it.
 
 use super::handlers::Handlers;
@@ -151,7 +151,7 @@ pub(super) struct Held {
 
 impl Held {
     pub(super) fn new(shared: &Arc<Shared>, bytes: usize) -> Self {
-        // The numbers alone decide; whoever lowers them wakes the driver afterwards.
+        // The numbers alone decide; the thread that lowers them wakes the driver afterwards.
         shared.held.fetch_add(1, Ordering::Relaxed);
         shared.held_bytes.fetch_add(bytes, Ordering::Relaxed);
         Self { shared: shared.clone(), bytes }

@@ -17,7 +17,7 @@ pub enum Asked {
     Name(String),
     /// Peers whose names begin so, in the order of their names, each once.
     Names(String),
-    /// Whoever is there.
+    /// All peers that are there.
     Everybody,
     /// A provider of a service that is none of those known already.
     Service {

@@ -1,6 +1,6 @@
 //! One link as its handles, its handlers and the router know it.
 //!
-//! All of them lock its state for a moment, never while they wait. Whoever has changed it sends
+//! All of them lock its state for a moment, never while they wait. A thread that has changed it sends
 //! what there is to send, as far as there are places in the connection's queue; it is sealed at
 //! that moment, under the lock, so that the order of sealing is the order of sending. Without a
 //! place the link waits in the connection's backlog.

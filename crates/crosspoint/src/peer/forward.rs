@@ -2,7 +2,7 @@
 //!
 //! Their parts are not looked at. Each direction has a queue of its own and leaves it as fast as
 //! the other connection takes it. While the queue is full nothing is read from the connection that
-//! fills it, which slows whoever sends; but not for ever, as others share that connection.
+//! fills it, which slows the sender; but not for ever, as others share that connection.
 
 use super::core::now;
 use super::links::{Entry, Links};

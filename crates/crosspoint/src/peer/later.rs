@@ -114,7 +114,7 @@ impl Later {
         if self.secured || self.ended {
             core.secured.notify_waiters();
         }
-        // Whoever waited may have stopped to.
+        // The caller may have stopped to wait.
         for (to, answer) in self.answers {
             let _ = to.send(answer);
         }

@@ -1,4 +1,4 @@
-//! Peers: what any two programs say to each other over a link, whoever of them listens.
+//! Peers: what any two programs say to each other over a link, from either side.
 
 mod asked;
 mod calls;
@@ -52,7 +52,7 @@ use tokio::sync::oneshot;
 /// How long the other side may take to tell its clock.
 const CLOCK_MAX: Duration = Duration::from_secs(10);
 
-/// Another program, and the link to it. Both sides of a link can do the same, whoever opened it:
+/// Another program, and the link to it. Both sides of a link can do the same, whichever opened it:
 /// send messages, ask, open streams, and encrypt all of it. It comes from
 /// [`Node::peer`](crate::Node::peer), or from [`Incoming`] at the other side.
 ///

@@ -38,7 +38,7 @@ impl NodeBuilder {
         self
     }
 
-    /// Every link of the node, whoever opens it, is encrypted before anything else is sent or
+    /// Every link of the node, opened by either side, is encrypted before anything else is sent or
     /// taken. Links to nodes without [identity](Self::identity) end.
     #[must_use]
     pub fn require_encryption(mut self) -> Self {
@@ -249,7 +249,7 @@ impl Node {
         answered.await.unwrap_or_else(|_| Err(self.shared.lost().into()))
     }
 
-    /// A service of whoever provides it. Its requests go to the provider that has the fewest to
+    /// A service, with all of its providers. Its requests go to the provider that has the fewest to
     /// answer; further providers are looked for at most once in a second.
     ///
     /// # Errors

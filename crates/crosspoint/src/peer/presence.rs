@@ -71,7 +71,7 @@ impl Watching {
             }
         };
         for waits in waiting {
-            // Whoever waited may have stopped to.
+            // The caller may have stopped to wait.
             let _ = waits.send(answer);
         }
         if answer.is_ok() {

@@ -1,4 +1,4 @@
-//! Services: methods that several peers provide, whoever they are.
+//! Services: methods that any of several peers provide.
 
 use super::core::now;
 use super::request::Question;
@@ -36,7 +36,7 @@ struct Inner {
     name: PeerName,
     policy: Policy,
     providers: Mutex<Providers>,
-    /// Whoever looks for providers.
+    /// The calls that look for providers.
     looking: Turn<()>,
 }
 

@@ -163,7 +163,7 @@ struct Shared {
 
 /// The calls over one link: sends them and keeps account of those that wait for a reply.
 ///
-/// A handle; clones share the same account. Whoever reads from the link gives each message of kind
+/// A handle; clones share the same account. The reader of the link gives each message of kind
 /// [`REPLY`](super::REPLY) to [`reply`](Self::reply), and says [`close`](Self::close) at the end.
 #[derive(Clone)]
 pub struct Calls {

@@ -1,7 +1,7 @@
 //! Calls between the two ends of a channel, or of a link between peers, by typed traits.
 //!
 //! [`#[remote]`](macro@crate::remote) on a trait makes both ends of it: `GameCaller`, whose methods
-//! send the call, and `GameDispatch`, which decodes calls for whoever implements the trait.
+//! send the call, and `GameDispatch`, which decodes calls for an implementation of the trait.
 //!
 //! ```
 //! use crosspoint::remote::{Objects, Origin, Outcome};

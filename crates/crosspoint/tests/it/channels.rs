@@ -292,7 +292,7 @@ async fn an_owner_decides_about_each_who_knocks() {
     let member = waiting.await.unwrap().unwrap();
     assert_eq!(member.number(), Some(newcomer(&mut owner).await));
 
-    // Whoever gives up the wait is no member, even if it was let in.
+    // A caller that gives up the wait is no member, even if it was let in.
     let cid = third(&hub).await;
     let waiting = knock(&cid);
     let OwnerEvent::Knock(applicant) = heard(&mut owner).await else {

@@ -320,7 +320,7 @@ async fn a_pinned_name_leads_to_its_key_or_nowhere() {
         |answered| PeerError::NotPinned { name: "Bob".into(), pinned: id(BOB), answered };
     assert_eq!(ann.peer("Bob").await, Err(not_pinned(id(MALLORY))));
     assert_eq!(ann.find("Bob").await, Err(not_pinned(id(MALLORY))));
-    // Also whoever comes with the name.
+    // Also another that comes with the name.
     let mut incoming = ann.incoming();
     let to_ann = impostor.peer("Ann").await.unwrap();
     assert_eq!(to_ann.closed().await, Reason::Declined);

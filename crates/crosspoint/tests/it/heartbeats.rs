@@ -64,7 +64,7 @@ async fn every_transport_of_the_native_protocol_can_be_measured_and_peote_says_t
 async fn questions_of_either_side_measure_the_lag_at_that_side() {
     let hub = hub();
     let lag = || Shape { lag: SECOND / 10, ..Shape::default() };
-    // Whoever asks first is heard by the other, who need not ask then.
+    // The side that asks first is heard by the other, who need not ask then.
     let often = Heartbeat::new().interval(2 * SECOND);
     let ann = Node::builder().heartbeat(often).connect(hub.inside(lag())).await.unwrap();
     sleep(9 * SECOND).await;

@@ -128,7 +128,7 @@ fn whoever_gives_up_gives_its_place_back_and_a_turn_goes_to_the_next() {
     scene.line.leave(scene.now, &six[2]);
     assert_eq!(scene.look(&six[4]), Look::Turn);
     assert_eq!(scene.look(&late), Look::Wait(None));
-    // Whoever gives up twice takes nothing from others.
+    // A client that gives up twice takes nothing from others.
     scene.line.leave(scene.now, &six[3]);
     assert_eq!(scene.line.running, 2);
 }

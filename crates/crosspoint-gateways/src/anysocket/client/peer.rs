@@ -21,7 +21,7 @@ const TIME_BYTES_MAX: usize = 64;
 
 /// See the module's documentation.
 ///
-/// Whoever uses it hands in messages with [`receive`](Self::receive), takes events with
+/// Its user hands in messages with [`receive`](Self::receive), takes events with
 /// [`poll`](Self::poll) and messages to write with [`transmit`](Self::transmit) until there are none, and
 /// calls [`tick`](Self::tick) at the [`deadline`](Self::deadline).
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! One link between two peers: a connection, or a proxied link through a hub (sections 3, 5, 7, 8).
 //!
 //! It numbers what is sent, keeps its order, cuts and joins large packets, knows which requests wait
-//! for replies, answers probes, and encrypts once both sides have switched (`switching`). Whoever uses it hands in
+//! for replies, answers probes, and encrypts once both sides have switched (`switching`). Its user hands in
 //! packets with [`Link::receive`], asks [`Link::transmit`] for those to write until there are none, and
 //! calls [`Link::tick`] at [`Link::deadline`].
 //!

@@ -27,7 +27,7 @@ impl Protocol for AnySocket {
 
     fn poll(&mut self, now: Instant, out: &mut FrameWriter) -> Option<Output> {
         self.now = now;
-        // Whoever is not let in is not asked again.
+        // A client that is not let in is not asked again.
         if self.state == State::Greeting {
             self.greet(out);
         }

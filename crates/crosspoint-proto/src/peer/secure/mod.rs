@@ -124,7 +124,7 @@ enum State {
 
 impl Secure {
     /// The encryption of a link to the peer with this id. `random` are 32 fresh bytes from the
-    /// system's random source, used for nothing else: whoever knows them can read the link.
+    /// system's random source, used for nothing else: anyone who knows them can read the link.
     ///
     /// # Errors
     /// [`SecureError::SameIdentity`] if the peer has this side's own id.
