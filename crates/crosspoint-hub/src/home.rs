@@ -34,13 +34,35 @@ impl Home for Nobody {
 pub struct Reply {
     to: Weak<Outbox>,
     ticket: u32,
-    pending: Arc<AtomicUsize>,
+    /// What the program holds of the question, in bytes.
+    bytes: usize,
+    pending: Arc<Asks>,
+}
+
+/// Questions of one session that wait for their answers.
+#[derive(Debug, Default)]
+pub(crate) struct Asks {
+    count: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Asks {
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// What the program holds of them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
 }
 
 impl Reply {
-    pub(crate) fn new(to: &Arc<Outbox>, ticket: u32, pending: Arc<AtomicUsize>) -> Self {
-        pending.fetch_add(1, Ordering::Relaxed);
-        Self { to: Arc::downgrade(to), ticket, pending }
+    pub(crate) fn new(to: &Arc<Outbox>, ticket: u32, ask: &Ask, pending: Arc<Asks>) -> Self {
+        let bytes = size_of::<(Ask, Self)>() + ask.method.len() + ask.payload.data.len();
+        pending.count.fetch_add(1, Ordering::Relaxed);
+        pending.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Self { to: Arc::downgrade(to), ticket, bytes, pending }
     }
 
     /// Answers. Who asked may have gone.
@@ -55,7 +77,8 @@ impl Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        self.pending.fetch_sub(1, Ordering::Relaxed);
+        self.pending.count.fetch_sub(1, Ordering::Relaxed);
+        self.pending.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
         // The one who asked may wait until there are fewer questions.
         if let Some(outbox) = self.to.upgrade() {
             outbox.wake();

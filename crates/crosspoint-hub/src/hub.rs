@@ -400,13 +400,13 @@ impl Hub {
     pub(crate) fn peer_goes(
         &self,
         outbox: &Arc<Outbox>,
-        services: &[PeerName],
+        services: impl Iterator<Item = PeerName>,
         quiet: bool,
         touched: &mut Touched,
     ) {
         let mut peers = lock(&self.peers);
         for service in services {
-            peers.withdraw(outbox, service);
+            peers.withdraw(outbox, &service);
         }
         peers.go(outbox, quiet);
         self.settle_peers(&mut peers, touched);

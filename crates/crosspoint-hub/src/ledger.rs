@@ -42,7 +42,8 @@ pub enum Purpose {
     Input,
     /// What a connection that can be resumed keeps until it has arrived.
     Retained,
-    /// Channels, with their names, passwords and bans.
+    /// What is entered somewhere: channels with their names, passwords and bans, memberships, links,
+    /// services.
     Stored,
 }
 

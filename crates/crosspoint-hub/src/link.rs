@@ -7,6 +7,7 @@ use crate::channel::{Sent, send_one};
 use crate::command::Event;
 use crate::gathering::Gathering;
 use crate::ids::LinkNumber;
+use crate::ledger::Charge;
 use crate::outbox::{Outbox, Sending, Tag, Touched};
 use crate::reason::Reason;
 use crate::wire::{Edge, Part, Place};
@@ -31,9 +32,11 @@ impl Side {
 }
 
 /// A way between two sessions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Link {
     state: Mutex<State>,
+    /// Paid by the one who opens it, until neither end knows it any more.
+    _cost: Charge,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +54,15 @@ pub(crate) struct End {
 }
 
 impl Link {
+    /// What a link costs, besides what the protocols of its ends keep: itself, an entry at each end, and
+    /// there an open message and a pause.
+    pub(crate) const BYTES: usize = 384;
+
+    /// A link without ends.
+    pub(crate) fn new(cost: Charge) -> Self {
+        Self { state: Mutex::default(), _cost: cost }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -177,15 +189,33 @@ impl Links {
 mod tests {
     use super::*;
     use crate::command::Target;
-    use crate::ledger::{Account, Ledger};
+    use crate::ledger::{Account, Ledger, Purpose};
     use crate::limits::Limits;
     use crate::outbox::Outlet;
     use crate::testing::LINES;
     use prometheus_client::metrics::family::Family;
     use std::time::Instant;
 
+    fn account() -> Arc<Account> {
+        Arc::new(Ledger::new(&Limits::default(), Family::default())).account(None, "lines")
+    }
+
+    fn link() -> Link {
+        Link::new(account().charge(Purpose::Stored, Link::BYTES))
+    }
+
     fn add(links: &mut Links) -> Result<u32, Reason> {
-        links.add(Arc::default(), Side::Opener, 2).map(|number| number.0)
+        links.add(Arc::new(link()), Side::Opener, 2).map(|number| number.0)
+    }
+
+    /// What the system takes for an allocation, the worst of a map that has just grown, and no more than
+    /// as much again for what is there sometimes.
+    #[test]
+    fn a_link_costs_what_is_charged_for_it() {
+        let counters = 2 * size_of::<usize>();
+        let itself = counters + size_of::<Link>();
+        let entries = 2 * (size_of::<(LinkNumber, (Arc<Link>, Side))>() + 1) * 16 / 7;
+        assert!((itself + entries..=2 * (itself + entries)).contains(&Link::BYTES));
     }
 
     #[test]
@@ -194,7 +224,7 @@ mod tests {
         assert_eq!([add(&mut links), add(&mut links)], [Ok(0), Ok(1)]);
         assert_eq!(add(&mut links), Err(Reason::TooManyLinks));
         // What others open takes nothing away.
-        assert_eq!(links.add(Arc::default(), Side::Accepter, 1), Ok(LinkNumber(2)));
+        assert_eq!(links.add(Arc::new(link()), Side::Accepter, 1), Ok(LinkNumber(2)));
         assert!(links.remove(LinkNumber(0)).is_some() && links.remove(LinkNumber(0)).is_none());
         assert_eq!(add(&mut links), Ok(3));
         let mut last = Links { next: u32::MAX - 1, ..Links::default() };
@@ -206,9 +236,6 @@ mod tests {
     #[test]
     fn a_link_that_ended_before_it_was_joined_is_none_and_nobody_hears_of_it() {
         struct Quiet;
-        fn account() -> Arc<Account> {
-            Arc::new(Ledger::new(&Limits::default(), Family::default())).account(None, "lines")
-        }
         impl Outlet for Quiet {
             fn attend(&self, _outbox: &Outbox) {}
             fn wake(&self) {}
@@ -218,7 +245,7 @@ mod tests {
             End { outbox: Arc::new(outbox), number: LinkNumber(0) }
         });
         let outboxes = ends.each_ref().map(|end| end.outbox.clone());
-        let (link, mut touched) = (Link::default(), Touched::default());
+        let (link, mut touched) = (link(), Touched::default());
         link.end(Side::Accepter, Reason::ConnectionLost, &mut touched);
         assert!(!link.join(ends, 1, &Bytes::new(), &mut touched));
         let (to, mut paused) = (Target::Link(LinkNumber(0)), HashMap::new());

@@ -9,6 +9,7 @@ mod succession;
 use crate::batch::{Batch, Batches};
 use crate::channel::{Audience, Channel, Sent, count_members};
 use crate::command::{Command, EnterOptions, Event, Hello, Target};
+use crate::home::Asks;
 use crate::hub::Hub;
 use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerName};
 use crate::ledger::{Charge, Purpose, SESSION_BYTES, Tab};
@@ -22,7 +23,6 @@ use crate::wire::Part;
 pub(crate) use settling::Nearby;
 use settling::Settling;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 /// One connected endpoint. Dropping it closes it with [`Reason::ConnectionLost`], and with
@@ -36,10 +36,10 @@ pub struct Session {
     next_tag: u32,
     /// Entries that wait for an owner's decision.
     pending: usize,
-    /// Services that it provides.
-    services: Vec<PeerName>,
+    /// Services that it provides, and what they cost.
+    services: Vec<(PeerName, Charge)>,
     /// Questions to the hub's program that wait for their answers.
-    asks: Arc<AtomicUsize>,
+    asks: Arc<Asks>,
     permissions: Permissions,
     /// Messages that are sent together.
     batches: Batches,
@@ -89,7 +89,13 @@ struct Membership {
     member: Option<MemberNumber>,
     /// What the session sends there, if a rule bounds it.
     meter: Option<Box<Meter>>,
+    /// Its place here and in the channel, and what the owner is shown until it decides.
+    cost: Charge,
 }
+
+/// What a membership costs from its beginning to its end, besides what its protocol keeps of others: its
+/// entries at the session and in the channel, and there an open message and a pause.
+const MEMBERSHIP_BYTES: usize = 512;
 
 /// For how long a session counts as one that sends to several, after it did.
 const MIXED: Duration = Duration::from_secs(60);
@@ -217,13 +223,14 @@ impl Session {
         self.retry
     }
 
-    /// What its driver and its protocol hold of what has come, in bytes.
+    /// What its driver and its protocol hold of what has come, in bytes. What the hub's program holds comes
+    /// on top.
     pub fn holds(&mut self, bytes: usize) {
         let held = match &self.held {
             Some(Held::Part(_, part)) => part.data.len(),
             Some(Held::Command(_)) | None => 0,
         };
-        self.input.settle(bytes + self.batches.bytes() + held);
+        self.input.settle(bytes + self.batches.bytes() + held + self.asks.bytes());
     }
 
     /// To be called with each event before the endpoint is told, as some of them change what the
@@ -260,6 +267,7 @@ impl Session {
                 }
                 if entered.member.replace(told.member).is_none() {
                     self.pending -= 1;
+                    entered.cost.resize(MEMBERSHIP_BYTES);
                     // What was begun before the owner let the session in went nowhere.
                     self.order.forget(Road::In(told.channel));
                 }
@@ -324,7 +332,8 @@ impl Session {
         // What the outbox holds is still told, and observe() has to know what it is about.
         (self.entered, self.pending) = (entered, pending);
         let quiet = reason == Reason::HubStopping;
-        self.hub.peer_goes(&self.outbox, &self.services, quiet, &mut self.touched);
+        let services = std::mem::take(&mut self.services).into_iter().map(|(service, _)| service);
+        self.hub.peer_goes(&self.outbox, services, quiet, &mut self.touched);
         self.unlink_all(gone);
         self.touched.attend();
         self.outbox.seal();
@@ -470,6 +479,7 @@ impl Session {
         if !self.permissions.enter.allows(name.as_bytes()) {
             return Err(refused(Reason::NotAllowed));
         }
+        let mut cost = self.pay(MEMBERSHIP_BYTES + options.credentials.len()).map_err(refused)?;
         let may_create = self.permissions.create.allows(name.as_bytes());
         let account = self.outbox.account();
         let channel =
@@ -485,6 +495,8 @@ impl Session {
             return Err(refused(Reason::AlreadyEntered));
         }
         if self.pending >= self.hub.limits.commands_pending_max {
+            // The room may have been made for this entry alone.
+            self.hub.end_if_unused(&channel);
             return Err(refused(Reason::TooManyPending));
         }
         let reached = self.entered.len() as u64 >= u64::from(self.entered_max());
@@ -511,7 +523,10 @@ impl Session {
             (reason, channel.room)
         })?;
         match member {
-            Some(_) => count_members(&self.hub.metrics, 1, 0),
+            Some(_) => {
+                cost.resize(MEMBERSHIP_BYTES);
+                count_members(&self.hub.metrics, 1, 0);
+            }
             None => self.pending += 1,
         }
         if !self.entered.is_empty() {
@@ -524,13 +539,13 @@ impl Session {
         }
         // Taken at once: the next command may use the number before the event is on its way.
         let meter = channel.rule.as_ref().and_then(|rule| rule.meter(now)).map(Box::new);
-        self.entered.insert(Membership { channel, tag, member, meter });
+        self.entered.insert(Membership { channel, tag, member, meter, cost });
         Ok(())
     }
 
     /// Ends a membership, or the wait for one.
     fn part_from(&mut self, entered: &Membership, reason: Reason) {
-        let Membership { channel, tag, member, meter: _ } = entered;
+        let Membership { channel, tag, member, .. } = entered;
         let was_member = match member {
             Some(member) => channel.leave(&self.outbox, *member, reason, &mut self.touched),
             None => {

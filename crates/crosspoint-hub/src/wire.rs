@@ -107,6 +107,8 @@ pub struct Profile {
     pub whole: bool,
     /// Whether the protocol has links.
     pub links: bool,
+    /// What its side of a session keeps for each link, in bytes. Who opens the link pays for it.
+    pub link_bytes: usize,
     /// Whether the protocol can say that a member becomes the owner of its channel.
     pub successors: bool,
     /// Whether the hub's own program is somebody to talk to, in this protocol.

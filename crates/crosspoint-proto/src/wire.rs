@@ -25,6 +25,7 @@ impl Wire for NativeWire {
             stateful: false,
             whole: false,
             links: true,
+            link_bytes: 0,
             successors: true,
             home: false,
             secures: false,

@@ -603,8 +603,8 @@ settings! {
         /// Memory that the hub holds for all its sessions and channels, in bytes.
         ///
         /// Everything that waits, is unfinished or is kept counts, and 8 KiB for each session.
-        /// Above, new connections are closed, new channels and unfinished messages are refused with
-        /// the reason `Exhausted`, and the sessions that hold most are disconnected with the reason
+        /// Above, new connections are closed, new channels, memberships, links, services and unfinished
+        /// messages are refused with the reason `Exhausted`, and the sessions that hold most are disconnected with the reason
         /// `SlowReceiver`: first those that hold 64 KiB or more and have taken nothing for a second.
         /// `/metrics` shows for what it is used.
         memory_bytes_max: usize = "0", bytes(0..=1024 * TIB).zero("half of the memory of the machine, or of its control group");

@@ -5,10 +5,12 @@ use bytes::{Bytes, BytesMut};
 use crosspoint_gateways::anysocket::auth::Auth;
 use crosspoint_gateways::anysocket::id::Id;
 use crosspoint_gateways::anysocket::packet::{Kind, Packet};
-use crosspoint_hub::command::{ChannelOptions, Command, EnterOptions, Event, Mode, Target};
+use crosspoint_hub::command::{
+    Addressee, ChannelOptions, Command, EnterOptions, Event, LinkOptions, Mode, Target,
+};
 use crosspoint_hub::protocol::Client;
 use crosspoint_hub::wire::{Encoded, FrameWriter};
-use crosspoint_hub::{ChannelName, InNumber, Part, PeerId, Reason};
+use crosspoint_hub::{ChannelName, InNumber, Part, PeerId, PeerName, Reason};
 use crosspoint_net::ws::frame::{Opcode, client_frame};
 use crosspoint_proto::client::{Native, Options};
 use std::io::{ErrorKind, Read, Write};
@@ -95,6 +97,8 @@ const PATIENT: [&str; 2] = ["--heartbeat-missed-max", "100"];
 struct Member {
     stream: TcpStream,
     client: Native,
+    /// As the hub knows it.
+    id: PeerId,
 }
 
 fn write(stream: &mut TcpStream, encoded: &Encoded) {
@@ -110,9 +114,12 @@ impl Member {
     fn connect(hub: &Hub) -> Self {
         let mut out = FrameWriter::default();
         let client = Native::new(Instant::now(), Options::default(), &mut out);
-        let mut member = Self { stream: hub.connect(), client };
+        let mut member = Self { stream: hub.connect(), client, id: PeerId::new([0; 16]) };
         write(&mut member.stream, &out.take());
-        member.hear(|event| matches!(event, Event::Welcome { .. }).then_some(()));
+        member.id = member.hear(|event| match event {
+            Event::Welcome { peer } => Some(*peer),
+            _ => None,
+        });
         member
     }
 
@@ -124,16 +131,23 @@ impl Member {
 
     /// Reads until something was heard.
     fn hear<T>(&mut self, wanted: impl Fn(&Event) -> Option<T>) -> T {
+        self.try_hear(wanted).expect("the hub keeps the connection open")
+    }
+
+    /// The same, unless the hub closes the connection before that.
+    fn try_hear<T>(&mut self, wanted: impl Fn(&Event) -> Option<T>) -> Option<T> {
         let mut bytes = vec![0; 4096];
         loop {
             let mut out = FrameWriter::default();
             while let Some(event) = self.client.poll(Instant::now(), &mut out) {
                 if let Some(heard) = wanted(&event) {
-                    return heard;
+                    return Some(heard);
                 }
             }
-            let count = self.stream.read(&mut bytes).unwrap();
-            assert!(count > 0, "the hub has closed the connection");
+            let count = self.stream.read(&mut bytes).unwrap_or_default();
+            if count == 0 {
+                return None;
+            }
             self.client.receive(Instant::now(), Bytes::copy_from_slice(&bytes[..count]));
         }
     }
@@ -353,5 +367,112 @@ fn passwords_are_short_and_cost_what_they_are() {
     assert!((128 * 2048..128 * 2100).contains(&stored), "{stored}");
     assert!(hub.peak() < 32 * MIB, "{} MiB", hub.peak() / MIB);
     drop(owner);
+    hub.until_given_back(32 * MIB);
+}
+
+/// What the metrics say that all who speak a protocol have stored.
+fn stored(hub: &Hub, protocol: &str) -> u64 {
+    hub.metric(&format!(r#"crosspoint_memory_bytes{{purpose="stored",protocol="{protocol}"}}"#))
+}
+
+/// Commands of a client, in one write.
+fn all(client: &mut Native, commands: impl IntoIterator<Item = Command>) -> Encoded {
+    let mut out = FrameWriter::default();
+    for command in commands {
+        client.command(Instant::now(), command, &mut out).unwrap();
+    }
+    out.take()
+}
+
+#[test]
+fn links_take_no_more_than_the_budget_whoever_opens_them() {
+    const SESSIONS: u32 = 400;
+    const LINKS: u32 = 1024;
+    let more = ["--memory-bytes-max", "32MiB", "--log", "off"];
+    let hub = Hub::start(&[&PATIENT[..], &more].concat());
+    let mut members: Vec<_> = (0..SESSIONS).map(|_| Member::connect(&hub)).collect();
+    let mut ended = 0;
+    for member in &mut members {
+        let to = Addressee::Peer(member.id);
+        let link = |request| {
+            let (to, options) = (to.clone(), LinkOptions::default());
+            Command::Link { request, to, options }
+        };
+        let links = all(&mut member.client, (0..LINKS).map(link));
+        let links: Vec<u8> = links.pieces().flatten().copied().collect();
+        // At the budget the hub may end those that hold most.
+        let sent = member.stream.write_all(&links);
+        let answer = member.try_hear(|event| match event {
+            Event::Linked { request: Some(number), .. }
+            | Event::Refused { request: number, .. } => (*number == LINKS - 1).then_some(()),
+            _ => None,
+        });
+        ended += u32::from(sent.is_err() || answer.is_none());
+    }
+    let refused = hub.metric(r#"crosspoint_commands_refused_total{reason="exhausted"}"#);
+    assert!(refused > 0 && ended < SESSIONS / 2, "{refused} refused, {ended} ended");
+    assert!(stored(&hub, "native") < 32 * MIB);
+    assert!(hub.peak() < 80 * MIB, "{} MiB", hub.peak() / MIB);
+    drop(members);
+    hub.until_given_back(48 * MIB);
+}
+
+#[test]
+fn a_peer_that_is_wanted_again_and_again_is_one_link() {
+    const TIMES: i32 = 20_000;
+    let hub = Hub::start(&PATIENT);
+    let mut peers: Vec<_> = (0..8).map(|_| Member::connect(&hub)).collect();
+    let mut streams = Vec::new();
+    for (id, peer) in (1..).zip(&peers) {
+        let mut stream = anysocket(&hub, id).unwrap();
+        let body = Bytes::from(format!(r#"{{"type":2,"action":"proxy","id":"{}"}}"#, peer.id));
+        let wish = |seq| Packet { last: true, kind: Kind::Internal, seq, body: body.clone() };
+        let wishes: Vec<u8> = (2..TIMES).flat_map(|seq| message(&wish(seq))).collect();
+        stream.write_all(&wishes).unwrap();
+        streams.push(stream);
+    }
+    peers.iter_mut().for_each(|peer| {
+        peer.hear(|event| matches!(event, Event::Linked { .. }).then_some(()));
+    });
+    for stream in &mut streams {
+        // All are answered, the last one at the end.
+        let last = r#"{"ok":true}"#;
+        let mut answers = 0;
+        let mut bytes = vec![0; 1 << 16];
+        let mut seen = Vec::new();
+        while answers < TIMES - 2 {
+            let count = stream.read(&mut bytes).unwrap();
+            assert!(count > 0, "the hub has closed the connection");
+            seen.extend_from_slice(&bytes[..count]);
+            let text = String::from_utf8_lossy(&seen);
+            answers += text.matches(last).count() as i32;
+            let rest = seen.len().saturating_sub(last.len() - 1);
+            seen.drain(..rest);
+        }
+    }
+    assert_eq!(hub.metric("crosspoint_links"), 2 * 8);
+    assert!(hub.peak() < 48 * MIB, "{} MiB", hub.peak() / MIB);
+    drop((streams, peers));
+    hub.until_given_back(32 * MIB);
+}
+
+#[test]
+fn the_names_of_services_are_charged_as_what_they_are() {
+    let hub = Hub::start(&PATIENT);
+    let mut members: Vec<_> = (0..200).map(|_| Member::connect(&hub)).collect();
+    for (number, member) in members.iter_mut().enumerate() {
+        let provide = |request| Command::Provide {
+            request,
+            service: PeerName::new(format!("{number:0>200}{request:0>55}")).unwrap(),
+            on: true,
+        };
+        let provided = all(&mut member.client, (0..64).map(provide));
+        write(&mut member.stream, &provided);
+        member.hear(|event| matches!(event, Event::Done { request: 63 }).then_some(()));
+    }
+    let stored = stored(&hub, "native");
+    assert!((200 * 64 * 400..200 * 64 * 800).contains(&stored), "{stored}");
+    assert!(hub.peak() < 32 * MIB, "{} MiB", hub.peak() / MIB);
+    drop(members);
     hub.until_given_back(32 * MIB);
 }

@@ -9,6 +9,9 @@ use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Profile,
 /// section 2).
 pub const KIND_PACKET: u8 = 0x40;
 
+/// What a session keeps for each link.
+pub(super) const LINK_BYTES: usize = 1024;
+
 /// The wire of AnySocket. It needs WebSocket's text messages around its frames.
 #[derive(Debug)]
 pub struct AnySocketWire;
@@ -27,6 +30,7 @@ impl Wire for AnySocketWire {
             stateful: true,
             whole: true,
             links: true,
+            link_bytes: LINK_BYTES,
             successors: false,
             home: true,
             secures: true,

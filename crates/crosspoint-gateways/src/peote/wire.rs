@@ -32,6 +32,7 @@ impl Wire for JointWire {
             stateful: false,
             whole: false,
             links: false,
+            link_bytes: 0,
             successors: false,
             home: false,
             secures: false,

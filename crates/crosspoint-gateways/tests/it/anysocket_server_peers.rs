@@ -369,6 +369,33 @@ fn who_pretends_or_has_no_link_is_not_heard() {
 }
 
 #[test]
+fn a_peer_that_is_wanted_again_before_it_is_there_is_one_link_and_all_wishes_are_answered() {
+    let mut world = world();
+    let ann = client(&mut world, ANN);
+    let mut bert = Speaker::new(&world.hub, world.now, BERT, Some("bert"));
+    let wish = |action: &str, id| format!(r#"{{"type":2,"action":"{action}","id":"{id}"}}"#);
+    let nobody = PeerId::new([9; 16]);
+    let wishes = [(2, BERT), (3, nobody), (4, BERT), (5, BERT), (6, nobody)]
+        .map(|(seq, id)| packet(Kind::Internal, seq, &wish("proxy", id)));
+    world.say_all(ann, &wishes);
+    let answers = heard(&mut world, ann);
+    let expected = [(-2, true), (-4, true), (-5, true), (-3, false), (-6, false)];
+    let expected: Vec<_> =
+        expected.iter().map(|(seq, ok)| format!(r#"Internal {seq} {{"ok":{ok}}}"#)).collect();
+    let sorted = |mut list: Vec<String>| {
+        list.sort();
+        list
+    };
+    assert_eq!(sorted(answers), sorted(expected));
+    assert!(matches!(bert.heard()[..], [Event::Linked { .. }]));
+    say(&mut world, ann, Kind::Internal, 7, &wish("proxy", BERT));
+    assert_eq!(heard(&mut world, ann), [r#"Internal -7 {"ok":true}"#]);
+    assert!(bert.heard().is_empty(), "one link is enough");
+    say(&mut world, ann, Kind::Internal, 8, &wish("unproxy", BERT));
+    assert!(matches!(bert.heard()[..], [Event::Unlinked { .. }]));
+}
+
+#[test]
 fn ids_that_are_none_are_known_by_a_derived_one_and_only_once() {
     let mut world = world();
     let ends = [0; 3].map(|_| connect(&mut world));

@@ -4,6 +4,7 @@ use super::{Held, Session, Step};
 use crate::command::{Addressee, Command, Event, Hello, LinkOptions, Peer, Query, Target, Watched};
 use crate::home::Reply;
 use crate::ids::{LinkNumber, NoPeerName, PeerId, PeerName};
+use crate::ledger::{Charge, Exhausted, Purpose};
 use crate::link::{End, Link, Side};
 use crate::metrics::ByProtocol;
 use crate::order::Road;
@@ -14,7 +15,10 @@ use crate::permissions::Grant;
 use crate::reason::Reason;
 use bytes::Bytes;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+
+/// What a service costs from its beginning to its end, besides its name: its entries in the directory
+/// and at the session.
+const SERVICE_BYTES: usize = 256;
 
 impl Session {
     /// Carries out a hello whose credentials somebody else has checked.
@@ -88,7 +92,8 @@ impl Session {
 
     fn join(&mut self, request: u32, other: &Arc<Outbox>, purpose: &Bytes) -> Result<(), Reason> {
         let (limits, count) = (&self.hub.limits, &self.hub.metrics.links);
-        let link = Arc::<Link>::default();
+        let kept = self.outbox.profile.link_bytes + other.profile.link_bytes;
+        let link = Arc::new(Link::new(self.pay(Link::BYTES + kept)?));
         let mine = self.outbox.links().add(link.clone(), Side::Opener, limits.links_max)?;
         count.inc();
         let theirs = other.links().add(link.clone(), Side::Accepter, limits.links_accepted_max);
@@ -107,6 +112,15 @@ impl Session {
             count.dec();
         }
         joined
+    }
+
+    /// Pays for an entry of this session somewhere.
+    pub(super) fn pay(&self, bytes: usize) -> Result<Charge, Reason> {
+        let charge = self.outbox.account().try_charge(Purpose::Stored, bytes);
+        charge.map_err(|Exhausted { setting }| {
+            self.hub.metrics.hit(setting);
+            Reason::Exhausted
+        })
     }
 
     /// Ends a link over which nothing more can be sent. Both sides are told.
@@ -171,7 +185,7 @@ impl Session {
 
     /// Asks the hub's program. Who does not read the answers, or asks faster than they come, waits.
     pub(super) fn ask(&mut self, ticket: u32, ask: Ask) -> Step {
-        let limit = if self.asks.load(Ordering::Relaxed) >= self.hub.limits.asks_pending_max {
+        let limit = if self.asks.count() >= self.hub.limits.asks_pending_max {
             Some("asks_pending_max")
         } else if self.outbox.congested(&self.outbox) {
             Some("outbox_bytes_max")
@@ -183,7 +197,7 @@ impl Session {
             self.held = Some(Held::Command(Command::Ask { ticket, ask }));
             return Step::Wait;
         }
-        let reply = Reply::new(&self.outbox, ticket, self.asks.clone());
+        let reply = Reply::new(&self.outbox, ticket, &ask, self.asks.clone());
         if let Some(peer) = self.outbox.peer() {
             self.hub.home().ask(peer, ask, reply);
         }
@@ -191,7 +205,7 @@ impl Session {
     }
 
     pub(super) fn provide(&mut self, service: PeerName, on: bool) -> Result<(), Reason> {
-        let known = self.services.iter().position(|known| *known == service);
+        let known = self.services.iter().position(|(known, _)| *known == service);
         match (on, known) {
             (true, None) => {
                 if !self.permissions.provide.allows(service.as_str().as_bytes()) {
@@ -200,8 +214,9 @@ impl Session {
                 if self.services.len() >= self.hub.limits.services_max {
                     return Err(Reason::TooManyServices);
                 }
+                let cost = self.pay(SERVICE_BYTES + service.as_str().len())?;
                 self.hub.provide(&self.outbox, &service);
-                self.services.push(service);
+                self.services.push((service, cost));
             }
             (false, Some(index)) => {
                 self.hub.withdraw(&self.outbox, &service);

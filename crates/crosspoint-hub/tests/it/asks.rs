@@ -6,7 +6,7 @@ use crosspoint_hub::home::{Home, Reply};
 use crosspoint_hub::payload::{Ask, Failure, Payload};
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::events;
-use crosspoint_hub::{Hub, Limits, Reason};
+use crosspoint_hub::{Hub, Limits, Reason, Session};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -57,6 +57,28 @@ fn an_answer_may_come_later_from_another_thread_and_in_another_order() {
     elsewhere.join().expect("it answers");
     assert!(woken.times() > before);
     assert_eq!(events(&mut one), [answer(2, "answer 1"), answer(1, "answer 0")]);
+}
+
+#[test]
+fn what_the_program_has_not_answered_is_charged_to_who_asks() {
+    const BYTES: usize = 100_000;
+    let (hub, asked) = elsewhere(Limits::default());
+    let mut one = open(&hub, 1, "");
+    let before = one.outbox().account().used();
+    let used = |session: &mut Session| {
+        session.holds(0);
+        session.outbox().account().used() - before
+    };
+    let payload = Payload::text("x".repeat(BYTES));
+    let large = Ask { method: String::new(), payload };
+    ask(&mut one, Command::Ask { ticket: 1, ask: large.clone() });
+    ask(&mut one, Command::Ask { ticket: 2, ask: large });
+    assert!((2 * BYTES..3 * BYTES).contains(&used(&mut one)));
+    let mut replies = asked.try_iter().map(|(_, _, reply)| reply);
+    replies.next().expect("two were asked").send(Ok(Payload::default()));
+    assert!((BYTES..2 * BYTES).contains(&used(&mut one)));
+    drop(replies.next());
+    assert_eq!(used(&mut one), 0);
 }
 
 #[test]

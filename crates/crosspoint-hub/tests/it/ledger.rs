@@ -1,16 +1,17 @@
 //! What is held in memory, for whom, and what happens when it is too much.
 
-use crate::common::{hello, hits, hub};
+use crate::common::{hello, hits, hub, provide};
 use crosspoint_hub::command::{
-    Addressee, ChannelOptions, Command, EnterOptions, Event, LinkOptions, Target,
+    Addressee, ChannelOptions, Command, EnterOptions, Event, LinkOptions, Query, Target,
 };
-use crosspoint_hub::ledger::{Purpose, SESSION_BYTES};
+use crosspoint_hub::ledger::Purpose;
 use crosspoint_hub::metrics::ByPurpose;
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{Events, LINES, events, open_as, take};
 use crosspoint_hub::wire::{Profile, Wire};
 use crosspoint_hub::{
-    ChannelName, Hub, Limits, LinkNumber, OwnNumber, Part, PeerId, Reason, Session,
+    ChannelName, Hub, InNumber, Limits, LinkNumber, OwnNumber, Part, PeerId, PeerName, Reason,
+    Session,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -36,6 +37,16 @@ fn name(name: &str) -> ChannelName {
 fn own(session: &mut Session, channel: &str) -> OwnNumber {
     let (name, options) = (name(channel), ChannelOptions::default());
     give(session, Command::Create { request: 1, name, options });
+    match events(session)[..] {
+        [Event::Created { channel, .. }] => channel,
+        ref other => panic!("{other:?}"),
+    }
+}
+
+/// A channel whose owner decides about each entry.
+fn own_asking(session: &mut Session, channel: &str) -> OwnNumber {
+    let options = ChannelOptions { approve: true, ..ChannelOptions::default() };
+    give(session, Command::Create { request: 1, name: name(channel), options });
     match events(session)[..] {
         [Event::Created { channel, .. }] => channel,
         ref other => panic!("{other:?}"),
@@ -93,12 +104,13 @@ fn what_a_stranger_leaves_unfinished_takes_nothing_from_others_and_is_its_own_af
     let links = [link(&mut stranger, 1), link(&mut stranger, 1)];
     let friends = link(&mut friend, 1);
     events(&mut receiver);
+    let held = receiver.outbox().account().used();
 
     for link in links {
         say(&mut stranger, link, part(60_000, 0, 40_000));
     }
     assert!((80_000..82_000).contains(&charged(&hub, Purpose::Unfinished, "lines")));
-    assert!(receiver.outbox().account().used() <= SESSION_BYTES, "its receiver holds nothing");
+    assert_eq!(receiver.outbox().account().used(), held, "its receiver holds no more");
     // Others are whole for the receiver, in parts or not.
     say(&mut friend, friends, part(60_000, 0, 40_000));
     broadcast(&mut owner, channel, 30_000);
@@ -124,6 +136,107 @@ fn what_a_stranger_leaves_unfinished_takes_nothing_from_others_and_is_its_own_af
     assert_eq!(lengths(&mut receiver), [60_000]);
     drop(stranger);
     assert_eq!(charged(&hub, Purpose::Unfinished, "lines"), 0);
+}
+
+/// Whatever a session can have more than one of is paid by the session that makes it, until it ends.
+#[test]
+fn links_services_and_places_are_charged_to_who_makes_them_and_given_back_with_them() {
+    let hub = hub(Limits::default());
+    let mut maker = session(&hub, 1, &LINES, "");
+    let mut other = session(&hub, 2, &LINES, "");
+    let mut owner = session(&hub, 3, &LINES, "");
+    let channel = own_asking(&mut owner, "channel");
+    let used = |session: &Session| session.outbox().account().used();
+    let (before, others) = (used(&maker), used(&other) + used(&owner));
+
+    let made = link(&mut maker, 2);
+    let linked = used(&maker);
+    assert!((before + 256..before + 1024).contains(&linked), "{linked}");
+    give(&mut maker, provide(&"s".repeat(255), true));
+    let provides = used(&maker);
+    assert!((linked + 255 + 128..linked + 1024).contains(&provides), "{provides}");
+    // The same once more is nothing more.
+    give(&mut maker, provide(&"s".repeat(255), true));
+    assert_eq!(used(&maker), provides);
+    let options = EnterOptions { credentials: vec![7; 4096].into(), ..EnterOptions::default() };
+    give(&mut maker, Command::Enter { request: 1, name: name("channel"), options });
+    let asks = used(&maker);
+    assert!((provides + 4096 + 256..provides + 4096 + 1024).contains(&asks), "{asks}");
+    let knock = events(&mut owner);
+    let [Event::Knock { ticket, .. }] = knock[..] else { panic!("{knock:?}") };
+    give(&mut owner, Command::Admit { channel, ticket, admit: true });
+    events(&mut maker);
+    assert_eq!(used(&maker), asks - 4096, "what the owner was shown is gone");
+    assert_eq!(used(&other) + used(&owner), others, "who is linked to and entered pays nothing");
+
+    give(&mut maker, Command::Unlink { link: made, reason: Reason::Left });
+    assert_eq!(used(&maker), asks - 4096, "the other end knows it still");
+    events(&mut other);
+    assert_eq!(used(&maker), asks - 4096 - (linked - before));
+    give(&mut maker, provide(&"s".repeat(255), false));
+    give(&mut maker, Command::Leave(InNumber(0)));
+    assert_eq!(used(&maker), before);
+    events(&mut maker);
+    link(&mut maker, 2);
+    give(&mut maker, provide("service", true));
+    drop(maker);
+    drop((other, owner));
+    assert_eq!(hub.ledger.used(), 0);
+}
+
+#[test]
+fn at_a_budget_links_services_and_places_are_refused_and_nothing_has_changed() {
+    const BUDGET: usize = 50_000;
+    let hub = hub(Limits { memory_bytes_max: BUDGET, ..Limits::default() });
+    let mut maker = session(&hub, 1, &LINES, "");
+    let mut owner = session(&hub, 2, &LINES, "");
+    own(&mut owner, "channel");
+    let (mut links, mut refused) = (0, None);
+    while refused.is_none() {
+        let (to, options) = (Addressee::Peer(PeerId::new([2; 16])), LinkOptions::default());
+        give(&mut maker, Command::Link { request: 1, to, options });
+        match events(&mut maker)[..] {
+            [Event::Linked { .. }] => links += 1,
+            [Event::Refused { reason, .. }] => refused = Some(reason),
+            ref other => panic!("{other:?}"),
+        }
+        // Who is linked to reads, or it would hold more each time.
+        assert_eq!(events(&mut owner).len(), usize::from(refused.is_none()));
+    }
+    assert_eq!(refused, Some(Reason::Exhausted));
+    let used = hub.ledger.used();
+    assert!(used <= BUDGET, "{used}");
+    let (name, options) = (name("channel"), EnterOptions::default());
+    give(&mut maker, Command::Enter { request: 1, name, options });
+    give(&mut maker, provide(&"s".repeat(255), true));
+    let heard = events(&mut maker);
+    let [Event::Refused { reason: one, .. }, Event::Refused { reason: other, .. }] = heard[..]
+    else {
+        panic!("{heard:?}")
+    };
+    assert_eq!([one, other], [Reason::Exhausted; 2]);
+    assert_eq!((hub.ledger.used(), hits(&hub, "memory_bytes_max")), (used, 3));
+    assert!(links > 10 && events(&mut owner).is_empty(), "nobody hears of what was refused");
+    let services = Query::Service(PeerName::new("s".repeat(255)).unwrap());
+    give(&mut maker, Command::Look { request: 1, query: services });
+    assert!(matches!(&events(&mut maker)[..], [Event::Found { peers, .. }] if peers.is_empty()));
+}
+
+/// Who waits at many doors may not leave rooms behind that it has made and not entered.
+#[test]
+fn a_room_that_was_made_for_an_entry_that_is_refused_does_not_stay() {
+    let hub = hub(Limits { commands_pending_max: 1, ..Limits::default() });
+    let mut owner = session(&hub, 1, &LINES, "");
+    own_asking(&mut owner, "channel");
+    let mut guest = session(&hub, 2, &LINES, "");
+    let options = EnterOptions { make_room: true, ..EnterOptions::default() };
+    for channel in ["channel", "room"] {
+        let (name, options) = (name(channel), options.clone());
+        give(&mut guest, Command::Enter { request: 1, name, options });
+    }
+    let heard = events(&mut guest);
+    assert!(matches!(heard[..], [Event::Refused { reason: Reason::TooManyPending, .. }]));
+    assert_eq!(hub.channels(), 1);
 }
 
 #[test]

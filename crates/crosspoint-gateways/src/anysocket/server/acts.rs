@@ -11,7 +11,7 @@ use crosspoint_hub::command::{
     Addressee, Command, EnterOptions, Entered, LinkOptions, Peer, Query, Target, Watched,
 };
 use crosspoint_hub::wire::{FrameWriter, Part};
-use crosspoint_hub::{ChannelName, InNumber, LinkNumber, MemberNumber, Reason};
+use crosspoint_hub::{ChannelName, InNumber, LinkNumber, MemberNumber, PeerId, Reason};
 
 /// Links for requests that a client may have opened at once.
 const WAYS_MAX: usize = 64;
@@ -22,7 +22,7 @@ const WAITING_MAX: usize = 256;
 #[derive(Debug)]
 pub(super) enum Question {
     /// The client wants a peer.
-    Proxy { ticket: Option<Ticket> },
+    Proxy(PeerId),
     /// A link for requests.
     Way(Addressee),
     /// Who the client is.
@@ -233,7 +233,7 @@ impl AnySocket {
     pub(super) fn refused(&mut self, request: u32, reason: Reason, out: &mut FrameWriter) {
         match self.questions.take(request) {
             None => {}
-            Some(question @ Question::Proxy { .. }) => self.proxy_answered(question, false, out),
+            Some(Question::Proxy(id)) => self.proxy_answered(id, false, out),
             Some(Question::Way(to)) => {
                 for waiting in self.peers.opening.remove(&to).unwrap_or_default() {
                     self.refuse_waiting(waiting, reason, out);

@@ -1,9 +1,10 @@
 //! Peers behind the hub, as the client sees them (sections 9 and 10).
 //!
-//! A proxied peer is a link of the hub, or several to the same peer: both ends may have asked at once, and
-//! a native peer may open as many as it likes. The client sees one peer as long as there is one.
+//! A proxied peer is a link of the hub, or several to the same peer: both ends may have asked at once, each
+//! for one, and a native peer may open as many as it likes. The client sees one peer as long as there is one.
 
 use super::hold::Held;
+use super::recent::Recent;
 use super::road::{Road, Token, Waiting, asked};
 use super::{AnySocket, COMMANDS_MAX, Question, Reply, With, payload, peer_layer, write};
 use crate::anysocket::id::Id;
@@ -29,6 +30,9 @@ pub(super) struct Peers {
     pub(super) proxied: HashMap<PeerId, Proxied>,
     /// All links of the hub.
     pub(super) roads: HashMap<LinkNumber, Road>,
+    /// Peers that the client wants and may get, and what it asked with. For each of them the hub was asked
+    /// once.
+    wanted: Vec<(PeerId, Option<Ticket>)>,
     /// Links for requests that this session has opened.
     pub(super) ways: HashMap<Addressee, LinkNumber>,
     /// Requests that wait until there is a link.
@@ -111,20 +115,33 @@ impl AnySocket {
             id.filter(|id| self.peer.is_some_and(|us| us != *id) && *id != self.options.id);
         let proxied = wanted.and_then(|id| self.peers.proxied.get(&id));
         let known = proxied.is_some_and(|proxied| proxied.gone.is_none());
-        let question = Question::Proxy { ticket };
-        match wanted.filter(|_| !known && !self.questions.is_full()) {
-            Some(id) => {
-                let (request, _) = self.questions.add(question);
-                let (to, options) = (Addressee::Peer(id), LinkOptions::default());
-                self.give(Command::Link { request, to, options });
-            }
-            None => self.proxy_answered(question, known, out),
+        let full = self.questions.is_full() || self.peers.wanted.len() >= Recent::<Question>::MOST;
+        let Some(id) = wanted.filter(|_| !known && !full) else {
+            return self.answer_proxy(ticket, known, out);
+        };
+        // Who asks again, before there is an answer, gets the same one.
+        let asked = self.peers.wanted.iter().any(|(asked, _)| *asked == id);
+        self.peers.wanted.push((id, ticket));
+        if !asked {
+            let (request, _) = self.questions.add(Question::Proxy(id));
+            let (to, options) = (Addressee::Peer(id), LinkOptions::default());
+            self.give(Command::Link { request, to, options });
         }
     }
 
+    /// Answers all wishes for a peer.
+    pub(super) fn proxy_answered(&mut self, id: PeerId, ok: bool, out: &mut FrameWriter) {
+        let answered = self.peers.wanted.extract_if(.., |(wanted, _)| *wanted == id);
+        let tickets: Vec<_> = answered.map(|(_, ticket)| ticket).collect();
+        if self.peers.wanted.is_empty() {
+            self.peers.wanted = Vec::new();
+        }
+        tickets.into_iter().for_each(|ticket| self.answer_proxy(ticket, ok, out));
+    }
+
     /// Answers a wish for a peer. Unlike the original a refusal leaves the client connected.
-    pub(super) fn proxy_answered(&mut self, question: Question, ok: bool, out: &mut FrameWriter) {
-        if let Question::Proxy { ticket: Some(ticket) } = question {
+    fn answer_proxy(&mut self, ticket: Option<Ticket>, ok: bool, out: &mut FrameWriter) {
+        if let Some(ticket) = ticket {
             self.tell(out, |link| link.reply(ticket, proxy_reply(ok)));
         }
     }
@@ -187,12 +204,12 @@ impl AnySocket {
         self.tell(out, |link| link.send_internal(told.to_json()));
     }
 
-    /// There is a link to a peer that the client has or gets.
+    /// There is a link to a peer that the client has or gets. `wanted` says that this session has opened it.
     pub(super) fn attach(
         &mut self,
         link: LinkNumber,
         peer: &Peer,
-        question: Option<Question>,
+        wanted: bool,
         out: &mut FrameWriter,
     ) {
         let now = self.now;
@@ -204,8 +221,8 @@ impl AnySocket {
         let (Some(us), None) = (self.peer, refused) else {
             let reason = refused.unwrap_or(Reason::Unsupported);
             self.give(Command::Unlink { link, reason });
-            if let Some(question) = question {
-                self.proxy_answered(question, false, out);
+            if wanted {
+                self.proxy_answered(peer.id, false, out);
             }
             return;
         };
@@ -217,7 +234,7 @@ impl AnySocket {
         if former.is_some() {
             self.unproxy(Some(peer.id));
             // Who has asked for the peer knows that the former one has gone.
-            if question.is_none() {
+            if !wanted {
                 self.network(peer.id, false, out);
             }
         }
@@ -233,10 +250,10 @@ impl AnySocket {
             Proxied { links: Vec::new(), gone: None, end, held: None }
         });
         proxied.links.push(link);
-        match question {
-            Some(question) => self.proxy_answered(question, true, out),
-            None if !known => self.network(peer.id, true, out),
-            None => {}
+        match wanted {
+            true => self.proxy_answered(peer.id, true, out),
+            false if !known => self.network(peer.id, true, out),
+            false => {}
         }
         if !known {
             let held = self.hold(link, out);
@@ -409,5 +426,19 @@ impl AnySocket {
     /// Whether so many commands wait that nobody may cause more.
     pub(super) fn is_loaded(&self) -> bool {
         self.ready.len() >= COMMANDS_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::anysocket::wire::LINK_BYTES;
+
+    /// The worst of maps that have just grown, and the end of a peer that speaks something else.
+    #[test]
+    fn a_link_keeps_what_is_charged_for_it() {
+        let entries = size_of::<(LinkNumber, Road)>() + size_of::<(PeerId, Proxied)>() + 2;
+        let kept = entries * 16 / 7 + size_of::<Link<Token>>();
+        assert!((kept * 3 / 4..=kept).contains(&LINK_BYTES), "{kept}");
     }
 }

@@ -34,16 +34,14 @@ impl AnySocket {
         let now = self.now;
         match request.map(|request| self.questions.take(request)) {
             Some(Some(Question::Way(to))) => self.way(link, to, out),
-            Some(Some(question @ Question::Proxy { .. })) => {
-                self.attach(link, peer, Some(question), out);
-            }
+            Some(Some(Question::Proxy(_))) => self.attach(link, peer, true, out),
             // Nobody asked for it any more.
             Some(_) => self.give(Command::Unlink { link, reason: Reason::Left }),
             // The hub's own program is the peer that the client has already.
             None if purpose == peer_layer::FOR_REQUESTS || peer.id == self.options.id => {
                 self.peers.roads.insert(link, Road::new(now, With::Hub, None));
             }
-            None => self.attach(link, peer, None, out),
+            None => self.attach(link, peer, false, out),
         }
     }
 

@@ -12,6 +12,8 @@ use std::collections::HashMap;
 pub(super) struct Rooms {
     rooms: HashMap<InNumber, Room>,
     numbers: HashMap<ChannelName, InNumber>,
+    /// What is kept of others.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -20,6 +22,11 @@ struct Room {
     mode: Mode,
     /// The others, if the client wanted to know of them: what is said of each, without braces.
     others: HashMap<MemberNumber, Box<str>>,
+}
+
+/// What is kept of another, with its entry in a map that has just grown.
+fn cost(other: &str) -> usize {
+    other.len() + 3 * size_of::<(MemberNumber, Box<str>)>()
 }
 
 /// Why something cannot be sent into a room.
@@ -32,11 +39,24 @@ pub(super) enum CannotSend {
 }
 
 impl Rooms {
+    /// What is kept of others, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn forget(&mut self, number: InNumber) -> Option<Room> {
+        let room = self.rooms.remove(&number)?;
+        self.bytes -= room.others.values().map(|other| cost(other)).sum::<usize>();
+        Some(room)
+    }
+
     /// The client is a member now. Gives what it is told.
     pub(super) fn enter(&mut self, name: ChannelName, entered: &Entered) -> Json {
         let told = format!(r#"{{"room":{},"member":{}}}"#, text(&name.to_string()), entered.member);
         self.numbers.insert(name.clone(), entered.channel);
         let room = Room { name, mode: entered.mode, others: HashMap::new() };
+        // The hub gives a number again at once, and says first that the former holding has ended.
+        self.forget(entered.channel);
         self.rooms.insert(entered.channel, room);
         Json::made(told)
     }
@@ -44,7 +64,7 @@ impl Rooms {
     /// The client leaves.
     pub(super) fn leave(&mut self, name: &ChannelName) -> Option<InNumber> {
         let number = self.numbers.remove(name)?;
-        self.rooms.remove(&number);
+        self.forget(number);
         Some(number)
     }
 
@@ -61,7 +81,7 @@ impl Rooms {
 
     /// The membership has ended. Gives what the client is told.
     pub(super) fn end(&mut self, number: InNumber, reason: Reason) -> Option<Json> {
-        let name = self.rooms.remove(&number)?.name;
+        let name = self.forget(number)?.name;
         self.numbers.remove(&name);
         let (name, word) = (text(&name.to_string()), text(&reason.word()));
         Some(Json::made(format!(
@@ -79,7 +99,10 @@ impl Rooms {
         let room = self.rooms.get_mut(&number)?;
         let other = format!(r#""member":{member},{}"#, peer_fields(peer));
         let told = room.event("entered", &other, None);
-        room.others.insert(member, other.into());
+        self.bytes += cost(&other);
+        if let Some(former) = room.others.insert(member, other.into()) {
+            self.bytes -= cost(&former);
+        }
         Some(told)
     }
 
@@ -91,7 +114,13 @@ impl Rooms {
         reason: Reason,
     ) -> Option<Json> {
         let room = self.rooms.get_mut(&number)?;
-        let other = room.others.remove(&member).unwrap_or_else(|| unknown(member));
+        let other = match room.others.remove(&member) {
+            Some(other) => {
+                self.bytes -= cost(&other);
+                other
+            }
+            None => unknown(member),
+        };
         Some(room.event("left", &other, Some(reason)))
     }
 
@@ -215,5 +244,16 @@ mod tests {
         assert!(rooms.end(at, Reason::Kicked).unwrap().text().ends_with(r#""reason":"kicked"}"#));
         assert_eq!(rooms.to(&name, 1), Err(CannotSend::NotEntered));
         assert_eq!((rooms.leave(&name), rooms.end(at, Reason::Left)), (None, None));
+
+        rooms.enter(name.clone(), &entered);
+        assert_eq!(rooms.bytes(), 0);
+        for member in [two, two, MemberNumber(3)] {
+            rooms.come(at, member, &ann);
+        }
+        let both = rooms.bytes();
+        rooms.go(at, two, Reason::Left);
+        assert!((both / 2..both).contains(&rooms.bytes()));
+        rooms.leave(&name);
+        assert_eq!(rooms.bytes(), 0, "what is kept of others is forgotten with the room");
     }
 }

@@ -173,8 +173,15 @@ impl World {
 
     /// Hands a whole message to the hub's side, cut as [`World::cut`] says.
     pub(crate) fn say(&mut self, end: usize, message: &[u8]) {
-        let pieces = self.cut.pieces(message);
-        self.ends[end].hear(self.now, pieces);
+        self.say_all(end, &[message.to_vec()]);
+    }
+
+    /// The other side says several things, and hears nothing before all of them have come.
+    pub(crate) fn say_all(&mut self, end: usize, messages: &[Vec<u8>]) {
+        for message in messages {
+            let pieces = self.cut.pieces(message);
+            self.ends[end].hear(self.now, pieces);
+        }
         self.settle();
     }
 
