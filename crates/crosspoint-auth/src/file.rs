@@ -124,7 +124,7 @@ impl Secrets {
                 return Err(FileError::SessionName { number, error });
             }
             let permissions = permissions.over(&defaults);
-            let grant = Grant { name: r#as, permissions, lasts: None };
+            let grant = Grant { name: r#as, permissions, ..Grant::default() };
             Ok(Secret { name, hash, grant })
         });
         Ok(Self::new(secrets.collect::<Result<Vec<_>, FileError>>()?)?)

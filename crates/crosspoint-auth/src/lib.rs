@@ -17,7 +17,7 @@
 //!
 //! let only_the_native = from_fn(|credentials| async move {
 //!     match credentials.protocol {
-//!         "native" => Ok(Grant { name: credentials.name, permissions: Permissions::ALL, lasts: None }),
+//!         "native" => Ok(Grant { name: credentials.name, ..Grant::default() }),
 //!         other => Err(Denied::new(format!("{other} is not served"))),
 //!     }
 //! });

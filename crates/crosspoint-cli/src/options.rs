@@ -319,6 +319,7 @@ fn limits(settings: &Settings, memory: Option<u64>) -> Limits {
         rooms_per_address_max: settings.rooms.per_address_max,
         links_max: limits.links_max,
         links_accepted_max: limits.links_accepted_max,
+        links_accepted_per_address_max: limits.links_accepted_per_address_max,
         services_max: limits.services_max,
         asks_pending_max: limits.asks_pending_max,
     }

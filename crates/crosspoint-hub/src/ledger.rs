@@ -1,8 +1,8 @@
 //! The memory that a hub holds for others, and on whose account.
 //!
 //! Whatever waits, is unfinished, or is kept is charged to the session that it is for or comes from,
-//! to that session's address, and to the hub. Bytes that many receivers share are charged once, to
-//! their channel. An address and the hub have budgets. What can be refused at a budget is refused
+//! to that session's address and identity ([`Holder`]), and to the hub. Bytes that many receivers share
+//! are charged once, to their channel. A holder and the hub have budgets. What can be refused at a budget is refused
 //! ([`Account::try_charge`]). What cannot is charged above it, and `Hub::relieve` ends the largest
 //! holders.
 //!
@@ -10,15 +10,17 @@
 //! and for nothing at all as long as little waits. That little is part of what each session costs
 //! from its beginning ([`SESSION_BYTES`]).
 
+use crate::ids::PeerId;
 use crate::limits::Limits;
 use crate::metrics::ByPurpose;
 use bytes::Bytes;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use std::collections::HashMap;
+use std::iter;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 /// What a session costs from its beginning to its end, whatever it does: its task, its state, and
 /// what its [`Tab`]s do not pay for.
@@ -81,13 +83,24 @@ pub struct Exhausted {
     pub setting: &'static str,
 }
 
+/// What many sessions can have in common. All that have it share one part of each bound of the hub.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Holder {
+    /// An address, as [`Limits::known_by`] sees it.
+    Address(IpAddr),
+    /// Whom the credentials are of ([`Grant::identity`](crate::Grant::identity)).
+    Identity(Arc<str>),
+    /// A peer id that was proven.
+    Peer(PeerId),
+}
+
 /// Something with a budget.
 #[derive(Debug)]
 pub(crate) struct Pot {
     setting: &'static str,
     budget: usize,
     used: AtomicUsize,
-    /// Of an address: the channels and the rooms that it has made and that are still there.
+    /// Of a holder: the channels and the rooms that it has made and that are still there.
     made: [AtomicUsize; 2],
 }
 
@@ -131,11 +144,11 @@ type Tally = [Gauge; Purpose::ALL.len()];
 #[derive(Debug)]
 pub struct Ledger {
     hub: Pot,
-    address_bytes_max: usize,
+    holder_bytes_max: usize,
     unfinished_bytes_max: usize,
-    /// Channels and rooms of one address.
+    /// Channels and rooms of one holder.
     made_max: [usize; 2],
-    addresses: Mutex<HashMap<IpAddr, Weak<Pot>>>,
+    holders: Mutex<HashMap<Holder, Weak<Pot>>>,
     tallies: Mutex<HashMap<&'static str, Arc<Tally>>>,
     memory: Family<ByPurpose, Gauge>,
     /// Some budget was exceeded.
@@ -150,20 +163,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Ledger {
     pub(crate) fn new(limits: &Limits, memory: Family<ByPurpose, Gauge>) -> Self {
         let budget = limits.memory_bytes_max;
-        let share = |most: usize, all: usize| match most {
-            0 => (all / Limits::ADDRESS_SHARE).max(1),
-            most => most.min(all),
-        };
-        let per_address = share(limits.memory_per_address_bytes_max, budget);
         Self {
             hub: Pot::new("memory_bytes_max", budget),
-            address_bytes_max: per_address,
+            holder_bytes_max: Limits::share(limits.memory_per_address_bytes_max, budget),
             unfinished_bytes_max: limits.unfinished_bytes_max,
             made_max: [
-                share(limits.channels_per_address_max, limits.channels_total_max),
-                share(limits.rooms_per_address_max, limits.rooms_max),
+                Limits::share(limits.channels_per_address_max, limits.channels_total_max),
+                Limits::share(limits.rooms_per_address_max, limits.rooms_max),
             ],
-            addresses: Mutex::default(),
+            holders: Mutex::default(),
             tallies: Mutex::default(),
             memory,
             exceeded: AtomicBool::new(false),
@@ -177,23 +185,25 @@ impl Ledger {
         address: Option<IpAddr>,
         protocol: &'static str,
     ) -> Arc<Account> {
-        let pot = address.map(|address| {
-            let mut addresses = lock(&self.addresses);
-            let known = addresses.get(&address).and_then(Weak::upgrade);
-            let pot = known.unwrap_or_else(|| {
-                let setting = "memory_per_address_bytes_max";
-                Arc::new(Pot::new(setting, self.address_bytes_max))
-            });
-            addresses.insert(address, Arc::downgrade(&pot));
-            (address, pot)
-        });
         Arc::new(Account {
             ledger: self.clone(),
-            address: pot,
+            address: address.map(|address| self.share_of(Holder::Address(address))),
+            identity: OnceLock::new(),
             tally: self.tally(protocol),
             used: AtomicUsize::new(0),
             unfinished: AtomicUsize::new(0),
         })
+    }
+
+    fn share_of(&self, holder: Holder) -> Share {
+        let mut holders = lock(&self.holders);
+        let known = holders.get(&holder).and_then(Weak::upgrade);
+        let pot = known.unwrap_or_else(|| {
+            let setting = "memory_per_address_bytes_max";
+            Arc::new(Pot::new(setting, self.holder_bytes_max))
+        });
+        holders.insert(holder.clone(), Arc::downgrade(&pot));
+        Share { holder, pot }
     }
 
     fn tally(&self, protocol: &'static str) -> Arc<Tally> {
@@ -215,7 +225,12 @@ impl Ledger {
         if self.hub.exceeds(SESSION_BYTES) {
             return Some(self.hub.setting);
         }
-        let pot = lock(&self.addresses).get(&address?).and_then(Weak::upgrade)?;
+        self.is_crowded(&Holder::Address(address?))
+    }
+
+    /// Whether the budget of a holder is used up.
+    pub(crate) fn is_crowded(&self, holder: &Holder) -> Option<&'static str> {
+        let pot = lock(&self.holders).get(holder).and_then(Weak::upgrade)?;
         pot.exceeds(SESSION_BYTES).then_some(pot.setting)
     }
 
@@ -233,19 +248,28 @@ impl Ledger {
         &self.hub
     }
 
-    /// The addresses whose budgets are exceeded.
+    /// The holders whose budgets are exceeded.
     pub(crate) fn crowded(&self) -> Vec<Arc<Pot>> {
-        let addresses = lock(&self.addresses);
-        let pots = addresses.values().filter_map(Weak::upgrade);
+        let holders = lock(&self.holders);
+        let pots = holders.values().filter_map(Weak::upgrade);
         pots.filter(|pot| pot.exceeds(0)).collect()
     }
+}
+
+/// The part of a holder.
+#[derive(Debug)]
+struct Share {
+    holder: Holder,
+    pot: Arc<Pot>,
 }
 
 /// What is held for one session or channel.
 #[derive(Debug)]
 pub struct Account {
     ledger: Arc<Ledger>,
-    address: Option<(IpAddr, Arc<Pot>)>,
+    address: Option<Share>,
+    /// Not known before the hello. Each charge notes whether it was made before that.
+    identity: OnceLock<Share>,
     tally: Arc<Tally>,
     used: AtomicUsize,
     /// Of that: [`Purpose::Unfinished`].
@@ -263,8 +287,22 @@ impl Account {
         self.unfinished.load(Ordering::Relaxed) + more > self.ledger.unfinished_bytes_max
     }
 
+    fn shares(&self) -> impl Iterator<Item = &Share> {
+        self.address.iter().chain(self.identity.get())
+    }
+
+    /// Whom it is known by.
+    pub(crate) fn holders(&self) -> impl Iterator<Item = &Holder> {
+        self.shares().map(|share| &share.holder)
+    }
+
     pub(crate) fn is_of(&self, pot: &Arc<Pot>) -> bool {
-        self.address.as_ref().is_some_and(|(_, own)| Arc::ptr_eq(own, pot))
+        self.shares().any(|share| Arc::ptr_eq(&share.pot, pot))
+    }
+
+    /// Says who pays besides the session and its address. Once; later calls do nothing.
+    pub(crate) fn identify(&self, identity: Holder) {
+        let _ = self.identity.set(self.ledger.share_of(identity));
     }
 
     /// Charges what can be refused.
@@ -280,85 +318,96 @@ impl Account {
         Ok(self.charge(purpose, bytes))
     }
 
-    /// Counts a channel or room among those that its address has made.
+    /// Counts a channel or room among those that its holders have made.
     ///
     /// # Errors
-    /// [`Exhausted`] if that has as many as it may.
-    pub(crate) fn make(&self, room: bool) -> Result<Option<Made>, Exhausted> {
-        let Some((_, pot)) = &self.address else { return Ok(None) };
+    /// [`Exhausted`] if one of them has as many as it may.
+    pub(crate) fn make(&self, room: bool) -> Result<Made, Exhausted> {
+        let kind = usize::from(room);
         // All are made under the lock of the directory.
-        let most = self.ledger.made_max[usize::from(room)];
-        if pot.made[usize::from(room)].load(Ordering::Relaxed) >= most {
+        let most = self.ledger.made_max[kind];
+        if self.shares().any(|share| share.pot.made[kind].load(Ordering::Relaxed) >= most) {
             let setting = if room { "rooms.per_address_max" } else { "channels_per_address_max" };
             return Err(Exhausted { setting });
         }
-        pot.made[usize::from(room)].fetch_add(1, Ordering::Relaxed);
-        Ok(Some(Made { pot: pot.clone(), room }))
+        let pots: Vec<_> = self.shares().map(|share| share.pot.clone()).collect();
+        for pot in &pots {
+            pot.made[kind].fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(Made { pots, kind })
     }
 
     /// Charges what cannot be refused.
     pub fn charge(self: &Arc<Self>, purpose: Purpose, bytes: usize) -> Charge {
-        self.add(purpose, bytes);
-        Charge { account: self.clone(), purpose, bytes }
+        let identified = self.identity.get().is_some();
+        self.add(purpose, bytes, identified);
+        Charge { account: self.clone(), purpose, identified, bytes }
     }
 
     /// Two who ask at the same time may both be told that there is room. They exceed the budget by
     /// what one of them wants.
     fn room(&self, bytes: usize) -> Result<(), Exhausted> {
-        let address = self.address.as_ref().map(|(_, pot)| &**pot);
-        match [Some(&self.ledger.hub), address].into_iter().flatten().find(|pot| pot.exceeds(bytes))
-        {
+        match self.pots(true).find(|pot| pot.exceeds(bytes)) {
             Some(Pot { setting, .. }) => Err(Exhausted { setting }),
             None => Ok(()),
         }
     }
 
-    fn add(&self, purpose: Purpose, bytes: usize) {
+    /// Who pays. `identified` says whether the identity was known to the charge.
+    fn pots(&self, identified: bool) -> impl Iterator<Item = &Pot> {
+        let identity = self.identity.get().filter(|_| identified);
+        let shares = self.address.iter().chain(identity);
+        iter::once(&self.ledger.hub).chain(shares.map(|share| &*share.pot))
+    }
+
+    fn add(&self, purpose: Purpose, bytes: usize, identified: bool) {
         self.used.fetch_add(bytes, Ordering::Relaxed);
         if purpose == Purpose::Unfinished {
             self.unfinished.fetch_add(bytes, Ordering::Relaxed);
         }
         self.tally[purpose as usize].inc_by(as_i64(bytes));
-        let within = self.address.as_ref().is_none_or(|(_, pot)| pot.add(bytes));
-        if !(self.ledger.hub.add(bytes) && within) {
-            self.ledger.exceeded.store(true, Ordering::Relaxed);
+        for pot in self.pots(identified) {
+            if !pot.add(bytes) {
+                self.ledger.exceeded.store(true, Ordering::Relaxed);
+            }
         }
     }
 
-    fn sub(&self, purpose: Purpose, bytes: usize) {
+    fn sub(&self, purpose: Purpose, bytes: usize, identified: bool) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
         if purpose == Purpose::Unfinished {
             self.unfinished.fetch_sub(bytes, Ordering::Relaxed);
         }
         self.tally[purpose as usize].dec_by(as_i64(bytes));
-        if let Some((_, pot)) = &self.address {
-            pot.sub(bytes);
-        }
-        self.ledger.hub.sub(bytes);
+        self.pots(identified).for_each(|pot| pot.sub(bytes));
     }
 }
 
 impl Drop for Account {
     fn drop(&mut self) {
-        let Some((address, pot)) = self.address.take() else { return };
-        let mut addresses = lock(&self.ledger.addresses);
-        // New holders are made under the same lock.
-        if Arc::strong_count(&pot) == 1 {
-            addresses.remove(&address);
+        let shares = self.address.take().into_iter().chain(self.identity.take());
+        for Share { holder, pot } in shares {
+            let mut holders = lock(&self.ledger.holders);
+            // New ones are made under the same lock.
+            if Arc::strong_count(&pot) == 1 {
+                holders.remove(&holder);
+            }
         }
     }
 }
 
-/// A channel or room that counts for an address until this is dropped.
+/// A channel or room that counts for its holders until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Made {
-    pot: Arc<Pot>,
-    room: bool,
+    pots: Vec<Arc<Pot>>,
+    kind: usize,
 }
 
 impl Drop for Made {
     fn drop(&mut self) {
-        self.pot.made[usize::from(self.room)].fetch_sub(1, Ordering::Relaxed);
+        for pot in &self.pots {
+            pot.made[self.kind].fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -367,6 +416,8 @@ impl Drop for Made {
 pub struct Charge {
     account: Arc<Account>,
     purpose: Purpose,
+    /// Whether the identity pays too.
+    identified: bool,
     bytes: usize,
 }
 
@@ -388,18 +439,30 @@ impl Charge {
 
     /// Charges so much in all, room or not.
     pub fn resize(&mut self, bytes: usize) {
-        match bytes.checked_sub(self.bytes) {
-            Some(0) => {}
-            Some(more) => self.account.add(self.purpose, more),
-            None => self.account.sub(self.purpose, self.bytes - bytes),
+        let identified = self.account.identity.get().is_some();
+        if identified != self.identified {
+            self.account.sub(self.purpose, self.bytes, self.identified);
+            self.account.add(self.purpose, bytes, identified);
+            self.identified = identified;
+        } else {
+            match bytes.checked_sub(self.bytes) {
+                Some(0) => {}
+                Some(more) => self.account.add(self.purpose, more, identified),
+                None => self.account.sub(self.purpose, self.bytes - bytes, identified),
+            }
         }
         self.bytes = bytes;
+    }
+
+    /// Who pays.
+    pub(crate) fn account(&self) -> &Account {
+        &self.account
     }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.account.sub(self.purpose, self.bytes);
+        self.account.sub(self.purpose, self.bytes, self.identified);
     }
 }
 

@@ -43,7 +43,8 @@ pub struct Limits {
     /// is refused with [`Exhausted`](crate::Reason::Exhausted); then the largest holders are
     /// disconnected with `SlowReceiver`. The program takes half of the machine's memory.
     pub memory_bytes_max: usize,
-    /// The same for one address, as [`Self::known_by`] sees it. 0 is one part in [`Self::ADDRESS_SHARE`] of
+    /// The same for one address, as [`Self::known_by`] sees it, and for one identity
+    /// ([`Holder`](crate::ledger::Holder)). 0 is one part in [`Self::ADDRESS_SHARE`] of
     /// the whole.
     pub memory_per_address_bytes_max: usize,
     /// How long a receiver may take nothing, or next to nothing
@@ -60,7 +61,7 @@ pub struct Limits {
     pub channels_entered_max: u32,
     /// Channels and rooms of the hub. Above: `TooManyChannels`.
     pub channels_total_max: usize,
-    /// Channels that one address has made, as [`Self::known_by`] sees it. Above: `TooManyChannels`. 0 is one
+    /// Channels that one address or identity has made. Above: `TooManyChannels`. 0 is one
     /// part in [`Self::ADDRESS_SHARE`] of all.
     pub channels_per_address_max: usize,
     /// Members of one channel. Above: `Full`.
@@ -117,13 +118,16 @@ pub struct Limits {
     pub room_members_max: u32,
     /// Rooms made on first entry. Above: `TooManyChannels`.
     pub rooms_max: usize,
-    /// Rooms that one address has made by entering them. Above: `TooManyChannels`. 0 is one part in
+    /// Rooms that one address or identity has made by entering them. Above: `TooManyChannels`. 0 is one part in
     /// [`Self::ADDRESS_SHARE`] of all.
     pub rooms_per_address_max: usize,
     /// Links that one session has opened. Above: `TooManyLinks`.
     pub links_max: usize,
     /// Links that others have opened to one session. Above: `TooManyLinks` to the one who opens.
     pub links_accepted_max: usize,
+    /// The same, for those whom one address or identity has opened. 0 is one part in
+    /// [`Self::ADDRESS_SHARE`] of all.
+    pub links_accepted_per_address_max: usize,
     /// Services that one session may provide. Above: `TooManyServices`.
     pub services_max: usize,
     /// Questions of one session to the hub's program that may wait for their answers. Above: the
@@ -174,6 +178,7 @@ impl Default for Limits {
             rooms_per_address_max: 0,
             links_max: 1024,
             links_accepted_max: 65_536,
+            links_accepted_per_address_max: 0,
             services_max: 64,
             asks_pending_max: 1024,
         }
@@ -181,8 +186,16 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Which part of a bound of the hub one address may have, unless that is set.
+    /// Which part of a bound of the hub one address or identity may have, unless that is set.
     pub const ADDRESS_SHARE: usize = 8;
+
+    /// What one address or identity may have of a bound of the hub, or of a session: `most`, unless that is 0.
+    pub(crate) fn share(most: usize, all: usize) -> usize {
+        match most {
+            0 => (all / Self::ADDRESS_SHARE).max(1),
+            most => most.min(all),
+        }
+    }
 
     /// Whether an address is free from the limits per address and per second.
     pub fn exempt(&self, address: Option<IpAddr>) -> bool {

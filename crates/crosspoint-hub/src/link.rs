@@ -7,7 +7,7 @@ use crate::channel::{Sent, send_one};
 use crate::command::Event;
 use crate::gathering::Gathering;
 use crate::ids::LinkNumber;
-use crate::ledger::Charge;
+use crate::ledger::{Charge, Holder};
 use crate::outbox::{Outbox, Sending, Tag, Touched};
 use crate::reason::Reason;
 use crate::wire::{Edge, Part, Place};
@@ -36,7 +36,7 @@ impl Side {
 pub(crate) struct Link {
     state: Mutex<State>,
     /// Paid by the one who opens it, until neither end knows it any more.
-    _cost: Charge,
+    cost: Charge,
 }
 
 #[derive(Debug, Default)]
@@ -60,7 +60,12 @@ impl Link {
 
     /// A link without ends.
     pub(crate) fn new(cost: Charge) -> Self {
-        Self { state: Mutex::default(), _cost: cost }
+        Self { state: Mutex::default(), cost }
+    }
+
+    /// Whom the one who has opened it is known by.
+    fn openers(&self) -> impl Iterator<Item = &Holder> {
+        self.cost.account().holders()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -124,33 +129,77 @@ impl Link {
     }
 }
 
+/// Why a session has not one link more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// [`Reason::NoSuchPeer`] if it has ended, [`Reason::TooManyLinks`], [`Reason::Exhausted`].
+    pub(crate) reason: Reason,
+    /// The setting of the bound, if it is to be counted.
+    pub(crate) limit: Option<&'static str>,
+}
+
+impl Refused {
+    fn at(setting: &'static str) -> Self {
+        Self { reason: Reason::TooManyLinks, limit: Some(setting) }
+    }
+}
+
 /// The links of one session. Others add to it, so it is locked.
 #[derive(Debug, Default)]
 pub(crate) struct Links {
     links: HashMap<LinkNumber, (Arc<Link>, Side)>,
     /// How many there are of each side, so that others cannot use up what a session may open.
     counts: [usize; 2],
+    /// How many of them one address or identity has opened, of those that others have.
+    openers: HashMap<Holder, usize>,
     next: u32,
     closed: bool,
 }
 
 impl Links {
-    /// Adds a link, if there may be one more of its side.
+    /// Adds a link that the session opens, if it may have opened one more.
     ///
     /// # Errors
-    /// [`Reason::NoSuchPeer`] if the session has ended, [`Reason::TooManyLinks`].
-    pub(crate) fn add(
+    /// See [`Refused`].
+    pub(crate) fn open(&mut self, link: Arc<Link>, most: usize) -> Result<LinkNumber, Refused> {
+        self.add(link, Side::Opener, most, "links_max")
+    }
+
+    /// Adds a link that somebody has opened to the session, if others may have opened one more, and all
+    /// who share an address or identity with the opener.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub(crate) fn accept(
+        &mut self,
+        link: Arc<Link>,
+        most: usize,
+        most_of_one: usize,
+    ) -> Result<LinkNumber, Refused> {
+        let number = |holder| self.openers.get(holder).copied().unwrap_or_default();
+        if link.openers().any(|holder| number(holder) >= most_of_one) {
+            return Err(Refused::at("links_accepted_per_address_max"));
+        }
+        let number = self.add(link.clone(), Side::Accepter, most, "links_accepted_max")?;
+        for holder in link.openers() {
+            *self.openers.entry(holder.clone()).or_default() += 1;
+        }
+        Ok(number)
+    }
+
+    fn add(
         &mut self,
         link: Arc<Link>,
         side: Side,
-        links_max: usize,
-    ) -> Result<LinkNumber, Reason> {
+        most: usize,
+        setting: &'static str,
+    ) -> Result<LinkNumber, Refused> {
         if self.closed {
-            return Err(Reason::NoSuchPeer);
+            return Err(Refused { reason: Reason::NoSuchPeer, limit: None });
         }
         let count = &mut self.counts[side as usize];
-        if *count >= links_max || self.next == u32::MAX {
-            return Err(Reason::TooManyLinks);
+        if *count >= most || self.next == u32::MAX {
+            return Err(Refused::at(setting));
         }
         *count += 1;
         let number = LinkNumber(self.next);
@@ -165,14 +214,31 @@ impl Links {
 
     pub(crate) fn remove(&mut self, number: LinkNumber) -> Option<(Arc<Link>, Side)> {
         let link = self.links.remove(&number);
-        if let Some((_, side)) = &link {
+        if let Some((link, side)) = &link {
             self.counts[*side as usize] -= 1;
+            if *side == Side::Accepter {
+                self.forget_opener(link);
+            }
         }
         if self.links.is_empty() {
             // An idle session owns no buffers.
             self.links = HashMap::new();
         }
         link
+    }
+
+    fn forget_opener(&mut self, link: &Link) {
+        for holder in link.openers() {
+            if let Some(count) = self.openers.get_mut(holder) {
+                *count -= 1;
+                if *count == 0 {
+                    self.openers.remove(holder);
+                }
+            }
+        }
+        if self.openers.is_empty() {
+            self.openers = HashMap::new();
+        }
     }
 
     /// Gives all, in the order of their numbers, and lets nobody add more. They are still known:
@@ -205,7 +271,8 @@ mod tests {
     }
 
     fn add(links: &mut Links) -> Result<u32, Reason> {
-        links.add(Arc::new(link()), Side::Opener, 2).map(|number| number.0)
+        let number = links.open(Arc::new(link()), 2);
+        number.map(|number| number.0).map_err(|refused| refused.reason)
     }
 
     /// What the system takes for an allocation, the worst of a map that has just grown, and no more than
@@ -224,7 +291,7 @@ mod tests {
         assert_eq!([add(&mut links), add(&mut links)], [Ok(0), Ok(1)]);
         assert_eq!(add(&mut links), Err(Reason::TooManyLinks));
         // What others open takes nothing away.
-        assert_eq!(links.add(Arc::new(link()), Side::Accepter, 1), Ok(LinkNumber(2)));
+        assert_eq!(links.accept(Arc::new(link()), 1, 1), Ok(LinkNumber(2)));
         assert!(links.remove(LinkNumber(0)).is_some() && links.remove(LinkNumber(0)).is_none());
         assert_eq!(add(&mut links), Ok(3));
         let mut last = Links { next: u32::MAX - 1, ..Links::default() };

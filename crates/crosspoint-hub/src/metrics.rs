@@ -105,7 +105,7 @@ pub struct Metrics {
 }
 
 /// The limits that are counted, by the names of their settings. Those of `[limits]` stand without it.
-pub const LIMITS: [&str; 42] = [
+pub const LIMITS: [&str; 44] = [
     "asks_pending_max",
     "auth.checks_waiting_max",
     "auth.checks_waiting_per_address_max",
@@ -132,6 +132,8 @@ pub const LIMITS: [&str; 42] = [
     "http_body_ms_max",
     "http_head_ms_max",
     "idle_s_max",
+    "links_accepted_max",
+    "links_accepted_per_address_max",
     "links_max",
     "members_max",
     "memory_bytes_max",

@@ -106,7 +106,9 @@ pub enum Reason {
     #[error("no peer has this id or name")]
     NoSuchPeer = 30,
     /// The session has as many links as it may.
-    #[error("too many links (limits.links_max, limits.links_accepted_max)")]
+    #[error(
+        "too many links (limits.links_max, limits.links_accepted_max, limits.links_accepted_per_address_max)"
+    )]
     TooManyLinks = 31,
     /// The other side's protocol has no form for this.
     #[error("the other side's protocol has no form for this")]

@@ -63,7 +63,7 @@ pub struct Session {
     /// What has come and is not carried out.
     input: Tab,
     /// The session itself.
-    _cost: Charge,
+    cost: Charge,
 }
 
 #[derive(Debug)]
@@ -126,7 +126,7 @@ impl Session {
             now,
             ruled: None,
             input: Tab::new(outbox.account(), Purpose::Input),
-            _cost: outbox.account().charge(Purpose::Session, SESSION_BYTES),
+            cost: outbox.account().charge(Purpose::Session, SESSION_BYTES),
             hub,
             outbox,
             owned: Slots::default(),
@@ -572,7 +572,6 @@ impl Session {
             Reason::TooManyChannels if create => Some("channels_owned_max"),
             Reason::TooManyChannels => Some("channels_entered_max"),
             Reason::TooManyPending => Some("commands_pending_max"),
-            Reason::TooManyLinks => Some("links_max"),
             Reason::TooManyServices => Some("services_max"),
             _ => None,
         };

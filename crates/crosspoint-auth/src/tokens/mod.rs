@@ -40,6 +40,9 @@ struct Claims {
     exp: Value,
     #[serde(default, deserialize_with = "present")]
     name: Option<String>,
+    /// Whose token it is. What is no text counts as none.
+    #[serde(default)]
+    sub: Value,
     #[serde(default, deserialize_with = "present")]
     aud: Option<IgnoredAny>,
     #[serde(flatten)]
@@ -66,9 +69,9 @@ impl Tokens {
             return Err(Denied::new("the token demands extensions (`crit`), and none is known"));
         }
         let mut why = None;
-        for key in self.keys.iter().filter(|key| key.is_for(&header)) {
+        for (index, key) in self.keys.iter().enumerate().filter(|(_, key)| key.is_for(&header)) {
             match decode::<Claims>(&token, &key.decoding, &key.validation) {
-                Ok(token) => return self.grant(key, token.claims),
+                Ok(token) => return self.grant(index, key, token.claims),
                 // What the claims lack tells more than that another key did not sign them.
                 Err(error) if matches!(error.kind(), ErrorKind::InvalidSignature) => {
                     why.get_or_insert(error);
@@ -86,8 +89,8 @@ impl Tokens {
         })
     }
 
-    fn grant(&self, key: &Key, claims: Claims) -> Result<Grant, Denied> {
-        let Claims { exp, name, aud, permissions } = claims;
+    fn grant(&self, index: usize, key: &Key, claims: Claims) -> Result<Grant, Denied> {
+        let Claims { exp, name, sub, aud, permissions } = claims;
         // The library skips an audience that it cannot read.
         if aud.is_some() && key.validation.aud.is_none() {
             return Err(refused(&ErrorKind::InvalidAudience.into()));
@@ -103,7 +106,9 @@ impl Tokens {
         }
         let defaults = key.defaults.as_ref().unwrap_or(&self.defaults);
         let lasts = if self.outlived { None } else { exp.as_f64().and_then(left) };
-        Ok(Grant { name, permissions: permissions.over(defaults), lasts })
+        // Two who sign may call different users the same.
+        let identity = sub.as_str().map(|sub| format!("{index} {sub}"));
+        Ok(Grant { name, identity, permissions: permissions.over(defaults), lasts })
     }
 }
 

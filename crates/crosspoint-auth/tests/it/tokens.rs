@@ -46,7 +46,10 @@ async fn a_token_of_each_algorithm_gives_what_its_claims_say() {
         };
         let grant = ask(&tokens.outlived(true), signer.sign(&claims)).await.unwrap();
         let name = Some("anna".into());
-        assert_eq!(grant, Grant { name, permissions: expected, lasts: None });
+        assert_eq!(
+            grant,
+            Grant { name, identity: Some("0 17".into()), permissions: expected, lasts: None }
+        );
     }
 }
 

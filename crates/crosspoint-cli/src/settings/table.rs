@@ -609,9 +609,10 @@ settings! {
         /// `/metrics` shows for what it is used.
         memory_bytes_max: usize = "0", bytes(0..=1024 * TIB).zero("half of the memory of the machine, or of its control group");
 
-        /// The same for all sessions of one address.
+        /// The same for all sessions of one address, or of one client.
         ///
-        /// Addresses of the loopback range have no bound here while `limits.loopback_exempt` is
+        /// A client is known by the claim `sub` of its token, by a name that is granted to it, or by an
+        /// id that it has proven, wherever it comes from. Addresses of the loopback range have no bound here while `limits.loopback_exempt` is
         /// true. Without effect above `limits.memory_bytes_max`.
         memory_per_address_bytes_max: usize = "0", bytes(0..=1024 * TIB).zero("one part in 8 of limits.memory_bytes_max");
 
@@ -652,7 +653,7 @@ settings! {
         /// Channels that the sessions of one address have made and that are still there.
         ///
         /// Above, creating another is refused with the reason `TooManyChannels`, so that nobody takes
-        /// all that the hub may have. `limits.ipv4_prefix` and `limits.ipv6_prefix` say what one
+        /// all that the hub may have. The sessions of one client that its credentials name share it too. `limits.ipv4_prefix` and `limits.ipv6_prefix` say what one
         /// address is. Addresses of the loopback range have no bound here while
         /// `limits.loopback_exempt` is true.
         channels_per_address_max: usize = "0", count(0..=10_000_000).zero("one part in 8 of limits.channels_total_max");
@@ -689,6 +690,14 @@ settings! {
         /// Above, another is refused with the reason `TooManyLinks`, which the one who opens it
         /// hears. Raise it for a program that serves more clients than that at a time.
         links_accepted_max: usize = "65536", count(1..=10_000_000);
+
+        /// The same, for links that the sessions of one address have opened.
+        ///
+        /// Above, another is refused with the reason `TooManyLinks`, so that nobody takes all places of
+        /// somebody else. As with all bounds of one address, sessions of one client that its credentials
+        /// name share it too, wherever they come from (docs/authentication.md). Addresses of the loopback
+        /// range have no bound here while `limits.loopback_exempt` is true.
+        links_accepted_per_address_max: usize = "0", count(0..=10_000_000).zero("one part in 8 of limits.links_accepted_max");
 
         /// Services that one session may provide.
         ///
@@ -730,7 +739,7 @@ settings! {
         /// Addresses of the loopback range are then exempt from
         /// `limits.connections_per_address_max`, `limits.messages_per_second_max`,
         /// `limits.bytes_per_second_max`, `limits.memory_per_address_bytes_max`,
-        /// `limits.channels_per_address_max`, `rooms.per_address_max`,
+        /// `limits.channels_per_address_max`, `limits.links_accepted_per_address_max`, `rooms.per_address_max`,
         /// `auth.checks_waiting_per_address_max` and `auth.wrong_pause_ms`, and an owner's ban by address does not hold for them, only
         /// that of the peer id. Behind a proxy on the same machine every client seems to have such
         /// an address, unless `server.trusted_proxies` names it: when true these limits then bind

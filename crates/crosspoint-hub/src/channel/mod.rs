@@ -48,8 +48,8 @@ pub struct Channel {
     bans_max: usize,
     /// The rule for channels of such a name.
     pub(crate) rule: Option<Arc<ChannelRule>>,
-    /// Whose address it counts for.
-    _made: Option<Made>,
+    /// For whom it counts.
+    _made: Made,
     /// Whether some member has, or had, another channel as well.
     mixed: AtomicBool,
     state: Mutex<State>,

@@ -4,8 +4,9 @@ use super::{Held, Session, Step};
 use crate::command::{Addressee, Command, Event, Hello, LinkOptions, Peer, Query, Target, Watched};
 use crate::home::Reply;
 use crate::ids::{LinkNumber, NoPeerName, PeerId, PeerName};
-use crate::ledger::{Charge, Exhausted, Purpose};
-use crate::link::{End, Link, Side};
+use crate::ledger::{Charge, Exhausted, Holder, Purpose, SESSION_BYTES};
+use crate::limits::Limits;
+use crate::link::{End, Link, Refused};
 use crate::metrics::ByProtocol;
 use crate::order::Road;
 use crate::outbox::Outbox;
@@ -37,6 +38,12 @@ impl Session {
             Ok(id) => id,
             Err(_no_random_source) => return Step::Close(Reason::Internal),
         };
+        let granted_name = name.as_ref().filter(|_| granted).map(PeerName::shared);
+        let credentials = grant.identity.map(Arc::from).or(granted_name).map(Holder::Identity);
+        let identity = credentials.or(hello.proven.then_some(Holder::Peer(id)));
+        if let Err(reason) = self.identify(identity) {
+            return Step::Close(reason);
+        }
         let protocol = self.outbox.profile.name;
         let peer = Peer { id, name: name.as_ref().map(PeerName::shared), protocol };
         if self.outbox.profile.links {
@@ -63,6 +70,20 @@ impl Session {
         Step::Go
     }
 
+    /// Lets an identity pay too. Sessions of the program itself share nothing with others.
+    fn identify(&mut self, identity: Option<Holder>) -> Result<(), Reason> {
+        let Some(identity) = identity.filter(|_| self.outbox.address.is_some()) else {
+            return Ok(());
+        };
+        if let Some(setting) = self.hub.ledger.is_crowded(&identity) {
+            self.hub.metrics.hit(setting);
+            return Err(Reason::Exhausted);
+        }
+        self.outbox.account().identify(identity);
+        self.cost.resize(SESSION_BYTES);
+        Ok(())
+    }
+
     /// Opens a link. Both sides are told, unless it is refused.
     pub(super) fn link(&mut self, request: u32, to: Addressee, options: LinkOptions) -> Step {
         let LinkOptions { purpose, except } = &options;
@@ -84,19 +105,26 @@ impl Session {
             self.hub.metrics.hit("outbox_bytes_max");
             return Step::Wait;
         }
-        if let Err(reason) = self.join(request, &other, purpose) {
+        if let Err(Refused { reason, limit }) = self.join(request, &other, purpose) {
+            if let Some(limit) = limit {
+                self.hub.metrics.hit(limit);
+            }
             self.refuse(request, false, reason);
         }
         Step::Go
     }
 
-    fn join(&mut self, request: u32, other: &Arc<Outbox>, purpose: &Bytes) -> Result<(), Reason> {
+    fn join(&mut self, request: u32, other: &Arc<Outbox>, purpose: &Bytes) -> Result<(), Refused> {
         let (limits, count) = (&self.hub.limits, &self.hub.metrics.links);
         let kept = self.outbox.profile.link_bytes + other.profile.link_bytes;
-        let link = Arc::new(Link::new(self.pay(Link::BYTES + kept)?));
-        let mine = self.outbox.links().add(link.clone(), Side::Opener, limits.links_max)?;
+        let cost = self.pay(Link::BYTES + kept);
+        let link = cost.map_err(|reason| Refused { reason, limit: None })?;
+        let link = Arc::new(Link::new(link));
+        let mine = self.outbox.links().open(link.clone(), limits.links_max)?;
         count.inc();
-        let theirs = other.links().add(link.clone(), Side::Accepter, limits.links_accepted_max);
+        let most = limits.links_accepted_max;
+        let most_of_one = Limits::share(limits.links_accepted_per_address_max, most);
+        let theirs = other.links().accept(link.clone(), most, most_of_one);
         let joined = theirs.and_then(|theirs| {
             count.inc();
             let ends = [(&self.outbox, mine), (other, theirs)]
@@ -104,7 +132,7 @@ impl Session {
             match link.join(ends, request, purpose, &mut self.touched) {
                 true => Ok(()),
                 // The other session has ended meanwhile, and counted its side.
-                false => Err(Reason::NoSuchPeer),
+                false => Err(Refused { reason: Reason::NoSuchPeer, limit: None }),
             }
         });
         if joined.is_err() {

@@ -1,6 +1,6 @@
 //! What is held in memory, for whom, and what happens when it is too much.
 
-use crate::common::{hello, hits, hub, provide};
+use crate::common::{Woken, hello, hits, hub, provide};
 use crosspoint_hub::command::{
     Addressee, ChannelOptions, Command, EnterOptions, Event, LinkOptions, Query, Target,
 };
@@ -10,8 +10,8 @@ use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{Events, LINES, events, open_as, take};
 use crosspoint_hub::wire::{Profile, Wire};
 use crosspoint_hub::{
-    ChannelName, Hub, InNumber, Limits, LinkNumber, OwnNumber, Part, PeerId, PeerName, Reason,
-    Session,
+    ChannelName, Grant, Hub, InNumber, Limits, LinkNumber, OwnNumber, Part, PeerId, PeerName,
+    Reason, Session,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -347,8 +347,42 @@ fn what_is_kept_is_charged_to_who_made_it_and_passwords_are_short() {
     assert_eq!(hub.ledger.used(), 0);
 }
 
+/// Sessions of one client, known by its address or by its credentials, and one of another.
+fn known_by(hub: &Arc<Hub>, what: Known) -> ([Session; 2], Session) {
+    let addresses = match what {
+        Known::Address => ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"],
+        Known::Credentials => ["192.0.2.1", "198.51.100.1", "203.0.113.1"],
+    };
+    let open = |number: usize| {
+        let hello = hello(1 + number as u8, "", false);
+        let identity = (what == Known::Credentials).then(|| format!("client {}", number / 2));
+        let address = addresses[number].parse().ok();
+        let mut session = hub.open(Instant::now(), address, &LINES, Box::new(Woken::default()));
+        let grant = Grant { identity, ..Grant::default() };
+        assert_eq!(session.welcome(hello, grant), Step::Go);
+        take(&mut session);
+        session
+    };
+    ([open(0), open(1)], open(2))
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Known {
+    Address,
+    Credentials,
+}
+
 #[test]
 fn an_address_has_a_share_of_all_channels_and_rooms_and_gets_it_back() {
+    shares_channels_and_rooms(Known::Address);
+}
+
+#[test]
+fn who_has_the_same_credentials_shares_channels_and_rooms_wherever_it_comes_from() {
+    shares_channels_and_rooms(Known::Credentials);
+}
+
+fn shares_channels_and_rooms(what: Known) {
     let limits = Limits {
         channels_total_max: 100,
         channels_per_address_max: 3,
@@ -356,9 +390,7 @@ fn an_address_has_a_share_of_all_channels_and_rooms_and_gets_it_back() {
         ..Limits::default()
     };
     let hub = hub(limits);
-    let mut one =
-        [session(&hub, 1, &LINES, "2001:db8::1"), session(&hub, 2, &LINES, "2001:db8::2")];
-    let mut other = session(&hub, 3, &LINES, "2001:db8:0:1::1");
+    let (mut one, mut other) = known_by(&hub, what);
     let make = |session: &mut Session, what: String, room: bool| {
         let name = name(&what);
         give(
@@ -394,4 +426,60 @@ fn an_address_has_a_share_of_all_channels_and_rooms_and_gets_it_back() {
     let [first, mut second] = one;
     drop(first);
     assert!(make(&mut second, "false more".to_owned(), false), "its owner has gone");
+}
+
+#[test]
+fn who_has_the_same_credentials_shares_memory_and_comes_in_no_more_when_it_is_used_up() {
+    const SHARE: usize = 40_000;
+    let hub = hub(Limits { memory_per_address_bytes_max: SHARE, ..Limits::default() });
+    let (mut one, mut other) = known_by(&hub, Known::Credentials);
+    let refused = |session: &mut Session, to: u8| {
+        let (to, options) = (Addressee::Peer(PeerId::new([to; 16])), LinkOptions::default());
+        give(session, Command::Link { request: 1, to, options });
+        matches!(events(session)[..], [Event::Refused { reason: Reason::Exhausted, .. }])
+    };
+    let mut links = 0;
+    while !refused(&mut one[links % 2], 3) {
+        events(&mut other);
+        links += 1;
+    }
+    assert!(links > 10 && one.each_mut().into_iter().all(|one| refused(one, 3)));
+    assert!(!refused(&mut other, 1), "what is another's is untouched");
+    let again = |identity: &str| {
+        let address = "192.0.2.77".parse().ok();
+        let mut session = hub.open(Instant::now(), address, &LINES, Box::new(Woken::default()));
+        let grant = Grant { identity: Some(identity.to_owned()), ..Grant::default() };
+        session.welcome(hello(9, "", false), grant)
+    };
+    assert_eq!(again("client 0"), Step::Close(Reason::Exhausted));
+    assert_eq!(again("client 2"), Step::Go);
+    drop((one, other));
+    assert_eq!(again("client 0"), Step::Go, "all was given back");
+    assert_eq!(hub.ledger.used(), 0);
+}
+
+#[test]
+fn nobody_takes_all_the_places_for_links_of_a_session() {
+    for what in [Known::Address, Known::Credentials] {
+        let hub = hub(Limits { links_accepted_max: 16, ..Limits::default() });
+        let mut victim = session(&hub, 9, &LINES, "");
+        let (mut one, mut other) = known_by(&hub, what);
+        let mut opened: Vec<_> = one.iter_mut().map(|one| link(one, 9)).collect();
+        for one in &mut one {
+            let (to, options) = (Addressee::Peer(PeerId::new([9; 16])), LinkOptions::default());
+            give(one, Command::Link { request: 1, to, options });
+            let told = events(one);
+            assert!(matches!(told[..], [Event::Refused { reason: Reason::TooManyLinks, .. }]));
+        }
+        assert_eq!(hits(&hub, "links_accepted_per_address_max"), 2);
+        assert_eq!(hits(&hub, "links_max") + hits(&hub, "links_accepted_max"), 0);
+        link(&mut other, 9);
+        // The program itself has no share.
+        let mut home = session(&hub, 8, &LINES, "");
+        (0..3).for_each(|_| _ = link(&mut home, 9));
+        // A place is free again when the link has ended at the one who has accepted it.
+        give(&mut one[0], Command::Unlink { link: opened.remove(0), reason: Reason::Left });
+        take(&mut victim);
+        link(&mut one[1], 9);
+    }
 }
