@@ -13,7 +13,7 @@ use crate::remote::Remote;
 use crate::resume;
 use crate::resume::hub::{Patience, Sessions};
 use crate::resume::link::Link;
-use crate::session::{Driver, Ended, FAR, LINGER, discard, read};
+use crate::session::{Driver, Ended, FAR, LINGER, SessionEnds, discard, read};
 use crate::stream::{Reader, Stream, Writer};
 use crate::ws::handshake::{self, RequestError};
 use crate::ws::wire::WebSocket;
@@ -35,7 +35,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -61,7 +61,7 @@ pub struct ServerOptions {
     pub authenticator: Option<Arc<dyn Authenticator>>,
     /// How sessions survive their connections (docs/resume.md). `None`: they do not.
     pub resume: Option<resume::Settings>,
-    /// How long a session that ends may take to receive what waits for it.
+    /// How long a session that ends may take to receive what waits for it, and to close its side.
     pub flush_max: Duration,
 }
 
@@ -382,6 +382,7 @@ impl Server {
             stall_max,
             authenticator,
             logs,
+            tell_end: None,
         })
     }
 
@@ -392,11 +393,13 @@ impl Server {
         remote: Remote,
         way: Stream,
         Patience { away_max, stall_min }: Patience,
+        tell_end: oneshot::Sender<SessionEnds>,
     ) -> Box<Driver> {
         let protocol = self.native(away_max);
         let protocol = (&native::WIRE as &'static dyn Wire, Box::new(protocol) as Box<_>);
         let mut driver = self.driver(remote, protocol, way.into_split(), None);
         driver.stall_max = driver.stall_max.max(stall_min);
+        driver.tell_end = Some(tell_end);
         driver
     }
 

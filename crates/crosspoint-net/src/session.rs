@@ -30,13 +30,15 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::ReadBuf;
-use tokio::time::{Sleep, sleep_until};
+use tokio::sync::oneshot;
+use tokio::time::{Sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 /// Bytes that are read at once. One buffer for each thread, so an idle session has none.
 pub const READ_BYTES_MAX: usize = 64 * 1024;
 
-/// How long a session that the hub ends may take to close its side.
+/// How long a session that the hub ends may take to close its side, if what it had to receive has left
+/// so much of [`Driver::flush_max`].
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
 /// How often a session's task writes before it does something else as well.
@@ -80,6 +82,7 @@ pub(crate) struct Driver {
     /// Unwraps WebSocket frames, if the connection has them.
     pub(crate) decoder: Option<Box<ws::Decoder>>,
     pub(crate) stop: CancellationToken,
+    /// How long all that comes behind the session's end may take.
     pub(crate) flush_max: Duration,
     /// How long the endpoint may take next to nothing of what waits.
     pub(crate) stall_max: Duration,
@@ -87,6 +90,16 @@ pub(crate) struct Driver {
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     /// For what any stranger can cause.
     pub(crate) logs: Arc<Logs>,
+    /// Who wants to hear at once that the session ends.
+    pub(crate) tell_end: Option<oneshot::Sender<SessionEnds>>,
+}
+
+/// A session ends. What it still has to say follows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SessionEnds {
+    pub(crate) reason: Reason,
+    /// Whether it was let in.
+    pub(crate) let_in: bool,
 }
 
 /// What a session's task does between two waits.
@@ -252,6 +265,7 @@ impl Driver {
     /// Nothing can be written any more. What the endpoint said before it went still holds: it may
     /// be that it left on purpose (docs/peote.md, section 3.4).
     async fn last_words(&mut self, state: &mut State) {
+        let longest = LINGER.min(self.flush_max);
         let words = async {
             while state.may_read()
                 && let Ok(bytes) = read(&mut self.reader).await
@@ -260,7 +274,7 @@ impl Driver {
             {}
         };
         // Whoever goes on for longer has not gone at all.
-        let _ = tokio::time::timeout(LINGER, words).await;
+        let _ = tokio::time::timeout(longest, words).await;
     }
 
     /// Parses and carries out what has been read, until nothing is left or the session has to wait.
@@ -531,16 +545,22 @@ impl Driver {
 
     /// Tells everybody, the endpoint too if it can still hear, and lets go.
     async fn end(mut self: Box<Self>, state: &mut State, reason: Reason) {
+        if let Some(tell) = self.tell_end.take() {
+            let let_in = self.session.outbox().peer().is_some();
+            // Nobody wants to hear it if the connection has ended before.
+            let _ = tell.send(SessionEnds { reason, let_in });
+        }
         self.session.close(if state.hung_up { Reason::ConnectionLost } else { reason });
         if matches!(reason, Reason::ConnectionLost | Reason::SlowReceiver) {
             return;
         }
-        let flush_max = self.flush_max;
+        let until = now() + self.flush_max;
         // Whoever does not take its farewell in time is cut off.
-        let _ = tokio::time::timeout(flush_max, self.part(state, reason)).await;
+        let _ = timeout_at(until.into(), self.part(state, reason)).await;
         self.outlet.writer().shutdown();
         // Closing with bytes unread would take the farewell away from the other side again.
-        let _ = tokio::time::timeout(LINGER.min(flush_max), discard(&mut self.reader)).await;
+        let until = until.min(now() + LINGER);
+        let _ = timeout_at(until.into(), discard(&mut self.reader)).await;
     }
 
     /// Writes what is left, then the farewell. What is left may hold events that the protocol has

@@ -14,6 +14,8 @@ struct Stall {
     since: Instant,
     /// How many bytes the endpoint has to take until it counts as reading.
     due: usize,
+    /// It was away once meanwhile, which is not its fault. To go again without having read is.
+    forgiven: bool,
 }
 
 pub(super) struct Queue {
@@ -182,23 +184,24 @@ impl Queue {
     /// So many bytes were taken just now. To count as one that reads, the endpoint has to take what
     /// waits, or as much as `enough`.
     pub(super) fn took(&mut self, now: Instant, bytes: usize, enough: usize) {
-        let begin = || Stall { since: now, due: self.waits().min(enough) };
+        let begin = || Stall { since: now, due: self.waits().min(enough), forgiven: false };
         self.stall = match &self.stall {
             _ if self.entries.is_empty() => None,
-            Some(Stall { since, due }) if bytes < *due => {
-                Some(Stall { since: *since, due: due - bytes })
+            Some(Stall { since, due, forgiven }) if bytes < *due => {
+                Some(Stall { since: *since, due: due - bytes, forgiven: *forgiven })
             }
             _ => Some(begin()),
         };
     }
 
-    /// That the endpoint took nothing while it was away is not its fault. What it did not take before
-    /// still is.
+    /// That the endpoint took nothing while it was away is not its fault, unless it goes and comes without
+    /// ever taking anything. What it did not take before still is.
     pub(super) fn set_away(&mut self, now: Instant, away: bool) {
         match (away, self.away_since.take()) {
             (true, since) => self.away_since = Some(since.unwrap_or(now)),
             (false, Some(since)) => {
-                if let Some(stall) = &mut self.stall {
+                if let Some(stall) = self.stall.as_mut().filter(|stall| !stall.forgiven) {
+                    stall.forgiven = true;
                     stall.since += now.saturating_duration_since(since.max(stall.since));
                 }
             }

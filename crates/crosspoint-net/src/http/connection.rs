@@ -90,8 +90,8 @@ pub(crate) async fn serve(
         answer(site, request, from, &verdict, busy)
     });
     let mut connection = site.builder.serve_connection(TokioIo::new(io), service);
-    let linger = LINGER.min(flush_max);
-    let mut stopping = false;
+    // When the connection is cut off, if the server stops.
+    let mut stopping = None;
     let end = {
         let mut stopped = pin!(stop.cancelled());
         let mut cut_off = pin!(tokio::time::sleep(Duration::MAX));
@@ -102,10 +102,11 @@ pub(crate) async fn serve(
         let mut is_gone = false;
         let mut written = 0;
         poll_fn(|cx| {
-            if !stopping && stopped.as_mut().poll(cx).is_ready() {
-                stopping = true;
+            if stopping.is_none() && stopped.as_mut().poll(cx).is_ready() {
+                let until = tokio::time::Instant::now() + flush_max;
+                stopping = Some(until);
                 Pin::new(&mut connection).graceful_shutdown();
-                cut_off.as_mut().reset(tokio::time::Instant::now() + flush_max);
+                cut_off.as_mut().reset(until);
             }
             if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
                 return Poll::Ready(End::Closed(result));
@@ -113,7 +114,7 @@ pub(crate) async fn serve(
             if verdict.get().is_some() && state.is_flushed() {
                 return Poll::Ready(End::Asked);
             }
-            if stopping && cut_off.as_mut().poll(cx).is_ready() {
+            if stopping.is_some() && cut_off.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(End::Stopped);
             }
             let present = state.phase();
@@ -176,7 +177,7 @@ pub(crate) async fn serve(
             Reason::HandshakeTimeout
         }
         End::Late(_) => Reason::IdleTimeout,
-        End::Closed(Ok(())) if stopping => Reason::HubStopping,
+        End::Closed(Ok(())) if stopping.is_some() => Reason::HubStopping,
         End::Closed(Ok(())) => Reason::Bye,
         End::Closed(Err(error)) if error.is_parse() => Reason::Malformed,
         End::Closed(Err(error)) => {
@@ -192,7 +193,9 @@ pub(crate) async fn serve(
     };
     // Closing with bytes unread would take the last answer away from the other side again.
     writer.shutdown();
-    let _ = tokio::time::timeout(linger, discard(&mut reader)).await;
+    let linger = tokio::time::Instant::now() + LINGER.min(flush_max);
+    let until = stopping.map_or(linger, |until| until.min(linger));
+    let _ = tokio::time::timeout_at(until, discard(&mut reader)).await;
     Outcome::Ended(reason)
 }
 

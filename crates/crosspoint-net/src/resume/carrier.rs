@@ -152,6 +152,11 @@ impl Carrier {
         self.hurry();
     }
 
+    /// When the connection that there is will not be carried over any longer, if that is known.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        self.until
+    }
+
     /// The other side is to take what is left soon, over the connection that there is.
     pub(crate) fn hurry(&mut self) {
         self.until.get_or_insert(now() + self.flush_max);
@@ -177,7 +182,7 @@ impl Carrier {
 
     /// Waits until the driver has ended as well, and counts what it still sends, which nobody will
     /// get. It is not waited for longer than that.
-    pub(crate) async fn drain(&mut self, longest: Duration) {
+    pub(crate) async fn drain(&mut self, until: Instant) {
         self.hang_up();
         let Self { flow, pipe, .. } = self;
         let drain = async {
@@ -188,7 +193,7 @@ impl Carrier {
             }
         };
         // A driver that takes longer is cut off by the drop of this end.
-        let _ = tokio::time::timeout(longest, drain).await;
+        let _ = tokio::time::timeout_at(until.into(), drain).await;
     }
 
     /// Carries bytes over a connection. Cancelling it loses nothing.

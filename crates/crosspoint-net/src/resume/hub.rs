@@ -14,13 +14,14 @@ use crate::log_limit::Logs;
 use crate::outlet::now;
 use crate::remote::Remote;
 use crate::server::Server;
-use crate::session::LINGER;
+use crate::session::{LINGER, SessionEnds};
 use crosspoint_hub::limits::Bounded;
 use crosspoint_hub::outbox::Outbox;
 use crosspoint_hub::{Hub, Limits, Reason};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot::error::RecvError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -114,7 +115,7 @@ impl Server {
         };
         let open = match opened {
             Ok(Ok(open)) => open,
-            Ok(Err(refused)) => return refuse(link, refused).await,
+            Ok(Err(refused)) => return refuse(link, refused, self.linger()).await,
             Err(_elapsed) => {
                 self.hub.metrics.hit("handshake_ms_max");
                 return Reason::HandshakeTimeout;
@@ -133,12 +134,12 @@ impl Server {
             if let Some(unsaid) = self.logs.not_resumed.line(now()) {
                 tracing::error!(%error, unsaid, "no randomness for the token of a session");
             }
-            return refuse(arrival.link, Reason::Internal).await;
+            return refuse(arrival.link, Reason::Internal, self.linger()).await;
         }
         let token = Token::new(token);
         let (way_in, arrivals) = mpsc::channel(1);
         if !sessions.lock().add(token, way_in) {
-            return refuse(arrival.link, Reason::Internal).await;
+            return refuse(arrival.link, Reason::Internal, self.linger()).await;
         }
         let limits = &self.hub.limits;
         let known = limits.known_by(remote.ip());
@@ -151,16 +152,14 @@ impl Server {
         };
         let (drivers_end, end) = way();
         let agreed = sessions.agreed(&self.hub, arrival.open.heartbeat_ms);
-        let driver = self.resumable_driver(remote, drivers_end, sessions.patience(agreed));
+        let (tell_end, ends) = oneshot::channel();
+        let patience = sessions.patience(agreed);
+        let driver = self.resumable_driver(remote, drivers_end, patience, tell_end);
         let outbox = driver.session.outbox().clone();
         let (id, session) = (outbox.id, Arc::downgrade(&outbox));
         let account = outbox.account().clone();
-        let (tell, ended) = oneshot::channel();
-        self.tasks.spawn(async move {
-            let reason = Self::drive(driver, bytes::BytesMut::new(), false).await;
-            // The carrier does not care any more if it has ended before.
-            let _ = tell.send((reason, outbox.peer().is_some()));
-        });
+        drop(outbox);
+        self.tasks.spawn(Self::drive(driver, bytes::BytesMut::new(), false));
         let flow = Flow::new(now(), Side::Hub, agreed);
         let carrier = Carrier::new(flow, end, self.options.flush_max);
         let keeper = Keeper {
@@ -168,15 +167,20 @@ impl Server {
             place,
             id,
             session,
-            let_in: false,
             carrier: carrier.counted_by(self.hub.clone(), remote.ip(), &account),
             arrivals,
             stop: self.stop.clone(),
             stopping: false,
-            ended,
-            reason: None,
+            ends,
+            ended: None,
+            late: None,
         };
         keeper.run(arrival).await
+    }
+
+    /// How long a connection that is not wanted may take to close its side.
+    fn linger(&self) -> Duration {
+        LINGER.min(self.options.flush_max)
     }
 
     /// A session that is there already, or was.
@@ -186,7 +190,11 @@ impl Server {
             let found = sessions.lock().find(now(), arrival.open.token);
             let tombstone = match found {
                 Found::Alive(way) => {
-                    match tokio::time::timeout_at(deadline.into(), way.send(arrival)).await {
+                    let sent = tokio::select! {
+                        sent = tokio::time::timeout_at(deadline.into(), way.send(arrival)) => sent,
+                        () = self.stop.cancelled() => return Reason::HubStopping,
+                    };
+                    match sent {
                         // Its task goes on with the connection.
                         Ok(Ok(())) => return Reason::Bye,
                         // It has just ended. What is left of it is found now, or nothing if a
@@ -202,7 +210,7 @@ impl Server {
                 Found::Dead(tombstone) => Some(tombstone),
                 Found::Nothing => None,
             };
-            arrival.tell_gone(tombstone, self.logs.clone()).await;
+            arrival.tell_gone(tombstone, self.logs.clone(), self.linger()).await;
             return Reason::ConnectionLost;
         }
     }
@@ -229,17 +237,17 @@ async fn opened(link: &mut Link) -> Result<Open, Reason> {
 }
 
 /// Says why a connection is not wanted, and closes it.
-async fn refuse(mut link: Link, reason: Reason) -> Reason {
+async fn refuse(mut link: Link, reason: Reason, linger: Duration) -> Reason {
     if reason != Reason::ConnectionLost {
         link.say(Record::Refused(reason));
-        link.part().await;
+        link.part(linger).await;
     }
     reason
 }
 
 impl Arrival {
     /// Says what has become of the session.
-    async fn tell_gone(mut self, tombstone: Option<Tombstone>, logs: Arc<Logs>) {
+    async fn tell_gone(mut self, tombstone: Option<Tombstone>, logs: Arc<Logs>, linger: Duration) {
         let gone = match tombstone {
             Some(Tombstone { why, received, sent, more }) => {
                 let receipt = Receipt {
@@ -259,7 +267,7 @@ impl Arrival {
             None => Gone { why: Why::Unknown, totals: None, more: false },
         };
         self.link.say(Record::Gone(gone));
-        self.link.part().await;
+        self.link.part(linger).await;
     }
 }
 
@@ -318,15 +326,15 @@ struct Keeper {
     id: u64,
     /// Lives as long as the session.
     session: Weak<Outbox>,
-    /// Whether the session that has ended was let in.
-    let_in: bool,
     carrier: Carrier,
     arrivals: mpsc::Receiver<Arrival>,
     stop: CancellationToken,
     stopping: bool,
-    /// Why the session has ended, and whether it was let in.
-    ended: oneshot::Receiver<(Reason, bool)>,
-    reason: Option<Reason>,
+    ends: oneshot::Receiver<SessionEnds>,
+    /// Set as soon as the session ends, whatever it still has to say.
+    ended: Option<SessionEnds>,
+    /// A connection for a session that has ended.
+    late: Option<Arrival>,
 }
 
 /// How a session goes on.
@@ -370,7 +378,7 @@ impl Keeper {
                 tracing::warn!(session = self.id, %reason, ?open, ?sent, ?received, unsaid, "not resumed");
             }
             // In a task of its own, as it may take a while.
-            self.server.tasks.spawn(refuse(link, reason));
+            self.server.tasks.spawn(refuse(link, reason, self.server.linger()));
             return None;
         }
         let attached = self.carrier.attach(open.received.bytes, received.bytes);
@@ -395,10 +403,15 @@ impl Keeper {
             let parted = tokio::select! {
                 biased;
                 Some(arrival) = self.arrivals.recv() => {
+                    if let Some(ended) = self.ended {
+                        self.late = Some(arrival);
+                        return Next::End(Why::Ended(ended.reason), Some(link));
+                    }
                     // The newest wins; the old one may be half dead without our knowing.
                     if let Some(new) = self.accept(arrival).await {
                         tracing::debug!(session = self.id, "session goes on over another connection");
-                        self.server.tasks.spawn(refuse(*link, Reason::Replaced));
+                        let linger = self.server.linger();
+                        self.server.tasks.spawn(refuse(*link, Reason::Replaced, linger));
                         return Next::Attached(new);
                     }
                     continue;
@@ -409,17 +422,37 @@ impl Keeper {
                     self.carrier.hurry();
                     continue;
                 }
+                ends = &mut self.ends, if self.ended.is_none() => {
+                    let reason = self.note_end(ends);
+                    if is_unsaid(reason) {
+                        return Next::End(Why::Ended(reason), Some(link));
+                    }
+                    // However much is in front of its last words.
+                    self.carrier.hurry();
+                    continue;
+                }
                 parted = self.carrier.carry(&mut link) => parted,
             };
             let reason = match parted {
-                Parted::Lost => return Next::Away,
+                Parted::Lost => {
+                    return match self.ended {
+                        // The hub waits for nobody who has no session.
+                        Some(ended) => Next::End(Why::Ended(ended.reason), None),
+                        None => Next::Away,
+                    };
+                }
                 Parted::SessionEnded => {
-                    if let Some(unsaid) = self.session_ended().await {
-                        return Next::End(Why::Ended(unsaid), Some(link));
+                    let reason = self.reason().await;
+                    if is_unsaid(reason) {
+                        return Next::End(Why::Ended(reason), Some(link));
                     }
+                    self.carrier.hang_up();
+                    self.carrier.finish();
                     continue;
                 }
-                Parted::Done | Parted::Overdue => self.reason.unwrap_or(Reason::Bye),
+                Parted::Done | Parted::Overdue => {
+                    self.ended.map_or(Reason::Bye, |ended| ended.reason)
+                }
                 Parted::Broken(broken) => {
                     if let Some(unsaid) = self.server.logs.closed.line(now()) {
                         tracing::warn!(session = self.id, %broken, unsaid, "session broken");
@@ -457,47 +490,42 @@ impl Keeper {
 
     async fn wait(&mut self, until: Instant) -> Next {
         loop {
-            let keeping = !self.carrier.has_ended();
-            tokio::select! {
+            let reason = tokio::select! {
                 biased;
+                ends = &mut self.ends => self.note_end(ends),
                 Some(arrival) = self.arrivals.recv() => {
                     if let Some(link) = self.accept(arrival).await {
                         return Next::Attached(link);
                     }
+                    continue;
                 }
-                () = self.stop.cancelled() => {
-                    return Next::End(Why::Ended(Reason::HubStopping), None);
-                }
+                () = self.stop.cancelled() => Reason::HubStopping,
                 () = tokio::time::sleep_until(until.into()) => return Next::End(Why::Expired, None),
-                () = self.carrier.keep(), if keeping => {
-                    if let Some(unsaid) = self.session_ended().await {
-                        return Next::End(Why::Ended(unsaid), None);
-                    }
-                }
+                () = self.carrier.keep() => self.reason().await,
+            };
+            return Next::End(Why::Ended(reason), None);
+        }
+    }
+
+    /// Why the session has ended, whose last byte has come.
+    async fn reason(&mut self) -> Reason {
+        match self.ended {
+            Some(ended) => ended.reason,
+            None => {
+                let ends = (&mut self.ends).await;
+                self.note_end(ends)
             }
         }
     }
 
-    /// The session has sent its last byte. Gives the reason, if the session could not say it
-    /// itself; otherwise the rest is to be sent.
-    async fn session_ended(&mut self) -> Option<Reason> {
-        self.carrier.hang_up();
-        let flush_max = self.server.options.flush_max;
-        let reason = match timeout(flush_max + LINGER, &mut self.ended).await {
-            Ok(Ok((reason, let_in))) => {
-                self.let_in = let_in;
-                reason
-            }
-            Ok(Err(_)) | Err(_) => Reason::Internal,
-        };
-        self.reason = Some(reason);
-        match reason {
-            Reason::ConnectionLost | Reason::SlowReceiver | Reason::Internal => Some(reason),
-            _ => {
-                self.carrier.finish();
-                None
-            }
-        }
+    fn note_end(&mut self, ends: Result<SessionEnds, RecvError>) -> Reason {
+        // A session that has panicked says nothing.
+        let ended = ends.unwrap_or_else(|_| {
+            let let_in = self.was_let_in();
+            SessionEnds { reason: Reason::Internal, let_in }
+        });
+        self.ended = Some(ended);
+        ended.reason
     }
 
     /// Ends the session if it has not ended, and remembers what became of it.
@@ -505,43 +533,54 @@ impl Keeper {
         let let_in = self.was_let_in();
         // More may wait behind what is full, and may be thrown away with the session.
         let full = self.carrier.flow.is_full();
-        self.carrier.drain(LINGER.min(self.server.options.flush_max)).await;
-        let more = full || self.reason == Some(Reason::SlowReceiver);
-        let (sent, received) = self.carrier.flow.totals();
+        let until = now() + self.server.linger();
+        let until = match self.stopping {
+            true => self.carrier.until().map_or(until, |stopped| until.min(stopped)),
+            false => until,
+        };
+        self.carrier.drain(until).await;
+        let Self { server, place, carrier, mut arrivals, late, .. } = self;
+        let slow = why == Why::Ended(Reason::SlowReceiver);
+        let more = full || slow;
+        let (sent, received) = carrier.flow.totals();
+        let acknowledged = carrier.flow.acknowledged();
+        // Whoever has said goodbye, or was told so, needs no more.
+        let knows = carrier.flow.is_told() || carrier.flow.is_over();
+        // What nobody will get is given back before anybody is waited for.
+        drop(carrier);
         let tombstone = Tombstone { why, received, sent, more };
         match let_in {
-            true => self.place.bury(tombstone),
-            false => self.place.turn_away(),
+            true => place.bury(tombstone),
+            false => place.turn_away(),
         }
         if !matches!(why, Why::Ended(_)) {
             let receipt = Receipt {
                 why,
                 we_sent: sent,
                 we_received: received,
-                acknowledged: self.carrier.flow.acknowledged(),
+                acknowledged,
                 they_received: None,
                 they_sent: None,
                 more: false,
             };
-            if let Some(unsaid) = self.server.logs.not_resumed.line(now()) {
+            if let Some(unsaid) = server.logs.not_resumed.line(now()) {
                 tracing::info!(session = self.id, %receipt, unsaid, "session not resumed");
             }
-            self.server.hub.metrics.resume_expired.inc();
+            server.hub.metrics.resume_expired.inc();
         }
         // Whoever knocked in the last moment.
-        self.arrivals.close();
-        while let Some(arrival) = self.arrivals.recv().await {
-            let logs = self.server.logs.clone();
-            self.server.tasks.spawn(arrival.tell_gone(Some(tombstone), logs));
+        arrivals.close();
+        let mut knocked = late;
+        while let Some(arrival) = knocked {
+            let (logs, linger) = (server.logs.clone(), server.linger());
+            server.tasks.spawn(arrival.tell_gone(Some(tombstone), logs, linger));
+            knocked = arrivals.recv().await;
         }
         if let Some(mut link) = link {
-            // Whoever has said goodbye, or was told so, needs no more.
-            let flow = &self.carrier.flow;
-            if !flow.is_told() && !flow.is_over() {
-                let totals = Some((received, sent));
-                link.say(Record::Gone(Gone { why, totals, more }));
+            if !knows {
+                link.say(Record::Gone(Gone { why, totals: Some((received, sent)), more }));
             }
-            link.part().await;
+            link.part(until.saturating_duration_since(now())).await;
         }
         match why {
             Why::Ended(reason) => reason,
@@ -549,10 +588,16 @@ impl Keeper {
         }
     }
 
-    fn was_let_in(&mut self) -> bool {
-        match self.session.upgrade() {
-            Some(outbox) => outbox.peer().is_some(),
-            None => self.let_in || self.ended.try_recv().is_ok_and(|(_, let_in)| let_in),
+    fn was_let_in(&self) -> bool {
+        match (self.ended, self.session.upgrade()) {
+            (Some(ended), _) => ended.let_in,
+            (None, Some(outbox)) => outbox.peer().is_some(),
+            (None, None) => false,
         }
     }
+}
+
+/// Whether a session that ends for a reason says nothing more to its client.
+fn is_unsaid(reason: Reason) -> bool {
+    matches!(reason, Reason::ConnectionLost | Reason::SlowReceiver | Reason::Internal)
 }

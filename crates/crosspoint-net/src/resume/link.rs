@@ -2,7 +2,7 @@
 
 use super::record::{Record, RecordError};
 use crate::client::Dialed;
-use crate::session::{LINGER, discard, read};
+use crate::session::{discard, read};
 use crate::stream::{Reader, Writer};
 use crate::ws::{self, Incoming};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -11,6 +11,7 @@ use crosspoint_hub::input::Input;
 use crosspoint_hub::wire::FrameWriter;
 use std::collections::VecDeque;
 use std::io;
+use std::time::Duration;
 
 /// Bytes that may wait to be written before nothing more is added.
 pub(crate) const QUEUE_BYTES_MAX: usize = 64 * 1024;
@@ -169,8 +170,8 @@ impl Link {
         }
     }
 
-    /// Writes what is left and closes, if the other side takes it in time.
-    pub(crate) async fn part(mut self) {
+    /// Writes what is left and closes, if the other side takes it in this time.
+    pub(crate) async fn part(mut self, longest: Duration) {
         let part = async {
             if self.wrap().is_err() {
                 return;
@@ -189,7 +190,7 @@ impl Link {
             }
         };
         // Whoever does not take it in time is cut off.
-        let _ = tokio::time::timeout(LINGER, part).await;
+        let _ = tokio::time::timeout(longest, part).await;
     }
 
     /// Queues what was said, in WebSocket messages if there is a WebSocket.

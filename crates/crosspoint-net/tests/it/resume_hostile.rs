@@ -1,7 +1,8 @@
 //! Whoever breaks the rules of resumption harms nobody but itself.
 
+use crate::common::http::get;
 use crate::common::log::{log, log_that_panics_at};
-use crate::common::peer::{message, server_frame, upgrade};
+use crate::common::peer::{Peer, enter, message, server_frame, upgrade};
 use crate::common::{Dice, Link, Served, serve, serve_as, until, within};
 use crate::resume_world::{outcome, resumable};
 use bytes::{Bytes, BytesMut};
@@ -9,8 +10,9 @@ use crosspoint_auth::{Denied, from_fn};
 use crosspoint_hub::command::Hello;
 use crosspoint_hub::hub::HubOptions;
 use crosspoint_hub::input::Input;
+use crosspoint_hub::protocol::Client;
 use crosspoint_hub::wire::FrameWriter;
-use crosspoint_hub::{Grant, Limits, Reason};
+use crosspoint_hub::{Grant, Limits, OwnNumber, PeerId, Reason};
 use crosspoint_net::client::Endpoint;
 use crosspoint_net::memory::{self, Shape};
 use crosspoint_net::resume::{
@@ -361,6 +363,186 @@ async fn a_session_that_is_not_acknowledged_holds_no_more_than_it_may() {
         }
     }
     assert!(received <= 4096 && last.is_some(), "{received} bytes came without acknowledgement");
+}
+
+/// The member of a room that takes nothing, for whom more waits than is kept of a session.
+struct Stuffed {
+    served: Served,
+    owner: Peer,
+    own: OwnNumber,
+    raw: Raw,
+    token: Token,
+    sent: u64,
+}
+
+const STUFFED: PeerId = PeerId::new([7; 16]);
+
+const RETAINED: &str = r#"crosspoint_memory_bytes{purpose="retained",protocol="native"}"#;
+
+/// What a native client says that enters the room.
+fn hello_and_enter() -> Bytes {
+    let mut out = FrameWriter::default();
+    let hello = Hello { peer: Some(STUFFED), ..Hello::default() };
+    let options = native::client::Options { hello, ..native::client::Options::default() };
+    let now = std::time::Instant::now();
+    let mut client = native::client::Native::new(now, options, &mut out);
+    client.command(now, enter(1, "room"), &mut out).expect("it can be said");
+    let pieces = out.take();
+    pieces.pieces().flatten().copied().collect()
+}
+
+impl Stuffed {
+    async fn new(lasts: Option<Duration>) -> Self {
+        let check = from_fn(move |credentials: crosspoint_auth::Credentials| {
+            let lasts = lasts.filter(|_| credentials.peer == Some(STUFFED));
+            std::future::ready(Ok(Grant { lasts, ..Grant::default() }))
+        });
+        let options = ServerOptions {
+            authenticator: Some(Arc::new(check)),
+            resume: Some(Settings { retained_bytes_max: 64 * 1024, ..Settings::default() }),
+            ..ServerOptions::default()
+        };
+        let limits = Limits { channel_bytes_max: 1_000_000, ..Limits::default() };
+        let served = serve_as(HubOptions { limits, ..HubOptions::default() }, options);
+        let mut owner = Peer::native(served.memory()).await;
+        let own = owner.create("room").await;
+        // No question whether it lives comes in between.
+        let mut raw = Raw::open(served.memory(), wishing(Token::NEW, 0, 0, 300_000)).await;
+        let Some(Record::Accepted(Accepted { token, .. })) = raw.record().await else {
+            panic!("not accepted")
+        };
+        let bytes = hello_and_enter();
+        let sent = bytes.len() as u64;
+        raw.say(Record::Data { offset: 0, bytes }).await;
+        owner.joined().await;
+        let mut stuffed = Self { served, owner, own, raw, token, sent };
+        for _ in 0..10 {
+            stuffed.broadcast().await;
+        }
+        let served = &stuffed.served;
+        until("much is kept", || served.metric(RETAINED) >= Some(65_536.0)).await;
+        stuffed
+    }
+
+    async fn broadcast(&mut self) {
+        self.owner.broadcast(self.own, &[0; 30_000]).await;
+        self.owner.settle().await;
+    }
+
+    async fn end_for(&mut self, reason: Reason) {
+        match reason {
+            Reason::SlowReceiver => {
+                while self.served.closed(Reason::SlowReceiver) == 0 {
+                    self.broadcast().await;
+                }
+            }
+            Reason::Expired => tokio::time::sleep(9 * SECOND).await,
+            reason => assert!(self.served.hub.disconnect(STUFFED, reason)),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_the_hub_has_ended_cannot_be_resumed_and_holds_nothing() {
+    for away in [false, true] {
+        for reason in [Reason::SlowReceiver, Reason::Expired, Reason::Kicked] {
+            let what = format!("{reason}, {away}");
+            let lasts = (reason == Reason::Expired).then_some(10 * SECOND);
+            let mut stuffed = Stuffed::new(lasts).await;
+            if away {
+                stuffed.raw.link = stuffed.served.memory();
+                let metrics = &stuffed.served.hub.metrics;
+                until("it is away", || metrics.sessions_away.get() == 1).await;
+            }
+            stuffed.end_for(reason).await;
+            let Stuffed { served, token, sent, .. } = &stuffed;
+            until("it has ended", || served.closed(reason) == 1).await;
+            let begun = tokio::time::Instant::now();
+            let mut again = Raw::open(served.memory(), open(*token, 0, *sent)).await;
+            let Some(Record::Gone(gone)) = again.record().await else { panic!("{what}") };
+            assert_eq!(gone.why, Why::Ended(reason), "{what}");
+            assert!(begun.elapsed() <= 2 * SECOND, "{what}: {:?}", begun.elapsed());
+            until("all is given back", || served.metric(RETAINED) == Some(0.0)).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_back_again_and_again_and_takes_nothing_ends_by_the_stall_limit() {
+    // How long it is there each time, and away, in seconds.
+    for (there, away) in [(14, 0), (5, 10), (0, 15)] {
+        let Stuffed { served, raw, token, sent, .. } = Stuffed::new(None).await;
+        let begun = tokio::time::Instant::now();
+        let (mut raw, mut sent) = (Some(raw), sent);
+        let gone = loop {
+            assert!(begun.elapsed() < 90 * SECOND, "{there} {away}: {:?}", begun.elapsed());
+            tokio::time::sleep(there * SECOND).await;
+            drop(raw);
+            let gone = || served.closed(Reason::SlowReceiver) == 1;
+            until("it is away", || served.hub.metrics.sessions_away.get() == 1 || gone()).await;
+            tokio::time::sleep(away * SECOND).await;
+            let mut again = Raw::open(served.memory(), open(token, 0, sent)).await;
+            let received = match again.record().await {
+                Some(Record::Accepted(accepted)) => accepted.received,
+                Some(Record::Gone(gone)) => break gone,
+                other => panic!("{other:?}"),
+            };
+            // It lives, and says so.
+            let bytes = Bytes::from_static(b"\x09\x0412345678");
+            sent = received + bytes.len() as u64;
+            again.say(Record::Data { offset: received as u32, bytes }).await;
+            raw = Some(again);
+        };
+        assert_eq!(gone.why, Why::Ended(Reason::SlowReceiver), "{there} {away}");
+        assert!(begun.elapsed() >= 30 * SECOND, "{there} {away}: {:?}", begun.elapsed());
+        assert!(served.hits("outbox_stall_ms_max") > 0);
+    }
+}
+
+// In real time, as only real addresses are metered; nothing but a lower bound is asserted.
+#[tokio::test]
+async fn records_count_against_the_rate_whatever_they_are_and_a_new_connection_pays_nothing_off() {
+    let limits =
+        Limits { messages_per_second_max: 1000, loopback_exempt: false, ..Limits::default() };
+    let served = serve_as(HubOptions { limits, ..HubOptions::default() }, ServerOptions::default());
+    let (mut raw, Accepted { token, .. }, sent, received) = Raw::welcomed(served.tcp().await).await;
+    let begun = std::time::Instant::now();
+    let pings: Vec<_> = (1..=3000).map(Record::Ping).collect();
+    raw.link.send(&encode(&pings)).await;
+    assert!(matches!(raw.answer().await, Some(Record::Pong(_))));
+    let mut again = Raw::open(served.tcp().await, open(token, received, sent)).await;
+    assert!(matches!(again.answer().await, Some(Record::Accepted(_))));
+    again.say(Record::Ping(7)).await;
+    assert_eq!(again.answer().await, Some(Record::Pong(7)));
+    // A thousand are free.
+    assert!(begun.elapsed() > Duration::from_millis(1900), "{:?}", begun.elapsed());
+    assert!(served.hits("messages_per_second_max") > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_takes_no_longer_than_it_may_whoever_takes_nothing() {
+    let stuffed = Stuffed::new(None).await;
+    let Stuffed { served, mut owner, own, token, sent, .. } = stuffed;
+    // The same without resume, with a stranger in front of the door, and with those who have read all and
+    // stay.
+    let mut plain = Peer::native(served.cramped(1)).await;
+    plain.enter("room").await;
+    owner.broadcast(own, &[0; 30_000]).await;
+    owner.settle().await;
+    let stranger = served.memory();
+    let mut websocket = served.memory();
+    upgrade(&mut websocket).await;
+    let mut http = served.cramped(1);
+    http.send(get("/metrics").as_bytes()).await;
+    assert!(http.fill().await);
+    let (late, ..) = Raw::welcomed(served.memory()).await;
+    let begun = tokio::time::Instant::now();
+    let mut again = Raw::open(served.memory(), open(token, 0, sent)).await;
+    assert!(matches!(again.record().await, Some(Record::Accepted(_))));
+    served.server.stop().await;
+    let took = begun.elapsed();
+    assert!(took <= ServerOptions::default().flush_max, "{took:?}");
+    drop((plain, stranger, websocket, http, late, again));
 }
 
 #[tokio::test]
