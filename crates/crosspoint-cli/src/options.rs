@@ -10,9 +10,9 @@ use crosspoint_auth::{
 };
 use crosspoint_hub::command::Mode;
 use crosspoint_hub::hub::{HubOptions, RoomOptions};
-use crosspoint_hub::networks::{Networks, Prefixes};
+use crosspoint_hub::networks::{Network, Networks, Prefixes};
 use crosspoint_hub::permissions::{Pattern, Rule};
-use crosspoint_hub::rules::{ChannelRule, Network, Who};
+use crosspoint_hub::rules::{ChannelRule, Who};
 use crosspoint_hub::{ChannelName, Limits, PeerId, Permissions};
 use crosspoint_net::http::{FileOptions, Files, HeaderValue, HttpOptions, MetricsToken};
 use crosspoint_net::resume;
@@ -61,7 +61,7 @@ pub(crate) fn access_token(settings: &Settings) -> Option<Bytes> {
 fn channel_rule(given: &settings::ChannelRule) -> Result<ChannelRule, Failure> {
     let networks = |list: &[String]| {
         let networks = list.iter().map(|network| network.parse::<Network>());
-        let networks = networks.collect::<Result<Vec<_>, _>>();
+        let networks = networks.collect::<Result<Networks, _>>();
         networks.map_err(|error| Failure::Setup(format!("channels: {error}")))
     };
     let who = |by: &[String], from: &[String]| {

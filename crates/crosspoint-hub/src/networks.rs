@@ -1,7 +1,8 @@
 //! Addresses and the networks that they belong to.
 
-use crate::rules::Network;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// How much of an address tells who has it, in bits.
@@ -41,11 +42,81 @@ impl Prefixes {
     }
 }
 
+/// Addresses that begin with the same bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl Network {
+    /// The network of an address. Bits behind those that count may be anything.
+    ///
+    /// # Errors
+    /// [`NotNetwork`] if the address has fewer bits.
+    pub fn new(address: IpAddr, bits: u8) -> Result<Self, NotNetwork> {
+        if bits > whole(address) {
+            return Err(NotNetwork);
+        }
+        Ok(Self { address, bits })
+    }
+
+    /// Whether an address is one of them. An IPv4 address that is written as an IPv6 one counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let same = |one: u128, other: u128, width: u32| {
+            (one ^ other).checked_shr(width - u32::from(self.bits)).unwrap_or(0) == 0
+        };
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(one), IpAddr::V4(other)) => {
+                same(one.to_bits().into(), other.to_bits().into(), 32)
+            }
+            (IpAddr::V6(one), IpAddr::V6(other)) => same(one.to_bits(), other.to_bits(), 128),
+            _ => false,
+        }
+    }
+}
+
+fn whole(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+impl FromStr for Network {
+    type Err = NotNetwork;
+
+    fn from_str(text: &str) -> Result<Self, NotNetwork> {
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits.parse().map_err(|_| NotNetwork)?)),
+            None => (text, None),
+        };
+        let address = address.parse::<IpAddr>().map_err(|_| NotNetwork)?;
+        Self::new(address, bits.unwrap_or_else(|| whole(address)))
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.bits == whole(self.address) {
+            true => write!(f, "{}", self.address),
+            false => write!(f, "{}/{}", self.address, self.bits),
+        }
+    }
+}
+
+/// A text is no address, and no network such as `10.0.0.0/8`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this is no address, and no network such as 10.0.0.0/8 or 2001:db8::/32")]
+pub struct NotNetwork;
+
 /// Networks. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Networks(Arc<[Network]>);
 
 impl Networks {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether an address belongs to one of them.
     pub fn contain(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
@@ -83,5 +154,32 @@ mod tests {
         let whole = |text| Prefixes { ipv4: 0, ipv6: 128 }.holder(address(text));
         assert_eq!(whole("192.0.2.1"), whole("10.0.0.1"));
         assert_ne!(whole("2001:db8::1"), whole("2001:db8::2"));
+    }
+
+    #[test]
+    fn a_network_holds_the_addresses_that_begin_like_it() {
+        for (network, inside, outside) in [
+            (
+                "10.1.0.0/16",
+                &["10.1.0.0", "10.1.255.255", "::ffff:10.1.2.3"][..],
+                &["10.2.0.0"][..],
+            ),
+            ("10.1.2.3", &["10.1.2.3"], &["10.1.2.2", "::1"]),
+            ("0.0.0.0/0", &["255.1.2.3"], &["::1"]),
+            ("::/0", &["2001:db8::1"], &["1.2.3.4"]),
+            ("2001:db8::/33", &["2001:db8:7fff::"], &["2001:db8:8000::"]),
+        ] {
+            let parsed: Network = network.parse().unwrap();
+            assert_eq!(parsed.to_string(), network);
+            for address in inside {
+                assert!(parsed.contains(address.parse().unwrap()), "{address} in {network}");
+            }
+            for address in outside {
+                assert!(!parsed.contains(address.parse().unwrap()), "{address} in {network}");
+            }
+        }
+        for wrong in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "host", "10.0.0.0/", "10.0.0.0/-1"] {
+            assert_eq!(wrong.parse::<Network>(), Err(NotNetwork), "{wrong}");
+        }
     }
 }

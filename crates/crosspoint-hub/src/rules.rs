@@ -4,13 +4,12 @@
 //! matches a name holds for it, and no other.
 
 use crate::meter::Meter;
+use crate::networks::Networks;
 use crate::outbox::Outbox;
 pub use crate::permissions::Pattern;
 use crate::permissions::Rule;
 use crate::reason::Reason;
-use std::fmt;
 use std::net::IpAddr;
-use std::str::FromStr;
 use std::time::Instant;
 
 /// A rule for all channels and rooms whose names match.
@@ -36,7 +35,7 @@ pub struct ChannelRule {
     /// Who may enter it. Others are refused with [`Reason::NotAllowed`].
     pub enter: Who,
     /// Who may do neither: refused with [`Reason::Banned`].
-    pub blocked: Vec<Network>,
+    pub blocked: Networks,
 }
 
 impl ChannelRule {
@@ -51,7 +50,7 @@ impl ChannelRule {
             bytes_per_second_max: 0,
             create: Who::default(),
             enter: Who::default(),
-            blocked: Vec::new(),
+            blocked: Networks::default(),
         }
     }
 
@@ -83,7 +82,7 @@ impl ChannelRule {
         allowed: &Who,
         metric: &'static str,
     ) -> Result<(), (Reason, &'static str)> {
-        if who.address.is_some_and(|address| self.blocked.iter().any(|net| net.contains(address))) {
+        if who.address.is_some_and(|address| self.blocked.contain(address)) {
             return Err((Reason::Banned, "channels.blocked"));
         }
         let name = who.peer().and_then(|peer| peer.name.as_deref());
@@ -97,7 +96,7 @@ pub struct Who {
     /// Names of sessions. Only where credentials decide about names they say who somebody is.
     pub names: Vec<Pattern>,
     /// Where sessions come from. Those from inside the program come from nowhere.
-    pub networks: Vec<Network>,
+    pub networks: Networks,
 }
 
 impl Who {
@@ -107,111 +106,19 @@ impl Who {
         }
         let names = Rule::Names(self.names.clone());
         name.is_some_and(|name| names.allows(name.as_bytes()))
-            || address.is_some_and(|address| self.networks.iter().any(|net| net.contains(address)))
+            || address.is_some_and(|address| self.networks.contain(address))
     }
 }
-
-/// Addresses that begin with the same bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    address: IpAddr,
-    bits: u8,
-}
-
-impl Network {
-    /// The network of an address. Bits behind those that count may be anything.
-    ///
-    /// # Errors
-    /// [`NotNetwork`] if the address has fewer bits.
-    pub fn new(address: IpAddr, bits: u8) -> Result<Self, NotNetwork> {
-        if bits > whole(address) {
-            return Err(NotNetwork);
-        }
-        Ok(Self { address, bits })
-    }
-
-    /// Whether an address is one of them. An IPv4 address that is written as an IPv6 one counts as IPv4.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        let same = |one: u128, other: u128, width: u32| {
-            (one ^ other).checked_shr(width - u32::from(self.bits)).unwrap_or(0) == 0
-        };
-        match (self.address, address.to_canonical()) {
-            (IpAddr::V4(one), IpAddr::V4(other)) => {
-                same(one.to_bits().into(), other.to_bits().into(), 32)
-            }
-            (IpAddr::V6(one), IpAddr::V6(other)) => same(one.to_bits(), other.to_bits(), 128),
-            _ => false,
-        }
-    }
-}
-
-fn whole(address: IpAddr) -> u8 {
-    if address.is_ipv4() { 32 } else { 128 }
-}
-
-impl FromStr for Network {
-    type Err = NotNetwork;
-
-    fn from_str(text: &str) -> Result<Self, NotNetwork> {
-        let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address, Some(bits.parse().map_err(|_| NotNetwork)?)),
-            None => (text, None),
-        };
-        let address = address.parse::<IpAddr>().map_err(|_| NotNetwork)?;
-        Self::new(address, bits.unwrap_or_else(|| whole(address)))
-    }
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.bits == whole(self.address) {
-            true => write!(f, "{}", self.address),
-            false => write!(f, "{}/{}", self.address, self.bits),
-        }
-    }
-}
-
-/// A text is no address, and no network such as `10.0.0.0/8`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this is no address, and no network such as 10.0.0.0/8 or 2001:db8::/32")]
-pub struct NotNetwork;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_network_holds_the_addresses_that_begin_like_it() {
-        for (network, inside, outside) in [
-            (
-                "10.1.0.0/16",
-                &["10.1.0.0", "10.1.255.255", "::ffff:10.1.2.3"][..],
-                &["10.2.0.0"][..],
-            ),
-            ("10.1.2.3", &["10.1.2.3"], &["10.1.2.2", "::1"]),
-            ("0.0.0.0/0", &["255.1.2.3"], &["::1"]),
-            ("::/0", &["2001:db8::1"], &["1.2.3.4"]),
-            ("2001:db8::/33", &["2001:db8:7fff::"], &["2001:db8:8000::"]),
-        ] {
-            let parsed: Network = network.parse().unwrap();
-            assert_eq!(parsed.to_string(), network);
-            for address in inside {
-                assert!(parsed.contains(address.parse().unwrap()), "{address} in {network}");
-            }
-            for address in outside {
-                assert!(!parsed.contains(address.parse().unwrap()), "{address} in {network}");
-            }
-        }
-        for wrong in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "host", "10.0.0.0/", "10.0.0.0/-1"] {
-            assert_eq!(wrong.parse::<Network>(), Err(NotNetwork), "{wrong}");
-        }
-    }
-
-    #[test]
     fn who_fits_one_of_the_names_or_networks_is_included() {
         let who = Who {
             names: vec![Pattern::new("score-*")],
-            networks: vec!["10.0.0.0/8".parse().unwrap()],
+            networks: Networks::from_iter(["10.0.0.0/8".parse().unwrap()]),
         };
         let (near, far) = (Some("10.1.1.1".parse().unwrap()), Some("11.1.1.1".parse().unwrap()));
         assert!(who.includes(Some("score-1"), far) && who.includes(None, near));

@@ -7,11 +7,11 @@ mod settling;
 mod succession;
 
 use crate::batch::{Batch, Batches};
-use crate::channel::{Audience, Channel, Sent, count_members};
+use crate::channel::{Audience, Channel, Expulsion, Sent, count_members};
 use crate::command::{Command, EnterOptions, Event, Hello, Target};
 use crate::home::Asks;
 use crate::hub::Hub;
-use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerName};
+use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId, PeerName};
 use crate::ledger::{Charge, Purpose, SESSION_BYTES, Tab};
 use crate::meter::Meter;
 use crate::order::{Order, Road};
@@ -58,6 +58,8 @@ pub struct Session {
     now: Instant,
     /// Before that nothing more may be read, because of the rule for a channel.
     ruled: Option<Instant>,
+    /// Whom it has banned by an address that many share, until its driver has heard of that.
+    banned_by_id: Option<PeerId>,
     touched: Touched,
     closed: bool,
     /// What has come and is not carried out.
@@ -143,6 +145,7 @@ impl Session {
             last: None,
             switched: None,
             retry: None,
+            banned_by_id: None,
             touched: Touched::default(),
             closed: false,
         }
@@ -176,6 +179,12 @@ impl Session {
     /// behind [`Session::flush`].
     pub fn ruled(&mut self) -> Option<Instant> {
         self.ruled.take()
+    }
+
+    /// Whom the session has banned by address since this was called last, where that holds for the peer id
+    /// alone, as many share the address: the last one, if there were several.
+    pub fn banned_by_id(&mut self) -> Option<PeerId> {
+        self.banned_by_id.take()
     }
 
     /// Carries out a command. Messages may wait for [`Session::flush`], which has to follow.
@@ -423,10 +432,12 @@ impl Session {
                 }
             }
             Command::Kick { channel, member, ban } => {
-                let metrics = &self.hub.metrics;
+                let expulsion = Expulsion { now, ban, noted: false, metrics: &self.hub.metrics };
                 if let Some(owned) = owned(&self.owned, channel)
-                    && owned.channel.kick(now, member, ban, metrics, &mut self.touched)
+                    && let Some(expelled) =
+                        owned.channel.kick(member, &expulsion, &mut self.touched)
                 {
+                    self.banned_by_id = expelled.by_id_alone.or(self.banned_by_id);
                     count_members(&self.hub.metrics, 0, 1);
                 }
             }

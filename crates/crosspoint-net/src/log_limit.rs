@@ -70,6 +70,8 @@ pub(crate) struct Logs {
     pub(crate) resumed: LogLimit,
     /// Connections that came back to nothing, or with what does not fit.
     pub(crate) not_resumed: LogLimit,
+    /// Bans by address that hold for the peer id alone.
+    pub(crate) bans: LogLimit,
     /// Files that could not be read for HTTP.
     pub(crate) files: LogLimit,
     /// The system gave no connection.
@@ -85,6 +87,7 @@ impl Logs {
             denied: LogLimit::new(now),
             resumed: LogLimit::new(now),
             not_resumed: LogLimit::new(now),
+            bans: LogLimit::new(now),
             files: LogLimit::new(now),
             accepts: LogLimit::of(1, Duration::from_secs(60), now),
         }

@@ -327,6 +327,7 @@ impl Driver {
             break;
         }
         self.count_limits();
+        self.tell_of_ban();
         messages += self.protocol.idle_frames();
         // A frame of the WebSocket is work too, whether or not it carries anything.
         let throttled = self.session.count(now, messages.max(frames), 0);
@@ -357,6 +358,16 @@ impl Driver {
     fn count_limits(&mut self) {
         while let Some(limit) = self.protocol.limit_hit() {
             self.session.hub().metrics.hit(limit);
+        }
+    }
+
+    /// Logs that a ban by address is less than its owner may think.
+    fn tell_of_ban(&mut self) {
+        if let Some(peer) = self.session.banned_by_id()
+            && let Some(unsaid) = self.logs.bans.line(now())
+        {
+            let session = self.session.outbox().id;
+            tracing::info!(session, %peer, unsaid, "a ban by address holds for the peer id alone, as many share the address");
         }
     }
 

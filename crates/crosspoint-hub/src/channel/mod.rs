@@ -61,6 +61,23 @@ struct Kind {
     declared: bool,
 }
 
+/// How members are thrown out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expulsion<'a> {
+    pub(crate) now: Instant,
+    pub(crate) ban: Option<Ban>,
+    /// Whether the ban is noted already.
+    pub(crate) noted: bool,
+    pub(crate) metrics: &'a Metrics,
+}
+
+/// A member was thrown out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Expelled {
+    /// Whom a ban by address keeps out by its id alone, as many share the address.
+    pub(crate) by_id_alone: Option<PeerId>,
+}
+
 /// What became of a batch of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sent {
@@ -424,48 +441,40 @@ impl Channel {
         state.member(member, outbox).is_some() && state.remove(member, reason, touched)
     }
 
-    /// The owner throws a member out. Gives whether there was one.
+    /// The owner throws a member out. Gives what became of that, if there was one.
     pub(crate) fn kick(
         &self,
-        now: Instant,
         member: MemberNumber,
-        ban: Option<Ban>,
-        metrics: &Metrics,
+        expulsion: &Expulsion<'_>,
         touched: &mut Touched,
-    ) -> bool {
-        self.throw_out(&mut self.lock(), now, member, ban, false, metrics, touched)
+    ) -> Option<Expelled> {
+        self.throw_out(&mut self.lock(), member, expulsion, touched)
     }
 
-    /// Throws a member out, and notes the ban unless it is `noted` already. Gives whether there was one.
-    #[allow(clippy::too_many_arguments, reason = "it is the common part of two kinds of kick")]
     fn throw_out(
         &self,
         state: &mut State,
-        now: Instant,
         member: MemberNumber,
-        ban: Option<Ban>,
-        noted: bool,
-        metrics: &Metrics,
+        expulsion: &Expulsion<'_>,
         touched: &mut Touched,
-    ) -> bool {
-        let Some(gone) = state.members.get(member.0) else {
-            return false;
-        };
+    ) -> Option<Expelled> {
+        let Expulsion { now, ban, noted, metrics } = *expulsion;
+        let gone = state.members.get(member.0)?;
         let reason = if ban.is_some() { Reason::Banned } else { Reason::Kicked };
         gone.tell(Event::Ended { channel: gone.number, reason }, touched);
+        let mut by_id_alone = None;
         if let Some(ban) = ban.filter(|_| !noted) {
             let address = gone.outbox.known_by.filter(|_| ban.address);
+            let peer = gone.outbox.known_peer().id;
             if ban.address && address.is_none() {
                 metrics.bans_without_address.inc();
+                by_id_alone = Some(peer);
             }
-            let banned = Banned {
-                peer: Some(gone.outbox.known_peer().id),
-                address,
-                until: ban.time.and_then(|time| now.checked_add(time)),
-            };
-            self.note_ban(state, banned, metrics);
+            let until = ban.time.and_then(|time| now.checked_add(time));
+            self.note_ban(state, Banned { peer: Some(peer), address, until }, metrics);
         }
-        state.remove(member, reason, touched)
+        state.remove(member, reason, touched);
+        Some(Expelled { by_id_alone })
     }
 
     fn note_ban(&self, state: &mut State, banned: Banned, metrics: &Metrics) {

@@ -1,7 +1,7 @@
 //! What the hub's program does in any channel.
 
-use super::Channel;
 use super::state::Banned;
+use super::{Channel, Expulsion};
 use crate::command::Ban;
 use crate::ids::MemberNumber;
 use crate::metrics::Metrics;
@@ -59,9 +59,9 @@ impl Channel {
             let until = ban.time.and_then(|time| now.checked_add(time));
             self.note_ban(&mut state, Banned { peer, address, until }, metrics);
         }
-        let noted = absent.is_some();
+        let expulsion = Expulsion { now, ban, noted: absent.is_some(), metrics };
         for member in &members {
-            self.throw_out(&mut state, now, *member, ban, noted, metrics, touched);
+            self.throw_out(&mut state, *member, &expulsion, touched);
         }
         members.len()
     }

@@ -4,6 +4,7 @@
 use crate::common::peer::{Peer, name};
 use crate::common::{Served, serve_with, within};
 use crosspoint_hub::command::{Ban, Event, Hello};
+use crosspoint_hub::networks::Networks;
 use crosspoint_hub::operators::Whom;
 use crosspoint_hub::permissions::Pattern;
 use crosspoint_hub::rules::{ChannelRule, Who};
@@ -11,6 +12,10 @@ use crosspoint_hub::{MemberNumber, Reason};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 use tokio::time::Instant;
+
+fn networks(text: &str) -> Networks {
+    Networks::from_iter([text.parse().unwrap()])
+}
 
 /// A hub with a rule for `game-*`, behind one for a single name that says nothing.
 fn ruled(set: impl FnOnce(&mut ChannelRule)) -> Served {
@@ -105,12 +110,10 @@ async fn a_member_that_sends_more_than_the_rule_allows_is_read_more_slowly_and_l
 #[tokio::test]
 async fn a_rule_says_who_may_create_and_enter_by_name_or_address_and_who_is_blocked() {
     let served = ruled(|rule| {
-        rule.create = Who {
-            names: vec![Pattern::new("host-*")],
-            networks: vec!["127.0.1.0/24".parse().unwrap()],
-        };
-        rule.enter.networks = vec!["127.0.0.0/16".parse().unwrap()];
-        rule.blocked = vec!["127.0.2.7".parse().unwrap()];
+        rule.create =
+            Who { names: vec![Pattern::new("host-*")], networks: networks("127.0.1.0/24") };
+        rule.enter.networks = networks("127.0.0.0/16");
+        rule.blocked = networks("127.0.2.7");
     });
     let from = |third, last| served.tcp_from(Ipv4Addr::new(127, 0, third, last));
     // By address, as peote programs have nothing else.

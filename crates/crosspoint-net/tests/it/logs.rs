@@ -5,7 +5,7 @@ use crate::common::log::log;
 use crate::common::peer::Peer;
 use crate::common::{serve, serve_as, until};
 use crosspoint_auth::{Denied, from_fn};
-use crosspoint_hub::command::Hello;
+use crosspoint_hub::command::{Ban, Command, Hello};
 use crosspoint_hub::{Grant, HubOptions, Reason};
 use crosspoint_net::http::{Files, HttpOptions};
 use crosspoint_net::server::ServerOptions;
@@ -28,6 +28,25 @@ async fn denied_credentials_are_a_bounded_number_of_lines_and_do_not_hide_others
     for message in ["credentials denied", "session closed"] {
         assert_eq!(lines.iter().filter(|line| line.message == message).count(), 100, "{message}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ban_by_an_address_that_many_share_says_that_it_is_by_the_id() {
+    let served = serve();
+    let log = log();
+    let mut owner = Peer::native(served.memory()).await;
+    let mut member = Peer::native(served.memory()).await;
+    for (name, address) in [("by id", false), ("by address", true)] {
+        let channel = owner.create(name).await;
+        member.enter(name).await;
+        let number = owner.joined().await;
+        let ban = Some(Ban { time: None, address });
+        owner.tell(Command::Kick { channel, member: number, ban }).await;
+        assert_eq!(owner.left().await, (number, Reason::Banned));
+        member.ended().await;
+    }
+    let lines = log.lines();
+    assert!(matches!(&lines[..], [line] if line.message.contains("ban by address")), "{lines:?}");
 }
 
 #[tokio::test]
