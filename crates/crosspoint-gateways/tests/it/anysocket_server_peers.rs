@@ -369,6 +369,33 @@ fn who_pretends_or_has_no_link_is_not_heard() {
 }
 
 #[test]
+fn what_waits_for_peers_is_counted_until_it_is_answered_or_they_have_gone() {
+    const BYTES: usize = 100_000;
+    let mut world = world();
+    let ann = client(&mut world, ANN);
+    let mut bert = Speaker::new(&world.hub, world.now, BERT, Some("bert"));
+    let wish = |action: &str| format!(r#"{{"type":2,"action":"{action}","id":"{BERT}"}}"#);
+    say(&mut world, ann, Kind::Internal, 2, &wish("proxy"));
+    heard(&mut world, ann);
+    let Some(Event::Linked { link, .. }) = bert.heard().pop() else { panic!("no link") };
+    let before = world.buffered(ann);
+    // Whatever the client calls the time is given back to it with the answer.
+    let clock = format!(r#"{{"type":5,"time":"{}"}}"#, "9".repeat(BYTES));
+    for seq in 1..=3 {
+        say_to(&mut world, ann, (ANN, BERT), Kind::Internal, seq, &clock);
+    }
+    let asked = world.buffered(ann) - before;
+    assert!((3 * BYTES..4 * BYTES).contains(&asked), "{asked}");
+    let call = r#"{"type":3,"method":["a","b"],"params":[1],"bin":[]}"#;
+    say_to(&mut world, ann, (ANN, BERT), Kind::Internal, 4, call);
+    let called = world.buffered(ann) - before - asked;
+    assert!((1..1000).contains(&called), "{called}");
+    assert_eq!(bert.data(link).len(), 4);
+    say(&mut world, ann, Kind::Internal, 3, &wish("unproxy"));
+    assert_eq!(world.buffered(ann), before);
+}
+
+#[test]
 fn a_peer_that_is_wanted_again_before_it_is_there_is_one_link_and_all_wishes_are_answered() {
     let mut world = world();
     let ann = client(&mut world, ANN);

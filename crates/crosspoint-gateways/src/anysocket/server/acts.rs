@@ -10,8 +10,10 @@ use bytes::Bytes;
 use crosspoint_hub::command::{
     Addressee, Command, EnterOptions, Entered, LinkOptions, Peer, Query, Target, Watched,
 };
+use crosspoint_hub::payload::Payload;
 use crosspoint_hub::wire::{FrameWriter, Part};
 use crosspoint_hub::{ChannelName, InNumber, LinkNumber, MemberNumber, PeerId, Reason};
+use std::time::Instant;
 
 /// Links for requests that a client may have opened at once.
 const WAYS_MAX: usize = 64;
@@ -56,7 +58,7 @@ impl AnySocket {
     pub(super) fn wish(&mut self, call: Call, ticket: Option<Ticket>, out: &mut FrameWriter) {
         let now = self.now;
         let wish = object::read(&call);
-        let reply = Reply { ticket, method: call.method };
+        let reply = Reply::new(&self.kept, ticket, call.method);
         let wish = match wish {
             Ok(wish) => wish,
             Err(failure) => {
@@ -96,10 +98,10 @@ impl AnySocket {
             }
             Wish::Request { to, method, payload, wait } => {
                 let asker = Some((reply, now + wait));
-                self.request_of(to, Waiting { method, payload, asker }, out);
+                self.request_of(to, self.waiting(method, payload, asker), out);
             }
             Wish::Notify { to, method, payload } => {
-                self.request_of(to, Waiting { method, payload, asker: None }, out);
+                self.request_of(to, self.waiting(method, payload, None), out);
                 self.answer(With::Hub, reply, &done(), out);
             }
             Wish::Provide { service, on } => {
@@ -161,6 +163,16 @@ impl AnySocket {
         }
     }
 
+    fn waiting(
+        &self,
+        method: String,
+        payload: Payload,
+        asker: Option<(Reply, Instant)>,
+    ) -> Waiting {
+        let _weight = self.kept.weigh(size_of::<Waiting>() + method.len() + payload.data.len());
+        Waiting { method, payload, asker, _weight }
+    }
+
     /// Asks a peer, over a link for requests.
     fn request_of(&mut self, to: Addressee, waiting: Waiting, out: &mut FrameWriter) {
         if let Some(link) = self.peers.ways.get(&to) {
@@ -194,7 +206,7 @@ impl AnySocket {
 
     fn send_waiting(&mut self, link: LinkNumber, waiting: Waiting, out: &mut FrameWriter) {
         let now = self.now;
-        let Waiting { method, payload, asker } = waiting;
+        let Waiting { method, payload, asker, _weight } = waiting;
         self.note(Some(now + IDLE_TIME));
         let Some((reply, until)) = asker else {
             let sent = self.notify(link, peer_layer::notify(&method, &payload));

@@ -7,7 +7,7 @@
 //! * `road`: a link of the hub; `relay`: what is said over it, in the messages of `peer_layer`, and how
 //!   `payload` and `msgpack` translate it
 //! * `object`: the object `hub`; `acts`: what becomes of its calls; `rooms`: rooms that were entered
-//! * `inbox`: messages out of pieces; `recent`: what waits for answers that may never come
+//! * `inbox`: messages out of pieces; `recent`: what waits for answers that may never come; `kept`: what that takes
 //!
 //! Two peers of AnySocket get each other's packets as they are, so that their encryption passes through. To
 //! all others this session is the AnySocket end of a proxied link, and translates.
@@ -15,6 +15,7 @@
 mod acts;
 mod hold;
 mod inbox;
+mod kept;
 mod msgpack;
 mod object;
 mod options;
@@ -48,6 +49,7 @@ use crosspoint_hub::protocol::{Note, Output};
 use crosspoint_hub::wire::{FrameWriter, Part, Place};
 use crosspoint_hub::{Limits, PeerId, Reason};
 use inbox::Inbox;
+use kept::{Kept, Weight};
 use proxy::Peers;
 use recent::Recent;
 use road::Token;
@@ -99,6 +101,8 @@ pub struct AnySocket {
     questions: Recent<Question>,
     /// Calls that the hub's program was asked to answer.
     calls: Recent<Reply>,
+    /// What waits at links, and for answers.
+    kept: Kept,
     switches: Budget,
     ready: VecDeque<Output>,
     /// Messages that gave nothing to carry out, until they are counted.
@@ -138,9 +142,15 @@ struct Reply {
     /// A call without a number cannot be answered.
     ticket: Option<Ticket>,
     method: Vec<String>,
+    _weight: Weight,
 }
 
 impl Reply {
+    fn new(kept: &Kept, ticket: Option<Ticket>, method: Vec<String>) -> Self {
+        let names: usize = method.iter().map(|name| name.len() + size_of::<String>()).sum();
+        Self { ticket, method, _weight: kept.weigh(names + size_of::<Self>()) }
+    }
+
     /// That the method failed.
     fn failure(&self, code: u32, error: &str) -> Outcome {
         let failure = Failure::failed(error, &self.method);
@@ -210,6 +220,7 @@ impl AnySocket {
             rooms: Rooms::default(),
             questions: Recent::default(),
             calls: Recent::default(),
+            kept: Kept::default(),
             switches: Budget { left: Budget::MOST, since: now },
             ready: VecDeque::new(),
             idle_frames: 0,
@@ -443,7 +454,7 @@ impl AnySocket {
             // Peers come from this side. The other one is reserved.
             Ok(Internal::Network { .. } | Internal::RpcNotify) => self.dropped += 1,
             Err(InternalError::Call(failure)) => {
-                let reply = Reply { ticket, method: Vec::new() };
+                let reply = Reply::new(&self.kept, ticket, Vec::new());
                 self.answer(With::Hub, reply, &Outcome::Failed(failure), out);
             }
             Err(error) => self.blame(&error),
@@ -455,7 +466,7 @@ impl AnySocket {
         if call.method.first().is_some_and(|name| name == object::NAME) {
             return self.wish(call, ticket, out);
         }
-        let reply = Reply { ticket, method: call.method };
+        let reply = Reply::new(&self.kept, ticket, call.method);
         let outcome = match road::asked(&reply.method, &call.params) {
             Ok((method, payload)) => {
                 let (number, given_up) = self.calls.add(reply);

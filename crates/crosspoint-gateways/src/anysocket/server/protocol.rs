@@ -132,7 +132,13 @@ impl Protocol for AnySocket {
         let ready: usize = self.ready.iter().map(sent).sum();
         let ready = ready + self.ready.capacity() * size_of::<Output>();
         let peers = self.peers.kept + self.peers.held_bytes;
-        self.inbox.bytes() + early + self.main.buffered() + peers + self.rooms.bytes() + ready
+        self.inbox.bytes()
+            + early
+            + self.main.buffered()
+            + peers
+            + self.rooms.bytes()
+            + self.kept.bytes()
+            + ready
     }
 
     fn deadline(&self, activity: Activity) -> Option<Instant> {

@@ -380,7 +380,7 @@ impl AnySocket {
                 self.dropped += 1;
             }
             Err(InternalError::Call(failure)) => {
-                let reply = Reply { ticket, method: Vec::new() };
+                let reply = Reply::new(&self.kept, ticket, Vec::new());
                 self.answer(With::Peer(to), reply, &Outcome::Failed(failure), out);
             }
             Err(_) => self.end_peer(to, Reason::Malformed),
@@ -395,7 +395,7 @@ impl AnySocket {
         ticket: Option<Ticket>,
         out: &mut FrameWriter,
     ) {
-        let reply = Reply { ticket, method: call.method };
+        let reply = Reply::new(&self.kept, ticket, call.method);
         let refused = match asked(&reply.method, &call.params) {
             Ok((method, payload)) => match self.request(link, reply, None, &method, &payload) {
                 Ok(()) => return,

@@ -218,7 +218,8 @@ impl AnySocket {
         // The link is gone if the client has no room.
         if let Some(road) = self.peers.roads.get_mut(&link) {
             road.serial += 1;
-            road.incoming.insert(id, Incoming { number, serial });
+            let _weight = self.kept.weigh(Incoming::BYTES);
+            road.incoming.insert(id, Incoming { number, serial, _weight });
         }
     }
 
@@ -337,7 +338,8 @@ impl AnySocket {
         }
         road.clock += 1;
         let token = road.clock;
-        road.clocks.push_back(Clock { token, ticket, asked });
+        let _weight = self.kept.weigh(size_of::<Clock>() + asked.as_bytes().len());
+        road.clocks.push_back(Clock { token, ticket, asked, _weight });
         self.post(link, peer_layer::clock(token));
     }
 
@@ -349,7 +351,8 @@ impl AnySocket {
         payload: &Payload,
     ) -> bool {
         let Some(road) = self.peers.roads.get_mut(&link) else { return false };
-        let (id, given_up) = road.outgoing.add(Asker { what: Asked::Message(ticket), until: None });
+        let (what, _weight) = (Asked::Message(ticket), self.kept.weigh(size_of::<Asker>()));
+        let (id, given_up) = road.outgoing.add(Asker { what, until: None, _weight });
         if let Some((given_up, _)) = given_up {
             self.post(link, peer_layer::cancel(given_up));
         }
@@ -390,7 +393,8 @@ impl AnySocket {
             let ms = until.saturating_duration_since(now).as_millis();
             u32::try_from(ms).unwrap_or(u32::MAX).max(1)
         });
-        let (id, _) = road.outgoing.add(Asker { what: Asked::Call(reply), until });
+        let (what, _weight) = (Asked::Call(reply), self.kept.weigh(size_of::<Asker>()));
+        let (id, _) = road.outgoing.add(Asker { what, until, _weight });
         self.note(until);
         if self.post(link, peer_layer::request(id, time_ms, method, payload)) {
             return Ok(());

@@ -1,5 +1,6 @@
 //! One link of the hub: whose it is, and who waits for what on it.
 
+use super::kept::Weight;
 use super::recent::Recent;
 use super::{Reply, With, payload, peer_layer};
 use crate::anysocket::internal::rpc::{self, Outcome, Value};
@@ -43,6 +44,7 @@ pub(super) struct Incoming {
     /// The packet in which the client was asked.
     pub(super) number: i32,
     pub(super) serial: u64,
+    pub(super) _weight: Weight,
 }
 
 /// Who of the client's side waits.
@@ -50,6 +52,7 @@ pub(super) struct Incoming {
 pub(super) struct Asker {
     pub(super) what: Asked,
     pub(super) until: Option<Instant>,
+    pub(super) _weight: Weight,
 }
 
 #[derive(Debug)]
@@ -65,6 +68,7 @@ pub(super) struct Clock {
     pub(super) token: u64,
     pub(super) ticket: Ticket,
     pub(super) asked: Json,
+    pub(super) _weight: Weight,
 }
 
 /// What the client was asked for.
@@ -98,6 +102,12 @@ pub(super) struct Waiting {
     pub(super) payload: Payload,
     /// Who asked and until when it waits; nobody for a notice.
     pub(super) asker: Option<(Reply, Instant)>,
+    pub(super) _weight: Weight,
+}
+
+impl Incoming {
+    /// What it takes here, and where the client's answer is waited for.
+    pub(super) const BYTES: usize = 192;
 }
 
 impl Road {
