@@ -98,6 +98,10 @@ pub(super) struct Line {
     turns: u64,
 }
 
+/// The least pause after a token in vain. A check of a secret is slow by itself, so that may go without
+/// a pause; a comparison may not.
+const VAIN_PAUSE_MIN: Duration = Duration::from_secs(1);
+
 impl Line {
     pub(super) fn new(limits: CheckLimits) -> Self {
         Self {
@@ -108,7 +112,7 @@ impl Line {
             called: HashSet::new(),
             next_ticket: 0,
             wrongs: Wrongs::new(limits.wrong_pause),
-            vain: Wrongs::new(limits.wrong_pause),
+            vain: Wrongs::new(limits.wrong_pause.max(VAIN_PAUSE_MIN)),
             suspects: Wrongs::new(SUSPICION),
             turns: 0,
             limits: CheckLimits { running_max: limits.running_max.max(1), ..limits },

@@ -196,7 +196,8 @@ settings! {
         /// wrong secret is forgiven after each pause. The same one tried again and again counts
         /// once. Others of the address wait too: with pauses that are not far below
         /// `limits.handshake_ms_max`, somebody who guesses can keep them out. Addresses of the
-        /// loopback range do not pause if `limits.loopback_exempt` is set.
+        /// loopback range do not pause if `limits.loopback_exempt` is set. Whatever this is, guesses at the
+        /// secrets of `auth.remembered_s` are one a second above ten; others are checked slowly.
         wrong_pause_ms: Duration = "1000", millis(0..=60_000).zero("none"),
             flag "auth-wrong-pause-ms";
     }

@@ -30,6 +30,9 @@ pub enum PeerError {
         /// What was answered.
         answered: PeerInfo,
     },
+    /// The hub names more peers than anybody can want to have at once, and has not come to an end.
+    #[error("the hub names more than {0} peers; ask for those with a longer prefix")]
+    TooManyFound(usize),
     /// Somebody else than the one to whom it was [pinned](crate::NodeBuilder::pin) has the name, or the
     /// hub says so. Nothing was sent to that one, and a link has ended.
     #[error("the name {name:?} is pinned to {pinned}, but at this hub {answered} has it")]

@@ -102,6 +102,9 @@ impl NodeBuilder {
     }
 }
 
+/// The most peers that a hub may name in answer to one question: it could go on without an end.
+const FOUND_MAX: usize = 100_000;
+
 impl Node {
     /// Opens a link to a peer: by its id, or by its unique name.
     ///
@@ -287,7 +290,7 @@ impl Node {
     /// may be among them or not.
     ///
     /// # Errors
-    /// As [`find`](Self::find).
+    /// As [`find`](Self::find), and [`PeerError::TooManyFound`] above 100,000.
     pub async fn peers(&self, prefix: impl Into<String>) -> Result<Vec<PeerInfo>, PeerError> {
         let prefix = prefix.into();
         if prefix.len() > PeerName::BYTES_MAX {
@@ -306,6 +309,9 @@ impl Node {
                 // Otherwise a hub could answer without an end.
                 if all.last().is_some_and(|last| last.name >= peer.name) {
                     return Err(asked.contradicts(&peer));
+                }
+                if all.len() >= FOUND_MAX {
+                    return Err(PeerError::TooManyFound(FOUND_MAX));
                 }
                 all.push(peer);
             }

@@ -5,9 +5,9 @@ use bytes::Bytes;
 use crosspoint::{
     Address, Asked, ChannelError, ChannelOptions, ConnectError, EnterOptions, HubOptions, Identity,
     MemberNumber, Node, NodeBuilder, OwnerEvent, Payload, Peer, PeerError, PeerEvent, PeerId,
-    PeerInfo, Pin, Protocol, Reason, RequestError, SecureError, Server, Shape, Who,
+    PeerInfo, Pin, PresenceEvent, Protocol, Reason, RequestError, SecureError, Server, Shape, Who,
 };
-use crosspoint_hub::command::{Command, Entered, Event, Mode};
+use crosspoint_hub::command::{Addressee, Command, Entered, Event, Mode};
 use crosspoint_hub::protocol::{Output, Protocol as _};
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{InNumber, LinkNumber, OwnNumber};
@@ -432,6 +432,96 @@ async fn an_answer_to_a_look_is_about_those_who_were_looked_for() {
     let ann = node("Ann", ANN).connect(found(Vec::new(), true)).await.unwrap();
     assert_eq!(ann.find("Bob").await, Ok(None));
     assert_eq!(ann.peers("B").await, Ok(Vec::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hub_that_names_peers_without_an_end_is_not_listened_to_for_ever() {
+    let mut next = 0;
+    let hub = greeting(move |command| match command {
+        Command::Look { request, .. } => {
+            let names = (0..500).map(|number| info(MALLORY, &format!("B{:09}", next + number)));
+            let peers = names.collect();
+            next += 500;
+            vec![Event::Found { request, peers, more: true }]
+        }
+        _ => Vec::new(),
+    });
+    let ann = node("Ann", ANN).connect(hub).await.unwrap();
+    assert_eq!(ann.peers("B").await.map(drop), Err(PeerError::TooManyFound(100_000)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hub_can_say_of_anybody_that_it_is_there_has_come_or_gone() {
+    let hub = greeting(|command| match command {
+        Command::Look { request, .. } => {
+            vec![Event::Found { request, peers: vec![info(BOB, "Bob")], more: false }]
+        }
+        Command::Watch { request, .. } => vec![
+            Event::Done { request },
+            Event::PeerCame { peer: info(BOB, "Bob") },
+            Event::PeerWent { peer: info(BOB, "Bob") },
+        ],
+        _ => Vec::new(),
+    });
+    let ann = node("Ann", ANN).connect(hub).await.unwrap();
+    assert_eq!(ann.find(id(BOB)).await, Ok(Some(info(BOB, "Bob"))));
+    assert_eq!(ann.peers("B").await, Ok(vec![info(BOB, "Bob")]));
+    let mut presence = ann.watch().await.unwrap();
+    assert_eq!(presence.next().await, Some(PresenceEvent::Came(info(BOB, "Bob"))));
+    assert_eq!(presence.next().await, Some(PresenceEvent::Went(info(BOB, "Bob"))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hub_can_refuse_delay_and_end_for_any_reason() {
+    let ann = node("Ann", ANN).connect(greeting(|_| Vec::new())).await.unwrap();
+    let asked = tokio::time::timeout(Duration::from_secs(10), ann.peer(id(BOB))).await;
+    assert!(asked.is_err(), "it is not answered");
+    for reason in [Reason::NoSuchPeer, Reason::NotAllowed, Reason::Banned, Reason::Expired] {
+        let hub = greeting(move |command| match command {
+            Command::Link { request, to: Addressee::Name(_), .. } => {
+                vec![Event::Refused { request, create: false, reason }]
+            }
+            Command::Link { request, .. } => {
+                let link = LinkNumber(0);
+                vec![linked(request, info(BOB, "Bob")), Event::Unlinked { link, reason }]
+            }
+            _ => Vec::new(),
+        });
+        let ann = node("Ann", ANN).connect(hub).await.unwrap();
+        assert_eq!(ann.peer("Bob").await.map(drop), Err(PeerError::Refused(reason)));
+        assert_eq!(ann.peer(id(BOB)).await.unwrap().closed().await, reason);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relay_sees_who_links_to_whom_and_how_much_is_sent() {
+    let hub = Server::new(HubOptions::default());
+    let bob = node("Bob", BOB).connect(inside(&hub)).await.unwrap();
+    let seen = Arc::<Mutex<Vec<(u8, Vec<u8>)>>>::default();
+    let log = seen.clone();
+    let watch: Rewrite = Box::new(move |kind, body| {
+        log.lock().unwrap().push((kind, body.clone()));
+        vec![(kind, body)]
+    });
+    let ann = node("Ann", ANN).connect(relay(&hub, watch, honest())).await.unwrap();
+    let (to_bob, to_ann): (Peer, Peer) = link(&ann, &bob).await;
+    to_bob.secure().await.unwrap();
+    let sent = |seen: &[(u8, Vec<u8>)]| {
+        let data = seen.iter().filter(|(kind, _)| kind & !kind::EXTENDED == kind::LINK_DATA);
+        data.map(|(_, body)| body.len()).sum::<usize>()
+    };
+    let before = sent(&seen.lock().unwrap());
+    let secret = "a secret of forty bytes, and of no more. ".repeat(10);
+    to_bob.send(secret.clone()).await.unwrap();
+    assert!(matches!(event(&to_ann).await, PeerEvent::Message(message) if message.data == secret));
+    let seen = seen.lock().unwrap();
+    let holds = |body: &[u8], bytes: &[u8]| body.windows(bytes.len()).any(|part| part == bytes);
+    let mut links = seen.iter().filter(|(kind, _)| *kind == kind::LINK);
+    assert!(links.any(|(_, body)| holds(body, id(BOB).as_bytes())));
+    let more = sent(&seen) - before;
+    assert!((secret.len()..secret.len() + 100).contains(&more), "{more} bytes");
+    // What it is stays hidden.
+    assert!(!seen.iter().any(|(_, body)| holds(body, b"a secret")));
 }
 
 #[tokio::test(start_paused = true)]

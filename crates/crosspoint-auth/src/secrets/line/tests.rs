@@ -328,4 +328,7 @@ fn guesses_at_what_is_remembered_are_bounded_for_each_address_but_not_for_exempt
     scene.wait(3000);
     assert_eq!(tries(&mut scene, from(1)), 3, "one more each second");
     assert_eq!(tries(&mut scene, Origin::new(None)), 100);
+    // Where wrong secrets cost no pause, each is still checked slowly.
+    let mut scene = Scene::new(CheckLimits { wrong_pause: Duration::ZERO, ..LIMITS });
+    assert_eq!(tries(&mut scene, from(1)), 11);
 }
