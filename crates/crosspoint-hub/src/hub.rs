@@ -162,6 +162,7 @@ impl Hub {
         } = options;
         let metrics = Metrics::default();
         let ledger = Arc::new(Ledger::new(&limits, metrics.memory.clone()));
+        let peers = Mutex::new(Peers::new(ledger.account(None, "hub")));
         let hub = Self {
             limits,
             metrics,
@@ -176,7 +177,7 @@ impl Hub {
             home: OnceLock::new(),
             home_peer: OnceLock::new(),
             reserved_id: OnceLock::new(),
-            peers: Mutex::default(),
+            peers,
             directory: Mutex::default(),
             sessions: Mutex::default(),
             connections: Mutex::default(),
@@ -316,6 +317,11 @@ impl Hub {
             Arc::new(Outbox::new(id, (address, known_by), wire, bytes_max, account, outlet));
         lock(&self.sessions).insert(id, outbox.clone());
         Session::new(self.clone(), outbox, now)
+    }
+
+    /// The account of what is held for an address outside of any session.
+    pub fn account(&self, address: Option<IpAddr>, protocol: &'static str) -> Arc<Account> {
+        self.ledger.account(self.limits.known_by(address), protocol)
     }
 
     /// Whether endpoints have to present something ([`HubOptions::access_token`]).

@@ -100,13 +100,21 @@ pub(crate) struct Pot {
     setting: &'static str,
     budget: usize,
     used: AtomicUsize,
+    /// The most that was used since somebody asked.
+    peak: AtomicUsize,
     /// Of a holder: the channels and the rooms that it has made and that are still there.
     made: [AtomicUsize; 2],
 }
 
 impl Pot {
     pub(crate) fn new(setting: &'static str, budget: usize) -> Self {
-        Self { setting, budget, used: AtomicUsize::new(0), made: Default::default() }
+        Self {
+            setting,
+            budget,
+            used: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
+            made: Default::default(),
+        }
     }
 
     pub(crate) fn setting(&self) -> &'static str {
@@ -129,7 +137,11 @@ impl Pot {
 
     /// Gives whether the budget holds.
     fn add(&self, bytes: usize) -> bool {
-        self.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= self.budget
+        let used = self.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        if used > self.peak.load(Ordering::Relaxed) {
+            self.peak.fetch_max(used, Ordering::Relaxed);
+        }
+        used <= self.budget
     }
 
     fn sub(&self, bytes: usize) {
@@ -220,6 +232,11 @@ impl Ledger {
         self.hub.used()
     }
 
+    /// The most bytes that were charged in all since this was called last.
+    pub fn take_peak(&self) -> usize {
+        self.hub.peak.swap(self.hub.used(), Ordering::Relaxed)
+    }
+
     /// Whether the hub's budget, or that of an address ([`Limits::known_by`]), is used up.
     pub(crate) fn is_full(&self, address: Option<IpAddr>) -> Option<&'static str> {
         if self.hub.exceeds(SESSION_BYTES) {
@@ -294,6 +311,13 @@ impl Account {
     /// Whom it is known by.
     pub(crate) fn holders(&self) -> impl Iterator<Item = &Holder> {
         self.shares().map(|share| &share.holder)
+    }
+
+    /// Whether so much is held for all that nothing large should keep the read alive in which it came: as
+    /// long as it is less, that costs less than copies.
+    pub(crate) fn is_tight(&self) -> bool {
+        const PART: usize = 32;
+        self.ledger.hub.used() > self.ledger.hub.budget / PART
     }
 
     pub(crate) fn is_of(&self, pot: &Arc<Pot>) -> bool {
@@ -489,14 +513,28 @@ impl Tab {
 
     /// So much is there now. Costs nothing where nothing has to be paid or given back.
     pub fn settle(&mut self, bytes: usize) {
+        if let Some(due) = self.due(bytes) {
+            self.0.resize(due);
+        }
+    }
+
+    /// As [`Tab::settle`], for what can be refused.
+    ///
+    /// # Errors
+    /// As [`Charge::try_resize`].
+    pub fn try_settle(&mut self, bytes: usize) -> Result<(), Exhausted> {
+        self.due(bytes).map_or(Ok(()), |due| self.0.try_resize(due))
+    }
+
+    /// What is to be paid, if that is to change.
+    fn due(&self, bytes: usize) -> Option<usize> {
         let paid = self.0.bytes;
         let due = match bytes {
             0..=Self::FREE_BYTES => 0,
             more => more.next_multiple_of(Self::STEP_BYTES),
         };
-        if due > paid || due == 0 && paid > 0 || due + Self::STEP_BYTES < paid {
-            self.0.resize(due);
-        }
+        let changes = due > paid || due == 0 && paid > 0 || due + Self::STEP_BYTES < paid;
+        changes.then_some(due)
     }
 }
 
@@ -554,6 +592,16 @@ impl Common {
     /// Whether so much more goes above the channel's budget.
     pub(crate) fn exceeds(&self, more: usize) -> bool {
         self.pot.exceeds(more)
+    }
+
+    /// Who pays for it.
+    pub(crate) fn payer(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// As [`Account::is_tight`].
+    pub(crate) fn is_tight(&self) -> bool {
+        self.account.is_tight()
     }
 
     /// Charges a piece until the last clone of it is gone, if it is charged here.

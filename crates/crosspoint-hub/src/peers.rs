@@ -2,6 +2,7 @@
 
 use crate::command::{Addressee, After, Event, Peer, Query, Watched};
 use crate::ids::{PeerId, PeerName};
+use crate::ledger::Account;
 use crate::outbox::{Outbox, Tag, Touched};
 use crate::payload::Payload;
 use crate::presence::{News, PeerNews};
@@ -29,8 +30,10 @@ pub enum Duplicates {
 }
 
 /// All sessions whose protocol has links.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Peers {
+    /// Who pays for what those who watch are told.
+    payer: Arc<Account>,
     ids: HashMap<PeerId, Arc<Outbox>>,
     names: BTreeMap<PeerName, Arc<Outbox>>,
     /// Those without a name, by their ids.
@@ -78,6 +81,19 @@ fn is_there(ids: &HashMap<PeerId, Arc<Outbox>>, outbox: &Outbox) -> bool {
 }
 
 impl Peers {
+    /// Nobody is there. `payer` pays for what those who watch are told.
+    pub(crate) fn new(payer: Arc<Account>) -> Self {
+        Self {
+            payer,
+            ids: HashMap::new(),
+            names: BTreeMap::new(),
+            nameless: BTreeMap::new(),
+            services: HashMap::new(),
+            watchers: HashMap::new(),
+            news: Default::default(),
+        }
+    }
+
     /// Providers of a service that are asked whether they have room, for one link.
     const LOOKED_AT_MAX: usize = 16;
 
@@ -160,7 +176,8 @@ impl Peers {
         if self.to_tell().is_none() {
             return;
         }
-        let [named, all] = std::mem::take(&mut self.news).map(News::new);
+        let [named, all] = std::mem::take(&mut self.news);
+        let [named, all] = [named, all].map(|list| News::new(list, &self.payer));
         for watcher in self.watchers.values_mut() {
             let from = std::mem::take(&mut watcher.from);
             let news = if watcher.whom == Watched::Everybody { &all } else { &named };

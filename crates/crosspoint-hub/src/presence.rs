@@ -6,9 +6,11 @@
 
 use crate::command::Peer;
 use crate::ids::MemberNumber;
+use crate::ledger::{Account, Charge, Purpose};
 use crate::reason::Reason;
 use crate::wire::{FrameWriter, Prefix};
 use bytes::Bytes;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,6 +20,14 @@ const SMALL_GROUP: usize = 64;
 
 /// For how long the changes of a larger group are gathered, for each who hears of them.
 const GATHERED: Duration = Duration::from_micros(50);
+
+/// How many who hear of a change count as much as one message of the one who causes it.
+const HEARERS_A_MESSAGE: usize = 32;
+
+/// As how many messages a change counts, besides the command itself.
+pub(crate) fn price(hearers: usize) -> u64 {
+    (hearers / HEARERS_A_MESSAGE) as u64
+}
 
 /// How long it takes until a group hears of a change; `None` is at once.
 pub(crate) fn delay(group: usize) -> Option<Duration> {
@@ -44,11 +54,74 @@ pub struct OtherNews {
     pub news: Result<Peer, Reason>,
 }
 
+/// Which numbers of a room have changed hands since those who hear of it were told. Who leaves and comes
+/// back meanwhile, or comes and leaves, is no news.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// By the number: who had it when they were told, and why that one has gone.
+    before: HashMap<u32, Option<(u64, Reason)>>,
+    /// In the order in which they changed first.
+    numbers: Vec<u32>,
+}
+
+impl Changes {
+    /// A number has a holder that had none.
+    pub(crate) fn came(&mut self, number: u32) {
+        self.note(number, None);
+    }
+
+    /// The session that had a number has gone.
+    pub(crate) fn went(&mut self, number: u32, session: u64, reason: Reason) {
+        let before = self.note(number, Some((session, reason)));
+        if let Some((known, known_reason)) = before
+            && *known == session
+        {
+            *known_reason = reason;
+        }
+    }
+
+    fn note(&mut self, number: u32, before: Option<(u64, Reason)>) -> &mut Option<(u64, Reason)> {
+        let numbers = &mut self.numbers;
+        self.before.entry(number).or_insert_with(|| {
+            numbers.push(number);
+            before
+        })
+    }
+
+    /// Whether no number has changed hands.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+
+    /// What is to be told. `now` gives the session that has a number, and who it is.
+    pub(crate) fn news(self, now: impl Fn(u32) -> Option<(u64, Peer)>) -> Vec<OtherNews> {
+        let mut news = Vec::new();
+        for number in self.numbers {
+            let member = MemberNumber(number);
+            let (before, now) = (self.before[&number], now(number));
+            match (before, &now) {
+                (Some((before, _)), Some((now, _))) if before == *now => continue,
+                (Some((_, reason)), _) => news.push(OtherNews { member, news: Err(reason) }),
+                (None, _) => {}
+            }
+            news.extend(now.map(|(_, peer)| OtherNews { member, news: Ok(peer) }));
+        }
+        news
+    }
+}
+
 /// News that many hear, in order.
 pub struct News<T> {
     /// What happened.
     pub list: Vec<T>,
-    encoded: Mutex<Vec<Encoded>>,
+    encoded: Mutex<Encodings>,
+}
+
+/// The frames that were written once for all.
+struct Encodings {
+    all: Vec<Encoded>,
+    /// For them and the list. The hub pays, as nobody has asked for news of somebody.
+    charge: Charge,
 }
 
 /// The frames of all news for one kind of receivers.
@@ -59,8 +132,9 @@ struct Encoded {
 }
 
 impl<T> News<T> {
-    pub(crate) fn new(list: Vec<T>) -> Arc<Self> {
-        Arc::new(Self { list, encoded: Mutex::default() })
+    pub(crate) fn new(list: Vec<T>, payer: &Arc<Account>) -> Arc<Self> {
+        let charge = payer.charge(Purpose::Shared, list.capacity() * size_of::<T>());
+        Arc::new(Self { list, encoded: Mutex::new(Encodings { all: Vec::new(), charge }) })
     }
 
     /// Writes the news behind `from`, all but one. `key` tells receivers apart whose frames differ;
@@ -101,7 +175,8 @@ impl<T> News<T> {
         frame: impl Fn(&T, &mut FrameWriter),
     ) -> (Bytes, Arc<[usize]>) {
         let address = |prefix: Option<Prefix>| prefix.map(|prefix| prefix as usize);
-        let mut all = self.encoded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut encoded = self.encoded.lock().unwrap_or_else(PoisonError::into_inner);
+        let Encodings { all, charge } = &mut *encoded;
         let is = |known: &&Encoded| known.key.1 == key && address(known.key.0) == address(prefix);
         if let Some(known) = all.iter().find(is) {
             return (known.bytes.clone(), known.ends.clone());
@@ -112,12 +187,13 @@ impl<T> News<T> {
             frame(news, &mut writer);
             ends.push(writer.len());
         }
-        let encoded = writer.take();
-        let bytes = match encoded.rest.is_empty() {
-            true => encoded.first,
-            false => encoded.pieces().flat_map(|piece| piece.iter().copied()).collect(),
+        let frames = writer.take();
+        let bytes = match frames.rest.is_empty() {
+            true => frames.first,
+            false => frames.pieces().flat_map(|piece| piece.iter().copied()).collect(),
         };
         let ends: Arc<[usize]> = ends.into();
+        charge.resize(charge.bytes() + bytes.len() + size_of_val(&*ends));
         all.push(Encoded { key: (prefix, key), bytes: bytes.clone(), ends: ends.clone() });
         (bytes, ends)
     }

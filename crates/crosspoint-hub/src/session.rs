@@ -17,6 +17,7 @@ use crate::meter::Meter;
 use crate::order::{Order, Road};
 use crate::outbox::{Outbox, Paused, Sending, Tag, Touched};
 use crate::permissions::{Grant, Permissions};
+use crate::presence;
 use crate::reason::Reason;
 use crate::slots::Slots;
 use crate::wire::Part;
@@ -546,7 +547,7 @@ impl Session {
             self.entered.iter().for_each(|(_, entered)| entered.channel.mix());
         }
         if channel.room {
-            self.hub.settle_room(&channel, &mut self.touched);
+            self.settle_room(&channel);
         }
         // Taken at once: the next command may use the number before the event is on its way.
         let meter = channel.rule.as_ref().and_then(|rule| rule.meter(now)).map(Box::new);
@@ -566,9 +567,19 @@ impl Session {
         };
         count_members(&self.hub.metrics, 0, usize::from(was_member));
         if channel.room {
-            self.hub.settle_room(channel, &mut self.touched);
+            self.settle_room(channel);
         }
         self.hub.end_if_unused(channel);
+    }
+
+    /// Others hear that the session has entered or left a room. What that costs counts as its messages.
+    fn settle_room(&mut self, room: &Arc<Channel>) {
+        self.hub.settle_room(room, &mut self.touched);
+        let price = presence::price(room.hearers());
+        if price > 0 && !self.closed {
+            let throttled = self.count(self.now, price, 0);
+            self.ruled = self.ruled.max(throttled);
+        }
     }
 
     fn tag(&mut self) -> Tag {

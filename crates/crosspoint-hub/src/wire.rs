@@ -196,6 +196,8 @@ impl Encoded {
 #[derive(Debug, Default)]
 pub struct FrameWriter {
     prefix: Option<Prefix>,
+    /// Large payloads are copied too, each by itself.
+    copies: bool,
     buffer: BytesMut,
     pieces: Vec<Bytes>,
 }
@@ -207,7 +209,12 @@ impl FrameWriter {
 
     /// An empty writer with the envelope of a wire.
     pub fn new(prefix: Option<Prefix>) -> Self {
-        Self { prefix, buffer: BytesMut::new(), pieces: Vec::new() }
+        Self { prefix, copies: false, buffer: BytesMut::new(), pieces: Vec::new() }
+    }
+
+    /// Has large payloads copied as well, so that they keep nothing alive but themselves.
+    pub(crate) fn copying(self, copies: bool) -> Self {
+        Self { copies, ..self }
     }
 
     /// Makes room for small frames of this many bytes in all.
@@ -222,7 +229,10 @@ impl FrameWriter {
             self.buffer.put_slice(payload);
         } else {
             self.cut();
-            self.pieces.push(payload.clone());
+            self.pieces.push(match self.copies {
+                true => Bytes::copy_from_slice(payload),
+                false => payload.clone(),
+            });
         }
     }
 
@@ -292,5 +302,8 @@ mod tests {
         assert_eq!(encoded.rest[1], b"\0\0\0\x01e"[..]);
         assert_eq!(encoded.len(), 4 + 3 + 4 + 1 + 100_000 + 4 + 1);
         assert!(writer.is_empty() && writer.take().is_empty());
+        let mut writer = FrameWriter::default().copying(true);
+        writer.frame(b"d", &large);
+        assert_ne!(writer.take().rest[0].as_ptr(), large.as_ptr());
     }
 }

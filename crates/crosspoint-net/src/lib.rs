@@ -14,6 +14,7 @@ pub mod client;
 pub mod detect;
 #[doc(hidden)]
 pub mod fuzz;
+mod held;
 pub mod http;
 pub mod log_limit;
 pub mod memory;

@@ -1,6 +1,7 @@
 //! Listeners, and the life of a connection from its first byte.
 
 use crate::detect::{Spoken, detect, detect_in_websocket};
+use crate::held::Held;
 use crate::http::{self, HttpOptions};
 use crate::log_limit::Logs;
 use crate::memory;
@@ -318,7 +319,7 @@ impl Server {
                 Ok(FirstWords { spoken, decoder: None, words, message_ended: false })
             }
             Ok(Shaken::Upgraded(bytes)) => {
-                Box::pin(self.first_words(&mut reader, &writer, bytes)).await
+                Box::pin(self.first_words(&mut reader, &writer, bytes, remote)).await
             }
             Ok(Shaken::Request(request)) => {
                 let (stop, flush_max) = (&self.stop, self.options.flush_max);
@@ -330,7 +331,7 @@ impl Server {
                     http::Outcome::Ended(reason) => return reason,
                     http::Outcome::Upgraded(read_half, write_half, bytes, from) => {
                         (reader, writer, remote) = (read_half, write_half, from);
-                        Box::pin(self.first_words(&mut reader, &writer, bytes)).await
+                        Box::pin(self.first_words(&mut reader, &writer, bytes, remote)).await
                     }
                 }
             }
@@ -504,6 +505,7 @@ impl Server {
         let mut spoken = None;
         let mut begun = None;
         let mut until = now() + FAR;
+        let mut held = Held::new(&self.hub, *remote);
         loop {
             let more = match first.is_empty() {
                 true => tokio::time::timeout_at(until.into(), read(reader)).await,
@@ -520,6 +522,8 @@ impl Server {
             let begun = *begun.get_or_insert_with(now);
             let line_ended = more.contains(&b'\n');
             bytes.unsplit(more);
+            held.settle(bytes.capacity())
+                .map_err(|reason| Refusal::answered(reason, refusal::later(reason)))?;
             spoken = spoken.or_else(|| detect(&bytes));
             match spoken {
                 None => {}
@@ -591,9 +595,10 @@ impl Server {
         reader: &mut Reader,
         writer: &Writer,
         first: BytesMut,
+        remote: Remote,
     ) -> Result<FirstWords, Refusal> {
         tokio::select! {
-            first = self.words(reader, writer, first) => first,
+            first = self.words(reader, writer, first, remote) => first,
             () = self.stop.cancelled() => {
                 Err(Refusal::in_websocket(Reason::HubStopping, ws::CloseCode::GOING_AWAY, None))
             }
@@ -609,6 +614,7 @@ impl Server {
         reader: &mut Reader,
         writer: &Writer,
         first: BytesMut,
+        remote: Remote,
     ) -> Result<FirstWords, Refusal> {
         let frame_bytes_max = self.hub.limits.frame_bytes_max as u64;
         // Peote's html5 client, and others of that age, do not keep to the letter of the standard.
@@ -618,6 +624,7 @@ impl Server {
         };
         let mut decoder = Box::new(ws::Decoder::new(ws::Role::Server, settings));
         let mut words = BytesMut::new();
+        let mut held = Held::new(&self.hub, remote);
         let (silence_max, mut limit) = self.silence_max();
         let mut until = now() + silence_max;
         decoder.receive(first);
@@ -651,7 +658,12 @@ impl Server {
                     let code = ws::CloseCode::NORMAL;
                     return Err(Refusal::in_websocket(Reason::Bye, code, None));
                 }
-                Ok(None) => None,
+                Ok(None) => {
+                    held.settle(words.capacity() + decoder.buffered()).map_err(|reason| {
+                        Refusal::in_websocket(reason, ws::CloseCode::TRY_AGAIN, None)
+                    })?;
+                    None
+                }
                 Err(error) => {
                     let (code, fault) = (error.close_code(), Some(error.to_string()));
                     return Err(Refusal::in_websocket(Reason::Malformed, code, fault));

@@ -447,7 +447,7 @@ settings! {
         /// Above, nothing more is taken from the session, and its outbox fills as that of any slow
         /// reader. A client that sends more than this breaks the protocol, and its session ends
         /// with the reason `Malformed`. In the worst case every session that can go on occupies
-        /// twice this and 320 KiB, besides its outbox.
+        /// four times this and 400 KiB, besides its outbox.
         retained_bytes_max: u32 = "1MiB",
             bytes(u64::from(RETAINED_BYTES.0)..=u64::from(RETAINED_BYTES.1)),
             flag "resume-retained-bytes-max";

@@ -16,7 +16,7 @@ use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId};
 use crate::ledger::{Account, CHANNEL_BYTES, Common, Exhausted, Made, Purpose};
 use crate::metrics::Metrics;
 use crate::outbox::{Outbox, Sending, Tag, Touched};
-use crate::presence::{self, OtherNews};
+use crate::presence;
 use crate::reason::Reason;
 use crate::rules::ChannelRule;
 use crate::session::Nearby;
@@ -354,6 +354,7 @@ impl Channel {
         let member = MemberNumber(state.members.insert(member));
         state.late += usize::from(late);
         state.hearers += usize::from(presence);
+        state.fresh += usize::from(presence);
         let (chunk, room) = (edge.chunk(), self.room);
         let entered = Entered { request, channel: number, member, mode, chunk, replies, room };
         outbox.push_event(tag, Event::Entered(entered), touched);
@@ -366,7 +367,8 @@ impl Channel {
                 let channel = owner.number;
                 owner.tell(Event::MemberEntered { channel, member, peer, chunk, replies }, touched);
             }
-            None => state.note(OtherNews { member, news: Ok(peer) }),
+            None if state.hearers > 0 => state.changes.came(member.0),
+            None => {}
         }
         member
     }
@@ -375,7 +377,7 @@ impl Channel {
     /// to be called after the time that this gives. `gathers` says whether somebody will.
     pub(crate) fn settle_news(&self, gathers: bool, touched: &mut Touched) -> Option<Duration> {
         let mut state = self.lock();
-        if state.due || state.news.is_empty() {
+        if state.due || !state.has_news() {
             return None;
         }
         let delay = presence::delay(state.members.len()).filter(|_| gathers);
@@ -384,6 +386,11 @@ impl Channel {
             None => state.tell_news(touched),
         }
         delay
+    }
+
+    /// How many members have asked for presence.
+    pub(crate) fn hearers(&self) -> usize {
+        self.lock().hearers
     }
 
     /// In a room: tells what is new to those who asked for presence.

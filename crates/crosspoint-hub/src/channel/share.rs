@@ -5,12 +5,13 @@ use crate::gathering::Gathering;
 use crate::ledger::Common;
 use crate::outbox::{Outbox, Pushed, Room, Sending, Touched};
 use crate::wire::{Edge, Encoded, FrameWriter, Part, Place};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 
-fn encode(outbox: &Outbox, place: Place, edge: Edge, parts: &[Part]) -> Encoded {
+/// `tight`: the payloads keep alive no more than themselves.
+fn encode(outbox: &Outbox, place: Place, edge: Edge, parts: &[Part], tight: bool) -> Encoded {
     const HEADER_BYTES_GUESS: usize = 8;
-    let mut writer = FrameWriter::new(outbox.profile.prefix);
+    let mut writer = FrameWriter::new(outbox.profile.prefix).copying(tight);
     let lengths = parts.iter().map(|part| part.data.len());
     let copied = |length: usize| if length > FrameWriter::COPY_BYTES_MAX { 0 } else { length };
     writer.reserve(lengths.map(|length| copied(length) + HEADER_BYTES_GUESS).sum());
@@ -21,14 +22,17 @@ fn encode(outbox: &Outbox, place: Place, edge: Edge, parts: &[Part]) -> Encoded 
 }
 
 /// Parts that may wait as they are: small data must not keep alive the large read that it came in.
-/// It is copied next to each other, as its receiver takes it together.
-fn compact(parts: &[Part]) -> Vec<Part> {
+/// It is copied next to each other, as its receiver takes it together. `tight`: nor must large data.
+fn compact(parts: &[Part], tight: bool) -> Vec<Part> {
     let is_small = |part: &&Part| part.data.len() <= FrameWriter::COPY_BYTES_MAX;
     let small = parts.iter().filter(is_small).map(|part| part.data.len()).sum();
     let mut copied = BytesMut::with_capacity(small);
     let compact = |part: &Part| {
         if !is_small(&part) {
-            return part.clone();
+            return match tight {
+                true => Part { data: Bytes::copy_from_slice(&part.data), ..part.clone() },
+                false => part.clone(),
+            };
         }
         copied.extend_from_slice(&part.data);
         Part { data: copied.split().freeze(), ..part.clone() }
@@ -73,13 +77,14 @@ fn push_one(
     parts: &[Part],
     touched: &mut Touched,
 ) -> Sent {
+    let tight = outbox.account().is_tight();
     if outbox.profile.stateful {
-        return match outbox.push_data(place, compact(parts), touched) {
+        return match outbox.push_data(place, compact(parts, tight), touched) {
             Pushed::Dead => Sent::To(0),
             Pushed::Accepted => Sent::To(1),
         };
     }
-    let data = encode(outbox, place, edge, parts);
+    let data = encode(outbox, place, edge, parts, tight);
     match outbox.push_alone(&data, touched) {
         Pushed::Dead => Sent::To(0),
         Pushed::Accepted => Sent::To(1),
@@ -121,7 +126,8 @@ impl<'a> Shared<'a> {
                 part.data = self.common.charge(part.data);
                 part
             };
-            let compact = || compact(self.parts).into_iter().map(charged).collect();
+            let tight = self.common.is_tight();
+            let compact = || compact(self.parts, tight).into_iter().map(charged).collect();
             let parts = self.compact.get_or_insert_with(compact);
             let pushed = outbox.push_shared_data(place, parts, touched);
             return usize::from(pushed == Pushed::Accepted);
@@ -131,7 +137,8 @@ impl<'a> Shared<'a> {
             self.last = match self.encoded.iter().position(|(known, _)| *known == key) {
                 Some(index) => index,
                 None => {
-                    let data = encode(outbox, place, edge, self.parts);
+                    let tight = self.common.is_tight();
+                    let data = encode(outbox, place, edge, self.parts, tight);
                     self.encoded.push((key, data.map(|piece| self.common.charge(piece))));
                     self.encoded.len() - 1
                 }

@@ -7,7 +7,7 @@ use crate::gathering::{Gathering, Unfinished};
 use crate::ids::{InNumber, MemberNumber, OwnNumber, PeerId};
 use crate::ledger::{Account, Charge, Common};
 use crate::outbox::{Outbox, Tag, Touched};
-use crate::presence::{News, OtherNews};
+use crate::presence::{Changes, News, OtherNews};
 use crate::reason::Reason;
 use crate::slots::Slots;
 use crate::wire::{Edge, Part, Place};
@@ -46,8 +46,10 @@ pub(super) struct State {
     pub(super) gathering: HashMap<u32, Gathering>,
     /// In channels: the message of the owner to many, for members who have to have it whole.
     pub(super) down: Gathering,
-    /// In rooms: who has come and gone since those who asked for presence were told.
-    pub(super) news: Vec<OtherNews>,
+    /// In rooms: what has changed since those who asked for presence were told.
+    pub(super) changes: Changes,
+    /// How many of them have come since, and were not told who is there.
+    pub(super) fresh: usize,
     /// How many have asked for presence.
     pub(super) hearers: usize,
     /// It is seen to that the news are told.
@@ -148,7 +150,8 @@ impl State {
             next_ticket: 0,
             bans: VecDeque::new(),
             gathering: HashMap::new(),
-            news: Vec::new(),
+            changes: Changes::default(),
+            fresh: 0,
             hearers: 0,
             due: false,
         }
@@ -213,27 +216,32 @@ impl State {
         gone
     }
 
-    /// In a room: something is to be told to those who asked for presence.
-    pub(super) fn note(&mut self, news: OtherNews) {
-        if self.hearers > 0 {
-            self.news.push(news);
-        }
+    /// In a room: whether something is to be told to those who asked for presence.
+    pub(super) fn has_news(&self) -> bool {
+        !self.changes.is_empty() || self.fresh > 0
     }
 
     /// In a room: those who asked for presence hear what is new, and those who have come since who is
     /// there.
     pub(super) fn tell_news(&mut self, touched: &mut Touched) {
-        if self.news.is_empty() {
+        if !self.has_news() {
             return;
         }
-        let since = News::new(std::mem::take(&mut self.news));
+        let changes = std::mem::take(&mut self.changes);
+        let holder = |number| {
+            let holder = self.members.get(number)?;
+            Some((holder.outbox.id, holder.outbox.known_peer()))
+        };
+        let since = News::new(changes.news(holder), self.common.payer());
         let mut there = None;
-        if self.members.iter().any(|(_, member)| member.fresh) {
+        if std::mem::take(&mut self.fresh) > 0 {
             let all = self.members.iter().map(|(number, member)| OtherNews {
                 member: MemberNumber(number),
                 news: Ok(member.outbox.known_peer()),
             });
-            there = Some(News::new(all.collect()));
+            there = Some(News::new(all.collect(), self.common.payer()));
+        } else if since.list.is_empty() {
+            return;
         }
         for (index, (_, member)) in self.members.iter_mut().enumerate() {
             let fresh = std::mem::take(&mut member.fresh);
@@ -241,7 +249,9 @@ impl State {
                 Some(there) if fresh => (there, Some(index)),
                 _ => (&since, None),
             };
-            if member.presence && (but.is_none() || news.list.len() > 1) {
+            // Who is alone with itself hears nothing.
+            let told = news.list.len() > usize::from(but.is_some());
+            if member.presence && told {
                 let (channel, news) = (member.number, news.clone());
                 member.tell(Event::Others { channel, news, but }, touched);
             }
@@ -260,6 +270,7 @@ impl State {
         };
         self.late -= usize::from(gone.late);
         self.hearers -= usize::from(gone.presence);
+        self.fresh -= usize::from(gone.fresh);
         if self.is_heir(member) {
             self.forget_heir(Reason::NoSuchPeer, touched);
         }
@@ -274,7 +285,8 @@ impl State {
             }
             // A hub that stops says so to each, and no more.
             None if reason == Reason::HubStopping => {}
-            None => self.note(OtherNews { member, news: Err(reason) }),
+            None if self.hearers > 0 => self.changes.went(member.0, gone.outbox.id, reason),
+            None => {}
         }
         true
     }

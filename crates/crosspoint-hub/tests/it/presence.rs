@@ -1,11 +1,13 @@
 //! Who hears who comes and goes, in large groups.
 
-use crate::common::{ask, hub, open, open_woken, peer_id};
+use crate::common::{ask, hello, hub, open, open_woken, peer_id};
 use crosspoint_hub::command::{Command, EnterOptions, Event, Target, Watched};
 use crosspoint_hub::outbox::Turn;
 use crosspoint_hub::session::Step;
-use crosspoint_hub::testing::{Arrived, data, events, take};
+use crosspoint_hub::testing::{Arrived, LINES, data, events, open_as, take};
 use crosspoint_hub::{ChannelName, Hub, InNumber, Limits, Part, PeerId, Reason, Session};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -76,6 +78,170 @@ fn a_large_room_hears_of_changes_together() {
     assert_eq!(heard(&take(&mut members[0])), since);
     assert_eq!(heard(&take(&mut next)).len(), usize::from(MANY));
     assert_eq!(heard(&take(&mut last)).len(), usize::from(MANY));
+}
+
+fn leave(session: &mut Session, room: u32) {
+    ask(session, Command::Leave(InNumber(room)));
+}
+
+#[test]
+fn who_leaves_and_comes_back_before_it_was_told_is_no_news_and_hears_who_is_there() {
+    let (hub, _) = gathering();
+    let mut members = group(&hub, &["lobby".into()]);
+    hub.tell_presence();
+    members.iter_mut().for_each(|member| drop(take(member)));
+    for _ in 0..1000 {
+        leave(&mut members[7], 0);
+        ask_to_enter(&mut members[7]);
+    }
+    let mut passer_by = open(&hub, 200, "");
+    ask_to_enter(&mut passer_by);
+    leave(&mut passer_by, 0);
+    let costs: Vec<_> = members.iter().map(|member| member.outbox().cost()).collect();
+    hub.tell_presence();
+    for (id, member) in members.iter_mut().enumerate().filter(|(id, _)| *id != 7) {
+        assert_eq!(member.outbox().cost(), costs[id]);
+        assert_eq!(take(member), []);
+    }
+    let mut known = heard(&take(&mut members[7]));
+    known.sort_unstable();
+    assert_eq!(known, others(7, 0..MANY));
+}
+
+fn ask_to_enter(session: &mut Session) {
+    assert_eq!(enter(session, "lobby"), Step::Go);
+    assert_eq!(session.flush(Instant::now()), Step::Go);
+}
+
+#[test]
+fn who_enters_and_leaves_a_large_room_pays_for_those_who_hear_of_it() {
+    let limits = Limits { messages_per_second_max: 100, ..Limits::default() };
+    let hub = hub(limits);
+    assert!(hub.gather_presence(Box::new(|_delay| true)));
+    let _members = group(&hub, &["lobby".into()]);
+    let address = Some("192.0.2.1".parse().unwrap());
+    let mut session = open_as(&hub, Instant::now(), &LINES, address, hello(200, "", false));
+    // Each counts as three messages more.
+    let mut changes = 0;
+    while session.ruled().is_none() {
+        ask_to_enter(&mut session);
+        leave(&mut session, 0);
+        changes += 2;
+        assert!(changes < 100, "it is never slowed");
+    }
+    assert!((32..40).contains(&changes), "{changes}");
+}
+
+/// What one of a crowd does. The crowd is large enough for news to be gathered.
+#[derive(Debug, Clone)]
+enum Act {
+    /// Of the one at this place: it enters, or leaves.
+    Turn(usize),
+    Send(usize),
+    /// It goes for good, and another session takes its place.
+    Replace(usize),
+    /// The news are told.
+    Tell,
+    /// Until then, what comes waits.
+    Read(usize),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    const ACTIVE: usize = 8;
+    prop_oneof![
+        6 => (0..ACTIVE).prop_map(Act::Turn),
+        1 => (0..ACTIVE).prop_map(Act::Send),
+        1 => (0..ACTIVE).prop_map(Act::Replace),
+        2 => Just(Act::Tell),
+        2 => (0..ACTIVE + 2).prop_map(Act::Read),
+    ]
+}
+
+/// What somebody knows of a room, by what it has read.
+#[derive(Default)]
+struct View(BTreeMap<u32, PeerId>);
+
+impl View {
+    fn read(&mut self, session: &mut Session) {
+        for arrived in take(session) {
+            match arrived {
+                Arrived::Event(Event::Entered(_)) => self.0.clear(),
+                Arrived::Event(Event::OtherEntered { member, peer, .. }) => {
+                    assert_eq!(self.0.insert(member.0, peer.id), None, "the number was free");
+                }
+                Arrived::Event(Event::OtherLeft { member, .. }) => {
+                    assert!(self.0.remove(&member.0).is_some(), "somebody had the number");
+                }
+                Arrived::Data(lines) => {
+                    for line in String::from_utf8(lines.to_vec()).unwrap().lines() {
+                        let (place, text) = line.split_once(": ").unwrap();
+                        let from = place.rsplit(' ').next().unwrap().parse().unwrap();
+                        // Each says the first byte of its id.
+                        let id = text.parse().unwrap();
+                        assert_eq!(self.0.get(&from), Some(&peer_id(id)), "it was told before");
+                    }
+                }
+                Arrived::Event(_) => {}
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn whatever_happens_between_two_tellings_everybody_knows_in_the_end_who_is_there(
+        acts in prop::collection::vec(act(), 0..80),
+    ) {
+        let (hub, _) = gathering();
+        let mut crowd = group(&hub, &["lobby".into()]);
+        let mut ids: Vec<u8> = (0..MANY).collect();
+        let mut inside = vec![true; crowd.len()];
+        let mut views: Vec<View> = crowd.iter().map(|_| View::default()).collect();
+        let mut next = MANY;
+        for act in acts {
+            match act {
+                Act::Turn(who) => {
+                    match inside[who] {
+                        true => {
+                            // What is on its way to it may come when it has entered again.
+                            views[who].read(&mut crowd[who]);
+                            leave(&mut crowd[who], 0);
+                        }
+                        false => ask_to_enter(&mut crowd[who]),
+                    }
+                    inside[who] = !inside[who];
+                }
+                Act::Send(who) => {
+                    let (to, part) = (Target::Up(InNumber(0)), Part::whole(ids[who].to_string()));
+                    ask(&mut crowd[who], Command::Send { to, part });
+                }
+                Act::Replace(who) => {
+                    crowd[who].close(Reason::ConnectionLost);
+                    crowd[who] = open(&hub, next, "");
+                    (ids[who], views[who]) = (next, View::default());
+                    next += 1;
+                    ask_to_enter(&mut crowd[who]);
+                    inside[who] = true;
+                }
+                Act::Tell => hub.tell_presence(),
+                Act::Read(who) => views[who].read(&mut crowd[who]),
+            }
+        }
+        hub.tell_presence();
+        let mut seen = Vec::new();
+        for (who, view) in views.iter_mut().enumerate().filter(|(who, _)| inside[*who]) {
+            view.read(&mut crowd[who]);
+            let mut known: Vec<_> = view.0.values().copied().chain([peer_id(ids[who])]).collect();
+            known.sort_unstable();
+            seen.push(known);
+        }
+        let there = ids.iter().zip(&inside).filter(|(_, inside)| **inside).map(|(id, _)| *id);
+        let mut there: Vec<_> = there.map(peer_id).collect();
+        there.sort_unstable();
+        prop_assert!(seen.iter().all(|known| *known == there));
+    }
 }
 
 #[test]

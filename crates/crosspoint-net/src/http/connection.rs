@@ -2,16 +2,20 @@
 
 use super::io::{Busy, Io, IoState, Phase};
 use super::site::{Site, Verdict, counted, remote};
+use crate::held::Held;
+use crate::refusal;
 use crate::remote::Remote;
 use crate::session::{FAR, LINGER, discard};
 use crate::stream::{Reader, Writer};
 use axum::body::Body;
 use axum::extract::Request;
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
-use crosspoint_hub::Reason;
 use crosspoint_hub::hub::Admission;
-use hyper::body::{Frame, Incoming, SizeHint};
+use crosspoint_hub::ledger::Charge;
+use crosspoint_hub::{Hub, Reason};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
@@ -36,7 +40,15 @@ pub(crate) enum Outcome {
 struct Answering {
     body: Body,
     _busy: Busy,
+    _charge: Option<Charge>,
 }
+
+/// What is charged for each connection: what hyper keeps for it, and one small head.
+const CONNECTION_BYTES: usize = 16 * 1024;
+
+/// The most that is charged for one answer. What is larger comes from a file, a little at a time, or from
+/// the embedder.
+const ANSWER_BYTES_MAX: u64 = 128 * 1024;
 
 impl hyper::body::Body for Answering {
     type Data = Bytes;
@@ -67,6 +79,8 @@ enum End {
     Stopped,
     /// Nothing came between two requests, or no whole head.
     Late(Phase),
+    /// There is no memory for its head.
+    Exhausted(Reason),
     /// The other side has ended its part, and takes nothing of an answer.
     Gone,
 }
@@ -80,6 +94,13 @@ pub(crate) async fn serve(
     stop: &CancellationToken,
     flush_max: Duration,
 ) -> Outcome {
+    let mut held = Held::new(&site.hub, from);
+    if let Err(reason) = held.settle(CONNECTION_BYTES) {
+        let refuse = async { writer.write_all(&refusal::later(reason)).await };
+        // Whoever does not take it in time is cut off.
+        let _ = tokio::time::timeout(LINGER.min(flush_max), refuse).await;
+        return Outcome::Ended(reason);
+    }
     let state = Arc::new(IoState::default());
     let stall_max = site.hub.limits.outbox_stall_max;
     let io = Io::new(reader, writer, first, stall_max, state.clone());
@@ -116,6 +137,10 @@ pub(crate) async fn serve(
             }
             if stopping.is_some() && cut_off.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(End::Stopped);
+            }
+            // A buffer that grows is twice as large as what is in it, at the most.
+            if let Err(reason) = held.settle(CONNECTION_BYTES + 2 * state.head()) {
+                return Poll::Ready(End::Exhausted(reason));
             }
             let present = state.phase();
             if phase != Some(present) {
@@ -177,6 +202,14 @@ pub(crate) async fn serve(
             Reason::HandshakeTimeout
         }
         End::Late(_) => Reason::IdleTimeout,
+        End::Exhausted(reason) => {
+            // Whoever does not take it in time is cut off.
+            let linger = tokio::time::Instant::now() + LINGER.min(flush_max);
+            let until = stopping.map_or(linger, |until| until.min(linger));
+            let answer = refusal::later(reason);
+            let _ = tokio::time::timeout_at(until, writer.write_all(&answer)).await;
+            reason
+        }
         End::Closed(Ok(())) if stopping.is_some() => Reason::HubStopping,
         End::Closed(Ok(())) => Reason::Bye,
         End::Closed(Err(error)) if error.is_parse() => Reason::Malformed,
@@ -199,6 +232,24 @@ pub(crate) async fn serve(
     Outcome::Ended(reason)
 }
 
+/// An answer whose memory is charged, or one that says that there is none.
+fn charged(hub: &Hub, from: Remote, response: Response, busy: Busy) -> Response<Answering> {
+    let bytes = response.body().size_hint().lower().min(ANSWER_BYTES_MAX);
+    let charge = match usize::try_from(bytes) {
+        Ok(bytes @ CONNECTION_BYTES..) => Held::answer(hub, from, bytes).map(Some),
+        // Charged with the connection.
+        _ => Ok(None),
+    };
+    let (response, charge) = match charge {
+        Ok(charge) => (response, charge),
+        Err(reason) => {
+            let body = format!("{reason}\n");
+            ((StatusCode::SERVICE_UNAVAILABLE, body).into_response(), None)
+        }
+    };
+    response.map(|body| Answering { body, _busy: busy, _charge: charge })
+}
+
 /// Answers a request. One that asks for an upgrade gets no answer from here: its verdict is left
 /// behind, and hyper has no further part in the connection.
 async fn answer(
@@ -213,7 +264,7 @@ async fn answer(
     match site.later_upgrade(request, from) {
         Ok(request) => {
             let response = site.answer(request, from).await;
-            Ok(response.map(|body| Answering { body, _busy: busy }))
+            Ok(charged(&site.hub, from, response, busy))
         }
         Err(decided) => {
             // A connection has one such request at most, as it waits here for ever.

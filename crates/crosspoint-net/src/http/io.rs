@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -38,6 +38,8 @@ pub(super) struct IoState {
     begun: AtomicBool,
     written: AtomicU64,
     requests: AtomicU64,
+    /// Bytes that have come since the last head was whole.
+    head: AtomicUsize,
 }
 
 /// What a connection does.
@@ -60,6 +62,7 @@ impl Busy {
         state.busy.store(true, Ordering::Relaxed);
         state.begun.store(false, Ordering::Relaxed);
         state.requests.fetch_add(1, Ordering::Relaxed);
+        state.head.store(0, Ordering::Relaxed);
         Self(state.clone())
     }
 }
@@ -87,6 +90,11 @@ impl IoState {
             Phase::Idle
         };
         (phase, self.requests.load(Ordering::Relaxed))
+    }
+
+    /// Bytes of a head that are there, as far as it is not whole.
+    pub(super) fn head(&self) -> usize {
+        self.head.load(Ordering::Relaxed)
     }
 
     /// Bytes that were written so far.
@@ -155,8 +163,10 @@ impl AsyncRead for Io {
         if this.first.is_empty() {
             let before = buffer.filled().len();
             let polled = this.reader.poll_read(cx, buffer);
-            if buffer.filled().len() > before && !this.state.busy.load(Ordering::Relaxed) {
+            let count = buffer.filled().len() - before;
+            if count > 0 && !this.state.busy.load(Ordering::Relaxed) {
                 this.state.begun.store(true, Ordering::Relaxed);
+                this.state.head.fetch_add(count, Ordering::Relaxed);
             }
             return polled;
         }

@@ -45,6 +45,9 @@ pub struct Shape {
     pub accumulate: bool,
     /// Bytes held before the writer has to wait, in flight and arrived but unread. 0 counts as 1.
     pub buffer_bytes_max: usize,
+    /// Pieces held before the writer has to wait, however small they are. 0 counts as 1, and more than
+    /// [`PIECES_MAX`] as that.
+    pub pieces_max: usize,
 }
 
 impl Default for Shape {
@@ -56,6 +59,7 @@ impl Default for Shape {
             seed: 0,
             accumulate: false,
             buffer_bytes_max: BUFFER_BYTES_DEFAULT,
+            pieces_max: PIECES_MAX,
         }
     }
 }
@@ -173,7 +177,7 @@ impl Shaper {
 
     /// Room in bytes before the writer has to wait.
     pub fn free(&self) -> usize {
-        if self.finished || self.pieces.len() >= PIECES_MAX {
+        if self.finished || self.pieces.len() >= self.shape.pieces_max.clamp(1, PIECES_MAX) {
             return 0;
         }
         self.shape.buffer_bytes_max.max(1).saturating_sub(self.held_bytes)

@@ -24,6 +24,12 @@ use tokio::time::sleep_until;
 /// Bytes that the way between a driver and its carrier holds, in each direction.
 const PIPE_BYTES: usize = 64 * 1024;
 
+/// Pieces that it holds, however small.
+const PIPE_PIECES_MAX: usize = 256;
+
+/// The memory of a direction of it that is full.
+const PIPE_COST: usize = PIPE_BYTES + PIPE_PIECES_MAX * 128;
+
 /// Pieces handed on at once.
 const PIECES_MAX: usize = 64;
 
@@ -108,7 +114,8 @@ impl From<io::Error> for Parted {
 
 /// The way between a driver and its carrier: the driver's end, and the carrier's.
 pub(crate) fn way() -> (Stream, Stream) {
-    let shape = || Shape { buffer_bytes_max: PIPE_BYTES, ..Shape::default() };
+    let shape =
+        || Shape { buffer_bytes_max: PIPE_BYTES, pieces_max: PIPE_PIECES_MAX, ..Shape::default() };
     let (driver, carrier) = memory::pair(shape(), shape());
     (driver.into(), carrier.into())
 }
@@ -135,10 +142,13 @@ impl Carrier {
         Self { counted_by: Some(hub), meter, tab, ..self }
     }
 
-    fn settle(&mut self) {
-        if let Some(tab) = &mut self.tab {
-            tab.settle(self.flow.held());
-        }
+    /// Has the memory charged that is held here, on the way to and from the driver, and for a connection.
+    fn settle(&mut self, link: Option<&Link>) {
+        let Some(tab) = &mut self.tab else { return };
+        let taking = !self.flow.is_full() && link.is_none_or(Link::has_room);
+        // What is not taken fills up.
+        let full = [!taking, self.flow.has_arrived()].into_iter().filter(|full| *full).count();
+        tab.settle(self.flow.held() + link.map_or(0, Link::held) + full * PIPE_COST);
     }
 
     /// Whether the driver has sent its last byte.
@@ -211,7 +221,7 @@ impl Carrier {
         loop {
             tokio::task::consume_budget().await;
             let more = self.proceed(link)?;
-            self.settle();
+            self.settle(Some(link));
             reach(timer.as_mut(), if more { now() } else { self.deadline(link.has_room()) });
             let Self { flow, pipe, throttled, .. } = &mut *self;
             let taking = !pipe.ended && !flow.is_full() && link.has_room();
@@ -235,7 +245,7 @@ impl Carrier {
     pub(crate) async fn keep(&mut self) {
         loop {
             self.hand_on();
-            self.settle();
+            self.settle(None);
             let Self { flow, pipe, .. } = &mut *self;
             let result = tokio::select! {
                 _ = pipe.writer.writable(), if flow.has_arrived() && !pipe.deaf => Ok(()),

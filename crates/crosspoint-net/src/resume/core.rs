@@ -248,9 +248,9 @@ impl Flow {
         self.sending.acknowledged
     }
 
-    /// Bytes that are kept until they have arrived or were handed on.
+    /// The memory of what is kept until it has arrived or was handed on.
     pub(crate) fn held(&self) -> usize {
-        self.sending.kept.len() + self.receiving.waiting.len()
+        self.sending.kept.cost() + self.receiving.waiting.cost()
     }
 
     /// Whether as much is kept as may be, so that no more can be taken.

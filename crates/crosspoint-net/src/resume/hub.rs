@@ -10,6 +10,7 @@ use super::receipt::{Receipt, Why};
 use super::record::{Accepted, Gone, MAGIC, Open, Record, Token, VERSION, millis};
 use super::registry::{Bounds, Found, Registry, Tombstone};
 use super::{RETAINED_BYTES, Settings};
+use crate::held::Held;
 use crate::log_limit::Logs;
 use crate::outlet::now;
 use crate::remote::Remote;
@@ -109,8 +110,9 @@ impl Server {
         let Some(sessions) = &self.resume else {
             return Reason::UnknownProtocol;
         };
+        let held = Held::new(&self.hub, remote);
         let opened = tokio::select! {
-            opened = timeout(self.hub.limits.handshake_max, opened(&mut link)) => opened,
+            opened = timeout(self.hub.limits.handshake_max, opened(&mut link, held)) => opened,
             () = self.stop.cancelled() => return Reason::HubStopping,
         };
         let open = match opened {
@@ -217,7 +219,7 @@ impl Server {
 }
 
 /// Reads the first record.
-async fn opened(link: &mut Link) -> Result<Open, Reason> {
+async fn opened(link: &mut Link, mut held: Held) -> Result<Open, Reason> {
     let wrong = |fault: Fault| match fault {
         Fault::Lost(_) => Reason::ConnectionLost,
         Fault::Record(_) | Fault::WebSocket(_) => Reason::Malformed,
@@ -231,7 +233,10 @@ async fn opened(link: &mut Link) -> Result<Open, Reason> {
             }
             Some(Record::Open(open)) => return Ok(open),
             Some(_) => return Err(Reason::Malformed),
-            None => link.read().await.map_err(wrong)?,
+            None => {
+                held.settle(link.held())?;
+                link.read().await.map_err(wrong)?;
+            }
         }
     }
 }

@@ -136,6 +136,12 @@ impl Link {
         self.queued < QUEUE_BYTES_MAX
     }
 
+    /// The memory of what waits here to be written or looked at.
+    pub(crate) fn held(&self) -> usize {
+        let encoded = self.decoder.as_ref().map_or(0, |decoder| decoder.buffered());
+        self.queued + self.input.len() + encoded
+    }
+
     /// Whether all was written.
     pub(crate) fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.out.is_empty()

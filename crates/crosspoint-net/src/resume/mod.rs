@@ -49,7 +49,7 @@ pub struct Settings {
     pub detached_max: usize,
     /// Bytes of one session in each direction that may be under way without an acknowledgement.
     /// Above, nothing more is taken from the session, so whoever sends to it is slowed as usual.
-    /// Worst case memory of a session: twice this and 320 KiB.
+    /// Worst case memory of a session: four times this and 400 KiB.
     pub retained_bytes_max: u32,
     /// After how much silence of a connection a sign of life is asked for. After three times this
     /// the connection is lost. Twice that is the least time for which a session may take nothing of

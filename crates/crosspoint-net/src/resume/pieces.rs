@@ -7,17 +7,40 @@ use std::collections::VecDeque;
 /// in, two neighbours hold more than this together, so bookkeeping stays in proportion.
 const MERGE_BYTES_MAX: usize = 2 * 1024;
 
+/// The memory that a piece takes besides its bytes.
+const PIECE_BYTES: usize = 96;
+
 /// A queue of bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Pieces {
-    pieces: VecDeque<Bytes>,
+    pieces: VecDeque<Piece>,
     bytes: usize,
+    /// The memory that all pieces take.
+    cost: usize,
+}
+
+#[derive(Debug)]
+struct Piece {
+    bytes: Bytes,
+    /// The memory that it was made with, and takes until all of it is dropped.
+    cost: usize,
+}
+
+impl Piece {
+    fn new(bytes: Bytes, memory: usize) -> Self {
+        Self { bytes, cost: memory + PIECE_BYTES }
+    }
 }
 
 impl Pieces {
     /// How many bytes there are.
     pub(crate) fn len(&self) -> usize {
         self.bytes
+    }
+
+    /// The memory that they take.
+    pub(crate) fn cost(&self) -> usize {
+        self.cost
     }
 
     /// Whether there are none.
@@ -30,22 +53,39 @@ impl Pieces {
         if bytes.is_empty() {
             return;
         }
-        self.bytes += bytes.len();
-        if bytes.len() > MERGE_BYTES_MAX {
-            self.pieces.push_back(bytes);
-            return;
+        let count = bytes.len();
+        self.bytes += count;
+        if count > MERGE_BYTES_MAX {
+            return self.add(Piece::new(bytes, count));
         }
         match self.pieces.back_mut() {
-            Some(last) if last.len() + bytes.len() <= MERGE_BYTES_MAX => {
-                let left = std::mem::take(last);
-                let mut joined =
-                    left.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+            Some(last) if last.bytes.len() + count <= MERGE_BYTES_MAX => {
+                let left = std::mem::take(&mut last.bytes);
+                let needed = left.len() + count;
+                let roomy = |bytes: &[u8]| {
+                    let mut roomy = BytesMut::with_capacity(MERGE_BYTES_MAX);
+                    roomy.extend_from_slice(bytes);
+                    roomy
+                };
+                let mut joined = match left.try_into_mut() {
+                    Ok(own) if own.capacity() >= needed => own,
+                    // Room for all that may come: growing would take more than that in the end.
+                    Ok(full) => roomy(&full),
+                    Err(shared) => roomy(&shared),
+                };
                 joined.extend_from_slice(&bytes);
-                *last = joined.freeze();
+                self.cost -= last.cost;
+                *last = Piece::new(joined.freeze(), MERGE_BYTES_MAX);
+                self.cost += last.cost;
             }
             // A copy, so that a few bytes do not keep a large read alive.
-            _ => self.pieces.push_back(Bytes::copy_from_slice(&bytes)),
+            _ => self.add(Piece::new(Bytes::copy_from_slice(&bytes), count)),
         }
+    }
+
+    fn add(&mut self, piece: Piece) {
+        self.cost += piece.cost;
+        self.pieces.push_back(piece);
     }
 
     /// Drops the first bytes, or all if there are fewer.
@@ -53,11 +93,12 @@ impl Pieces {
         let mut left = count.min(self.bytes);
         self.bytes -= left;
         while let Some(piece) = self.pieces.front_mut() {
-            if left < piece.len() {
-                piece.advance(left);
+            if left < piece.bytes.len() {
+                piece.bytes.advance(left);
                 break;
             }
-            left -= piece.len();
+            left -= piece.bytes.len();
+            self.cost -= piece.cost;
             self.pieces.pop_front();
         }
     }
@@ -69,7 +110,7 @@ impl Pieces {
 
     /// The pieces from the front.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Bytes> {
-        self.pieces.iter()
+        self.pieces.iter().map(|piece| &piece.bytes)
     }
 
     /// What is behind the first `skip` bytes, in pieces. What is near the end is found quickly.
@@ -79,10 +120,11 @@ impl Pieces {
         let mut found = 0;
         while found < wanted {
             first -= 1;
-            found += self.pieces[first].len();
+            found += self.pieces[first].bytes.len();
         }
         let mut cut = found - wanted;
-        self.pieces.range(first..).map(move |piece| piece.slice(std::mem::take(&mut cut)..))
+        let pieces = self.pieces.range(first..);
+        pieces.map(move |piece| piece.bytes.slice(std::mem::take(&mut cut)..))
     }
 }
 
@@ -136,6 +178,9 @@ mod tests {
                 prop_assert_eq!(pieces.len(), model.len());
                 prop_assert_eq!(pieces.is_empty(), model.is_empty());
                 prop_assert!(pieces.pieces.len() <= 2 + 2 * model.len() / MERGE_BYTES_MAX);
+                let cost: usize = pieces.pieces.iter().map(|piece| piece.cost).sum();
+                prop_assert_eq!(pieces.cost(), cost);
+                prop_assert!(cost >= model.len());
             }
         }
     }

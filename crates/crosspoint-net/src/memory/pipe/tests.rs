@@ -321,6 +321,7 @@ fn any_shape() -> impl Strategy<Value = Shape> {
                 seed,
                 accumulate,
                 buffer_bytes_max,
+                pieces_max: crate::memory::PIECES_MAX,
             })
         })
 }

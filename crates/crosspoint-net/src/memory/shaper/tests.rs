@@ -248,6 +248,7 @@ fn any_shape() -> impl Strategy<Value = Shape> {
             seed,
             accumulate,
             buffer_bytes_max,
+            pieces_max: PIECES_MAX,
         })
 }
 

@@ -1,0 +1,56 @@
+//! The memory of a connection that is no session (yet).
+
+use crate::remote::Remote;
+use crosspoint_hub::ledger::{Charge, Exhausted, Purpose, Tab};
+use crosspoint_hub::{Hub, Reason};
+use std::sync::Arc;
+
+/// What a connection that is no session holds. Its address and the hub pay for it.
+#[derive(Debug)]
+pub(crate) struct Held {
+    hub: Arc<Hub>,
+    from: Remote,
+    /// Once there is something to pay for.
+    tab: Option<Tab>,
+}
+
+impl Held {
+    /// Nothing is held yet.
+    pub(crate) fn new(hub: &Arc<Hub>, from: Remote) -> Self {
+        Self { hub: hub.clone(), from, tab: None }
+    }
+
+    /// So many bytes are held now.
+    ///
+    /// # Errors
+    /// [`Reason::Exhausted`] if there is no memory for them; nothing has changed.
+    pub(crate) fn settle(&mut self, bytes: usize) -> Result<(), Reason> {
+        if self.tab.is_none() && bytes <= Tab::FREE_BYTES {
+            return Ok(());
+        }
+        let (hub, from) = (&self.hub, self.from);
+        let tab = self.tab.get_or_insert_with(|| {
+            let account = hub.account(from.ip(), PROTOCOL);
+            Tab::new(&account, Purpose::Input)
+        });
+        tab.try_settle(bytes).map_err(|exhausted| refused(hub, exhausted))
+    }
+
+    /// Charges what is to be sent.
+    ///
+    /// # Errors
+    /// As [`Held::settle`].
+    pub(crate) fn answer(hub: &Hub, from: Remote, bytes: usize) -> Result<Charge, Reason> {
+        let account = hub.account(from.ip(), PROTOCOL);
+        let charge = account.try_charge(Purpose::Outbox, bytes);
+        charge.map_err(|exhausted| refused(hub, exhausted))
+    }
+}
+
+/// As which protocol the metrics show it.
+const PROTOCOL: &str = "http";
+
+fn refused(hub: &Hub, Exhausted { setting }: Exhausted) -> Reason {
+    hub.metrics.hit(setting);
+    Reason::Exhausted
+}
