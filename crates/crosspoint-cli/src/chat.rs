@@ -1,9 +1,12 @@
 //! `crosspoint chat`: lines of text in a room, to see the hub at work.
 
+use crate::failure::Failure;
 use crate::identity;
 use crate::logging::{Style, clean};
 use clap::{Arg, ArgMatches, Command, value_parser};
-use crosspoint::{ConnectError, EnterOptions, MemberEvent, MemberNumber, Node, Reason};
+use crosspoint::{
+    ChannelError, ConnectError, EnterOptions, MemberEvent, MemberNumber, Node, Reason,
+};
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
@@ -35,7 +38,7 @@ pub(crate) fn command() -> Command {
 }
 
 /// Chats until the input ends, Ctrl-C, or the hub ends it.
-pub(crate) fn run(matches: &ArgMatches) -> Result<(), String> {
+pub(crate) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let runtime =
         Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     let result = runtime.block_on(chat(matches));
@@ -44,7 +47,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), String> {
     result
 }
 
-async fn chat(matches: &ArgMatches) -> Result<(), String> {
+async fn chat(matches: &ArgMatches) -> Result<(), Failure> {
     let room = matches.get_one::<String>("room").cloned().unwrap_or_default();
     let node = connect(matches).await?;
     let options = EnterOptions::new().room().presence();
@@ -58,12 +61,16 @@ async fn chat(matches: &ArgMatches) -> Result<(), String> {
             line = lines.next_line() => match line {
                 Ok(Some(line)) if line.is_empty() => {}
                 Ok(Some(line)) => {
-                    if let Err(error) = member.send(line).await {
-                        break Err(error.to_string());
+                    match member.send(line).await {
+                        Ok(()) => {}
+                        Err(ChannelError::TooLarge { length, max }) => {
+                            show(&format!("* that line was not sent: it has {length} bytes, the room takes {max}"))?;
+                        }
+                        Err(error) => break Err(error.to_string().into()),
                     }
                 }
                 Ok(None) => break Ok(()),
-                Err(error) => break Err(format!("the input cannot be read: {error}")),
+                Err(error) => break Err(format!("the input cannot be read: {error}").into()),
             },
             event = member.next() => match event {
                 Some(MemberEvent::Message { from, data }) => {
@@ -79,9 +86,9 @@ async fn chat(matches: &ArgMatches) -> Result<(), String> {
                     let name = names.remove(&member).unwrap_or_else(|| member.to_string());
                     show(&format!("* {name} has gone ({reason})"))?;
                 }
-                Some(MemberEvent::Ended { reason }) => break Err(ended(reason)),
+                Some(MemberEvent::Ended { reason }) => break Err(ended(reason).into()),
                 Some(_) => {}
-                None => break Err(ended(Reason::ConnectionLost)),
+                None => break Err(ended(Reason::ConnectionLost).into()),
             },
             _ = tokio::signal::ctrl_c() => break Ok(()),
         }
@@ -92,7 +99,7 @@ async fn chat(matches: &ArgMatches) -> Result<(), String> {
 }
 
 /// Connects. Names are unique at a hub, so a number tells the windows of one user apart.
-async fn connect(matches: &ArgMatches) -> Result<Node, String> {
+async fn connect(matches: &ArgMatches) -> Result<Node, Failure> {
     let text = |name: &str| matches.get_one::<String>(name);
     let hub = text("hub").map_or("", String::as_str);
     let mut builder = Node::builder().agent(concat!("crosspoint-chat/", env!("CARGO_PKG_VERSION")));
@@ -105,9 +112,9 @@ async fn connect(matches: &ArgMatches) -> Result<Node, String> {
     if let Some(name) = text("name") {
         return match builder.name(name).connect(hub).await {
             Err(error) if is_taken(&error) => {
-                Err(format!("{error}; choose another name with --name"))
+                Err(format!("{error}; choose another name with --name").into())
             }
-            result => result.map_err(|error| error.to_string()),
+            result => result.map_err(failed),
         };
     }
     let user = std::env::var("USER").unwrap_or_else(|_| "somebody".into());
@@ -116,13 +123,21 @@ async fn connect(matches: &ArgMatches) -> Result<Node, String> {
         let name = if number == 1 { user.clone() } else { format!("{user}-{number}") };
         match builder.clone().name(name).connect(hub).await {
             Err(error) if is_taken(&error) && number < NAMESAKES_MAX => number += 1,
-            result => return result.map_err(|error| error.to_string()),
+            result => return result.map_err(failed),
         }
     }
 }
 
 fn is_taken(error: &ConnectError) -> bool {
     matches!(error, ConnectError::Refused { reason: Reason::NameTaken, .. })
+}
+
+/// An address without a meaning is wrong use.
+fn failed(error: ConnectError) -> Failure {
+    match error {
+        ConnectError::Address(error) => Failure::Setup(format!("--hub: {error}")),
+        error => Failure::Run(error.to_string()),
+    }
 }
 
 fn ended(reason: Reason) -> String {

@@ -5,7 +5,7 @@
 use crate::failure::complain;
 use crate::small_file::{self, FileKind, ReadError};
 use clap::{Arg, ArgMatches, Command, value_parser};
-use crosspoint_proto::identity::{Identity, KEY_BYTES};
+use crosspoint_proto::identity::{Identity, KEY_BYTES, NotAnIdentity};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -134,20 +134,8 @@ fn read(path: &Path) -> Result<(Identity, u32), FileError> {
         Err(ReadError::NotUtf8 | ReadError::TooLong(_)) => return Err(FileError::Text),
         result => result?,
     };
-    let secret = secret(file.text.trim()).ok_or(FileError::Text)?;
-    Ok((Identity::from_bytes(&secret), file.mode))
-}
-
-fn secret(digits: &str) -> Option<[u8; KEY_BYTES]> {
-    let plain = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    if !plain || digits.len() != 2 * KEY_BYTES {
-        return None;
-    }
-    let mut secret = [0; KEY_BYTES];
-    for (byte, pair) in secret.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
-        *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(secret)
+    let identity = file.text.parse().map_err(|NotAnIdentity| FileError::Text)?;
+    Ok((identity, file.mode))
 }
 
 #[cfg(test)]

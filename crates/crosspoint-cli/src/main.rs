@@ -52,9 +52,10 @@ fn main() -> ExitCode {
         }
         Some(("config", matches)) => with_settings(matches, |loaded| {
             let shown = write!(std::io::stdout(), "{}", render(loaded));
-            shown.map_err(|error| Failure::Run(format!("the settings cannot be shown: {error}")))
+            shown.map_err(|error| format!("the settings cannot be shown: {error}"))?;
+            serve::check(&loaded.settings)
         }),
-        Some(("chat", matches)) => finish(chat::run(matches).map_err(Failure::Run)),
+        Some(("chat", matches)) => finish(chat::run(matches)),
         Some(("id", matches)) => finish(identity::run(matches).map_err(Failure::Run)),
         Some(("hash-secret", _)) => finish(hash_secret::run().map_err(Failure::Run)),
         Some(("bench", matches)) => finish(bench::run(matches).map_err(Failure::Run)),
@@ -66,7 +67,8 @@ fn command() -> Command {
     let serve = Command::new("serve").about("Run the hub").long_about(
         "Run the hub. Without any setting it listens on port 7680 of all addresses, for every \
          protocol. SIGINT and SIGTERM stop it: everybody is told, what waits is delivered; a \
-         second one cuts that short. SIGHUP reads secrets and keys again.",
+         second one cuts that short. SIGHUP reads secrets and keys again; when the terminal is closed \
+         it stops the hub.",
     );
     let config =
         Command::new("config").about("Show the effective settings and where each comes from");

@@ -9,7 +9,7 @@ use crate::{give_back, logging, options};
 use crosspoint_auth::Swap;
 use crosspoint_hub::Hub;
 use crosspoint_net::server::{Server, ServerOptions};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
@@ -20,12 +20,30 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// How long what blocks may hold up the end, such as a check of a secret that runs.
 const END_MAX: Duration = Duration::from_millis(200);
 
-/// Runs the hub until a signal stops it. `load` reads the settings again.
-pub(crate) fn run(settings: &Settings, load: Load) -> Result<(), Failure> {
+/// What the settings make.
+struct Parts {
+    hub: Arc<Hub>,
+    authenticator: Option<Arc<Swap>>,
+    server: ServerOptions,
+}
+
+/// Reads the files that the settings name, too.
+fn parts(settings: &Settings) -> Result<Parts, Failure> {
     let hub = Hub::new(options::hub(settings)?);
     let authenticator =
         options::authenticator(settings, FileKind::Any)?.map(Swap::new).map(Arc::new);
     let server = options::server(settings, authenticator.clone())?;
+    Ok(Parts { hub, authenticator, server })
+}
+
+/// Checks what can be wrong before the hub runs: the files that the settings name.
+pub(crate) fn check(settings: &Settings) -> Result<(), Failure> {
+    parts(settings).map(|_| ())
+}
+
+/// Runs the hub until a signal stops it. `load` reads the settings again.
+pub(crate) fn run(settings: &Settings, load: Load) -> Result<(), Failure> {
+    let Parts { hub, authenticator, server } = parts(settings)?;
     let _log = logging::start(settings, hub.metrics.log_lines_dropped.clone())?;
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files could not be raised");
@@ -68,12 +86,16 @@ async fn serve(
         server.listen(listener);
     }
     announce(settings, &addresses);
+    let terminal = Terminal::new();
     let mut giving_back = pin!(give_back::run(server.hub().clone()));
     let name = loop {
         tokio::select! {
             never = &mut giving_back => match never {},
             name = stop.told() => break name,
-            _ = hang_up.recv() => reload.begin(),
+            _ = hang_up.recv() => match terminal.is_gone() {
+                true => break "SIGHUP: its terminal has gone",
+                false => reload.begin(),
+            },
             () = reload.proceed() => {}
         }
     };
@@ -84,6 +106,22 @@ async fn serve(
     }
     say("stopped");
     Ok(())
+}
+
+/// The terminal that the hub was started from, if it was.
+struct Terminal {
+    was_there: bool,
+}
+
+impl Terminal {
+    fn new() -> Self {
+        Self { was_there: io::stdin().is_terminal() }
+    }
+
+    /// Whether it was closed. The system tells that by the signal that else asks to read secrets again.
+    fn is_gone(&self) -> bool {
+        self.was_there && !io::stdin().is_terminal()
+    }
 }
 
 /// What tells the hub to stop.
@@ -164,7 +202,10 @@ fn to_try(settings: &Settings, near: SocketAddr, program: &str) -> Vec<(&'static
         lines.push(("peote-net", line));
     }
     if settings.anysocket.enabled {
-        let line = format!("await new AnySocket().connect(\"ws\", \"{host}\", {port})");
+        let auth = if asks { "; socket.authPacket = () => TOKEN" } else { "" };
+        let line = format!(
+            "const socket = new AnySocket(){auth}; await socket.connect(\"ws\", \"{host}\", {port})"
+        );
         lines.push(("AnySocket", line));
     }
     for (path, _) in settings.http.files.iter().filter_map(|root| split_root(root)) {

@@ -567,8 +567,8 @@ impl Hub {
             let protocol = outbox.profile.name;
             self.metrics.sessions.get_or_create(&ByProtocol { protocol }).dec();
         }
-        if let Some(limit) = outbox.exceeded() {
-            self.metrics.hit(limit);
+        if let Some(exceeded) = outbox.exceeded() {
+            self.metrics.hit(exceeded.setting);
         }
     }
 

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// 128 bits that name one endpoint. Shown as 32 lowercase hexadecimal digits.
@@ -28,6 +29,22 @@ impl PeerId {
     /// The 16 bytes.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
+    }
+}
+
+/// A text is no peer id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a peer id has 32 hexadecimal digits")]
+pub struct NotAPeerId;
+
+impl FromStr for PeerId {
+    type Err = NotAPeerId;
+
+    /// Reads an id as it is shown; capital digits are right too.
+    fn from_str(text: &str) -> Result<Self, NotAPeerId> {
+        let plain = text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let number = u128::from_str_radix(text, 16).ok().filter(|_| plain);
+        number.map(|number| Self(number.to_be_bytes())).ok_or(NotAPeerId)
     }
 }
 

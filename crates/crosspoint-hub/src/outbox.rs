@@ -101,7 +101,16 @@ pub enum Pushed {
     Dead,
 }
 
-/// What there is to do for whoever wants to write.
+/// A bound that a session has exceeded by not reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exceeded {
+    /// Its setting.
+    pub setting: &'static str,
+    /// The bytes that waited for the session, with those that wait for others too.
+    pub waited: usize,
+}
+
+/// What there is to do for a thread that wants to write.
 #[derive(Debug, PartialEq)]
 pub enum Turn {
     /// Pieces to write were taken out; [`Outbox::wrote`] must follow.
@@ -423,9 +432,17 @@ impl Outbox {
         }
     }
 
+    /// The endpoint takes too little, for too long a time by this setting.
+    pub fn exceed(&self, setting: &'static str) {
+        let mut queue = self.lock();
+        let waited = queue.waits();
+        queue.exceeded.get_or_insert(Exceeded { setting, waited });
+    }
+
     fn end(queue: &mut Queue, reason: Reason, limit: Option<&'static str>) {
         queue.dead = Some(reason);
-        queue.limit = limit;
+        let waited = queue.waits();
+        queue.exceeded = limit.map(|setting| Exceeded { setting, waited });
         queue.entries = VecDeque::new();
         (queue.cost, queue.shared) = (0, 0);
         queue.tab.settle(0);
@@ -628,9 +645,9 @@ impl Outbox {
         self.lock().dead.is_some()
     }
 
-    /// The setting of the bound for which the session was ended from here.
-    pub(crate) fn exceeded(&self) -> Option<&'static str> {
-        self.lock().limit
+    /// For which bound the session ends as one that reads too slowly, if it does.
+    pub fn exceeded(&self) -> Option<Exceeded> {
+        self.lock().exceeded
     }
 
     /// Whether everything was written.

@@ -57,8 +57,10 @@ pub enum Reason {
     /// Credentials were missing or refused, or a setting forbids this.
     #[error("not allowed: credentials are missing or wrong, or do not cover this")]
     NotAllowed = 15,
-    /// The session read too slowly and its outbox was full (`limits.outbox_bytes_max`).
-    #[error("read too slowly: outbox full; read faster, or raise limits.outbox_bytes_max")]
+    /// The session read too slowly: too much waited for it (`limits.outbox_bytes_max`,
+    /// `limits.channel_bytes_max`, `limits.memory_bytes_max`), or for too long
+    /// (`limits.outbox_stall_ms_max`).
+    #[error("read too slowly; read faster, or raise the limit that the hub's log names")]
     SlowReceiver = 16,
     /// A frame or message was larger than allowed.
     #[error(

@@ -398,9 +398,8 @@ impl Session {
                     self.hub.metrics.hit("outbox_bytes_max");
                     return Step::Wait;
                 }
-                if let Err((reason, room)) = self.enter(now, request, name, options) {
-                    if reason == Reason::Full {
-                        let limit = if room { "rooms.members_max" } else { "members_max" };
+                if let Err((reason, limit)) = self.enter(now, request, name, options) {
+                    if let Some(limit) = limit {
                         self.hub.metrics.hit(limit);
                     }
                     self.refuse(request, false, reason);
@@ -483,8 +482,8 @@ impl Session {
         request: u32,
         name: ChannelName,
         options: EnterOptions,
-    ) -> Result<(), (Reason, bool)> {
-        let refused = |reason| (reason, false);
+    ) -> Result<(), (Reason, Option<&'static str>)> {
+        let refused = |reason| (reason, None);
         if options.credentials.len() > EnterOptions::CREDENTIALS_BYTES_MAX {
             return Err(refused(Reason::TooLarge));
         }
@@ -499,9 +498,8 @@ impl Session {
         if let Some(rule) = &channel.rule
             && let Err((reason, limit)) = rule.may_enter(&self.outbox)
         {
-            self.hub.metrics.hit(limit);
             self.hub.end_if_unused(&channel);
-            return Err(refused(reason));
+            return Err((reason, Some(limit)));
         }
         if self.entered.iter().any(|(_, entered)| Arc::ptr_eq(&entered.channel, &channel)) {
             return Err(refused(Reason::AlreadyEntered));
@@ -527,12 +525,7 @@ impl Session {
             self.hub.end_if_unused(&channel);
         }
         let member = entered.map_err(|reason| {
-            if reason == Reason::Full
-                && channel.rule.as_ref().is_some_and(|r| r.members_max.is_some())
-            {
-                self.hub.metrics.hit("channels.members_max");
-            }
-            (reason, channel.room)
+            (reason, (reason == Reason::Full).then(|| channel.members_limit()))
         })?;
         match member {
             Some(_) => {

@@ -64,6 +64,8 @@ pub(crate) struct Logs {
     pub(crate) faults: LogLimit,
     /// Connections that did not become sessions.
     pub(crate) refused: LogLimit,
+    /// Connections that spoke TLS. Programs of AnySocket try that first each time.
+    pub(crate) tls: LogLimit,
     /// Credentials that were refused.
     pub(crate) denied: LogLimit,
     /// Connections that came back to their sessions.
@@ -84,6 +86,7 @@ impl Logs {
             closed: LogLimit::new(now),
             faults: LogLimit::new(now),
             refused: LogLimit::new(now),
+            tls: LogLimit::of(1, Duration::from_secs(60), now),
             denied: LogLimit::new(now),
             resumed: LogLimit::new(now),
             not_resumed: LogLimit::new(now),

@@ -25,6 +25,8 @@ pub(crate) struct Refusal {
     pub(crate) fault: Option<String>,
     /// What it is told, if there are words for it.
     pub(crate) answer: Option<Bytes>,
+    /// Whether it speaks TLS, which some programs try first each time.
+    pub(crate) tls: bool,
 }
 
 impl Refusal {
@@ -32,11 +34,11 @@ impl Refusal {
     pub(crate) const LOST: Self = Self::silent(Reason::ConnectionLost);
 
     pub(crate) const fn silent(reason: Reason) -> Self {
-        Self { reason, fault: None, answer: None }
+        Self { reason, fault: None, answer: None, tls: false }
     }
 
     pub(crate) fn answered(reason: Reason, answer: Bytes) -> Self {
-        Self { reason, fault: None, answer: Some(answer) }
+        Self { reason, fault: None, answer: Some(answer), tls: false }
     }
 
     pub(crate) fn because(self, fault: impl ToString) -> Self {
@@ -46,7 +48,7 @@ impl Refusal {
     /// Closes a WebSocket in which no protocol is spoken.
     pub(crate) fn in_websocket(reason: Reason, code: ws::CloseCode, fault: Option<String>) -> Self {
         let answer = close(code, reason, fault.as_deref());
-        Self { reason, fault, answer: Some(answer) }
+        Self { reason, fault, answer: Some(answer), tls: false }
     }
 
     /// Nobody here speaks what a connection speaks, inside a WebSocket or not. `first` is what it began
@@ -73,7 +75,8 @@ impl Refusal {
         if websocket {
             return Self::in_websocket(reason, ws::CloseCode::POLICY, Some(fault));
         }
-        Self { reason, fault: Some(fault), answer: words(spoken, reason) }
+        let tls = spoken == Spoken::Tls;
+        Self { reason, fault: Some(fault), answer: words(spoken, reason), tls }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::detect::{Spoken, detect, detect_in_websocket};
 use crate::held::Held;
 use crate::http::{self, HttpOptions};
-use crate::log_limit::Logs;
+use crate::log_limit::{LogLimit, Logs};
 use crate::memory;
 use crate::outlet::{Outlet, now};
 use crate::panics::counted;
@@ -408,21 +408,26 @@ impl Server {
     pub(crate) async fn drive(driver: Box<Driver>, first: BytesMut, message_ended: bool) -> Reason {
         let (id, address, logs) = (driver.session.outbox().id, driver.remote, driver.logs.clone());
         let hub = driver.session.hub().clone();
+        let outbox = driver.session.outbox().clone();
         let run = counted(&hub.metrics, driver.run(first, message_ended)).await;
-        let panicked = Ended { reason: Reason::Internal, fault: None };
-        let Ended { reason, fault } = run.unwrap_or(panicked);
+        let panicked = Ended { reason: Reason::Internal, fault: None, exceeded: None };
+        let Ended { reason, fault, exceeded } = run.unwrap_or(panicked);
+        let peer = outbox.peer().map(|peer| peer.id).map(tracing::field::display);
+        let name = outbox.peer().and_then(|peer| peer.name.as_deref());
         match reason {
             _ if fault.is_some() => {
                 if let Some(unsaid) = logs.faults.line(now()) {
-                    tracing::info!(session = id, %address, %reason, fault, unsaid, "session closed");
+                    tracing::info!(session = id, %address, peer, name, %reason, fault, unsaid, "session closed");
                 }
             }
             Reason::ConnectionLost | Reason::Bye | Reason::HubStopping => {
-                tracing::debug!(session = id, %reason, "session closed");
+                tracing::debug!(session = id, peer, name, %reason, "session closed");
             }
             _ => {
                 if let Some(unsaid) = logs.closed.line(now()) {
-                    tracing::warn!(session = id, %address, %reason, unsaid, "session closed");
+                    let limit = exceeded.map(|exceeded| exceeded.setting);
+                    let waited_bytes = exceeded.map(|exceeded| exceeded.waited);
+                    tracing::warn!(session = id, %address, peer, name, %reason, limit, waited_bytes, unsaid, "session closed");
                 }
             }
         }
@@ -701,20 +706,21 @@ impl Server {
         remote: Remote,
         refusal: Refusal,
     ) -> Reason {
-        let Refusal { reason, fault, answer } = refusal;
-        self.count_refused(remote, reason, fault.as_deref());
+        let Refusal { reason, fault, answer, tls } = refusal;
+        let limit = if tls { &self.logs.tls } else { &self.logs.refused };
+        self.count_refused(remote, reason, fault.as_deref(), limit);
         if let Some(answer) = answer {
             part(reader, writer, &answer, LINGER.min(self.options.flush_max)).await;
         }
         reason
     }
 
-    fn count_refused(&self, remote: Remote, reason: Reason, fault: Option<&str>) {
+    fn count_refused(&self, remote: Remote, reason: Reason, fault: Option<&str>, log: &LogLimit) {
         let label = ByReason { reason: reason.word() };
         self.hub.metrics.connections_refused.get_or_create(&label).inc();
         // That somebody says nothing, or goes, is nothing special on a port that strangers reach.
         if (fault.is_some() || reason == Reason::TooManyConnections)
-            && let Some(unsaid) = self.logs.refused.line(now())
+            && let Some(unsaid) = log.line(now())
         {
             tracing::info!(address = %remote, %reason, fault, unsaid, "connection refused");
         }
@@ -723,7 +729,7 @@ impl Server {
     /// Says to a connection for which there is no room that it should come back later. That costs as well,
     /// so it is for few and short.
     fn turn_away(&self, stream: Stream, remote: Remote, reason: Reason) {
-        self.count_refused(remote, reason, None);
+        self.count_refused(remote, reason, None, &self.logs.refused);
         let Ok(place) = self.courtesies.clone().try_acquire_owned() else {
             return;
         };

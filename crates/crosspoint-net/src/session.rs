@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use crosspoint_auth::Authenticator;
 use crosspoint_hub::command::{Command, Event};
 use crosspoint_hub::doubt::Doubt;
-use crosspoint_hub::outbox::{self, Tag, Turn};
+use crosspoint_hub::outbox::{self, Exceeded, Tag, Turn};
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
 use crosspoint_hub::session::Step;
 use crosspoint_hub::wire::{Encoded, FrameWriter, Framing};
@@ -135,6 +135,8 @@ pub(crate) struct Ended {
     pub(crate) reason: Reason,
     /// Which frame has broken which rule, if that was it.
     pub(crate) fault: Option<String>,
+    /// Which bound it has exceeded by not reading, if that was it.
+    pub(crate) exceeded: Option<Exceeded>,
 }
 
 impl Driver {
@@ -165,9 +167,9 @@ impl Driver {
             Ok(()) => self.serve(&mut state).await,
             Err(reason) => reason,
         };
-        let fault = self.fault(&state);
+        let (fault, exceeded) = (self.fault(&state), self.session.outbox().exceeded());
         self.end(&mut state, reason).await;
-        Ended { reason, fault }
+        Ended { reason, fault, exceeded }
     }
 
     /// What the endpoint has done wrong, if it has.
@@ -532,7 +534,7 @@ impl Driver {
         }
         let stalled = self.session.outbox().stalled();
         if stalled.is_some_and(|since| now >= since + self.stall_max) {
-            self.session.hub().metrics.hit("outbox_stall_ms_max");
+            self.session.outbox().exceed("outbox_stall_ms_max");
             return Err(Reason::SlowReceiver);
         }
         self.check_doubt(state)?;

@@ -146,6 +146,30 @@ const LOW_ORDER: [[u8; KEY_BYTES]; 5] = {
     ]
 };
 
+/// A text is no identity. It does not say the text, which may be a secret with one wrong letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an identity has 64 hexadecimal digits")]
+pub struct NotAnIdentity;
+
+impl FromStr for Identity {
+    type Err = NotAnIdentity;
+
+    /// Reads an identity as `crosspoint id new` writes it into a file: 64 hexadecimal digits, with or
+    /// without space around them.
+    fn from_str(text: &str) -> Result<Self, NotAnIdentity> {
+        let digits = text.trim().as_bytes();
+        if digits.len() != 2 * KEY_BYTES {
+            return Err(NotAnIdentity);
+        }
+        let digit = |digit: u8| char::from(digit).to_digit(16).ok_or(NotAnIdentity);
+        let mut secret = [0; KEY_BYTES];
+        for (byte, pair) in secret.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = (digit(pair[0])? << 4 | digit(pair[1])?) as u8;
+        }
+        Ok(Self::from_bytes(&secret))
+    }
+}
+
 /// The public key of an endpoint, in the one form that it has. Shown as 64 lowercase hexadecimal
 /// digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

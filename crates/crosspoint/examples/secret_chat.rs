@@ -20,16 +20,17 @@ pub(crate) async fn run() -> Result<Vec<String>, Box<dyn Error>> {
     let hub = Server::new(HubOptions::default());
     let address = format!("tcp://{}", hub.listen("127.0.0.1:0".parse()?)?);
 
-    // A program keeps its identity in a file that nobody else can read. The peer id follows from
-    // it: who has got it in a way that can be trusted needs to trust no hub.
+    // A program keeps its identity in a file that nobody else can read; `crosspoint id new` makes one,
+    // and `Identity` is parsed from its text. The peer id follows from it: who has got it in a way that
+    // can be trusted needs to trust no hub.
     let (anns, bobs) = (Identity::generate()?, Identity::generate()?);
     let (anns_id, bobs_id) = (anns.peer_id(), bobs.peer_id());
     let ann = Node::builder().identity(anns).connect(&address).await?;
     let bob = Node::builder().identity(bobs).connect(&address).await?;
 
-    let (one, other) = tokio::try_join!(ask(ann, bobs_id), answer(bob, anns_id))?;
+    let (reply, question) = tokio::try_join!(ask(ann, bobs_id), answer(bob, anns_id))?;
     hub.stop().await;
-    Ok(vec![one, other])
+    Ok(vec![question, reply])
 }
 
 async fn ask(node: Node, whom: PeerId) -> Result<String, Box<dyn Error>> {

@@ -133,7 +133,7 @@ pub enum ChannelError {
     Closed(Reason),
     /// The message is larger than the channel or the hub takes. Nothing was sent.
     #[error(
-        "a message of {length} bytes does not fit, {max} is the most; send several, or create the channel with a larger chunk_max"
+        "a message of {length} bytes does not fit, {max} is the most; send several, or have the channel or room made with a larger chunk size"
     )]
     TooLarge {
         /// The length of the message in bytes.

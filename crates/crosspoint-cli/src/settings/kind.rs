@@ -452,9 +452,7 @@ impl Kind for Id {
         if digits.is_empty() {
             return Ok(None);
         }
-        let plain = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-        let number = u128::from_str_radix(digits, 16).ok().filter(|_| plain);
-        number.map(|number| Some(PeerId::new(number.to_be_bytes()))).ok_or(Wrong::Value)
+        digits.parse().map(Some).map_err(|_not_an_id| Wrong::Value)
     }
 
     fn show(&self, value: &Option<PeerId>) -> String {

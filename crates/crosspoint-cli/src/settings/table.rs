@@ -625,12 +625,12 @@ settings! {
         /// as a connection that has frozen takes nothing until that is noticed.
         outbox_stall_ms_max: Duration = "30000", millis(100..=HOUR_MS);
 
-        /// Bytes that a receiver has to take in a second to slow those who send to it.
+        /// Bytes that a receiver has to take in a second for its senders to wait for it.
         ///
-        /// It is about receivers for which half of `outbox_bytes_max` waits, and about senders that send
-        /// to others as well and cannot be told to pause. Such a sender goes on at this rate, however
-        /// little the receiver takes, so that the others do not wait. A receiver that takes less fills
-        /// up, and is disconnected with the reason `SlowReceiver`.
+        /// A sender that sends to others as well, and cannot be told to pause, does not wait for a receiver
+        /// that takes less. It goes on at this rate, so that the others do not wait. The receiver fills up, and
+        /// is disconnected with the reason `SlowReceiver`. This begins when half of `outbox_bytes_max` waits for
+        /// the receiver.
         receiver_bytes_per_second_min: u64 = "262144",
             count(0..=1_000_000_000).zero("senders wait for it");
 

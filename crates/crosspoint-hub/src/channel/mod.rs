@@ -214,6 +214,16 @@ impl Channel {
         self.mixed.store(true, Ordering::Relaxed);
     }
 
+    /// The setting that bounds its members.
+    pub(crate) fn members_limit(&self) -> &'static str {
+        let ruled = self.rule.as_ref().and_then(|rule| rule.members_max);
+        match self.room {
+            _ if ruled == Some(self.members_max) => "channels.members_max",
+            true => "rooms.members_max",
+            false => "members_max",
+        }
+    }
+
     /// How many members there are.
     pub fn members(&self) -> usize {
         self.lock().members.len()

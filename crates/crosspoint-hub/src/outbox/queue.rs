@@ -1,5 +1,6 @@
 //! The queue of an outbox: what waits, and how it stands with those who fill and empty it.
 
+use super::Exceeded;
 use super::entry::Entry;
 use super::room::Senders;
 use crate::ledger::{Common, Tab};
@@ -38,8 +39,8 @@ pub(super) struct Queue {
     /// Somebody will attend to this outbox soon.
     pub(super) touched: bool,
     pub(super) dead: Option<Reason>,
-    /// The setting of the bound for which it was ended.
-    pub(super) limit: Option<&'static str>,
+    /// For which bound it was ended.
+    pub(super) exceeded: Option<Exceeded>,
     /// When bytes were last taken by the endpoint.
     pub(super) written: Option<Instant>,
     stall: Option<Stall>,
@@ -75,7 +76,7 @@ impl Queue {
             blocked: false,
             touched: false,
             dead: None,
-            limit: None,
+            exceeded: None,
             written: None,
             stall: None,
             away_since: None,

@@ -142,7 +142,8 @@ impl Peer {
         self.handle.core.state().machine.counters()
     }
 
-    /// Sends a message. It waits while too much waits to be sent.
+    /// Sends a message. It waits while too much waits to be sent, and returns when the message is queued.
+    /// [`Node::close`] sends what is queued; a program that ends without it may lose that.
     ///
     /// # Errors
     /// [`PeerError::Closed`], [`PeerError::TooLarge`].

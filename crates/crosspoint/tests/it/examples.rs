@@ -83,7 +83,7 @@ async fn a_file_goes_over_a_stream() {
 #[tokio::test]
 async fn a_secret_chat_is_between_two() {
     let read = secret_chat::run().await.unwrap();
-    assert_eq!(read, ["at the bridge", "shall we meet at noon?"]);
+    assert_eq!(read, ["shall we meet at noon?", "at the bridge"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
