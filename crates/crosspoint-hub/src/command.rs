@@ -302,7 +302,7 @@ pub struct ChannelOptions {
     pub mode: Mode,
     /// The most members at a time, if fewer than the hub allows.
     pub members_max: Option<u32>,
-    /// Whoever enters has to give the same bytes. At most [`ChannelOptions::PASSWORD_BYTES_MAX`].
+    /// A member that enters has to give the same bytes. At most [`ChannelOptions::PASSWORD_BYTES_MAX`].
     pub password: Option<Bytes>,
     /// The owner is asked about everyone who wants to enter ([`Event::Knock`]).
     pub approve: bool,

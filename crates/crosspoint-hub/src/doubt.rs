@@ -55,7 +55,7 @@ impl Doubt {
         self.since?.max(listening).checked_add(self.most?)
     }
 
-    /// Whether the sign is overdue. Whoever asks this long after the [`deadline`](Self::deadline) could
+    /// Whether the sign is overdue. A session that asks this long after the [`deadline`](Self::deadline) could
     /// not listen in time, because the machine was busy or asleep: the time begins anew then.
     pub fn is_overdue(&mut self, now: Instant, listening: Instant) -> bool {
         let (Some(deadline), Some(most)) = (self.deadline(listening), self.most) else {

@@ -1,6 +1,6 @@
 //! The hub's program as somebody to talk to.
 //!
-//! To a peer of AnySocket the hub is a peer like others, with an application of its own. Whoever
+//! To a peer of AnySocket the hub is a peer like others, with an application of its own. A program that
 //! embeds a hub answers for it.
 
 use crate::command::{Event, Peer};

@@ -1,6 +1,6 @@
 //! The hub: sessions, channels, rooms and their limits.
 //!
-//! This crate knows no socket, clock or task, and no protocol. Whoever embeds it opens a
+//! This crate knows no socket, clock or task, and no protocol. Its user opens a
 //! [`Session`] for each connected endpoint, hands it [`Command`]s with the present time, and
 //! takes [`Event`]s and encoded data out of the session's [`Outbox`].
 //!

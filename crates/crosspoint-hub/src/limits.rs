@@ -293,7 +293,7 @@ mod tests {
             let most = limits.heartbeat_max.max(limits.heartbeat);
             let often = limits.idle_max.map_or(most, |idle| idle / 2);
             let given = limits.heartbeat_for(Pace::Every(wish));
-            let interval = given.value.expect("whoever wants to be asked is asked");
+            let interval = given.value.expect("a client that wants to be asked is asked");
             prop_assert!((least..=most).contains(&interval));
             prop_assert!(interval <= often.max(least));
             prop_assert_eq!(given.limit.is_none(), (least..=most).contains(&wish));

@@ -96,7 +96,7 @@ pub struct Metrics {
     pub panics: Counter,
     /// Connections that the system could not give, most often for lack of file descriptors.
     pub accepts_failed: Counter,
-    /// Lines of the log that were dropped, because it took no more. Counted by whoever writes the log.
+    /// Lines of the log that were dropped, because it took no more. Counted by the writer of the log.
     pub log_lines_dropped: Counter,
     /// Memory that is charged now, by purpose and protocol, in bytes.
     pub memory: Family<ByPurpose, Gauge>,

@@ -15,7 +15,7 @@ pub struct Prefixes {
 }
 
 impl Default for Prefixes {
-    /// A whole IPv4 address. Of an IPv6 address the first half: whoever has one address has all that
+    /// A whole IPv4 address. Of an IPv6 address the first half: a client that has one address has all that
     /// begin so, and could come from another one each time.
     fn default() -> Self {
         Self { ipv4: 32, ipv6: 64 }

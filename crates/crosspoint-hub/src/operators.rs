@@ -58,7 +58,7 @@ impl Hub {
         self.channel(name).map(|channel| channel.participants())
     }
 
-    /// Throws members out of a channel or room, whoever owns it, and keeps them out if there is a ban. They
+    /// Throws members out of any channel or room, and keeps them out if there is a ban. They
     /// and the owner are told as if the owner had done it. Gives how many were members; `None` if there is
     /// no such channel.
     ///

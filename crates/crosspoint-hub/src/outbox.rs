@@ -35,7 +35,7 @@ use std::time::Instant;
 
 pub use touched::Touched;
 
-/// Who moves an outbox's bytes to the endpoint; implemented by whoever owns the connection.
+/// Who moves an outbox's bytes to the endpoint; implemented by the owner of the connection.
 pub trait Outlet: Send + Sync {
     /// Something was put into the outbox: write it now if that is possible without waiting,
     /// or see that the session's task does.
@@ -268,7 +268,7 @@ impl Outbox {
         }
     }
 
-    /// Adds an event that goes to this receiver alone and may be large. That never ends it: whoever
+    /// Adds an event that goes to this receiver alone and may be large. That never ends it: the one who
     /// causes it asked [`Outbox::congested`] before.
     pub(crate) fn push_event_alone(
         self: &Arc<Self>,
@@ -550,7 +550,7 @@ impl Outbox {
     }
 
     /// Ends a [`Turn::Write`]: `written` bytes of the pieces were taken by the endpoint, and
-    /// `blocked` says that it took no more. Whoever waited for room is woken.
+    /// `blocked` says that it took no more. Senders that waited for room are woken.
     pub fn wrote(&self, now: Instant, pieces: &mut Vec<Bytes>, written: usize, blocked: bool) {
         let mut queue = self.lock();
         queue.busy = false;

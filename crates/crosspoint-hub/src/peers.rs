@@ -24,7 +24,7 @@ pub enum Duplicates {
     /// and the new one may try again.
     #[default]
     Refuse,
-    /// The old one is told [`Reason::Replaced`] and ends. Whoever may choose a name can throw out
+    /// The old one is told [`Reason::Replaced`] and ends. A client that may choose a name can throw out
     /// who has it, so this is for hubs where credentials decide about names, or all trust all.
     Replace,
 }

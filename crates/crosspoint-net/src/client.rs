@@ -1,7 +1,7 @@
 //! Connecting to a hub, and the driver of the client's side.
 //!
 //! One task for each connection. Commands come in and events go out through bounded queues: a
-//! full queue of events stops the reading, so that the hub slows whoever sends, but not the
+//! full queue of events stops the reading, so that the hub slows the senders, but not the
 //! writing.
 
 use crate::memory;
@@ -179,7 +179,7 @@ pub async fn dial(endpoint: &Endpoint) -> io::Result<Dialed> {
 pub struct Queued {
     /// What the hub is asked.
     pub command: Command,
-    /// Given back when the protocol has written the command: whoever sends much can bound in it
+    /// Given back when the protocol has written the command: a caller that sends much can bound in it
     /// the bytes that wait.
     pub room: Option<OwnedSemaphorePermit>,
 }
@@ -333,7 +333,7 @@ impl Driver {
 
     /// Asks the hub, for somebody who wants to know how long that takes.
     fn ping(&mut self, ping: Ping) {
-        // Whoever has stopped to wait takes no memory.
+        // A caller that has stopped to wait takes no memory.
         self.asked.retain(|(.., ping)| !ping.is_closed());
         let now = now();
         match self.client.ask_now(now, &mut self.out) {
@@ -451,7 +451,7 @@ impl Driver {
     }
 }
 
-/// Whoever asked may have stopped to wait.
+/// The caller may have stopped to wait.
 fn tell(ping: Ping, answer: Result<Duration, Reason>) {
     let _ = ping.send(answer);
 }

@@ -11,7 +11,7 @@ use crosspoint_proto as native;
 /// A fatal alert of TLS, `handshake_failure`: the word for "not here" that its clients understand.
 const TLS_ALERT: &[u8] = &[21, 3, 1, 0, 2, 2, 40];
 
-/// When whoever finds no room should come back, in seconds.
+/// When a client that finds no room should come back, in seconds.
 const RETRY_AFTER_S: u32 = 5;
 
 /// The most bytes of a strange beginning that the log shows.

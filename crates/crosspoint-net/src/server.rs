@@ -441,7 +441,7 @@ impl Server {
     }
 
     fn native(&self, away_max: Duration) -> native::server::Native {
-        // Without randomness no key can be proven; whoever shows none is served.
+        // Without randomness no key can be proven; clients that show none are served.
         let mut random = [0; 32];
         let random = getrandom::fill(&mut random).is_ok().then_some(random);
         let (hub, home) = (self.options.name.clone(), self.hub.home_peer());
@@ -637,7 +637,7 @@ impl Server {
             let answer = match decoder.decode() {
                 Ok(Some(Incoming::Data { kind, bytes, message_fin: message_ended, .. })) => {
                     if words.is_empty() && !bytes.is_empty() {
-                        // Whoever has begun to speak goes on at once.
+                        // A client that has begun to speak goes on at once.
                         (until, limit) =
                             (now() + self.hub.limits.handshake_max, "handshake_ms_max");
                     }
@@ -685,7 +685,7 @@ impl Server {
                     }
                 }
             };
-            // Whoever sends pings without end is always ready to be read.
+            // A client that sends pings without end is always ready to be read.
             match tokio::time::timeout_at(until.into(), moved).await {
                 Ok(true) if now() < until => {}
                 Ok(false) => return Err(Refusal::LOST),
@@ -794,7 +794,7 @@ async fn part(reader: &mut Reader, writer: &Writer, answer: &[u8], linger: Durat
             discard(reader).await;
         }
     };
-    // Whoever does not take it in time is cut off.
+    // A client that does not take it in time is cut off.
     let _ = tokio::time::timeout(linger, part).await;
 }
 

@@ -201,8 +201,8 @@ impl Driver {
             reach(timer.as_mut(), deadline);
             let at_door = state.entrance.is_some();
             let hears = at_door || state.may_read();
-            // Whoever sends without end is always ready to be read, so the timer comes first; and
-            // whoever is told without end is always notified, so that comes last.
+            // An endpoint that sends without end is always ready to be read, so the timer comes first; and
+            // one that is told without end is always notified, so that comes last.
             let result = tokio::select! {
                 biased;
                 () = &mut stopped => Err(Reason::HubStopping),
@@ -275,7 +275,7 @@ impl Driver {
                 && self.received(state, bytes).is_ok()
             {}
         };
-        // Whoever goes on for longer has not gone at all.
+        // An endpoint that goes on for longer has not gone at all.
         let _ = tokio::time::timeout(longest, words).await;
     }
 
@@ -568,7 +568,7 @@ impl Driver {
             return;
         }
         let until = now() + self.flush_max;
-        // Whoever does not take its farewell in time is cut off.
+        // An endpoint that does not take its farewell in time is cut off.
         let _ = timeout_at(until.into(), self.part(state, reason)).await;
         self.outlet.writer().shutdown();
         // Closing with bytes unread would take the farewell away from the other side again.

@@ -103,7 +103,7 @@ impl Outbox {
             return Room::Free;
         }
         let now = sending.now;
-        // Whoever fills its own outbox holds up nobody else.
+        // A session that fills its own outbox holds up nobody else.
         if !sending.mixed || sending.rate == 0 || sending.outbox.id == self.id {
             queue.senders.wait(sending.outbox);
             return Room::None(None);

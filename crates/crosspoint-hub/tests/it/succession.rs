@@ -459,7 +459,7 @@ fn an_heir_that_goes_before_it_knows_that_it_inherited_leaves_the_channel_to_nob
 fn an_owner_hears_what_became_of_every_naming() {
     let hub = hub(Limits::default());
     let (mut owner, [mut first, mut second]) = channel(&hub);
-    // One that is overtaken by another, whoever reads first.
+    // One that is overtaken by another, whichever reads first.
     ask(&mut owner, succeed(11, 0));
     ask(&mut owner, succeed(12, 1));
     assert_eq!(events(&mut owner), [refusal(11, Reason::Declined)]);
@@ -496,7 +496,7 @@ fn an_owner_hears_what_became_of_every_naming() {
     name_heir(&mut owner, &mut second, 1);
     ask(&mut second, Command::Leave(IN));
     assert_eq!(events(&mut owner), [left(1, Reason::Left)]);
-    // Whoever has its number next is not the heir.
+    // The endpoint that has its number next is not the heir.
     enter(&mut first);
     enter(&mut second);
     events(&mut owner);

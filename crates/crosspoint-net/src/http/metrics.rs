@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What whoever asks for the metrics has to present.
+/// What a request for the metrics has to present.
 #[derive(Clone)]
 pub struct MetricsToken(String);
 

@@ -8,7 +8,7 @@
 //!   [`HttpOptions::files`]; then it is 404. Without routes and files for it, `/` is a short text.
 //! * Pages of other origins may neither upgrade nor change anything ([`HttpOptions::origins`]).
 //! * Connections are kept as HTTP/1.1 says, idle ones for [`HttpOptions::keep_alive`]. A head has at most
-//!   20 KiB and 64 headers, and [`HttpOptions::head_time_max`] from its first byte to its last. Whoever takes nothing of an answer for `outbox_stall_max` is cut off. When the server stops, a
+//!   20 KiB and 64 headers, and [`HttpOptions::head_time_max`] from its first byte to its last. A client that takes nothing of an answer for `outbox_stall_max` is cut off. When the server stops, a
 //!   request that runs is answered first, if it ends in time.
 //! * A connection counts in the hub's admission for as long as it lives. A client that ends its own side is
 //!   answered if it takes something of the answer within `outbox_stall_max`. Then, or when the connection is

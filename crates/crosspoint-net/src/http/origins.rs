@@ -196,7 +196,7 @@ mod tests {
             }
             assert_eq!(own(&settings(&[], &["evil.Example"]), near, "evil.example"), None);
         }
-        // From elsewhere whoever can make a name lead here can come here as well.
+        // From elsewhere, the owner of a name that leads here can come here as well.
         assert_eq!(own(&usual, "203.0.113.9", "evil.example"), None);
     }
 

@@ -145,7 +145,7 @@ impl Site {
             response = (StatusCode::NO_CONTENT, [(ALLOW, "GET, HEAD, OPTIONS")]).into_response();
         }
         if strange && unknown.contains(&response.status()) {
-            // Whoever speaks like that is no client of this server.
+            // A program that speaks like that is no client of this server.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if response.status() == StatusCode::PAYLOAD_TOO_LARGE {

@@ -117,7 +117,7 @@ impl Lane {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state, then wakes whoever that concerns. The time is read under the lock, so
+    /// Changes the state, then wakes those that it concerns. The time is read under the lock, so
     /// it never runs backwards from one change to the next.
     fn change<T>(&self, change: impl FnOnce(&mut State, Instant) -> T) -> T {
         let mut state = self.lock();

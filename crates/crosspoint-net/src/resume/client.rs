@@ -303,7 +303,7 @@ impl Seeker {
         };
         let arrived = receipt.lost_out().is_some_and(|lost| lost.is_nothing());
         let came = receipt.lost_in().is_some_and(|lost| lost.is_nothing()) && !receipt.more;
-        // Whoever has said goodbye does not miss the answer.
+        // A client that has said goodbye does not miss the answer.
         let left = self.carrier.has_ended() && (arrived || self.carrier.flow.is_settled());
         let in_order = matches!(why, Why::Ended(_)) && arrived && came;
         self.state.send_replace(match left || in_order {

@@ -74,7 +74,7 @@ impl Sessions {
     /// meanwhile; that the connection lives is seen to here.
     fn patience(&self, agreed: Agreed) -> Patience {
         let away_max = silence_max(agreed.heartbeat) + self.settings.window;
-        // Whoever wishes to be asked seldom may not read seldom for that.
+        // A client that wishes to be asked seldom may not read seldom for that.
         let noticed = silence_max(agreed.heartbeat.min(self.settings.heartbeat));
         Patience { away_max, stall_min: 2 * noticed }
     }
@@ -549,7 +549,7 @@ impl Keeper {
         let more = full || slow;
         let (sent, received) = carrier.flow.totals();
         let acknowledged = carrier.flow.acknowledged();
-        // Whoever has said goodbye, or was told so, needs no more.
+        // A client that has said goodbye, or was told so, needs no more.
         let knows = carrier.flow.is_told() || carrier.flow.is_over();
         // What nobody will get is given back before anybody is waited for.
         drop(carrier);
@@ -573,7 +573,7 @@ impl Keeper {
             }
             server.hub.metrics.resume_expired.inc();
         }
-        // Whoever knocked in the last moment.
+        // A carrier that knocked in the last moment.
         arrivals.close();
         let mut knocked = late;
         while let Some(arrival) = knocked {

@@ -108,7 +108,7 @@ impl Link {
         while let Some(incoming) = decoder.decode()? {
             match incoming {
                 Incoming::Data { bytes, .. } => self.input.push(bytes),
-                // Whoever asks without end and does not read has no claim on each answer.
+                // A client that asks without end and does not read has no claim on each answer.
                 Incoming::Ping(payload) if self.queued < QUEUE_BYTES_MAX => {
                     let pong = ws::frame::pong_frame(&payload, mask(self.masks)?);
                     self.queued += pong.len();
@@ -195,7 +195,7 @@ impl Link {
                 discard(&mut self.reader).await;
             }
         };
-        // Whoever does not take it in time is cut off.
+        // A client that does not take it in time is cut off.
         let _ = tokio::time::timeout(longest, part).await;
     }
 

@@ -48,7 +48,7 @@ pub struct Settings {
     /// Of one address there may be as many as it may have connections.
     pub detached_max: usize,
     /// Bytes of one session in each direction that may be under way without an acknowledgement.
-    /// Above, nothing more is taken from the session, so whoever sends to it is slowed as usual.
+    /// Above, nothing more is taken from the session, so its senders are slowed as usual.
     /// Worst case memory of a session: four times this and 400 KiB.
     pub retained_bytes_max: u32,
     /// After how much silence of a connection a sign of life is asked for. After three times this

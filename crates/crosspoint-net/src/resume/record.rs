@@ -29,7 +29,7 @@ pub const RECORD_BYTES_MAX: usize = 64 * 1024;
 /// life never waits for long behind data.
 pub const DATA_BYTES_MAX: usize = 16 * 1024;
 
-/// Names a session that can be resumed. Whoever knows it is the client.
+/// Names a session that can be resumed. Anyone who knows it is the client.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Token([u8; 16]);
 

@@ -343,7 +343,7 @@ async fn whoever_sends_too_many_messages_a_second_is_read_more_slowly() {
     assert!(served.hits("messages_per_second_max") > 0);
     assert_eq!(served.hits("bytes_per_second_max"), 0);
 
-    // Whoever comes and goes without end is no better.
+    // A client that comes and goes without end is no better.
     let burst: Vec<u8> = (0..1500)
         .flat_map(|_| {
             let leave = member.bytes_of(Command::Leave(number));

@@ -188,7 +188,7 @@ async fn churn(seed: u64, mut link: Link, done: Arc<AtomicBool>) -> u64 {
         assert_eq!(first, 0);
         if body[1] == 1 {
             assert_eq!(body[2], 1, "there is no such channel at this moment");
-            // Nothing can come now, whoever of the others is there.
+            // Nothing can come now, whichever of the others is there.
             continue;
         }
         assert_eq!(body, [5, 0, 0]);

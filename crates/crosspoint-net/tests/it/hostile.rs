@@ -1,4 +1,4 @@
-//! Wrong input harms only whoever sends it. The first tests are the rows of docs/peote.md, section 9.
+//! Wrong input harms only its sender. The first tests are the rows of docs/peote.md, section 9.
 
 use crate::common::peer::{Peer, UPGRADE, closed_with, enter, head, message, up, upgrade};
 use crate::common::{Dice, Link, Served, cram, serve, serve_with, until, within};

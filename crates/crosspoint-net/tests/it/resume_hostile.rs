@@ -1,4 +1,4 @@
-//! Whoever breaks the rules of resumption harms nobody but itself.
+//! A client that breaks the rules of resumption harms nobody but itself.
 
 use crate::common::http::get;
 use crate::common::log::{log, log_that_panics_at};

@@ -1,4 +1,4 @@
-//! Whoever goes, in whatever way, is gone for all who have to do with it, and leaves nothing.
+//! A client that goes, in whatever way, is gone for all who have to do with it, and leaves nothing.
 
 use crate::common::peer::{Peer, UPGRADE, head, server_frame, to, up};
 use crate::common::{Link, Served, cram, serve, serve_as, until, within};
