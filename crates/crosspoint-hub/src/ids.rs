@@ -200,6 +200,16 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_id_is_read_as_it_is_shown_and_nothing_else_is() {
+        let id = PeerId::new(*b"\0123456789abcdef");
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(id.to_string().to_uppercase().parse(), Ok(id));
+        for wrong in ["", &"a".repeat(31), &"a".repeat(33), &("+".to_owned() + &"a".repeat(31))] {
+            assert_eq!(wrong.parse::<PeerId>(), Err(NotAPeerId), "{wrong}");
+        }
+    }
+
+    #[test]
     fn a_name_has_at_most_255_bytes() {
         assert!(ChannelName::new(vec![b'x'; 255]).is_ok());
         assert_eq!(ChannelName::new(vec![b'x'; 256]), Err(NameTooLong(256)));

@@ -169,7 +169,7 @@ impl Metrics {
         let help = "How long endpoints took to answer when they were asked for a sign of life";
         registry.register_with_unit("round_trip", help, Unit::Seconds, round_trips.clone());
         let memory = Family::default();
-        let help = "Memory that is held for sessions and channels";
+        let help = "Memory that is held for sessions, channels and requests";
         registry.register_with_unit("memory", help, Unit::Bytes, memory.clone());
         Self {
             round_trips,

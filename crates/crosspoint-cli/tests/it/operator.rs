@@ -201,3 +201,27 @@ fn a_hang_up_reads_secrets_again_and_wrong_ones_leave_the_old_ones_in_force() {
     hub.signal("TERM");
     assert!(hub.wait().success());
 }
+
+#[test]
+fn a_hub_on_a_terminal_stops_when_that_is_closed() {
+    let hub = format!(
+        "echo pid $$; exec {} serve --listen 127.0.0.1:0",
+        env!("CARGO_BIN_EXE_crosspoint")
+    );
+    let mut terminal = Running::start(Command::new("script").args(["-qfec", &hub, "/dev/null"]));
+    let pid = terminal.wait_for("pid ").trim().to_owned();
+    let address = format!("127.0.0.1:{}", terminal.wait_for("listening on 127.0.0.1:").trim());
+    terminal.wait_for("Stop with");
+    assert!(is_healthy(&address));
+    terminal.signal("KILL");
+    let begun = Instant::now();
+    while is_healthy(&address) && begun.elapsed() < Duration::from_secs(60) {
+        std::thread::yield_now();
+    }
+    let stopped = !is_healthy(&address);
+    if !stopped {
+        // Nobody else would end it.
+        let _ = Command::new("kill").args(["-KILL", &pid]).status();
+    }
+    assert!(stopped, "it serves on without a terminal");
+}

@@ -31,6 +31,39 @@ async fn denied_credentials_are_a_bounded_number_of_lines_and_do_not_hide_others
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_reads_too_slowly_is_named_with_the_limit_and_what_waited() {
+    let served = serve();
+    let log = log();
+    let mut owner = Peer::native(served.memory()).await;
+    let own = owner.create("room").await;
+    let hello = Hello { name: Some("sleepy".into()), ..Hello::default() };
+    let mut member = Peer::introduced(served.cramped(2000), hello);
+    member.greet().await.unwrap();
+    member.enter("room").await;
+    owner.joined().await;
+    owner.broadcast(own, &[7; 30_000]).await;
+    assert_eq!(owner.left().await.1, Reason::ConnectionLost);
+    let lines = log.lines();
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    for said in ["name=\"sleepy\"", "peer=", "limit=\"outbox_stall_ms_max\"", "waited_bytes=2"] {
+        assert!(line.fields.contains(said), "{said}: {line:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_tries_tls_first_writes_one_line_in_a_minute() {
+    let served = serve();
+    let log = log();
+    for _ in 0..20 {
+        let mut link = served.memory();
+        link.send(b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03").await;
+        link.rest().await;
+    }
+    served.empty().await;
+    assert_eq!(log.lines().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_ban_by_an_address_that_many_share_says_that_it_is_by_the_id() {
     let served = serve();
     let log = log();

@@ -16,6 +16,7 @@ mod http_connection;
 mod http_site;
 mod logs;
 mod messages;
+mod metrics_md;
 mod one_port;
 mod origins;
 mod outboxes;
