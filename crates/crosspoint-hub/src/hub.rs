@@ -7,7 +7,7 @@ use crate::ids::{ChannelName, OwnNumber, PeerId, PeerName};
 use crate::ledger::{Account, Ledger, Pot, SESSION_BYTES};
 use crate::limits::Limits;
 use crate::metrics::{ByProtocol, ByReason, Metrics};
-use crate::outbox::{Outbox, Outlet, Tag, Touched};
+use crate::outbox::{Outbox, Outlet, Reception, Tag, Touched};
 use crate::payload::Payload;
 use crate::peers::{Duplicates, Newcomer, Peers};
 use crate::permissions::{Permissions, Rule};
@@ -675,11 +675,9 @@ impl Hub {
         Ok(room)
     }
 
-    /// Whether a session that wants to enter has to wait until the owner of the channel has read
-    /// what waits for it.
-    pub(crate) fn congested(&self, name: &ChannelName, entering: &Arc<Outbox>) -> bool {
-        let channel = lock(&self.directory).channels.get(name).cloned();
-        channel.is_some_and(|channel| channel.congested(entering))
+    /// Whether the owner of a channel takes the news that a session enters.
+    pub(crate) fn reception(&self, name: &ChannelName, entering: &Arc<Outbox>) -> Reception {
+        self.channel(name).map_or(Reception::Taken, |channel| channel.reception(entering))
     }
 
     /// The rule for channels of a name.

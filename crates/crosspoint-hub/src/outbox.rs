@@ -25,7 +25,7 @@ use bytes::{Buf, Bytes};
 use entry::{Entry, behind};
 use queue::Queue;
 use room::Senders;
-pub(crate) use room::{Paused, Room, Sending};
+pub(crate) use room::{Paused, Reception, Room, Sending};
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::IpAddr;

@@ -127,9 +127,10 @@ pub enum Reason {
     /// The credentials have expired, before the session or while it ran.
     #[error("the credentials have expired; connect again with new ones")]
     Expired = 36,
-    /// Too many credentials wait to be checked, in all or from this address.
+    /// Too many credentials wait to be checked, in all or from this address, or too much waits for the
+    /// one who would be told of a command.
     #[error(
-        "too many credentials wait to be checked (auth.checks_waiting_max, auth.checks_waiting_per_address_max); try again later"
+        "too much waits for this already (auth.checks_waiting_max, auth.checks_waiting_per_address_max, limits.outbox_bytes_max); try again later"
     )]
     Busy = 37,
     /// The hub has not asked for the proof that a client wanted to give.

@@ -15,7 +15,7 @@ use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId, PeerNam
 use crate::ledger::{Charge, Purpose, SESSION_BYTES, Tab};
 use crate::meter::Meter;
 use crate::order::{Order, Road};
-use crate::outbox::{Outbox, Paused, Sending, Tag, Touched};
+use crate::outbox::{Outbox, Paused, Reception, Sending, Tag, Touched};
 use crate::permissions::{Grant, Permissions};
 use crate::presence;
 use crate::reason::Reason;
@@ -393,10 +393,12 @@ impl Session {
                     return Step::Wait;
                 }
                 // Who enters and leaves without end must not fill the owner's outbox.
-                if self.hub.congested(&name, &self.outbox) {
-                    self.held = Some(Held::Command(Command::Enter { request, name, options }));
-                    self.hub.metrics.hit("outbox_bytes_max");
-                    return Step::Wait;
+                match self.hub.reception(&name, &self.outbox) {
+                    Reception::Taken => {}
+                    Reception::Wait => {
+                        return self.hold(Command::Enter { request, name, options });
+                    }
+                    Reception::Busy => return self.busy(request),
                 }
                 if let Err((reason, limit)) = self.enter(now, request, name, options) {
                     if let Some(limit) = limit {
@@ -425,11 +427,7 @@ impl Session {
                 }
             }
             Command::Succeed { request, channel, member } => {
-                if !self.name_successor(request, channel, member) {
-                    self.held = Some(Held::Command(Command::Succeed { request, channel, member }));
-                    self.hub.metrics.hit("outbox_bytes_max");
-                    return Step::Wait;
-                }
+                return self.name_successor(request, channel, member);
             }
             Command::Kick { channel, member, ban } => {
                 let expulsion = Expulsion { now, ban, noted: false, metrics: &self.hub.metrics };
@@ -465,6 +463,20 @@ impl Session {
             Command::Secured { outcome } => self.outbox.secrecy.settle(outcome),
             Command::Send { .. } => unreachable!("execute() takes messages aside"),
         }
+        Step::Go
+    }
+
+    /// Has a command wait until the one to be told of it has read.
+    fn hold(&mut self, command: Command) -> Step {
+        self.held = Some(Held::Command(command));
+        self.hub.metrics.hit("outbox_bytes_max");
+        Step::Wait
+    }
+
+    /// Refuses a command, as the one to be told of it does not read.
+    fn busy(&mut self, request: u32) -> Step {
+        self.hub.metrics.hit("outbox_bytes_max");
+        self.refuse(request, false, Reason::Busy);
         Step::Go
     }
 

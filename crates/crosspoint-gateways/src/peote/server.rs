@@ -405,7 +405,7 @@ fn refusal(create: bool, reason: Reason) -> u8 {
         ) => 1,
         (false, Reason::OwnChannel) => 2,
         (false, Reason::AlreadyEntered) => 3,
-        (false, Reason::Full) => 4,
+        (false, Reason::Full | Reason::Busy) => 4,
         (false, Reason::TooManyChannels | Reason::TooManyPending) => 5,
         _ => UNKNOWN,
     }

@@ -15,7 +15,7 @@ use crate::hub::Hub;
 use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId};
 use crate::ledger::{Account, CHANNEL_BYTES, Common, Exhausted, Made, Purpose};
 use crate::metrics::Metrics;
-use crate::outbox::{Outbox, Sending, Tag, Touched};
+use crate::outbox::{Outbox, Reception, Sending, Tag, Touched};
 use crate::presence;
 use crate::reason::Reason;
 use crate::rules::ChannelRule;
@@ -281,12 +281,12 @@ impl Channel {
         Ok(None)
     }
 
-    /// Whether the owner has no room for the news that somebody enters. If so the one who enters
-    /// is woken when there is.
-    pub(crate) fn congested(&self, entering: &Arc<Outbox>) -> bool {
+    /// Whether the owner takes the news that somebody enters.
+    pub(crate) fn reception(&self, entering: &Arc<Outbox>) -> Reception {
         let state = self.lock();
         let owner = state.owner.as_ref().map(|owner| &owner.outbox);
-        owner.is_some_and(|owner| !Arc::ptr_eq(owner, entering) && owner.congested(entering))
+        let owner = owner.filter(|owner| !Arc::ptr_eq(owner, entering));
+        owner.map_or(Reception::Taken, |owner| owner.reception(entering))
     }
 
     /// Whether somebody of the address of a new session has what that one wants: the channel itself, or a

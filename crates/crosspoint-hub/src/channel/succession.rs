@@ -8,7 +8,7 @@ use super::state::{Begun, Owner, State};
 use crate::command::{Event, OwnerNews};
 use crate::gathering::Gathering;
 use crate::ids::{MemberNumber, OwnNumber};
-use crate::outbox::{Outbox, Tag, Touched};
+use crate::outbox::{Outbox, Reception, Tag, Touched};
 use crate::reason::Reason;
 use crate::wire::{Edge, Framing};
 use std::sync::Arc;
@@ -101,16 +101,16 @@ impl Channel {
         seat.is_ok()
     }
 
-    /// Whether the one to be named has no room for that news. If so the owner is woken when there is. One
-    /// that is named no more hears of that once for each time that it was named, which bounds it.
-    pub(crate) fn naming_congested(
+    /// Whether the one to be named takes that news. One that is named no more hears of that once for each
+    /// time that it was named, which bounds it.
+    pub(crate) fn naming_reception(
         &self,
         member: Option<MemberNumber>,
         owner: &Arc<Outbox>,
-    ) -> bool {
+    ) -> Reception {
         let state = self.lock();
         let member = member.and_then(|member| state.members.get(member.0));
-        member.is_some_and(|member| member.outbox.congested(owner))
+        member.map_or(Reception::Taken, |member| member.outbox.reception(owner))
     }
 
     /// Passes the channel of an owner that goes to the one whom it named, if it may pass.

@@ -8,6 +8,9 @@
 //! * A sender that sends to nobody else is read no further from the half on, until there is room.
 //! * From there on any other is slowed to a rate that the receiver has to keep up with. A receiver that does not
 //!   ends at its bound.
+//! * News of a command, such as that somebody enters, is taken from the half on as well, once from each
+//!   session until there is room again. For a second such command the session waits. From seven eighths on
+//!   such a command is refused.
 
 use super::{Outbox, Tag};
 use crate::command::{Event, Target};
@@ -45,9 +48,22 @@ pub(crate) enum Room {
     None(Option<Instant>),
 }
 
+/// Whether news of a command is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reception {
+    /// It is.
+    Taken,
+    /// The one who gives the command has to wait until it is woken.
+    Wait,
+    /// There is no room, and nobody waits for it.
+    Busy,
+}
+
 /// Who is told when an outbox has room again.
 #[derive(Default)]
 pub(super) struct Senders {
+    /// The sessions whose news was taken without room, in order.
+    guests: Vec<u64>,
     /// Those that are not read meanwhile. Weak, so that the connection of one who goes is closed at
     /// once.
     waiting: Vec<Weak<Outbox>>,
@@ -61,6 +77,15 @@ impl Senders {
         if !self.waiting.iter().any(|known| known.ptr_eq(&sender)) {
             self.waiting.push(sender);
         }
+    }
+
+    /// Whether the session has no news here yet for which there was no room. It has from now on.
+    fn is_first(&mut self, sender: u64) -> bool {
+        let Err(place) = self.guests.binary_search(&sender) else {
+            return false;
+        };
+        self.guests.insert(place, sender);
+        true
     }
 
     /// They may go on. `of` is the outbox that they have sent to, which must not be locked.
@@ -77,6 +102,23 @@ impl Senders {
 }
 
 impl Outbox {
+    /// Whether news of a session's command is taken: there is room, or it is the first without.
+    pub(crate) fn reception(&self, sender: &Arc<Self>) -> Reception {
+        let mut queue = self.lock();
+        let eighth = self.bytes_max / 8;
+        if queue.dead.is_some() || queue.cost < 4 * eighth {
+            return Reception::Taken;
+        }
+        if queue.cost >= 7 * eighth {
+            return Reception::Busy;
+        }
+        if queue.senders.is_first(sender.id) {
+            return Reception::Taken;
+        }
+        queue.senders.wait(sender);
+        Reception::Wait
+    }
+
     /// Whether this receiver, who alone is to have so many bytes, has room for them.
     pub(crate) fn room_for(self: &Arc<Self>, sending: &mut Sending<'_>, bytes: usize) -> Room {
         let mut queue = self.lock();

@@ -9,7 +9,7 @@ use crate::limits::Limits;
 use crate::link::{End, Link, Refused};
 use crate::metrics::ByProtocol;
 use crate::order::Road;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Reception};
 use crate::payload::Ask;
 use crate::peers::Newcomer;
 use crate::permissions::Grant;
@@ -100,10 +100,12 @@ impl Session {
             }
         };
         // Who links without end must not fill the other's outbox. To itself it may.
-        if other.id != self.outbox.id && other.congested(&self.outbox) {
-            self.held = Some(Held::Command(Command::Link { request, to, options }));
-            self.hub.metrics.hit("outbox_bytes_max");
-            return Step::Wait;
+        if other.id != self.outbox.id {
+            match other.reception(&self.outbox) {
+                Reception::Taken => {}
+                Reception::Wait => return self.hold(Command::Link { request, to, options }),
+                Reception::Busy => return self.busy(request),
+            }
         }
         if let Err(Refused { reason, limit }) = self.join(request, &other, purpose) {
             if let Some(limit) = limit {

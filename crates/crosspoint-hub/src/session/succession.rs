@@ -1,12 +1,12 @@
 //! The session's part in what becomes of channels whose owners are away or go.
 
-use super::{Owned, Session, owned};
+use super::{Owned, Session, Step, owned};
 use crate::channel::Channel;
 use crate::command::Target;
-use crate::command::{Event, OwnerNews};
+use crate::command::{Command, Event, OwnerNews};
 use crate::ids::{InNumber, MemberNumber, OwnNumber};
 use crate::order::Road;
-use crate::outbox::Tag;
+use crate::outbox::{Reception, Tag};
 use crate::reason::Reason;
 use std::sync::Arc;
 
@@ -23,18 +23,22 @@ impl Session {
         }
     }
 
-    /// Names a successor. Gives `false` if the one named has to read first: who names one after the
-    /// other without end must not fill their outboxes.
+    /// Names a successor. Who names one after the other without end must not fill their outboxes.
     pub(super) fn name_successor(
         &mut self,
         request: u32,
-        channel: OwnNumber,
+        number: OwnNumber,
         member: Option<MemberNumber>,
-    ) -> bool {
-        let named = match owned(&self.owned, channel) {
-            Some(Owned { channel, .. }) => {
-                if channel.naming_congested(member, &self.outbox) {
-                    return false;
+    ) -> Step {
+        let channel = owned(&self.owned, number).map(|owned| owned.channel.clone());
+        let named = match channel {
+            Some(channel) => {
+                match channel.naming_reception(member, &self.outbox) {
+                    Reception::Taken => {}
+                    Reception::Wait => {
+                        return self.hold(Command::Succeed { request, channel: number, member });
+                    }
+                    Reception::Busy => return self.busy(request),
                 }
                 channel.name_successor(request, member, &mut self.touched)
             }
@@ -46,7 +50,7 @@ impl Session {
             Ok(false) => {}
             Err(reason) => self.refuse(request, false, reason),
         }
-        true
+        Step::Go
     }
 
     /// The owner of an entered channel has named the session its successor, or does so no longer.

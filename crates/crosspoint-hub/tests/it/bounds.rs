@@ -1,7 +1,9 @@
 //! What happens at each bound: who waits, who is refused, and who is disconnected.
 
 use bytes::Bytes;
-use crosspoint_hub::command::{ChannelOptions, Command, Event, Hello, Target};
+use crosspoint_hub::command::{
+    Addressee, ChannelOptions, Command, Event, Hello, LinkOptions, Target,
+};
 use crosspoint_hub::outbox::{Outbox, Outlet, Turn};
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{Arrived, LINES, data, events, open, take};
@@ -177,6 +179,9 @@ fn who_waits_for_an_owner_that_gives_its_channel_away_or_deletes_it_goes_on() {
         ask(&mut owner, Command::Succeed { request: 1, channel, member: first });
         take(&mut heir);
         let sent = fill(&mut member, UP);
+        // The first time it need not wait.
+        ask(&mut entering, Command::enter(1, "a"));
+        ask(&mut entering, Command::Leave(InNumber(0)));
         take(&mut entering);
         assert_eq!(entering.execute(now, Command::enter(1, "a")), Step::Wait);
         let before = woken.times();
@@ -244,6 +249,54 @@ fn who_enters_and_leaves_without_end_does_not_end_an_owner_that_does_not_read() 
     let gone = |event: &&Event| matches!(event, Event::MemberLeft { .. });
     assert_eq!(heard.iter().filter(came).count(), heard.iter().filter(gone).count());
     assert!(matches!(events(&mut owner)[..], [Event::MemberEntered { .. }]));
+}
+
+#[test]
+fn who_enters_or_links_or_names_once_waits_for_nobody_and_is_refused_where_there_is_no_room() {
+    let hub = narrow();
+    let now = Instant::now();
+    let (mut slow, mut noisy, mut filler) = (open(&hub, now), open(&hub, now), open(&hub, now));
+    ask(&mut slow, Command::create(1, "slow"));
+    for name in ["noisy", "other"] {
+        ask(&mut noisy, Command::create(1, name));
+        ask(&mut slow, Command::enter(1, name));
+    }
+    ask(&mut filler, Command::enter(1, "slow"));
+    let slow_id = slow.outbox().peer().unwrap().id;
+    fill(&mut filler, UP);
+    let link = || Command::Link {
+        request: 2,
+        to: Addressee::Peer(slow_id),
+        options: LinkOptions::default(),
+    };
+    let name =
+        Command::Succeed { request: 3, channel: OwnNumber(1), member: Some(MemberNumber(0)) };
+    let mut guests = [open(&hub, now), open(&hub, now)];
+    let commands = [Command::enter(1, "slow"), link()];
+    for (guest, command) in guests.iter_mut().zip(commands) {
+        assert_eq!(guest.execute(now, command), Step::Go);
+        assert!(matches!(events(guest)[..], [Event::Entered(_) | Event::Linked { .. }]));
+        assert_eq!(guest.execute(now, link()), Step::Wait, "the second time");
+    }
+    assert_eq!(noisy.execute(now, name.clone()), Step::Go);
+    while slow.outbox().cost() < 17_500 {
+        assert_eq!(send(&mut noisy, ALL, &line(0)), Step::Go);
+    }
+    take(&mut noisy);
+    let mut late = open(&hub, now);
+    for command in [Command::enter(1, "slow"), link()] {
+        assert_eq!(late.execute(now, command), Step::Go);
+        let told = events(&mut late);
+        assert!(matches!(told[..], [Event::Refused { reason: Reason::Busy, .. }]), "{told:?}");
+    }
+    assert_eq!(noisy.execute(now, name), Step::Go);
+    assert!(matches!(events(&mut noisy)[..], [Event::Refused { reason: Reason::Busy, .. }]));
+    take(&mut slow);
+    for guest in &mut guests {
+        assert_eq!(guest.flush(now), Step::Go);
+        let told = events(guest);
+        assert!(matches!(told[..], [Event::Linked { .. }]), "{told:?}");
+    }
 }
 
 #[test]

@@ -223,7 +223,12 @@ pub(super) fn refused(reason: Reason, method: &[String]) -> Failure {
         | Reason::TooManyPending
         | Reason::TooManyServices
         | Reason::Full => 429,
-        Reason::Left | Reason::ConnectionLost | Reason::HubStopping | Reason::Bye => 503,
+        Reason::Busy
+        | Reason::Exhausted
+        | Reason::Left
+        | Reason::ConnectionLost
+        | Reason::HubStopping
+        | Reason::Bye => 503,
         _ => 500,
     };
     Failure { code, ..Failure::failed(&reason.to_string(), method) }
