@@ -43,6 +43,7 @@ pub(crate) fn check(settings: &Settings) -> Result<(), Failure> {
 
 /// Runs the hub until a signal stops it. `load` reads the settings again.
 pub(crate) fn run(settings: &Settings, load: Load) -> Result<(), Failure> {
+    give_back::set_up();
     let Parts { hub, authenticator, server } = parts(settings)?;
     let _log = logging::start(settings, hub.metrics.log_lines_dropped.clone())?;
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {

@@ -599,11 +599,6 @@ impl Common {
         &self.account
     }
 
-    /// As [`Account::is_tight`].
-    pub(crate) fn is_tight(&self) -> bool {
-        self.account.is_tight()
-    }
-
     /// Charges a piece until the last clone of it is gone, if it is charged here.
     pub(crate) fn charge(&self, bytes: Bytes) -> Bytes {
         if !Self::is_charged(&bytes) {

@@ -2,15 +2,26 @@
 
 use super::Sent;
 use crate::gathering::Gathering;
-use crate::ledger::Common;
+use crate::ledger::{Account, Common};
 use crate::outbox::{Outbox, Pushed, Room, Sending, Touched};
 use crate::wire::{Edge, Encoded, FrameWriter, Part, Place};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 
-/// `tight`: the payloads keep alive no more than themselves.
-fn encode(outbox: &Outbox, place: Place, edge: Edge, parts: &[Part], tight: bool) -> Encoded {
+/// Small data is copied in any case.
+fn is_small(part: &Part) -> bool {
+    part.data.len() <= FrameWriter::COPY_BYTES_MAX
+}
+
+/// Whether large data must not keep alive the read that it came in. Only data that is large asks for it:
+/// all sessions change what the answer depends on.
+fn is_tight(payer: &Account, parts: &[Part]) -> bool {
+    !parts.iter().all(is_small) && payer.is_tight()
+}
+
+fn encode(outbox: &Outbox, place: Place, edge: Edge, parts: &[Part], payer: &Account) -> Encoded {
     const HEADER_BYTES_GUESS: usize = 8;
+    let tight = is_tight(payer, parts);
     let mut writer = FrameWriter::new(outbox.profile.prefix).copying(tight);
     let lengths = parts.iter().map(|part| part.data.len());
     let copied = |length: usize| if length > FrameWriter::COPY_BYTES_MAX { 0 } else { length };
@@ -22,13 +33,13 @@ fn encode(outbox: &Outbox, place: Place, edge: Edge, parts: &[Part], tight: bool
 }
 
 /// Parts that may wait as they are: small data must not keep alive the large read that it came in.
-/// It is copied next to each other, as its receiver takes it together. `tight`: nor must large data.
-fn compact(parts: &[Part], tight: bool) -> Vec<Part> {
-    let is_small = |part: &&Part| part.data.len() <= FrameWriter::COPY_BYTES_MAX;
-    let small = parts.iter().filter(is_small).map(|part| part.data.len()).sum();
+/// It is copied next to each other, as its receiver takes it together.
+fn compact(parts: &[Part], payer: &Account) -> Vec<Part> {
+    let tight = is_tight(payer, parts);
+    let small = parts.iter().filter(|part| is_small(part)).map(|part| part.data.len()).sum();
     let mut copied = BytesMut::with_capacity(small);
     let compact = |part: &Part| {
-        if !is_small(&part) {
+        if !is_small(part) {
             return match tight {
                 true => Part { data: Bytes::copy_from_slice(&part.data), ..part.clone() },
                 false => part.clone(),
@@ -77,14 +88,14 @@ fn push_one(
     parts: &[Part],
     touched: &mut Touched,
 ) -> Sent {
-    let tight = outbox.account().is_tight();
+    let payer = outbox.account();
     if outbox.profile.stateful {
-        return match outbox.push_data(place, compact(parts, tight), touched) {
+        return match outbox.push_data(place, compact(parts, payer), touched) {
             Pushed::Dead => Sent::To(0),
             Pushed::Accepted => Sent::To(1),
         };
     }
-    let data = encode(outbox, place, edge, parts, tight);
+    let data = encode(outbox, place, edge, parts, payer);
     match outbox.push_alone(&data, touched) {
         Pushed::Dead => Sent::To(0),
         Pushed::Accepted => Sent::To(1),
@@ -126,8 +137,8 @@ impl<'a> Shared<'a> {
                 part.data = self.common.charge(part.data);
                 part
             };
-            let tight = self.common.is_tight();
-            let compact = || compact(self.parts, tight).into_iter().map(charged).collect();
+            let payer = self.common.payer();
+            let compact = || compact(self.parts, payer).into_iter().map(charged).collect();
             let parts = self.compact.get_or_insert_with(compact);
             let pushed = outbox.push_shared_data(place, parts, touched);
             return usize::from(pushed == Pushed::Accepted);
@@ -137,8 +148,7 @@ impl<'a> Shared<'a> {
             self.last = match self.encoded.iter().position(|(known, _)| *known == key) {
                 Some(index) => index,
                 None => {
-                    let tight = self.common.is_tight();
-                    let data = encode(outbox, place, edge, self.parts, tight);
+                    let data = encode(outbox, place, edge, self.parts, self.common.payer());
                     self.encoded.push((key, data.map(|piece| self.common.charge(piece))));
                     self.encoded.len() - 1
                 }
