@@ -252,10 +252,18 @@ impl Hub {
         Ok(())
     }
 
+    /// Ends sessions if a budget was exceeded. To be called by those who charge what cannot be refused, and
+    /// now and then by somebody, as memory may be given back too late for those.
+    pub fn keep_to_budgets(&self, now: Instant) {
+        if self.ledger.take_exceeded() {
+            self.relieve(now);
+        }
+    }
+
     /// Gives memory back after a budget was exceeded, until one part in 16 of it is free: the
     /// sessions that hold most are ended. First come those that have taken nothing for
     /// [`Hub::IDLE_TIME`] and hold [`Hub::HOLDS_MIN`] or more, then all others.
-    pub(crate) fn relieve(&self, now: Instant) {
+    fn relieve(&self, now: Instant) {
         let mut relief = lock(&self.relief);
         // Memory of sessions that were ended is given back a little later.
         if relief.is_some_and(|at| now < at + Self::RELIEF_INTERVAL) {
@@ -284,19 +292,20 @@ impl Hub {
             let idle = outbox.written().is_none_or(|at| now >= at + Self::IDLE_TIME);
             (Reverse((idle && holds >= Self::HOLDS_MIN, holds)), outbox.id, outbox)
         };
-        let mut holders: Vec<_> = outboxes
-            .filter(|outbox| !outbox.is_dead())
+        // What their own tasks hold is given back when those end.
+        let (dead, alive): (Vec<_>, Vec<_>) = outboxes.partition(|outbox| outbox.is_dead());
+        let mut coming: usize = dead.iter().map(|outbox| outbox.account().used()).sum();
+        let mut holders: Vec<_> = alive
+            .into_iter()
             .map(holder)
             .filter(|(Reverse((_, holds)), ..)| *holds > SESSION_BYTES)
             .collect();
         holders.sort_unstable_by_key(|(rank, id, _)| (*rank, *id));
-        let mut coming = 0;
         for (.., outbox) in holders {
             if pot.used() <= pot.relieved() + coming {
                 return;
             }
             outbox.give_up(pot.setting());
-            // What its own task holds is given back when that ends.
             coming += outbox.account().used();
         }
     }

@@ -59,6 +59,7 @@ pub mod rules;
 pub mod secrecy;
 pub mod session;
 pub mod slots;
+pub mod stall;
 pub mod testing;
 pub mod wire;
 

@@ -236,7 +236,7 @@ impl Outbox {
 
     /// Says whether the endpoint is away. Its session's task is woken, to tell whom it concerns.
     pub(crate) fn set_away(&self, now: Instant, away: bool) {
-        self.lock().set_away(now, away);
+        self.lock().stall.set_away(now, away);
         self.away.store(away, Ordering::Release);
         self.outlet.wake();
     }
@@ -450,7 +450,7 @@ impl Outbox {
 
     /// Ends the session with `SlowReceiver`, because of what it holds above a bound that is not its
     /// own.
-    pub(crate) fn give_up(self: &Arc<Self>, limit: &'static str) {
+    pub fn give_up(self: &Arc<Self>, limit: &'static str) {
         self.end_now(Reason::SlowReceiver, Some(limit));
     }
 
@@ -526,7 +526,7 @@ impl Outbox {
                     queue.took_out(&entry);
                     queue.busy = true;
                     // All before it was taken by the endpoint. It may make nothing to write.
-                    queue.end_stall();
+                    queue.stall.end();
                     let Ok((tag, event)) = entry.into_event() else {
                         unreachable!("bytes come above")
                     };
@@ -665,7 +665,7 @@ impl Outbox {
     /// than that, and less than one in [`Outbox::TAKEN_SHARE`] parts of what may wait. `None` while it
     /// is away.
     pub fn stalled(&self) -> Option<Instant> {
-        if self.is_away() { None } else { self.lock().stalled() }
+        if self.is_away() { None } else { self.lock().stall.since() }
     }
 
     /// What waits costs this many bytes of memory, without what is charged to its channel.

@@ -5,7 +5,7 @@ use crate::ids::{PeerId, PeerName};
 use crate::ledger::Account;
 use crate::outbox::{Outbox, Tag, Touched};
 use crate::payload::Payload;
-use crate::presence::{News, PeerNews};
+use crate::presence::{Comings, News};
 use crate::reason::Reason;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -41,7 +41,7 @@ pub(crate) struct Peers {
     services: HashMap<PeerName, Service>,
     watchers: HashMap<u64, Watcher>,
     /// Who has come and gone since those who watch were told: those with a name, and all.
-    news: [Vec<PeerNews>; 2],
+    news: [Comings; 2],
 }
 
 #[derive(Debug)]
@@ -160,9 +160,9 @@ impl Peers {
             return;
         }
         if peer.name.is_some() {
-            named.push(PeerNews { peer: peer.clone(), came });
+            named.note(peer, came);
         }
-        all.push(PeerNews { peer: peer.clone(), came });
+        all.note(peer, came);
     }
 
     /// How many watch, if there is something new for them.
@@ -176,8 +176,8 @@ impl Peers {
         if self.to_tell().is_none() {
             return;
         }
-        let [named, all] = std::mem::take(&mut self.news);
-        let [named, all] = [named, all].map(|list| News::new(list, &self.payer));
+        let [named, all] = &mut self.news;
+        let [named, all] = [named, all].map(|news| News::new(news.take(), &self.payer));
         for watcher in self.watchers.values_mut() {
             let from = std::mem::take(&mut watcher.from);
             let news = if watcher.whom == Watched::Everybody { &all } else { &named };
@@ -284,14 +284,16 @@ impl Peers {
             Some(_) => self.tell_news(touched),
             None => {}
         }
-        let [named, all] = &self.news;
-        let from = if whom == Watched::Everybody { all.len() } else { named.len() };
-        match whom {
-            Watched::Nobody => drop(self.watchers.remove(&outbox.id)),
-            _ => drop(
-                self.watchers.insert(outbox.id, Watcher { outbox: outbox.clone(), whom, from }),
-            ),
-        }
+        let [named, all] = &mut self.news;
+        let from = match whom {
+            Watched::Nobody => {
+                self.watchers.remove(&outbox.id);
+                return;
+            }
+            Watched::Named => named.begin(),
+            Watched::Everybody => all.begin(),
+        };
+        self.watchers.insert(outbox.id, Watcher { outbox: outbox.clone(), whom, from });
     }
 
     /// Who is there, and whether there are more.

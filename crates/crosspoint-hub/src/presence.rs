@@ -5,12 +5,13 @@
 //! encoded once for all whose protocol and envelope are the same.
 
 use crate::command::Peer;
-use crate::ids::MemberNumber;
+use crate::ids::{MemberNumber, PeerId};
 use crate::ledger::{Account, Charge, Purpose};
 use crate::reason::Reason;
 use crate::wire::{FrameWriter, Prefix};
 use bytes::Bytes;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -43,6 +44,58 @@ pub struct PeerNews {
     pub peer: Peer,
     /// Whether it has come.
     pub came: bool,
+}
+
+/// Who has come and gone since those who watch were told. Who goes and comes back meanwhile as the same, or
+/// comes and goes, is no news, unless somebody has begun to watch in between.
+#[derive(Debug, Default)]
+pub(crate) struct Comings {
+    /// In order, without what is no news any more.
+    list: Vec<Option<PeerNews>>,
+    /// How many there are of them.
+    count: usize,
+    /// Where the last of each is.
+    last: HashMap<PeerId, usize>,
+    /// What is before this stays: somebody has begun to watch behind it.
+    fixed: usize,
+}
+
+impl Comings {
+    pub(crate) fn note(&mut self, peer: &Peer, came: bool) {
+        let next = self.list.len();
+        if let Entry::Occupied(entry) = self.last.entry(peer.id)
+            && *entry.get() >= self.fixed
+            && let Some(known) = &self.list[*entry.get()]
+            && known.came != came
+            && known.peer == *peer
+        {
+            self.list[entry.remove()] = None;
+            self.count -= 1;
+            while self.list.len() > self.fixed && self.list.last().is_some_and(Option::is_none) {
+                self.list.pop();
+            }
+            return;
+        }
+        self.list.push(Some(PeerNews { peer: peer.clone(), came }));
+        self.count += 1;
+        self.last.insert(peer.id, next);
+    }
+
+    /// Whether there are no news.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Somebody begins to watch. Gives how many news are not for that one.
+    pub(crate) fn begin(&mut self) -> usize {
+        self.fixed = self.list.len();
+        self.count
+    }
+
+    /// What is to be told, in order.
+    pub(crate) fn take(&mut self) -> Vec<PeerNews> {
+        std::mem::take(self).list.into_iter().flatten().collect()
+    }
 }
 
 /// Another member of a room is there, or has gone.

@@ -221,9 +221,7 @@ impl Session {
             }
         }
         self.touched.attend();
-        if self.hub.ledger.take_exceeded() {
-            self.hub.relieve(now);
-        }
+        self.hub.keep_to_budgets(now);
         step
     }
 

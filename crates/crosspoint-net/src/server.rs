@@ -170,6 +170,9 @@ fn listener(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// How often the budgets of memory are looked after.
+const BUDGETS_INTERVAL: Duration = Duration::from_millis(100);
+
 impl Server {
     /// A server for a hub. It needs a tokio runtime with I/O and time.
     pub fn new(hub: Arc<Hub>, mut options: ServerOptions) -> Self {
@@ -195,8 +198,8 @@ impl Server {
         &self.hub
     }
 
-    /// Sees that large groups hear who comes and goes.
-    fn tell_presence(&self) {
+    /// Sees that large groups hear who comes and goes, and that budgets are kept.
+    fn look_after_hub(&self) {
         let Some(tell) = teller(&self.hub) else {
             return;
         };
@@ -206,13 +209,24 @@ impl Server {
                 // A hub that stops says so to each, and no more.
                 () = server.stop.cancelled() => {}
                 _panicked = counted(&server.hub.metrics, tell) => {}
+                _panicked = counted(&server.hub.metrics, server.keep_to_budgets()) => {}
             }
         });
     }
 
+    /// Those who charge memory look after the budgets as well, but may be the last for a while.
+    async fn keep_to_budgets(&self) {
+        let mut timer = tokio::time::interval(BUDGETS_INTERVAL);
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            timer.tick().await;
+            self.hub.keep_to_budgets(now());
+        }
+    }
+
     /// Accepts connections of a listener, in a task of its own.
     pub fn listen(&self, listener: TcpListener) {
-        self.tell_presence();
+        self.look_after_hub();
         let server = self.clone();
         self.tasks.spawn(async move {
             // A panic ends one turn of the loop, and not the listener.
@@ -251,7 +265,7 @@ impl Server {
 
     /// Accepts connections from inside the program, in a task of its own.
     pub fn listen_memory(&self, mut acceptor: memory::Acceptor) {
-        self.tell_presence();
+        self.look_after_hub();
         let server = self.clone();
         self.tasks.spawn(async move {
             let server = &server;

@@ -575,6 +575,28 @@ fn what_is_kept_for_connections_that_acknowledge_nothing_is_paid_for() {
 }
 
 #[test]
+fn connections_that_acknowledge_nothing_take_no_more_than_the_budget_also_when_nobody_speaks_any_more()
+ {
+    const MEMBERS: usize = 120;
+    let hub =
+        Hub::start(&[&PATIENT[..], &["--memory-bytes-max", "48MiB", "--log", "off"]].concat());
+    let _members: Vec<_> = (0..MEMBERS).map(|_| resumable_member(&hub, "room")).collect();
+    hub.until("all are members", |hub| hub.metric("crosspoint_members") == MEMBERS as u64);
+    let mut sender = Member::connect(&hub);
+    let room = sender.enter("room", EnterOptions::default());
+    // Sent at once. Most of it is taken over for the members after the last command was carried out.
+    let part = Part::whole(vec![7; 900]);
+    let messages = (0..1200).map(|_| Command::Send { to: Target::Up(room), part: part.clone() });
+    let messages = all(&mut sender.client, messages);
+    write(&mut sender.stream, &messages);
+    let ended = r#"crosspoint_sessions_closed_total{reason="slow_receiver"}"#;
+    // Those that hold more than the budget together end, and no more than that.
+    hub.until("enough have ended", |hub| hub.metric(ended) > (MEMBERS - 48) as u64 / 2);
+    hub.until("the budget holds", |hub| hub.metric("process_resident_memory_bytes") < 64 * MIB);
+    assert!(hub.peak() < 96 * MIB, "{} MiB", hub.peak() / MIB);
+}
+
+#[test]
 fn a_broadcast_that_waits_keeps_no_read_alive_in_which_it_came() {
     let hub = Hub::start(&[&PATIENT[..], &["--memory-bytes-max", "128MiB"]].concat());
     let mut member = Member::connect(&hub);

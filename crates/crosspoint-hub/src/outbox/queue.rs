@@ -5,19 +5,11 @@ use super::entry::Entry;
 use super::room::Senders;
 use crate::ledger::{Common, Tab};
 use crate::reason::Reason;
+use crate::stall::Stall;
 use crate::wire::Encoded;
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::time::Instant;
-
-/// Something has been waiting since some time.
-struct Stall {
-    since: Instant,
-    /// How many bytes the endpoint has to take until it counts as reading.
-    due: usize,
-    /// It was away once meanwhile, which is not its fault. To go again without having read is.
-    forgiven: bool,
-}
 
 pub(super) struct Queue {
     pub(super) entries: VecDeque<Entry>,
@@ -43,9 +35,7 @@ pub(super) struct Queue {
     pub(super) exceeded: Option<Exceeded>,
     /// When bytes were last taken by the endpoint.
     pub(super) written: Option<Instant>,
-    stall: Option<Stall>,
-    /// Since when the endpoint is away, if it is.
-    away_since: Option<Instant>,
+    pub(super) stall: Stall,
     /// Who waits for room here.
     pub(super) senders: Senders,
     /// Up to when has come what senders may send that do not wait for room.
@@ -78,8 +68,7 @@ impl Queue {
             dead: None,
             exceeded: None,
             written: None,
-            stall: None,
-            away_since: None,
+            stall: Stall::default(),
             senders: Senders::default(),
             paid: None,
             sealed: false,
@@ -185,37 +174,11 @@ impl Queue {
     /// So many bytes were taken just now. To count as one that reads, the endpoint has to take what
     /// waits, or as much as `enough`.
     pub(super) fn took(&mut self, now: Instant, bytes: usize, enough: usize) {
-        let begin = || Stall { since: now, due: self.waits().min(enough), forgiven: false };
-        self.stall = match &self.stall {
-            _ if self.entries.is_empty() => None,
-            Some(Stall { since, due, forgiven }) if bytes < *due => {
-                Some(Stall { since: *since, due: due - bytes, forgiven: *forgiven })
-            }
-            _ => Some(begin()),
-        };
-    }
-
-    /// That the endpoint took nothing while it was away is not its fault, unless it goes and comes without
-    /// ever taking anything. What it did not take before still is.
-    pub(super) fn set_away(&mut self, now: Instant, away: bool) {
-        match (away, self.away_since.take()) {
-            (true, since) => self.away_since = Some(since.unwrap_or(now)),
-            (false, Some(since)) => {
-                if let Some(stall) = self.stall.as_mut().filter(|stall| !stall.forgiven) {
-                    stall.forgiven = true;
-                    stall.since += now.saturating_duration_since(since.max(stall.since));
-                }
-            }
-            (false, None) => {}
+        let mut stall = std::mem::take(&mut self.stall);
+        match self.entries.is_empty() {
+            true => stall.end(),
+            false => stall.took(now, bytes, || self.waits().min(enough)),
         }
-    }
-
-    /// The endpoint has taken all that it could.
-    pub(super) fn end_stall(&mut self) {
-        self.stall = None;
-    }
-
-    pub(super) fn stalled(&self) -> Option<Instant> {
-        self.stall.as_ref().map(|stall| stall.since)
+        self.stall = stall;
     }
 }

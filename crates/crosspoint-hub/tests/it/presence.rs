@@ -299,6 +299,50 @@ fn many_who_watch_hear_of_those_who_come_from_then_on() {
 }
 
 #[test]
+fn who_reconnects_before_those_who_watch_were_told_is_no_news_but_for_who_begins_to_watch_meanwhile()
+ {
+    let (hub, _) = gathering();
+    let watch = |id: u8| {
+        let (mut session, _) = open_woken(&hub, id, &format!("name {id}"));
+        ask(&mut session, Command::Watch { request: 1, whom: Watched::Everybody });
+        session
+    };
+    let heard = |session: &mut Session| -> Vec<(PeerId, bool)> {
+        let news = events(session).into_iter().filter_map(|event| match event {
+            Event::PeerCame { peer } => Some((peer.id, true)),
+            Event::PeerWent { peer } => Some((peer.id, false)),
+            _ => None,
+        });
+        news.collect()
+    };
+    let mut watchers: Vec<Session> = (0..MANY).map(watch).collect();
+    hub.tell_presence();
+    watchers.iter_mut().for_each(|watcher| drop(events(watcher)));
+    let come = || open(&hub, 200, "comes back");
+    let known = come();
+    hub.tell_presence();
+    watchers.iter_mut().for_each(|one| assert_eq!(heard(one), [(peer_id(200), true)]));
+    drop(known);
+    for _ in 0..1000 {
+        drop(come());
+    }
+    let known = come();
+    hub.tell_presence();
+    watchers.iter_mut().for_each(|one| assert_eq!(heard(one), []));
+    // Who is told that somebody is not there hears that it comes.
+    drop(known);
+    let mut late = watch(201);
+    for _ in 0..1000 {
+        drop(come());
+    }
+    let _known = come();
+    hub.tell_presence();
+    assert_eq!(heard(&mut late), [(peer_id(200), true)]);
+    let all = [(peer_id(200), false), (peer_id(201), true), (peer_id(200), true)];
+    watchers.iter_mut().for_each(|one| assert_eq!(heard(one), all));
+}
+
+#[test]
 fn a_hub_that_stops_tells_nobody_of_the_others() {
     let (hub, _) = gathering();
     let mut members = group(&hub, &["lobby".into()]);

@@ -64,6 +64,8 @@ pub(crate) struct Carrier {
     throttled: Option<Instant>,
     /// What is kept until it has arrived, where that is charged.
     tab: Option<Tab>,
+    /// How long the other side may acknowledge nothing, if there is a bound.
+    stall_max: Option<Duration>,
 }
 
 /// Why a connection is not carried over any longer.
@@ -77,6 +79,8 @@ pub(crate) enum Parted {
     Done,
     /// The other side did not take what was left in time.
     Overdue,
+    /// The other side acknowledges nothing of what it gets.
+    Stalled,
     /// The other side has broken the rules.
     Broken(Broken),
     /// The hub says that the session cannot go on.
@@ -124,22 +128,32 @@ impl Carrier {
     pub(crate) fn new(flow: Flow, end: Stream, flush_max: Duration) -> Self {
         let (reader, writer) = end.into_split();
         let pipe = Pipe { reader, writer, ended: false, deaf: false };
-        let (counted_by, meter) = (None, None);
-        Self { flow, pipe, flush_max, until: None, counted_by, meter, throttled: None, tab: None }
+        Self {
+            flow,
+            pipe,
+            flush_max,
+            until: None,
+            counted_by: None,
+            meter: None,
+            throttled: None,
+            tab: None,
+            stall_max: None,
+        }
     }
 
     /// Lets a hub count the round trips, and the records of an endpoint that is at an address, and
-    /// charge what is kept to the session.
+    /// charge what is kept to the session. Who acknowledges nothing for `stall_max` has to go.
     pub(crate) fn counted_by(
         self,
         hub: Arc<Hub>,
         address: Option<IpAddr>,
         session: &Arc<Account>,
+        stall_max: Duration,
     ) -> Self {
         let limited = !hub.limits.exempt(address);
         let meter = limited.then(|| Meter::new(now(), hub.limits.messages_per_second_max, 0));
         let tab = Some(Tab::new(session, Purpose::Retained));
-        Self { counted_by: Some(hub), meter, tab, ..self }
+        Self { counted_by: Some(hub), meter, tab, stall_max: Some(stall_max), ..self }
     }
 
     /// Has the memory charged that is held here, on the way to and from the driver, and for a connection.
@@ -149,6 +163,17 @@ impl Carrier {
         // What is not taken fills up.
         let full = [!taking, self.flow.has_arrived()].into_iter().filter(|full| *full).count();
         tab.settle(self.flow.held() + link.map_or(0, Link::held) + full * PIPE_COST);
+        if let Some(hub) = &self.counted_by {
+            hub.keep_to_budgets(now());
+        }
+    }
+
+    /// Drops at once what nobody will get.
+    pub(crate) fn give_up(&mut self) {
+        self.flow.give_up();
+        if let Some(tab) = &mut self.tab {
+            tab.settle(0);
+        }
     }
 
     /// Whether the driver has sent its last byte.
@@ -231,6 +256,9 @@ impl Carrier {
                     link.received(bytes?)?;
                     self.flow.heard(now());
                     self.heed(link)?;
+                    if self.stall_max.is_some_and(|most| self.flow.has_stalled(most)) {
+                        return Err(Parted::Stalled);
+                    }
                 }
                 // What is wrong with either is seen by the write that follows.
                 _ = link.writer.writable(), if !link.is_idle() => {}
@@ -303,7 +331,7 @@ impl Carrier {
             self.pipe.ended = true;
             return Err(Parted::SessionEnded);
         }
-        self.flow.send(bytes);
+        self.flow.send(now(), bytes);
         Ok(())
     }
 

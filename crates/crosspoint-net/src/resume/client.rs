@@ -196,7 +196,7 @@ impl Seeker {
         loop {
             let ended = match self.carrier.carry(link).await {
                 // Where nothing is taken another connection may do better.
-                Parted::Lost | Parted::Overdue => match self.seek().await {
+                Parted::Lost | Parted::Overdue | Parted::Stalled => match self.seek().await {
                     Ok(new) => {
                         *link = *new;
                         // Nobody may be listening; the state is there all the same.

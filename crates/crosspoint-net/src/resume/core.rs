@@ -10,7 +10,9 @@ use super::pieces::Pieces;
 use super::receipt::Totals;
 use super::record::{DATA_BYTES_MAX, Record, put_data};
 use bytes::Bytes;
+use crosspoint_hub::Outbox;
 use crosspoint_hub::protocol::Activity;
+use crosspoint_hub::stall::Stall;
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_proto::heartbeat::Heartbeat;
 use std::time::{Duration, Instant};
@@ -65,6 +67,8 @@ pub(crate) struct Sending {
     /// Bytes that were sent when it was too late, and are not kept.
     late: u64,
     end: End,
+    /// The other side acknowledges nothing.
+    stall: Stall,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +90,18 @@ impl Sending {
             frames: FrameCounter::new(magic_bytes),
             late: 0,
             end: End::Open,
+            stall: Stall::default(),
+        }
+    }
+
+    /// So many bytes were acknowledged just now. What the other side has to have of the rest is measured as
+    /// for an outbox.
+    fn took(&mut self, now: Instant, bytes: usize) {
+        let kept = self.kept.len();
+        let enough = usize::try_from(self.window).unwrap_or(usize::MAX) / Outbox::TAKEN_SHARE;
+        match kept {
+            0 => self.stall.end(),
+            _ => self.stall.took(now, bytes, || kept.min(enough)),
         }
     }
 
@@ -93,13 +109,14 @@ impl Sending {
         self.acknowledged + self.kept.len() as u64
     }
 
-    fn acknowledge(&mut self, offset: u64) -> Result<(), Violation> {
+    fn acknowledge(&mut self, now: Instant, offset: u64) -> Result<(), Violation> {
         if offset < self.acknowledged || offset > self.furthest {
             return Err(Violation::Offset);
         }
-        let count = offset - self.acknowledged;
         // What is kept is in memory, so its length is a usize.
-        self.kept.advance(usize::try_from(count).map_err(|_| Violation::Offset)?);
+        let count = usize::try_from(offset - self.acknowledged).map_err(|_| Violation::Offset)?;
+        self.kept.advance(count);
+        self.took(now, count);
         self.acknowledged = offset;
         self.next = self.next.max(offset);
         Ok(())
@@ -259,9 +276,26 @@ impl Flow {
     }
 
     /// Takes bytes to be sent.
-    pub(crate) fn send(&mut self, bytes: Bytes) {
+    pub(crate) fn send(&mut self, now: Instant, bytes: Bytes) {
         self.sending.frames.pass(&bytes);
+        let waited = !self.sending.kept.is_empty();
         self.sending.kept.push(bytes);
+        if !waited {
+            self.sending.took(now, 0);
+        }
+    }
+
+    /// The other side will get nothing more. What is kept is dropped, and counts as sent.
+    pub(crate) fn give_up(&mut self) {
+        let Self { sending, receiving, .. } = self;
+        sending.late += sending.kept.len() as u64;
+        sending.kept.clear();
+        receiving.waiting.clear();
+    }
+
+    /// Whether the other side says something, and has acknowledged nothing, or next to nothing, for that long.
+    pub(crate) fn has_stalled(&self, most: Duration) -> bool {
+        self.sending.stall.since().is_some_and(|since| self.read_at >= since + most)
     }
 
     /// Counts bytes that will not be sent any more.
@@ -345,7 +379,9 @@ impl Flow {
         received: u64,
         told: u64,
     ) -> Result<(), Violation> {
-        self.sending.acknowledge(received)?;
+        self.sending.acknowledge(now, received)?;
+        // It cannot acknowledge what a dead connection does not bring.
+        self.sending.stall.excuse(self.read_at, now);
         self.sending.next = received;
         if self.sending.end == End::Told {
             self.sending.end = End::Finished;
@@ -383,7 +419,7 @@ impl Flow {
     pub(crate) fn receive(&mut self, now: Instant, record: Record) -> Result<(), Violation> {
         match record {
             Record::Data { offset, bytes } => self.receiving.data(offset, bytes),
-            Record::Ack(offset) => self.sending.acknowledge(offset),
+            Record::Ack(offset) => self.sending.acknowledge(now, offset),
             Record::Ping(token) => {
                 self.pong = Some(token);
                 Ok(())

@@ -156,6 +156,7 @@ impl Server {
         let agreed = sessions.agreed(&self.hub, arrival.open.heartbeat_ms);
         let (tell_end, ends) = oneshot::channel();
         let patience = sessions.patience(agreed);
+        let stall_max = limits.outbox_stall_max.max(patience.stall_min);
         let driver = self.resumable_driver(remote, drivers_end, patience, tell_end);
         let outbox = driver.session.outbox().clone();
         let (id, session) = (outbox.id, Arc::downgrade(&outbox));
@@ -169,7 +170,7 @@ impl Server {
             place,
             id,
             session,
-            carrier: carrier.counted_by(self.hub.clone(), remote.ip(), &account),
+            carrier: carrier.counted_by(self.hub.clone(), remote.ip(), &account, stall_max),
             arrivals,
             stop: self.stop.clone(),
             stopping: false,
@@ -407,6 +408,16 @@ impl Keeper {
         loop {
             let parted = tokio::select! {
                 biased;
+                // First, so that nobody is let in to a session that has ended.
+                ends = &mut self.ends, if self.ended.is_none() => {
+                    let reason = self.note_end(ends);
+                    if is_unsaid(reason) {
+                        return Next::End(Why::Ended(reason), Some(link));
+                    }
+                    // However much is in front of its last words.
+                    self.carrier.hurry();
+                    continue;
+                }
                 Some(arrival) = self.arrivals.recv() => {
                     if let Some(ended) = self.ended {
                         self.late = Some(arrival);
@@ -424,15 +435,6 @@ impl Keeper {
                 () = self.stop.cancelled(), if !self.stopping => {
                     // The session says goodbye by itself.
                     self.stopping = true;
-                    self.carrier.hurry();
-                    continue;
-                }
-                ends = &mut self.ends, if self.ended.is_none() => {
-                    let reason = self.note_end(ends);
-                    if is_unsaid(reason) {
-                        return Next::End(Why::Ended(reason), Some(link));
-                    }
-                    // However much is in front of its last words.
                     self.carrier.hurry();
                     continue;
                 }
@@ -454,6 +456,12 @@ impl Keeper {
                     self.carrier.hang_up();
                     self.carrier.finish();
                     continue;
+                }
+                Parted::Stalled => {
+                    if let Some(outbox) = self.session.upgrade() {
+                        outbox.give_up("outbox_stall_ms_max");
+                    }
+                    self.reason().await
                 }
                 Parted::Done | Parted::Overdue => {
                     self.ended.map_or(Reason::Bye, |ended| ended.reason)
@@ -538,6 +546,10 @@ impl Keeper {
         let let_in = self.was_let_in();
         // More may wait behind what is full, and may be thrown away with the session.
         let full = self.carrier.flow.is_full();
+        // A client that has said goodbye, or was told so, needs no more.
+        let knows = self.carrier.flow.is_told() || self.carrier.flow.is_over();
+        // What nobody will get is given back before anybody is waited for.
+        self.carrier.give_up();
         let until = now() + self.server.linger();
         let until = match self.stopping {
             true => self.carrier.until().map_or(until, |stopped| until.min(stopped)),
@@ -549,9 +561,6 @@ impl Keeper {
         let more = full || slow;
         let (sent, received) = carrier.flow.totals();
         let acknowledged = carrier.flow.acknowledged();
-        // A client that has said goodbye, or was told so, needs no more.
-        let knows = carrier.flow.is_told() || carrier.flow.is_over();
-        // What nobody will get is given back before anybody is waited for.
         drop(carrier);
         let tombstone = Tombstone { why, received, sent, more };
         match let_in {

@@ -365,6 +365,39 @@ async fn a_session_that_is_not_acknowledged_holds_no_more_than_it_may() {
     assert!(received <= 4096 && last.is_some(), "{received} bytes came without acknowledgement");
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_lives_and_acknowledges_next_to_nothing_ends_by_the_stall_limit_however_little_is_kept()
+{
+    for acknowledges in [false, true] {
+        let served = served(HubOptions::default(), Settings::default());
+        let (mut raw, _, _, mut received) = Raw::welcomed(served.memory()).await;
+        let begun = tokio::time::Instant::now();
+        let mut acknowledged = 0;
+        loop {
+            match raw.answer().await {
+                Some(Record::Data { bytes, .. }) => received += bytes.len() as u64,
+                Some(Record::Ping(token)) => {
+                    raw.say(Record::Pong(token)).await;
+                    if acknowledges && acknowledged < received {
+                        acknowledged += 1;
+                        raw.say(Record::Ack(acknowledged)).await;
+                    }
+                }
+                Some(Record::Gone(gone)) => {
+                    assert_eq!(gone.why, Why::Ended(Reason::SlowReceiver));
+                    break;
+                }
+                other => panic!("{other:?}"),
+            }
+            assert!(begun.elapsed() < 60 * SECOND, "{:?}", begun.elapsed());
+        }
+        // Twice the time in which a frozen connection is noticed, which is the least.
+        assert!(begun.elapsed() >= 30 * SECOND, "{:?}", begun.elapsed());
+        assert!(served.hits("outbox_stall_ms_max") > 0);
+        until("all is given back", || served.metric(RETAINED) == Some(0.0)).await;
+    }
+}
+
 /// The member of a room that takes nothing, for whom more waits than is kept of a session.
 struct Stuffed {
     served: Served,

@@ -190,8 +190,11 @@ impl Both {
                 replaced
                     .iter()
                     .for_each(|old| self.model.endpoints[*old].watches = Watched::Nobody);
+                let is_same = replaced.iter().any(|old| self.model.endpoints[*old].peer == peer);
+                self.model.renewed = is_same.then_some(peer);
                 replaced.iter().for_each(|old| self.model.vanish(*old));
                 prop_assert_eq!(self.hello(who, id, greeting), Step::Go);
+                self.model.renewed = None;
                 for old in replaced {
                     self.end_replaced(old)?;
                 }

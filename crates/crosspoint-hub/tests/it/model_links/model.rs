@@ -42,7 +42,7 @@ pub(crate) enum Item {
 
 #[derive(Debug)]
 pub(crate) struct Endpoint {
-    peer: Peer,
+    pub(crate) peer: Peer,
     proven: bool,
     /// Numbers that it has, with what they lead to.
     pub(crate) links: BTreeMap<u32, usize>,
@@ -74,6 +74,8 @@ pub(crate) struct Model {
     pub(crate) endpoints: Vec<Endpoint>,
     links: Vec<Link>,
     services: BTreeMap<usize, Service>,
+    /// Who is replaced by the same just now, which is no news.
+    pub(crate) renewed: Option<Peer>,
 }
 
 impl Service {
@@ -128,7 +130,7 @@ impl Model {
         let peer = endpoint.peer.clone();
         // Nobody looks for this one.
         endpoint.peer = Peer { id: GONE, name: None, ..peer.clone() };
-        if peer.id != GONE {
+        if peer.id != GONE && self.renewed.as_ref() != Some(&peer) {
             self.tell_watchers(peer.name.is_some(), &Event::PeerWent { peer });
         }
     }
@@ -165,7 +167,9 @@ impl Model {
             Some(place) => *place = endpoint,
             None => self.endpoints.push(endpoint),
         }
-        self.tell_watchers(peer.name.is_some(), &Event::PeerCame { peer });
+        if self.renewed.as_ref() != Some(&peer) {
+            self.tell_watchers(peer.name.is_some(), &Event::PeerCame { peer });
+        }
     }
 
     pub(crate) fn provide(&mut self, who: usize, service: usize, on: bool) {

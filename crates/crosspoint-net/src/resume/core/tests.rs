@@ -31,7 +31,7 @@ impl Half {
         while !self.flow.is_full()
             && let Some(bytes) = self.given.pop_front()
         {
-            self.flow.send(bytes);
+            self.flow.send(now, bytes);
         }
         if self.given.is_empty() {
             self.flow.finish();
@@ -145,7 +145,7 @@ proptest! {
         flow.attach(now, 0, 0).unwrap();
         let mut out = FrameWriter::default();
         for (kind, number, length) in records {
-            flow.send(vec![1; length / 8].into());
+            flow.send(now, vec![1; length / 8].into());
             flow.fill(now, 500, &mut out);
             let record = match kind {
                 0 => Record::Ack(number),
@@ -173,7 +173,7 @@ fn what_was_never_sent_cannot_be_acknowledged_and_what_was_given_up_not_asked_fo
     let now = Instant::now();
     let mut flow = Flow::new(now, Side::Hub, agreed());
     let mut out = FrameWriter::default();
-    flow.send(vec![0; 100].into());
+    flow.send(now, vec![0; 100].into());
     assert!(flow.fits(0, 0) && !flow.fits(1, 0), "nothing was transmitted so far");
     assert_eq!(flow.receive(now, Record::Ack(1)), Err(Violation::Offset));
     flow.fill(now, 1000, &mut out);
