@@ -271,8 +271,20 @@ impl Hub {
         }
         *relief = Some(now);
         let outboxes: Vec<_> = lock(&self.sessions).values().cloned().collect();
-        for pot in self.ledger.crowded() {
-            Self::relieve_from(now, &pot, outboxes.iter().filter(|one| one.account().is_of(&pot)));
+        let crowded = self.ledger.crowded();
+        // Once through all sessions, however many holders there are.
+        let mut of_each: HashMap<_, Vec<_>> =
+            crowded.iter().map(|pot| (Arc::as_ptr(pot), Vec::new())).collect();
+        for outbox in &outboxes {
+            for pot in outbox.account().budgets() {
+                if let Some(of_it) = of_each.get_mut(&Arc::as_ptr(pot)) {
+                    of_it.push(outbox);
+                }
+            }
+        }
+        for pot in &crowded {
+            let of_it = of_each.remove(&Arc::as_ptr(pot)).unwrap_or_default();
+            Self::relieve_from(now, pot, of_it.into_iter());
         }
         if self.ledger.hub().exceeds(0) {
             Self::relieve_from(now, self.ledger.hub(), outboxes.iter());
@@ -415,13 +427,13 @@ impl Hub {
     pub(crate) fn peer_goes(
         &self,
         outbox: &Arc<Outbox>,
-        services: impl Iterator<Item = PeerName>,
+        services: impl Iterator<Item = (PeerName, u64)>,
         quiet: bool,
         touched: &mut Touched,
     ) {
         let mut peers = lock(&self.peers);
-        for service in services {
-            peers.withdraw(outbox, &service);
+        for (service, place) in services {
+            peers.withdraw(&service, place);
         }
         peers.go(outbox, quiet);
         self.settle_peers(&mut peers, touched);
@@ -499,12 +511,12 @@ impl Hub {
         found.ok_or(Reason::NoSuchPeer)
     }
 
-    pub(crate) fn provide(&self, outbox: &Arc<Outbox>, service: &PeerName) {
-        lock(&self.peers).provide(outbox, service);
+    pub(crate) fn provide(&self, outbox: &Arc<Outbox>, service: &PeerName) -> u64 {
+        lock(&self.peers).provide(outbox, service)
     }
 
-    pub(crate) fn withdraw(&self, outbox: &Arc<Outbox>, service: &PeerName) {
-        lock(&self.peers).withdraw(outbox, service);
+    pub(crate) fn withdraw(&self, service: &PeerName, place: u64) {
+        lock(&self.peers).withdraw(service, place);
     }
 
     /// Lets the hub's program say something to one session. Gives whether it is there, and its

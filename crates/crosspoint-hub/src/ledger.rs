@@ -320,8 +320,9 @@ impl Account {
         self.ledger.hub.used() > self.ledger.hub.budget / PART
     }
 
-    pub(crate) fn is_of(&self, pot: &Arc<Pot>) -> bool {
-        self.shares().any(|share| Arc::ptr_eq(&share.pot, pot))
+    /// The budgets of its holders.
+    pub(crate) fn budgets(&self) -> impl Iterator<Item = &Arc<Pot>> {
+        self.shares().map(|share| &share.pot)
     }
 
     /// Says who pays besides the session and its address. Once; later calls do nothing.

@@ -54,9 +54,44 @@ struct Watcher {
 
 #[derive(Debug, Default)]
 struct Service {
-    providers: Vec<Arc<Outbox>>,
-    /// Whose turn it is.
-    next: usize,
+    /// In the order in which they came, by places that are not used twice.
+    providers: BTreeMap<u64, Arc<Outbox>>,
+    /// The place of the one whose turn it is.
+    next: u64,
+    last: u64,
+}
+
+impl Service {
+    /// Gives a new provider its place.
+    fn add(&mut self, provider: Arc<Outbox>) -> u64 {
+        self.last += 1;
+        if self.providers.is_empty() {
+            self.next = self.last;
+        }
+        self.providers.insert(self.last, provider);
+        self.last
+    }
+
+    fn remove(&mut self, place: u64) {
+        self.providers.remove(&place);
+        // The others keep their turns.
+        if self.next == place {
+            self.pass_on(place);
+        }
+    }
+
+    /// It is the turn of the one behind a place.
+    fn pass_on(&mut self, place: u64) {
+        let behind = self.providers.range((Bound::Excluded(place), Bound::Unbounded)).next();
+        let next = behind.or_else(|| self.providers.first_key_value());
+        self.next = next.map_or(0, |(place, _)| *place);
+    }
+
+    /// All, in the order of their turns.
+    fn turns(&self) -> impl Iterator<Item = (u64, &Arc<Outbox>)> {
+        let turns = self.providers.range(self.next..).chain(self.providers.range(..self.next));
+        turns.map(|(place, provider)| (*place, provider))
+    }
 }
 
 /// A session that comes.
@@ -216,45 +251,34 @@ impl Peers {
             Addressee::Name(name) => self.names.get(name).cloned(),
             Addressee::Service(name) => {
                 let service = self.services.get_mut(name)?;
-                let count = service.providers.len();
-                let wanted = |index: &usize| {
-                    let provider = &service.providers[*index];
+                let wanted = |(_, provider): &(u64, &Arc<Outbox>)| {
                     is_there(&self.ids, provider)
                         && provider.peer().is_some_and(|peer| !except.contains(&peer.id))
                 };
-                let turns = (service.next..count).chain(0..service.next);
-                let mut turns = turns.filter(wanted).take(Self::LOOKED_AT_MAX).peekable();
-                let first = *turns.peek()?;
+                let first = service.turns().find(wanted)?;
                 // Who has no room would make the one who asks wait.
-                let index = turns.find(|index| service.providers[*index].has_room());
-                let index = index.unwrap_or(first);
-                service.next = (index + 1) % count;
-                Some(service.providers[index].clone())
+                let mut turns = service.turns().filter(wanted).take(Self::LOOKED_AT_MAX);
+                let with_room = turns.find(|(_, provider)| provider.has_room());
+                let (place, provider) = with_room.unwrap_or(first);
+                let provider = provider.clone();
+                drop(turns);
+                service.pass_on(place);
+                Some(provider)
             }
         }
     }
 
-    /// A session offers a service.
-    pub(crate) fn provide(&mut self, outbox: &Arc<Outbox>, name: &PeerName) {
-        let service = self.services.entry(name.clone()).or_default();
-        if service.providers.iter().all(|known| known.id != outbox.id) {
-            service.providers.push(outbox.clone());
-        }
+    /// A session offers a service that it does not offer yet. Gives its place among those that do.
+    pub(crate) fn provide(&mut self, outbox: &Arc<Outbox>, name: &PeerName) -> u64 {
+        self.services.entry(name.clone()).or_default().add(outbox.clone())
     }
 
-    /// A session offers a service no longer.
-    pub(crate) fn withdraw(&mut self, outbox: &Arc<Outbox>, name: &PeerName) {
+    /// The session at a place offers a service no longer.
+    pub(crate) fn withdraw(&mut self, name: &PeerName, place: u64) {
         let Some(service) = self.services.get_mut(name) else {
             return;
         };
-        if let Some(index) = service.providers.iter().position(|known| known.id == outbox.id) {
-            service.providers.remove(index);
-            // The others keep their turns.
-            service.next -= usize::from(index < service.next);
-            if service.next == service.providers.len() {
-                service.next = 0;
-            }
-        }
+        service.remove(place);
         if service.providers.is_empty() {
             self.services.remove(name);
         }
@@ -324,7 +348,9 @@ impl Peers {
                     _ => Bound::Included(""),
                 };
                 let named = self.names.range::<str, _>((from, Bound::Unbounded));
-                let named = named.filter(|_| !matches!(after, Some(After::Peer(_))));
+                // Behind an id there are none, and nobody goes through all to find that out.
+                let named = Some(named).filter(|_| !matches!(after, Some(After::Peer(_))));
+                let named = named.into_iter().flatten();
                 let from = match after {
                     Some(After::Peer(id)) => Bound::Excluded(*id),
                     _ => Bound::Unbounded,
@@ -336,9 +362,9 @@ impl Peers {
                 (found, all.next().is_some())
             }
             Query::Service(name) => {
-                let providers = self.services.get(name).map_or(&[][..], |s| &s.providers);
-                let mut peers = providers
-                    .iter()
+                let service = self.services.get(name).into_iter();
+                let mut peers = service
+                    .flat_map(|service| service.providers.values())
                     .filter(|outbox| is_there(&self.ids, outbox))
                     .filter_map(|outbox| outbox.peer().cloned());
                 let found = peers.by_ref().take(Query::FOUND_MAX).collect();

@@ -37,8 +37,7 @@ pub struct Session {
     next_tag: u32,
     /// Entries that wait for an owner's decision.
     pending: usize,
-    /// Services that it provides, and what they cost.
-    services: Vec<(PeerName, Charge)>,
+    services: Vec<Provided>,
     /// Questions to the hub's program that wait for their answers.
     asks: Arc<Asks>,
     permissions: Permissions,
@@ -82,6 +81,15 @@ struct Owned {
     tag: Tag,
     /// Somebody else owns it, and has named this session its successor.
     kept: bool,
+}
+
+/// A service that the session provides.
+#[derive(Debug)]
+struct Provided {
+    name: PeerName,
+    /// Its place among those that provide it.
+    place: u64,
+    _cost: Charge,
 }
 
 #[derive(Debug)]
@@ -340,7 +348,8 @@ impl Session {
         // What the outbox holds is still told, and observe() has to know what it is about.
         (self.entered, self.pending) = (entered, pending);
         let quiet = reason == Reason::HubStopping;
-        let services = std::mem::take(&mut self.services).into_iter().map(|(service, _)| service);
+        let services = std::mem::take(&mut self.services).into_iter();
+        let services = services.map(|service| (service.name, service.place));
         self.hub.peer_goes(&self.outbox, services, quiet, &mut self.touched);
         self.unlink_all(gone);
         self.touched.attend();

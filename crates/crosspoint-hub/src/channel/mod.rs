@@ -439,7 +439,12 @@ impl Channel {
         touched: &mut Touched,
     ) -> bool {
         let mut state = self.lock();
-        state.pending.retain(|a| a.tag != tag || !Arc::ptr_eq(&a.outbox, outbox));
+        let is_it = |a: &Applicant| a.tag == tag && Arc::ptr_eq(&a.outbox, outbox);
+        if let Some(waiting) = state.pending.iter().position(is_it) {
+            // Not through all members, who may be many.
+            state.pending.remove(waiting);
+            return false;
+        }
         let member =
             state.members.iter().find(|(_, m)| m.tag == tag && Arc::ptr_eq(&m.outbox, outbox));
         let member = member.map(|(member, _)| MemberNumber(member));

@@ -15,7 +15,7 @@
 use super::{Outbox, Tag};
 use crate::command::{Event, Target};
 use crate::outbox::entry::Entry;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -62,30 +62,27 @@ pub(crate) enum Reception {
 /// Who is told when an outbox has room again.
 #[derive(Default)]
 pub(super) struct Senders {
-    /// The sessions whose news was taken without room, in order.
-    guests: Vec<u64>,
-    /// Those that are not read meanwhile. Weak, so that the connection of one who goes is closed at
-    /// once.
+    /// The sessions whose news was taken without room.
+    guests: BTreeSet<u64>,
+    /// Those that are not read meanwhile, in the order in which they came. Weak, so that the connection of
+    /// one who goes is closed at once.
     waiting: Vec<Weak<Outbox>>,
+    /// The sessions that these are.
+    known: BTreeSet<u64>,
     /// Those that were told to pause.
     paused: Vec<(Weak<Outbox>, Target)>,
 }
 
 impl Senders {
     pub(super) fn wait(&mut self, sender: &Arc<Outbox>) {
-        let sender = Arc::downgrade(sender);
-        if !self.waiting.iter().any(|known| known.ptr_eq(&sender)) {
-            self.waiting.push(sender);
+        if self.known.insert(sender.id) {
+            self.waiting.push(Arc::downgrade(sender));
         }
     }
 
     /// Whether the session has no news here yet for which there was no room. It has from now on.
     fn is_first(&mut self, sender: u64) -> bool {
-        let Err(place) = self.guests.binary_search(&sender) else {
-            return false;
-        };
-        self.guests.insert(place, sender);
-        true
+        self.guests.insert(sender)
     }
 
     /// They may go on. `of` is the outbox that they have sent to, which must not be locked.

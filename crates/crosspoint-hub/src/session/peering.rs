@@ -1,6 +1,6 @@
 //! A session among others: its hello, its links, its services.
 
-use super::{Held, Session, Step};
+use super::{Held, Provided, Session, Step};
 use crate::command::{Addressee, Command, Event, Hello, LinkOptions, Peer, Query, Target, Watched};
 use crate::home::Reply;
 use crate::ids::{LinkNumber, NoPeerName, PeerId, PeerName};
@@ -235,7 +235,7 @@ impl Session {
     }
 
     pub(super) fn provide(&mut self, service: PeerName, on: bool) -> Result<(), Reason> {
-        let known = self.services.iter().position(|(known, _)| *known == service);
+        let known = self.services.iter().position(|known| known.name == service);
         match (on, known) {
             (true, None) => {
                 if !self.permissions.provide.allows(service.as_str().as_bytes()) {
@@ -244,13 +244,13 @@ impl Session {
                 if self.services.len() >= self.hub.limits.services_max {
                     return Err(Reason::TooManyServices);
                 }
-                let cost = self.pay(SERVICE_BYTES + service.as_str().len())?;
-                self.hub.provide(&self.outbox, &service);
-                self.services.push((service, cost));
+                let _cost = self.pay(SERVICE_BYTES + service.as_str().len())?;
+                let place = self.hub.provide(&self.outbox, &service);
+                self.services.push(Provided { name: service, place, _cost });
             }
             (false, Some(index)) => {
-                self.hub.withdraw(&self.outbox, &service);
-                self.services.swap_remove(index);
+                let Provided { name, place, .. } = self.services.swap_remove(index);
+                self.hub.withdraw(&name, place);
             }
             _ => {}
         }

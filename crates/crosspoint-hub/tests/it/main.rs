@@ -4,6 +4,7 @@
 mod asks;
 mod bounds;
 mod common;
+mod crowds;
 mod entry;
 mod ledger;
 mod links;

@@ -1,0 +1,107 @@
+//! Thousands who do the same: what each of them costs does not grow with their number.
+
+use crate::common::*;
+use crosspoint_hub::command::{After, Command, Event, Hello, Query};
+use crosspoint_hub::session::Step;
+use crosspoint_hub::testing::{LINES, events};
+use crosspoint_hub::{Hub, Limits, PeerId, Session};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+fn crowd(hub: &Arc<Hub>, count: u32) -> Vec<Session> {
+    let one = |number: u32| {
+        let mut id = [0x77; 16];
+        id[..4].copy_from_slice(&number.to_be_bytes());
+        let hello = Hello {
+            peer: Some(PeerId::new(id)),
+            name: Some(format!("n{number}")),
+            ..Hello::default()
+        };
+        let (mut session, _, step) = try_open(hub, &LINES, hello);
+        assert_eq!(step, Step::Go);
+        events(&mut session);
+        session
+    };
+    (0..count).map(one).collect()
+}
+
+/// How many times longer it takes for four times as many than for a few.
+fn growth(few: u32, time: impl Fn(u32) -> Duration) -> f64 {
+    time(4 * few).as_secs_f64() / time(few).as_secs_f64()
+}
+
+/// The best of some tries: the machine may do other things.
+fn best(time: impl FnMut() -> Duration) -> Duration {
+    std::iter::repeat_with(time).take(4).min().expect("there were tries")
+}
+
+/// Linear is 4 times, quadratic 16.
+const GROWTH_MAX: f64 = 9.0;
+
+#[test]
+fn many_provide_the_same_service_and_go_without_going_through_all_others() {
+    let grown = growth(3000, |count| {
+        let hub = hub(Limits::default());
+        let mut sessions = crowd(&hub, count);
+        best(|| {
+            let begin = Instant::now();
+            for session in &mut sessions {
+                ask(session, provide("same", true));
+            }
+            // The last ones first, behind all others.
+            for session in sessions.iter_mut().rev() {
+                ask(session, provide("same", false));
+            }
+            let taken = begin.elapsed();
+            sessions.iter_mut().for_each(|session| drop(events(session)));
+            taken
+        })
+    });
+    assert!(grown < GROWTH_MAX, "{grown} times the time for four times as many");
+}
+
+#[test]
+fn many_wait_for_one_receiver_without_going_through_all_others() {
+    let time = |count| {
+        let hub = narrow();
+        let mut full = open(&hub, 1, "full");
+        let mut sessions = crowd(&hub, count);
+        for session in &mut sessions {
+            join(session, &mut full, 1);
+        }
+        let mut sent = 0;
+        while send(&mut sessions[0], 0, &line(sent)) == Step::Go {
+            sent += 1;
+            assert!(sent < 20, "the outbox is full soon");
+        }
+        let begin = Instant::now();
+        for session in &mut sessions[1..] {
+            assert_eq!(send(session, 0, "more"), Step::Wait);
+        }
+        begin.elapsed()
+    };
+    let grown = growth(1000, |count| best(|| time(count)));
+    assert!(grown < GROWTH_MAX, "{grown} times the time for four times as many");
+}
+
+#[test]
+fn who_looks_behind_an_id_does_not_go_through_all_names() {
+    let grown = growth(1000, |count| {
+        let hub = hub(Limits::default());
+        let mut sessions = crowd(&hub, count);
+        let query = Query::Everybody { after: Some(After::Peer(PeerId::new([0; 16]))) };
+        best(|| {
+            let begin = Instant::now();
+            for session in &mut sessions {
+                ask(session, Command::Look { request: 1, query: query.clone() });
+            }
+            let taken = begin.elapsed();
+            for session in &mut sessions {
+                let found = events(session);
+                assert!(matches!(&found[..], [Event::Found { peers, .. }] if peers.is_empty()));
+            }
+            taken
+        })
+    });
+    assert!(grown < GROWTH_MAX, "{grown} times the time for four times as many");
+}
