@@ -546,9 +546,17 @@ pub(crate) struct Charged {
 }
 
 /// A charge to a channel, and to its budget.
-struct SharedCharge {
+#[derive(Debug)]
+pub(crate) struct SharedCharge {
     pot: Arc<Pot>,
     charge: Charge,
+}
+
+impl SharedCharge {
+    /// Bytes that hold it for as long as a clone of them lives.
+    pub(crate) fn with(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Charged { bytes, _charge: self })
+    }
 }
 
 impl Drop for SharedCharge {
@@ -605,10 +613,14 @@ impl Common {
         if !Self::is_charged(&bytes) {
             return bytes;
         }
-        self.pot.add(bytes.len());
-        let charge = self.account.charge(Purpose::Shared, bytes.len());
-        let _charge = SharedCharge { pot: self.pot.clone(), charge };
-        Bytes::from_owner(Charged { bytes, _charge })
+        self.hold(bytes.len()).with(bytes)
+    }
+
+    /// Charges so many bytes.
+    pub(crate) fn hold(&self, bytes: usize) -> SharedCharge {
+        self.pot.add(bytes);
+        let charge = self.account.charge(Purpose::Shared, bytes);
+        SharedCharge { pot: self.pot.clone(), charge }
     }
 }
 

@@ -57,6 +57,7 @@ pub mod reason;
 pub mod reassembly;
 pub mod rules;
 pub mod secrecy;
+mod segment;
 pub mod session;
 pub mod slots;
 pub mod stall;

@@ -20,6 +20,7 @@ use crate::ledger::{Account, Common, Purpose, Tab};
 use crate::link::Links;
 use crate::reason::Reason;
 use crate::secrecy::Secrecy;
+use crate::segment::Logged;
 use crate::wire::{Encoded, Part, Place, Profile, Wire};
 use bytes::{Buf, Bytes};
 use entry::{Entry, behind};
@@ -303,13 +304,19 @@ impl Outbox {
         touched.add(&mut queue, self);
     }
 
-    /// Adds data that goes to many receivers: a full one is ended with `SlowReceiver`.
-    pub(crate) fn push_shared(self: &Arc<Self>, data: &Encoded, touched: &mut Touched) -> Pushed {
+    /// Adds data that goes to many receivers: a full one is ended with `SlowReceiver`. `logged` gives small
+    /// data as many who lag share it.
+    pub(crate) fn push_shared(
+        self: &Arc<Self>,
+        data: &Encoded,
+        logged: impl FnOnce() -> Option<Logged>,
+        touched: &mut Touched,
+    ) -> Pushed {
         let mut queue = self.lock();
         if queue.dead.is_some() {
             return Pushed::Dead;
         }
-        queue.add_shared(data);
+        queue.add_shared(data, logged);
         self.check(&mut queue);
         queue.pay();
         touched.add(&mut queue, self);
@@ -521,7 +528,15 @@ impl Outbox {
                     queue.shared_pieces |= 1 << pieces.len();
                     pieces.push(bytes);
                 }
-                Some(Entry::Gathered(bytes)) => pieces.push(bytes.freeze()),
+                Some(Entry::Logged(logged)) => {
+                    queue.shared_pieces |= 1 << pieces.len();
+                    pieces.push(logged.bytes());
+                }
+                Some(Entry::Gathered(bytes)) => {
+                    // From now on it counts as what is left of it.
+                    queue.cost -= bytes.capacity() - bytes.len();
+                    pieces.push(bytes.freeze());
+                }
                 Some(entry) if pieces.is_empty() && task => {
                     queue.took_out(&entry);
                     queue.busy = true;
@@ -561,6 +576,9 @@ impl Outbox {
         }
         if written > 0 {
             queue.written = Some(now);
+        }
+        if let Some(pace) = &mut queue.pace {
+            pace.took(written);
         }
         let mut left = written;
         let mut kept = pieces.len();
@@ -630,7 +648,10 @@ impl Outbox {
             queue.allowance = 0;
         }
         let senders = match queue.cost <= self.bytes_max / 4 {
-            true => std::mem::take(&mut queue.senders),
+            true => {
+                queue.pace = None;
+                std::mem::take(&mut queue.senders)
+            }
             false => Senders::default(),
         };
         drop(queue);

@@ -8,7 +8,7 @@ pub struct Grant {
     /// The session's name, if the credentials decide it. Otherwise it is what the hello says.
     pub name: Option<String>,
     /// Whom the credentials are of, where they are of one client only. All its sessions share what one
-    /// address may have, wherever they come from ([`Holder`](crate::ledger::Holder)). Without it that is whoever has
+    /// address may have, wherever they come from ([`Holder`](crate::ledger::Holder)). Without it that is the one who has
     /// the name that is granted, or the peer id that is proven.
     pub identity: Option<String>,
     /// What the session may do.

@@ -5,7 +5,7 @@ use crate::refusal::Refusal;
 use crate::remote::Remote;
 use crate::session::read;
 use crate::stream::Reader;
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use bytes::{Buf, BytesMut};
 use crosspoint_hub::hub::Admission;
 use crosspoint_hub::networks::Networks;
@@ -64,6 +64,10 @@ pub(crate) async fn preface(
             return Ok(bytes);
         }
         let begins = bytes.starts_with(TEXT) || bytes.starts_with(BINARY);
+        if begins && remote.ip().is_none() {
+            // The other side has gone, and its address with it: health checks of proxies do that.
+            return Err(Refusal::LOST);
+        }
         if begins && !is_trusted(hub, *remote) {
             hub.metrics.hit("server.trusted_proxies");
             let fault = "a header of the PROXY protocol from an address that \
@@ -192,14 +196,16 @@ pub(crate) fn forwarded(proxies: &Networks, from: Remote, headers: &HeaderMap) -
     if !trusted(from) {
         return from;
     }
+    // What cannot be read stands in its place, as it ends the chain.
     let listed = |name: HeaderName| -> Vec<&str> {
-        let lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-        lines.flat_map(|line| line.split(',')).map(str::trim).collect()
+        let lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
+        let hops = lines.flat_map(|line| line.split(|byte| *byte == b','));
+        hops.map(|hop| str::from_utf8(hop).map_or("", str::trim)).collect()
     };
-    let mut hops = listed(X_FORWARDED_FOR);
-    if hops.is_empty() {
-        hops = listed(header::FORWARDED).into_iter().map(|hop| parameter(hop, "for")).collect();
-    }
+    let hops: Vec<&str> = match headers.contains_key(X_FORWARDED_FOR) {
+        true => listed(X_FORWARDED_FOR),
+        false => listed(header::FORWARDED).into_iter().map(|hop| parameter(hop, "for")).collect(),
+    };
     let mut remote = from;
     for hop in hops.into_iter().rev() {
         let Some(address) = node(hop) else {
@@ -232,7 +238,6 @@ fn node(text: &str) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::HeaderValue;
     use proptest::prelude::*;
 
     fn at(text: &str) -> Option<SocketAddr> {
@@ -309,7 +314,7 @@ mod tests {
             ["10.0.0.0/8", "fd00::/8"].iter().map(|network| network.parse().unwrap()).collect();
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.append(*name, HeaderValue::from_str(value).unwrap());
+            map.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         forwarded(&proxies, Remote::new(at(from)), &map).to_string()
     }
@@ -341,5 +346,9 @@ mod tests {
         assert_eq!(through("10.0.0.1:9", &[(x, "1.1.1.1, unknown, 10.0.0.2")]), "10.0.0.2");
         assert_eq!(through("10.0.0.1:9", &[(f, "for=_hidden")]), "10.0.0.1:9");
         assert_eq!(through("10.0.0.1:9", &[(x, "")]), "10.0.0.1:9");
+        // A client cannot make unreadable what the proxy adds, nor have its own other header believed.
+        let mixed = "\u{ff}, 203.0.113.9";
+        assert_eq!(through("10.0.0.1:9", &[(x, mixed), (f, "for=1.1.1.1")]), "203.0.113.9");
+        assert_eq!(through("10.0.0.1:9", &[(x, "\u{ff}"), (f, "for=1.1.1.1")]), "10.0.0.1:9");
     }
 }

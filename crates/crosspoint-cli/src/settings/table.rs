@@ -628,9 +628,9 @@ settings! {
         /// Bytes that a receiver has to take in a second for its senders to wait for it.
         ///
         /// A sender that sends to others as well, and cannot be told to pause, does not wait for a receiver
-        /// that takes less. It goes on at this rate, so that the others do not wait. The receiver fills up, and
-        /// is disconnected with the reason `SlowReceiver`. This begins when half of `outbox_bytes_max` waits for
-        /// the receiver.
+        /// that takes less for longer than a second, so that the others do not wait. The receiver fills up, and is
+        /// disconnected with the reason `SlowReceiver`. This begins when half of `outbox_bytes_max` waits for the
+        /// receiver.
         receiver_bytes_per_second_min: u64 = "262144",
             count(0..=1_000_000_000).zero("senders wait for it");
 

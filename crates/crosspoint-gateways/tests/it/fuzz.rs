@@ -14,6 +14,18 @@ use crosspoint_hub::HubOptions;
 use crosspoint_proto::fuzz::fuzz_native;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// An entered channel of the client role gets a chunk that is too long, and is left.
+const TOO_LONG_CHUNK: &[u8] = b"\0\x4c\0\x03\x04\0\0\0\x04\0\0\0\0\x04\x80\0hj\x03\x80\0k\x03\x80\0l\
+    \x03\x80\"\"\"\"\"\"\"\"\"\x80cd\x04\x80\0\x01\0\x04\x80\0kl\x04\x81\0mn\0\x05\0\x01\x01\0\x01\0\x05mn\0\
+    \x05\0\x01\x01\0\x01k\x03\x80\0l\x03\x80\"\"\"\"\"\"\"\"\"\x80cd\x04\x80\0\x01\0\x04\x80\0kl\x04\x81\0mn\0\
+    \x05\0\x01\x01\0\x01\0\x05\0\x01\0\0\x01\0\x05\0\x01\0\0\x01\x80\0d\x03\x80\0e\x03\x80\0f\x03\"\"\"\"\"\"\"\
+    \x80cd\x04\x80\0\x04\x80\0kl\x04\x81\0mn\0\x05\0\x01\x01\0\x01\0\x05\0\x01\0\0\x01";
+
+#[test]
+fn the_client_role_leaves_what_it_cannot_understand_any_more() {
+    fuzz_joint_client(TOO_LONG_CHUNK);
+}
+
 /// What each connection of each transcript sent, and what it got.
 fn corpus() -> Vec<Vec<u8>> {
     let mut corpus = Vec::new();

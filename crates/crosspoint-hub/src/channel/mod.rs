@@ -603,7 +603,8 @@ impl Channel {
                         (true, false) => &mut shared_whole,
                         (true, true) => &mut for_late_whole,
                     };
-                    receivers += shared.push(&member.outbox, place, member.edge, touched);
+                    receivers +=
+                        shared.push(&member.outbox, place, member.edge, &mut state.tails, touched);
                 }
                 if parts.iter().any(Part::is_first) {
                     state.forget_late();

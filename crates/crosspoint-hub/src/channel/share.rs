@@ -4,6 +4,7 @@ use super::Sent;
 use crate::gathering::Gathering;
 use crate::ledger::{Account, Common};
 use crate::outbox::{Outbox, Pushed, Room, Sending, Touched};
+use crate::segment::{Logged, Tails};
 use crate::wire::{Edge, Encoded, FrameWriter, Part, Place};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
@@ -108,12 +109,28 @@ pub(super) struct Shared<'a> {
     parts: &'a [Part],
     /// The parts for receivers whose own tasks encode, once there is one.
     compact: Option<Vec<Part>>,
-    encoded: Vec<(Key, Encoded)>,
+    encoded: Vec<Kind>,
     /// Where the last receiver's bytes are: most receivers are alike.
     last: usize,
 }
 
-type Key = (u8, Place, Edge);
+/// Receivers that get the same bytes.
+pub(super) type Key = (u8, Place, Edge);
+
+struct Kind {
+    key: Key,
+    data: Encoded,
+    /// The data in the channel's log, once somebody who lags needs it.
+    logged: Option<Logged>,
+}
+
+/// Adds small data to the channel's log, where those who lag share it. In a room each sender makes a kind of
+/// receivers of its own, for which that is not worth its while.
+fn log(common: &Common, tails: &mut Tails<Key>, key: Key, data: &Encoded) -> Option<Logged> {
+    let small = data.rest.is_empty() && !Common::is_charged(&data.first);
+    let goes = small && matches!(key.1, Place::In(_));
+    goes.then(|| tails.add(common, key, &data.first)).flatten()
+}
 
 impl<'a> Shared<'a> {
     /// What waits for the receivers is charged to `common`.
@@ -127,6 +144,7 @@ impl<'a> Shared<'a> {
         outbox: &Arc<Outbox>,
         place: Place,
         edge: Edge,
+        tails: &mut Tails<Key>,
         touched: &mut Touched,
     ) -> usize {
         if self.parts.is_empty() {
@@ -144,17 +162,27 @@ impl<'a> Shared<'a> {
             return usize::from(pushed == Pushed::Accepted);
         }
         let key = (outbox.profile.id, place, edge);
-        if self.encoded.get(self.last).is_none_or(|(known, _)| *known != key) {
-            self.last = match self.encoded.iter().position(|(known, _)| *known == key) {
+        if self.encoded.get(self.last).is_none_or(|kind| kind.key != key) {
+            self.last = match self.encoded.iter().position(|kind| kind.key == key) {
                 Some(index) => index,
                 None => {
                     let data = encode(outbox, place, edge, self.parts, self.common.payer());
-                    self.encoded.push((key, data.map(|piece| self.common.charge(piece))));
+                    let data = data.map(|piece| self.common.charge(piece));
+                    self.encoded.push(Kind { key, data, logged: None });
                     self.encoded.len() - 1
                 }
             };
         }
-        let data = &self.encoded[self.last].1;
-        usize::from(data.is_empty() || outbox.push_shared(data, touched) == Pushed::Accepted)
+        let Kind { data, logged, .. } = &mut self.encoded[self.last];
+        if data.is_empty() {
+            return 1;
+        }
+        let lag = || {
+            if logged.is_none() {
+                *logged = log(self.common, tails, key, data);
+            }
+            logged.clone()
+        };
+        usize::from(outbox.push_shared(data, lag, touched) == Pushed::Accepted)
     }
 }

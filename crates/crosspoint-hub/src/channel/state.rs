@@ -1,6 +1,6 @@
 //! Who is in a channel, and who may not be.
 
-use super::share::Shared;
+use super::share::{Key, Shared};
 use super::succession::Heir;
 use crate::command::{EnterOptions, Event, Mode};
 use crate::gathering::{Gathering, Unfinished};
@@ -9,6 +9,7 @@ use crate::ledger::{Account, Charge, Common};
 use crate::outbox::{Outbox, Tag, Touched};
 use crate::presence::{Changes, News, OtherNews};
 use crate::reason::Reason;
+use crate::segment::Tails;
 use crate::slots::Slots;
 use crate::wire::{Edge, Part, Place};
 use std::cmp::Reverse;
@@ -41,6 +42,8 @@ pub(super) struct State {
     pub(super) bans: VecDeque<Banned>,
     /// What waits for members, charged once.
     pub(super) common: Common,
+    /// Small data that waits for members who lag.
+    pub(super) tails: Tails<Key>,
     /// In rooms: messages of which not all parts have come, by sender. A room's receivers may be
     /// unable to tell senders apart, so parts of two messages must not be mixed.
     pub(super) gathering: HashMap<u32, Gathering>,
@@ -136,6 +139,7 @@ impl State {
     pub(super) fn new(owner: Option<Owner>, common: Common, stored: Charge) -> Self {
         Self {
             common,
+            tails: Tails::default(),
             stored,
             down: Gathering::default(),
             away: owner.as_ref().is_some_and(|owner| owner.outbox.is_told_away()),
@@ -326,7 +330,7 @@ impl State {
         for (_, member) in self.members.iter().filter(|(number, _)| *number != sender.0) {
             let place = Place::Room(member.number, sender);
             let shared = &mut shared[usize::from(!member.is_whole())];
-            receivers += shared.push(&member.outbox, place, member.edge, touched);
+            receivers += shared.push(&member.outbox, place, member.edge, &mut self.tails, touched);
         }
         Ok(receivers)
     }

@@ -2,6 +2,7 @@
 
 use super::Tag;
 use crate::command::{Event, Peer};
+use crate::segment::Logged;
 use crate::wire::{Part, Place};
 use bytes::{Bytes, BytesMut};
 
@@ -11,6 +12,8 @@ pub(super) enum Entry {
     Bytes(Bytes),
     /// Encoded data that other receivers get as well, and that is charged to its channel.
     Shared(Bytes),
+    /// The same, of small pieces.
+    Logged(Logged),
     /// Small data of this receiver alone, to which more is added.
     Gathered(BytesMut),
     Event(Tag, Box<Event>),
@@ -26,8 +29,9 @@ impl Entry {
     pub(super) fn cost(&self) -> usize {
         let bytes = match self {
             Self::Bytes(bytes) => bytes.len(),
-            Self::Shared(_) => 0,
-            Self::Gathered(bytes) => bytes.len(),
+            Self::Shared(_) | Self::Logged(_) => 0,
+            // All of it is held, used or not.
+            Self::Gathered(bytes) => bytes.capacity(),
             Self::Event(_, event) => size_of::<Event>() + behind(event),
             Self::SharedData(_) => size_of::<(Place, Part)>(),
         };
@@ -38,6 +42,7 @@ impl Entry {
     pub(super) fn shared(&self) -> usize {
         match self {
             Self::Shared(bytes) => bytes.len(),
+            Self::Logged(logged) => logged.len(),
             Self::SharedData(data) => data.1.data.len(),
             Self::Bytes(_) | Self::Gathered(_) | Self::Event(..) => 0,
         }

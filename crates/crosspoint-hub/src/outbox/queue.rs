@@ -5,11 +5,29 @@ use super::entry::Entry;
 use super::room::Senders;
 use crate::ledger::{Common, Tab};
 use crate::reason::Reason;
+use crate::segment::Logged;
 use crate::stall::Stall;
 use crate::wire::Encoded;
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How much an endpoint has taken since some time, and whether it was enough before.
+pub(super) struct Pace {
+    since: Instant,
+    taken: usize,
+    kept: bool,
+}
+
+impl Pace {
+    /// How often it is judged.
+    const TIME: Duration = Duration::from_secs(1);
+
+    /// So many bytes were taken.
+    pub(super) fn took(&mut self, bytes: usize) {
+        self.taken += bytes;
+    }
+}
 
 pub(super) struct Queue {
     pub(super) entries: VecDeque<Entry>,
@@ -40,6 +58,8 @@ pub(super) struct Queue {
     pub(super) senders: Senders,
     /// Up to when has come what senders may send that do not wait for room.
     pub(super) paid: Option<Instant>,
+    /// How much the endpoint takes, as long as senders wait for it.
+    pub(super) pace: Option<Pace>,
     /// The session ends: nothing is added any more, and its task alone writes what is left.
     pub(super) sealed: bool,
     /// Why the session has to end. Its task is told before anything else, so that nobody puts the
@@ -52,6 +72,10 @@ pub(super) struct Queue {
 
 /// How much of what waits is not charged as long as the endpoint takes what it gets.
 const UNPAID_BYTES_MAX: usize = 32 * 1024;
+
+/// What waits for an endpoint from which on copies of small data that goes to many are worth their
+/// while no more.
+const LAG_BYTES: usize = 64 * 1024;
 
 impl Queue {
     pub(super) fn new(tab: Tab) -> Self {
@@ -71,6 +95,7 @@ impl Queue {
             stall: Stall::default(),
             senders: Senders::default(),
             paid: None,
+            pace: None,
             sealed: false,
             ending: None,
             asked: false,
@@ -117,8 +142,14 @@ impl Queue {
         data.pieces().for_each(|piece| self.add_bytes(piece));
     }
 
-    /// Adds data that goes to many, the large pieces of which are charged to their channel.
-    pub(super) fn add_shared(&mut self, data: &Encoded) {
+    /// Adds data that goes to many, the large pieces of which are charged to their channel. `logged` gives
+    /// small data as it is charged there too, for an endpoint that lags.
+    pub(super) fn add_shared(&mut self, data: &Encoded, logged: impl FnOnce() -> Option<Logged>) {
+        if self.waits() >= LAG_BYTES
+            && let Some(logged) = logged()
+        {
+            return self.add_logged(logged);
+        }
         for piece in data.pieces() {
             match Common::is_charged(piece) {
                 true => self.add(Entry::Shared(piece.clone())),
@@ -127,29 +158,44 @@ impl Queue {
         }
     }
 
+    fn add_logged(&mut self, logged: Logged) {
+        if let Some(Entry::Logged(last)) = self.entries.back_mut()
+            && last.grow(&logged)
+        {
+            self.shared += logged.len();
+            return;
+        }
+        self.add(Entry::Logged(logged));
+    }
+
     /// Adds data. Small pieces are copied behind each other: for them that costs less than an
     /// entry of their own here and in the system call.
     pub(super) fn add_bytes(&mut self, piece: &Bytes) {
         const SMALL_BYTES_MAX: usize = 1024;
-        const GATHERED_BYTES_MAX: usize = 32 * 1024;
+        // Its capacity is what it costs, and grows in leaps.
+        const GATHERED_BYTES_MAX: usize = 4 * 1024;
         if piece.len() <= SMALL_BYTES_MAX {
             match self.entries.back_mut() {
                 Some(Entry::Gathered(gathered))
                     if gathered.len() + piece.len() <= GATHERED_BYTES_MAX =>
                 {
+                    let held = gathered.capacity();
                     gathered.extend_from_slice(piece);
-                    self.cost += piece.len();
+                    self.cost += gathered.capacity() - held;
                     return;
                 }
                 Some(last @ Entry::Bytes(_)) => {
                     if let Entry::Bytes(first) = last
                         && first.len() <= SMALL_BYTES_MAX
                     {
-                        let mut gathered = BytesMut::with_capacity(2 * SMALL_BYTES_MAX);
+                        let held = first.len();
+                        let mut gathered = BytesMut::with_capacity(
+                            (2 * (held + piece.len())).min(GATHERED_BYTES_MAX),
+                        );
                         gathered.extend_from_slice(first);
                         gathered.extend_from_slice(piece);
+                        self.cost += gathered.capacity() - held;
                         *last = Entry::Gathered(gathered);
-                        self.cost += piece.len();
                         return;
                     }
                 }
@@ -180,5 +226,17 @@ impl Queue {
             false => stall.took(now, bytes, || self.waits().min(enough)),
         }
         self.stall = stall;
+    }
+
+    /// Whether the endpoint takes as many bytes in a second as senders wait for. It is judged each second, and
+    /// counts as one that does until then.
+    pub(super) fn keeps_pace(&mut self, now: Instant, rate: u64) -> bool {
+        let pace = self.pace.get_or_insert(Pace { since: now, taken: 0, kept: true });
+        let time = now.saturating_duration_since(pace.since);
+        if time >= Pace::TIME {
+            let wanted = u128::from(rate) * time.as_micros() / 1_000_000;
+            *pace = Pace { since: now, taken: 0, kept: pace.taken as u128 >= wanted };
+        }
+        pace.kept
     }
 }

@@ -7,7 +7,7 @@
 //!   that goes on instead is read no further from seven eighths on.
 //! * A sender that sends to nobody else is read no further from the half on, until there is room.
 //! * From there on any other is slowed to a rate that the receiver has to keep up with. A receiver that does not
-//!   ends at its bound.
+//!   is waited for no longer after a second, and ends at its bound.
 //! * News of a command, such as that somebody enters, is taken from the half on as well, once from each
 //!   session until there is room again. For a second such command the session waits. From seven eighths on
 //!   such a command is refused.
@@ -146,6 +146,9 @@ impl Outbox {
         if !sending.mixed || sending.rate == 0 || sending.outbox.id == self.id {
             queue.senders.wait(sending.outbox);
             return Room::None(None);
+        }
+        if !queue.keeps_pace(now, sending.rate) {
+            return Room::UpToBound;
         }
         let time = |bytes: usize| {
             Duration::from_micros((bytes as u64).saturating_mul(1_000_000) / sending.rate)

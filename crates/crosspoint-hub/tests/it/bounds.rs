@@ -113,7 +113,7 @@ fn a_sender_to_one_waits_at_half_is_woken_when_there_is_room_and_loses_nothing()
         take(receiver);
         let before = woken.times();
         let sent = fill(sender, to);
-        assert!((10_000..12_000).contains(&unread(receiver)));
+        assert!((10_000..13_000).contains(&unread(receiver)));
         assert_eq!(sender.flush(Instant::now()), Step::Wait);
         assert_eq!(woken.times(), before, "nothing has changed for it");
         let first = data(receiver);

@@ -466,7 +466,7 @@ fn who_sends_over_a_link_waits_for_who_does_not_read_and_loses_nothing() {
     let ((mut one, woken), mut other) = (open_woken(&hub, 1, ""), open(&hub, 2, ""));
     join(&mut one, &mut other, 2);
     let sent = fill(&mut one, 0);
-    assert!((10_000..12_000).contains(&other.outbox().cost()));
+    assert!((10_000..13_000).contains(&other.outbox().cost()));
     assert_eq!(one.flush(Instant::now()), Step::Wait);
     let before = woken.times();
     let first = data(&mut other);

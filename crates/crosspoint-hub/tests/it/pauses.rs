@@ -6,7 +6,9 @@ use crosspoint_hub::command::{Command, Event, Hello, Target};
 use crosspoint_hub::outbox::Turn;
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{LINES, data, events};
-use crosspoint_hub::{Hub, InNumber, LinkNumber, MemberNumber, OwnNumber, Part, Reason, Session};
+use crosspoint_hub::{
+    Hub, HubOptions, InNumber, LinkNumber, MemberNumber, OwnNumber, Part, Reason, Session,
+};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -188,6 +190,34 @@ fn who_cannot_pause_is_held_up_shortly_and_the_receiver_ends_at_its_bound() {
         now += Duration::from_millis(1);
     }
     assert!(longest <= Duration::from_millis(250), "{longest:?}");
+    assert_eq!(death(&stopped), Some(Reason::SlowReceiver));
+    assert_eq!(death(&other), None);
+}
+
+#[test]
+fn who_cannot_pause_is_held_up_for_a_second_in_all_by_a_receiver_that_is_too_slow() {
+    const MESSAGE: usize = 30_000;
+    const EVERY: Duration = Duration::from_millis(50);
+    let hub = Hub::new(HubOptions::default());
+    let mut owner = open(&hub, 1, "");
+    let [stopped, mut other] = channel(&hub, &mut owner);
+    let text = "x".repeat(MESSAGE);
+    let begun = Instant::now();
+    let (mut now, mut late) = (begun, Duration::ZERO);
+    for number in 0..400 {
+        now = now.max(begun + EVERY * number);
+        for receiver in [0, 1] {
+            let mut step = say_at(&mut owner, now, member(receiver), &text);
+            while step == Step::Wait {
+                now = owner.retry_at().expect("it goes on even if nobody reads");
+                step = owner.flush(now);
+            }
+            assert_eq!(step, Step::Go);
+        }
+        assert_eq!(data(&mut other).lines().count(), 1);
+        late = late.max(now - (begun + EVERY * number));
+    }
+    assert!(late > EVERY && late <= Duration::from_secs(1), "{late:?}");
     assert_eq!(death(&stopped), Some(Reason::SlowReceiver));
     assert_eq!(death(&other), None);
 }

@@ -97,7 +97,7 @@ pub(crate) async fn serve(
     let mut held = Held::new(&site.hub, from);
     if let Err(reason) = held.settle(CONNECTION_BYTES) {
         let refuse = async { writer.write_all(&refusal::later(reason)).await };
-        // Whoever does not take it in time is cut off.
+        // A client that does not take it in time is cut off.
         let _ = tokio::time::timeout(LINGER.min(flush_max), refuse).await;
         return Outcome::Ended(reason);
     }
@@ -203,7 +203,7 @@ pub(crate) async fn serve(
         }
         End::Late(_) => Reason::IdleTimeout,
         End::Exhausted(reason) => {
-            // Whoever does not take it in time is cut off.
+            // A client that does not take it in time is cut off.
             let linger = tokio::time::Instant::now() + LINGER.min(flush_max);
             let until = stopping.map_or(linger, |until| until.min(linger));
             let answer = refusal::later(reason);

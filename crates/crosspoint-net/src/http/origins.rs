@@ -8,7 +8,7 @@ use crate::remote::Remote;
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use std::collections::HashSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// The origins and hosts that are allowed besides those that are by themselves.
 #[derive(Debug)]
@@ -94,15 +94,31 @@ fn is_loopback(host: &str) -> bool {
         || literal.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Whether somebody is in the network of this machine, into which nobody could come from outside.
+/// Whether somebody is in the network of this machine, into which nobody could come from outside. That
+/// is not known of global IPv6 addresses.
 fn is_near(from: Remote) -> bool {
     match from.ip() {
-        Some(IpAddr::V4(v4)) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
-        Some(IpAddr::V6(v6)) => {
-            v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local()
-        }
+        Some(IpAddr::V4(v4)) => is_near_v4(v4),
+        // By NAT64 (RFC 6052) the last 32 bits are an IPv4 address.
+        Some(IpAddr::V6(v6)) => match v6.segments() {
+            [0x64, 0xff9b, 0 | 1, ..] => is_near_v4(Ipv4Addr::from_bits(v6.to_bits() as u32)),
+            // fec0::/10 was for such networks once.
+            [first, ..] => {
+                v6.is_loopback()
+                    || v6.is_unique_local()
+                    || v6.is_unicast_link_local()
+                    || first & 0xffc0 == 0xfec0
+            }
+        },
         None => false,
     }
+}
+
+fn is_near_v4(v4: Ipv4Addr) -> bool {
+    // 100.64.0.0/10 is shared by the customers of a provider (RFC 6598), and by private networks across others.
+    let is_shared = v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64;
+    let is_special = v4.octets()[..3] == [192, 0, 0];
+    v4.is_loopback() || v4.is_private() || v4.is_link_local() || is_shared || is_special
 }
 
 /// Whether nobody outside can make this name lead here: it is an address, or no name of the DNS.
@@ -188,7 +204,18 @@ mod tests {
         let own = |settings: &Origins, from: &str, host: &str| {
             verdict(settings, from, &format!("http://{host}:7680"), &format!("{host}:7680"))
         };
-        for near in ["127.0.0.1", "192.168.1.2", "10.0.0.2", "::1", "fd00::2", "fe80::2"] {
+        for near in [
+            "127.0.0.1",
+            "192.168.1.2",
+            "10.0.0.2",
+            "100.64.1.2",
+            "192.0.0.2",
+            "::1",
+            "fd00::2",
+            "fe80::2",
+            "fec0::2",
+            "64:ff9b::10.0.0.2",
+        ] {
             assert_eq!(own(&usual, near, "evil.example"), Some("http.hosts"), "{near}");
             assert_eq!(own(&usual, near, "localhost.evil.example"), Some("http.hosts"));
             for host in ["127.0.0.1", "[::1]", "localhost", "a.localhost", "pi.local", "server"] {
