@@ -365,6 +365,10 @@ impl Session {
             };
             return self.hello(hello);
         }
+        // Who does not read answers is told no more of them.
+        if is_answered(&command) && self.outbox.congested(&self.outbox) {
+            return self.hold(command);
+        }
         match command {
             Command::Hello(_) => return Step::Close(Reason::Malformed),
             Command::Create { request, name, options } => {
@@ -473,7 +477,7 @@ impl Session {
         Step::Go
     }
 
-    /// Has a command wait until the one to be told of it has read.
+    /// Has a command wait until the one to be told of it has read: another session, or this one.
     fn hold(&mut self, command: Command) -> Step {
         self.held = Some(Held::Command(command));
         self.hub.metrics.hit("outbox_bytes_max");
@@ -741,6 +745,30 @@ impl Session {
             self.batches.sent();
         }
         Step::Go
+    }
+}
+
+/// Whether the session itself is told what came of a command. That may take far more room than the command.
+fn is_answered(command: &Command) -> bool {
+    match command {
+        Command::Create { .. }
+        | Command::Enter { .. }
+        | Command::Succeed { .. }
+        | Command::Link { .. }
+        | Command::Provide { .. }
+        | Command::Look { .. }
+        | Command::Watch { .. }
+        | Command::Ask { .. } => true,
+        Command::Hello(_)
+        | Command::Leave(_)
+        | Command::Delete(_)
+        | Command::Resign(_)
+        | Command::Kick { .. }
+        | Command::Unban { .. }
+        | Command::Admit { .. }
+        | Command::Unlink { .. }
+        | Command::Secured { .. }
+        | Command::Send { .. } => false,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::limits::Limits;
 use crate::link::{End, Link, Refused};
 use crate::metrics::ByProtocol;
 use crate::order::Road;
-use crate::outbox::{Outbox, Reception};
+use crate::outbox::{Outbox, Reception, Tag};
 use crate::payload::Ask;
 use crate::peers::Newcomer;
 use crate::permissions::Grant;
@@ -99,7 +99,7 @@ impl Session {
                 return Step::Go;
             }
         };
-        // Who links without end must not fill the other's outbox. To itself it may.
+        // Who links without end must not fill the other's outbox. Its own has room.
         if other.id != self.outbox.id {
             match other.reception(&self.outbox) {
                 Reception::Taken => {}
@@ -201,7 +201,8 @@ impl Session {
             return self.refuse(request, false, Reason::NotAllowed);
         }
         let (peers, more) = self.hub.look(query);
-        self.tell(Event::Found { request, peers, more });
+        let found = Event::Found { request, peers, more };
+        self.outbox.push_event_alone(Tag::default(), found, &mut self.touched);
     }
 
     /// From now on the session is told who comes and goes, or no longer.
@@ -213,17 +214,10 @@ impl Session {
         self.tell(Event::Done { request });
     }
 
-    /// Asks the hub's program. Who does not read the answers, or asks faster than they come, waits.
+    /// Asks the hub's program. Who asks faster than the answers come waits.
     pub(super) fn ask(&mut self, ticket: u32, ask: Ask) -> Step {
-        let limit = if self.asks.count() >= self.hub.limits.asks_pending_max {
-            Some("asks_pending_max")
-        } else if self.outbox.congested(&self.outbox) {
-            Some("outbox_bytes_max")
-        } else {
-            None
-        };
-        if let Some(limit) = limit {
-            self.hub.metrics.hit(limit);
+        if self.asks.count() >= self.hub.limits.asks_pending_max {
+            self.hub.metrics.hit("asks_pending_max");
             self.held = Some(Held::Command(Command::Ask { ticket, ask }));
             return Step::Wait;
         }

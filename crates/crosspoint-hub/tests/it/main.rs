@@ -1,6 +1,7 @@
 //! The integration tests of this crate, in one program: it links once.
 #![allow(clippy::unwrap_used, reason = "the lint knows test functions, not their helpers")]
 
+mod answers;
 mod asks;
 mod bounds;
 mod common;

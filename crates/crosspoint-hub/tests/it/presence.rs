@@ -93,6 +93,7 @@ fn who_leaves_and_comes_back_before_it_was_told_is_no_news_and_hears_who_is_ther
     for _ in 0..1000 {
         leave(&mut members[7], 0);
         ask_to_enter(&mut members[7]);
+        assert_eq!(heard(&take(&mut members[7])), []);
     }
     let mut passer_by = open(&hub, 200, "");
     ask_to_enter(&mut passer_by);
