@@ -618,3 +618,40 @@ fn a_broadcast_that_waits_keeps_no_read_alive_in_which_it_came() {
     drop((member, sender));
     hub.until_given_back(32 * MIB);
 }
+
+#[test]
+fn small_messages_between_larger_ones_take_what_they_are_charged_with() {
+    let hub = Hub::start(&PATIENT);
+    let options = EnterOptions { make_room: true, ..EnterOptions::default() };
+    let mut members: Vec<_> = (0..23).map(|_| Member::connect(&hub)).collect();
+    let rooms: Vec<_> =
+        members.iter_mut().map(|member| member.enter("room", options.clone())).collect();
+    let mut say = |who: usize, bytes: usize| {
+        let part = Part::whole(vec![7; bytes]);
+        members[who].say(Command::Send { to: Target::Up(rooms[who]), part });
+        // Each arrives by itself.
+        members[who].say(Command::Enter {
+            request: 2,
+            name: name("room"),
+            options: EnterOptions::default(),
+        });
+        members[who].hear(|event| matches!(event, Event::Refused { .. }).then_some(()));
+    };
+    for _ in 0..200 {
+        say(0, 30_000);
+    }
+    let shared = r#"crosspoint_memory_bytes{purpose="shared",protocol="hub"}"#;
+    hub.until("it waits in the hub", |hub| hub.metric(shared) > MIB);
+    let before = hub.status("VmRSS:");
+    for _ in 0..4000 {
+        say(0, 1);
+        say(1, 1);
+        say(2, 1030);
+    }
+    let received = "crosspoint_messages_received_total";
+    hub.until("all of it has come", |hub| hub.metric(received) >= 200 + 3 * 4000);
+    let taken = hub.status("VmRSS:").saturating_sub(before);
+    assert!(taken < 80 * MIB, "{} MiB", taken / MIB);
+    drop(members);
+    hub.until_given_back(32 * MIB);
+}
