@@ -44,6 +44,13 @@ pub(crate) struct Peers {
     news: [Comings; 2],
 }
 
+/// What a service costs who provides it, besides its name: at worst that is the only one who does, and the map of
+/// services and the list at the session have just grown.
+pub(crate) const SERVICE_BYTES: usize = 576;
+
+/// What it costs to be told who comes and goes.
+pub(crate) const WATCH_BYTES: usize = 128;
+
 #[derive(Debug)]
 struct Watcher {
     outbox: Arc<Outbox>,
@@ -371,5 +378,34 @@ impl Peers {
                 (found, peers.next().is_some())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::Session;
+
+    /// What the system takes for an allocation of so many bytes.
+    fn allocated(bytes: usize) -> usize {
+        (bytes + size_of::<usize>()).next_multiple_of(16)
+    }
+
+    /// The worst of a map that has just grown.
+    fn in_a_map<K, V>() -> usize {
+        (size_of::<(K, V)>() + 1) * 16 / 7
+    }
+
+    /// The worst is charged: a service that nobody else provides.
+    #[test]
+    fn services_and_watches_cost_no_more_than_is_charged_for_them() {
+        const PLACES: usize = 11;
+        let name = allocated(2 * size_of::<usize>());
+        let places = allocated(PLACES * size_of::<(u64, Arc<Outbox>)>() + 2 * size_of::<usize>());
+        let at_the_session = 2 * Session::PROVIDED_BYTES;
+        let service = in_a_map::<PeerName, Service>() + name + places + at_the_session;
+        assert!((service..2 * service).contains(&SERVICE_BYTES), "{service}");
+        let watch = in_a_map::<u64, Watcher>();
+        assert!((watch..2 * watch).contains(&WATCH_BYTES), "{watch}");
     }
 }

@@ -38,6 +38,8 @@ pub struct Session {
     /// Entries that wait for an owner's decision.
     pending: usize,
     services: Vec<Provided>,
+    /// What it costs that it is told who comes and goes, if it is.
+    watches: Option<Charge>,
     /// Questions to the hub's program that wait for their answers.
     asks: Arc<Asks>,
     permissions: Permissions,
@@ -125,6 +127,10 @@ pub enum Step {
 }
 
 impl Session {
+    /// What an entry of a service takes.
+    #[cfg(test)]
+    pub(crate) const PROVIDED_BYTES: usize = size_of::<Provided>();
+
     pub(crate) fn new(hub: Arc<Hub>, outbox: Arc<Outbox>, now: Instant) -> Self {
         let limits = &hub.limits;
         let (messages, bytes) = match limits.exempt(outbox.address) {
@@ -145,6 +151,7 @@ impl Session {
             next_tag: 0,
             pending: 0,
             services: Vec::new(),
+            watches: None,
             asks: Arc::default(),
             permissions: Permissions::NOTHING,
             batches: Batches::default(),
@@ -351,6 +358,7 @@ impl Session {
         let services = std::mem::take(&mut self.services).into_iter();
         let services = services.map(|service| (service.name, service.place));
         self.hub.peer_goes(&self.outbox, services, quiet, &mut self.touched);
+        self.watches = None;
         self.unlink_all(gone);
         self.touched.attend();
         self.outbox.seal();

@@ -11,15 +11,11 @@ use crate::metrics::ByProtocol;
 use crate::order::Road;
 use crate::outbox::{Outbox, Reception, Tag};
 use crate::payload::Ask;
-use crate::peers::Newcomer;
+use crate::peers::{Newcomer, SERVICE_BYTES, WATCH_BYTES};
 use crate::permissions::Grant;
 use crate::reason::Reason;
 use bytes::Bytes;
 use std::sync::Arc;
-
-/// What a service costs from its beginning to its end, besides its name: its entries in the directory
-/// and at the session.
-const SERVICE_BYTES: usize = 256;
 
 impl Session {
     /// Carries out a hello whose credentials somebody else has checked.
@@ -210,7 +206,16 @@ impl Session {
         if !self.permissions.presence {
             return self.refuse(request, false, Reason::NotAllowed);
         }
+        let watches = match (whom, self.watches.take()) {
+            (Watched::Nobody, _) => None,
+            (_, Some(known)) => Some(known),
+            (_, None) => match self.pay(WATCH_BYTES) {
+                Ok(cost) => Some(cost),
+                Err(reason) => return self.refuse(request, false, reason),
+            },
+        };
         self.hub.watch(&self.outbox, whom, &mut self.touched);
+        self.watches = watches;
         self.tell(Event::Done { request });
     }
 

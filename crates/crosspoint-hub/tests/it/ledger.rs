@@ -2,7 +2,7 @@
 
 use crate::common::{Woken, hello, hits, hub, provide};
 use crosspoint_hub::command::{
-    Addressee, ChannelOptions, Command, EnterOptions, Event, LinkOptions, Query, Target,
+    Addressee, ChannelOptions, Command, EnterOptions, Event, LinkOptions, Query, Target, Watched,
 };
 use crosspoint_hub::ledger::Purpose;
 use crosspoint_hub::metrics::ByPurpose;
@@ -174,11 +174,21 @@ fn links_services_and_places_are_charged_to_who_makes_them_and_given_back_with_t
     events(&mut other);
     assert_eq!(used(&maker), asks - 4096 - (linked - before));
     give(&mut maker, provide(&"s".repeat(255), false));
+    let watch = |whom| Command::Watch { request: 1, whom };
+    let watches = used(&maker);
+    give(&mut maker, watch(Watched::Named));
+    assert!((watches + 64..watches + 256).contains(&used(&maker)));
+    let named = used(&maker);
+    give(&mut maker, watch(Watched::Everybody));
+    assert_eq!(used(&maker), named, "one watch is in place of the other");
+    give(&mut maker, watch(Watched::Nobody));
+    assert_eq!(used(&maker), watches);
     give(&mut maker, Command::Leave(InNumber(0)));
     assert_eq!(used(&maker), before);
     events(&mut maker);
     link(&mut maker, 2);
     give(&mut maker, provide("service", true));
+    give(&mut maker, watch(Watched::Everybody));
     drop(maker);
     drop((other, owner));
     assert_eq!(hub.ledger.used(), 0);
@@ -206,8 +216,9 @@ fn at_a_budget_links_services_and_places_are_refused_and_nothing_has_changed() {
     assert_eq!(refused, Some(Reason::Exhausted));
     let used = hub.ledger.used();
     assert!(used <= BUDGET, "{used}");
-    let (name, options) = (name("channel"), EnterOptions::default());
-    give(&mut maker, Command::Enter { request: 1, name, options });
+    // What is left is less than a link costs.
+    let options = EnterOptions { credentials: vec![7; 200].into(), ..EnterOptions::default() };
+    give(&mut maker, Command::Enter { request: 1, name: name("channel"), options });
     give(&mut maker, provide(&"s".repeat(255), true));
     let heard = events(&mut maker);
     let [Event::Refused { reason: one, .. }, Event::Refused { reason: other, .. }] = heard[..]
