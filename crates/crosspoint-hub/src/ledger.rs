@@ -45,7 +45,7 @@ pub enum Purpose {
     /// What a connection that can be resumed keeps until it has arrived.
     Retained,
     /// What is entered somewhere: channels with their names, passwords and bans, memberships, links,
-    /// services.
+    /// services, watches.
     Stored,
 }
 
