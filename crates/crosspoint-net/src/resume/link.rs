@@ -16,6 +16,9 @@ use std::time::Duration;
 /// Bytes that may wait to be written before nothing more is added.
 pub(crate) const QUEUE_BYTES_MAX: usize = 64 * 1024;
 
+/// The memory of a piece of the queue besides its bytes: its place, and what the allocator keeps for it.
+const PIECE_BYTES: usize = 96;
+
 /// The most bytes of one WebSocket message; hubs take that much in any case.
 const MESSAGE_BYTES_MAX: usize = 32 * 1024;
 
@@ -44,6 +47,10 @@ pub(crate) struct Link {
     pub(crate) out: FrameWriter,
     queue: VecDeque<Bytes>,
     queued: usize,
+    /// What the last ping said that is not answered yet. Older ones need no answer (RFC 6455, section 5.5.3).
+    pinged: Option<Bytes>,
+    /// Pieces of the queue up to the last answer to a ping in it.
+    until_pong: usize,
     /// The right to this connection. Given back with it.
     _place: Option<Admission>,
 }
@@ -69,9 +76,19 @@ impl Link {
     }
 
     fn new(reader: Reader, writer: Writer, decoder: Option<Box<ws::Decoder>>, masks: bool) -> Self {
-        let (input, out) = (Input::default(), FrameWriter::default());
-        let (queue, queued) = (VecDeque::new(), 0);
-        Self { reader, writer, decoder, masks, input, out, queue, queued, _place: None }
+        Self {
+            reader,
+            writer,
+            decoder,
+            masks,
+            input: Input::default(),
+            out: FrameWriter::default(),
+            queue: VecDeque::new(),
+            queued: 0,
+            pinged: None,
+            until_pong: 0,
+            _place: None,
+        }
     }
 
     /// What was read and not looked at.
@@ -108,13 +125,9 @@ impl Link {
         while let Some(incoming) = decoder.decode()? {
             match incoming {
                 Incoming::Data { bytes, .. } => self.input.push(bytes),
-                // A client that asks without end and does not read has no claim on each answer.
-                Incoming::Ping(payload) if self.queued < QUEUE_BYTES_MAX => {
-                    let pong = ws::frame::pong_frame(&payload, mask(self.masks)?);
-                    self.queued += pong.len();
-                    self.queue.push_back(pong);
-                }
-                Incoming::Ping(_) | Incoming::Pong(_) => {}
+                // Copied, so that it keeps no read alive.
+                Incoming::Ping(payload) => self.pinged = Some(Bytes::copy_from_slice(&payload)),
+                Incoming::Pong(_) => {}
                 Incoming::Close(_) => return Err(ended()),
             }
         }
@@ -139,12 +152,13 @@ impl Link {
     /// The memory of what waits here to be written or looked at.
     pub(crate) fn held(&self) -> usize {
         let encoded = self.decoder.as_ref().map_or(0, |decoder| decoder.buffered());
-        self.queued + self.input.len() + encoded
+        let pieces = self.queue.len() * PIECE_BYTES;
+        self.queued + pieces + self.input.len() + encoded
     }
 
     /// Whether all was written.
     pub(crate) fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.out.is_empty()
+        self.queue.is_empty() && self.out.is_empty() && self.pinged.is_none()
     }
 
     /// Writes without waiting.
@@ -152,14 +166,19 @@ impl Link {
     /// # Errors
     /// When the connection is lost.
     pub(crate) fn write(&mut self) -> io::Result<()> {
-        self.wrap()?;
-        while !self.queue.is_empty() {
-            match self.writer.try_write_queue(&mut self.queue)? {
-                0 => break,
-                written => self.queued = self.queued.saturating_sub(written),
+        loop {
+            self.wrap()?;
+            let before = self.queue.len();
+            if before == 0 {
+                return Ok(());
             }
+            let written = self.writer.try_write_queue(&mut self.queue)?;
+            if written == 0 {
+                return Ok(());
+            }
+            self.queued = self.queued.saturating_sub(written);
+            self.until_pong = self.until_pong.saturating_sub(before - self.queue.len());
         }
-        Ok(())
     }
 
     /// Writes all that was said.
@@ -199,8 +218,17 @@ impl Link {
         let _ = tokio::time::timeout(longest, part).await;
     }
 
-    /// Queues what was said, in WebSocket messages if there is a WebSocket.
+    /// Queues what was said, in WebSocket messages if there is a WebSocket, and the answer to the last ping
+    /// unless another one waits.
     fn wrap(&mut self) -> io::Result<()> {
+        if self.until_pong == 0
+            && let Some(payload) = self.pinged.take()
+        {
+            let pong = ws::frame::pong_frame(&payload, mask(self.masks)?);
+            self.queued += pong.len();
+            self.queue.push_back(pong);
+            self.until_pong = self.queue.len();
+        }
         if self.out.is_empty() {
             return Ok(());
         }
@@ -245,5 +273,38 @@ fn mask(masks: bool) -> io::Result<Option<[u8; 4]>> {
     match masks {
         true => ws::frame::new_mask().map(Some).map_err(io::Error::other),
         false => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::{self, Shape};
+    use crate::stream::Stream;
+
+    #[tokio::test]
+    async fn of_pings_that_come_while_an_answer_waits_only_the_last_is_answered() {
+        let (near, far) = memory::pair(Shape::default(), Shape::default());
+        let (reader, writer) = Stream::from(near).into_split();
+        let settings = ws::Settings { frame_bytes_max: 1024, lenient: false };
+        let decoder = ws::Decoder::new(ws::Role::Server, settings);
+        let mut link = Link::new(reader, writer, Some(Box::new(decoder)), false);
+        for number in 0..1000 {
+            let mut ping = BytesMut::new();
+            let payload = format!("{number:03}");
+            ws::frame::client_frame(ws::Opcode::Ping, true, payload.as_bytes(), [1; 4], &mut ping);
+            link.received(ping).unwrap();
+            link.wrap().unwrap();
+        }
+        assert!(!link.is_idle());
+        assert!(link.held() < 256, "{} bytes", link.held());
+        link.flush().await.unwrap();
+        assert!(link.is_idle());
+        let (mut reader, _writer) = Stream::from(far).into_split();
+        let mut answers = BytesMut::new();
+        while answers.len() < 10 {
+            answers.unsplit(read(&mut reader).await.unwrap());
+        }
+        assert_eq!(&answers[..], b"\x8a\x03000\x8a\x03999");
     }
 }
