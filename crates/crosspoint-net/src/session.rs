@@ -27,7 +27,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::ReadBuf;
 use tokio::sync::oneshot;
@@ -62,14 +62,21 @@ thread_local! {
 
 /// Reads what is there. Empty at the end of the stream.
 pub(crate) async fn read(reader: &mut Reader) -> io::Result<BytesMut> {
-    poll_fn(|cx| {
-        SCRATCH.with_borrow_mut(|scratch| {
-            let mut buffer = ReadBuf::new(scratch);
-            ready!(reader.poll_read(cx, &mut buffer))?;
-            Poll::Ready(Ok(BytesMut::from(buffer.filled())))
-        })
+    poll_fn(|cx| poll_read(reader, cx, READ_BYTES_MAX)).await
+}
+
+/// Reads so much of what is there at the most. Empty at the end of the stream.
+pub(crate) fn poll_read(
+    reader: &mut Reader,
+    cx: &mut Context<'_>,
+    bytes_max: usize,
+) -> Poll<io::Result<BytesMut>> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let most = bytes_max.min(scratch.len());
+        let mut buffer = ReadBuf::new(&mut scratch[..most]);
+        ready!(reader.poll_read(cx, &mut buffer))?;
+        Poll::Ready(Ok(BytesMut::from(buffer.filled())))
     })
-    .await
 }
 
 /// Everything that one session's task owns.

@@ -817,11 +817,13 @@ settings! {
         /// Messages and other commands that one session may send in a second.
         ///
         /// Nothing is lost above it: the session is read no faster, so that its sender slows down.
+        /// Requests of a connection that speaks HTTP count like this as well.
         messages_per_second_max: u64 = "20000", count(0..=1_000_000_000).zero("no limit");
 
         /// Bytes that one session may send in a second.
         ///
         /// Nothing is lost above it: the session is read no faster, so that its sender slows down.
+        /// Where HTTP is spoken the bytes of the answers count too.
         bytes_per_second_max: u64 = "64MiB", bytes(0..=TIB).zero("no limit");
     }
 }

@@ -1,6 +1,6 @@
 //! What hostile input costs the program in memory, as the system counts it.
 
-use crate::common::{Running, get, hub};
+use crate::common::{Running, hub, try_get};
 use bytes::{Bytes, BytesMut};
 use crosspoint_gateways::anysocket::auth::Auth;
 use crosspoint_gateways::anysocket::id::Id;
@@ -52,9 +52,21 @@ impl Hub {
         self.status("VmHWM:") - self.idle
     }
 
+    /// The page of metrics. At a budget some connections are closed without a word.
+    fn metrics(&self) -> String {
+        let begun = Instant::now();
+        loop {
+            match try_get(&self.port, "/metrics") {
+                Ok(page) => return page,
+                Err(error) => assert!(begun.elapsed() < PATIENCE, "no metrics: {error}"),
+            }
+            sleep(Duration::from_millis(20));
+        }
+    }
+
     /// The value of a line of the metrics; 0 if there is none.
     fn metric(&self, name: &str) -> u64 {
-        let text = get(&self.port, "/metrics");
+        let text = self.metrics();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map_or(0, |value| value.parse::<f64>().unwrap() as u64)
     }
@@ -73,7 +85,7 @@ impl Hub {
         // The connection that asks is there.
         let asks = r#"{purpose="input",protocol="http"} 16384"#;
         self.until("nothing is charged", |hub| {
-            let text = get(&hub.port, "/metrics");
+            let text = hub.metrics();
             let mut charged =
                 text.lines().filter(|line| line.starts_with("crosspoint_memory_bytes{"));
             charged.all(|line| line.ends_with(" 0") || line.ends_with(asks))
@@ -521,6 +533,31 @@ fn half_a_head_is_paid_for_and_given_back_whether_it_is_the_first_or_not() {
     }
     let full = r#"crosspoint_limit_hits_total{limit="memory_bytes_max"}"#;
     assert!(hub.metric(full) > 0);
+}
+
+#[test]
+fn what_hyper_holds_of_requests_and_answers_is_paid_for_whatever_is_sent() {
+    allow_many_files();
+    let whole = "GET /health HTTP/1.1\r\nHost: hub\r\n\r\n";
+    let half_a_body = "POST /x HTTP/1.1\r\nHost: hub\r\nContent-Length: 1000000\r\n\r\n";
+    let hub = Hub::start(&["--memory-bytes-max", "24MiB", "--log", "off"]);
+    for sent in [
+        format!("{whole}GET / HTTP/1.1\r\nHost: hub\r\nX: {}", "x".repeat(19_000)),
+        format!("{half_a_body}{}", "x".repeat(60_000)),
+        "HEAD /metrics HTTP/1.1\r\nHost: hub\r\n\r\n".repeat(2000),
+    ] {
+        let mut streams = Vec::new();
+        for _ in 0..1400 {
+            let mut stream = hub.connect_narrowly();
+            stream.set_nonblocking(true).unwrap();
+            // Those that find no room are refused, and may be closed before they have said all.
+            let _ = stream.write(sent.as_bytes());
+            streams.push(stream);
+        }
+        assert!(hub.peak() < 60 * MIB, "{} MiB: {:.40}", hub.peak() / MIB, sent);
+        drop(streams);
+        hub.until_given_back(24 * MIB);
+    }
 }
 
 /// A record of a connection that can be resumed (docs/resume.md, section 3).

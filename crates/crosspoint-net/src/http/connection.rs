@@ -1,6 +1,7 @@
 //! A connection that speaks HTTP, from its first request to its end or its upgrade.
 
 use super::io::{Busy, Io, IoState, Phase};
+use super::pace::Pace;
 use super::site::{Site, Verdict, counted, remote};
 use crate::held::Held;
 use crate::refusal;
@@ -23,7 +24,7 @@ use std::future::{pending, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -40,11 +41,23 @@ pub(crate) enum Outcome {
 struct Answering {
     body: Body,
     _busy: Busy,
-    _charge: Option<Charge>,
+    charge: Option<Arc<Charge>>,
+}
+
+/// Bytes of an answer, which are charged for as long as hyper has them.
+struct Charged(Bytes, #[expect(dead_code, reason = "held")] Arc<Charge>);
+
+impl AsRef<[u8]> for Charged {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// What is charged for each connection: what hyper keeps for it, and one small head.
 const CONNECTION_BYTES: usize = 16 * 1024;
+
+/// What has come of requests and is charged with the connection.
+const SMALL_BYTES: usize = 4 * 1024;
 
 /// The most that is charged for one answer. What is larger comes from a file, a little at a time, or from
 /// the embedder.
@@ -58,7 +71,13 @@ impl hyper::body::Body for Answering {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+        let this = self.get_mut();
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        let Some(charge) = &this.charge else {
+            return Poll::Ready(frame);
+        };
+        let charged = |bytes| Bytes::from_owner(Charged(bytes, charge.clone()));
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(charged))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -79,8 +98,8 @@ enum End {
     Stopped,
     /// Nothing came between two requests, or no whole head.
     Late(Phase),
-    /// There is no memory for its head.
-    Exhausted(Reason),
+    /// There is no memory for what has come.
+    Exhausted(Reason, Phase),
     /// The other side has ended its part, and takes nothing of an answer.
     Gone,
 }
@@ -105,10 +124,11 @@ pub(crate) async fn serve(
     let stall_max = site.hub.limits.outbox_stall_max;
     let io = Io::new(reader, writer, first, stall_max, state.clone());
     let gone = io.gone();
+    let pace = Pace::new(&site.hub, from);
     let verdict = OnceLock::new();
     let service = service_fn(|request| {
         let busy = Busy::new(&state);
-        answer(site, request, from, &verdict, busy)
+        answer(site, request, from, &verdict, busy, (&state, &pace))
     });
     let mut connection = site.builder.serve_connection(TokioIo::new(io), service);
     // When the connection is cut off, if the server stops.
@@ -138,9 +158,9 @@ pub(crate) async fn serve(
             if stopping.is_some() && cut_off.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(End::Stopped);
             }
-            // A buffer that grows is twice as large as what is in it, at the most.
-            if let Err(reason) = held.settle(CONNECTION_BYTES + 2 * state.head()) {
-                return Poll::Ready(End::Exhausted(reason));
+            let more = state.held().saturating_sub(SMALL_BYTES);
+            if let Err(reason) = held.settle(CONNECTION_BYTES + more) {
+                return Poll::Ready(End::Exhausted(reason, state.phase().0));
             }
             let present = state.phase();
             if phase != Some(present) {
@@ -202,7 +222,9 @@ pub(crate) async fn serve(
             Reason::HandshakeTimeout
         }
         End::Late(_) => Reason::IdleTimeout,
-        End::Exhausted(reason) => {
+        // An answer that has begun cannot become another one.
+        End::Exhausted(reason, Phase::Busy) => return Outcome::Ended(reason),
+        End::Exhausted(reason, _) => {
             // A client that does not take it in time is cut off.
             let linger = tokio::time::Instant::now() + LINGER.min(flush_max);
             let until = stopping.map_or(linger, |until| until.min(linger));
@@ -236,7 +258,7 @@ pub(crate) async fn serve(
 fn charged(hub: &Hub, from: Remote, response: Response, busy: Busy) -> Response<Answering> {
     let bytes = response.body().size_hint().lower().min(ANSWER_BYTES_MAX);
     let charge = match usize::try_from(bytes) {
-        Ok(bytes @ CONNECTION_BYTES..) => Held::answer(hub, from, bytes).map(Some),
+        Ok(bytes @ SMALL_BYTES..) => Held::answer(hub, from, bytes).map(Some),
         // Charged with the connection.
         _ => Ok(None),
     };
@@ -247,7 +269,8 @@ fn charged(hub: &Hub, from: Remote, response: Response, busy: Busy) -> Response<
             ((StatusCode::SERVICE_UNAVAILABLE, body).into_response(), None)
         }
     };
-    response.map(|body| Answering { body, _busy: busy, _charge: charge })
+    let charge = charge.map(Arc::new);
+    response.map(|body| Answering { body, _busy: busy, charge })
 }
 
 /// Answers a request. One that asks for an upgrade gets no answer from here: its verdict is left
@@ -258,7 +281,11 @@ async fn answer(
     from: Remote,
     verdict: &OnceLock<Verdict>,
     busy: Busy,
+    (state, pace): (&IoState, &Pace),
 ) -> Result<Response<Answering>, Infallible> {
+    // No answer is made before the other side has taken the one before it.
+    state.all_written().await;
+    pace.request(state).await;
     let from = site.remote(from, request.headers());
     request.extensions_mut().extend(remote(from.address));
     match site.later_upgrade(request, from) {

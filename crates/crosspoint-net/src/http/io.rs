@@ -1,8 +1,13 @@
 //! A connection as hyper wants it: with what was read already in front, and a bound on how long
 //! nothing may be taken.
+//!
+//! Hyper gets one head at a time and no large reads, so that it holds little and it is known how much. What was
+//! read ahead waits here.
 
+use crate::session;
 use crate::stream::{Reader, Writer};
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,9 +19,14 @@ use tokio::time::{Sleep, sleep};
 
 type Writable = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
+/// What hyper gets at once. It enlarges what it reads into, up to its bound, when a read fills 8 KiB.
+const READ_BYTES_MAX: usize = 8 * 1024 - 1;
+
 /// The two halves of a connection, joined again.
 pub(super) struct Io {
-    first: BytesMut,
+    /// What was read and hyper did not get yet.
+    ahead: BytesMut,
+    blank: BlankLine,
     reader: Reader,
     writer: Arc<Writer>,
     /// Waits for room, if there was none.
@@ -25,6 +35,30 @@ pub(super) struct Io {
     stall: Option<Pin<Box<Sleep>>>,
     stall_max: Duration,
     state: Arc<IoState>,
+}
+
+/// Finds the empty line that ends a head.
+#[derive(Debug, Default)]
+struct BlankLine {
+    /// A line has ended, and nothing but a carriage return has come since.
+    line_ended: bool,
+}
+
+impl BlankLine {
+    /// How many bytes there are up to the end of a head, if it ends among them.
+    fn end(&mut self, bytes: &[u8]) -> Option<usize> {
+        for (at, byte) in bytes.iter().enumerate() {
+            match byte {
+                b'\n' if std::mem::replace(&mut self.line_ended, true) => {
+                    self.line_ended = false;
+                    return Some(at + 1);
+                }
+                b'\n' | b'\r' => {}
+                _ => self.line_ended = false,
+            }
+        }
+        None
+    }
 }
 
 /// What the owner of the connection sees of it while hyper has it.
@@ -36,10 +70,20 @@ pub(super) struct IoState {
     busy: AtomicBool,
     /// While none is, some of a head has come.
     begun: AtomicBool,
+    /// Bytes that hyper got so far.
+    read: AtomicU64,
     written: AtomicU64,
     requests: AtomicU64,
-    /// Bytes that have come since the last head was whole.
+    /// An answer waits until all before it is written.
+    waiting: AtomicBool,
+    /// Bytes that hyper got and has not made a request of, at the most.
     head: AtomicUsize,
+    /// The last bytes that hyper got end a head.
+    whole: AtomicBool,
+    /// Bytes of the head of the request that is being answered, at the most.
+    request: AtomicUsize,
+    /// The memory of what was read and hyper did not get yet.
+    ahead: AtomicUsize,
 }
 
 /// What a connection does.
@@ -62,7 +106,12 @@ impl Busy {
         state.busy.store(true, Ordering::Relaxed);
         state.begun.store(false, Ordering::Relaxed);
         state.requests.fetch_add(1, Ordering::Relaxed);
-        state.head.store(0, Ordering::Relaxed);
+        let head = match state.whole.load(Ordering::Relaxed) {
+            true => state.head.swap(0, Ordering::Relaxed),
+            // It came behind a body, and more may have.
+            false => state.head.load(Ordering::Relaxed),
+        };
+        state.request.store(head, Ordering::Relaxed);
         Self(state.clone())
     }
 }
@@ -70,6 +119,7 @@ impl Busy {
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.busy.store(false, Ordering::Relaxed);
+        self.0.request.store(0, Ordering::Relaxed);
     }
 }
 
@@ -92,14 +142,34 @@ impl IoState {
         (phase, self.requests.load(Ordering::Relaxed))
     }
 
-    /// Bytes of a head that are there, as far as it is not whole.
-    pub(super) fn head(&self) -> usize {
-        self.head.load(Ordering::Relaxed)
+    /// The memory of what has come and is not answered, at the most.
+    pub(super) fn held(&self) -> usize {
+        let read = self.head.load(Ordering::Relaxed) + self.request.load(Ordering::Relaxed);
+        // A buffer that grows is twice as large as what is in it, at the most.
+        2 * read + self.ahead.load(Ordering::Relaxed)
+    }
+
+    /// Waits until everything is written that hyper had to write.
+    pub(super) async fn all_written(&self) {
+        poll_fn(|_| match self.written() == 0 || self.is_flushed() {
+            true => Poll::Ready(()),
+            false => {
+                // A flush wakes the task, which is the same.
+                self.waiting.store(true, Ordering::Relaxed);
+                Poll::Pending
+            }
+        })
+        .await;
     }
 
     /// Bytes that were written so far.
     pub(super) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that were read and written so far.
+    pub(super) fn moved(&self) -> u64 {
+        self.read.load(Ordering::Relaxed) + self.written()
     }
 
     /// Whether it ended as the other side took nothing.
@@ -117,8 +187,10 @@ impl Io {
         stall_max: Duration,
         state: Arc<IoState>,
     ) -> Self {
+        state.ahead.store(first.capacity(), Ordering::Relaxed);
+        let (ahead, blank) = (first, BlankLine::default());
         let writer = Arc::new(writer);
-        Self { first, reader, writer, writable: None, stall: None, stall_max, state }
+        Self { ahead, blank, reader, writer, writable: None, stall: None, stall_max, state }
     }
 
     /// Waits until the other side will send nothing more. It has to be dropped before
@@ -130,10 +202,10 @@ impl Io {
 
     /// The halves, and what was put in front and is not read yet.
     pub(super) fn into_parts(self) -> (Reader, Writer, BytesMut) {
-        let Self { first, reader, writer, writable, .. } = self;
+        let Self { ahead, reader, writer, writable, .. } = self;
         drop(writable);
         let writer = Arc::into_inner(writer).expect("only the wait for room shared the writer");
-        (reader, writer, first)
+        (reader, writer, ahead)
     }
 
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -153,6 +225,26 @@ impl Io {
     }
 }
 
+impl Io {
+    /// Hyper gets so many of these bytes now: all of a body, and no more than one head.
+    fn portion(&mut self, bytes: &[u8], busy: bool) -> usize {
+        if busy {
+            self.blank = BlankLine::default();
+            self.state.head.store(bytes.len(), Ordering::Relaxed);
+            self.state.whole.store(false, Ordering::Relaxed);
+            return bytes.len();
+        }
+        let end = self.blank.end(bytes);
+        let count = end.unwrap_or(bytes.len());
+        self.state.head.fetch_add(count, Ordering::Relaxed);
+        self.state.whole.store(end.is_some(), Ordering::Relaxed);
+        if count > 0 {
+            self.state.begun.store(true, Ordering::Relaxed);
+        }
+        count
+    }
+}
+
 impl AsyncRead for Io {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -160,22 +252,24 @@ impl AsyncRead for Io {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.first.is_empty() {
-            let before = buffer.filled().len();
-            let polled = this.reader.poll_read(cx, buffer);
-            let count = buffer.filled().len() - before;
-            if count > 0 && !this.state.busy.load(Ordering::Relaxed) {
-                this.state.begun.store(true, Ordering::Relaxed);
-                this.state.head.fetch_add(count, Ordering::Relaxed);
-            }
-            return polled;
+        let busy = this.state.busy.load(Ordering::Relaxed);
+        let most = buffer.remaining().min(READ_BYTES_MAX);
+        if this.ahead.is_empty() {
+            let read = session::poll_read(&mut this.reader, cx, most);
+            this.ahead = ready!(read)?;
+            this.state.ahead.store(this.ahead.capacity(), Ordering::Relaxed);
         }
-        let count = buffer.remaining().min(this.first.len());
-        buffer.put_slice(&this.first.split_to(count));
-        if this.first.is_empty() {
+        let bytes = std::mem::take(&mut this.ahead);
+        let count = this.portion(&bytes[..most.min(bytes.len())], busy);
+        buffer.put_slice(&bytes[..count]);
+        this.ahead = bytes;
+        this.ahead.advance(count);
+        if this.ahead.is_empty() {
             // Lets go of the memory.
-            this.first = BytesMut::new();
+            this.ahead = BytesMut::new();
+            this.state.ahead.store(0, Ordering::Relaxed);
         }
+        this.state.read.fetch_add(count as u64, Ordering::Relaxed);
         Poll::Ready(Ok(()))
     }
 }
@@ -220,8 +314,11 @@ impl AsyncWrite for Io {
     }
 
     /// Comes when all was written.
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.state.flushed.store(true, Ordering::Relaxed);
+        if self.state.waiting.swap(false, Ordering::Relaxed) {
+            cx.waker().wake_by_ref();
+        }
         Poll::Ready(Ok(()))
     }
 

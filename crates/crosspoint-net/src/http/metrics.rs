@@ -1,11 +1,16 @@
 //! The page of metrics, in the format that is asked for.
 
 use super::{process, site};
+use crate::outlet::now;
 use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, VARY, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use crosspoint_hub::Hub;
+use crosspoint_hub::meter::Meter;
 use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 use subtle::ConstantTimeEq;
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -45,22 +50,79 @@ pub(super) fn refusal() -> Response {
     ([(WWW_AUTHENTICATE, "Bearer")], what).into_response()
 }
 
-/// Answers with the metrics of a hub and of this process.
-pub(super) fn page(hub: &Hub, headers: &HeaderMap) -> Response {
-    let mut page = String::new();
-    if hub.metrics.encode(&mut page).is_err() {
-        let what = "The metrics could not be written.\n";
-        return site::text(StatusCode::INTERNAL_SERVER_ERROR, what);
+/// The page of a hub and of this process. However often it is asked for, it is written a bounded number of times
+/// a second.
+#[derive(Debug)]
+pub(super) struct Pages {
+    hub: Arc<Hub>,
+    last: Mutex<Last>,
+}
+
+#[derive(Debug)]
+struct Last {
+    page: Option<Arc<Page>>,
+    meter: Meter,
+    /// Until when it is the answer.
+    until: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Page {
+    open: Bytes,
+    /// Once it was asked for.
+    plain: OnceLock<Bytes>,
+}
+
+impl Pages {
+    /// How often a page is written in a second. More often it is the last one again.
+    const PER_SECOND_MAX: u64 = 25;
+
+    pub(super) fn new(hub: &Arc<Hub>) -> Self {
+        let meter = Meter::new(now(), Self::PER_SECOND_MAX, 0);
+        Self { hub: hub.clone(), last: Mutex::new(Last { page: None, meter, until: None }) }
     }
-    process::encode(&mut page);
-    let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    // Who says nothing takes everything.
-    let open = !headers.contains_key(ACCEPT) || wants_open_metrics(accept);
-    let (kind, page) = match open {
-        true => (OPEN_METRICS, page + "# EOF\n"),
-        false => (TEXT, plain(&page)),
-    };
-    ([(CONTENT_TYPE, kind), (VARY, "Accept")], page).into_response()
+
+    /// Answers a request for it.
+    pub(super) fn answer(&self, headers: &HeaderMap) -> Response {
+        let Ok(page) = self.page() else {
+            let what = "The metrics could not be written.\n";
+            return site::text(StatusCode::INTERNAL_SERVER_ERROR, what);
+        };
+        let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        // Who says nothing takes everything.
+        let open = !headers.contains_key(ACCEPT) || wants_open_metrics(accept);
+        let (kind, page) = match open {
+            true => (OPEN_METRICS, page.open.clone()),
+            false => (TEXT, page.plain()),
+        };
+        ([(CONTENT_TYPE, kind), (VARY, "Accept")], page).into_response()
+    }
+
+    fn page(&self) -> Result<Arc<Page>, fmt::Error> {
+        let now = now();
+        // What it guards is consistent between any two statements that could panic.
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(page), Some(until)) = (&last.page, last.until)
+            && now < until
+        {
+            return Ok(page.clone());
+        }
+        let mut open = String::new();
+        self.hub.metrics.encode(&mut open)?;
+        process::encode(&mut open);
+        open.push_str("# EOF\n");
+        let page = Arc::new(Page { open: open.into(), plain: OnceLock::new() });
+        last.page = Some(page.clone());
+        last.until = last.meter.count(now, 1, 0).0;
+        Ok(page)
+    }
+}
+
+impl Page {
+    fn plain(&self) -> Bytes {
+        let open = || str::from_utf8(&self.open).expect("it was a string");
+        self.plain.get_or_init(|| plain(open()).into()).clone()
+    }
 }
 
 /// Whether `Accept` asks for OpenMetrics, and not rather for plain text.
@@ -114,6 +176,24 @@ fn plain(open: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crosspoint_hub::HubOptions;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_page_is_written_a_bounded_number_of_times_a_second() {
+        let hub = Hub::new(HubOptions::default());
+        let pages = Pages::new(&hub);
+        let mut written = Vec::new();
+        for _ in 0..10_000 {
+            written.push(pages.page().unwrap());
+            tokio::time::advance(Duration::from_micros(100)).await;
+        }
+        written.dedup_by(|next, page| Arc::ptr_eq(next, page));
+        // Some at once, and as many within the second.
+        assert!((45..=51).contains(&written.len()), "{}", written.len());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(!Arc::ptr_eq(&pages.page().unwrap(), written.last().unwrap()));
+    }
 
     #[test]
     fn open_metrics_are_for_those_who_prefer_them() {

@@ -22,6 +22,7 @@ mod files;
 mod io;
 mod metrics;
 mod origins;
+mod pace;
 mod process;
 mod site;
 mod upgrade;

@@ -252,11 +252,11 @@ fn router(
         own = own.route("/ready", get(move || async move { ready(&hub, &stop) }));
     }
     if options.metrics {
-        let hub = hub.clone();
+        let pages = Arc::new(metrics::Pages::new(hub));
         let token = options.metrics_token.clone();
         let page = move |headers: HeaderMap| async move {
             match token.is_none_or(|token| token.is_in(&headers)) {
-                true => metrics::page(&hub, &headers),
+                true => pages.answer(&headers),
                 false => metrics::refusal(),
             }
         };

@@ -212,6 +212,29 @@ async fn an_upgrade_behind_answers_that_are_not_read_yet_loses_none_of_them() {
 }
 
 #[tokio::test]
+async fn requests_and_their_bytes_count_against_the_rates_and_more_are_read_later() {
+    let post = "POST /health HTTP/1.1\r\nHost: hub\r\nContent-Length: 2\r\n\r\nhi";
+    for (request, messages, bytes) in
+        [(get("/health"), 150, 0), (post.to_owned(), 150, 0), (get("/health"), 0, 20_000)]
+    {
+        let served = serve_with(|hub| {
+            hub.limits.loopback_exempt = false;
+            hub.limits.messages_per_second_max = messages;
+            hub.limits.bytes_per_second_max = bytes;
+        });
+        let (mut link, begun) = (served.tcp().await, Instant::now());
+        link.send(request.repeat(300).as_bytes()).await;
+        for _ in 0..300 {
+            assert!(matches!(answer(&mut link, false).await.status, 200 | 405));
+        }
+        // One second's worth is free.
+        assert!(begun.elapsed() >= Duration::from_millis(900), "{:?}", begun.elapsed());
+        let hits = ["messages_per_second_max", "bytes_per_second_max"].map(|hit| served.hits(hit));
+        assert_eq!(hits.map(|hits| hits > 0), [messages > 0, bytes > 0]);
+    }
+}
+
+#[tokio::test]
 async fn an_embedder_may_refuse_upgrades_by_path_cookie_and_address() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();

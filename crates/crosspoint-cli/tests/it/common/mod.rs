@@ -114,11 +114,16 @@ pub(crate) fn hub(more: &[&str]) -> (Running, String) {
 
 /// The hub's whole answer to a GET.
 pub(crate) fn get(port: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n").unwrap();
+    try_get(port, path).unwrap()
+}
+
+/// The same, where the hub may close the connection without a word.
+pub(crate) fn try_get(port: &str, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}"))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 /// The program's output, after it was given all of an input.
