@@ -1,8 +1,10 @@
 //! The memory of a connection that is no session (yet).
 
 use crate::remote::Remote;
+use crosspoint_hub::Wire;
 use crosspoint_hub::ledger::{Charge, Exhausted, Purpose, Tab};
 use crosspoint_hub::{Hub, Reason};
+use crosspoint_proto::WIRE;
 use std::sync::Arc;
 
 /// What a connection that is no session holds. Its address and the hub pay for it.
@@ -45,6 +47,16 @@ impl Held {
         let charge = account.try_charge(Purpose::Outbox, bytes);
         charge.map_err(|exhausted| refused(hub, exhausted))
     }
+}
+
+/// Charges what a session that can be resumed takes besides the session itself.
+///
+/// # Errors
+/// As [`Held::settle`].
+pub(crate) fn resumable(hub: &Hub, from: Remote, bytes: usize) -> Result<Charge, Reason> {
+    let account = hub.account(from.ip(), WIRE.profile().name);
+    let charge = account.try_charge(Purpose::Session, bytes);
+    charge.map_err(|exhausted| refused(hub, exhausted))
 }
 
 /// As which protocol the metrics show it.

@@ -588,6 +588,28 @@ fn resumable_member(hub: &Hub, room: &str) -> TcpStream {
 }
 
 #[test]
+fn sessions_that_can_be_resumed_and_do_nothing_are_paid_for() {
+    allow_many_files();
+    let hub =
+        Hub::start(&[&PATIENT[..], &["--memory-bytes-max", "24MiB", "--log", "off"]].concat());
+    let mut streams = Vec::new();
+    let mut accepted = 0;
+    for _ in 0..1500 {
+        let mut stream = hub.connect();
+        let open = [&b"XPR1"[..], &record(1, &[&[1][..], &[0; 52]].concat())].concat();
+        let mut answer = [0; 2];
+        // Those that find no room are refused, or closed without a word.
+        let answered = stream.write_all(&open).and_then(|()| stream.read_exact(&mut answer));
+        accepted += u32::from(answered.is_ok() && answer[1] == 2);
+        streams.push(stream);
+    }
+    assert!((300..800).contains(&accepted), "{accepted}");
+    assert!(hub.peak() < 48 * MIB, "{} MiB", hub.peak() / MIB);
+    drop(streams);
+    hub.until_given_back(24 * MIB);
+}
+
+#[test]
 fn what_is_kept_for_connections_that_acknowledge_nothing_is_paid_for() {
     let hub = Hub::start(&[&PATIENT[..], &["--resume-window-ms", "1000"]].concat());
     let members: Vec<_> = (0..80).map(|_| resumable_member(&hub, "room")).collect();

@@ -10,12 +10,13 @@ use super::receipt::{Receipt, Why};
 use super::record::{Accepted, Gone, MAGIC, Open, Record, Token, VERSION, millis};
 use super::registry::{Bounds, Found, Registry, Tombstone};
 use super::{RETAINED_BYTES, Settings};
-use crate::held::Held;
+use crate::held::{self, Held};
 use crate::log_limit::Logs;
 use crate::outlet::now;
 use crate::remote::Remote;
 use crate::server::Server;
 use crate::session::{LINGER, SessionEnds};
+use crosspoint_hub::ledger::Charge;
 use crosspoint_hub::limits::Bounded;
 use crosspoint_hub::outbox::Outbox;
 use crosspoint_hub::{Hub, Limits, Reason};
@@ -139,6 +140,10 @@ impl Server {
             return refuse(arrival.link, Reason::Internal, self.linger()).await;
         }
         let token = Token::new(token);
+        let charge = match held::resumable(&self.hub, remote, RESUMABLE_BYTES) {
+            Ok(charge) => charge,
+            Err(reason) => return refuse(arrival.link, reason, self.linger()).await,
+        };
         let (way_in, arrivals) = mpsc::channel(1);
         if !sessions.lock().add(token, way_in) {
             return refuse(arrival.link, Reason::Internal, self.linger()).await;
@@ -177,6 +182,7 @@ impl Server {
             ends,
             ended: None,
             late: None,
+            _charge: charge,
         };
         keeper.run(arrival).await
     }
@@ -324,8 +330,13 @@ impl Drop for Place {
     }
 }
 
+/// What a session that can be resumed takes besides the session itself, when nothing is kept: the task that
+/// keeps it, its connection and the way between that and the session's own task.
+const RESUMABLE_BYTES: usize = 30 * 1024;
+
 /// Keeps one session, whatever connection it has.
 struct Keeper {
+    _charge: Charge,
     server: Server,
     place: Place,
     /// The session's number in the logs.
