@@ -65,8 +65,8 @@ pub(crate) async fn preface(
         }
         let begins = bytes.starts_with(TEXT) || bytes.starts_with(BINARY);
         if begins && remote.ip().is_none() {
-            // The other side has gone, and its address with it: health checks of proxies do that.
-            return Err(Refusal::LOST);
+            // Most often the other side has gone, and its address with it: health checks of proxies do that.
+            return Err(Refusal::silent(Reason::UnknownProtocol));
         }
         if begins && !is_trusted(hub, *remote) {
             hub.metrics.hit("server.trusted_proxies");
