@@ -143,7 +143,7 @@ impl Peer {
     }
 
     /// Sends a message. It waits while too much waits to be sent, and returns when the message is queued.
-    /// [`Node::close`] sends what is queued; a program that ends without it may lose that.
+    /// [`Node::close`](crate::Node::close) sends what is queued; a program that ends without it may lose that.
     ///
     /// # Errors
     /// [`PeerError::Closed`], [`PeerError::TooLarge`].
