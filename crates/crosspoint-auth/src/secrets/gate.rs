@@ -1,14 +1,14 @@
 //! Bounds how much hard work is done at once, and how much may wait.
 
 use super::CheckLimits;
-use super::line::{Line, Look, Origin, Place, Refusal};
+use super::line::{Attempt, Line, Look, Place, Refusal};
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::sleep_until;
 
-/// Lets a bounded number of checks run on threads for blocking work, in turns of the addresses.
+/// Lets a bounded number of checks run on threads for blocking work, in turns of those who ask.
 #[derive(Debug)]
 pub(super) struct Gate {
     line: Arc<Mutex<Line>>,
@@ -40,17 +40,12 @@ impl Gate {
 
     /// Compares a token with those that were right, if its address may try that. Otherwise, or if it is
     /// none of them, it has to be checked.
-    pub(super) fn try_known(
-        &self,
-        origin: Origin,
-        fingerprint: u64,
-        is_known: impl FnOnce() -> bool,
-    ) -> bool {
+    pub(super) fn try_known(&self, attempt: Attempt, is_known: impl FnOnce() -> bool) -> bool {
         let mut line = lock(&self.line);
-        line.may_try(now(), origin, fingerprint) && {
+        line.may_try(now(), attempt) && {
             let known = is_known();
             if !known {
-                line.tried_in_vain(now(), origin, fingerprint);
+                line.tried_in_vain(now(), attempt);
             }
             known
         }
@@ -60,11 +55,10 @@ impl Gate {
     /// who wait; a check that runs keeps its turn to its end, as it needs its memory so long.
     pub(super) async fn run(
         &self,
-        origin: Origin,
-        fingerprint: u64,
+        attempt: Attempt,
         is_right: impl FnOnce() -> bool + Send + 'static,
     ) -> Result<Checked, GateError> {
-        let place = match lock(&self.line).join(now(), origin, fingerprint) {
+        let place = match lock(&self.line).join(now(), attempt) {
             // It has cost nothing, so its address does not wait for it any longer.
             Err(Refusal::WrongAgain) => return Ok(Checked::Wrong { pauses: false }),
             joined => joined?,
@@ -72,7 +66,7 @@ impl Gate {
         let turn = Waiting { line: &self.line, place: Some(place) }.turn().await?;
         let check = move || match is_right() {
             true => Checked::Right,
-            false => Checked::Wrong { pauses: turn.end(Some(fingerprint)) },
+            false => Checked::Wrong { pauses: turn.end_wrong() },
         };
         Ok(spawn_blocking(check).await?)
     }
@@ -91,9 +85,9 @@ impl Waiting<'_> {
             let until = match lock(self.line).look(now(), place) {
                 Look::Wait(until) => until,
                 Look::Turn => {
-                    let (line, origin) = (self.line.clone(), place.origin());
+                    let (line, attempt) = (self.line.clone(), place.attempt());
                     self.place = None;
-                    return Ok(Turn { line, origin, over: false });
+                    return Ok(Turn { line, attempt, over: false });
                 }
                 Look::Displaced => {
                     self.place = None;
@@ -120,22 +114,22 @@ impl Drop for Waiting<'_> {
 /// A turn, over when this is dropped.
 struct Turn {
     line: Arc<Mutex<Line>>,
-    origin: Origin,
+    attempt: Attempt,
     over: bool,
 }
 
 impl Turn {
-    /// Ends it. Says whether the address has to pause now.
-    fn end(mut self, wrong: Option<u64>) -> bool {
+    /// Ends it: the token was wrong. Says whether the address has to pause now.
+    fn end_wrong(mut self) -> bool {
         self.over = true;
-        lock(&self.line).end(now(), self.origin, wrong)
+        lock(&self.line).end(now(), self.attempt, true)
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         if !self.over {
-            lock(&self.line).end(now(), self.origin, None);
+            lock(&self.line).end(now(), self.attempt, false);
         }
     }
 }
@@ -159,13 +153,19 @@ async fn until_then(time: Option<Instant>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::line::Origin;
     use super::*;
+    use std::net::IpAddr;
     use std::pin::Pin;
     use std::sync::mpsc;
     use std::task::{Context, Poll, Waker};
     use std::time::Duration;
 
     type Job = Pin<Box<dyn Future<Output = Result<Checked, GateError>>>>;
+
+    fn attempt(address: Option<IpAddr>, token: u64) -> Attempt {
+        Attempt { origin: Origin::new(address), name: 0, token }
+    }
 
     /// Goes as far as it can now: takes a place, and a turn if there is one.
     fn poll(job: &mut Job) -> Poll<Result<Checked, GateError>> {
@@ -193,7 +193,7 @@ mod tests {
         fn job(&mut self) -> Job {
             let (gate, begun) = (Arc::clone(&self.gate), self.begun.0.clone());
             let (end, ended) = mpsc::channel::<()>();
-            let fingerprint = self.ends.len() as u64;
+            let attempt = attempt(None, self.ends.len() as u64);
             self.ends.push(end);
             Box::pin(async move {
                 let is_right = move || {
@@ -201,7 +201,7 @@ mod tests {
                     ended.recv().expect_err("nothing is sent, the sender goes");
                     true
                 };
-                gate.run(Origin::new(None), fingerprint, is_right).await
+                gate.run(attempt, is_right).await
             })
         }
     }
@@ -257,19 +257,19 @@ mod tests {
     #[tokio::test]
     async fn work_that_panics_gives_its_turn_back() {
         let limits = CheckLimits { running_max: 1, waiting_max: 0, ..CheckLimits::default() };
-        let (gate, origin) = (Gate::new(limits), Origin::new(None));
-        let broken = gate.run(origin, 1, || panic!("as the test wants it")).await;
+        let gate = Gate::new(limits);
+        let broken = gate.run(attempt(None, 1), || panic!("as the test wants it")).await;
         assert!(matches!(broken, Err::<_, _>(GateError::Failed(_))));
-        assert_eq!(gate.run(origin, 2, || true).await.unwrap(), Checked::Right);
+        assert_eq!(gate.run(attempt(None, 2), || true).await.unwrap(), Checked::Right);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_pause_is_waited_for_and_no_longer() {
         let gate = Gate::new(CheckLimits::default());
-        let origin = Origin::new(Some([192, 0, 2, 1].into()));
+        let address = Some([192, 0, 2, 1].into());
         let begun = now();
         for guess in 0..13 {
-            let checked = gate.run(origin, guess, || false).await.unwrap();
+            let checked = gate.run(attempt(address, guess), || false).await.unwrap();
             assert_eq!(checked, Checked::Wrong { pauses: guess >= 10 }, "{guess}");
         }
         assert_eq!(now() - begun, Duration::from_secs(2), "before the twelfth and the thirteenth");

@@ -1,13 +1,15 @@
 //! Who waits for a check, and whose turn it is. Time comes in; nothing here waits by itself.
 //!
-//! Those who wait stand in a row for each address, and the rows take turns. So a client that comes from
-//! another address than a flood waits for one check of each row, and not for the flood. Most turns
-//! are for rows of addresses that have given no wrong secret in the last minute, if such wait.
+//! Turns go round the networks that wait, the networks in each of these, and so on to the addresses; every
+//! second one goes round the names that are given first. So a client that has neither network nor name
+//! in common with a flood waits for one check of each other network or name, and not for the flood. Most turns
+//! are for addresses that have given no wrong secret in the last minute, if such wait.
 
 use super::CheckLimits;
+use super::groups::{By, Crowd, Member, Newcomer};
 use super::wrongs::Wrongs;
 use crosspoint_hub::networks::Prefixes;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,10 +32,25 @@ impl Origin {
         Self(address.map(|address| prefixes.holder(address)))
     }
 
+    /// The network that it belongs to.
+    pub(super) fn widened(self, prefixes: Prefixes) -> Self {
+        Self::of(self.0, prefixes)
+    }
+
     #[cfg(test)]
     pub(super) fn new(address: Option<IpAddr>) -> Self {
         Self::of(address, Prefixes::default())
     }
+}
+
+/// A token that is to be checked, as far as it is told from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Attempt {
+    pub(super) origin: Origin,
+    /// A fingerprint of the name that is given, whether there is such a name or not.
+    pub(super) name: u64,
+    /// A fingerprint of the token.
+    pub(super) token: u64,
 }
 
 /// Nobody can be added to the line.
@@ -54,7 +71,7 @@ pub(super) enum Look {
     Turn,
     /// It has to wait until it is told, or until this time.
     Wait(Option<Instant>),
-    /// Its place was given to somebody of an address of which fewer wait.
+    /// Its place was given to somebody of whose network, address or name fewer wait.
     Displaced,
 }
 
@@ -63,14 +80,27 @@ pub(super) enum Look {
 #[derive(Debug, Clone)]
 pub(super) struct Place {
     ticket: u64,
-    origin: Origin,
+    attempt: Attempt,
     /// Told when there is something new to see.
     pub(super) bell: Arc<Notify>,
 }
 
 impl Place {
-    pub(super) fn origin(&self) -> Origin {
-        self.origin
+    pub(super) fn attempt(&self) -> Attempt {
+        self.attempt
+    }
+}
+
+/// One who waits.
+#[derive(Debug)]
+struct Waiting {
+    place: Place,
+    member: Member,
+}
+
+impl Waiting {
+    fn origin(&self) -> Origin {
+        self.place.attempt.origin
     }
 }
 
@@ -78,11 +108,9 @@ impl Place {
 #[derive(Debug)]
 pub(super) struct Line {
     limits: CheckLimits,
-    rows: HashMap<Origin, VecDeque<Place>>,
-    /// The origins of the rows. The turn is that of the first.
-    rota: VecDeque<Origin>,
-    /// How many stand in all rows.
-    waiting: usize,
+    /// Those who wait, in the order in which they came.
+    waiting: Vec<Waiting>,
+    crowd: Crowd,
     /// How many turns there are now.
     running: usize,
     /// Turns whose owners have not seen it yet.
@@ -105,9 +133,8 @@ const VAIN_PAUSE_MIN: Duration = Duration::from_secs(1);
 impl Line {
     pub(super) fn new(limits: CheckLimits) -> Self {
         Self {
-            rows: HashMap::new(),
-            rota: VecDeque::new(),
-            waiting: 0,
+            waiting: Vec::new(),
+            crowd: Crowd::default(),
             running: 0,
             called: HashSet::new(),
             next_ticket: 0,
@@ -120,46 +147,38 @@ impl Line {
     }
 
     /// Whether a token of this address may be compared with those that are known to be right.
-    pub(super) fn may_try(&self, now: Instant, origin: Origin, fingerprint: u64) -> bool {
-        let wrong = self.wrongs.knows(now, origin, fingerprint);
+    pub(super) fn may_try(&self, now: Instant, attempt: Attempt) -> bool {
+        let Attempt { origin, token, .. } = attempt;
+        let wrong = self.wrongs.knows(now, origin, token);
         !wrong && self.pause(now, origin).is_none() && self.vain.pause(now, origin).is_none()
     }
 
     /// It was none of them.
-    pub(super) fn tried_in_vain(&mut self, now: Instant, origin: Origin, fingerprint: u64) {
-        if !self.is_exempt(origin) {
-            self.vain.add(now, origin, fingerprint);
+    pub(super) fn tried_in_vain(&mut self, now: Instant, attempt: Attempt) {
+        if !self.is_exempt(attempt.origin) {
+            self.vain.add(now, attempt.origin, attempt.token);
         }
     }
 
-    /// Adds one that wants a check of a token with this fingerprint.
+    /// Adds one that wants a check.
     ///
     /// # Errors
     /// When there is no place for it, or the token need not be checked again.
-    pub(super) fn join(
-        &mut self,
-        now: Instant,
-        origin: Origin,
-        fingerprint: u64,
-    ) -> Result<Place, Refusal> {
-        if self.wrongs.knows(now, origin, fingerprint) {
+    pub(super) fn join(&mut self, now: Instant, attempt: Attempt) -> Result<Place, Refusal> {
+        if self.wrongs.knows(now, attempt.origin, attempt.token) {
             return Err(Refusal::WrongAgain);
         }
         self.call(now);
         self.next_ticket += 1;
-        let place = Place { ticket: self.next_ticket, origin, bell: Arc::default() };
+        let place = Place { ticket: self.next_ticket, attempt, bell: Arc::default() };
         // As long as there are turns left, only those wait who have to pause.
-        if self.running < self.limits.running_max && self.pause(now, origin).is_none() {
+        if self.running < self.limits.running_max && self.pause(now, attempt.origin).is_none() {
             self.begin(&place);
             return Ok(place);
         }
-        self.make_room(now, origin)?;
-        let row = self.rows.entry(origin).or_default();
-        if row.is_empty() {
-            self.rota.push_back(origin);
-        }
-        row.push_back(place.clone());
-        self.waiting += 1;
+        self.make_room(now, attempt)?;
+        let member = self.crowd.enter(attempt);
+        self.waiting.push(Waiting { place: place.clone(), member });
         Ok(place)
     }
 
@@ -171,7 +190,7 @@ impl Line {
             return Look::Turn;
         }
         match self.index(place) {
-            Some(_) => Look::Wait(self.pause(now, place.origin)),
+            Some(_) => Look::Wait(self.pause(now, place.attempt.origin)),
             None => Look::Displaced,
         }
     }
@@ -182,25 +201,26 @@ impl Line {
             self.running -= 1;
             self.call(now);
         } else if let Some(index) = self.index(place) {
-            self.take(place.origin, index);
+            self.take(index);
         }
     }
 
-    /// A turn is over. If the token was wrong, its fingerprint is given. Says whether the address
-    /// has to pause now.
-    pub(super) fn end(&mut self, now: Instant, origin: Origin, wrong: Option<u64>) -> bool {
+    /// A turn is over. Says whether the address has to pause now.
+    pub(super) fn end(&mut self, now: Instant, attempt: Attempt, wrong: bool) -> bool {
+        let Attempt { origin, token, .. } = attempt;
         self.running -= 1;
-        if let Some(fingerprint) = wrong {
+        if wrong {
             self.suspects.mark(now, origin);
             if !self.is_exempt(origin) {
-                self.wrongs.add(now, origin, fingerprint);
+                self.wrongs.add(now, origin, token);
             }
         }
         self.call(now);
         let pauses = self.pause(now, origin).is_some();
-        if pauses && let Some(row) = self.rows.get(&origin) {
+        if pauses {
             // Now they wait for a time as well.
-            row.iter().for_each(|place| place.bell.notify_one());
+            let same = self.waiting.iter().filter(|waiting| waiting.origin() == origin);
+            same.for_each(|waiting| waiting.place.bell.notify_one());
         }
         pauses
     }
@@ -217,50 +237,61 @@ impl Line {
         self.wrongs.pause(now, origin)
     }
 
-    /// Sees that there is a place for one more of this origin.
-    fn make_room(&mut self, now: Instant, origin: Origin) -> Result<(), Refusal> {
-        let own = self.rows.get(&origin).map_or(0, VecDeque::len);
-        if own >= self.limits.waiting_per_address_max && !self.is_exempt(origin) {
+    /// Sees that there is a place for one more.
+    fn make_room(&mut self, now: Instant, attempt: Attempt) -> Result<(), Refusal> {
+        let newcomer = self.crowd.newcomer(attempt);
+        let own = self.crowd.of_address(&newcomer);
+        if own >= self.limits.waiting_per_address_max && !self.is_exempt(attempt.origin) {
             return Err(Refusal::AddressFull);
         }
-        if self.waiting < self.limits.waiting_max {
+        if self.waiting.len() < self.limits.waiting_max {
             return Ok(());
         }
-        let is_suspect = |origin: &Origin| self.suspects.has(now, *origin);
-        let above_suspicion = !is_suspect(&origin);
-        let rows = self.rota.iter().filter_map(|origin| {
-            let behind = above_suspicion && is_suspect(origin);
-            Some((*origin, behind, self.rows.get(origin)?.len()))
-        });
-        match rows.max_by_key(|(_, behind, length)| (*behind, *length)) {
-            // Not if the two would then take the place from each other in turns.
-            Some((longest, behind, length)) if behind || length > own + 1 => {
-                if let Some(place) = self.take(longest, length - 1) {
-                    place.bell.notify_one();
-                }
-                Ok(())
-            }
-            _ => Err(Refusal::Full),
-        }
+        let suspicious = self.suspects.has(now, attempt.origin);
+        let index = self.displaced_by(now, &newcomer, suspicious).ok_or(Refusal::Full)?;
+        self.take(index).bell.notify_one();
+        Ok(())
+    }
+
+    /// Whose place a newcomer takes, if it has a better right to one.
+    fn displaced_by(&self, now: Instant, newcomer: &Newcomer, suspicious: bool) -> Option<usize> {
+        let all = || self.waiting.iter().map(|waiting| waiting.member).enumerate();
+        let is_suspect = |index: usize| self.suspects.has(now, self.waiting[index].origin());
+        let behind = all().filter(|(index, _)| !suspicious && is_suspect(*index));
+        let suspect = self.crowd.largest(behind, By::Network, None);
+        let by_network = || self.crowd.largest(all(), By::Network, Some(newcomer));
+        let by_name = || {
+            // A network cannot displace others by giving a new name each time.
+            let larger = all().filter(|(_, member)| self.crowd.is_larger(*member, newcomer));
+            self.crowd.largest(larger, By::Name, Some(newcomer))
+        };
+        suspect.or_else(by_network).or_else(by_name)
     }
 
     /// Gives the turns that are left.
     fn call(&mut self, now: Instant) {
-        while self.running < self.limits.running_max {
-            let is_ready = |origin: &Origin| self.pause(now, *origin).is_none();
-            let is_first = |origin: &Origin| is_ready(origin) && !self.suspects.has(now, *origin);
-            let regards = !self.turns.is_multiple_of(BLIND_TURN);
-            let first = self.rota.iter().position(is_first).filter(|_| regards);
-            let ready = first.or_else(|| self.rota.iter().position(is_ready));
-            let Some(origin) = ready.and_then(|index| self.rota.remove(index)) else { return };
-            // Behind all others, if more of it wait.
-            self.rota.push_back(origin);
+        while self.running < self.limits.running_max
+            && let Some(index) = self.next(now)
+        {
             self.turns += 1;
-            if let Some(place) = self.take(origin, 0) {
-                self.begin(&place);
-                place.bell.notify_one();
-            }
+            self.crowd.serve(self.waiting[index].member);
+            let place = self.take(index);
+            self.begin(&place);
+            place.bell.notify_one();
         }
+    }
+
+    /// Whose turn is the next, if anybody waits who need not pause.
+    fn next(&self, now: Instant) -> Option<usize> {
+        let by = if self.turns.is_multiple_of(2) { By::Network } else { By::Name };
+        let regards = !self.turns.is_multiple_of(BLIND_TURN);
+        let all = self.waiting.iter().enumerate();
+        let ready = all.filter(|(_, waiting)| self.pause(now, waiting.origin()).is_none());
+        let next = ready.min_by_key(|(_, waiting)| {
+            let behind = regards && self.suspects.has(now, waiting.origin());
+            (behind, self.crowd.rank(waiting.member, by))
+        });
+        next.map(|(index, _)| index)
     }
 
     fn begin(&mut self, place: &Place) {
@@ -269,19 +300,14 @@ impl Line {
     }
 
     fn index(&self, place: &Place) -> Option<usize> {
-        self.rows.get(&place.origin)?.iter().position(|other| other.ticket == place.ticket)
+        self.waiting.binary_search_by_key(&place.ticket, |other| other.place.ticket).ok()
     }
 
-    /// Takes one out of its row, and the row away if it was the last.
-    fn take(&mut self, origin: Origin, index: usize) -> Option<Place> {
-        let row = self.rows.get_mut(&origin)?;
-        let place = row.remove(index)?;
-        self.waiting -= 1;
-        if row.is_empty() {
-            self.rows.remove(&origin);
-            self.rota.retain(|other| *other != origin);
-        }
-        Some(place)
+    /// Takes one out of those who wait.
+    fn take(&mut self, index: usize) -> Place {
+        let Waiting { place, member } = self.waiting.remove(index);
+        self.crowd.leave(member);
+        place
     }
 }
 

@@ -1,6 +1,7 @@
 //! Secrets that the hub shares with clients.
 
 mod gate;
+mod groups;
 mod hash;
 mod known;
 mod line;
@@ -13,7 +14,7 @@ use crosspoint_hub::{Grant, Reason};
 use gate::{Checked, Gate, GateError};
 pub use hash::{HashError, SecretHash};
 use known::{Known, Memory};
-use line::{Origin, Refusal};
+use line::{Attempt, Origin, Refusal};
 use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
@@ -34,9 +35,9 @@ pub struct CheckLimits {
     /// How many secrets are checked at once, at least 1; as many as there are cores unless set. Each
     /// takes the memory that its hash asks for, and a core.
     pub running_max: usize,
-    /// How many checks may wait for their turn. Above, the newcomer takes the place of the last one
-    /// of the address of which the most wait, or is denied with [`Reason::Busy`] if those are no
-    /// more than its own.
+    /// How many checks may wait for their turn. Above, the newcomer takes the place of one whose address has
+    /// given a wrong secret lately, or the last place of the network, the address or the name of which the
+    /// most wait, or is denied with [`Reason::Busy`] if those are no more than its own.
     pub waiting_max: usize,
     /// How many of one address may wait. Above: denied with [`Reason::Busy`].
     pub waiting_per_address_max: usize,
@@ -92,7 +93,8 @@ pub enum SecretError {
 /// Lets in who knows a secret. The token is `NAME:SECRET`.
 ///
 /// The check is slow on purpose, so it runs on threads for blocking work, within [`CheckLimits`].
-/// Addresses take turns, so a flood from one keeps nobody else out. A name that does not exist takes
+/// Networks, addresses and names take turns, so a flood from one of them, or for one name, keeps nobody else
+/// out. A name that does not exist takes
 /// as long as one that does. Needs a tokio runtime with time.
 #[derive(Debug)]
 pub struct Secrets {
@@ -165,18 +167,21 @@ impl Secrets {
         let Some(checked) = found.or_else(|| self.decoy(name)).map(Arc::clone) else {
             return Err(Denied::new("there are no secrets"));
         };
-        let (origin, fingerprint) =
-            (Origin::of(credentials.address, self.prefixes), self.choice.hash_one(&*token));
+        let attempt = Attempt {
+            origin: Origin::of(credentials.address, self.prefixes),
+            name: self.choice.hash_one(name),
+            token: self.choice.hash_one(&*token),
+        };
         let tag = self.memory.tag(&token).filter(|_| !self.remembered.is_zero());
         let known = |tag| checked.known.is_right(gate::now(), tag);
-        if tag.as_ref().is_some_and(|tag| self.gate.try_known(origin, fingerprint, || known(tag)))
+        if tag.as_ref().is_some_and(|tag| self.gate.try_known(attempt, || known(tag)))
             && let Some(found) = found
         {
             return Ok(found.secret.grant.clone());
         }
         let (secret, exists) = (secret.to_vec(), found.is_some());
         let is_right = move || checked.secret.hash.matches(&secret) && exists;
-        let checked = self.gate.run(origin, fingerprint, is_right).await;
+        let checked = self.gate.run(attempt, is_right).await;
         let checked = checked.map_err(|error| unchecked(&error))?;
         let why = match (checked, found) {
             (Checked::Right, Some(found)) => {

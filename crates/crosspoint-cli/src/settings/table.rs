@@ -161,9 +161,10 @@ settings! {
         /// Shared secrets that are checked at the same time.
         ///
         /// Each check takes a core, and the memory that its hash asks for: 19 MiB for some hundredths
-        /// of a second, as `crosspoint hash-secret` makes them. The others wait, and their addresses
-        /// take turns; three turns of four are for those that have given no wrong secret in the last
-        /// minute, if such wait.
+        /// of a second, as `crosspoint hash-secret` makes them. The others wait. Their networks,
+        /// addresses and names take turns, so that a flood from some of these does not keep others out;
+        /// three turns of four are for addresses that have given no wrong secret in the last minute,
+        /// if such wait.
         checks_max: usize = "0", count(0..=1024).zero("one per core"), flag "auth-checks-max";
 
         /// For how long a shared secret that was right is let in again without a check, in seconds.
@@ -176,7 +177,8 @@ settings! {
 
         /// Checks of shared secrets that may wait for their turn.
         ///
-        /// Above, a newcomer takes the place of the last one of the address of which the most wait.
+        /// Above, a newcomer takes the place of an address that has given a wrong secret in the last
+        /// minute, or the last place of the network, the address or the name of which the most wait.
         /// Who has no place, or has lost it, is refused with the reason `Busy` and may try again.
         /// Who waits longer than `limits.handshake_ms_max` is refused anyway.
         checks_waiting_max: usize = "128", count(0..=100_000), flag "auth-checks-waiting-max";

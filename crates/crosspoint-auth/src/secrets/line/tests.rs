@@ -2,6 +2,8 @@
 
 use super::*;
 use proptest::prelude::*;
+use std::collections::{HashMap, VecDeque};
+use std::net::Ipv6Addr;
 use std::time::Duration;
 
 const LIMITS: CheckLimits = CheckLimits {
@@ -34,8 +36,14 @@ impl Scene {
 
     /// One more of this address, with a token of its own.
     fn join(&mut self, last: u8) -> Result<Place, Refusal> {
+        self.join_as(from(last), 0)
+    }
+
+    /// The same with this name.
+    fn join_as(&mut self, origin: Origin, name: u64) -> Result<Place, Refusal> {
         self.tokens += 1;
-        let place = self.line.join(self.now, from(last), self.tokens)?;
+        let attempt = Attempt { origin, name, token: self.tokens };
+        let place = self.line.join(self.now, attempt)?;
         self.there.push(place.clone());
         Ok(place)
     }
@@ -57,7 +65,7 @@ impl Scene {
     /// A turn is over.
     fn end(&mut self, place: &Place, wrong: bool) -> bool {
         self.there.retain(|other| other.ticket != place.ticket);
-        self.line.end(self.now, place.origin, wrong.then_some(place.ticket))
+        self.line.end(self.now, place.attempt, wrong)
     }
 
     /// One check after the other, as long as somebody is called: whose turn it was. What a token
@@ -68,14 +76,19 @@ impl Scene {
         loop {
             running.extend(self.called());
             let Some(place) = running.pop_front() else { return turns };
-            self.end(&place, is_wrong(place.origin));
-            turns.push(place.origin);
+            let origin = place.attempt.origin;
+            self.end(&place, is_wrong(origin));
+            turns.push(origin);
         }
     }
 }
 
 fn from(last: u8) -> Origin {
     Origin::new(Some(IpAddr::from([192, 0, 2, last])))
+}
+
+fn attempt(origin: Origin, token: u64) -> Attempt {
+    Attempt { origin, name: 0, token }
 }
 
 #[test]
@@ -182,16 +195,17 @@ fn those_who_wait_already_pause_too_and_come_in_their_order() {
 #[test]
 fn who_tries_the_same_wrong_token_again_and_again_costs_nothing() {
     let mut scene = Scene::new(LIMITS);
-    let place = scene.line.join(scene.now, from(1), 7).unwrap();
+    let guess = attempt(from(1), 7);
+    let place = scene.line.join(scene.now, guess).unwrap();
     assert_eq!(scene.look(&place), Look::Turn);
-    scene.line.end(scene.now, from(1), Some(7));
+    scene.line.end(scene.now, guess, true);
     for _ in 0..100 {
-        assert_eq!(scene.line.join(scene.now, from(1), 7).unwrap_err(), Refusal::WrongAgain);
+        assert_eq!(scene.line.join(scene.now, guess).unwrap_err(), Refusal::WrongAgain);
     }
-    scene.line.join(scene.now, from(2), 7).expect("from elsewhere it is new");
-    scene.line.join(scene.now, from(1), 8).expect("another token is another guess");
+    scene.line.join(scene.now, attempt(from(2), 7)).expect("from elsewhere it is new");
+    scene.line.join(scene.now, attempt(from(1), 8)).expect("another token is another guess");
     scene.wait(1000);
-    scene.line.join(scene.now, from(1), 7).expect("it is forgiven");
+    scene.line.join(scene.now, guess).expect("it is forgiven");
 }
 
 #[test]
@@ -203,32 +217,33 @@ fn the_program_itself_and_the_loopback_are_one_address_without_limits_of_its_own
         origins.push(Origin::new(None));
         for origin in origins {
             let mut scene = Scene::new(CheckLimits { loopback_exempt: exempt, ..LIMITS });
-            (0..8).for_each(|token| drop(scene.line.join(scene.now, origin, token).unwrap()));
-            let full = scene.line.join(scene.now, origin, 9).unwrap_err();
-            assert_eq!(full, Refusal::Full, "but in all");
-            (0..2).for_each(|token| assert!(!scene.line.end(scene.now, origin, Some(token))));
+            (0..8).for_each(|_| drop(scene.join_as(origin, 0).unwrap()));
+            assert_eq!(scene.join_as(origin, 0).unwrap_err(), Refusal::Full, "but in all");
+            for token in 0..2 {
+                assert!(!scene.line.end(scene.now, attempt(origin, token), true));
+            }
             assert!((0..20).all(|token| !scene.line.wrongs.knows(scene.now, origin, token)));
         }
     }
     let mut scene = Scene::new(CheckLimits { loopback_exempt: false, ..LIMITS });
     let near = Origin::new(Some(IpAddr::from([127, 0, 0, 1])));
-    (0..6).for_each(|token| drop(scene.line.join(scene.now, near, token).unwrap()));
-    assert_eq!(scene.line.join(scene.now, near, 7).unwrap_err(), Refusal::AddressFull);
+    (0..6).for_each(|_| drop(scene.join_as(near, 0).unwrap()));
+    assert_eq!(scene.join_as(near, 0).unwrap_err(), Refusal::AddressFull);
 }
 
 proptest! {
     #[test]
-    fn nobody_waits_for_more_turns_than_there_are_other_addresses(
-        steps in prop::collection::vec((0..4u8, 0..5u8), 1..200),
+    fn nobody_waits_for_more_turns_than_there_are_other_addresses_and_names(
+        steps in prop::collection::vec((0..4u8, 0..5u8, 0..3u64), 1..200),
         running_max in 1..4usize,
     ) {
         let mut scene = Scene::new(CheckLimits { running_max, ..LIMITS });
         let mut running: VecDeque<Place> = VecDeque::new();
-        // How many turns others had while the first of an address waited.
+        // How many turns others had while somebody of an address waited.
         let mut passed: HashMap<Origin, usize> = HashMap::new();
-        for (step, last) in steps {
+        for (step, last, name) in steps {
             match step {
-                0 | 1 => drop(scene.join(last)),
+                0 | 1 => drop(scene.join_as(from(last), name)),
                 2 => running.pop_front().into_iter().for_each(|place| assert!(!scene.end(&place, false))),
                 _ => {
                     let waits = |place: &&Place| scene.line.index(place).is_some();
@@ -238,29 +253,133 @@ proptest! {
                     }
                 }
             }
+            let waiting = |line: &Line| -> HashSet<_> {
+                line.waiting.iter().map(Waiting::origin).collect()
+            };
             for place in scene.called() {
-                for (origin, row) in &scene.line.rows {
-                    if *origin != place.origin && !row.is_empty() {
-                        *passed.entry(*origin).or_default() += 1;
+                for origin in waiting(&scene.line) {
+                    if origin != place.attempt.origin {
+                        *passed.entry(origin).or_default() += 1;
                     }
                 }
-                passed.remove(&place.origin);
+                passed.remove(&place.attempt.origin);
                 running.push_back(place);
             }
-            passed.retain(|origin, _| scene.line.rows.contains_key(origin));
-            // Of turns that were given at once the order cannot be seen here.
-            prop_assert!(passed.values().all(|turns| *turns < 4 + running_max));
-            let waiting: usize = scene.line.rows.values().map(VecDeque::len).sum();
-            prop_assert_eq!(waiting, scene.line.waiting);
+            passed.retain(|origin, _| waiting(&scene.line).contains(origin));
+            // Each second turn goes round the four others. Of turns that were given at once the order
+            // cannot be seen here.
+            prop_assert!(passed.values().all(|turns| *turns <= 2 * 4 + running_max));
+            let waiting = scene.line.waiting.len();
             prop_assert!(waiting <= LIMITS.waiting_max && running.len() <= running_max);
             prop_assert_eq!(scene.line.running, running.len());
             prop_assert!(waiting == 0 || running.len() == running_max, "no turn is left unused");
-            let mut rota: Vec<_> = scene.line.rota.iter().copied().collect();
-            prop_assert_eq!(rota.len(), scene.line.rows.len());
-            rota.retain(|origin| scene.line.rows.contains_key(origin));
-            prop_assert_eq!(rota.len(), scene.line.rows.len());
+            prop_assert_eq!(waiting == 0, scene.line.crowd.is_empty());
         }
     }
+}
+
+/// What wrong secrets are sent from, and for which name: a new one each time they are asked.
+type Flood<'a> = &'a mut dyn FnMut() -> (Origin, u64);
+
+/// Comes to the line every 250 ms for 10 s, each time somebody else, with a right secret: how many are let in, and the
+/// longest wait of them in milliseconds. Meanwhile 400 wrong secrets come in a second. Two checks run at once, each
+/// for 40 ms.
+fn newcomers_in_a_flood(flood: Flood<'_>, good: impl Fn(u8) -> (Origin, u64)) -> (usize, u128) {
+    let mut scene = Scene::new(CheckLimits { running_max: 2, ..CheckLimits::default() });
+    // What runs and when it is over; who waits with a right secret since when.
+    let (mut running, mut honest) =
+        (Vec::<(Place, Instant)>::new(), HashMap::<u64, Instant>::new());
+    let (mut right, mut longest) = (0, Duration::ZERO);
+    for ms in 0..10_000u64 {
+        let (over, on): (Vec<_>, Vec<_>) =
+            running.into_iter().partition(|(_, until)| *until <= scene.now);
+        running = on;
+        for (place, _) in over {
+            let wrong = !honest.contains_key(&place.ticket);
+            scene.end(&place, wrong);
+        }
+        if ms % 5 < 2 {
+            let (origin, name) = flood();
+            // Most of them find no place.
+            let _ = scene.join_as(origin, name);
+        }
+        if ms % 250 == 100 {
+            let (origin, name) = good(u8::try_from(ms / 250).expect("forty come"));
+            if let Ok(place) = scene.join_as(origin, name) {
+                honest.insert(place.ticket, scene.now);
+            }
+        }
+        for place in scene.called() {
+            if let Some(since) = honest.get(&place.ticket) {
+                right += 1;
+                longest = longest.max(scene.now - *since);
+            }
+            running.push((place, scene.now + Duration::from_millis(40)));
+        }
+        scene.wait(1);
+    }
+    (right, longest.as_millis())
+}
+
+#[test]
+fn wrong_secrets_from_many_networks_of_one_provider_keep_no_newcomer_out() {
+    let mut count = 0;
+    // A new /64 each time, all of one /48.
+    let mut flood = || {
+        count += 1;
+        let address = Ipv6Addr::from_bits((0x2001_0db8_0666_u128 << 80) | (count << 64) | 1);
+        (Origin::new(Some(address.into())), 0)
+    };
+    let elsewhere = |number: u8| match number % 3 {
+        0 => (Origin::new(Some(IpAddr::from([203, number, 113, 9]))), 0),
+        1 => (Origin::new(Some(Ipv6Addr::new(0x2a00, 1, number.into(), 0, 0, 0, 0, 1).into())), 0),
+        // A neighbour: another customer of the same provider.
+        _ => (
+            Origin::new(Some(Ipv6Addr::new(0x2001, 0xdb8, number.into(), 0, 0, 0, 0, 1).into())),
+            0,
+        ),
+    };
+    let (right, longest) = newcomers_in_a_flood(&mut flood, elsewhere);
+    assert!(right == 40 && longest <= 400, "{right} right ones, the longest in {longest} ms");
+    // With a new name each time.
+    let mut names = 0;
+    let mut flood = || {
+        names += 1;
+        (flood().0, names)
+    };
+    let (right, longest) = newcomers_in_a_flood(&mut flood, elsewhere);
+    assert!(right == 40 && longest <= 800, "{right} right ones, the longest in {longest} ms");
+}
+
+#[test]
+fn wrong_secrets_for_one_name_from_anywhere_keep_no_newcomer_of_another_name_out() {
+    let mut count = 0;
+    // Networks that have nothing to do with each other.
+    let mut flood = || {
+        count += 1;
+        (Origin::new(Some(IpAddr::V4((count * 0x0001_0203 + 0x1400_0001).into()))), 666)
+    };
+    let another = |number: u8| (Origin::new(Some(IpAddr::from([8, number, 1, 1]))), number.into());
+    let (right, longest) = newcomers_in_a_flood(&mut flood, another);
+    assert!(right == 40 && longest <= 400, "{right} right ones, the longest in {longest} ms");
+    // What nothing tells from the flood comes in as seldom as that: one in eight.
+    let same = |number: u8| (another(number).0, 666);
+    let (right, _) = newcomers_in_a_flood(&mut flood, same);
+    assert!((1..15).contains(&right), "{right} right ones");
+}
+
+#[test]
+fn a_new_name_each_time_takes_no_place_from_another_network() {
+    let mut scene = Scene::new(LIMITS);
+    let players: Vec<_> = (1..=5).map(|last| scene.join(last).unwrap()).collect();
+    let flood = |number: u16| Ipv6Addr::new(0x2001, 0xdb8, 1, number, 0, 0, 0, 1).into();
+    let flood = |number| Origin::new(Some(flood(number)));
+    (0..3).for_each(|name| drop(scene.join_as(flood(name), 100 + u64::from(name)).unwrap()));
+    for name in 3..100 {
+        let refused = scene.join_as(flood(name), 100 + u64::from(name)).unwrap_err();
+        assert_eq!(refused, Refusal::Full);
+    }
+    assert!(players[2..].iter().all(|place| scene.look(place) == Look::Wait(None)));
 }
 
 /// Right secrets that are checked, one behind the other, in 10 s while each of 50 addresses always has
@@ -271,26 +390,20 @@ fn right_ones_in_a_flood(flood: impl Fn(u8) -> Origin, good: Origin) -> usize {
     let (mut running, mut good_place, mut right) = (Vec::<Place>::new(), None::<Place>, 0);
     for _ in 0..250 {
         for place in running.split_off(0) {
-            let is_good = place.origin == good;
+            let is_good = place.attempt.origin == good;
             right += usize::from(is_good);
             good_place = good_place.filter(|_| !is_good);
             scene.end(&place, !is_good);
         }
         for last in 0..50 {
             for _ in 0..3 {
-                scene.tokens += 1;
                 // Most of them find no place.
-                let _ = scene
-                    .line
-                    .join(scene.now, flood(last), scene.tokens)
-                    .map(|place| scene.there.push(place));
+                let _ = scene.join_as(flood(last), 0);
             }
         }
         if good_place.is_none() {
-            scene.tokens += 1;
-            let place = scene.line.join(scene.now, good, scene.tokens);
+            let place = scene.join_as(good, 0);
             good_place = Some(place.expect("who gives no wrong secrets finds a place"));
-            scene.there.extend(good_place.clone());
         }
         running.extend(scene.called());
         scene.wait(40);
@@ -315,9 +428,9 @@ fn guesses_at_what_is_remembered_are_bounded_for_each_address_but_not_for_exempt
     let mut scene = Scene::new(LIMITS);
     let tries = |scene: &mut Scene, origin: Origin| {
         let tried = (0..100).filter(|token| {
-            let may = scene.line.may_try(scene.now, origin, *token);
+            let may = scene.line.may_try(scene.now, attempt(origin, *token));
             if may {
-                scene.line.tried_in_vain(scene.now, origin, *token);
+                scene.line.tried_in_vain(scene.now, attempt(origin, *token));
             }
             may
         });
