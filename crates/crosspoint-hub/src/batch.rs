@@ -21,6 +21,8 @@ pub(crate) struct Batches {
     list: VecDeque<Batch>,
     parts: usize,
     bytes: usize,
+    /// How many parts the last batch had. The next is likely to be as large, and is not made to grow.
+    expected: usize,
 }
 
 impl Batches {
@@ -55,7 +57,9 @@ impl Batches {
             None => 0,
         };
         if index == self.list.len() {
-            self.list.push_back(Batch { to, parts: Vec::new() });
+            // Only for the first target: the others would take as much each.
+            let expected = std::mem::take(&mut self.expected);
+            self.list.push_back(Batch { to, parts: Vec::with_capacity(expected) });
         }
         self.parts += 1;
         self.bytes += part.data.len();
@@ -88,14 +92,17 @@ impl Batches {
         self.list.front()
     }
 
-    /// Bytes that wait to be sent.
+    /// The memory of what waits to be sent, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes + self.parts * size_of::<Part>()
+        let parts: usize = self.list.iter().map(|batch| batch.parts.capacity()).sum();
+        self.bytes + parts * size_of::<Part>()
     }
 
     /// What was first has been sent.
     pub(crate) fn sent(&mut self) {
-        self.list.pop_front();
+        if let Some(sent) = self.list.pop_front() {
+            self.expected = sent.parts.len();
+        }
         if self.list.is_empty() {
             self.parts = 0;
             self.bytes = 0;

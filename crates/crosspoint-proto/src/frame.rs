@@ -104,7 +104,7 @@ pub struct Frame {
 /// # Errors
 /// [`Reason::Malformed`] for a length of 0, [`Reason::TooLarge`] above the maximum.
 pub fn next_frame(input: &mut Input, frame_bytes_max: usize) -> Result<Option<Frame>, Broken> {
-    let Some((length, header)) = peek_varint(input.as_slice())? else {
+    let Some((length, header)) = peek_varint(input.head())? else {
         return Ok(None);
     };
     let length = length as usize;
@@ -117,7 +117,8 @@ pub fn next_frame(input: &mut Input, frame_bytes_max: usize) -> Result<Option<Fr
     if input.len() < header + length {
         return Ok(None);
     }
-    let kind = input.as_slice()[header];
+    // A length has so few bytes that the type is in the head too.
+    let kind = input.head()[header];
     input.skip(header + 1);
     Ok(Some(Frame { kind, body: Body(input.take(length - 1)) }))
 }
