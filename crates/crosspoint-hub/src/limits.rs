@@ -24,9 +24,10 @@ pub struct Limits {
     pub frame_bytes_max: usize,
     /// Largest message in bytes, over all its parts. Above: the session is closed with `TooLarge`.
     pub message_bytes_max: u32,
-    /// How long one message may take from its first piece to its last, where the hub gathers the
-    /// pieces: those of AnySocket. Above: the link that it comes over ends with
-    /// [`IdleTimeout`](crate::Reason::IdleTimeout), or the session if it is for the hub.
+    /// How long one message may take from its first part to its last, and one frame from its first byte. Time
+    /// in which the sender is not read, or is told to pause the target, does not count. Above: the link that
+    /// the message comes over ends with [`IdleTimeout`](crate::Reason::IdleTimeout), or the session if it
+    /// comes over none.
     pub message_time_max: Duration,
     /// Bytes that may wait for one receiver. From three eighths of it on, senders whose messages go
     /// to this receiver alone pause or are slowed; when it is full, the receiver is disconnected with

@@ -1,10 +1,12 @@
-//! The order of a message's parts: they follow each other, with nothing between them.
+//! The order of a message's parts: they follow each other, with nothing between them, and the last one
+//! comes in time.
 
 use crate::command::Target;
 use crate::ids::{InNumber, LinkNumber, MemberNumber, OwnNumber};
 use crate::reason::Reason;
 use crate::wire::{Framing, Part};
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// A channel from the sender's view. One message at a time travels it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,23 +18,58 @@ pub(crate) enum Road {
     Link(LinkNumber),
 }
 
+impl Road {
+    /// The one that leads to a target.
+    fn to(target: Target, framing: Framing) -> Self {
+        match target {
+            Target::Up(number) => Self::In(number),
+            Target::Link(number) => Self::Link(number),
+            Target::Member(number, member) if framing == Framing::Pieces => {
+                Self::Member(number, member)
+            }
+            Target::Member(number, _) | Target::Everyone(number, _) => Self::Own(number),
+        }
+    }
+}
+
 /// Messages of which some parts have come and some have not.
 #[derive(Debug, Default)]
 pub(crate) struct Order {
     open: HashMap<Road, Open>,
+    /// When the first of them began, at the earliest: it may have ended since.
+    earliest: Option<Duration>,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 struct Open {
+    next: Next,
+    /// In the time of the session. `None` if that counts anew from when somebody looks.
+    begun: Option<Duration>,
+}
+
+/// What has to come next.
+#[derive(Debug, PartialEq)]
+struct Next {
     to: Target,
     kind: u8,
     total: u32,
     offset: u32,
 }
 
+/// A message that is not whole in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Late {
+    pub(crate) road: Road,
+    pub(crate) to: Target,
+}
+
+/// How long nobody looks again for messages that are late, after somebody has.
+const PAUSE: Duration = Duration::from_secs(1);
+
 impl Order {
     /// Takes note of a part. Gives whether it has a receiver: what continues a message whose
-    /// channel has gone has none. `holds` says whether the session has the channel of a road.
+    /// channel has gone has none. `holds` says whether the session has the channel of a road, `time` is that
+    /// of the session.
     ///
     /// # Errors
     /// [`Reason::Malformed`] if the part contradicts itself or what came before it.
@@ -41,6 +78,7 @@ impl Order {
         to: Target,
         part: &Part,
         framing: Framing,
+        time: impl FnOnce() -> Duration,
         holds: impl Fn(Road) -> bool,
     ) -> Result<bool, Reason> {
         if part.is_first() && part.is_last() && self.open.is_empty() {
@@ -50,30 +88,77 @@ impl Order {
         if end > u64::from(part.total) || (part.data.is_empty() && part.total > 0) {
             return Err(Reason::Malformed);
         }
-        let road = match to {
-            Target::Up(number) => Road::In(number),
-            Target::Link(number) => Road::Link(number),
-            Target::Member(number, member) if framing == Framing::Pieces => {
-                Road::Member(number, member)
-            }
-            Target::Member(number, _) | Target::Everyone(number, _) => Road::Own(number),
-        };
-        let open = Open { to, kind: part.kind, total: part.total, offset: part.offset };
-        match self.open.remove(&road) {
-            Some(expected) if expected != open => return Err(Reason::Malformed),
+        let road = Road::to(to, framing);
+        let next = Next { to, kind: part.kind, total: part.total, offset: part.offset };
+        let known = self.open.remove(&road);
+        match &known {
+            Some(open) if open.next != next => return Err(Reason::Malformed),
             None if !part.is_first() || !holds(road) => return Ok(false),
             _ => {}
         }
-        if !part.is_last() {
-            let offset = part.offset + part.data.len() as u32;
-            self.open.insert(road, Open { offset, ..open });
+        if part.is_last() {
+            self.rest();
+            return Ok(true);
         }
+        let begun = known.and_then(|open| open.begun).unwrap_or_else(time);
+        self.earliest = Some(self.earliest.map_or(begun, |earliest| earliest.min(begun)));
+        let next = Next { offset: part.offset + part.data.len() as u32, ..next };
+        self.open.insert(road, Open { next, begun: Some(begun) });
         Ok(true)
     }
 
     /// What was begun on a road does not go on.
     pub(crate) fn forget(&mut self, road: Road) {
         self.open.remove(&road);
+        self.rest();
+    }
+
+    /// Nothing can be late where nothing is open.
+    fn rest(&mut self) {
+        if self.open.is_empty() {
+            self.earliest = None;
+        }
+    }
+
+    /// When the first message that is not whole began, at the earliest, in the time of the session.
+    pub(crate) fn earliest(&self) -> Option<Duration> {
+        self.earliest
+    }
+
+    /// The time of what goes to a target begins anew, as the sender was told to pause it until now.
+    pub(crate) fn excuse(&mut self, target: Target, framing: Framing) {
+        let open = self.open.get_mut(&Road::to(target, framing));
+        if let Some(open) = open.filter(|open| open.next.to == target) {
+            open.begun = None;
+        }
+    }
+
+    /// Takes out what is not whole after `most`. `paused` says of a target whether its sender was told to
+    /// pause it.
+    pub(crate) fn late(
+        &mut self,
+        time: Duration,
+        most: Duration,
+        paused: impl Fn(&Target) -> bool,
+    ) -> Vec<Late> {
+        let mut late = Vec::new();
+        let mut earliest: Option<Duration> = None;
+        self.open.retain(|road, open| {
+            let mut begun = *open.begun.get_or_insert(time);
+            if begun + most <= time {
+                if !paused(&open.next.to) {
+                    late.push(Late { road: *road, to: open.next.to });
+                    return false;
+                }
+                begun = time;
+                open.begun = Some(time);
+            }
+            earliest = Some(earliest.map_or(begun, |earliest| earliest.min(begun)));
+            true
+        });
+        // A session may have very many.
+        self.earliest = earliest.map(|begun| begun.max((time + PAUSE).saturating_sub(most)));
+        late
     }
 
     /// An own channel is gone.
@@ -81,5 +166,6 @@ impl Order {
         self.open.retain(
             |road, _| !matches!(road, Road::Own(own) | Road::Member(own, _) if *own == number),
         );
+        self.rest();
     }
 }

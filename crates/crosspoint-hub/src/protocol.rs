@@ -85,6 +85,16 @@ pub trait Protocol: Send {
     /// could not be written, in bytes.
     fn buffered(&self) -> usize;
 
+    /// The number of the frame of which some bytes are here and some have not come, counted from the
+    /// beginning. `None` between two frames.
+    fn midway(&self) -> Option<u64>;
+
+    /// The endpoint was not listened to for so long, since this was called last. That does not count where
+    /// it has to say something in time.
+    fn unheard(&mut self, time: Duration) {
+        let _ = time;
+    }
+
     /// When [`Protocol::tick`] has to be called, if nothing moves until then.
     fn deadline(&self, activity: Activity) -> Option<Instant>;
 
@@ -105,6 +115,11 @@ pub trait Protocol: Send {
     /// Which frame has broken which rule, if one has, for people.
     fn complaint(&self) -> Option<String> {
         None
+    }
+
+    /// The endpoint has broken a rule that the protocol does not know, if it has broken none before.
+    fn complain(&mut self, rule: &str) {
+        let _ = rule;
     }
 }
 

@@ -70,8 +70,9 @@ pub enum Reason {
     /// Nothing usable arrived within `limits.handshake_ms_max`.
     #[error("no handshake in time (limits.handshake_ms_max)")]
     HandshakeTimeout = 18,
-    /// Nothing arrived for `limits.idle_s_max`.
-    #[error("idle for too long (limits.idle_s_max)")]
+    /// Nothing arrived for `limits.idle_s_max`, or a message that had begun was not whole after
+    /// `limits.message_s_max`.
+    #[error("idle for too long (limits.idle_s_max, limits.message_s_max)")]
     IdleTimeout = 19,
     /// The hub stops.
     #[error("the hub is stopping; connect again later")]

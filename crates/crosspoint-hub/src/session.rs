@@ -2,13 +2,14 @@
 //! here is locked. What has to do with other sessions by name is in `peering`, and with
 //! channels that change their owners in `succession`.
 
+mod overdue;
 mod peering;
 mod settling;
 mod succession;
 
 use crate::batch::{Batch, Batches};
 use crate::channel::{Audience, Channel, Expulsion, Sent, count_members};
-use crate::command::{Command, EnterOptions, Event, Hello, Target};
+use crate::command::{Ban, Command, EnterOptions, Event, Hello, Target};
 use crate::home::Asks;
 use crate::hub::Hub;
 use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId, PeerName};
@@ -56,6 +57,11 @@ pub struct Session {
     retry: Option<Instant>,
     meter: Meter,
     settling: Settling,
+    begun: Instant,
+    /// For how long the endpoint was not listened to.
+    unheard: Duration,
+    /// What the endpoint has done wrong, for people.
+    complaint: Option<String>,
     /// The time of the call.
     now: Instant,
     /// Before that nothing more may be read, because of the rule for a channel.
@@ -140,6 +146,9 @@ impl Session {
         Self {
             meter: Meter::new(now, messages, bytes),
             settling: Settling::new(now, outbox.wire),
+            begun: now,
+            unheard: Duration::ZERO,
+            complaint: None,
             now,
             ruled: None,
             input: Tab::new(outbox.account(), Purpose::Input),
@@ -308,6 +317,7 @@ impl Session {
                 let current = self.paused.get(to) == Some(of);
                 if current {
                     self.paused.remove(to);
+                    self.order.excuse(*to, self.outbox.profile.framing);
                 }
                 current
             }
@@ -448,16 +458,7 @@ impl Session {
             Command::Succeed { request, channel, member } => {
                 return self.name_successor(request, channel, member);
             }
-            Command::Kick { channel, member, ban } => {
-                let expulsion = Expulsion { now, ban, noted: false, metrics: &self.hub.metrics };
-                if let Some(owned) = owned(&self.owned, channel)
-                    && let Some(expelled) =
-                        owned.channel.kick(member, &expulsion, &mut self.touched)
-                {
-                    self.banned_by_id = expelled.by_id_alone.or(self.banned_by_id);
-                    count_members(&self.hub.metrics, 0, 1);
-                }
-            }
+            Command::Kick { channel, member, ban } => self.kick(now, channel, member, ban),
             Command::Unban { channel, peer } => {
                 if let Some(owned) = owned(&self.owned, channel) {
                     owned.channel.unban(peer);
@@ -497,6 +498,16 @@ impl Session {
         self.hub.metrics.hit("outbox_bytes_max");
         self.refuse(request, false, Reason::Busy);
         Step::Go
+    }
+
+    fn kick(&mut self, now: Instant, channel: OwnNumber, member: MemberNumber, ban: Option<Ban>) {
+        let expulsion = Expulsion { now, ban, noted: false, metrics: &self.hub.metrics };
+        if let Some(owned) = owned(&self.owned, channel)
+            && let Some(expelled) = owned.channel.kick(member, &expulsion, &mut self.touched)
+        {
+            self.banned_by_id = expelled.by_id_alone.or(self.banned_by_id);
+            count_members(&self.hub.metrics, 0, 1);
+        }
     }
 
     fn hello(&mut self, hello: Hello) -> Step {
@@ -653,7 +664,9 @@ impl Session {
             Road::In(number) => entered.get(number.0).is_some(),
             Road::Link(number) => outbox.links().get(number).is_some(),
         };
-        match self.order.follow(to, &part, self.outbox.profile.framing, holds) {
+        let (begun, unheard) = (self.begun, self.unheard);
+        let time = || overdue::time(begun, unheard, now);
+        match self.order.follow(to, &part, self.outbox.profile.framing, time, holds) {
             Ok(true) => self.gather(now, to, part),
             Ok(false) => {
                 self.hub.metrics.dropped.inc();

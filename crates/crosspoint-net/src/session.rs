@@ -129,6 +129,10 @@ struct State {
     expires: Option<Instant>,
     /// The session sent too much, and is not read before this.
     throttled: Option<Instant>,
+    /// Since when nobody listens to the endpoint, where that was not told on yet.
+    deaf: Option<Instant>,
+    /// The frame of which some bytes are here and some have not come, and since when.
+    midway: Option<(u64, Instant)>,
     /// The connection took no more at the last try.
     blocked: bool,
     /// The WebSocket was closed, which says nothing of the protocol's own goodbye.
@@ -161,6 +165,8 @@ impl Driver {
             entrance: None,
             expires: None,
             throttled: None,
+            deaf: None,
+            midway: None,
             blocked: false,
             hung_up: false,
             broken: None,
@@ -183,7 +189,10 @@ impl Driver {
     fn fault(&self, state: &State) -> Option<String> {
         let mut fault = match state.broken {
             Some(error) => error.to_string(),
-            None => self.protocol.complaint()?,
+            None => match self.session.complaint() {
+                Some(complaint) => complaint.to_owned(),
+                None => self.protocol.complaint()?,
+            },
         };
         fault.truncate(fault.floor_char_boundary(FAULT_BYTES_MAX));
         Some(fault)
@@ -289,6 +298,7 @@ impl Driver {
     /// Parses and carries out what has been read, until nothing is left or the session has to wait.
     fn advance(&mut self, state: &mut State) -> Result<(), Reason> {
         let now = now();
+        self.be_patient(state, now);
         let mut result = Ok(());
         let (mut messages, mut frames) = (0, 0);
         while !state.waiting && state.entrance.is_none() {
@@ -354,7 +364,42 @@ impl Driver {
             Step::Close(reason) => result = result.and(Err(reason)),
         }
         state.throttled = state.throttled.max(self.session.ruled());
+        self.be_patient(state, now);
+        let midway = self.protocol.midway();
+        if midway != state.midway.map(|(number, _)| number) {
+            state.midway = midway.map(|number| (number, now));
+        }
         result
+    }
+
+    /// What the endpoint has not said while nobody listened to it is not late.
+    fn be_patient(&mut self, state: &mut State, now: Instant) {
+        if let Some(since) = state.deaf {
+            let time = now.saturating_duration_since(since);
+            self.session.unheard(time);
+            self.protocol.unheard(time);
+            if let Some((_, since)) = &mut state.midway {
+                *since += time;
+            }
+        }
+        state.deaf = (!state.may_read()).then_some(now);
+    }
+
+    /// Looks whether something is not whole that has begun too long ago.
+    fn check_unfinished(&mut self, state: &mut State, now: Instant) -> Result<(), Reason> {
+        let most = self.session.hub().limits.message_time_max;
+        if state.midway.is_some_and(|(_, since)| now >= since + most) {
+            self.session.hub().metrics.hit("message_s_max");
+            self.protocol.complain(&format!("a frame was not whole after {} s", most.as_secs()));
+            return Err(Reason::IdleTimeout);
+        }
+        if self.session.overdue_at().is_none_or(|at| now < at) {
+            return Ok(());
+        }
+        match self.session.overdue(now) {
+            Step::Close(reason) => Err(reason),
+            Step::Go | Step::Wait => Ok(()),
+        }
     }
 
     /// Has the memory charged that is held for what has come.
@@ -506,10 +551,14 @@ impl Driver {
         let stall = self.session.outbox().stalled().map(|since| since + self.stall_max);
         let doubt = state.doubt.deadline(state.heard_at());
         let settles = self.session.settles_at();
+        let hears = state.deaf.is_none();
+        let midway = state.midway.filter(|_| hears);
+        let whole = midway.map(|(_, since)| since + limits.message_time_max);
+        let overdue = self.session.overdue_at().filter(|_| hears);
         let retry = self.session.retry_at().filter(|_| state.waiting);
         let own = [protocol, idle, stall, handshake, doubt];
         own.into_iter()
-            .chain([settles, retry, state.throttled, state.expires])
+            .chain([settles, retry, state.throttled, state.expires, whole, overdue])
             .flatten()
             .min()
             .unwrap_or_else(|| now() + FAR)
@@ -544,6 +593,8 @@ impl Driver {
             self.session.outbox().exceed("outbox_stall_ms_max");
             return Err(Reason::SlowReceiver);
         }
+        self.be_patient(state, now);
+        self.check_unfinished(state, now)?;
         self.check_doubt(state)?;
         let activity = self.activity(state);
         let result = self.protocol.tick(now, activity, &mut state.out);
@@ -587,6 +638,9 @@ impl Driver {
     /// to know of before.
     async fn part(&mut self, state: &mut State, reason: Reason) {
         self.flush(state).await;
+        if let Some(complaint) = self.session.complaint() {
+            self.protocol.complain(complaint);
+        }
         self.protocol.farewell(reason, &mut state.out);
         self.session.outbox().push_own(&state.out.take());
         if self.decoder.is_some() {

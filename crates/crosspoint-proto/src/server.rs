@@ -286,6 +286,10 @@ impl Protocol for Native {
         self.input.len()
     }
 
+    fn midway(&self) -> Option<u64> {
+        (!self.input.is_empty()).then_some(self.frames)
+    }
+
     fn deadline(&self, activity: Activity) -> Option<Instant> {
         matches!(self.state, State::Open).then(|| self.heartbeat.deadline(activity)).flatten()
     }
@@ -313,5 +317,9 @@ impl Protocol for Native {
 
     fn complaint(&self) -> Option<String> {
         self.complaint.clone()
+    }
+
+    fn complain(&mut self, rule: &str) {
+        self.complaint.get_or_insert_with(|| rule.to_owned());
     }
 }

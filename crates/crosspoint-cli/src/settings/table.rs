@@ -571,12 +571,15 @@ settings! {
         /// A session that sends a larger one is closed with the reason `TooLarge`.
         message_bytes_max: u32 = "16MiB", bytes(KIB..=GIB);
 
-        /// How long one message may take from its first piece to its last, in seconds.
+        /// How long one message may take from its first part to its last, in seconds.
         ///
-        /// It binds programs written with AnySocket, whose pieces the hub gathers. What takes longer
-        /// ends the proxied link that it is for, or the session if it is for the hub, with the
-        /// reason `IdleTimeout`. Raise it where messages of `limits.message_bytes_max` come over
-        /// slow connections: with the defaults 28 kB in a second are enough.
+        /// So long may one frame take from its first byte, too. What takes longer ends the link that it is
+        /// for, or the session if it came over none, with the reason `IdleTimeout`; its memory is given back,
+        /// and nobody else is affected. Time in which the hub does not read the sender, because a receiver
+        /// has no room or the sender is above its rate, does not count. A sender that was told to pause a
+        /// target has its whole time again when it may go on. Raise it where messages of
+        /// `limits.message_bytes_max` come over slow connections: with the defaults 28 kB in a second are
+        /// enough.
         message_s_max: Duration = "600", seconds(1..=YEAR_S);
 
         /// Bytes that may wait to be written to one session.

@@ -100,6 +100,8 @@ impl Open {
 }
 
 impl Reassembly {
+    const GRACE: Duration = Duration::from_secs(1);
+
     /// Takes a packet or piece. Gives the packet if it is complete.
     ///
     /// # Errors
@@ -167,6 +169,22 @@ impl Reassembly {
         }
         self.bytes += more;
         Ok(())
+    }
+
+    /// Nobody has listened for so long: pieces may come as much later.
+    pub fn unheard(&mut self, time: Duration) {
+        for open in &mut self.open {
+            open.next_until += time;
+            open.whole_until += time;
+        }
+    }
+
+    /// Nobody listens now, so that nothing is late within a second.
+    pub fn wait_longer(&mut self, now: Instant) {
+        for open in &mut self.open {
+            open.next_until = open.next_until.max(now + Self::GRACE);
+            open.whole_until = open.whole_until.max(now + Self::GRACE);
+        }
     }
 
     /// When [`Self::tick`] has something to say, unless a piece comes before.
@@ -249,6 +267,23 @@ mod tests {
         assert_eq!(joins.deadline(), Some(due));
         assert_eq!(joins.tick(due - Duration::from_nanos(1)), Ok(()));
         assert_eq!(joins.tick(due), Err(PieceError::Slow(1)));
+    }
+
+    #[test]
+    fn what_nobody_has_listened_to_is_not_late() {
+        let now = Instant::now();
+        let mut joins = Reassembly::default();
+        assert_eq!(joins.push(now, &BOUNDS, piece(1, "a", false)), Ok(None));
+        let due = now + BOUNDS.time_max;
+        joins.unheard(3 * BOUNDS.whole_time_max);
+        let later = due + 3 * BOUNDS.whole_time_max;
+        assert_eq!(joins.deadline(), Some(later));
+        // As long as nobody listens it is looked at once a second, and the rest of the time comes after that.
+        joins.wait_longer(later);
+        assert_eq!(joins.deadline(), Some(later + Duration::from_secs(1)));
+        assert_eq!(joins.tick(later), Ok(()));
+        joins.wait_longer(now);
+        assert_eq!(joins.tick(later + Duration::from_secs(1)), Err(PieceError::Late(1)));
     }
 
     proptest! {

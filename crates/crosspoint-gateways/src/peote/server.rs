@@ -34,6 +34,8 @@ pub struct Joint {
     idle: bool,
     /// Frames that gave nothing to carry out, until they are counted.
     idle_frames: u64,
+    /// All frames, and parts of large ones.
+    items: u64,
     /// What it gives behind that: bytes that become messages, one by one as they are asked for. Many
     /// chunks are in a frame, and many members may get it.
     chunks: VecDeque<(Target, Bytes)>,
@@ -75,6 +77,7 @@ impl Joint {
             complaint: None,
             idle: false,
             idle_frames: 0,
+            items: 0,
             chunks: VecDeque::new(),
         }
     }
@@ -166,6 +169,7 @@ impl Joint {
         let Some(item) = self.reader.next(self.owned != 0)? else {
             return Ok(false);
         };
+        self.items += 1;
         // Half a command does not let anybody in.
         if self.state == State::New {
             self.state = State::Open;
@@ -355,6 +359,11 @@ impl Protocol for Joint {
         let queues = self.ready.capacity() * size_of::<Output>()
             + self.chunks.capacity() * size_of::<(Target, Bytes)>();
         self.reader.buffered() + frame + decoders + queues
+    }
+
+    fn midway(&self) -> Option<u64> {
+        // Of larger frames each part is given as it comes.
+        (self.reader.buffered() > 0).then_some(self.items)
     }
 
     fn deadline(&self, activity: Activity) -> Option<Instant> {

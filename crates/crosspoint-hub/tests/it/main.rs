@@ -17,3 +17,4 @@ mod secrecy;
 mod stateful;
 mod succession;
 mod threads;
+mod unfinished;

@@ -66,6 +66,8 @@ pub(crate) struct Carrier {
     tab: Option<Tab>,
     /// How long the other side may acknowledge nothing, if there is a bound.
     stall_max: Option<Duration>,
+    /// Since when some bytes of a record are here and some have not come.
+    midway: Option<Instant>,
 }
 
 /// Why a connection is not carried over any longer.
@@ -138,6 +140,7 @@ impl Carrier {
             throttled: None,
             tab: None,
             stall_max: None,
+            midway: None,
         }
     }
 
@@ -204,6 +207,7 @@ impl Carrier {
     pub(crate) fn attach(&mut self, received: u64, told: u64) -> Result<(), Violation> {
         self.flow.attach(now(), received, told)?;
         self.until = None;
+        self.midway = None;
         if self.pipe.ended {
             self.hurry();
         }
@@ -349,6 +353,10 @@ impl Carrier {
                 }
             }
         }
+        self.midway = match link.input().is_empty() {
+            true => None,
+            false => self.midway.filter(|_| records == 0).or_else(|| Some(now())),
+        };
         if let Some(meter) = &mut self.meter {
             self.throttled = meter.count(now(), records, 0).0;
             if let (Some(_), Some(hub)) = (self.throttled, &self.counted_by) {
@@ -362,8 +370,15 @@ impl Carrier {
     }
 
     fn deadline(&self, room: bool) -> Instant {
-        let deadlines = [self.flow.deadline(room), self.until, self.throttled];
+        let whole = self.whole_until().filter(|_| self.throttled.is_none());
+        let deadlines = [self.flow.deadline(room), self.until, self.throttled, whole];
         deadlines.into_iter().flatten().min().unwrap_or_else(|| now() + FAR)
+    }
+
+    /// Until when a record that has begun has to be whole, where there is a bound.
+    fn whole_until(&self) -> Option<Instant> {
+        let hub = self.counted_by.as_ref()?;
+        self.midway.map(|since| since + hub.limits.message_time_max)
     }
 
     fn tick(&mut self) -> Result<(), Parted> {
@@ -371,6 +386,14 @@ impl Carrier {
         if self.throttled.take_if(|until| *until <= now).is_some() {
             // The silence meanwhile was ours.
             self.flow.heard(now);
+            self.midway = self.midway.map(|_| now);
+        }
+        if self.throttled.is_none() && self.whole_until().is_some_and(|until| until <= now) {
+            if let Some(hub) = &self.counted_by {
+                hub.metrics.hit("message_s_max");
+            }
+            // It may come back and begin anew.
+            return Err(Parted::Lost);
         }
         if self.until.is_some_and(|until| until <= now) {
             return Err(Parted::Overdue);

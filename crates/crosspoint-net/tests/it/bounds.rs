@@ -4,8 +4,8 @@
 use crate::common;
 use crate::common::peer::{Peer, create, enter, up};
 use crate::common::{serve, serve_with, until, within};
-use crosspoint_hub::command::{Ban, EnterOptions, Mode};
-use crosspoint_hub::{Command, Event, InNumber, Limits, Reason};
+use crosspoint_hub::command::{Ban, EnterOptions, Mode, Target};
+use crosspoint_hub::{Command, Event, InNumber, Limits, Part, Reason};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -405,4 +405,84 @@ async fn rooms_and_their_members_are_counted_and_can_be_forbidden() {
     assert_eq!(peer.try_enter_with("lobby", room).await, Err(Reason::NotAllowed));
     within("its end", async { drop(peer) }).await;
     served.empty().await;
+}
+
+/// A part of a message of so many bytes in all.
+fn beginning(to: Target, total: u32, data: &[u8]) -> Command {
+    let part = Part { kind: Part::DATA, total, offset: 0, data: data.to_vec().into() };
+    Command::Send { to, part }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_never_whole_ends_its_sender_who_hears_which_it_was() {
+    let served = serve_with(|hub| hub.limits.message_time_max = seconds(20));
+    let room = |options: &mut EnterOptions| options.make_room = true;
+    let mut sender = Peer::native_ws(served.memory()).await;
+    let mut friend = Peer::native(served.memory()).await;
+    let mut other = Peer::native(served.memory()).await;
+    for peer in [&mut sender, &mut friend, &mut other] {
+        peer.try_enter_with("lobby", room).await.expect("a room");
+    }
+    let begun = Instant::now();
+    sender.tell(beginning(Target::Up(InNumber(0)), 10_000, b"x")).await;
+    // Others answer to signs of life meanwhile.
+    let (code, reason) = tokio::select! {
+        said = sender.close_frame() => said,
+        event = friend.event() => panic!("{event:?}"),
+        event = other.event() => panic!("{event:?}"),
+    };
+    assert_eq!(begun.elapsed(), seconds(20));
+    assert_eq!((code, served.hits("message_s_max")), (1008, 1));
+    assert!(reason.contains("a message in channel 0 was not whole after 20 s"), "{reason}");
+    assert_eq!(served.closed(Reason::IdleTimeout), 1);
+    friend.send_up(InNumber(0), b"the room goes on").await;
+    assert_eq!(other.data().await.1, "the room goes on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_is_never_whole_ends_its_sender_however_often_a_byte_of_it_comes() {
+    let served = serve_with(|hub| hub.limits.message_time_max = seconds(95));
+    let mut native = Peer::native(served.memory()).await;
+    let joint = Peer::joint(served.memory());
+    // A command that is not answered.
+    joint.link.send(b"\x00\x02\x00\x01\x05").await;
+    let begun = Instant::now();
+    // Half a frame, and half a name.
+    native.link.send(&[0x80, 0x10, 0x30, 0]).await;
+    joint.link.send(b"\x00\x00\x01\x7f").await;
+    for _ in 0..9 {
+        sleep(seconds(10)).await;
+        native.link.send(b"x").await;
+        joint.link.send(b"x").await;
+        assert_eq!(served.hub.sessions(), 2);
+    }
+    assert_eq!(native.closed().await, Reason::IdleTimeout);
+    assert_eq!(begun.elapsed(), seconds(95));
+    until("both have ended", || served.hub.sessions() == 0).await;
+    assert_eq!(served.hits("message_s_max"), 2);
+}
+
+/// The owner sends to nobody else, so it is not read as long as its member takes nothing.
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_has_to_wait_for_its_receiver_may_take_longer() {
+    let served = serve_with(|hub| {
+        hub.limits.message_time_max = seconds(3);
+        hub.limits.outbox_stall_max = seconds(300);
+        hub.limits.outbox_bytes_max = 256 * 1024;
+    });
+    let mut owner = Peer::native(served.memory()).await;
+    let own = owner.create("room").await;
+    let mut member = Peer::native(served.cramped(1024)).await;
+    member.enter("room").await;
+    let number = owner.joined().await;
+    let to = Target::Member(own, number);
+    let large = owner.bytes_of(beginning(to, 1_000_000, &vec![7; 1_000_000]));
+    let received = async {
+        sleep(seconds(30)).await;
+        member.gather(1_000_000).await.len()
+    };
+    let both = async { tokio::join!(owner.link.send(&large), received).1 };
+    assert_eq!(tokio::time::timeout(seconds(60), both).await, Ok(1_000_000));
+    assert_eq!(served.hits("message_s_max"), 0);
+    owner.settle().await;
 }

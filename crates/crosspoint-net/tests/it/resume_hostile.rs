@@ -532,6 +532,24 @@ async fn who_comes_back_again_and_again_and_takes_nothing_ends_by_the_stall_limi
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_never_whole_ends_the_connection_and_the_session_may_come_back() {
+    let limits = Limits { message_time_max: 24 * SECOND, ..Limits::default() };
+    let served = serve_as(HubOptions { limits, ..HubOptions::default() }, ServerOptions::default());
+    let (mut raw, Accepted { token, .. }, sent, received) = Raw::welcomed(served.memory()).await;
+    let begun = tokio::time::Instant::now();
+    let record = encode(&[Record::Data { offset: sent as u32, bytes: vec![7; 1000].into() }]);
+    for byte in &record[..8] {
+        raw.link.send(&[*byte]).await;
+        tokio::time::sleep(3 * SECOND).await;
+    }
+    while raw.record().await.is_some() {}
+    assert_eq!(begun.elapsed(), 24 * SECOND);
+    assert_eq!(served.hits("message_s_max"), 1);
+    let mut again = Raw::open(served.memory(), open(token, received, sent)).await;
+    assert!(matches!(again.answer().await, Some(Record::Accepted(_))));
+}
+
 // In real time, as only real addresses are metered; nothing but a lower bound is asserted.
 #[tokio::test]
 async fn records_count_against_the_rate_whatever_they_are_and_a_new_connection_pays_nothing_off() {

@@ -454,6 +454,11 @@ impl<T> Link<T> {
         Ok(())
     }
 
+    /// The other side was not listened to for so long, which does not count for what it has not sent whole.
+    pub fn unheard(&mut self, time: Duration) {
+        self.joins.unheard(time);
+    }
+
     /// When to call [`Self::tick`] and [`Self::expired`].
     pub fn deadline(&mut self) -> Option<Instant> {
         let deadlines = [self.pending.deadline(), self.joins.deadline(), self.switching.deadline()];

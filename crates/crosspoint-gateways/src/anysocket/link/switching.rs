@@ -114,8 +114,10 @@ impl<T> Link<T> {
         Ok(1 + usize::from(asks))
     }
 
-    /// The other side is not listened to now, so that its answer may be here already: it gets its time anew.
+    /// The other side is not listened to now, so that its answer may be here already: it gets its time anew. Of
+    /// pieces see [`Self::unheard`].
     pub fn wait_longer(&mut self, now: Instant) {
+        self.joins.wait_longer(now);
         if let Some(until) = &mut self.switching.until {
             *until = (*until).max(now + self.settings.switch_time_max);
         }

@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 pub(super) struct Inbox {
     whole: VecDeque<Bytes>,
     coming: Coming,
+    /// How many have come whole.
+    ended: u64,
     /// More has come than a message may have.
     too_large: bool,
 }
@@ -67,8 +69,14 @@ impl Inbox {
         whole + self.whole.capacity() * size_of::<Bytes>() + coming
     }
 
+    /// The number of the message of which some pieces are here and some have not come.
+    pub(super) fn midway(&self) -> Option<u64> {
+        (self.coming.len() > 0).then_some(self.ended)
+    }
+
     /// The message has come whole.
     pub(super) fn end(&mut self) {
+        self.ended += 1;
         if !self.too_large {
             self.whole.push_back(match std::mem::take(&mut self.coming) {
                 Coming::Nothing => Bytes::new(),

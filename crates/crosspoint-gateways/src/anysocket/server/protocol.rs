@@ -1,5 +1,6 @@
 //! How the driver of the connection calls the session.
 
+use super::proxy::Proxied;
 use super::{AnySocket, EARLY_BYTES_MAX, MESSAGE_BYTES_MAX, State, acts};
 use crate::anysocket::heartbeat::Beat;
 use crate::anysocket::packet;
@@ -9,7 +10,7 @@ use crosspoint_hub::command::{Command, Event};
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
 use crosspoint_hub::wire::FrameWriter;
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 impl Protocol for AnySocket {
     fn receive(&mut self, _now: Instant, bytes: Bytes) {
@@ -141,6 +142,16 @@ impl Protocol for AnySocket {
             + ready
     }
 
+    fn midway(&self) -> Option<u64> {
+        self.inbox.midway()
+    }
+
+    fn unheard(&mut self, time: Duration) {
+        self.main.unheard(time);
+        let ends = self.peers.proxied.values_mut().filter_map(Proxied::end);
+        ends.for_each(|end| end.unheard(time));
+    }
+
     fn deadline(&self, activity: Activity) -> Option<Instant> {
         let heartbeat = self.heartbeat.as_ref().map(|heartbeat| {
             heartbeat.deadline().max(activity.read + self.options.limits.heartbeat)
@@ -169,9 +180,12 @@ impl Protocol for AnySocket {
             // What we wait for may be here already, where nobody listens.
             if activity.read >= now {
                 self.main.wait_longer(now);
+                let ends = self.peers.proxied.values_mut().filter_map(Proxied::end);
+                ends.for_each(|end| end.wait_longer(now));
             }
             let held = self.main.is_held();
             if let Err(error) = self.main.tick(now) {
+                self.complaint = Some(error.to_string());
                 return Some(self.fault(&error));
             }
             self.backlog |= held && !self.main.is_held();
