@@ -18,11 +18,17 @@ pub(crate) struct Pauses {
 }
 
 impl Pauses {
+    /// So many pauses are heeded at a time: a dishonest hub could pause targets without an end. What is sent
+    /// in spite of a pause waits at the hub, or is read later.
+    const TARGETS_MAX: usize = 65_536;
+
     /// Takes note of what the hub says. A pause ends with its target.
     pub(crate) fn observe(&self, event: &Event) {
         match event {
             Event::Paused { to } => self.change(|targets| {
-                targets.insert(*to);
+                if targets.len() < Self::TARGETS_MAX {
+                    targets.insert(*to);
+                }
             }),
             Event::Resumed { to, .. } => self.end(|target| target == to),
             Event::MemberEntered { channel, member, .. }
@@ -84,5 +90,22 @@ impl Pauses {
         if all_wait() {
             changed.await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crosspoint_hub::LinkNumber;
+
+    #[test]
+    fn a_hub_that_pauses_targets_without_an_end_does_not_fill_the_memory() {
+        let pauses = Pauses::default();
+        let link = |number| Target::Link(LinkNumber(number));
+        for number in 0..=Pauses::TARGETS_MAX as u32 {
+            pauses.observe(&Event::Paused { to: link(number) });
+        }
+        assert_eq!(lock(&pauses.targets).len(), Pauses::TARGETS_MAX);
+        assert!(pauses.is_paused(link(0)) && !pauses.is_paused(link(Pauses::TARGETS_MAX as u32)));
     }
 }
