@@ -163,6 +163,10 @@ pub struct LinkOptions {
     /// Providers of the service that are not wanted, as there are links to them already. At most
     /// [`LinkOptions::EXCEPT_MAX`].
     pub except: Vec<PeerId>,
+    /// Whether it is refused with [`Reason::AlreadyEntered`] if the two sessions have such a link already,
+    /// whichever of them has opened that. Links that are not single do not count. For gateways: the native
+    /// protocol does not say it.
+    pub single: bool,
 }
 
 impl LinkOptions {

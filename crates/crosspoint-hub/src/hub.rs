@@ -110,6 +110,8 @@ pub struct Hub {
     home_peer: OnceLock<PeerId>,
     reserved_id: OnceLock<PeerId>,
     peers: Mutex<Peers>,
+    /// Held while somebody opens a link of which there can be only one. No other lock is held before.
+    single_links: Mutex<()>,
     directory: Mutex<Directory>,
     sessions: Mutex<HashMap<u64, Arc<Outbox>>>,
     connections: Mutex<Connections>,
@@ -178,6 +180,7 @@ impl Hub {
             home_peer: OnceLock::new(),
             reserved_id: OnceLock::new(),
             peers,
+            single_links: Mutex::default(),
             directory: Mutex::default(),
             sessions: Mutex::default(),
             connections: Mutex::default(),
@@ -694,6 +697,11 @@ impl Hub {
         directory.channels.insert(name.clone(), room.clone());
         self.metrics.channels.inc();
         Ok(room)
+    }
+
+    /// Held by the one who opens a link of which there can be only one.
+    pub(crate) fn turn_for_single_link(&self) -> MutexGuard<'_, ()> {
+        lock(&self.single_links)
     }
 
     /// Whether the owner of a channel takes the news that a session enters.

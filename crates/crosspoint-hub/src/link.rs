@@ -37,6 +37,8 @@ pub(crate) struct Link {
     state: Mutex<State>,
     /// Paid by the one who opens it, until neither end knows it any more.
     cost: Charge,
+    /// The sessions of its two sides, if there can be only one such link between them.
+    single: Option<[u64; 2]>,
 }
 
 #[derive(Debug, Default)]
@@ -60,8 +62,13 @@ impl Link {
     pub(crate) const BYTES: usize = 640;
 
     /// A link without ends.
-    pub(crate) fn new(cost: Charge) -> Self {
-        Self { state: Mutex::default(), cost }
+    pub(crate) fn new(cost: Charge, single: Option<[u64; 2]>) -> Self {
+        Self { state: Mutex::default(), cost, single }
+    }
+
+    /// The session at the other side, if there can be only one such link to it.
+    fn single_to(&self, side: Side) -> Option<u64> {
+        self.single.map(|sessions| sessions[side.other() as usize])
     }
 
     /// Whom the one who has opened it is known by.
@@ -153,6 +160,8 @@ pub(crate) struct Links {
     counts: [usize; 2],
     /// How many of them one address or identity has opened, of those that others have.
     openers: HashMap<Holder, usize>,
+    /// The links of which there can be only one, by the session at the other side.
+    singles: HashMap<u64, LinkNumber>,
     next: u32,
     closed: bool,
 }
@@ -205,8 +214,16 @@ impl Links {
         *count += 1;
         let number = LinkNumber(self.next);
         self.next += 1;
+        if let Some(other) = link.single_to(side) {
+            self.singles.insert(other, number);
+        }
         self.links.insert(number, (link, side));
         Ok(number)
+    }
+
+    /// Whether there is a link to this session of which there can be only one.
+    pub(crate) fn has_single(&self, to: u64) -> bool {
+        self.singles.contains_key(&to)
     }
 
     pub(crate) fn get(&self, number: LinkNumber) -> Option<&(Arc<Link>, Side)> {
@@ -220,10 +237,16 @@ impl Links {
             if *side == Side::Accepter {
                 self.forget_opener(link);
             }
+            if let Some(other) = link.single_to(*side)
+                && self.singles.get(&other) == Some(&number)
+            {
+                self.singles.remove(&other);
+            }
         }
         if self.links.is_empty() {
             // An idle session owns no buffers.
             self.links = HashMap::new();
+            self.singles = HashMap::new();
         }
         link
     }
@@ -268,7 +291,7 @@ mod tests {
     }
 
     fn link() -> Link {
-        Link::new(account().charge(Purpose::Stored, Link::BYTES))
+        Link::new(account().charge(Purpose::Stored, Link::BYTES), None)
     }
 
     fn add(links: &mut Links) -> Result<u32, Reason> {
@@ -282,7 +305,9 @@ mod tests {
     fn a_link_costs_what_is_charged_for_it() {
         let counters = 2 * size_of::<usize>();
         let itself = counters + size_of::<Link>();
-        let entries = 2 * (size_of::<(LinkNumber, (Arc<Link>, Side))>() + 1) * 16 / 7;
+        let entry =
+            size_of::<(LinkNumber, (Arc<Link>, Side))>() + size_of::<(u64, LinkNumber)>() + 2;
+        let entries = 2 * entry * 16 / 7;
         let told = 2 * size_of::<Event>();
         let cost = itself + entries + told;
         assert!((cost..=2 * cost).contains(&Link::BYTES), "{cost}");

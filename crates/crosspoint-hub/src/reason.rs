@@ -48,7 +48,7 @@ pub enum Reason {
     /// The owner was asked and said no.
     #[error("not admitted by the owner")]
     NotAdmitted = 12,
-    /// The session is a member of this channel already.
+    /// The session is a member of this channel already, or has a link of which there can be only one.
     #[error("already a member")]
     AlreadyEntered = 13,
     /// The session owns this channel, and cannot be its member too.

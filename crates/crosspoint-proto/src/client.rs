@@ -217,7 +217,10 @@ impl Client for Native {
                 return Err(Reason::TooLarge);
             }
             Command::Ask { .. } | Command::Secured { .. } => return Err(Reason::Unsupported),
-            Command::Link { options: LinkOptions { purpose, except }, .. }
+            Command::Link { options: LinkOptions { single: true, .. }, .. } => {
+                return Err(Reason::Unsupported);
+            }
+            Command::Link { options: LinkOptions { purpose, except, .. }, .. }
                 if purpose.len() > LinkOptions::PURPOSE_BYTES_MAX
                     || except.len() > LinkOptions::EXCEPT_MAX =>
             {

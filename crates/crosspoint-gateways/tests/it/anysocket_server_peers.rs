@@ -422,6 +422,71 @@ fn a_peer_that_is_wanted_again_before_it_is_there_is_one_link_and_all_wishes_are
     assert!(matches!(bert.heard()[..], [Event::Unlinked { .. }]));
 }
 
+fn wish(seq: i32, action: &str, id: PeerId) -> Vec<u8> {
+    packet(Kind::Internal, seq, &format!(r#"{{"type":2,"action":"{action}","id":"{id}"}}"#))
+}
+
+#[test]
+fn two_clients_that_want_each_other_at_the_same_time_have_one_link_and_both_are_answered() {
+    for ids in [[ANN, BERT], [BERT, ANN]] {
+        let mut world = world();
+        let ends = ids.map(|id| client(&mut world, id));
+        let [one, other] = ids;
+        world.say_together(&[(ends[0], wish(2, "proxy", other)), (ends[1], wish(2, "proxy", one))]);
+        for end in ends {
+            assert_eq!(heard(&mut world, end), [r#"Internal -2 {"ok":true}"#]);
+        }
+        assert_eq!(world.hub.metrics.links.get(), 2, "one, with two ends");
+        say_to(&mut world, ends[0], (one, other), Kind::Link, 1, "1");
+        say_to(&mut world, ends[1], (other, one), Kind::Link, 1, "2");
+        assert_eq!([1, 0].map(|end| heard(&mut world, ends[end]).len()), [1, 1]);
+        // And at the end as well.
+        world.say_together(&[
+            (ends[0], wish(3, "unproxy", other)),
+            (ends[1], wish(3, "unproxy", one)),
+            (ends[0], wish(4, "proxy", other)),
+        ]);
+        assert_eq!(heard(&mut world, ends[0]), [r#"Internal -4 {"ok":true}"#]);
+        assert_eq!(world.hub.metrics.links.get(), 2);
+    }
+}
+
+#[test]
+fn who_wants_a_peer_and_gives_it_up_in_one_breath_leaves_no_link() {
+    let mut world = world();
+    let (ann, bert) = (client(&mut world, ANN), client(&mut world, BERT));
+    let breath = [wish(2, "proxy", BERT), wish(3, "unproxy", BERT)];
+    world.say_all(ann, &breath);
+    assert_eq!(heard(&mut world, ann), [r#"Internal -2 {"ok":false}"#]);
+    world.pass(Duration::from_millis(300));
+    let told = [network("connected", ANN), network("disconnected", ANN)];
+    let told = [2, 3].map(|seq| format!("Internal {seq} {}", told[seq - 2]));
+    assert_eq!(heard(&mut world, bert), told);
+    assert_eq!(world.hub.metrics.links.get(), 0);
+    // Each wish is answered, and the last one counts.
+    let wishes: Vec<_> = (0..30)
+        .map(|index| wish(10 + index, if index % 2 == 0 { "proxy" } else { "unproxy" }, BERT))
+        .chain([wish(50, "proxy", BERT)])
+        .collect();
+    world.say_all(ann, &wishes);
+    let answers = heard(&mut world, ann);
+    assert_eq!((answers.len(), &*answers[15]), (16, r#"Internal -50 {"ok":true}"#));
+    assert!(answers[..15].iter().all(|answer| answer.ends_with(r#"{"ok":false}"#)));
+    assert_eq!(world.hub.metrics.links.get(), 2);
+    say_to(&mut world, ann, (ANN, BERT), Kind::Link, 1, "1");
+    assert_eq!(heard(&mut world, bert).last().map(String::as_str), Some("a1: Link 1 1"));
+    // Who has it already, as the other one has wanted it too.
+    let unproxy = wish(60, "unproxy", BERT);
+    world.say_all(ann, std::slice::from_ref(&unproxy));
+    world.say_together(&[
+        (bert, wish(4, "proxy", ANN)),
+        (ann, wish(61, "proxy", BERT)),
+        (ann, unproxy),
+    ]);
+    world.pass(Duration::from_millis(300));
+    assert_eq!(heard(&mut world, ann)[0], r#"Internal -61 {"ok":false}"#);
+}
+
 #[test]
 fn ids_that_are_none_are_known_by_a_derived_one_and_only_once() {
     let mut world = world();

@@ -82,7 +82,7 @@ impl Session {
 
     /// Opens a link. Both sides are told, unless it is refused.
     pub(super) fn link(&mut self, request: u32, to: Addressee, options: LinkOptions) -> Step {
-        let LinkOptions { purpose, except } = &options;
+        let LinkOptions { purpose, except, single } = &options;
         if purpose.len() > LinkOptions::PURPOSE_BYTES_MAX || except.len() > LinkOptions::EXCEPT_MAX
         {
             self.refuse(request, false, Reason::TooLarge);
@@ -103,7 +103,7 @@ impl Session {
                 Reception::Busy => return self.busy(request),
             }
         }
-        if let Err(Refused { reason, limit }) = self.join(request, &other, purpose) {
+        if let Err(Refused { reason, limit }) = self.join(request, &other, purpose, *single) {
             if let Some(limit) = limit {
                 self.hub.metrics.hit(limit);
             }
@@ -112,12 +112,25 @@ impl Session {
         Step::Go
     }
 
-    fn join(&mut self, request: u32, other: &Arc<Outbox>, purpose: &Bytes) -> Result<(), Refused> {
+    fn join(
+        &mut self,
+        request: u32,
+        other: &Arc<Outbox>,
+        purpose: &Bytes,
+        single: bool,
+    ) -> Result<(), Refused> {
+        // Both may want it at the same time. Then one of them is told of it before it is refused.
+        let hub = single.then(|| self.hub.clone());
+        let _turn = hub.as_ref().map(|hub| hub.turn_for_single_link());
+        if single && self.outbox.links().has_single(other.id) {
+            return Err(Refused { reason: Reason::AlreadyEntered, limit: None });
+        }
+        let sessions = single.then_some([self.outbox.id, other.id]);
         let (limits, count) = (&self.hub.limits, &self.hub.metrics.links);
         let kept = self.outbox.profile.link_bytes + other.profile.link_bytes;
         let cost = self.pay(Link::BYTES + kept);
         let link = cost.map_err(|reason| Refused { reason, limit: None })?;
-        let link = Arc::new(Link::new(link));
+        let link = Arc::new(Link::new(link, sessions));
         let mine = self.outbox.links().open(link.clone(), limits.links_max)?;
         count.inc();
         let most = limits.links_accepted_max;

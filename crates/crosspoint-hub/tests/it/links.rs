@@ -66,7 +66,7 @@ fn purposes_and_exceptions_are_bounded() {
     let (mut one, mut other) = (open(&hub, 1, ""), open(&hub, 2, ""));
     let mut try_link = |purpose: usize, except: usize| {
         let purpose = vec![b'p'; purpose].into();
-        let options = LinkOptions { purpose, except: vec![peer_id(9); except] };
+        let options = LinkOptions { purpose, except: vec![peer_id(9); except], single: false };
         refused(&mut one, Command::Link { request: 1, to: to(2), options })
     };
     assert_eq!(try_link(4096, 64), None);
@@ -589,4 +589,68 @@ impl AsRef<[u8]> for Owner {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
+}
+
+fn single(to: Addressee) -> Command {
+    let options = LinkOptions { single: true, ..LinkOptions::default() };
+    Command::Link { request: 1, to, options }
+}
+
+#[test]
+fn of_links_that_are_single_two_sessions_have_one_whoever_opens_it() {
+    let hub = hub(Limits::default());
+    let (mut one, mut other) = (open(&hub, 1, ""), open(&hub, 2, ""));
+    // Others do not count.
+    join(&mut one, &mut other, 2);
+    assert_eq!(refused(&mut one, single(to(2))), None);
+    events(&mut other);
+    assert_eq!(refused(&mut one, single(to(2))), Some(Reason::AlreadyEntered));
+    assert_eq!(refused(&mut other, single(to(1))), Some(Reason::AlreadyEntered));
+    join(&mut other, &mut one, 1);
+    assert_eq!(hub.metrics.links.get(), 6);
+    ask(&mut other, unlink(1));
+    // The end of one that was opened before does not make room for a third.
+    assert_eq!(refused(&mut other, single(to(1))), None);
+    events(&mut one);
+    assert_eq!(refused(&mut one, single(to(2))), Some(Reason::AlreadyEntered));
+    drop(other);
+    events(&mut one);
+    let mut other = open(&hub, 2, "");
+    assert_eq!(refused(&mut one, single(to(2))), None);
+    assert!(matches!(events(&mut other)[..], [Event::Linked { .. }]));
+}
+
+#[test]
+fn of_two_who_open_a_single_link_at_the_same_time_one_is_told_of_it_before_it_is_refused() {
+    let hub = hub(Limits::default());
+    let mut sessions = [1, 2].map(|id| open(&hub, id, ""));
+    for round in 0..500 {
+        let start = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            for (session, id) in sessions.iter_mut().zip([2, 1]) {
+                let start = &start;
+                scope.spawn(move || {
+                    start.wait();
+                    ask(session, single(to(id)));
+                });
+            }
+        });
+        let heard = sessions.each_mut().map(events);
+        let mut links = Vec::new();
+        for events in heard {
+            match events[..] {
+                [Event::Linked { link, .. }] => links.push((link, 0)),
+                [Event::Linked { link, .. }, Event::Refused { reason, .. }] => {
+                    assert_eq!(reason, Reason::AlreadyEntered);
+                    links.push((link, 1));
+                }
+                ref other => panic!("{round}: {other:?}"),
+            }
+        }
+        assert_eq!(links.iter().map(|(_, refused)| refused).sum::<u32>(), 1, "{round}");
+        let [one, other] = &mut sessions;
+        ask(one, unlink(links[0].0.0));
+        assert!(matches!(events(other)[..], [Event::Unlinked { .. }]));
+    }
+    assert_eq!(hub.metrics.links.get(), 0);
 }

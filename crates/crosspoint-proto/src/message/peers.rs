@@ -116,7 +116,7 @@ pub(super) fn command(number: u8, mut body: Body) -> Result<Command, Broken> {
             let LinkMap { purpose, except } = map(&body)?;
             let purpose = purpose.map(ByteBuf::into_vec).unwrap_or_default().into();
             let except = except.iter().map(|id| peer_id(id)).collect::<Result<_, _>>()?;
-            Command::Link { request, to, options: LinkOptions { purpose, except } }
+            Command::Link { request, to, options: LinkOptions { purpose, except, single: false } }
         }
         kind::PROVIDE => {
             let on = body.byte()? != 0;

@@ -219,7 +219,8 @@ fn what_is_too_long_about_peers_is_refused_before_anything_is_written() {
     let to = Addressee::Service(PeerName::new("n".repeat(255)).expect("255 bytes"));
     let mut link = |purpose: usize, except: usize| {
         let purpose = vec![0; purpose].into();
-        let options = LinkOptions { purpose, except: vec![PeerId::new([1; 16]); except] };
+        let options =
+            LinkOptions { purpose, except: vec![PeerId::new([1; 16]); except], single: false };
         let command = Command::Link { request: 1, to: to.clone(), options };
         let written = pair.command(command.clone())?;
         assert_eq!(pair.serve([written.into()]), [Output::Command(command)]);

@@ -168,7 +168,7 @@ pub(crate) fn begin(shared: &Arc<Shared>, link: LinkNumber, info: PeerInfo, rout
     };
     let from = route.from.iter().copied().chain([info.id]).collect();
     let onward = Route { via: via.to_vec(), from };
-    let options = LinkOptions { purpose: onward.purpose(), except: Vec::new() };
+    let options = LinkOptions { purpose: onward.purpose(), ..LinkOptions::default() };
     let (lane, parts) = Lane::new(shared);
     shared.links.insert(link, Entry::Lane(lane.clone()));
     let (near, common) = (Near::new(shared, link), shared.common.clone());

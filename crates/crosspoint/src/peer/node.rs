@@ -140,7 +140,7 @@ impl Node {
         };
         let via = further.iter().cloned().chain([Who::Id(target)]).collect();
         let route = Route { via, from: Vec::new() };
-        let options = LinkOptions { purpose: route.purpose(), except: Vec::new() };
+        let options = LinkOptions { purpose: route.purpose(), ..LinkOptions::default() };
         self.shared.link(first.addressee()?, Some((target, route)), options).await
     }
 

@@ -598,7 +598,7 @@ async fn a_peer_that_breaks_the_rules_loses_that_link_and_nothing_else() {
     parts.push((Bytes::new(), tail, Reason::Left));
     for (number, (purpose, part, reason)) in (0..).zip(parts) {
         let to = Addressee::Peer(bob.peer_id());
-        let options = LinkOptions { purpose: purpose.clone(), except: Vec::new() };
+        let options = LinkOptions { purpose: purpose.clone(), ..LinkOptions::default() };
         let link = LinkNumber(number);
         for command in [
             Command::Link { request: number, to, options },

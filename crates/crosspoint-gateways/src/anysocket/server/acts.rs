@@ -191,7 +191,7 @@ impl AnySocket {
         let request = self.question(Question::Way(to.clone()));
         self.peers.opening.insert(to.clone(), vec![waiting]);
         let purpose = Bytes::from_static(peer_layer::FOR_REQUESTS);
-        let options = LinkOptions { purpose, except: Vec::new() };
+        let options = LinkOptions { purpose, ..LinkOptions::default() };
         self.give(Command::Link { request, to, options });
     }
 
@@ -245,7 +245,7 @@ impl AnySocket {
     pub(super) fn refused(&mut self, request: u32, reason: Reason, out: &mut FrameWriter) {
         match self.questions.take(request) {
             None => {}
-            Some(Question::Proxy(id)) => self.proxy_answered(id, false, out),
+            Some(Question::Proxy(id)) => self.no_link(id, reason, out),
             Some(Question::Way(to)) => {
                 for waiting in self.peers.opening.remove(&to).unwrap_or_default() {
                     self.refuse_waiting(waiting, reason, out);

@@ -450,7 +450,7 @@ impl AnySocket {
                 }
             }
             Ok(Internal::Proxy { id }) => self.proxy(id.peer(), ticket, out),
-            Ok(Internal::Unproxy { id }) => self.unproxy(id.peer()),
+            Ok(Internal::Unproxy { id }) => self.unproxy(id.peer(), out),
             // Peers come from this side. The other one is reserved.
             Ok(Internal::Network { .. } | Internal::RpcNotify) => self.dropped += 1,
             Err(InternalError::Call(failure)) => {

@@ -30,9 +30,10 @@ pub(super) struct Peers {
     pub(super) proxied: HashMap<PeerId, Proxied>,
     /// All links of the hub.
     pub(super) roads: HashMap<LinkNumber, Road>,
-    /// Peers that the client wants and may get, and what it asked with. For each of them the hub was asked
-    /// once.
+    /// Peers that the client wants and may get, and what it asked with.
     wanted: Vec<(PeerId, Option<Ticket>)>,
+    /// The links that the hub was asked for, in this order.
+    asked: Vec<Asked>,
     /// Links for requests that this session has opened.
     pub(super) ways: HashMap<Addressee, LinkNumber>,
     /// Requests that wait until there is a link.
@@ -54,6 +55,14 @@ impl Peers {
         }
         self.kept
     }
+}
+
+/// A link that the hub was asked for.
+#[derive(Debug)]
+struct Asked {
+    to: PeerId,
+    /// The client does not want it any more.
+    given_up: bool,
 }
 
 /// How long the client is not told that a peer has gone. Both ends often let go at the same time, and a
@@ -119,14 +128,47 @@ impl AnySocket {
         let Some(id) = wanted.filter(|_| !known && !full) else {
             return self.answer_proxy(ticket, known, out);
         };
-        // Who asks again, before there is an answer, gets the same one.
-        let asked = self.peers.wanted.iter().any(|(asked, _)| *asked == id);
         self.peers.wanted.push((id, ticket));
-        if !asked {
-            let (request, _) = self.questions.add(Question::Proxy(id));
-            let (to, options) = (Addressee::Peer(id), LinkOptions::default());
-            self.give(Command::Link { request, to, options });
+        // Who asks again, before there is an answer, gets the same one.
+        if !self.peers.asked.iter().any(|asked| asked.to == id && !asked.given_up) {
+            self.ask_for(id);
         }
+    }
+
+    /// Asks the hub for a link, of which there is one between two such clients whoever of them wants it.
+    fn ask_for(&mut self, id: PeerId) {
+        let (request, _) = self.questions.add(Question::Proxy(id));
+        self.peers.asked.push(Asked { to: id, given_up: false });
+        let options = LinkOptions { single: true, ..LinkOptions::default() };
+        self.give(Command::Link { request, to: Addressee::Peer(id), options });
+    }
+
+    /// The hub has answered the first question for a link to this peer. Gives whether the client wants it still.
+    pub(super) fn is_wanted(&mut self, id: PeerId) -> bool {
+        let first = self.peers.asked.iter().position(|asked| asked.to == id);
+        let first = first.map(|first| self.peers.asked.remove(first));
+        if self.peers.asked.is_empty() {
+            self.peers.asked = Vec::new();
+        }
+        first.is_some_and(|asked| !asked.given_up)
+    }
+
+    /// The hub opens no link to this peer.
+    pub(super) fn no_link(&mut self, id: PeerId, reason: Reason, out: &mut FrameWriter) {
+        if !self.is_wanted(id) || !self.waits_for(id) {
+            return;
+        }
+        let there = self.peers.proxied.get(&id).is_some_and(|proxied| proxied.gone.is_none());
+        match reason {
+            // The one that there was, of which this session has been told before, has ended since.
+            Reason::AlreadyEntered if !there => self.ask_for(id),
+            _ => self.proxy_answered(id, there, out),
+        }
+    }
+
+    /// Whether the client waits for an answer to a wish for this peer.
+    fn waits_for(&self, id: PeerId) -> bool {
+        self.peers.wanted.iter().any(|(wanted, _)| *wanted == id)
     }
 
     /// Answers all wishes for a peer.
@@ -146,9 +188,19 @@ impl AnySocket {
         }
     }
 
-    /// The client wants a peer no more. One that it does not have went at the same time.
-    pub(super) fn unproxy(&mut self, id: Option<PeerId>) {
-        if let Some(proxied) = id.and_then(|id| self.peers.proxied.remove(&id)) {
+    /// The client wants a peer no more, whether or not it has it already. One that it has not and does not wait
+    /// for went at the same time.
+    pub(super) fn unproxy(&mut self, id: Option<PeerId>, out: &mut FrameWriter) {
+        let Some(id) = id else { return };
+        for asked in self.peers.asked.iter_mut().filter(|asked| asked.to == id) {
+            asked.given_up = true;
+        }
+        self.proxy_answered(id, false, out);
+        self.let_go(id);
+    }
+
+    fn let_go(&mut self, id: PeerId) {
+        if let Some(proxied) = self.peers.proxied.remove(&id) {
             self.peers.buffered();
             self.peers.count_held();
             self.unlink_all(&proxied.links, Reason::Left);
@@ -226,13 +278,15 @@ impl AnySocket {
             }
             return;
         };
+        // The other side may have opened it at the time when the client asked for one.
+        let wanted = wanted || self.waits_for(peer.id);
         let translated = peer.protocol != WIRE.profile().name;
         let former = self.peers.proxied.get(&peer.id).filter(|former| {
             // One of another kind has gone too, but that is held back.
             former.gone.is_some() || former.end.is_some() != translated
         });
         if former.is_some() {
-            self.unproxy(Some(peer.id));
+            self.let_go(peer.id);
             // Who has asked for the peer knows that the former one has gone.
             if !wanted {
                 self.network(peer.id, false, out);

@@ -34,7 +34,9 @@ impl AnySocket {
         let now = self.now;
         match request.map(|request| self.questions.take(request)) {
             Some(Some(Question::Way(to))) => self.way(link, to, out),
-            Some(Some(Question::Proxy(_))) => self.attach(link, peer, true, out),
+            Some(Some(Question::Proxy(id))) if self.is_wanted(id) => {
+                self.attach(link, peer, true, out);
+            }
             // Nobody asked for it any more.
             Some(_) => self.give(Command::Unlink { link, reason: Reason::Left }),
             // The hub's own program is the peer that the client has already.

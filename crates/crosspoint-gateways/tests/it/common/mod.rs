@@ -178,9 +178,15 @@ impl World {
 
     /// The other side says several things, and hears nothing before all of them have come.
     pub(crate) fn say_all(&mut self, end: usize, messages: &[Vec<u8>]) {
-        for message in messages {
+        let said: Vec<_> = messages.iter().map(|message| (end, message.clone())).collect();
+        self.say_together(&said);
+    }
+
+    /// Other sides say something, and nobody hears anything before all of it has come.
+    pub(crate) fn say_together(&mut self, said: &[(usize, Vec<u8>)]) {
+        for (end, message) in said {
             let pieces = self.cut.pieces(message);
-            self.ends[end].hear(self.now, pieces);
+            self.ends[*end].hear(self.now, pieces);
         }
         self.settle();
     }

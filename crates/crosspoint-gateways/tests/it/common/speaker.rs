@@ -32,7 +32,7 @@ impl Speaker {
 
     /// Opens a link.
     pub(crate) fn link(&mut self, to: PeerId, purpose: &'static [u8]) -> LinkNumber {
-        let options = LinkOptions { purpose: purpose.into(), except: Vec::new() };
+        let options = LinkOptions { purpose: purpose.into(), ..LinkOptions::default() };
         let to = crosspoint_hub::command::Addressee::Peer(to);
         self.give(Command::Link { request: 7, to, options });
         match &self.heard()[..] {

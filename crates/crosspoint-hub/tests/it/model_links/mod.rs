@@ -233,7 +233,7 @@ impl Both {
                         (Addressee::Service(peer_name(name)), except)
                     }
                 };
-                let options = LinkOptions { purpose, except };
+                let options = LinkOptions { purpose, except, single: false };
                 self.ask(who, Command::Link { request, to, options });
             }
             Operation::Unlink(number) => {

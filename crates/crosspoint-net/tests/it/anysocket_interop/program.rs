@@ -266,7 +266,7 @@ impl Program {
         self.next += 1;
         self.opening.insert(self.next, (to, vec![say]));
         let options =
-            LinkOptions { purpose: b"\x81\xa8requests\xc3"[..].into(), except: Vec::new() };
+            LinkOptions { purpose: b"\x81\xa8requests\xc3"[..].into(), ..LinkOptions::default() };
         let command = Command::Link { request: self.next, to: Addressee::Peer(to), options };
         self.execute(command, wake).await;
     }

@@ -235,7 +235,7 @@ fn peers_command() -> impl Strategy<Value = Command> {
         peer_name().prop_map(Addressee::Service),
     ];
     let options = (bytes(300), prop::collection::vec(peer_id(), 0..4))
-        .prop_map(|(purpose, except)| LinkOptions { purpose, except });
+        .prop_map(|(purpose, except)| LinkOptions { purpose, except, single: false });
     let query = prop_oneof![
         peer_id().prop_map(Query::Peer),
         peer_name().prop_map(Query::Name),
