@@ -286,7 +286,7 @@ impl Server {
 
     /// Serves one connection, in a task of its own.
     pub fn accept(&self, stream: Stream) {
-        let address = Remote::new(stream.peer_address());
+        let address = Remote::of(&stream);
         let admission = match self.hub.admit(address.ip()) {
             Ok(admission) => admission,
             Err(reason) => return self.turn_away(stream, address, reason),

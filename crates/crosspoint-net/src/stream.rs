@@ -51,6 +51,14 @@ impl Stream {
         }
     }
 
+    /// The address at which the other side has found this one; `None` inside the program.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok(),
+            Self::Memory(_) => None,
+        }
+    }
+
     /// The two halves.
     pub fn into_split(self) -> (Reader, Writer) {
         match self {

@@ -290,10 +290,12 @@ settings! {
         /// Names under which pages may use the hub from browsers in its own network.
         ///
         /// Somebody can let a name of his own lead to a machine in the network of his visitors (DNS
-        /// rebinding). So where the browser is at a loopback or private address, the hub's name has to
+        /// rebinding). So where the browser is at a loopback or private address, or its address begins
+        /// as that at which it has reached the hub (48 bits of IPv6, 24 of IPv4), the hub's name has to
         /// be an address, `localhost`, a name without a dot or under `.localhost`, `.local` or
         /// `.internal`, or stand here. Others are answered with 403, unless `http.origins` names the
-        /// origin of the page.
+        /// origin of the page. Name the hub's own public name here if pages under it have visitors
+        /// in the hub's network.
         hosts: Vec<String> = "", host_list(), flag "http-hosts";
 
         /// Whether GET /metrics answers with the metrics, for Prometheus.

@@ -94,10 +94,16 @@ fn is_loopback(host: &str) -> bool {
         || literal.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Whether somebody is in the network of this machine, into which nobody could come from outside. That
-/// is not known of global IPv6 addresses.
+/// Whether somebody is in the network of this machine, into which perhaps nobody could come from outside: at
+/// an address that has a meaning there alone, or in the network of the address under which it has found
+/// this machine, which a firewall may protect. Of whom a proxy speaks for, the latter is not known.
 fn is_near(from: Remote) -> bool {
-    match from.ip() {
+    from.neighbour || is_private(from.ip())
+}
+
+/// Whether an address has a meaning in the networks around it alone.
+fn is_private(address: Option<IpAddr>) -> bool {
+    match address {
         Some(IpAddr::V4(v4)) => is_near_v4(v4),
         // By NAT64 (RFC 6052) the last 32 bits are an IPv4 address.
         Some(IpAddr::V6(v6)) => match v6.segments() {
@@ -134,12 +140,25 @@ fn is_local(host: &str) -> bool {
 mod tests {
     use super::*;
     use axum::http::HeaderValue;
+    use std::net::SocketAddr;
+
+    fn at(address: &str) -> Option<SocketAddr> {
+        Some((address.parse::<IpAddr>().unwrap(), 9).into())
+    }
 
     fn verdict(settings: &Origins, from: &str, origin: &str, host: &str) -> Option<&'static str> {
+        verdict_for(settings, Remote::new(at(from)), origin, host)
+    }
+
+    fn verdict_for(
+        settings: &Origins,
+        from: Remote,
+        origin: &str,
+        host: &str,
+    ) -> Option<&'static str> {
         let mut headers = HeaderMap::new();
         headers.append(ORIGIN, HeaderValue::from_str(origin).unwrap());
         headers.append(HOST, HeaderValue::from_str(host).unwrap());
-        let from = Remote::new(Some((from.parse::<IpAddr>().unwrap(), 9).into()));
         let wrong = settings.check(&headers, from);
         wrong.err().map(|(setting, refusal)| {
             let answer = String::from_utf8(refusal.answer(None).to_vec()).unwrap();
@@ -225,6 +244,30 @@ mod tests {
         }
         // From elsewhere, the owner of a name that leads here can come here as well.
         assert_eq!(own(&usual, "203.0.113.9", "evil.example"), None);
+    }
+
+    #[test]
+    fn a_foreign_name_that_leads_to_a_global_address_is_refused_in_the_network_of_that() {
+        let (usual, allowed) = (settings(&[], &[]), settings(&[], &["hub.example"]));
+        for (from, here, near) in [
+            ("2001:db8:1:2::9", "2001:db8:1:7::1", true),
+            ("2001:db8:1:7::1", "2001:db8:1:7::1", true),
+            ("2001:db8:2:7::9", "2001:db8:1:7::1", false),
+            ("203.0.113.9", "203.0.113.200", true),
+            ("203.0.113.9", "::ffff:203.0.113.200", true),
+            ("203.0.112.9", "203.0.113.200", false),
+            ("203.0.113.9", "2001:db8:1:7::1", false),
+        ] {
+            let from = Remote::between(at(from), at(here));
+            let refused = |settings: &Origins, host: &str| {
+                let origin = format!("http://{host}");
+                verdict_for(settings, from, &origin, host)
+            };
+            let wrong = near.then_some("http.hosts");
+            assert_eq!(refused(&usual, "hub.example"), wrong, "{from} {here}");
+            assert_eq!(refused(&allowed, "hub.example"), None, "{from} {here}");
+            assert_eq!(refused(&usual, "[2001:db8:1:7::1]"), None, "{from} {here}");
+        }
     }
 
     #[test]
