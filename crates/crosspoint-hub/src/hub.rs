@@ -256,11 +256,17 @@ impl Hub {
     }
 
     /// Ends sessions if a budget was exceeded. To be called by those who charge what cannot be refused, and
-    /// now and then by somebody, as memory may be given back too late for those.
+    /// by the one who [watches](Self::watch_budgets), as memory may be given back too late for those.
     pub fn keep_to_budgets(&self, now: Instant) {
         if self.ledger.take_exceeded() {
             self.relieve(now);
         }
+    }
+
+    /// Lets `wake` be called when a budget was exceeded: [`Hub::keep_to_budgets`] should be called soon, and some
+    /// time should pass before that is done again. Once; gives whether this was the first time.
+    pub fn watch_budgets(&self, wake: Box<dyn Fn() + Send + Sync>) -> bool {
+        self.ledger.watch(wake)
     }
 
     /// Gives memory back after a budget was exceeded, until one part in 16 of it is free: the

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use std::collections::HashMap;
+use std::fmt;
 use std::iter;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -165,6 +166,17 @@ pub struct Ledger {
     memory: Family<ByPurpose, Gauge>,
     /// Some budget was exceeded.
     exceeded: AtomicBool,
+    /// Is told so.
+    watch: OnceLock<Watch>,
+}
+
+/// Somebody who is told that a budget was exceeded.
+struct Watch(Box<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -187,6 +199,7 @@ impl Ledger {
             tallies: Mutex::default(),
             memory,
             exceeded: AtomicBool::new(false),
+            watch: OnceLock::new(),
         }
     }
 
@@ -256,9 +269,23 @@ impl Ledger {
         self.exceeded.load(Ordering::Relaxed) && self.exceeded.swap(false, Ordering::Relaxed)
     }
 
-    /// A budget is exceeded still.
+    /// A budget was exceeded, or is so still.
     pub(crate) fn note_exceeded(&self) {
-        self.exceeded.store(true, Ordering::Relaxed);
+        if !self.exceeded.swap(true, Ordering::Relaxed)
+            && let Some(Watch(wake)) = self.watch.get()
+        {
+            wake();
+        }
+    }
+
+    /// Lets `wake` be called each time when a budget was exceeded and nobody has taken that yet. Once; gives whether
+    /// this was the first time.
+    pub(crate) fn watch(&self, wake: Box<dyn Fn() + Send + Sync>) -> bool {
+        let first = self.watch.set(Watch(wake)).is_ok();
+        if first && self.take_exceeded() {
+            self.note_exceeded();
+        }
+        first
     }
 
     pub(crate) fn hub(&self) -> &Pot {
@@ -393,7 +420,7 @@ impl Account {
         self.tally[purpose as usize].inc_by(as_i64(bytes));
         for pot in self.pots(identified) {
             if !pot.add(bytes) {
-                self.ledger.exceeded.store(true, Ordering::Relaxed);
+                self.ledger.note_exceeded();
             }
         }
     }

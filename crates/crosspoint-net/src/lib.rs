@@ -10,6 +10,7 @@
 //! * [`stream`]: TCP or memory; [`memory`]: connections inside the program, with lag and speed
 //! * [`ws`]: the WebSocket codec
 //! * [`log_limit`]: bounds what strangers can write into the log; [`panics`]: what a panic ends
+mod budgets;
 pub mod client;
 pub mod detect;
 #[doc(hidden)]

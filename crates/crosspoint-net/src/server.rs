@@ -1,5 +1,6 @@
 //! Listeners, and the life of a connection from its first byte.
 
+use crate::budgets;
 use crate::detect::{Spoken, detect, detect_in_websocket};
 use crate::held::Held;
 use crate::http::{self, HttpOptions};
@@ -170,9 +171,6 @@ fn listener(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// How often the budgets of memory are looked after.
-const BUDGETS_INTERVAL: Duration = Duration::from_millis(100);
-
 impl Server {
     /// A server for a hub. It needs a tokio runtime with I/O and time.
     pub fn new(hub: Arc<Hub>, mut options: ServerOptions) -> Self {
@@ -200,7 +198,7 @@ impl Server {
 
     /// Sees that large groups hear who comes and goes, and that budgets are kept.
     fn look_after_hub(&self) {
-        let Some(tell) = teller(&self.hub) else {
+        let (Some(tell), Some(keep)) = (teller(&self.hub), budgets::keeper(&self.hub)) else {
             return;
         };
         let server = self.clone();
@@ -209,19 +207,9 @@ impl Server {
                 // A hub that stops says so to each, and no more.
                 () = server.stop.cancelled() => {}
                 _panicked = counted(&server.hub.metrics, tell) => {}
-                _panicked = counted(&server.hub.metrics, server.keep_to_budgets()) => {}
+                _panicked = counted(&server.hub.metrics, keep) => {}
             }
         });
-    }
-
-    /// Those who charge memory look after the budgets as well, but may be the last for a while.
-    async fn keep_to_budgets(&self) {
-        let mut timer = tokio::time::interval(BUDGETS_INTERVAL);
-        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            timer.tick().await;
-            self.hub.keep_to_budgets(now());
-        }
     }
 
     /// Accepts connections of a listener, in a task of its own.

@@ -15,6 +15,7 @@ use crosspoint_hub::{
 };
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Its messages have no parts.
@@ -301,6 +302,30 @@ fn at_a_budget_the_largest_that_takes_nothing_ends_first() {
     let left: Vec<_> = receivers.iter().map(|one| one.outbox().cost() > 0).collect();
     assert_eq!(left, [false, true, true, true], "300,000 were most");
     assert!(hub.ledger.used() < BUDGET - BUDGET / 16);
+}
+
+#[test]
+fn who_watches_budgets_is_told_once_that_one_is_exceeded_until_somebody_has_looked() {
+    let hub = hub(Limits { memory_bytes_max: 1_000_000, ..Limits::default() });
+    let told = Arc::new(AtomicUsize::new(0));
+    let count = told.clone();
+    assert!(hub.watch_budgets(Box::new(move || _ = count.fetch_add(1, Ordering::Relaxed))));
+    assert!(!hub.watch_budgets(Box::new(|| {})), "there is one");
+    let session = session(&hub, 1, &LINES, "");
+    let account = session.outbox().account();
+    let told = || told.load(Ordering::Relaxed);
+    let most = account.charge(Purpose::Input, 900_000);
+    assert_eq!(told(), 0);
+    let more = [account.charge(Purpose::Input, 200_000), account.charge(Purpose::Input, 1)];
+    assert_eq!(told(), 1);
+    let now = Instant::now();
+    hub.keep_to_budgets(now);
+    let again = account.charge(Purpose::Input, 1);
+    assert_eq!(told(), 2, "it is so still");
+    // A moment after the last look nothing is done, and it is not forgotten.
+    hub.keep_to_budgets(now);
+    assert_eq!(told(), 3);
+    drop((most, more, again));
 }
 
 #[test]

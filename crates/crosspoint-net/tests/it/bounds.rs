@@ -486,3 +486,15 @@ async fn a_sender_that_has_to_wait_for_its_receiver_may_take_longer() {
     assert_eq!(served.hits("message_s_max"), 0);
     owner.settle().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_hub_that_has_nothing_to_do_sleeps() {
+    let served = serve();
+    let metrics = tokio::runtime::Handle::current().metrics();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = metrics.worker_park_count(0);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let parked = metrics.worker_park_count(0) - before;
+    assert!(parked < 10, "{parked} times");
+    drop(served);
+}
