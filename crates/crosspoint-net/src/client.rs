@@ -6,7 +6,8 @@
 
 use crate::memory;
 use crate::outlet::now;
-use crate::session::{LINGER, discard, read};
+use crate::parting::LINGER;
+use crate::session::{discard, read};
 use crate::stream::{Reader, Stream, Writer};
 use crate::ws::{self, Incoming, handshake};
 use bytes::{Bytes, BytesMut};

@@ -22,6 +22,7 @@ pub mod memory;
 pub mod messages;
 pub mod outlet;
 pub mod panics;
+mod parting;
 mod presence;
 mod proxy;
 mod refusal;

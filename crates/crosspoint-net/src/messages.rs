@@ -5,7 +5,8 @@
 //! pushes: it looks at [`Messages::queued`] first.
 
 use crate::client::Dialed;
-use crate::session::{LINGER, discard, read};
+use crate::parting::LINGER;
+use crate::session::{discard, read};
 use crate::stream::{Reader, Writer};
 use crate::ws::{self, CloseCode, CloseFrame, Incoming, MessageKind, frame};
 use bytes::{Bytes, BytesMut};

@@ -8,6 +8,7 @@ use crate::log_limit::{LogLimit, Logs};
 use crate::memory;
 use crate::outlet::{Outlet, now};
 use crate::panics::counted;
+use crate::parting::{LINGER, Parting};
 use crate::presence::teller;
 use crate::proxy::preface;
 use crate::refusal::{self, Refusal};
@@ -15,7 +16,7 @@ use crate::remote::Remote;
 use crate::resume;
 use crate::resume::hub::{Patience, Sessions};
 use crate::resume::link::Link;
-use crate::session::{Driver, Ended, FAR, LINGER, SessionEnds, discard, read};
+use crate::session::{Driver, Ended, FAR, SessionEnds, discard, read};
 use crate::stream::{Reader, Stream, Writer};
 use crate::ws::handshake::{self, RequestError};
 use crate::ws::wire::WebSocket;
@@ -63,7 +64,8 @@ pub struct ServerOptions {
     pub authenticator: Option<Arc<dyn Authenticator>>,
     /// How sessions survive their connections (docs/resume.md). `None`: they do not.
     pub resume: Option<resume::Settings>,
-    /// How long a session that ends may take to receive what waits for it, and to close its side.
+    /// How long a stop may take: until then sessions receive what waits for them, and close their sides. A
+    /// session that ends by itself may take as long, and two seconds in any case.
     pub flush_max: Duration,
 }
 
@@ -324,10 +326,10 @@ impl Server {
                 Box::pin(self.first_words(&mut reader, &writer, bytes, remote)).await
             }
             Ok(Shaken::Request(request)) => {
-                let (stop, flush_max) = (&self.stop, self.options.flush_max);
+                let parting = self.parting();
                 let halves = (reader, writer);
                 let from = (remote, &mut admission);
-                let served = http::serve(&self.site, halves, request, from, stop, flush_max);
+                let served = http::serve(&self.site, halves, request, from, &parting);
                 // Boxed, as its state is larger than that of any session.
                 match Box::pin(served).await {
                     http::Outcome::Ended(reason) => return reason,
@@ -343,6 +345,11 @@ impl Server {
             Ok(first) => first,
             Err(refusal) => {
                 return Box::pin(self.refuse((&mut reader, &writer), remote, refusal)).await;
+    /// How long those may take who have to go.
+    pub(crate) fn parting(&self) -> Parting {
+        Parting { stop: self.stop.clone(), flush_max: self.options.flush_max }
+    }
+
             }
         };
         if spoken == Spoken::Resumable && self.resume.is_some() {
@@ -370,7 +377,7 @@ impl Server {
         let session = self.hub.open(now(), remote.ip(), wire, Box::new(outlet.clone()));
         let id = session.outbox().id;
         tracing::debug!(session = id, address = %remote, protocol = wire.profile().name, "session opened");
-        let (stop, flush_max) = (self.stop.clone(), self.options.flush_max);
+        let parting = self.parting();
         let (authenticator, logs) = (self.options.authenticator.clone(), self.logs.clone());
         let stall_max = self.hub.limits.outbox_stall_max;
         Box::new(Driver {
@@ -380,8 +387,7 @@ impl Server {
             outlet,
             reader,
             decoder,
-            stop,
-            flush_max,
+            parting,
             stall_max,
             authenticator,
             logs,
@@ -712,7 +718,7 @@ impl Server {
         let limit = if tls { &self.logs.tls } else { &self.logs.refused };
         self.count_refused(remote, reason, fault.as_deref(), limit);
         if let Some(answer) = answer {
-            part(reader, writer, &answer, LINGER.min(self.options.flush_max)).await;
+            self.parting().wait(LINGER, part(reader, writer, &answer)).await;
         }
         reason
     }
@@ -751,7 +757,7 @@ impl Server {
                     Err(refusal) => refusal.answer,
                 };
                 if let Some(answer) = answer {
-                    part(&mut reader, &writer, &answer, COURTESY).await;
+                    part(&mut reader, &writer, &answer).await;
                 }
             };
             let said = async {
@@ -787,17 +793,13 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Writes a last answer and waits a little until the other side has read it: closing with bytes
-/// unread would take it away again.
-async fn part(reader: &mut Reader, writer: &Writer, answer: &[u8], linger: Duration) {
-    let part = async {
-        if writer.write_all(answer).await.is_ok() {
-            writer.shutdown();
-            discard(reader).await;
-        }
-    };
-    // A client that does not take it in time is cut off.
-    let _ = tokio::time::timeout(linger, part).await;
+/// Writes a last answer and waits until the other side has read it: closing with bytes unread would take it
+/// away again.
+async fn part(reader: &mut Reader, writer: &Writer, answer: &[u8]) {
+    if writer.write_all(answer).await.is_ok() {
+        writer.shutdown();
+        discard(reader).await;
+    }
 }
 
 /// The time in milliseconds since 1970.

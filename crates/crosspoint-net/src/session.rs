@@ -8,6 +8,7 @@ mod entrance;
 
 use crate::log_limit::Logs;
 use crate::outlet::{Outlet, Wrote, now};
+use crate::parting::{LINGER, Parting};
 use crate::refusal;
 use crate::remote::Remote;
 use crate::stream::Reader;
@@ -31,15 +32,10 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::ReadBuf;
 use tokio::sync::oneshot;
-use tokio::time::{Sleep, sleep_until, timeout_at};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Sleep, sleep_until, timeout};
 
 /// Bytes that are read at once. One buffer for each thread, so an idle session has none.
 pub const READ_BYTES_MAX: usize = 64 * 1024;
-
-/// How long a session that the hub ends may take to close its side, if what it had to receive has left
-/// so much of [`Driver::flush_max`].
-pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
 /// How often a session's task writes before it does something else as well.
 const ROUNDS_MAX: usize = 64;
@@ -88,9 +84,8 @@ pub(crate) struct Driver {
     pub(crate) reader: Reader,
     /// Unwraps WebSocket frames, if the connection has them.
     pub(crate) decoder: Option<Box<ws::Decoder>>,
-    pub(crate) stop: CancellationToken,
-    /// How long all that comes behind the session's end may take.
-    pub(crate) flush_max: Duration,
+    /// The stop of the server, and how long all that comes behind the session's end may take.
+    pub(crate) parting: Parting,
     /// How long the endpoint may take next to nothing of what waits.
     pub(crate) stall_max: Duration,
     /// Checks credentials, if that is not the hub's own doing.
@@ -199,7 +194,7 @@ impl Driver {
     }
 
     async fn serve(&mut self, state: &mut State) -> Reason {
-        let stop = self.stop.clone();
+        let stop = self.parting.stop.clone();
         let mut stopped = pin!(stop.cancelled());
         let mut timer = pin!(sleep_until((now() + FAR).into()));
         loop {
@@ -283,7 +278,7 @@ impl Driver {
     /// Nothing can be written any more. What the endpoint said before it went still holds: it may
     /// be that it left on purpose (docs/peote.md, section 3.4).
     async fn last_words(&mut self, state: &mut State) {
-        let longest = LINGER.min(self.flush_max);
+        let parting = self.parting.clone();
         let words = async {
             while state.may_read()
                 && let Ok(bytes) = read(&mut self.reader).await
@@ -292,7 +287,7 @@ impl Driver {
             {}
         };
         // An endpoint that goes on for longer has not gone at all.
-        let _ = tokio::time::timeout(longest, words).await;
+        parting.wait(LINGER, words).await;
     }
 
     /// Parses and carries out what has been read, until nothing is left or the session has to wait.
@@ -625,13 +620,15 @@ impl Driver {
         if matches!(reason, Reason::ConnectionLost | Reason::SlowReceiver) {
             return;
         }
-        let until = now() + self.flush_max;
+        let parting = self.parting.clone();
+        let farewell = async {
+            self.part(state, reason).await;
+            self.outlet.writer().shutdown();
+            // Closing with bytes unread would take the farewell away from the other side again.
+            let _ = timeout(LINGER, discard(&mut self.reader)).await;
+        };
         // An endpoint that does not take its farewell in time is cut off.
-        let _ = timeout_at(until.into(), self.part(state, reason)).await;
-        self.outlet.writer().shutdown();
-        // Closing with bytes unread would take the farewell away from the other side again.
-        let until = until.min(now() + LINGER);
-        let _ = timeout_at(until.into(), discard(&mut self.reader)).await;
+        parting.wait(parting.longest(), farewell).await;
     }
 
     /// Writes what is left, then the farewell. What is left may hold events that the protocol has

@@ -122,7 +122,8 @@ settings! {
         /// How long a stop may take, in milliseconds.
         ///
         /// On a stop the hub accepts nothing new, tells every session that it stops and writes what
-        /// waits in the outboxes. Sessions that have not taken everything by then are cut off.
+        /// waits in the outboxes. Sessions that have not taken everything by then are cut off. A session
+        /// that ends while the hub runs may take as long, and two seconds in any case.
         stop_ms_max: Duration = "5000", millis(0..=600_000).zero("cut off at once");
 
         /// Threads that serve the sessions.

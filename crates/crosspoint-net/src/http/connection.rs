@@ -4,9 +4,10 @@ use super::io::{Busy, Io, IoState, Phase};
 use super::pace::Pace;
 use super::site::{Site, Verdict, counted, remote};
 use crate::held::Held;
+use crate::parting::{LINGER, Parting};
 use crate::refusal;
 use crate::remote::Remote;
-use crate::session::{FAR, LINGER, discard};
+use crate::session::{FAR, discard};
 use crate::stream::{Reader, Writer};
 use axum::body::Body;
 use axum::extract::Request;
@@ -26,7 +27,6 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 /// What became of a connection.
 pub(crate) enum Outcome {
@@ -110,14 +110,12 @@ pub(crate) async fn serve(
     (reader, writer): (Reader, Writer),
     first: BytesMut,
     (from, admission): (Remote, &mut Admission),
-    stop: &CancellationToken,
-    flush_max: Duration,
+    parting: &Parting,
 ) -> Outcome {
+    let Parting { stop, flush_max } = parting;
     let mut held = Held::new(&site.hub, from);
     if let Err(reason) = held.settle(CONNECTION_BYTES) {
-        let refuse = async { writer.write_all(&refusal::later(reason)).await };
-        // A client that does not take it in time is cut off.
-        let _ = tokio::time::timeout(LINGER.min(flush_max), refuse).await;
+        say(parting, LINGER, &writer, &refusal::later(reason)).await;
         return Outcome::Ended(reason);
     }
     let state = Arc::new(IoState::default());
@@ -144,7 +142,7 @@ pub(crate) async fn serve(
         let mut written = 0;
         poll_fn(|cx| {
             if stopping.is_none() && stopped.as_mut().poll(cx).is_ready() {
-                let until = tokio::time::Instant::now() + flush_max;
+                let until = tokio::time::Instant::now() + *flush_max;
                 stopping = Some(until);
                 Pin::new(&mut connection).graceful_shutdown();
                 cut_off.as_mut().reset(until);
@@ -225,11 +223,7 @@ pub(crate) async fn serve(
         // An answer that has begun cannot become another one.
         End::Exhausted(reason, Phase::Busy) => return Outcome::Ended(reason),
         End::Exhausted(reason, _) => {
-            // A client that does not take it in time is cut off.
-            let linger = tokio::time::Instant::now() + LINGER.min(flush_max);
-            let until = stopping.map_or(linger, |until| until.min(linger));
-            let answer = refusal::later(reason);
-            let _ = tokio::time::timeout_at(until, writer.write_all(&answer)).await;
+            say(parting, linger(stopping), &writer, &refusal::later(reason)).await;
             reason
         }
         End::Closed(Ok(())) if stopping.is_some() => Reason::HubStopping,
@@ -248,10 +242,23 @@ pub(crate) async fn serve(
     };
     // Closing with bytes unread would take the last answer away from the other side again.
     writer.shutdown();
-    let linger = tokio::time::Instant::now() + LINGER.min(flush_max);
-    let until = stopping.map_or(linger, |until| until.min(linger));
-    let _ = tokio::time::timeout_at(until, discard(&mut reader)).await;
+    parting.wait(linger(stopping), discard(&mut reader)).await;
     Outcome::Ended(reason)
+}
+
+/// How long a connection may take to close its side, if it is cut off then.
+fn linger(cut_off: Option<tokio::time::Instant>) -> Duration {
+    let left = |until: tokio::time::Instant| until.duration_since(tokio::time::Instant::now());
+    cut_off.map_or(LINGER, |until| left(until).min(LINGER))
+}
+
+/// Writes a last answer. A client that does not take it in time is cut off.
+async fn say(parting: &Parting, longest: Duration, writer: &Writer, answer: &[u8]) {
+    let say = async {
+        // The connection may be lost.
+        let _ = writer.write_all(answer).await;
+    };
+    parting.wait(longest, say).await;
 }
 
 /// An answer whose memory is charged, or one that says that there is none.

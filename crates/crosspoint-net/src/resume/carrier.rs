@@ -200,6 +200,13 @@ impl Carrier {
         self.until.get_or_insert(now() + self.flush_max);
     }
 
+    /// The same, within this time, whatever it was before.
+    pub(crate) fn hurry_more(&mut self, flush_max: Duration) {
+        self.flush_max = flush_max;
+        let until = now() + flush_max;
+        self.until = Some(self.until.map_or(until, |before| before.min(until)));
+    }
+
     /// Goes on over a new connection, as [`Flow::attach`].
     ///
     /// # Errors

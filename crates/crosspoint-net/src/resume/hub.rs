@@ -13,9 +13,10 @@ use super::{RETAINED_BYTES, Settings};
 use crate::held::{self, Held};
 use crate::log_limit::Logs;
 use crate::outlet::now;
+use crate::parting::{LINGER, Parting};
 use crate::remote::Remote;
 use crate::server::Server;
-use crate::session::{LINGER, SessionEnds};
+use crate::session::SessionEnds;
 use crosspoint_hub::ledger::Charge;
 use crosspoint_hub::limits::Bounded;
 use crosspoint_hub::outbox::Outbox;
@@ -118,7 +119,7 @@ impl Server {
         };
         let open = match opened {
             Ok(Ok(open)) => open,
-            Ok(Err(refused)) => return refuse(link, refused, self.linger()).await,
+            Ok(Err(refused)) => return refuse(link, refused, self.parting()).await,
             Err(_elapsed) => {
                 self.hub.metrics.hit("handshake_ms_max");
                 return Reason::HandshakeTimeout;
@@ -137,16 +138,16 @@ impl Server {
             if let Some(unsaid) = self.logs.not_resumed.line(now()) {
                 tracing::error!(%error, unsaid, "no randomness for the token of a session");
             }
-            return refuse(arrival.link, Reason::Internal, self.linger()).await;
+            return refuse(arrival.link, Reason::Internal, self.parting()).await;
         }
         let token = Token::new(token);
         let charge = match held::resumable(&self.hub, remote, RESUMABLE_BYTES) {
             Ok(charge) => charge,
-            Err(reason) => return refuse(arrival.link, reason, self.linger()).await,
+            Err(reason) => return refuse(arrival.link, reason, self.parting()).await,
         };
         let (way_in, arrivals) = mpsc::channel(1);
         if !sessions.lock().add(token, way_in) {
-            return refuse(arrival.link, Reason::Internal, self.linger()).await;
+            return refuse(arrival.link, Reason::Internal, self.parting()).await;
         }
         let limits = &self.hub.limits;
         let known = limits.known_by(remote.ip());
@@ -169,7 +170,7 @@ impl Server {
         drop(outbox);
         self.tasks.spawn(Self::drive(driver, bytes::BytesMut::new(), false));
         let flow = Flow::new(now(), Side::Hub, agreed);
-        let carrier = Carrier::new(flow, end, self.options.flush_max);
+        let carrier = Carrier::new(flow, end, self.parting().longest());
         let keeper = Keeper {
             server: self.clone(),
             place,
@@ -185,11 +186,6 @@ impl Server {
             _charge: charge,
         };
         keeper.run(arrival).await
-    }
-
-    /// How long a connection that is not wanted may take to close its side.
-    fn linger(&self) -> Duration {
-        LINGER.min(self.options.flush_max)
     }
 
     /// A session that is there already, or was.
@@ -219,7 +215,7 @@ impl Server {
                 Found::Dead(tombstone) => Some(tombstone),
                 Found::Nothing => None,
             };
-            arrival.tell_gone(tombstone, self.logs.clone(), self.linger()).await;
+            arrival.tell_gone(tombstone, self.logs.clone(), self.parting()).await;
             return Reason::ConnectionLost;
         }
     }
@@ -249,17 +245,17 @@ async fn opened(link: &mut Link, mut held: Held) -> Result<Open, Reason> {
 }
 
 /// Says why a connection is not wanted, and closes it.
-async fn refuse(mut link: Link, reason: Reason, linger: Duration) -> Reason {
+async fn refuse(mut link: Link, reason: Reason, parting: Parting) -> Reason {
     if reason != Reason::ConnectionLost {
         link.say(Record::Refused(reason));
-        link.part(linger).await;
+        parting.wait(LINGER, link.part(LINGER)).await;
     }
     reason
 }
 
 impl Arrival {
     /// Says what has become of the session.
-    async fn tell_gone(mut self, tombstone: Option<Tombstone>, logs: Arc<Logs>, linger: Duration) {
+    async fn tell_gone(mut self, tombstone: Option<Tombstone>, logs: Arc<Logs>, parting: Parting) {
         let gone = match tombstone {
             Some(Tombstone { why, received, sent, more }) => {
                 let receipt = Receipt {
@@ -279,7 +275,7 @@ impl Arrival {
             None => Gone { why: Why::Unknown, totals: None, more: false },
         };
         self.link.say(Record::Gone(gone));
-        self.link.part(linger).await;
+        parting.wait(LINGER, self.link.part(LINGER)).await;
     }
 }
 
@@ -395,7 +391,7 @@ impl Keeper {
                 tracing::warn!(session = self.id, %reason, ?open, ?sent, ?received, unsaid, "not resumed");
             }
             // In a task of its own, as it may take a while.
-            self.server.tasks.spawn(refuse(link, reason, self.server.linger()));
+            self.server.tasks.spawn(refuse(link, reason, self.server.parting()));
             return None;
         }
         let attached = self.carrier.attach(open.received.bytes, received.bytes);
@@ -437,8 +433,8 @@ impl Keeper {
                     // The newest wins; the old one may be half dead without our knowing.
                     if let Some(new) = self.accept(arrival).await {
                         tracing::debug!(session = self.id, "session goes on over another connection");
-                        let linger = self.server.linger();
-                        self.server.tasks.spawn(refuse(*link, Reason::Replaced, linger));
+                        let parting = self.server.parting();
+                        self.server.tasks.spawn(refuse(*link, Reason::Replaced, parting));
                         return Next::Attached(new);
                     }
                     continue;
@@ -446,7 +442,7 @@ impl Keeper {
                 () = self.stop.cancelled(), if !self.stopping => {
                     // The session says goodbye by itself.
                     self.stopping = true;
-                    self.carrier.hurry();
+                    self.carrier.hurry_more(self.server.options.flush_max);
                     continue;
                 }
                 parted = self.carrier.carry(&mut link) => parted,
@@ -561,12 +557,13 @@ impl Keeper {
         let knows = self.carrier.flow.is_told() || self.carrier.flow.is_over();
         // What nobody will get is given back before anybody is waited for.
         self.carrier.give_up();
-        let until = now() + self.server.linger();
+        let parting = self.server.parting();
+        let until = now() + LINGER;
         let until = match self.stopping {
             true => self.carrier.until().map_or(until, |stopped| until.min(stopped)),
             false => until,
         };
-        self.carrier.drain(until).await;
+        parting.wait(LINGER, self.carrier.drain(until)).await;
         let Self { server, place, carrier, mut arrivals, late, .. } = self;
         let slow = why == Why::Ended(Reason::SlowReceiver);
         let more = full || slow;
@@ -597,15 +594,16 @@ impl Keeper {
         arrivals.close();
         let mut knocked = late;
         while let Some(arrival) = knocked {
-            let (logs, linger) = (server.logs.clone(), server.linger());
-            server.tasks.spawn(arrival.tell_gone(Some(tombstone), logs, linger));
+            let (logs, parting) = (server.logs.clone(), parting.clone());
+            server.tasks.spawn(arrival.tell_gone(Some(tombstone), logs, parting));
             knocked = arrivals.recv().await;
         }
         if let Some(mut link) = link {
             if !knows {
                 link.say(Record::Gone(Gone { why, totals: Some((received, sent)), more }));
             }
-            link.part(until.saturating_duration_since(now())).await;
+            let longest = until.saturating_duration_since(now());
+            parting.wait(longest, link.part(longest)).await;
         }
         match why {
             Why::Ended(reason) => reason,

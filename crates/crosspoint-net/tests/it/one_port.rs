@@ -236,6 +236,40 @@ async fn what_nobody_here_speaks_is_closed_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_has_to_go_hears_why_however_little_a_stop_may_take() {
+    for flush_max in [Duration::ZERO, Duration::from_millis(100)] {
+        let options = ServerOptions { flush_max, ..ServerOptions::default() };
+        let served = serve_as(HubOptions::default(), options);
+        // Each takes one byte at a time, so nothing is said in one step.
+        let mut tls = served.cramped(1);
+        tls.send(&[&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3][..], &[0; 500]].concat()).await;
+        assert_eq!(tls.rest().await, &b"\x15\x03\x01\0\x02\x02\x28"[..]);
+        let mut http = served.cramped(1);
+        http.send(b"GET / HTTP/1.1\r\nHost: hub\r\nthis is no header\r\n\r\n").await;
+        assert!(http.rest().await.starts_with(b"HTTP/1.1 400 "));
+        let mut websocket = served.cramped(1);
+        upgrade(&mut websocket).await;
+        websocket.send(&message(b"{\"hello\":1}")).await;
+        closed_with(&mut websocket, 1008).await;
+        let mut native = Peer::native(served.cramped(1)).await;
+        native.link.send(b"\x00").await;
+        let words = native.link.rest().await;
+        let words = String::from_utf8_lossy(&words);
+        assert!(words.ends_with("its length is 0, but its type counts"), "{words}");
+        drop((tls, http, websocket, native));
+
+        // But a stop waits for none of them for longer than it may.
+        let stays = served.memory();
+        stays.send(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]).await;
+        until("it is refused", || served.refused(Reason::UnknownProtocol) == 3).await;
+        let begun = Instant::now();
+        served.server.stop().await;
+        assert!(begun.elapsed() <= flush_max + Duration::from_millis(1), "{:?}", begun.elapsed());
+        drop(stays);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_looks_like_http_is_answered_like_http() {
     let served = serve();
     let ends = "Host: hub\r\nConnection: close\r\n\r\n";
