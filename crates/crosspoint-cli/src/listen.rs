@@ -8,8 +8,11 @@ use tokio::net::{TcpListener, lookup_host};
 /// How often a port that the system has chosen for one address is tried for the others of its host.
 const PORT_TRIES: u32 = 20;
 
-/// Opens a socket at each address of each HOST:PORT.
-pub(crate) async fn listen(wanted: &[String]) -> Result<Vec<TcpListener>, String> {
+/// Opens a socket at each address of each HOST:PORT, of which the value of this flag is a list.
+pub(crate) async fn listen(flag: &str, wanted: &[String]) -> Result<Vec<TcpListener>, String> {
+    let wrong = |wanted: &str, error: &io::Error| {
+        format!("cannot listen on {wanted}: {error}; choose another with {flag} HOST:PORT")
+    };
     let mut hosts = Vec::new();
     for wanted in wanted {
         let found = resolve(wanted).await.map_err(|error| wrong(wanted, &error))?;
@@ -23,10 +26,6 @@ pub(crate) async fn listen(wanted: &[String]) -> Result<Vec<TcpListener>, String
         listeners.extend(host.open(&ipv4).map_err(|error| wrong(wanted, &error))?);
     }
     Ok(listeners)
-}
-
-fn wrong(wanted: &str, error: &io::Error) -> String {
-    format!("cannot listen on {wanted}: {error}; choose another with --listen HOST:PORT")
 }
 
 /// The addresses of one HOST:PORT.

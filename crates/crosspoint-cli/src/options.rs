@@ -141,6 +141,7 @@ fn http(settings: &Settings) -> Result<HttpOptions, Failure> {
     Ok(HttpOptions {
         health: http.health,
         metrics: http.metrics,
+        metrics_apart: !http.metrics_listen.is_empty(),
         files: files.collect::<Result<_, Failure>>()?,
         file_options: FileOptions {
             dot_files: http.files_dot,

@@ -14,6 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -80,13 +81,15 @@ async fn serve(
     let mut hang_up = signal(SignalKind::hangup()).map_err(wrong)?;
 
     let server = Server::new(hub, server);
-    let listeners = listen(&settings.server.listen).await?;
-    let addresses = listeners.iter().map(|listener| listener.local_addr());
-    let addresses = addresses.collect::<io::Result<Vec<_>>>().map_err(|error| error.to_string())?;
-    for listener in listeners {
-        server.listen(listener);
-    }
-    announce(settings, &addresses);
+    let listeners = listen("--listen", &settings.server.listen).await?;
+    let for_metrics = match settings.http.metrics {
+        true => listen("--http-metrics-listen", &settings.http.metrics_listen).await?,
+        false => Vec::new(),
+    };
+    let (addresses, metrics_at) = (addresses(&listeners)?, addresses(&for_metrics)?);
+    listeners.into_iter().for_each(|listener| server.listen(listener));
+    for_metrics.into_iter().for_each(|listener| server.listen_for_metrics(listener));
+    announce(settings, &addresses, &metrics_at);
     let terminal = Terminal::new();
     let mut giving_back = pin!(give_back::run(server.hub().clone()));
     let name = loop {
@@ -107,6 +110,11 @@ async fn serve(
     }
     say("stopped");
     Ok(())
+}
+
+fn addresses(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>, String> {
+    let addresses = listeners.iter().map(TcpListener::local_addr);
+    addresses.collect::<io::Result<_>>().map_err(|error| error.to_string())
 }
 
 /// The terminal that the hub was started from, if it was.
@@ -148,20 +156,24 @@ impl Stop {
     }
 }
 
-fn announce(settings: &Settings, addresses: &[SocketAddr]) {
+fn announce(settings: &Settings, addresses: &[SocketAddr], metrics_at: &[SocketAddr]) {
     say(concat!("crosspoint ", env!("CARGO_PKG_VERSION")));
     for address in addresses {
         say(&format!("listening on {address}"));
+    }
+    for address in metrics_at {
+        say(&format!("metrics on {address}"));
     }
     for (protocol, who) in open_to(settings) {
         say(&format!("{protocol}: {who}"));
     }
     let Some(first) = addresses.first() else { return };
-    let near = SocketAddr::new(near(first.ip()), first.port());
+    let [near, metrics_at] = [first, metrics_at.first().unwrap_or(first)]
+        .map(|address| SocketAddr::new(near(address.ip()), address.port()));
     // As it was called, so that the lines can be copied.
     let program = std::env::args().next().unwrap_or_else(|| "crosspoint".into());
     say("\nTry, in other terminals:");
-    for (what, how) in to_try(settings, near, &program) {
+    for (what, how) in to_try(settings, near, metrics_at, &program) {
         say(&format!("  {what:14}  {how}"));
     }
     say("\nStop with Ctrl-C.");
@@ -192,7 +204,12 @@ fn open_to(settings: &Settings) -> [(&'static str, &'static str); 3] {
 }
 
 /// What can connect, and how.
-fn to_try(settings: &Settings, near: SocketAddr, program: &str) -> Vec<(&'static str, String)> {
+fn to_try(
+    settings: &Settings,
+    near: SocketAddr,
+    metrics_at: SocketAddr,
+    program: &str,
+) -> Vec<(&'static str, String)> {
     let (host, port) = (near.ip(), near.port());
     let asks = asks(settings);
     let token = if asks { " --token TOKEN" } else { "" };
@@ -214,7 +231,7 @@ fn to_try(settings: &Settings, near: SocketAddr, program: &str) -> Vec<(&'static
         lines.push(("files", format!("curl http://{near}{path}/")));
     }
     if settings.http.metrics {
-        lines.push(("metrics", format!("curl http://{near}/metrics")));
+        lines.push(("metrics", format!("curl http://{metrics_at}/metrics")));
     }
     lines
 }

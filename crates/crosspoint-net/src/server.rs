@@ -113,6 +113,8 @@ pub struct Server {
     pub(crate) hub: Arc<Hub>,
     pub(crate) options: Arc<ServerOptions>,
     site: Arc<http::Site>,
+    /// For those who come for the metrics.
+    metrics_site: Arc<http::Site>,
     /// Sessions that can be resumed, if that is served.
     pub(crate) resume: Option<Sessions>,
     pub(crate) stop: CancellationToken,
@@ -188,9 +190,11 @@ impl Server {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let logs = Arc::new(Logs::new(now()));
         let site = Arc::new(http::Site::new(&hub, &options.http, &stop, &logs));
+        let metrics_site = http::Site::for_metrics(&hub, &options.http, &stop, &logs);
+        let metrics_site = Arc::new(metrics_site);
         hub.metrics.know_protocols(&PROTOCOLS);
         let courtesies = Arc::new(Semaphore::new(COURTESIES_MAX));
-        Self { hub, options, site, resume, stop, tasks, logs, courtesies }
+        Self { hub, options, site, metrics_site, resume, stop, tasks, logs, courtesies }
     }
 
     /// The hub that is served.
@@ -216,18 +220,29 @@ impl Server {
 
     /// Accepts connections of a listener, in a task of its own.
     pub fn listen(&self, listener: TcpListener) {
+        self.listen_with(listener, Self::accept);
+    }
+
+    /// Accepts connections of a listener to which `/metrics`, `/health` and `/ready` are answered and nothing else
+    /// is served, in a task of its own.
+    pub fn listen_for_metrics(&self, listener: TcpListener) {
+        self.listen_with(listener, Self::accept_for_metrics);
+    }
+
+    fn listen_with(&self, listener: TcpListener, accept: fn(&Self, Stream)) {
         self.look_after_hub();
         let server = self.clone();
         self.tasks.spawn(async move {
             // A panic ends one turn of the loop, and not the listener.
-            while counted(&server.hub.metrics, server.accept_all(&listener)).await.is_none() {
+            while counted(&server.hub.metrics, server.accept_all(&listener, accept)).await.is_none()
+            {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         });
     }
 
     /// Accepts connections until the server stops.
-    async fn accept_all(&self, listener: &TcpListener) {
+    async fn accept_all(&self, listener: &TcpListener, accept: fn(&Self, Stream)) {
         loop {
             let accepted = tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -239,7 +254,7 @@ impl Server {
                     // A connection that is gone already cannot be set up, and ends at its first read.
                     let _ = socket.set_tcp_nodelay(true);
                     let _ = socket.set_tcp_keepalive(&KEEPALIVE);
-                    self.accept(stream.into());
+                    accept(self, stream.into());
                 }
                 Err(error) if is_of_the_connection(&error) => {}
                 Err(error) => {
@@ -284,6 +299,36 @@ impl Server {
         self.tasks.spawn(self.clone().keep(stream, address, admission));
     }
 
+    /// Serves one connection that comes for the metrics, in a task of its own.
+    fn accept_for_metrics(&self, stream: Stream) {
+        let remote = Remote::of(&stream);
+        let admission = match self.hub.admit(remote.ip()) {
+            Ok(admission) => admission,
+            Err(reason) => return self.turn_away(stream, remote, reason),
+        };
+        let server = self.clone();
+        self.tasks.spawn(async move {
+            // A panic is counted, and ends this connection alone.
+            let _ =
+                counted(&server.hub.metrics, server.serve_metrics(stream, remote, admission)).await;
+        });
+    }
+
+    async fn serve_metrics(&self, stream: Stream, remote: Remote, mut admission: Admission) {
+        let (mut reader, writer) = stream.into_split();
+        let first = tokio::select! {
+            first = tokio::time::timeout(self.hub.limits.handshake_max, read(&mut reader)) => first,
+            () = self.stop.cancelled() => return,
+        };
+        let Ok(first) = first else { return self.hub.metrics.hit("handshake_ms_max") };
+        let first = first.unwrap_or_default();
+        if !first.is_empty() {
+            let from = (remote, &mut admission);
+            let halves = (reader, writer);
+            http::serve(&self.metrics_site, halves, first, from, &self.parting()).await;
+        }
+    }
+
     /// Serves one connection to its end, also if that is a panic. A quiet connection costs the bytes of
     /// this future more than anything else.
     async fn keep(self, stream: Stream, address: Remote, admission: Admission) {
@@ -298,6 +343,11 @@ impl Server {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+
+    /// How long those may take who have to go.
+    pub(crate) fn parting(&self) -> Parting {
+        Parting { stop: self.stop.clone(), flush_max: self.options.flush_max }
     }
 
     /// Serves one connection. Its right to be there is kept until that ends.
@@ -345,11 +395,6 @@ impl Server {
             Ok(first) => first,
             Err(refusal) => {
                 return Box::pin(self.refuse((&mut reader, &writer), remote, refusal)).await;
-    /// How long those may take who have to go.
-    pub(crate) fn parting(&self) -> Parting {
-        Parting { stop: self.stop.clone(), flush_max: self.options.flush_max }
-    }
-
             }
         };
         if spoken == Spoken::Resumable && self.resume.is_some() {

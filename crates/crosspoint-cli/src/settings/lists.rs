@@ -25,6 +25,16 @@ pub(super) fn address_list() -> List {
     }
 }
 
+/// Addresses, HOST:PORT, or none.
+pub(super) fn optional_address_list() -> List {
+    List {
+        item: "HOST:PORT",
+        allowed: "a list of HOST:PORT, such as 127.0.0.1:9680",
+        alone: None,
+        test: |addresses| addresses.iter().copied().all(is_address),
+    }
+}
+
 /// Patterns of names: what [`crosspoint_auth::rule`] takes.
 pub(super) fn name_patterns() -> List {
     List {

@@ -11,7 +11,8 @@ use super::kind::{
     switch, text, words,
 };
 use super::lists::{
-    address_list, directories, host_list, name_patterns, network_list, origin_list,
+    address_list, directories, host_list, name_patterns, network_list, optional_address_list,
+    origin_list,
 };
 use super::rooms::{CHUNK_BYTES, ROOM_MEMBERS, Room};
 use super::row::{Declared, Row, Section, Typed};
@@ -302,8 +303,8 @@ settings! {
         /// Whether GET /metrics answers with the metrics, for Prometheus.
         ///
         /// It speaks the text format, or OpenMetrics to those that prefer it.
-        /// Anyone who can connect can read them, unless `http.metrics_token` is set. When false the path
-        /// does not exist.
+        /// Anyone who can connect can read them, unless `http.metrics_listen` or `http.metrics_token` is
+        /// set. When false the path does not exist.
         metrics: bool = "true", switch();
 
         /// Whether GET /health answers while the hub runs, and GET /ready while it has room.
@@ -349,6 +350,14 @@ settings! {
         ///
         /// For `a.js` that is `a.js.br`, `a.js.zst` or `a.js.gz`, to browsers that take it.
         files_precompressed: bool = "false", switch(), flag "http-files-precompressed";
+
+        /// Addresses of their own for the metrics, each HOST:PORT; empty to answer on all addresses.
+        ///
+        /// Then /metrics is there alone and no longer at the addresses of `server.listen`. Nothing else is
+        /// served there but /health and /ready, which stay at the others as well. Addresses are
+        /// written as those of `server.listen`. Connections count and are bounded as all others. With
+        /// `http.metrics` false nobody listens there.
+        metrics_listen: Vec<String> = "", optional_address_list(), flag "http-metrics-listen";
 
         /// Token that /metrics has to be asked with; empty lets everybody read them.
         ///

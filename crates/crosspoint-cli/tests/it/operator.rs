@@ -1,6 +1,6 @@
 //! What an operator does to a running hub, and where it listens.
 
-use crate::common::{Running, output_with_input, program};
+use crate::common::{Running, get, output_with_input, program};
 use std::io::{BufReader, Lines, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{ChildStderr, Command, Stdio};
@@ -70,6 +70,42 @@ fn both_families_listen_on_one_port_in_either_order_and_localhost_on_both() {
     let port = hub.wait_for("listening on 127.0.0.1:");
     assert_eq!(hub.wait_for("listening on [::1]:"), port);
     assert!(is_healthy(&format!("127.0.0.1:{port}")) && is_healthy(&format!("[::1]:{port}")));
+}
+
+#[test]
+fn metrics_have_an_address_of_their_own_where_nothing_else_is_served() {
+    let (mut hub, _log) =
+        start(&["--listen", "127.0.0.1:0", "--http-metrics-listen", "127.0.0.1:0"]);
+    let public = hub.wait_for("listening on 127.0.0.1:");
+    let own = hub.wait_for("metrics on 127.0.0.1:");
+    assert!(hub.wait_for("metrics         curl http://127.0.0.1:").starts_with(&own));
+    for (port, path, status) in [
+        (&public, "/metrics", 404),
+        (&public, "/health", 200),
+        (&public, "/", 200),
+        (&own, "/metrics", 200),
+        (&own, "/health", 200),
+        (&own, "/ready", 200),
+        (&own, "/", 404),
+    ] {
+        let answer = get(port, path);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path} {answer}");
+        assert_eq!(answer.contains("crosspoint_connections "), path == "/metrics" && status == 200);
+    }
+    for (bytes, status) in [
+        (
+            &b"GET / HTTP/1.1\r\nHost: hub\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+               Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"[..],
+            404,
+        ),
+        (b"XPT1\x05\x01\x81\xa1v\x01", 400),
+    ] {
+        let mut stream = TcpStream::connect(format!("127.0.0.1:{own}")).unwrap();
+        stream.write_all(bytes).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer:?}");
+    }
 }
 
 #[test]

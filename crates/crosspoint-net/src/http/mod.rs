@@ -54,6 +54,9 @@ pub struct HttpOptions {
     /// `/metrics` gives the hub's metrics, in the text format of Prometheus or as OpenMetrics if `Accept`
     /// prefers that.
     pub metrics: bool,
+    /// `/metrics` is there only for those who come by
+    /// [`Server::listen_for_metrics`](crate::server::Server::listen_for_metrics).
+    pub metrics_apart: bool,
     /// The embedder's routes. `/health` and `/metrics` come first unless they are switched off. If
     /// there are `files` as well, they take the place of the router's own fallback.
     pub routes: Option<Router>,
@@ -94,6 +97,7 @@ impl Default for HttpOptions {
         Self {
             health: true,
             metrics: true,
+            metrics_apart: false,
             routes: None,
             files: Vec::new(),
             file_options: FileOptions::default(),

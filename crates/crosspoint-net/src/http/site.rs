@@ -3,7 +3,8 @@
 use super::files::Script;
 use super::origins::Origins;
 use super::{
-    BUNDLE_PATH, Files, HttpOptions, ID_HEADER, UpgradeCheck, body, files, metrics, upgrade,
+    BUNDLE_PATH, Files, HttpOptions, ID_HEADER, Refusal, UpgradeCheck, body, files, metrics,
+    upgrade,
 };
 use crate::log_limit::Logs;
 use crate::proxy::forwarded;
@@ -72,6 +73,28 @@ pub(crate) fn counted(verdict: Verdict, admission: &mut Admission) -> Verdict {
 }
 
 impl Site {
+    /// What those are served who come for `/metrics`: these pages and nothing else.
+    pub(crate) fn for_metrics(
+        hub: &Arc<Hub>,
+        options: &HttpOptions,
+        stop: &CancellationToken,
+        logs: &Arc<Logs>,
+    ) -> Self {
+        let nothing_else = |_: &Parts| {
+            let text = "This address is for /metrics, /health and /ready.\n";
+            Err(Refusal::new(StatusCode::NOT_FOUND, text))
+        };
+        let options = HttpOptions {
+            metrics_apart: false,
+            routes: Some(Router::new()),
+            files: Vec::new(),
+            anysocket_bundle: None,
+            upgrade: Some(UpgradeCheck::new(nothing_else)),
+            ..options.clone()
+        };
+        Self::new(hub, &options, stop, logs)
+    }
+
     /// What these options mean.
     pub(crate) fn new(
         hub: &Arc<Hub>,
@@ -251,7 +274,7 @@ fn router(
         let (hub, stop) = (hub.clone(), stop.clone());
         own = own.route("/ready", get(move || async move { ready(&hub, &stop) }));
     }
-    if options.metrics {
+    if options.metrics && !options.metrics_apart {
         let pages = Arc::new(metrics::Pages::new(hub));
         let token = options.metrics_token.clone();
         let page = move |headers: HeaderMap| async move {
