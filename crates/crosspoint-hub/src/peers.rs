@@ -5,7 +5,7 @@ use crate::ids::{PeerId, PeerName};
 use crate::ledger::Account;
 use crate::outbox::{Outbox, Tag, Touched};
 use crate::payload::Payload;
-use crate::presence::{Comings, News};
+use crate::presence::{self, Begun, Comings, News, PeerNews};
 use crate::reason::Reason;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -55,8 +55,7 @@ pub(crate) const WATCH_BYTES: usize = 128;
 struct Watcher {
     outbox: Arc<Outbox>,
     whom: Watched,
-    /// What of the news came before it watched.
-    from: usize,
+    begun: Begun,
 }
 
 #[derive(Debug, Default)]
@@ -218,15 +217,38 @@ impl Peers {
         if self.to_tell().is_none() {
             return;
         }
-        let [named, all] = &mut self.news;
-        let [named, all] = [named, all].map(|news| News::new(news.take(), &self.payer));
+        // Who begins to watch in between must not make everybody else hear of those who come and go.
+        let late = self.watchers.values().any(|watcher| watcher.begun != Begun::default());
+        let [named, all] = self.news.each_mut().map(|news| {
+            let news = News::new(news.take(), &self.payer);
+            let net = late.then(|| presence::net(&news.list)).flatten();
+            let net = net.map_or_else(|| news.clone(), |net| News::new(net, &self.payer));
+            [net, news]
+        });
         for watcher in self.watchers.values_mut() {
-            let from = std::mem::take(&mut watcher.from);
-            let news = if watcher.whom == Watched::Everybody { &all } else { &named };
+            let begun = std::mem::take(&mut watcher.begun);
+            let [net, news] = if watcher.whom == Watched::Everybody { &all } else { &named };
+            let news = if begun == Begun::default() { net } else { news };
+            let from = begun.count;
             if from < news.list.len() {
                 let event = Event::Peers { news: news.clone(), from };
                 watcher.outbox.push_event(Tag::default(), event, touched);
             }
+        }
+    }
+
+    /// Tells one of those who watch what is new, at its own expense.
+    fn tell_one(&self, watcher: &Watcher, touched: &mut Touched) {
+        let [named, all] = &self.news;
+        let news = if watcher.whom == Watched::Everybody { all } else { named };
+        let mut list: Vec<PeerNews> = news.since(watcher.begun);
+        if watcher.begun == Begun::default() {
+            list = presence::net(&list).unwrap_or(list);
+        }
+        if !list.is_empty() {
+            let news = News::new(list, watcher.outbox.account());
+            let event = Event::Peers { news, from: 0 };
+            watcher.outbox.push_event(Tag::default(), event, touched);
         }
     }
 
@@ -311,12 +333,12 @@ impl Peers {
     pub(crate) fn watch(&mut self, outbox: &Arc<Outbox>, whom: Watched, touched: &mut Touched) {
         match self.watchers.get(&outbox.id) {
             Some(known) if known.whom == whom => return,
-            // What it has watched until now ends here.
-            Some(_) => self.tell_news(touched),
+            // What it has watched until now ends here, for it alone.
+            Some(known) => self.tell_one(known, touched),
             None => {}
         }
         let [named, all] = &mut self.news;
-        let from = match whom {
+        let begun = match whom {
             Watched::Nobody => {
                 self.watchers.remove(&outbox.id);
                 return;
@@ -324,7 +346,7 @@ impl Peers {
             Watched::Named => named.begin(),
             Watched::Everybody => all.begin(),
         };
-        self.watchers.insert(outbox.id, Watcher { outbox: outbox.clone(), whom, from });
+        self.watchers.insert(outbox.id, Watcher { outbox: outbox.clone(), whom, begun });
     }
 
     /// Who is there, and whether there are more.

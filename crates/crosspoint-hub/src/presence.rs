@@ -47,7 +47,7 @@ pub struct PeerNews {
 }
 
 /// Who has come and gone since those who watch were told. Who goes and comes back meanwhile as the same, or
-/// comes and goes, is no news, unless somebody has begun to watch in between.
+/// comes and goes, is no news. Only those who have begun to watch in between hear of that.
 #[derive(Debug, Default)]
 pub(crate) struct Comings {
     /// In order, without what is no news any more.
@@ -86,16 +86,37 @@ impl Comings {
         self.count == 0
     }
 
-    /// Somebody begins to watch. Gives how many news are not for that one.
-    pub(crate) fn begin(&mut self) -> usize {
+    /// Somebody begins to watch. Gives what is behind the news that are not for that one.
+    pub(crate) fn begin(&mut self) -> Begun {
         self.fixed = self.list.len();
-        self.count
+        Begun { place: self.fixed, count: self.count }
     }
 
-    /// What is to be told, in order.
+    /// What is new for one who has begun to watch then, in order.
+    pub(crate) fn since(&self, begun: Begun) -> Vec<PeerNews> {
+        self.list[begun.place..].iter().flatten().cloned().collect()
+    }
+
+    /// What is to be told to those who have begun meanwhile, in order.
     pub(crate) fn take(&mut self) -> Vec<PeerNews> {
         std::mem::take(self).list.into_iter().flatten().collect()
     }
+}
+
+/// Since when somebody watches, in what is gathered. By default from before that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Begun {
+    place: usize,
+    /// How many news come before.
+    pub(crate) count: usize,
+}
+
+/// What is new for those who have watched all the time, out of what is new for those who have begun meanwhile.
+/// `None` if that is the same.
+pub(crate) fn net(news: &[PeerNews]) -> Option<Vec<PeerNews>> {
+    let mut net = Comings::default();
+    news.iter().for_each(|news| net.note(&news.peer, news.came));
+    (net.count < news.len()).then(|| net.take())
 }
 
 /// Another member of a room is there, or has gone.

@@ -339,8 +339,52 @@ fn who_reconnects_before_those_who_watch_were_told_is_no_news_but_for_who_begins
     let _known = come();
     hub.tell_presence();
     assert_eq!(heard(&mut late), [(peer_id(200), true)]);
-    let all = [(peer_id(200), false), (peer_id(201), true), (peer_id(200), true)];
-    watchers.iter_mut().for_each(|one| assert_eq!(heard(one), all));
+    // For all others it was there all the time.
+    watchers.iter_mut().for_each(|one| assert_eq!(heard(one), [(peer_id(201), true)]));
+}
+
+#[test]
+fn who_changes_whom_it_watches_is_told_alone_and_makes_nobody_hear_of_those_who_come_and_go() {
+    let (hub, _) = gathering();
+    let watch = |session: &mut Session, whom| ask(session, Command::Watch { request: 1, whom });
+    let heard = |session: &mut Session| -> Vec<(PeerId, bool)> {
+        let news = events(session).into_iter().filter_map(|event| match event {
+            Event::PeerCame { peer } => Some((peer.id, true)),
+            Event::PeerWent { peer } => Some((peer.id, false)),
+            _ => None,
+        });
+        news.collect()
+    };
+    let mut watchers: Vec<Session> = (0..MANY)
+        .map(|id| {
+            let mut session = open(&hub, id, "");
+            watch(&mut session, Watched::Everybody);
+            session
+        })
+        .collect();
+    hub.tell_presence();
+    watchers.iter_mut().for_each(|watcher| drop(events(watcher)));
+    let mut fickle = watchers.pop().expect("many");
+    let stays = open(&hub, 200, "stays");
+    let mut told = Vec::new();
+    for round in 0..50 {
+        let comes = open(&hub, 201, "comes and goes");
+        watch(&mut fickle, Watched::Named);
+        told.extend(heard(&mut fickle));
+        drop(comes);
+        watch(&mut fickle, if round % 2 == 0 { Watched::Nobody } else { Watched::Everybody });
+        watch(&mut fickle, Watched::Everybody);
+        told.extend(heard(&mut fickle));
+    }
+    let flips = (0..50).flat_map(|_| [(peer_id(201), true), (peer_id(201), false)]);
+    assert_eq!(told, [(peer_id(200), true)].into_iter().chain(flips).collect::<Vec<_>>());
+    watchers.iter_mut().for_each(|one| assert_eq!(heard(one), []));
+    hub.tell_presence();
+    watchers.iter_mut().for_each(|one| assert_eq!(heard(one), [(peer_id(200), true)]));
+    assert_eq!(heard(&mut fickle), []);
+    drop(stays);
+    hub.tell_presence();
+    assert_eq!(heard(&mut fickle), [(peer_id(200), false)]);
 }
 
 #[test]
