@@ -23,7 +23,8 @@ use crate::secrecy::Secrecy;
 use crate::segment::Logged;
 use crate::wire::{Encoded, Part, Place, Profile, Wire};
 use bytes::{Buf, Bytes};
-use entry::{Entry, behind};
+pub(crate) use entry::SharedParts;
+use entry::{Entry, Run, behind};
 use queue::Queue;
 use room::Senders;
 pub(crate) use room::{Paused, Reception, Room, Sending};
@@ -357,23 +358,29 @@ impl Outbox {
         Pushed::Accepted
     }
 
-    /// As [`Outbox::push_shared`], for a session whose own task writes data.
+    /// As [`Outbox::push_shared`], for a session whose own task writes data. `shared` gives the parts as many
+    /// share them, which large ones are in any case.
     pub(crate) fn push_shared_data(
         self: &Arc<Self>,
         place: Place,
         parts: &[Part],
+        shared: impl FnOnce() -> Arc<SharedParts>,
         touched: &mut Touched,
     ) -> Pushed {
         let mut queue = self.lock();
         if queue.dead.is_some() {
             return Pushed::Dead;
         }
-        for part in parts {
-            let part = part.clone();
-            queue.add(match Common::is_charged(&part.data) {
-                true => Entry::SharedData(Box::new((place, part))),
-                false => Entry::Event(Tag::default(), Box::new(Event::Data { place, part })),
-            });
+        // An entry for each costs less than to count what is shared.
+        const FEW: usize = 4;
+        let is_large = |part: &Part| Common::is_charged(&part.data);
+        if queue.lags() || parts.len() > FEW || parts.iter().any(is_large) {
+            queue.add(Entry::Run(Box::new(Run::new(place, shared()))));
+        } else {
+            for part in parts {
+                let event = Event::Data { place, part: part.clone() };
+                queue.add(Entry::Event(Tag::default(), Box::new(event)));
+            }
         }
         self.check(&mut queue);
         queue.pay();
@@ -520,6 +527,15 @@ impl Outbox {
         if (queue.blocked || queue.sealed) && !task {
             return Turn::Blocked;
         }
+        if task
+            && pieces.is_empty()
+            && let Some((tag, event)) = queue.pop_event()
+        {
+            queue.busy = true;
+            // All before it was taken by the endpoint. It may make nothing to write.
+            queue.stall.end();
+            return Turn::Event(tag, event);
+        }
         queue.shared_pieces = 0;
         while pieces.len() < Self::PIECES_MAX {
             match queue.entries.pop_front() {
@@ -536,16 +552,6 @@ impl Outbox {
                     // From now on it counts as what is left of it.
                     queue.cost -= bytes.capacity() - bytes.len();
                     pieces.push(bytes.freeze());
-                }
-                Some(entry) if pieces.is_empty() && task => {
-                    queue.took_out(&entry);
-                    queue.busy = true;
-                    // All before it was taken by the endpoint. It may make nothing to write.
-                    queue.stall.end();
-                    let Ok((tag, event)) = entry.into_event() else {
-                        unreachable!("bytes come above")
-                    };
-                    return Turn::Event(tag, event);
                 }
                 Some(entry) => {
                     queue.entries.push_front(entry);
@@ -613,17 +619,7 @@ impl Outbox {
     pub fn next_event(&self) -> Option<(Tag, Event)> {
         let mut queue = self.lock();
         debug_assert!(queue.busy, "only the task asks, and only behind an event");
-        let entry = queue.entries.pop_front()?;
-        if entry.is_event() {
-            queue.took_out(&entry);
-        }
-        match entry.into_event() {
-            Ok((tag, event)) => Some((tag, *event)),
-            Err(bytes) => {
-                queue.entries.push_front(bytes);
-                None
-            }
-        }
+        queue.pop_event().map(|(tag, event)| (tag, *event))
     }
 
     /// Ends a [`Turn::Event`] with what the protocol wrote for it, and for those that followed.

@@ -3,7 +3,7 @@
 use super::Sent;
 use crate::gathering::Gathering;
 use crate::ledger::{Account, Common};
-use crate::outbox::{Outbox, Pushed, Room, Sending, Touched};
+use crate::outbox::{Outbox, Pushed, Room, Sending, SharedParts, Touched};
 use crate::segment::{Logged, Tails};
 use crate::wire::{Edge, Encoded, FrameWriter, Part, Place};
 use bytes::{Bytes, BytesMut};
@@ -107,8 +107,9 @@ fn push_one(
 pub(super) struct Shared<'a> {
     common: &'a Common,
     parts: &'a [Part],
-    /// The parts for receivers whose own tasks encode, once there is one.
+    /// The parts for receivers whose own tasks encode, once there is one, and as many of them share them.
     compact: Option<Vec<Part>>,
+    for_many: Option<Arc<SharedParts>>,
     encoded: Vec<Kind>,
     /// Where the last receiver's bytes are: most receivers are alike.
     last: usize,
@@ -135,7 +136,7 @@ fn log(common: &Common, tails: &mut Tails<Key>, key: Key, data: &Encoded) -> Opt
 impl<'a> Shared<'a> {
     /// What waits for the receivers is charged to `common`.
     pub(super) fn new(common: &'a Common, parts: &'a [Part]) -> Self {
-        Self { common, parts, compact: None, encoded: Vec::new(), last: 0 }
+        Self { common, parts, compact: None, for_many: None, encoded: Vec::new(), last: 0 }
     }
 
     /// Gives 1 if the receiver lives.
@@ -151,14 +152,10 @@ impl<'a> Shared<'a> {
             return 0;
         }
         if outbox.profile.stateful {
-            let charged = |mut part: Part| {
-                part.data = self.common.charge(part.data);
-                part
-            };
-            let payer = self.common.payer();
-            let compact = || compact(self.parts, payer).into_iter().map(charged).collect();
-            let parts = self.compact.get_or_insert_with(compact);
-            let pushed = outbox.push_shared_data(place, parts, touched);
+            let Self { common, compact: parts, for_many, .. } = self;
+            let parts = parts.get_or_insert_with(|| compact(self.parts, common.payer()));
+            let shared = || for_many.get_or_insert_with(|| SharedParts::new(common, parts)).clone();
+            let pushed = outbox.push_shared_data(place, parts, shared, touched);
             return usize::from(pushed == Pushed::Accepted);
         }
         let key = (outbox.profile.id, place, edge);

@@ -1,8 +1,9 @@
 //! The queue of an outbox: what waits, and how it stands with those who fill and empty it.
 
-use super::Exceeded;
 use super::entry::Entry;
 use super::room::Senders;
+use super::{Exceeded, Tag};
+use crate::command::Event;
 use crate::ledger::{Common, Tab};
 use crate::reason::Reason;
 use crate::segment::Logged;
@@ -132,10 +133,27 @@ impl Queue {
         self.cost + self.shared
     }
 
-    /// An entry was taken out.
-    pub(super) fn took_out(&mut self, entry: &Entry) {
-        self.cost -= entry.cost();
-        self.shared -= entry.shared();
+    /// Takes out the event that is first, if one is.
+    pub(super) fn pop_event(&mut self) -> Option<(Tag, Box<Event>)> {
+        if let Some(Entry::Run(run)) = self.entries.front_mut() {
+            let (event, bytes) = run.pop()?;
+            self.shared -= bytes;
+            if run.is_over() {
+                self.cost -= self.entries.pop_front().map_or(0, |entry| entry.cost());
+            }
+            return Some((Tag::default(), event));
+        }
+        match self.entries.pop_front() {
+            Some(Entry::Event(tag, event)) => {
+                self.cost -= Entry::event_cost(&event);
+                Some((tag, event))
+            }
+            Some(data) => {
+                self.entries.push_front(data);
+                None
+            }
+            None => None,
+        }
     }
 
     pub(super) fn add_all(&mut self, data: &Encoded) {
@@ -145,7 +163,7 @@ impl Queue {
     /// Adds data that goes to many, the large pieces of which are charged to their channel. `logged` gives
     /// small data as it is charged there too, for an endpoint that lags.
     pub(super) fn add_shared(&mut self, data: &Encoded, logged: impl FnOnce() -> Option<Logged>) {
-        if self.waits() >= LAG_BYTES
+        if self.lags()
             && let Some(logged) = logged()
         {
             return self.add_logged(logged);
@@ -156,6 +174,11 @@ impl Queue {
                 false => self.add_bytes(piece),
             }
         }
+    }
+
+    /// Whether the endpoint lags so much that even small data for many is shared.
+    pub(super) fn lags(&self) -> bool {
+        self.waits() >= LAG_BYTES
     }
 
     fn add_logged(&mut self, logged: Logged) {

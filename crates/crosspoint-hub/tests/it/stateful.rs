@@ -1,12 +1,14 @@
 //! Sessions whose own task writes data: in which order things are written, and what is too much.
 
 use bytes::Bytes;
-use crosspoint_hub::command::{Addressee, Command, Event, Hello, LinkOptions, Target};
+use crosspoint_hub::command::{
+    Addressee, Command, EnterOptions, Event, Hello, LinkOptions, Target,
+};
 use crosspoint_hub::outbox::Turn;
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{EVENTS, events, open, open_as};
 use crosspoint_hub::wire::{Encoded, Part};
-use crosspoint_hub::{Hub, HubOptions, Limits, LinkNumber, PeerId, Session};
+use crosspoint_hub::{ChannelName, Hub, HubOptions, Limits, LinkNumber, PeerId, Session};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -104,6 +106,52 @@ fn a_large_message_that_was_taken_ends_nobody_and_leaves_no_room_behind() {
     assert_eq!(sender.flush(now), Step::Go);
     outbox.push_own(&encoded(vec![7; (1 << 20) + 1]));
     assert!(matches!(outbox.next(true, &mut pieces), Turn::Dead(_)));
+}
+
+/// Their copies would be far more than an outbox may hold.
+#[test]
+fn small_messages_to_many_that_lag_are_kept_once_and_come_in_order() {
+    const OUTBOX_BYTES_MAX: usize = 256 * 1024;
+    let limits = Limits { outbox_bytes_max: OUTBOX_BYTES_MAX, ..Limits::default() };
+    let hub = Hub::new(HubOptions { limits, ..HubOptions::default() });
+    let name = ChannelName::new(&b"room"[..]).unwrap();
+    let enter = || {
+        let options = EnterOptions { make_room: true, ..EnterOptions::default() };
+        Command::Enter { request: 1, name: name.clone(), options }
+    };
+    let mut members = [(); 2].map(|()| {
+        let mut member = open_as(&hub, Instant::now(), &EVENTS, None, Hello::default());
+        give(&mut member, enter());
+        events(&mut member);
+        member
+    });
+    let mut sender = open(&hub, Instant::now());
+    give(&mut sender, enter());
+    let Some(Event::Entered(entered)) = events(&mut sender).pop() else { panic!("entered") };
+    let before = hub.ledger.used();
+    let text = |number: u32| format!("{number:0100}");
+    // Batches of several sizes: 1 to 200 messages.
+    let (mut sent, mut batch) = (0, 1);
+    while sent < 20_000 {
+        for number in sent..sent + batch {
+            let part = Part::whole(text(number));
+            let send = Command::Send { to: Target::Up(entered.channel), part };
+            assert_eq!(sender.execute(Instant::now(), send), Step::Go);
+        }
+        assert_eq!(sender.flush(Instant::now()), Step::Go);
+        sent += batch;
+        batch = batch % 200 + 1;
+    }
+    let held = hub.ledger.used() - before;
+    assert!(held < 160 * sent as usize, "{held} bytes for {sent} messages of 100");
+    for member in &mut members {
+        let heard = events(member).into_iter().map(|event| match event {
+            Event::Data { part, .. } => part.data,
+            other => panic!("{other:?}"),
+        });
+        assert!(heard.eq((0..sent).map(text)), "all, in order");
+    }
+    assert_eq!(hub.ledger.used(), before);
 }
 
 #[test]
