@@ -315,6 +315,7 @@ fn limits(settings: &Settings, memory: Option<u64>) -> Limits {
         probe_max: Some(limits.probe_ms_max).filter(|most| !most.is_zero()),
         messages_per_second_max: limits.messages_per_second_max,
         bytes_per_second_max: limits.bytes_per_second_max,
+        announced_per_second_max: limits.announced_per_second_max,
         room_members_max: settings.rooms.members_max,
         rooms_max: settings.rooms.count_max,
         rooms_per_address_max: settings.rooms.per_address_max,

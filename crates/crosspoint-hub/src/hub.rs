@@ -164,7 +164,8 @@ impl Hub {
         } = options;
         let metrics = Metrics::default();
         let ledger = Arc::new(Ledger::new(&limits, metrics.memory.clone()));
-        let peers = Mutex::new(Peers::new(ledger.account(None, "hub")));
+        let peers =
+            Mutex::new(Peers::new(ledger.account(None, "hub"), limits.announced_per_second_max));
         let hub = Self {
             limits,
             metrics,
@@ -409,6 +410,7 @@ impl Hub {
     /// A session comes, and is told so. Its peer is known from now on, to itself and to others.
     pub(crate) fn peer_comes(
         &self,
+        now: Instant,
         newcomer: Newcomer<'_>,
         peer: &Peer,
         touched: &mut Touched,
@@ -428,7 +430,12 @@ impl Hub {
         debug_assert!(known, "hello is accepted once");
         // Before anybody can find the session, so that nothing comes to it before its welcome.
         outbox.push_event(Tag::default(), Event::Welcome { peer: peer.id }, touched);
-        peers.announce(peer);
+        let large = presence::delay(peers.watchers()).filter(|_| self.wake.get().is_some());
+        let bounded = large.filter(|_| !self.limits.exempt(outbox.address));
+        if !peers.announce(bounded.map(|_| now), outbox, peer) {
+            self.metrics.hit("announced_per_second_max");
+            self.release_later(&mut peers);
+        }
         self.settle_peers(&mut peers, touched);
         Ok(())
     }
@@ -456,15 +463,27 @@ impl Hub {
     }
 
     /// Tells who has come and gone.
-    pub fn tell_presence(&self) {
+    pub fn tell_presence(&self, now: Instant) {
         let mut touched = Touched::default();
-        lock(&self.peers).tell_news(&mut touched);
+        let mut peers = lock(&self.peers);
+        peers.release(Some(now));
+        self.release_later(&mut peers);
+        peers.tell_news(&mut touched);
+        drop(peers);
         touched.attend();
         for room in std::mem::take(&mut *lock(&self.rooms_due)) {
             if let Some(room) = room.upgrade() {
                 room.tell_news(&mut touched);
                 touched.attend();
             }
+        }
+    }
+
+    /// Sees that those are told of who have to wait for that, now if they need not wait any longer.
+    fn release_later(&self, peers: &mut Peers) {
+        let delay = presence::delay(peers.watchers());
+        if peers.hides_some() && !delay.is_some_and(|delay| self.wake_later(delay)) {
+            peers.release(None);
         }
     }
 

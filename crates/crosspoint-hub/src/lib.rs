@@ -30,6 +30,7 @@
 //!     Event::MemberEntered { .. },
 //! ]));
 //! ```
+mod announcements;
 mod batch;
 pub mod channel;
 pub mod command;

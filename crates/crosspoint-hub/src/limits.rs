@@ -115,6 +115,10 @@ pub struct Limits {
     pub messages_per_second_max: u64,
     /// Bytes that one session may send a second; above, it is read more slowly. 0 is without limit.
     pub bytes_per_second_max: u64,
+    /// Sessions of one address or identity a second that those who watch are told of, if they are many; what was
+    /// saved in 16 s may be used at once. Above: they are told of later, and found later by those who look who is
+    /// there. 0 is without limit.
+    pub announced_per_second_max: u32,
     /// Members of a room. Above: `Full`.
     pub room_members_max: u32,
     /// Rooms made on first entry. Above: `TooManyChannels`.
@@ -174,6 +178,7 @@ impl Default for Limits {
             probe_max: Some(Duration::from_secs(3)),
             messages_per_second_max: 20_000,
             bytes_per_second_max: 64 * 1024 * 1024,
+            announced_per_second_max: 16,
             room_members_max: 10_000,
             rooms_max: 10_000,
             rooms_per_address_max: 0,

@@ -105,7 +105,8 @@ pub struct Metrics {
 }
 
 /// The limits that are counted, by the names of their settings. Those of `[limits]` stand without it.
-pub const LIMITS: [&str; 44] = [
+pub const LIMITS: [&str; 45] = [
+    "announced_per_second_max",
     "asks_pending_max",
     "auth.checks_waiting_max",
     "auth.checks_waiting_per_address_max",

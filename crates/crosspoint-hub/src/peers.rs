@@ -1,5 +1,6 @@
 //! Who is there: sessions by id and by name, who provides which service, and who wants to know.
 
+use crate::announcements::Announcements;
 use crate::command::{Addressee, After, Event, Peer, Query, Watched};
 use crate::ids::{PeerId, PeerName};
 use crate::ledger::Account;
@@ -11,6 +12,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What happens when a session says hello with the name or id of another.
 ///
@@ -42,6 +44,8 @@ pub(crate) struct Peers {
     watchers: HashMap<u64, Watcher>,
     /// Who has come and gone since those who watch were told: those with a name, and all.
     news: [Comings; 2],
+    /// Who has come and is told of later.
+    announcements: Announcements,
 }
 
 /// What a service costs who provides it, besides its name: at worst that is the only one who does, and the map of
@@ -123,7 +127,7 @@ fn is_there(ids: &HashMap<PeerId, Arc<Outbox>>, outbox: &Outbox) -> bool {
 
 impl Peers {
     /// Nobody is there. `payer` pays for what those who watch are told.
-    pub(crate) fn new(payer: Arc<Account>) -> Self {
+    pub(crate) fn new(payer: Arc<Account>, announced_per_second_max: u32) -> Self {
         Self {
             payer,
             ids: HashMap::new(),
@@ -132,6 +136,7 @@ impl Peers {
             services: HashMap::new(),
             watchers: HashMap::new(),
             news: Default::default(),
+            announcements: Announcements::new(announced_per_second_max),
         }
     }
 
@@ -190,9 +195,42 @@ impl Peers {
         Ok(())
     }
 
-    /// A session that has come can be seen now.
-    pub(crate) fn announce(&mut self, peer: &Peer) {
-        self.note(peer, true);
+    /// A session that has come can be seen now, or later if it comes too fast at this time. Gives whether it
+    /// is now. `None`: it has all the time of the world.
+    pub(crate) fn announce(
+        &mut self,
+        now: Option<Instant>,
+        outbox: &Arc<Outbox>,
+        peer: &Peer,
+    ) -> bool {
+        let [_, all] = &self.news;
+        let seen = match now {
+            Some(now) if !all.is_back(peer) => self.announcements.comes(now, outbox),
+            _ => true,
+        };
+        if seen {
+            self.note(peer, true);
+        }
+        seen
+    }
+
+    /// Those can be seen who may be told of by now; `None` for the time gives all.
+    pub(crate) fn release(&mut self, now: Option<Instant>) {
+        for outbox in self.announcements.release(now) {
+            if let Some(peer) = outbox.peer() {
+                self.note(peer, true);
+            }
+        }
+    }
+
+    /// Whether somebody is to be told of later.
+    pub(crate) fn hides_some(&self) -> bool {
+        self.announcements.is_due()
+    }
+
+    /// How many watch.
+    pub(crate) fn watchers(&self) -> usize {
+        self.watchers.len()
     }
 
     fn note(&mut self, peer: &Peer, came: bool) {
@@ -268,7 +306,8 @@ impl Peers {
             Some(name) => is_it(self.names.get(name)) && self.names.remove(name).is_some(),
             None => is_it(self.nameless.get(&peer.id)) && self.nameless.remove(&peer.id).is_some(),
         };
-        if was_seen && !quiet {
+        let was_told = !self.announcements.goes(outbox.id);
+        if was_seen && was_told && !quiet {
             self.note(peer, false);
         }
     }
@@ -351,7 +390,9 @@ impl Peers {
 
     /// Who is there, and whether there are more.
     pub(crate) fn look(&self, query: &Query) -> (Vec<Peer>, bool) {
+        let seen = |outbox: &&Arc<Outbox>| !self.announcements.hides(outbox.id);
         let one = |outbox: Option<&Arc<Outbox>>| {
+            let outbox = outbox.filter(seen);
             (outbox.and_then(|outbox| outbox.peer().cloned()).into_iter().collect(), false)
         };
         match query {
@@ -367,7 +408,9 @@ impl Peers {
                 let range = self.names.range::<str, _>((from, Bound::Unbounded));
                 let mut fitting = range
                     .take_while(|(name, _)| name.as_str().starts_with(prefix.as_str()))
-                    .filter_map(|(_, outbox)| outbox.peer().cloned());
+                    .map(|(_, outbox)| outbox)
+                    .filter(seen)
+                    .filter_map(|outbox| outbox.peer().cloned());
                 let found = fitting.by_ref().take(Query::FOUND_MAX).collect();
                 (found, fitting.next().is_some())
             }
@@ -386,7 +429,7 @@ impl Peers {
                 };
                 let nameless = self.nameless.range((from, Bound::Unbounded));
                 let all = named.map(|(_, one)| one).chain(nameless.map(|(_, one)| one));
-                let mut all = all.filter_map(|outbox| outbox.peer().cloned());
+                let mut all = all.filter(seen).filter_map(|outbox| outbox.peer().cloned());
                 let found = all.by_ref().take(Query::FOUND_MAX).collect();
                 (found, all.next().is_some())
             }
@@ -394,7 +437,7 @@ impl Peers {
                 let service = self.services.get(name).into_iter();
                 let mut peers = service
                     .flat_map(|service| service.providers.values())
-                    .filter(|outbox| is_there(&self.ids, outbox))
+                    .filter(|outbox| is_there(&self.ids, outbox) && seen(outbox))
                     .filter_map(|outbox| outbox.peer().cloned());
                 let found = peers.by_ref().take(Query::FOUND_MAX).collect();
                 (found, peers.next().is_some())

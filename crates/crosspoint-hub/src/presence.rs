@@ -11,7 +11,6 @@ use crate::reason::Reason;
 use crate::wire::{FrameWriter, Prefix};
 use bytes::Bytes;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -63,13 +62,9 @@ pub(crate) struct Comings {
 impl Comings {
     pub(crate) fn note(&mut self, peer: &Peer, came: bool) {
         let next = self.list.len();
-        if let Entry::Occupied(entry) = self.last.entry(peer.id)
-            && *entry.get() >= self.fixed
-            && let Some(known) = &self.list[*entry.get()]
-            && known.came != came
-            && known.peer == *peer
-        {
-            self.list[entry.remove()] = None;
+        if let Some(place) = self.opposite(peer, came) {
+            self.last.remove(&peer.id);
+            self.list[place] = None;
             self.count -= 1;
             while self.list.len() > self.fixed && self.list.last().is_some_and(Option::is_none) {
                 self.list.pop();
@@ -79,6 +74,18 @@ impl Comings {
         self.list.push(Some(PeerNews { peer: peer.clone(), came }));
         self.count += 1;
         self.last.insert(peer.id, next);
+    }
+
+    /// Where the news are that are none any more if somebody comes, or goes.
+    fn opposite(&self, peer: &Peer, came: bool) -> Option<usize> {
+        let place = self.last.get(&peer.id).copied().filter(|place| *place >= self.fixed)?;
+        let known = self.list[place].as_ref()?;
+        (known.came != came && known.peer == *peer).then_some(place)
+    }
+
+    /// Whether it is no news that somebody comes, who has just gone.
+    pub(crate) fn is_back(&self, peer: &Peer) -> bool {
+        self.opposite(peer, true).is_some()
     }
 
     /// Whether there are no news.

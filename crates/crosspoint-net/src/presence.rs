@@ -1,5 +1,6 @@
 //! Tells large groups who has come and gone: a moment later, and all at once.
 
+use crate::outlet::now;
 use crosspoint_hub::Hub;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -34,7 +35,7 @@ pub(crate) fn teller(hub: &Arc<Hub>) -> Option<impl Future<Output = ()> + Send +
         loop {
             due.changed.notified().await;
             sleep(Duration::from_micros(due.micros.swap(0, Ordering::AcqRel))).await;
-            hub.tell_presence();
+            hub.tell_presence(now());
         }
     })
 }

@@ -831,6 +831,14 @@ settings! {
         /// where clients that live may not answer for longer: a client that comes with their name ends them.
         probe_ms_max: Duration = "3000", millis(0..=600_000).zero("nobody is asked");
 
+        /// Sessions of one address or identity that many who watch are told of in a second.
+        ///
+        /// It bounds what somebody who comes and goes under changing ids costs all others; what was saved in
+        /// 16 s may be used at once. Who comes above that is told of later, and is not found by those who
+        /// look who is there before; links to it can be opened at once. It holds where more than 64 sessions
+        /// watch, and not for addresses that are exempt (`limits.loopback_exempt`).
+        announced_per_second_max: u32 = "16", count(0..=1_000_000).zero("no limit");
+
         /// Messages and other commands that one session may send in a second.
         ///
         /// Nothing is lost above it: the session is read no faster, so that its sender slows down.

@@ -45,7 +45,7 @@ impl Session {
         if self.outbox.profile.links {
             let (outbox, proven, pauses) = (&self.outbox, hello.proven, hello.pauses);
             let newcomer = Newcomer { outbox, id, name, proven, granted, pauses };
-            if let Err(reason) = self.hub.peer_comes(newcomer, &peer, &mut self.touched) {
+            if let Err(reason) = self.hub.peer_comes(self.now, newcomer, &peer, &mut self.touched) {
                 let is_its_own = match reason {
                     Reason::NameTaken => granted,
                     _ => proven,

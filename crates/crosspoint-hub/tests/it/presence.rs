@@ -1,7 +1,9 @@
 //! Who hears who comes and goes, in large groups.
 
-use crate::common::{ask, hello, hub, open, open_woken, peer_id};
-use crosspoint_hub::command::{Command, EnterOptions, Event, Target, Watched};
+use crate::common::{ask, hello, hits, hub, link, open, open_woken, peer_id};
+use crosspoint_hub::command::{
+    Addressee, After, Command, EnterOptions, Event, Hello, Query, Target, Watched,
+};
 use crosspoint_hub::outbox::Turn;
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{Arrived, LINES, data, events, open_as, take};
@@ -10,7 +12,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const MANY: u8 = 100;
 
@@ -59,7 +61,7 @@ fn a_large_room_hears_of_changes_together() {
     let (hub, asked) = gathering();
     let mut members = group(&hub, &["lobby".into()]);
     assert!(asked.load(Ordering::Relaxed) <= 1, "once until it is told");
-    hub.tell_presence();
+    hub.tell_presence(Instant::now());
     for (id, member) in members.iter_mut().enumerate() {
         let mut known = heard(&take(member));
         known.sort_unstable();
@@ -72,7 +74,7 @@ fn a_large_room_hears_of_changes_together() {
     let mut last = open(&hub, 201, "");
     assert_eq!(enter(&mut last, "lobby"), Step::Go);
     let before = members[0].outbox().cost();
-    hub.tell_presence();
+    hub.tell_presence(Instant::now());
     assert!(members[0].outbox().cost() - before < 1000);
     let since = [(3, None), (3, Some(peer_id(200))), (u32::from(MANY), Some(peer_id(201)))];
     assert_eq!(heard(&take(&mut members[0])), since);
@@ -88,7 +90,7 @@ fn leave(session: &mut Session, room: u32) {
 fn who_leaves_and_comes_back_before_it_was_told_is_no_news_and_hears_who_is_there() {
     let (hub, _) = gathering();
     let mut members = group(&hub, &["lobby".into()]);
-    hub.tell_presence();
+    hub.tell_presence(Instant::now());
     members.iter_mut().for_each(|member| drop(take(member)));
     for _ in 0..1000 {
         leave(&mut members[7], 0);
@@ -99,7 +101,7 @@ fn who_leaves_and_comes_back_before_it_was_told_is_no_news_and_hears_who_is_ther
     ask_to_enter(&mut passer_by);
     leave(&mut passer_by, 0);
     let costs: Vec<_> = members.iter().map(|member| member.outbox().cost()).collect();
-    hub.tell_presence();
+    hub.tell_presence(Instant::now());
     for (id, member) in members.iter_mut().enumerate().filter(|(id, _)| *id != 7) {
         assert_eq!(member.outbox().cost(), costs[id]);
         assert_eq!(take(member), []);
@@ -226,11 +228,11 @@ proptest! {
                     ask_to_enter(&mut crowd[who]);
                     inside[who] = true;
                 }
-                Act::Tell => hub.tell_presence(),
+                Act::Tell => hub.tell_presence(Instant::now()),
                 Act::Read(who) => views[who].read(&mut crowd[who]),
             }
         }
-        hub.tell_presence();
+        hub.tell_presence(Instant::now());
         let mut seen = Vec::new();
         for (who, view) in views.iter_mut().enumerate().filter(|(who, _)| inside[*who]) {
             view.read(&mut crowd[who]);
@@ -268,7 +270,7 @@ fn who_enters_many_large_rooms_at_once_is_not_ended() {
     let _members = group(&hub, &rooms);
     let mut newcomer = open(&hub, 200, "");
     rooms.iter().for_each(|room| assert_eq!(enter(&mut newcomer, room), Step::Go));
-    hub.tell_presence();
+    hub.tell_presence(Instant::now());
     let arrived = take(&mut newcomer);
     assert_eq!(heard(&arrived).len(), rooms.len() * usize::from(MANY));
     assert_eq!(newcomer.outbox().next(true, &mut Vec::new()), Turn::Nothing);
@@ -285,7 +287,7 @@ fn many_who_watch_hear_of_those_who_come_from_then_on() {
         })
         .collect();
     drop(watchers.remove(10));
-    hub.tell_presence();
+    hub.tell_presence(Instant::now());
     for (id, watcher) in (0..MANY).filter(|id| *id != 10).zip(&mut watchers) {
         let news = events(watcher).into_iter().filter_map(|event| match event {
             Event::PeerCame { peer } => Some((peer.id, true)),
@@ -317,18 +319,18 @@ fn who_reconnects_before_those_who_watch_were_told_is_no_news_but_for_who_begins
         news.collect()
     };
     let mut watchers: Vec<Session> = (0..MANY).map(watch).collect();
-    hub.tell_presence();
+    hub.tell_presence(Instant::now());
     watchers.iter_mut().for_each(|watcher| drop(events(watcher)));
     let come = || open(&hub, 200, "comes back");
     let known = come();
-    hub.tell_presence();
+    hub.tell_presence(Instant::now());
     watchers.iter_mut().for_each(|one| assert_eq!(heard(one), [(peer_id(200), true)]));
     drop(known);
     for _ in 0..1000 {
         drop(come());
     }
     let known = come();
-    hub.tell_presence();
+    hub.tell_presence(Instant::now());
     watchers.iter_mut().for_each(|one| assert_eq!(heard(one), []));
     // Who is told that somebody is not there hears that it comes.
     drop(known);
@@ -337,7 +339,7 @@ fn who_reconnects_before_those_who_watch_were_told_is_no_news_but_for_who_begins
         drop(come());
     }
     let _known = come();
-    hub.tell_presence();
+    hub.tell_presence(Instant::now());
     assert_eq!(heard(&mut late), [(peer_id(200), true)]);
     // For all others it was there all the time.
     watchers.iter_mut().for_each(|one| assert_eq!(heard(one), [(peer_id(201), true)]));
@@ -362,7 +364,7 @@ fn who_changes_whom_it_watches_is_told_alone_and_makes_nobody_hear_of_those_who_
             session
         })
         .collect();
-    hub.tell_presence();
+    hub.tell_presence(Instant::now());
     watchers.iter_mut().for_each(|watcher| drop(events(watcher)));
     let mut fickle = watchers.pop().expect("many");
     let stays = open(&hub, 200, "stays");
@@ -379,12 +381,93 @@ fn who_changes_whom_it_watches_is_told_alone_and_makes_nobody_hear_of_those_who_
     let flips = (0..50).flat_map(|_| [(peer_id(201), true), (peer_id(201), false)]);
     assert_eq!(told, [(peer_id(200), true)].into_iter().chain(flips).collect::<Vec<_>>());
     watchers.iter_mut().for_each(|one| assert_eq!(heard(one), []));
-    hub.tell_presence();
+    hub.tell_presence(Instant::now());
     watchers.iter_mut().for_each(|one| assert_eq!(heard(one), [(peer_id(200), true)]));
     assert_eq!(heard(&mut fickle), []);
     drop(stays);
-    hub.tell_presence();
+    hub.tell_presence(Instant::now());
     assert_eq!(heard(&mut fickle), [(peer_id(200), false)]);
+}
+
+#[test]
+fn who_comes_too_often_under_changing_ids_is_told_of_and_found_later_and_nobody_else_is() {
+    const RATE: u32 = 4;
+    let limits = Limits { announced_per_second_max: RATE, ..Limits::default() };
+    let hub = hub(limits);
+    assert!(hub.gather_presence(Box::new(|_delay| true)));
+    let mut watchers: Vec<Session> = (0..MANY)
+        .map(|id| {
+            let mut session = open(&hub, id, "");
+            ask(&mut session, Command::Watch { request: 1, whom: Watched::Everybody });
+            session
+        })
+        .collect();
+    let mut now = Instant::now();
+    hub.tell_presence(now);
+    watchers.iter_mut().for_each(|watcher| drop(events(watcher)));
+    let come = |now, index: u32, address: [u8; 4]| {
+        let id: [u8; 16] = std::array::from_fn(|at| index.to_be_bytes()[at % 4] ^ 0xa0);
+        let hello = Hello { peer: Some(PeerId::new(id)), ..Hello::default() };
+        open_as(&hub, now, &LINES, Some(address.into()), hello)
+    };
+    let heard = |watcher: &mut Session| {
+        let news = events(watcher).into_iter().map(|event| match event {
+            Event::PeerCame { peer } => (peer.id, true),
+            Event::PeerWent { peer } => (peer.id, false),
+            other => panic!("{other:?}"),
+        });
+        news.collect::<Vec<_>>()
+    };
+    let mut told = 0;
+    for index in 0..500 {
+        let fickle = come(now, index, [192, 0, 2, 1]);
+        hub.tell_presence(now);
+        drop(fickle);
+        hub.tell_presence(now);
+        told += heard(&mut watchers[7]).len();
+    }
+    assert_eq!(told, 2 * 16 * RATE as usize);
+    assert_eq!(hits(&hub, "announced_per_second_max"), 500 - u64::from(16 * RATE));
+    // Those who stay wait for their turn, in their order.
+    let stay: Vec<Session> = (1000..1006).map(|index| come(now, index, [192, 0, 2, 1])).collect();
+    let ids: Vec<PeerId> = stay.iter().map(|one| one.outbox().peer().unwrap().id).collect();
+    let other = come(now, 2000, [192, 0, 2, 2]);
+    let other_id = other.outbox().peer().unwrap().id;
+    hub.tell_presence(now);
+    assert_eq!(heard(&mut watchers[7]), [(other_id, true)]);
+    let mut one_who_looks = open(&hub, 250, "looks");
+    let mut found = || -> Vec<PeerId> {
+        let query = Query::Everybody { after: Some(After::Peer(peer_id(0x9f))) };
+        ask(&mut one_who_looks, Command::Look { request: 1, query });
+        match &events(&mut one_who_looks)[..] {
+            [Event::Found { peers, .. }] => peers.iter().map(|peer| peer.id).collect(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(found().contains(&other_id) && !ids.iter().any(|id| found().contains(id)));
+    ask(&mut watchers[0], link(Addressee::Peer(ids[5])));
+    assert!(matches!(events(&mut watchers[0]).last(), Some(Event::Linked { .. })));
+    hub.tell_presence(now);
+    assert_eq!(heard(&mut watchers[7]).len(), 1, "the one who looks");
+    // One second later there is room for four; who has gone meanwhile was never there.
+    let mut stay = stay;
+    drop(stay.remove(1));
+    now += Duration::from_secs(1);
+    hub.tell_presence(now);
+    let four = [0, 2, 3, 4].map(|index| (ids[index], true));
+    assert_eq!(heard(&mut watchers[7]), four);
+    assert!(found().contains(&ids[4]) && !found().contains(&ids[5]));
+    now += Duration::from_secs(1);
+    hub.tell_presence(now);
+    assert_eq!(heard(&mut watchers[7]), [(ids[5], true)]);
+    // Where few watch, all are told at once.
+    watchers.truncate(40);
+    now += Duration::from_secs(60);
+    let all: Vec<Session> = (3000..3100).map(|index| come(now, index, [192, 0, 2, 1])).collect();
+    hub.tell_presence(now);
+    let count = |watcher: &mut Session| heard(watcher).iter().filter(|(_, came)| *came).count();
+    assert_eq!(count(&mut watchers[7]), 100);
+    drop((all, stay, other));
 }
 
 #[test]
@@ -394,12 +477,12 @@ fn a_hub_that_stops_tells_nobody_of_the_others() {
     let (mut watcher, _) = open_woken(&hub, 200, "watcher");
     ask(&mut watcher, Command::Watch { request: 1, whom: Watched::Named });
     let (mut named, _) = open_woken(&hub, 201, "named");
-    hub.tell_presence();
+    hub.tell_presence(Instant::now());
     events(&mut watcher);
     members.iter_mut().for_each(|member| drop(take(member)));
     members[0].close(Reason::HubStopping);
     named.close(Reason::HubStopping);
-    hub.tell_presence();
+    hub.tell_presence(Instant::now());
     assert_eq!(events(&mut watcher), []);
     assert_eq!(take(&mut members[1]), []);
     assert_eq!(data(&mut members[2]), "");
