@@ -152,13 +152,19 @@ impl Crowd {
         self.waiting(newcomer.0[ADDRESS])
     }
 
-    /// Whether more of the widest network of one who waits do so than of that of a newcomer.
-    pub(super) fn is_larger(&self, member: Member, newcomer: &Newcomer) -> bool {
-        self.waiting(Some(member.0[0])) > self.waiting(newcomer.0[0])
+    /// How many give the same name as one who waits.
+    pub(super) fn of_name(&self, member: Member) -> usize {
+        self.waiting(Some(member.0[GROUPS - 1]))
     }
 
-    /// Who has the least right to a place: the index of the last one in the largest group, and in the largest
-    /// group in that, and so on.
+    /// Whether one who waits is of the same widest network as a newcomer, or of one of which more wait.
+    pub(super) fn may_compare_names(&self, member: Member, newcomer: &Newcomer) -> bool {
+        let (network, own) = (Some(member.0[0]), newcomer.0[0]);
+        network == own || self.waiting(network) > self.waiting(own)
+    }
+
+    /// Who has the least right to a place: the index of the last one in the largest network, and in the largest
+    /// network in that, and so on; or by name in the largest name first.
     ///
     /// With a newcomer there is one only if its own group has at least two fewer than the largest, somewhere on
     /// that way. Otherwise the two could take the place from each other in turns.
@@ -170,7 +176,12 @@ impl Crowd {
     ) -> Option<usize> {
         let mut some: Vec<_> = waiting.collect();
         let mut own = newcomer.copied();
-        for depth in 0..GROUPS {
+        let depths = match by {
+            // Names in an address are as many as somebody there likes.
+            By::Network => ADDRESS + 1,
+            By::Name => GROUPS,
+        };
+        for depth in 0..depths {
             let group = |member: &Member| Some(by.at(depth, &member.0));
             let sizes = some.iter().map(|(_, member)| group(member));
             let mut largest = sizes.max_by_key(|group| self.waiting(*group))?;

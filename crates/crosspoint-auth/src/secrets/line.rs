@@ -19,6 +19,9 @@ use tokio::sync::Notify;
 /// for ever.
 const BLIND_TURN: u64 = 4;
 
+/// One part in so many of all places is what those who give the same name keep against those who give others.
+const NAME_SHARE: usize = 4;
+
 /// For how long a wrong secret puts those of its address behind others.
 const SUSPICION: Duration = Duration::from_secs(60);
 
@@ -261,9 +264,14 @@ impl Line {
         let suspect = self.crowd.largest(behind, By::Network, None);
         let by_network = || self.crowd.largest(all(), By::Network, Some(newcomer));
         let by_name = || {
-            // A network cannot displace others by giving a new name each time.
-            let larger = all().filter(|(_, member)| self.crowd.is_larger(*member, newcomer));
-            self.crowd.largest(larger, By::Name, Some(newcomer))
+            // Names cost nothing: a network cannot displace others by giving a new one each time, and nobody
+            // those of a name that has its share of the places.
+            let has_many = self.limits.waiting_max / NAME_SHARE;
+            let others = all().filter(|(_, member)| {
+                self.crowd.may_compare_names(*member, newcomer)
+                    && self.crowd.of_name(*member) > has_many
+            });
+            self.crowd.largest(others, By::Name, Some(newcomer))
         };
         suspect.or_else(by_network).or_else(by_name)
     }

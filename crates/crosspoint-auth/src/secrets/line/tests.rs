@@ -366,6 +366,38 @@ fn wrong_secrets_for_one_name_from_anywhere_keep_no_newcomer_of_another_name_out
     let same = |number: u8| (another(number).0, 666);
     let (right, _) = newcomers_in_a_flood(&mut flood, same);
     assert!((1..15).contains(&right), "{right} right ones");
+    // Nor if the flood gives a new name each time.
+    let mut names = 1000;
+    let mut flood = || {
+        names += 1;
+        (flood().0, names)
+    };
+    let (right, _) = newcomers_in_a_flood(&mut flood, same);
+    assert!((1..15).contains(&right), "{right} right ones");
+}
+
+#[test]
+fn wrong_secrets_for_one_name_through_a_proxy_that_tells_no_addresses_keep_no_other_name_out() {
+    let proxy = Origin::new(Some(IpAddr::from([127, 0, 0, 1])));
+    let another = |number: u8| (proxy, number.into());
+    let (right, longest) = newcomers_in_a_flood(&mut || (proxy, 666), another);
+    assert!(right == 40 && longest <= 400, "{right} right ones, the longest in {longest} ms");
+}
+
+#[test]
+fn new_names_from_anywhere_take_no_places_from_those_who_share_one() {
+    let anywhere = |number: u32| Origin::new(Some(IpAddr::V4((number << 16).into())));
+    let proxy = |_| Origin::new(None);
+    for from in [anywhere, proxy] {
+        let mut scene = Scene::new(CheckLimits { running_max: 1, ..CheckLimits::default() });
+        let players: Vec<_> = (1..=33).map(|n| scene.join_as(from(n), 0).unwrap()).collect();
+        (34..=129).for_each(|n| drop(scene.join_as(from(n), n.into()).unwrap()));
+        for number in 130..1000 {
+            let refused = scene.join_as(from(number), number.into()).unwrap_err();
+            assert_eq!(refused, Refusal::Full);
+        }
+        assert!(players[1..].iter().all(|place| scene.look(place) == Look::Wait(None)));
+    }
 }
 
 #[test]
