@@ -308,7 +308,7 @@ impl Channel {
         if !counts && !self.is_full(&state) {
             return Nearby::Nobody;
         }
-        let members = state.members.iter().map(|(_, member)| &member.outbox);
+        let members = state.neighbours(new.address).map(|member| &member.outbox);
         let near = members.filter(|one| is_near(one)).map(|one| match one.unread() {
             true => Nearby::Leaving,
             false => Nearby::Quiet,
@@ -361,7 +361,7 @@ impl Channel {
             behind: false,
             late,
         };
-        let member = MemberNumber(state.members.insert(member));
+        let member = state.add_member(member);
         state.late += usize::from(late);
         state.hearers += usize::from(presence);
         state.fresh += usize::from(presence);
@@ -521,7 +521,7 @@ impl Channel {
         }
         state.forget_gathered();
         let count = state.members.len();
-        for (_, member) in state.members.take() {
+        for member in state.take_members() {
             member.tell(Event::Ended { channel: member.number, reason }, touched);
         }
         for applicant in std::mem::take(&mut state.pending) {

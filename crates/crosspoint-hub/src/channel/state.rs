@@ -13,7 +13,7 @@ use crate::segment::Tails;
 use crate::slots::Slots;
 use crate::wire::{Edge, Part, Place};
 use std::cmp::Reverse;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,6 +28,9 @@ pub(super) struct State {
     /// How often an heir was named.
     pub(super) namings: u32,
     pub(super) members: Slots<Member>,
+    /// Those of them whose protocol settles ([`Profile::settle`](crate::wire::Profile::settle)), by their
+    /// addresses.
+    neighbours: BTreeSet<(Option<IpAddr>, u32)>,
     /// The message to many that the owner is in the middle of.
     pub(super) midway: Option<Begun>,
     /// How many members are late, see [`Member::late`].
@@ -112,6 +115,11 @@ impl Member {
         self.outbox.profile.whole
     }
 
+    /// The address by which it is looked for, if its protocol settles.
+    fn neighbour(&self) -> Option<Option<IpAddr>> {
+        (!self.outbox.profile.settle.is_zero()).then_some(self.outbox.address)
+    }
+
     /// Those of its parts that are for the present owner.
     pub(super) fn fit<'a>(&self, parts: &'a [Part]) -> &'a [Part] {
         if self.behind { from_first(parts) } else { parts }
@@ -148,6 +156,7 @@ impl State {
             owner,
             ended: false,
             members: Slots::default(),
+            neighbours: BTreeSet::new(),
             midway: None,
             late: 0,
             pending: Vec::new(),
@@ -262,6 +271,35 @@ impl State {
         }
     }
 
+    /// Puts a member under the lowest free number.
+    pub(super) fn add_member(&mut self, member: Member) -> MemberNumber {
+        let neighbour = member.neighbour();
+        let number = self.members.insert(member);
+        self.neighbours.extend(neighbour.map(|address| (address, number)));
+        MemberNumber(number)
+    }
+
+    /// Takes a member out, of whom nobody is told.
+    pub(super) fn take_member(&mut self, number: u32) -> Option<Member> {
+        let member = self.members.remove(number)?;
+        if let Some(address) = member.neighbour() {
+            self.neighbours.remove(&(address, number));
+        }
+        Some(member)
+    }
+
+    /// Takes all members out, of whom nobody is told.
+    pub(super) fn take_members(&mut self) -> Vec<Member> {
+        self.neighbours = BTreeSet::new();
+        self.members.take().map(|(_, member)| member).collect()
+    }
+
+    /// The members of an address whose protocol settles.
+    pub(super) fn neighbours(&self, address: Option<IpAddr>) -> impl Iterator<Item = &Member> {
+        let near = self.neighbours.range((address, 0)..=(address, u32::MAX));
+        near.filter_map(|(_, number)| self.members.get(*number))
+    }
+
     /// Takes a member out and tells the owner, or notes it for the others. Gives whether there was one.
     pub(super) fn remove(
         &mut self,
@@ -269,7 +307,7 @@ impl State {
         reason: Reason,
         touched: &mut Touched,
     ) -> bool {
-        let Some(gone) = self.members.remove(member.0) else {
+        let Some(gone) = self.take_member(member.0) else {
             return false;
         };
         self.late -= usize::from(gone.late);

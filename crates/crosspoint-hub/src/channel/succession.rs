@@ -128,7 +128,7 @@ impl Channel {
         let Some(Heir { member, seat: Some((number, tag)), .. }) = heir else {
             return Passed::ToNobody;
         };
-        let heir = state.members.remove(member.0).expect("a member that goes is no heir any more");
+        let heir = state.take_member(member.0).expect("a member that goes is no heir any more");
         let gone = 1 + state.cut_short(touched);
         heir.tell(Event::Owner { channel: heir.number, news: OwnerNews::You(number) }, touched);
         state.inform(&OwnerNews::Changed(heir.outbox.known_peer()), touched);
@@ -216,7 +216,7 @@ impl State {
             }
         }
         for number in &stuck {
-            if let Some(member) = self.members.remove(*number) {
+            if let Some(member) = self.take_member(*number) {
                 let (channel, reason) = (member.number, Reason::OwnerLost);
                 member.tell(Event::Ended { channel, reason }, touched);
             }

@@ -1,10 +1,11 @@
 //! Thousands who do the same: what each of them costs does not grow with their number.
 
 use crate::common::*;
-use crosspoint_hub::command::{After, Command, Event, Hello, Query};
+use crosspoint_hub::command::{After, Command, EnterOptions, Event, Hello, Query};
 use crosspoint_hub::session::Step;
-use crosspoint_hub::testing::{LINES, events};
-use crosspoint_hub::{Hub, Limits, PeerId, Session};
+use crosspoint_hub::testing::{Events, LINES, events, open_as};
+use crosspoint_hub::wire::Profile;
+use crosspoint_hub::{ChannelName, Hub, Limits, PeerId, Session};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -121,5 +122,38 @@ fn who_looks_behind_an_id_does_not_go_through_all_names() {
             taken
         })
     });
+    assert!(grown < GROWTH_MAX, "{grown} times the time for four times as many");
+}
+
+/// A protocol whose sessions may follow each other.
+static SETTLES: Events = Events(Profile {
+    name: "settles",
+    id: 94,
+    settle: Duration::from_millis(5),
+    ..Events::PROFILE
+});
+
+#[test]
+fn many_want_into_a_full_room_without_going_through_all_its_members() {
+    let time = |count: u32| {
+        let hub = hub(Limits { room_members_max: count, ..Limits::default() });
+        let now = Instant::now();
+        let come = |host: u32| {
+            let address = Some(std::net::Ipv4Addr::from(0xc612_0000 + host).into());
+            let mut session = open_as(&hub, now, &SETTLES, address, Hello::default());
+            let options = EnterOptions { make_room: true, ..EnterOptions::default() };
+            let name = ChannelName::new(b"lobby".to_vec()).unwrap();
+            let enter = Command::Enter { request: 1, name, options };
+            assert_eq!(session.execute(now, enter), Step::Go);
+            session
+        };
+        let _members: Vec<Session> = (0..count).map(come).collect();
+        best(|| {
+            let begin = worked();
+            (count..2 * count).for_each(|host| drop(come(host)));
+            worked() - begin
+        })
+    };
+    let grown = growth(2000, time);
     assert!(grown < GROWTH_MAX, "{grown} times the time for four times as many");
 }
