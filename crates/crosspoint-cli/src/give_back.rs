@@ -7,10 +7,12 @@ use crosspoint_hub::Hub;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::sleep;
 
 /// How often the memory in use is looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// The same as long as the budget is nearly used up.
+const SHORT_INTERVAL: Duration = Duration::from_millis(100);
 /// How often the allocator is made to look after that has become less. A session that ends gives its memory
 /// back bit by bit.
 const ROUNDS: u32 = 10;
@@ -22,11 +24,14 @@ const STEP_SHARE: usize = 8;
 /// Runs for as long as the hub. No session should be served by the thread that polls this: it takes a moment
 /// to give much back.
 pub(crate) async fn run(hub: Arc<Hub>) -> Infallible {
-    let mut timer = interval(INTERVAL);
-    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut peak, mut rounds) = (0, 0);
     loop {
-        timer.tick().await;
+        let nearly_full = hub.ledger.is_nearly_full();
+        sleep(if nearly_full { SHORT_INTERVAL } else { INTERVAL }).await;
+        if nearly_full {
+            // What some give back others take at once, and it does not fit: holes would add up.
+            collect();
+        }
         let used = hub.ledger.used();
         peak = peak.max(hub.ledger.take_peak()).max(used);
         if peak - used >= STEP_BYTES.max(peak / STEP_SHARE) {
@@ -36,6 +41,22 @@ pub(crate) async fn run(hub: Arc<Hub>) -> Infallible {
             rounds -= 1;
             collect();
         }
+    }
+}
+
+/// Below this budget the program takes no huge pages.
+const HUGE_BUDGET_BYTES: usize = 1 << 30;
+
+/// Has the system give the program no huge pages if its budget is small. To be called before much is taken.
+///
+/// They make broadcasts about a tenth faster. But each byte in use keeps two MiB around it: room messages of 1 MB
+/// for which 78 MiB were charged took 130 MiB with them, and 89 without.
+pub(crate) fn set_pages(budget: usize) {
+    #[cfg(target_os = "linux")]
+    if budget < HUGE_BUDGET_BYTES
+        && let Err(error) = rustix::thread::disable_transparent_huge_pages(true)
+    {
+        tracing::debug!(%error, "huge pages stay");
     }
 }
 

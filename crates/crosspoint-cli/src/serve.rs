@@ -47,6 +47,7 @@ pub(crate) fn run(settings: &Settings, load: Load) -> Result<(), Failure> {
     give_back::set_up();
     let Parts { hub, authenticator, server } = parts(settings)?;
     let _log = logging::start(settings, hub.metrics.log_lines_dropped.clone())?;
+    give_back::set_pages(hub.limits.memory_bytes_max);
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files could not be raised");
     }

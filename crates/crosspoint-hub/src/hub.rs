@@ -4,7 +4,9 @@ use crate::channel::{Channel, Passed, count_members};
 use crate::command::{Addressee, ChannelOptions, Event, Mode, Peer, Query, Watched};
 use crate::home::{Home, Nobody};
 use crate::ids::{ChannelName, OwnNumber, PeerId, PeerName};
-use crate::ledger::{Account, Ledger, Pot, SESSION_BYTES};
+use crate::ledger::{
+    Account, CONNECTION_BYTES, Charge, Exhausted, Ledger, Pot, Purpose, SESSION_BYTES,
+};
 use crate::limits::Limits;
 use crate::metrics::{ByProtocol, ByReason, Metrics};
 use crate::outbox::{Outbox, Outlet, Reception, Tag, Touched};
@@ -137,11 +139,20 @@ struct Connections {
     by_address: HashMap<IpAddr, u32>,
 }
 
-/// The right to a connection; dropping it gives the place back.
+/// The right to a connection; dropping it gives the place back, and the memory of the connection.
+///
+/// A pointer, as it lies in what each connection waits in.
 #[derive(Debug)]
-pub struct Admission {
+pub struct Admission(Box<Admitted>);
+
+#[derive(Debug)]
+struct Admitted {
     hub: Arc<Hub>,
+    /// By which it is counted, if by any.
     address: Option<IpAddr>,
+    /// Which pays for it, if any does.
+    known_by: Option<IpAddr>,
+    charge: Charge,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -209,23 +220,33 @@ impl Hub {
     /// Asks for a place for a new connection.
     ///
     /// # Errors
-    /// [`Reason::TooManyConnections`] in all or from this address.
+    /// [`Reason::TooManyConnections`] in all or from this address, or no memory is left for it.
     pub fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Admission, Reason> {
         let mut connections = lock(&self.connections);
         if connections.count >= self.limits.connections_max {
             self.metrics.hit("connections_max");
             return Err(Reason::TooManyConnections);
         }
-        if let Some(setting) = self.ledger.is_full(self.limits.known_by(address)) {
-            self.metrics.hit(setting);
-            return Err(Reason::TooManyConnections);
-        }
+        let charge = self.charge_connection(address)?;
+        let known_by = self.limits.known_by(address);
         let address = self.counted(address);
         self.count_address(&mut connections, address)?;
         connections.count += 1;
         self.metrics.connections.inc();
         self.metrics.connections_total.inc();
-        Ok(Admission { hub: self.clone(), address })
+        let admitted = Admitted { hub: self.clone(), address, known_by, charge };
+        Ok(Admission(Box::new(admitted)))
+    }
+
+    /// Charges a connection from an address, if there is room for it and a session.
+    fn charge_connection(&self, address: Option<IpAddr>) -> Result<Charge, Reason> {
+        let known_by = self.limits.known_by(address);
+        if let Some(setting) = self.ledger.is_full(known_by) {
+            self.metrics.hit(setting);
+            return Err(Reason::TooManyConnections);
+        }
+        let account = self.ledger.account(known_by, "hub");
+        Ok(account.charge(Purpose::Connection, CONNECTION_BYTES))
     }
 
     /// Whether there is room for another connection.
@@ -835,20 +856,39 @@ impl Admission {
     /// A proxy has told where the connection comes from: it is counted there from now on.
     ///
     /// # Errors
-    /// [`Reason::TooManyConnections`] from that address. The connection is counted as before then.
+    /// [`Reason::TooManyConnections`] from that address, or it has no memory left. The connection is counted as
+    /// before then.
     pub fn come_from(&mut self, address: Option<IpAddr>) -> Result<(), Reason> {
-        let address = self.hub.counted(address);
-        if address != self.address {
-            let mut connections = lock(&self.hub.connections);
-            self.hub.count_address(&mut connections, address)?;
-            connections.give_back(self.address);
-            self.address = address;
+        let admitted = &mut *self.0;
+        let hub = &admitted.hub;
+        let known_by = hub.limits.known_by(address);
+        let charge = match known_by == admitted.known_by {
+            true => None,
+            false => Some(hub.charge_connection(address)?),
+        };
+        let address = hub.counted(address);
+        if address != admitted.address {
+            let mut connections = lock(&hub.connections);
+            hub.count_address(&mut connections, address)?;
+            connections.give_back(admitted.address);
+            admitted.address = address;
+        }
+        if let Some(charge) = charge {
+            (admitted.known_by, admitted.charge) = (known_by, charge);
         }
         Ok(())
     }
+
+    /// Charges what the connection holds besides itself, to who pays for that.
+    ///
+    /// # Errors
+    /// [`Exhausted`] if there is no memory for it.
+    pub fn hold(&self, purpose: Purpose, bytes: usize) -> Result<Charge, Exhausted> {
+        self.0.charge.account().try_charge(purpose, bytes)
+    }
 }
 
-impl Drop for Admission {
+impl Drop for Admitted {
     fn drop(&mut self) {
         let mut connections = lock(&self.hub.connections);
         connections.count -= 1;

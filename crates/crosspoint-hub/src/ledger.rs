@@ -23,9 +23,13 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-/// What a session costs from its beginning to its end, whatever it does: its task, its state, and
+/// What a session costs from its beginning to its end besides its connection, whatever it does: its state, and
 /// what its [`Tab`]s do not pay for.
 pub const SESSION_BYTES: usize = 8 * 1024;
+
+/// What a connection costs from its beginning to its end, whether or not anything is said over it: its task and
+/// what the system tells it through, and the first bytes that nobody understands yet.
+pub const CONNECTION_BYTES: usize = 4 * 1024;
 
 /// What a channel or room costs from its beginning to its end, besides its name and password.
 pub(crate) const CHANNEL_BYTES: usize = 1024;
@@ -33,6 +37,8 @@ pub(crate) const CHANNEL_BYTES: usize = 1024;
 /// What charged memory is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
+    /// The connection itself, whatever is spoken over it.
+    Connection,
     /// The session itself.
     Session,
     /// What waits to be written to one endpoint.
@@ -52,7 +58,8 @@ pub enum Purpose {
 
 impl Purpose {
     /// All of them, in their order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
+        Self::Connection,
         Self::Session,
         Self::Outbox,
         Self::Shared,
@@ -65,6 +72,7 @@ impl Purpose {
     /// As the metrics name it.
     pub fn word(self) -> &'static str {
         match self {
+            Self::Connection => "connection",
             Self::Session => "session",
             Self::Outbox => "outbox",
             Self::Shared => "shared",
@@ -248,6 +256,11 @@ impl Ledger {
     /// The most bytes that were charged in all since this was called last.
     pub fn take_peak(&self) -> usize {
         self.hub.peak.swap(self.hub.used(), Ordering::Relaxed)
+    }
+
+    /// Whether the hub's budget is used up to the last part in 16, which is what sessions end for.
+    pub fn is_nearly_full(&self) -> bool {
+        self.hub.used() >= self.hub.relieved()
     }
 
     /// Whether the hub's budget, or that of an address ([`Limits::known_by`]), is used up.
@@ -507,7 +520,7 @@ impl Charge {
     }
 
     /// Who pays.
-    pub(crate) fn account(&self) -> &Account {
+    pub(crate) fn account(&self) -> &Arc<Account> {
         &self.account
     }
 }
@@ -537,6 +550,11 @@ impl Tab {
     /// What is paid for, without what is free.
     pub fn paid(&self) -> usize {
         self.0.bytes
+    }
+
+    /// Whether a budget of those who pay is exceeded.
+    pub fn is_above_budget(&self) -> bool {
+        self.0.account.pots(true).any(|pot| pot.exceeds(0))
     }
 
     /// So much is there now. Costs nothing where nothing has to be paid or given back.

@@ -38,14 +38,20 @@ impl Held {
         tab.try_settle(bytes).map_err(|exhausted| refused(hub, exhausted))
     }
 
+    /// Charges what hyper keeps for a connection, whatever it is asked.
+    ///
+    /// # Errors
+    /// As [`Held::settle`].
+    pub(crate) fn hyper(hub: &Hub, from: Remote, bytes: usize) -> Result<Charge, Reason> {
+        charge(hub, from, (Purpose::Connection, PROTOCOL), bytes)
+    }
+
     /// Charges what is to be sent.
     ///
     /// # Errors
     /// As [`Held::settle`].
     pub(crate) fn answer(hub: &Hub, from: Remote, bytes: usize) -> Result<Charge, Reason> {
-        let account = hub.account(from.ip(), PROTOCOL);
-        let charge = account.try_charge(Purpose::Outbox, bytes);
-        charge.map_err(|exhausted| refused(hub, exhausted))
+        charge(hub, from, (Purpose::Outbox, PROTOCOL), bytes)
     }
 }
 
@@ -54,8 +60,17 @@ impl Held {
 /// # Errors
 /// As [`Held::settle`].
 pub(crate) fn resumable(hub: &Hub, from: Remote, bytes: usize) -> Result<Charge, Reason> {
-    let account = hub.account(from.ip(), WIRE.profile().name);
-    let charge = account.try_charge(Purpose::Session, bytes);
+    charge(hub, from, (Purpose::Session, WIRE.profile().name), bytes)
+}
+
+fn charge(
+    hub: &Hub,
+    from: Remote,
+    (purpose, protocol): (Purpose, &'static str),
+    bytes: usize,
+) -> Result<Charge, Reason> {
+    let account = hub.account(from.ip(), protocol);
+    let charge = account.try_charge(purpose, bytes);
     charge.map_err(|exhausted| refused(hub, exhausted))
 }
 

@@ -404,6 +404,7 @@ impl Server {
         }
         let Some(protocol) = self.protocol(spoken, decoder.is_some()) else {
             let refusal = Refusal::unknown(spoken, &first, decoder.is_some());
+            drop((first, decoder));
             return Box::pin(self.refuse((&mut reader, &writer), remote, refusal)).await;
         };
         let driver = self.driver(remote, protocol, (reader, writer), decoder);

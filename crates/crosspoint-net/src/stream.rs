@@ -3,10 +3,12 @@
 
 use crate::memory;
 use bytes::{Buf, Bytes};
+use crosspoint_hub::ledger::{Account, Purpose};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
@@ -128,6 +130,14 @@ async fn tcp_gone(_: &TcpStream) {
 }
 
 impl Writer {
+    /// Has the memory of what is under way inside the program charged, in both directions. What the system has
+    /// of a connection is not.
+    pub(crate) fn charge(&self, account: &Arc<Account>, purpose: Purpose) {
+        if let Self::Memory(writer) = self {
+            writer.charge(account, purpose);
+        }
+    }
+
     /// Writes what can be written without waiting.
     ///
     /// # Errors

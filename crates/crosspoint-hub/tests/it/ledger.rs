@@ -367,6 +367,31 @@ fn at_the_budget_of_an_address_only_its_own_sessions_end() {
 }
 
 #[test]
+fn a_connection_is_charged_as_long_as_it_is_there_to_where_it_comes_from() {
+    let limits = Limits {
+        memory_bytes_max: 160 * 1024,
+        memory_per_address_bytes_max: 14 * 1024,
+        ..Limits::default()
+    };
+    let hub = hub(limits);
+    let [proxy, client] = ["192.0.2.3", "192.0.2.9"].map(|address| address.parse().ok());
+    let charged = || charged(&hub, Purpose::Connection, "hub");
+    let mut first = hub.admit(proxy).unwrap();
+    let second = hub.admit(proxy).unwrap();
+    assert_eq!(charged(), 2 * 4096);
+    assert!(hub.admit(proxy).is_err(), "a session would find no room");
+    first.come_from(client).unwrap();
+    assert_eq!(charged(), 2 * 4096);
+    let mut third = hub.admit(proxy).expect("the first one has gone elsewhere");
+    let fourth = hub.admit(client).unwrap();
+    assert_eq!(third.come_from(client), Err(Reason::TooManyConnections));
+    assert!(hub.admit(proxy).is_err(), "it stays where it was");
+    assert!(third.hold(Purpose::Outbox, 8 * 1024).is_err());
+    drop((first, second, third, fourth));
+    assert_eq!(charged(), 0);
+}
+
+#[test]
 fn what_is_kept_is_charged_to_who_made_it_and_passwords_are_short() {
     let hub = hub(Limits::default());
     let mut owner = session(&hub, 1, &LINES, "");

@@ -18,6 +18,7 @@ use crosspoint_hub::hub::Admission;
 use crosspoint_hub::ledger::Charge;
 use crosspoint_hub::{Hub, Reason};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use hyper::server::conn::http1::Parts;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
@@ -53,8 +54,8 @@ impl AsRef<[u8]> for Charged {
     }
 }
 
-/// What is charged for each connection: what hyper keeps for it, and one small head.
-const CONNECTION_BYTES: usize = 16 * 1024;
+/// What is charged for each connection besides the connection itself: what hyper keeps for it, and one small head.
+const CONNECTION_BYTES: usize = 22 * 1024;
 
 /// What has come of requests and is charged with the connection.
 const SMALL_BYTES: usize = 4 * 1024;
@@ -113,11 +114,15 @@ pub(crate) async fn serve(
     parting: &Parting,
 ) -> Outcome {
     let Parting { stop, flush_max } = parting;
+    let _charge = match Held::hyper(&site.hub, from, CONNECTION_BYTES) {
+        Ok(charge) => charge,
+        Err(reason) => {
+            drop(first);
+            say(parting, LINGER, &writer, &refusal::later(reason)).await;
+            return Outcome::Ended(reason);
+        }
+    };
     let mut held = Held::new(&site.hub, from);
-    if let Err(reason) = held.settle(CONNECTION_BYTES) {
-        say(parting, LINGER, &writer, &refusal::later(reason)).await;
-        return Outcome::Ended(reason);
-    }
     let state = Arc::new(IoState::default());
     let stall_max = site.hub.limits.outbox_stall_max;
     let io = Io::new(reader, writer, first, stall_max, state.clone());
@@ -157,7 +162,7 @@ pub(crate) async fn serve(
                 return Poll::Ready(End::Stopped);
             }
             let more = state.held().saturating_sub(SMALL_BYTES);
-            if let Err(reason) = held.settle(CONNECTION_BYTES + more) {
+            if let Err(reason) = held.settle(more) {
                 return Poll::Ready(End::Exhausted(reason, state.phase().0));
             }
             let present = state.phase();
@@ -190,12 +195,17 @@ pub(crate) async fn serve(
         })
         .await
     };
-    let parts = connection.into_parts();
-    let (mut reader, writer, unread) = parts.io.into_inner().into_parts();
+    let Parts { io, read_buf, .. } = connection.into_parts();
+    let (mut reader, writer, unread) = io.into_inner().into_parts();
+    // What has come is kept for an upgrade alone.
+    let first = matches!(end, End::Asked).then(move || {
+        let mut first = BytesMut::from(read_buf);
+        first.unsplit(unread);
+        first
+    });
     let reason = match end {
         End::Asked => {
-            let mut first = BytesMut::from(parts.read_buf);
-            first.unsplit(unread);
+            let first = first.unwrap_or_default();
             let verdict: Verdict = verdict.into_inner().expect("it was there a moment ago");
             let (answer, refused) = match counted(verdict, admission) {
                 Ok((answer, remote)) => (answer, Ok(remote)),

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
+use crosspoint_hub::ledger::{Account, Purpose, Tab};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::Notify;
 use tokio::task::coop;
@@ -42,7 +43,14 @@ struct State {
     shaper: Shaper,
     reader: Option<Waker>,
     closed: Closed,
+    /// Pays for what is under way, if anybody does.
+    tab: Option<Tab>,
+    /// A writer was told that there is no room, and nobody has been told of any since.
+    refused: bool,
 }
+
+/// So much under way is not charged: a message that is handed over and taken at once should cost nothing more.
+const FREE_BYTES: usize = 8 * 1024;
 
 /// What keeps bytes from entering a direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,14 +109,42 @@ impl State {
         end.map_or(Read::NothingUnderWay, Read::Arrives)
     }
 
-    fn is_writable(&self) -> bool {
-        self.closed != Closed::Open || self.shaper.free() > 0
+    /// Has the memory charged that is held for what is under way.
+    fn settle(&mut self) {
+        if let Some(tab) = &mut self.tab {
+            let cost = self.shaper.cost();
+            tab.settle(if cost > FREE_BYTES { cost } else { 0 });
+        }
+    }
+
+    /// Room in bytes before the writer has to wait. Above a budget of memory little is taken, and nothing before
+    /// all that is under way has been read.
+    fn room(&self) -> usize {
+        let free = self.shaper.free();
+        match self.tab.as_ref().is_some_and(Tab::is_above_budget) {
+            true if self.shaper.cost() > 0 => 0,
+            true => free.min(FREE_BYTES),
+            false => free,
+        }
+    }
+
+    /// Whether a writer has not to wait. One that has is told later.
+    fn is_writable(&mut self) -> bool {
+        let is_writable = self.closed != Closed::Open || self.room() > 0;
+        self.refused |= !is_writable;
+        is_writable
     }
 }
 
 impl Lane {
     fn new(shape: Shape) -> Self {
-        let state = State { shaper: Shaper::new(shape), reader: None, closed: Closed::Open };
+        let state = State {
+            shaper: Shaper::new(shape),
+            reader: None,
+            closed: Closed::Open,
+            tab: None,
+            refused: false,
+        };
         Self { state: Mutex::new(state), writable: Notify::new() }
     }
 
@@ -121,10 +157,11 @@ impl Lane {
     /// it never runs backwards from one change to the next.
     fn change<T>(&self, change: impl FnOnce(&mut State, Instant) -> T) -> T {
         let mut state = self.lock();
-        let was_writable = state.is_writable();
         let was_due = (state.shaper.deadline(), state.closed);
         let result = change(&mut state, now());
-        let becomes_writable = !was_writable && state.is_writable();
+        state.settle();
+        let becomes_writable = state.refused && state.is_writable();
+        state.refused &= !becomes_writable;
         let reader = if was_due == (state.shaper.deadline(), state.closed) {
             None
         } else {
@@ -166,7 +203,7 @@ impl Lane {
             if wanted == 0 {
                 return Ok(0);
             }
-            let taken = wanted.min(state.shaper.free());
+            let taken = wanted.min(state.room());
             let mut rest = gather(bufs, taken);
             let shape = state.shaper.shape();
             let segment_bytes = if shape.bytes_per_second.is_some() && !shape.accumulate {
@@ -184,7 +221,11 @@ impl Lane {
                 }
                 written += length;
             }
-            if written == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(written) }
+            if written == 0 {
+                state.refused = true;
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(written)
         })
     }
 
@@ -322,6 +363,13 @@ impl WriteEnd {
     /// None; a connection that is gone counts as writable, and the write says what happened.
     pub async fn writable(&self) -> io::Result<()> {
         self.lane.writable().await
+    }
+
+    /// Has the memory of what is under way charged, in both directions.
+    pub(crate) fn charge(&self, account: &Arc<Account>, purpose: Purpose) {
+        for lane in [&self.lane, &self.other] {
+            lane.change(|state, _| state.tab = Some(Tab::new(account, purpose)));
+        }
     }
 
     /// Whether something has come the other way that was not read, or its end.

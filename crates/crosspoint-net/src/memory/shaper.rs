@@ -175,6 +175,13 @@ impl Shaper {
         }
     }
 
+    /// The memory of what is held.
+    pub(crate) fn cost(&self) -> usize {
+        /// What a piece takes besides its bytes: its place, and what the allocator keeps for it.
+        const PIECE_BYTES: usize = 128;
+        self.held_bytes + self.pieces.len() * PIECE_BYTES
+    }
+
     /// Room in bytes before the writer has to wait.
     pub fn free(&self) -> usize {
         if self.finished || self.pieces.len() >= self.shape.pieces_max.clamp(1, PIECES_MAX) {
@@ -229,9 +236,19 @@ impl Shaper {
         let taken = front.bytes.split_to(length);
         if front.bytes.is_empty() {
             self.pieces.pop_front();
+            self.shrink();
         }
         self.held_bytes -= length;
         Some(taken)
+    }
+
+    /// Keeps no places of a peak.
+    fn shrink(&mut self) {
+        /// So many cost less than new ones each time.
+        const SPARE: usize = 32;
+        if self.pieces.is_empty() && self.pieces.capacity() > SPARE {
+            self.pieces = VecDeque::new();
+        }
     }
 
     /// When the next piece or the end arrives or has arrived; `None` if nothing is under way.

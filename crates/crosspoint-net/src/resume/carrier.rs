@@ -19,7 +19,7 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::time::sleep_until;
+use tokio::time::{sleep, sleep_until};
 
 /// Bytes that the way between a driver and its carrier holds, in each direction.
 const PIPE_BYTES: usize = 64 * 1024;
@@ -27,8 +27,12 @@ const PIPE_BYTES: usize = 64 * 1024;
 /// Pieces that it holds, however small.
 const PIPE_PIECES_MAX: usize = 256;
 
-/// The memory of a direction of it that is full.
-const PIPE_COST: usize = PIPE_BYTES + PIPE_PIECES_MAX * 128;
+/// How long nothing more is taken from the driver when a budget of memory is exceeded, before that is looked at
+/// again.
+const HOLD_BACK: Duration = Duration::from_millis(10);
+
+/// How much is put before a connection meanwhile.
+const HELD_BACK_BYTES: usize = 8 * 1024;
 
 /// Pieces handed on at once.
 const PIECES_MAX: usize = 64;
@@ -156,26 +160,37 @@ impl Carrier {
         let limited = !hub.limits.exempt(address);
         let meter = limited.then(|| Meter::new(now(), hub.limits.messages_per_second_max, 0));
         let tab = Some(Tab::new(session, Purpose::Retained));
+        self.pipe.writer.charge(session, Purpose::Retained);
         Self { counted_by: Some(hub), meter, tab, stall_max: Some(stall_max), ..self }
     }
 
-    /// Has the memory charged that is held here, on the way to and from the driver, and for a connection.
+    /// Has the memory charged that is held here and for a connection. The way to and from the driver does that by
+    /// itself.
     fn settle(&mut self, link: Option<&Link>) {
         let Some(tab) = &mut self.tab else { return };
-        let taking = !self.flow.is_full() && link.is_none_or(Link::has_room);
-        // What is not taken fills up.
-        let full = [!taking, self.flow.has_arrived()].into_iter().filter(|full| *full).count();
-        tab.settle(self.flow.held() + link.map_or(0, Link::held) + full * PIPE_COST);
+        tab.settle(self.flow.held() + link.map_or(0, Link::held));
         if let Some(hub) = &self.counted_by {
             hub.keep_to_budgets(now());
         }
     }
 
-    /// Drops at once what nobody will get.
-    pub(crate) fn give_up(&mut self) {
+    /// Whether nothing more is to be taken from the driver for now: what many wait for exists once up to there, and
+    /// once for each from there on. Above a budget that has to wait until those who hold most have ended.
+    fn is_held_back(&self) -> bool {
+        !self.pipe.ended && self.tab.as_ref().is_some_and(Tab::is_above_budget)
+    }
+
+    /// How much may wait to be written to the connection. Small pieces are copied for it, so that it is little
+    /// where there is no memory.
+    fn queue_max(&self) -> usize {
+        if self.is_held_back() { HELD_BACK_BYTES } else { QUEUE_BYTES_MAX }
+    }
+
+    /// Drops at once what nobody will get. What waits for a connection is kept with that.
+    pub(crate) fn give_up(&mut self, link: Option<&Link>) {
         self.flow.give_up();
         if let Some(tab) = &mut self.tab {
-            tab.settle(0);
+            tab.settle(link.map_or(0, Link::held));
         }
     }
 
@@ -258,9 +273,16 @@ impl Carrier {
             tokio::task::consume_budget().await;
             let more = self.proceed(link)?;
             self.settle(Some(link));
-            reach(timer.as_mut(), if more { now() } else { self.deadline(link.has_room()) });
+            let held_back = self.is_held_back();
+            let has_room = link.has_room_up_to(self.queue_max());
+            let deadline = match (more, held_back) {
+                (true, _) => now(),
+                (false, true) => self.deadline(has_room).min(now() + HOLD_BACK),
+                (false, false) => self.deadline(has_room),
+            };
+            reach(timer.as_mut(), deadline);
             let Self { flow, pipe, throttled, .. } = &mut *self;
-            let taking = !pipe.ended && !flow.is_full() && link.has_room();
+            let taking = !pipe.ended && !flow.is_full() && has_room && !held_back;
             tokio::select! {
                 () = &mut timer => self.tick()?,
                 bytes = read(&mut link.reader), if throttled.is_none() => {
@@ -285,12 +307,13 @@ impl Carrier {
         loop {
             self.hand_on();
             self.settle(None);
+            let held_back = self.is_held_back();
             let Self { flow, pipe, .. } = &mut *self;
+            let taking = !pipe.ended && !flow.is_full();
             let result = tokio::select! {
                 _ = pipe.writer.writable(), if flow.has_arrived() && !pipe.deaf => Ok(()),
-                bytes = read(&mut pipe.reader), if !pipe.ended && !flow.is_full() => {
-                    self.sent(bytes)
-                }
+                bytes = read(&mut pipe.reader), if taking && !held_back => self.sent(bytes),
+                () = sleep(HOLD_BACK), if taking && held_back => Ok(()),
                 else => std::future::pending().await,
             };
             if result.is_err() {
@@ -303,7 +326,9 @@ impl Carrier {
     fn proceed(&mut self, link: &mut Link) -> Result<bool, Parted> {
         for _ in 0..ROUNDS_MAX {
             self.hand_on();
-            let said = link.has_room() && self.flow.fill(now(), QUEUE_BYTES_MAX, &mut link.out);
+            let most = self.queue_max();
+            let has_room = link.has_room_up_to(most);
+            let said = has_room && self.flow.fill(now(), most, &mut link.out);
             link.write()?;
             if self.flow.is_drained() {
                 self.hang_up();

@@ -11,9 +11,8 @@ use super::record::{Accepted, Gone, MAGIC, Open, Record, Token, VERSION, millis}
 use super::registry::{Bounds, Found, Registry, Tombstone};
 use super::{RETAINED_BYTES, Settings};
 use crate::held::{self, Held};
-use crate::log_limit::Logs;
 use crate::outlet::now;
-use crate::parting::{LINGER, Parting};
+use crate::parting::LINGER;
 use crate::remote::Remote;
 use crate::server::Server;
 use crate::session::SessionEnds;
@@ -50,7 +49,7 @@ pub(crate) struct Patience {
 #[derive(Debug, Clone)]
 pub(crate) struct Sessions {
     settings: Settings,
-    registry: Arc<Mutex<Registry<mpsc::Sender<Arrival>>>>,
+    registry: Arc<Mutex<Registry<mpsc::Sender<Box<Arrival>>>>>,
 }
 
 impl Sessions {
@@ -81,7 +80,7 @@ impl Sessions {
         Patience { away_max, stall_min: 2 * noticed }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Registry<mpsc::Sender<Arrival>>> {
+    fn lock(&self) -> MutexGuard<'_, Registry<mpsc::Sender<Box<Arrival>>>> {
         // What it guards is consistent between any two statements that could panic.
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -119,35 +118,36 @@ impl Server {
         };
         let open = match opened {
             Ok(Ok(open)) => open,
-            Ok(Err(refused)) => return refuse(link, refused, self.parting()).await,
+            Ok(Err(refused)) => return self.turn_down(link, refused),
             Err(_elapsed) => {
                 self.hub.metrics.hit("handshake_ms_max");
                 return Reason::HandshakeTimeout;
             }
         };
-        if open.token == Token::NEW {
-            return self.begin(sessions, Arrival { link, open }, remote).await;
+        let arrival = Box::new(Arrival { link, open });
+        match arrival.open.token {
+            Token::NEW => self.begin(sessions, arrival, remote).await,
+            _ => self.go_on(sessions, arrival).await,
         }
-        self.go_on(sessions, Arrival { link, open }).await
     }
 
     /// A new session.
-    async fn begin(&self, sessions: &Sessions, arrival: Arrival, remote: Remote) -> Reason {
+    async fn begin(&self, sessions: &Sessions, arrival: Box<Arrival>, remote: Remote) -> Reason {
         let mut token = [0; 16];
         if let Err(error) = getrandom::fill(&mut token) {
             if let Some(unsaid) = self.logs.not_resumed.line(now()) {
                 tracing::error!(%error, unsaid, "no randomness for the token of a session");
             }
-            return refuse(arrival.link, Reason::Internal, self.parting()).await;
+            return self.turn_down(arrival.link, Reason::Internal);
         }
         let token = Token::new(token);
         let charge = match held::resumable(&self.hub, remote, RESUMABLE_BYTES) {
             Ok(charge) => charge,
-            Err(reason) => return refuse(arrival.link, reason, self.parting()).await,
+            Err(reason) => return self.turn_down(arrival.link, reason),
         };
         let (way_in, arrivals) = mpsc::channel(1);
         if !sessions.lock().add(token, way_in) {
-            return refuse(arrival.link, Reason::Internal, self.parting()).await;
+            return self.turn_down(arrival.link, Reason::Internal);
         }
         let limits = &self.hub.limits;
         let known = limits.known_by(remote.ip());
@@ -171,7 +171,8 @@ impl Server {
         self.tasks.spawn(Self::drive(driver, bytes::BytesMut::new(), false));
         let flow = Flow::new(now(), Side::Hub, agreed);
         let carrier = Carrier::new(flow, end, self.parting().longest());
-        let keeper = Keeper {
+        // A pointer, as asynchronous functions that pass it on hold it several times.
+        let keeper = Box::new(Keeper {
             server: self.clone(),
             place,
             id,
@@ -184,12 +185,12 @@ impl Server {
             ended: None,
             late: None,
             _charge: charge,
-        };
+        });
         keeper.run(arrival).await
     }
 
     /// A session that is there already, or was.
-    async fn go_on(&self, sessions: &Sessions, mut arrival: Arrival) -> Reason {
+    async fn go_on(&self, sessions: &Sessions, mut arrival: Box<Arrival>) -> Reason {
         let deadline = now() + self.hub.limits.handshake_max;
         loop {
             let found = sessions.lock().find(now(), arrival.open.token);
@@ -215,9 +216,49 @@ impl Server {
                 Found::Dead(tombstone) => Some(tombstone),
                 Found::Nothing => None,
             };
-            arrival.tell_gone(tombstone, self.logs.clone(), self.parting()).await;
+            self.tell_gone(*arrival, tombstone);
             return Reason::ConnectionLost;
         }
+    }
+
+    /// Says why a connection is not wanted, and closes it.
+    fn turn_down(&self, mut link: Link, reason: Reason) -> Reason {
+        if reason != Reason::ConnectionLost {
+            link.say(Record::Refused(reason));
+            self.part(link);
+        }
+        reason
+    }
+
+    /// Says to a connection what has become of the session.
+    fn tell_gone(&self, Arrival { mut link, open }: Arrival, tombstone: Option<Tombstone>) {
+        let gone = match tombstone {
+            Some(Tombstone { why, received, sent, more }) => {
+                let receipt = Receipt {
+                    why,
+                    we_sent: sent,
+                    we_received: received,
+                    acknowledged: open.received.bytes,
+                    they_received: Some(open.received),
+                    they_sent: Some(open.sent),
+                    more: false,
+                };
+                if let Some(unsaid) = self.logs.not_resumed.line(now()) {
+                    tracing::info!(%receipt, unsaid, "a client came back to a session that has ended");
+                }
+                Gone { why, totals: Some((received, sent)), more }
+            }
+            None => Gone { why: Why::Unknown, totals: None, more: false },
+        };
+        link.say(Record::Gone(gone));
+        self.part(link);
+    }
+
+    /// Closes a connection when it has taken what was said. That may take a while, so it is done in a task of
+    /// its own, which keeps nothing else.
+    fn part(&self, link: Link) {
+        let parting = self.parting();
+        self.tasks.spawn(async move { parting.wait(LINGER, link.part(LINGER)).await });
     }
 }
 
@@ -241,41 +282,6 @@ async fn opened(link: &mut Link, mut held: Held) -> Result<Open, Reason> {
                 link.read().await.map_err(wrong)?;
             }
         }
-    }
-}
-
-/// Says why a connection is not wanted, and closes it.
-async fn refuse(mut link: Link, reason: Reason, parting: Parting) -> Reason {
-    if reason != Reason::ConnectionLost {
-        link.say(Record::Refused(reason));
-        parting.wait(LINGER, link.part(LINGER)).await;
-    }
-    reason
-}
-
-impl Arrival {
-    /// Says what has become of the session.
-    async fn tell_gone(mut self, tombstone: Option<Tombstone>, logs: Arc<Logs>, parting: Parting) {
-        let gone = match tombstone {
-            Some(Tombstone { why, received, sent, more }) => {
-                let receipt = Receipt {
-                    why,
-                    we_sent: sent,
-                    we_received: received,
-                    acknowledged: self.open.received.bytes,
-                    they_received: Some(self.open.received),
-                    they_sent: Some(self.open.sent),
-                    more: false,
-                };
-                if let Some(unsaid) = logs.not_resumed.line(now()) {
-                    tracing::info!(%receipt, unsaid, "a client came back to a session that has ended");
-                }
-                Gone { why, totals: Some((received, sent)), more }
-            }
-            None => Gone { why: Why::Unknown, totals: None, more: false },
-        };
-        self.link.say(Record::Gone(gone));
-        parting.wait(LINGER, self.link.part(LINGER)).await;
     }
 }
 
@@ -327,8 +333,8 @@ impl Drop for Place {
 }
 
 /// What a session that can be resumed takes besides the session itself, when nothing is kept: the task that
-/// keeps it, its connection and the way between that and the session's own task.
-const RESUMABLE_BYTES: usize = 30 * 1024;
+/// keeps it, and the way between that and the session's own task.
+const RESUMABLE_BYTES: usize = 8 * 1024;
 
 /// Keeps one session, whatever connection it has.
 struct Keeper {
@@ -340,14 +346,15 @@ struct Keeper {
     /// Lives as long as the session.
     session: Weak<Outbox>,
     carrier: Carrier,
-    arrivals: mpsc::Receiver<Arrival>,
+    /// Pointers, as the channel has places for many.
+    arrivals: mpsc::Receiver<Box<Arrival>>,
     stop: CancellationToken,
     stopping: bool,
     ends: oneshot::Receiver<SessionEnds>,
     /// Set as soon as the session ends, whatever it still has to say.
     ended: Option<SessionEnds>,
     /// A connection for a session that has ended.
-    late: Option<Arrival>,
+    late: Option<Box<Arrival>>,
 }
 
 /// How a session goes on.
@@ -361,8 +368,8 @@ enum Next {
 }
 
 impl Keeper {
-    async fn run(mut self, arrival: Arrival) -> Reason {
-        let mut next = match self.accept(arrival).await {
+    async fn run(mut self: Box<Self>, arrival: Box<Arrival>) -> Reason {
+        let mut next = match self.accept(arrival) {
             Some(link) => Next::Attached(link),
             None => Next::End(Why::Ended(Reason::Malformed), None),
         };
@@ -376,7 +383,8 @@ impl Keeper {
     }
 
     /// Takes a connection over, if what it says fits.
-    async fn accept(&mut self, Arrival { mut link, open }: Arrival) -> Option<Box<Link>> {
+    fn accept(&mut self, arrival: Box<Arrival>) -> Option<Box<Link>> {
+        let Arrival { mut link, open } = *arrival;
         let flow = &self.carrier.flow;
         let refused = if self.stopping {
             Some(Reason::HubStopping)
@@ -390,8 +398,7 @@ impl Keeper {
             if let Some(unsaid) = self.server.logs.not_resumed.line(now()) {
                 tracing::warn!(session = self.id, %reason, ?open, ?sent, ?received, unsaid, "not resumed");
             }
-            // In a task of its own, as it may take a while.
-            self.server.tasks.spawn(refuse(link, reason, self.server.parting()));
+            self.server.turn_down(link, reason);
             return None;
         }
         let attached = self.carrier.attach(open.received.bytes, received.bytes);
@@ -431,10 +438,9 @@ impl Keeper {
                         return Next::End(Why::Ended(ended.reason), Some(link));
                     }
                     // The newest wins; the old one may be half dead without our knowing.
-                    if let Some(new) = self.accept(arrival).await {
+                    if let Some(new) = self.accept(arrival) {
                         tracing::debug!(session = self.id, "session goes on over another connection");
-                        let parting = self.server.parting();
-                        self.server.tasks.spawn(refuse(*link, Reason::Replaced, parting));
+                        self.server.turn_down(*link, Reason::Replaced);
                         return Next::Attached(new);
                     }
                     continue;
@@ -514,7 +520,7 @@ impl Keeper {
                 biased;
                 ends = &mut self.ends => self.note_end(ends),
                 Some(arrival) = self.arrivals.recv() => {
-                    if let Some(link) = self.accept(arrival).await {
+                    if let Some(link) = self.accept(arrival) {
                         return Next::Attached(link);
                     }
                     continue;
@@ -549,14 +555,14 @@ impl Keeper {
     }
 
     /// Ends the session if it has not ended, and remembers what became of it.
-    async fn end(mut self, why: Why, link: Option<Box<Link>>) -> Reason {
+    async fn end(mut self: Box<Self>, why: Why, link: Option<Box<Link>>) -> Reason {
         let let_in = self.was_let_in();
         // More may wait behind what is full, and may be thrown away with the session.
         let full = self.carrier.flow.is_full();
         // A client that has said goodbye, or was told so, needs no more.
         let knows = self.carrier.flow.is_told() || self.carrier.flow.is_over();
         // What nobody will get is given back before anybody is waited for.
-        self.carrier.give_up();
+        self.carrier.give_up(link.as_deref());
         let parting = self.server.parting();
         let until = now() + LINGER;
         let until = match self.stopping {
@@ -564,7 +570,7 @@ impl Keeper {
             false => until,
         };
         parting.wait(LINGER, self.carrier.drain(until)).await;
-        let Self { server, place, carrier, mut arrivals, late, .. } = self;
+        let Self { id, server, place, carrier, mut arrivals, late, _charge, .. } = *self;
         let slow = why == Why::Ended(Reason::SlowReceiver);
         let more = full || slow;
         let (sent, received) = carrier.flow.totals();
@@ -586,7 +592,7 @@ impl Keeper {
                 more: false,
             };
             if let Some(unsaid) = server.logs.not_resumed.line(now()) {
-                tracing::info!(session = self.id, %receipt, unsaid, "session not resumed");
+                tracing::info!(session = id, %receipt, unsaid, "session not resumed");
             }
             server.hub.metrics.resume_expired.inc();
         }
@@ -594,8 +600,7 @@ impl Keeper {
         arrivals.close();
         let mut knocked = late;
         while let Some(arrival) = knocked {
-            let (logs, parting) = (server.logs.clone(), parting.clone());
-            server.tasks.spawn(arrival.tell_gone(Some(tombstone), logs, parting));
+            server.tell_gone(*arrival, Some(tombstone));
             knocked = arrivals.recv().await;
         }
         if let Some(mut link) = link {

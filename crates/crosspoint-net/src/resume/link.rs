@@ -8,6 +8,7 @@ use crate::ws::{self, Incoming};
 use bytes::{BufMut, Bytes, BytesMut};
 use crosspoint_hub::hub::Admission;
 use crosspoint_hub::input::Input;
+use crosspoint_hub::ledger::Purpose;
 use crosspoint_hub::wire::FrameWriter;
 use std::collections::VecDeque;
 use std::io;
@@ -52,7 +53,7 @@ pub(crate) struct Link {
     /// Pieces of the queue up to the last answer to a ping in it.
     until_pong: usize,
     /// The right to this connection. Given back with it.
-    _place: Option<Admission>,
+    place: Option<Admission>,
 }
 
 impl Link {
@@ -65,7 +66,7 @@ impl Link {
     ) -> Self {
         let mut link = Self::new(reader, writer, decoder, false);
         link.input.push(first);
-        link._place = Some(place);
+        link.place = Some(place);
         link
     }
 
@@ -87,7 +88,7 @@ impl Link {
             queued: 0,
             pinged: None,
             until_pong: 0,
-            _place: None,
+            place: None,
         }
     }
 
@@ -144,9 +145,9 @@ impl Link {
         record.put(&mut self.out);
     }
 
-    /// Whether there is room for more to be said.
-    pub(crate) fn has_room(&self) -> bool {
-        self.queued < QUEUE_BYTES_MAX
+    /// Whether there is room for more to be said, where so much may wait.
+    pub(crate) fn has_room_up_to(&self, most: usize) -> bool {
+        self.queued < most
     }
 
     /// The memory of what waits here to be written or looked at.
@@ -195,8 +196,12 @@ impl Link {
         }
     }
 
-    /// Writes what is left and closes, if the other side takes it in this time.
+    /// Writes what is left and closes, if the other side takes it in this time and there is memory for it.
     pub(crate) async fn part(mut self, longest: Duration) {
+        // Nobody looks at it any more.
+        self.input = Input::default();
+        let held = self.place.as_ref().map(|place| place.hold(Purpose::Outbox, self.held()));
+        let Ok(_charge) = held.transpose() else { return };
         let part = async {
             if self.wrap().is_err() {
                 return;

@@ -10,6 +10,9 @@ const MERGE_BYTES_MAX: usize = 2 * 1024;
 /// The memory that a piece takes besides its bytes.
 const PIECE_BYTES: usize = 96;
 
+/// Places that are kept when all pieces have gone: so many cost less than new ones each time.
+const SPARE: usize = 32;
+
 /// A queue of bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Pieces {
@@ -100,6 +103,10 @@ impl Pieces {
             left -= piece.bytes.len();
             self.cost -= piece.cost;
             self.pieces.pop_front();
+        }
+        // No places of a peak are kept.
+        if self.pieces.is_empty() && self.pieces.capacity() > SPARE {
+            self.pieces = VecDeque::new();
         }
     }
 

@@ -1,8 +1,10 @@
 use std::future::poll_fn;
 use std::num::NonZeroU64;
+use std::pin::pin;
 use std::task::Waker;
 use std::time::Duration;
 
+use crosspoint_hub::{Hub, HubOptions, Limits};
 use proptest::prelude::*;
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant as TokioInstant, timeout};
@@ -342,4 +344,33 @@ proptest! {
             .unwrap();
         runtime.block_on(exchange(a_to_b, b_to_a, seed, Duration::from_secs(1_000_000)));
     }
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_charged_and_above_a_budget_nothing_is_added_to_it() {
+    let limits = Limits { memory_bytes_max: 80 * 1024, ..Limits::default() };
+    let hub = Hub::new(HubOptions { limits, ..HubOptions::default() });
+    let account = hub.account(None, "native");
+    let (a, mut b) = pair(Shape::default(), Shape::default());
+    a.writer.charge(&account, Purpose::Retained);
+    write(&a, &[0; 1000]).unwrap();
+    assert_eq!(account.used(), 0, "a small message costs nothing more");
+    write(&a, &[0; 40_000]).unwrap();
+    assert_eq!(account.used(), 48 * 1024);
+    let others = account.charge(Purpose::Stored, 64 * 1024);
+    assert_eq!(write(&a, b"more").unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    let mut room = pin!(a.writable());
+    assert!(poll_fn(|cx| Poll::Ready(room.as_mut().poll(cx))).await.is_pending());
+    b.read_exact(&mut [0; 41_000]).await.unwrap();
+    assert_eq!(account.used(), 64 * 1024, "what has arrived is paid for by who has it");
+    timeout(ms(1000), room).await.expect("whoever waits is told").unwrap();
+    // One after the other goes on even so.
+    let less = account.charge(Purpose::Stored, 64 * 1024);
+    write(&a, b"one").unwrap();
+    assert!(write(&a, b"two").is_err());
+    let mut room = pin!(a.writable());
+    assert!(poll_fn(|cx| Poll::Ready(room.as_mut().poll(cx))).await.is_pending());
+    drop((others, less));
+    b.read_exact(&mut [0; 3]).await.unwrap();
+    timeout(ms(1000), room).await.expect("also when there is memory again before that").unwrap();
 }
