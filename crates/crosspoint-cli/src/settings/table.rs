@@ -622,7 +622,7 @@ settings! {
         ///
         /// Everything that waits, is unfinished or is kept counts, 8 KiB for each session and 4 KiB for each
         /// connection. The program takes more than that, see docs/guarantees.md; with less than 1 GiB it takes no
-        /// huge pages from the system, which are a little faster and take more. Above, new connections are closed, new channels, memberships, links, services and unfinished
+        /// huge pages from the system, which can be faster and take more. Above, new connections are closed, new channels, memberships, links, services and unfinished
         /// messages are refused with the reason `Exhausted`, and the sessions that hold most are disconnected with the reason
         /// `SlowReceiver`: first those that hold 64 KiB or more and have taken nothing for a second.
         /// `/metrics` shows for what it is used.
