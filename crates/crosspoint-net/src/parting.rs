@@ -1,5 +1,6 @@
 //! How long those may take who have to go.
 
+use std::pin::Pin;
 use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -22,16 +23,24 @@ impl Parting {
     }
 
     /// Waits for what is done at an end. What takes longer than it may is dropped.
-    pub(crate) async fn wait(&self, longest: Duration, what: impl Future<Output = ()>) {
-        let stopped = async {
-            self.stop.cancelled().await;
-            sleep(self.flush_max).await;
-        };
-        tokio::select! {
-            biased;
-            () = what => {}
-            () = sleep(longest) => {}
-            () = stopped => {}
-        }
+    ///
+    /// Boxed, as each connection would have room for it all its life.
+    pub(crate) fn wait<'a>(
+        &'a self,
+        longest: Duration,
+        what: impl Future<Output = ()> + Send + 'a,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(async move {
+            let stopped = async {
+                self.stop.cancelled().await;
+                sleep(self.flush_max).await;
+            };
+            tokio::select! {
+                biased;
+                () = what => {}
+                () = sleep(longest) => {}
+                () = stopped => {}
+            }
+        })
     }
 }

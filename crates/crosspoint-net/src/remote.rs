@@ -1,6 +1,5 @@
 //! Where a connection comes from.
 
-use crate::stream::Stream;
 use crosspoint_hub::networks::Prefixes;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -10,8 +9,6 @@ use std::net::{IpAddr, SocketAddr};
 pub(crate) struct Remote {
     /// `None` inside the program. Port 0 is one that nobody has told.
     pub(crate) address: Option<SocketAddr>,
-    /// Whether it is an address of the network in which the connection has found this machine.
-    pub(crate) neighbour: bool,
 }
 
 /// What is taken for one network: as much as a site or a customer usually has.
@@ -21,19 +18,13 @@ impl Remote {
     /// An address as the system tells it.
     pub(crate) fn new(address: Option<SocketAddr>) -> Self {
         let address = address.map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
-        Self { address, neighbour: false }
+        Self { address }
     }
 
-    /// The other side of a connection.
-    pub(crate) fn of(stream: &Stream) -> Self {
-        Self::between(stream.peer_address(), stream.local_address())
-    }
-
-    /// An address that has come to another one, which is ours.
-    pub(crate) fn between(address: Option<SocketAddr>, here: Option<SocketAddr>) -> Self {
+    /// Whether it is an address of the network in which this machine was found `here`.
+    pub(crate) fn is_neighbour(self, here: Option<SocketAddr>) -> bool {
         let site = |at: SocketAddr| SITE.holder(at.ip());
-        let neighbour = address.is_some() && address.map(site) == here.map(site);
-        Self { neighbour, ..Self::new(address) }
+        self.address.is_some() && self.address.map(site) == here.map(site)
     }
 
     /// The address without the port.

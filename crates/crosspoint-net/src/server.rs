@@ -112,9 +112,7 @@ impl Default for ServerOptions {
 pub struct Server {
     pub(crate) hub: Arc<Hub>,
     pub(crate) options: Arc<ServerOptions>,
-    site: Arc<http::Site>,
-    /// For those who come for the metrics.
-    metrics_site: Arc<http::Site>,
+    sites: Arc<Sites>,
     /// Sessions that can be resumed, if that is served.
     pub(crate) resume: Option<Sessions>,
     pub(crate) stop: CancellationToken,
@@ -123,6 +121,14 @@ pub struct Server {
     pub(crate) logs: Arc<Logs>,
     /// How many of those may still be told for whom there is no room.
     courtesies: Arc<Semaphore>,
+}
+
+/// What is answered to HTTP.
+#[derive(Debug)]
+struct Sites {
+    public: http::Site,
+    /// To those who come for the metrics.
+    metrics: http::Site,
 }
 
 /// The protocols that sessions speak, as metrics name them.
@@ -189,12 +195,13 @@ impl Server {
         let options = Arc::new(options);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let logs = Arc::new(Logs::new(now()));
-        let site = Arc::new(http::Site::new(&hub, &options.http, &stop, &logs));
-        let metrics_site = http::Site::for_metrics(&hub, &options.http, &stop, &logs);
-        let metrics_site = Arc::new(metrics_site);
+        let sites = Arc::new(Sites {
+            public: http::Site::new(&hub, &options.http, &stop, &logs),
+            metrics: http::Site::for_metrics(&hub, &options.http, &stop, &logs),
+        });
         hub.metrics.know_protocols(&PROTOCOLS);
         let courtesies = Arc::new(Semaphore::new(COURTESIES_MAX));
-        Self { hub, options, site, metrics_site, resume, stop, tasks, logs, courtesies }
+        Self { hub, options, sites, resume, stop, tasks, logs, courtesies }
     }
 
     /// The hub that is served.
@@ -291,7 +298,7 @@ impl Server {
 
     /// Serves one connection, in a task of its own.
     pub fn accept(&self, stream: Stream) {
-        let address = Remote::of(&stream);
+        let address = Remote::new(stream.peer_address());
         let admission = match self.hub.admit(address.ip()) {
             Ok(admission) => admission,
             Err(reason) => return self.turn_away(stream, address, reason),
@@ -301,7 +308,7 @@ impl Server {
 
     /// Serves one connection that comes for the metrics, in a task of its own.
     fn accept_for_metrics(&self, stream: Stream) {
-        let remote = Remote::of(&stream);
+        let remote = Remote::new(stream.peer_address());
         let admission = match self.hub.admit(remote.ip()) {
             Ok(admission) => admission,
             Err(reason) => return self.turn_away(stream, remote, reason),
@@ -325,7 +332,7 @@ impl Server {
         if !first.is_empty() {
             let from = (remote, &mut admission);
             let halves = (reader, writer);
-            http::serve(&self.metrics_site, halves, first, from, &self.parting()).await;
+            http::serve(&self.sites.metrics, halves, first, from, self.parting()).await;
         }
     }
 
@@ -376,10 +383,9 @@ impl Server {
                 Box::pin(self.first_words(&mut reader, &writer, bytes, remote)).await
             }
             Ok(Shaken::Request(request)) => {
-                let parting = self.parting();
                 let halves = (reader, writer);
                 let from = (remote, &mut admission);
-                let served = http::serve(&self.site, halves, request, from, &parting);
+                let served = http::serve(&self.sites.public, halves, request, from, self.parting());
                 // Boxed, as its state is larger than that of any session.
                 match Box::pin(served).await {
                     http::Outcome::Ended(reason) => return reason,
@@ -571,7 +577,7 @@ impl Server {
                 false => Ok(Ok(std::mem::take(&mut first))),
             };
             let Ok(more) = more else {
-                self.hub.metrics.hit(self.site.head_max().1);
+                self.hub.metrics.hit(self.sites.public.head_max().1);
                 return Err(Refusal::silent(Reason::HandshakeTimeout));
             };
             let more = more.unwrap_or_default();
@@ -587,7 +593,7 @@ impl Server {
             match spoken {
                 None => {}
                 Some(Spoken::Http) => {
-                    until = begun + self.site.head_max().0;
+                    until = begun + self.sites.public.head_max().0;
                     // Looking at a head again for each of its bytes would be slow.
                     if (line_ended || bytes.len() > handshake::HEAD_BYTES_MAX)
                         && let Some(shaken) = self
@@ -621,7 +627,10 @@ impl Server {
             return Ok(Some(Shaken::Request(bytes.split())));
         };
         let has_origin = request.origin.is_some();
-        let verdict = self.site.first_upgrade(upgrade, has_origin, &bytes[..length], *remote);
+        // Where it has found this machine matters for web pages alone.
+        let here = has_origin.then(|| writer.local_address()).flatten();
+        let (head, from) = (&bytes[..length], (*remote, here));
+        let verdict = self.sites.public.first_upgrade(upgrade, has_origin, head, from);
         let verdict = match admission {
             Some(admission) => http::counted(verdict, admission),
             None => verdict,

@@ -53,14 +53,6 @@ impl Stream {
         }
     }
 
-    /// The address at which the other side has found this one; `None` inside the program.
-    pub fn local_address(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(stream) => stream.local_addr().ok(),
-            Self::Memory(_) => None,
-        }
-    }
-
     /// The two halves.
     pub fn into_split(self) -> (Reader, Writer) {
         match self {
@@ -208,6 +200,14 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// The address at which the other side has found this one; `None` inside the program.
+    pub(crate) fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(writer) => writer.local_addr().ok(),
+            Self::Memory(_) => None,
+        }
     }
 
     /// Whether something has come that was not read, or the end of the connection.

@@ -24,6 +24,7 @@ use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
@@ -111,8 +112,9 @@ pub(crate) async fn serve(
     (reader, writer): (Reader, Writer),
     first: BytesMut,
     (from, admission): (Remote, &mut Admission),
-    parting: &Parting,
+    parting: Parting,
 ) -> Outcome {
+    let parting = &parting;
     let Parting { stop, flush_max } = parting;
     let _charge = match Held::hyper(&site.hub, from, CONNECTION_BYTES) {
         Ok(charge) => charge,
@@ -123,6 +125,7 @@ pub(crate) async fn serve(
         }
     };
     let mut held = Held::new(&site.hub, from);
+    let here = writer.local_address();
     let state = Arc::new(IoState::default());
     let stall_max = site.hub.limits.outbox_stall_max;
     let io = Io::new(reader, writer, first, stall_max, state.clone());
@@ -131,7 +134,7 @@ pub(crate) async fn serve(
     let verdict = OnceLock::new();
     let service = service_fn(|request| {
         let busy = Busy::new(&state);
-        answer(site, request, from, &verdict, busy, (&state, &pace))
+        answer(site, request, (from, here), &verdict, busy, (&state, &pace))
     });
     let mut connection = site.builder.serve_connection(TokioIo::new(io), service);
     // When the connection is cut off, if the server stops.
@@ -295,7 +298,7 @@ fn charged(hub: &Hub, from: Remote, response: Response, busy: Busy) -> Response<
 async fn answer(
     site: &Site,
     mut request: Request<Incoming>,
-    from: Remote,
+    (from, here): (Remote, Option<SocketAddr>),
     verdict: &OnceLock<Verdict>,
     busy: Busy,
     (state, pace): (&IoState, &Pace),
@@ -305,9 +308,9 @@ async fn answer(
     pace.request(state).await;
     let from = site.remote(from, request.headers());
     request.extensions_mut().extend(remote(from.address));
-    match site.later_upgrade(request, from) {
+    match site.later_upgrade(request, (from, here)) {
         Ok(request) => {
-            let response = site.answer(request, from).await;
+            let response = site.answer(request, (from, here)).await;
             Ok(charged(&site.hub, from, response, busy))
         }
         Err(decided) => {

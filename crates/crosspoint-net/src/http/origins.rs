@@ -8,7 +8,7 @@ use crate::remote::Remote;
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The origins and hosts that are allowed besides those that are by themselves.
 #[derive(Debug)]
@@ -35,7 +35,12 @@ impl Origins {
     /// the owner of a name can let it lead to a machine in the network of his visitors (DNS rebinding).
     /// Where the browser is in such a network, the name has to be an address, one that only this
     /// network knows, or allowed by the setting.
-    pub(super) fn check(&self, headers: &HeaderMap, from: Remote) -> Result<(), Wrong> {
+    pub(super) fn check(
+        &self,
+        headers: &HeaderMap,
+        from: Remote,
+        here: Option<SocketAddr>,
+    ) -> Result<(), Wrong> {
         if self.all || !headers.contains_key(ORIGIN) {
             return Ok(());
         }
@@ -53,7 +58,7 @@ impl Origins {
             );
             return Err(("http.origins", Refusal::new(StatusCode::FORBIDDEN, text)));
         }
-        if is_near(from) && !is_local(host) && !self.hosts.contains(host) {
+        if is_near(from, here) && !is_local(host) && !self.hosts.contains(host) {
             let text = format!(
                 "Pages may not use this hub under the name {host:.100}, which others could let lead \
                  here. If it is yours, add it to the setting http.hosts; if the hub is behind a proxy, \
@@ -96,9 +101,9 @@ fn is_loopback(host: &str) -> bool {
 
 /// Whether somebody is in the network of this machine, into which perhaps nobody could come from outside: at
 /// an address that has a meaning there alone, or in the network of the address under which it has found
-/// this machine, which a firewall may protect. Of whom a proxy speaks for, the latter is not known.
-fn is_near(from: Remote) -> bool {
-    from.neighbour || is_private(from.ip())
+/// this machine, which a firewall may protect. Where a proxy speaks for it, that is where the proxy has found it.
+fn is_near(from: Remote, here: Option<SocketAddr>) -> bool {
+    from.is_neighbour(here) || is_private(from.ip())
 }
 
 /// Whether an address has a meaning in the networks around it alone.
@@ -140,26 +145,25 @@ fn is_local(host: &str) -> bool {
 mod tests {
     use super::*;
     use axum::http::HeaderValue;
-    use std::net::SocketAddr;
 
     fn at(address: &str) -> Option<SocketAddr> {
         Some((address.parse::<IpAddr>().unwrap(), 9).into())
     }
 
     fn verdict(settings: &Origins, from: &str, origin: &str, host: &str) -> Option<&'static str> {
-        verdict_for(settings, Remote::new(at(from)), origin, host)
+        verdict_at(settings, (Remote::new(at(from)), None), origin, host)
     }
 
-    fn verdict_for(
+    fn verdict_at(
         settings: &Origins,
-        from: Remote,
+        (from, here): (Remote, Option<SocketAddr>),
         origin: &str,
         host: &str,
     ) -> Option<&'static str> {
         let mut headers = HeaderMap::new();
         headers.append(ORIGIN, HeaderValue::from_str(origin).unwrap());
         headers.append(HOST, HeaderValue::from_str(host).unwrap());
-        let wrong = settings.check(&headers, from);
+        let wrong = settings.check(&headers, from, here);
         wrong.err().map(|(setting, refusal)| {
             let answer = String::from_utf8(refusal.answer(None).to_vec()).unwrap();
             assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains(setting), "{answer}");
@@ -258,10 +262,10 @@ mod tests {
             ("203.0.112.9", "203.0.113.200", false),
             ("203.0.113.9", "2001:db8:1:7::1", false),
         ] {
-            let from = Remote::between(at(from), at(here));
+            let both = (Remote::new(at(from)), at(here));
             let refused = |settings: &Origins, host: &str| {
                 let origin = format!("http://{host}");
-                verdict_for(settings, from, &origin, host)
+                verdict_at(settings, both, &origin, host)
             };
             let wrong = near.then_some("http.hosts");
             assert_eq!(refused(&usual, "hub.example"), wrong, "{from} {here}");
@@ -275,12 +279,12 @@ mod tests {
         let usual = settings(&[], &[]);
         let from = Remote::default();
         let mut headers = HeaderMap::new();
-        assert!(usual.check(&headers, from).is_ok());
+        assert!(usual.check(&headers, from, None).is_ok());
         headers.append(HOST, HeaderValue::from_static("evil.example"));
-        assert!(usual.check(&headers, from).is_ok());
+        assert!(usual.check(&headers, from, None).is_ok());
         headers.append(ORIGIN, HeaderValue::from_static("http://evil.example"));
-        assert!(usual.check(&headers, from).is_ok());
+        assert!(usual.check(&headers, from, None).is_ok());
         headers.append(ORIGIN, HeaderValue::from_static("http://evil.example"));
-        assert!(usual.check(&headers, from).is_err());
+        assert!(usual.check(&headers, from, None).is_err());
     }
 }

@@ -137,10 +137,14 @@ impl Site {
         }
     }
 
-    /// Answers a request that is no upgrade.
-    pub(super) async fn answer(&self, request: Request<Incoming>, from: Remote) -> Response {
+    /// Answers a request that is no upgrade, from somebody who has found this machine `here`.
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        (from, here): (Remote, Option<SocketAddr>),
+    ) -> Response {
         if !request.method().is_safe()
-            && let Err((setting, refusal)) = self.origins.check(request.headers(), from)
+            && let Err((setting, refusal)) = self.origins.check(request.headers(), from, here)
         {
             self.hub.metrics.hit(setting);
             return refusal.into_response();
@@ -186,7 +190,7 @@ impl Site {
         upgrade: &Upgrade,
         has_origin: bool,
         bytes: &[u8],
-        from: Remote,
+        (from, here): (Remote, Option<SocketAddr>),
     ) -> Verdict {
         if self.upgrade.is_none() && !has_origin && !self.is_proxy(from) {
             return self.accept(upgrade, from);
@@ -195,7 +199,7 @@ impl Site {
             Ok(mut head) => {
                 let from = self.remote(from, &head.headers);
                 head.extensions.extend(remote(from.address));
-                self.decide(upgrade, &head, from)
+                self.decide(upgrade, &head, from, here)
             }
             Err(error) => Err(refused(&error)),
         }
@@ -214,7 +218,7 @@ impl Site {
     pub(super) fn later_upgrade<B>(
         &self,
         request: Request<B>,
-        from: Remote,
+        (from, here): (Remote, Option<SocketAddr>),
     ) -> Result<Request<B>, Verdict> {
         if !request.headers().contains_key(UPGRADE) {
             return Ok(request);
@@ -223,13 +227,19 @@ impl Site {
         let headers = upgrade::headers_of(request.headers());
         match handshake::upgrade_of(request.method().as_str(), http11, &headers) {
             Ok(None) => Ok(request),
-            Ok(Some(upgrade)) => Err(self.decide(&upgrade, &request.into_parts().0, from)),
+            Ok(Some(upgrade)) => Err(self.decide(&upgrade, &request.into_parts().0, from, here)),
             Err(error) => Err(Err(refused(&error))),
         }
     }
 
-    fn decide(&self, upgrade: &Upgrade, head: &Parts, from: Remote) -> Verdict {
-        let allowed = match self.origins.check(&head.headers, from) {
+    fn decide(
+        &self,
+        upgrade: &Upgrade,
+        head: &Parts,
+        from: Remote,
+        here: Option<SocketAddr>,
+    ) -> Verdict {
+        let allowed = match self.origins.check(&head.headers, from, here) {
             Ok(()) => self.upgrade.as_ref().map_or(Ok(()), |check| check.check(head)),
             Err((setting, refusal)) => {
                 self.hub.metrics.hit(setting);
