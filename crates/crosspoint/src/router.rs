@@ -245,7 +245,7 @@ impl Router {
                 let (far, route) = behind.unwrap_or_else(|| (info.id, peer::Route::default()));
                 let required = asked.check(&info);
                 let required =
-                    required.and_then(|()| shared.common.encryption_required(&info, &route));
+                    required.and_then(|()| shared.common.encryption_required(&info, far, &route));
                 let encryption_required = match required {
                     Ok(required) => required,
                     Err(error) => {

@@ -96,6 +96,11 @@ impl Pins {
         self.0.insert(name, id);
     }
 
+    /// Whether some name is pinned to this id.
+    pub(crate) fn has(&self, id: PeerId) -> bool {
+        self.0.values().any(|pinned| *pinned == id)
+    }
+
     /// Whether the name of a peer is pinned.
     ///
     /// # Errors

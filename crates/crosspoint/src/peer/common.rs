@@ -7,7 +7,7 @@ use super::route::Route;
 use super::{Peer, PeerError, forward};
 use crate::node::NodeBuilder;
 use crate::shared::{Shared, lock};
-use crate::{PeerInfo, Reason};
+use crate::{PeerId, PeerInfo, Reason};
 use crosspoint_hub::LinkNumber;
 use crosspoint_hub::command::Command;
 use crosspoint_net::log_limit::LogLimit;
@@ -90,19 +90,25 @@ impl Common {
         }
     }
 
-    /// Whether a link to or from a peer, of whom a hub says this, has to be encrypted.
+    /// Whether a link to or from the peer `far` has to be encrypted. `info` is what a hub says of the node next
+    /// on the way, which is the peer itself if the route is empty.
     ///
     /// # Errors
     /// [`PeerError::NotPinned`]
     pub(crate) fn encryption_required(
         &self,
         info: &PeerInfo,
+        far: PeerId,
         route: &Route,
     ) -> Result<bool, PeerError> {
-        let pinned = self.settings.pins.check(info)?;
-        // Who passes the link on is not the one to encrypt with.
-        let at_far_end = route.via.is_empty() && route.from.is_empty();
-        Ok(self.settings.require_encryption || (pinned && at_far_end))
+        let pins = &self.settings.pins;
+        let pinned = pins.check(info)?;
+        let passed_on = !(route.via.is_empty() && route.from.is_empty());
+        if pinned && !route.from.is_empty() {
+            // The far end encrypts, so that this one's name would stand for somebody else's key.
+            return Err(PeerError::PassedOnByPinned(info.clone()));
+        }
+        Ok(self.settings.require_encryption || pins.has(far) || (pinned && !passed_on))
     }
 
     /// Somebody has opened a link.
@@ -121,7 +127,7 @@ impl Common {
             return forward::begin(shared, link, info, route);
         }
         let far = route.from.first().copied().unwrap_or(info.id);
-        let encryption_required = match self.encryption_required(&info, &route) {
+        let encryption_required = match self.encryption_required(&info, far, &route) {
             Ok(required) => required,
             Err(error) => {
                 if let Some(unsaid) = self.log.line(now()) {

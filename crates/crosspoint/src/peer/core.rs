@@ -69,6 +69,8 @@ pub(crate) struct State {
     pub(super) machine: Machine,
     pub(super) security: Security,
     pub(super) inbox: VecDeque<Item>,
+    /// How many of them, which are the first, have come in plain before the link was encrypted.
+    pub(super) plain: usize,
     /// What the inbox and running handlers hold, in bytes.
     pub(super) held: usize,
     pub(super) answers: HashMap<u32, oneshot::Sender<Answer>>,
@@ -119,6 +121,7 @@ impl Core {
             machine,
             security: Security::default(),
             inbox: VecDeque::new(),
+            plain: 0,
             held: 0,
             answers: HashMap::new(),
             working: HashMap::new(),
@@ -293,7 +296,13 @@ impl State {
         let Some((kind, body)) = whole else {
             return Ok(());
         };
-        let Some((kind, body)) = self.security.receive(core, kind, body, later)? else {
+        let was_plain = self.security.remote().is_none();
+        let received = self.security.receive(core, kind, body, later)?;
+        if was_plain && self.security.remote().is_some() {
+            self.plain = self.inbox.len();
+            self.streams.values_mut().for_each(StreamState::note_plain);
+        }
+        let Some((kind, body)) = received else {
             return Ok(());
         };
         let now = now();

@@ -44,6 +44,12 @@ pub enum PeerError {
         /// Who has it.
         answered: PeerId,
     },
+    /// A node that passes a link of another one on has a [pinned](crate::NodeBuilder::pin) name, or a hub
+    /// says so. Whose key it has cannot be proven this way, as the far end encrypts.
+    #[error(
+        "a link of another peer is passed on by {0:?}, whose name is pinned and cannot be proven so"
+    )]
+    PassedOnByPinned(PeerInfo),
     /// The link, or the connection to the hub, has ended.
     #[error("the link to the peer has ended: {0}")]
     Closed(Reason),

@@ -8,8 +8,8 @@ use super::{Peer, RequestError};
 use crate::remote::{CALL, MESSAGE, Malicious, REPLY};
 use bytes::Bytes;
 use crosspoint_hub::Reason;
-use crosspoint_hub::payload::{Failure, Payload};
-use crosspoint_proto::peer::{self, Event, StreamId};
+use crosspoint_hub::payload::{Failure, Format, Payload};
+use crosspoint_proto::peer::{self, Event, StreamId, code};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -209,13 +209,34 @@ impl State {
         if let Some(index) = self.inbox.iter().position(is_it)
             && let Some(item) = self.inbox.remove(index)
         {
+            self.plain -= usize::from(index < self.plain);
             self.held -= item.cost();
         }
+    }
+
+    /// Drops what has come in plain, now that the link is encrypted.
+    pub(super) fn forget_plain(&mut self, later: &mut Later) {
+        const WHY: &str = "it came before the link was encrypted";
+        while self.plain > 0 {
+            match self.pull() {
+                // If these fail the other side has given up.
+                Some(Item::Request { id, .. }) => {
+                    let _ = self.machine.fail(id, code::FAILED, WHY, Format::BYTES, &[]);
+                }
+                Some(Item::Offer { stream, .. }) => {
+                    let _ = self.machine.reset(stream, code::NOT_WANTED, WHY);
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+        self.forget_plain_streams(WHY, later);
     }
 
     /// Takes the next item out of the inbox.
     pub(super) fn pull(&mut self) -> Option<Item> {
         let item = self.inbox.pop_front()?;
+        self.plain = self.plain.saturating_sub(1);
         self.held -= item.cost();
         if self.inbox.is_empty() {
             // An idle link owns no buffers.

@@ -48,7 +48,8 @@ impl NodeBuilder {
 
     /// Pins a name to the key that belongs to this id: a link to or from a peer of whom a hub says that
     /// it has the name is there only if the peer has the id, and proves it by encryption before
-    /// anything is sent or taken. Any other attempt fails, with [`PeerError::NotPinned`] if already
+    /// anything is sent or taken. The same holds for each link at whose far end somebody says to have the id. A node
+    /// of that name cannot pass on links of others to this one. Any other attempt fails, with [`PeerError::NotPinned`] if already
     /// the hub says so. Needs an [identity](Self::identity).
     ///
     /// Without a pin it is the hub alone that says whose a name is.

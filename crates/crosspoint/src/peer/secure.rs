@@ -172,7 +172,9 @@ impl Peer {
     /// the link, the hubs and nodes between included. If it is encrypted already, this gives the
     /// other side's fingerprint, and does nothing else.
     ///
-    /// What was sent by this side before goes first, in plain. Both sides need an
+    /// What was sent by this side before goes first, in plain. What the other side has sent in plain and was
+    /// not read by then is dropped, as it may be from anybody: requests fail, and streams that are open
+    /// end with [`NOT_WANTED`](crate::code::NOT_WANTED). Both sides need an
     /// [identity](crate::NodeBuilder::identity).
     ///
     /// # Errors
@@ -192,9 +194,12 @@ impl Peer {
         self.encrypt(Some(expected)).await
     }
 
-    /// The fingerprint of the other side's key, if the link is encrypted.
+    /// The fingerprint of the other side's key, if the link is encrypted and everything was read that had come
+    /// in plain before: all that [`next`](Self::next) gives from then on is from the one who has the key.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
-        self.handle.core.state().security.remote().map(PublicKey::fingerprint)
+        let state = self.handle.core.state();
+        let remote = state.security.remote().filter(|_| state.plain == 0);
+        remote.map(PublicKey::fingerprint)
     }
 
     async fn encrypt(&self, pin: Option<Pin>) -> Result<Fingerprint, PeerError> {
@@ -214,6 +219,7 @@ impl Peer {
             core.break_off(Reason::Malformed);
             return Err(PeerError::Insecure(SecureError::WrongPin(key.fingerprint())));
         }
+        core.with(State::forget_plain);
         Ok(key.fingerprint())
     }
 }

@@ -27,9 +27,16 @@ pub(crate) struct StreamState {
     end_read: bool,
     /// Its handle is gone, and what still comes is of no use.
     abandoned: bool,
+    /// It was there before the link was encrypted.
+    plain: bool,
 }
 
 impl StreamState {
+    /// The link is encrypted from now on.
+    pub(super) fn note_plain(&mut self) {
+        self.plain = true;
+    }
+
     pub(super) fn wake_all(&mut self, later: &mut Later) {
         later.wake(self.reader.take());
         later.wake(self.writer.take());
@@ -95,6 +102,17 @@ impl State {
         later.wake(stream.writer.take());
         if stream.abandoned {
             self.streams.remove(&id);
+        }
+    }
+
+    /// Ends the streams that were there before the link was encrypted.
+    pub(super) fn forget_plain_streams(&mut self, why: &str, later: &mut Later) {
+        let plain = self.streams.iter().filter(|(_, stream)| stream.plain);
+        let plain: Vec<StreamId> = plain.map(|(id, _)| *id).collect();
+        for id in plain {
+            // If this fails it is over already.
+            let _ = self.machine.reset(id, code::NOT_WANTED, why);
+            self.stream_reset(id, code::NOT_WANTED, why, later);
         }
     }
 

@@ -1,13 +1,13 @@
 //! What a hub, or a relay on the way to it, gains by lying (docs/peers.md, section 8). Here each lies.
 
-use crate::common::{event, heard, link, said};
+use crate::common::{event, heard, link, raw, said};
 use bytes::Bytes;
 use crosspoint::{
     Address, Asked, ChannelError, ChannelOptions, ConnectError, EnterOptions, HubOptions, Identity,
     MemberNumber, Node, NodeBuilder, OwnerEvent, Payload, Peer, PeerError, PeerEvent, PeerId,
     PeerInfo, Pin, PresenceEvent, Protocol, Reason, RequestError, SecureError, Server, Shape, Who,
 };
-use crosspoint_hub::command::{Addressee, Command, Entered, Event, Mode};
+use crosspoint_hub::command::{Addressee, Command, Entered, Event, LinkOptions, Mode};
 use crosspoint_hub::protocol::{Output, Protocol as _};
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{InNumber, LinkNumber, OwnNumber};
@@ -727,6 +727,86 @@ async fn a_hub_can_refuse_delay_and_end_what_it_likes_but_not_reopen_it_in_plain
     assert!(matches!(event(&to_ann).await, PeerEvent::Message(message) if message.data == "hello"));
     assert!(to_ann.next().await.is_none());
     assert_eq!(to_ann.closed().await, Reason::Malformed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_put_in_front_of_an_encrypted_link_is_not_read_behind_it() {
+    for bob_accepts in [true, false] {
+        let hub = Server::new(HubOptions::default());
+        let ann = node("Ann", ANN).connect(inside(&hub)).await.unwrap();
+        // Behind LINKED the relay says something in plain.
+        let forged: Rewrite = Box::new(move |kind, body| {
+            let mut frames = vec![(kind, body)];
+            if kind == kind::LINKED {
+                let text = b"\x01pay Mallory";
+                let head = [0, 0x10, text.len() as u8, 0];
+                frames.push((LINK_DATA, [&head[..], text].concat()));
+            }
+            frames
+        });
+        let bob = node("Bob", BOB).connect(relay(&hub, honest(), forged)).await.unwrap();
+        let (to_bob, to_ann) = match bob_accepts {
+            true => link(&ann, &bob).await,
+            false => {
+                let (to_ann, to_bob) = link(&bob, &ann).await;
+                (to_bob, to_ann)
+            }
+        };
+        let (one, other) = tokio::join!(to_bob.secure(), to_ann.secure());
+        assert!(one.is_ok() && other.is_ok());
+        to_bob.send("hello").await.unwrap();
+        let PeerEvent::Message(message) = event(&to_ann).await else { panic!("a message") };
+        assert_eq!((message.data, to_ann.fingerprint().is_some()), ("hello".into(), true));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_only_answered_in_secret_is_known_when_all_that_was_plain_is_read() {
+    let hub = Server::new(HubOptions::default());
+    let ann = node("Ann", ANN).connect(inside(&hub)).await.unwrap();
+    let bob = node("Bob", BOB).connect(inside(&hub)).await.unwrap();
+    let (to_bob, to_ann) = link(&ann, &bob).await;
+    to_bob.send("plain").await.unwrap();
+    to_bob.secure().await.unwrap();
+    to_bob.send("sealed").await.unwrap();
+    let mut known = Vec::new();
+    for _ in 0..2 {
+        let before = to_ann.fingerprint().is_some();
+        known.push((before, said(&to_ann).await.data));
+    }
+    assert_eq!(known, [(false, "plain".into()), (true, "sealed".into())]);
+}
+
+/// The hub is honest here: anybody may claim a name and an id that nobody has.
+#[tokio::test(start_paused = true)]
+async fn a_stranger_does_not_pass_for_a_pinned_name_as_one_who_passes_links_on() {
+    let (hub, mallorys) = (Server::new(HubOptions::default()), Server::new(HubOptions::default()));
+    let ann = pinned("Ann", ANN).connect(inside(&hub)).await.unwrap();
+    let mut incoming = ann.incoming();
+    // A bridge with the name and the id of Bob, who is not there, passes a link of Mallory on.
+    let bridge = Node::builder().name("Bob").peer_id(id(BOB));
+    let bridge = bridge.connect(inside(&mallorys)).await.unwrap();
+    let out = bridge.join(inside(&hub)).await.unwrap();
+    bridge.forward(&out, |_, _| true);
+    let mallory = node("Mallory", MALLORY).connect(inside(&mallorys)).await.unwrap();
+    let to_ann = mallory.peer_via(&[Who::from("Bob")], ann.peer_id()).await.unwrap();
+    assert_eq!(to_ann.closed().await, Reason::Declined);
+    bridge.close().await;
+    out.close().await;
+    // Nor does one that says to pass on a link of Bob's.
+    let mut mallory = raw(&hub, id(MALLORY)).await;
+    let purpose = [&b"\x81\xa4from\x91\xc4\x10"[..], id(BOB).as_bytes()].concat().into();
+    let options = LinkOptions { purpose, ..LinkOptions::default() };
+    let link = Command::Link { request: 0, to: Addressee::Peer(ann.peer_id()), options };
+    mallory.commands.send(link.into()).await.unwrap();
+    let ended = loop {
+        if let Event::Unlinked { reason, .. } = mallory.events.recv().await.unwrap() {
+            break reason;
+        }
+    };
+    assert_eq!(ended, Reason::HandshakeTimeout, "it has to prove that");
+    ann.close().await;
+    assert!(incoming.next().await.is_none(), "no link has come");
 }
 
 #[tokio::test(start_paused = true)]

@@ -115,7 +115,10 @@ async fn either_side_or_both_can_begin_and_all_goes_on_encrypted() {
         let (bobs, anns) = tokio::join!(begin(ann_begins, &to_bob), begin(bob_begins, &to_ann));
         assert!(bobs.is_none_or(|print| print == fingerprints[1]));
         assert!(anns.is_none_or(|print| print == fingerprints[0]));
-        assert_eq!(said(&to_ann).await.data, "plain");
+        // A side that asks for encryption drops what it has not read by then.
+        if !bob_begins {
+            assert_eq!(said(&to_ann).await.data, "plain");
+        }
         works(&to_bob, &to_ann).await;
         works(&to_ann, &to_bob).await;
         // Once more does nothing.
