@@ -50,15 +50,20 @@ pub struct Network {
 }
 
 impl Network {
-    /// The network of an address. Bits behind those that count may be anything.
+    /// The network of an address. Bits behind those that count may be anything. An IPv4 address that is written
+    /// as an IPv6 one, such as `::ffff:10.0.0.0` with 104 bits, gives the IPv4 network.
     ///
     /// # Errors
-    /// [`NotNetwork`] if the address has fewer bits.
+    /// [`NotNetwork`] if the address has fewer bits, or if fewer than 96 bits of an IPv4 address count that is
+    /// written as an IPv6 one.
     pub fn new(address: IpAddr, bits: u8) -> Result<Self, NotNetwork> {
         if bits > whole(address) {
             return Err(NotNetwork);
         }
-        Ok(Self { address, bits })
+        let canonical = address.to_canonical();
+        let before = whole(address) - whole(canonical);
+        let bits = bits.checked_sub(before).ok_or(NotNetwork)?;
+        Ok(Self { address: canonical, bits })
     }
 
     /// Whether an address is one of them. An IPv4 address that is written as an IPv6 one counts as IPv4.
@@ -102,9 +107,12 @@ impl fmt::Display for Network {
     }
 }
 
-/// A text is no address, and no network such as `10.0.0.0/8`.
+/// A text is no address, and no network such as `10.0.0.0/8` or `::ffff:10.0.0.0/104`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this is no address, and no network such as 10.0.0.0/8 or 2001:db8::/32")]
+#[error(
+    "this is no address, and no network such as 10.0.0.0/8, 2001:db8::/32 or ::ffff:10.0.0.0/104, of which 96 bits or \
+     more have to count"
+)]
 pub struct NotNetwork;
 
 /// Networks. Cheap to clone.
@@ -177,6 +185,16 @@ mod tests {
             for address in outside {
                 assert!(!parsed.contains(address.parse().unwrap()), "{address} in {network}");
             }
+        }
+        for (mapped, plain) in [
+            ("::ffff:198.51.100.7", "198.51.100.7"),
+            ("::ffff:198.51.100.0/120", "198.51.100.0/24"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+        ] {
+            assert_eq!(mapped.parse::<Network>(), plain.parse(), "{mapped}");
+        }
+        for wrong in ["::ffff:10.0.0.0/95", "::ffff:0:0/0", "::ffff:10.0.0.0/129"] {
+            assert_eq!(wrong.parse::<Network>(), Err(NotNetwork), "{wrong}");
         }
         for wrong in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "host", "10.0.0.0/", "10.0.0.0/-1"] {
             assert_eq!(wrong.parse::<Network>(), Err(NotNetwork), "{wrong}");
