@@ -99,6 +99,8 @@ pub enum Holder {
     Address(IpAddr),
     /// Whom the credentials are of ([`Grant::identity`](crate::Grant::identity)).
     Identity(Arc<str>),
+    /// A name that credentials grant which say nothing else about whom they are of.
+    Name(Arc<str>),
     /// A peer id that was proven.
     Peer(PeerId),
 }

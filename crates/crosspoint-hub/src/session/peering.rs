@@ -35,8 +35,10 @@ impl Session {
             Err(_no_random_source) => return Step::Close(Reason::Internal),
         };
         let granted_name = name.as_ref().filter(|_| granted).map(PeerName::shared);
-        let credentials = grant.identity.map(Arc::from).or(granted_name).map(Holder::Identity);
-        let identity = credentials.or(hello.proven.then_some(Holder::Peer(id)));
+        let identity = grant.identity.map(|identity| Holder::Identity(identity.into()));
+        let identity = identity
+            .or(granted_name.map(Holder::Name))
+            .or(hello.proven.then_some(Holder::Peer(id)));
         if let Err(reason) = self.identify(identity) {
             return Step::Close(reason);
         }

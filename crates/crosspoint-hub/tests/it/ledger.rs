@@ -435,6 +435,33 @@ enum Known {
 }
 
 #[test]
+fn an_identity_and_a_name_that_was_granted_share_nothing_however_they_are_spelled() {
+    let hub = hub(Limits { channels_per_address_max: 1, ..Limits::default() });
+    let same = || Some("0 alice".to_owned());
+    let grants = [
+        Grant { identity: same(), ..Grant::default() },
+        Grant { name: same(), ..Grant::default() },
+    ];
+    let mut sessions = Vec::new();
+    for (number, grant) in grants.into_iter().enumerate() {
+        let (number, now) = (number as u8 + 1, Instant::now());
+        let address = Some(std::net::IpAddr::from([192, 0, 2, number]));
+        let mut session = hub.open(now, address, &LINES, Box::new(Woken::default()));
+        assert_eq!(session.welcome(hello(number, "", false), grant), Step::Go);
+        take(&mut session);
+        let mut create = |name: String| {
+            give(&mut session, Command::create(1, &name));
+            events(&mut session)
+        };
+        let first = create(format!("{number}"));
+        assert!(matches!(first[..], [Event::Created { .. }]), "{first:?}");
+        let second = create(format!("{number} more"));
+        assert!(matches!(second[..], [Event::Refused { .. }]), "{second:?}");
+        sessions.push(session);
+    }
+}
+
+#[test]
 fn an_address_has_a_share_of_all_channels_and_rooms_and_gets_it_back() {
     shares_channels_and_rooms(Known::Address);
 }
