@@ -493,14 +493,21 @@ impl Channel {
                 by_id_alone = Some(peer);
             }
             let until = ban.time.and_then(|time| now.checked_add(time));
-            self.note_ban(state, Banned { peer: Some(peer), address, until }, metrics);
+            let banned = Banned { peer: Some(peer), address, until };
+            self.note_ban(state, banned, metrics, touched);
         }
         state.remove(member, reason, touched);
         Some(Expelled { by_id_alone })
     }
 
-    fn note_ban(&self, state: &mut State, banned: Banned, metrics: &Metrics) {
-        if state.ban(banned, self.bans_max) {
+    fn note_ban(
+        &self,
+        state: &mut State,
+        banned: Banned,
+        metrics: &Metrics,
+        touched: &mut Touched,
+    ) {
+        if state.ban(banned, self.bans_max, touched) {
             metrics.hit("bans_max");
         }
     }

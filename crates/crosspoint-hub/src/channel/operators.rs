@@ -57,7 +57,7 @@ impl Channel {
         };
         if let (Some(ban), Some((peer, address))) = (ban, absent) {
             let until = ban.time.and_then(|time| now.checked_add(time));
-            self.note_ban(&mut state, Banned { peer, address, until }, metrics);
+            self.note_ban(&mut state, Banned { peer, address, until }, metrics, touched);
         }
         let expulsion = Expulsion { now, ban, noted: absent.is_some(), metrics };
         for member in &members {

@@ -143,6 +143,14 @@ pub(super) struct Banned {
     pub(super) until: Option<Instant>,
 }
 
+impl Banned {
+    /// Whether it keeps a session out.
+    fn is_of(&self, outbox: &Outbox) -> bool {
+        self.peer.is_some_and(|peer| outbox.known_peer().id == peer)
+            || self.address.is_some_and(|address| outbox.known_by == Some(address))
+    }
+}
+
 impl State {
     pub(super) fn new(owner: Option<Owner>, common: Common, stored: Charge) -> Self {
         Self {
@@ -198,16 +206,17 @@ impl State {
 
     pub(super) fn check_ban(&mut self, now: Instant, outbox: &Outbox) -> Result<(), Reason> {
         self.forget_bans(|ban| ban.until.is_some_and(|until| until <= now));
-        let peer = outbox.known_peer().id;
-        let address = outbox.known_by;
-        let hit = |ban: &Banned| {
-            ban.peer == Some(peer) || (ban.address.is_some() && ban.address == address)
-        };
-        if self.bans.iter().any(hit) { Err(Reason::Banned) } else { Ok(()) }
+        match self.bans.iter().any(|ban| ban.is_of(outbox)) {
+            true => Err(Reason::Banned),
+            false => Ok(()),
+        }
     }
 
-    /// Gives whether the oldest ban was forgotten for this one.
-    pub(super) fn ban(&mut self, banned: Banned, bans_max: usize) -> bool {
+    /// Keeps somebody out, and refuses those that it is about who wait for the owner's decision. Gives whether the
+    /// oldest ban was forgotten for this one.
+    pub(super) fn ban(&mut self, banned: Banned, bans_max: usize, touched: &mut Touched) -> bool {
+        let refused = self.pending.extract_if(.., |applicant| banned.is_of(&applicant.outbox));
+        refused.for_each(|applicant| applicant.refuse(Reason::Banned, touched));
         let full = self.bans.len() >= bans_max;
         if full && self.bans.pop_front().is_some() {
             self.stored.resize(self.stored.bytes() - size_of::<Banned>());
