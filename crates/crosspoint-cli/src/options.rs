@@ -59,14 +59,16 @@ pub(crate) fn access_token(settings: &Settings) -> Option<Bytes> {
 
 /// A rule for channels, of which all parts were checked when they were read.
 fn channel_rule(given: &settings::ChannelRule) -> Result<ChannelRule, Failure> {
-    let networks = |list: &[String]| {
-        let networks = list.iter().map(|network| network.parse::<Network>());
+    let networks = |list: &Option<Vec<String>>| {
+        let networks = list.iter().flatten().map(|network| network.parse::<Network>());
         let networks = networks.collect::<Result<Networks, _>>();
         networks.map_err(|error| Failure::Setup(format!("channels: {error}")))
     };
-    let who = |by: &[String], from: &[String]| {
-        let names = by.iter().map(|name| Pattern::new(name)).collect();
-        Ok::<_, Failure>(Who { names, networks: networks(from)? })
+    // An empty list fits nobody; where there is none at all, everybody may.
+    let who = |by: &Option<Vec<String>>, from: &Option<Vec<String>>| {
+        let names = by.iter().flatten().map(|name| Pattern::new(name)).collect();
+        let who = Who { names, networks: networks(from)? };
+        Ok::<_, Failure>((by.is_some() || from.is_some()).then_some(who))
     };
     Ok(ChannelRule {
         name: Pattern::new(&given.name),

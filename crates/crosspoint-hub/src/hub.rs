@@ -696,25 +696,23 @@ impl Hub {
         }
     }
 
-    /// Finds a channel or room, or makes a room if that is asked for, and the session may create
-    /// something of this name.
+    /// Finds a channel or room, or makes a room if that is asked for. Then `make` says whether the session may
+    /// create something of this name.
     pub(crate) fn find(
         &self,
         name: &ChannelName,
-        make_room: bool,
-        may_create: bool,
+        make: Option<impl FnOnce() -> Result<(), Reason>>,
         payer: &Arc<Account>,
     ) -> Result<Arc<Channel>, Reason> {
         let mut directory = lock(&self.directory);
         if let Some(channel) = directory.channels.get(name) {
             return Ok(channel.clone());
         }
-        if !make_room {
-            return Err(Reason::NoSuchName);
-        }
-        if !self.rooms_on_entry || !may_create {
+        let may_create = make.ok_or(Reason::NoSuchName)?;
+        if !self.rooms_on_entry {
             return Err(Reason::NotAllowed);
         }
+        may_create()?;
         if name.as_bytes().len() > self.limits.channel_name_bytes_max {
             self.metrics.hit("channel_name_bytes_max");
             return Err(Reason::TooLarge);

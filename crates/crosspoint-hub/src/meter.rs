@@ -41,11 +41,33 @@ impl Meter {
     }
 }
 
+impl Meter {
+    /// Takes over what another meter of the same rates has counted, where that leaves less.
+    pub(crate) fn take_over(&mut self, now: Instant, other: &Self) {
+        self.messages.take_over(now, &other.messages);
+        self.bytes.take_over(now, &other.bytes);
+    }
+
+    /// Whether it is as good as new.
+    pub(crate) fn is_full(&mut self, now: Instant) -> bool {
+        self.messages.is_full(now) && self.bytes.is_full(now)
+    }
+}
+
 impl Bucket {
-    fn count(&mut self, now: Instant, amount: u64) -> Option<Instant> {
-        if self.rate == 0 {
-            return None;
-        }
+    fn take_over(&mut self, now: Instant, other: &Self) {
+        let mut other = other.clone();
+        other.refill(now);
+        self.refill(now);
+        self.tokens = self.tokens.min(other.tokens);
+    }
+
+    fn is_full(&mut self, now: Instant) -> bool {
+        self.refill(now);
+        self.tokens >= clamp(self.rate)
+    }
+
+    fn refill(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.refilled);
         let gained = elapsed.as_micros().saturating_mul(u128::from(self.rate)) / 1_000_000;
         if gained > 0 {
@@ -53,6 +75,13 @@ impl Bucket {
             self.tokens = self.tokens.saturating_add(gained).min(clamp(self.rate));
             self.refilled = now;
         }
+    }
+
+    fn count(&mut self, now: Instant, amount: u64) -> Option<Instant> {
+        if self.rate == 0 {
+            return None;
+        }
+        self.refill(now);
         self.tokens = self.tokens.saturating_sub(clamp(amount));
         if self.tokens >= 0 {
             return None;

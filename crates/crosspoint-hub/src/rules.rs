@@ -30,10 +30,11 @@ pub struct ChannelRule {
     pub messages_per_second_max: u64,
     /// Bytes that one member may send in a second; 0 is without limit. Above, its session is read more slowly.
     pub bytes_per_second_max: u64,
-    /// Who may create such a channel. Others are refused with [`Reason::NotAllowed`].
-    pub create: Who,
-    /// Who may enter it. Others are refused with [`Reason::NotAllowed`].
-    pub enter: Who,
+    /// Who may create such a channel, make a room of such a name by entering it, or own it as a successor; `None`
+    /// is all. Others are refused with [`Reason::NotAllowed`].
+    pub create: Option<Who>,
+    /// Who may enter it; `None` is all. Others are refused with [`Reason::NotAllowed`].
+    pub enter: Option<Who>,
     /// Who may do neither: refused with [`Reason::Banned`].
     pub blocked: Networks,
 }
@@ -48,8 +49,8 @@ impl ChannelRule {
             waiting_bytes_max: None,
             messages_per_second_max: 0,
             bytes_per_second_max: 0,
-            create: Who::default(),
-            enter: Who::default(),
+            create: None,
+            enter: None,
             blocked: Networks::default(),
         }
     }
@@ -59,7 +60,7 @@ impl ChannelRule {
     /// # Errors
     /// The reason for the session, and the metric.
     pub(crate) fn may_create(&self, who: &Outbox) -> Result<(), (Reason, &'static str)> {
-        self.check(who, &self.create, "channels.create")
+        self.check(who, self.create.as_ref(), "channels.create")
     }
 
     /// Whether a session may enter a channel or room.
@@ -67,7 +68,7 @@ impl ChannelRule {
     /// # Errors
     /// The reason for the session, and the metric.
     pub(crate) fn may_enter(&self, who: &Outbox) -> Result<(), (Reason, &'static str)> {
-        self.check(who, &self.enter, "channels.enter")
+        self.check(who, self.enter.as_ref(), "channels.enter")
     }
 
     /// Counts what one member sends, if that is bounded.
@@ -79,18 +80,23 @@ impl ChannelRule {
     fn check(
         &self,
         who: &Outbox,
-        allowed: &Who,
+        allowed: Option<&Who>,
         metric: &'static str,
     ) -> Result<(), (Reason, &'static str)> {
         if who.address.is_some_and(|address| self.blocked.contain(address)) {
             return Err((Reason::Banned, "channels.blocked"));
         }
         let name = who.peer().and_then(|peer| peer.name.as_deref());
-        if allowed.includes(name, who.address) { Ok(()) } else { Err((Reason::NotAllowed, metric)) }
+        match allowed {
+            Some(allowed) if !allowed.includes(name, who.address) => {
+                Err((Reason::NotAllowed, metric))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
-/// Some sessions: those with one of the names, and those that come from one of the networks. By default all.
+/// Some sessions: those with one of the names, and those that come from one of the networks. By default none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Who {
     /// Names of sessions. Only where credentials decide about names they say who somebody is.
@@ -101,9 +107,6 @@ pub struct Who {
 
 impl Who {
     fn includes(&self, name: Option<&str>, address: Option<IpAddr>) -> bool {
-        if self.names.is_empty() && self.networks.is_empty() {
-            return true;
-        }
         let names = Rule::Names(self.names.clone());
         name.is_some_and(|name| names.allows(name.as_bytes()))
             || address.is_some_and(|address| self.networks.contain(address))
@@ -123,6 +126,6 @@ mod tests {
         let (near, far) = (Some("10.1.1.1".parse().unwrap()), Some("11.1.1.1".parse().unwrap()));
         assert!(who.includes(Some("score-1"), far) && who.includes(None, near));
         assert!(!who.includes(Some("other"), far) && !who.includes(None, None));
-        assert!(Who::default().includes(None, None));
+        assert!(!Who::default().includes(Some("score-1"), near));
     }
 }

@@ -4,6 +4,7 @@
 
 mod overdue;
 mod peering;
+mod rates;
 mod settling;
 mod succession;
 
@@ -22,6 +23,7 @@ use crate::presence;
 use crate::reason::Reason;
 use crate::slots::Slots;
 use crate::wire::Part;
+use rates::Rates;
 pub(crate) use settling::Nearby;
 use settling::Settling;
 use std::sync::Arc;
@@ -56,6 +58,8 @@ pub struct Session {
     /// When it is worth a try to send what waits, if nobody wakes the session before.
     retry: Option<Instant>,
     meter: Meter,
+    /// What it has sent under rules for channels that it has left.
+    rates: Rates,
     settling: Settling,
     begun: Instant,
     /// For how long the endpoint was not listened to.
@@ -145,6 +149,7 @@ impl Session {
         };
         Self {
             meter: Meter::new(now, messages, bytes),
+            rates: Rates::default(),
             settling: Settling::new(now, outbox.wire),
             begun: now,
             unheard: Duration::ZERO,
@@ -307,7 +312,7 @@ impl Session {
             }
             Event::Ended { channel, .. } => {
                 let current = self.entered.get(channel.0).is_some_and(|entered| entered.tag == tag);
-                if current && let Some(entered) = self.entered.remove(channel.0) {
+                if current && let Some(entered) = self.take_entered(*channel) {
                     self.order.forget(Road::In(*channel));
                     self.let_go(&entered.channel);
                 }
@@ -329,7 +334,7 @@ impl Session {
                 let Some((number, _)) = asked else {
                     return false;
                 };
-                self.entered.remove(number);
+                self.take_entered(InNumber(number));
                 self.pending -= 1;
                 true
             }
@@ -394,13 +399,7 @@ impl Session {
                     self.held = Some(Held::Command(Command::Create { request, name, options }));
                     return Step::Wait;
                 }
-                if !self.permissions.create.allows(name.as_bytes()) {
-                    self.refuse(request, true, Reason::NotAllowed);
-                    return Step::Go;
-                }
-                let rule = self.hub.rule_of(&name);
-                if let Some(Err((reason, limit))) = rule.map(|rule| rule.may_create(&self.outbox)) {
-                    self.hub.metrics.hit(limit);
+                if let Err(reason) = self.may_create(&name) {
                     self.refuse(request, true, reason);
                     return Step::Go;
                 }
@@ -437,7 +436,7 @@ impl Session {
                 }
             }
             Command::Leave(number) => {
-                if let Some(entered) = self.entered.remove(number.0) {
+                if let Some(entered) = self.take_entered(number) {
                     self.order.forget(Road::In(number));
                     self.paused.remove(&Target::Up(number));
                     self.part_from(&entered, Reason::Left);
@@ -518,6 +517,21 @@ impl Session {
         self.welcome(hello, Grant { permissions, ..Grant::default() })
     }
 
+    /// Whether the session may have a channel of this name, however it comes to it: by creating it, by making a
+    /// room of it, or as the successor of its owner.
+    fn may_create(&self, name: &ChannelName) -> Result<(), Reason> {
+        if !self.permissions.create.allows(name.as_bytes()) {
+            return Err(Reason::NotAllowed);
+        }
+        let Some(rule) = self.hub.rule_of(name) else {
+            return Ok(());
+        };
+        rule.may_create(&self.outbox).map_err(|(reason, limit)| {
+            self.hub.metrics.hit(limit);
+            reason
+        })
+    }
+
     fn enter(
         &mut self,
         now: Instant,
@@ -533,10 +547,9 @@ impl Session {
             return Err(refused(Reason::NotAllowed));
         }
         let mut cost = self.pay(MEMBERSHIP_BYTES + options.credentials.len()).map_err(refused)?;
-        let may_create = self.permissions.create.allows(name.as_bytes());
         let account = self.outbox.account();
-        let channel =
-            self.hub.find(&name, options.make_room, may_create, account).map_err(refused)?;
+        let make = options.make_room.then_some(|| self.may_create(&name));
+        let channel = self.hub.find(&name, make, account).map_err(refused)?;
         if let Some(rule) = &channel.rule
             && let Err((reason, limit)) = rule.may_enter(&self.outbox)
         {
@@ -585,9 +598,18 @@ impl Session {
             self.settle_room(&channel);
         }
         // Taken at once: the next command may use the number before the event is on its way.
-        let meter = channel.rule.as_ref().and_then(|rule| rule.meter(now)).map(Box::new);
+        let meter = channel.rule.as_ref().and_then(|rule| self.rates.begin(now, rule));
         self.entered.insert(Membership { channel, tag, member, meter, cost });
         Ok(())
+    }
+
+    /// Takes out a membership. What it has sent still counts.
+    fn take_entered(&mut self, number: InNumber) -> Option<Membership> {
+        let mut entered = self.entered.remove(number.0)?;
+        if let (Some(rule), Some(meter)) = (&entered.channel.rule, entered.meter.take()) {
+            self.rates.end(self.now, rule, meter);
+        }
+        Some(entered)
     }
 
     /// Ends a membership, or the wait for one.

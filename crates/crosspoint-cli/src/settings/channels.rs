@@ -1,7 +1,7 @@
 //! Rules for channels by their names, in the file.
 
 use super::kind::{bytes, count, text};
-use super::lists::{name_patterns, networks};
+use super::lists::{name_patterns, network_list};
 use super::rooms::CHUNK_BYTES;
 use super::tables::{Field, Table, field, optional};
 use std::ops::RangeInclusive;
@@ -25,11 +25,11 @@ pub(crate) struct ChannelRule {
     pub(crate) waiting_bytes_max: Option<usize>,
     pub(crate) messages_per_second_max: Option<u64>,
     pub(crate) bytes_per_second_max: Option<u64>,
-    pub(crate) create_by: Vec<String>,
-    pub(crate) create_from: Vec<String>,
-    pub(crate) enter_by: Vec<String>,
-    pub(crate) enter_from: Vec<String>,
-    pub(crate) blocked: Vec<String>,
+    pub(crate) create_by: Option<Vec<String>>,
+    pub(crate) create_from: Option<Vec<String>>,
+    pub(crate) enter_by: Option<Vec<String>>,
+    pub(crate) enter_from: Option<Vec<String>>,
+    pub(crate) blocked: Option<Vec<String>>,
 }
 
 impl Table for ChannelRule {
@@ -38,7 +38,6 @@ impl Table for ChannelRule {
     const UNIQUE: Option<&'static str> = None;
 
     fn fields() -> Vec<Field<Self>> {
-        let none = Vec::is_empty;
         vec![
             field("name", || text(PATTERN_BYTES_MAX), |rule| &mut rule.name, |_| false),
             optional("members_max", || count(MEMBERS), |rule| &mut rule.members_max),
@@ -58,11 +57,11 @@ impl Table for ChannelRule {
                 |rule| &mut rule.messages_per_second_max,
             ),
             optional("bytes_per_second_max", || bytes(RATE), |rule| &mut rule.bytes_per_second_max),
-            field("create_by", name_patterns, |rule| &mut rule.create_by, none),
-            field("create_from", networks, |rule| &mut rule.create_from, none),
-            field("enter_by", name_patterns, |rule| &mut rule.enter_by, none),
-            field("enter_from", networks, |rule| &mut rule.enter_from, none),
-            field("blocked", networks, |rule| &mut rule.blocked, none),
+            optional("create_by", name_patterns, |rule| &mut rule.create_by),
+            optional("create_from", network_list, |rule| &mut rule.create_from),
+            optional("enter_by", name_patterns, |rule| &mut rule.enter_by),
+            optional("enter_from", network_list, |rule| &mut rule.enter_from),
+            optional("blocked", network_list, |rule| &mut rule.blocked),
         ]
     }
 

@@ -48,19 +48,6 @@ pub(super) fn name_patterns() -> List {
     }
 }
 
-/// Addresses and networks; at least one.
-pub(super) fn networks() -> List {
-    List {
-        item: "NETWORK",
-        allowed: "a list of at least one address or network, such as 192.0.2.7 or 2001:db8::/32",
-        alone: None,
-        test: |networks| {
-            !networks.is_empty()
-                && networks.iter().all(|network| network.parse::<Network>().is_ok())
-        },
-    }
-}
-
 /// Addresses and networks.
 pub(super) fn network_list() -> List {
     List {

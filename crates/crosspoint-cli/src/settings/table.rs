@@ -557,12 +557,13 @@ settings! {
         ///
         /// - `messages_per_second_max`, `bytes_per_second_max`: what one member may send there.
         ///   Above, its session is read more slowly; nothing is lost. Messages of peote programs are
-        ///   frames
+        ///   frames. Leaving and entering again gives nothing back; a new session begins anew
         ///
-        /// - `create_by`, `create_from`: who may create such a channel, by the name of the session
-        ///   (patterns, as in `name`; only credentials make names certain) or by address (addresses
-        ///   and networks). If one is given, others are refused with `NotAllowed`; if both are, it is
-        ///   enough to fit one
+        /// - `create_by`, `create_from`: who may create such a channel, make such a room by entering it,
+        ///   or have the channel as a successor, by the name of the session (patterns, as in `name`; only
+        ///   credentials make names certain) or by address (addresses and networks). If one is given,
+        ///   others are refused with `NotAllowed`; if both are, it is enough to fit one. An empty list
+        ///   fits nobody
         ///
         /// - `enter_by`, `enter_from`: the same for entering
         ///

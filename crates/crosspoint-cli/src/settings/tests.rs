@@ -422,7 +422,8 @@ fn rules_for_channels_are_read_shown_and_read_again() {
                  [[channels]]\nname = \"*\"\n";
     let loaded = load(given).unwrap();
     let rules = &loaded.settings.channels.rules;
-    assert_eq!((rules.len(), rules[0].members_max, rules[0].create_from.len()), (2, Some(8), 2));
+    let from = rules[0].create_from.as_ref().map(Vec::len);
+    assert_eq!((rules.len(), rules[0].members_max, from), (2, Some(8), Some(2)));
     let options = crate::options::hub(&loaded.settings).unwrap();
     assert_eq!(options.channel_rules[0].messages_per_second_max, 200);
     assert_eq!(options.channel_rules[0].waiting_bytes_max, Some(1 << 20));
@@ -439,6 +440,27 @@ fn rules_for_channels_are_read_shown_and_read_again() {
     ] {
         let told = message(load(&format!("[[channels]]\n{wrong}\n")));
         assert!(told.contains(said), "{told}");
+    }
+}
+
+#[test]
+fn an_empty_list_of_a_rule_names_nobody_and_one_that_is_not_given_everybody() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rules.toml");
+    let load = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        load_from(&["--config", path.to_str().unwrap()], &[]).unwrap()
+    };
+    let nobody = Some(crosspoint_hub::rules::Who::default());
+    for empty in ["create_by", "create_from", "enter_by", "enter_from"] {
+        let loaded = load(&format!("[[channels]]\nname = \"a*\"\n{empty} = []\nblocked = []\n"));
+        let rule = &crate::options::hub(&loaded.settings).unwrap().channel_rules[0];
+        let create = empty.starts_with("create");
+        let (named, not_given) =
+            if create { (&rule.create, &rule.enter) } else { (&rule.enter, &rule.create) };
+        assert_eq!((named, not_given), (&nobody, &None), "{empty}");
+        assert!(rule.blocked.is_empty());
+        assert!(load(&render(&loaded)).settings.channels.rules == loaded.settings.channels.rules);
     }
 }
 

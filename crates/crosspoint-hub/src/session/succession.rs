@@ -63,8 +63,8 @@ impl Session {
             return self.let_go(&channel);
         };
         let (number, tag) = (OwnNumber(self.owned.next_free()), self.tag());
-        let seat = if !self.permissions.create.allows(channel.name.as_bytes()) {
-            Err(Reason::NotAllowed)
+        let seat = if let Err(reason) = self.may_create(&channel.name) {
+            Err(reason)
         } else if self.owned.len() as u64 >= u64::from(self.owned_max()) {
             self.hub.metrics.hit("channels_owned_max");
             Err(Reason::TooManyChannels)
@@ -95,7 +95,7 @@ impl Session {
             return false;
         }
         if let OwnerNews::You(number) = news {
-            self.entered.remove(channel.0);
+            self.take_entered(channel);
             self.order.forget(Road::In(channel));
             let kept = self.owned.get_mut(number.0);
             kept.expect("the number was kept for this").kept = false;

@@ -5,9 +5,12 @@ use crosspoint_hub::command::{
     Ban, ChannelOptions, Command, EnterOptions, Event, Hello, Mode, Target,
 };
 use crosspoint_hub::hub::RoomOptions;
+use crosspoint_hub::metrics::ByLimit;
 use crosspoint_hub::networks::Prefixes;
+use crosspoint_hub::operators::Whom;
 use crosspoint_hub::outbox::{Outbox, Outlet};
-use crosspoint_hub::permissions::Rule;
+use crosspoint_hub::permissions::{Pattern, Rule};
+use crosspoint_hub::rules::{ChannelRule, Who};
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{LINES, PIECES, data, events, open, open_as};
 use crosspoint_hub::wire::Wire;
@@ -544,4 +547,133 @@ fn who_may_not_create_makes_no_room_by_entering_it() {
     assert_eq!(answer(&mut host), None);
     ask(&mut guest, room());
     assert_eq!(answer(&mut guest), None);
+}
+
+/// A hub with a rule for all names that begin with `a`.
+fn ruled(set: impl FnOnce(&mut ChannelRule)) -> Arc<Hub> {
+    let mut rule = ChannelRule::new(Pattern::new("a*"));
+    set(&mut rule);
+    Hub::new(HubOptions { channel_rules: vec![rule], ..HubOptions::default() })
+}
+
+#[test]
+fn whom_a_rule_keeps_from_creating_makes_no_room_and_inherits_no_channel() {
+    let host = Who { names: vec![Pattern::new("host-*")], ..Who::default() };
+    let hub = ruled(|rule| rule.create = Some(host));
+    let now = Instant::now();
+    let named = |name: &str| {
+        let hello = Hello { name: Some(name.to_owned()), ..Hello::default() };
+        open_as(&hub, now, &LINES, None, hello)
+    };
+    let (mut host, mut bob) = (named("host-1"), named("bob"));
+    let room = || enter("az", EnterOptions { make_room: true, ..EnterOptions::default() });
+    ask(&mut bob, room());
+    assert_eq!(answer(&mut bob), Some(Reason::NotAllowed));
+    assert_eq!(hub.channels(), 0);
+    ask(&mut host, room());
+    assert_eq!(answer(&mut host), None);
+    ask(&mut bob, room());
+    assert_eq!(answer(&mut bob), None, "one that is there it may enter");
+
+    create(&mut host, ChannelOptions::default());
+    assert_eq!(try_at(now, &mut bob), None);
+    let mut heir = named("host-2");
+    assert_eq!(try_at(now, &mut heir), None);
+    events(&mut host);
+    let succeed = |member| {
+        let (channel, member) = (OwnNumber(0), Some(MemberNumber(member)));
+        Command::Succeed { request: 7, channel, member }
+    };
+    ask(&mut host, succeed(0));
+    assert_eq!(events(&mut bob), []);
+    let (request, create, reason) = (7, false, Reason::NotAllowed);
+    assert_eq!(events(&mut host), [Event::Refused { request, create, reason }]);
+    ask(&mut host, succeed(1));
+    assert_eq!(events(&mut heir), []);
+    assert_eq!(events(&mut host), [Event::Done { request }]);
+    let hits = hub.metrics.limit_hits.get(&ByLimit { limit: "channels.create" });
+    assert_eq!(hits.map(|hits| hits.get()), Some(2));
+}
+
+#[test]
+fn where_a_rule_names_nobody_nobody_creates_or_enters() {
+    let nobody = Some(Who::default());
+    let hub = ruled(|rule| (rule.create, rule.enter) = (nobody.clone(), None));
+    let mut session = open(&hub, Instant::now());
+    ask(&mut session, Command::create(5, "a"));
+    let reason = Reason::NotAllowed;
+    assert_eq!(events(&mut session), [Event::Refused { request: 5, create: true, reason }]);
+    let hub = ruled(|rule| rule.enter = nobody);
+    let mut owner = open(&hub, Instant::now());
+    create(&mut owner, ChannelOptions::default());
+    let mut session = open(&hub, Instant::now());
+    assert_eq!(try_at(Instant::now(), &mut session), Some(Reason::NotAllowed));
+}
+
+#[test]
+fn who_leaves_and_enters_again_gains_nothing_against_the_rate_of_a_rule() {
+    let hub = ruled(|rule| rule.messages_per_second_max = 5);
+    let now = Instant::now();
+    let mut owners = [open(&hub, now), open(&hub, now)];
+    for (owner, room) in owners.iter_mut().zip(["a", "a2"]) {
+        ask(owner, Command::create(1, room));
+    }
+    let mut member = open(&hub, now);
+    let send = |member: &mut Session| {
+        let (to, part) = (Target::Up(InNumber(0)), Part::whole("hello"));
+        ask_at(now, member, Command::Send { to, part });
+        member.ruled()
+    };
+    let enter_at = |now, member: &mut Session, room| {
+        ask_at(now, member, Command::enter(5, room));
+        assert_eq!(answer(member), None);
+    };
+    // A second's worth is free, under one rule, however often it leaves or is thrown out.
+    let after = |millis| Some(now + Duration::from_millis(millis));
+    for (sent, room) in ["a", "a2", "a", "a", "a", "a", "a"].into_iter().enumerate() {
+        enter_at(now, &mut member, room);
+        let slowed = [None, None, None, None, None, after(200), after(400)][sent];
+        assert_eq!(send(&mut member), slowed, "message {sent}");
+        if sent == 3 {
+            ask_at(now, &mut owners[0], kick(0, None));
+            events(&mut member);
+        } else {
+            ask_at(now, &mut member, Command::Leave(InNumber(0)));
+        }
+    }
+    // It is as any other again when a second's worth and the debt have come back.
+    let later = now + Duration::from_millis(1400);
+    enter_at(later, &mut member, "a");
+    for sent in 0..6 {
+        let (to, part) = (Target::Up(InNumber(0)), Part::whole("hello"));
+        ask_at(later, &mut member, Command::Send { to, part });
+        assert_eq!(member.ruled().is_some(), sent == 5, "message {sent}");
+    }
+}
+
+#[test]
+fn a_ban_refuses_those_who_wait_for_the_owner_s_decision() {
+    let (hub, mut owner) = asked(64);
+    let [mut member, mut waiting, mut far] = [(1, 1), (2, 1), (3, 3)].map(|(id, last)| {
+        let mut session = endpoint(&hub, id, last);
+        ask(&mut session, Command::enter(5, "a"));
+        session
+    });
+    let tickets = knocks(&mut owner);
+    decide(&mut owner, tickets[0], true);
+    assert_eq!(answer(&mut member), None);
+    ask(&mut owner, kick(0, Some(Ban { time: None, address: true })));
+    assert_eq!(answer(&mut waiting), Some(Reason::Banned));
+    for ticket in &tickets[1..] {
+        decide(&mut owner, *ticket, true);
+    }
+    assert_eq!(events(&mut waiting), []);
+    assert_eq!(answer(&mut far), None, "nobody else");
+    assert_eq!(hub.metrics.members.get(), 1);
+    // The hub's program bans by id those who are not there.
+    ask(&mut owner, Command::Unban { channel: OwnNumber(0), peer: PeerId::new([1; 16]) });
+    ask(&mut waiting, Command::enter(5, "a"));
+    let (now, ban) = (Instant::now(), Some(Ban { time: None, address: false }));
+    hub.kick(now, &name("a"), Whom::Peer(PeerId::new([2; 16])), ban);
+    assert_eq!(answer(&mut waiting), Some(Reason::Banned));
 }

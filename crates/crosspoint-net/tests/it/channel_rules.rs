@@ -110,10 +110,10 @@ async fn a_member_that_sends_more_than_the_rule_allows_is_read_more_slowly_and_l
 #[tokio::test]
 async fn a_rule_says_who_may_create_and_enter_by_name_or_address_and_who_is_blocked() {
     let served = ruled(|rule| {
-        rule.create =
-            Who { names: vec![Pattern::new("host-*")], networks: networks("127.0.1.0/24") };
-        rule.enter.networks = networks("127.0.0.0/16");
-        rule.blocked = networks("127.0.2.7");
+        let (names, near) = (vec![Pattern::new("host-*")], networks("127.0.1.0/24"));
+        rule.create = Some(Who { names, networks: near });
+        rule.enter = Some(Who { networks: networks("127.0.0.0/16"), ..Who::default() });
+        rule.blocked = networks("::ffff:127.0.2.7");
     });
     let from = |third, last| served.tcp_from(Ipv4Addr::new(127, 0, third, last));
     // By address, as peote programs have nothing else.
