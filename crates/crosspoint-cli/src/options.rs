@@ -15,6 +15,7 @@ use crosspoint_hub::permissions::{Pattern, Rule};
 use crosspoint_hub::rules::{ChannelRule, Who};
 use crosspoint_hub::{ChannelName, Limits, PeerId, Permissions};
 use crosspoint_net::http::{FileOptions, Files, HeaderValue, HttpOptions, MetricsToken};
+use crosspoint_net::regular::open_regular;
 use crosspoint_net::resume;
 use crosspoint_net::server::{AnySocketOptions, Json, ServerOptions};
 use std::path::PathBuf;
@@ -180,7 +181,7 @@ fn bundle(path: &str) -> Result<Option<PathBuf>, Failure> {
     if path.is_empty() {
         return Ok(None);
     }
-    let problem = match small_file::open_regular(path.as_ref()) {
+    let problem = match open_regular(path.as_ref()) {
         Ok(Some(_)) => return Ok(Some(path.into())),
         Ok(None) => "this is no file".to_owned(),
         Err(error) => error.to_string(),

@@ -4,9 +4,10 @@
 //! has gone. So each file is read in a thread of its own, to a bound in bytes and in time. A thread
 //! that hangs in the system cannot be ended; it is left behind, and there are few of these.
 
-use std::fs::{File, OpenOptions};
+use crosspoint_net::regular::open_regular;
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -110,20 +111,10 @@ fn read_here(path: &Path, kind: FileKind, bytes_max: u64) -> Result<SmallFile, R
     Ok(SmallFile { text, mode })
 }
 
-/// Opens a path if it leads to a regular file. To open a pipe does not wait for its writer.
-///
-/// # Errors
-/// The system's.
-pub(crate) fn open_regular(path: &Path) -> io::Result<Option<File>> {
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let is_regular = file.metadata()?.is_file();
-    Ok(is_regular.then_some(file))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::OpenOptions;
     use std::io::Write;
     use std::process::Command;
 

@@ -9,6 +9,7 @@
 //! * [`messages`]: a WebSocket as text messages, for peers that are no clients of a hub
 //! * [`stream`]: TCP or memory; [`memory`]: connections inside the program, with lag and speed
 //! * [`ws`]: the WebSocket codec
+//! * [`regular`]: opening regular files alone
 //! * [`log_limit`]: bounds what strangers can write into the log; [`panics`]: what a panic ends
 mod budgets;
 pub mod client;
@@ -26,6 +27,7 @@ mod parting;
 mod presence;
 mod proxy;
 mod refusal;
+pub mod regular;
 mod remote;
 pub mod resume;
 pub mod server;

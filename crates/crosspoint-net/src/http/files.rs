@@ -1,23 +1,24 @@
 //! Directories whose files are served.
 
+use super::range::{self, asked_for};
+use super::regular_files::RegularFiles;
 use crate::log_limit::LogLimit;
 use crate::outlet::now;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, IF_RANGE, RANGE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Redirect, Response};
-use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use thiserror::Error;
 use tower_http::services::ServeDir;
-use tower_http::services::fs::{Backend, DefaultServeDirFallback, TokioBackend, TokioFile};
+use tower_http::services::fs::DefaultServeDirFallback;
 
 /// A directory and the path under which its files are served to GET and HEAD.
 ///
@@ -33,59 +34,24 @@ pub struct Files {
 
 type Directory = ServeDir<DefaultServeDirFallback, RegularFiles>;
 
-/// The file system, but for what is neither a file nor a directory: to open a pipe takes a thread for as
-/// long as nobody writes into it.
-#[derive(Debug, Clone)]
-struct RegularFiles;
-
-type Found<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
-
-impl Backend for RegularFiles {
-    type File = TokioFile;
-    type Metadata = Metadata;
-    type OpenFuture = Found<TokioFile>;
-    type MetadataFuture = Found<Metadata>;
-
-    fn open(&self, path: PathBuf) -> Found<TokioFile> {
-        let found = self.metadata(path.clone());
-        Box::pin(async move {
-            found.await?;
-            TokioBackend.open(path).await
-        })
-    }
-
-    fn metadata(&self, path: PathBuf) -> Found<Metadata> {
-        Box::pin(async move {
-            let found = tokio::fs::metadata(path).await?;
-            match found.is_file() || found.is_dir() {
-                true => Ok(found),
-                false => Err(io::ErrorKind::NotFound.into()),
-            }
-        })
-    }
-}
-
 /// One file of JavaScript.
 #[derive(Debug)]
 pub(super) struct Script(Directory);
 
 impl Script {
     pub(super) fn new(path: &Path) -> Self {
-        let file = ServeDir::with_backend(path, RegularFiles);
-        Self(file.append_index_html_on_directories(false))
+        Self(served(path).append_index_html_on_directories(false))
     }
 
     /// Answers with it, whatever the method.
     pub(super) async fn answer(&self, request: Request, log: &LogLimit) -> Response {
-        let (head, _body) = request.into_parts();
-        let method = match head.method {
-            Method::HEAD => Method::HEAD,
-            _ => Method::GET,
-        };
+        let (mut head, _body) = request.into_parts();
+        if head.method != Method::HEAD {
+            head.method = Method::GET;
+        }
         // The "directory" is the file itself.
-        let asked = like(head, method, Uri::from_static("/"));
-        let found = self.0.clone().try_call(asked).await;
-        let mut response = finish(found.map(|response| response.map(Body::new)), log);
+        let found = ask(&self.0, head, Uri::from_static("/")).await;
+        let mut response = finish(found, log);
         if let Some(kind) = response.headers_mut().get_mut(CONTENT_TYPE) {
             *kind = HeaderValue::from_static("text/javascript; charset=utf-8");
         }
@@ -156,8 +122,7 @@ impl Files {
         if let Err(source) = found {
             return Err(FilesError::Directory { directory, source });
         }
-        let directory =
-            ServeDir::with_backend(directory, RegularFiles).redirect_path_prefix(trimmed);
+        let directory = served(&directory).redirect_path_prefix(trimmed);
         Ok(Self { prefix: trimmed.to_owned(), directory })
     }
 
@@ -212,10 +177,8 @@ pub(super) async fn answer(
     let Ok(target) = PathAndQuery::try_from(target) else {
         return Some(StatusCode::NOT_FOUND.into_response());
     };
-    let mut directory = files.directory.clone();
-    let method = head.method.clone();
-    let found = directory.try_call(like(head, method, target.into())).await;
-    let mut response = finish(found.map(|response| response.map(Body::new)), log);
+    let found = ask(&files.directory, head, target.into()).await;
+    let mut response = finish(found, log);
     if !response.status().is_client_error() && !response.status().is_server_error() {
         options.describe(response.headers_mut());
     }
@@ -251,13 +214,35 @@ fn is_hidden(path: &str) -> bool {
     names.any(|name| name.starts_with('.'))
 }
 
-/// A request with the same headers and no body.
-fn like(head: Parts, method: Method, uri: Uri) -> Request {
-    let mut like = Request::new(Body::empty());
-    *like.method_mut() = method;
-    *like.uri_mut() = uri;
-    *like.headers_mut() = head.headers;
-    like
+/// What is at a path, before anything else is set.
+fn served(path: &Path) -> Directory {
+    ServeDir::with_backend(path, RegularFiles).ignore_multi_range_requests(true)
+}
+
+/// Asks a directory. HEAD is answered as GET is, but for the body and for ranges, which GET alone has.
+async fn ask(directory: &Directory, head: Parts, uri: Uri) -> io::Result<Response> {
+    let Parts { method, mut headers, .. } = head;
+    let is_head = method == Method::HEAD;
+    let method = if is_head { Method::GET } else { method };
+    let range = headers.remove(RANGE).filter(|_| !is_head);
+    let condition = headers.remove(IF_RANGE);
+    let once = async |headers| {
+        let mut request = Request::new(Body::empty());
+        *request.method_mut() = method.clone();
+        *request.uri_mut() = uri.clone();
+        *request.headers_mut() = headers;
+        directory.clone().try_call(request).await
+    };
+    if let Some(range) = range.as_ref().and_then(range::of_bytes) {
+        let mut with_range = headers.clone();
+        with_range.insert(RANGE, range.clone());
+        let response = once(with_range).await?;
+        if asked_for(&response, &range, condition.as_ref()) {
+            return Ok(response.map(Body::new));
+        }
+    }
+    let response = once(headers).await?;
+    Ok(response.map(|body| if is_head { Body::empty() } else { Body::new(body) }))
 }
 
 fn finish(found: io::Result<Response>, log: &LogLimit) -> Response {

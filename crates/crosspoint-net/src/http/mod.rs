@@ -24,6 +24,8 @@ mod metrics;
 mod origins;
 mod pace;
 mod process;
+mod range;
+mod regular_files;
 mod site;
 mod upgrade;
 

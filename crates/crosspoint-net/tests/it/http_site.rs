@@ -11,8 +11,12 @@ use crosspoint_net::http::{
 };
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
 use tempfile::TempDir;
 
 /// A directory with `secret.txt`, and files that may be seen in `public` next to it.
@@ -119,6 +123,149 @@ async fn what_is_no_file_is_not_opened_as_a_pipe_would_hold_a_thread() {
         for request in [get(path), get(path).replace("GET", "HEAD")] {
             let asked = ask(&mut served.tcp().await, &request).await;
             assert_eq!(asked.status, 404, "{request}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_swapped_with_a_pipe_while_it_is_asked_for_holds_nothing() {
+    let house = house();
+    let at = |name: &str| house.path().join("public").join(name);
+    fs::write(at("file"), b"x").expect("a file");
+    assert!(Command::new("mkfifo").arg(at("pipe")).status().expect("mkfifo").success());
+    let served = serve_files(&house);
+    let over = Arc::new(AtomicBool::new(false));
+    let swap = {
+        let (over, public) = (over.clone(), house.path().join("public"));
+        std::thread::spawn(move || {
+            for to in ["file", "pipe"].into_iter().cycle() {
+                symlink(to, public.join("next")).expect("a link");
+                fs::rename(public.join("next"), public.join("swapped")).expect("its place");
+                if over.load(Ordering::Relaxed) {
+                    return;
+                }
+            }
+        })
+    };
+    let mut link = served.tcp().await;
+    let asked = async {
+        let mut seen = [0; 2];
+        for _ in 0..1000 {
+            match ask(&mut link, &get("/static/swapped")).await.status {
+                200 => seen[0] += 1,
+                404 => seen[1] += 1,
+                status => panic!("{status}"),
+            }
+        }
+        seen
+    };
+    let seen = tokio::time::timeout(Duration::from_secs(60), asked).await;
+    over.store(true, Ordering::Relaxed);
+    swap.join().expect("no panic");
+    // What hangs, if anything, ends when somebody writes.
+    let writer = fs::OpenOptions::new().read(true).write(true).open(at("pipe")).expect("a pipe");
+    let seen = seen.expect("no answer is missing");
+    drop(writer);
+    assert!(seen.iter().all(|count| *count > 0), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_file_of_any_date_is_served_without_one_where_http_has_none() {
+    let house = house();
+    let served = serve_files(&house);
+    let day = Duration::from_secs(86_400);
+    let year_10000 = UNIX_EPOCH + Duration::from_secs(253_402_300_800);
+    for (date, is_told) in [
+        (UNIX_EPOCH - day, false),
+        (UNIX_EPOCH - Duration::from_nanos(1), false),
+        (UNIX_EPOCH, true),
+        (year_10000 - day, true),
+        (year_10000, false),
+    ] {
+        let file = fs::File::create(house.path().join("public/old")).expect("a file");
+        file.set_modified(date).expect("a date");
+        // Where the file system has no such date, nothing is to be tried.
+        let is_kept = file.metadata().and_then(|found| found.modified()).expect("a date") == date;
+        for method in ["GET", "HEAD"] {
+            let asked = get("/static/old").replace("GET", method);
+            let answer = fetch(&served, &asked).await;
+            assert_eq!(answer.status, 200, "{date:?}");
+            if is_kept {
+                let told = ["Last-Modified", "ETag"].map(|name| answer.header(name).is_some());
+                assert_eq!(told, [is_told; 2], "{date:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_part_is_sent_where_it_is_meant_and_the_whole_file_otherwise() {
+    let house = house();
+    fs::write(house.path().join("public/ten"), b"0123456789").expect("a file");
+    let served = serve_files(&house);
+    let whole = fetch(&served, &get("/static/ten")).await;
+    let header = |name| whole.header(name).expect("a header").to_owned();
+    let (tag, date) = (header("ETag"), header("Last-Modified"));
+    let tagged = |tag: &str| format!("bytes=2-3\r\nIf-Range: {tag}");
+    let part = |text: &'static str, told: &'static str| (206, text, Some(told));
+    let all = (200, "0123456789", None);
+    let beyond = (416, "", Some("bytes */10"));
+    for (range, (status, body, told)) in [
+        ("bytes=2-3", part("23", "bytes 2-3/10")),
+        ("BYTES=2-3", part("23", "bytes 2-3/10")),
+        ("bytes=8-99", part("89", "bytes 8-9/10")),
+        ("bytes=8-", part("89", "bytes 8-9/10")),
+        ("bytes=-2", part("89", "bytes 8-9/10")),
+        ("bytes=-10", part("0123456789", "bytes 0-9/10")),
+        ("bytes=10-", beyond),
+        ("bytes=10-20", beyond),
+        ("bytes=-0", beyond),
+        // A file that is shorter than what is asked for of its end.
+        ("bytes=-11", all),
+        // Other units, several parts, and what is none.
+        ("lines=1-2", all),
+        ("bytes", all),
+        ("bytes=", all),
+        ("bytes=a-b", all),
+        ("bytes=5-2", all),
+        ("bytes=0-1,4-5", all),
+        // The file has changed, or that cannot be told.
+        (&tagged(&tag), part("23", "bytes 2-3/10")),
+        (&tagged("\"other\""), all),
+        (&tagged(&format!("W/{tag}")), all),
+        (&tagged(&date), all),
+    ] {
+        let answer = fetch(&served, &with("/static/ten", &format!("Range: {range}"))).await;
+        assert_eq!((answer.status, &answer.body[..]), (status, body.as_bytes()), "{range}");
+        assert_eq!(answer.header("Content-Range"), told, "{range}");
+        let length = body.len().to_string();
+        assert_eq!(answer.header("Content-Length"), Some(&*length), "{range}");
+    }
+    for range in ["bytes=0-0", "bytes=0-", "bytes=5-", "bytes=-1"] {
+        let answer = fetch(&served, &with("/static/empty.bin", &format!("Range: {range}"))).await;
+        assert_eq!((answer.status, answer.header("Content-Range")), (200, None), "{range}");
+    }
+    let head = with("/static/ten", "Range: bytes=2-3").replace("GET", "HEAD");
+    let head = fetch(&served, &head).await;
+    assert_eq!((head.status, head.header("Content-Length")), (200, Some("10")));
+}
+
+#[tokio::test]
+async fn a_file_is_served_as_it_is_where_what_is_compressed_is_no_file() {
+    let house = house();
+    let public = house.path().join("public");
+    fs::create_dir(public.join("b c.js.br")).expect("a directory");
+    assert!(Command::new("mkfifo").arg(public.join("b c.js.zst")).status().expect("it").success());
+    let file_options = FileOptions { precompressed: true, ..FileOptions::default() };
+    let files = vec![files("/", &public)];
+    let served = serve_http(HttpOptions { files, file_options, ..HttpOptions::default() });
+    for coding in ["br", "zstd", "br, zstd"] {
+        let asked = with("/b%20c.js", &format!("Accept-Encoding: {coding}"));
+        for (method, body) in [("GET", &b"let b;\n"[..]), ("HEAD", b"")] {
+            let answer = ask(&mut served.tcp().await, &asked.replace("GET", method)).await;
+            assert_eq!((answer.status, &answer.body[..]), (200, body), "{method} {coding}");
+            assert_eq!(answer.header("Content-Encoding"), None);
+            assert_eq!(answer.header("Content-Length"), Some("7"), "{method} {coding}");
         }
     }
 }
