@@ -129,6 +129,11 @@ impl Denied {
         Self { told, ..self }
     }
 
+    /// The credentials grant a name that others [reserve](Authenticator::reserves).
+    pub(crate) fn reserved(name: &str) -> Self {
+        Self::new(format!("the name {} is reserved for other credentials", quoted(name)))
+    }
+
     /// Says which setting was the limit.
     #[must_use]
     pub fn at_limit(self, limit: &'static str) -> Self {
@@ -173,7 +178,8 @@ pub trait Authenticator: Send + Sync + 'static {
     fn authenticate(&self, credentials: Credentials) -> BoxFuture<'_, Result<Grant, Denied>>;
 
     /// Whether some credentials grant this name. Then a session whose own credentials do not is
-    /// refused if it calls itself so, whether anybody has the name now or not.
+    /// refused if it calls itself so, whether anybody has the name now or not. Of several
+    /// authenticators ([`Either`](crate::Either)), one that does not reserve it cannot grant it either.
     fn reserves(&self, name: &str) -> bool {
         let _ = name;
         false

@@ -9,6 +9,8 @@ use std::sync::Arc;
 /// One that is too busy to look ([`Reason::Busy`]) decides too: the client may be one whom it would
 /// have known, and must not get the rights of somebody else for that.
 ///
+/// A name that one of them [reserves](Authenticator::reserves) is granted by none that does not: it is denied.
+///
 /// All are asked about the same credentials. So with [`Anyone`](crate::Anyone) as the last, a client
 /// with a wrong token enters too, as one without a token does.
 #[derive(Debug, Clone)]
@@ -27,7 +29,14 @@ impl Authenticator for Either {
             let mut refused: Option<Denied> = None;
             for choice in &self.0 {
                 let denied = match choice.authenticate(credentials.clone()).await {
-                    Ok(grant) => return Ok(grant),
+                    Ok(grant) => {
+                        return match grant.name.as_deref() {
+                            Some(name) if self.reserves(name) && !choice.reserves(name) => {
+                                Err(Denied::reserved(name))
+                            }
+                            _ => Ok(grant),
+                        };
+                    }
                     Err(denied) if denied.told == Reason::Busy => return Err(denied),
                     Err(denied) => denied,
                 };

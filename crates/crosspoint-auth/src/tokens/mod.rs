@@ -98,11 +98,18 @@ impl Tokens {
         if let Some(Err(error)) = name.as_ref().map(PeerName::new) {
             return Err(Denied::new(format!("the token's claim `name`: {error}")));
         }
-        if let (Some(names), Some(name)) = (&key.names, &name)
-            && !names.allows(name.as_bytes())
-        {
-            let name = quoted(name);
-            return Err(Denied::new(format!("the token's key may not grant the name {name}")));
+        if let Some(name) = &name {
+            match &key.names {
+                Some(names) if !names.allows(name.as_bytes()) => {
+                    let name = quoted(name);
+                    return Err(Denied::new(format!(
+                        "the token's key may not grant the name {name}"
+                    )));
+                }
+                // Whoever lists a name knows it for its own. Two may list the same.
+                None if self.reserves(name) => return Err(Denied::reserved(name)),
+                _ => {}
+            }
         }
         let defaults = key.defaults.as_ref().unwrap_or(&self.defaults);
         let lasts = if self.outlived { None } else { exp.as_f64().and_then(left) };

@@ -3,7 +3,10 @@
 use crate::common::*;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use crosspoint_auth::{Algorithm, Authenticator, Either, Key, KeyError, Swap, Tokens, rule};
+use crosspoint_auth::{
+    Algorithm, Authenticator, Either, Key, KeyError, Secret, SecretHash, Secrets, Swap, Tokens,
+    rule,
+};
 use crosspoint_hub::{Grant, Permissions, Reason};
 use proptest::prelude::*;
 use serde_json::json;
@@ -363,6 +366,42 @@ async fn a_key_grants_the_names_that_it_may_and_these_are_reserved() {
         Tokens::from_toml(&text, &Permissions::ALL).unwrap(),
     ) as Arc<dyn Authenticator>])));
     assert!(swap.reserves("keeper") && !swap.reserves("staff-7"));
+}
+
+#[tokio::test]
+async fn a_key_of_which_no_names_are_said_grants_none_that_others_reserve() {
+    let (eddsa, rsa) = (Signer::ed25519(), Signer::rsa());
+    let staff = Key::eddsa(&eddsa.public()).unwrap().with_names(rule(["anna", "staff-*"]).unwrap());
+    let others = || Key::rs256(&rsa.public()).unwrap();
+    let named = |signer: &Signer, name| signer.sign(&claims(json!({ "name": name })));
+    let granted = async |tokens: &dyn Authenticator, signer, name| {
+        ask(tokens, named(signer, name)).await.map(|grant| grant.name.unwrap())
+    };
+    for keys in [[staff.clone(), others()], [others(), staff]] {
+        let tokens = Tokens::new(keys, Permissions::ALL);
+        for name in ["anna", "staff-7"] {
+            assert_eq!(granted(&tokens, &eddsa, name).await, Ok(name.to_owned()));
+            let denied = granted(&tokens, &rsa, name).await.unwrap_err();
+            assert_eq!(denied.told, Reason::NotAllowed);
+            let why = format!("the name \"{name}\" is reserved for other credentials");
+            assert_eq!(denied.reason, why);
+        }
+        assert_eq!(granted(&tokens, &rsa, "bob").await, Ok("bob".to_owned()));
+    }
+
+    // The same holds of what secrets reserve, in either order.
+    let grant = Grant { name: Some("keeper".into()), ..Grant::default() };
+    let hash = SecretHash::of(b"swordfish").unwrap();
+    let secret = Secret { name: "keeper".into(), hash, grant: grant.clone() };
+    let secrets: Arc<dyn Authenticator> = Arc::new(Secrets::new([secret]).unwrap());
+    let tokens: Arc<dyn Authenticator> = Arc::new(Tokens::new([others()], Permissions::ALL));
+    for both in [[secrets.clone(), tokens.clone()], [tokens, secrets]] {
+        let both = Either::new(both);
+        assert_eq!(ask(&both, "keeper:swordfish").await, Ok(grant.clone()));
+        assert_eq!(granted(&both, &rsa, "bob").await, Ok("bob".to_owned()));
+        let why = "the name \"keeper\" is reserved for other credentials";
+        assert_eq!(granted(&both, &rsa, "keeper").await.unwrap_err().reason, why);
+    }
 }
 
 proptest! {
