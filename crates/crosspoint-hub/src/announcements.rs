@@ -2,7 +2,7 @@
 //!
 //! That somebody comes or goes costs something for each who watches, and next to nothing for the one who does
 //! it. So each address and identity has an allowance, which outlives its sessions. Who comes above that is
-//! told of later, and is not found by those who look who is there before; whoever goes before that was never
+//! told of later, and is not found by those who look who is there before; one that goes before that was never
 //! there for them. So what is told and what is found always fit each other.
 
 use crate::ledger::Holder;

@@ -106,7 +106,7 @@ impl Tokens {
                         "the token's key may not grant the name {name}"
                     )));
                 }
-                // Whoever lists a name knows it for its own. Two may list the same.
+                // A key that lists a name knows it for its own. Two may list the same.
                 None if self.reserves(name) => return Err(Denied::reserved(name)),
                 _ => {}
             }

@@ -135,7 +135,7 @@ impl AnySocket {
         }
     }
 
-    /// Asks the hub for a link, of which there is one between two such clients whoever of them wants it.
+    /// Asks the hub for a link, of which there is one between two such clients, whichever of them wants it.
     fn ask_for(&mut self, id: PeerId) {
         let (request, _) = self.questions.add(Question::Proxy(id));
         self.peers.asked.push(Asked { to: id, given_up: false });
