@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 /// Asks another authenticator, which may be [exchanged](Self::set): for new secrets and keys without
 /// a new start. Who is being checked at that moment is checked by the old one; sessions stay as they
-/// are.
+/// are. `Hub::end_claims` ends those whose names have become reserved.
 #[derive(Debug)]
 pub struct Swap(RwLock<Arc<dyn Authenticator>>);
 

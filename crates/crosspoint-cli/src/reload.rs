@@ -111,6 +111,10 @@ impl<'a> Reload<'a> {
             restart.retain(|key| !AT_ONCE.contains(key));
             if let (Some(swap), Some(next)) = (self.authenticator, authenticator) {
                 swap.set(next);
+                let ended = self.hub.end_claims(|name| swap.reserves(name));
+                if ended > 0 {
+                    tracing::info!(ended, "sessions end whose names are reserved for others now");
+                }
             }
             self.hub.set_access_token(options::access_token(&settings));
         } else if opens {

@@ -590,6 +590,28 @@ impl Hub {
         })
     }
 
+    /// Ends the sessions that call themselves by names which `is_reserved` says are for others, with
+    /// [`Reason::NotAllowed`], as when names have become reserved for credentials that grant them. From now
+    /// on nobody finds them. Those whose credentials have granted them their names stay. Gives how many end.
+    pub fn end_claims(&self, is_reserved: impl Fn(&str) -> bool) -> usize {
+        let mut claims = lock(&self.peers).claims();
+        // Somebody else's code, which is not called with a lock held.
+        claims.retain(|outbox| {
+            let name = outbox.peer().and_then(|peer| peer.name.as_deref());
+            name.is_some_and(&is_reserved) && outbox.peer().map(|peer| peer.id) != self.home_peer()
+        });
+        let mut touched = Touched::default();
+        let mut peers = lock(&self.peers);
+        for outbox in &claims {
+            peers.go(outbox, false);
+            outbox.end_soon(Reason::NotAllowed);
+        }
+        self.settle_peers(&mut peers, &mut touched);
+        drop(peers);
+        touched.attend();
+        claims.len()
+    }
+
     /// Asks that one session's connection be encrypted from now on. `done` is called when it is, with
     /// the fingerprint of the keys, or when it is known that it will not be, with the reason; at the
     /// latest when the session ends. A protocol gives up, and ends the session, where the other side

@@ -312,6 +312,11 @@ impl Peers {
         }
     }
 
+    /// The sessions whose names were not granted to them.
+    pub(crate) fn claims(&self) -> Vec<Arc<Outbox>> {
+        self.names.values().filter(|outbox| !outbox.has_granted_name()).cloned().collect()
+    }
+
     /// Finds whom a link is for. Providers of a service take turns.
     pub(crate) fn find(&mut self, to: &Addressee, except: &[PeerId]) -> Option<Arc<Outbox>> {
         match to {

@@ -19,16 +19,29 @@ fn wait_for(lines: &mut Lines<BufReader<ChildStderr>>, text: &str) -> String {
     found.unwrap_or_else(|| panic!("`{text}` was not logged"))
 }
 
-/// Whether a native client with this token is let in.
-fn lets_in(port: &str, token: &str) -> bool {
+/// A native client that has said who it is, by no name if that is empty.
+fn introduced(port: &str, token: &str, name: &str) -> TcpStream {
     let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
-    let mut hello = b"\x01\x82\xa1v\x01\xa5token\xc4".to_vec();
+    let mut hello = b"\x01\x82\xa1v\x01".to_vec();
+    if !name.is_empty() {
+        hello[1] += 1;
+        hello.extend(b"\xa4name\xd9");
+        hello.push(name.len().try_into().unwrap());
+        hello.extend(name.as_bytes());
+    }
+    hello.extend(b"\xa5token\xc4");
     hello.push(token.len().try_into().unwrap());
     hello.extend(token.as_bytes());
     let mut bytes = b"XPT1".to_vec();
     bytes.push(hello.len().try_into().unwrap());
     bytes.extend(hello);
     stream.write_all(&bytes).unwrap();
+    stream
+}
+
+/// Whether a native client with this token is let in.
+fn lets_in(port: &str, token: &str) -> bool {
+    let mut stream = introduced(port, token, "");
     let mut answer = [0; 2];
     stream.read_exact(&mut answer).unwrap();
     // WELCOME is longer than 127 bytes or not, CLOSE is short.
@@ -234,6 +247,33 @@ fn a_hang_up_reads_secrets_again_and_wrong_ones_leave_the_old_ones_in_force() {
     let line = wait_for(&mut log, "need a restart");
     assert!(line.contains("auth.secrets_file"), "{line}");
     assert!(lets_in(&port, "a:old") && !lets_in(&port, "b:new"));
+    hub.signal("TERM");
+    assert!(hub.wait().success());
+}
+
+#[test]
+fn a_hang_up_that_reserves_a_name_ends_the_session_that_only_calls_itself_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secrets.toml").to_str().unwrap().to_owned();
+    let text = secret(b"old");
+    std::fs::write(&path, &text).unwrap();
+    let (mut hub, mut log) = start(&["--listen", "127.0.0.1:0", "--secrets-file", &path]);
+    let port = hub.wait_for("listening on 127.0.0.1:");
+    let mut claims = introduced(&port, "a:old", "later");
+    let mut other = introduced(&port, "a:old", "other");
+    // Something of the welcome.
+    claims.read_exact(&mut [0; 8]).unwrap();
+    other.read_exact(&mut [0; 8]).unwrap();
+
+    std::fs::write(&path, format!("{text}\nas = \"later\"\n")).unwrap();
+    hub.signal("HUP");
+    let line = wait_for(&mut log, "reserved for others now");
+    assert!(line.contains("ended=1"), "{line}");
+    let mut end = Vec::new();
+    claims.read_to_end(&mut end).unwrap();
+    let close_not_allowed = [3, 15];
+    assert!(end.windows(2).any(|bytes| bytes == close_not_allowed), "{end:?}");
+    assert!(lets_in(&port, "a:old"));
     hub.signal("TERM");
     assert!(hub.wait().success());
 }

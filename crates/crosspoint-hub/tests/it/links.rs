@@ -219,6 +219,26 @@ fn a_name_that_credentials_grant_takes_the_place_of_a_claim_and_never_the_revers
 }
 
 #[test]
+fn claims_of_names_that_have_become_reserved_end_and_what_was_granted_stays() {
+    let hub = hub(Limits::default());
+    let mut claims = open(&hub, 1, "later");
+    let mut other = open(&hub, 2, "other");
+    let granted = Grant { name: Some("later-2".into()), ..Grant::default() };
+    let mut granted = open_with(&hub, 3, "", granted);
+    let mut program = open(&hub, 9, "later-9");
+    hub.set_home_peer(peer_id(9));
+    assert_eq!(hub.end_claims(|name| name.starts_with("later")), 1);
+    assert_eq!(events(&mut claims), [Event::Closed { reason: Reason::NotAllowed }]);
+    for stays in [&mut other, &mut granted, &mut program] {
+        assert!(events(stays).is_empty());
+    }
+    // From that moment on, before its driver has ended it.
+    let (_next, _, step) = try_open(&hub, &LINES, hello(4, "later", false));
+    assert_eq!(step, Step::Go);
+    assert_eq!(hub.end_claims(|_| false), 0);
+}
+
+#[test]
 fn who_may_not_see_who_is_there_does_not_find_out_by_trying_names_and_ids() {
     let hub = hub(Limits::default());
     let _owner = open(&hub, 1, "ann");
