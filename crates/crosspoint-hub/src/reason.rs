@@ -137,7 +137,8 @@ pub enum Reason {
     /// The hub has not asked for the proof that a client wanted to give.
     #[error("the hub asks for no proof of ids, so any id there may be a false one")]
     Unproven = 38,
-    /// The memory for this is used up, of the hub or of the address.
+    /// The memory for this is used up: of the hub, of the address, or of the other side
+    /// (`NodeBuilder::held_bytes`).
     #[error(
         "the memory is used up (limits.memory_bytes_max, limits.memory_per_address_bytes_max); try again later"
     )]

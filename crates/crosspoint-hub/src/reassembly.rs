@@ -66,6 +66,11 @@ impl Reassembly {
         self.bytes
     }
 
+    /// Bytes of the message that has begun at a place.
+    pub fn begun(&self, place: Place) -> usize {
+        self.open.get(&place).map_or(0, |begun| begun.bytes.len())
+    }
+
     /// Forgets what has begun at places that are gone.
     pub fn forget(&mut self, gone: impl Fn(&Place) -> bool) {
         self.open.retain(|place, open| {

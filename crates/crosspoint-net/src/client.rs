@@ -31,6 +31,10 @@ const PINGS_MAX: usize = 64;
 /// Bytes that may wait to be written before no further command is taken.
 const WRITE_BYTES_MAX: usize = 256 * 1024;
 
+/// Bytes of answers that nobody but the hub asks for, such as those to signs of life, that may wait to be
+/// written before nothing more is read.
+const ANSWERS_BYTES_MAX: usize = 16 * 1024;
+
 /// Where a hub is reached.
 #[derive(Debug, Clone)]
 pub enum Endpoint {
@@ -222,7 +226,7 @@ pub fn run(dialed: Dialed, client: Box<dyn Client>, hello: FrameWriter) -> Conne
         commands: from_user,
         pingers,
         asked: VecDeque::new(),
-        writing: Writing { writer, queue: VecDeque::new(), bytes: 0, written: None },
+        writing: Writing { writer, queue: VecDeque::new(), bytes: 0, answers: 0, written: None },
         ready: VecDeque::new(),
         read_at: now(),
     };
@@ -249,6 +253,8 @@ struct Writing {
     writer: Writer,
     queue: VecDeque<Bytes>,
     bytes: usize,
+    /// Bytes of answers. Those that were written count as answers first.
+    answers: usize,
     written: Option<Instant>,
 }
 
@@ -285,7 +291,7 @@ impl Driver {
                     }
                     Err(_nobody_listens) => Err(Reason::Bye),
                 },
-                bytes = read(&mut self.reader), if self.ready.is_empty() => self.received(bytes),
+                bytes = read(&mut self.reader), if self.reads() => self.received(bytes),
                 result = self.writing.write(), if !self.writing.queue.is_empty() => result,
                 command = self.commands.recv(), if self.writing.bytes < WRITE_BYTES_MAX => match command {
                     Some(command) => self.command(command),
@@ -314,6 +320,12 @@ impl Driver {
                 return reason;
             }
         }
+    }
+
+    /// Whether more is read: not while events wait, and not while a hub that takes nothing makes this side
+    /// answer.
+    fn reads(&self) -> bool {
+        self.ready.is_empty() && self.writing.answers < ANSWERS_BYTES_MAX
     }
 
     fn command(&mut self, queued: Queued) -> Result<(), Reason> {
@@ -370,6 +382,17 @@ impl Driver {
 
     /// Parses what has been read, and queues what has to be written.
     fn advance(&mut self) -> Result<(), Reason> {
+        // What a command or the clock has written is no answer.
+        self.collect()?;
+        let before = self.writing.bytes;
+        let result = self.parse();
+        self.writing.answers += self.writing.bytes - before;
+        result
+    }
+
+    fn parse(&mut self) -> Result<(), Reason> {
+        // Of pings that come together only the last is answered.
+        let mut ping = None;
         loop {
             while let Some(event) = self.client.poll(now(), &mut self.out) {
                 if let Event::Closed { reason } = event {
@@ -389,15 +412,15 @@ impl Driver {
                         self.client.message_ended(now());
                     }
                 }
-                Ok(Some(Incoming::Ping(payload))) => {
-                    self.collect()?;
-                    let mask = ws::frame::new_mask().map_err(|_| Reason::Internal)?;
-                    self.writing.push(ws::frame::pong_frame(&payload, Some(mask)));
-                }
+                Ok(Some(Incoming::Ping(payload))) => ping = Some(payload),
                 Ok(Some(Incoming::Pong(_))) => {}
                 Ok(Some(Incoming::Close(_))) => return Err(Reason::ConnectionLost),
                 Err(_broken) => return Err(Reason::Malformed),
             }
+        }
+        if let Some(payload) = ping {
+            let mask = ws::frame::new_mask().map_err(|_| Reason::Internal)?;
+            self.writing.push(ws::frame::pong_frame(&payload, Some(mask)));
         }
         self.collect()
     }
@@ -471,6 +494,7 @@ impl Writing {
         if written > 0 {
             self.written = Some(now());
             self.bytes -= written;
+            self.answers = self.answers.saturating_sub(written);
         }
         Ok(())
     }

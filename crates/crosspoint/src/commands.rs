@@ -8,12 +8,16 @@ use crosspoint_hub::wire::Part;
 use crosspoint_net::client::Queued;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// Bytes of messages that may wait to be written. One message above is taken.
 const ROOM_BYTES: usize = 512 * 1024;
+
+/// Commands that may wait for a hub that causes them and takes none.
+const POSTED_MAX: usize = 4096;
 
 /// The way to the hub, as long as the connection is there.
 #[derive(Debug, Clone)]
@@ -22,6 +26,8 @@ pub(crate) struct Commands {
     /// What links and channels may put into the queue.
     room: Arc<Semaphore>,
     backlog: mpsc::UnboundedSender<Waiting>,
+    /// Commands that were to be sent without waiting, and wait.
+    posted: Arc<AtomicUsize>,
     runtime: Handle,
 }
 
@@ -47,7 +53,8 @@ impl Commands {
         let room = Arc::new(Semaphore::new(ROOM_BYTES));
         let (backlog, waiting) = mpsc::unbounded_channel();
         runtime.spawn(take_turns(waiting, room.clone()));
-        Self { sender: sender.downgrade(), room, backlog, runtime }
+        let posted = Arc::default();
+        Self { sender: sender.downgrade(), room, backlog, posted, runtime }
     }
 
     /// Where tasks of this connection run.
@@ -114,9 +121,19 @@ impl Commands {
             return;
         };
         if let Err(TrySendError::Full(queued)) = sender.try_send(command.into()) {
-            // If the connection ends meanwhile, the command has no meaning any more.
-            self.runtime.spawn(async move { sender.send(queued).await.is_ok() });
+            self.posted.fetch_add(1, Ordering::Relaxed);
+            let posted = self.posted.clone();
+            self.runtime.spawn(async move {
+                // If the connection ends meanwhile, the command has no meaning any more.
+                let _ = sender.send(queued).await;
+                posted.fetch_sub(1, Ordering::Relaxed);
+            });
         }
+    }
+
+    /// Whether the hub takes so little that nothing more should be posted that it can cause without an end.
+    pub(crate) fn is_choked(&self) -> bool {
+        self.posted.load(Ordering::Relaxed) >= POSTED_MAX
     }
 }
 

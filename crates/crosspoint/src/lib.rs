@@ -119,11 +119,13 @@
 
 mod address;
 pub mod anysocket;
+mod budget;
 mod channel;
 mod commands;
 mod connectivity;
 mod direct;
 mod error;
+mod gathering;
 mod heartbeat;
 mod member;
 mod node;

@@ -1,6 +1,8 @@
 //! Brings each event of a connection to the handle that it is for. One task for each connection.
 
+use crate::budget::{Charge, Source};
 use crate::channel::{ChannelLink, Core};
+use crate::gathering::{Gathered, Gathering};
 use crate::member::{Inheritance, Member, MemberEvent, Seat};
 use crate::options::Predicate;
 use crate::owner::{Applicant, Calling, Owner, OwnerEvent};
@@ -11,9 +13,8 @@ use crate::shared::{Question, Shared, lock};
 use crate::{ChannelError, PeerInfo, Protocol};
 use bytes::Bytes;
 use crosspoint_hub::command::{Command, Entered, Event, Mode, OwnerNews, Target};
-use crosspoint_hub::reassembly::Reassembly;
 use crosspoint_hub::wire::{Part, Place};
-use crosspoint_hub::{InNumber, LinkNumber, MemberNumber, OwnNumber, Reason};
+use crosspoint_hub::{InNumber, LinkNumber, MemberNumber, OwnNumber, PeerId, Reason};
 use crosspoint_net::panics::caught;
 use crosspoint_proto::peer::Side;
 use std::collections::HashMap;
@@ -41,13 +42,15 @@ pub(crate) struct Router {
     owned: HashMap<OwnNumber, Own>,
     entered: HashMap<InNumber, In>,
     links: Arc<Links>,
-    reassembly: Reassembly,
+    gathering: Gathering,
 }
 
 struct Own {
     core: Arc<Core>,
     calling: Calling,
     events: Pusher<Item<OwnerEvent>>,
+    /// Who has entered and not left.
+    members: HashMap<MemberNumber, PeerId>,
 }
 
 struct In {
@@ -55,6 +58,20 @@ struct In {
     calls: Calls,
     events: Pusher<Item<MemberEvent>>,
     inheritance: Inheritance,
+}
+
+/// Who has sent something, and how it is framed.
+struct Sender {
+    mode: Mode,
+    calls: bool,
+    bytes_max: u32,
+    source: Source,
+}
+
+impl Own {
+    async fn tell(&self, event: OwnerEvent, closing: &CancellationToken) {
+        self.events.push(Item::Event(event), 0, closing).await;
+    }
 }
 
 impl Router {
@@ -66,7 +83,7 @@ impl Router {
             links: shared.links.clone(),
             owned: HashMap::new(),
             entered: HashMap::new(),
-            reassembly: Reassembly::default(),
+            gathering: Gathering::new(&shared.common.held),
         }
     }
 
@@ -123,8 +140,9 @@ impl Router {
                 None => {}
             },
             Event::MemberEntered { channel, member, peer, replies, .. } => {
-                self.reassembly.forget(|place| *place == Place::Own(channel, member));
-                if let Some(own) = self.owned.get(&channel) {
+                self.gathering.forget(|place| *place == Place::Own(channel, member));
+                if let Some(own) = self.owned.get_mut(&channel) {
+                    own.members.insert(member, peer.id);
                     if own.core.calls {
                         let link = ChannelLink {
                             core: own.core.clone(),
@@ -133,14 +151,15 @@ impl Router {
                         };
                         own.calling.enter(member, Calls::new(link));
                     }
-                    self.tell_owner(own, OwnerEvent::Entered { member, peer }).await;
+                    own.tell(OwnerEvent::Entered { member, peer }, &self.closing).await;
                 }
             }
             Event::MemberLeft { channel, member, reason } => {
-                self.reassembly.forget(|place| *place == Place::Own(channel, member));
-                if let Some(own) = self.owned.get(&channel) {
+                self.gathering.forget(|place| *place == Place::Own(channel, member));
+                if let Some(own) = self.owned.get_mut(&channel) {
+                    own.members.remove(&member);
                     own.calling.leave(member);
-                    self.tell_owner(own, OwnerEvent::Left { member, reason }).await;
+                    own.tell(OwnerEvent::Left { member, reason }, &self.closing).await;
                 }
             }
             Event::Knock { channel, ticket, peer, credentials } => {
@@ -152,7 +171,7 @@ impl Router {
                 }
             }
             Event::Ended { channel, reason } => {
-                self.reassembly.forget(|place| is_in(place, channel));
+                self.gathering.forget(|place| is_in(place, channel));
                 if let Some(entered) = self.entered.remove(&channel) {
                     entered.core.end(reason);
                     entered.calls.close();
@@ -166,7 +185,7 @@ impl Router {
                 }
             }
             Event::OtherLeft { channel, member, reason } => {
-                self.reassembly.forget(|place| *place == Place::Room(channel, member));
+                self.gathering.forget(|place| *place == Place::Room(channel, member));
                 if let Some(entered) = self.entered.get(&channel) {
                     self.tell_member(entered, MemberEvent::OtherLeft { member, reason }).await;
                 }
@@ -178,9 +197,7 @@ impl Router {
             }
             Event::Linked { request: None, link, peer, purpose } => {
                 self.unused(link)?;
-                if let Some(shared) = self.shared.upgrade() {
-                    shared.common.arrived(&shared, link, peer, &purpose);
-                }
+                self.arrived(link, peer, &purpose)?;
             }
             Event::Unlinked { link, reason } => self.links.ended(link, reason),
             Event::Found { request, peers, more } => match self.question(request)? {
@@ -237,6 +254,28 @@ impl Router {
         if self.links.contains(link) { Err(Reason::Malformed) } else { Ok(()) }
     }
 
+    /// Somebody has opened a link.
+    ///
+    /// # Errors
+    /// [`Reason::SlowReceiver`] if the hub does not even read what is refused.
+    fn arrived(&self, link: LinkNumber, info: PeerInfo, purpose: &[u8]) -> Result<(), Reason> {
+        let Some(shared) = self.shared.upgrade() else {
+            return Ok(());
+        };
+        if shared.commands.is_choked() {
+            return Err(Reason::SlowReceiver);
+        }
+        let mut place = Charge::new(&shared.common.incoming, Source::Peer(info.id));
+        if !place.set(1) {
+            refuse(&shared, link, Reason::TooManyLinks);
+            return Ok(());
+        }
+        shared.common.arrived(&shared, link, info, purpose);
+        // If the link was refused, its place is free again.
+        self.links.occupy(link, place);
+        Ok(())
+    }
+
     /// A link that was asked for is there.
     fn linked(&self, request: u32, link: LinkNumber, info: PeerInfo) -> Result<(), Reason> {
         self.unused(link)?;
@@ -249,7 +288,7 @@ impl Router {
                 let encryption_required = match required {
                     Ok(required) => required,
                     Err(error) => {
-                        refuse(&shared, link);
+                        refuse(&shared, link, Reason::Left);
                         drop(answer.send(Err(error)));
                         return Ok(());
                     }
@@ -269,14 +308,14 @@ impl Router {
             }
             Some((shared, Question::Lane { asked, lane, answer })) => {
                 if let Err(error) = asked.check(&info) {
-                    refuse(&shared, link);
+                    refuse(&shared, link, Reason::Left);
                     drop(answer.send(Err(error)));
                     return Ok(());
                 }
                 self.links.insert(link, Entry::Lane(lane));
                 if answer.send(Ok(link)).is_err() {
                     self.links.remove(link);
-                    refuse(&shared, link);
+                    refuse(&shared, link, Reason::Left);
                 }
             }
             Some(_) => return Err(Reason::Malformed),
@@ -293,7 +332,7 @@ impl Router {
             return Err(Reason::Malformed);
         };
         self.free_own(channel)?;
-        self.reassembly.forget(|place| matches!(place, Place::Own(own, _) if *own == channel));
+        self.gathering.forget(|place| matches!(place, Place::Own(own, _) if *own == channel));
         let owner = self.own(shared, channel, mode, calls, admit_if);
         // If nobody waits any more, the owner is dropped, and deletes the channel.
         drop(answer.send(Ok(owner)));
@@ -321,7 +360,7 @@ impl Router {
         let (pusher, puller) = queue(self.queue_bytes);
         let calling = Calling::default();
         let owner = Owner::new(shared, core.clone(), channel, calling.clone(), puller, admit_if);
-        self.owned.insert(channel, Own { core, calling, events: pusher });
+        self.owned.insert(channel, Own { core, calling, events: pusher, members: HashMap::new() });
         owner
     }
 
@@ -334,7 +373,7 @@ impl Router {
             OwnerNews::Away => MemberEvent::OwnerAway,
             OwnerNews::Back => MemberEvent::OwnerBack,
             OwnerNews::Changed(peer) => {
-                self.reassembly.forget(|place| is_in(place, channel));
+                self.gathering.forget(|place| is_in(place, channel));
                 if let Some(entered) = self.entered.get(&channel) {
                     entered.calls.cut();
                 }
@@ -351,7 +390,7 @@ impl Router {
     /// A member is the owner now.
     fn inherit(&mut self, channel: InNumber, number: OwnNumber) -> Result<(), Reason> {
         self.free_own(number)?;
-        self.reassembly.forget(|place| is_in(place, channel));
+        self.gathering.forget(|place| is_in(place, channel));
         let Some(shared) = self.shared.upgrade() else {
             return Ok(());
         };
@@ -380,7 +419,7 @@ impl Router {
         if self.entered.get(&channel).is_some_and(|entered| entered.core.is_open()) {
             return Err(Reason::Malformed);
         }
-        self.reassembly.forget(|place| is_in(place, channel));
+        self.gathering.forget(|place| is_in(place, channel));
         let number = (shared.protocol == Protocol::Native).then_some(member);
         let core = Core::new(&shared, mode, calls);
         let link = ChannelLink { core: core.clone(), to: Target::Up(channel), replies };
@@ -401,33 +440,77 @@ impl Router {
         Ok(())
     }
 
-    async fn data(&mut self, place: Place, part: Part) -> Result<(), Reason> {
-        let (core, from) = match place {
+    /// The channel at a place, and at whose expense parts are gathered there. `None` if it was left or deleted
+    /// meanwhile, or if nobody has entered with this number.
+    fn sender(&self, place: Place) -> Option<Sender> {
+        let (core, source) = match place {
             Place::Own(channel, member) => {
-                (self.owned.get(&channel).map(|own| &own.core), Some(member))
+                let own = self.owned.get(&channel)?;
+                (&own.core, Source::Peer(*own.members.get(&member)?))
             }
-            Place::In(channel) => (self.entered.get(&channel).map(|entered| &entered.core), None),
+            Place::In(channel) => (&self.entered.get(&channel)?.core, Source::Owner(channel)),
             Place::Room(channel, member) => {
-                let core = self.entered.get(&channel).map(|entered| &entered.core);
-                (core, Some(member))
+                (&self.entered.get(&channel)?.core, Source::Other(channel, member))
             }
-            Place::Link(_) => (None, None),
+            Place::Link(_) => return None,
         };
-        // Of a channel that was left or deleted meanwhile.
-        let Some(core) = core else { return Ok(()) };
-        let (kind, data) = match core.mode {
+        let Core { mode, calls, bytes_max, .. } = **core;
+        Some(Sender { mode, calls, bytes_max, source })
+    }
+
+    /// Somebody has begun more than it may. The one who sends it pays: a member goes, an owner loses one. In a
+    /// room, from which a member cannot throw another one out, the message is lost and counted.
+    ///
+    /// # Errors
+    /// [`Reason::SlowReceiver`] if the hub does not even read what is refused.
+    fn too_much(&mut self, place: Place) -> Result<(), Reason> {
+        let Some(shared) = self.shared.upgrade() else {
+            return Ok(());
+        };
+        if shared.commands.is_choked() {
+            return Err(Reason::SlowReceiver);
+        }
+        match place {
+            Place::Own(channel, member) if shared.protocol == Protocol::Native => {
+                shared.commands.post(Command::Kick { channel, member, ban: None });
+            }
+            Place::In(channel) => {
+                if let Some(entered) = self.entered.remove(&channel) {
+                    let reason = Reason::Exhausted;
+                    if entered.core.end(reason) {
+                        shared.commands.post(Command::Leave(channel));
+                    }
+                    entered.calls.close();
+                    entered.events.finish(Item::Event(MemberEvent::Ended { reason }));
+                }
+            }
+            Place::Own(..) | Place::Room(..) | Place::Link(_) => shared.common.count_dropped(),
+        }
+        Ok(())
+    }
+
+    async fn data(&mut self, place: Place, part: Part) -> Result<(), Reason> {
+        let Some(Sender { mode, calls, bytes_max, source }) = self.sender(place) else {
+            return Ok(());
+        };
+        let from = match place {
+            Place::Own(_, member) | Place::Room(_, member) => Some(member),
+            Place::In(_) | Place::Link(_) => None,
+        };
+        let (kind, data) = match mode {
             Mode::Raw => (part.kind, part.data),
-            Mode::Chunk { .. } => match self.reassembly.receive(place, part, core.bytes_max)? {
-                Some(message) => message,
-                None => return Ok(()),
+            Mode::Chunk { .. } => match self.gathering.receive(place, source, part, bytes_max)? {
+                Gathered::Whole(kind, data) => (kind, data),
+                Gathered::Begun => return Ok(()),
+                Gathered::TooMuch => return self.too_much(place),
             },
         };
         let is_room = matches!(place, Place::Room(..));
         let sorted = match kind {
-            Part::DATA if core.calls => Sorted::Call,
+            Part::DATA if calls => Sorted::Call,
             Part::DATA => Sorted::Message,
-            CALL if core.calls && !is_room => Sorted::Call,
-            REPLY if core.calls && !is_room => Sorted::Reply,
+            CALL if calls && !is_room => Sorted::Call,
+            REPLY if calls && !is_room => Sorted::Reply,
             kind => Sorted::Malicious(Malicious::Kind { kind }),
         };
         let bytes = data.len();
@@ -465,18 +548,14 @@ impl Router {
         Ok(())
     }
 
-    async fn tell_owner(&self, own: &Own, event: OwnerEvent) {
-        own.events.push(Item::Event(event), 0, &self.closing).await;
-    }
-
     async fn tell_member(&self, entered: &In, event: MemberEvent) {
         entered.events.push(Item::Event(event), 0, &self.closing).await;
     }
 }
 
 /// A link that is there is not wanted.
-fn refuse(shared: &Shared, link: LinkNumber) {
-    shared.commands.post(Command::Unlink { link, reason: Reason::Left });
+fn refuse(shared: &Shared, link: LinkNumber, reason: Reason) {
+    shared.commands.post(Command::Unlink { link, reason });
 }
 
 /// What a message is for.
@@ -503,17 +582,21 @@ fn is_in(place: &Place, channel: InNumber) -> bool {
 mod tests {
     use super::*;
     use crate::shared::Facts;
-    use crosspoint_hub::PeerId;
     use tokio::sync::oneshot;
 
     /// What becomes of a node whose hub says this after it has let a channel be created.
     async fn after(events: impl IntoIterator<Item = Event>) -> Reason {
+        heard_after(events).await.0
+    }
+
+    /// The same, and what the owner of the channel has heard.
+    async fn heard_after(events: impl IntoIterator<Item = Event>) -> (Reason, Vec<OwnerEvent>) {
         let (commands, _to_hub) = mpsc::channel(8);
         let (pings, _asked) = mpsc::channel(1);
         let (from_hub, to_node) = mpsc::channel(8);
         let (closed_sender, closed) = watch::channel(None);
         let (peer, facts) = (PeerId::new([1; 16]), Arc::<Facts>::default());
-        let common = peer::Common::new(crate::Node::builder().queue_bytes(1000));
+        let common = peer::Common::new(crate::Node::builder().queue_bytes(1000).held_bytes(8192));
         let ways = (commands, pings);
         let shared = Shared::new(peer, Protocol::Native, facts, ways, closed, common);
         tokio::spawn(Router::new(&shared).run(to_node, closed_sender));
@@ -525,18 +608,32 @@ mod tests {
         asked.await.unwrap();
         let created = Event::Created { request: 0, channel: OwnNumber(0) };
         from_hub.send(created).await.unwrap();
-        let _owner = answered.await.unwrap().unwrap();
+        let mut owner = answered.await.unwrap().unwrap();
+        from_hub.send(entered(MemberNumber(0))).await.unwrap();
         for event in events {
             from_hub.send(event).await.unwrap();
         }
         drop(from_hub);
         let mut closed = shared.closed.clone();
         let reason = *closed.wait_for(Option::is_some).await.unwrap();
-        reason.unwrap()
+        let mut heard = Vec::new();
+        while let Some(event) = owner.next().await {
+            heard.push(event);
+        }
+        (reason.unwrap(), heard)
+    }
+
+    fn entered(member: MemberNumber) -> Event {
+        let peer = PeerInfo { id: PeerId::new([2; 16]), name: None, protocol: "native" };
+        Event::MemberEntered { channel: OwnNumber(0), member, peer, chunk: None, replies: true }
     }
 
     fn data(total: u32, offset: u32, data: &'static [u8]) -> Event {
-        let place = Place::Own(OwnNumber(0), MemberNumber(0));
+        data_of(0, total, offset, data)
+    }
+
+    fn data_of(member: u32, total: u32, offset: u32, data: &'static [u8]) -> Event {
+        let place = Place::Own(OwnNumber(0), MemberNumber(member));
         let part = Part { kind: Part::DATA, total, offset, data: Bytes::from_static(data) };
         Event::Data { place, part }
     }
@@ -562,8 +659,30 @@ mod tests {
             Event::Ended { channel: InNumber(7), reason },
             Event::Data { place: Place::In(InNumber(7)), part: Part::whole("lost") },
             data(9, 5, b"rest"),
+            Event::Data {
+                place: Place::Own(OwnNumber(0), MemberNumber(7)),
+                part: Part::whole("lost"),
+            },
             Event::Closed { reason: Reason::IdleTimeout },
         ];
         assert_eq!(after(events).await, Reason::IdleTimeout);
+    }
+
+    #[tokio::test]
+    async fn what_a_hub_says_of_members_that_were_never_there_is_dropped() {
+        // There is room for one message that has begun.
+        let begun = (1..1000).map(|member| data_of(member, 9, 0, b"x"));
+        let whole = (1..1000).map(|member| data_of(member, 1, 0, b"x"));
+        let true_one = [data(9, 0, b"t"), data(9, 1, b"rue ones")];
+        let closed = Event::Closed { reason: Reason::IdleTimeout };
+        let events = begun.chain(whole).chain(true_one).chain([closed]);
+        let (reason, heard) = heard_after(events).await;
+        assert_eq!(reason, Reason::IdleTimeout);
+        let message = Bytes::from_static(b"true ones");
+        let member = MemberNumber(0);
+        let [OwnerEvent::Entered { .. }, said, OwnerEvent::Closed { .. }] = &heard[..] else {
+            panic!("{heard:?}");
+        };
+        assert_eq!(*said, OwnerEvent::Message { member, data: message });
     }
 }

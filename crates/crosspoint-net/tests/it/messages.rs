@@ -1,9 +1,11 @@
 //! A WebSocket as text messages, against a server that writes frames by hand.
 
 use bytes::BytesMut;
-use crosspoint_net::client::{Endpoint, dial};
+use crosspoint_hub::wire::FrameWriter;
+use crosspoint_net::client::{Dialed, Endpoint, dial, run};
 use crosspoint_net::messages::{Messages, MessagesError, Turn};
 use crosspoint_net::ws::{CloseCode, Decoder, Incoming, Opcode, Role, Settings, frame, handshake};
+use crosspoint_proto::client::{Native, Options};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -16,6 +18,11 @@ struct Script {
 }
 
 async fn pair() -> (Messages, Script) {
+    let (dialed, script) = dialed().await;
+    (Messages::new(dialed, MESSAGE_BYTES_MAX).unwrap(), script)
+}
+
+async fn dialed() -> (Dialed, Script) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint: Endpoint = format!("ws://{}/", listener.local_addr().unwrap()).parse().unwrap();
     let accept = async {
@@ -32,7 +39,7 @@ async fn pair() -> (Messages, Script) {
         Script { stream, decoder: Decoder::new(Role::Server, settings) }
     };
     let (dialed, script) = tokio::join!(dial(&endpoint), accept);
-    (Messages::new(dialed.unwrap(), MESSAGE_BYTES_MAX).unwrap(), script)
+    (dialed.unwrap(), script)
 }
 
 impl Script {
@@ -126,4 +133,30 @@ async fn everything_is_written_before_the_close_frame() {
         drop(script);
     };
     tokio::join!(messages.close(None), read);
+}
+
+#[tokio::test]
+async fn of_pings_that_come_together_a_client_answers_the_last() {
+    let (dialed, mut script) = dialed().await;
+    let mut out = FrameWriter::new(None);
+    let now = tokio::time::Instant::now().into_std();
+    let native = Native::new(now, Options::default(), &mut out);
+    let _connection = run(dialed, Box::new(native), out);
+    assert!(matches!(script.next().await, Some(Incoming::Data { .. })), "the hello");
+    let pings = 1000_u32;
+    let ping = |number: u32| {
+        let header = frame::server_header(Opcode::Ping, true, 4);
+        [header.as_slice(), &number.to_be_bytes()].concat()
+    };
+    let all: Vec<u8> = (1..=pings).flat_map(ping).collect();
+    script.stream.write_all(&all).await.unwrap();
+    let mut answers = 0;
+    loop {
+        let Some(Incoming::Pong(payload)) = script.next().await else { panic!("an answer") };
+        answers += 1;
+        if payload[..] == pings.to_be_bytes() {
+            break;
+        }
+    }
+    assert!(answers < 50, "{answers}");
 }

@@ -120,6 +120,12 @@ impl Machine {
         self.streams.unread()
     }
 
+    /// Memory of what the other side makes this one hold: bytes of streams that were not read, and short
+    /// answers that were not sent. The rest is for the application to count, which has it as events.
+    pub fn held_bytes(&self) -> usize {
+        self.streams.unread() + self.out.control_bytes()
+    }
+
     /// Memory of what was not sent yet: messages with what each of them costs, and streams.
     pub fn unsent_bytes(&self) -> usize {
         self.queue.cost() + self.streams.unsent()

@@ -150,6 +150,14 @@ pub(super) struct Outputs {
 }
 
 impl Outputs {
+    /// What a short message takes, with its body.
+    const CONTROL_BYTES: usize = 96;
+
+    /// Memory of the short messages.
+    pub(super) fn control_bytes(&self) -> usize {
+        self.control.len() * Self::CONTROL_BYTES
+    }
+
     /// To be asked before the other side makes this one add an answer, so that one who asks
     /// without end and takes no answers cannot fill the memory. Everything else in the queue is
     /// bounded by the number of streams and requests.

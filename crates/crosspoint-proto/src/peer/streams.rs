@@ -34,6 +34,8 @@ pub(super) struct Streams {
     next_in: u64,
     /// Streams in the map that the other side has opened.
     incoming: u32,
+    /// Bytes of all streams in the map that were not read.
+    unread: usize,
     /// Streams that have something to send, in turn.
     ready: VecDeque<StreamId>,
 }
@@ -85,6 +87,7 @@ impl Streams {
             unheard: own,
             next_in: other,
             incoming: 0,
+            unread: 0,
             ready: VecDeque::new(),
         }
     }
@@ -98,7 +101,7 @@ impl Streams {
     }
 
     pub(super) fn unread(&self) -> usize {
-        self.map.values().map(|stream| stream.receiver.unread() as usize).sum()
+        self.unread
     }
 
     pub(super) fn unsent(&self) -> usize {
@@ -110,7 +113,11 @@ impl Streams {
     }
 
     fn remove(&mut self, id: StreamId) {
-        if self.map.remove(&id).is_some() && !self.is_own(id) {
+        let Some(stream) = self.map.remove(&id) else {
+            return;
+        };
+        self.unread -= stream.receiver.unread() as usize;
+        if !self.is_own(id) {
             self.incoming -= 1;
         }
     }
@@ -241,6 +248,9 @@ impl Streams {
             return Err(StreamError::NotAccepted(id));
         }
         let (read, credit) = stream.receiver.read(most);
+        if let Read::Bytes(bytes) = &read {
+            self.unread -= bytes.len();
+        }
         if let Some(credit) = credit {
             if stream.credit == 0 {
                 out.control.push_back(Control::Credit(id));
@@ -347,9 +357,11 @@ impl Streams {
         if bytes.len() > window as usize {
             return Err(Broken::WindowExceeded { stream: id, bytes: bytes.len(), window });
         }
+        let count = bytes.len();
         if stream.receiver.receive(bytes) {
             out.events.push_back(Event::Readable { stream: id });
         }
+        self.unread += count;
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use super::core::{Core, NewLink, now};
 use super::links::Entry;
 use super::route::Route;
 use super::{Peer, PeerError, forward};
+use crate::budget::Budget;
 use crate::node::NodeBuilder;
 use crate::shared::{Shared, lock};
 use crate::{PeerId, PeerInfo, Reason};
@@ -23,6 +24,10 @@ const INCOMING_MAX: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Common {
     pub(crate) settings: NodeBuilder,
+    /// Bytes of what others have sent.
+    pub(crate) held: Arc<Budget>,
+    /// Links that others have opened.
+    pub(crate) incoming: Arc<Budget>,
     reception: Mutex<Reception>,
     dropped: AtomicU64,
     /// For what any peer can cause.
@@ -39,7 +44,9 @@ struct Reception {
 impl Common {
     pub(crate) fn new(settings: NodeBuilder) -> Arc<Self> {
         let (reception, dropped) = (Mutex::default(), AtomicU64::new(0));
-        Arc::new(Self { settings, reception, dropped, log: LogLimit::new(now()) })
+        let held = Budget::new(settings.held_bytes);
+        let incoming = Budget::new(settings.incoming_max);
+        Arc::new(Self { settings, held, incoming, reception, dropped, log: LogLimit::new(now()) })
     }
 
     pub(crate) fn count_dropped(&self) {

@@ -14,6 +14,7 @@ use super::secure::Security;
 use super::stream::StreamState;
 use super::{Handle, PeerError, RequestError};
 use crate::PeerInfo;
+use crate::budget::{Charge, Source};
 use crate::commands::{Commands, Slot};
 use crate::remote::{Calls, Objects};
 use crate::shared::{Facts, Shared, lock};
@@ -23,6 +24,7 @@ use crosspoint_hub::payload::Payload;
 use crosspoint_hub::reassembly::Reassembly;
 use crosspoint_hub::wire::{Part, Place};
 use crosspoint_hub::{LinkNumber, PeerId, Reason};
+use crosspoint_proto::peer::secure::{HANDSHAKE, SEALED};
 use crosspoint_proto::peer::{Machine, SendError, Settings, Side, StreamId, Time};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -83,6 +85,8 @@ pub(crate) struct State {
     /// It was given to [`Incoming`](super::Incoming).
     pub(super) delivered: bool,
     reassembly: Reassembly,
+    /// What of the node's budget the other side has because of this link.
+    charge: Charge,
     /// It waits in the connection's backlog.
     backlogged: bool,
     /// The hub has asked it to pause.
@@ -131,6 +135,7 @@ impl Core {
             attended,
             delivered: false,
             reassembly: Reassembly::default(),
+            charge: Charge::new(&shared.common.held, Source::Peer(info.id)),
             backlogged: false,
             paused: false,
             closing: false,
@@ -173,6 +178,10 @@ impl Core {
             let mut state = self.state();
             let result = act(&mut state, &mut later);
             state.settle(self, &mut later);
+            if !state.pay() {
+                state.break_off(Reason::Exhausted, &mut later);
+                state.pay();
+            }
             result
         };
         later.run(self);
@@ -271,6 +280,9 @@ impl From<SubmitError> for PeerError {
     }
 }
 
+/// No message of a handshake is larger.
+const HANDSHAKE_BYTES_MAX: u32 = 65_535;
+
 /// The largest message that fits sealed into what the hub takes.
 fn plain_bytes_max(hub_bytes_max: u32) -> usize {
     // Each record of 65535 bytes has 17 that are not the message's; one more is the kind.
@@ -290,7 +302,27 @@ pub(super) fn now() -> Instant {
 }
 
 impl State {
+    /// Charges the other side with what is held because of it. Gives whether there is room for that.
+    pub(super) fn pay(&mut self) -> bool {
+        let held = self.reassembly.bytes() + self.held + self.machine.held_bytes();
+        self.charge.set_bytes(held)
+    }
+
+    /// A message begins that is not whole. One that could not be taken is not gathered.
+    fn begin(&mut self, core: &Core, part: &Part, later: &mut Later) -> Result<(), Reason> {
+        match part.kind {
+            HANDSHAKE if part.total > HANDSHAKE_BYTES_MAX => Err(Reason::Malformed),
+            HANDSHAKE => Ok(()),
+            SEALED if self.security.remote().is_some() => Ok(()),
+            // Nothing comes of an empty one but the error, if there is any.
+            kind => self.security.receive(core, kind, Bytes::new(), later).map(drop),
+        }
+    }
+
     fn receive(&mut self, core: &Arc<Core>, part: Part, later: &mut Later) -> Result<(), Reason> {
+        if part.is_first() && !part.is_last() {
+            self.begin(core, &part, later)?;
+        }
         let place = Place::Link(core.link);
         let whole = self.reassembly.receive(place, part, core.hub_bytes_max)?;
         let Some((kind, body)) = whole else {

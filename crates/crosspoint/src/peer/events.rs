@@ -242,6 +242,8 @@ impl State {
             // An idle link owns no buffers.
             self.inbox = Default::default();
         }
+        // There is less, for which there is always room.
+        self.pay();
         Some(item)
     }
 }

@@ -8,16 +8,17 @@ use super::core::now;
 use super::links::{Entry, Links};
 use super::route::{HOPS_MAX, Route};
 use super::{Asked, PeerError};
+use crate::budget::{Charge, Source};
 use crate::commands::Commands;
 use crate::queue::{Puller, Pusher, queue};
 use crate::shared::{Facts, Question, Shared, lock};
-use crate::{PeerInfo, Reason};
+use crate::{PeerId, PeerInfo, Reason};
 use crosspoint_hub::LinkNumber;
 use crosspoint_hub::command::{Addressee, Command, LinkOptions, Target};
 use crosspoint_hub::wire::Part;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -65,15 +66,26 @@ enum Moved {
 pub(crate) struct Lane {
     parts: Pusher<Moved>,
     closing: CancellationToken,
-    /// The other connection has taken nothing for too long.
+    /// The other connection has taken nothing for too long, or the opener's share of the node's budget is
+    /// used up.
     stalled: CancellationToken,
+    held: Mutex<Held>,
+}
+
+/// What waits in a lane, at the expense of the one who has opened the link.
+#[derive(Debug)]
+struct Held {
+    bytes: usize,
+    charge: Charge,
 }
 
 impl Lane {
-    fn new(shared: &Shared) -> (Arc<Self>, Puller<Moved>) {
+    fn new(shared: &Shared, opener: PeerId) -> (Arc<Self>, Puller<Moved>) {
         let (parts, puller) = queue(LANE_BYTES);
         let (closing, stalled) = (shared.closing.clone(), CancellationToken::new());
-        (Arc::new(Self { parts, closing, stalled }), puller)
+        let charge = Charge::new(&shared.common.held, Source::Peer(opener));
+        let held = Mutex::new(Held { bytes: 0, charge });
+        (Arc::new(Self { parts, closing, stalled, held }), puller)
     }
 
     /// Takes what has arrived, as soon as there is room.
@@ -82,10 +94,21 @@ impl Lane {
             return;
         }
         let bytes = part.data.len();
+        if !self.hold(|held| held + bytes) {
+            return self.stalled.cancel();
+        }
         let pushing = self.parts.push(Moved::Part(part), bytes, &self.closing);
         if tokio::time::timeout(STALL_MAX, pushing).await.is_err() {
             self.stalled.cancel();
         }
+    }
+
+    /// Changes how much waits. Gives whether there is room for that.
+    fn hold(&self, change: impl FnOnce(usize) -> usize) -> bool {
+        let mut held = lock(&self.held);
+        held.bytes = change(held.bytes);
+        let bytes = held.bytes;
+        held.charge.set_bytes(bytes)
     }
 
     /// The link has ended.
@@ -121,7 +144,7 @@ impl Near {
     }
 
     /// Sends what comes from the other link, until that ends.
-    async fn send_all(&self, mut parts: Puller<Moved>) -> Reason {
+    async fn send_all(&self, lane: &Lane, mut parts: Puller<Moved>) -> Reason {
         while let Some(moved) = parts.pull().await {
             let part = match moved {
                 Moved::Part(part) if part.total > self.bytes_max => return Reason::TooLarge,
@@ -137,6 +160,8 @@ impl Near {
                 break;
             };
             let bytes = part.data.len();
+            // There is less, for which there is always room.
+            lane.hold(|held| held - bytes);
             slot.send(Command::Send { to, part }, bytes);
         }
         Reason::ConnectionLost
@@ -169,11 +194,11 @@ pub(crate) fn begin(shared: &Arc<Shared>, link: LinkNumber, info: PeerInfo, rout
     let from = route.from.iter().copied().chain([info.id]).collect();
     let onward = Route { via: via.to_vec(), from };
     let options = LinkOptions { purpose: onward.purpose(), ..LinkOptions::default() };
-    let (lane, parts) = Lane::new(shared);
+    let (lane, parts) = Lane::new(shared, info.id);
     shared.links.insert(link, Entry::Lane(lane.clone()));
     let (near, common) = (Near::new(shared, link), shared.common.clone());
     shared.commands.runtime().spawn(async move {
-        let (lane_back, back) = Lane::new(&far);
+        let (lane_back, back) = Lane::new(&far, info.id);
         let opened = tokio::select! {
             opened = open(&far, lane_back.clone(), to, options) => opened,
             () = lane.stalled.cancelled() => Err(PeerError::Refused(Reason::SlowReceiver)),
@@ -215,8 +240,8 @@ type Joint<'a> = (Near, &'a Lane, Puller<Moved>);
 /// Sends in both directions until one of the links ends, and then ends both.
 async fn join((near, lane, to_near): Joint<'_>, (far, lane_back, to_far): Joint<'_>) {
     let reason = tokio::select! {
-        reason = far.send_all(to_far) => reason,
-        reason = near.send_all(to_near) => reason,
+        reason = far.send_all(lane, to_far) => reason,
+        reason = near.send_all(lane_back, to_near) => reason,
         () = lane.stalled.cancelled() => Reason::SlowReceiver,
         () = lane_back.stalled.cancelled() => Reason::SlowReceiver,
     };

@@ -2,6 +2,7 @@
 
 use super::core::Core;
 use super::forward::Lane;
+use crate::budget::Charge;
 use crate::shared::lock;
 use crosspoint_hub::wire::Part;
 use crosspoint_hub::{LinkNumber, Reason};
@@ -19,12 +20,26 @@ pub(crate) enum Entry {
 
 #[derive(Debug, Default)]
 pub(crate) struct Links {
-    map: Mutex<HashMap<LinkNumber, Entry>>,
+    map: Mutex<HashMap<LinkNumber, Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    entry: Entry,
+    /// Its place among those that others have opened.
+    place: Option<Charge>,
 }
 
 impl Links {
     pub(crate) fn insert(&self, link: LinkNumber, entry: Entry) {
-        lock(&self.map).insert(link, entry);
+        lock(&self.map).insert(link, Known { entry, place: None });
+    }
+
+    /// Keeps the place of a link for as long as the link is there.
+    pub(crate) fn occupy(&self, link: LinkNumber, place: Charge) {
+        if let Some(known) = lock(&self.map).get_mut(&link) {
+            known.place = Some(place);
+        }
     }
 
     pub(crate) fn contains(&self, link: LinkNumber) -> bool {
@@ -32,12 +47,16 @@ impl Links {
     }
 
     pub(crate) fn remove(&self, link: LinkNumber) -> Option<Entry> {
-        lock(&self.map).remove(&link)
+        lock(&self.map).remove(&link).map(|known| known.entry)
+    }
+
+    fn get(&self, link: LinkNumber) -> Option<Entry> {
+        lock(&self.map).get(&link).map(|known| known.entry.clone())
     }
 
     /// Something has arrived. What is for a link that has ended here is dropped.
     pub(crate) async fn receive(&self, link: LinkNumber, part: Part) {
-        let entry = lock(&self.map).get(&link).cloned();
+        let entry = self.get(link);
         let crowded = match entry {
             Some(Entry::Peer(core)) => core.receive(part),
             Some(Entry::Lane(lane)) => {
@@ -54,7 +73,7 @@ impl Links {
 
     /// The hub has room for what a link has to send.
     pub(crate) fn resumed(&self, link: LinkNumber) {
-        let entry = lock(&self.map).get(&link).cloned();
+        let entry = self.get(link);
         if let Some(Entry::Peer(core)) = entry {
             core.resumed();
         }
@@ -69,12 +88,12 @@ impl Links {
     /// The connection has ended.
     pub(crate) fn end_all(&self, reason: Reason) {
         let all = std::mem::take(&mut *lock(&self.map));
-        all.into_values().for_each(|entry| end(Some(entry), reason));
+        all.into_values().for_each(|known| end(Some(known.entry), reason));
     }
 
     /// All that lead to peers.
     pub(crate) fn cores(&self) -> Vec<Arc<Core>> {
-        let core = |entry: &Entry| match entry {
+        let core = |known: &Known| match &known.entry {
             Entry::Peer(core) => Some(core.clone()),
             Entry::Lane(_) => None,
         };

@@ -77,6 +77,29 @@ impl NodeBuilder {
         self
     }
 
+    /// How many bytes of what others have sent this node holds, over all its connections: messages that are
+    /// not whole, what waits in the inboxes of [`Peer`]s and in their handlers, streams that were not read,
+    /// and links that are passed on; 64 MiB unless set. One peer may hold as much as is free then, so half of
+    /// it if it is the only one. Its link that goes beyond ends with [`Exhausted`](Reason::Exhausted); a member
+    /// of a channel is kicked, and an owner's channel is left.
+    ///
+    /// A message needs room for all of its bytes, and so does an inbox or a
+    /// [window](Self::stream_window) that is to be filled. Up to 2 KiB of each link are free.
+    #[must_use]
+    pub fn held_bytes(mut self, bytes: usize) -> Self {
+        self.held_bytes = bytes;
+        self
+    }
+
+    /// How many links that others have opened there may be, over all connections; 16,384 unless set. One peer
+    /// may have as many as are free then. Those above end with [`TooManyLinks`](Reason::TooManyLinks). A
+    /// link takes about 2 KiB.
+    #[must_use]
+    pub fn incoming_max(mut self, links: usize) -> Self {
+        self.incoming_max = links;
+        self
+    }
+
     /// See [`Node::handle`]; set here it is there before the first request can come.
     #[must_use]
     pub fn handle<F, T, P>(self, method: impl Into<String>, handler: F) -> Self

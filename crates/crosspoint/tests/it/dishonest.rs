@@ -19,6 +19,7 @@ use crosspoint_proto::message::kind;
 use crosspoint_proto::peer::secure::SEALED;
 use crosspoint_proto::server;
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, ready};
 use std::time::Duration;
@@ -830,4 +831,68 @@ async fn a_relay_can_hold_the_session_of_the_one_who_came_over_it() {
     let bob = node("Bob", BOB).connect(inside(&hub)).await.unwrap();
     let taken = bob.create("stolen", ChannelOptions::new()).await;
     assert_eq!(taken.map(drop), Err(ChannelError::Refused(Reason::NameTaken)));
+}
+
+/// A hub that greets, and then says the same without an end and reads nothing. Gives how much it said.
+fn flooding(mut more: impl FnMut() -> Vec<u8> + Send + 'static) -> (Address, Arc<AtomicUsize>) {
+    let (address, mut acceptor) = listener();
+    let said = Arc::<AtomicUsize>::default();
+    let count = said.clone();
+    tokio::spawn(async move {
+        let (mut reader, writer) = Stream::from(acceptor.accept().await.unwrap()).into_split();
+        let now = std::time::Instant::now();
+        let options = server::Options { random: Some([9; 32]), ..server::Options::default() };
+        let mut hub = server::Native::new(now, options);
+        let mut out = FrameWriter::default();
+        hub.receive(now, read(&mut reader).await.into());
+        let hello = hub.poll(now, &mut out);
+        assert!(matches!(hello, Some(Output::Command(Command::Hello(_)))), "{hello:?}");
+        hub.deliver(now, &Event::Welcome { peer: PeerId::new([7; 16]) }, &mut out);
+        let greeting: Vec<u8> = out.take().pieces().flatten().copied().collect();
+        writer.write_all(&greeting).await.unwrap();
+        while count.load(Ordering::Relaxed) < FLOOD_BYTES {
+            let bytes = more();
+            if writer.write_all(&bytes).await.is_err() {
+                return;
+            }
+            count.fetch_add(bytes.len(), Ordering::Relaxed);
+        }
+    });
+    (address, said)
+}
+
+const FLOOD_BYTES: usize = 16 << 20;
+
+#[tokio::test(start_paused = true)]
+async fn what_a_hub_makes_a_node_answer_and_does_not_take_ends_the_reading() {
+    let (address, said) = flooding(|| {
+        let ping = [9, kind::PING, 0, 0, 0, 0, 0, 0, 0, 1];
+        ping.repeat(400)
+    });
+    let node = Node::builder().connect(address).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let said = said.load(Ordering::Relaxed);
+    assert!(said < 2 << 20, "{said}");
+    drop(node);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hub_that_brings_links_without_an_end_and_takes_no_refusal_is_left() {
+    let mut link = 0;
+    let (address, said) = flooding(move || {
+        let mut out = FrameWriter::default();
+        let now = std::time::Instant::now();
+        let mut hub = server::Native::new(now, server::Options::default());
+        for _ in 0..100 {
+            let (number, peer) = (LinkNumber(link), info(MALLORY, "Mallory"));
+            let linked = Event::Linked { request: None, link: number, peer, purpose: Bytes::new() };
+            hub.deliver(now, &linked, &mut out);
+            link += 1;
+        }
+        out.take().pieces().flatten().copied().collect()
+    });
+    let node = Node::builder().incoming_max(1000).connect(address).await.unwrap();
+    assert_eq!(node.closed().await, Reason::SlowReceiver);
+    let said = said.load(Ordering::Relaxed);
+    assert!(said < 8 << 20, "{said}");
 }

@@ -12,6 +12,7 @@ mod dishonest;
 mod examples;
 mod fuzz;
 mod heartbeats;
+mod held;
 mod lag;
 mod peer_calls;
 mod peer_direct;
