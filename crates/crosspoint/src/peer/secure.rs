@@ -174,7 +174,7 @@ impl Peer {
     ///
     /// What was sent by this side before goes first, in plain. What the other side has sent in plain and was
     /// not read by then is dropped, as it may be from anybody: requests fail, and streams that are open
-    /// end with [`NOT_WANTED`](crate::code::NOT_WANTED). Both sides need an
+    /// end with the code 0, no longer wanted. Both sides need an
     /// [identity](crate::NodeBuilder::identity).
     ///
     /// # Errors
