@@ -75,6 +75,9 @@ pub(crate) fn poll_read(
     })
 }
 
+/// How often a session that ends looks whether the system has delivered what was written.
+const UNDELIVERED_PAUSE: Duration = Duration::from_millis(50);
+
 /// Everything that one session's task owns.
 pub(crate) struct Driver {
     pub(crate) session: Session,
@@ -623,9 +626,15 @@ impl Driver {
         let parting = self.parting.clone();
         let farewell = async {
             self.part(state, reason).await;
-            self.outlet.writer().shutdown();
+            let writer = self.outlet.writer();
+            writer.shutdown();
             // Closing with bytes unread would take the farewell away from the other side again.
-            let _ = timeout(LINGER, discard(&mut self.reader)).await;
+            let mut closed = pin!(discard(&mut self.reader));
+            let mut open = timeout(LINGER, &mut closed).await.is_err();
+            // A machine that goes down behind a stop takes with it what the system has not delivered.
+            while open && parting.stop.is_cancelled() && writer.has_undelivered() {
+                open = timeout(UNDELIVERED_PAUSE, &mut closed).await.is_err();
+            }
         };
         // An endpoint that does not take its farewell in time is cut off.
         parting.wait(parting.longest(), farewell).await;

@@ -7,6 +7,8 @@ use crosspoint_hub::ledger::{Account, Purpose};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -116,6 +118,22 @@ async fn tcp_gone(stream: &TcpStream) {
     }
 }
 
+/// The bytes that the other side's system has not acknowledged.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[allow(unsafe_code, reason = "no library that is kept has a safe call for it")]
+fn undelivered_bytes(stream: &TcpStream) -> usize {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is open as long as the stream is borrowed, and the system writes one integer.
+    let result = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    // A connection that is lost has nothing to deliver.
+    if result == 0 { usize::try_from(bytes).unwrap_or(0) } else { 0 }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn undelivered_bytes(_: &TcpStream) -> usize {
+    0
+}
+
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 async fn tcp_gone(_: &TcpStream) {
     std::future::pending().await
@@ -127,6 +145,15 @@ impl Writer {
     pub(crate) fn charge(&self, account: &Arc<Account>, purpose: Purpose) {
         if let Self::Memory(writer) = self {
             writer.charge(account, purpose);
+        }
+    }
+
+    /// Whether the system has taken something that the other side has not. Where it does not tell that
+    /// (elsewhere than on Linux), and inside the program, it has not.
+    pub(crate) fn has_undelivered(&self) -> bool {
+        match self {
+            Self::Tcp(writer) => undelivered_bytes(writer.as_ref()) > 0,
+            Self::Memory(_) => false,
         }
     }
 

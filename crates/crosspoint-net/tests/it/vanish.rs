@@ -4,6 +4,7 @@ use crate::common::peer::{Peer, UPGRADE, head, server_frame, to, up};
 use crate::common::{Link, Served, cram, serve, serve_as, until, within};
 use crosspoint_hub::{Command, Event, HubOptions, InNumber, Reason};
 use crosspoint_net::server::ServerOptions;
+use std::pin::pin;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -311,6 +312,31 @@ async fn a_hub_stops_in_time_even_if_somebody_never_reads() {
     assert!(took >= Duration::from_secs(3) && took <= Duration::from_secs(5), "{took:?}");
     served.empty().await;
     drop(stalled);
+}
+
+/// It fits into what the system keeps for the connection, so that the hub has written everything.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_stop_waits_for_what_the_system_has_not_delivered_yet() {
+    let options = ServerOptions { flush_max: Duration::from_secs(60), ..ServerOptions::default() };
+    let served = serve_as(HubOptions::default(), options);
+    let mut owner = Peer::native(served.memory()).await;
+    let own = owner.create("room").await;
+    let mut member = Peer::native(served.narrow().await).await;
+    member.enter("room").await;
+    owner.joined().await;
+    let data = vec![7; 400_000];
+    owner.broadcast(own, &data).await;
+    owner.settle().await;
+    let mut stop = pin!(served.server.stop());
+    let early = tokio::time::timeout(Duration::from_secs(3), &mut stop).await;
+    assert!(early.is_err(), "the member has not read");
+    let read = async {
+        assert!(member.gather(data.len()).await == data);
+        member.event().await;
+        drop((member, owner));
+    };
+    within("the stop", async { tokio::join!(stop, read) }).await;
 }
 
 #[tokio::test(start_paused = true)]
