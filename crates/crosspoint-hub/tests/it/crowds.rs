@@ -6,7 +6,7 @@ use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{Events, LINES, events, open_as};
 use crosspoint_hub::wire::Profile;
 use crosspoint_hub::{ChannelName, Hub, Limits, PeerId, Session};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 fn crowd(hub: &Arc<Hub>, count: u32) -> Vec<Session> {
@@ -28,11 +28,8 @@ fn crowd(hub: &Arc<Hub>, count: u32) -> Vec<Session> {
 
 /// For how long this thread ran on a processor. What else the machine does does not count.
 fn worked() -> Duration {
-    // Where the system does not tell, other work counts as well.
-    static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
-    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let nanoseconds = told.and_then(|told| told.split(' ').next()?.parse().ok());
-    nanoseconds.map_or_else(|| BEGIN.elapsed(), Duration::from_nanos)
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).expect("a time above 0")
 }
 
 /// How many times longer it takes for four times as many than for a few, at best: other tests use the caches.
