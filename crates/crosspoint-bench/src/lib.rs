@@ -18,9 +18,11 @@
 //! messages are prepared once and written many at a time, one thread reads all receivers through
 //! one poll, and where only the amount of data matters it is dropped inside the kernel.
 
+mod anysocket_frame;
 pub mod dialect;
 mod error;
 pub mod fanout;
+mod head;
 pub mod idle;
 mod in_flight;
 mod latency;

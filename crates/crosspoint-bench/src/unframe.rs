@@ -7,26 +7,9 @@ use crosspoint_proto::frame::{FRAME_BYTES_MAX, peek_varint};
 use crosspoint_proto::message::kind;
 use crosspoint_proto::peer;
 
-use crate::dialect::anysocket_frame;
-pub use crate::dialect::anysocket_frame::Around;
-
-/// What the beginning of a frame says about its extent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Head {
-    /// More bytes are needed to say.
-    Short,
-    /// The frame holds, in this order, so many bytes.
-    Frame {
-        /// Bytes before the data, counted from the beginning of the frame.
-        before: usize,
-        /// Data bytes.
-        data: usize,
-        /// Bytes after the data.
-        after: usize,
-    },
-    /// This is no frame; why.
-    Wrong(&'static str),
-}
+use crate::anysocket_frame;
+pub use crate::anysocket_frame::Around;
+pub use crate::head::Head;
 
 /// How the frames of a protocol are recognised at a receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]

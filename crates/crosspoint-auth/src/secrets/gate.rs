@@ -1,7 +1,8 @@
 //! Bounds how much hard work is done at once, and how much may wait.
 
 use super::CheckLimits;
-use super::line::{Attempt, Line, Look, Place, Refusal};
+use super::attempt::Attempt;
+use super::line::{Line, Look, Place, Refusal};
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -153,7 +154,7 @@ async fn until_then(time: Option<Instant>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::line::Origin;
+    use super::super::attempt::Origin;
     use super::*;
     use std::net::IpAddr;
     use std::pin::Pin;

@@ -1,7 +1,7 @@
 //! What those who wait have in common. A flood can come from many addresses, but has most often one network
 //! or one name in common. So turns and places are shared among groups, and not among addresses alone.
 
-use super::line::{Attempt, Origin};
+use super::attempt::{Attempt, Origin};
 use crosspoint_hub::networks::Prefixes;
 use std::collections::HashMap;
 

@@ -6,11 +6,10 @@
 //! are for addresses that have given no wrong secret in the last minute, if such wait.
 
 use super::CheckLimits;
+use super::attempt::{Attempt, Origin};
 use super::groups::{By, Crowd, Member, Newcomer};
 use super::wrongs::Wrongs;
-use crosspoint_hub::networks::Prefixes;
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -24,37 +23,6 @@ const NAME_SHARE: usize = 4;
 
 /// For how long a wrong secret puts those of its address behind others.
 const SUSPICION: Duration = Duration::from_secs(60);
-
-/// Where a client comes from, as far as it shares its turns with others; `None` is the program
-/// itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Origin(Option<IpAddr>);
-
-impl Origin {
-    pub(super) fn of(address: Option<IpAddr>, prefixes: Prefixes) -> Self {
-        Self(address.map(|address| prefixes.holder(address)))
-    }
-
-    /// The network that it belongs to.
-    pub(super) fn widened(self, prefixes: Prefixes) -> Self {
-        Self::of(self.0, prefixes)
-    }
-
-    #[cfg(test)]
-    pub(super) fn new(address: Option<IpAddr>) -> Self {
-        Self::of(address, Prefixes::default())
-    }
-}
-
-/// A token that is to be checked, as far as it is told from others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Attempt {
-    pub(super) origin: Origin,
-    /// A fingerprint of the name that is given, whether there is such a name or not.
-    pub(super) name: u64,
-    /// A fingerprint of the token.
-    pub(super) token: u64,
-}
 
 /// Nobody can be added to the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -229,7 +197,7 @@ impl Line {
     }
 
     fn is_exempt(&self, origin: Origin) -> bool {
-        match origin.0 {
+        match origin.address() {
             Some(address) => self.limits.loopback_exempt && address.is_loopback(),
             // In-process endpoints belong to the program itself.
             None => true,

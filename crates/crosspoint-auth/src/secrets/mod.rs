@@ -1,5 +1,6 @@
 //! Secrets that the hub shares with clients.
 
+mod attempt;
 mod gate;
 mod groups;
 mod hash;
@@ -9,12 +10,13 @@ mod wrongs;
 
 use crate::authenticator::quoted;
 use crate::{Authenticator, BoxFuture, Credentials, Denied};
+use attempt::{Attempt, Origin};
 use crosspoint_hub::networks::Prefixes;
 use crosspoint_hub::{Grant, Reason};
 use gate::{Checked, Gate, GateError};
 pub use hash::{HashError, SecretHash};
 use known::{Known, Memory};
-use line::{Attempt, Origin, Refusal};
+use line::Refusal;
 use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};

@@ -1,7 +1,7 @@
 //! Which addresses have given wrong secrets lately, and how long they have to pause for that.
 //! Time comes in.
 
-use super::line::Origin;
+use super::attempt::Origin;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 

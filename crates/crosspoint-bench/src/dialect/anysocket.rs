@@ -12,15 +12,15 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Instant, SystemTime};
 
-use super::anysocket_frame::{
-    ALIVE, Around, Envelope, Frame, PROBE, kind, missing, put_forwarded, put_packet, read_frame,
-};
 use super::rejoin::Rejoin;
 use super::{
     Answerer, Asker, Dialect, FILL, Fanout, FanoutShape, IdleState, KEEPALIVE_EVERY, Message,
     Relay, Requests, Responder, fresh_name,
 };
 use crate::BenchError;
+use crate::anysocket_frame::{
+    ALIVE, Around, Envelope, Frame, PROBE, kind, missing, put_forwarded, put_packet, read_frame,
+};
 use crate::net::{Link, Options};
 use crate::unframe::Framing;
 
@@ -501,8 +501,8 @@ fn wait(
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::anysocket_frame::{from_server, unmasked};
     use super::*;
+    use crate::anysocket_frame::{from_server, unmasked};
 
     /// The answered numbers, and what the server is to hear.
     fn take(pieces: &[&[u8]]) -> Result<(Vec<u32>, Vec<u8>), &'static str> {

@@ -1,7 +1,6 @@
 //! The protocols a workload can be run over.
 
 pub mod anysocket;
-pub(crate) mod anysocket_frame;
 pub mod bare;
 pub mod encrypted;
 pub mod joint;

@@ -2,8 +2,9 @@
 
 use super::content::Text;
 use super::error::Broken;
-use super::streams::StreamId;
-use crate::frame::{PART_BYTES_MAX, peek_varint, put_varint};
+use super::sizes::{METADATA_BYTES_MAX, NAME_BYTES_MAX, RESET_TEXT_BYTES_MAX};
+use super::stream_id::StreamId;
+use crate::frame::{peek_varint, put_varint};
 use bytes::{Buf, BufMut, Bytes};
 use crosspoint_hub::payload::{Failure, Format, Payload};
 
@@ -30,22 +31,6 @@ pub mod kind {
     /// In kinds that a receiver may skip.
     pub const IGNORABLE: u8 = 0x80;
 }
-
-/// The longest method, and the longest name of a stream.
-pub const NAME_BYTES_MAX: usize = 255;
-
-/// The most metadata of a stream.
-pub const METADATA_BYTES_MAX: usize = 16 * 1024;
-
-/// The longest text of a RESET.
-pub const RESET_TEXT_BYTES_MAX: usize = 1024;
-
-/// The largest window.
-pub const WINDOW_MAX: u32 = (1 << 31) - 1;
-
-/// How much of a stream this implementation sends in one message, so that streams and messages
-/// take turns and a message fits into one part.
-pub const BYTES_MAX: usize = PART_BYTES_MAX;
 
 /// A message of the other side, understood. Whether it comes at the right time is not checked.
 #[derive(Debug, Clone, PartialEq, Eq)]

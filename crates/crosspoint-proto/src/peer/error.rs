@@ -1,7 +1,7 @@
 //! What can go wrong, on the other side and on this one.
 
-use super::body::{METADATA_BYTES_MAX, NAME_BYTES_MAX, WINDOW_MAX};
-use super::streams::StreamId;
+use super::sizes::{METADATA_BYTES_MAX, NAME_BYTES_MAX, WINDOW_MAX};
+use super::stream_id::StreamId;
 use crosspoint_hub::Reason;
 
 /// The other side broke a rule (docs/peers.md, section 2): end the link with

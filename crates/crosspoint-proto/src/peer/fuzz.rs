@@ -3,7 +3,7 @@
 use super::body::{Form, Incoming, kind, parse};
 use super::halves::Read;
 use super::machine::Machine;
-use super::streams::StreamId;
+use super::stream_id::StreamId;
 use super::{Settings, Side};
 use bytes::Bytes;
 use crosspoint_hub::payload::{Failure, Format, Payload};

@@ -1,7 +1,8 @@
 //! The two directions of one stream.
 
-use super::body::{BYTES_MAX, WINDOW_MAX, varint_bytes};
-use super::streams::StreamId;
+use super::body::varint_bytes;
+use super::sizes::{BYTES_MAX, WINDOW_MAX};
+use super::stream_id::StreamId;
 use crate::frame::put_varint;
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;

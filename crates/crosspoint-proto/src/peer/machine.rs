@@ -1,12 +1,14 @@
 //! The state machine of one side of a link.
 
-use super::body::{Form, Incoming, NAME_BYTES_MAX, kind, parse};
+use super::body::{Form, Incoming, kind, parse};
 use super::error::{Broken, SendError, StreamError};
 use super::halves::Read;
 use super::outputs::{Control, Event, Outcome, Outputs, Time};
 use super::queue::{Entry, Queue};
 use super::requests::Requests;
-use super::streams::{StreamId, Streams};
+use super::sizes::NAME_BYTES_MAX;
+use super::stream_id::StreamId;
+use super::streams::Streams;
 use super::{Counters, Settings, Side};
 use bytes::Bytes;
 use crosspoint_hub::payload::{Failure, Format};

@@ -21,11 +21,11 @@ mod queue;
 mod requests;
 pub mod secure;
 mod settings;
+mod sizes;
+mod stream_id;
 mod streams;
 
-pub use body::{
-    BYTES_MAX, METADATA_BYTES_MAX, NAME_BYTES_MAX, RESET_TEXT_BYTES_MAX, WINDOW_MAX, kind,
-};
+pub use body::kind;
 pub use content::{Text, code};
 pub use crosspoint_hub::payload::{Failure, Format, Payload};
 pub use error::{Broken, SendError, StreamError};
@@ -33,4 +33,5 @@ pub use halves::Read;
 pub use machine::Machine;
 pub use outputs::{Event, Outcome, Time};
 pub use settings::{Counters, Settings, Side};
-pub use streams::StreamId;
+pub use sizes::{BYTES_MAX, METADATA_BYTES_MAX, NAME_BYTES_MAX, RESET_TEXT_BYTES_MAX, WINDOW_MAX};
+pub use stream_id::StreamId;

@@ -2,7 +2,7 @@
 
 use super::content::Text;
 use super::error::Broken;
-use super::streams::StreamId;
+use super::stream_id::StreamId;
 use bytes::Bytes;
 use crosspoint_hub::payload::{Failure, Payload};
 use std::collections::VecDeque;

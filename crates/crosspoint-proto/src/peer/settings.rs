@@ -1,6 +1,6 @@
 //! Bounds and counters.
 
-use super::body::WINDOW_MAX;
+use super::sizes::WINDOW_MAX;
 
 /// Which side of the link this is. Both are alike but for the ids of their streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,26 +1,15 @@
 //! Streams (docs/peers.md, section 4).
 
-use super::body::{
-    Form, METADATA_BYTES_MAX, NAME_BYTES_MAX, RESET_TEXT_BYTES_MAX, WINDOW_MAX, kind,
-};
+use super::body::{Form, kind};
 use super::content::{Text, code};
 use super::error::{Broken, SendError, StreamError};
 use super::halves::{Piece, Read, Receiver, Sender};
 use super::outputs::{Control, Event, Outputs};
+use super::sizes::{METADATA_BYTES_MAX, NAME_BYTES_MAX, RESET_TEXT_BYTES_MAX, WINDOW_MAX};
+use super::stream_id::StreamId;
 use super::{Counters, Settings, Side};
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
-
-/// Names a stream of a link on both sides. The opener's are even, the accepter's odd.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamId(pub u32);
-
-impl fmt::Display for StreamId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Streams {

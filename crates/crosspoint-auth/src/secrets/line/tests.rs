@@ -1,9 +1,10 @@
 //! Turns are counted here, and the time is made up: nothing waits.
 
 use super::*;
+use crosspoint_hub::networks::Prefixes;
 use proptest::prelude::*;
 use std::collections::{HashMap, VecDeque};
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 const LIMITS: CheckLimits = CheckLimits {

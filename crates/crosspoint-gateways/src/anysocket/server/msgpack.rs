@@ -4,9 +4,10 @@
 //! becomes null, as in JavaScript. Extension types and keys that are neither texts nor whole numbers have
 //! no form.
 
-use super::payload::push_base64_object;
 use crate::anysocket::internal::rpc::Value;
 use crate::anysocket::json::Json;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::{Buf, Bytes};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::fmt::{self, Write};
@@ -17,6 +18,13 @@ const DEPTH_MAX: usize = 128;
 /// The value has no form in JSON, is not complete, or becomes too large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NoForm;
+
+/// Bytes in JSON, which has none.
+pub(super) fn push_base64_object(bytes: &[u8], out: &mut String) {
+    out.push_str(r#"{"base64":""#);
+    STANDARD.encode_string(bytes, out);
+    out.push_str(r#""}"#);
+}
 
 /// One value: bytes, or JSON text of at most about `bytes_max`.
 pub(super) fn value(data: &Bytes, bytes_max: usize) -> Result<Value, NoForm> {

@@ -26,16 +26,10 @@ pub(super) fn json(payload: &Payload, bytes_max: usize) -> Result<Json, Unreadab
         Value::Json(json) => Ok(json),
         Value::Binary(bytes) => {
             let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4 + 16);
-            push_base64_object(&bytes, &mut out);
+            msgpack::push_base64_object(&bytes, &mut out);
             Ok(Json::made(out))
         }
     }
-}
-
-pub(super) fn push_base64_object(bytes: &[u8], out: &mut String) {
-    out.push_str(r#"{"base64":""#);
-    STANDARD.encode_string(bytes, out);
-    out.push_str(r#""}"#);
 }
 
 /// Whether there is not even a value, as when a method returns nothing.

@@ -2,7 +2,7 @@
 //! from a server. Only whole packets, which is all that a load generator needs
 //! (docs/anysocket.md, sections 2 and 3).
 
-use crate::unframe::Head;
+use crate::head::Head;
 
 /// Packet types, as they stand in a packet.
 pub(crate) mod kind {
