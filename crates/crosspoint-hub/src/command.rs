@@ -14,6 +14,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::peer::Peer;
+pub use crate::wire::Mode;
+
 /// What an endpoint asks of the hub.
 ///
 /// `request` is chosen by the endpoint and comes back in the answer. Commands without one have
@@ -272,33 +275,6 @@ impl fmt::Debug for Hello {
     }
 }
 
-/// Whether borders between messages are kept, and how large a message may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// Bytes as they come. Endpoints whose protocol has no message borders may see a message in
-    /// pieces, and their pieces arrive as messages.
-    Raw,
-    /// Whole messages of 1 to `bytes_max` bytes. Endpoints whose protocol has no message borders
-    /// frame them as chunks (docs/peote.md, section 6) of the same maximum.
-    Chunk {
-        /// The largest message, 1..=536870912 bytes.
-        bytes_max: u32,
-    },
-}
-
-impl Mode {
-    /// The largest chunk of a peote program that sets nothing: 32 KiB.
-    pub const CHUNK_BYTES_DEFAULT: u32 = 32 * 1024;
-    /// The largest chunk size that the chunk layer can express (docs/peote.md, section 6).
-    pub const CHUNK_BYTES_LIMIT: u32 = 1 << 29;
-}
-
-impl Default for Mode {
-    fn default() -> Self {
-        Self::Chunk { bytes_max: Self::CHUNK_BYTES_DEFAULT }
-    }
-}
-
 /// How a new channel behaves.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct ChannelOptions {
@@ -386,17 +362,6 @@ pub enum Target {
     Everyone(OwnNumber, Option<MemberNumber>),
     /// The other side of a link.
     Link(LinkNumber),
-}
-
-/// What others may know of an endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer {
-    /// Its id.
-    pub id: PeerId,
-    /// The name that it is found by.
-    pub name: Option<Arc<str>>,
-    /// The protocol that it speaks, such as `native` or `peote`.
-    pub protocol: &'static str,
 }
 
 /// What the hub tells an endpoint.

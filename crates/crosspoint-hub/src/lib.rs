@@ -50,6 +50,7 @@ pub mod operators;
 mod order;
 pub mod outbox;
 pub mod payload;
+mod peer;
 pub mod peers;
 pub mod permissions;
 pub mod presence;

@@ -1,6 +1,5 @@
 //! What a hub counts. One registry for each hub, no global state.
 
-use crate::protocol::Note;
 use crate::reason::Reason;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -9,6 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
+use std::time::Duration;
 
 /// The label of counters by protocol.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -38,6 +38,15 @@ pub struct ByPurpose {
     pub purpose: &'static str,
     /// `native`, `peote`, …; `hub` for channels.
     pub protocol: &'static str,
+}
+
+/// What a protocol has noticed that only the hub's metrics want to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// The endpoint has answered, so long after it was asked for a sign of life.
+    RoundTrip(Duration),
+    /// The endpoint did not get what it wished for, because of this setting.
+    Bounded(&'static str),
 }
 
 /// The upper bounds of the buckets of round trips, in seconds: from one machine to the other side of

@@ -4,9 +4,9 @@
 //! thousands come together. So changes of a large group are gathered for a moment, told together, and
 //! encoded once for all whose protocol and envelope are the same.
 
-use crate::command::Peer;
 use crate::ids::{MemberNumber, PeerId};
 use crate::ledger::{Account, Charge, Purpose};
+use crate::peer::Peer;
 use crate::reason::Reason;
 use crate::wire::{FrameWriter, Prefix};
 use bytes::Bytes;

@@ -11,6 +11,8 @@ use crate::wire::FrameWriter;
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 
+pub use crate::metrics::Note;
+
 /// What the server role of a protocol wants done.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
@@ -20,15 +22,6 @@ pub enum Output {
     Close(Reason),
     /// To be counted ([`Metrics::note`](crate::metrics::Metrics::note)).
     Note(Note),
-}
-
-/// What a protocol has noticed that only the hub's metrics want to know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Note {
-    /// The endpoint has answered, so long after it was asked for a sign of life.
-    RoundTrip(Duration),
-    /// The endpoint did not get what it wished for, because of this setting.
-    Bounded(&'static str),
 }
 
 /// When bytes last moved on the connection.

@@ -1,7 +1,6 @@
 //! How data is written for a receiver, so that one encoding serves all receivers that would get
 //! the same bytes.
 
-use crate::command::Mode;
 use crate::ids::{InNumber, LinkNumber, MemberNumber, OwnNumber};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::time::Duration;
@@ -72,6 +71,33 @@ pub enum Framing {
     Messages,
     /// It carries a stream of bytes in pieces.
     Pieces,
+}
+
+/// Whether borders between messages are kept, and how large a message may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Bytes as they come. Endpoints whose protocol has no message borders may see a message in
+    /// pieces, and their pieces arrive as messages.
+    Raw,
+    /// Whole messages of 1 to `bytes_max` bytes. Endpoints whose protocol has no message borders
+    /// frame them as chunks (docs/peote.md, section 6) of the same maximum.
+    Chunk {
+        /// The largest message, 1..=536870912 bytes.
+        bytes_max: u32,
+    },
+}
+
+impl Mode {
+    /// The largest chunk of a peote program that sets nothing: 32 KiB.
+    pub const CHUNK_BYTES_DEFAULT: u32 = 32 * 1024;
+    /// The largest chunk size that the chunk layer can express (docs/peote.md, section 6).
+    pub const CHUNK_BYTES_LIMIT: u32 = 1 << 29;
+}
+
+impl Default for Mode {
+    fn default() -> Self {
+        Self::Chunk { bytes_max: Self::CHUNK_BYTES_DEFAULT }
+    }
 }
 
 /// The most that a protocol can express.

@@ -55,18 +55,6 @@ const ACCEPTED: &[Accepted] = &[
         why: TO_BE_OPENED,
     },
     Accepted {
-        root: "crates/crosspoint-hub/src/lib.rs",
-        parent: "",
-        modules: &["command", "ledger", "metrics", "presence", "protocol", "wire"],
-        why: TO_BE_OPENED,
-    },
-    Accepted {
-        root: "crates/crosspoint-hub/src/lib.rs",
-        parent: "channel",
-        modules: &["state", "succession"],
-        why: TO_BE_OPENED,
-    },
-    Accepted {
         root: "crates/crosspoint-gateways/src/lib.rs",
         parent: "anysocket::server",
         modules: &["hold", "proxy"],

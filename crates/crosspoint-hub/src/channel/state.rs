@@ -1,7 +1,6 @@
 //! Who is in a channel, and who may not be.
 
 use super::share::{Key, Shared};
-use super::succession::Heir;
 use crate::command::{EnterOptions, Event, Mode};
 use crate::gathering::{Gathering, Unfinished};
 use crate::ids::{InNumber, MemberNumber, OwnNumber, PeerId};
@@ -92,6 +91,17 @@ pub(super) struct Member {
     pub(super) behind: bool,
     /// It came in the middle of a message of the owner to many: it must not get its rest.
     pub(super) late: bool,
+}
+
+/// The member that an owner has named.
+pub(super) struct Heir {
+    pub(super) member: MemberNumber,
+    /// Which naming this is, as an answer may come when another one is under way.
+    pub(super) naming: u32,
+    /// The owner's command, which waits for its answer.
+    pub(super) request: Option<u32>,
+    /// Where the member's session will have the channel, once it has said so.
+    pub(super) seat: Option<(OwnNumber, Tag)>,
 }
 
 pub(super) struct Applicant {
@@ -307,6 +317,26 @@ impl State {
     pub(super) fn neighbours(&self, address: Option<IpAddr>) -> impl Iterator<Item = &Member> {
         let near = self.neighbours.range((address, 0)..=(address, u32::MAX));
         near.filter_map(|(_, number)| self.members.get(*number))
+    }
+
+    /// Nobody is the owner's successor any more. If the owner still waits to hear whether somebody
+    /// is, it is told this reason.
+    pub(super) fn forget_heir(&mut self, reason: Reason, touched: &mut Touched) {
+        let Some(Heir { member, request, .. }) = self.heir.take() else {
+            return;
+        };
+        if let Some(member) = self.members.get(member.0) {
+            member.tell(Event::Heir { channel: member.number, naming: None }, touched);
+        }
+        if let (Some(owner), Some(request)) = (&self.owner, request) {
+            let refused = Event::Refused { request, create: false, reason };
+            owner.outbox.push_event(Tag::default(), refused, touched);
+        }
+    }
+
+    /// Whether the owner has named this member.
+    pub(super) fn is_heir(&self, member: MemberNumber) -> bool {
+        self.heir.as_ref().is_some_and(|heir| heir.member == member)
     }
 
     /// Takes a member out and tells the owner, or notes it for the others. Gives whether there was one.

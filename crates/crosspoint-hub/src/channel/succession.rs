@@ -4,7 +4,7 @@
 //! from then on the channel can pass to it at any moment, without a moment in which nobody owns it.
 
 use super::Channel;
-use super::state::{Begun, Owner, State};
+use super::state::{Begun, Heir, Owner, State};
 use crate::command::{Event, OwnerNews};
 use crate::gathering::Gathering;
 use crate::ids::{MemberNumber, OwnNumber};
@@ -12,17 +12,6 @@ use crate::outbox::{Outbox, Reception, Tag, Touched};
 use crate::reason::Reason;
 use crate::wire::{Edge, Framing};
 use std::sync::Arc;
-
-/// The member that an owner has named.
-pub(super) struct Heir {
-    member: MemberNumber,
-    /// Which naming this is, as an answer may come when another one is under way.
-    naming: u32,
-    /// The owner's command, which waits for its answer.
-    request: Option<u32>,
-    /// Where the member's session will have the channel, once it has said so.
-    seat: Option<(OwnNumber, Tag)>,
-}
 
 /// What became of a channel whose owner goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,26 +159,6 @@ impl Channel {
 }
 
 impl State {
-    /// Nobody is the owner's successor any more. If the owner still waits to hear whether somebody
-    /// is, it is told this reason.
-    pub(super) fn forget_heir(&mut self, reason: Reason, touched: &mut Touched) {
-        let Some(Heir { member, request, .. }) = self.heir.take() else {
-            return;
-        };
-        if let Some(member) = self.members.get(member.0) {
-            member.tell(Event::Heir { channel: member.number, naming: None }, touched);
-        }
-        if let (Some(owner), Some(request)) = (&self.owner, request) {
-            let refused = Event::Refused { request, create: false, reason };
-            owner.outbox.push_event(Tag::default(), refused, touched);
-        }
-    }
-
-    /// Whether the owner has named this member.
-    pub(super) fn is_heir(&self, member: MemberNumber) -> bool {
-        self.heir.as_ref().is_some_and(|heir| heir.member == member)
-    }
-
     fn inform(&self, news: &OwnerNews, touched: &mut Touched) {
         for (_, member) in self.members.iter() {
             let (channel, news) = (member.number, news.clone());
