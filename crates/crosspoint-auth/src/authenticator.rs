@@ -1,7 +1,7 @@
 //! What is asked, and of whom.
 
 use bytes::Bytes;
-use crosspoint_hub::{Grant, PeerId, Permissions, Reason};
+use crosspoint_hub::{Grant, Limit, PeerId, Permissions, Reason};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -112,8 +112,8 @@ pub struct Denied {
     pub reason: Cow<'static, str>,
     /// What the client hears.
     pub told: Reason,
-    /// The setting that was the limit, if one was: counted in the metric `limit_hits`.
-    pub limit: Option<&'static str>,
+    /// The limit that was reached, if one was: counted in the metric `limit_hits`.
+    pub limit: Option<Limit>,
 }
 
 impl Denied {
@@ -136,7 +136,7 @@ impl Denied {
 
     /// Says which setting was the limit.
     #[must_use]
-    pub fn at_limit(self, limit: &'static str) -> Self {
+    pub fn at_limit(self, limit: Limit) -> Self {
         Self { limit: Some(limit), ..self }
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::channel::Sent;
 use crate::ledger::{Account, Charge, Exhausted, Purpose};
+use crate::limit::Limit;
 use crate::reason::Reason;
 use crate::wire::Part;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ struct Open {
 pub(crate) struct Unfinished {
     reason: Reason,
     /// The setting of the bound.
-    limit: &'static str,
+    limit: Limit,
 }
 
 impl From<Unfinished> for Sent {
@@ -94,11 +95,10 @@ impl Open {
             let capacity = needed.max(2 * has).min(self.total as usize);
             let cost = size_of::<Self>() + capacity;
             if sender.unfinished_above(cost - self.charge.bytes()) {
-                let (reason, limit) = (Reason::TooLarge, "unfinished_bytes_max");
+                let (reason, limit) = (Reason::TooLarge, Limit::UnfinishedBytes);
                 return Err(Unfinished { reason, limit });
             }
-            let exhausted =
-                |Exhausted { setting }| Unfinished { reason: Reason::Exhausted, limit: setting };
+            let exhausted = |Exhausted { limit }| Unfinished { reason: Reason::Exhausted, limit };
             self.charge.try_resize(cost).map_err(exhausted)?;
             self.bytes.reserve_exact(capacity - self.bytes.len());
         }

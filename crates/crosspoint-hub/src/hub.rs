@@ -7,6 +7,7 @@ use crate::ids::{ChannelName, OwnNumber, PeerId, PeerName};
 use crate::ledger::{
     Account, CONNECTION_BYTES, Charge, Exhausted, Ledger, Pot, Purpose, SESSION_BYTES,
 };
+use crate::limit::Limit;
 use crate::limits::Limits;
 use crate::metrics::{ByProtocol, ByReason, Metrics};
 use crate::outbox::{Outbox, Outlet, Reception, Tag, Touched};
@@ -224,7 +225,7 @@ impl Hub {
     pub fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Admission, Reason> {
         let mut connections = lock(&self.connections);
         if connections.count >= self.limits.connections_max {
-            self.metrics.hit("connections_max");
+            self.metrics.hit(Limit::Connections);
             return Err(Reason::TooManyConnections);
         }
         let charge = self.charge_connection(address)?;
@@ -241,8 +242,8 @@ impl Hub {
     /// Charges a connection from an address, if there is room for it and a session.
     fn charge_connection(&self, address: Option<IpAddr>) -> Result<Charge, Reason> {
         let known_by = self.limits.known_by(address);
-        if let Some(setting) = self.ledger.is_full(known_by) {
-            self.metrics.hit(setting);
+        if let Some(limit) = self.ledger.is_full(known_by) {
+            self.metrics.hit(limit);
             return Err(Reason::TooManyConnections);
         }
         let account = self.ledger.account(known_by, "hub");
@@ -270,7 +271,7 @@ impl Hub {
         };
         let count = connections.by_address.entry(address).or_default();
         if *count >= self.limits.connections_per_address_max {
-            self.metrics.hit("connections_per_address_max");
+            self.metrics.hit(Limit::ConnectionsPerAddress);
             return Err(Reason::TooManyConnections);
         }
         *count += 1;
@@ -348,7 +349,7 @@ impl Hub {
             if pot.used() <= pot.relieved() + coming {
                 return;
             }
-            outbox.give_up(pot.setting());
+            outbox.give_up(pot.limit());
             coming += outbox.account().used();
         }
     }
@@ -454,7 +455,7 @@ impl Hub {
         let large = presence::delay(peers.watchers()).filter(|_| self.wake.get().is_some());
         let bounded = large.filter(|_| !self.limits.exempt(outbox.address));
         if !peers.announce(bounded.map(|_| now), outbox, peer) {
-            self.metrics.hit("announced_per_second_max");
+            self.metrics.hit(Limit::AnnouncedPerSecond);
             self.release_later(&mut peers);
         }
         self.settle_peers(&mut peers, touched);
@@ -660,7 +661,7 @@ impl Hub {
             self.metrics.sessions.get_or_create(&ByProtocol { protocol }).dec();
         }
         if let Some(exceeded) = outbox.exceeded() {
-            self.metrics.hit(exceeded.setting);
+            self.metrics.hit(exceeded.limit);
         }
     }
 
@@ -690,7 +691,7 @@ impl Hub {
         touched: &mut Touched,
     ) -> Result<Arc<Channel>, Reason> {
         if name.as_bytes().len() > self.limits.channel_name_bytes_max {
-            self.metrics.hit("channel_name_bytes_max");
+            self.metrics.hit(Limit::ChannelNameBytes);
             return Err(Reason::TooLarge);
         }
         if options.password.as_ref().is_some_and(|it| it.len() > ChannelOptions::PASSWORD_BYTES_MAX)
@@ -702,9 +703,12 @@ impl Hub {
         match directory.channels.entry(name) {
             Entry::Occupied(_) => Err(Reason::NameTaken),
             Entry::Vacant(vacant) => {
-                let (number, tag) = seat.ok_or(Reason::TooManyChannels)?;
+                let Some((number, tag)) = seat else {
+                    self.metrics.hit(Limit::ChannelsOwned);
+                    return Err(Reason::TooManyChannels);
+                };
                 if full {
-                    self.metrics.hit("channels_total_max");
+                    self.metrics.hit(Limit::ChannelsTotal);
                     return Err(Reason::TooManyChannels);
                 }
                 let name = vacant.key().clone();
@@ -736,13 +740,13 @@ impl Hub {
         }
         may_create()?;
         if name.as_bytes().len() > self.limits.channel_name_bytes_max {
-            self.metrics.hit("channel_name_bytes_max");
+            self.metrics.hit(Limit::ChannelNameBytes);
             return Err(Reason::TooLarge);
         }
         let limit = if directory.rooms_made >= self.limits.rooms_max {
-            Some("rooms.count_max")
+            Some(Limit::Rooms)
         } else if directory.channels.len() >= self.limits.channels_total_max {
-            Some("channels_total_max")
+            Some(Limit::ChannelsTotal)
         } else {
             None
         };

@@ -11,6 +11,7 @@
 //! from its beginning ([`SESSION_BYTES`]).
 
 use crate::ids::PeerId;
+use crate::limit::Limit;
 use crate::limits::Limits;
 use crate::metrics::ByPurpose;
 use bytes::Bytes;
@@ -86,10 +87,10 @@ impl Purpose {
 
 /// A budget that is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the memory budget {setting} is used up")]
+#[error("the memory budget {limit} is used up")]
 pub struct Exhausted {
-    /// The setting of the budget.
-    pub setting: &'static str,
+    /// The limit that is the budget.
+    pub limit: Limit,
 }
 
 /// What many sessions can have in common. All that have it share one part of each bound of the hub.
@@ -108,7 +109,7 @@ pub enum Holder {
 /// Something with a budget.
 #[derive(Debug)]
 pub(crate) struct Pot {
-    setting: &'static str,
+    limit: Limit,
     budget: usize,
     used: AtomicUsize,
     /// The most that was used since somebody asked.
@@ -118,9 +119,9 @@ pub(crate) struct Pot {
 }
 
 impl Pot {
-    pub(crate) fn new(setting: &'static str, budget: usize) -> Self {
+    pub(crate) fn new(limit: Limit, budget: usize) -> Self {
         Self {
-            setting,
+            limit,
             budget,
             used: AtomicUsize::new(0),
             peak: AtomicUsize::new(0),
@@ -128,8 +129,8 @@ impl Pot {
         }
     }
 
-    pub(crate) fn setting(&self) -> &'static str {
-        self.setting
+    pub(crate) fn limit(&self) -> Limit {
+        self.limit
     }
 
     pub(crate) fn used(&self) -> usize {
@@ -198,7 +199,7 @@ impl Ledger {
     pub(crate) fn new(limits: &Limits, memory: Family<ByPurpose, Gauge>) -> Self {
         let budget = limits.memory_bytes_max;
         Self {
-            hub: Pot::new("memory_bytes_max", budget),
+            hub: Pot::new(Limit::MemoryBytes, budget),
             holder_bytes_max: Limits::share(limits.memory_per_address_bytes_max, budget),
             unfinished_bytes_max: limits.unfinished_bytes_max,
             made_max: [
@@ -234,8 +235,7 @@ impl Ledger {
         let mut holders = lock(&self.holders);
         let known = holders.get(&holder).and_then(Weak::upgrade);
         let pot = known.unwrap_or_else(|| {
-            let setting = "memory_per_address_bytes_max";
-            Arc::new(Pot::new(setting, self.holder_bytes_max))
+            Arc::new(Pot::new(Limit::MemoryPerAddressBytes, self.holder_bytes_max))
         });
         holders.insert(holder.clone(), Arc::downgrade(&pot));
         Share { holder, pot }
@@ -266,17 +266,17 @@ impl Ledger {
     }
 
     /// Whether the hub's budget, or that of an address ([`Limits::known_by`]), is used up.
-    pub(crate) fn is_full(&self, address: Option<IpAddr>) -> Option<&'static str> {
+    pub(crate) fn is_full(&self, address: Option<IpAddr>) -> Option<Limit> {
         if self.hub.exceeds(SESSION_BYTES) {
-            return Some(self.hub.setting);
+            return Some(self.hub.limit);
         }
         self.is_crowded(&Holder::Address(address?))
     }
 
     /// Whether the budget of a holder is used up.
-    pub(crate) fn is_crowded(&self, holder: &Holder) -> Option<&'static str> {
+    pub(crate) fn is_crowded(&self, holder: &Holder) -> Option<Limit> {
         let pot = lock(&self.holders).get(holder).and_then(Weak::upgrade)?;
-        pot.exceeds(SESSION_BYTES).then_some(pot.setting)
+        pot.exceeds(SESSION_BYTES).then_some(pot.limit)
     }
 
     /// Whether some budget was exceeded since this was called last.
@@ -394,8 +394,8 @@ impl Account {
         // All are made under the lock of the directory.
         let most = self.ledger.made_max[kind];
         if self.shares().any(|share| share.pot.made[kind].load(Ordering::Relaxed) >= most) {
-            let setting = if room { "rooms.per_address_max" } else { "channels_per_address_max" };
-            return Err(Exhausted { setting });
+            let limit = if room { Limit::RoomsPerAddress } else { Limit::ChannelsPerAddress };
+            return Err(Exhausted { limit });
         }
         let pots: Vec<_> = self.shares().map(|share| share.pot.clone()).collect();
         for pot in &pots {
@@ -415,7 +415,7 @@ impl Account {
     /// what one of them wants.
     fn room(&self, bytes: usize) -> Result<(), Exhausted> {
         match self.pots(true).find(|pot| pot.exceeds(bytes)) {
-            Some(Pot { setting, .. }) => Err(Exhausted { setting }),
+            Some(Pot { limit, .. }) => Err(Exhausted { limit: *limit }),
             None => Ok(()),
         }
     }
@@ -626,14 +626,14 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    /// For a channel with so much room, by this setting.
-    pub(crate) fn new(account: Arc<Account>, setting: &'static str, bytes_max: usize) -> Self {
-        Self { account, pot: Arc::new(Pot::new(setting, bytes_max)) }
+    /// For a channel with so much room, by this limit.
+    pub(crate) fn new(account: Arc<Account>, limit: Limit, bytes_max: usize) -> Self {
+        Self { account, pot: Arc::new(Pot::new(limit, bytes_max)) }
     }
 
-    /// The setting of the channel's budget.
-    pub(crate) fn setting(&self) -> &'static str {
-        self.pot.setting()
+    /// The limit that is the channel's budget.
+    pub(crate) fn limit(&self) -> Limit {
+        self.pot.limit()
     }
 
     /// Pieces from this size on are charged here. Smaller ones are charged to each receiver: that

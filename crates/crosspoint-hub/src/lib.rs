@@ -12,7 +12,8 @@
 //! * [`protocol`]: the one shape of every protocol state machine
 //! * [`command`]: the vocabulary of commands and events; [`reason`]: why something ended
 //! * [`home`]: the hub's own program as somebody to talk to; [`secrecy`]: sessions that it wants encrypted
-//! * [`limits`]: every bound, its default and what happens there; [`doubt`]: whether a session still lives
+//! * [`limits`]: every bound, its default and what happens there; [`limit`]: those that are counted, by name
+//! * [`doubt`]: whether a session still lives
 //!
 //! ```
 //! use crosspoint_hub::{command::*, Hub, HubOptions, Place};
@@ -41,6 +42,7 @@ pub mod hub;
 pub mod ids;
 pub mod input;
 pub mod ledger;
+pub mod limit;
 pub mod limits;
 mod link;
 pub mod meter;
@@ -69,6 +71,7 @@ pub mod wire;
 pub use command::{Command, Event};
 pub use hub::{Hub, HubOptions};
 pub use ids::{ChannelName, InNumber, LinkNumber, MemberNumber, OwnNumber, PeerId, PeerName};
+pub use limit::Limit;
 pub use limits::{Limits, Pace};
 pub use outbox::Outbox;
 pub use permissions::{Grant, Permissions};

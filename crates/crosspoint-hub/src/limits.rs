@@ -1,5 +1,6 @@
 //! Every bound, its default and what happens there.
 
+use crate::limit::Limit;
 use crate::networks::{Networks, Prefixes};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -235,7 +236,7 @@ impl Limits {
             }
             Pace::Never => Bounded {
                 value: self.heartbeat_max.max(self.heartbeat),
-                limit: (!self.heartbeat_off).then_some("heartbeat_off"),
+                limit: (!self.heartbeat_off).then_some(Limit::HeartbeatOff),
             },
             Pace::Every(interval) => self.heartbeat_within(self.heartbeat, interval),
         };
@@ -249,8 +250,8 @@ impl Limits {
         // What the hub does by itself can always be had.
         let (least, most) = (self.heartbeat_min.min(usual), self.heartbeat_max.max(usual));
         let limit = match wish {
-            wish if wish < least => Some("heartbeat_ms_min"),
-            wish if wish > most => Some("heartbeat_ms_max"),
+            wish if wish < least => Some(Limit::HeartbeatMin),
+            wish if wish > most => Some(Limit::HeartbeatMax),
             _ => None,
         };
         Bounded { value: wish.clamp(least, most), limit }
@@ -262,8 +263,8 @@ impl Limits {
 pub struct Bounded<T> {
     /// What is done.
     pub value: T,
-    /// The setting that kept it from what was wished for, if one did.
-    pub limit: Option<&'static str>,
+    /// The limit that kept it from what was wished for, if one did.
+    pub limit: Option<Limit>,
 }
 
 #[cfg(test)]
@@ -314,7 +315,7 @@ mod tests {
                 true if limits.idle_max.is_none() => prop_assert_eq!(never.value, None),
                 _ => prop_assert_eq!(never.value, seldom.value),
             }
-            let insisted = (!limits.heartbeat_off).then_some("heartbeat_off");
+            let insisted = (!limits.heartbeat_off).then_some(Limit::HeartbeatOff);
             prop_assert_eq!(never.limit, insisted);
         }
     }

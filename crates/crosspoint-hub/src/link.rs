@@ -8,6 +8,7 @@ use crate::command::Event;
 use crate::gathering::Gathering;
 use crate::ids::LinkNumber;
 use crate::ledger::{Charge, Holder};
+use crate::limit::Limit;
 use crate::outbox::{Outbox, Sending, Tag, Touched};
 use crate::reason::Reason;
 use crate::wire::{Edge, Part, Place};
@@ -142,13 +143,13 @@ impl Link {
 pub(crate) struct Refused {
     /// [`Reason::NoSuchPeer`] if it has ended, [`Reason::TooManyLinks`], [`Reason::Exhausted`].
     pub(crate) reason: Reason,
-    /// The setting of the bound, if it is to be counted.
-    pub(crate) limit: Option<&'static str>,
+    /// The limit, if it is to be counted.
+    pub(crate) limit: Option<Limit>,
 }
 
 impl Refused {
-    fn at(setting: &'static str) -> Self {
-        Self { reason: Reason::TooManyLinks, limit: Some(setting) }
+    fn at(limit: Limit) -> Self {
+        Self { reason: Reason::TooManyLinks, limit: Some(limit) }
     }
 }
 
@@ -172,7 +173,7 @@ impl Links {
     /// # Errors
     /// See [`Refused`].
     pub(crate) fn open(&mut self, link: Arc<Link>, most: usize) -> Result<LinkNumber, Refused> {
-        self.add(link, Side::Opener, most, "links_max")
+        self.add(link, Side::Opener, most, Limit::Links)
     }
 
     /// Adds a link that somebody has opened to the session, if others may have opened one more, and all
@@ -188,9 +189,9 @@ impl Links {
     ) -> Result<LinkNumber, Refused> {
         let number = |holder| self.openers.get(holder).copied().unwrap_or_default();
         if link.openers().any(|holder| number(holder) >= most_of_one) {
-            return Err(Refused::at("links_accepted_per_address_max"));
+            return Err(Refused::at(Limit::LinksAcceptedPerAddress));
         }
-        let number = self.add(link.clone(), Side::Accepter, most, "links_accepted_max")?;
+        let number = self.add(link.clone(), Side::Accepter, most, Limit::LinksAccepted)?;
         for holder in link.openers() {
             *self.openers.entry(holder.clone()).or_default() += 1;
         }
@@ -202,14 +203,14 @@ impl Links {
         link: Arc<Link>,
         side: Side,
         most: usize,
-        setting: &'static str,
+        limit: Limit,
     ) -> Result<LinkNumber, Refused> {
         if self.closed {
             return Err(Refused { reason: Reason::NoSuchPeer, limit: None });
         }
         let count = &mut self.counts[side as usize];
         if *count >= most || self.next == u32::MAX {
-            return Err(Refused::at(setting));
+            return Err(Refused::at(limit));
         }
         *count += 1;
         let number = LinkNumber(self.next);

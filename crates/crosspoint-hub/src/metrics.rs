@@ -1,13 +1,15 @@
 //! What a hub counts. One registry for each hub, no global state.
 
+use crate::limit::Limit;
 use crate::reason::Reason;
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
+use std::fmt::{self, Write};
 use std::time::Duration;
 
 /// The label of counters by protocol.
@@ -27,8 +29,14 @@ pub struct ByReason {
 /// The label of counters by limit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ByLimit {
-    /// The name of the setting, such as `outbox_bytes_max`.
-    pub limit: &'static str,
+    /// The limit, shown by its [`Limit::label`].
+    pub limit: Limit,
+}
+
+impl EncodeLabelValue for Limit {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(self.label())
+    }
 }
 
 /// The labels of the memory that is held.
@@ -45,8 +53,8 @@ pub struct ByPurpose {
 pub enum Note {
     /// The endpoint has answered, so long after it was asked for a sign of life.
     RoundTrip(Duration),
-    /// The endpoint did not get what it wished for, because of this setting.
-    Bounded(&'static str),
+    /// The endpoint did not get what it wished for, because of this limit.
+    Bounded(Limit),
 }
 
 /// The upper bounds of the buckets of round trips, in seconds: from one machine to the other side of
@@ -112,55 +120,6 @@ pub struct Metrics {
     /// How long endpoints took to answer when they were asked for a sign of life, in seconds.
     pub round_trips: RoundTrips,
 }
-
-/// The limits that are counted, by the names of their settings. Those of `[limits]` stand without it.
-pub const LIMITS: [&str; 45] = [
-    "announced_per_second_max",
-    "asks_pending_max",
-    "auth.checks_waiting_max",
-    "auth.checks_waiting_per_address_max",
-    "auth.wrong_pause_ms",
-    "bans_max",
-    "bytes_per_second_max",
-    "channel_bytes_max",
-    "channel_name_bytes_max",
-    "channels_entered_max",
-    "channels_owned_max",
-    "channels_per_address_max",
-    "channels_total_max",
-    "commands_pending_max",
-    "connections_max",
-    "connections_per_address_max",
-    "first_words_ms_max",
-    "frame_bytes_max",
-    "handshake_ms_max",
-    "heartbeat_missed_max",
-    "heartbeat_ms_max",
-    "heartbeat_ms_min",
-    "heartbeat_off",
-    "http_body_bytes_max",
-    "http_body_ms_max",
-    "http_head_ms_max",
-    "idle_s_max",
-    "links_accepted_max",
-    "links_accepted_per_address_max",
-    "links_max",
-    "members_max",
-    "memory_bytes_max",
-    "memory_per_address_bytes_max",
-    "message_bytes_max",
-    "message_s_max",
-    "messages_per_second_max",
-    "outbox_bytes_max",
-    "outbox_stall_ms_max",
-    "probe_ms_max",
-    "resume.detached_max",
-    "rooms.count_max",
-    "rooms.members_max",
-    "rooms.per_address_max",
-    "services_max",
-    "unfinished_bytes_max",
-];
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -270,8 +229,8 @@ fn register<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, he
 }
 
 impl Metrics {
-    /// Counts that a limit was reached. `limit` is the name of the setting.
-    pub fn hit(&self, limit: &'static str) {
+    /// Counts that a limit was reached.
+    pub fn hit(&self, limit: Limit) {
         self.limit_hits.get_or_create(&ByLimit { limit }).inc();
     }
 
@@ -303,7 +262,7 @@ impl Metrics {
     ///
     /// # Errors
     /// Never for a `String`; the signature is the encoder's.
-    pub fn render(&self) -> Result<String, std::fmt::Error> {
+    pub fn render(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)
@@ -313,13 +272,13 @@ impl Metrics {
     ///
     /// # Errors
     /// Those of the writer.
-    pub fn encode(&self, out: &mut impl std::fmt::Write) -> std::fmt::Result {
+    pub fn encode(&self, out: &mut impl Write) -> fmt::Result {
         text::encode_registry(out, &self.registry)
     }
 
     /// Makes the counters of all that is known to happen, with 0.
     fn begin(&self) {
-        for limit in LIMITS {
+        for &limit in Limit::ALL {
             let _zero = self.limit_hits.get_or_create(&ByLimit { limit });
         }
         for reason in Reason::ALL {

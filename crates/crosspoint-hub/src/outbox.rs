@@ -17,6 +17,7 @@ mod touched;
 use crate::command::{Event, Peer};
 use crate::ids::PeerId;
 use crate::ledger::{Account, Common, Purpose, Tab};
+use crate::limit::Limit;
 use crate::link::Links;
 use crate::reason::Reason;
 use crate::secrecy::Secrecy;
@@ -106,8 +107,8 @@ pub enum Pushed {
 /// A bound that a session has exceeded by not reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exceeded {
-    /// Its setting.
-    pub setting: &'static str,
+    /// The limit.
+    pub limit: Limit,
     /// The bytes that waited for the session, with those that wait for others too.
     pub waited: usize,
 }
@@ -442,21 +443,21 @@ impl Outbox {
 
     fn check(&self, queue: &mut Queue) {
         if queue.cost > self.bytes_max.saturating_add(queue.allowance) {
-            Self::end(queue, Reason::SlowReceiver, Some("outbox_bytes_max"));
+            Self::end(queue, Reason::SlowReceiver, Some(Limit::OutboxBytes));
         }
     }
 
-    /// The endpoint takes too little, for too long a time by this setting.
-    pub fn exceed(&self, setting: &'static str) {
+    /// The endpoint takes too little for too long a time, by this limit.
+    pub fn exceed(&self, limit: Limit) {
         let mut queue = self.lock();
         let waited = queue.waits();
-        queue.exceeded.get_or_insert(Exceeded { setting, waited });
+        queue.exceeded.get_or_insert(Exceeded { limit, waited });
     }
 
-    fn end(queue: &mut Queue, reason: Reason, limit: Option<&'static str>) {
+    fn end(queue: &mut Queue, reason: Reason, limit: Option<Limit>) {
         queue.dead = Some(reason);
         let waited = queue.waits();
-        queue.exceeded = limit.map(|setting| Exceeded { setting, waited });
+        queue.exceeded = limit.map(|limit| Exceeded { limit, waited });
         queue.entries = VecDeque::new();
         (queue.cost, queue.shared) = (0, 0);
         queue.tab.settle(0);
@@ -464,7 +465,7 @@ impl Outbox {
 
     /// Ends the session with `SlowReceiver`, because of what it holds above a bound that is not its
     /// own.
-    pub fn give_up(self: &Arc<Self>, limit: &'static str) {
+    pub fn give_up(self: &Arc<Self>, limit: Limit) {
         self.end_now(Reason::SlowReceiver, Some(limit));
     }
 
@@ -480,7 +481,7 @@ impl Outbox {
         self.end_now(reason, None);
     }
 
-    fn end_now(self: &Arc<Self>, reason: Reason, limit: Option<&'static str>) {
+    fn end_now(self: &Arc<Self>, reason: Reason, limit: Option<Limit>) {
         let mut queue = self.lock();
         if queue.dead.is_none() {
             Self::end(&mut queue, reason, limit);

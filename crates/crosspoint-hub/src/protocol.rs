@@ -6,6 +6,7 @@
 //! Whatever has to be written is put into the [`FrameWriter`] of the call.
 
 use crate::command::{Command, Event};
+use crate::limit::Limit;
 use crate::reason::Reason;
 use crate::wire::FrameWriter;
 use bytes::Bytes;
@@ -68,9 +69,8 @@ pub trait Protocol: Send {
     /// life. They count against the messages in a second, as commands do.
     fn idle_frames(&mut self) -> u64;
 
-    /// A bound that was reached since the last call and that nobody else sees, by the name of its
-    /// setting, for the metrics.
-    fn limit_hit(&mut self) -> Option<&'static str> {
+    /// A limit that was reached since the last call and that nobody else sees, for the metrics.
+    fn limit_hit(&mut self) -> Option<Limit> {
         None
     }
 

@@ -1,6 +1,8 @@
 //! Why something ended or was refused. One list of numbers serves the native protocol, the
 //! metrics, the logs and the library.
 
+use crate::limit::Limit;
+
 /// Why a membership, a channel, a command or a session ended.
 ///
 /// The number is the one that the native protocol carries (`docs/protocol.md`, section Reasons).
@@ -68,11 +70,11 @@ pub enum Reason {
     )]
     TooLarge = 17,
     /// Nothing usable arrived within `limits.handshake_ms_max`.
-    #[error("no handshake in time (limits.handshake_ms_max)")]
+    #[error("no handshake in time ({})", Limit::Handshake)]
     HandshakeTimeout = 18,
     /// Nothing arrived for `limits.idle_s_max`, or a message that had begun was not whole after
     /// `limits.message_s_max`.
-    #[error("idle for too long (limits.idle_s_max, limits.message_s_max)")]
+    #[error("idle for too long ({}, {})", Limit::Idle, Limit::MessageTime)]
     IdleTimeout = 19,
     /// The hub stops.
     #[error("the hub is stopping; connect again later")]
@@ -81,16 +83,16 @@ pub enum Reason {
     #[error("no common protocol version; the hub speaks version 1")]
     VersionUnsupported = 21,
     /// Too many connections, in all or from this address.
-    #[error("too many connections (limits.connections_max, limits.connections_per_address_max)")]
+    #[error("too many connections ({}, {})", Limit::Connections, Limit::ConnectionsPerAddress)]
     TooManyConnections = 22,
     /// Heartbeats stayed unanswered.
-    #[error("heartbeats unanswered (limits.heartbeat_ms, limits.heartbeat_missed_max)")]
+    #[error("heartbeats unanswered (limits.heartbeat_ms, {})", Limit::HeartbeatMissed)]
     HeartbeatLost = 23,
     /// The session's own side said goodbye.
     #[error("closed by the peer")]
     Bye = 24,
     /// Too many commands wait for an answer.
-    #[error("too many commands waiting for an answer (limits.commands_pending_max)")]
+    #[error("too many commands waiting for an answer ({})", Limit::CommandsPending)]
     TooManyPending = 25,
     /// What arrived is no protocol that the hub speaks here.
     #[error("unknown protocol")]
@@ -110,7 +112,10 @@ pub enum Reason {
     NoSuchPeer = 30,
     /// The session has as many links as it may.
     #[error(
-        "too many links (limits.links_max, limits.links_accepted_max, limits.links_accepted_per_address_max)"
+        "too many links ({}, {}, {})",
+        Limit::Links,
+        Limit::LinksAccepted,
+        Limit::LinksAcceptedPerAddress
     )]
     TooManyLinks = 31,
     /// The other side's protocol has no form for this.
@@ -123,7 +128,7 @@ pub enum Reason {
     #[error("declined by the other side")]
     Declined = 34,
     /// The session provides as many services as it may.
-    #[error("too many services (limits.services_max)")]
+    #[error("too many services ({})", Limit::Services)]
     TooManyServices = 35,
     /// The credentials have expired, before the session or while it ran.
     #[error("the credentials have expired; connect again with new ones")]
@@ -131,7 +136,10 @@ pub enum Reason {
     /// Too many credentials wait to be checked, in all or from this address, or too much waits for the
     /// one who would be told of a command.
     #[error(
-        "too much waits for this already (auth.checks_waiting_max, auth.checks_waiting_per_address_max, limits.outbox_bytes_max); try again later"
+        "too much waits for this already ({}, {}, {}); try again later",
+        Limit::AuthChecksWaiting,
+        Limit::AuthChecksWaitingPerAddress,
+        Limit::OutboxBytes
     )]
     Busy = 37,
     /// The hub has not asked for the proof that a client wanted to give.
@@ -140,7 +148,9 @@ pub enum Reason {
     /// The memory for this is used up: of the hub, of the address, or of the other side
     /// (`NodeBuilder::held_bytes`).
     #[error(
-        "the memory is used up (limits.memory_bytes_max, limits.memory_per_address_bytes_max); try again later"
+        "the memory is used up ({}, {}); try again later",
+        Limit::MemoryBytes,
+        Limit::MemoryPerAddressBytes
     )]
     Exhausted = 39,
 }

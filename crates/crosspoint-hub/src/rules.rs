@@ -3,6 +3,7 @@
 //! They are for owners whose protocol cannot say such things, and for operators. The first rule whose pattern
 //! matches a name holds for it, and no other.
 
+use crate::limit::Limit;
 use crate::meter::Meter;
 use crate::networks::Networks;
 use crate::outbox::Outbox;
@@ -58,17 +59,17 @@ impl ChannelRule {
     /// Whether a session may create a channel.
     ///
     /// # Errors
-    /// The reason for the session, and the metric.
-    pub(crate) fn may_create(&self, who: &Outbox) -> Result<(), (Reason, &'static str)> {
-        self.check(who, self.create.as_ref(), "channels.create")
+    /// The reason for the session, and the limit to be counted.
+    pub(crate) fn may_create(&self, who: &Outbox) -> Result<(), (Reason, Limit)> {
+        self.check(who, self.create.as_ref(), Limit::RuleCreate)
     }
 
     /// Whether a session may enter a channel or room.
     ///
     /// # Errors
-    /// The reason for the session, and the metric.
-    pub(crate) fn may_enter(&self, who: &Outbox) -> Result<(), (Reason, &'static str)> {
-        self.check(who, self.enter.as_ref(), "channels.enter")
+    /// The reason for the session, and the limit to be counted.
+    pub(crate) fn may_enter(&self, who: &Outbox) -> Result<(), (Reason, Limit)> {
+        self.check(who, self.enter.as_ref(), Limit::RuleEnter)
     }
 
     /// Counts what one member sends, if that is bounded.
@@ -81,15 +82,15 @@ impl ChannelRule {
         &self,
         who: &Outbox,
         allowed: Option<&Who>,
-        metric: &'static str,
-    ) -> Result<(), (Reason, &'static str)> {
+        limit: Limit,
+    ) -> Result<(), (Reason, Limit)> {
         if who.address.is_some_and(|address| self.blocked.contain(address)) {
-            return Err((Reason::Banned, "channels.blocked"));
+            return Err((Reason::Banned, Limit::RuleBlocked));
         }
         let name = who.peer().and_then(|peer| peer.name.as_deref());
         match allowed {
             Some(allowed) if !allowed.includes(name, who.address) => {
-                Err((Reason::NotAllowed, metric))
+                Err((Reason::NotAllowed, limit))
             }
             _ => Ok(()),
         }

@@ -15,6 +15,7 @@ use crate::home::Asks;
 use crate::hub::Hub;
 use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId, PeerName};
 use crate::ledger::{Charge, Purpose, SESSION_BYTES, Tab};
+use crate::limit::Limit;
 use crate::meter::Meter;
 use crate::order::{Order, Road};
 use crate::outbox::{Outbox, Paused, Reception, Sending, Tag, Touched};
@@ -197,10 +198,10 @@ impl Session {
         metrics.bytes_in.inc_by(bytes);
         let (by_messages, by_bytes) = self.meter.count(now, messages, bytes);
         if messages > 0 && by_messages.is_some() {
-            metrics.hit("messages_per_second_max");
+            metrics.hit(Limit::MessagesPerSecond);
         }
         if bytes > 0 && by_bytes.is_some() {
-            metrics.hit("bytes_per_second_max");
+            metrics.hit(Limit::BytesPerSecond);
         }
         by_messages.max(by_bytes)
     }
@@ -488,13 +489,13 @@ impl Session {
     /// Has a command wait until the one to be told of it has read: another session, or this one.
     fn hold(&mut self, command: Command) -> Step {
         self.held = Some(Held::Command(command));
-        self.hub.metrics.hit("outbox_bytes_max");
+        self.hub.metrics.hit(Limit::OutboxBytes);
         Step::Wait
     }
 
     /// Refuses a command, as the one to be told of it does not read.
     fn busy(&mut self, request: u32) -> Step {
-        self.hub.metrics.hit("outbox_bytes_max");
+        self.hub.metrics.hit(Limit::OutboxBytes);
         self.refuse(request, false, Reason::Busy);
         Step::Go
     }
@@ -538,7 +539,7 @@ impl Session {
         request: u32,
         name: ChannelName,
         options: EnterOptions,
-    ) -> Result<(), (Reason, Option<&'static str>)> {
+    ) -> Result<(), (Reason, Option<Limit>)> {
         let refused = |reason| (reason, None);
         if options.credentials.len() > EnterOptions::CREDENTIALS_BYTES_MAX {
             return Err(refused(Reason::TooLarge));
@@ -562,7 +563,7 @@ impl Session {
         if self.pending >= self.hub.limits.commands_pending_max {
             // The room may have been made for this entry alone.
             self.hub.end_if_unused(&channel);
-            return Err(refused(Reason::TooManyPending));
+            return Err((Reason::TooManyPending, Some(Limit::CommandsPending)));
         }
         let reached = self.entered.len() as u64 >= u64::from(self.entered_max());
         let number = InNumber(self.entered.next_free());
@@ -580,7 +581,13 @@ impl Session {
             self.hub.end_if_unused(&channel);
         }
         let member = entered.map_err(|reason| {
-            (reason, (reason == Reason::Full).then(|| channel.members_limit()))
+            let limit = match reason {
+                Reason::Full => Some(channel.members_limit()),
+                Reason::TooManyChannels => Some(Limit::ChannelsEntered),
+                Reason::TooManyPending => Some(Limit::CommandsPending),
+                _ => None,
+            };
+            (reason, limit)
         })?;
         match member {
             Some(_) => {
@@ -647,16 +654,6 @@ impl Session {
 
     fn refuse(&mut self, request: u32, create: bool, reason: Reason) {
         self.hub.metrics.refuse(reason);
-        let limit = match reason {
-            Reason::TooManyChannels if create => Some("channels_owned_max"),
-            Reason::TooManyChannels => Some("channels_entered_max"),
-            Reason::TooManyPending => Some("commands_pending_max"),
-            Reason::TooManyServices => Some("services_max"),
-            _ => None,
-        };
-        if let Some(limit) = limit {
-            self.hub.metrics.hit(limit);
-        }
         self.tell(Event::Refused { request, create, reason });
     }
 
@@ -677,7 +674,7 @@ impl Session {
             return Step::Close(Reason::Malformed);
         }
         if part.total > self.hub.limits.message_bytes_max {
-            self.hub.metrics.hit("message_bytes_max");
+            self.hub.metrics.hit(Limit::MessageBytes);
             return Step::Close(Reason::TooLarge);
         }
         let (own, entered, outbox) = (&self.owned, &self.entered, &self.outbox);
@@ -738,21 +735,11 @@ impl Session {
             let metrics = &self.hub.metrics;
             match sent {
                 Sent::Congested(until) => {
-                    metrics.hit("outbox_bytes_max");
+                    metrics.hit(Limit::OutboxBytes);
                     self.retry = until;
                     return Step::Wait;
                 }
                 Sent::Refused(reason, limit) => {
-                    let channel = match *to {
-                        Target::Up(number) => self.entered.get(number.0).map(|one| &one.channel),
-                        Target::Member(number, _) | Target::Everyone(number, _) => {
-                            owned(&self.owned, number).map(|one| &one.channel)
-                        }
-                        Target::Link(_) => None,
-                    };
-                    if channel.is_some_and(|channel| channel.breaks_rule(parts)) {
-                        metrics.hit("channels.message_bytes_max");
-                    }
                     if let Some(limit) = limit {
                         metrics.hit(limit);
                     }
@@ -778,10 +765,10 @@ impl Session {
                 let bytes = parts.iter().map(|part| part.data.len() as u64).sum();
                 let (by_messages, by_bytes) = meter.count(self.now, count, bytes);
                 if by_messages.is_some() {
-                    metrics.hit("channels.messages_per_second_max");
+                    metrics.hit(Limit::RuleMessagesPerSecond);
                 }
                 if by_bytes.is_some() {
-                    metrics.hit("channels.bytes_per_second_max");
+                    metrics.hit(Limit::RuleBytesPerSecond);
                 }
                 self.ruled = self.ruled.max(by_messages).max(by_bytes);
             }

@@ -77,7 +77,7 @@ fn charge(
 /// As which protocol the metrics show it.
 const PROTOCOL: &str = "http";
 
-fn refused(hub: &Hub, Exhausted { setting }: Exhausted) -> Reason {
-    hub.metrics.hit(setting);
+fn refused(hub: &Hub, Exhausted { limit }: Exhausted) -> Reason {
+    hub.metrics.hit(limit);
     Reason::Exhausted
 }

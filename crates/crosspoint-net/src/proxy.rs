@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use bytes::{Buf, BytesMut};
 use crosspoint_hub::hub::Admission;
 use crosspoint_hub::networks::Networks;
-use crosspoint_hub::{Hub, Reason};
+use crosspoint_hub::{Hub, Limit, Reason};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// What version 1 begins with, the text one.
@@ -69,9 +69,11 @@ pub(crate) async fn preface(
             return Err(Refusal::silent(Reason::UnknownProtocol));
         }
         if begins && !is_trusted(hub, *remote) {
-            hub.metrics.hit("server.trusted_proxies");
-            let fault = "a header of the PROXY protocol from an address that \
-                         server.trusted_proxies does not name";
+            hub.metrics.hit(Limit::TrustedProxies);
+            let fault = format!(
+                "a header of the PROXY protocol from an address that {} does not name",
+                Limit::TrustedProxies
+            );
             return Err(Refusal::silent(Reason::UnknownProtocol).because(fault));
         }
         match parsed {

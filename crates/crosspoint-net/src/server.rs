@@ -29,7 +29,7 @@ use crosspoint_hub::hub::Admission;
 use crosspoint_hub::metrics::ByReason;
 use crosspoint_hub::protocol::Protocol;
 use crosspoint_hub::wire::Wire;
-use crosspoint_hub::{Hub, PeerId, Reason};
+use crosspoint_hub::{Hub, Limit, PeerId, Reason};
 use crosspoint_proto as native;
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use std::fmt;
@@ -327,7 +327,7 @@ impl Server {
             first = tokio::time::timeout(self.hub.limits.handshake_max, read(&mut reader)) => first,
             () = self.stop.cancelled() => return,
         };
-        let Ok(first) = first else { return self.hub.metrics.hit("handshake_ms_max") };
+        let Ok(first) = first else { return self.hub.metrics.hit(Limit::Handshake) };
         let first = first.unwrap_or_default();
         if !first.is_empty() {
             let from = (remote, &mut admission);
@@ -372,7 +372,7 @@ impl Server {
             () = self.stop.cancelled() => return Reason::HubStopping,
         };
         let shaken = shaken.unwrap_or_else(|_elapsed| {
-            self.hub.metrics.hit("handshake_ms_max");
+            self.hub.metrics.hit(Limit::Handshake);
             Err(Refusal::silent(Reason::HandshakeTimeout))
         });
         let first = match shaken {
@@ -485,7 +485,7 @@ impl Server {
             }
             _ => {
                 if let Some(unsaid) = logs.closed.line(now()) {
-                    let limit = exceeded.map(|exceeded| exceeded.setting);
+                    let limit = exceeded.map(|exceeded| exceeded.limit.label());
                     let waited_bytes = exceeded.map(|exceeded| exceeded.waited);
                     tracing::warn!(session = id, %address, peer, name, %reason, limit, waited_bytes, unsaid, "session closed");
                 }
@@ -646,11 +646,11 @@ impl Server {
 
     /// How long a client may be silent inside a WebSocket. Those of peote may take their time (docs/peote.md,
     /// section 3.5); those of all others speak at once.
-    fn silence_max(&self) -> (Duration, &'static str) {
+    fn silence_max(&self) -> (Duration, Limit) {
         let limits = &self.hub.limits;
         match self.serves_peote() {
-            true => (limits.first_words_max, "first_words_ms_max"),
-            false => (limits.handshake_max, "handshake_ms_max"),
+            true => (limits.first_words_max, Limit::FirstWords),
+            false => (limits.handshake_max, Limit::Handshake),
         }
     }
 
@@ -671,7 +671,7 @@ impl Server {
                 Err(Refusal::in_websocket(Reason::HubStopping, ws::CloseCode::GOING_AWAY, None))
             }
             () = sleep_for(self.hub.limits.idle_max) => {
-                self.hub.metrics.hit("idle_s_max");
+                self.hub.metrics.hit(Limit::Idle);
                 Err(Refusal::in_websocket(Reason::IdleTimeout, ws::CloseCode::POLICY, None))
             }
         }
@@ -701,8 +701,7 @@ impl Server {
                 Ok(Some(Incoming::Data { kind, bytes, message_fin: message_ended, .. })) => {
                     if words.is_empty() && !bytes.is_empty() {
                         // A client that has begun to speak goes on at once.
-                        (until, limit) =
-                            (now() + self.hub.limits.handshake_max, "handshake_ms_max");
+                        (until, limit) = (now() + self.hub.limits.handshake_max, Limit::Handshake);
                     }
                     words.put(bytes);
                     let text = kind == ws::MessageKind::Text;

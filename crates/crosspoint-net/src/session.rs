@@ -21,7 +21,7 @@ use crosspoint_hub::outbox::{self, Exceeded, Tag, Turn};
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
 use crosspoint_hub::session::Step;
 use crosspoint_hub::wire::{Encoded, FrameWriter, Framing};
-use crosspoint_hub::{PeerName, Reason, Session};
+use crosspoint_hub::{Limit, PeerName, Reason, Session};
 use entrance::{Entrance, hear, verdict};
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -324,7 +324,7 @@ impl Driver {
                     // A protocol without borders has no frames of its own to be too large.
                     let framing = self.session.outbox().profile.framing;
                     if reason == Reason::TooLarge && framing == Framing::Messages {
-                        self.session.hub().metrics.hit("frame_bytes_max");
+                        self.session.hub().metrics.hit(Limit::FrameBytes);
                     }
                     result = Err(reason);
                 }
@@ -387,7 +387,7 @@ impl Driver {
     fn check_unfinished(&mut self, state: &mut State, now: Instant) -> Result<(), Reason> {
         let most = self.session.hub().limits.message_time_max;
         if state.midway.is_some_and(|(_, since)| now >= since + most) {
-            self.session.hub().metrics.hit("message_s_max");
+            self.session.hub().metrics.hit(Limit::MessageTime);
             self.protocol.complain(&format!("a frame was not whole after {} s", most.as_secs()));
             return Err(Reason::IdleTimeout);
         }
@@ -451,7 +451,7 @@ impl Driver {
             Err(error) => {
                 state.broken = Some(error);
                 if let ws::WsError::FrameTooLarge { .. } = error {
-                    self.session.hub().metrics.hit("frame_bytes_max");
+                    self.session.hub().metrics.hit(Limit::FrameBytes);
                     return Err(Reason::TooLarge);
                 }
                 return Err(Reason::Malformed);
@@ -576,19 +576,19 @@ impl Driver {
         }
         let limits = &self.session.hub().limits;
         if self.handshake_until(state).is_some_and(|until| now >= until) {
-            self.session.hub().metrics.hit("handshake_ms_max");
+            self.session.hub().metrics.hit(Limit::Handshake);
             return Err(Reason::HandshakeTimeout);
         }
         if state.expires.is_some_and(|until| now >= until) {
             return Err(Reason::Expired);
         }
         if limits.idle_max.is_some_and(|idle| now >= state.heard_at() + idle) {
-            self.session.hub().metrics.hit("idle_s_max");
+            self.session.hub().metrics.hit(Limit::Idle);
             return Err(Reason::IdleTimeout);
         }
         let stalled = self.session.outbox().stalled();
         if stalled.is_some_and(|since| now >= since + self.stall_max) {
-            self.session.outbox().exceed("outbox_stall_ms_max");
+            self.session.outbox().exceed(Limit::OutboxStall);
             return Err(Reason::SlowReceiver);
         }
         self.be_patient(state, now);
@@ -604,7 +604,7 @@ impl Driver {
         match result {
             Some(reason) => {
                 if reason == Reason::HeartbeatLost {
-                    self.session.hub().metrics.hit("heartbeat_missed_max");
+                    self.session.hub().metrics.hit(Limit::HeartbeatMissed);
                 }
                 Err(reason)
             }

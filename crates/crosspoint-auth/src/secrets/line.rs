@@ -9,6 +9,7 @@ use super::CheckLimits;
 use super::attempt::{Attempt, Origin};
 use super::groups::{By, Crowd, Member, Newcomer};
 use super::wrongs::Wrongs;
+use crosspoint_hub::Limit;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,9 +28,9 @@ const SUSPICION: Duration = Duration::from_secs(60);
 /// Nobody can be added to the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
-    #[error("too many wait already (auth.checks_waiting_max)")]
+    #[error("too many wait already ({})", Limit::AuthChecksWaiting)]
     Full,
-    #[error("too many of this address wait already (auth.checks_waiting_per_address_max)")]
+    #[error("too many of this address wait already ({})", Limit::AuthChecksWaitingPerAddress)]
     AddressFull,
     #[error("the same token was wrong a moment ago")]
     WrongAgain,

@@ -12,7 +12,7 @@ use crate::authenticator::quoted;
 use crate::{Authenticator, BoxFuture, Credentials, Denied};
 use attempt::{Attempt, Origin};
 use crosspoint_hub::networks::Prefixes;
-use crosspoint_hub::{Grant, Reason};
+use crosspoint_hub::{Grant, Limit, Reason};
 use gate::{Checked, Gate, GateError};
 pub use hash::{HashError, SecretHash};
 use known::{Known, Memory};
@@ -196,7 +196,7 @@ impl Secrets {
             (_, None) => format!("no secret has the name {}", quoted(name)),
         };
         Err(match checked {
-            Checked::Wrong { pauses: true } => Denied::new(why).at_limit("auth.wrong_pause_ms"),
+            Checked::Wrong { pauses: true } => Denied::new(why).at_limit(Limit::AuthWrongPause),
             _ => Denied::new(why),
         })
     }
@@ -215,9 +215,9 @@ fn unchecked(error: &GateError) -> Denied {
     let denied = Denied::new(format!("the secret was not checked: {error}"));
     match error {
         GateError::Refused(Refusal::AddressFull) => {
-            denied.telling(Reason::Busy).at_limit("auth.checks_waiting_per_address_max")
+            denied.telling(Reason::Busy).at_limit(Limit::AuthChecksWaitingPerAddress)
         }
-        GateError::Refused(_) => denied.telling(Reason::Busy).at_limit("auth.checks_waiting_max"),
+        GateError::Refused(_) => denied.telling(Reason::Busy).at_limit(Limit::AuthChecksWaiting),
         GateError::Failed(_) => denied.telling(Reason::Internal),
     }
 }

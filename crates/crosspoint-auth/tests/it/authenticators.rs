@@ -3,7 +3,7 @@
 use crate::common::*;
 use bytes::Bytes;
 use crosspoint_auth::{Anyone, Authenticator, Credentials, Denied, Either, Swap, from_fn};
-use crosspoint_hub::{Grant, Permissions, Reason};
+use crosspoint_hub::{Grant, Limit, Permissions, Reason};
 use std::sync::Arc;
 
 fn named(name: &str) -> Grant {
@@ -32,24 +32,25 @@ async fn the_first_that_grants_decides_and_a_refusal_has_the_reasons_of_all() {
 
 #[tokio::test]
 async fn one_that_is_too_busy_to_look_decides_and_what_tells_more_is_told() {
-    let saying = |told: Reason, limit: Option<&'static str>| -> Arc<dyn Authenticator> {
+    let saying = |told: Reason, limit: Option<Limit>| -> Arc<dyn Authenticator> {
         let denied = Denied { limit, ..Denied::new(format!("says {told:?}")).telling(told) };
         Arc::new(from_fn(move |_| std::future::ready(Err(denied.clone()))))
     };
-    let busy = || saying(Reason::Busy, Some("auth.checks_waiting_max"));
+    let busy = || saying(Reason::Busy, Some(Limit::AuthChecksWaiting));
     let either = Either::new([gate("a", "first"), busy(), Arc::new(Anyone::default())]);
     assert_eq!(ask(&either, "a").await, Ok(named("first")));
     let denied = ask(&either, "b").await.unwrap_err();
-    assert_eq!((denied.told, denied.limit), (Reason::Busy, Some("auth.checks_waiting_max")));
+    assert_eq!((denied.told, denied.limit), (Reason::Busy, Some(Limit::AuthChecksWaiting)));
 
     let expired = || saying(Reason::Expired, None);
     for choices in [[gate("a", "first"), expired()], [expired(), gate("a", "first")]] {
         let denied = ask(&Either::new(choices), "b").await.unwrap_err();
         assert_eq!(denied.told, Reason::Expired);
     }
-    let limited = Either::new([saying(Reason::NotAllowed, Some("x")), expired()]);
+    let limited = Either::new([saying(Reason::NotAllowed, Some(Limit::AuthWrongPause)), expired()]);
     let denied = ask(&limited, "b").await.unwrap_err();
-    assert_eq!((&*denied.reason, denied.limit), ("says NotAllowed; says Expired", Some("x")));
+    let limit = Some(Limit::AuthWrongPause);
+    assert_eq!((&*denied.reason, denied.limit), ("says NotAllowed; says Expired", limit));
 }
 
 #[tokio::test]

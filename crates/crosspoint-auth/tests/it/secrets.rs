@@ -7,7 +7,7 @@ use crosspoint_auth::{
     Authenticator, CheckLimits, Credentials, Denied, HashError, Secret, SecretError, SecretHash,
     Secrets,
 };
-use crosspoint_hub::{Grant, Permissions, Reason};
+use crosspoint_hub::{Grant, Limit, Permissions, Reason};
 use proptest::prelude::*;
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -105,7 +105,7 @@ fn a_flood_is_bounded_and_unknown_names_are_checked_as_known_ones_are() {
         let full = Denied::new(
             "the secret was not checked: too many wait already (auth.checks_waiting_max)",
         );
-        let full = full.telling(Reason::Busy).at_limit("auth.checks_waiting_max");
+        let full = full.telling(Reason::Busy).at_limit(Limit::AuthChecksWaiting);
         for token in tokens {
             assert_eq!(ask(token).0, Poll::Ready(Err(full.clone())), "the 131st");
         }
@@ -179,7 +179,7 @@ async fn wrong_secrets_of_one_address_make_it_pause_and_the_metric_is_told() {
     for number in 0..20 {
         let denied = guess(format!("anna:{number}")).await.unwrap_err();
         assert_eq!(denied.told, Reason::NotAllowed, "a guess tells nothing else");
-        let limit = (number >= 10).then_some("auth.wrong_pause_ms");
+        let limit = (number >= 10).then_some(Limit::AuthWrongPause);
         assert_eq!(denied.limit, limit);
     }
     assert_eq!(begun.elapsed().as_secs(), 9);

@@ -23,7 +23,7 @@ pub(super) trait Table: Clone + Default {
 
 /// A key of a table.
 pub(super) struct Field<R> {
-    key: &'static str,
+    pub(super) key: &'static str,
     read: Read<R>,
     show: Show<R>,
 }

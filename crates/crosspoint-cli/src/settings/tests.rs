@@ -1,9 +1,12 @@
 use super::rooms::Room;
+use super::tables::Table;
 use super::*;
 use crate::failure::Failure;
 use crate::small_file::FileKind;
+use crosspoint_hub::Limit;
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 fn load_from(flags: &[&str], env: &[(&str, &str)]) -> Result<Loaded, SettingsError> {
@@ -473,16 +476,70 @@ fn flags_stand_under_the_heading_of_their_section() {
     assert!(place("[limits] The") < place("--outbox-bytes-max <BYTES>"));
 }
 
+/// The bounds that no limit counts, and why.
+const UNCOUNTED: &[(&str, &str)] = &[
+    ("server.stop_ms_max", "the hub is gone when somebody could ask"),
+    ("log.buffer_bytes_max", "the metric log_lines_dropped counts it"),
+    ("auth.checks_max", "the others wait, and auth.checks_waiting_max counts those that may not"),
+    ("resume.retained_bytes_max", "the session fills its outbox, which is counted"),
+    ("resume.tombstones_max", "nothing is lost but what a client would be told"),
+    ("limits.receiver_bytes_per_second_min", "the receiver fills its outbox, which is counted"),
+    ("limits.ipv4_prefix", "it says what one address is, and bounds nothing"),
+    ("limits.ipv6_prefix", "it says what one address is, and bounds nothing"),
+    ("limits.loopback_exempt", "it says for whom others hold, and bounds nothing"),
+    ("limits.heartbeat_ms", "it says when a client is asked, and bounds nothing"),
+];
+
 #[test]
-fn every_limit_that_is_counted_is_a_setting_and_most_bounds_are_counted() {
-    use crosspoint_hub::metrics::LIMITS;
-    let keys: BTreeSet<_> = rows().map(|row| row.key).collect();
-    for limit in LIMITS {
-        let names =
-            [limit.to_owned(), format!("limits.{limit}"), limit.replacen("http_", "http.", 1)];
-        assert!(names.iter().any(|name| keys.contains(&**name)), "{limit} is no setting");
+fn every_limit_is_a_setting_and_every_bound_is_counted_or_says_why_not() {
+    let rows: BTreeSet<_> = rows().map(|row| row.key).collect();
+    let rules: BTreeSet<_> =
+        ChannelRule::fields().iter().map(|field| format!("channels.{}", field.key)).collect();
+    for limit in Limit::ALL {
+        let key = limit.key();
+        // Two fields say who creates, and two who enters.
+        let of_a_rule = rules.contains(key) || rules.contains(&format!("{key}_by"));
+        assert!(rows.contains(key) || of_a_rule, "{key} is no setting");
     }
-    for key in keys.iter().filter_map(|key| key.strip_prefix("limits.")) {
-        assert!(!key.ends_with("_max") || LIMITS.contains(&key), "{key} is not counted");
+    let counted: BTreeSet<_> = Limit::ALL.iter().map(|limit| limit.key()).collect();
+    assert_eq!(counted.len(), Limit::ALL.len(), "no two limits have the same setting");
+    let bounds = rows.iter().filter(|key| key.starts_with("limits.") || key.ends_with("_max"));
+    let uncounted: BTreeSet<_> = bounds.filter(|key| !counted.contains(*key)).copied().collect();
+    assert_eq!(uncounted, UNCOUNTED.iter().map(|(key, _)| *key).collect());
+}
+
+/// The sources of the crates that keep to the limits.
+fn sources() -> Vec<(PathBuf, String)> {
+    let crates = ["hub", "auth", "proto", "gateways", "net"];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut directories: Vec<_> =
+        crates.iter().map(|name| root.join(format!("../crosspoint-{name}/src"))).collect();
+    let mut sources = Vec::new();
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if !path.ends_with("crosspoint-hub/src/limit.rs") {
+                sources.push((path.clone(), std::fs::read_to_string(path).unwrap()));
+            }
+        }
+    }
+    sources
+}
+
+#[test]
+fn every_limit_is_counted_somewhere_and_none_is_named_by_a_text() {
+    let sources = sources();
+    for limit in Limit::ALL {
+        let used = format!("Limit::{limit:?}");
+        assert!(sources.iter().any(|(_, source)| source.contains(&used)), "{limit} is not counted");
+        let texts = [format!("\"{}\"", limit.label()), format!("\"{}\"", limit.key())];
+        for (path, source) in &sources {
+            // A field of the same name may be shown for debugging.
+            let source = source.replace(&format!(".field({}", texts[0]), "");
+            let named = texts.iter().any(|text| source.contains(text));
+            assert!(!named, "{} names {limit} by a text", path.display());
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::gathering::Gathering;
 use crate::hub::Hub;
 use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId};
 use crate::ledger::{Account, CHANNEL_BYTES, Common, Exhausted, Made, Purpose};
+use crate::limit::Limit;
 use crate::metrics::Metrics;
 use crate::outbox::{Outbox, Reception, Sending, Tag, Touched};
 use crate::presence;
@@ -87,8 +88,8 @@ pub(crate) enum Sent {
     /// earlier.
     Congested(Option<Instant>),
     /// The sender is at fault: it breaks the channel's rules, or leaves more unfinished than the
-    /// bound allows that has this setting.
-    Refused(Reason, Option<&'static str>),
+    /// bound allows.
+    Refused(Reason, Option<Limit>),
 }
 
 /// Which members a broadcast is for.
@@ -167,20 +168,20 @@ impl Channel {
         let password = options.password.as_deref().map(Bytes::copy_from_slice);
         let kept = name.as_bytes().len() + password.as_ref().map_or(0, Bytes::len);
         let stored = payer.try_charge(Purpose::Stored, CHANNEL_BYTES + kept);
-        let stored = stored.map_err(|Exhausted { setting }| {
-            hub.metrics.hit(setting);
+        let stored = stored.map_err(|Exhausted { limit }| {
+            hub.metrics.hit(limit);
             Reason::Exhausted
         })?;
-        let made = payer.make(room).map_err(|Exhausted { setting }| {
-            hub.metrics.hit(setting);
+        let made = payer.make(room).map_err(|Exhausted { limit }| {
+            hub.metrics.hit(limit);
             Reason::TooManyChannels
         })?;
         let waiting = rule.as_ref().and_then(|rule| rule.waiting_bytes_max);
-        let (setting, waiting_max) = match waiting.filter(|most| *most < limits.channel_bytes_max) {
-            Some(most) => ("channels.waiting_bytes_max", most),
-            None => ("channel_bytes_max", limits.channel_bytes_max),
+        let (limit, waiting_max) = match waiting.filter(|most| *most < limits.channel_bytes_max) {
+            Some(most) => (Limit::RuleWaitingBytes, most),
+            None => (Limit::ChannelBytes, limits.channel_bytes_max),
         };
-        let common = Common::new(hub.ledger.account(None, "hub"), setting, waiting_max);
+        let common = Common::new(hub.ledger.account(None, "hub"), limit, waiting_max);
         Ok(Self {
             name,
             room,
@@ -214,13 +215,13 @@ impl Channel {
         self.mixed.store(true, Ordering::Relaxed);
     }
 
-    /// The setting that bounds its members.
-    pub(crate) fn members_limit(&self) -> &'static str {
+    /// The limit of its members.
+    pub(crate) fn members_limit(&self) -> Limit {
         let ruled = self.rule.as_ref().and_then(|rule| rule.members_max);
         match self.room {
-            _ if ruled == Some(self.members_max) => "channels.members_max",
-            true => "rooms.members_max",
-            false => "members_max",
+            _ if ruled == Some(self.members_max) => Limit::RuleMembers,
+            true => Limit::RoomMembers,
+            false => Limit::Members,
         }
     }
 
@@ -508,7 +509,7 @@ impl Channel {
         touched: &mut Touched,
     ) {
         if state.ban(banned, self.bans_max, touched) {
-            metrics.hit("bans_max");
+            metrics.hit(Limit::Bans);
         }
     }
 
@@ -554,10 +555,8 @@ impl Channel {
     ) -> Sent {
         let framing = sending.outbox.profile.framing;
         let mut state = self.lock();
-        if self.breaks_rule(parts)
-            || framing == Framing::Messages && self.exceeded(parts, self.mode)
-        {
-            return Sent::Refused(Reason::TooLarge, None);
+        if let Some(refused) = self.too_large(framing, parts, self.mode) {
+            return refused;
         }
         match audience {
             Audience::Only(number) => {
@@ -644,10 +643,8 @@ impl Channel {
             Edge::Chunked(bytes_max) => Mode::Chunk { bytes_max },
             Edge::Direct => self.mode,
         };
-        if self.breaks_rule(parts)
-            || sender.profile.framing == Framing::Messages && self.exceeded(parts, mode)
-        {
-            return Sent::Refused(Reason::TooLarge, None);
+        if let Some(refused) = self.too_large(sender.profile.framing, parts, mode) {
+            return refused;
         }
         let State { owner: Some(owner), members, .. } = &mut *state else {
             return match state.share(member, sender.account(), parts, self.mode, touched) {
@@ -665,15 +662,22 @@ impl Channel {
         sent
     }
 
-    /// Whether a message is larger than the rule for the channel allows.
-    pub(crate) fn breaks_rule(&self, parts: &[Part]) -> bool {
-        let most = self.rule.as_ref().and_then(|rule| rule.message_bytes_max);
-        most.is_some_and(|most| parts.iter().any(|part| part.total > most))
-    }
-
-    /// Where chunks are used, a message has to fit into one.
-    fn exceeded(&self, parts: &[Part], mode: Mode) -> bool {
-        matches!(mode, Mode::Chunk { bytes_max } if parts.iter().any(|part| part.total > bytes_max))
+    /// Refuses a message that is larger than the rule for the channel allows, or than one chunk where
+    /// chunks are used.
+    fn too_large(&self, framing: Framing, parts: &[Part], mode: Mode) -> Option<Sent> {
+        let above = |most| parts.iter().any(|part| part.total > most);
+        let ruled = self.rule.as_ref().and_then(|rule| rule.message_bytes_max);
+        if ruled.is_some_and(above) {
+            return Some(Sent::Refused(Reason::TooLarge, Some(Limit::RuleMessageBytes)));
+        }
+        match mode {
+            Mode::Chunk { bytes_max } if framing == Framing::Messages && above(bytes_max) => {
+                // The owner of a channel chooses its chunks, which is no limit of the hub.
+                let limit = self.room.then_some(Limit::RoomChunkBytes);
+                Some(Sent::Refused(Reason::TooLarge, limit))
+            }
+            _ => None,
+        }
     }
 }
 

@@ -425,7 +425,7 @@ impl State {
             if !self.common.exceeds(bytes) {
                 return;
             }
-            outbox.give_up(self.common.setting());
+            outbox.give_up(self.common.limit());
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use super::{Session, Step};
 use crate::command::Target;
+use crate::limit::Limit;
 use crate::order::{Late, Road};
 use crate::reason::Reason;
 use crate::wire::Framing;
@@ -37,7 +38,7 @@ impl Session {
         let late = self.order.late(time, most, |to| paused.contains_key(to));
         let mut step = Step::Go;
         for Late { road, to } in late {
-            self.hub.metrics.hit("message_s_max");
+            self.hub.metrics.hit(Limit::MessageTime);
             match (road, to) {
                 (Road::Link(link), _) => self.break_link(link, Reason::IdleTimeout),
                 // An owner whose protocol has no borders does not know what its members take for a message.

@@ -5,6 +5,7 @@ use crate::command::{Addressee, Command, Event, Hello, LinkOptions, Peer, Query,
 use crate::home::Reply;
 use crate::ids::{LinkNumber, NoPeerName, PeerId, PeerName};
 use crate::ledger::{Charge, Exhausted, Holder, Purpose, SESSION_BYTES};
+use crate::limit::Limit;
 use crate::limits::Limits;
 use crate::link::{End, Link, Refused};
 use crate::metrics::ByProtocol;
@@ -73,8 +74,8 @@ impl Session {
         let Some(identity) = identity.filter(|_| self.outbox.address.is_some()) else {
             return Ok(());
         };
-        if let Some(setting) = self.hub.ledger.is_crowded(&identity) {
-            self.hub.metrics.hit(setting);
+        if let Some(limit) = self.hub.ledger.is_crowded(&identity) {
+            self.hub.metrics.hit(limit);
             return Err(Reason::Exhausted);
         }
         self.outbox.account().identify(identity);
@@ -158,8 +159,8 @@ impl Session {
     /// Pays for an entry of this session somewhere.
     pub(super) fn pay(&self, bytes: usize) -> Result<Charge, Reason> {
         let charge = self.outbox.account().try_charge(Purpose::Stored, bytes);
-        charge.map_err(|Exhausted { setting }| {
-            self.hub.metrics.hit(setting);
+        charge.map_err(|Exhausted { limit }| {
+            self.hub.metrics.hit(limit);
             Reason::Exhausted
         })
     }
@@ -237,7 +238,7 @@ impl Session {
     /// Asks the hub's program. Who asks faster than the answers come waits.
     pub(super) fn ask(&mut self, ticket: u32, ask: Ask) -> Step {
         if self.asks.count() >= self.hub.limits.asks_pending_max {
-            self.hub.metrics.hit("asks_pending_max");
+            self.hub.metrics.hit(Limit::AsksPending);
             self.held = Some(Held::Command(Command::Ask { ticket, ask }));
             return Step::Wait;
         }
@@ -256,6 +257,7 @@ impl Session {
                     return Err(Reason::NotAllowed);
                 }
                 if self.services.len() >= self.hub.limits.services_max {
+                    self.hub.metrics.hit(Limit::Services);
                     return Err(Reason::TooManyServices);
                 }
                 let _cost = self.pay(SERVICE_BYTES + service.as_str().len())?;

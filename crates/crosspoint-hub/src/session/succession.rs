@@ -5,6 +5,7 @@ use crate::channel::Channel;
 use crate::command::Target;
 use crate::command::{Command, Event, OwnerNews};
 use crate::ids::{InNumber, MemberNumber, OwnNumber};
+use crate::limit::Limit;
 use crate::order::Road;
 use crate::outbox::{Reception, Tag};
 use crate::reason::Reason;
@@ -66,7 +67,7 @@ impl Session {
         let seat = if let Err(reason) = self.may_create(&channel.name) {
             Err(reason)
         } else if self.owned.len() as u64 >= u64::from(self.owned_max()) {
-            self.hub.metrics.hit("channels_owned_max");
+            self.hub.metrics.hit(Limit::ChannelsOwned);
             Err(Reason::TooManyChannels)
         } else {
             Ok((number, tag))

@@ -1,5 +1,6 @@
 //! What happens at each bound: who waits, who is refused, and who is disconnected.
 
+use crate::common::hits;
 use bytes::Bytes;
 use crosspoint_hub::command::{
     Addressee, ChannelOptions, Command, Event, Hello, LinkOptions, Target,
@@ -371,6 +372,8 @@ fn channels_are_bounded_for_each_session_and_for_all() {
     events(&mut third);
     ask(&mut third, Command::enter(1, "d"));
     assert_eq!(refusals(&mut third), []);
+    let limits = ["channels_owned_max", "channels_entered_max", "channels_total_max"];
+    assert_eq!(limits.map(|limit| hits(&hub, limit)), [1; 3], "each refusal is counted once");
 }
 
 #[test]

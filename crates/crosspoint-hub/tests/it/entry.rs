@@ -1,11 +1,11 @@
 //! Who gets in: bans, passwords, owners that are asked, and rooms.
 
+use crate::common::hits;
 use bytes::Bytes;
 use crosspoint_hub::command::{
     Ban, ChannelOptions, Command, EnterOptions, Event, Hello, Mode, Target,
 };
 use crosspoint_hub::hub::RoomOptions;
-use crosspoint_hub::metrics::ByLimit;
 use crosspoint_hub::networks::Prefixes;
 use crosspoint_hub::operators::Whom;
 use crosspoint_hub::outbox::{Outbox, Outlet};
@@ -460,6 +460,26 @@ fn rooms_and_their_members_are_bounded() {
     ask(&mut one, Command::Leave(InNumber(0)));
     ask(&mut other, make("two"));
     assert_eq!(answer(&mut other), None, "the first has made room");
+    let limits = ["channel_name_bytes_max", "rooms.members_max", "rooms.count_max"];
+    assert_eq!(limits.map(|limit| hits(&hub, limit)), [1; 3]);
+    assert_eq!(hits(&hub, "channels_entered_max"), 0, "each refusal is counted once");
+}
+
+#[test]
+fn a_message_above_the_chunks_of_a_room_ends_its_sender_and_is_counted() {
+    let room_mode = Mode::Chunk { bytes_max: 4 };
+    let hub = Hub::new(HubOptions { room_mode, ..HubOptions::default() });
+    let now = Instant::now();
+    let mut member = open(&hub, now);
+    ask_at(now, &mut member, into_room(false));
+    assert_eq!(answer(&mut member), None);
+    for (text, step) in [("four", Step::Go), ("fives", Step::Close(Reason::TooLarge))] {
+        let (to, part) = (Target::Up(InNumber(0)), Part::whole(text));
+        let ran = member.execute(now, Command::Send { to, part });
+        let ran = if ran == Step::Go { member.flush(now) } else { ran };
+        assert_eq!(ran, step);
+    }
+    assert_eq!(hits(&hub, "rooms.chunk_bytes_max"), 1);
 }
 
 #[test]
@@ -591,8 +611,7 @@ fn whom_a_rule_keeps_from_creating_makes_no_room_and_inherits_no_channel() {
     ask(&mut host, succeed(1));
     assert_eq!(events(&mut heir), []);
     assert_eq!(events(&mut host), [Event::Done { request }]);
-    let hits = hub.metrics.limit_hits.get(&ByLimit { limit: "channels.create" });
-    assert_eq!(hits.map(|hits| hits.get()), Some(2));
+    assert_eq!(hits(&hub, "channels.create"), 2);
 }
 
 #[test]

@@ -512,6 +512,7 @@ fn shares_channels_and_rooms(what: Known) {
     }
     assert_eq!(hits(&hub, "channels_per_address_max"), 2);
     assert_eq!(hits(&hub, "rooms.per_address_max"), 2);
+    assert_eq!(hits(&hub, "channels_owned_max") + hits(&hub, "channels_entered_max"), 0);
     let [first, mut second] = one;
     drop(first);
     assert!(make(&mut second, "false more".to_owned(), false), "its owner has gone");

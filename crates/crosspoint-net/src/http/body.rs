@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use bytes::Bytes;
-use crosspoint_hub::Hub;
+use crosspoint_hub::{Hub, Limit};
 use hyper::body::{Frame, Incoming, SizeHint};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ impl hyper::body::Body for Timed {
         let begin = || (Instant::now(), Box::pin(sleep(left)));
         let (_, timer) = this.wait.get_or_insert_with(begin);
         ready!(timer.as_mut().poll(cx));
-        this.hub.metrics.hit("http_body_ms_max");
+        this.hub.metrics.hit(Limit::HttpBodyTime);
         Poll::Ready(Some(Err(BodyError::TooSlow(this.limit))))
     }
 

@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use crosspoint_hub::hub::Admission;
 use crosspoint_hub::ledger::Charge;
-use crosspoint_hub::{Hub, Reason};
+use crosspoint_hub::{Hub, Limit, Reason};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1::Parts;
 use hyper::service::service_fn;
@@ -245,7 +245,7 @@ pub(crate) async fn serve(
         End::Closed(Err(error)) => {
             tracing::debug!(%error, "HTTP connection broken");
             let reason = if state.has_stalled() {
-                site.hub.metrics.hit("outbox_stall_ms_max");
+                site.hub.metrics.hit(Limit::OutboxStall);
                 Reason::SlowReceiver
             } else {
                 Reason::ConnectionLost

@@ -7,6 +7,7 @@ use super::{HttpOptions, Refusal};
 use crate::remote::Remote;
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
+use crosspoint_hub::Limit;
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -19,7 +20,7 @@ pub(super) struct Origins {
 }
 
 /// What is wrong: the setting that would allow it, and what is answered.
-pub(super) type Wrong = (&'static str, Refusal);
+pub(super) type Wrong = (Limit, Refusal);
 
 impl Origins {
     pub(super) fn new(options: &HttpOptions) -> Self {
@@ -54,17 +55,20 @@ impl Origins {
         if host.is_empty() || !page.is_some_and(|page| is_one_host(page, host)) {
             let text = format!(
                 "Pages of {origin:.100} may not use this hub, which was asked as {host:.100}. To allow \
-                 that, add the origin to the setting http.origins.\n"
+                 that, add the origin to the setting {}.\n",
+                Limit::HttpOrigins
             );
-            return Err(("http.origins", Refusal::new(StatusCode::FORBIDDEN, text)));
+            return Err((Limit::HttpOrigins, Refusal::new(StatusCode::FORBIDDEN, text)));
         }
         if is_near(from, here) && !is_local(host) && !self.hosts.contains(host) {
             let text = format!(
                 "Pages may not use this hub under the name {host:.100}, which others could let lead \
-                 here. If it is yours, add it to the setting http.hosts; if the hub is behind a proxy, \
-                 name that in server.trusted_proxies.\n"
+                 here. If it is yours, add it to the setting {}; if the hub is behind a proxy, \
+                 name that in {}.\n",
+                Limit::HttpHosts,
+                Limit::TrustedProxies
             );
-            return Err(("http.hosts", Refusal::new(StatusCode::FORBIDDEN, text)));
+            return Err((Limit::HttpHosts, Refusal::new(StatusCode::FORBIDDEN, text)));
         }
         Ok(())
     }
@@ -150,7 +154,7 @@ mod tests {
         Some((address.parse::<IpAddr>().unwrap(), 9).into())
     }
 
-    fn verdict(settings: &Origins, from: &str, origin: &str, host: &str) -> Option<&'static str> {
+    fn verdict(settings: &Origins, from: &str, origin: &str, host: &str) -> Option<Limit> {
         verdict_at(settings, (Remote::new(at(from)), None), origin, host)
     }
 
@@ -159,14 +163,17 @@ mod tests {
         (from, here): (Remote, Option<SocketAddr>),
         origin: &str,
         host: &str,
-    ) -> Option<&'static str> {
+    ) -> Option<Limit> {
         let mut headers = HeaderMap::new();
         headers.append(ORIGIN, HeaderValue::from_str(origin).unwrap());
         headers.append(HOST, HeaderValue::from_str(host).unwrap());
         let wrong = settings.check(&headers, from, here);
         wrong.err().map(|(setting, refusal)| {
             let answer = String::from_utf8(refusal.answer(None).to_vec()).unwrap();
-            assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains(setting), "{answer}");
+            assert!(
+                answer.starts_with("HTTP/1.1 403 ") && answer.contains(setting.key()),
+                "{answer}"
+            );
             setting
         })
     }
@@ -208,13 +215,13 @@ mod tests {
             ("http://[127.0.0.1", "localhost:7680"),
         ] {
             let refused = verdict(&usual, "203.0.113.9", origin, host);
-            assert_eq!(refused, Some("http.origins"), "{origin} {host}");
+            assert_eq!(refused, Some(Limit::HttpOrigins), "{origin} {host}");
         }
         let listed = settings(&["https://Portal.example", "null"], &[]);
         assert_eq!(verdict(&listed, "127.0.0.1", "https://portal.example", "evil.example"), None);
         assert_eq!(verdict(&listed, "127.0.0.1", "null", "127.0.0.1"), None);
         let other_port = verdict(&listed, "127.0.0.1", "https://portal.example:81", "127.0.0.1");
-        assert_eq!(other_port, Some("http.origins"));
+        assert_eq!(other_port, Some(Limit::HttpOrigins));
         assert_eq!(
             verdict(&settings(&["*"], &[]), "127.0.0.1", "http://evil.example", "x.y"),
             None
@@ -239,8 +246,8 @@ mod tests {
             "fec0::2",
             "64:ff9b::10.0.0.2",
         ] {
-            assert_eq!(own(&usual, near, "evil.example"), Some("http.hosts"), "{near}");
-            assert_eq!(own(&usual, near, "localhost.evil.example"), Some("http.hosts"));
+            assert_eq!(own(&usual, near, "evil.example"), Some(Limit::HttpHosts), "{near}");
+            assert_eq!(own(&usual, near, "localhost.evil.example"), Some(Limit::HttpHosts));
             for host in ["127.0.0.1", "[::1]", "localhost", "a.localhost", "pi.local", "server"] {
                 assert_eq!(own(&usual, near, host), None, "{near} {host}");
             }
@@ -267,7 +274,7 @@ mod tests {
                 let origin = format!("http://{host}");
                 verdict_at(settings, both, &origin, host)
             };
-            let wrong = near.then_some("http.hosts");
+            let wrong = near.then_some(Limit::HttpHosts);
             assert_eq!(refused(&usual, "hub.example"), wrong, "{from} {here}");
             assert_eq!(refused(&allowed, "hub.example"), None, "{from} {here}");
             assert_eq!(refused(&usual, "[2001:db8:1:7::1]"), None, "{from} {here}");

@@ -3,8 +3,8 @@
 use super::io::IoState;
 use crate::outlet::now;
 use crate::remote::Remote;
-use crosspoint_hub::Hub;
 use crosspoint_hub::meter::Meter;
+use crosspoint_hub::{Hub, Limit};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio::time::sleep_until;
@@ -46,7 +46,7 @@ impl Pace {
         let mut metered = self.metered.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = moved - std::mem::replace(&mut metered.moved, moved);
         let (by_messages, by_bytes) = metered.meter.count(now(), 1, bytes);
-        let limits = [(by_messages, "messages_per_second_max"), (by_bytes, "bytes_per_second_max")];
+        let limits = [(by_messages, Limit::MessagesPerSecond), (by_bytes, Limit::BytesPerSecond)];
         for (_, limit) in limits.into_iter().filter(|(until, _)| until.is_some()) {
             self.hub.metrics.hit(limit);
         }

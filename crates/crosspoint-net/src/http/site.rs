@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use crosspoint_hub::hub::Admission;
-use crosspoint_hub::{Hub, Reason};
+use crosspoint_hub::{Hub, Limit, Reason};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use std::any::Any;
@@ -128,11 +128,11 @@ impl Site {
         }
     }
 
-    /// How long a head may take from its first byte, and the name of that limit.
-    pub(crate) fn head_max(&self) -> (Duration, &'static str) {
-        let handshake = (self.hub.limits.handshake_max, "handshake_ms_max");
+    /// How long a head may take from its first byte, and the limit that says so.
+    pub(crate) fn head_max(&self) -> (Duration, Limit) {
+        let handshake = (self.hub.limits.handshake_max, Limit::Handshake);
         match self.head_time_max < handshake.0 {
-            true => (self.head_time_max, "http_head_ms_max"),
+            true => (self.head_time_max, Limit::HttpHeadTime),
             false => handshake,
         }
     }
@@ -144,9 +144,9 @@ impl Site {
         (from, here): (Remote, Option<SocketAddr>),
     ) -> Response {
         if !request.method().is_safe()
-            && let Err((setting, refusal)) = self.origins.check(request.headers(), from, here)
+            && let Err((limit, refusal)) = self.origins.check(request.headers(), from, here)
         {
-            self.hub.metrics.hit(setting);
+            self.hub.metrics.hit(limit);
             return refusal.into_response();
         }
         let request = request.map(|body| body::timed(body, self.body_time_max, &self.hub));
@@ -176,7 +176,7 @@ impl Site {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            self.hub.metrics.hit("http_body_bytes_max");
+            self.hub.metrics.hit(Limit::HttpBodyBytes);
         }
         if let Some(id) = &self.node_id {
             response.headers_mut().insert(HeaderName::from_static(ID_HEADER), id.clone());
@@ -241,8 +241,8 @@ impl Site {
     ) -> Verdict {
         let allowed = match self.origins.check(&head.headers, from, here) {
             Ok(()) => self.upgrade.as_ref().map_or(Ok(()), |check| check.check(head)),
-            Err((setting, refusal)) => {
-                self.hub.metrics.hit(setting);
+            Err((limit, refusal)) => {
+                self.hub.metrics.hit(limit);
                 Err(refusal)
             }
         };

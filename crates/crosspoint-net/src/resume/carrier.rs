@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use crosspoint_hub::ledger::{Account, Purpose, Tab};
 use crosspoint_hub::meter::Meter;
 use crosspoint_hub::protocol::Note;
-use crosspoint_hub::{Hub, Reason, Wire};
+use crosspoint_hub::{Hub, Limit, Reason, Wire};
 use crosspoint_proto::WIRE;
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
@@ -392,7 +392,7 @@ impl Carrier {
         if let Some(meter) = &mut self.meter {
             self.throttled = meter.count(now(), records, 0).0;
             if let (Some(_), Some(hub)) = (self.throttled, &self.counted_by) {
-                hub.metrics.hit("messages_per_second_max");
+                hub.metrics.hit(Limit::MessagesPerSecond);
             }
         }
         if let (Some(round_trip), Some(hub)) = (self.flow.measured(), &self.counted_by) {
@@ -422,7 +422,7 @@ impl Carrier {
         }
         if self.throttled.is_none() && self.whole_until().is_some_and(|until| until <= now) {
             if let Some(hub) = &self.counted_by {
-                hub.metrics.hit("message_s_max");
+                hub.metrics.hit(Limit::MessageTime);
             }
             // It may come back and begin anew.
             return Err(Parted::Lost);

@@ -19,7 +19,7 @@ use crate::session::SessionEnds;
 use crosspoint_hub::ledger::Charge;
 use crosspoint_hub::limits::Bounded;
 use crosspoint_hub::outbox::Outbox;
-use crosspoint_hub::{Hub, Limits, Reason};
+use crosspoint_hub::{Hub, Limit, Limits, Reason};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -120,7 +120,7 @@ impl Server {
             Ok(Ok(open)) => open,
             Ok(Err(refused)) => return self.turn_down(link, refused),
             Err(_elapsed) => {
-                self.hub.metrics.hit("handshake_ms_max");
+                self.hub.metrics.hit(Limit::Handshake);
                 return Reason::HandshakeTimeout;
             }
         };
@@ -472,7 +472,7 @@ impl Keeper {
                 }
                 Parted::Stalled => {
                     if let Some(outbox) = self.session.upgrade() {
-                        outbox.give_up("outbox_stall_ms_max");
+                        outbox.give_up(Limit::OutboxStall);
                     }
                     self.reason().await
                 }
@@ -495,7 +495,7 @@ impl Keeper {
     async fn away(&mut self) -> Next {
         let (id, since) = (self.id, now());
         if !self.place.leave() {
-            self.server.hub.metrics.hit("resume.detached_max");
+            self.server.hub.metrics.hit(Limit::ResumeDetached);
             return Next::End(Why::TooManyAway, None);
         }
         tracing::debug!(session = id, "session away");

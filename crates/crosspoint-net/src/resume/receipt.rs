@@ -1,6 +1,6 @@
 //! What was lost, and why: the receipt of a session that could not go on.
 
-use crosspoint_hub::Reason;
+use crosspoint_hub::{Limit, Reason};
 use std::fmt;
 use std::time::Instant;
 
@@ -35,7 +35,9 @@ pub enum Why {
     Unknown,
     /// The hub keeps no more sessions whose connections are away, in all or for this address.
     #[error(
-        "too many sessions were away (resume.detached_max, limits.connections_per_address_max)"
+        "too many sessions were away ({}, {})",
+        Limit::ResumeDetached,
+        Limit::ConnectionsPerAddress
     )]
     TooManyAway,
     /// No hub has answered in time.

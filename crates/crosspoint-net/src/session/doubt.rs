@@ -2,7 +2,7 @@
 
 use super::{Driver, State};
 use crate::outlet::now;
-use crosspoint_hub::Reason;
+use crosspoint_hub::{Limit, Reason};
 
 impl Driver {
     /// Asks the endpoint for a sign of life, if there is doubt.
@@ -24,7 +24,7 @@ impl Driver {
         if !state.doubt.is_overdue(now(), listening) {
             return Ok(());
         }
-        self.session.hub().metrics.hit("probe_ms_max");
+        self.session.hub().metrics.hit(Limit::Probe);
         Err(Reason::HeartbeatLost)
     }
 }

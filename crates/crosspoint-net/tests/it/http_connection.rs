@@ -300,7 +300,7 @@ async fn a_body_is_taken_up_to_its_limit_however_it_comes() {
     for request in [plain(3_000_001), chunked(3_000_001)] {
         assert_eq!(ask(&mut served.tcp().await, &request).await.status, 413);
     }
-    assert_eq!(served.hits("http_body_bytes_max"), 2);
+    assert_eq!(served.hits("http.body_bytes_max"), 2);
     let default = serve_http(routes(Router::new().route("/echo", any(async |body: String| body))));
     let wish = "POST /echo HTTP/1.1\r\nHost: hub\r\nContent-Length: 1048577\r\nExpect: 100-continue\r\n\r\n";
     assert_eq!(ask(&mut default.tcp().await, wish).await.status, 413, "and not 100");
@@ -320,7 +320,7 @@ async fn a_body_that_does_not_arrive_in_time_is_given_up() {
     assert_eq!(answer(&mut link, false).await.status, 400);
     assert!(link.rest().await.is_empty());
     assert_eq!(begun.elapsed().as_secs(), 30);
-    assert_eq!(served.hits("http_body_ms_max"), 1);
+    assert_eq!(served.hits("http.body_ms_max"), 1);
     drop(link);
     served.empty().await;
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crosspoint_hub::command::{Command, Event, Hello};
 use crosspoint_hub::protocol::{Activity, Client, Note, Output, Protocol};
 use crosspoint_hub::wire::FrameWriter;
-use crosspoint_hub::{Limits, Pace, PeerId};
+use crosspoint_hub::{Limit, Limits, Pace, PeerId};
 use crosspoint_proto::message::kind;
 use crosspoint_proto::server::Options;
 use crosspoint_proto::{client, heartbeat};
@@ -19,7 +19,7 @@ fn wishing(
     heartbeat: heartbeat::Settings,
     limits: Limits,
     away_max: Duration,
-) -> (Pair, Vec<&'static str>) {
+) -> (Pair, Vec<Limit>) {
     let options = Options { limits, away_max, ..Options::default() };
     let client = client::Options { heartbeat, ..client::Options::default() };
     let (mut pair, hello) = Pair::with(options, client);

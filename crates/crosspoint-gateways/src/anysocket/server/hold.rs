@@ -12,7 +12,7 @@ use crate::anysocket::internal::Internal;
 use crate::anysocket::json::Json;
 use bytes::Bytes;
 use crosspoint_hub::wire::FrameWriter;
-use crosspoint_hub::{LinkNumber, PeerId, Reason};
+use crosspoint_hub::{Limit, LinkNumber, PeerId, Reason};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ impl AnySocket {
         };
         let bytes = body.len() + ENTRY_BYTES;
         if self.peers.held_bytes.saturating_add(bytes) > self.settings.queue_bytes_max {
-            self.hits.push("outbox_bytes_max");
+            self.hits.push(Limit::OutboxBytes);
             self.end_peer(id, Reason::TooManyPending);
         } else if let Some(held) = self.peers.held_mut(id) {
             held.bytes += bytes;

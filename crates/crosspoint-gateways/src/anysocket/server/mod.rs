@@ -47,7 +47,7 @@ use crosspoint_hub::command::{Command, Hello};
 use crosspoint_hub::payload::{self as hub_payload, Ask};
 use crosspoint_hub::protocol::{Note, Output};
 use crosspoint_hub::wire::{FrameWriter, Part, Place};
-use crosspoint_hub::{Limits, PeerId, Reason};
+use crosspoint_hub::{Limit, Limits, PeerId, Reason};
 use inbox::Inbox;
 use kept::{Kept, Weight};
 use proxy::Peers;
@@ -115,7 +115,7 @@ pub struct AnySocket {
     /// [`Protocol::write_more`]: crosspoint_hub::Protocol::write_more
     backlog: bool,
     /// Bounds that were reached and are not counted yet.
-    hits: Vec<&'static str>,
+    hits: Vec<Limit>,
     /// What the client has done wrong, for people.
     complaint: Option<String>,
 }
@@ -252,7 +252,7 @@ impl AnySocket {
         if self.state != State::Closed {
             self.state = State::Closed;
             if reason == Reason::SlowReceiver {
-                self.hits.push("outbox_bytes_max");
+                self.hits.push(Limit::OutboxBytes);
             }
             self.ready.push_back(Output::Close(reason));
         }
@@ -273,7 +273,7 @@ impl AnySocket {
     /// A link has failed. Gives the reason, and counts what bound it was.
     fn fault(&mut self, error: &LinkError) -> Reason {
         if matches!(error, LinkError::Piece(PieceError::Slow(_))) {
-            self.hits.push("message_s_max");
+            self.hits.push(Limit::MessageTime);
         }
         error.reason()
     }

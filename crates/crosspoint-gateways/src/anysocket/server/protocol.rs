@@ -5,10 +5,10 @@ use super::{AnySocket, EARLY_BYTES_MAX, MESSAGE_BYTES_MAX, State, acts};
 use crate::anysocket::heartbeat::Beat;
 use crate::anysocket::packet;
 use bytes::Bytes;
-use crosspoint_hub::Reason;
 use crosspoint_hub::command::{Command, Event};
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
 use crosspoint_hub::wire::FrameWriter;
+use crosspoint_hub::{Limit, Reason};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -120,7 +120,7 @@ impl Protocol for AnySocket {
         self.write_backlog(out);
     }
 
-    fn limit_hit(&mut self) -> Option<&'static str> {
+    fn limit_hit(&mut self) -> Option<Limit> {
         self.hits.pop()
     }
 

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use crosspoint_hub::command::{Addressee, Command, LinkOptions, Peer, Target};
 use crosspoint_hub::payload::Failure;
 use crosspoint_hub::wire::{FrameWriter, Part, Wire};
-use crosspoint_hub::{LinkNumber, PeerId, Reason};
+use crosspoint_hub::{Limit, LinkNumber, PeerId, Reason};
 use peer_layer::Said;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -356,7 +356,7 @@ impl AnySocket {
         self.peers.kept += end.buffered();
         // Each link may gather one large message, but not all of them at once.
         if !last && self.unfinished() > self.options.limits.unfinished_bytes_max {
-            self.hits.push("unfinished_bytes_max");
+            self.hits.push(Limit::UnfinishedBytes);
             return self.end_peer(to, Reason::TooLarge);
         }
         self.peers.buffered();

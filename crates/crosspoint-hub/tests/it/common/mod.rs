@@ -7,7 +7,7 @@ use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{LINES, events};
 use crosspoint_hub::wire::Wire;
 use crosspoint_hub::{
-    Hub, HubOptions, Limits, LinkNumber, Part, PeerId, PeerName, Reason, Session,
+    Hub, HubOptions, Limit, Limits, LinkNumber, Part, PeerId, PeerName, Reason, Session,
 };
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -144,8 +144,10 @@ pub(crate) fn join(one: &mut Session, other: &mut Session, id: u8) -> (u32, u32)
     (number(one), number(other))
 }
 
-/// How often a limit was reached.
-pub(crate) fn hits(hub: &Hub, limit: &'static str) -> u64 {
+/// How often a limit was reached, by its label in the metrics.
+pub(crate) fn hits(hub: &Hub, label: &str) -> u64 {
+    let limit = Limit::ALL.iter().copied().find(|limit| limit.label() == label);
+    let limit = limit.unwrap_or_else(|| panic!("there is no limit {label}"));
     hub.metrics.limit_hits.get_or_create(&ByLimit { limit }).get()
 }
 

@@ -7,7 +7,7 @@ pub(crate) mod peer;
 use bytes::{Buf, Bytes, BytesMut};
 use crosspoint_hub::metrics::{ByLimit, ByProtocol, ByReason};
 pub(crate) use crosspoint_hub::testing::Dice;
-use crosspoint_hub::{Hub, HubOptions, Reason};
+use crosspoint_hub::{Hub, HubOptions, Limit, Reason};
 use crosspoint_net::memory::{self, Shape};
 use crosspoint_net::server::{Server, ServerOptions, bind};
 use crosspoint_net::stream::{Reader, Stream, Writer};
@@ -128,8 +128,10 @@ impl Served {
         Link::new(self.connector.connect(shape).expect("the server listens").into())
     }
 
-    /// How often a limit was reached.
-    pub(crate) fn hits(&self, limit: &'static str) -> u64 {
+    /// How often a limit was reached, by its label in the metrics.
+    pub(crate) fn hits(&self, label: &str) -> u64 {
+        let limit = Limit::ALL.iter().copied().find(|limit| limit.label() == label);
+        let limit = limit.unwrap_or_else(|| panic!("there is no limit {label}"));
         self.hub.metrics.limit_hits.get_or_create(&ByLimit { limit }).get()
     }
 
