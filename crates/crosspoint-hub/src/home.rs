@@ -3,7 +3,7 @@
 //! To a peer of AnySocket the hub is a peer like others, with an application of its own. A program that
 //! embeds a hub answers for it.
 
-use crate::command::{Event, Peer};
+use crate::command::{ApplicationEvent, Event, Peer};
 use crate::outbox::{Outbox, Tag, Touched};
 use crate::payload::{Ask, Failure, Outcome};
 use std::fmt;
@@ -68,7 +68,8 @@ impl Reply {
     /// Answers. Who asked may have gone.
     pub fn send(self, outcome: Outcome) {
         if let Some(outbox) = self.to.upgrade() {
-            let event = Event::Answer { ticket: self.ticket, outcome };
+            let event =
+                Event::Application(ApplicationEvent::Answer { ticket: self.ticket, outcome });
             let mut touched = Touched::default();
             outbox.push_event_alone(Tag::default(), event, &mut touched);
         }

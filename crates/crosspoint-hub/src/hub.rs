@@ -1,7 +1,9 @@
 //! The hub: the directory of channels and rooms, and all sessions.
 
 use crate::channel::{Channel, Passed, count_members};
-use crate::command::{Addressee, ChannelOptions, Event, Mode, Peer, Query, Watched};
+use crate::command::{
+    Addressee, ApplicationEvent, ChannelEvent, ChannelOptions, Event, Mode, Peer, Query, Watched,
+};
 use crate::home::{Home, Nobody};
 use crate::ids::{ChannelName, OwnNumber, PeerId, PeerName};
 use crate::ledger::{
@@ -576,7 +578,11 @@ impl Hub {
         let outbox = lock(&self.peers).find(&Addressee::Peer(peer), &[]);
         let outbox = outbox.filter(|outbox| outbox.profile.home);
         outbox.is_some_and(|outbox| {
-            outbox.push_event(Tag::default(), Event::Told { payload }, &mut Touched::default());
+            outbox.push_event(
+                Tag::default(),
+                Event::Application(ApplicationEvent::Told { payload }),
+                &mut Touched::default(),
+            );
             true
         })
     }
@@ -715,7 +721,7 @@ impl Hub {
                 let channel = Channel::owned(name, outbox.clone(), number, tag, options, self)?;
                 self.metrics.channels.inc();
                 // Before anybody can find the channel, so that nothing of it comes before.
-                let created = Event::Created { request, channel: number };
+                let created = Event::Channel(ChannelEvent::Created { request, channel: number });
                 outbox.push_event(Tag::default(), created, touched);
                 Ok(vacant.insert(Arc::new(channel)).clone())
             }

@@ -27,8 +27,8 @@
 //! let _ = owner.execute(now, Command::create(1, "arena"));
 //! let _ = member.execute(now, Command::enter(1, "arena"));
 //! assert!(matches!(events(&mut owner)[..], [
-//!     Event::Created { .. },
-//!     Event::MemberEntered { .. },
+//!     Event::Channel(ChannelEvent::Created { .. }),
+//!     Event::Channel(ChannelEvent::MemberEntered { .. }),
 //! ]));
 //! ```
 mod announcements;

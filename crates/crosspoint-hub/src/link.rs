@@ -4,7 +4,7 @@
 //! message, and nothing of it after its end.
 
 use crate::channel::{Sent, send_one};
-use crate::command::Event;
+use crate::command::{Event, LinkEvent};
 use crate::gathering::Gathering;
 use crate::ids::LinkNumber;
 use crate::ledger::{Charge, Holder};
@@ -97,7 +97,12 @@ impl Link {
         let [opener, accepter] = &ends;
         let [from, to] = peers;
         let linked = |end: &End, request, peer, touched: &mut Touched| {
-            let event = Event::Linked { request, link: end.number, peer, purpose: purpose.clone() };
+            let event = Event::Link(LinkEvent::Opened {
+                request,
+                link: end.number,
+                peer,
+                purpose: purpose.clone(),
+            });
             end.outbox.push_event(Tag::default(), event, touched);
         };
         linked(opener, Some(request), to, touched);
@@ -132,7 +137,7 @@ impl Link {
         let ends = std::mem::take(&mut state.ends);
         state.gathering = Default::default();
         if let Some(other) = &ends[by.other() as usize] {
-            let event = Event::Unlinked { link: other.number, reason };
+            let event = Event::Link(LinkEvent::Closed { link: other.number, reason });
             other.outbox.push_event(Tag::default(), event, touched);
         }
     }

@@ -1,7 +1,9 @@
 //! Who is there: sessions by id and by name, who provides which service, and who wants to know.
 
 use crate::announcements::Announcements;
-use crate::command::{Addressee, After, Event, Peer, Query, Watched};
+use crate::command::{
+    Addressee, After, ApplicationEvent, DirectoryEvent, Event, Peer, Query, Watched,
+};
 use crate::ids::{PeerId, PeerName};
 use crate::ledger::Account;
 use crate::outbox::{Outbox, Tag, Touched};
@@ -269,7 +271,7 @@ impl Peers {
             let news = if begun == Begun::default() { net } else { news };
             let from = begun.count;
             if from < news.list.len() {
-                let event = Event::Peers { news: news.clone(), from };
+                let event = Event::Directory(DirectoryEvent::Peers { news: news.clone(), from });
                 watcher.outbox.push_event(Tag::default(), event, touched);
             }
         }
@@ -285,7 +287,7 @@ impl Peers {
         }
         if !list.is_empty() {
             let news = News::new(list, watcher.outbox.account());
-            let event = Event::Peers { news, from: 0 };
+            let event = Event::Directory(DirectoryEvent::Peers { news, from: 0 });
             watcher.outbox.push_event(Tag::default(), event, touched);
         }
     }
@@ -367,7 +369,7 @@ impl Peers {
         let told =
             self.ids.iter().filter(|(id, outbox)| outbox.profile.home && Some(**id) != except);
         let tell = |(_, outbox): (_, &Arc<Outbox>)| {
-            let event = Event::Told { payload: payload.clone() };
+            let event = Event::Application(ApplicationEvent::Told { payload: payload.clone() });
             outbox.push_event(Tag::default(), event, touched);
         };
         told.map(tell).count()

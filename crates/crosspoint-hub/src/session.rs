@@ -10,7 +10,10 @@ mod succession;
 
 use crate::batch::{Batch, Batches};
 use crate::channel::{Audience, Channel, Expulsion, Sent, count_members};
-use crate::command::{Ban, Command, EnterOptions, Event, Hello, Target};
+use crate::command::{
+    ApplicationCommand, Ban, ChannelCommand, ChannelEvent, Command, EnterOptions, Event, Hello,
+    LinkCommand, LinkEvent, Target,
+};
 use crate::home::Asks;
 use crate::hub::Hub;
 use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId, PeerName};
@@ -276,8 +279,35 @@ impl Session {
     /// deleted meanwhile.
     pub fn observe(&mut self, tag: Tag, event: &Event) -> bool {
         match event {
-            Event::MemberEntered { channel, member, .. }
-            | Event::MemberLeft { channel, member, .. } => {
+            Event::Channel(event) => self.observe_channel(tag, event),
+            Event::Resumed { to, of } => {
+                let current = self.paused.get(to) == Some(of);
+                if current {
+                    self.paused.remove(to);
+                    self.order.excuse(*to, self.outbox.profile.framing);
+                }
+                current
+            }
+            Event::Link(LinkEvent::Opened { link, .. }) => self.outbox.links().get(*link).is_some(),
+            Event::Link(LinkEvent::Closed { link, .. }) => self.unlinked(*link),
+            Event::Refused { create: false, .. } if tag != Tag::default() => {
+                // The owner said no, or the channel ended before it said anything.
+                let asked = self.entered.iter().find(|(_, entered)| entered.tag == tag);
+                let Some((number, _)) = asked else {
+                    return false;
+                };
+                self.take_entered(InNumber(number));
+                self.pending -= 1;
+                true
+            }
+            _ => true,
+        }
+    }
+
+    fn observe_channel(&mut self, tag: Tag, event: &ChannelEvent) -> bool {
+        match event {
+            ChannelEvent::MemberEntered { channel, member, .. }
+            | ChannelEvent::MemberLeft { channel, member, .. } => {
                 let current = owned(&self.owned, *channel).is_some_and(|owned| owned.tag == tag);
                 if current {
                     // What was begun for the number's former holder does not go on.
@@ -285,18 +315,18 @@ impl Session {
                 }
                 current
             }
-            Event::Knock { channel, .. } => {
+            ChannelEvent::Knock { channel, .. } => {
                 owned(&self.owned, *channel).is_some_and(|owned| owned.tag == tag)
             }
-            Event::Heir { channel, naming } => {
+            ChannelEvent::Heir { channel, naming } => {
                 self.named(tag, *channel, *naming);
                 false
             }
-            Event::Owner { channel, news } => self.owner_news(tag, *channel, news),
-            Event::Others { channel, .. } => {
+            ChannelEvent::Owner { channel, news } => self.owner_news(tag, *channel, news),
+            ChannelEvent::Others { channel, .. } => {
                 self.entered.get(channel.0).is_some_and(|entered| entered.tag == tag)
             }
-            Event::Entered(told) => {
+            ChannelEvent::Entered(told) => {
                 let Some(entered) = self.entered.get_mut(told.channel.0) else {
                     return false;
                 };
@@ -311,7 +341,7 @@ impl Session {
                 }
                 true
             }
-            Event::Ended { channel, .. } => {
+            ChannelEvent::Ended { channel, .. } => {
                 let current = self.entered.get(channel.0).is_some_and(|entered| entered.tag == tag);
                 if current && let Some(entered) = self.take_entered(*channel) {
                     self.order.forget(Road::In(*channel));
@@ -319,27 +349,9 @@ impl Session {
                 }
                 current
             }
-            Event::Resumed { to, of } => {
-                let current = self.paused.get(to) == Some(of);
-                if current {
-                    self.paused.remove(to);
-                    self.order.excuse(*to, self.outbox.profile.framing);
-                }
-                current
-            }
-            Event::Linked { link, .. } => self.outbox.links().get(*link).is_some(),
-            Event::Unlinked { link, .. } => self.unlinked(*link),
-            Event::Refused { create: false, .. } if tag != Tag::default() => {
-                // The owner said no, or the channel ended before it said anything.
-                let asked = self.entered.iter().find(|(_, entered)| entered.tag == tag);
-                let Some((number, _)) = asked else {
-                    return false;
-                };
-                self.take_entered(InNumber(number));
-                self.pending -= 1;
-                true
-            }
-            _ => true,
+            ChannelEvent::Created { .. }
+            | ChannelEvent::OtherEntered { .. }
+            | ChannelEvent::OtherLeft { .. } => true,
         }
     }
 
@@ -394,10 +406,25 @@ impl Session {
             return self.hold(command);
         }
         match command {
-            Command::Hello(_) => return Step::Close(Reason::Malformed),
-            Command::Create { request, name, options } => {
+            Command::Hello(_) => Step::Close(Reason::Malformed),
+            Command::Channel(command) => self.channel_command(now, command),
+            Command::Link(command) => self.link_command(command),
+            Command::Directory(command) => self.directory_command(command),
+            Command::Application(ApplicationCommand::Ask { ticket, ask }) => self.ask(ticket, ask),
+            Command::Secured { outcome } => {
+                self.outbox.secrecy.settle(outcome);
+                Step::Go
+            }
+            Command::Send { .. } => unreachable!("execute() takes messages aside"),
+        }
+    }
+
+    fn channel_command(&mut self, now: Instant, command: ChannelCommand) -> Step {
+        match command {
+            ChannelCommand::Create { request, name, options } => {
                 if self.unsettled(now, &name, true) {
-                    self.held = Some(Held::Command(Command::Create { request, name, options }));
+                    let held = ChannelCommand::Create { request, name, options };
+                    self.held = Some(Held::Command(held.into()));
                     return Step::Wait;
                 }
                 if let Err(reason) = self.may_create(&name) {
@@ -416,16 +443,17 @@ impl Session {
                     Err(reason) => self.refuse(request, true, reason),
                 }
             }
-            Command::Enter { request, name, options } => {
+            ChannelCommand::Enter { request, name, options } => {
                 if self.unsettled(now, &name, false) {
-                    self.held = Some(Held::Command(Command::Enter { request, name, options }));
+                    let held = ChannelCommand::Enter { request, name, options };
+                    self.held = Some(Held::Command(held.into()));
                     return Step::Wait;
                 }
                 // Who enters and leaves without end must not fill the owner's outbox.
                 match self.hub.reception(&name, &self.outbox) {
                     Reception::Taken => {}
                     Reception::Wait => {
-                        return self.hold(Command::Enter { request, name, options });
+                        return self.hold(ChannelCommand::Enter { request, name, options }.into());
                     }
                     Reception::Busy => return self.busy(request),
                 }
@@ -436,7 +464,7 @@ impl Session {
                     self.refuse(request, false, reason);
                 }
             }
-            Command::Leave(number) => {
+            ChannelCommand::Leave(number) => {
                 if let Some(entered) = self.take_entered(number) {
                     self.order.forget(Road::In(number));
                     self.paused.remove(&Target::Up(number));
@@ -444,44 +472,33 @@ impl Session {
                     self.let_go(&entered.channel);
                 }
             }
-            Command::Delete(number) => {
+            ChannelCommand::Delete(number) => {
                 if let Some(owned) = self.take_owned(number) {
                     self.hub.end_channel(&owned.channel, Reason::ClosedByOwner, &mut self.touched);
                 }
             }
-            Command::Resign(number) => {
+            ChannelCommand::Resign(number) => {
                 if let Some(owned) = self.take_owned(number) {
                     let (hub, reason) = (&self.hub, Reason::ClosedByOwner);
                     hub.owner_goes(&owned.channel, &self.outbox, reason, &mut self.touched);
                 }
             }
-            Command::Succeed { request, channel, member } => {
+            ChannelCommand::Succeed { request, channel, member } => {
                 return self.name_successor(request, channel, member);
             }
-            Command::Kick { channel, member, ban } => self.kick(now, channel, member, ban),
-            Command::Unban { channel, peer } => {
+            ChannelCommand::Kick { channel, member, ban } => self.kick(now, channel, member, ban),
+            ChannelCommand::Unban { channel, peer } => {
                 if let Some(owned) = owned(&self.owned, channel) {
                     owned.channel.unban(peer);
                 }
             }
-            Command::Admit { channel, ticket, admit } => {
+            ChannelCommand::Admit { channel, ticket, admit } => {
                 if let Some(owned) = owned(&self.owned, channel)
                     && owned.channel.decide(ticket, admit, &mut self.touched)
                 {
                     count_members(&self.hub.metrics, 1, 0);
                 }
             }
-            Command::Link { request, to, options } => return self.link(request, to, options),
-            Command::Unlink { link, reason } => self.unlink(link, reason),
-            Command::Provide { request, service, on } => match self.provide(service, on) {
-                Ok(()) => self.tell(Event::Done { request }),
-                Err(reason) => self.refuse(request, false, reason),
-            },
-            Command::Look { request, query } => self.look(request, &query),
-            Command::Watch { request, whom } => self.watch(request, whom),
-            Command::Ask { ticket, ask } => return self.ask(ticket, ask),
-            Command::Secured { outcome } => self.outbox.secrecy.settle(outcome),
-            Command::Send { .. } => unreachable!("execute() takes messages aside"),
         }
         Step::Go
     }
@@ -657,7 +674,8 @@ impl Session {
         self.tell(Event::Refused { request, create, reason });
     }
 
-    fn tell(&mut self, event: Event) {
+    fn tell(&mut self, event: impl Into<Event>) {
+        let event = event.into();
         self.outbox.push_event(Tag::default(), event, &mut self.touched);
     }
 
@@ -781,24 +799,20 @@ impl Session {
 /// Whether the session itself is told what came of a command. That may take far more room than the command.
 fn is_answered(command: &Command) -> bool {
     match command {
-        Command::Create { .. }
-        | Command::Enter { .. }
-        | Command::Succeed { .. }
-        | Command::Link { .. }
-        | Command::Provide { .. }
-        | Command::Look { .. }
-        | Command::Watch { .. }
-        | Command::Ask { .. } => true,
-        Command::Hello(_)
-        | Command::Leave(_)
-        | Command::Delete(_)
-        | Command::Resign(_)
-        | Command::Kick { .. }
-        | Command::Unban { .. }
-        | Command::Admit { .. }
-        | Command::Unlink { .. }
-        | Command::Secured { .. }
-        | Command::Send { .. } => false,
+        Command::Channel(command) => match command {
+            ChannelCommand::Create { .. }
+            | ChannelCommand::Enter { .. }
+            | ChannelCommand::Succeed { .. } => true,
+            ChannelCommand::Leave(_)
+            | ChannelCommand::Delete(_)
+            | ChannelCommand::Resign(_)
+            | ChannelCommand::Kick { .. }
+            | ChannelCommand::Unban { .. }
+            | ChannelCommand::Admit { .. } => false,
+        },
+        Command::Link(command) => matches!(command, LinkCommand::Open { .. }),
+        Command::Directory(_) | Command::Application(_) => true,
+        Command::Hello(_) | Command::Secured { .. } | Command::Send { .. } => false,
     }
 }
 

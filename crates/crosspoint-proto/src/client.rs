@@ -8,7 +8,8 @@ use crate::message::{
 };
 use bytes::{Buf, Bytes, BytesMut};
 use crosspoint_hub::command::{
-    ChannelOptions, Command, EnterOptions, Event, Hello, LinkOptions, Query, Target,
+    ApplicationCommand, ChannelCommand, ChannelOptions, Command, DirectoryCommand, EnterOptions,
+    Event, Hello, LinkCommand, LinkOptions, Query, Target,
 };
 use crosspoint_hub::input::Input;
 use crosspoint_hub::protocol::{Activity, Client};
@@ -216,29 +217,39 @@ impl Client for Native {
             Command::Send { part, .. } if part.total > self.message_bytes_max => {
                 return Err(Reason::TooLarge);
             }
-            Command::Ask { .. } | Command::Secured { .. } => return Err(Reason::Unsupported),
-            Command::Link { options: LinkOptions { single: true, .. }, .. } => {
+            Command::Application(ApplicationCommand::Ask { .. }) | Command::Secured { .. } => {
                 return Err(Reason::Unsupported);
             }
-            Command::Link { options: LinkOptions { purpose, except, .. }, .. }
-                if purpose.len() > LinkOptions::PURPOSE_BYTES_MAX
-                    || except.len() > LinkOptions::EXCEPT_MAX =>
+            Command::Link(LinkCommand::Open {
+                options: LinkOptions { single: true, .. }, ..
+            }) => {
+                return Err(Reason::Unsupported);
+            }
+            Command::Link(LinkCommand::Open {
+                options: LinkOptions { purpose, except, .. },
+                ..
+            }) if purpose.len() > LinkOptions::PURPOSE_BYTES_MAX
+                || except.len() > LinkOptions::EXCEPT_MAX =>
             {
                 return Err(Reason::TooLarge);
             }
-            Command::Look { query: Query::Names { prefix, .. }, .. }
-                if prefix.len() > PeerName::BYTES_MAX =>
-            {
+            Command::Directory(DirectoryCommand::Look {
+                query: Query::Names { prefix, .. },
+                ..
+            }) if prefix.len() > PeerName::BYTES_MAX => {
                 return Err(Reason::TooLarge);
             }
             Command::Send { to: Target::Everyone(_, Some(MemberNumber(u32::MAX))), .. }
-            | Command::Succeed { member: Some(MemberNumber(u32::MAX)), .. } => {
+            | Command::Channel(ChannelCommand::Succeed {
+                member: Some(MemberNumber(u32::MAX)),
+                ..
+            }) => {
                 return Err(Reason::Malformed);
             }
-            Command::Create { options: ChannelOptions { mode, .. }, .. }
-            | Command::Enter { options: EnterOptions { mode, .. }, .. }
-                if !message::is_possible(*mode) =>
-            {
+            Command::Channel(
+                ChannelCommand::Create { options: ChannelOptions { mode, .. }, .. }
+                | ChannelCommand::Enter { options: EnterOptions { mode, .. }, .. },
+            ) if !message::is_possible(*mode) => {
                 return Err(Reason::Malformed);
             }
             _ => {}

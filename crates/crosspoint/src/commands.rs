@@ -116,7 +116,8 @@ impl Commands {
     }
 
     /// Sends without waiting, later if there is no room now.
-    pub(crate) fn post(&self, command: Command) {
+    pub(crate) fn post(&self, command: impl Into<Command>) {
+        let command = command.into();
         let Some(sender) = self.sender.upgrade() else {
             return;
         };

@@ -10,7 +10,7 @@ use crate::remote::{Calls, IdInUse, MESSAGE, Malicious, Object, Objects, Origin,
 use crate::router::Item;
 use crate::shared::{Shared, lock};
 use bytes::Bytes;
-use crosspoint_hub::command::{Command, Mode, Target};
+use crosspoint_hub::command::{ChannelCommand, Command, Mode, Target};
 use crosspoint_hub::{InNumber, MemberNumber, Reason};
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -204,7 +204,8 @@ impl Member {
     /// [`ChannelError::Closed`] if the membership has ended already.
     pub async fn leave(self) -> Result<(), ChannelError> {
         let core = &self.sender.core;
-        core.finish(Command::Leave(self.sender.channel), Reason::Left).await
+        core.finish(Command::Channel(ChannelCommand::Leave(self.sender.channel)), Reason::Left)
+            .await
     }
 
     /// The channel, once [`MemberEvent::Inherited`] has come; `None` before. Its members are told of by
@@ -252,7 +253,7 @@ impl Drop for Member {
     fn drop(&mut self) {
         let MemberSender { core, channel, calls } = &self.sender;
         if core.end(Reason::Left) {
-            core.commands.post(Command::Leave(*channel));
+            core.commands.post(ChannelCommand::Leave(*channel));
         }
         calls.close();
     }

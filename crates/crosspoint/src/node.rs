@@ -10,7 +10,7 @@ use crate::{
 };
 use bytes::Bytes;
 use crosspoint_gateways::peote;
-use crosspoint_hub::command::{Command, Event, Hello};
+use crosspoint_hub::command::{ChannelCommand, Command, Event, Hello};
 use crosspoint_hub::protocol::{Activity, Client};
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{ChannelName, PeerId, Reason};
@@ -267,7 +267,7 @@ impl Node {
         let ChannelOptions { command: options, calls, admit_if } = options;
         let mode = options.mode;
         let question = Question::Create { mode, calls, admit_if, answer };
-        let command = |request| Command::Create { request, name, options };
+        let command = |request| Command::Channel(ChannelCommand::Create { request, name, options });
         self.shared.ask(question, command).await?;
         answered.await.unwrap_or(Err(self.shared.lost()))
     }
@@ -293,7 +293,7 @@ impl Node {
         let (answer, answered) = oneshot::channel();
         let EnterOptions { command: options, calls } = options;
         let question = Question::Enter { calls, answer };
-        let command = |request| Command::Enter { request, name, options };
+        let command = |request| Command::Channel(ChannelCommand::Enter { request, name, options });
         self.shared.ask(question, command).await?;
         answered.await.unwrap_or(Err(self.shared.lost()))
     }

@@ -10,7 +10,7 @@ use crate::remote::{Calls, IdInUse, MESSAGE, Malicious, Object, Objects, Origin,
 use crate::router::Item;
 use crate::shared::{Question, Shared, lock};
 use bytes::Bytes;
-use crosspoint_hub::command::{Ban, Command, Mode, Target};
+use crosspoint_hub::command::{Ban, ChannelCommand, Command, Mode, Target};
 use crosspoint_hub::{MemberNumber, OwnNumber, PeerId, Reason};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -172,7 +172,11 @@ impl Owner {
             (OwnerEvent::Knock(applicant), Some(admit_if)) => {
                 let (ticket, admit) = (applicant.ticket, admit_if.get()(applicant));
                 let channel = self.sender.number;
-                self.outgoing.push(Command::Admit { channel, ticket, admit });
+                self.outgoing.push(Command::Channel(ChannelCommand::Admit {
+                    channel,
+                    ticket,
+                    admit,
+                }));
                 return None;
             }
             (OwnerEvent::Entered { member, .. }, _) if self.sender.core.calls => {
@@ -230,7 +234,11 @@ impl Owner {
     /// [`ChannelError::Closed`] if it has ended already.
     pub async fn delete(self) -> Result<(), ChannelError> {
         let core = &self.sender.core;
-        core.finish(Command::Delete(self.sender.number), Reason::ClosedByOwner).await
+        core.finish(
+            Command::Channel(ChannelCommand::Delete(self.sender.number)),
+            Reason::ClosedByOwner,
+        )
+        .await
     }
 
     /// Names the member to whom the channel goes when this owner goes without deleting it, because it
@@ -251,7 +259,8 @@ impl Owner {
         core.check_open()?;
         let channel = *number;
         let (answer, answered) = oneshot::channel();
-        let command = |request| Command::Succeed { request, channel, member };
+        let command =
+            |request| Command::Channel(ChannelCommand::Succeed { request, channel, member });
         self.shared.ask(Question::Succeed { answer }, command).await?;
         answered.await.unwrap_or_else(|_| Err(self.shared.lost()))
     }
@@ -264,7 +273,8 @@ impl Owner {
     pub async fn resign(self) -> Result<(), ChannelError> {
         let core = &self.sender.core;
         core.need_native("to resign")?;
-        core.finish(Command::Resign(self.sender.number), Reason::Left).await
+        core.finish(Command::Channel(ChannelCommand::Resign(self.sender.number)), Reason::Left)
+            .await
     }
 
     /// A handle that does all this but reading, for other tasks.
@@ -356,7 +366,7 @@ impl Drop for Owner {
     fn drop(&mut self) {
         let OwnerSender { core, number, calling } = &self.sender;
         if core.end(Reason::ClosedByOwner) {
-            core.commands.post(Command::Delete(*number));
+            core.commands.post(ChannelCommand::Delete(*number));
         }
         calling.close();
     }
@@ -432,7 +442,7 @@ impl OwnerSender {
     async fn expel(&self, member: MemberNumber, ban: Option<Ban>) -> Result<(), ChannelError> {
         self.core.need_native("kick and ban")?;
         let channel = self.number;
-        let command = Command::Kick { channel, member, ban };
+        let command = Command::Channel(ChannelCommand::Kick { channel, member, ban });
         self.core.send(command).await
     }
 
@@ -443,7 +453,7 @@ impl OwnerSender {
     pub async fn unban(&self, peer: PeerId) -> Result<(), ChannelError> {
         self.core.need_native("kick and ban")?;
         let channel = self.number;
-        self.core.send(Command::Unban { channel, peer }).await
+        self.core.send(Command::Channel(ChannelCommand::Unban { channel, peer })).await
     }
 
     /// Lets somebody in who has knocked. The second answer to a knock has no effect.
@@ -464,7 +474,7 @@ impl OwnerSender {
 
     async fn decide(&self, applicant: &Applicant, admit: bool) -> Result<(), ChannelError> {
         let (channel, ticket) = (self.number, applicant.ticket);
-        let command = Command::Admit { channel, ticket, admit };
+        let command = Command::Channel(ChannelCommand::Admit { channel, ticket, admit });
         self.core.send(command).await
     }
 

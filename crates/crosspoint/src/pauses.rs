@@ -1,7 +1,7 @@
 //! Targets that the hub has asked to pause. What is for them waits; what is for others goes on.
 
 use crate::shared::lock;
-use crosspoint_hub::command::{Event, OwnerNews, Target};
+use crosspoint_hub::command::{ChannelEvent, Event, LinkEvent, OwnerNews, Target};
 use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,19 +31,27 @@ impl Pauses {
                 }
             }),
             Event::Resumed { to, .. } => self.end(|target| target == to),
-            Event::MemberEntered { channel, member, .. }
-            | Event::MemberLeft { channel, member, .. } => {
+            Event::Channel(
+                ChannelEvent::MemberEntered { channel, member, .. }
+                | ChannelEvent::MemberLeft { channel, member, .. },
+            ) => {
                 self.end(|target| *target == Target::Member(*channel, *member));
             }
-            Event::Created { channel, .. } => {
+            Event::Channel(ChannelEvent::Created { channel, .. }) => {
                 self.end(|target| matches!(target, Target::Member(own, _) if own == channel));
             }
-            Event::Ended { channel, .. }
-            | Event::Owner { channel, news: OwnerNews::Changed(_) | OwnerNews::You(_) } => {
+            Event::Channel(
+                ChannelEvent::Ended { channel, .. }
+                | ChannelEvent::Owner { channel, news: OwnerNews::Changed(_) | OwnerNews::You(_) },
+            ) => {
                 self.end(|target| *target == Target::Up(*channel));
             }
-            Event::Entered(entered) => self.end(|target| *target == Target::Up(entered.channel)),
-            Event::Unlinked { link, .. } => self.end(|target| *target == Target::Link(*link)),
+            Event::Channel(ChannelEvent::Entered(entered)) => {
+                self.end(|target| *target == Target::Up(entered.channel))
+            }
+            Event::Link(LinkEvent::Closed { link, .. }) => {
+                self.end(|target| *target == Target::Link(*link))
+            }
             _ => {}
         }
     }

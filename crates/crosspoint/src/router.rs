@@ -12,7 +12,10 @@ use crate::remote::{CALL, Calls, Malicious, REPLY};
 use crate::shared::{Question, Shared, lock};
 use crate::{ChannelError, PeerInfo, Protocol};
 use bytes::Bytes;
-use crosspoint_hub::command::{Command, Entered, Event, Mode, OwnerNews, Target};
+use crosspoint_hub::command::{
+    ChannelCommand, ChannelEvent, DirectoryEvent, Entered, Event, LinkCommand, LinkEvent, Mode,
+    OwnerNews, Target,
+};
 use crosspoint_hub::wire::{Part, Place};
 use crosspoint_hub::{InNumber, LinkNumber, MemberNumber, OwnNumber, PeerId, Reason};
 use crosspoint_net::panics::caught;
@@ -130,8 +133,10 @@ impl Router {
     /// The reason to end the connection: the hub has broken the protocol.
     async fn route(&mut self, event: Event) -> Result<(), Reason> {
         match event {
-            Event::Created { request, channel } => self.created(request, channel)?,
-            Event::Entered(entered) => self.entered(entered)?,
+            Event::Channel(ChannelEvent::Created { request, channel }) => {
+                self.created(request, channel)?
+            }
+            Event::Channel(ChannelEvent::Entered(entered)) => self.entered(entered)?,
             Event::Refused { request, reason, .. } => match self.question(request)? {
                 Some((shared, Question::Watch { on })) => {
                     shared.watching.answered(&shared, on, Err(reason));
@@ -139,7 +144,9 @@ impl Router {
                 Some((_, question)) => question.fail(ChannelError::Refused(reason)),
                 None => {}
             },
-            Event::MemberEntered { channel, member, peer, replies, .. } => {
+            Event::Channel(ChannelEvent::MemberEntered {
+                channel, member, peer, replies, ..
+            }) => {
                 self.gathering.forget(|place| *place == Place::Own(channel, member));
                 if let Some(own) = self.owned.get_mut(&channel) {
                     own.members.insert(member, peer.id);
@@ -154,7 +161,7 @@ impl Router {
                     own.tell(OwnerEvent::Entered { member, peer }, &self.closing).await;
                 }
             }
-            Event::MemberLeft { channel, member, reason } => {
+            Event::Channel(ChannelEvent::MemberLeft { channel, member, reason }) => {
                 self.gathering.forget(|place| *place == Place::Own(channel, member));
                 if let Some(own) = self.owned.get_mut(&channel) {
                     own.members.remove(&member);
@@ -162,15 +169,15 @@ impl Router {
                     own.tell(OwnerEvent::Left { member, reason }, &self.closing).await;
                 }
             }
-            Event::Knock { channel, ticket, peer, credentials } => {
+            Event::Channel(ChannelEvent::Knock { channel, ticket, peer, credentials }) => {
                 if let Some(own) = self.owned.get(&channel) {
                     let bytes = credentials.len();
-                    let applicant = Applicant { peer, credentials, ticket };
+                    let applicant = Applicant { peer, credentials: credentials.into(), ticket };
                     let event = Item::Event(OwnerEvent::Knock(applicant));
                     own.events.push(event, bytes, &self.closing).await;
                 }
             }
-            Event::Ended { channel, reason } => {
+            Event::Channel(ChannelEvent::Ended { channel, reason }) => {
                 self.gathering.forget(|place| is_in(place, channel));
                 if let Some(entered) = self.entered.remove(&channel) {
                     entered.core.end(reason);
@@ -178,13 +185,15 @@ impl Router {
                     entered.events.finish(Item::Event(MemberEvent::Ended { reason }));
                 }
             }
-            Event::Owner { channel, news } => self.owner(channel, news).await?,
-            Event::OtherEntered { channel, member, peer } => {
+            Event::Channel(ChannelEvent::Owner { channel, news }) => {
+                self.owner(channel, news).await?
+            }
+            Event::Channel(ChannelEvent::OtherEntered { channel, member, peer }) => {
                 if let Some(entered) = self.entered.get(&channel) {
                     self.tell_member(entered, MemberEvent::OtherEntered { member, peer }).await;
                 }
             }
-            Event::OtherLeft { channel, member, reason } => {
+            Event::Channel(ChannelEvent::OtherLeft { channel, member, reason }) => {
                 self.gathering.forget(|place| *place == Place::Room(channel, member));
                 if let Some(entered) = self.entered.get(&channel) {
                     self.tell_member(entered, MemberEvent::OtherLeft { member, reason }).await;
@@ -192,19 +201,21 @@ impl Router {
             }
             Event::Data { place: Place::Link(link), part } => self.links.receive(link, part).await,
             Event::Data { place, part } => self.data(place, part).await?,
-            Event::Linked { request: Some(request), link, peer, .. } => {
+            Event::Link(LinkEvent::Opened { request: Some(request), link, peer, .. }) => {
                 self.linked(request, link, peer)?;
             }
-            Event::Linked { request: None, link, peer, purpose } => {
+            Event::Link(LinkEvent::Opened { request: None, link, peer, purpose }) => {
                 self.unused(link)?;
                 self.arrived(link, peer, &purpose)?;
             }
-            Event::Unlinked { link, reason } => self.links.ended(link, reason),
-            Event::Found { request, peers, more } => match self.question(request)? {
-                Some((_, Question::Look { answer })) => drop(answer.send(Ok((peers, more)))),
-                Some(_) => return Err(Reason::Malformed),
-                None => {}
-            },
+            Event::Link(LinkEvent::Closed { link, reason }) => self.links.ended(link, reason),
+            Event::Directory(DirectoryEvent::Found { request, peers, more }) => {
+                match self.question(request)? {
+                    Some((_, Question::Look { answer })) => drop(answer.send(Ok((peers, more)))),
+                    Some(_) => return Err(Reason::Malformed),
+                    None => {}
+                }
+            }
             Event::Done { request } => match self.question(request)? {
                 Some((_, Question::Done { answer })) => drop(answer.send(Ok(()))),
                 Some((_, Question::Succeed { answer })) => drop(answer.send(Ok(()))),
@@ -218,16 +229,18 @@ impl Router {
             Event::Paused { .. } => {}
             Event::Resumed { to: Target::Link(link), .. } => self.links.resumed(link),
             Event::Resumed { .. } => {}
-            Event::PeerCame { peer } => self.presence(PresenceEvent::Came(peer)),
-            Event::PeerWent { peer } => self.presence(PresenceEvent::Went(peer)),
+            Event::Directory(DirectoryEvent::PeerCame { peer }) => {
+                self.presence(PresenceEvent::Came(peer))
+            }
+            Event::Directory(DirectoryEvent::PeerWent { peer }) => {
+                self.presence(PresenceEvent::Went(peer))
+            }
             Event::Welcome { .. }
             | Event::Closed { .. }
-            | Event::Heir { .. }
-            | Event::Told { .. }
-            | Event::Others { .. }
-            | Event::Peers { .. }
-            | Event::Secure
-            | Event::Answer { .. } => {
+            | Event::Channel(ChannelEvent::Heir { .. } | ChannelEvent::Others { .. })
+            | Event::Application(_)
+            | Event::Directory(DirectoryEvent::Peers { .. })
+            | Event::Secure => {
                 return Err(Reason::Malformed);
             }
         }
@@ -397,7 +410,7 @@ impl Router {
         let entered = self.entered.remove(&channel);
         let Some(entered) = entered.filter(|entered| entered.core.end(Reason::Left)) else {
             // It has left, but the hub had made it the owner before it heard of that.
-            shared.commands.post(Command::Resign(number));
+            shared.commands.post(ChannelCommand::Resign(number));
             return Ok(());
         };
         let In { core, calls, events, inheritance } = entered;
@@ -472,13 +485,13 @@ impl Router {
         }
         match place {
             Place::Own(channel, member) if shared.protocol == Protocol::Native => {
-                shared.commands.post(Command::Kick { channel, member, ban: None });
+                shared.commands.post(ChannelCommand::Kick { channel, member, ban: None });
             }
             Place::In(channel) => {
                 if let Some(entered) = self.entered.remove(&channel) {
                     let reason = Reason::Exhausted;
                     if entered.core.end(reason) {
-                        shared.commands.post(Command::Leave(channel));
+                        shared.commands.post(ChannelCommand::Leave(channel));
                     }
                     entered.calls.close();
                     entered.events.finish(Item::Event(MemberEvent::Ended { reason }));
@@ -555,7 +568,7 @@ impl Router {
 
 /// A link that is there is not wanted.
 fn refuse(shared: &Shared, link: LinkNumber, reason: Reason) {
-    shared.commands.post(Command::Unlink { link, reason });
+    shared.commands.post(LinkCommand::Close { link, reason });
 }
 
 /// What a message is for.
@@ -606,7 +619,7 @@ mod tests {
         let question = Question::Create { mode, calls: false, admit_if: None, answer };
         let asked = shared.ask(question, |request| crosspoint_hub::Command::create(request, "x"));
         asked.await.unwrap();
-        let created = Event::Created { request: 0, channel: OwnNumber(0) };
+        let created = Event::Channel(ChannelEvent::Created { request: 0, channel: OwnNumber(0) });
         from_hub.send(created).await.unwrap();
         let mut owner = answered.await.unwrap().unwrap();
         from_hub.send(entered(MemberNumber(0))).await.unwrap();
@@ -625,7 +638,13 @@ mod tests {
 
     fn entered(member: MemberNumber) -> Event {
         let peer = PeerInfo { id: PeerId::new([2; 16]), name: None, protocol: "native" };
-        Event::MemberEntered { channel: OwnNumber(0), member, peer, chunk: None, replies: true }
+        Event::Channel(ChannelEvent::MemberEntered {
+            channel: OwnNumber(0),
+            member,
+            peer,
+            chunk: None,
+            replies: true,
+        })
     }
 
     fn data(total: u32, offset: u32, data: &'static [u8]) -> Event {
@@ -640,7 +659,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_hub_that_breaks_the_protocol_is_left() {
-        let unasked = Event::Created { request: 1, channel: OwnNumber(1) };
+        let unasked = Event::Channel(ChannelEvent::Created { request: 1, channel: OwnNumber(1) });
         assert_eq!(after([unasked]).await, Reason::Malformed);
         let twice = Event::Refused { request: 0, create: true, reason: Reason::Full };
         assert_eq!(after([twice]).await, Reason::Malformed);
@@ -655,8 +674,8 @@ mod tests {
         let channel = OwnNumber(7);
         let (member, reason) = (MemberNumber(3), Reason::Left);
         let events = [
-            Event::MemberLeft { channel, member, reason },
-            Event::Ended { channel: InNumber(7), reason },
+            Event::Channel(ChannelEvent::MemberLeft { channel, member, reason }),
+            Event::Channel(ChannelEvent::Ended { channel: InNumber(7), reason }),
             Event::Data { place: Place::In(InNumber(7)), part: Part::whole("lost") },
             data(9, 5, b"rest"),
             Event::Data {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use crosspoint_hub::command::{Command, Event, Hello};
+use crosspoint_hub::command::{ChannelEvent, Command, Event, Hello};
 use crosspoint_hub::protocol::Client;
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_proto::client;
@@ -84,7 +84,7 @@ impl Native {
         let mut owner = self.connect(Options::default())?;
         owner.command("creating a channel", Command::create(0, channel))?;
         let own = owner.wait("creating a channel", |event| match event {
-            Event::Created { channel, .. } => Some(channel.0),
+            Event::Channel(ChannelEvent::Created { channel, .. }) => Some(channel.0),
             _ => None,
         })?;
         Ok((owner, own))
@@ -100,11 +100,11 @@ impl Native {
         let mut member = self.connect(options)?;
         member.command("entering a channel", Command::enter(0, channel))?;
         let inside = member.wait("entering a channel", |event| match event {
-            Event::Entered(entered) => Some(entered.channel.0),
+            Event::Channel(ChannelEvent::Entered(entered)) => Some(entered.channel.0),
             _ => None,
         })?;
         let number = owner.wait("waiting to hear of a member", |event| match event {
-            Event::MemberEntered { member, .. } => Some(member.0),
+            Event::Channel(ChannelEvent::MemberEntered { member, .. }) => Some(member.0),
             _ => None,
         })?;
         Ok((member, number, inside))

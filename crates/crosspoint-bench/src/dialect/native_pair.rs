@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use crosspoint_hub::command::{Addressee, Command, Event, LinkOptions, Target};
+use crosspoint_hub::command::{
+    Addressee, Command, Event, LinkCommand, LinkEvent, LinkOptions, Target,
+};
 use crosspoint_hub::wire::{Part, Place};
 use crosspoint_hub::{LinkNumber, PeerName};
 use crosspoint_proto::frame::put_varint;
@@ -51,9 +53,9 @@ impl Pair {
             BenchError::Plan(format!("the name of the other end is no name: {error}"))
         })?;
         let (to, options) = (Addressee::Name(to), LinkOptions::default());
-        opener.command(DOING, Command::Link { request: 0, to, options })?;
+        opener.command(DOING, Command::Link(LinkCommand::Open { request: 0, to, options }))?;
         let linked = |event: &Event| match event {
-            Event::Linked { link, .. } => Some(*link),
+            Event::Link(LinkEvent::Opened { link, .. }) => Some(*link),
             _ => None,
         };
         let link = opener.wait(DOING, linked)?;

@@ -6,7 +6,8 @@ use crosspoint_gateways::anysocket::auth::Auth;
 use crosspoint_gateways::anysocket::id::Id;
 use crosspoint_gateways::anysocket::packet::{Kind, Packet};
 use crosspoint_hub::command::{
-    Addressee, ChannelOptions, Command, EnterOptions, Event, LinkOptions, Mode, Target,
+    Addressee, ChannelCommand, ChannelEvent, ChannelOptions, Command, DirectoryCommand,
+    EnterOptions, Event, LinkCommand, LinkEvent, LinkOptions, Mode, Target,
 };
 use crosspoint_hub::protocol::Client;
 use crosspoint_hub::wire::{Encoded, FrameWriter};
@@ -156,7 +157,8 @@ impl Member {
         member
     }
 
-    fn say(&mut self, command: Command) {
+    fn say(&mut self, command: impl Into<Command>) {
+        let command = command.into();
         let mut out = FrameWriter::default();
         self.client.command(Instant::now(), command, &mut out).unwrap();
         write(&mut self.stream, &out.take());
@@ -186,9 +188,9 @@ impl Member {
     }
 
     fn enter(&mut self, room: &str, options: EnterOptions) -> InNumber {
-        self.say(Command::Enter { request: 1, name: name(room), options });
+        self.say(ChannelCommand::Enter { request: 1, name: name(room), options });
         self.hear(|event| match event {
-            Event::Entered(entered) => Some(entered.channel),
+            Event::Channel(ChannelEvent::Entered(entered)) => Some(entered.channel),
             Event::Refused { reason, .. } => panic!("refused: {reason}"),
             _ => None,
         })
@@ -388,9 +390,9 @@ fn passwords_are_short_and_cost_what_they_are() {
             let password = Some(vec![b'p'; bytes].into());
             let options = ChannelOptions { password, ..ChannelOptions::default() };
             let channel = name(&format!("room {number}"));
-            owner.say(Command::Create { request: number, name: channel, options });
+            owner.say(ChannelCommand::Create { request: number, name: channel, options });
             let refused = owner.hear(|event| match event {
-                Event::Created { .. } => Some(None),
+                Event::Channel(ChannelEvent::Created { .. }) => Some(None),
                 Event::Refused { reason, .. } => Some(Some(*reason)),
                 _ => None,
             });
@@ -430,14 +432,14 @@ fn links_take_no_more_than_the_budget_whoever_opens_them() {
         let to = Addressee::Peer(member.id);
         let link = |request| {
             let (to, options) = (to.clone(), LinkOptions::default());
-            Command::Link { request, to, options }
+            Command::Link(LinkCommand::Open { request, to, options })
         };
         let links = all(&mut member.client, (0..LINKS).map(link));
         let links: Vec<u8> = links.pieces().flatten().copied().collect();
         // At the budget the hub may end those that hold most.
         let sent = member.stream.write_all(&links);
         let answer = member.try_hear(|event| match event {
-            Event::Linked { request: Some(number), .. }
+            Event::Link(LinkEvent::Opened { request: Some(number), .. })
             | Event::Refused { request: number, .. } => (*number == LINKS - 1).then_some(()),
             _ => None,
         });
@@ -466,7 +468,7 @@ fn a_peer_that_is_wanted_again_and_again_is_one_link() {
         streams.push(stream);
     }
     peers.iter_mut().for_each(|peer| {
-        peer.hear(|event| matches!(event, Event::Linked { .. }).then_some(()));
+        peer.hear(|event| matches!(event, Event::Link(LinkEvent::Opened { .. })).then_some(()));
     });
     for stream in &mut streams {
         // All are answered, the last one at the end.
@@ -495,10 +497,12 @@ fn the_names_of_services_are_charged_as_what_they_are() {
     let hub = Hub::start(&PATIENT);
     let mut members: Vec<_> = (0..200).map(|_| Member::connect(&hub)).collect();
     for (number, member) in members.iter_mut().enumerate() {
-        let provide = |request| Command::Provide {
-            request,
-            service: PeerName::new(format!("{number:0>200}{request:0>55}")).unwrap(),
-            on: true,
+        let provide = |request| {
+            Command::Directory(DirectoryCommand::Provide {
+                request,
+                service: PeerName::new(format!("{number:0>200}{request:0>55}")).unwrap(),
+                on: true,
+            })
         };
         let provided = all(&mut member.client, (0..64).map(provide));
         write(&mut member.stream, &provided);
@@ -604,7 +608,7 @@ fn resumable_member(hub: &Hub, room: &str) -> TcpStream {
     let mut out = FrameWriter::default();
     let mut client = Native::new(Instant::now(), Options::default(), &mut out);
     let options = EnterOptions { make_room: true, ..EnterOptions::default() };
-    let enter = Command::Enter { request: 1, name: name(room), options };
+    let enter = Command::Channel(ChannelCommand::Enter { request: 1, name: name(room), options });
     client.command(Instant::now(), enter, &mut out).unwrap();
     let mut data = vec![0; 4];
     data.extend(out.take().pieces().flatten());
@@ -727,7 +731,7 @@ fn small_messages_between_larger_ones_take_what_they_are_charged_with() {
         let part = Part::whole(vec![7; bytes]);
         members[who].say(Command::Send { to: Target::Up(rooms[who]), part });
         // Each arrives by itself.
-        members[who].say(Command::Enter {
+        members[who].say(ChannelCommand::Enter {
             request: 2,
             name: name("room"),
             options: EnterOptions::default(),

@@ -11,7 +11,10 @@ use super::reassembly::Bounds;
 use super::server::{self, AnySocket};
 use super::{Id, Json};
 use bytes::{BufMut, Bytes, BytesMut};
-use crosspoint_hub::command::{Addressee, Command, Entered, Event, Mode, Peer};
+use crosspoint_hub::command::{
+    Addressee, ApplicationCommand, ApplicationEvent, ChannelCommand, ChannelEvent, Command,
+    DirectoryCommand, DirectoryEvent, Entered, Event, LinkCommand, LinkEvent, Mode, Peer,
+};
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
 use crosspoint_hub::wire::{Encoded, FrameWriter, Part, Place};
 use crosspoint_hub::{InNumber, Limits, LinkNumber, MemberNumber, PeerId, Reason};
@@ -193,12 +196,15 @@ pub fn fuzz_anysocket_server(mut data: &[u8]) {
                 hub.next += 1;
                 let protocol = ["native", "anysocket"][usize::from(what >> 3 & 1)];
                 let peer = Peer { id: PeerId::new([what >> 4; 16]), name: None, protocol };
-                let linked = Event::Linked { request: None, link, peer, purpose: bytes };
+                let linked =
+                    Event::Link(LinkEvent::Opened { request: None, link, peer, purpose: bytes });
                 server.deliver(now, &linked, &mut out);
             }
             5 => {
-                let unlinked =
-                    Event::Unlinked { link: LinkNumber(high.into()), reason: Reason::Left };
+                let unlinked = Event::Link(LinkEvent::Closed {
+                    link: LinkNumber(high.into()),
+                    reason: Reason::Left,
+                });
                 server.deliver(now, &unlinked, &mut out);
             }
             _ => {
@@ -266,30 +272,41 @@ impl Hub {
                 self.greeted = true;
                 Event::Welcome { peer: hello.peer.unwrap_or(THEIRS) }
             }
-            Command::Link { request, to, .. } if to == Addressee::Peer(THEIRS) => {
+            Command::Link(LinkCommand::Open { request, to, .. })
+                if to == Addressee::Peer(THEIRS) =>
+            {
                 Event::Refused { request, create: false, reason: Reason::NoSuchPeer }
             }
-            Command::Link { request, options, .. } => {
+            Command::Link(LinkCommand::Open { request, options, .. }) => {
                 let link = LinkNumber(self.next);
                 self.next += 1;
-                Event::Linked { request: Some(request), link, peer, purpose: options.purpose }
+                Event::Link(LinkEvent::Opened {
+                    request: Some(request),
+                    link,
+                    peer,
+                    purpose: options.purpose,
+                })
             }
-            Command::Enter { request, .. } => Event::Entered(Entered {
-                request,
-                channel: InNumber(0),
-                member: MemberNumber(0),
-                mode: Mode::default(),
-                chunk: None,
-                replies: true,
-                room: true,
-            }),
-            Command::Look { request, .. } => {
-                Event::Found { request, peers: vec![peer], more: false }
+            Command::Channel(ChannelCommand::Enter { request, .. }) => {
+                Event::Channel(ChannelEvent::Entered(Entered {
+                    request,
+                    channel: InNumber(0),
+                    member: MemberNumber(0),
+                    mode: Mode::default(),
+                    chunk: None,
+                    replies: true,
+                    room: true,
+                }))
             }
-            Command::Watch { request, .. } | Command::Provide { request, .. } => {
-                Event::Done { request }
+            Command::Directory(DirectoryCommand::Look { request, .. }) => {
+                Event::Directory(DirectoryEvent::Found { request, peers: vec![peer], more: false })
             }
-            Command::Ask { ticket, ask } => Event::Answer { ticket, outcome: Ok(ask.payload) },
+            Command::Directory(
+                DirectoryCommand::Watch { request, .. } | DirectoryCommand::Provide { request, .. },
+            ) => Event::Done { request },
+            Command::Application(ApplicationCommand::Ask { ticket, ask }) => {
+                Event::Application(ApplicationEvent::Answer { ticket, outcome: Ok(ask.payload) })
+            }
             _ => return None,
         })
     }

@@ -3,7 +3,10 @@
 use super::chunk::{self, ChunkDecoder, ChunkSize};
 use super::frame::{self, Address, From, Item, Reader, command, push, put_data, reason};
 use bytes::{Bytes, BytesMut};
-use crosspoint_hub::command::{Command, Entered, Event, Mode, Peer, Target};
+use crosspoint_hub::command::{
+    ApplicationCommand, ChannelCommand, ChannelEvent, Command, DirectoryCommand, Entered, Event,
+    LinkCommand, LinkEvent, Mode, Peer, Target,
+};
 use crosspoint_hub::protocol::{Activity, Client};
 use crosspoint_hub::wire::{FrameWriter, Part, Place};
 use crosspoint_hub::{InNumber, MemberNumber, OwnNumber, PeerId, Reason};
@@ -126,13 +129,13 @@ impl Joint {
                 self.decode(Place::Own(channel, member), mode)?;
                 let peer = Peer { id: PeerId::new([0; 16]), name: None, protocol: "peote" };
                 let chunk = None;
-                self.ready.push_back(Event::MemberEntered {
+                self.ready.push_back(Event::Channel(ChannelEvent::MemberEntered {
                     channel,
                     member,
                     peer,
                     chunk,
                     replies: false,
-                });
+                }));
             }
             [0, push::MEMBER_LEFT, own, member, why] => {
                 let Some(mode) = self.owned.get(&own) else { return Ok(()) };
@@ -146,7 +149,11 @@ impl Joint {
                     reason::KICKED => Reason::Kicked,
                     _ => Reason::ConnectionLost,
                 };
-                self.ready.push_back(Event::MemberLeft { channel, member, reason });
+                self.ready.push_back(Event::Channel(ChannelEvent::MemberLeft {
+                    channel,
+                    member,
+                    reason,
+                }));
             }
             [0, push::ENDED, number, why] => {
                 let channel = InNumber(number.into());
@@ -158,7 +165,7 @@ impl Joint {
                         reason::KICKED => Reason::Kicked,
                         _ => Reason::OwnerLost,
                     };
-                    self.ready.push_back(Event::Ended { channel, reason });
+                    self.ready.push_back(Event::Channel(ChannelEvent::Ended { channel, reason }));
                 }
             }
             [0, push::KEEPALIVE, ..] => {}
@@ -174,7 +181,7 @@ impl Joint {
         let event = match (ok, create) {
             (true, true) => {
                 self.owned.insert(value, mode);
-                Event::Created { request, channel: OwnNumber(value.into()) }
+                Event::Channel(ChannelEvent::Created { request, channel: OwnNumber(value.into()) })
             }
             (true, false) => {
                 self.entered.insert(value, mode);
@@ -182,7 +189,7 @@ impl Joint {
                 self.decode(Place::In(channel), mode)?;
                 // The protocol does not tell members their number.
                 let (member, chunk) = (MemberNumber(0), None);
-                Event::Entered(Entered {
+                Event::Channel(ChannelEvent::Entered(Entered {
                     request,
                     channel,
                     member,
@@ -190,7 +197,7 @@ impl Joint {
                     chunk,
                     replies: false,
                     room: false,
-                })
+                }))
             }
             (false, _) => {
                 let reason = match (create, value) {
@@ -224,15 +231,21 @@ impl Joint {
         self.decoders.remove(&place);
         match place {
             Place::Own(channel, member) => {
-                self.ready.push_back(Event::MemberLeft { channel, member, reason });
+                self.ready.push_back(Event::Channel(ChannelEvent::MemberLeft {
+                    channel,
+                    member,
+                    reason,
+                }));
             }
             Place::In(channel) | Place::Room(channel, _) => {
                 let number = channel.0 as u8;
                 self.entered.remove(&number);
                 out.small(&[0, command::LEAVE, 0, 1, number]);
-                self.ready.push_back(Event::Ended { channel, reason });
+                self.ready.push_back(Event::Channel(ChannelEvent::Ended { channel, reason }));
             }
-            Place::Link(link) => self.ready.push_back(Event::Unlinked { link, reason }),
+            Place::Link(link) => {
+                self.ready.push_back(Event::Link(LinkEvent::Closed { link, reason }))
+            }
         }
     }
 
@@ -285,21 +298,21 @@ impl Client for Joint {
     ) -> Result<(), Reason> {
         match command {
             Command::Hello(_) => {}
-            Command::Create { request, name, options } => {
+            Command::Channel(ChannelCommand::Create { request, name, options }) => {
                 let pending = Pending { request, create: true, mode: options.mode };
                 self.ask(command::CREATE, name.as_bytes(), pending, out)?;
             }
-            Command::Enter { request, name, options } => {
+            Command::Channel(ChannelCommand::Enter { request, name, options }) => {
                 let pending = Pending { request, create: false, mode: options.mode };
                 self.ask(command::ENTER, name.as_bytes(), pending, out)?;
             }
-            Command::Leave(number) => {
+            Command::Channel(ChannelCommand::Leave(number)) => {
                 let byte = u8::try_from(number.0).map_err(|_| Reason::Malformed)?;
                 self.entered.remove(&byte);
                 self.decoders.remove(&Place::In(number));
                 out.small(&[0, command::LEAVE, 0, 1, byte]);
             }
-            Command::Delete(number) => {
+            Command::Channel(ChannelCommand::Delete(number)) => {
                 let byte = u8::try_from(number.0).map_err(|_| Reason::Malformed)?;
                 self.owned.remove(&byte);
                 self.decoders
@@ -307,17 +320,20 @@ impl Client for Joint {
                 out.small(&[0, command::DELETE, 0, 1, byte]);
             }
             Command::Send { to, part } => return self.send(to, &part, out),
-            Command::Kick { .. }
-            | Command::Unban { .. }
-            | Command::Admit { .. }
-            | Command::Succeed { .. }
-            | Command::Resign(_)
-            | Command::Link { .. }
-            | Command::Unlink { .. }
-            | Command::Provide { .. }
-            | Command::Look { .. }
-            | Command::Watch { .. }
-            | Command::Ask { .. }
+            Command::Channel(
+                ChannelCommand::Kick { .. }
+                | ChannelCommand::Unban { .. }
+                | ChannelCommand::Admit { .. }
+                | ChannelCommand::Succeed { .. }
+                | ChannelCommand::Resign(_),
+            )
+            | Command::Link(LinkCommand::Open { .. } | LinkCommand::Close { .. })
+            | Command::Directory(
+                DirectoryCommand::Provide { .. }
+                | DirectoryCommand::Look { .. }
+                | DirectoryCommand::Watch { .. },
+            )
+            | Command::Application(ApplicationCommand::Ask { .. })
             | Command::Secured { .. } => return Err(Reason::Unsupported),
         }
         Ok(())
@@ -382,7 +398,13 @@ mod tests {
         let mut owner = Joint::new(PeerId::new([0; 16]));
         let name = ChannelName::new(&b"arena"[..]).unwrap();
         let options = ChannelOptions { mode: Mode::Chunk { bytes_max: 300 }, ..Default::default() };
-        owner.command(now, Command::Create { request: 1, name, options }, &mut out).unwrap();
+        owner
+            .command(
+                now,
+                Command::Channel(ChannelCommand::Create { request: 1, name, options }),
+                &mut out,
+            )
+            .unwrap();
         let mut told = |bytes: &[u8]| {
             owner.receive(now, Bytes::copy_from_slice(bytes));
             std::iter::from_fn(|| owner.poll(now, &mut out)).collect::<Vec<_>>()
@@ -390,7 +412,8 @@ mod tests {
         told(&[0, 3, 1, 0, 0]);
         told(&[0, 4, 0, 0, 0, 0, 0, 4, 0, 0, 0, 1]);
         let (channel, member) = (OwnNumber(0), MemberNumber(0));
-        let gone = Event::MemberLeft { channel, member, reason: Reason::TooLarge };
+        let gone =
+            Event::Channel(ChannelEvent::MemberLeft { channel, member, reason: Reason::TooLarge });
         assert_eq!(told(&[4, 0x80, 0, 0xff, 0x7f]), [gone]);
         assert_eq!(told(&[4, 0x80, 0, 0, b'x']), [], "nothing of it can be understood any more");
         assert_eq!(told(&[0, 5, 0, 1, 0, 0, 0]), [], "its end was told already");

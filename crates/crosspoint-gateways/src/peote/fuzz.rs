@@ -7,7 +7,8 @@ use super::value::{DecodeError, EncodeError, Reader, Serialized, Value};
 use super::{chunk, client, server};
 use bytes::{Bytes, BytesMut};
 use crosspoint_hub::command::{
-    ChannelOptions, Command, EnterOptions, Entered, Event, Mode, Peer, Target,
+    ChannelCommand, ChannelEvent, ChannelOptions, Command, EnterOptions, Entered, Event, Mode,
+    Peer, Target,
 };
 use crosspoint_hub::protocol::{Client, Output, Protocol};
 use crosspoint_hub::wire::{FrameWriter, Part, Place};
@@ -256,12 +257,15 @@ fn serve(holds: bool, pieces: &[&[u8]]) -> Heard {
                     heard.data(&to, &part);
                 }
                 // A member is thrown out in the middle of a broadcast, whose parts the cut decides.
-                Output::Command(kick @ Command::Kick { .. }) => {
+                Output::Command(kick @ Command::Channel(ChannelCommand::Kick { .. })) => {
                     heard.others.push(format!("{kick:?}"));
                 }
                 other => {
                     let ends = |command: &Command| {
-                        matches!(command, Command::Leave(_) | Command::Delete(_))
+                        matches!(
+                            command,
+                            Command::Channel(ChannelCommand::Leave(_) | ChannelCommand::Delete(_))
+                        )
                     };
                     held &= !matches!(&other, Output::Command(command) if ends(command));
                     heard.note(&other);
@@ -288,15 +292,17 @@ fn bytes_max(held: bool, to: Target) -> u32 {
 /// A channel with two members that see messages, and a membership in another.
 fn holdings() -> Vec<Event> {
     let own = OwnNumber(0);
-    let came = |(member, bytes_max)| Event::MemberEntered {
-        channel: own,
-        member: MemberNumber(member),
-        peer: Peer { id: PeerId::new([0; 16]), name: None, protocol: "native" },
-        chunk: Some(bytes_max),
-        replies: false,
+    let came = |(member, bytes_max)| {
+        Event::Channel(ChannelEvent::MemberEntered {
+            channel: own,
+            member: MemberNumber(member),
+            peer: Peer { id: PeerId::new([0; 16]), name: None, protocol: "native" },
+            chunk: Some(bytes_max),
+            replies: false,
+        })
     };
     let bytes_max = ENTERED_BYTES_MAX;
-    let entered = Event::Entered(Entered {
+    let entered = Event::Channel(ChannelEvent::Entered(Entered {
         request: 1,
         channel: InNumber(0),
         member: MemberNumber(0),
@@ -304,8 +310,8 @@ fn holdings() -> Vec<Event> {
         chunk: Some(bytes_max),
         replies: false,
         room: true,
-    });
-    let created = Event::Created { request: 1, channel: own };
+    }));
+    let created = Event::Channel(ChannelEvent::Created { request: 1, channel: own });
     let members = (0..).zip(MEMBER_BYTES_MAX).map(came);
     std::iter::once(created).chain(members).chain([entered]).collect()
 }
@@ -321,13 +327,13 @@ fn connect(pieces: &[&[u8]]) -> Heard {
     let modes = [Mode::Raw, chunk(300), Mode::Raw, chunk(ENTERED_BYTES_MAX)];
     for (request, mode) in (0..).zip(modes) {
         let name = ChannelName::new("x").expect("a short name");
-        let create = Command::Create {
+        let create = Command::Channel(ChannelCommand::Create {
             request,
             name: name.clone(),
             options: ChannelOptions { mode, ..ChannelOptions::default() },
-        };
+        });
         let options = EnterOptions { mode, ..EnterOptions::default() };
-        let enter = Command::Enter { request, name, options };
+        let enter = Command::Channel(ChannelCommand::Enter { request, name, options });
         for command in [create, enter] {
             client.command(now, command, &mut out).expect("few commands wait");
         }
@@ -341,10 +347,10 @@ fn connect(pieces: &[&[u8]]) -> Heard {
         while let Some(event) = client.poll(now, &mut out) {
             let Event::Data { place, part } = event else {
                 match &event {
-                    Event::Created { request, channel } => {
+                    Event::Channel(ChannelEvent::Created { request, channel }) => {
                         owned.insert(*channel, modes[*request as usize]);
                     }
-                    Event::Entered(told) => {
+                    Event::Channel(ChannelEvent::Entered(told)) => {
                         entered.insert(told.channel, told.mode);
                     }
                     _ => {}

@@ -4,7 +4,8 @@ use super::chunk::{self, ChunkDecoder, ChunkSize};
 use super::frame::{Address, From, Item, Reader, command, push, reason};
 use bytes::Bytes;
 use crosspoint_hub::command::{
-    Ban, ChannelOptions, Command, EnterOptions, Event, Hello, Mode, Target,
+    Ban, ChannelCommand, ChannelEvent, ChannelOptions, Command, EnterOptions, Event, Hello, Mode,
+    Target,
 };
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
 use crosspoint_hub::wire::{FrameWriter, Part};
@@ -100,11 +101,19 @@ impl Joint {
             command::CREATE => {
                 // Borders are known to the Haxe programs alone, so the hub keeps none.
                 let options = ChannelOptions { mode: Mode::Raw, ..ChannelOptions::default() };
-                Some(Command::Create { request, name: name(&payload), options })
+                Some(Command::Channel(ChannelCommand::Create {
+                    request,
+                    name: name(&payload),
+                    options,
+                }))
             }
             command::ENTER => {
                 let options = EnterOptions { mode: Mode::Raw, ..EnterOptions::default() };
-                Some(Command::Enter { request, name: name(&payload), options })
+                Some(Command::Channel(ChannelCommand::Enter {
+                    request,
+                    name: name(&payload),
+                    options,
+                }))
             }
             command::LEAVE => {
                 let number = *payload.first()?;
@@ -112,7 +121,7 @@ impl Joint {
                 self.entered &= !bit;
                 let number = InNumber(number.into());
                 self.forget(|to| to == Target::Up(number));
-                Some(Command::Leave(number))
+                Some(Command::Channel(ChannelCommand::Leave(number)))
             }
             command::DELETE => {
                 let number = *payload.first()?;
@@ -120,7 +129,7 @@ impl Joint {
                 self.owned &= !bit;
                 let number = OwnNumber(number.into());
                 self.forget(|to| matches!(to, Target::Member(own, _) if own == number));
-                Some(Command::Delete(number))
+                Some(Command::Channel(ChannelCommand::Delete(number)))
             }
             command::KICK => {
                 let &[own, member, ..] = &payload[..] else { return None };
@@ -131,7 +140,7 @@ impl Joint {
                         .then(|| Duration::from_secs(60 * u64::from(*minutes))),
                 });
                 let (channel, member) = (OwnNumber(own.into()), MemberNumber(member.into()));
-                Some(Command::Kick { channel, member, ban })
+                Some(Command::Channel(ChannelCommand::Kick { channel, member, ban }))
             }
             _ => unreachable!("the reader refuses unknown commands"),
         }
@@ -210,7 +219,11 @@ impl Joint {
                     // An owner does not know which size its members declare.
                     Target::Member(channel, member) => {
                         stream.lost = true;
-                        return Ok(Some(Command::Kick { channel, member, ban: None }));
+                        return Ok(Some(Command::Channel(ChannelCommand::Kick {
+                            channel,
+                            member,
+                            ban: None,
+                        })));
                     }
                     _ => return Err(Reason::TooLarge),
                 },
@@ -245,7 +258,8 @@ impl Joint {
         one_by_one.into_iter().try_for_each(|to| self.send(to, part.clone()))
     }
 
-    fn give(&mut self, command: Command) {
+    fn give(&mut self, command: impl Into<Command>) {
+        let command = command.into();
         self.ready.push_back(Output::Command(command));
     }
 
@@ -259,6 +273,43 @@ impl Joint {
             };
             self.forget(|known| known == to);
             self.decoders.insert(to, stream);
+        }
+    }
+
+    fn channel_event(&mut self, event: &ChannelEvent, out: &mut FrameWriter) {
+        match event {
+            ChannelEvent::Created { request, channel } => {
+                self.owned |= bit(channel.0 as u8).unwrap_or_default();
+                out.small(&[0, 3, *request as u8, 0, channel.0 as u8]);
+            }
+            ChannelEvent::Entered(entered) => {
+                let number = entered.channel.0 as u8;
+                self.entered |= bit(number).unwrap_or_default();
+                self.translate(Target::Up(entered.channel), entered.chunk);
+                out.small(&[0, 3, entered.request as u8, 0, number]);
+            }
+            ChannelEvent::MemberEntered { channel, member, chunk, .. } => {
+                self.translate(Target::Member(*channel, *member), *chunk);
+                out.small(&[0, 4, 0, push::MEMBER_ENTERED, channel.0 as u8, member.0 as u8]);
+            }
+            ChannelEvent::MemberLeft { channel, member, reason } => {
+                self.forget(|to| to == Target::Member(*channel, *member));
+                let (channel, member) = (channel.0 as u8, member.0 as u8);
+                out.small(&[0, 5, 0, push::MEMBER_LEFT, channel, member, ending(*reason)]);
+            }
+            ChannelEvent::Ended { channel, reason } => {
+                let number = channel.0 as u8;
+                self.entered &= !bit(number).unwrap_or_default();
+                self.forget(|to| to == Target::Up(*channel));
+                out.small(&[0, 4, 0, push::ENDED, number, ending(*reason)]);
+            }
+            // The protocol has no words for these.
+            ChannelEvent::Knock { .. }
+            | ChannelEvent::OtherEntered { .. }
+            | ChannelEvent::OtherLeft { .. }
+            | ChannelEvent::Others { .. }
+            | ChannelEvent::Owner { .. }
+            | ChannelEvent::Heir { .. } => {}
         }
     }
 }
@@ -299,56 +350,12 @@ impl Protocol for Joint {
 
     fn deliver(&mut self, _now: Instant, event: &Event, out: &mut FrameWriter) {
         match event {
-            Event::Created { request, channel } => {
-                self.owned |= bit(channel.0 as u8).unwrap_or_default();
-                out.small(&[0, 3, *request as u8, 0, channel.0 as u8]);
-            }
-            Event::Entered(entered) => {
-                let number = entered.channel.0 as u8;
-                self.entered |= bit(number).unwrap_or_default();
-                self.translate(Target::Up(entered.channel), entered.chunk);
-                out.small(&[0, 3, entered.request as u8, 0, number]);
-            }
+            Event::Channel(event) => self.channel_event(event, out),
             Event::Refused { request, create, reason } => {
                 out.small(&[0, 3, *request as u8, 1, refusal(*create, *reason)]);
             }
-            Event::MemberEntered { channel, member, chunk, .. } => {
-                self.translate(Target::Member(*channel, *member), *chunk);
-                out.small(&[0, 4, 0, push::MEMBER_ENTERED, channel.0 as u8, member.0 as u8]);
-            }
-            Event::MemberLeft { channel, member, reason } => {
-                self.forget(|to| to == Target::Member(*channel, *member));
-                let (channel, member) = (channel.0 as u8, member.0 as u8);
-                out.small(&[0, 5, 0, push::MEMBER_LEFT, channel, member, ending(*reason)]);
-            }
-            Event::Ended { channel, reason } => {
-                let number = channel.0 as u8;
-                self.entered &= !bit(number).unwrap_or_default();
-                self.forget(|to| to == Target::Up(*channel));
-                out.small(&[0, 4, 0, push::ENDED, number, ending(*reason)]);
-            }
-            // The protocol has no words for these.
-            Event::Welcome { .. }
-            | Event::Knock { .. }
-            | Event::OtherEntered { .. }
-            | Event::OtherLeft { .. }
-            | Event::Owner { .. }
-            | Event::Heir { .. }
-            | Event::Linked { .. }
-            | Event::Unlinked { .. }
-            | Event::Found { .. }
-            | Event::PeerCame { .. }
-            | Event::PeerWent { .. }
-            | Event::Others { .. }
-            | Event::Peers { .. }
-            | Event::Paused { .. }
-            | Event::Resumed { .. }
-            | Event::Done { .. }
-            | Event::Told { .. }
-            | Event::Secure
-            | Event::Answer { .. }
-            | Event::Data { .. }
-            | Event::Closed { .. } => {}
+            // The protocol has no words for anything else.
+            _ => {}
         }
     }
 

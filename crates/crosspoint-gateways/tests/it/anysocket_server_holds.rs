@@ -7,7 +7,7 @@ use crate::anysocket_server_peers::{
 use crate::common::World;
 use crate::common::speaker::Speaker;
 use crosspoint_gateways::anysocket::Kind;
-use crosspoint_hub::command::Event;
+use crosspoint_hub::command::{Event, LinkEvent};
 use crosspoint_hub::{LinkNumber, PeerId, Reason};
 use std::time::Duration;
 
@@ -115,7 +115,7 @@ fn what_waits_is_bounded_and_who_fills_it_loses_its_link_alone() {
     }
     let ends = |heard: Vec<Event>| {
         heard.into_iter().filter_map(|event| match event {
-            Event::Unlinked { reason, .. } => Some(reason),
+            Event::Link(LinkEvent::Closed { reason, .. }) => Some(reason),
             _ => None,
         })
     };

@@ -9,7 +9,7 @@ use crosspoint_gateways::anysocket::cipher::SystemRandom;
 use crosspoint_gateways::anysocket::packet::{Message, parse, parse_inner};
 use crosspoint_gateways::anysocket::server::{MESSAGE_BYTES_MAX, Options};
 use crosspoint_gateways::anysocket::{Forward, Kind, Packet};
-use crosspoint_hub::command::{Command, Event, Peer};
+use crosspoint_hub::command::{Event, LinkCommand, LinkEvent, Peer};
 use crosspoint_hub::home::{Home, Reply};
 use crosspoint_hub::payload::{Ask, Format, Payload};
 use crosspoint_hub::{HubOptions, PeerId, Reason};
@@ -108,7 +108,10 @@ fn a_native_peer_is_a_proxied_peer_and_each_hears_its_own_words() {
         &format!(r#"{{"type":2,"action":"proxy","id":"{BERT}"}}"#),
     );
     assert_eq!(heard(&mut world, ann), [r#"Internal -2 {"ok":true}"#]);
-    let [Event::Linked { request: None, link, peer, .. }] = &bert.heard()[..] else { panic!() };
+    let [Event::Link(LinkEvent::Opened { request: None, link, peer, .. })] = &bert.heard()[..]
+    else {
+        panic!()
+    };
     assert_eq!((peer.id, peer.protocol), (ANN, "anysocket"));
     let link = *link;
 
@@ -201,7 +204,7 @@ fn a_native_peer_is_a_proxied_peer_and_each_hears_its_own_words() {
     // Encryption of the peer layer has no form; the client is told a little later.
     bert.say(link, 0x20, b"");
     world.idle();
-    let [Event::Unlinked { reason, .. }] = bert.heard()[..] else { panic!() };
+    let [Event::Link(LinkEvent::Closed { reason, .. })] = bert.heard()[..] else { panic!() };
     assert_eq!(reason, Reason::Unsupported);
     assert_eq!(heard(&mut world, ann).len(), 0);
     world.pass(Duration::from_millis(200));
@@ -232,7 +235,10 @@ fn links_for_requests_are_heard_of_from_the_hub_and_not_announced() {
     bert.say(link, 0x11, b"\x05\x00\x01a\x02[]");
     bert.say(link, 0x11, b"\x05\x00\x01a\x02[]");
     world.idle();
-    assert!(matches!(bert.heard()[..], [Event::Unlinked { reason: Reason::Malformed, .. }]));
+    assert!(matches!(
+        bert.heard()[..],
+        [Event::Link(LinkEvent::Closed { reason: Reason::Malformed, .. })]
+    ));
 }
 
 #[test]
@@ -248,13 +254,13 @@ fn several_links_of_one_peer_are_one_peer_until_the_last_has_gone() {
     assert_eq!(heard(&mut world, ann).len(), 1);
     say_to(&mut world, ann, (ANN, BERT), Kind::Internal, -1, r#"{"result":1,"bin":false}"#);
     assert_eq!(bert.data(two), [(0x12, b"\x00\x021".to_vec())]);
-    bert.give(Command::Unlink { link: one, reason: Reason::Left });
+    bert.give(LinkCommand::Close { link: one, reason: Reason::Left });
     world.pass(Duration::from_millis(300));
     assert_eq!(heard(&mut world, ann).len(), 0);
     say_to(&mut world, ann, (ANN, BERT), Kind::Link, 1, "1");
     assert_eq!(bert.data(two).len(), 1);
     // Who comes back before the client was told of the end is told of as well.
-    bert.give(Command::Unlink { link: two, reason: Reason::Left });
+    bert.give(LinkCommand::Close { link: two, reason: Reason::Left });
     world.idle();
     bert.link(ANN, b"");
     world.idle();
@@ -377,7 +383,9 @@ fn what_waits_for_peers_is_counted_until_it_is_answered_or_they_have_gone() {
     let wish = |action: &str| format!(r#"{{"type":2,"action":"{action}","id":"{BERT}"}}"#);
     say(&mut world, ann, Kind::Internal, 2, &wish("proxy"));
     heard(&mut world, ann);
-    let Some(Event::Linked { link, .. }) = bert.heard().pop() else { panic!("no link") };
+    let Some(Event::Link(LinkEvent::Opened { link, .. })) = bert.heard().pop() else {
+        panic!("no link")
+    };
     let before = world.buffered(ann);
     // Whatever the client calls the time is given back to it with the answer.
     let clock = format!(r#"{{"type":5,"time":"{}"}}"#, "9".repeat(BYTES));
@@ -414,12 +422,12 @@ fn a_peer_that_is_wanted_again_before_it_is_there_is_one_link_and_all_wishes_are
         list
     };
     assert_eq!(sorted(answers), sorted(expected));
-    assert!(matches!(bert.heard()[..], [Event::Linked { .. }]));
+    assert!(matches!(bert.heard()[..], [Event::Link(LinkEvent::Opened { .. })]));
     say(&mut world, ann, Kind::Internal, 7, &wish("proxy", BERT));
     assert_eq!(heard(&mut world, ann), [r#"Internal -7 {"ok":true}"#]);
     assert!(bert.heard().is_empty(), "one link is enough");
     say(&mut world, ann, Kind::Internal, 8, &wish("unproxy", BERT));
-    assert!(matches!(bert.heard()[..], [Event::Unlinked { .. }]));
+    assert!(matches!(bert.heard()[..], [Event::Link(LinkEvent::Closed { .. })]));
 }
 
 fn wish(seq: i32, action: &str, id: PeerId) -> Vec<u8> {
@@ -547,7 +555,9 @@ fn every_bound_is_kept() {
         world.idle();
         say_to(&mut world, ann, (ANN, BERT), Kind::Switch, 1, key);
         let heard = bert.heard();
-        let [Event::Unlinked { link: ended, reason }] = &heard[..] else { panic!("{heard:?}") };
+        let [Event::Link(LinkEvent::Closed { link: ended, reason })] = &heard[..] else {
+            panic!("{heard:?}")
+        };
         assert_eq!(*ended, link);
         switched += usize::from(*reason == Reason::Malformed);
     }
@@ -601,8 +611,11 @@ fn a_request_to_a_name_is_answered_refused_or_late_and_its_link_is_closed_when_i
     say(&mut world, ann, Kind::Internal, 2, &request(""));
     say(&mut world, ann, Kind::Internal, 3, &request(",500"));
     let events = bert.heard();
-    let [Event::Linked { link, purpose, .. }, Event::Data { .. }, Event::Data { part, .. }] =
-        &events[..]
+    let [
+        Event::Link(LinkEvent::Opened { link, purpose, .. }),
+        Event::Data { .. },
+        Event::Data { part, .. },
+    ] = &events[..]
     else {
         panic!("{events:?}")
     };
@@ -622,7 +635,10 @@ fn a_request_to_a_name_is_answered_refused_or_late_and_its_link_is_closed_when_i
     assert_eq!(bert.heard().len(), 0);
     say(&mut world, ann, Kind::Heartbeat, 6, "1");
     world.pass(Duration::from_secs(5));
-    assert!(matches!(bert.heard()[..], [Event::Unlinked { reason: Reason::Left, .. }]));
+    assert!(matches!(
+        bert.heard()[..],
+        [Event::Link(LinkEvent::Closed { reason: Reason::Left, .. })]
+    ));
 }
 
 #[test]

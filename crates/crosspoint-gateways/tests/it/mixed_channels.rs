@@ -2,7 +2,9 @@
 
 use crate::common::{Cut, Dice, World};
 use bytes::Bytes;
-use crosspoint_hub::command::{ChannelOptions, Command, EnterOptions, Event, Mode, Target};
+use crosspoint_hub::command::{
+    ChannelCommand, ChannelEvent, ChannelOptions, Command, EnterOptions, Event, Mode, Target,
+};
 use crosspoint_hub::wire::{Part, Place};
 use crosspoint_hub::{ChannelName, HubOptions, InNumber, Limits, MemberNumber, OwnNumber, Reason};
 use std::collections::HashMap;
@@ -34,15 +36,18 @@ fn client(world: &mut World, kind: Kind) -> usize {
 fn create(world: &mut World, owner: usize, mode: Mode) {
     let options = ChannelOptions { mode, ..ChannelOptions::default() };
     let (request, name) = (1, name());
-    world.ask(owner, Command::Create { request, name, options });
-    assert!(matches!(world.heard(owner)[..], [.., Event::Created { .. }]));
+    world.ask(owner, ChannelCommand::Create { request, name, options });
+    assert!(matches!(world.heard(owner)[..], [.., Event::Channel(ChannelEvent::Created { .. })]));
 }
 
 fn enter(world: &mut World, member: usize, mode: Mode) {
     let options = EnterOptions { mode, make_room: true, ..EnterOptions::default() };
     let (request, name) = (1, name());
-    world.ask(member, Command::Enter { request, name, options });
-    assert!(matches!(world.heard(member)[..], [.., Event::Entered(_)]), "it has to get in");
+    world.ask(member, ChannelCommand::Enter { request, name, options });
+    assert!(
+        matches!(world.heard(member)[..], [.., Event::Channel(ChannelEvent::Entered(_))]),
+        "it has to get in"
+    );
 }
 
 /// A channel with its owner, and members in the order of their numbers.
@@ -253,7 +258,7 @@ fn who_gets_the_number_of_a_receiver_that_left_gets_no_tail() {
         let (head, tail) = halves(&message(100_000, 1), 40_000);
         let to = to(0);
         world.ask(owner, Command::Send { to, part: head });
-        world.ask(members[0], Command::Leave(InNumber(0)));
+        world.ask(members[0], ChannelCommand::Leave(InNumber(0)));
         let late = client(&mut world, second);
         enter(&mut world, late, LARGE);
         world.ask(owner, Command::Send { to, part: tail });
@@ -309,7 +314,7 @@ fn who_comes_in_the_middle_of_a_joint_owner_s_frame_gets_no_tail() {
             let bytes = [before, &frame(head, &content)].concat();
             let (now, later) = bytes.split_at(9_000);
             world.feed(owner, now);
-            world.ask(first, Command::Leave(InNumber(0)));
+            world.ask(first, ChannelCommand::Leave(InNumber(0)));
             let late = client(&mut world, Native);
             enter(&mut world, late, mode);
             world.feed(owner, later);
@@ -333,7 +338,7 @@ fn a_message_that_a_joint_owner_left_unfinished_does_not_harm_the_next_holder_of
     // 300 bytes are announced, ten come.
     world.feed(owner, &frame(&[0x80, 0], &[0xab, 0x02]));
     world.feed(owner, &frame(&[0x80, 0], b"0123456789"));
-    world.ask(first, Command::Leave(InNumber(0)));
+    world.ask(first, ChannelCommand::Leave(InNumber(0)));
     let second = client(&mut world, Native);
     enter(&mut world, second, LARGE);
     world.feed(owner, &frame(&[0x80, 0], &[1]));
@@ -349,11 +354,11 @@ fn a_message_above_the_chunk_maximum_closes_only_its_sender() {
     let (owner, members) = channel(&mut world, Native, &[Native, Joint, Native], SMALL);
     say(&mut world, members[0], UP, &data);
     assert_eq!(world.closed(members[0]), Some(Reason::TooLarge));
-    let gone = Event::MemberLeft {
+    let gone = Event::Channel(ChannelEvent::MemberLeft {
         channel: OwnNumber(0),
         member: MemberNumber(0),
         reason: Reason::ConnectionLost,
-    };
+    });
     assert_eq!(world.heard(owner), [gone]);
     say(&mut world, owner, ALL, &data.slice(1..));
     for member in &members[1..] {
@@ -368,7 +373,7 @@ fn a_message_above_the_chunk_maximum_closes_only_its_sender() {
         assert_eq!(world.closed(members[0]), None);
         assert!(matches!(
             world.heard(members[0])[..],
-            [Event::Ended { reason: Reason::OwnerLost, .. }]
+            [Event::Channel(ChannelEvent::Ended { reason: Reason::OwnerLost, .. })]
         ));
     }
 }
@@ -384,7 +389,7 @@ fn a_joint_member_that_announces_more_than_the_maximum_is_closed_alone() {
     world.feed(joint, &frame(&[0], &[0xe8, 0x07]));
     assert_eq!(world.closed(joint), Some(Reason::TooLarge));
     assert_eq!(world.written(joint), [0, 4, 0, 2, 0, 1], "told that it is over");
-    let left = |event: &Event| matches!(event, Event::MemberLeft { member, .. } if member.0 == 1);
+    let left = |event: &Event| matches!(event, Event::Channel(ChannelEvent::MemberLeft { member, .. }) if member.0 == 1);
     assert!(world.heard(owner).iter().any(left));
     assert_eq!(world.closed(members[0]), None);
 }
@@ -402,9 +407,13 @@ fn a_member_that_declares_less_than_a_joint_owner_sends_harms_nobody_else() {
         assert_eq!(said(&mut world, member), [(IN, data.clone())]);
     }
     let (channel, reason) = (InNumber(0), Reason::Kicked);
-    assert_eq!(world.heard(wrong), [Event::Ended { channel, reason }]);
+    assert_eq!(world.heard(wrong), [Event::Channel(ChannelEvent::Ended { channel, reason })]);
     assert_eq!(world.closed(wrong), None);
-    let gone = Event::MemberLeft { channel: OwnNumber(0), member: MemberNumber(2), reason };
+    let gone = Event::Channel(ChannelEvent::MemberLeft {
+        channel: OwnNumber(0),
+        member: MemberNumber(2),
+        reason,
+    });
     assert_eq!(world.heard(owner), [gone]);
 }
 

@@ -7,7 +7,9 @@ use crate::common::{Cut, Dice, flat};
 use bytes::Bytes;
 use crosspoint_gateways::peote::client::Joint;
 use crosspoint_gateways::peote::frame::{Address, From, Item, Reader, command, put_data};
-use crosspoint_hub::command::{ChannelOptions, Command, EnterOptions, Event, Mode, Target};
+use crosspoint_hub::command::{
+    ChannelCommand, ChannelEvent, ChannelOptions, Command, EnterOptions, Event, Mode, Target,
+};
 use crosspoint_hub::protocol::Client;
 use crosspoint_hub::wire::{FrameWriter, Part, Place};
 use crosspoint_hub::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId, Reason};
@@ -180,18 +182,18 @@ impl Mirror {
         let first = payload.first().copied().unwrap_or_default();
         let mode = self.mode;
         match number {
-            command::CREATE => Command::Create {
+            command::CREATE => Command::Channel(ChannelCommand::Create {
                 request,
                 name,
                 options: ChannelOptions { mode, ..ChannelOptions::default() },
-            },
-            command::ENTER => Command::Enter {
+            }),
+            command::ENTER => Command::Channel(ChannelCommand::Enter {
                 request,
                 name,
                 options: EnterOptions { mode, ..EnterOptions::default() },
-            },
-            command::LEAVE => Command::Leave(InNumber(first.into())),
-            _ => Command::Delete(OwnNumber(first.into())),
+            }),
+            command::LEAVE => Command::Channel(ChannelCommand::Leave(InNumber(first.into()))),
+            _ => Command::Channel(ChannelCommand::Delete(OwnNumber(first.into()))),
         }
     }
 
@@ -215,7 +217,8 @@ impl Mirror {
         self.unsent.insert(to, unsent);
     }
 
-    fn ask(&mut self, command: Command) {
+    fn ask(&mut self, command: impl Into<Command>) {
+        let command = command.into();
         let mut out = FrameWriter::default();
         self.client.command(self.now, command, &mut out).expect("the library did it too");
         self.written.extend(flat(&out.take()));
@@ -238,17 +241,23 @@ impl Mirror {
                 assert_eq!(peer, PeerId::new([7; 16]));
                 return;
             }
-            Event::Created { request, channel } => Heard::Created(request, channel.0),
-            Event::Entered(entered) => {
+            Event::Channel(ChannelEvent::Created { request, channel }) => {
+                Heard::Created(request, channel.0)
+            }
+            Event::Channel(ChannelEvent::Entered(entered)) => {
                 assert_eq!(entered.mode, self.mode);
                 Heard::Entered(entered.request, entered.channel.0)
             }
             Event::Refused { request, create, reason } => Heard::Refused(request, create, reason),
-            Event::MemberEntered { channel, member, .. } => Heard::Came(channel.0, member.0),
-            Event::MemberLeft { channel, member, reason } => {
+            Event::Channel(ChannelEvent::MemberEntered { channel, member, .. }) => {
+                Heard::Came(channel.0, member.0)
+            }
+            Event::Channel(ChannelEvent::MemberLeft { channel, member, reason }) => {
                 Heard::Gone(channel.0, member.0, reason)
             }
-            Event::Ended { channel, reason } => Heard::Ended(channel.0, reason),
+            Event::Channel(ChannelEvent::Ended { channel, reason }) => {
+                Heard::Ended(channel.0, reason)
+            }
             Event::Data { place, part } if self.mode == Mode::Raw => {
                 assert!(part.is_first() && part.is_last());
                 Heard::Data(place, part.data.to_vec())

@@ -9,7 +9,9 @@ mod share;
 mod state;
 mod succession;
 
-use crate::command::{Ban, ChannelOptions, EnterOptions, Entered, Event, Mode, OwnerNews};
+use crate::command::{
+    Ban, ChannelEvent, ChannelOptions, EnterOptions, Entered, Event, Mode, OwnerNews,
+};
 use crate::gathering::Gathering;
 use crate::hub::Hub;
 use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId};
@@ -274,9 +276,12 @@ impl Channel {
         }
         state.next_ticket = ticket.wrapping_add(1);
         if let Some(owner) = &state.owner {
-            let credentials = applicant.options.credentials.clone();
+            let credentials = Box::from(&*applicant.options.credentials);
             let peer = outbox.known_peer();
-            owner.tell(Event::Knock { channel: owner.number, ticket, peer, credentials }, touched);
+            owner.tell(
+                ChannelEvent::Knock { channel: owner.number, ticket, peer, credentials },
+                touched,
+            );
         }
         state.pending.push(applicant);
         Ok(None)
@@ -368,15 +373,19 @@ impl Channel {
         state.fresh += usize::from(presence);
         let (chunk, room) = (edge.chunk(), self.room);
         let entered = Entered { request, channel: number, member, mode, chunk, replies, room };
-        outbox.push_event(tag, Event::Entered(entered), touched);
+        outbox.push_event(tag, Event::Channel(ChannelEvent::Entered(entered)), touched);
         if state.away {
-            let away = Event::Owner { channel: number, news: OwnerNews::Away };
+            let away =
+                Event::Channel(ChannelEvent::Owner { channel: number, news: OwnerNews::Away });
             outbox.push_event(tag, away, touched);
         }
         match &state.owner {
             Some(owner) => {
                 let channel = owner.number;
-                owner.tell(Event::MemberEntered { channel, member, peer, chunk, replies }, touched);
+                owner.tell(
+                    ChannelEvent::MemberEntered { channel, member, peer, chunk, replies },
+                    touched,
+                );
             }
             None if state.hearers > 0 => state.changes.came(member.0),
             None => {}
@@ -484,7 +493,7 @@ impl Channel {
         let Expulsion { now, ban, noted, metrics } = *expulsion;
         let gone = state.members.get(member.0)?;
         let reason = if ban.is_some() { Reason::Banned } else { Reason::Kicked };
-        gone.tell(Event::Ended { channel: gone.number, reason }, touched);
+        gone.tell(ChannelEvent::Ended { channel: gone.number, reason }, touched);
         let mut by_id_alone = None;
         if let Some(ban) = ban.filter(|_| !noted) {
             let address = gone.outbox.known_by.filter(|_| ban.address);
@@ -530,7 +539,7 @@ impl Channel {
         state.forget_gathered();
         let count = state.members.len();
         for member in state.take_members() {
-            member.tell(Event::Ended { channel: member.number, reason }, touched);
+            member.tell(ChannelEvent::Ended { channel: member.number, reason }, touched);
         }
         for applicant in std::mem::take(&mut state.pending) {
             applicant.refuse(Reason::NoSuchName, touched);

@@ -1,7 +1,7 @@
 //! Who is in a channel, and who may not be.
 
 use super::share::{Key, Shared};
-use crate::command::{EnterOptions, Event, Mode};
+use crate::command::{ChannelEvent, EnterOptions, Event, Mode};
 use crate::gathering::{Gathering, Unfinished};
 use crate::ids::{InNumber, MemberNumber, OwnNumber, PeerId};
 use crate::ledger::{Account, Charge, Common};
@@ -114,7 +114,8 @@ pub(super) struct Applicant {
 }
 
 impl Owner {
-    pub(super) fn tell(&self, event: Event, touched: &mut Touched) {
+    pub(super) fn tell(&self, event: impl Into<Event>, touched: &mut Touched) {
+        let event = event.into();
         self.outbox.push_event(self.tag, event, touched);
     }
 }
@@ -135,7 +136,8 @@ impl Member {
         if self.behind { from_first(parts) } else { parts }
     }
 
-    pub(super) fn tell(&self, event: Event, touched: &mut Touched) {
+    pub(super) fn tell(&self, event: impl Into<Event>, touched: &mut Touched) {
+        let event = event.into();
         self.outbox.push_event(self.tag, event, touched);
     }
 }
@@ -285,7 +287,7 @@ impl State {
             let told = news.list.len() > usize::from(but.is_some());
             if member.presence && told {
                 let (channel, news) = (member.number, news.clone());
-                member.tell(Event::Others { channel, news, but }, touched);
+                member.tell(ChannelEvent::Others { channel, news, but }, touched);
             }
         }
     }
@@ -326,7 +328,7 @@ impl State {
             return;
         };
         if let Some(member) = self.members.get(member.0) {
-            member.tell(Event::Heir { channel: member.number, naming: None }, touched);
+            member.tell(ChannelEvent::Heir { channel: member.number, naming: None }, touched);
         }
         if let (Some(owner), Some(request)) = (&self.owner, request) {
             let refused = Event::Refused { request, create: false, reason };
@@ -362,7 +364,7 @@ impl State {
         match &self.owner {
             Some(owner) => {
                 let channel = owner.number;
-                owner.tell(Event::MemberLeft { channel, member, reason }, touched);
+                owner.tell(ChannelEvent::MemberLeft { channel, member, reason }, touched);
             }
             // A hub that stops says so to each, and no more.
             None if reason == Reason::HubStopping => {}

@@ -5,7 +5,7 @@
 
 use super::Channel;
 use super::state::{Begun, Heir, Owner, State};
-use crate::command::{Event, OwnerNews};
+use crate::command::{ChannelEvent, Event, OwnerNews};
 use crate::gathering::Gathering;
 use crate::ids::{MemberNumber, OwnNumber};
 use crate::outbox::{Outbox, Reception, Tag, Touched};
@@ -52,7 +52,7 @@ impl Channel {
         let naming = state.namings;
         state.namings = naming.wrapping_add(1);
         if let Some(named) = state.members.get(member.0) {
-            named.tell(Event::Heir { channel: named.number, naming: Some(naming) }, touched);
+            named.tell(ChannelEvent::Heir { channel: named.number, naming: Some(naming) }, touched);
         }
         state.heir = Some(Heir { member, naming, request: Some(request), seat: None });
         Ok(false)
@@ -119,23 +119,30 @@ impl Channel {
         };
         let heir = state.take_member(member.0).expect("a member that goes is no heir any more");
         let gone = 1 + state.cut_short(touched);
-        heir.tell(Event::Owner { channel: heir.number, news: OwnerNews::You(number) }, touched);
+        heir.tell(
+            ChannelEvent::Owner { channel: heir.number, news: OwnerNews::You(number) },
+            touched,
+        );
         state.inform(&OwnerNews::Changed(heir.outbox.known_peer()), touched);
         let owner = Owner { outbox: heir.outbox, number, tag };
         let channel = number;
-        let members = state.members.iter().map(|(number, member)| Event::MemberEntered {
-            channel,
-            member: MemberNumber(number),
-            peer: member.outbox.known_peer(),
-            chunk: member.edge.chunk(),
-            replies: member.outbox.profile.framing == Framing::Messages,
+        let members = state.members.iter().map(|(number, member)| {
+            Event::Channel(ChannelEvent::MemberEntered {
+                channel,
+                member: MemberNumber(number),
+                peer: member.outbox.known_peer(),
+                chunk: member.edge.chunk(),
+                replies: member.outbox.profile.framing == Framing::Messages,
+            })
         });
         owner.outbox.push_events_alone(tag, members, touched);
-        let knocks = state.pending.iter().map(|applicant| Event::Knock {
-            channel,
-            ticket: applicant.ticket,
-            peer: applicant.outbox.known_peer(),
-            credentials: applicant.options.credentials.clone(),
+        let knocks = state.pending.iter().map(|applicant| {
+            Event::Channel(ChannelEvent::Knock {
+                channel,
+                ticket: applicant.ticket,
+                peer: applicant.outbox.known_peer(),
+                credentials: Box::from(&*applicant.options.credentials),
+            })
         });
         owner.outbox.push_events_alone(tag, knocks, touched);
         state.away = owner.outbox.is_told_away();
@@ -162,7 +169,7 @@ impl State {
     fn inform(&self, news: &OwnerNews, touched: &mut Touched) {
         for (_, member) in self.members.iter() {
             let (channel, news) = (member.number, news.clone());
-            member.tell(Event::Owner { channel, news }, touched);
+            member.tell(ChannelEvent::Owner { channel, news }, touched);
         }
     }
 
@@ -187,7 +194,7 @@ impl State {
         for number in &stuck {
             if let Some(member) = self.take_member(*number) {
                 let (channel, reason) = (member.number, Reason::OwnerLost);
-                member.tell(Event::Ended { channel, reason }, touched);
+                member.tell(ChannelEvent::Ended { channel, reason }, touched);
             }
         }
         stuck.len()

@@ -1,7 +1,7 @@
 //! One piece of what waits in an outbox, and what it costs.
 
 use super::Tag;
-use crate::command::{Event, Peer};
+use crate::command::{ApplicationEvent, ChannelEvent, DirectoryEvent, Event, LinkEvent, Peer};
 use crate::ledger::{Common, SharedCharge};
 use crate::segment::Logged;
 use crate::wire::{Part, Place};
@@ -112,11 +112,14 @@ impl Entry {
 pub(super) fn behind(event: &Event) -> usize {
     match event {
         Event::Data { part, .. } => part.data.len(),
-        Event::Linked { purpose, .. } => purpose.len(),
-        Event::Knock { credentials, .. } => credentials.len(),
-        Event::Found { peers, .. } => peers.len() * size_of::<Peer>(),
-        Event::Told { payload } | Event::Answer { outcome: Ok(payload), .. } => payload.data.len(),
-        Event::Answer { outcome: Err(failure), .. } => {
+        Event::Link(LinkEvent::Opened { purpose, .. }) => purpose.len(),
+        Event::Channel(ChannelEvent::Knock { credentials, .. }) => credentials.len(),
+        Event::Directory(DirectoryEvent::Found { peers, .. }) => peers.len() * size_of::<Peer>(),
+        Event::Application(
+            ApplicationEvent::Told { payload }
+            | ApplicationEvent::Answer { outcome: Ok(payload), .. },
+        ) => payload.data.len(),
+        Event::Application(ApplicationEvent::Answer { outcome: Err(failure), .. }) => {
             failure.message.len() + failure.details.data.len()
         }
         _ => 0,

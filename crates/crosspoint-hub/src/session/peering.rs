@@ -1,7 +1,10 @@
 //! A session among others: its hello, its links, its services.
 
 use super::{Held, Provided, Session, Step};
-use crate::command::{Addressee, Command, Event, Hello, LinkOptions, Peer, Query, Target, Watched};
+use crate::command::{
+    Addressee, ApplicationCommand, DirectoryCommand, DirectoryEvent, Event, Hello, LinkCommand,
+    LinkEvent, LinkOptions, Peer, Query, Target, Watched,
+};
 use crate::home::Reply;
 use crate::ids::{LinkNumber, NoPeerName, PeerId, PeerName};
 use crate::ledger::{Charge, Exhausted, Holder, Purpose, SESSION_BYTES};
@@ -19,6 +22,26 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 impl Session {
+    pub(super) fn link_command(&mut self, command: LinkCommand) -> Step {
+        match command {
+            LinkCommand::Open { request, to, options } => return self.link(request, to, options),
+            LinkCommand::Close { link, reason } => self.unlink(link, reason),
+        }
+        Step::Go
+    }
+
+    pub(super) fn directory_command(&mut self, command: DirectoryCommand) -> Step {
+        match command {
+            DirectoryCommand::Provide { request, service, on } => match self.provide(service, on) {
+                Ok(()) => self.tell(Event::Done { request }),
+                Err(reason) => self.refuse(request, false, reason),
+            },
+            DirectoryCommand::Look { request, query } => self.look(request, &query),
+            DirectoryCommand::Watch { request, whom } => self.watch(request, whom),
+        }
+        Step::Go
+    }
+
     /// Carries out a hello whose credentials somebody else has checked.
     pub fn welcome(&mut self, hello: Hello, grant: Grant) -> Step {
         if self.outbox.peer().is_some() {
@@ -84,7 +107,7 @@ impl Session {
     }
 
     /// Opens a link. Both sides are told, unless it is refused.
-    pub(super) fn link(&mut self, request: u32, to: Addressee, options: LinkOptions) -> Step {
+    fn link(&mut self, request: u32, to: Addressee, options: LinkOptions) -> Step {
         let LinkOptions { purpose, except, single } = &options;
         if purpose.len() > LinkOptions::PURPOSE_BYTES_MAX || except.len() > LinkOptions::EXCEPT_MAX
         {
@@ -102,7 +125,9 @@ impl Session {
         if other.id != self.outbox.id {
             match other.reception(&self.outbox) {
                 Reception::Taken => {}
-                Reception::Wait => return self.hold(Command::Link { request, to, options }),
+                Reception::Wait => {
+                    return self.hold(LinkCommand::Open { request, to, options }.into());
+                }
                 Reception::Busy => return self.busy(request),
             }
         }
@@ -171,12 +196,12 @@ impl Session {
         let known = self.outbox.links().get(link).cloned();
         if let Some((broken, side)) = known {
             broken.end(side, reason, &mut self.touched);
-            self.tell(Event::Unlinked { link, reason });
+            self.tell(LinkEvent::Closed { link, reason });
         }
     }
 
     /// Ends a link. The other side is told.
-    pub(super) fn unlink(&mut self, link: LinkNumber, reason: Reason) {
+    fn unlink(&mut self, link: LinkNumber, reason: Reason) {
         let removed = self.outbox.links().remove(link);
         if let Some((ended, side)) = removed {
             self.order.forget(Road::Link(link));
@@ -208,17 +233,17 @@ impl Session {
     }
 
     /// Says who is there.
-    pub(super) fn look(&mut self, request: u32, query: &Query) {
+    fn look(&mut self, request: u32, query: &Query) {
         if !self.permissions.presence {
             return self.refuse(request, false, Reason::NotAllowed);
         }
         let (peers, more) = self.hub.look(query);
-        let found = Event::Found { request, peers, more };
+        let found = Event::Directory(DirectoryEvent::Found { request, peers, more });
         self.outbox.push_event_alone(Tag::default(), found, &mut self.touched);
     }
 
     /// From now on the session is told who comes and goes, or no longer.
-    pub(super) fn watch(&mut self, request: u32, whom: Watched) {
+    fn watch(&mut self, request: u32, whom: Watched) {
         if !self.permissions.presence {
             return self.refuse(request, false, Reason::NotAllowed);
         }
@@ -239,7 +264,7 @@ impl Session {
     pub(super) fn ask(&mut self, ticket: u32, ask: Ask) -> Step {
         if self.asks.count() >= self.hub.limits.asks_pending_max {
             self.hub.metrics.hit(Limit::AsksPending);
-            self.held = Some(Held::Command(Command::Ask { ticket, ask }));
+            self.held = Some(Held::Command(ApplicationCommand::Ask { ticket, ask }.into()));
             return Step::Wait;
         }
         let reply = Reply::new(&self.outbox, ticket, &ask, self.asks.clone());
@@ -249,7 +274,7 @@ impl Session {
         Step::Go
     }
 
-    pub(super) fn provide(&mut self, service: PeerName, on: bool) -> Result<(), Reason> {
+    fn provide(&mut self, service: PeerName, on: bool) -> Result<(), Reason> {
         let known = self.services.iter().position(|known| known.name == service);
         match (on, known) {
             (true, None) => {

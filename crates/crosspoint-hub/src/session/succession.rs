@@ -3,7 +3,7 @@
 use super::{Owned, Session, Step, owned};
 use crate::channel::Channel;
 use crate::command::Target;
-use crate::command::{Command, Event, OwnerNews};
+use crate::command::{ChannelCommand, Command, Event, OwnerNews};
 use crate::ids::{InNumber, MemberNumber, OwnNumber};
 use crate::limit::Limit;
 use crate::order::Road;
@@ -37,7 +37,11 @@ impl Session {
                 match channel.naming_reception(member, &self.outbox) {
                     Reception::Taken => {}
                     Reception::Wait => {
-                        return self.hold(Command::Succeed { request, channel: number, member });
+                        return self.hold(Command::Channel(ChannelCommand::Succeed {
+                            request,
+                            channel: number,
+                            member,
+                        }));
                     }
                     Reception::Busy => return self.busy(request),
                 }

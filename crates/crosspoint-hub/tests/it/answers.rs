@@ -2,7 +2,8 @@
 
 use crate::common::*;
 use crosspoint_hub::command::{
-    ChannelOptions, Command, EnterOptions, Event, Query, Target, Watched,
+    ChannelCommand, ChannelOptions, Command, DirectoryCommand, EnterOptions, Event, LinkEvent,
+    Query, Target, Watched,
 };
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::events;
@@ -27,14 +28,29 @@ fn whatever_is_answered_waits_where_answers_are_not_read_and_goes_on_when_they_a
     let _others: Vec<_> = (2..60).map(|id| open(&hub, id, &format!("n{id}"))).collect();
     let channel = || ChannelName::new("c").unwrap();
     let commands = [
-        Command::Look { request: 1, query: Query::Everybody { after: None } },
-        Command::Watch { request: 1, whom: Watched::Everybody },
+        Command::Directory(DirectoryCommand::Look {
+            request: 1,
+            query: Query::Everybody { after: None },
+        }),
+        Command::Directory(DirectoryCommand::Watch { request: 1, whom: Watched::Everybody }),
         provide("service", true),
         link(to(99)),
         link(to(1)),
-        Command::Create { request: 1, name: channel(), options: ChannelOptions::default() },
-        Command::Enter { request: 1, name: channel(), options: EnterOptions::default() },
-        Command::Succeed { request: 1, channel: OwnNumber(9), member: None },
+        Command::Channel(ChannelCommand::Create {
+            request: 1,
+            name: channel(),
+            options: ChannelOptions::default(),
+        }),
+        Command::Channel(ChannelCommand::Enter {
+            request: 1,
+            name: channel(),
+            options: EnterOptions::default(),
+        }),
+        Command::Channel(ChannelCommand::Succeed {
+            request: 1,
+            channel: OwnNumber(9),
+            member: None,
+        }),
     ];
     for command in commands {
         let (mut one, woken) = open_woken(&hub, 1, "");
@@ -58,7 +74,7 @@ fn what_is_not_answered_is_carried_out_where_answers_are_not_read() {
     let hub = narrow();
     let (mut one, mut other) = (open(&hub, 1, "ann"), open(&hub, 2, "bob"));
     let (mine, theirs) = join(&mut one, &mut other, 2);
-    let watch = Command::Watch { request: 1, whom: Watched::Nobody };
+    let watch = Command::Directory(DirectoryCommand::Watch { request: 1, whom: Watched::Nobody });
     while one.outbox().cost() < 10_000 {
         ask(&mut one, watch.clone());
     }
@@ -67,5 +83,8 @@ fn what_is_not_answered_is_carried_out_where_answers_are_not_read() {
     ask(&mut one, unlink(mine));
     assert_eq!(execute(&mut one, watch), Step::Wait);
     let ended = events(&mut other);
-    assert!(matches!(ended[..], [Event::Unlinked { link, .. }] if link.0 == theirs), "{ended:?}");
+    assert!(
+        matches!(ended[..], [Event::Link(LinkEvent::Closed { link, .. })] if link.0 == theirs),
+        "{ended:?}"
+    );
 }

@@ -1,7 +1,7 @@
 //! Questions to the hub's program: answered later, elsewhere, never, or faster than they are read.
 
 use crate::common::*;
-use crosspoint_hub::command::{Command, Event, Peer};
+use crosspoint_hub::command::{ApplicationCommand, ApplicationEvent, Command, Event, Peer};
 use crosspoint_hub::home::{Home, Reply};
 use crosspoint_hub::payload::{Ask, Failure, Payload};
 use crosspoint_hub::session::Step;
@@ -30,11 +30,11 @@ fn elsewhere(limits: Limits) -> (Arc<Hub>, Receiver<(Peer, Ask, Reply)>) {
 
 fn question(ticket: u32) -> Command {
     let (method, payload) = ("a.b".to_owned(), Payload::text("?"));
-    Command::Ask { ticket, ask: Ask { method, payload } }
+    Command::Application(ApplicationCommand::Ask { ticket, ask: Ask { method, payload } })
 }
 
 fn answer(ticket: u32, text: &str) -> Event {
-    Event::Answer { ticket, outcome: Ok(Payload::text(text)) }
+    Event::Application(ApplicationEvent::Answer { ticket, outcome: Ok(Payload::text(text)) })
 }
 
 #[test]
@@ -71,8 +71,8 @@ fn what_the_program_has_not_answered_is_charged_to_who_asks() {
     };
     let payload = Payload::text("x".repeat(BYTES));
     let large = Ask { method: String::new(), payload };
-    ask(&mut one, Command::Ask { ticket: 1, ask: large.clone() });
-    ask(&mut one, Command::Ask { ticket: 2, ask: large });
+    ask(&mut one, ApplicationCommand::Ask { ticket: 1, ask: large.clone() });
+    ask(&mut one, ApplicationCommand::Ask { ticket: 2, ask: large });
     assert!((2 * BYTES..3 * BYTES).contains(&used(&mut one)));
     let mut replies = asked.try_iter().map(|(_, _, reply)| reply);
     replies.next().expect("two were asked").send(Ok(Payload::default()));
@@ -101,9 +101,12 @@ fn where_nobody_is_a_question_fails_and_a_message_is_dropped() {
     let mut one = open(&hub, 1, "");
     ask(&mut one, question(1));
     let ask_nobody = Ask { method: String::new(), payload: Payload::default() };
-    ask(&mut one, Command::Ask { ticket: 2, ask: ask_nobody });
+    ask(&mut one, ApplicationCommand::Ask { ticket: 2, ask: ask_nobody });
     let outcome = Err(Failure::no_method("a.b"));
-    assert_eq!(events(&mut one), [Event::Answer { ticket: 1, outcome }]);
+    assert_eq!(
+        events(&mut one),
+        [Event::Application(ApplicationEvent::Answer { ticket: 1, outcome })]
+    );
 }
 
 #[test]
@@ -154,7 +157,7 @@ fn who_does_not_read_its_answers_is_not_asked_further_and_not_ended() {
     let (_, _, reply) = asked.try_recv().expect("it was asked");
     reply.send(Ok(Payload::bytes(vec![0; 100_000])));
     assert!(
-        matches!(&events(&mut one)[..], [Event::Answer { outcome: Ok(payload), .. }] if payload.data.len() == 100_000)
+        matches!(&events(&mut one)[..], [Event::Application(ApplicationEvent::Answer { outcome: Ok(payload), .. })] if payload.data.len() == 100_000)
     );
 }
 

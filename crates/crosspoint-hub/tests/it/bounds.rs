@@ -3,7 +3,8 @@
 use crate::common::hits;
 use bytes::Bytes;
 use crosspoint_hub::command::{
-    Addressee, ChannelOptions, Command, Event, Hello, LinkOptions, Target,
+    Addressee, ChannelCommand, ChannelEvent, ChannelOptions, Command, Event, Hello, LinkCommand,
+    LinkEvent, LinkOptions, Target,
 };
 use crosspoint_hub::outbox::{Outbox, Outlet, Turn};
 use crosspoint_hub::session::Step;
@@ -28,7 +29,8 @@ fn narrow() -> Arc<Hub> {
     hub(Limits { outbox_bytes_max: 20_000, ..Limits::default() })
 }
 
-fn ask(session: &mut Session, command: Command) {
+fn ask(session: &mut Session, command: impl Into<Command>) {
+    let command = command.into();
     let now = Instant::now();
     assert_eq!(session.execute(now, command), Step::Go);
     assert_eq!(session.flush(now), Step::Go);
@@ -138,10 +140,13 @@ fn a_command_behind_a_message_that_waits_is_carried_out_after_it() {
     let sent = fill(&mut owner, FIRST) - 1;
     // The one that waits is there already; a driver gives no more. Here comes the end of it.
     let first = data(&mut member);
-    assert_eq!(owner.execute(Instant::now(), Command::Delete(OwnNumber(0))), Step::Go);
+    assert_eq!(
+        owner.execute(Instant::now(), Command::Channel(ChannelCommand::Delete(OwnNumber(0)))),
+        Step::Go
+    );
     assert_eq!(owner.flush(Instant::now()), Step::Go);
     let rest = take(&mut member);
-    assert!(matches!(rest[..], [.., Arrived::Event(Event::Ended { .. })]));
+    assert!(matches!(rest[..], [.., Arrived::Event(Event::Channel(ChannelEvent::Ended { .. }))]));
     let last = match &rest[0] {
         Arrived::Data(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         other => panic!("no data: {other:?}"),
@@ -162,7 +167,7 @@ fn who_waits_for_somebody_that_goes_goes_on() {
     drop(member);
     assert_eq!(woken.times(), before + 1);
     assert_eq!(owner.flush(Instant::now()), Step::Go);
-    let left = |event: &Event| matches!(event, Event::MemberLeft { .. });
+    let left = |event: &Event| matches!(event, Event::Channel(ChannelEvent::MemberLeft { .. }));
     assert_eq!(events(&mut owner).into_iter().filter(left).count(), 1);
 }
 
@@ -177,20 +182,25 @@ fn who_waits_for_an_owner_that_gives_its_channel_away_or_deletes_it_goes_on() {
         ask(&mut heir, Command::enter(1, "a"));
         ask(&mut member, Command::enter(1, "a"));
         let (channel, first) = (OwnNumber(0), Some(MemberNumber(0)));
-        ask(&mut owner, Command::Succeed { request: 1, channel, member: first });
+        ask(&mut owner, ChannelCommand::Succeed { request: 1, channel, member: first });
         take(&mut heir);
         let sent = fill(&mut member, UP);
         // The first time it need not wait.
         ask(&mut entering, Command::enter(1, "a"));
-        ask(&mut entering, Command::Leave(InNumber(0)));
+        ask(&mut entering, ChannelCommand::Leave(InNumber(0)));
         take(&mut entering);
         assert_eq!(entering.execute(now, Command::enter(1, "a")), Step::Wait);
         let before = woken.times();
-        let last = if passes { Command::Resign(channel) } else { Command::Delete(channel) };
+        let last = if passes {
+            Command::Channel(ChannelCommand::Resign(channel))
+        } else {
+            Command::Channel(ChannelCommand::Delete(channel))
+        };
         ask(&mut owner, last);
         assert_eq!(woken.times(), before + 1, "the owner has read nothing");
         assert_eq!((entering.flush(now), member.flush(now)), (Step::Go, Step::Go));
-        let entered = matches!(events(&mut entering)[..], [Event::Entered(_)]);
+        let entered =
+            matches!(events(&mut entering)[..], [Event::Channel(ChannelEvent::Entered(_))]);
         let held = data(&mut heir).contains(&line(sent - 1));
         assert_eq!((entered, held), (passes, passes));
     }
@@ -216,11 +226,11 @@ fn a_broadcast_waits_for_nobody_and_ends_who_does_not_read() {
     assert_eq!(unread(&slow), 0, "its memory is free at once");
     take(&mut owner);
     slow.close(Reason::SlowReceiver);
-    let gone = Event::MemberLeft {
+    let gone = Event::Channel(ChannelEvent::MemberLeft {
         channel: OwnNumber(0),
         member: MemberNumber(1),
         reason: Reason::ConnectionLost,
-    };
+    });
     assert_eq!(events(&mut owner), [gone]);
     assert_eq!(send(&mut owner, ALL, "more"), Step::Go);
     assert_eq!(data(&mut quick), "in 0: more\n");
@@ -239,17 +249,20 @@ fn who_enters_and_leaves_without_end_does_not_end_an_owner_that_does_not_read() 
         if waited {
             break;
         }
-        assert_eq!(restless.execute(now, Command::Leave(InNumber(0))), Step::Go);
+        assert_eq!(
+            restless.execute(now, Command::Channel(ChannelCommand::Leave(InNumber(0)))),
+            Step::Go
+        );
         assert_eq!(restless.flush(now), Step::Go);
         take(&mut restless);
     }
     assert!(waited, "until the owner reads");
     let heard = events(&mut owner);
     assert_eq!(restless.flush(now), Step::Go);
-    let came = |event: &&Event| matches!(event, Event::MemberEntered { .. });
-    let gone = |event: &&Event| matches!(event, Event::MemberLeft { .. });
+    let came = |event: &&Event| matches!(event, Event::Channel(ChannelEvent::MemberEntered { .. }));
+    let gone = |event: &&Event| matches!(event, Event::Channel(ChannelEvent::MemberLeft { .. }));
     assert_eq!(heard.iter().filter(came).count(), heard.iter().filter(gone).count());
-    assert!(matches!(events(&mut owner)[..], [Event::MemberEntered { .. }]));
+    assert!(matches!(events(&mut owner)[..], [Event::Channel(ChannelEvent::MemberEntered { .. })]));
 }
 
 #[test]
@@ -265,18 +278,26 @@ fn who_enters_or_links_or_names_once_waits_for_nobody_and_is_refused_where_there
     ask(&mut filler, Command::enter(1, "slow"));
     let slow_id = slow.outbox().peer().unwrap().id;
     fill(&mut filler, UP);
-    let link = || Command::Link {
-        request: 2,
-        to: Addressee::Peer(slow_id),
-        options: LinkOptions::default(),
+    let link = || {
+        Command::Link(LinkCommand::Open {
+            request: 2,
+            to: Addressee::Peer(slow_id),
+            options: LinkOptions::default(),
+        })
     };
-    let name =
-        Command::Succeed { request: 3, channel: OwnNumber(1), member: Some(MemberNumber(0)) };
+    let name = Command::Channel(ChannelCommand::Succeed {
+        request: 3,
+        channel: OwnNumber(1),
+        member: Some(MemberNumber(0)),
+    });
     let mut guests = [open(&hub, now), open(&hub, now)];
     let commands = [Command::enter(1, "slow"), link()];
     for (guest, command) in guests.iter_mut().zip(commands) {
         assert_eq!(guest.execute(now, command), Step::Go);
-        assert!(matches!(events(guest)[..], [Event::Entered(_) | Event::Linked { .. }]));
+        assert!(matches!(
+            events(guest)[..],
+            [Event::Channel(ChannelEvent::Entered(_)) | Event::Link(LinkEvent::Opened { .. })]
+        ));
         assert_eq!(guest.execute(now, link()), Step::Wait, "the second time");
     }
     assert_eq!(noisy.execute(now, name.clone()), Step::Go);
@@ -296,7 +317,7 @@ fn who_enters_or_links_or_names_once_waits_for_nobody_and_is_refused_where_there
     for guest in &mut guests {
         assert_eq!(guest.flush(now), Step::Go);
         let told = events(guest);
-        assert!(matches!(told[..], [Event::Linked { .. }]), "{told:?}");
+        assert!(matches!(told[..], [Event::Link(LinkEvent::Opened { .. })]), "{told:?}");
     }
 }
 
@@ -366,7 +387,7 @@ fn channels_are_bounded_for_each_session_and_for_all() {
     ask(&mut third, Command::enter(1, "a"));
     ask(&mut third, Command::enter(1, "b"));
     assert_eq!(refusals(&mut third), [Reason::TooManyChannels]);
-    ask(&mut one, Command::Delete(OwnNumber(0)));
+    ask(&mut one, ChannelCommand::Delete(OwnNumber(0)));
     ask(&mut other, Command::create(1, "d"));
     assert_eq!(refusals(&mut other), [], "what is deleted is free at once");
     events(&mut third);
@@ -385,7 +406,7 @@ fn a_channel_has_as_many_members_as_hub_and_owner_allow() {
         let options = ChannelOptions { members_max: asked, ..ChannelOptions::default() };
         let name = ChannelName::new("a").expect("a short name");
         let request = 1;
-        ask(&mut owner, Command::Create { request, name, options });
+        ask(&mut owner, ChannelCommand::Create { request, name, options });
         let mut members: Vec<Session> = (0..=allowed).map(|_| open(&hub, now)).collect();
         for member in &mut members {
             ask(member, Command::enter(1, "a"));
@@ -394,10 +415,10 @@ fn a_channel_has_as_many_members_as_hub_and_owner_allow() {
         assert_eq!(refusals(last), [Reason::Full]);
         for member in others {
             assert_eq!(refusals(member), []);
-            ask(member, Command::Leave(InNumber(0)));
+            ask(member, ChannelCommand::Leave(InNumber(0)));
             ask(last, Command::enter(1, "a"));
             assert_eq!(refusals(last), [], "who leaves makes room at once");
-            ask(last, Command::Leave(InNumber(0)));
+            ask(last, ChannelCommand::Leave(InNumber(0)));
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Thousands who do the same: what each of them costs does not grow with their number.
 
 use crate::common::*;
-use crosspoint_hub::command::{After, Command, EnterOptions, Event, Hello, Query};
+use crosspoint_hub::command::{
+    After, ChannelCommand, Command, DirectoryCommand, DirectoryEvent, EnterOptions, Event, Hello,
+    Query,
+};
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{Events, LINES, events, open_as};
 use crosspoint_hub::wire::Profile;
@@ -109,12 +112,14 @@ fn who_looks_behind_an_id_does_not_go_through_all_names() {
         best(|| {
             let begin = worked();
             for session in &mut sessions {
-                ask(session, Command::Look { request: 1, query: query.clone() });
+                ask(session, DirectoryCommand::Look { request: 1, query: query.clone() });
             }
             let taken = worked() - begin;
             for session in &mut sessions {
                 let found = events(session);
-                assert!(matches!(&found[..], [Event::Found { peers, .. }] if peers.is_empty()));
+                assert!(
+                    matches!(&found[..], [Event::Directory(DirectoryEvent::Found { peers, .. })] if peers.is_empty())
+                );
             }
             taken
         })
@@ -140,7 +145,7 @@ fn many_want_into_a_full_room_without_going_through_all_its_members() {
             let mut session = open_as(&hub, now, &SETTLES, address, Hello::default());
             let options = EnterOptions { make_room: true, ..EnterOptions::default() };
             let name = ChannelName::new(b"lobby".to_vec()).unwrap();
-            let enter = Command::Enter { request: 1, name, options };
+            let enter = Command::Channel(ChannelCommand::Enter { request: 1, name, options });
             assert_eq!(session.execute(now, enter), Step::Go);
             session
         };

@@ -3,7 +3,8 @@
 use crate::common::hits;
 use bytes::Bytes;
 use crosspoint_hub::command::{
-    Ban, ChannelOptions, Command, EnterOptions, Event, Hello, Mode, Target,
+    Ban, ChannelCommand, ChannelEvent, ChannelOptions, Command, EnterOptions, Event, Hello, Mode,
+    Target,
 };
 use crosspoint_hub::hub::RoomOptions;
 use crosspoint_hub::networks::Prefixes;
@@ -26,23 +27,25 @@ fn name(name: &str) -> ChannelName {
     ChannelName::new(name.as_bytes().to_vec()).expect("a short name")
 }
 
-fn ask_at(now: Instant, session: &mut Session, command: Command) {
+fn ask_at(now: Instant, session: &mut Session, command: impl Into<Command>) {
+    let command = command.into();
     assert_eq!(session.execute(now, command), Step::Go);
     assert_eq!(session.flush(now), Step::Go);
 }
 
-fn ask(session: &mut Session, command: Command) {
+fn ask(session: &mut Session, command: impl Into<Command>) {
+    let command = command.into();
     ask_at(Instant::now(), session, command);
 }
 
 fn create(session: &mut Session, options: ChannelOptions) {
     let (request, name) = (1, name("a"));
-    ask(session, Command::Create { request, name, options });
-    assert!(matches!(events(session)[..], [Event::Created { .. }]));
+    ask(session, ChannelCommand::Create { request, name, options });
+    assert!(matches!(events(session)[..], [Event::Channel(ChannelEvent::Created { .. })]));
 }
 
 fn enter(room: &str, options: EnterOptions) -> Command {
-    Command::Enter { request: 5, name: name(room), options }
+    Command::Channel(ChannelCommand::Enter { request: 5, name: name(room), options })
 }
 
 /// Tries to enter, and gives the reason why not.
@@ -53,7 +56,7 @@ fn try_at(now: Instant, session: &mut Session) -> Option<Reason> {
 
 fn answer(session: &mut Session) -> Option<Reason> {
     match events(session)[..] {
-        [Event::Entered(entered)] if entered.request == 5 => None,
+        [Event::Channel(ChannelEvent::Entered(entered))] if entered.request == 5 => None,
         [Event::Refused { request: 5, create: false, reason }] => Some(reason),
         ref other => panic!("no answer: {other:?}"),
     }
@@ -66,7 +69,11 @@ fn endpoint(hub: &Arc<Hub>, id: u8, last: u8) -> Session {
 }
 
 fn kick(member: u32, ban: Option<Ban>) -> Command {
-    Command::Kick { channel: OwnNumber(0), member: MemberNumber(member), ban }
+    Command::Channel(ChannelCommand::Kick {
+        channel: OwnNumber(0),
+        member: MemberNumber(member),
+        ban,
+    })
 }
 
 #[test]
@@ -81,8 +88,12 @@ fn a_ban_keeps_the_peer_out_on_every_connection_and_from_its_address_if_wanted()
         let time = None;
         ask(&mut owner, kick(0, Some(Ban { time, address })));
         let (channel, reason) = (InNumber(0), Reason::Banned);
-        assert_eq!(events(&mut member), [Event::Ended { channel, reason }]);
-        let left = Event::MemberLeft { channel: OwnNumber(0), member: MemberNumber(0), reason };
+        assert_eq!(events(&mut member), [Event::Channel(ChannelEvent::Ended { channel, reason })]);
+        let left = Event::Channel(ChannelEvent::MemberLeft {
+            channel: OwnNumber(0),
+            member: MemberNumber(0),
+            reason,
+        });
         assert_eq!(events(&mut owner)[1..], [left]);
         let banned = Some(Reason::Banned);
         assert_eq!(try_at(now, &mut member), banned);
@@ -94,7 +105,7 @@ fn a_ban_keeps_the_peer_out_on_every_connection_and_from_its_address_if_wanted()
         assert_eq!(try_at(now, &mut endpoint(&hub, 3, 3)), None);
         let peer = PeerId::new([1; 16]);
         let channel = OwnNumber(0);
-        ask(&mut owner, Command::Unban { channel, peer });
+        ask(&mut owner, ChannelCommand::Unban { channel, peer });
         assert_eq!(try_at(now, &mut member), None);
         assert_eq!(try_at(now, &mut endpoint(&hub, 4, 1)), None);
     }
@@ -113,7 +124,7 @@ fn reaches(limits: &Limits, banned: &str, other: &str) -> bool {
     });
     assert_eq!(try_at(now, &mut one), None);
     ask(&mut owner, kick(0, Some(Ban { time: None, address: true })));
-    assert!(matches!(events(&mut one)[..], [Event::Ended { .. }]));
+    assert!(matches!(events(&mut one)[..], [Event::Channel(ChannelEvent::Ended { .. })]));
     assert_eq!(try_at(now, &mut one), Some(Reason::Banned), "its peer id in any case");
     let reaches = try_at(now, &mut other) == Some(Reason::Banned);
     let for_the_id_alone = hub.metrics.bans_without_address.get() == 1;
@@ -163,7 +174,7 @@ fn a_ban_ends_after_its_time_and_a_kick_is_none() {
     assert_eq!(try_at(over, &mut member), None);
     ask_at(over, &mut owner, kick(0, None));
     let (channel, reason) = (InNumber(0), Reason::Kicked);
-    assert_eq!(events(&mut member), [Event::Ended { channel, reason }]);
+    assert_eq!(events(&mut member), [Event::Channel(ChannelEvent::Ended { channel, reason })]);
     assert_eq!(try_at(over, &mut member), None);
 }
 
@@ -219,7 +230,7 @@ fn asked(pending: usize) -> (Arc<Hub>, Session) {
 
 fn knocks(owner: &mut Session) -> Vec<u32> {
     let ticket = |event| match event {
-        Event::Knock { ticket, .. } => Some(ticket),
+        Event::Channel(ChannelEvent::Knock { ticket, .. }) => Some(ticket),
         _ => None,
     };
     events(owner).into_iter().filter_map(ticket).collect()
@@ -227,7 +238,7 @@ fn knocks(owner: &mut Session) -> Vec<u32> {
 
 fn decide(owner: &mut Session, ticket: u32, admit: bool) {
     let channel = OwnNumber(0);
-    ask(owner, Command::Admit { channel, ticket, admit });
+    ask(owner, ChannelCommand::Admit { channel, ticket, admit });
 }
 
 fn apply(hub: &Arc<Hub>) -> Session {
@@ -245,7 +256,12 @@ fn an_owner_that_is_asked_lets_in_or_not() {
     let options = EnterOptions { credentials: credentials.clone(), ..EnterOptions::default() };
     ask(&mut applicant, enter("a", options));
     let peer = applicant.outbox().peer().cloned().expect("has said hello");
-    let knock = Event::Knock { channel: OwnNumber(0), ticket: 0, peer: peer.clone(), credentials };
+    let knock = Event::Channel(ChannelEvent::Knock {
+        channel: OwnNumber(0),
+        ticket: 0,
+        peer: peer.clone(),
+        credentials: Box::from(&*credentials),
+    });
     assert_eq!(events(&mut owner), [knock]);
     let mut other = apply(&hub);
     assert_eq!(knocks(&mut owner), [1]);
@@ -254,13 +270,13 @@ fn an_owner_that_is_asked_lets_in_or_not() {
     decide(&mut owner, 0, true);
     assert_eq!(answer(&mut other), Some(Reason::NotAdmitted));
     assert_eq!(answer(&mut applicant), None);
-    let entered = Event::MemberEntered {
+    let entered = Event::Channel(ChannelEvent::MemberEntered {
         channel: OwnNumber(0),
         member: MemberNumber(0),
         peer,
         chunk: None,
         replies: true,
-    };
+    });
     assert_eq!(events(&mut owner), [entered]);
     assert_eq!(hub.metrics.members.get(), 1);
     // Answered is answered.
@@ -290,7 +306,9 @@ fn an_applicant_whose_owner_goes_is_told_and_one_that_goes_is_forgotten() {
     create(&mut next, ChannelOptions::default());
     ask(&mut waiting, Command::enter(5, "a"));
     let events = events(&mut waiting);
-    assert!(matches!(events[..], [Event::Entered(entered)] if entered.channel == InNumber(0)));
+    assert!(
+        matches!(events[..], [Event::Channel(ChannelEvent::Entered(entered))] if entered.channel == InNumber(0))
+    );
 }
 
 #[test]
@@ -304,7 +322,10 @@ fn one_that_was_let_in_and_goes_before_it_knows_is_told_to_the_owner_once() {
     let heard = events(&mut owner);
     assert!(matches!(
         heard[..],
-        [Event::MemberEntered { .. }, Event::MemberLeft { reason: Reason::ConnectionLost, .. }]
+        [
+            Event::Channel(ChannelEvent::MemberEntered { .. }),
+            Event::Channel(ChannelEvent::MemberLeft { reason: Reason::ConnectionLost, .. })
+        ]
     ));
     assert_eq!(hub.metrics.members.get(), 0);
 }
@@ -332,7 +353,7 @@ fn those_that_wait_are_bounded_for_each_channel_and_each_session() {
     for other in ["b", "c"] {
         let (request, name) = (1, name(other));
         let options = ChannelOptions { approve: true, ..ChannelOptions::default() };
-        ask(&mut owner, Command::Create { request, name, options });
+        ask(&mut owner, ChannelCommand::Create { request, name, options });
     }
     ask(&mut third, Command::enter(5, "b"));
     assert_eq!(events(&mut third), []);
@@ -366,7 +387,9 @@ fn a_room_is_made_by_who_enters_and_ends_with_the_last() {
     ask(&mut one, enter("room", EnterOptions::default()));
     assert_eq!(answer(&mut one), Some(Reason::NoSuchName), "only if wanted");
     ask(&mut one, into_room(false));
-    assert!(matches!(events(&mut one)[..], [Event::Entered(told)] if told.room && !told.replies));
+    assert!(
+        matches!(events(&mut one)[..], [Event::Channel(ChannelEvent::Entered(told))] if told.room && !told.replies)
+    );
     // Who knows the name needs not know that it is a room.
     ask(&mut other, enter("room", EnterOptions::default()));
     assert_eq!(answer(&mut other), None);
@@ -380,7 +403,7 @@ fn a_room_is_made_by_who_enters_and_ends_with_the_last() {
     let (request, create) = (1, true);
     let refused = Event::Refused { request, create, reason };
     assert_eq!(events(&mut one), [refused]);
-    ask(&mut one, Command::Leave(InNumber(0)));
+    ask(&mut one, ChannelCommand::Leave(InNumber(0)));
     assert_eq!(hub.channels(), 1);
     drop(other);
     assert_eq!(hub.channels(), 0);
@@ -397,8 +420,12 @@ fn who_asks_for_presence_hears_who_is_there_comes_and_goes() {
     }
     let numbers = |session: &mut Session| -> Vec<(bool, u32, Option<Reason>)> {
         let other = |event| match event {
-            Event::OtherEntered { member, .. } => Some((true, member.0, None)),
-            Event::OtherLeft { member, reason, .. } => Some((false, member.0, Some(reason))),
+            Event::Channel(ChannelEvent::OtherEntered { member, .. }) => {
+                Some((true, member.0, None))
+            }
+            Event::Channel(ChannelEvent::OtherLeft { member, reason, .. }) => {
+                Some((false, member.0, Some(reason)))
+            }
             _ => None,
         };
         events(session).into_iter().filter_map(other).collect()
@@ -406,7 +433,7 @@ fn who_asks_for_presence_hears_who_is_there_comes_and_goes() {
     assert_eq!(numbers(first), [(true, 1, None), (true, 2, None)]);
     assert_eq!(numbers(second), [], "did not ask");
     assert_eq!(numbers(third), [(true, 0, None), (true, 1, None)]);
-    ask(second, Command::Leave(InNumber(0)));
+    ask(second, ChannelCommand::Leave(InNumber(0)));
     assert_eq!(numbers(first), [(false, 1, Some(Reason::Left))]);
     assert_eq!(numbers(third), [(false, 1, Some(Reason::Left))]);
     drop(sessions.pop());
@@ -425,7 +452,9 @@ fn declared_rooms_stay_and_others_can_be_forbidden() {
     assert_eq!(answer(&mut one), Some(Reason::NotAllowed));
     ask(&mut one, Command::enter(5, "lobby"));
     let told = events(&mut one);
-    assert!(matches!(told[..], [Event::Entered(told)] if told.room && told.mode == Mode::Raw));
+    assert!(
+        matches!(told[..], [Event::Channel(ChannelEvent::Entered(told))] if told.room && told.mode == Mode::Raw)
+    );
     ask(&mut other, Command::enter(5, "lobby"));
     assert_eq!(answer(&mut other), Some(Reason::Full));
     drop(one);
@@ -457,7 +486,7 @@ fn rooms_and_their_members_are_bounded() {
     assert_eq!(answer(&mut other), Some(Reason::Full));
     ask(&mut other, make("two"));
     assert_eq!(answer(&mut other), Some(Reason::TooManyChannels));
-    ask(&mut one, Command::Leave(InNumber(0)));
+    ask(&mut one, ChannelCommand::Leave(InNumber(0)));
     ask(&mut other, make("two"));
     assert_eq!(answer(&mut other), None, "the first has made room");
     let limits = ["channel_name_bytes_max", "rooms.members_max", "rooms.count_max"];
@@ -602,7 +631,7 @@ fn whom_a_rule_keeps_from_creating_makes_no_room_and_inherits_no_channel() {
     events(&mut host);
     let succeed = |member| {
         let (channel, member) = (OwnNumber(0), Some(MemberNumber(member)));
-        Command::Succeed { request: 7, channel, member }
+        Command::Channel(ChannelCommand::Succeed { request: 7, channel, member })
     };
     ask(&mut host, succeed(0));
     assert_eq!(events(&mut bob), []);
@@ -657,7 +686,7 @@ fn who_leaves_and_enters_again_gains_nothing_against_the_rate_of_a_rule() {
             ask_at(now, &mut owners[0], kick(0, None));
             events(&mut member);
         } else {
-            ask_at(now, &mut member, Command::Leave(InNumber(0)));
+            ask_at(now, &mut member, ChannelCommand::Leave(InNumber(0)));
         }
     }
     // It is as any other again when a second's worth and the debt have come back.
@@ -690,7 +719,7 @@ fn a_ban_refuses_those_who_wait_for_the_owner_s_decision() {
     assert_eq!(answer(&mut far), None, "nobody else");
     assert_eq!(hub.metrics.members.get(), 1);
     // The hub's program bans by id those who are not there.
-    ask(&mut owner, Command::Unban { channel: OwnNumber(0), peer: PeerId::new([1; 16]) });
+    ask(&mut owner, ChannelCommand::Unban { channel: OwnNumber(0), peer: PeerId::new([1; 16]) });
     ask(&mut waiting, Command::enter(5, "a"));
     let (now, ban) = (Instant::now(), Some(Ban { time: None, address: false }));
     hub.kick(now, &name("a"), Whom::Peer(PeerId::new([2; 16])), ban);

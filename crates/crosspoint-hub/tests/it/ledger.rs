@@ -2,7 +2,9 @@
 
 use crate::common::{Woken, hello, hits, hub, provide};
 use crosspoint_hub::command::{
-    Addressee, ChannelOptions, Command, EnterOptions, Event, LinkOptions, Query, Target, Watched,
+    Addressee, ChannelCommand, ChannelEvent, ChannelOptions, Command, DirectoryCommand,
+    DirectoryEvent, EnterOptions, Event, LinkCommand, LinkEvent, LinkOptions, Query, Target,
+    Watched,
 };
 use crosspoint_hub::ledger::Purpose;
 use crosspoint_hub::metrics::ByPurpose;
@@ -26,7 +28,8 @@ fn session(hub: &Arc<Hub>, id: u8, wire: &'static dyn Wire, address: &str) -> Se
     open_as(hub, Instant::now(), wire, address, hello(id, "", false))
 }
 
-fn give(session: &mut Session, command: Command) {
+fn give(session: &mut Session, command: impl Into<Command>) {
+    let command = command.into();
     assert_eq!(session.execute(Instant::now(), command), Step::Go);
     assert_eq!(session.flush(Instant::now()), Step::Go);
 }
@@ -37,9 +40,9 @@ fn name(name: &str) -> ChannelName {
 
 fn own(session: &mut Session, channel: &str) -> OwnNumber {
     let (name, options) = (name(channel), ChannelOptions::default());
-    give(session, Command::Create { request: 1, name, options });
+    give(session, ChannelCommand::Create { request: 1, name, options });
     match events(session)[..] {
-        [Event::Created { channel, .. }] => channel,
+        [Event::Channel(ChannelEvent::Created { channel, .. })] => channel,
         ref other => panic!("{other:?}"),
     }
 }
@@ -47,24 +50,24 @@ fn own(session: &mut Session, channel: &str) -> OwnNumber {
 /// A channel whose owner decides about each entry.
 fn own_asking(session: &mut Session, channel: &str) -> OwnNumber {
     let options = ChannelOptions { approve: true, ..ChannelOptions::default() };
-    give(session, Command::Create { request: 1, name: name(channel), options });
+    give(session, ChannelCommand::Create { request: 1, name: name(channel), options });
     match events(session)[..] {
-        [Event::Created { channel, .. }] => channel,
+        [Event::Channel(ChannelEvent::Created { channel, .. })] => channel,
         ref other => panic!("{other:?}"),
     }
 }
 
 fn enter(session: &mut Session, channel: &str) {
     let (name, options) = (name(channel), EnterOptions::default());
-    give(session, Command::Enter { request: 1, name, options });
-    assert!(matches!(events(session)[..], [Event::Entered(_)]));
+    give(session, ChannelCommand::Enter { request: 1, name, options });
+    assert!(matches!(events(session)[..], [Event::Channel(ChannelEvent::Entered(_))]));
 }
 
 fn link(session: &mut Session, to: u8) -> LinkNumber {
     let (to, options) = (Addressee::Peer(PeerId::new([to; 16])), LinkOptions::default());
-    give(session, Command::Link { request: 1, to, options });
+    give(session, LinkCommand::Open { request: 1, to, options });
     match events(session)[..] {
-        [Event::Linked { link, .. }] => link,
+        [Event::Link(LinkEvent::Opened { link, .. })] => link,
         ref other => panic!("{other:?}"),
     }
 }
@@ -125,7 +128,7 @@ fn what_a_stranger_leaves_unfinished_takes_nothing_from_others_and_is_its_own_af
     let ended = |session: &mut Session| {
         let events = events(session);
         assert!(
-            matches!(events[..], [Event::Unlinked { reason: Reason::TooLarge, .. }]),
+            matches!(events[..], [Event::Link(LinkEvent::Closed { reason: Reason::TooLarge, .. })]),
             "{events:?}"
         );
     };
@@ -160,22 +163,24 @@ fn links_services_and_places_are_charged_to_who_makes_them_and_given_back_with_t
     give(&mut maker, provide(&"s".repeat(255), true));
     assert_eq!(used(&maker), provides);
     let options = EnterOptions { credentials: vec![7; 4096].into(), ..EnterOptions::default() };
-    give(&mut maker, Command::Enter { request: 1, name: name("channel"), options });
+    give(&mut maker, ChannelCommand::Enter { request: 1, name: name("channel"), options });
     let asks = used(&maker);
     assert!((provides + 4096 + 256..provides + 4096 + 1024).contains(&asks), "{asks}");
     let knock = events(&mut owner);
-    let [Event::Knock { ticket, .. }] = knock[..] else { panic!("{knock:?}") };
-    give(&mut owner, Command::Admit { channel, ticket, admit: true });
+    let [Event::Channel(ChannelEvent::Knock { ticket, .. })] = knock[..] else {
+        panic!("{knock:?}")
+    };
+    give(&mut owner, ChannelCommand::Admit { channel, ticket, admit: true });
     events(&mut maker);
     assert_eq!(used(&maker), asks - 4096, "what the owner was shown is gone");
     assert_eq!(used(&other) + used(&owner), others, "who is linked to and entered pays nothing");
 
-    give(&mut maker, Command::Unlink { link: made, reason: Reason::Left });
+    give(&mut maker, LinkCommand::Close { link: made, reason: Reason::Left });
     assert_eq!(used(&maker), asks - 4096, "the other end knows it still");
     events(&mut other);
     assert_eq!(used(&maker), asks - 4096 - (linked - before));
     give(&mut maker, provide(&"s".repeat(255), false));
-    let watch = |whom| Command::Watch { request: 1, whom };
+    let watch = |whom| Command::Directory(DirectoryCommand::Watch { request: 1, whom });
     let watches = used(&maker);
     give(&mut maker, watch(Watched::Named));
     assert!((watches + 64..watches + 256).contains(&used(&maker)));
@@ -184,7 +189,7 @@ fn links_services_and_places_are_charged_to_who_makes_them_and_given_back_with_t
     assert_eq!(used(&maker), named, "one watch is in place of the other");
     give(&mut maker, watch(Watched::Nobody));
     assert_eq!(used(&maker), watches);
-    give(&mut maker, Command::Leave(InNumber(0)));
+    give(&mut maker, ChannelCommand::Leave(InNumber(0)));
     assert_eq!(used(&maker), before);
     events(&mut maker);
     link(&mut maker, 2);
@@ -205,9 +210,9 @@ fn at_a_budget_links_services_and_places_are_refused_and_nothing_has_changed() {
     let (mut links, mut refused) = (0, None);
     while refused.is_none() {
         let (to, options) = (Addressee::Peer(PeerId::new([2; 16])), LinkOptions::default());
-        give(&mut maker, Command::Link { request: 1, to, options });
+        give(&mut maker, LinkCommand::Open { request: 1, to, options });
         match events(&mut maker)[..] {
-            [Event::Linked { .. }] => links += 1,
+            [Event::Link(LinkEvent::Opened { .. })] => links += 1,
             [Event::Refused { reason, .. }] => refused = Some(reason),
             ref other => panic!("{other:?}"),
         }
@@ -219,7 +224,7 @@ fn at_a_budget_links_services_and_places_are_refused_and_nothing_has_changed() {
     assert!(used <= BUDGET, "{used}");
     // What is left is less than a link costs.
     let options = EnterOptions { credentials: vec![7; 200].into(), ..EnterOptions::default() };
-    give(&mut maker, Command::Enter { request: 1, name: name("channel"), options });
+    give(&mut maker, ChannelCommand::Enter { request: 1, name: name("channel"), options });
     give(&mut maker, provide(&"s".repeat(255), true));
     let heard = events(&mut maker);
     let [Event::Refused { reason: one, .. }, Event::Refused { reason: other, .. }] = heard[..]
@@ -230,8 +235,10 @@ fn at_a_budget_links_services_and_places_are_refused_and_nothing_has_changed() {
     assert_eq!((hub.ledger.used(), hits(&hub, "memory_bytes_max")), (used, 3));
     assert!(links > 10 && events(&mut owner).is_empty(), "nobody hears of what was refused");
     let services = Query::Service(PeerName::new("s".repeat(255)).unwrap());
-    give(&mut maker, Command::Look { request: 1, query: services });
-    assert!(matches!(&events(&mut maker)[..], [Event::Found { peers, .. }] if peers.is_empty()));
+    give(&mut maker, DirectoryCommand::Look { request: 1, query: services });
+    assert!(
+        matches!(&events(&mut maker)[..], [Event::Directory(DirectoryEvent::Found { peers, .. })] if peers.is_empty())
+    );
 }
 
 /// Who waits at many doors may not leave rooms behind that it has made and not entered.
@@ -244,7 +251,7 @@ fn a_room_that_was_made_for_an_entry_that_is_refused_does_not_stay() {
     let options = EnterOptions { make_room: true, ..EnterOptions::default() };
     for channel in ["channel", "room"] {
         let (name, options) = (name(channel), options.clone());
-        give(&mut guest, Command::Enter { request: 1, name, options });
+        give(&mut guest, ChannelCommand::Enter { request: 1, name, options });
     }
     let heard = events(&mut guest);
     assert!(matches!(heard[..], [Event::Refused { reason: Reason::TooManyPending, .. }]));
@@ -354,11 +361,11 @@ fn at_the_budget_of_an_address_only_its_own_sessions_end() {
     assert!(hub.admit(Some("192.0.2.3".parse().unwrap())).is_err());
     let refused = (0..5).any(|number| {
         take(&mut theirs[0]);
-        let room = Command::Enter {
+        let room = Command::Channel(ChannelCommand::Enter {
             request: 9,
             name: name(&format!("room {number}")),
             options: EnterOptions { make_room: true, ..EnterOptions::default() },
-        };
+        });
         give(&mut theirs[1], room);
         hits(&hub, "memory_per_address_bytes_max") == 2
     });
@@ -399,9 +406,13 @@ fn what_is_kept_is_charged_to_who_made_it_and_passwords_are_short() {
     for (bytes, is_kept) in [(1025, false), (1024, true)] {
         let password = Some(vec![7; bytes].into());
         let options = ChannelOptions { password, ..ChannelOptions::default() };
-        give(&mut owner, Command::Create { request: 1, name: name("kept"), options });
+        give(&mut owner, ChannelCommand::Create { request: 1, name: name("kept"), options });
         let refused = events(&mut owner);
-        assert_eq!(matches!(refused[..], [Event::Created { .. }]), is_kept, "{refused:?}");
+        assert_eq!(
+            matches!(refused[..], [Event::Channel(ChannelEvent::Created { .. })]),
+            is_kept,
+            "{refused:?}"
+        );
     }
     assert!((2048..2100).contains(&stored()));
     drop(owner);
@@ -454,7 +465,7 @@ fn an_identity_and_a_name_that_was_granted_share_nothing_however_they_are_spelle
             events(&mut session)
         };
         let first = create(format!("{number}"));
-        assert!(matches!(first[..], [Event::Created { .. }]), "{first:?}");
+        assert!(matches!(first[..], [Event::Channel(ChannelEvent::Created { .. })]), "{first:?}");
         let second = create(format!("{number} more"));
         assert!(matches!(second[..], [Event::Refused { .. }]), "{second:?}");
         sessions.push(session);
@@ -485,12 +496,16 @@ fn shares_channels_and_rooms(what: Known) {
         give(
             session,
             match room {
-                true => Command::Enter {
+                true => Command::Channel(ChannelCommand::Enter {
                     request: 1,
                     name,
                     options: EnterOptions { make_room: true, ..EnterOptions::default() },
-                },
-                false => Command::Create { request: 1, name, options: ChannelOptions::default() },
+                }),
+                false => Command::Channel(ChannelCommand::Create {
+                    request: 1,
+                    name,
+                    options: ChannelOptions::default(),
+                }),
             },
         );
         let told = events(session);
@@ -525,7 +540,7 @@ fn who_has_the_same_credentials_shares_memory_and_comes_in_no_more_when_it_is_us
     let (mut one, mut other) = known_by(&hub, Known::Credentials);
     let refused = |session: &mut Session, to: u8| {
         let (to, options) = (Addressee::Peer(PeerId::new([to; 16])), LinkOptions::default());
-        give(session, Command::Link { request: 1, to, options });
+        give(session, LinkCommand::Open { request: 1, to, options });
         matches!(events(session)[..], [Event::Refused { reason: Reason::Exhausted, .. }])
     };
     let mut links = 0;
@@ -557,7 +572,7 @@ fn nobody_takes_all_the_places_for_links_of_a_session() {
         let mut opened: Vec<_> = one.iter_mut().map(|one| link(one, 9)).collect();
         for one in &mut one {
             let (to, options) = (Addressee::Peer(PeerId::new([9; 16])), LinkOptions::default());
-            give(one, Command::Link { request: 1, to, options });
+            give(one, LinkCommand::Open { request: 1, to, options });
             let told = events(one);
             assert!(matches!(told[..], [Event::Refused { reason: Reason::TooManyLinks, .. }]));
         }
@@ -568,7 +583,7 @@ fn nobody_takes_all_the_places_for_links_of_a_session() {
         let mut home = session(&hub, 8, &LINES, "");
         (0..3).for_each(|_| _ = link(&mut home, 9));
         // A place is free again when the link has ended at the one who has accepted it.
-        give(&mut one[0], Command::Unlink { link: opened.remove(0), reason: Reason::Left });
+        give(&mut one[0], LinkCommand::Close { link: opened.remove(0), reason: Reason::Left });
         take(&mut victim);
         link(&mut one[1], 9);
     }

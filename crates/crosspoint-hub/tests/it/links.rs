@@ -4,7 +4,8 @@
 use crate::common::*;
 use bytes::Bytes;
 use crosspoint_hub::command::{
-    Addressee, Command, Event, Hello, LinkOptions, Query, Target, Watched,
+    Addressee, ChannelEvent, Command, DirectoryCommand, DirectoryEvent, Event, Hello, LinkCommand,
+    LinkEvent, LinkOptions, Query, Target, Watched,
 };
 use crosspoint_hub::outbox::Turn;
 use crosspoint_hub::peers::Duplicates;
@@ -34,7 +35,7 @@ fn links_are_bounded_at_each_side_apart_until_their_end_was_read() {
     ask(&mut third, unlink(0));
     assert_eq!(refused(&mut fourth, link(to(2))), full, "it has not read of the end yet");
     let (ended, reason) = (LinkNumber(1), Reason::Left);
-    assert_eq!(events(&mut other), [Event::Unlinked { link: ended, reason }]);
+    assert_eq!(events(&mut other), [Event::Link(LinkEvent::Closed { link: ended, reason })]);
     // Numbers that were refused are left out, none comes again.
     assert_eq!(join(&mut fourth, &mut other, 2), (2, 3));
     assert_eq!(hub.metrics.links.get(), 6);
@@ -48,7 +49,7 @@ fn a_link_to_oneself_has_both_sides_and_needs_room_for_both() {
     let numbers: Vec<_> = events(&mut one)
         .into_iter()
         .map(|event| match event {
-            Event::Linked { request, link, .. } => (request, link.0),
+            Event::Link(LinkEvent::Opened { request, link, .. }) => (request, link.0),
             other => panic!("no link: {other:?}"),
         })
         .collect();
@@ -67,13 +68,15 @@ fn purposes_and_exceptions_are_bounded() {
     let mut try_link = |purpose: usize, except: usize| {
         let purpose = vec![b'p'; purpose].into();
         let options = LinkOptions { purpose, except: vec![peer_id(9); except], single: false };
-        refused(&mut one, Command::Link { request: 1, to: to(2), options })
+        refused(&mut one, LinkCommand::Open { request: 1, to: to(2), options })
     };
     assert_eq!(try_link(4096, 64), None);
     assert_eq!(try_link(4097, 0), Some(Reason::TooLarge));
     assert_eq!(try_link(0, 65), Some(Reason::TooLarge));
     let heard = events(&mut other);
-    assert!(matches!(&heard[..], [Event::Linked { purpose, .. }] if purpose.len() == 4096));
+    assert!(
+        matches!(&heard[..], [Event::Link(LinkEvent::Opened { purpose, .. })] if purpose.len() == 4096)
+    );
 }
 
 #[test]
@@ -101,9 +104,9 @@ fn an_answer_about_who_is_there_has_its_bound_and_goes_on_behind_it() {
     };
     let _there: Vec<Session> = (0..Query::FOUND_MAX + 1).map(named).collect();
     let mut look = |query| {
-        ask(&mut one, Command::Look { request: 1, query });
+        ask(&mut one, DirectoryCommand::Look { request: 1, query });
         match events(&mut one).remove(0) {
-            Event::Found { peers, more, .. } => (peers, more),
+            Event::Directory(DirectoryEvent::Found { peers, more, .. }) => (peers, more),
             other => panic!("no answer: {other:?}"),
         }
     };
@@ -137,8 +140,10 @@ fn a_session_does_what_it_may_and_learns_nothing_from_a_refusal() {
     let by_name = |text: &str| link(Addressee::Name(name(text)));
     let service = |text: &str| link(Addressee::Service(name(text)));
     let (no, nobody) = (Some(Reason::NotAllowed), Some(Reason::NoSuchPeer));
-    let watch = || Command::Watch { request: 1, whom: Watched::Named };
-    let look = || Command::Look { request: 1, query: Query::Name(name("other")) };
+    let watch = || Command::Directory(DirectoryCommand::Watch { request: 1, whom: Watched::Named });
+    let look = || {
+        Command::Directory(DirectoryCommand::Look { request: 1, query: Query::Name(name("other")) })
+    };
     let create = |text: &str| Command::create(1, text);
     let enter = |text: &str| Command::enter(1, text);
 
@@ -178,7 +183,9 @@ fn a_session_does_what_it_may_and_learns_nothing_from_a_refusal() {
     ask(&mut guest, create("hall"));
     let answers = events(&mut guest);
     let denied = Event::Refused { request: 1, create: true, reason: Reason::NotAllowed };
-    assert!(matches!(&answers[..], [Event::Created { .. }, second] if *second == denied));
+    assert!(
+        matches!(&answers[..], [Event::Channel(ChannelEvent::Created { .. }), second] if *second == denied)
+    );
 
     let grant = Grant { permissions: Permissions::NOTHING, ..Grant::default() };
     let mut nothing = open_with(&hub, 5, "", grant);
@@ -319,7 +326,7 @@ fn who_is_replaced_is_told_and_its_links_and_offers_end() {
     let hub = replacing();
     let (mut old, mut friend) = (open(&hub, 1, "ann"), open(&hub, 2, ""));
     ask(&mut old, provide("s", true));
-    ask(&mut friend, Command::Watch { request: 1, whom: Watched::Named });
+    ask(&mut friend, DirectoryCommand::Watch { request: 1, whom: Watched::Named });
     events(&mut old);
     events(&mut friend);
     join(&mut friend, &mut old, 1);
@@ -329,8 +336,8 @@ fn who_is_replaced_is_told_and_its_links_and_offers_end() {
     let ids: Vec<_> = heard
         .iter()
         .map(|event| match event {
-            Event::PeerWent { peer } => (false, peer.id),
-            Event::PeerCame { peer } => (true, peer.id),
+            Event::Directory(DirectoryEvent::PeerWent { peer }) => (false, peer.id),
+            Event::Directory(DirectoryEvent::PeerCame { peer }) => (true, peer.id),
             other => panic!("something else: {other:?}"),
         })
         .collect();
@@ -342,11 +349,11 @@ fn who_is_replaced_is_told_and_its_links_and_offers_end() {
     assert_eq!(events(&mut old), [Event::Closed { reason: Reason::Replaced }]);
     old.close(Reason::Replaced);
     let (ended, reason) = (LinkNumber(0), Reason::ConnectionLost);
-    assert_eq!(events(&mut friend), [Event::Unlinked { link: ended, reason }]);
+    assert_eq!(events(&mut friend), [Event::Link(LinkEvent::Closed { link: ended, reason })]);
     // The end of the old one is not the end of the new one.
     drop(old);
     assert_eq!(refused(&mut friend, link(Addressee::Name(name("ann")))), None);
-    assert!(matches!(events(&mut new)[..], [Event::Linked { .. }]));
+    assert!(matches!(events(&mut new)[..], [Event::Link(LinkEvent::Opened { .. })]));
 }
 
 #[test]
@@ -407,11 +414,11 @@ fn what_waits_for_a_session_that_ends_is_whole_the_link_before_its_data() {
     let heard = take(&mut other);
     let text = Bytes::from_static(b"link 0: hello\n");
     assert!(
-        matches!(&heard[..], [Arrived::Event(Event::Linked { .. }), Arrived::Data(data)] if *data == text),
+        matches!(&heard[..], [Arrived::Event(Event::Link(LinkEvent::Opened { .. })), Arrived::Data(data)] if *data == text),
         "{heard:?}"
     );
     let (ended, reason) = (LinkNumber(0), Reason::Left);
-    assert_eq!(events(&mut one)[1..], [Event::Unlinked { link: ended, reason }]);
+    assert_eq!(events(&mut one)[1..], [Event::Link(LinkEvent::Closed { link: ended, reason })]);
     assert_eq!(refused(&mut one, link(to(2))), Some(Reason::NoSuchPeer));
     assert_eq!(hub.metrics.links.get(), 0);
 }
@@ -431,7 +438,10 @@ fn a_number_that_is_guessed_before_it_is_given_opens_nothing() {
     ask(&mut other, unlink(1));
     assert_eq!(events(&mut other), []);
     let heard = events(&mut one);
-    assert!(matches!(heard[..], [Event::Linked { .. }, Event::Unlinked { .. }]));
+    assert!(matches!(
+        heard[..],
+        [Event::Link(LinkEvent::Opened { .. }), Event::Link(LinkEvent::Closed { .. })]
+    ));
 }
 
 #[test]
@@ -453,7 +463,7 @@ fn a_message_in_parts_ends_with_its_link_and_no_other_link_gets_the_rest() {
     // The other side ends it: what still comes is dropped, also when the end was read.
     ask(&mut other, unlink(1));
     ask(&mut one, part(1, 2, "g"));
-    assert!(matches!(events(&mut one)[..], [Event::Unlinked { .. }]));
+    assert!(matches!(events(&mut one)[..], [Event::Link(LinkEvent::Closed { .. })]));
     ask(&mut one, part(1, 0, "ij"));
     ask(&mut one, part(1, 3, "h"));
     assert_eq!(data(&mut other), "");
@@ -499,7 +509,10 @@ fn who_sends_over_a_link_waits_for_who_does_not_read_and_loses_nothing() {
     join(&mut other, &mut one, 1);
     ask(&mut one, link(to(1)));
     let own = events(&mut one);
-    assert!(matches!(own[..], [Event::Linked { .. }, Event::Linked { .. }]));
+    assert!(matches!(
+        own[..],
+        [Event::Link(LinkEvent::Opened { .. }), Event::Link(LinkEvent::Opened { .. })]
+    ));
     fill(&mut one, 2);
     let before = woken.times();
     data(&mut one);
@@ -517,7 +530,7 @@ fn who_waits_at_a_link_goes_on_when_the_other_side_ends() {
     drop(other);
     assert!(woken.times() > before);
     assert_eq!(one.flush(Instant::now()), Step::Go);
-    assert!(matches!(events(&mut one)[..], [Event::Unlinked { .. }]));
+    assert!(matches!(events(&mut one)[..], [Event::Link(LinkEvent::Closed { .. })]));
 }
 
 #[test]
@@ -535,7 +548,7 @@ fn who_links_and_unlinks_without_end_waits_and_does_not_end_who_does_not_read() 
     // As each link had ended before it was told, there is nothing to tell.
     assert_eq!(events(&mut other).len(), 2 * links as usize);
     assert_eq!(restless.flush(Instant::now()), Step::Go);
-    assert!(matches!(events(&mut other)[..], [Event::Linked { .. }]));
+    assert!(matches!(events(&mut other)[..], [Event::Link(LinkEvent::Opened { .. })]));
 }
 
 #[test]
@@ -554,7 +567,7 @@ fn a_provider_that_does_not_read_is_passed_over_as_long_as_another_does() {
     let service = || link(Addressee::Service(name("s")));
     for _ in 0..3 {
         assert_eq!(execute(&mut one, service()), Step::Go);
-        assert!(matches!(events(&mut quick)[..], [Event::Linked { .. }]));
+        assert!(matches!(events(&mut quick)[..], [Event::Link(LinkEvent::Opened { .. })]));
     }
     drop(quick);
     assert_eq!(execute(&mut one, service()), Step::Go, "there is nobody else");
@@ -592,7 +605,10 @@ fn a_session_whose_task_encodes_gets_the_parts_and_their_memory_is_counted() {
     ask(&mut one, Command::create(1, "a"));
     ask(&mut other, Command::enter(1, "a"));
     let before = events(&mut other);
-    assert!(matches!(before[..], [Event::Data { .. }, Event::Entered(_)]), "{before:?}");
+    assert!(
+        matches!(before[..], [Event::Data { .. }, Event::Channel(ChannelEvent::Entered(_))]),
+        "{before:?}"
+    );
     for number in 0..30 {
         let part = Part::whole(line(number));
         let to = Target::Everyone(OwnNumber(0), None);
@@ -613,7 +629,7 @@ impl AsRef<[u8]> for Owner {
 
 fn single(to: Addressee) -> Command {
     let options = LinkOptions { single: true, ..LinkOptions::default() };
-    Command::Link { request: 1, to, options }
+    Command::Link(LinkCommand::Open { request: 1, to, options })
 }
 
 #[test]
@@ -637,7 +653,7 @@ fn of_links_that_are_single_two_sessions_have_one_whoever_opens_it() {
     events(&mut one);
     let mut other = open(&hub, 2, "");
     assert_eq!(refused(&mut one, single(to(2))), None);
-    assert!(matches!(events(&mut other)[..], [Event::Linked { .. }]));
+    assert!(matches!(events(&mut other)[..], [Event::Link(LinkEvent::Opened { .. })]));
 }
 
 #[test]
@@ -659,8 +675,8 @@ fn of_two_who_open_a_single_link_at_the_same_time_one_is_told_of_it_before_it_is
         let mut links = Vec::new();
         for events in heard {
             match events[..] {
-                [Event::Linked { link, .. }] => links.push((link, 0)),
-                [Event::Linked { link, .. }, Event::Refused { reason, .. }] => {
+                [Event::Link(LinkEvent::Opened { link, .. })] => links.push((link, 0)),
+                [Event::Link(LinkEvent::Opened { link, .. }), Event::Refused { reason, .. }] => {
                     assert_eq!(reason, Reason::AlreadyEntered);
                     links.push((link, 1));
                 }
@@ -670,7 +686,7 @@ fn of_two_who_open_a_single_link_at_the_same_time_one_is_told_of_it_before_it_is
         assert_eq!(links.iter().map(|(_, refused)| refused).sum::<u32>(), 1, "{round}");
         let [one, other] = &mut sessions;
         ask(one, unlink(links[0].0.0));
-        assert!(matches!(events(other)[..], [Event::Unlinked { .. }]));
+        assert!(matches!(events(other)[..], [Event::Link(LinkEvent::Closed { .. })]));
     }
     assert_eq!(hub.metrics.links.get(), 0);
 }

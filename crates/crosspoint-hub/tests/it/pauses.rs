@@ -2,7 +2,7 @@
 
 use crate::common::{ask, hits, join, line, link, narrow, open, to, try_open};
 use bytes::Bytes;
-use crosspoint_hub::command::{Command, Event, Hello, Target};
+use crosspoint_hub::command::{ChannelEvent, Command, Event, Hello, Target};
 use crosspoint_hub::outbox::Turn;
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{LINES, data, events};
@@ -128,7 +128,7 @@ fn a_pause_ends_with_the_receiver_and_is_not_that_of_the_next_one() {
     drop(stopped);
     let [paused, left, resumed] = &events(&mut owner)[..] else { panic!("three") };
     assert_eq!(*paused, Event::Paused { to: member(0) });
-    assert!(matches!(left, Event::MemberLeft { .. }));
+    assert!(matches!(left, Event::Channel(ChannelEvent::MemberLeft { .. })));
     assert_eq!(*resumed, Event::Resumed { to: member(0), of });
     let mut next = open(&hub, 7, "");
     ask(&mut next, Command::enter(1, "a"));

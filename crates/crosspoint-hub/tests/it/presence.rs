@@ -2,7 +2,8 @@
 
 use crate::common::{ask, hello, hits, hub, link, open, open_woken, peer_id};
 use crosspoint_hub::command::{
-    Addressee, After, Command, EnterOptions, Event, Hello, Query, Target, Watched,
+    Addressee, After, ChannelCommand, ChannelEvent, Command, DirectoryCommand, DirectoryEvent,
+    EnterOptions, Event, Hello, LinkEvent, Query, Target, Watched,
 };
 use crosspoint_hub::outbox::Turn;
 use crosspoint_hub::session::Step;
@@ -29,7 +30,10 @@ fn gathering() -> (Arc<Hub>, Arc<AtomicUsize>) {
 fn enter(session: &mut Session, room: &str) -> Step {
     let options = EnterOptions { make_room: true, presence: true, ..EnterOptions::default() };
     let name = ChannelName::new(room.as_bytes().to_vec()).expect("a short name");
-    session.execute(Instant::now(), Command::Enter { request: 1, name, options })
+    session.execute(
+        Instant::now(),
+        Command::Channel(ChannelCommand::Enter { request: 1, name, options }),
+    )
 }
 
 fn group(hub: &Arc<Hub>, rooms: &[String]) -> Vec<Session> {
@@ -45,8 +49,12 @@ fn group(hub: &Arc<Hub>, rooms: &[String]) -> Vec<Session> {
 /// What a member hears of others: numbers, and who it is if they have come.
 fn heard(arrived: &[Arrived]) -> Vec<(u32, Option<PeerId>)> {
     let other = |arrived: &Arrived| match arrived {
-        Arrived::Event(Event::OtherEntered { member, peer, .. }) => Some((member.0, Some(peer.id))),
-        Arrived::Event(Event::OtherLeft { member, .. }) => Some((member.0, None)),
+        Arrived::Event(Event::Channel(ChannelEvent::OtherEntered { member, peer, .. })) => {
+            Some((member.0, Some(peer.id)))
+        }
+        Arrived::Event(Event::Channel(ChannelEvent::OtherLeft { member, .. })) => {
+            Some((member.0, None))
+        }
         _ => None,
     };
     arrived.iter().filter_map(other).collect()
@@ -83,7 +91,7 @@ fn a_large_room_hears_of_changes_together() {
 }
 
 fn leave(session: &mut Session, room: u32) {
-    ask(session, Command::Leave(InNumber(room)));
+    ask(session, ChannelCommand::Leave(InNumber(room)));
 }
 
 #[test]
@@ -168,11 +176,13 @@ impl View {
     fn read(&mut self, session: &mut Session) {
         for arrived in take(session) {
             match arrived {
-                Arrived::Event(Event::Entered(_)) => self.0.clear(),
-                Arrived::Event(Event::OtherEntered { member, peer, .. }) => {
+                Arrived::Event(Event::Channel(ChannelEvent::Entered(_))) => self.0.clear(),
+                Arrived::Event(Event::Channel(ChannelEvent::OtherEntered {
+                    member, peer, ..
+                })) => {
                     assert_eq!(self.0.insert(member.0, peer.id), None, "the number was free");
                 }
-                Arrived::Event(Event::OtherLeft { member, .. }) => {
+                Arrived::Event(Event::Channel(ChannelEvent::OtherLeft { member, .. })) => {
                     assert!(self.0.remove(&member.0).is_some(), "somebody had the number");
                 }
                 Arrived::Data(lines) => {
@@ -282,7 +292,7 @@ fn many_who_watch_hear_of_those_who_come_from_then_on() {
     let mut watchers: Vec<Session> = (0..MANY)
         .map(|id| {
             let mut session = open(&hub, id, &format!("name {id}"));
-            ask(&mut session, Command::Watch { request: 1, whom: Watched::Named });
+            ask(&mut session, DirectoryCommand::Watch { request: 1, whom: Watched::Named });
             session
         })
         .collect();
@@ -290,8 +300,8 @@ fn many_who_watch_hear_of_those_who_come_from_then_on() {
     hub.tell_presence(Instant::now());
     for (id, watcher) in (0..MANY).filter(|id| *id != 10).zip(&mut watchers) {
         let news = events(watcher).into_iter().filter_map(|event| match event {
-            Event::PeerCame { peer } => Some((peer.id, true)),
-            Event::PeerWent { peer } => Some((peer.id, false)),
+            Event::Directory(DirectoryEvent::PeerCame { peer }) => Some((peer.id, true)),
+            Event::Directory(DirectoryEvent::PeerWent { peer }) => Some((peer.id, false)),
             _ => None,
         });
         let later = (id + 1..MANY).map(|id| (peer_id(id), true));
@@ -307,13 +317,13 @@ fn who_reconnects_before_those_who_watch_were_told_is_no_news_but_for_who_begins
     let (hub, _) = gathering();
     let watch = |id: u8| {
         let (mut session, _) = open_woken(&hub, id, &format!("name {id}"));
-        ask(&mut session, Command::Watch { request: 1, whom: Watched::Everybody });
+        ask(&mut session, DirectoryCommand::Watch { request: 1, whom: Watched::Everybody });
         session
     };
     let heard = |session: &mut Session| -> Vec<(PeerId, bool)> {
         let news = events(session).into_iter().filter_map(|event| match event {
-            Event::PeerCame { peer } => Some((peer.id, true)),
-            Event::PeerWent { peer } => Some((peer.id, false)),
+            Event::Directory(DirectoryEvent::PeerCame { peer }) => Some((peer.id, true)),
+            Event::Directory(DirectoryEvent::PeerWent { peer }) => Some((peer.id, false)),
             _ => None,
         });
         news.collect()
@@ -348,11 +358,12 @@ fn who_reconnects_before_those_who_watch_were_told_is_no_news_but_for_who_begins
 #[test]
 fn who_changes_whom_it_watches_is_told_alone_and_makes_nobody_hear_of_those_who_come_and_go() {
     let (hub, _) = gathering();
-    let watch = |session: &mut Session, whom| ask(session, Command::Watch { request: 1, whom });
+    let watch =
+        |session: &mut Session, whom| ask(session, DirectoryCommand::Watch { request: 1, whom });
     let heard = |session: &mut Session| -> Vec<(PeerId, bool)> {
         let news = events(session).into_iter().filter_map(|event| match event {
-            Event::PeerCame { peer } => Some((peer.id, true)),
-            Event::PeerWent { peer } => Some((peer.id, false)),
+            Event::Directory(DirectoryEvent::PeerCame { peer }) => Some((peer.id, true)),
+            Event::Directory(DirectoryEvent::PeerWent { peer }) => Some((peer.id, false)),
             _ => None,
         });
         news.collect()
@@ -398,7 +409,7 @@ fn who_comes_too_often_under_changing_ids_is_told_of_and_found_later_and_nobody_
     let mut watchers: Vec<Session> = (0..MANY)
         .map(|id| {
             let mut session = open(&hub, id, "");
-            ask(&mut session, Command::Watch { request: 1, whom: Watched::Everybody });
+            ask(&mut session, DirectoryCommand::Watch { request: 1, whom: Watched::Everybody });
             session
         })
         .collect();
@@ -412,8 +423,8 @@ fn who_comes_too_often_under_changing_ids_is_told_of_and_found_later_and_nobody_
     };
     let heard = |watcher: &mut Session| {
         let news = events(watcher).into_iter().map(|event| match event {
-            Event::PeerCame { peer } => (peer.id, true),
-            Event::PeerWent { peer } => (peer.id, false),
+            Event::Directory(DirectoryEvent::PeerCame { peer }) => (peer.id, true),
+            Event::Directory(DirectoryEvent::PeerWent { peer }) => (peer.id, false),
             other => panic!("{other:?}"),
         });
         news.collect::<Vec<_>>()
@@ -438,15 +449,17 @@ fn who_comes_too_often_under_changing_ids_is_told_of_and_found_later_and_nobody_
     let mut one_who_looks = open(&hub, 250, "looks");
     let mut found = || -> Vec<PeerId> {
         let query = Query::Everybody { after: Some(After::Peer(peer_id(0x9f))) };
-        ask(&mut one_who_looks, Command::Look { request: 1, query });
+        ask(&mut one_who_looks, DirectoryCommand::Look { request: 1, query });
         match &events(&mut one_who_looks)[..] {
-            [Event::Found { peers, .. }] => peers.iter().map(|peer| peer.id).collect(),
+            [Event::Directory(DirectoryEvent::Found { peers, .. })] => {
+                peers.iter().map(|peer| peer.id).collect()
+            }
             other => panic!("{other:?}"),
         }
     };
     assert!(found().contains(&other_id) && !ids.iter().any(|id| found().contains(id)));
     ask(&mut watchers[0], link(Addressee::Peer(ids[5])));
-    assert!(matches!(events(&mut watchers[0]).last(), Some(Event::Linked { .. })));
+    assert!(matches!(events(&mut watchers[0]).last(), Some(Event::Link(LinkEvent::Opened { .. }))));
     hub.tell_presence(now);
     assert_eq!(heard(&mut watchers[7]).len(), 1, "the one who looks");
     // One second later there is room for four; who has gone meanwhile was never there.
@@ -475,7 +488,7 @@ fn a_hub_that_stops_tells_nobody_of_the_others() {
     let (hub, _) = gathering();
     let mut members = group(&hub, &["lobby".into()]);
     let (mut watcher, _) = open_woken(&hub, 200, "watcher");
-    ask(&mut watcher, Command::Watch { request: 1, whom: Watched::Named });
+    ask(&mut watcher, DirectoryCommand::Watch { request: 1, whom: Watched::Named });
     let (mut named, _) = open_woken(&hub, 201, "named");
     hub.tell_presence(Instant::now());
     events(&mut watcher);

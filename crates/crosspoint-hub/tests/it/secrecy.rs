@@ -1,7 +1,7 @@
 //! The hub's program wants sessions encrypted: who is asked, and what becomes of those who wait.
 
 use crate::common::*;
-use crosspoint_hub::command::{Command, Event, Hello};
+use crosspoint_hub::command::{ApplicationEvent, Command, Event, Hello};
 use crosspoint_hub::payload::Payload;
 use crosspoint_hub::secrecy::Fingerprint;
 use crosspoint_hub::testing::{Events, events, open_as};
@@ -44,7 +44,14 @@ fn only_who_can_is_asked_and_all_who_wait_are_told_once() {
     assert!(hub.tell(peer_id(1), Payload::text("behind")));
     let told = events(&mut session);
     assert!(
-        matches!(told[..], [Event::Told { .. }, Event::Secure, Event::Told { .. }]),
+        matches!(
+            told[..],
+            [
+                Event::Application(ApplicationEvent::Told { .. }),
+                Event::Secure,
+                Event::Application(ApplicationEvent::Told { .. })
+            ]
+        ),
         "asked once, and in its place: {told:?}"
     );
     assert!(waiting.iter().all(|settled| settled.try_recv() == Err(TryRecvError::Empty)));

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use crosspoint_hub::command::{
-    Addressee, Command, EnterOptions, Event, Hello, LinkOptions, Target,
+    Addressee, ChannelCommand, ChannelEvent, Command, EnterOptions, Event, Hello, LinkCommand,
+    LinkEvent, LinkOptions, Target,
 };
 use crosspoint_hub::outbox::Turn;
 use crosspoint_hub::session::Step;
@@ -22,13 +23,16 @@ fn linked(outbox_bytes_max: usize) -> (Session, Session, LinkNumber) {
     let mut receiver = open_as(&hub, Instant::now(), &EVENTS, None, hello);
     let mut sender = open(&hub, Instant::now());
     let (to, options) = (Addressee::Peer(ID), LinkOptions::default());
-    give(&mut sender, Command::Link { request: 1, to, options });
-    let Event::Linked { link, .. } = events(&mut sender)[0] else { panic!("linked") };
+    give(&mut sender, LinkCommand::Open { request: 1, to, options });
+    let Event::Link(LinkEvent::Opened { link, .. }) = events(&mut sender)[0] else {
+        panic!("linked")
+    };
     events(&mut receiver);
     (receiver, sender, link)
 }
 
-fn give(session: &mut Session, command: Command) {
+fn give(session: &mut Session, command: impl Into<Command>) {
+    let command = command.into();
     assert_eq!(session.execute(Instant::now(), command), Step::Go);
     assert_eq!(session.flush(Instant::now()), Step::Go);
 }
@@ -117,7 +121,7 @@ fn small_messages_to_many_that_lag_are_kept_once_and_come_in_order() {
     let name = ChannelName::new(&b"room"[..]).unwrap();
     let enter = || {
         let options = EnterOptions { make_room: true, ..EnterOptions::default() };
-        Command::Enter { request: 1, name: name.clone(), options }
+        Command::Channel(ChannelCommand::Enter { request: 1, name: name.clone(), options })
     };
     let mut members = [(); 2].map(|()| {
         let mut member = open_as(&hub, Instant::now(), &EVENTS, None, Hello::default());
@@ -127,7 +131,9 @@ fn small_messages_to_many_that_lag_are_kept_once_and_come_in_order() {
     });
     let mut sender = open(&hub, Instant::now());
     give(&mut sender, enter());
-    let Some(Event::Entered(entered)) = events(&mut sender).pop() else { panic!("entered") };
+    let Some(Event::Channel(ChannelEvent::Entered(entered))) = events(&mut sender).pop() else {
+        panic!("entered")
+    };
     let before = hub.ledger.used();
     let text = |number: u32| format!("{number:0100}");
     // Batches of several sizes: 1 to 200 messages.

@@ -4,7 +4,8 @@
 use crate::common::*;
 use bytes::Bytes;
 use crosspoint_hub::command::{
-    Ban, ChannelOptions, Command, EnterOptions, Event, OwnerNews, Target,
+    Ban, ChannelCommand, ChannelEvent, ChannelOptions, Command, EnterOptions, Event, OwnerNews,
+    Target,
 };
 use crosspoint_hub::outbox::Turn;
 use crosspoint_hub::permissions::{Grant, Pattern, Permissions, Rule};
@@ -25,19 +26,19 @@ const REQUEST: u32 = 70;
 
 fn create(owner: &mut Session, channel: &str, options: ChannelOptions) {
     let name = ChannelName::new(channel.as_bytes().to_vec()).expect("a short name");
-    ask(owner, Command::Create { request: 1, name, options });
-    assert!(matches!(events(owner)[..], [Event::Created { .. }]));
+    ask(owner, ChannelCommand::Create { request: 1, name, options });
+    assert!(matches!(events(owner)[..], [Event::Channel(ChannelEvent::Created { .. })]));
 }
 
 fn try_enter(session: &mut Session, options: EnterOptions) -> Vec<Event> {
     let name = ChannelName::new("a").expect("a short name");
-    ask(session, Command::Enter { request: 1, name, options });
+    ask(session, ChannelCommand::Enter { request: 1, name, options });
     events(session)
 }
 
 fn enter(session: &mut Session) {
     let heard = try_enter(session, EnterOptions::default());
-    assert!(matches!(heard[..], [Event::Entered(_)]), "{heard:?}");
+    assert!(matches!(heard[..], [Event::Channel(ChannelEvent::Entered(_))]), "{heard:?}");
 }
 
 fn pieces(hub: &Arc<Hub>, id: u8) -> Session {
@@ -63,7 +64,11 @@ fn channel<const N: usize>(hub: &Arc<Hub>) -> (Session, [Session; N]) {
 }
 
 fn succeed(request: u32, member: impl Into<Option<u32>>) -> Command {
-    Command::Succeed { request, channel: OWN, member: member.into().map(MemberNumber) }
+    Command::Channel(ChannelCommand::Succeed {
+        request,
+        channel: OWN,
+        member: member.into().map(MemberNumber),
+    })
 }
 
 /// Names a member, which reads it and has a number free.
@@ -78,7 +83,7 @@ fn refusal(request: u32, reason: Reason) -> Event {
 }
 
 fn news(news: OwnerNews) -> Event {
-    Event::Owner { channel: IN, news }
+    Event::Channel(ChannelEvent::Owner { channel: IN, news })
 }
 
 fn changed(owner: &Session) -> Event {
@@ -86,21 +91,21 @@ fn changed(owner: &Session) -> Event {
 }
 
 fn ended(reason: Reason) -> Event {
-    Event::Ended { channel: IN, reason }
+    Event::Channel(ChannelEvent::Ended { channel: IN, reason })
 }
 
 fn left(member: u32, reason: Reason) -> Event {
-    Event::MemberLeft { channel: OWN, member: MemberNumber(member), reason }
+    Event::Channel(ChannelEvent::MemberLeft { channel: OWN, member: MemberNumber(member), reason })
 }
 
 fn came(channel: OwnNumber, member: u32, who: &Session) -> Event {
-    Event::MemberEntered {
+    Event::Channel(ChannelEvent::MemberEntered {
         channel,
         member: MemberNumber(member),
         peer: who.outbox().peer().expect("it has said hello").clone(),
         chunk: None,
         replies: true,
-    }
+    })
 }
 
 fn say(session: &mut Session, to: Target, text: &str) {
@@ -133,7 +138,9 @@ fn members_hear_that_their_owner_is_away_and_back_and_newcomers_that_it_is_away(
     assert_eq!(events(&mut member), [], "that is known");
     let mut late = open(&hub, 9, "");
     let heard = try_enter(&mut late, EnterOptions::default());
-    assert!(matches!(&heard[..], [Event::Entered(_), away] if *away == news(OwnerNews::Away)));
+    assert!(
+        matches!(&heard[..], [Event::Channel(ChannelEvent::Entered(_)), away] if *away == news(OwnerNews::Away))
+    );
     events(&mut owner);
     say(&mut late, UP, "for later");
     absent(&hub, &mut owner, false);
@@ -155,14 +162,14 @@ fn nobody_goes_on_to_believe_in_an_absence_that_was_over_before_the_session_noti
     // What is made meanwhile, and what is inherited meanwhile.
     flicker(&heir, true);
     ask(&mut heir, Command::create(1, "b"));
-    ask(&mut owner, Command::Resign(OWN));
+    ask(&mut owner, ChannelCommand::Resign(OWN));
     flicker(&heir, false);
     heir.heed_absence();
     ask(&mut owner, Command::enter(1, "b"));
     for session in [&mut owner, &mut member] {
         let told = |event| match event {
-            Event::Owner { news: OwnerNews::Away, .. } => Some(true),
-            Event::Owner { .. } => Some(false),
+            Event::Channel(ChannelEvent::Owner { news: OwnerNews::Away, .. }) => Some(true),
+            Event::Channel(ChannelEvent::Owner { .. }) => Some(false),
             _ => None,
         };
         let away = events(session).into_iter().filter_map(told).next_back();
@@ -183,11 +190,11 @@ fn a_channel_passes_on_with_its_numbers_bans_and_password() {
         assert_eq!(try_enter(session, knowing.clone()).len(), 1);
     }
     let ban = Some(Ban { time: None, address: false });
-    ask(&mut owner, Command::Kick { channel: OWN, member: MemberNumber(1), ban });
+    ask(&mut owner, ChannelCommand::Kick { channel: OWN, member: MemberNumber(1), ban });
     events(&mut banned);
     events(&mut owner);
     name_heir(&mut owner, &mut heir, 0);
-    ask(&mut owner, Command::Resign(OWN));
+    ask(&mut owner, ChannelCommand::Resign(OWN));
 
     let mine = OwnNumber(1);
     let you = news(OwnerNews::You(mine));
@@ -204,15 +211,17 @@ fn a_channel_passes_on_with_its_numbers_bans_and_password() {
     let wrong = [refusal(1, Reason::WrongPassword)];
     assert_eq!(try_enter(&mut owner, EnterOptions::default()), wrong);
     let heard = try_enter(&mut owner, knowing);
-    assert!(matches!(heard[..], [Event::Entered(told)] if told.member == MemberNumber(0)));
+    assert!(
+        matches!(heard[..], [Event::Channel(ChannelEvent::Entered(told))] if told.member == MemberNumber(0))
+    );
     assert_eq!(events(&mut heir), [came(mine, 0, &owner)]);
     create(&mut owner, "another", ChannelOptions::default());
     // Its new owner can do with it what owners can.
     let peer = PeerId::new([3; 16]);
-    ask(&mut heir, Command::Unban { channel: mine, peer });
-    ask(&mut heir, Command::Kick { channel: mine, member: MemberNumber(2), ban: None });
+    ask(&mut heir, ChannelCommand::Unban { channel: mine, peer });
+    ask(&mut heir, ChannelCommand::Kick { channel: mine, member: MemberNumber(2), ban: None });
     assert_eq!(events(&mut member), [ended(Reason::Kicked)]);
-    ask(&mut heir, Command::Delete(mine));
+    ask(&mut heir, ChannelCommand::Delete(mine));
     assert_eq!(events(&mut owner), [ended(Reason::ClosedByOwner)]);
     assert_eq!(hub.channels(), 2);
 }
@@ -223,7 +232,8 @@ fn who_waits_to_be_let_in_is_let_in_by_the_new_owner() {
     let mut owner = open(&hub, 1, "");
     create(&mut owner, "a", ChannelOptions { approve: true, ..ChannelOptions::default() });
     let [mut heir, mut refused, mut waiting] = [2, 3, 4].map(|id| open(&hub, id, ""));
-    let admit = |channel, ticket, admit| Command::Admit { channel, ticket, admit };
+    let admit =
+        |channel, ticket, admit| Command::Channel(ChannelCommand::Admit { channel, ticket, admit });
     for session in [&mut heir, &mut refused, &mut waiting] {
         let credentials = Bytes::from_static(b"please");
         let options = EnterOptions { credentials, ..EnterOptions::default() };
@@ -234,18 +244,20 @@ fn who_waits_to_be_let_in_is_let_in_by_the_new_owner() {
     events(&mut owner);
     name_heir(&mut owner, &mut heir, 0);
     drop(owner);
-    let knock = |ticket, who: &Session| Event::Knock {
-        channel: OWN,
-        ticket,
-        peer: who.outbox().peer().expect("it has said hello").clone(),
-        credentials: Bytes::from_static(b"please"),
+    let knock = |ticket, who: &Session| {
+        Event::Channel(ChannelEvent::Knock {
+            channel: OWN,
+            ticket,
+            peer: who.outbox().peer().expect("it has said hello").clone(),
+            credentials: Box::from(*b"please"),
+        })
     };
     let you = news(OwnerNews::You(OWN));
     assert_eq!(events(&mut heir), [you, knock(1, &refused), knock(2, &waiting)]);
     ask(&mut heir, admit(OWN, 1, false));
     ask(&mut heir, admit(OWN, 2, true));
     assert_eq!(events(&mut refused), [refusal(1, Reason::NotAdmitted)]);
-    assert!(matches!(events(&mut waiting)[..], [Event::Entered(_)]));
+    assert!(matches!(events(&mut waiting)[..], [Event::Channel(ChannelEvent::Entered(_))]));
     assert_eq!(events(&mut heir), [came(OWN, 0, &waiting)]);
 }
 
@@ -314,7 +326,7 @@ fn the_rest_of_what_a_former_owner_was_sent_does_not_reach_the_new_one() {
     name_heir(&mut owner, &mut heir, 0);
     ask(&mut member, half(UP, 0));
     assert_eq!(data(&mut owner), "own 0 from 1: hal\n");
-    ask(&mut owner, Command::Resign(OWN));
+    ask(&mut owner, ChannelCommand::Resign(OWN));
     take(&mut heir);
     // Not even if it has to wait, together with what comes behind it.
     let mut filled = 0;
@@ -385,7 +397,10 @@ fn nobody_inherits_more_than_it_may_own() {
     ask(&mut owner, succeed(8, None));
     assert_eq!(events(&mut owner), [Event::Done { request: 8 }]);
     assert_eq!(events(&mut heir), []);
-    assert_eq!(create(&mut heir), [Event::Created { request: 2, channel: OWN }]);
+    assert_eq!(
+        create(&mut heir),
+        [Event::Channel(ChannelEvent::Created { request: 2, channel: OWN })]
+    );
     // It is the heir no more.
     drop(owner);
     assert_eq!(events(&mut heir), [ended(Reason::OwnerLost)]);
@@ -401,8 +416,8 @@ fn a_channel_passes_on_unless_its_owner_or_the_hub_ends_it() {
         (|owner| owner.close(Reason::SlowReceiver), Reason::OwnerLost, true),
         (|owner| owner.close(Reason::Replaced), Reason::OwnerLost, true),
         (|owner| owner.close(Reason::Bye), Reason::ClosedByOwner, true),
-        (|owner| ask(owner, Command::Resign(OWN)), Reason::ClosedByOwner, true),
-        (|owner| ask(owner, Command::Delete(OWN)), Reason::ClosedByOwner, false),
+        (|owner| ask(owner, ChannelCommand::Resign(OWN)), Reason::ClosedByOwner, true),
+        (|owner| ask(owner, ChannelCommand::Delete(OWN)), Reason::ClosedByOwner, false),
         (|owner| owner.close(Reason::HubStopping), Reason::HubStopping, false),
     ];
     for (last, reason, passes) in ways {
@@ -434,7 +449,7 @@ fn a_channel_passes_on_unless_its_owner_or_the_hub_ends_it() {
 #[test]
 fn an_heir_that_goes_before_it_knows_that_it_inherited_leaves_the_channel_to_nobody() {
     let ways: [(Last, Reason); 3] = [
-        (|heir| ask(heir, Command::Leave(IN)), Reason::OwnerLost),
+        (|heir| ask(heir, ChannelCommand::Leave(IN)), Reason::OwnerLost),
         (|heir| heir.close(Reason::Bye), Reason::ClosedByOwner),
         (|heir| heir.close(Reason::HubStopping), Reason::HubStopping),
     ];
@@ -483,25 +498,25 @@ fn an_owner_hears_what_became_of_every_naming() {
     assert_eq!(events(&mut owner), [Event::Done { request: 23 }]);
     // One that goes, before and after it has answered.
     ask(&mut owner, succeed(17, 0));
-    ask(&mut first, Command::Leave(IN));
+    ask(&mut first, ChannelCommand::Leave(IN));
     let answers = [refusal(17, Reason::NoSuchPeer), left(0, Reason::Left)];
     assert_eq!(events(&mut owner), answers);
     enter(&mut first);
     events(&mut owner);
     ask(&mut owner, succeed(18, 0));
-    ask(&mut owner, Command::Kick { channel: OWN, member: MemberNumber(0), ban: None });
+    ask(&mut owner, ChannelCommand::Kick { channel: OWN, member: MemberNumber(0), ban: None });
     let answers = [refusal(18, Reason::NoSuchPeer), left(0, Reason::Kicked)];
     assert_eq!(events(&mut owner), answers);
     assert_eq!(events(&mut first), [ended(Reason::Kicked)]);
     name_heir(&mut owner, &mut second, 1);
-    ask(&mut second, Command::Leave(IN));
+    ask(&mut second, ChannelCommand::Leave(IN));
     assert_eq!(events(&mut owner), [left(1, Reason::Left)]);
     // The endpoint that has its number next is not the heir.
     enter(&mut first);
     enter(&mut second);
     events(&mut owner);
     ask(&mut owner, succeed(19, 7));
-    ask(&mut owner, Command::Succeed { request: 20, channel: OwnNumber(5), member: None });
+    ask(&mut owner, ChannelCommand::Succeed { request: 20, channel: OwnNumber(5), member: None });
     let answers = [refusal(19, Reason::NoSuchPeer), refusal(20, Reason::NoSuchName)];
     assert_eq!(events(&mut owner), answers);
     drop(owner);
@@ -572,17 +587,19 @@ fn who_inherits_much_at_once_is_not_ended_by_it() {
             take(&mut owner);
         }
         let (request, member) = (REQUEST, Some(MemberNumber(0)));
-        ask(&mut owner, Command::Succeed { request, channel: OwnNumber(channel), member });
+        ask(&mut owner, ChannelCommand::Succeed { request, channel: OwnNumber(channel), member });
         take(&mut heir);
         assert_eq!(events(&mut owner), [Event::Done { request }]);
     }
     drop(owner);
     // What comes behind that is added to it.
-    ask(&mut members[0], Command::Leave(IN));
+    ask(&mut members[0], ChannelCommand::Leave(IN));
     let heard = events(&mut heir);
     assert_eq!(hub.channels(), CHANNELS as usize);
-    let you = |event: &&Event| matches!(event, Event::Owner { news: OwnerNews::You(_), .. });
-    let came = |event: &&Event| matches!(event, Event::MemberEntered { .. });
+    let you = |event: &&Event| {
+        matches!(event, Event::Channel(ChannelEvent::Owner { news: OwnerNews::You(_), .. }))
+    };
+    let came = |event: &&Event| matches!(event, Event::Channel(ChannelEvent::MemberEntered { .. }));
     assert_eq!(heard.iter().filter(you).count(), CHANNELS as usize);
     assert_eq!(heard.iter().filter(came).count(), CHANNELS as usize * members.len());
     // When it has read, the bound is what it was.

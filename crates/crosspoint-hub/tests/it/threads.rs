@@ -2,7 +2,9 @@
 //! same time: nobody waits for ever, and everybody hears what it has to, in the right order.
 
 use crate::common::*;
-use crosspoint_hub::command::{Addressee, Command, Event, OwnerNews};
+use crosspoint_hub::command::{
+    Addressee, ChannelCommand, ChannelEvent, Command, Event, LinkEvent, OwnerNews,
+};
 use crosspoint_hub::peers::Duplicates;
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{LINES, data, events};
@@ -28,11 +30,11 @@ impl Heard {
             assert!(self.welcomed != matches!(event, Event::Welcome { .. }), "{event:?}");
             match event {
                 Event::Welcome { .. } => self.welcomed = true,
-                Event::Linked { request, link, .. } => {
+                Event::Link(LinkEvent::Opened { request, link, .. }) => {
                     assert!(self.open.insert(link.0), "a number comes once");
                     self.answers += usize::from(request.is_some());
                 }
-                Event::Unlinked { link: LinkNumber(link), .. } => {
+                Event::Link(LinkEvent::Closed { link: LinkNumber(link), .. }) => {
                     assert!(self.open.remove(&link), "an end of what has begun");
                 }
                 Event::Refused { reason: Reason::NoSuchPeer, .. } => self.answers += 1,
@@ -102,7 +104,7 @@ fn nothing_comes_to_a_session_before_its_welcome_however_early_it_is_found() {
             let mut found = 0;
             while found < 20_000 {
                 ask(&mut one, link(to.clone()));
-                let linked = |event: &Event| matches!(event, Event::Linked { .. });
+                let linked = |event: &Event| matches!(event, Event::Link(LinkEvent::Opened { .. }));
                 found += events(&mut one).iter().filter(|event| linked(event)).count();
             }
         })
@@ -130,9 +132,9 @@ fn nothing_of_a_channel_comes_to_its_owner_before_it_knows_that_it_has_it() {
             let mut entered = 0;
             while entered < 2_000 {
                 ask(&mut guest, Command::enter(1, "a"));
-                if let [Event::Entered(_)] = events(&mut guest)[..] {
+                if let [Event::Channel(ChannelEvent::Entered(_))] = events(&mut guest)[..] {
                     entered += 1;
-                    ask(&mut guest, Command::Leave(InNumber(0)));
+                    ask(&mut guest, ChannelCommand::Leave(InNumber(0)));
                 }
             }
         })
@@ -141,8 +143,8 @@ fn nothing_of_a_channel_comes_to_its_owner_before_it_knows_that_it_has_it() {
     while !guest.is_finished() {
         ask(&mut owner, Command::create(1, "a"));
         let first = events(&mut owner).into_iter().next();
-        assert!(matches!(first, Some(Event::Created { .. })), "{first:?}");
-        ask(&mut owner, Command::Delete(OwnNumber(0)));
+        assert!(matches!(first, Some(Event::Channel(ChannelEvent::Created { .. }))), "{first:?}");
+        ask(&mut owner, ChannelCommand::Delete(OwnNumber(0)));
     }
     guest.join().expect("it enters now and then");
 }
@@ -194,24 +196,29 @@ impl Hands {
     fn read(&mut self, session: &mut Session) {
         for event in events(session) {
             let fits = match &event {
-                Event::Created { request, channel } => {
+                Event::Channel(ChannelEvent::Created { request, channel }) => {
                     self.asked.remove(request) && self.owned.insert(channel.0)
                 }
-                Event::Entered(told) => {
+                Event::Channel(ChannelEvent::Entered(told)) => {
                     self.asked.remove(&told.request) && self.entered.insert(told.channel.0)
                 }
                 Event::Done { request } | Event::Refused { request, .. } => {
                     self.asked.remove(request)
                 }
-                Event::MemberEntered { channel, .. } | Event::MemberLeft { channel, .. } => {
-                    self.owned.contains(&channel.0)
-                }
-                Event::Owner { channel, news: OwnerNews::You(own) } => {
+                Event::Channel(
+                    ChannelEvent::MemberEntered { channel, .. }
+                    | ChannelEvent::MemberLeft { channel, .. },
+                ) => self.owned.contains(&channel.0),
+                Event::Channel(ChannelEvent::Owner { channel, news: OwnerNews::You(own) }) => {
                     self.inherited += 1;
                     self.entered.remove(&channel.0) && self.owned.insert(own.0)
                 }
-                Event::Owner { channel, .. } => self.entered.contains(&channel.0),
-                Event::Ended { channel, .. } => self.entered.remove(&channel.0),
+                Event::Channel(ChannelEvent::Owner { channel, .. }) => {
+                    self.entered.contains(&channel.0)
+                }
+                Event::Channel(ChannelEvent::Ended { channel, .. }) => {
+                    self.entered.remove(&channel.0)
+                }
                 Event::Welcome { .. } => true,
                 _ => false,
             };
@@ -229,15 +236,15 @@ impl Hands {
             1..6 => Command::enter(request, name),
             6..12 => {
                 let (channel, member) = (OwnNumber(first), Some(MemberNumber(number)));
-                Command::Succeed { request, channel, member }
+                Command::Channel(ChannelCommand::Succeed { request, channel, member })
             }
             12 => {
                 self.owned.remove(&first);
-                return Some(Command::Resign(OwnNumber(first)));
+                return Some(Command::Channel(ChannelCommand::Resign(OwnNumber(first))));
             }
             13 => {
                 self.entered.remove(&number);
-                return Some(Command::Leave(InNumber(number)));
+                return Some(Command::Channel(ChannelCommand::Leave(InNumber(number))));
             }
             _ => {
                 session.hub().set_away(Instant::now(), session.outbox().id, number < 2);
@@ -309,7 +316,7 @@ fn no_channel_stays_when_owner_and_heir_go_at_the_same_time() {
         ask(&mut owner, Command::create(1, "a"));
         ask(&mut heir, Command::enter(1, "a"));
         let (channel, member) = (OwnNumber(0), Some(MemberNumber(0)));
-        ask(&mut owner, Command::Succeed { request: 2, channel, member });
+        ask(&mut owner, ChannelCommand::Succeed { request: 2, channel, member });
         events(&mut heir);
         assert_eq!(events(&mut owner).last(), Some(&Event::Done { request: 2 }));
         // So that its end takes a while.

@@ -1,7 +1,9 @@
 //! Messages that have begun and are not whole in time.
 
 use crate::common::{ask, hits, hub, join, line, narrow, open, try_open};
-use crosspoint_hub::command::{Command, EnterOptions, Event, Hello, Target};
+use crosspoint_hub::command::{
+    ChannelCommand, ChannelEvent, Command, EnterOptions, Event, Hello, LinkEvent, Target,
+};
 use crosspoint_hub::ledger::Purpose;
 use crosspoint_hub::metrics::ByPurpose;
 use crosspoint_hub::session::Step;
@@ -36,7 +38,7 @@ fn unfinished(hub: &Hub) -> i64 {
 fn room(session: &mut Session) {
     let name = ChannelName::new(b"room".to_vec()).unwrap();
     let options = EnterOptions { make_room: true, ..EnterOptions::default() };
-    ask(session, Command::Enter { request: 1, name, options });
+    ask(session, ChannelCommand::Enter { request: 1, name, options });
     events(session);
 }
 
@@ -82,7 +84,8 @@ fn over_a_link_it_ends_the_link_alone_and_both_hear_why() {
     let late = sender.overdue_at().unwrap();
     assert_eq!(sender.overdue(late), Step::Go);
     for (session, link) in [(&mut sender, links[0].0), (&mut receiver, links[0].1)] {
-        let unlinked = Event::Unlinked { link: LinkNumber(link), reason: Reason::IdleTimeout };
+        let unlinked =
+            Event::Link(LinkEvent::Closed { link: LinkNumber(link), reason: Reason::IdleTimeout });
         assert_eq!(events(session), [unlinked]);
     }
     assert!((20_000..22_000).contains(&unfinished(&hub)), "of the other one");
@@ -104,8 +107,12 @@ fn an_owner_without_borders_loses_the_member_that_takes_it_for_unfinished() {
     begin(&mut owner, Instant::now(), Target::Member(OwnNumber(0), MemberNumber(0)));
     let late = owner.overdue_at().unwrap();
     assert_eq!(owner.overdue(late), Step::Go);
-    assert!(matches!(events(&mut owner)[..], [Event::MemberLeft { reason: Reason::Kicked, .. }]));
-    let ended = Event::Ended { channel: InNumber(0), reason: Reason::Kicked };
+    assert!(matches!(
+        events(&mut owner)[..],
+        [Event::Channel(ChannelEvent::MemberLeft { reason: Reason::Kicked, .. })]
+    ));
+    let ended =
+        Event::Channel(ChannelEvent::Ended { channel: InNumber(0), reason: Reason::Kicked });
     assert_eq!(events(&mut member).last(), Some(&ended));
     assert_eq!(owner.overdue_at(), None);
 }
@@ -148,6 +155,7 @@ fn the_time_of_a_message_begins_anew_when_its_target_is_paused_no_more() {
     assert_eq!(sender.overdue(resumed), Step::Go);
     assert_eq!(sender.overdue_at(), Some(resumed + MOST));
     assert_eq!(sender.overdue(resumed + MOST), Step::Go);
-    let unlinked = Event::Unlinked { link: LinkNumber(mine), reason: Reason::IdleTimeout };
+    let unlinked =
+        Event::Link(LinkEvent::Closed { link: LinkNumber(mine), reason: Reason::IdleTimeout });
     assert_eq!(events(&mut sender), [unlinked]);
 }

@@ -4,8 +4,8 @@ use crate::common::peer::{Peer, server_frame, upgrade};
 use crate::common::{Link, Served, serve_with};
 use bytes::BytesMut;
 use crosspoint_gateways::anysocket::{Forward, Kind, Packet, id};
-use crosspoint_hub::command::{Addressee, LinkOptions};
-use crosspoint_hub::{Command, Event, PeerId, Reason};
+use crosspoint_hub::command::{Addressee, LinkCommand, LinkEvent, LinkOptions};
+use crosspoint_hub::{Event, PeerId, Reason};
 use crosspoint_net::ws::{Opcode, frame};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -63,9 +63,9 @@ async fn to_a_proxied_peer_it_ends_the_link_alone() {
     let mut link = client(&served).await;
     let mut bert = Peer::native(served.memory()).await;
     let (to, options) = (Addressee::Peer(ANN), LinkOptions::default());
-    bert.tell(Command::Link { request: 7, to, options }).await;
+    bert.tell(LinkCommand::Open { request: 7, to, options }).await;
     let linked = |event: &Event| match event {
-        Event::Linked { link, .. } => Some(*link),
+        Event::Link(LinkEvent::Opened { link, .. }) => Some(*link),
         _ => None,
     };
     let number = bert.find(linked).await;
@@ -79,7 +79,7 @@ async fn to_a_proxied_peer_it_ends_the_link_alone() {
         sleep(seconds(8)).await;
     }
     let unlinked = |event: &Event| match event {
-        Event::Unlinked { link, reason } => Some((*link, *reason)),
+        Event::Link(LinkEvent::Closed { link, reason }) => Some((*link, *reason)),
         _ => None,
     };
     assert_eq!(bert.find(unlinked).await, (number, Reason::IdleTimeout));

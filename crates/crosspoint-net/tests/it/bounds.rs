@@ -4,7 +4,7 @@
 use crate::common;
 use crate::common::peer::{Peer, create, enter, up};
 use crate::common::{serve, serve_with, until, within};
-use crosspoint_hub::command::{Ban, EnterOptions, Mode, Target};
+use crosspoint_hub::command::{Ban, ChannelCommand, ChannelEvent, EnterOptions, Mode, Target};
 use crosspoint_hub::{Command, Event, InNumber, Limits, Part, Reason};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -69,7 +69,7 @@ async fn channels_are_counted_for_each_session_and_in_all() {
     }
     assert_eq!(three.try_enter("e").await, Err(Reason::TooManyChannels));
     assert_eq!(served.hits("channels_entered_max"), 1);
-    three.tell(Command::Leave(InNumber(1))).await;
+    three.tell(ChannelCommand::Leave(InNumber(1))).await;
     assert_eq!(three.enter("e").await, InNumber(1));
 }
 
@@ -96,7 +96,7 @@ async fn a_peote_program_has_128_channels_of_256_members_whatever_the_limits_say
     }
     assert_eq!(other.try_enter("room 0").await, Err(Reason::Full));
     assert_eq!(served.hits("members_max"), 1);
-    members[77].tell(Command::Leave(InNumber(0))).await;
+    members[77].tell(ChannelCommand::Leave(InNumber(0))).await;
     assert_eq!(owner.left().await.0.0, 78);
     other.enter("room 0").await;
     drop((owner, member, other, members));
@@ -132,7 +132,7 @@ async fn a_name_has_at_most_so_many_bytes() {
 
 fn knocked(request: u32, name: &str) -> Command {
     let mut command = create(request, name);
-    if let Command::Create { options, .. } = &mut command {
+    if let Command::Channel(ChannelCommand::Create { options, .. }) = &mut command {
         options.approve = true;
     }
     command
@@ -160,15 +160,17 @@ async fn entries_that_wait_for_an_owner_are_counted_for_each_session_and_channel
     // An answer makes room again.
     let ticket = owner
         .find(|event| match event {
-            Event::Knock { channel, ticket, .. } if channel.0 == 0 => Some(*ticket),
+            Event::Channel(ChannelEvent::Knock { channel, ticket, .. }) if channel.0 == 0 => {
+                Some(*ticket)
+            }
             _ => None,
         })
         .await;
     let channel = crosspoint_hub::OwnNumber(0);
-    owner.tell(Command::Admit { channel, ticket, admit: true }).await;
+    owner.tell(ChannelCommand::Admit { channel, ticket, admit: true }).await;
     assert!(one.answered(100).await.is_ok());
     one.tell(enter(103, "c")).await;
-    let asked = |event: &Event| matches!(event, Event::Knock { channel, .. } if channel.0 == 2);
+    let asked = |event: &Event| matches!(event, Event::Channel(ChannelEvent::Knock { channel, .. }) if channel.0 == 2);
     owner.find(|event| asked(event).then_some(())).await;
 }
 
@@ -183,7 +185,7 @@ async fn above_the_bound_of_bans_the_oldest_is_forgotten() {
         peer.enter("room").await;
         let member = owner.joined().await;
         let ban = Some(Ban { time: None, address: false });
-        owner.tell(Command::Kick { channel, member, ban }).await;
+        owner.tell(ChannelCommand::Kick { channel, member, ban }).await;
         assert_eq!(peer.ended().await.1, Reason::Banned);
         banned.push(peer);
     }
@@ -346,7 +348,7 @@ async fn whoever_sends_too_many_messages_a_second_is_read_more_slowly() {
     // A client that comes and goes without end is no better.
     let burst: Vec<u8> = (0..1500)
         .flat_map(|_| {
-            let leave = member.bytes_of(Command::Leave(number));
+            let leave = member.bytes_of(Command::Channel(ChannelCommand::Leave(number)));
             [leave, member.bytes_of(enter(1, "room"))].concat()
         })
         .collect();
@@ -392,7 +394,7 @@ async fn rooms_and_their_members_are_counted_and_can_be_forbidden() {
     assert_eq!(peers[2].try_enter_with("other", room).await, Err(Reason::TooManyChannels));
     assert_eq!(served.hits("rooms.count_max"), 1);
     // When the last has left, the room is gone and another can be made.
-    peers[0].tell(Command::Leave(number)).await;
+    peers[0].tell(ChannelCommand::Leave(number)).await;
     peers[0].settle().await;
     drop(peers.remove(1));
     until("the room ends", || served.hub.channels() == 0).await;

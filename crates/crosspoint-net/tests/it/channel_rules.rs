@@ -3,7 +3,7 @@
 
 use crate::common::peer::{Peer, name};
 use crate::common::{Served, serve_with, within};
-use crosspoint_hub::command::{Ban, Event, Hello};
+use crosspoint_hub::command::{Ban, ChannelEvent, Event, Hello};
 use crosspoint_hub::networks::Networks;
 use crosspoint_hub::operators::Whom;
 use crosspoint_hub::permissions::Pattern;
@@ -211,7 +211,7 @@ async fn the_hub_s_program_sees_kicks_and_bans_in_any_channel() {
     let mut peote = Peer::joint(served.tcp_from(Ipv4Addr::new(127, 0, 0, 9)).await);
     peote.enter("room").await;
     let told = owner.find(|event| match event {
-        Event::MemberLeft { reason, .. } => Some(*reason),
+        Event::Channel(ChannelEvent::MemberLeft { reason, .. }) => Some(*reason),
         _ => None,
     });
     assert_eq!(within("the owner", told).await, Reason::Kicked, "peote has one word for both");

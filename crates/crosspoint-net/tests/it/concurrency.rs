@@ -3,6 +3,7 @@
 
 use crate::common::peer::{Peer, up};
 use crate::common::{Dice, Link, serve, until, within};
+use crosspoint_hub::command::ChannelEvent;
 use crosspoint_hub::{Event, InNumber, MemberNumber, OwnNumber, Place};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -61,7 +62,7 @@ async fn receive(mut owner: Peer, started: Arc<tokio::sync::Barrier>) {
             Event::Data { place: Place::Own(_, member), part } => {
                 gathered.entry(member).or_default().add(&part.data);
             }
-            Event::MemberLeft { member, .. } => {
+            Event::Channel(ChannelEvent::MemberLeft { member, .. }) => {
                 // Nothing follows, and all that it sent was there before.
                 let gathered = gathered.remove(&member).expect("it has sent something");
                 assert_eq!((gathered.next, gathered.bytes.len()), (MESSAGES, 0));

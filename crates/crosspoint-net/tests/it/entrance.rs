@@ -3,7 +3,7 @@
 use crate::common::peer::{Peer, create, upgrade};
 use crate::common::{Link, Served, cram, serve_as, until};
 use crosspoint_auth::{Authenticator, CheckLimits, Credentials, Denied, Secret, Secrets, from_fn};
-use crosspoint_hub::command::Hello;
+use crosspoint_hub::command::{ChannelEvent, Hello};
 use crosspoint_hub::{Event, Grant, HubOptions, Limits, Reason};
 use crosspoint_net::memory::Shape;
 use crosspoint_net::server::ServerOptions;
@@ -93,7 +93,10 @@ async fn what_follows_a_hello_waits_at_the_door_and_is_carried_out_behind_it() {
     for mut peer in [in_websocket, bare] {
         let welcome = peer.event().await;
         assert!(matches!(welcome, Event::Welcome { .. }), "{welcome:?}");
-        created += usize::from(matches!(peer.event().await, Event::Created { request: 7, .. }));
+        created += usize::from(matches!(
+            peer.event().await,
+            Event::Channel(ChannelEvent::Created { request: 7, .. })
+        ));
     }
     assert_eq!(created, 1, "the name is there once");
     door.served.empty().await;

@@ -3,7 +3,7 @@
 use crate::common::peer::{Peer, UPGRADE, closed_with, enter, head, message, up, upgrade};
 use crate::common::{Dice, Link, Served, cram, serve, serve_with, until, within};
 use bytes::BytesMut;
-use crosspoint_hub::command::{Command, Target};
+use crosspoint_hub::command::{ChannelCommand, Command, Target};
 use crosspoint_hub::{Event, InNumber, MemberNumber, OwnNumber, Part, Place, Reason};
 use crosspoint_net::ws::{Opcode, frame};
 use std::time::Duration;
@@ -211,7 +211,7 @@ async fn one_connection_can_own_and_enter_under_the_same_numbers() {
     one.send_to(mine, MemberNumber(0), b"b").await;
     assert_eq!(two.data().await, (Place::Own(OwnNumber(0), MemberNumber(0)), "a".into()));
     assert_eq!(two.data().await, (Place::In(InNumber(0)), "b".into()));
-    one.tell(Command::Leave(there)).await;
+    one.tell(ChannelCommand::Leave(there)).await;
     assert_eq!(two.left().await.1, Reason::Left);
     one.send_to(mine, MemberNumber(0), b"c").await;
     assert_eq!(two.data().await, (Place::In(InNumber(0)), "c".into()));
@@ -251,7 +251,7 @@ async fn whoever_enters_and_leaves_without_end_harms_no_owner() {
             }
         };
         tokio::join!(come_and_go, flooding);
-        owner.tell(Command::Delete(own)).await;
+        owner.tell(ChannelCommand::Delete(own)).await;
     }
     assert_eq!(served.closed(Reason::SlowReceiver), 0);
     served.empty().await;

@@ -5,7 +5,7 @@ use crate::common::log::log;
 use crate::common::peer::Peer;
 use crate::common::{serve, serve_as, until};
 use crosspoint_auth::{Denied, from_fn};
-use crosspoint_hub::command::{Ban, Command, Hello};
+use crosspoint_hub::command::{Ban, ChannelCommand, Hello};
 use crosspoint_hub::{Grant, HubOptions, Reason};
 use crosspoint_net::http::{Files, HttpOptions};
 use crosspoint_net::server::ServerOptions;
@@ -74,7 +74,7 @@ async fn a_ban_by_an_address_that_many_share_says_that_it_is_by_the_id() {
         member.enter(name).await;
         let number = owner.joined().await;
         let ban = Some(Ban { time: None, address });
-        owner.tell(Command::Kick { channel, member: number, ban }).await;
+        owner.tell(ChannelCommand::Kick { channel, member: number, ban }).await;
         assert_eq!(owner.left().await, (number, Reason::Banned));
         member.ended().await;
     }

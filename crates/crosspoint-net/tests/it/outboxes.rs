@@ -3,7 +3,7 @@
 
 use crate::common::peer::{Peer, to, up};
 use crate::common::{Served, cram, serve, serve_with, until};
-use crosspoint_hub::command::{Command, Target};
+use crosspoint_hub::command::{ChannelEvent, Command, Target};
 use crosspoint_hub::{InNumber, OwnNumber, Part, Reason};
 use crosspoint_net::memory::Shape;
 use std::num::NonZero;
@@ -142,7 +142,7 @@ async fn a_broadcast_goes_on_without_the_one_that_does_not_read() {
     // Copies of the first 64 KiB wait, and then what is kept once for all who lag.
     assert!((340_000..380_000).contains(&(SMALL * count)), "{count}");
     let left = events.iter().filter(|event| {
-        matches!(event, crosspoint_hub::Event::MemberLeft { member, reason, .. }
+        matches!(event, crosspoint_hub::Event::Channel(ChannelEvent::MemberLeft { member, reason, .. })
             if member.0 == 0 && *reason == Reason::ConnectionLost)
     });
     assert_eq!((left.count(), events.len()), (1, 1));

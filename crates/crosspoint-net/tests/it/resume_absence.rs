@@ -2,7 +2,9 @@
 
 use crate::common::until;
 use crate::resume_world::{Client, Fate, World, message, options, outcome, resumable};
-use crosspoint_hub::command::{Command, EnterOptions, Event, OwnerNews, Target};
+use crosspoint_hub::command::{
+    ChannelCommand, ChannelEvent, Command, EnterOptions, Event, OwnerNews, Target,
+};
 use crosspoint_hub::wire::{Part, Place};
 use crosspoint_hub::{ChannelName, HubOptions, InNumber, MemberNumber, OwnNumber, Reason};
 use crosspoint_net::resume::Connectivity;
@@ -27,8 +29,13 @@ async fn owner(world: &World) -> (Client, watch::Receiver<Connectivity>) {
     let dialed = resumable(vec![world.road.endpoint()], 7).await;
     let (mut owner, state) = dialed.expect("the hub listens");
     welcomed(&mut owner).await;
-    owner.tell(Command::Create { request: 1, name: named(), options: Default::default() }).await;
-    assert_eq!(owner.event().await, Event::Created { request: 1, channel: OWN });
+    owner
+        .tell(ChannelCommand::Create { request: 1, name: named(), options: Default::default() })
+        .await;
+    assert_eq!(
+        owner.event().await,
+        Event::Channel(ChannelEvent::Created { request: 1, channel: OWN })
+    );
     (owner, state)
 }
 
@@ -36,15 +43,18 @@ async fn enter(world: &World) -> Client {
     let mut client = world.plain().await;
     welcomed(&mut client).await;
     let options = EnterOptions::default();
-    client.tell(Command::Enter { request: 2, name: named(), options }).await;
+    client.tell(ChannelCommand::Enter { request: 2, name: named(), options }).await;
     let entered = client.event().await;
-    assert!(matches!(entered, Event::Entered(entered) if entered.channel == IN), "{entered:?}");
+    assert!(
+        matches!(entered, Event::Channel(ChannelEvent::Entered(entered)) if entered.channel == IN),
+        "{entered:?}"
+    );
     client
 }
 
 async fn newcomer(owner: &mut Client) -> MemberNumber {
     match owner.event().await {
-        Event::MemberEntered { member, .. } => member,
+        Event::Channel(ChannelEvent::MemberEntered { member, .. }) => member,
         other => panic!("{other:?}"),
     }
 }
@@ -58,7 +68,7 @@ async fn lose(world: &World, next: impl IntoIterator<Item = Fate>) {
 
 async fn news(member: &mut Client) -> OwnerNews {
     match member.event().await {
-        Event::Owner { channel: IN, news } => news,
+        Event::Channel(ChannelEvent::Owner { channel: IN, news }) => news,
         other => panic!("{other:?}"),
     }
 }
@@ -107,7 +117,7 @@ async fn a_channel_passes_to_its_successor_only_when_the_window_is_over() {
     let mut cid = enter(&world).await;
     newcomer(&mut ann).await;
     let member = Some(newcomer(&mut ann).await);
-    ann.tell(Command::Succeed { request: 3, channel: OWN, member }).await;
+    ann.tell(ChannelCommand::Succeed { request: 3, channel: OWN, member }).await;
     assert_eq!(ann.event().await, Event::Done { request: 3 });
 
     world.road.usual(Fate::Refused);
@@ -127,7 +137,9 @@ async fn a_channel_passes_to_its_successor_only_when_the_window_is_over() {
     assert!(matches!(outcome(&mut state).await, Connectivity::Gone { .. }));
     let mut again = world.plain().await;
     welcomed(&mut again).await;
-    again.tell(Command::Create { request: 5, name: named(), options: Default::default() }).await;
+    again
+        .tell(ChannelCommand::Create { request: 5, name: named(), options: Default::default() })
+        .await;
     let taken = Event::Refused { request: 5, create: true, reason: Reason::NameTaken };
     assert_eq!(again.event().await, taken);
 }
@@ -141,7 +153,10 @@ async fn without_a_successor_the_channel_closes_when_the_window_is_over() {
     world.road.usual(Fate::Refused);
     lose(&world, []).await;
     assert_eq!(news(&mut bob).await, OwnerNews::Away);
-    assert_eq!(bob.event().await, Event::Ended { channel: IN, reason: Reason::OwnerLost });
+    assert_eq!(
+        bob.event().await,
+        Event::Channel(ChannelEvent::Ended { channel: IN, reason: Reason::OwnerLost })
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use crate::common::peer::{Peer, UPGRADE, head, server_frame, to, up};
 use crate::common::{Link, Served, cram, serve, serve_as, until, within};
+use crosspoint_hub::command::ChannelCommand;
 use crosspoint_hub::{Command, Event, HubOptions, InNumber, Reason};
 use crosspoint_net::server::ServerOptions;
 use std::pin::pin;
@@ -117,7 +118,7 @@ async fn what_was_said_right_before_the_connection_ended_still_holds() {
             member.link.fill().await;
         }
         let mut bytes = member.bytes_of(up(number, b"bye"));
-        bytes.extend(member.bytes_of(Command::Leave(number)));
+        bytes.extend(member.bytes_of(Command::Channel(ChannelCommand::Leave(number))));
         member.link.send(&bytes).await;
         drop(member);
         for _ in 0..20 {
@@ -133,7 +134,7 @@ async fn what_was_said_right_before_the_connection_ended_still_holds() {
         let number = owner.enter("brief").await;
         leaver.joined().await;
         owner.send_up(number, &[7; 3000]).await;
-        let bytes = leaver.bytes_of(Command::Delete(own));
+        let bytes = leaver.bytes_of(Command::Channel(ChannelCommand::Delete(own)));
         leaver.link.send(&bytes).await;
         drop(leaver);
         owner.send_up(number, &[7; 3000]).await;
@@ -218,7 +219,7 @@ async fn words_that_can_no_longer_be_answered_are_heard_all_the_same() {
     owner.send_to(own, told, &[7; 100]).await;
     owner.settle().await;
     // The hub learns at one and the same time that it cannot write, and that the member left.
-    let leave = member.bytes_of(Command::Leave(number));
+    let leave = member.bytes_of(Command::Channel(ChannelCommand::Leave(number)));
     member.link.send(&leave).await;
     drop(member);
     assert_eq!(owner.left().await, (told, Reason::Left));

@@ -5,7 +5,7 @@ use super::maps::{CreateMap, EnterMap, KickMap, join_mode, map, put_map, split_m
 use super::{LONG_NAME, UNKNOWN_TYPE, kind, peer_id, peers, put_counted, put_frame};
 use crate::frame::{Body, Broken, Frame, put_varint};
 use bytes::{BufMut, Bytes, BytesMut};
-use crosspoint_hub::command::{Ban, ChannelOptions, Command, EnterOptions, Target};
+use crosspoint_hub::command::{Ban, ChannelCommand, ChannelOptions, Command, EnterOptions, Target};
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{ChannelName, InNumber, LinkNumber, MemberNumber, OwnNumber};
 use serde_bytes::ByteBuf;
@@ -15,53 +15,11 @@ use std::time::Duration;
 pub fn put_command(command: &Command, frame_bytes_max: usize, out: &mut FrameWriter) {
     let mut body = BytesMut::new();
     let kind = match command {
-        // HELLO is written by the client itself, and there is no frame for the others.
-        Command::Hello(_) | Command::Ask { .. } | Command::Secured { .. } => return,
-        Command::Create { request, name, options } => {
-            put_varint(*request, &mut body);
-            put_counted(name.as_bytes(), &mut body);
-            let (raw, max) = split_mode(options.mode);
-            let password = options.password.as_deref().map(|bytes| ByteBuf::from(bytes.to_vec()));
-            let approve = options.approve.then_some(true);
-            put_map(
-                &CreateMap { raw, max, members: options.members_max, password, approve },
-                &mut body,
-            );
-            kind::CREATE
-        }
-        Command::Enter { request, name, options } => {
-            put_varint(*request, &mut body);
-            put_counted(name.as_bytes(), &mut body);
-            let (raw, max) = split_mode(options.mode);
-            let password = options.password.as_deref().map(|bytes| ByteBuf::from(bytes.to_vec()));
-            let credentials = Some(&options.credentials)
-                .filter(|c| !c.is_empty())
-                .map(|c| ByteBuf::from(c.to_vec()));
-            let room = options.make_room.then_some(true);
-            let presence = options.presence.then_some(true);
-            put_map(&EnterMap { raw, max, password, credentials, room, presence }, &mut body);
-            kind::ENTER
-        }
-        Command::Leave(number) => {
-            put_varint(number.0, &mut body);
-            kind::LEAVE
-        }
-        Command::Delete(number) => {
-            put_varint(number.0, &mut body);
-            kind::DELETE
-        }
-        Command::Succeed { request, channel, member } => {
-            put_varint(*request, &mut body);
-            put_varint(channel.0, &mut body);
-            put_varint(member.map_or(0, |member| member.0.saturating_add(1)), &mut body);
-            kind::SUCCESSOR
-        }
-        Command::Resign(number) => {
-            put_varint(number.0, &mut body);
-            kind::RESIGN
-        }
+        Command::Channel(command) => put_channel(command, &mut body),
+        Command::Link(command) => peers::put_link_command(command, &mut body),
+        Command::Directory(command) => peers::put_directory_command(command, &mut body),
         Command::Send { to, part } => {
-            return match *to {
+            match *to {
                 Target::Up(number) => {
                     put_in_parts(kind::SEND, &[number.0], part, frame_bytes_max, out);
                 }
@@ -77,42 +35,83 @@ pub fn put_command(command: &Command, frame_bytes_max: usize, out: &mut FrameWri
                 Target::Link(link) => {
                     put_in_parts(kind::LINK_DATA, &[link.0], part, frame_bytes_max, out);
                 }
-            };
+            }
+            return;
         }
-        Command::Kick { channel, member, ban } => {
-            put_varint(channel.0, &mut body);
-            put_varint(member.0, &mut body);
+        // HELLO is written by the client itself, and there is no frame for the others.
+        Command::Hello(_) | Command::Application(_) | Command::Secured { .. } => return,
+    };
+    put_frame(kind, &body, out);
+}
+
+/// Writes the body of a command about channels and rooms, and gives its type.
+fn put_channel(command: &ChannelCommand, body: &mut BytesMut) -> u8 {
+    match command {
+        ChannelCommand::Create { request, name, options } => {
+            put_varint(*request, body);
+            put_counted(name.as_bytes(), body);
+            let (raw, max) = split_mode(options.mode);
+            let password = options.password.as_deref().map(|bytes| ByteBuf::from(bytes.to_vec()));
+            let approve = options.approve.then_some(true);
+            put_map(&CreateMap { raw, max, members: options.members_max, password, approve }, body);
+            kind::CREATE
+        }
+        ChannelCommand::Enter { request, name, options } => {
+            put_varint(*request, body);
+            put_counted(name.as_bytes(), body);
+            let (raw, max) = split_mode(options.mode);
+            let password = options.password.as_deref().map(|bytes| ByteBuf::from(bytes.to_vec()));
+            let credentials = Some(&options.credentials)
+                .filter(|c| !c.is_empty())
+                .map(|c| ByteBuf::from(c.to_vec()));
+            let room = options.make_room.then_some(true);
+            let presence = options.presence.then_some(true);
+            put_map(&EnterMap { raw, max, password, credentials, room, presence }, body);
+            kind::ENTER
+        }
+        ChannelCommand::Leave(number) => {
+            put_varint(number.0, body);
+            kind::LEAVE
+        }
+        ChannelCommand::Delete(number) => {
+            put_varint(number.0, body);
+            kind::DELETE
+        }
+        ChannelCommand::Succeed { request, channel, member } => {
+            put_varint(*request, body);
+            put_varint(channel.0, body);
+            put_varint(member.map_or(0, |member| member.0.saturating_add(1)), body);
+            kind::SUCCESSOR
+        }
+        ChannelCommand::Resign(number) => {
+            put_varint(number.0, body);
+            kind::RESIGN
+        }
+        ChannelCommand::Kick { channel, member, ban } => {
+            put_varint(channel.0, body);
+            put_varint(member.0, body);
             if let Some(ban) = ban {
                 // Upwards, or a ban of half a second would be none.
                 let seconds = ban.time.map(|time| {
                     let begun = u64::from(time.subsec_nanos() > 0);
                     u32::try_from(time.as_secs().saturating_add(begun)).unwrap_or(u32::MAX)
                 });
-                put_map(
-                    &KickMap { ban: Some(true), seconds, address: Some(ban.address) },
-                    &mut body,
-                );
+                put_map(&KickMap { ban: Some(true), seconds, address: Some(ban.address) }, body);
             }
             kind::KICK
         }
-        Command::Unban { channel, peer } => {
-            put_varint(channel.0, &mut body);
+        ChannelCommand::Unban { channel, peer } => {
+            put_varint(channel.0, body);
             body.put_slice(peer.as_bytes());
             kind::UNBAN
         }
-        Command::Admit { channel, ticket, admit } => {
-            put_varint(channel.0, &mut body);
-            put_varint(*ticket, &mut body);
+        ChannelCommand::Admit { channel, ticket, admit } => {
+            put_varint(channel.0, body);
+            put_varint(*ticket, body);
             body.put_u8(u8::from(*admit));
             kind::ADMIT
         }
-        Command::Link { .. }
-        | Command::Unlink { .. }
-        | Command::Provide { .. }
-        | Command::Look { .. }
-        | Command::Watch { .. } => peers::put_command(command, &mut body),
-    };
-    put_frame(kind, &body, out);
+    }
 }
 
 /// Reads a command (server role). `None`: a type that may be skipped.
@@ -131,7 +130,7 @@ pub fn command(frame: Frame) -> Result<Option<Command>, Broken> {
                 password: password.map(|bytes| bytes.into_vec().into()),
                 approve: approve.unwrap_or_default(),
             };
-            Command::Create { request, name, options }
+            Command::Channel(ChannelCommand::Create { request, name, options })
         }
         kind::ENTER => {
             let (request, name) = (body.varint()?, name(&mut body)?);
@@ -143,16 +142,16 @@ pub fn command(frame: Frame) -> Result<Option<Command>, Broken> {
                 make_room: room.unwrap_or_default(),
                 presence: presence.unwrap_or_default(),
             };
-            Command::Enter { request, name, options }
+            Command::Channel(ChannelCommand::Enter { request, name, options })
         }
-        kind::LEAVE => Command::Leave(InNumber(body.varint()?)),
-        kind::DELETE => Command::Delete(OwnNumber(body.varint()?)),
+        kind::LEAVE => Command::Channel(ChannelCommand::Leave(InNumber(body.varint()?))),
+        kind::DELETE => Command::Channel(ChannelCommand::Delete(OwnNumber(body.varint()?))),
         kind::SUCCESSOR => {
             let (request, channel) = (body.varint()?, OwnNumber(body.varint()?));
             let member = body.varint()?.checked_sub(1).map(MemberNumber);
-            Command::Succeed { request, channel, member }
+            Command::Channel(ChannelCommand::Succeed { request, channel, member })
         }
-        kind::RESIGN => Command::Resign(OwnNumber(body.varint()?)),
+        kind::RESIGN => Command::Channel(ChannelCommand::Resign(OwnNumber(body.varint()?))),
         kind::KICK => {
             let (channel, member) = (OwnNumber(body.varint()?), MemberNumber(body.varint()?));
             let KickMap { ban, seconds, address } = map(&body)?;
@@ -160,14 +159,15 @@ pub fn command(frame: Frame) -> Result<Option<Command>, Broken> {
             let ban = ban
                 .unwrap_or_default()
                 .then_some(Ban { time, address: address.unwrap_or_default() });
-            Command::Kick { channel, member, ban }
+            Command::Channel(ChannelCommand::Kick { channel, member, ban })
         }
-        kind::UNBAN => {
-            Command::Unban { channel: OwnNumber(body.varint()?), peer: peer_id(&body.bytes(16)?)? }
-        }
+        kind::UNBAN => Command::Channel(ChannelCommand::Unban {
+            channel: OwnNumber(body.varint()?),
+            peer: peer_id(&body.bytes(16)?)?,
+        }),
         kind::ADMIT => {
             let (channel, ticket) = (OwnNumber(body.varint()?), body.varint()?);
-            Command::Admit { channel, ticket, admit: body.byte()? != 0 }
+            Command::Channel(ChannelCommand::Admit { channel, ticket, admit: body.byte()? != 0 })
         }
         kind::LINK..=kind::WATCH => peers::command(number, body)?,
         _ => match number & !kind::EXTENDED {

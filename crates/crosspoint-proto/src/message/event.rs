@@ -6,7 +6,7 @@ use super::peers::{peer, peer_map};
 use super::{UNKNOWN_TYPE, kind, peers, put_frame, reason};
 use crate::frame::{Body, Broken, Frame, put_varint};
 use bytes::{BufMut, BytesMut};
-use crosspoint_hub::command::{Entered, Event, OwnerNews, Target};
+use crosspoint_hub::command::{ChannelEvent, DirectoryEvent, Entered, Event, OwnerNews, Target};
 use crosspoint_hub::wire::{FrameWriter, Place};
 use crosspoint_hub::{InNumber, LinkNumber, MemberNumber, OwnNumber};
 use serde_bytes::ByteBuf;
@@ -23,27 +23,17 @@ mod news {
 pub fn put_event(event: &Event, out: &mut FrameWriter) {
     let mut body = BytesMut::new();
     let kind = match event {
-        // The server itself writes WELCOME and CLOSE, and the native wire data.
-        Event::Welcome { .. } | Event::Data { .. } | Event::Closed { .. } => return,
-        // For the session itself.
-        Event::Heir { .. } => return,
-        // To native endpoints the hub's program is a peer like others.
-        Event::Told { .. } | Event::Answer { .. } => return,
-        // What has to be encrypted goes through a link to the other end (docs/peers.md).
-        Event::Secure => return,
-        Event::Created { request, channel } => {
-            put_varint(*request, &mut body);
-            put_varint(channel.0, &mut body);
-            kind::CREATED
+        Event::Channel(event) => return put_channel(event, out),
+        Event::Link(event) => peers::put_link_event(event, &mut body),
+        Event::Directory(DirectoryEvent::Peers { news, from }) => {
+            return news.write(0, *from, None, out, |news, out| {
+                put_event(&news.event().into(), out);
+            });
         }
-        Event::Entered(entered) => {
-            put_varint(entered.request, &mut body);
-            put_varint(entered.channel.0, &mut body);
-            put_varint(entered.member.0, &mut body);
-            let (raw, max) = split_mode(entered.mode);
-            let Entered { chunk, replies, room, .. } = *entered;
-            put_map(&EnteredMap { raw, max, chunk, replies, room }, &mut body);
-            kind::ENTERED
+        Event::Directory(event) => peers::put_directory_event(event, &mut body),
+        Event::Done { request } => {
+            put_varint(*request, &mut body);
+            kind::DONE
         }
         Event::Refused { request, create, reason } => {
             put_varint(*request, &mut body);
@@ -52,7 +42,42 @@ pub fn put_event(event: &Event, out: &mut FrameWriter) {
             body.put_slice(reason.to_string().as_bytes());
             kind::REFUSED
         }
-        Event::MemberEntered { channel, member, peer, chunk, replies } => {
+        Event::Paused { to } => {
+            put_target(*to, &mut body);
+            kind::PAUSE
+        }
+        Event::Resumed { to, .. } => {
+            put_target(*to, &mut body);
+            kind::RESUME
+        }
+        // The server itself writes WELCOME and CLOSE, and the native wire data.
+        Event::Welcome { .. } | Event::Data { .. } | Event::Closed { .. } => return,
+        // To native endpoints the hub's program is a peer like others.
+        Event::Application(_) => return,
+        // What has to be encrypted goes through a link to the other end (docs/peers.md).
+        Event::Secure => return,
+    };
+    put_frame(kind, &body, out);
+}
+
+fn put_channel(event: &ChannelEvent, out: &mut FrameWriter) {
+    let mut body = BytesMut::new();
+    let kind = match event {
+        ChannelEvent::Created { request, channel } => {
+            put_varint(*request, &mut body);
+            put_varint(channel.0, &mut body);
+            kind::CREATED
+        }
+        ChannelEvent::Entered(entered) => {
+            put_varint(entered.request, &mut body);
+            put_varint(entered.channel.0, &mut body);
+            put_varint(entered.member.0, &mut body);
+            let (raw, max) = split_mode(entered.mode);
+            let Entered { chunk, replies, room, .. } = *entered;
+            put_map(&EnteredMap { raw, max, chunk, replies, room }, &mut body);
+            kind::ENTERED
+        }
+        ChannelEvent::MemberEntered { channel, member, peer, chunk, replies } => {
             put_varint(channel.0, &mut body);
             put_varint(member.0, &mut body);
             put_map(
@@ -61,25 +86,25 @@ pub fn put_event(event: &Event, out: &mut FrameWriter) {
             );
             kind::MEMBER_ENTERED
         }
-        Event::MemberLeft { channel, member, reason } => {
+        ChannelEvent::MemberLeft { channel, member, reason } => {
             put_varint(channel.0, &mut body);
             put_varint(member.0, &mut body);
             put_varint(u32::from(reason.number()), &mut body);
             kind::MEMBER_LEFT
         }
-        Event::Knock { channel, ticket, peer, credentials } => {
+        ChannelEvent::Knock { channel, ticket, peer, credentials } => {
             put_varint(channel.0, &mut body);
             put_varint(*ticket, &mut body);
             let credentials = Some(ByteBuf::from(credentials.to_vec()));
             put_map(&PeerMap { credentials, ..peer_map(peer) }, &mut body);
             kind::KNOCK
         }
-        Event::Ended { channel, reason } => {
+        ChannelEvent::Ended { channel, reason } => {
             put_varint(channel.0, &mut body);
             put_varint(u32::from(reason.number()), &mut body);
             kind::ENDED
         }
-        Event::Owner { channel, news } => {
+        ChannelEvent::Owner { channel, news } => {
             put_varint(channel.0, &mut body);
             match news {
                 OwnerNews::Back => body.put_u8(news::BACK),
@@ -95,40 +120,26 @@ pub fn put_event(event: &Event, out: &mut FrameWriter) {
             }
             kind::OWNER
         }
-        Event::OtherEntered { channel, member, peer } => {
+        ChannelEvent::OtherEntered { channel, member, peer } => {
             put_varint(channel.0, &mut body);
             put_varint(member.0, &mut body);
             put_map(&peer_map(peer), &mut body);
             kind::OTHER_ENTERED
         }
-        Event::OtherLeft { channel, member, reason } => {
+        ChannelEvent::OtherLeft { channel, member, reason } => {
             put_varint(channel.0, &mut body);
             put_varint(member.0, &mut body);
             put_varint(u32::from(reason.number()), &mut body);
             kind::OTHER_LEFT
         }
-        Event::Paused { to } => {
-            put_target(*to, &mut body);
-            kind::PAUSE
-        }
-        Event::Resumed { to, .. } => {
-            put_target(*to, &mut body);
-            kind::RESUME
-        }
-        Event::Others { channel, news, but } => {
-            news.write(channel.0, 0, *but, out, |news, out| put_event(&news.event(*channel), out));
+        ChannelEvent::Others { channel, news, but } => {
+            news.write(channel.0, 0, *but, out, |news, out| {
+                put_channel(&news.event(*channel), out)
+            });
             return;
         }
-        Event::Peers { news, from } => {
-            news.write(0, *from, None, out, |news, out| put_event(&news.event(), out));
-            return;
-        }
-        Event::Linked { .. }
-        | Event::Unlinked { .. }
-        | Event::Found { .. }
-        | Event::PeerCame { .. }
-        | Event::PeerWent { .. }
-        | Event::Done { .. } => peers::put_event(event, &mut body),
+        // For the session itself.
+        ChannelEvent::Heir { .. } => return,
     };
     put_frame(kind, &body, out);
 }
@@ -168,15 +179,24 @@ fn target(body: &mut Body) -> Result<Option<Target>, Broken> {
 pub fn event(frame: Frame) -> Result<Option<Event>, Broken> {
     let Frame { kind: number, mut body } = frame;
     Ok(Some(match number {
-        kind::CREATED => {
-            Event::Created { request: body.varint()?, channel: OwnNumber(body.varint()?) }
-        }
+        kind::CREATED => Event::Channel(ChannelEvent::Created {
+            request: body.varint()?,
+            channel: OwnNumber(body.varint()?),
+        }),
         kind::ENTERED => {
             let request = body.varint()?;
             let (channel, member) = (InNumber(body.varint()?), MemberNumber(body.varint()?));
             let EnteredMap { raw, max, chunk, replies, room } = map(&body)?;
             let mode = join_mode(raw, max)?;
-            Event::Entered(Entered { request, channel, member, mode, chunk, replies, room })
+            Event::Channel(ChannelEvent::Entered(Entered {
+                request,
+                channel,
+                member,
+                mode,
+                chunk,
+                replies,
+                room,
+            }))
         }
         kind::REFUSED => {
             let (request, create) = (body.varint()?, body.byte()? != 0);
@@ -186,21 +206,28 @@ pub fn event(frame: Frame) -> Result<Option<Event>, Broken> {
             let (channel, member) = (OwnNumber(body.varint()?), MemberNumber(body.varint()?));
             let map: PeerMap = map(&body)?;
             let (chunk, replies) = (map.chunk, map.replies.unwrap_or_default());
-            Event::MemberEntered { channel, member, peer: peer(map)?, chunk, replies }
+            Event::Channel(ChannelEvent::MemberEntered {
+                channel,
+                member,
+                peer: peer(map)?,
+                chunk,
+                replies,
+            })
         }
         kind::MEMBER_LEFT => {
             let (channel, member) = (OwnNumber(body.varint()?), MemberNumber(body.varint()?));
-            Event::MemberLeft { channel, member, reason: reason(&mut body)? }
+            Event::Channel(ChannelEvent::MemberLeft { channel, member, reason: reason(&mut body)? })
         }
-        kind::ENDED => {
-            Event::Ended { channel: InNumber(body.varint()?), reason: reason(&mut body)? }
-        }
+        kind::ENDED => Event::Channel(ChannelEvent::Ended {
+            channel: InNumber(body.varint()?),
+            reason: reason(&mut body)?,
+        }),
         kind::KNOCK => {
             let (channel, ticket) = (OwnNumber(body.varint()?), body.varint()?);
             let mut map: PeerMap = map(&body)?;
             let credentials =
                 map.credentials.take().map(ByteBuf::into_vec).unwrap_or_default().into();
-            Event::Knock { channel, ticket, peer: peer(map)?, credentials }
+            Event::Channel(ChannelEvent::Knock { channel, ticket, peer: peer(map)?, credentials })
         }
         kind::OWNER => {
             let channel = InNumber(body.varint()?);
@@ -211,15 +238,15 @@ pub fn event(frame: Frame) -> Result<Option<Event>, Broken> {
                 news::YOU => OwnerNews::You(OwnNumber(body.varint()?)),
                 _ => return Ok(None),
             };
-            Event::Owner { channel, news }
+            Event::Channel(ChannelEvent::Owner { channel, news })
         }
         kind::OTHER_ENTERED => {
             let (channel, member) = (InNumber(body.varint()?), MemberNumber(body.varint()?));
-            Event::OtherEntered { channel, member, peer: peer(map(&body)?)? }
+            Event::Channel(ChannelEvent::OtherEntered { channel, member, peer: peer(map(&body)?)? })
         }
         kind::OTHER_LEFT => {
             let (channel, member) = (InNumber(body.varint()?), MemberNumber(body.varint()?));
-            Event::OtherLeft { channel, member, reason: reason(&mut body)? }
+            Event::Channel(ChannelEvent::OtherLeft { channel, member, reason: reason(&mut body)? })
         }
         kind::LINKED..=kind::PEER_WENT => peers::event(number, body)?,
         kind::PAUSE | kind::RESUME => match (target(&mut body)?, number) {

@@ -5,7 +5,8 @@ use super::{UNKNOWN_TYPE, UNKNOWN_WHAT, WRONG_NAME, kind, peer_id, put_counted, 
 use crate::frame::{Body, Broken, put_varint};
 use bytes::{BufMut, BytesMut};
 use crosspoint_hub::command::{
-    Addressee, After, Command, Event, LinkOptions, Peer, Query, Watched,
+    Addressee, After, Command, DirectoryCommand, DirectoryEvent, Event, LinkCommand, LinkEvent,
+    LinkOptions, Peer, Query, Watched,
 };
 use crosspoint_hub::{LinkNumber, PeerName};
 use serde_bytes::ByteBuf;
@@ -26,10 +27,10 @@ mod behind {
     pub(super) const PEER: u8 = 2;
 }
 
-/// Writes the body of a command of this module, and gives its type.
-pub(super) fn put_command(command: &Command, body: &mut BytesMut) -> u8 {
+/// Writes the body of a command about links, and gives its type.
+pub(super) fn put_link_command(command: &LinkCommand, body: &mut BytesMut) -> u8 {
     match command {
-        Command::Link { request, to, options } => {
+        LinkCommand::Open { request, to, options } => {
             put_varint(*request, body);
             match to {
                 Addressee::Peer(id) => {
@@ -46,18 +47,24 @@ pub(super) fn put_command(command: &Command, body: &mut BytesMut) -> u8 {
             }
             kind::LINK
         }
-        Command::Unlink { link, reason } => {
+        LinkCommand::Close { link, reason } => {
             put_varint(link.0, body);
             put_varint(u32::from(reason.number()), body);
             kind::UNLINK
         }
-        Command::Provide { request, service, on } => {
+    }
+}
+
+/// Writes the body of a command about who is there, and gives its type.
+pub(super) fn put_directory_command(command: &DirectoryCommand, body: &mut BytesMut) -> u8 {
+    match command {
+        DirectoryCommand::Provide { request, service, on } => {
             put_varint(*request, body);
             body.put_u8(u8::from(*on));
             put_counted(service.as_str().as_bytes(), body);
             kind::PROVIDE
         }
-        Command::Look { request, query } => {
+        DirectoryCommand::Look { request, query } => {
             put_varint(*request, body);
             match query {
                 Query::Peer(id) => {
@@ -85,7 +92,7 @@ pub(super) fn put_command(command: &Command, body: &mut BytesMut) -> u8 {
             }
             kind::LOOK
         }
-        Command::Watch { request, whom } => {
+        DirectoryCommand::Watch { request, whom } => {
             put_varint(*request, body);
             body.put_u8(match whom {
                 Watched::Nobody => 0,
@@ -94,7 +101,6 @@ pub(super) fn put_command(command: &Command, body: &mut BytesMut) -> u8 {
             });
             kind::WATCH
         }
-        other => unreachable!("{other:?} is written elsewhere"),
     }
 }
 
@@ -102,7 +108,7 @@ pub(super) fn put_command(command: &Command, body: &mut BytesMut) -> u8 {
 pub(super) fn command(number: u8, mut body: Body) -> Result<Command, Broken> {
     if number == kind::UNLINK {
         let link = LinkNumber(body.varint()?);
-        return Ok(Command::Unlink { link, reason: reason(&mut body)? });
+        return Ok(Command::Link(LinkCommand::Close { link, reason: reason(&mut body)? }));
     }
     let request = body.varint()?;
     Ok(match number {
@@ -116,11 +122,15 @@ pub(super) fn command(number: u8, mut body: Body) -> Result<Command, Broken> {
             let LinkMap { purpose, except } = map(&body)?;
             let purpose = purpose.map(ByteBuf::into_vec).unwrap_or_default().into();
             let except = except.iter().map(|id| peer_id(id)).collect::<Result<_, _>>()?;
-            Command::Link { request, to, options: LinkOptions { purpose, except, single: false } }
+            Command::Link(LinkCommand::Open {
+                request,
+                to,
+                options: LinkOptions { purpose, except, single: false },
+            })
         }
         kind::PROVIDE => {
             let on = body.byte()? != 0;
-            Command::Provide { request, service: name(&mut body)?, on }
+            Command::Directory(DirectoryCommand::Provide { request, service: name(&mut body)?, on })
         }
         kind::LOOK => {
             let query = match body.byte()? {
@@ -136,7 +146,7 @@ pub(super) fn command(number: u8, mut body: Body) -> Result<Command, Broken> {
                 what::EVERYBODY => Query::Everybody { after: after(&mut body)? },
                 _ => return Err(UNKNOWN_WHAT),
             };
-            Command::Look { request, query }
+            Command::Directory(DirectoryCommand::Look { request, query })
         }
         kind::WATCH => {
             let whom = match body.byte()? {
@@ -144,28 +154,34 @@ pub(super) fn command(number: u8, mut body: Body) -> Result<Command, Broken> {
                 2 => Watched::Everybody,
                 _ => Watched::Named,
             };
-            Command::Watch { request, whom }
+            Command::Directory(DirectoryCommand::Watch { request, whom })
         }
         _ => return Err(UNKNOWN_TYPE),
     })
 }
 
-/// Writes the body of an event of this module, and gives its type.
-pub(super) fn put_event(event: &Event, body: &mut BytesMut) -> u8 {
+/// Writes the body of an event about links, and gives its type.
+pub(super) fn put_link_event(event: &LinkEvent, body: &mut BytesMut) -> u8 {
     match event {
-        Event::Linked { request, link, peer, purpose } => {
+        LinkEvent::Opened { request, link, peer, purpose } => {
             put_varint(link.0, body);
             body.put_u8(u8::from(request.is_some()));
             put_varint(request.unwrap_or_default(), body);
             put_map(&PeerMap { purpose: bytes(purpose), ..peer_map(peer) }, body);
             kind::LINKED
         }
-        Event::Unlinked { link, reason } => {
+        LinkEvent::Closed { link, reason } => {
             put_varint(link.0, body);
             put_varint(u32::from(reason.number()), body);
             kind::UNLINKED
         }
-        Event::Found { request, peers, more } => {
+    }
+}
+
+/// Writes the body of an event about who is there, and gives its type. Not of [`DirectoryEvent::Peers`].
+pub(super) fn put_directory_event(event: &DirectoryEvent, body: &mut BytesMut) -> u8 {
+    match event {
+        DirectoryEvent::Found { request, peers, more } => {
             put_varint(*request, body);
             body.put_u8(u8::from(*more));
             if !peers.is_empty() {
@@ -173,19 +189,15 @@ pub(super) fn put_event(event: &Event, body: &mut BytesMut) -> u8 {
             }
             kind::FOUND
         }
-        Event::Done { request } => {
-            put_varint(*request, body);
-            kind::DONE
-        }
-        Event::PeerCame { peer } => {
+        DirectoryEvent::PeerCame { peer } => {
             put_map(&peer_map(peer), body);
             kind::PEER_CAME
         }
-        Event::PeerWent { peer } => {
+        DirectoryEvent::PeerWent { peer } => {
             put_map(&peer_map(peer), body);
             kind::PEER_WENT
         }
-        other => unreachable!("{other:?} is written elsewhere"),
+        DirectoryEvent::Peers { .. } => unreachable!("many are written one by one"),
     }
 }
 
@@ -198,21 +210,21 @@ pub(super) fn event(number: u8, mut body: Body) -> Result<Event, Broken> {
             let request = Some(body.varint()?).filter(|_| asked);
             let mut map: PeerMap = map(&body)?;
             let purpose = map.purpose.take().map(ByteBuf::into_vec).unwrap_or_default().into();
-            Event::Linked { request, link, peer: peer(map)?, purpose }
+            Event::Link(LinkEvent::Opened { request, link, peer: peer(map)?, purpose })
         }
         kind::UNLINKED => {
             let link = LinkNumber(body.varint()?);
-            Event::Unlinked { link, reason: reason(&mut body)? }
+            Event::Link(LinkEvent::Closed { link, reason: reason(&mut body)? })
         }
         kind::FOUND => {
             let (request, more) = (body.varint()?, body.byte()? != 0);
             let FoundMap { peers } = map(&body)?;
             let peers = peers.into_iter().map(peer).collect::<Result<_, _>>()?;
-            Event::Found { request, peers, more }
+            Event::Directory(DirectoryEvent::Found { request, peers, more })
         }
         kind::DONE => Event::Done { request: body.varint()? },
-        kind::PEER_CAME => Event::PeerCame { peer: peer(map(&body)?)? },
-        kind::PEER_WENT => Event::PeerWent { peer: peer(map(&body)?)? },
+        kind::PEER_CAME => Event::Directory(DirectoryEvent::PeerCame { peer: peer(map(&body)?)? }),
+        kind::PEER_WENT => Event::Directory(DirectoryEvent::PeerWent { peer: peer(map(&body)?)? }),
         _ => return Err(UNKNOWN_TYPE),
     })
 }

@@ -7,7 +7,7 @@
 use crate::examples::{ID, Says, hello, name, says, welcome, written};
 use bytes::{BufMut, Bytes, BytesMut};
 use crosspoint_hub::Reason;
-use crosspoint_hub::command::{Command, EnterOptions, Event, Hello};
+use crosspoint_hub::command::{ChannelCommand, Command, EnterOptions, Event, Hello};
 use crosspoint_hub::input::Input;
 use crosspoint_hub::protocol::{Client, Output, Protocol};
 use crosspoint_hub::wire::FrameWriter;
@@ -248,7 +248,7 @@ fn maps_may_be_written_as_the_rules_for_them_say() {
     let password = |bytes: &'static [u8]| {
         let options =
             EnterOptions { password: Some(Bytes::from_static(bytes)), ..EnterOptions::default() };
-        Ok(Some(Command::Enter { request: 1, name: name("x"), options }))
+        Ok(Some(Command::Channel(ChannelCommand::Enter { request: 1, name: name("x"), options })))
     };
     assert_eq!(body(b"\x81\xa8password\xc4\x03xyz"), password(b"xyz"));
     assert_eq!(body(b"\x81\xa8password\xa3xyz"), password(b"xyz"), "text");

@@ -4,8 +4,9 @@
 use crate::common::{Pair, command, event, flat, frame, hello, numbers, pieces};
 use bytes::Bytes;
 use crosspoint_hub::command::{
-    Addressee, Ban, ChannelOptions, Command, EnterOptions, Event, Hello, LinkOptions, Mode, Peer,
-    Query, Target,
+    Addressee, ApplicationCommand, Ban, ChannelCommand, ChannelEvent, ChannelOptions, Command,
+    DirectoryCommand, DirectoryEvent, EnterOptions, Event, Hello, LinkCommand, LinkOptions, Mode,
+    Peer, Query, Target,
 };
 use crosspoint_hub::input::Input;
 use crosspoint_hub::payload::{Ask, Payload};
@@ -68,7 +69,7 @@ proptest! {
         let less = match &events[..] {
             // The text behind the reason is for people.
             [less @ Event::Refused { .. }] => *less == event,
-            [less @ (Event::Data { .. } | Event::Entered(_) | Event::Found { .. })] => {
+            [less @ (Event::Data { .. } | Event::Channel(ChannelEvent::Entered(_)) | Event::Directory(DirectoryEvent::Found { .. }))] => {
                 *less != event
             }
             _ => false,
@@ -197,14 +198,14 @@ fn what_cannot_be_said_is_refused_before_anything_is_written() {
     for bytes_max in [0, Mode::CHUNK_BYTES_LIMIT + 1] {
         let mode = Mode::Chunk { bytes_max };
         let (request, name) = (1, name.clone());
-        let create = Command::Create {
+        let create = Command::Channel(ChannelCommand::Create {
             request,
             name: name.clone(),
             options: ChannelOptions { mode, ..ChannelOptions::default() },
-        };
+        });
         assert_eq!(pair.command(create), Err(Reason::Malformed));
         let options = EnterOptions { mode, ..EnterOptions::default() };
-        let enter = Command::Enter { request, name, options };
+        let enter = Command::Channel(ChannelCommand::Enter { request, name, options });
         assert_eq!(pair.command(enter), Err(Reason::Malformed));
     }
     let to = Target::Everyone(OwnNumber(0), Some(MemberNumber(u32::MAX)));
@@ -221,7 +222,7 @@ fn what_is_too_long_about_peers_is_refused_before_anything_is_written() {
         let purpose = vec![0; purpose].into();
         let options =
             LinkOptions { purpose, except: vec![PeerId::new([1; 16]); except], single: false };
-        let command = Command::Link { request: 1, to: to.clone(), options };
+        let command = Command::Link(LinkCommand::Open { request: 1, to: to.clone(), options });
         let written = pair.command(command.clone())?;
         assert_eq!(pair.serve([written.into()]), [Output::Command(command)]);
         Ok(())
@@ -232,11 +233,14 @@ fn what_is_too_long_about_peers_is_refused_before_anything_is_written() {
     assert_eq!(link(0, except + 1), Err(Reason::TooLarge));
     let mut look = |length: usize| {
         let query = Query::Names { prefix: "p".repeat(length), after: None };
-        pair.command(Command::Look { request: 1, query }).map(drop)
+        pair.command(Command::Directory(DirectoryCommand::Look { request: 1, query })).map(drop)
     };
     assert_eq!((look(255), look(256)), (Ok(()), Err(Reason::TooLarge)));
     let ask = Ask { method: String::new(), payload: Payload::default() };
-    assert_eq!(pair.command(Command::Ask { ticket: 1, ask }), Err(Reason::Unsupported));
+    assert_eq!(
+        pair.command(Command::Application(ApplicationCommand::Ask { ticket: 1, ask })),
+        Err(Reason::Unsupported)
+    );
 }
 
 /// As many peers as there may be, with the longest names, come in one frame.
@@ -247,7 +251,11 @@ fn the_largest_answer_about_who_is_there_fits_into_a_frame() {
         name: Some("n".repeat(255).into()),
         protocol: "anysocket",
     };
-    let event = Event::Found { request: u32::MAX, peers: vec![peer; Query::FOUND_MAX], more: true };
+    let event = Event::Directory(DirectoryEvent::Found {
+        request: u32::MAX,
+        peers: vec![peer; Query::FOUND_MAX],
+        more: true,
+    });
     let mut pair = Pair::open();
     let written = pair.deliver(&event);
     assert_eq!(pair.listen([written.into()]), [event]);
@@ -256,10 +264,12 @@ fn the_largest_answer_about_who_is_there_fits_into_a_frame() {
 #[test]
 fn a_ban_of_part_of_a_second_is_one_second() {
     let mut pair = Pair::open();
-    let kick = |millis| Command::Kick {
-        channel: OwnNumber(0),
-        member: MemberNumber(1),
-        ban: Some(Ban { time: Some(Duration::from_millis(millis)), address: true }),
+    let kick = |millis| {
+        Command::Channel(ChannelCommand::Kick {
+            channel: OwnNumber(0),
+            member: MemberNumber(1),
+            ban: Some(Ban { time: Some(Duration::from_millis(millis)), address: true }),
+        })
     };
     let written = pair.command(kick(1)).expect("it can be said");
     assert_eq!(pair.serve([written.into()]), [Output::Command(kick(1000))]);
@@ -272,7 +282,10 @@ fn what_may_be_skipped_is_skipped_and_other_unknown_types_are_refused() {
         let mut pair = Pair::open();
         let bytes = [frame(unknown, b"later"), frame(unknown, b""), known.clone()].concat();
         let outputs = pair.serve([bytes.into()]);
-        assert_eq!(outputs, [Output::Command(Command::Leave(InNumber(5)))]);
+        assert_eq!(
+            outputs,
+            [Output::Command(Command::Channel(ChannelCommand::Leave(InNumber(5))))]
+        );
         let ended = frame(kind::ENDED, &[5, 2]);
         let bytes = [frame(unknown, b"later"), ended].concat();
         assert_eq!(pair.listen([bytes.into()]).len(), 1);
@@ -453,7 +466,7 @@ fn every_hostile_frame_ends_the_connection_with_its_reason() {
 fn a_reason_of_a_later_version_is_known_to_be_one() {
     let events = Pair::open().listen([frame(kind::ENDED, &[0, 0xe7, 0x07]).into()]);
     let (channel, reason) = (InNumber(0), Reason::Internal);
-    assert_eq!(events, [Event::Ended { channel, reason }]);
+    assert_eq!(events, [Event::Channel(ChannelEvent::Ended { channel, reason })]);
 }
 
 fn begin(bytes: Vec<u8>) -> Vec<Output> {

@@ -10,7 +10,7 @@ use crate::node::NodeBuilder;
 use crate::shared::{Shared, lock};
 use crate::{PeerId, PeerInfo, Reason};
 use crosspoint_hub::LinkNumber;
-use crosspoint_hub::command::Command;
+use crosspoint_hub::command::LinkCommand;
 use crosspoint_net::log_limit::LogLimit;
 use crosspoint_proto::peer::Side;
 use std::fmt;
@@ -128,7 +128,7 @@ impl Common {
     ) {
         let Ok(route) = Route::parse(purpose) else {
             let reason = Reason::Malformed;
-            return shared.commands.post(Command::Unlink { link, reason });
+            return shared.commands.post(LinkCommand::Close { link, reason });
         };
         if !route.via.is_empty() {
             return forward::begin(shared, link, info, route);
@@ -141,7 +141,7 @@ impl Common {
                     tracing::warn!(%error, unsaid, "a link was refused");
                 }
                 let reason = Reason::Declined;
-                return shared.commands.post(Command::Unlink { link, reason });
+                return shared.commands.post(LinkCommand::Close { link, reason });
             }
         };
         let reception = lock(&self.reception);

@@ -14,7 +14,7 @@ use crate::queue::{Puller, Pusher, queue};
 use crate::shared::{Facts, Question, Shared, lock};
 use crate::{PeerId, PeerInfo, Reason};
 use crosspoint_hub::LinkNumber;
-use crosspoint_hub::command::{Addressee, Command, LinkOptions, Target};
+use crosspoint_hub::command::{Addressee, Command, LinkCommand, LinkOptions, Target};
 use crosspoint_hub::wire::Part;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -140,7 +140,7 @@ impl Near {
     /// Ends this link. If it has ended already, the hub ignores it: its number is never used again.
     fn end(&self, reason: Reason) {
         self.links.remove(self.link);
-        self.commands.post(Command::Unlink { link: self.link, reason });
+        self.commands.post(LinkCommand::Close { link: self.link, reason });
     }
 
     /// Sends what comes from the other link, until that ends.
@@ -170,7 +170,7 @@ impl Near {
 
 /// A link has arrived that is to go further.
 pub(crate) fn begin(shared: &Arc<Shared>, link: LinkNumber, info: PeerInfo, route: Route) {
-    let refuse = |reason| shared.commands.post(Command::Unlink { link, reason });
+    let refuse = |reason| shared.commands.post(LinkCommand::Close { link, reason });
     let in_a_circle = route.from.contains(&shared.peer) || info.id == shared.peer;
     let Some((next, via)) = route.via.split_first() else {
         return refuse(Reason::Malformed);
@@ -230,7 +230,7 @@ async fn open(
 ) -> Result<LinkNumber, PeerError> {
     let (answer, answered) = oneshot::channel();
     let question = Question::Lane { asked: Asked::link(&to, &[]), lane, answer };
-    far.ask(question, |request| Command::Link { request, to, options }).await?;
+    far.ask(question, |request| Command::Link(LinkCommand::Open { request, to, options })).await?;
     answered.await.unwrap_or_else(|_| Err(far.lost().into()))
 }
 

@@ -5,7 +5,7 @@ use super::core::{Answer, Core};
 use super::handlers::Work;
 use bytes::Bytes;
 use crosspoint_hub::Reason;
-use crosspoint_hub::command::Command;
+use crosspoint_hub::command::LinkCommand;
 use crosspoint_proto::peer::Time;
 use std::sync::Arc;
 use std::task::Waker;
@@ -95,7 +95,7 @@ impl Later {
 
     pub(super) fn run(self, core: &Arc<Core>) {
         if let Some(reason) = self.unlink {
-            core.commands.post(Command::Unlink { link: core.link, reason });
+            core.commands.post(LinkCommand::Close { link: core.link, reason });
         }
         if self.ended {
             core.forget();

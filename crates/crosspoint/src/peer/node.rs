@@ -8,7 +8,9 @@ use crate::node::{Node, NodeBuilder};
 use crate::shared::{Question, Shared, lock};
 use crate::{PeerId, PeerInfo, Protocol, Reason};
 use crosspoint_hub::PeerName;
-use crosspoint_hub::command::{Addressee, Command, LinkOptions, Query};
+use crosspoint_hub::command::{
+    Addressee, Command, DirectoryCommand, LinkCommand, LinkOptions, Query,
+};
 use crosspoint_hub::payload::{Failure, Payload};
 use crosspoint_proto::identity::Identity;
 use serde::Serialize;
@@ -271,7 +273,8 @@ impl Node {
         self.shared.need_native()?;
         let service = PeerName::new(service)?;
         let (answer, answered) = oneshot::channel();
-        let command = |request| Command::Provide { request, service, on };
+        let command =
+            |request| Command::Directory(DirectoryCommand::Provide { request, service, on });
         self.shared.ask(Question::Done { answer }, command).await?;
         answered.await.unwrap_or_else(|_| Err(self.shared.lost().into()))
     }
@@ -348,7 +351,7 @@ impl Node {
     async fn look(&self, query: Query) -> Result<(Vec<PeerInfo>, bool), PeerError> {
         self.shared.need_native()?;
         let (answer, answered) = oneshot::channel();
-        let command = |request| Command::Look { request, query };
+        let command = |request| Command::Directory(DirectoryCommand::Look { request, query });
         self.shared.ask(Question::Look { answer }, command).await?;
         answered.await.unwrap_or_else(|_| Err(self.shared.lost().into()))
     }
@@ -399,7 +402,8 @@ impl Shared {
         let (answer, answered) = oneshot::channel();
         let asked = Asked::link(&to, &options.except);
         let question = Question::Link { asked, behind, answer };
-        self.ask(question, |request| Command::Link { request, to, options }).await?;
+        self.ask(question, |request| Command::Link(LinkCommand::Open { request, to, options }))
+            .await?;
         let peer = answered.await.unwrap_or_else(|_| Err(self.lost().into()))?;
         if peer.handle.core.encryption_required {
             peer.secure().await?;

@@ -4,7 +4,7 @@ use super::Peer;
 use crate::shared::{Question, Shared, lock};
 use crate::{ChannelError, PeerInfo};
 use crosspoint_hub::Reason;
-use crosspoint_hub::command::{Command, Watched};
+use crosspoint_hub::command::{Command, DirectoryCommand, Watched};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{broadcast, oneshot};
@@ -91,7 +91,7 @@ impl Watching {
             on
         };
         let whom = if on { Watched::Named } else { Watched::Nobody };
-        let command = |request| Command::Watch { request, whom };
+        let command = |request| Command::Directory(DirectoryCommand::Watch { request, whom });
         if let Err(error) = shared.ask_now(Question::Watch { on }, command) {
             let reason = match error {
                 ChannelError::Refused(reason) | ChannelError::Closed(reason) => reason,

@@ -7,7 +7,10 @@ use crosspoint::{
     MemberNumber, Node, NodeBuilder, OwnerEvent, Payload, Peer, PeerError, PeerEvent, PeerId,
     PeerInfo, Pin, PresenceEvent, Protocol, Reason, RequestError, SecureError, Server, Shape, Who,
 };
-use crosspoint_hub::command::{Addressee, Command, Entered, Event, LinkOptions, Mode};
+use crosspoint_hub::command::{
+    Addressee, ChannelCommand, ChannelEvent, Command, DirectoryCommand, DirectoryEvent, Entered,
+    Event, LinkCommand, LinkEvent, LinkOptions, Mode,
+};
 use crosspoint_hub::protocol::{Output, Protocol as _};
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{InNumber, LinkNumber, OwnNumber};
@@ -174,7 +177,12 @@ fn info(number: u8, name: &str) -> PeerInfo {
 }
 
 fn linked(request: u32, peer: PeerInfo) -> Event {
-    Event::Linked { request: Some(request), link: LinkNumber(0), peer, purpose: Bytes::new() }
+    Event::Link(LinkEvent::Opened {
+        request: Some(request),
+        link: LinkNumber(0),
+        peer,
+        purpose: Bytes::new(),
+    })
 }
 
 /// A hub that answers every link with this peer, and tells what it hears over it.
@@ -182,7 +190,7 @@ fn leads_to(peer: PeerInfo) -> (Address, Arc<Mutex<Vec<Command>>>) {
     let heard = Arc::<Mutex<Vec<Command>>>::default();
     let log = heard.clone();
     let address = greeting(move |command| match command {
-        Command::Link { request, .. } => vec![linked(request, peer.clone())],
+        Command::Link(LinkCommand::Open { request, .. }) => vec![linked(request, peer.clone())],
         other => {
             log.lock().unwrap().push(other);
             Vec::new()
@@ -195,7 +203,10 @@ fn leads_to(peer: PeerInfo) -> (Address, Arc<Mutex<Vec<Command>>>) {
 async fn nothing_but_the_end(heard: &Mutex<Vec<Command>>) {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let heard = heard.lock().unwrap();
-    assert!(matches!(heard[..], [Command::Unlink { link: LinkNumber(0), .. }]), "{heard:?}");
+    assert!(
+        matches!(heard[..], [Command::Link(LinkCommand::Close { link: LinkNumber(0), .. })]),
+        "{heard:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -405,8 +416,12 @@ async fn whose_a_service_is_the_hub_decides_unless_the_provider_is_checked() {
 async fn an_answer_to_a_look_is_about_those_who_were_looked_for() {
     let found = |peers: Vec<PeerInfo>, more: bool| {
         greeting(move |command| match command {
-            Command::Look { request, .. } => {
-                vec![Event::Found { request, peers: peers.clone(), more }]
+            Command::Directory(DirectoryCommand::Look { request, .. }) => {
+                vec![Event::Directory(DirectoryEvent::Found {
+                    request,
+                    peers: peers.clone(),
+                    more,
+                })]
             }
             _ => Vec::new(),
         })
@@ -439,11 +454,11 @@ async fn an_answer_to_a_look_is_about_those_who_were_looked_for() {
 async fn a_hub_that_names_peers_without_an_end_is_not_listened_to_for_ever() {
     let mut next = 0;
     let hub = greeting(move |command| match command {
-        Command::Look { request, .. } => {
+        Command::Directory(DirectoryCommand::Look { request, .. }) => {
             let names = (0..500).map(|number| info(MALLORY, &format!("B{:09}", next + number)));
             let peers = names.collect();
             next += 500;
-            vec![Event::Found { request, peers, more: true }]
+            vec![Event::Directory(DirectoryEvent::Found { request, peers, more: true })]
         }
         _ => Vec::new(),
     });
@@ -454,13 +469,17 @@ async fn a_hub_that_names_peers_without_an_end_is_not_listened_to_for_ever() {
 #[tokio::test(start_paused = true)]
 async fn a_hub_can_say_of_anybody_that_it_is_there_has_come_or_gone() {
     let hub = greeting(|command| match command {
-        Command::Look { request, .. } => {
-            vec![Event::Found { request, peers: vec![info(BOB, "Bob")], more: false }]
+        Command::Directory(DirectoryCommand::Look { request, .. }) => {
+            vec![Event::Directory(DirectoryEvent::Found {
+                request,
+                peers: vec![info(BOB, "Bob")],
+                more: false,
+            })]
         }
-        Command::Watch { request, .. } => vec![
+        Command::Directory(DirectoryCommand::Watch { request, .. }) => vec![
             Event::Done { request },
-            Event::PeerCame { peer: info(BOB, "Bob") },
-            Event::PeerWent { peer: info(BOB, "Bob") },
+            Event::Directory(DirectoryEvent::PeerCame { peer: info(BOB, "Bob") }),
+            Event::Directory(DirectoryEvent::PeerWent { peer: info(BOB, "Bob") }),
         ],
         _ => Vec::new(),
     });
@@ -479,12 +498,15 @@ async fn a_hub_can_refuse_delay_and_end_for_any_reason() {
     assert!(asked.is_err(), "it is not answered");
     for reason in [Reason::NoSuchPeer, Reason::NotAllowed, Reason::Banned, Reason::Expired] {
         let hub = greeting(move |command| match command {
-            Command::Link { request, to: Addressee::Name(_), .. } => {
+            Command::Link(LinkCommand::Open { request, to: Addressee::Name(_), .. }) => {
                 vec![Event::Refused { request, create: false, reason }]
             }
-            Command::Link { request, .. } => {
+            Command::Link(LinkCommand::Open { request, .. }) => {
                 let link = LinkNumber(0);
-                vec![linked(request, info(BOB, "Bob")), Event::Unlinked { link, reason }]
+                vec![
+                    linked(request, info(BOB, "Bob")),
+                    Event::Link(LinkEvent::Closed { link, reason }),
+                ]
             }
             _ => Vec::new(),
         });
@@ -568,7 +590,9 @@ async fn a_number_stands_for_one_channel_or_link_at_a_time() {
     // What is meant for the members of one channel would otherwise go to those of another.
     let channel = OwnNumber(0);
     let hub = greeting(move |command| match command {
-        Command::Create { request, .. } => vec![Event::Created { request, channel }],
+        Command::Channel(ChannelCommand::Create { request, .. }) => {
+            vec![Event::Channel(ChannelEvent::Created { request, channel })]
+        }
         _ => Vec::new(),
     });
     let ann = node("Ann", ANN).connect(hub).await.unwrap();
@@ -579,15 +603,17 @@ async fn a_number_stands_for_one_channel_or_link_at_a_time() {
     drop(first);
 
     let hub = greeting(move |command| match command {
-        Command::Enter { request, .. } => vec![Event::Entered(Entered {
-            request,
-            channel: InNumber(0),
-            member: MemberNumber(0),
-            mode: Mode::default(),
-            chunk: None,
-            replies: true,
-            room: false,
-        })],
+        Command::Channel(ChannelCommand::Enter { request, .. }) => {
+            vec![Event::Channel(ChannelEvent::Entered(Entered {
+                request,
+                channel: InNumber(0),
+                member: MemberNumber(0),
+                mode: Mode::default(),
+                chunk: None,
+                replies: true,
+                room: false,
+            }))]
+        }
         _ => Vec::new(),
     });
     let ann = node("Ann", ANN).connect(hub).await.unwrap();
@@ -798,10 +824,15 @@ async fn a_stranger_does_not_pass_for_a_pinned_name_as_one_who_passes_links_on()
     let mut mallory = raw(&hub, id(MALLORY)).await;
     let purpose = [&b"\x81\xa4from\x91\xc4\x10"[..], id(BOB).as_bytes()].concat().into();
     let options = LinkOptions { purpose, ..LinkOptions::default() };
-    let link = Command::Link { request: 0, to: Addressee::Peer(ann.peer_id()), options };
+    let link = Command::Link(LinkCommand::Open {
+        request: 0,
+        to: Addressee::Peer(ann.peer_id()),
+        options,
+    });
     mallory.commands.send(link.into()).await.unwrap();
     let ended = loop {
-        if let Event::Unlinked { reason, .. } = mallory.events.recv().await.unwrap() {
+        if let Event::Link(LinkEvent::Closed { reason, .. }) = mallory.events.recv().await.unwrap()
+        {
             break reason;
         }
     };
@@ -885,7 +916,12 @@ async fn a_hub_that_brings_links_without_an_end_and_takes_no_refusal_is_left() {
         let mut hub = server::Native::new(now, server::Options::default());
         for _ in 0..100 {
             let (number, peer) = (LinkNumber(link), info(MALLORY, "Mallory"));
-            let linked = Event::Linked { request: None, link: number, peer, purpose: Bytes::new() };
+            let linked = Event::Link(LinkEvent::Opened {
+                request: None,
+                link: number,
+                peer,
+                purpose: Bytes::new(),
+            });
             hub.deliver(now, &linked, &mut out);
             link += 1;
         }

@@ -5,7 +5,9 @@ use crosspoint::{
     Bytes, ChannelOptions, EnterOptions, HubOptions, Identity, Node, NodeBuilder, OwnerEvent,
     Payload, PeerEvent, PeerId, Reason, Server, Shape,
 };
-use crosspoint_hub::command::{self, Addressee, Command, Event, LinkOptions, Target};
+use crosspoint_hub::command::{
+    self, Addressee, ChannelCommand, Command, Event, LinkCommand, LinkEvent, LinkOptions, Target,
+};
 use crosspoint_hub::wire::Part;
 use crosspoint_hub::{ChannelName, InNumber, LinkNumber};
 use crosspoint_net::client::Connection;
@@ -29,13 +31,14 @@ impl Mallory {
         Self(raw(hub, PeerId::new([13; 16])).await)
     }
 
-    async fn say(&self, command: Command) {
+    async fn say(&self, command: impl Into<Command>) {
+        let command = command.into();
         self.0.commands.send(command.into()).await.unwrap();
     }
 
     async fn link(&self, number: u32, to: &Node) {
         let (to, options) = (Addressee::Peer(to.peer_id()), LinkOptions::default());
-        self.say(Command::Link { request: number, to, options }).await;
+        self.say(LinkCommand::Open { request: number, to, options }).await;
     }
 
     /// A part of a message that is never whole.
@@ -50,7 +53,7 @@ impl Mallory {
         let mut ended = HashMap::new();
         let while_ = Duration::from_secs(1);
         while let Ok(Some(event)) = tokio::time::timeout(while_, self.0.events.recv()).await {
-            if let Event::Unlinked { link, reason } = event {
+            if let Event::Link(LinkEvent::Closed { link, reason }) = event {
                 ended.insert(link.0, reason);
             }
         }
@@ -129,7 +132,7 @@ async fn links_that_nobody_takes_are_bounded_for_each_who_opens_them() {
     // A place is free again when its link has ended.
     let open = (0..50).find(|number| !ended.contains_key(number)).unwrap();
     let (link, reason) = (LinkNumber(open), Reason::Left);
-    mallory.say(Command::Unlink { link, reason }).await;
+    mallory.say(LinkCommand::Close { link, reason }).await;
     mallory.ended().await;
     mallory.link(50, &bob).await;
     mallory.link(51, &bob).await;
@@ -181,7 +184,7 @@ async fn a_member_that_begins_too_much_is_kicked_and_nobody_else_is() {
     let member = ann.enter("channel", EnterOptions::new()).await.unwrap();
     let mut mallory = Mallory::at(&hub).await;
     let (name, options) = (ChannelName::new("channel").unwrap(), command::EnterOptions::default());
-    mallory.say(Command::Enter { request: 0, name, options }).await;
+    mallory.say(ChannelCommand::Enter { request: 0, name, options }).await;
     assert_eq!([newcomer(&mut owner).await, newcomer(&mut owner).await].map(|n| n.0), [0, 1]);
     for number in 0..3 {
         let data = Bytes::from(vec![7; 50 * KIB]);

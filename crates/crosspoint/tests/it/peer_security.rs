@@ -5,7 +5,9 @@ use crosspoint::{
     ConnectError, HubOptions, Identity, Incoming, Node, NodeBuilder, Peer, PeerError, PeerEvent,
     Pin, Reason, RequestError, SecureError, Server, Shape,
 };
-use crosspoint_hub::command::{Addressee, Command, Event, LinkOptions, Target};
+use crosspoint_hub::command::{
+    Addressee, Command, Event, LinkCommand, LinkEvent, LinkOptions, Target,
+};
 use crosspoint_hub::protocol::Protocol;
 use crosspoint_hub::wire::{FrameWriter, Part};
 use crosspoint_hub::{LinkNumber, PeerId};
@@ -206,13 +208,14 @@ async fn a_node_that_requires_encryption_takes_and_sends_nothing_plain() {
     // What comes plain before the handshake ends the link.
     let mut plain = raw(&hub, identity(5).peer_id()).await;
     let to = Addressee::Peer(strict.peer_id());
-    let command = Command::Link { request: 0, to, options: LinkOptions::default() };
+    let command =
+        Command::Link(LinkCommand::Open { request: 0, to, options: LinkOptions::default() });
     plain.commands.send(command.into()).await.unwrap();
     let part = Part { kind: 0x10, ..Part::whole(&b"\x01too early"[..]) };
     let command = Command::Send { to: Target::Link(LinkNumber(0)), part };
     plain.commands.send(command.into()).await.unwrap();
     let ended = loop {
-        if let Event::Unlinked { reason, .. } = plain.events.recv().await.unwrap() {
+        if let Event::Link(LinkEvent::Closed { reason, .. }) = plain.events.recv().await.unwrap() {
             break reason;
         }
     };

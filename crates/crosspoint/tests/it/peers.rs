@@ -9,7 +9,9 @@ use crosspoint::{
     Shape,
 };
 use crosspoint_hub::LinkNumber;
-use crosspoint_hub::command::{Addressee, Command, Event, LinkOptions, Target};
+use crosspoint_hub::command::{
+    Addressee, Command, Event, LinkCommand, LinkEvent, LinkOptions, Target,
+};
 use crosspoint_hub::wire::Part;
 use serde::{Deserialize, Serialize};
 use std::future::pending;
@@ -343,7 +345,7 @@ async fn a_panic_in_a_node_s_task_ends_its_connection_and_lets_nobody_wait() {
     let log = tracing::subscriber::set_default(Fails);
     let hostile = raw(&hub, PeerId::new([9; 16])).await;
     let to = Addressee::Peer(ann.peer_id());
-    let link = Command::Link { request: 0, to, options: LinkOptions::default() };
+    let link = Command::Link(LinkCommand::Open { request: 0, to, options: LinkOptions::default() });
     hostile.commands.send(link.into()).await.unwrap();
     let part = Part { kind: 0x10, ..Part::whole("") };
     let part = Command::Send { to: Target::Link(LinkNumber(0)), part };
@@ -601,7 +603,7 @@ async fn a_peer_that_breaks_the_rules_loses_that_link_and_nothing_else() {
         let options = LinkOptions { purpose: purpose.clone(), ..LinkOptions::default() };
         let link = LinkNumber(number);
         for command in [
-            Command::Link { request: number, to, options },
+            Command::Link(LinkCommand::Open { request: number, to, options }),
             Command::Send { to: Target::Link(link), part },
             // A clock is answered as long as the link is there.
             Command::Send {
@@ -614,7 +616,7 @@ async fn a_peer_that_breaks_the_rules_loses_that_link_and_nothing_else() {
         let taken = if purpose.is_empty() { incoming.next().await } else { None };
         let ended = loop {
             match hostile.events.recv().await.unwrap() {
-                Event::Unlinked { reason, .. } => break reason,
+                Event::Link(LinkEvent::Closed { reason, .. }) => break reason,
                 Event::Data { .. } => taken.as_ref().unwrap().close().await,
                 _ => {}
             }

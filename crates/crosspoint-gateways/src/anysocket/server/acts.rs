@@ -8,7 +8,8 @@ use crate::anysocket::internal::rpc::{Call, Failure, Outcome, Value};
 use crate::anysocket::link::Ticket;
 use bytes::Bytes;
 use crosspoint_hub::command::{
-    Addressee, Command, EnterOptions, Entered, LinkOptions, Peer, Query, Target, Watched,
+    Addressee, ChannelCommand, Command, DirectoryCommand, EnterOptions, Entered, LinkCommand,
+    LinkOptions, Peer, Query, Target, Watched,
 };
 use crosspoint_hub::payload::Payload;
 use crosspoint_hub::wire::{FrameWriter, Part};
@@ -79,13 +80,13 @@ impl AnySocket {
             Wish::Watch(on) => {
                 let request = self.question(Question::Do(reply));
                 let whom = if on { Watched::Everybody } else { Watched::Nobody };
-                self.give(Command::Watch { request, whom });
+                self.give(DirectoryCommand::Watch { request, whom });
             }
             Wish::Enter { room, options } => self.enter(reply, room, options),
             Wish::Leave(room) => {
                 let outcome = match self.rooms.leave(&room) {
                     Some(number) => {
-                        self.give(Command::Leave(number));
+                        self.give(ChannelCommand::Leave(number));
                         done()
                     }
                     None => not_entered(&reply.method),
@@ -106,7 +107,7 @@ impl AnySocket {
             }
             Wish::Provide { service, on } => {
                 let request = self.question(Question::Do(reply));
-                self.give(Command::Provide { request, service, on });
+                self.give(DirectoryCommand::Provide { request, service, on });
             }
             Wish::Secure => self.secure(reply, out),
         }
@@ -119,7 +120,7 @@ impl AnySocket {
 
     fn look(&mut self, question: Question, query: Query) {
         let request = self.question(question);
-        self.give(Command::Look { request, query });
+        self.give(DirectoryCommand::Look { request, query });
     }
 
     fn me(&mut self, reply: Reply, known: Option<&Peer>, out: &mut FrameWriter) {
@@ -143,7 +144,7 @@ impl AnySocket {
             ..EnterOptions::default()
         };
         let request = self.question(Question::Enter { reply, room: room.clone() });
-        self.give(Command::Enter { request, name: room, options });
+        self.give(ChannelCommand::Enter { request, name: room, options });
     }
 
     fn send_in(&mut self, room: &ChannelName, data: Bytes, method: &[String]) -> Outcome {
@@ -192,14 +193,14 @@ impl AnySocket {
         self.peers.opening.insert(to.clone(), vec![waiting]);
         let purpose = Bytes::from_static(peer_layer::FOR_REQUESTS);
         let options = LinkOptions { purpose, ..LinkOptions::default() };
-        self.give(Command::Link { request, to, options });
+        self.give(LinkCommand::Open { request, to, options });
     }
 
     /// Ends a link for requests where nothing waits, if there is one.
     fn end_idle_way(&mut self) -> bool {
         let idle = |link: &&LinkNumber| self.peers.roads.get(*link).is_some_and(Road::is_idle);
         let Some(link) = self.peers.ways.values().find(idle).copied() else { return false };
-        self.give(Command::Unlink { link, reason: Reason::Left });
+        self.give(LinkCommand::Close { link, reason: Reason::Left });
         self.forget_road(link);
         true
     }
@@ -278,7 +279,7 @@ impl AnySocket {
             let told = self.rooms.enter(room, entered);
             self.answer(With::Hub, reply, &returned(told), out);
         } else {
-            self.give(Command::Leave(entered.channel));
+            self.give(ChannelCommand::Leave(entered.channel));
         }
     }
 

@@ -43,7 +43,7 @@ use super::split::PIECE_UNITS_MAX;
 use acts::Question;
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
-use crosspoint_hub::command::{Command, Hello};
+use crosspoint_hub::command::{ApplicationCommand, Command, Hello};
 use crosspoint_hub::payload::{self as hub_payload, Ask};
 use crosspoint_hub::protocol::{Note, Output};
 use crosspoint_hub::wire::{FrameWriter, Part, Place};
@@ -243,7 +243,8 @@ impl AnySocket {
         2 * self.options.limits.message_bytes_max as usize
     }
 
-    fn give(&mut self, command: Command) {
+    fn give(&mut self, command: impl Into<Command>) {
+        let command = command.into();
         self.ready.push_back(Output::Command(command));
     }
 
@@ -389,7 +390,7 @@ impl AnySocket {
             Received::Message { body, ticket } => {
                 let ticket = ticket.and_then(Ticket::into_number).unwrap_or_default();
                 let ask = Ask { method: String::new(), payload: payload::from_json(body) };
-                self.give(Command::Ask { ticket, ask });
+                self.give(ApplicationCommand::Ask { ticket, ask });
             }
             Received::Internal { body, ticket } => self.internal(&body, ticket, out),
             Received::Reply { token, body } => self.replied(token, &body, out),
@@ -470,7 +471,10 @@ impl AnySocket {
         let outcome = match road::asked(&reply.method, &call.params) {
             Ok((method, payload)) => {
                 let (number, given_up) = self.calls.add(reply);
-                self.give(Command::Ask { ticket: CALL | number, ask: Ask { method, payload } });
+                self.give(ApplicationCommand::Ask {
+                    ticket: CALL | number,
+                    ask: Ask { method, payload },
+                });
                 let Some((_, reply)) = given_up else { return };
                 let error = "the hub's program did not answer, and too many calls wait for it";
                 let outcome = reply.failure(hub_payload::Failure::TOO_MANY, error);

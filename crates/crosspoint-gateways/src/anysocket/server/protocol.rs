@@ -5,12 +5,53 @@ use super::{AnySocket, EARLY_BYTES_MAX, MESSAGE_BYTES_MAX, State, acts};
 use crate::anysocket::heartbeat::Beat;
 use crate::anysocket::packet;
 use bytes::Bytes;
-use crosspoint_hub::command::{Command, Event};
+use crosspoint_hub::command::{
+    ApplicationEvent, ChannelEvent, Command, DirectoryEvent, Event, LinkEvent,
+};
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{Limit, Reason};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+impl AnySocket {
+    fn channel_event(&mut self, event: &ChannelEvent, out: &mut FrameWriter) {
+        match event {
+            ChannelEvent::Entered(entered) => self.entered(entered, out),
+            ChannelEvent::Ended { channel, reason } => {
+                let told = self.rooms.end(*channel, *reason);
+                self.told(told, out);
+            }
+            ChannelEvent::OtherEntered { channel, member, peer } => {
+                let told = self.rooms.come(*channel, *member, peer);
+                self.told(told, out);
+            }
+            ChannelEvent::OtherLeft { channel, member, reason } => {
+                let told = self.rooms.go(*channel, *member, *reason);
+                self.told(told, out);
+            }
+            ChannelEvent::Owner { channel, news } => {
+                self.told(self.rooms.owner(*channel, news), out);
+            }
+            ChannelEvent::Others { .. } => event.each(|event| self.channel_event(event, out)),
+            // For owners, whom this protocol has none of.
+            ChannelEvent::Created { .. }
+            | ChannelEvent::MemberEntered { .. }
+            | ChannelEvent::MemberLeft { .. }
+            | ChannelEvent::Knock { .. }
+            | ChannelEvent::Heir { .. } => {}
+        }
+    }
+
+    fn directory_event(&mut self, event: &DirectoryEvent, out: &mut FrameWriter) {
+        match event {
+            DirectoryEvent::Found { request, peers, .. } => self.found(*request, peers, out),
+            DirectoryEvent::PeerCame { peer } => self.told(Some(acts::presence("came", peer)), out),
+            DirectoryEvent::PeerWent { peer } => self.told(Some(acts::presence("went", peer)), out),
+            DirectoryEvent::Peers { .. } => event.each(|event| self.directory_event(event, out)),
+        }
+    }
+}
 
 impl Protocol for AnySocket {
     fn receive(&mut self, _now: Instant, bytes: Bytes) {
@@ -66,48 +107,26 @@ impl Protocol for AnySocket {
             return;
         }
         match event {
-            Event::Answer { ticket, outcome } => self.answered(*ticket, outcome, out),
-            Event::Secure => self.secure_for_home(out),
-            Event::Told { payload } => self.told_by_home(payload, out),
-            Event::Data { place, part } => self.data(*place, part, out),
-            Event::Linked { request, link, peer, purpose } => {
+            Event::Channel(event) => self.channel_event(event, out),
+            Event::Link(LinkEvent::Opened { request, link, peer, purpose }) => {
                 self.linked(*request, *link, peer, purpose, out);
             }
-            Event::Unlinked { link, reason } => self.unlinked(*link, *reason, out),
+            Event::Link(LinkEvent::Closed { link, reason }) => self.unlinked(*link, *reason, out),
+            Event::Directory(event) => self.directory_event(event, out),
+            Event::Application(ApplicationEvent::Told { payload }) => {
+                self.told_by_home(payload, out);
+            }
+            Event::Application(ApplicationEvent::Answer { ticket, outcome }) => {
+                self.answered(*ticket, outcome, out);
+            }
+            Event::Secure => self.secure_for_home(out),
+            Event::Data { place, part } => self.data(*place, part, out),
             Event::Refused { request, reason, .. } => self.refused(*request, *reason, out),
-            Event::Entered(entered) => self.entered(entered, out),
-            Event::Found { request, peers, .. } => self.found(*request, peers, out),
             Event::Done { request } => self.done(*request, out),
-            Event::Ended { channel, reason } => {
-                let told = self.rooms.end(*channel, *reason);
-                self.told(told, out);
-            }
-            Event::OtherEntered { channel, member, peer } => {
-                let told = self.rooms.come(*channel, *member, peer);
-                self.told(told, out);
-            }
-            Event::OtherLeft { channel, member, reason } => {
-                let told = self.rooms.go(*channel, *member, *reason);
-                self.told(told, out);
-            }
-            Event::Owner { channel, news } => {
-                self.told(self.rooms.owner(*channel, news), out);
-            }
-            Event::Others { .. } | Event::Peers { .. } => {
-                event.each(|event| self.deliver(now, event, out));
-            }
-            Event::PeerCame { peer } => self.told(Some(acts::presence("came", peer)), out),
-            Event::PeerWent { peer } => self.told(Some(acts::presence("went", peer)), out),
-            // The first was known before. The next two are for those who said that they pause. The
-            // others are for owners, whom this protocol has none of.
+            // The first was known before. The next two are for those who said that they pause.
             Event::Welcome { .. }
             | Event::Paused { .. }
             | Event::Resumed { .. }
-            | Event::Created { .. }
-            | Event::MemberEntered { .. }
-            | Event::MemberLeft { .. }
-            | Event::Knock { .. }
-            | Event::Heir { .. }
             | Event::Closed { .. } => {}
         }
     }

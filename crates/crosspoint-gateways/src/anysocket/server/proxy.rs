@@ -15,7 +15,7 @@ use crate::anysocket::link::{Link, Received, SendError, Ticket};
 use crate::anysocket::packet::{self, Forward, Kind};
 use crate::anysocket::wire::{KIND_PACKET, WIRE};
 use bytes::Bytes;
-use crosspoint_hub::command::{Addressee, Command, LinkOptions, Peer, Target};
+use crosspoint_hub::command::{Addressee, Command, LinkCommand, LinkOptions, Peer, Target};
 use crosspoint_hub::payload::Failure;
 use crosspoint_hub::wire::{FrameWriter, Part, Wire};
 use crosspoint_hub::{Limit, LinkNumber, PeerId, Reason};
@@ -140,7 +140,7 @@ impl AnySocket {
         let (request, _) = self.questions.add(Question::Proxy(id));
         self.peers.asked.push(Asked { to: id, given_up: false });
         let options = LinkOptions { single: true, ..LinkOptions::default() };
-        self.give(Command::Link { request, to: Addressee::Peer(id), options });
+        self.give(LinkCommand::Open { request, to: Addressee::Peer(id), options });
     }
 
     /// The hub has answered the first question for a link to this peer. Gives whether the client wants it still.
@@ -210,7 +210,7 @@ impl AnySocket {
     fn unlink_all(&mut self, links: &[LinkNumber], reason: Reason) {
         for link in links {
             self.forget_road(*link);
-            self.give(Command::Unlink { link: *link, reason });
+            self.give(LinkCommand::Close { link: *link, reason });
         }
     }
 
@@ -272,7 +272,7 @@ impl AnySocket {
         };
         let (Some(us), None) = (self.peer, refused) else {
             let reason = refused.unwrap_or(Reason::Unsupported);
-            self.give(Command::Unlink { link, reason });
+            self.give(LinkCommand::Close { link, reason });
             if wanted {
                 self.proxy_answered(peer.id, false, out);
             }

@@ -15,7 +15,7 @@ use crate::anysocket::json::Json;
 use crate::anysocket::link::{Link, Ticket};
 use crate::anysocket::wire::KIND_PACKET;
 use bytes::Bytes;
-use crosspoint_hub::command::{Command, Peer};
+use crosspoint_hub::command::{LinkCommand, Peer};
 use crosspoint_hub::payload::{self as hub_payload, Failure, Payload};
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{LinkNumber, Reason};
@@ -38,7 +38,7 @@ impl AnySocket {
                 self.attach(link, peer, true, out);
             }
             // Nobody asked for it any more.
-            Some(_) => self.give(Command::Unlink { link, reason: Reason::Left }),
+            Some(_) => self.give(LinkCommand::Close { link, reason: Reason::Left }),
             // The hub's own program is the peer that the client has already.
             None if purpose == peer_layer::FOR_REQUESTS || peer.id == self.options.id => {
                 self.peers.roads.insert(link, Road::new(now, With::Hub, None));
@@ -86,7 +86,7 @@ impl AnySocket {
     /// The other side broke the rules of the link, or a bound.
     pub(super) fn break_road(&mut self, link: LinkNumber, reason: Reason, out: &mut FrameWriter) {
         if self.peers.roads.contains_key(&link) {
-            self.give(Command::Unlink { link, reason });
+            self.give(LinkCommand::Close { link, reason });
             self.end_road(link, reason, out);
         }
     }
@@ -453,7 +453,7 @@ impl AnySocket {
         if road.to.is_some() && road.is_idle() {
             let until = road.used + IDLE_TIME;
             if until <= now {
-                self.give(Command::Unlink { link, reason: Reason::Left });
+                self.give(LinkCommand::Close { link, reason: Reason::Left });
                 self.forget_road(link);
             } else {
                 self.note(Some(until));

@@ -272,7 +272,8 @@ impl World {
     }
 
     /// Lets a client role give a command.
-    pub(crate) fn ask(&mut self, end: usize, command: Command) {
+    pub(crate) fn ask(&mut self, end: usize, command: impl Into<Command>) {
+        let command = command.into();
         let mut out = FrameWriter::default();
         let client = self.ends[end].client.as_mut().expect("has a client role");
         client.command(self.now, command, &mut out).expect("the protocol has words for it");

@@ -1,7 +1,7 @@
 //! A session of the hub without a protocol, whose other side is the test: it gives commands and gets events,
 //! data among them.
 
-use crosspoint_hub::command::{Command, Event, Hello, LinkOptions, Target};
+use crosspoint_hub::command::{Command, Event, Hello, LinkCommand, LinkEvent, LinkOptions, Target};
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{EVENTS, events, open_as};
 use crosspoint_hub::wire::{Part, Place};
@@ -24,7 +24,8 @@ impl Speaker {
         Self { session: open_as(hub, now, &EVENTS, None, hello), now }
     }
 
-    pub(crate) fn give(&mut self, command: Command) {
+    pub(crate) fn give(&mut self, command: impl Into<Command>) {
+        let command = command.into();
         let step = self.session.execute(self.now, command);
         assert_eq!(step, Step::Go);
         assert_eq!(self.session.flush(self.now), Step::Go);
@@ -34,9 +35,9 @@ impl Speaker {
     pub(crate) fn link(&mut self, to: PeerId, purpose: &'static [u8]) -> LinkNumber {
         let options = LinkOptions { purpose: purpose.into(), ..LinkOptions::default() };
         let to = crosspoint_hub::command::Addressee::Peer(to);
-        self.give(Command::Link { request: 7, to, options });
+        self.give(LinkCommand::Open { request: 7, to, options });
         match &self.heard()[..] {
-            [Event::Linked { request: Some(7), link, .. }] => *link,
+            [Event::Link(LinkEvent::Opened { request: Some(7), link, .. })] => *link,
             other => panic!("no link: {other:?}"),
         }
     }

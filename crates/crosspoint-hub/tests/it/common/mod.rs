@@ -1,6 +1,8 @@
 //! Sessions without a connection, and what they ask and read.
 
-use crosspoint_hub::command::{Addressee, Command, Event, Hello, LinkOptions, Target};
+use crosspoint_hub::command::{
+    Addressee, Command, DirectoryCommand, Event, Hello, LinkCommand, LinkEvent, LinkOptions, Target,
+};
 use crosspoint_hub::metrics::ByLimit;
 use crosspoint_hub::outbox::{Outbox, Outlet};
 use crosspoint_hub::session::Step;
@@ -103,20 +105,21 @@ pub(crate) fn execute(session: &mut Session, command: Command) -> Step {
     }
 }
 
-pub(crate) fn ask(session: &mut Session, command: Command) {
+pub(crate) fn ask(session: &mut Session, command: impl Into<Command>) {
+    let command = command.into();
     assert_eq!(execute(session, command), Step::Go);
 }
 
 pub(crate) fn link(to: Addressee) -> Command {
-    Command::Link { request: 1, to, options: LinkOptions::default() }
+    Command::Link(LinkCommand::Open { request: 1, to, options: LinkOptions::default() })
 }
 
 pub(crate) fn provide(service: &str, on: bool) -> Command {
-    Command::Provide { request: 1, service: name(service), on }
+    Command::Directory(DirectoryCommand::Provide { request: 1, service: name(service), on })
 }
 
 pub(crate) fn unlink(link: u32) -> Command {
-    Command::Unlink { link: LinkNumber(link), reason: Reason::Left }
+    Command::Link(LinkCommand::Close { link: LinkNumber(link), reason: Reason::Left })
 }
 
 pub(crate) fn send(session: &mut Session, link: u32, text: &str) -> Step {
@@ -125,7 +128,8 @@ pub(crate) fn send(session: &mut Session, link: u32, text: &str) -> Step {
 }
 
 /// Asks, and gives the reason why not.
-pub(crate) fn refused(session: &mut Session, command: Command) -> Option<Reason> {
+pub(crate) fn refused(session: &mut Session, command: impl Into<Command>) -> Option<Reason> {
+    let command = command.into();
     ask(session, command);
     let reason = |event| match event {
         Event::Refused { create: false, reason, .. } => Some(reason),
@@ -138,7 +142,7 @@ pub(crate) fn refused(session: &mut Session, command: Command) -> Option<Reason>
 pub(crate) fn join(one: &mut Session, other: &mut Session, id: u8) -> (u32, u32) {
     ask(one, link(to(id)));
     let number = |session: &mut Session| match events(session)[..] {
-        [Event::Linked { link, .. }] => link.0,
+        [Event::Link(LinkEvent::Opened { link, .. })] => link.0,
         ref other => panic!("no link: {other:?}"),
     };
     (number(one), number(other))

@@ -4,7 +4,7 @@
 mod model;
 
 use bytes::Bytes;
-use crosspoint_hub::command::{Ban, Command, EnterOptions, Hello, Target};
+use crosspoint_hub::command::{Ban, ChannelCommand, Command, EnterOptions, Hello, Target};
 use crosspoint_hub::metrics::ByProtocol;
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{Arrived, LINES, PIECES, open_as, take};
@@ -174,7 +174,8 @@ impl Both {
         }
     }
 
-    fn ask(&mut self, who: usize, command: Command) {
+    fn ask(&mut self, who: usize, command: impl Into<Command>) {
+        let command = command.into();
         assert_eq!(self.sessions[who].execute(self.now, command), Step::Go);
     }
 
@@ -200,36 +201,36 @@ impl Both {
             Create(index) if who != PIECES_AT => {
                 self.model.create(who, request, index);
                 let (name, options) = (name(index), Default::default());
-                self.ask(who, Command::Create { request, name, options });
+                self.ask(who, ChannelCommand::Create { request, name, options });
             }
             Create(index) | Enter(index) => {
                 self.model.enter(who, request, index);
                 let name = name(index);
                 let options =
                     EnterOptions { make_room: NAMES[index] == "room", ..EnterOptions::default() };
-                self.ask(who, Command::Enter { request, name, options });
+                self.ask(who, ChannelCommand::Enter { request, name, options });
             }
             Leave(number) => {
                 let number = number.of(&self.model.entered(who));
                 self.model.leave(who, number);
-                self.ask(who, Command::Leave(InNumber(number)));
+                self.ask(who, ChannelCommand::Leave(InNumber(number)));
             }
             Delete(own) => {
                 let own = own.of(&self.model.owned(who));
                 self.model.delete(who, own);
-                self.ask(who, Command::Delete(OwnNumber(own)));
+                self.ask(who, ChannelCommand::Delete(OwnNumber(own)));
             }
             Resign(own) => {
                 let own = own.of(&self.model.owned(who));
                 self.model.resign(who, own);
-                self.ask(who, Command::Resign(OwnNumber(own)));
+                self.ask(who, ChannelCommand::Resign(OwnNumber(own)));
             }
             Succeed(own, member) => {
                 let own = own.of(&self.model.owned(who));
                 let member = member.map(|member| member.of(&self.model.members(who, own)));
                 self.model.succeed(who, request, own, member);
                 let (channel, member) = (OwnNumber(own), member.map(MemberNumber));
-                self.ask(who, Command::Succeed { request, channel, member });
+                self.ask(who, ChannelCommand::Succeed { request, channel, member });
             }
             Kick(own, member, ban) => {
                 let own = own.of(&self.model.owned(who));
@@ -238,7 +239,7 @@ impl Both {
                 let (time, address) = (None, false);
                 let (channel, member) = (OwnNumber(own), MemberNumber(member));
                 let ban = ban.then_some(Ban { time, address });
-                self.ask(who, Command::Kick { channel, member, ban });
+                self.ask(who, ChannelCommand::Kick { channel, member, ban });
             }
             Up(number, piece) => {
                 let number = number.of(&self.model.entered(who));

@@ -5,7 +5,8 @@ mod model;
 
 use bytes::Bytes;
 use crosspoint_hub::command::{
-    Addressee, After, Command, Event, Hello, LinkOptions, Peer, Query, Target, Watched,
+    Addressee, After, Command, DirectoryCommand, DirectoryEvent, Event, Hello, LinkCommand,
+    LinkOptions, Peer, Query, Target, Watched,
 };
 use crosspoint_hub::metrics::ByProtocol;
 use crosspoint_hub::outbox::{Outbox, Outlet};
@@ -215,7 +216,8 @@ impl Both {
         Ok(())
     }
 
-    fn ask(&mut self, who: usize, command: Command) {
+    fn ask(&mut self, who: usize, command: impl Into<Command>) {
+        let command = command.into();
         assert_eq!(self.sessions[who].execute(self.now, command), Step::Go);
     }
 
@@ -234,12 +236,12 @@ impl Both {
                     }
                 };
                 let options = LinkOptions { purpose, except, single: false };
-                self.ask(who, Command::Link { request, to, options });
+                self.ask(who, LinkCommand::Open { request, to, options });
             }
             Operation::Unlink(number) => {
                 let (link, reason) = (LinkNumber(number), Reason::Declined);
                 self.model.unlink(who, number, reason);
-                self.ask(who, Command::Unlink { link, reason });
+                self.ask(who, LinkCommand::Close { link, reason });
             }
             Operation::Send(number) => {
                 let text = format!("message {request}");
@@ -259,11 +261,14 @@ impl Both {
                     self.model.provide(who, service, on);
                 }
                 self.model.tell(who, answer);
-                self.ask(who, Command::Provide { request, service: peer_name(service), on });
+                self.ask(
+                    who,
+                    DirectoryCommand::Provide { request, service: peer_name(service), on },
+                );
             }
             Operation::Look(seek) => {
                 let peers = self.model.look(&seek);
-                self.model.tell(who, Event::Found { request, peers, more: false });
+                self.model.tell(who, DirectoryEvent::Found { request, peers, more: false });
                 let query = match seek {
                     Seek::Id(id) => Query::Peer(claimed(id)),
                     Seek::Name(name) => Query::Name(peer_name(name)),
@@ -280,12 +285,12 @@ impl Both {
                         Query::Everybody { after }
                     }
                 };
-                self.ask(who, Command::Look { request, query });
+                self.ask(who, DirectoryCommand::Look { request, query });
             }
             Operation::Watch(whom) => {
                 self.model.endpoints[who].watches = whom;
                 self.model.tell(who, Event::Done { request });
-                self.ask(who, Command::Watch { request, whom });
+                self.ask(who, DirectoryCommand::Watch { request, whom });
             }
             Operation::Read => {
                 // It may have written to itself.

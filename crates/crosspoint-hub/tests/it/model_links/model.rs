@@ -1,7 +1,7 @@
 //! The naive model: who is there, what their numbers lead to, and what waits for each.
 
 use bytes::Bytes;
-use crosspoint_hub::command::{Event, Peer, Watched};
+use crosspoint_hub::command::{DirectoryEvent, Event, LinkEvent, Peer, Watched};
 use crosspoint_hub::testing::Arrived;
 use crosspoint_hub::{LinkNumber, PeerId, Reason};
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,7 +98,8 @@ impl Model {
         Self { replace, ..Self::default() }
     }
 
-    pub(crate) fn tell(&mut self, who: usize, event: Event) {
+    pub(crate) fn tell(&mut self, who: usize, event: impl Into<Event>) {
+        let event = event.into();
         self.endpoints[who].inbox.push(Item::Event(event));
     }
 
@@ -131,7 +132,10 @@ impl Model {
         // Nobody looks for this one.
         endpoint.peer = Peer { id: GONE, name: None, ..peer.clone() };
         if peer.id != GONE && self.renewed.as_ref() != Some(&peer) {
-            self.tell_watchers(peer.name.is_some(), &Event::PeerWent { peer });
+            self.tell_watchers(
+                peer.name.is_some(),
+                &Event::Directory(DirectoryEvent::PeerWent { peer }),
+            );
         }
     }
 
@@ -168,7 +172,10 @@ impl Model {
             None => self.endpoints.push(endpoint),
         }
         if self.renewed.as_ref() != Some(&peer) {
-            self.tell_watchers(peer.name.is_some(), &Event::PeerCame { peer });
+            self.tell_watchers(
+                peer.name.is_some(),
+                &Event::Directory(DirectoryEvent::PeerCame { peer }),
+            );
         }
     }
 
@@ -237,7 +244,7 @@ impl Model {
         let [from, to] = [who, other].map(|who| self.endpoints[who].peer.clone());
         let linked = |request, number, peer| {
             let (link, purpose) = (LinkNumber(number), purpose.clone());
-            Event::Linked { request, link, peer, purpose }
+            Event::Link(LinkEvent::Opened { request, link, peer, purpose })
         };
         self.tell(who, linked(Some(request), mine, to));
         self.tell(other, linked(None, theirs, from));
@@ -256,7 +263,7 @@ impl Model {
             self.links[link] = None;
         }
         if let Some((other, number)) = other {
-            self.tell(other, Event::Unlinked { link: LinkNumber(number), reason });
+            self.tell(other, LinkEvent::Closed { link: LinkNumber(number), reason });
         }
     }
 
@@ -310,8 +317,12 @@ impl Model {
                 Item::Data(line) => push(&mut read, Arrived::Data(line.into())),
                 Item::Event(event) => {
                     let told = match &event {
-                        Event::Linked { link, .. } => endpoint.links.contains_key(&link.0),
-                        Event::Unlinked { link, .. } => endpoint.links.remove(&link.0).is_some(),
+                        Event::Link(LinkEvent::Opened { link, .. }) => {
+                            endpoint.links.contains_key(&link.0)
+                        }
+                        Event::Link(LinkEvent::Closed { link, .. }) => {
+                            endpoint.links.remove(&link.0).is_some()
+                        }
                         _ => true,
                     };
                     if told {

@@ -4,7 +4,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use crosspoint_hub::command::{Addressee, Command, Event, Hello, LinkOptions, Peer, Target};
+use crosspoint_hub::command::{
+    Addressee, Command, Event, Hello, LinkCommand, LinkEvent, LinkOptions, Peer, Target,
+};
 use crosspoint_hub::home::{Home, Reply};
 use crosspoint_hub::outbox::{Outbox, Outlet, Turn};
 use crosspoint_hub::payload::{Ask, Failure, Format, Payload};
@@ -267,7 +269,11 @@ impl Program {
         self.opening.insert(self.next, (to, vec![say]));
         let options =
             LinkOptions { purpose: b"\x81\xa8requests\xc3"[..].into(), ..LinkOptions::default() };
-        let command = Command::Link { request: self.next, to: Addressee::Peer(to), options };
+        let command = Command::Link(LinkCommand::Open {
+            request: self.next,
+            to: Addressee::Peer(to),
+            options,
+        });
         self.execute(command, wake).await;
     }
 
@@ -308,7 +314,7 @@ impl Program {
 
     async fn hear(&mut self, event: Event, wake: &Notify) {
         match event {
-            Event::Linked { request: Some(request), link, peer, .. } => {
+            Event::Link(LinkEvent::Opened { request: Some(request), link, peer, .. }) => {
                 self.links.insert(peer.id, link);
                 let (_, waiting) = self.opening.remove(&request).unwrap();
                 for say in waiting {
@@ -318,7 +324,7 @@ impl Program {
             Event::Refused { request, .. } => {
                 self.opening.remove(&request);
             }
-            Event::Unlinked { link, .. } => {
+            Event::Link(LinkEvent::Closed { link, .. }) => {
                 self.links.retain(|_, known| *known != link);
                 self.waiting.retain(|(of, _), _| *of != link);
             }

@@ -3,7 +3,9 @@
 use super::{Link, within};
 use bytes::{Bytes, BytesMut};
 use crosspoint_gateways::peote;
-use crosspoint_hub::command::{ChannelOptions, EnterOptions, Hello, Mode, Target};
+use crosspoint_hub::command::{
+    ChannelCommand, ChannelEvent, ChannelOptions, EnterOptions, Hello, Mode, Target,
+};
 use crosspoint_hub::protocol::Client;
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{
@@ -189,7 +191,8 @@ impl Peer {
     }
 
     /// Gives a command.
-    pub(crate) async fn tell(&mut self, command: Command) {
+    pub(crate) async fn tell(&mut self, command: impl Into<Command>) {
+        let command = command.into();
         let bytes = self.bytes_of(command);
         self.link.send(&bytes).await;
     }
@@ -285,7 +288,9 @@ impl Peer {
         let request = self.request();
         self.tell(create(request, name)).await;
         self.find(|event| match event {
-            Event::Created { request: of, channel } if *of == request => Some(Ok(*channel)),
+            Event::Channel(ChannelEvent::Created { request: of, channel }) if *of == request => {
+                Some(Ok(*channel))
+            }
             Event::Refused { request: of, reason, .. } if *of == request => Some(Err(*reason)),
             _ => None,
         })
@@ -308,7 +313,7 @@ impl Peer {
     ) -> Result<InNumber, Reason> {
         let request = self.request();
         let mut command = enter(request, name);
-        if let Command::Enter { options, .. } = &mut command {
+        if let Command::Channel(ChannelCommand::Enter { options, .. }) = &mut command {
             set(options);
         }
         self.tell(command).await;
@@ -318,7 +323,9 @@ impl Peer {
     /// Waits for the answer to an enter command.
     pub(crate) async fn answered(&mut self, request: u32) -> Result<InNumber, Reason> {
         self.find(|event| match event {
-            Event::Entered(told) if told.request == request => Some(Ok(told.channel)),
+            Event::Channel(ChannelEvent::Entered(told)) if told.request == request => {
+                Some(Ok(told.channel))
+            }
             Event::Refused { request: of, reason, .. } if *of == request => Some(Err(*reason)),
             _ => None,
         })
@@ -328,7 +335,7 @@ impl Peer {
     /// Waits until a member has come into an own channel.
     pub(crate) async fn joined(&mut self) -> MemberNumber {
         self.find(|event| match event {
-            Event::MemberEntered { member, .. } => Some(*member),
+            Event::Channel(ChannelEvent::MemberEntered { member, .. }) => Some(*member),
             _ => None,
         })
         .await
@@ -337,7 +344,9 @@ impl Peer {
     /// Waits until a member has gone from an own channel.
     pub(crate) async fn left(&mut self) -> (MemberNumber, Reason) {
         self.find(|event| match event {
-            Event::MemberLeft { member, reason, .. } => Some((*member, *reason)),
+            Event::Channel(ChannelEvent::MemberLeft { member, reason, .. }) => {
+                Some((*member, *reason))
+            }
             _ => None,
         })
         .await
@@ -346,7 +355,7 @@ impl Peer {
     /// Waits until a membership has ended.
     pub(crate) async fn ended(&mut self) -> (InNumber, Reason) {
         self.find(|event| match event {
-            Event::Ended { channel, reason } => Some((*channel, *reason)),
+            Event::Channel(ChannelEvent::Ended { channel, reason }) => Some((*channel, *reason)),
             _ => None,
         })
         .await
@@ -413,12 +422,12 @@ pub(crate) fn name(name: &str) -> ChannelName {
 
 pub(crate) fn create(request: u32, called: &str) -> Command {
     let options = ChannelOptions { mode: Mode::Raw, ..ChannelOptions::default() };
-    Command::Create { request, name: name(called), options }
+    Command::Channel(ChannelCommand::Create { request, name: name(called), options })
 }
 
 pub(crate) fn enter(request: u32, called: &str) -> Command {
     let options = EnterOptions { mode: Mode::Raw, ..EnterOptions::default() };
-    Command::Enter { request, name: name(called), options }
+    Command::Channel(ChannelCommand::Enter { request, name: name(called), options })
 }
 
 pub(crate) fn up(number: InNumber, data: &[u8]) -> Command {

@@ -2,7 +2,7 @@
 
 use crate::common::{Dice, within};
 use bytes::Bytes;
-use crosspoint_hub::command::{EnterOptions, Mode, Target};
+use crosspoint_hub::command::{ChannelCommand, ChannelEvent, EnterOptions, Mode, Target};
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{ChannelName, Command, Event, Hub, HubOptions, InNumber, Part, Reason};
 use crosspoint_net::client::{self, Connection, Dialed, Endpoint};
@@ -211,7 +211,8 @@ impl Client {
         Self { connection: client::run(dialed, Box::new(client), out) }
     }
 
-    pub(crate) async fn tell(&self, command: Command) {
+    pub(crate) async fn tell(&self, command: impl Into<Command>) {
+        let command = command.into();
         // A client whose connection has ended says so when it is listened to.
         let _ = self.connection.commands.send(command.into()).await;
     }
@@ -225,10 +226,10 @@ impl Client {
     pub(crate) async fn enter(&mut self) -> InNumber {
         let name = ChannelName::new(b"room".to_vec()).expect("a short name");
         let options = EnterOptions { make_room: true, ..EnterOptions::default() };
-        self.tell(Command::Enter { request: 1, name, options }).await;
+        self.tell(ChannelCommand::Enter { request: 1, name, options }).await;
         loop {
             match self.event().await {
-                Event::Entered(entered) => return entered.channel,
+                Event::Channel(ChannelEvent::Entered(entered)) => return entered.channel,
                 Event::Closed { reason } => panic!("closed: {reason}"),
                 _ => {}
             }

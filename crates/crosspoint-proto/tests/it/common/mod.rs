@@ -2,8 +2,9 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use crosspoint_hub::command::{
-    Addressee, After, Ban, ChannelOptions, Command, EnterOptions, Entered, Event, Hello,
-    LinkOptions, Mode, OwnerNews, Peer, Query, Target, Watched,
+    Addressee, After, Ban, ChannelCommand, ChannelEvent, ChannelOptions, Command, DirectoryCommand,
+    DirectoryEvent, EnterOptions, Entered, Event, Hello, LinkCommand, LinkEvent, LinkOptions, Mode,
+    OwnerNews, Peer, Query, Target, Watched,
 };
 use crosspoint_hub::protocol::{Client, Output, Protocol};
 use crosspoint_hub::wire::{Encoded, FrameWriter, Part, Place, Wire};
@@ -251,16 +252,20 @@ fn peers_command() -> impl Strategy<Value = Command> {
     let watched =
         prop_oneof![Just(Watched::Nobody), Just(Watched::Named), Just(Watched::Everybody),];
     prop_oneof![
-        (any::<u32>(), to, options).prop_map(|(request, to, options)| Command::Link {
-            request,
-            to,
-            options
+        (any::<u32>(), to, options).prop_map(|(request, to, options)| Command::Link(
+            LinkCommand::Open { request, to, options }
+        )),
+        (link(), reason())
+            .prop_map(|(link, reason)| Command::Link(LinkCommand::Close { link, reason })),
+        (any::<u32>(), peer_name(), any::<bool>()).prop_map(|(request, service, on)| {
+            Command::Directory(DirectoryCommand::Provide { request, service, on })
         }),
-        (link(), reason()).prop_map(|(link, reason)| Command::Unlink { link, reason }),
-        (any::<u32>(), peer_name(), any::<bool>())
-            .prop_map(|(request, service, on)| Command::Provide { request, service, on }),
-        (any::<u32>(), query).prop_map(|(request, query)| Command::Look { request, query }),
-        (any::<u32>(), watched).prop_map(|(request, whom)| Command::Watch { request, whom }),
+        (any::<u32>(), query).prop_map(|(request, query)| Command::Directory(
+            DirectoryCommand::Look { request, query }
+        )),
+        (any::<u32>(), watched).prop_map(|(request, whom)| Command::Directory(
+            DirectoryCommand::Watch { request, whom }
+        )),
     ]
 }
 
@@ -269,17 +274,21 @@ fn peers_event() -> impl Strategy<Value = Event> {
     let peers = || prop::collection::vec(peer(), 0..4);
     prop_oneof![
         (any::<Option<u32>>(), link(), peer(), bytes(300)).prop_map(
-            |(request, link, peer, purpose)| Event::Linked { request, link, peer, purpose }
+            |(request, link, peer, purpose)| Event::Link(LinkEvent::Opened {
+                request,
+                link,
+                peer,
+                purpose
+            })
         ),
-        (link(), reason()).prop_map(|(link, reason)| Event::Unlinked { link, reason }),
-        (any::<u32>(), peers(), any::<bool>()).prop_map(|(request, peers, more)| Event::Found {
-            request,
-            peers,
-            more
-        }),
+        (link(), reason())
+            .prop_map(|(link, reason)| Event::Link(LinkEvent::Closed { link, reason })),
+        (any::<u32>(), peers(), any::<bool>()).prop_map(|(request, peers, more)| Event::Directory(
+            DirectoryEvent::Found { request, peers, more }
+        )),
         any::<u32>().prop_map(|request| Event::Done { request }),
-        peer().prop_map(|peer| Event::PeerCame { peer }),
-        peer().prop_map(|peer| Event::PeerWent { peer }),
+        peer().prop_map(|peer| Event::Directory(DirectoryEvent::PeerCame { peer })),
+        peer().prop_map(|peer| Event::Directory(DirectoryEvent::PeerWent { peer })),
         single().prop_map(|to| Event::Paused { to }),
         single().prop_map(|to| Event::Resumed { to, of: 0 }),
     ]
@@ -335,21 +344,27 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         .prop_map(|seconds| seconds.map(|seconds| Duration::from_secs(seconds.into())));
     let ban = (time, any::<bool>()).prop_map(|(time, address)| Ban { time, address });
     prop_oneof![
-        (any::<u32>(), channel_name(), channel_options)
-            .prop_map(|(request, name, options)| { Command::Create { request, name, options } }),
-        (any::<u32>(), channel_name(), enter_options)
-            .prop_map(|(request, name, options)| { Command::Enter { request, name, options } }),
-        into().prop_map(Command::Leave),
-        (any::<u32>(), own(), prop::option::of(member()))
-            .prop_map(|(request, channel, member)| Command::Succeed { request, channel, member }),
-        own().prop_map(Command::Resign),
-        own().prop_map(Command::Delete),
+        (any::<u32>(), channel_name(), channel_options).prop_map(|(request, name, options)| {
+            Command::Channel(ChannelCommand::Create { request, name, options })
+        }),
+        (any::<u32>(), channel_name(), enter_options).prop_map(|(request, name, options)| {
+            Command::Channel(ChannelCommand::Enter { request, name, options })
+        }),
+        into().prop_map(|number| ChannelCommand::Leave(number).into()),
+        (any::<u32>(), own(), prop::option::of(member())).prop_map(|(request, channel, member)| {
+            Command::Channel(ChannelCommand::Succeed { request, channel, member })
+        }),
+        own().prop_map(|number| ChannelCommand::Resign(number).into()),
+        own().prop_map(|number| ChannelCommand::Delete(number).into()),
         (target(), part()).prop_map(|(to, part)| Command::Send { to, part }),
-        (own(), member(), prop::option::of(ban))
-            .prop_map(|(channel, member, ban)| { Command::Kick { channel, member, ban } }),
-        (own(), peer_id()).prop_map(|(channel, peer)| Command::Unban { channel, peer }),
-        (own(), any::<u32>(), any::<bool>())
-            .prop_map(|(channel, ticket, admit)| { Command::Admit { channel, ticket, admit } }),
+        (own(), member(), prop::option::of(ban)).prop_map(|(channel, member, ban)| {
+            Command::Channel(ChannelCommand::Kick { channel, member, ban })
+        }),
+        (own(), peer_id())
+            .prop_map(|(channel, peer)| Command::Channel(ChannelCommand::Unban { channel, peer })),
+        (own(), any::<u32>(), any::<bool>()).prop_map(|(channel, ticket, admit)| {
+            Command::Channel(ChannelCommand::Admit { channel, ticket, admit })
+        }),
         peers_command(),
     ]
 }
@@ -390,44 +405,42 @@ fn owner_news() -> impl Strategy<Value = OwnerNews> {
 /// Every event but the welcome, which is said once, and the end.
 pub(crate) fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        (any::<u32>(), own()).prop_map(|(request, channel)| Event::Created { request, channel }),
-        entered().prop_map(Event::Entered),
+        (any::<u32>(), own()).prop_map(|(request, channel)| Event::Channel(
+            ChannelEvent::Created { request, channel }
+        )),
+        entered().prop_map(|entered| ChannelEvent::Entered(entered).into()),
         (any::<u32>(), any::<bool>(), reason())
             .prop_map(|(request, create, reason)| { Event::Refused { request, create, reason } }),
         (own(), member(), peer(), any::<Option<u32>>(), any::<bool>()).prop_map(
-            |(channel, member, peer, chunk, replies)| Event::MemberEntered {
+            |(channel, member, peer, chunk, replies)| Event::Channel(ChannelEvent::MemberEntered {
                 channel,
                 member,
                 peer,
                 chunk,
                 replies,
-            }
+            })
         ),
-        (own(), member(), reason()).prop_map(|(channel, member, reason)| Event::MemberLeft {
-            channel,
-            member,
-            reason,
-        }),
+        (own(), member(), reason()).prop_map(|(channel, member, reason)| Event::Channel(
+            ChannelEvent::MemberLeft { channel, member, reason }
+        )),
         (own(), any::<u32>(), peer(), bytes(300)).prop_map(
-            |(channel, ticket, peer, credentials)| Event::Knock {
+            |(channel, ticket, peer, credentials)| Event::Channel(ChannelEvent::Knock {
                 channel,
                 ticket,
                 peer,
-                credentials,
-            }
+                credentials: Box::from(&*credentials),
+            })
         ),
-        (into(), reason()).prop_map(|(channel, reason)| Event::Ended { channel, reason }),
-        (into(), owner_news()).prop_map(|(channel, news)| Event::Owner { channel, news }),
-        (into(), member(), peer()).prop_map(|(channel, member, peer)| Event::OtherEntered {
-            channel,
-            member,
-            peer,
-        }),
-        (into(), member(), reason()).prop_map(|(channel, member, reason)| Event::OtherLeft {
-            channel,
-            member,
-            reason,
-        }),
+        (into(), reason())
+            .prop_map(|(channel, reason)| Event::Channel(ChannelEvent::Ended { channel, reason })),
+        (into(), owner_news())
+            .prop_map(|(channel, news)| Event::Channel(ChannelEvent::Owner { channel, news })),
+        (into(), member(), peer()).prop_map(|(channel, member, peer)| Event::Channel(
+            ChannelEvent::OtherEntered { channel, member, peer }
+        )),
+        (into(), member(), reason()).prop_map(|(channel, member, reason)| Event::Channel(
+            ChannelEvent::OtherLeft { channel, member, reason }
+        )),
         (place(), part()).prop_map(|(place, part)| Event::Data { place, part }),
         peers_event(),
     ]

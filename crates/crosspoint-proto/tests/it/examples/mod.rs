@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use crosspoint_hub::command::{
-    Addressee, After, Ban, ChannelOptions, Command, EnterOptions, Entered, Event, Hello,
-    LinkOptions, Mode, OwnerNews, Peer, Query, Target, Watched,
+    Addressee, After, Ban, ChannelCommand, ChannelEvent, ChannelOptions, Command, DirectoryCommand,
+    DirectoryEvent, EnterOptions, Entered, Event, Hello, LinkCommand, LinkEvent, LinkOptions, Mode,
+    OwnerNews, Peer, Query, Target, Watched,
 };
 use crosspoint_hub::protocol::{Activity, Client, Output, Protocol};
 use crosspoint_hub::wire::{FrameWriter, Part, Place};
@@ -152,9 +153,11 @@ fn says_of_channels() -> Vec<(&'static str, Says)> {
     let (own, into, member) = (OwnNumber, InNumber, MemberNumber);
     let up = Target::Up(into(0));
     let send = |to, part| Says::Command(Command::Send { to, part });
-    let owner = |news| Says::Event(Event::Owner { channel: into(1), news });
+    let owner = |news| Says::Event(Event::Channel(ChannelEvent::Owner { channel: into(1), news }));
     let secret = Some(Bytes::from_static(b"xyz"));
-    let plain = |options| Command::Create { request: 1, name: name("arena"), options };
+    let plain = |options| {
+        Command::Channel(ChannelCommand::Create { request: 1, name: name("arena"), options })
+    };
     let [hello_key, challenge, proof] = proving();
     let call = b"\x07\x00\x01\x02\x00\x00\x00\x03\x00\x00\x00";
     vec![
@@ -182,7 +185,7 @@ fn says_of_channels() -> Vec<(&'static str, Says)> {
         ),
         (
             "enter",
-            Says::Command(Command::Enter {
+            Says::Command(Command::Channel(ChannelCommand::Enter {
                 request: 2,
                 name: name("arena"),
                 options: EnterOptions {
@@ -190,11 +193,11 @@ fn says_of_channels() -> Vec<(&'static str, Says)> {
                     credentials: Bytes::from_static(b"me"),
                     ..EnterOptions::default()
                 },
-            }),
+            })),
         ),
         (
             "enter-room",
-            Says::Command(Command::Enter {
+            Says::Command(Command::Channel(ChannelCommand::Enter {
                 request: 3,
                 name: name("lobby"),
                 options: EnterOptions {
@@ -202,25 +205,45 @@ fn says_of_channels() -> Vec<(&'static str, Says)> {
                     presence: true,
                     ..EnterOptions::default()
                 },
-            }),
+            })),
         ),
-        ("leave", Says::Command(Command::Leave(into(0)))),
-        ("delete", Says::Command(Command::Delete(own(0)))),
-        ("kick", Says::Command(Command::Kick { channel: own(0), member: member(2), ban: None })),
+        ("leave", Says::Command(Command::Channel(ChannelCommand::Leave(into(0))))),
+        ("delete", Says::Command(Command::Channel(ChannelCommand::Delete(own(0))))),
+        (
+            "kick",
+            Says::Command(Command::Channel(ChannelCommand::Kick {
+                channel: own(0),
+                member: member(2),
+                ban: None,
+            })),
+        ),
         (
             "kick-ban",
-            Says::Command(Command::Kick {
+            Says::Command(Command::Channel(ChannelCommand::Kick {
                 channel: own(0),
                 member: member(2),
                 ban: Some(Ban { time: Some(Duration::from_secs(60)), address: false }),
-            }),
+            })),
         ),
-        ("unban", Says::Command(Command::Unban { channel: own(0), peer: ID })),
-        ("admit", Says::Command(Command::Admit { channel: own(0), ticket: 5, admit: true })),
-        ("created", Says::Event(Event::Created { request: 1, channel: own(0) })),
+        (
+            "unban",
+            Says::Command(Command::Channel(ChannelCommand::Unban { channel: own(0), peer: ID })),
+        ),
+        (
+            "admit",
+            Says::Command(Command::Channel(ChannelCommand::Admit {
+                channel: own(0),
+                ticket: 5,
+                admit: true,
+            })),
+        ),
+        (
+            "created",
+            Says::Event(Event::Channel(ChannelEvent::Created { request: 1, channel: own(0) })),
+        ),
         (
             "entered",
-            Says::Event(Event::Entered(Entered {
+            Says::Event(Event::Channel(ChannelEvent::Entered(Entered {
                 request: 2,
                 channel: into(0),
                 member: member(2),
@@ -228,7 +251,7 @@ fn says_of_channels() -> Vec<(&'static str, Says)> {
                 chunk: None,
                 replies: true,
                 room: false,
-            })),
+            }))),
         ),
         (
             "refused",
@@ -236,57 +259,63 @@ fn says_of_channels() -> Vec<(&'static str, Says)> {
         ),
         (
             "member-entered",
-            Says::Event(Event::MemberEntered {
+            Says::Event(Event::Channel(ChannelEvent::MemberEntered {
                 channel: own(0),
                 member: member(2),
                 peer: peer(None, "peote"),
                 chunk: Some(32_768),
                 replies: false,
-            }),
+            })),
         ),
         (
             "member-left",
-            Says::Event(Event::MemberLeft {
+            Says::Event(Event::Channel(ChannelEvent::MemberLeft {
                 channel: own(0),
                 member: member(2),
                 reason: Reason::ConnectionLost,
-            }),
+            })),
         ),
-        ("ended", Says::Event(Event::Ended { channel: into(0), reason: Reason::Kicked })),
+        (
+            "ended",
+            Says::Event(Event::Channel(ChannelEvent::Ended {
+                channel: into(0),
+                reason: Reason::Kicked,
+            })),
+        ),
         (
             "knock",
-            Says::Event(Event::Knock {
+            Says::Event(Event::Channel(ChannelEvent::Knock {
                 channel: own(0),
                 ticket: 5,
                 peer: peer(Some("ann"), "native"),
-                credentials: Bytes::from_static(b"me"),
-            }),
+                credentials: Box::from(*b"me"),
+            })),
         ),
         (
             "other-entered",
-            Says::Event(Event::OtherEntered {
+            Says::Event(Event::Channel(ChannelEvent::OtherEntered {
                 channel: into(1),
                 member: member(0),
                 peer: peer(Some("ann"), "native"),
-            }),
+            })),
         ),
         (
             "other-left",
-            Says::Event(Event::OtherLeft {
+            Says::Event(Event::Channel(ChannelEvent::OtherLeft {
                 channel: into(1),
                 member: member(0),
                 reason: Reason::Left,
-            }),
+            })),
         ),
         (
             "successor",
-            Says::Command(Command::Succeed {
+            Says::Command(Command::Channel(ChannelCommand::Succeed {
                 request: 4,
                 channel: own(0),
                 member: Some(member(2)),
-            }),
+            })),
         ),
-        ("resign", Says::Command(Command::Resign(own(0)))),
+        ("resign", Says::Command(Command::Channel(ChannelCommand::Resign(own(0))))),
         ("owner", owner(OwnerNews::Away)),
         ("owner-back", owner(OwnerNews::Back)),
         ("owner-changed", owner(OwnerNews::Changed(peer(Some("ann"), "native")))),
@@ -352,9 +381,12 @@ fn says_of_peers() -> Vec<(&'static str, Says)> {
     let ann = || peer(Some("ann"), "native");
     let (link, purpose) = (LinkNumber(0), || Bytes::from_static(b"chat"));
     let plain = LinkOptions::default;
-    let open = |request, to, options| Says::Command(Command::Link { request, to, options });
-    let linked =
-        |request, peer| Says::Event(Event::Linked { request, link, peer, purpose: purpose() });
+    let open = |request, to, options| {
+        Says::Command(Command::Link(LinkCommand::Open { request, to, options }))
+    };
+    let linked = |request, peer| {
+        Says::Event(Event::Link(LinkEvent::Opened { request, link, peer, purpose: purpose() }))
+    };
     vec![
         (
             "link",
@@ -367,8 +399,11 @@ fn says_of_peers() -> Vec<(&'static str, Says)> {
         ),
         ("linked", linked(Some(4), ann())),
         ("linked-accepter", linked(None, peer(None, "native"))),
-        ("unlink", Says::Command(Command::Unlink { link, reason: Reason::Left })),
-        ("unlinked", Says::Event(Event::Unlinked { link, reason: Reason::ConnectionLost })),
+        ("unlink", Says::Command(Command::Link(LinkCommand::Close { link, reason: Reason::Left }))),
+        (
+            "unlinked",
+            Says::Event(Event::Link(LinkEvent::Closed { link, reason: Reason::ConnectionLost })),
+        ),
         (
             "link-data",
             Says::Command(Command::Send {
@@ -378,32 +413,59 @@ fn says_of_peers() -> Vec<(&'static str, Says)> {
         ),
         (
             "provide",
-            Says::Command(Command::Provide { request: 7, service: named("math"), on: true }),
+            Says::Command(Command::Directory(DirectoryCommand::Provide {
+                request: 7,
+                service: named("math"),
+                on: true,
+            })),
         ),
         ("done", Says::Event(Event::Done { request: 7 })),
         (
             "look",
-            Says::Command(Command::Look {
+            Says::Command(Command::Directory(DirectoryCommand::Look {
                 request: 8,
                 query: Query::Names { prefix: "a".into(), after: None },
-            }),
+            })),
         ),
         (
             "look-service",
-            Says::Command(Command::Look { request: 9, query: Query::Service(named("math")) }),
+            Says::Command(Command::Directory(DirectoryCommand::Look {
+                request: 9,
+                query: Query::Service(named("math")),
+            })),
         ),
         (
             "look-everybody",
-            Says::Command(Command::Look {
+            Says::Command(Command::Directory(DirectoryCommand::Look {
                 request: 10,
                 query: Query::Everybody { after: Some(After::Name(named("ann"))) },
-            }),
+            })),
         ),
-        ("found", Says::Event(Event::Found { request: 8, peers: vec![ann()], more: false })),
-        ("found-nobody", Says::Event(Event::Found { request: 9, peers: Vec::new(), more: false })),
-        ("watch", Says::Command(Command::Watch { request: 10, whom: Watched::Named })),
-        ("peer-came", Says::Event(Event::PeerCame { peer: ann() })),
-        ("peer-went", Says::Event(Event::PeerWent { peer: ann() })),
+        (
+            "found",
+            Says::Event(Event::Directory(DirectoryEvent::Found {
+                request: 8,
+                peers: vec![ann()],
+                more: false,
+            })),
+        ),
+        (
+            "found-nobody",
+            Says::Event(Event::Directory(DirectoryEvent::Found {
+                request: 9,
+                peers: Vec::new(),
+                more: false,
+            })),
+        ),
+        (
+            "watch",
+            Says::Command(Command::Directory(DirectoryCommand::Watch {
+                request: 10,
+                whom: Watched::Named,
+            })),
+        ),
+        ("peer-came", Says::Event(Event::Directory(DirectoryEvent::PeerCame { peer: ann() }))),
+        ("peer-went", Says::Event(Event::Directory(DirectoryEvent::PeerWent { peer: ann() }))),
         ("pause", Says::Event(Event::Paused { to: Target::Up(InNumber(1)) })),
         (
             "pause-member",

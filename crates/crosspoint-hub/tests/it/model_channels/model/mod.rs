@@ -4,7 +4,7 @@
 mod messages;
 mod succession;
 
-use crosspoint_hub::command::{Entered, Event, Mode, OwnerNews, Peer, Target};
+use crosspoint_hub::command::{ChannelEvent, Entered, Event, Mode, OwnerNews, Peer, Target};
 use crosspoint_hub::testing::Arrived;
 use crosspoint_hub::{InNumber, MemberNumber, OwnNumber, PeerId, Reason};
 pub(crate) use messages::Piece;
@@ -129,7 +129,8 @@ impl Model {
         Endpoint { id, pieces, ..Endpoint::default() }
     }
 
-    fn tell(&mut self, who: usize, seat: Option<Seat>, event: Event) {
+    fn tell(&mut self, who: usize, seat: Option<Seat>, event: impl Into<Event>) {
+        let event = event.into();
         self.endpoints[who].inbox.push_back(Item::Event(seat, event));
     }
 
@@ -179,13 +180,13 @@ impl Model {
 
     fn member_entered(&self, who: usize, channel: u32, member: u32) -> Event {
         let chunk = self.chunk(who);
-        Event::MemberEntered {
+        Event::Channel(ChannelEvent::MemberEntered {
             channel: OwnNumber(channel),
             member: MemberNumber(member),
             peer: self.peer(who),
             chunk,
             replies: chunk.is_none(),
-        }
+        })
     }
 
     pub(crate) fn create(&mut self, who: usize, request: u32, name: usize) {
@@ -202,7 +203,7 @@ impl Model {
         self.endpoints[who].owned.insert(number, Owned { seat, place, kept: false });
         self.places.insert(place, Place::new(name, Some((who, seat, number)), away));
         let channel = OwnNumber(number);
-        self.tell(who, None, Event::Created { request, channel });
+        self.tell(who, None, ChannelEvent::Created { request, channel });
     }
 
     pub(crate) fn enter(&mut self, who: usize, request: u32, name: usize) {
@@ -249,9 +250,9 @@ impl Model {
             replies: owner.is_some() && chunk.is_none(),
             room,
         };
-        self.tell(who, Some(seat), Event::Entered(entered));
+        self.tell(who, Some(seat), ChannelEvent::Entered(entered));
         if away {
-            self.tell(who, Some(seat), Event::Owner { channel, news: OwnerNews::Away });
+            self.tell(who, Some(seat), ChannelEvent::Owner { channel, news: OwnerNews::Away });
         }
         if let Some((owner, seat, number)) = owner {
             let event = self.member_entered(who, number, member);
@@ -273,14 +274,14 @@ impl Model {
         }
         if told {
             let channel = InNumber(number);
-            self.tell(who, Some(seat), Event::Ended { channel, reason });
+            self.tell(who, Some(seat), ChannelEvent::Ended { channel, reason });
         }
         if heir == Some(member) {
             self.forget_heir(id, Reason::NoSuchPeer);
         }
         if let Some((owner, seat, number)) = owner {
             let (channel, member) = (OwnNumber(number), MemberNumber(member));
-            self.tell(owner, Some(seat), Event::MemberLeft { channel, member, reason });
+            self.tell(owner, Some(seat), ChannelEvent::MemberLeft { channel, member, reason });
         }
     }
 
@@ -322,7 +323,7 @@ impl Model {
         let place = self.places.remove(&id).expect("a place that is owned is there");
         for Member { who, seat, number, .. } in place.members.into_values() {
             let channel = InNumber(number);
-            self.tell(who, Some(seat), Event::Ended { channel, reason });
+            self.tell(who, Some(seat), ChannelEvent::Ended { channel, reason });
         }
     }
 
@@ -366,13 +367,13 @@ impl Model {
             return false;
         }
         match event {
-            Event::Ended { channel, .. } => {
+            Event::Channel(ChannelEvent::Ended { channel, .. }) => {
                 me.open.remove(&Road::In(channel.0));
                 if let Some((_, id)) = me.entered.remove(&channel.0) {
                     self.let_go(who, id);
                 }
             }
-            Event::Owner { channel, news: OwnerNews::You(own) } => {
+            Event::Channel(ChannelEvent::Owner { channel, news: OwnerNews::You(own) }) => {
                 me.open.remove(&Road::In(channel.0));
                 me.entered.remove(&channel.0);
                 me.owned.get_mut(&own.0).expect("it was kept for this").kept = false;

@@ -1,7 +1,7 @@
 //! Owners that are away, or go: who is named, who inherits, and who hears of it.
 
 use super::{Heir, Item, Member, Model, OWNED_MAX, Owned, Seat, lowest};
-use crosspoint_hub::command::{Event, OwnerNews};
+use crosspoint_hub::command::{ChannelEvent, Event, OwnerNews};
 use crosspoint_hub::{InNumber, OwnNumber, Reason};
 
 impl Model {
@@ -102,7 +102,7 @@ impl Model {
         let away = self.endpoints[heir.who].told_away;
         (place.owner, place.away) = (Some((heir.who, seat, number)), away);
         let (channel, news) = (InNumber(heir.number), OwnerNews::You(OwnNumber(number)));
-        self.tell(heir.who, Some(heir.seat), Event::Owner { channel, news });
+        self.tell(heir.who, Some(heir.seat), ChannelEvent::Owner { channel, news });
         self.cut_short(id);
         let changed = OwnerNews::Changed(self.peer(heir.who));
         self.inform(id, &changed);
@@ -126,14 +126,17 @@ impl Model {
         });
         for (_, Member { who, seat, number, .. }) in stuck.collect::<Vec<_>>() {
             let (channel, reason) = (InNumber(number), Reason::OwnerLost);
-            self.tell(who, Some(seat), Event::Ended { channel, reason });
+            self.tell(who, Some(seat), ChannelEvent::Ended { channel, reason });
         }
     }
 
     fn inform(&mut self, id: u64, news: &OwnerNews) {
         for member in self.places[&id].members.values() {
             let (channel, news) = (InNumber(member.number), news.clone());
-            let item = Item::Event(Some(member.seat), Event::Owner { channel, news });
+            let item = Item::Event(
+                Some(member.seat),
+                Event::Channel(ChannelEvent::Owner { channel, news }),
+            );
             self.endpoints[member.who].inbox.push_back(item);
         }
     }

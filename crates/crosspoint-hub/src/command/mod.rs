@@ -1,0 +1,245 @@
+//! The vocabulary: what an endpoint asks of the hub, and what the hub tells it.
+//!
+//! The server role of a protocol turns bytes into [`Command`]s and [`Event`]s into bytes; its
+//! client role does the reverse with the same two types.
+//!
+//! Both come in groups, one for each thing that endpoints deal with: [`channel`], [`link`], [`directory`] and
+//! [`application`]. A protocol matches the groups that it speaks, and passes over the others in one arm. What
+//! belongs to no group (the hello, answers that only say yes or no, data and its flow, encryption of the
+//! connection, the end) is in the two types themselves. Something new to deal with is a group of its own.
+
+pub mod application;
+pub mod channel;
+pub mod directory;
+pub mod link;
+
+pub use crate::peer::Peer;
+pub use crate::wire::Mode;
+pub use application::{ApplicationCommand, ApplicationEvent};
+pub use channel::{
+    Ban, ChannelCommand, ChannelEvent, ChannelOptions, EnterOptions, Entered, OwnerNews,
+};
+pub use directory::{After, DirectoryCommand, DirectoryEvent, Query, Watched};
+pub use link::{Addressee, LinkCommand, LinkEvent, LinkOptions};
+
+use crate::ids::{InNumber, LinkNumber, MemberNumber, OwnNumber, PeerId};
+use crate::reason::Reason;
+use crate::secrecy::Fingerprint;
+use crate::wire::{Part, Place};
+use bytes::Bytes;
+use std::fmt;
+
+/// What an endpoint asks of the hub.
+///
+/// `request` is chosen by the endpoint and comes back in the answer. Commands without one have
+/// no answer. Numbers that name nothing are no error: they happen in every race between sending
+/// and leaving, so such commands have no effect.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Who the endpoint is. First, and once. Answer: [`Event::Welcome`], or the session ends.
+    Hello(Hello),
+    /// About channels and rooms.
+    Channel(ChannelCommand),
+    /// About links.
+    Link(LinkCommand),
+    /// About who is there.
+    Directory(DirectoryCommand),
+    /// To the hub's program.
+    Application(ApplicationCommand),
+    /// Everything on the connection is encrypted from now on, or cannot be: the answer to
+    /// [`Event::Secure`], and said as well if the endpoint has asked for it.
+    Secured {
+        /// The fingerprint of the keys, or why there are none.
+        outcome: Result<Fingerprint, Reason>,
+    },
+    /// Sends a message, or a part of one.
+    Send {
+        /// Who is to have it.
+        to: Target,
+        /// The message or part.
+        part: Part,
+    },
+}
+
+impl From<ChannelCommand> for Command {
+    fn from(command: ChannelCommand) -> Self {
+        Self::Channel(command)
+    }
+}
+
+impl From<LinkCommand> for Command {
+    fn from(command: LinkCommand) -> Self {
+        Self::Link(command)
+    }
+}
+
+impl From<DirectoryCommand> for Command {
+    fn from(command: DirectoryCommand) -> Self {
+        Self::Directory(command)
+    }
+}
+
+impl From<ApplicationCommand> for Command {
+    fn from(command: ApplicationCommand) -> Self {
+        Self::Application(command)
+    }
+}
+
+/// What the hub tells an endpoint.
+///
+/// The answer to a request is the event that its command names, in the group of the command, or
+/// [`Event::Done`] where there is nothing more to say. [`Event::Refused`] is an answer to all of them.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The hello was accepted.
+    Welcome {
+        /// The id under which the hub knows the endpoint.
+        peer: PeerId,
+    },
+    /// A command without a further answer was carried out.
+    Done {
+        /// The command's number.
+        request: u32,
+    },
+    /// A command had no effect.
+    Refused {
+        /// The command's number.
+        request: u32,
+        /// Whether it was a create command.
+        create: bool,
+        /// Why.
+        reason: Reason,
+    },
+    /// About channels and rooms.
+    Channel(ChannelEvent),
+    /// About links.
+    Link(LinkEvent),
+    /// About who is there.
+    Directory(DirectoryEvent),
+    /// From the hub's program.
+    Application(ApplicationEvent),
+    /// A message, or a part of one. Client roles give it. The hub hands data over encoded (see
+    /// [`crate::wire`]), but to protocols [that need to](crate::wire::Profile::stateful).
+    Data {
+        /// Where it arrived, and from whom.
+        place: Place,
+        /// The message or part.
+        part: Part,
+    },
+    /// A target has no room: nothing more is to be sent to it until [`Event::Resumed`]. Only to
+    /// endpoints that said that they can do that ([`Hello::pauses`]).
+    Paused {
+        /// The target, a single receiver.
+        to: Target,
+    },
+    /// A target has room again.
+    Resumed {
+        /// The target.
+        to: Target,
+        /// Which outbox it was. The number may name another one meanwhile.
+        of: u64,
+    },
+    /// The hub's program wants the connection encrypted. Only to protocols
+    /// [that can do that](crate::wire::Profile::secures). Answer: [`Command::Secured`], or the session ends.
+    Secure,
+    /// The hub has closed the session, or the connection was lost. To a session's driver: it is to
+    /// end.
+    Closed {
+        /// Why.
+        reason: Reason,
+    },
+}
+
+impl From<ChannelEvent> for Event {
+    fn from(event: ChannelEvent) -> Self {
+        Self::Channel(event)
+    }
+}
+
+impl From<LinkEvent> for Event {
+    fn from(event: LinkEvent) -> Self {
+        Self::Link(event)
+    }
+}
+
+impl From<DirectoryEvent> for Event {
+    fn from(event: DirectoryEvent) -> Self {
+        Self::Directory(event)
+    }
+}
+
+impl From<ApplicationEvent> for Event {
+    fn from(event: ApplicationEvent) -> Self {
+        Self::Application(event)
+    }
+}
+
+impl Event {
+    /// Gives the event, or those that it stands for.
+    pub fn each(&self, mut give: impl FnMut(&Self)) {
+        match self {
+            Self::Channel(event @ ChannelEvent::Others { .. }) => {
+                event.each(|event| give(&event.clone().into()));
+            }
+            Self::Directory(event @ DirectoryEvent::Peers { .. }) => {
+                event.each(|event| give(&event.clone().into()));
+            }
+            other => give(other),
+        }
+    }
+}
+
+/// Who an endpoint says it is.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Hello {
+    /// Its own id; the hub gives one if absent.
+    pub peer: Option<PeerId>,
+    /// Whether the endpoint has proven that it owns the key that the id comes from.
+    pub proven: bool,
+    /// The name to be found by, if any, of at most [`PeerName::BYTES_MAX`](crate::PeerName::BYTES_MAX). Unique in the hub.
+    pub name: Option<String>,
+    /// Credentials, if the endpoint has some: the hub's access token, or what the one who checks
+    /// them wants.
+    pub token: Option<Bytes>,
+    /// Whether the endpoint stops to send to a target when it is told to ([`Event::Paused`]).
+    pub pauses: bool,
+}
+
+impl fmt::Debug for Hello {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { peer, proven, name, token, pauses } = self;
+        f.debug_struct("Hello")
+            .field("peer", peer)
+            .field("proven", proven)
+            .field("name", name)
+            .field("token", &token.as_ref().map(|_| "***"))
+            .field("pauses", pauses)
+            .finish()
+    }
+}
+
+/// Who is to have a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// The owner of an entered channel, or everybody else in an entered room.
+    Up(InNumber),
+    /// One member of an own channel.
+    Member(OwnNumber, MemberNumber),
+    /// All members of an own channel, or all but one.
+    Everyone(OwnNumber, Option<MemberNumber>),
+    /// The other side of a link.
+    Link(LinkNumber),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Many of them wait in outboxes.
+    #[test]
+    fn a_group_makes_commands_and_events_no_larger() {
+        assert!(size_of::<Command>() <= 120, "{}", size_of::<Command>());
+        assert!(size_of::<Event>() <= 96, "{}", size_of::<Event>());
+    }
+}
