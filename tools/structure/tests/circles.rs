@@ -31,12 +31,6 @@ const TO_BE_OPENED: &str = "it was there before this test";
 
 const ACCEPTED: &[Accepted] = &[
     Accepted {
-        root: "crates/crosspoint-cli/src/main.rs",
-        parent: "settings",
-        modules: &["channels", "file", "kind", "lists", "rooms", "row", "table", "tables"],
-        why: TO_BE_OPENED,
-    },
-    Accepted {
         root: "crates/crosspoint-hub/src/lib.rs",
         parent: "",
         modules: &[

@@ -1,58 +1,12 @@
 //! The file of settings.
 
 use super::error::{Fault, Origin, Problem, shorten, suggest};
-use super::row::rows;
-use super::table::SECTIONS;
+use super::given::{Toml, line_at};
+use super::row::Section;
 use crate::small_file::{self, FileKind};
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
-
-/// A value in the file, with the place where it stands.
-#[derive(Clone, Copy)]
-pub(super) struct Toml<'a> {
-    source: &'a str,
-    start: usize,
-    end: usize,
-    /// The value.
-    pub(super) value: &'a DeValue<'a>,
-}
-
-impl<'a> Toml<'a> {
-    fn new(source: &'a str, value: &'a Spanned<DeValue<'a>>) -> Self {
-        let Range { start, end } = value.span();
-        Self { source, start, end, value: value.get_ref() }
-    }
-
-    /// A value inside this one.
-    pub(super) fn inner(self, value: &'a Spanned<DeValue<'a>>) -> Self {
-        Self::new(self.source, value)
-    }
-
-    /// The value as it is written in the file.
-    pub(super) fn text(self) -> String {
-        match self.value {
-            DeValue::Table(_) => "a table".to_owned(),
-            _ => shorten(self.source.get(self.start..self.end).unwrap_or_default()),
-        }
-    }
-
-    /// The line it begins on, from 1.
-    pub(super) fn line(self) -> usize {
-        line_at(self.source, self.start)
-    }
-
-    /// The line of a place in the same file, from 1.
-    pub(super) fn line_at(self, offset: usize) -> usize {
-        line_at(self.source, offset)
-    }
-}
-
-fn line_at(source: &str, offset: usize) -> usize {
-    1 + source.bytes().take(offset).filter(|byte| *byte == b'\n').count()
-}
+use toml::de::DeTable;
 
 /// The text of the file, if there is one.
 #[derive(Default)]
@@ -91,16 +45,17 @@ impl File {
         DeTable::new()
     }
 
-    /// The settings of the file by their keys, and those that do not exist.
-    pub(super) fn settings<'a>(
+    /// The settings of the file by their keys, and those that are in none of the sections.
+    pub(super) fn settings<'a, S>(
         &'a self,
         table: &'a DeTable<'a>,
+        sections: &[Section<S>],
         problems: &mut Vec<Problem>,
     ) -> BTreeMap<&'static str, Toml<'a>> {
         let mut settings = BTreeMap::new();
         for (section_key, section_value) in table {
             let section_name = section_key.get_ref();
-            let section = SECTIONS.iter().find(|section| section.name == section_name.as_ref());
+            let section = sections.iter().find(|section| section.name == section_name.as_ref());
             let value = Toml::new(&self.source, section_value);
             match (section, value.value.as_table()) {
                 (Some(section), Some(table)) => {
@@ -112,7 +67,7 @@ impl File {
                             }
                             None => {
                                 let name = format!("{section_name}.{name}");
-                                problems.push(self.unknown(key.span().start, name));
+                                problems.push(self.unknown(key.span().start, name, sections));
                             }
                         }
                     }
@@ -128,17 +83,19 @@ impl File {
                     problems.push(self.problem(section_key.span().start, fault));
                 }
                 (None, _) => {
-                    problems.push(self.unknown(section_key.span().start, section_name.to_string()));
+                    let (start, name) = (section_key.span().start, section_name.to_string());
+                    problems.push(self.unknown(start, name, sections));
                 }
             }
         }
         settings
     }
 
-    fn unknown(&self, offset: usize, name: String) -> Problem {
-        let sections = SECTIONS.iter().map(|section| section.name);
-        let sections = sections.filter(|_| !name.contains('.'));
-        let suggestion = suggest(&name, sections.chain(rows().map(|row| row.key)));
+    fn unknown<S>(&self, offset: usize, name: String, sections: &[Section<S>]) -> Problem {
+        let names = sections.iter().map(|section| section.name);
+        let names = names.filter(|_| !name.contains('.'));
+        let keys = sections.iter().flat_map(|section| &section.rows).map(|row| row.key);
+        let suggestion = suggest(&name, names.chain(keys));
         self.problem(offset, Fault::Unknown { name: shorten(&name), suggestion })
     }
 

@@ -1,21 +1,12 @@
 //! The kinds of values: what is allowed, how it is read, how it is written.
 
 use super::error::Fault;
-use super::file::Toml;
+use super::given::Given;
 use crosspoint_hub::PeerId;
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use toml::de::DeValue;
-
-/// A value as somebody gave it.
-#[derive(Clone, Copy)]
-pub(super) enum Given<'a> {
-    /// From a flag, the environment or the table. Lists are separated by commas.
-    Text(&'a str),
-    /// From the file.
-    Toml(Toml<'a>),
-}
 
 /// Why a value was refused.
 pub(super) enum Wrong {
@@ -285,16 +276,6 @@ impl<Q: Quantity> Kind for Number<Q> {
         let text = self.text(value.number(self.unit));
         if text.ends_with('B') { quote(&text) } else { text }
     }
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// One of a list of words.

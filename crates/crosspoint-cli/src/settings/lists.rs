@@ -1,6 +1,7 @@
 //! The kinds of values that are lists of texts.
 
-use super::kind::{Form, Given, Kind, Wrong, quote};
+use super::given::Given;
+use super::kind::{Form, Kind, Wrong, quote};
 use crosspoint_hub::networks::Network;
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;

@@ -3,21 +3,21 @@
 //! A flag is stronger than the environment, which is stronger than the file, which is stronger
 //! than the default. [`table`] holds every setting; nothing else knows their names.
 //!
-//! * [`table`]: the rows, and the [`Settings`] they make
-//! * [`row`]: a row and the names that follow from it; [`kind`], [`lists`]: the kinds of values
+//! * [`table`]: the rows by section, and the [`Settings`] they make
+//! * [`row`]: a row and the names that follow from it; [`kind`], [`lists`]: the kinds of values; [`given`]: how
+//!   they are given
 //! * [`together`]: settings that are right one by one and wrong together
-//! * [`rooms`], [`channels`]: the rooms and rules declared in the file, as [`tables`]; [`mod@file`]: reading it
+//! * [`tables`]: lists of tables in the file, such as rooms and rules for channels; [`mod@file`]: reading it
 //! * [`error`]: what can be wrong; [`mod@render`]: showing the effective settings
 
-mod channels;
 mod error;
 mod file;
+mod given;
 mod kind;
 mod lists;
 #[cfg(test)]
 mod reference;
 mod render;
-mod rooms;
 mod row;
 mod table;
 mod tables;
@@ -25,23 +25,24 @@ mod tables;
 mod tests;
 mod together;
 
-pub(crate) use channels::ChannelRule;
 pub(crate) use error::SettingsError;
-pub(crate) use kind::LogFormat;
 pub(crate) use lists::split_root;
 pub(crate) use render::render;
-pub(crate) use rooms::RoomMode;
 pub(crate) use table::Settings;
+pub(crate) use table::channels::ChannelRule;
+pub(crate) use table::log::LogFormat;
+pub(crate) use table::rooms::RoomMode;
 
 use crate::small_file::FileKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use error::{Fault, Origin, Problem, shorten, suggest};
 use file::File;
-use kind::{Form, Given, Wrong, quote};
-use row::{ENV_CONFIG, ENV_PREFIX, Row, env_name, rows};
+use given::Given;
+use kind::{Form, Wrong, quote};
+use row::{ENV_CONFIG, ENV_PREFIX, Row, env_name};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use table::SECTIONS;
+use table::{SECTIONS, rows};
 
 /// The effective settings.
 pub(crate) struct Loaded {
@@ -69,7 +70,7 @@ pub(crate) fn add_arguments(command: Command) -> Command {
     })
 }
 
-fn argument(row: &'static Row, heading: &'static str) -> Option<Arg> {
+fn argument(row: &'static Row<Settings>, heading: &'static str) -> Option<Arg> {
     let plain = |text: &str| text.replace('`', "");
     let default = if row.default.is_empty() { "none" } else { row.default };
     let facts = format!("[default: {}; env: {}; file: {}]", default, row.env, row.key);
@@ -113,7 +114,7 @@ pub(crate) fn load(
         File::default()
     });
     let table = file.parse(&mut problems);
-    let file_settings = file.settings(&table, &mut problems);
+    let file_settings = file.settings(&table, &SECTIONS, &mut problems);
 
     let mut settings = Settings::default();
     let mut origins = BTreeMap::new();
@@ -202,7 +203,7 @@ fn unknown_env(name: &str) -> Option<Problem> {
 }
 
 /// What is wrong with a value that was refused.
-fn explain(row: &Row, origin: &Origin, given: Given<'_>, wrong: Wrong) -> Vec<Problem> {
+fn explain(row: &Row<Settings>, origin: &Origin, given: Given<'_>, wrong: Wrong) -> Vec<Problem> {
     let parts = match wrong {
         Wrong::Parts(parts) => parts,
         Wrong::Value => {

@@ -51,12 +51,12 @@ fn reference() -> Result<String, SettingsError> {
     Ok(format!("{INTRODUCTION}{}", sections.collect::<String>()))
 }
 
-fn section_page(section: &Section, defaults: &Settings) -> String {
+fn section_page(section: &Section<Settings>, defaults: &Settings) -> String {
     let rows = section.rows.iter().map(|row| row_page(row, defaults));
     format!("\n## {}\n{}", section.heading, rows.collect::<String>())
 }
 
-fn row_page(row: &Row, defaults: &Settings) -> String {
+fn row_page(row: &Row<Settings>, defaults: &Settings) -> String {
     let doc: String = row.doc.iter().map(|paragraph| format!("{}\n\n", wrap(paragraph))).collect();
     let doc = doc.replace("\n\n- ", "\n- ").replacen("\n- ", "\n\n- ", 1);
     let mut facts = vec![

@@ -1,8 +1,8 @@
 //! Lists of tables in the file, such as `[[channels]]`.
 
 use super::error::{Fault, suggest};
-use super::file::Toml;
-use super::kind::{Form, Given, Kind, Wrong};
+use super::given::{Given, Toml};
+use super::kind::{Form, Kind, Wrong};
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 
@@ -37,12 +37,11 @@ fn read<K: Kind>(kind: &K, given: Toml<'_>) -> Result<K::Value, String> {
     kind.read(Given::Toml(given)).map_err(|_wrong| kind.allowed())
 }
 
-/// A key with a value in each table. One that is `unsaid` is not shown.
+/// A key with a value in each table.
 pub(super) fn field<R, K>(
     key: &'static str,
     kind: fn() -> K,
     value: fn(&mut R) -> &mut K::Value,
-    unsaid: fn(&K::Value) -> bool,
 ) -> Field<R>
 where
     R: Clone + 'static,
@@ -54,11 +53,7 @@ where
             *value(row) = read(&kind(), given)?;
             Ok(())
         }),
-        show: Box::new(move |row| {
-            let mut row = row.clone();
-            let value = value(&mut row);
-            (!unsaid(value)).then(|| kind().show(value))
-        }),
+        show: Box::new(move |row| Some(kind().show(value(&mut row.clone())))),
     }
 }
 
@@ -180,3 +175,52 @@ impl<R: Table> Reader<R> {
         self.faults.push((given.line(), fault));
     }
 }
+
+/// Declares the tables of a list: the struct that one of them is read into, and its keys.
+///
+/// A key is `name: Type = kind;`. Those that need not be there stand in `optional`, and are `Option`s.
+macro_rules! array_of_tables {
+    (
+        $(#[$table_attribute:meta])*
+        $Table:ident in $list:literal, unique $unique:expr, {$(
+            $(#[$attribute:meta])*
+            $name:ident: $type:ty = $kind:expr;
+        )*} optional {$(
+            $(#[$optional_attribute:meta])*
+            $optional:ident: $Optional:ty = $optional_kind:expr;
+        )*}
+    ) => {
+        $(#[$table_attribute])*
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        pub(crate) struct $Table {
+            $(
+                $(#[$attribute])*
+                pub(crate) $name: $type,
+            )*
+            $(
+                $(#[$optional_attribute])*
+                pub(crate) $optional: Option<$Optional>,
+            )*
+        }
+
+        impl crate::settings::tables::Table for $Table {
+            const LIST: &'static str = $list;
+            const UNIQUE: Option<&'static str> = $unique;
+
+            fn fields() -> Vec<crate::settings::tables::Field<Self>> {
+                use crate::settings::tables::{field, optional};
+                vec![
+                    $(field(stringify!($name), || $kind, |row: &mut Self| &mut row.$name),)*
+                    $(optional(stringify!($optional), || $optional_kind, |row: &mut Self| {
+                        &mut row.$optional
+                    }),)*
+                ]
+            }
+
+            fn name(&self) -> &str {
+                &self.name
+            }
+        }
+    };
+}
+pub(super) use array_of_tables;

@@ -1,4 +1,4 @@
-use super::rooms::Room;
+use super::table::rooms::Room;
 use super::tables::Table;
 use super::*;
 use crate::failure::Failure;

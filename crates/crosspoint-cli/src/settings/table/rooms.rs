@@ -1,0 +1,89 @@
+//! The section `[rooms]`.
+
+use crate::settings::kind::{bytes, channel_name, count, switch, words};
+use crate::settings::row::section;
+use crate::settings::tables::{array_of_tables, tables};
+use std::ops::RangeInclusive;
+
+/// Members that a room may have.
+const ROOM_MEMBERS: RangeInclusive<u64> = 1..=1_000_000;
+/// Sizes that a chunk may have; the largest is what the chunk layer can express (`docs/peote.md`,
+/// section 6).
+pub(super) const CHUNK_BYTES: RangeInclusive<u64> = 1..=1 << 29;
+
+section! {
+    /// Channels that the hub owns, in which whatever a member sends reaches the others.
+    rooms: Rooms {
+        /// Whether a room is made when somebody enters a name that does not exist.
+        ///
+        /// Such a room ends with its last member. When false only declared rooms exist, and
+        /// making another is refused with the reason `NotAllowed`.
+        create_on_entry: bool = "true", switch();
+
+        /// Rooms that may be made on entry at the same time.
+        ///
+        /// Above, an entry that would make a room is refused with the reason `TooManyChannels`;
+        /// existing rooms can still be entered. Declared rooms do not count.
+        count_max: usize = "10000", count(0..=10_000_000), flag "room-count-max";
+
+        /// Rooms that the sessions of one address have made by entering them.
+        ///
+        /// As `limits.channels_per_address_max`, for rooms that are still there.
+        per_address_max: usize = "0",
+            count(0..=10_000_000).zero("one part in 8 of rooms.count_max"), flag "rooms-per-address-max";
+
+        /// Members of one room.
+        ///
+        /// Above, an entry is refused with the reason `Full`. A declared room may give its own
+        /// number.
+        members_max: u32 = "10000", count(ROOM_MEMBERS), flag "room-members-max";
+
+        /// Largest message in a room, in bytes.
+        ///
+        /// A larger message ends its sender's session with the reason `TooLarge`. Peote programs in
+        /// the room must set the same chunk size (their default is 32KiB): it decides how the
+        /// length of a chunk is written, and ends that differ misread each other. A declared room
+        /// may give its own number.
+        chunk_bytes_max: u32 = "32KiB", bytes(CHUNK_BYTES), flag "room-chunk-bytes-max";
+
+        /// Rooms that exist from the start, also while they are empty.
+        ///
+        /// Each is a table `[[rooms.declared]]` in the file:
+        ///
+        /// - `name`: 1 to 255 bytes, different from the others; required
+        ///
+        /// - `mode`: `"chunk"` (default) keeps the borders of messages, `"raw"` passes bytes on as
+        ///   they come
+        ///
+        /// - `members_max`: as `rooms.members_max`, which is its default
+        ///
+        /// - `chunk_bytes_max`: as `rooms.chunk_bytes_max`, which is its default; without effect
+        ///   when the mode is raw
+        declared: Vec<Room> = "", tables();
+    }
+}
+
+array_of_tables! {
+    /// A room that exists from the start.
+    Room in "rooms.declared", unique Some("a name that no other room has"), {
+        /// Its name, different from the others.
+        name: String = channel_name();
+        /// Whether the borders of messages are kept.
+        mode: RoomMode = words(&[("chunk", RoomMode::Chunk), ("raw", RoomMode::Raw)]);
+    } optional {
+        /// Members; `None`: as `rooms.members_max` says.
+        members_max: u32 = count(ROOM_MEMBERS);
+        /// Largest message in bytes; `None`: as `rooms.chunk_bytes_max` says.
+        chunk_bytes_max: u32 = bytes(CHUNK_BYTES);
+    }
+}
+
+/// Whether the borders of messages are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum RoomMode {
+    /// They are.
+    #[default]
+    Chunk,
+    /// Bytes are passed on as they come.
+    Raw,
+}
