@@ -14,10 +14,12 @@ use crosspoint_hub::networks::{Network, Networks, Prefixes};
 use crosspoint_hub::permissions::{Pattern, Rule};
 use crosspoint_hub::rules::{ChannelRule, Who};
 use crosspoint_hub::{ChannelName, Limits, PeerId, Permissions};
+use crosspoint_net::gateway::Gateways;
+use crosspoint_net::gateways::{self, AnySocket, Json};
 use crosspoint_net::http::{FileOptions, Files, HeaderValue, HttpOptions, MetricsToken};
 use crosspoint_net::regular::open_regular;
 use crosspoint_net::resume;
-use crosspoint_net::server::{AnySocketOptions, Json, ServerOptions};
+use crosspoint_net::server::ServerOptions;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,16 +93,19 @@ pub(crate) fn server(
 ) -> Result<ServerOptions, Failure> {
     Ok(ServerOptions {
         name: settings.server.name.clone(),
-        peote: settings.peote.enabled,
-        anysocket: match settings.anysocket.enabled {
-            true => Some(anysocket(settings)?),
-            false => None,
-        },
+        gateways: gateways(settings)?,
         http: http(settings)?,
         authenticator: authenticator.map(|swap| swap as Arc<dyn Authenticator>),
-        resume: settings.resume.enabled.then(|| resume(settings)),
         flush_max: settings.server.stop_ms_max,
     })
+}
+
+/// The protocols that are served, and how.
+fn gateways(settings: &Settings) -> Result<Gateways, Failure> {
+    Ok(gateways::standard()
+        .with(gateways::resumable(settings.resume.enabled.then(|| resume(settings))))
+        .with(gateways::Peote { enabled: settings.peote.enabled })
+        .with(anysocket(settings)?))
 }
 
 /// How sessions survive their connections.
@@ -117,7 +122,11 @@ fn resume(settings: &Settings) -> resume::Settings {
 }
 
 /// What the hub is to programs with AnySocket.
-fn anysocket(settings: &Settings) -> Result<AnySocketOptions, Failure> {
+pub(crate) fn anysocket(settings: &Settings) -> Result<AnySocket, Failure> {
+    let enabled = settings.anysocket.enabled;
+    if !enabled {
+        return Ok(AnySocket { enabled, ..AnySocket::default() });
+    }
     let text = &settings.anysocket.auth;
     let auth = match text.as_bytes().first() {
         None => None,
@@ -129,7 +138,7 @@ fn anysocket(settings: &Settings) -> Result<AnySocketOptions, Failure> {
             Json::new(text).map_err(|error| Failure::Setup(format!("anysocket.auth: {error}")))?,
         ),
     };
-    Ok(AnySocketOptions { auth, encrypt: settings.anysocket.encrypt })
+    Ok(AnySocket { enabled, auth, encrypt: settings.anysocket.encrypt })
 }
 
 fn http(settings: &Settings) -> Result<HttpOptions, Failure> {
@@ -343,9 +352,9 @@ mod tests {
         let settings = load(&matches, std::iter::empty(), FileKind::Regular).unwrap().settings;
         assert_eq!(format!("{:?}", limits(&settings, None)), format!("{:?}", Limits::default()));
         let server = server(&settings, None).unwrap();
-        let resume = ServerOptions::default().resume;
-        assert_eq!(format!("{:?}", server.resume), format!("{resume:?}"));
-        assert_eq!(server.flush_max, ServerOptions::default().flush_max);
+        let ServerOptions { gateways, flush_max, .. } = ServerOptions::default();
+        assert_eq!(format!("{:?}", server.gateways), format!("{gateways:?}"));
+        assert_eq!(server.flush_max, flush_max);
         assert_eq!(check_limits(&settings), CheckLimits::default());
     }
     #[test]

@@ -1,10 +1,8 @@
 //! The memory of a connection that is no session (yet).
 
 use crate::remote::Remote;
-use crosspoint_hub::Wire;
 use crosspoint_hub::ledger::{Charge, Exhausted, Purpose, Tab};
 use crosspoint_hub::{Hub, Reason};
-use crosspoint_proto::WIRE;
 use std::sync::Arc;
 
 /// What a connection that is no session holds. Its address and the hub pay for it.
@@ -59,8 +57,13 @@ impl Held {
 ///
 /// # Errors
 /// As [`Held::settle`].
-pub(crate) fn resumable(hub: &Hub, from: Remote, bytes: usize) -> Result<Charge, Reason> {
-    charge(hub, from, (Purpose::Session, WIRE.profile().name), bytes)
+pub(crate) fn resumable(
+    hub: &Hub,
+    from: Remote,
+    protocol: &'static str,
+    bytes: usize,
+) -> Result<Charge, Reason> {
+    charge(hub, from, (Purpose::Session, protocol), bytes)
 }
 
 fn charge(

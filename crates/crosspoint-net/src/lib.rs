@@ -1,8 +1,10 @@
 //! Transports, and the driver that joins a transport to a protocol.
 //!
 //! * [`server`]: listeners, and the life of a connection from its first byte
-//! * [`detect`]: which protocol the first bytes speak; [`http`]: requests
+//! * `detect`: what the first bytes of a connection are; [`http`]: requests
 //!   that are no upgrade, and who may upgrade
+//! * [`gateway`]: what a protocol has to say of itself; [`gateways`]: those that there are
+//! * [`runner`]: the life of a session
 //! * [`session`]: the driver of the hub's side; [`outlet`]: writing from any thread
 //! * [`client`]: connecting to a hub, and the driver of the client's side
 //! * [`resume`]: sessions that survive their connections
@@ -13,9 +15,11 @@
 //! * [`log_limit`]: bounds what strangers can write into the log; [`panics`]: what a panic ends
 mod budgets;
 pub mod client;
-pub mod detect;
+mod detect;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod gateway;
+pub mod gateways;
 mod held;
 pub mod http;
 pub mod log_limit;
@@ -30,6 +34,7 @@ mod refusal;
 pub mod regular;
 mod remote;
 pub mod resume;
+pub mod runner;
 pub mod server;
 pub mod session;
 pub mod stream;

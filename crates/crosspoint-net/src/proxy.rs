@@ -41,7 +41,8 @@ enum Preface {
 }
 
 /// Takes the header of the PROXY protocol from the beginning of a connection, if there is one: where it
-/// comes from is known after that, and counted. Gives what was read behind it.
+/// comes from is known after that, and counted. `first` was read before, nothing at the end of the stream.
+/// Gives what was read behind the header.
 ///
 /// # Errors
 /// Why the connection is closed: it is lost, the header is wrong or comes from somebody who is not
@@ -49,12 +50,13 @@ enum Preface {
 pub(crate) async fn preface(
     hub: &Hub,
     reader: &mut Reader,
+    first: BytesMut,
     remote: &mut Remote,
     admission: &mut Admission,
 ) -> Result<BytesMut, Refusal> {
     let mut bytes = BytesMut::new();
+    let mut more = first;
     loop {
-        let more = read(reader).await.unwrap_or_default();
         if more.is_empty() {
             return Err(Refusal::LOST);
         }
@@ -94,6 +96,7 @@ pub(crate) async fn preface(
                 };
             }
         }
+        more = read(reader).await.unwrap_or_default();
     }
 }
 

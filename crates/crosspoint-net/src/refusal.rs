@@ -1,12 +1,8 @@
 //! What a connection is told that does not become a session.
 
-use crate::detect::Spoken;
-use crate::resume::record::Record;
 use crate::ws::{self, handshake};
 use bytes::Bytes;
 use crosspoint_hub::Reason;
-use crosspoint_hub::wire::FrameWriter;
-use crosspoint_proto as native;
 
 /// A fatal alert of TLS, `handshake_failure`: the word for "not here" that its clients understand.
 const TLS_ALERT: &[u8] = &[21, 3, 1, 0, 2, 2, 40];
@@ -51,32 +47,17 @@ impl Refusal {
         Self { reason, fault, answer: Some(answer), tls: false }
     }
 
-    /// Nobody here speaks what a connection speaks, inside a WebSocket or not. `first` is what it began
-    /// with.
-    pub(crate) fn unknown(spoken: Spoken, first: &[u8], websocket: bool) -> Self {
-        let fault = match spoken {
-            Spoken::Tls => {
-                "TLS is not served here; connect without it, or through a proxy".to_owned()
-            }
-            Spoken::Joint => {
-                "programs of peote-net are not served here: they are switched off, or cannot present the credentials that are demanded (peote.enabled)".to_owned()
-            }
-            Spoken::AnySocket => {
-                "programs of AnySocket are not served here (anysocket.enabled)".to_owned()
-            }
-            Spoken::Resumable => "sessions are not resumed here (resume.enabled)".to_owned(),
-            Spoken::Panda3d => "programs of LibPUNS are not served here".to_owned(),
-            Spoken::Native | Spoken::Http | Spoken::Unknown => {
-                let shown = &first[..first.len().min(SHOWN_BYTES_MAX)];
-                format!("no protocol begins with \"{}\"", shown.escape_ascii())
-            }
-        };
-        let reason = Reason::UnknownProtocol;
-        if websocket {
-            return Self::in_websocket(reason, ws::CloseCode::POLICY, Some(fault));
-        }
-        let tls = spoken == Spoken::Tls;
-        Self { reason, fault: Some(fault), answer: words(spoken, reason), tls }
+    /// TLS is not served. The word for that is the one that its clients understand.
+    pub(crate) fn tls() -> Self {
+        let fault = "TLS is not served here; connect without it, or through a proxy".to_owned();
+        let answer = Some(Bytes::from_static(TLS_ALERT));
+        Self { reason: Reason::UnknownProtocol, fault: Some(fault), answer, tls: true }
+    }
+
+    /// What the fault is of a connection that begins with what nobody here knows.
+    pub(crate) fn unknown(first: &[u8]) -> String {
+        let shown = &first[..first.len().min(SHOWN_BYTES_MAX)];
+        format!("no protocol begins with \"{}\"", shown.escape_ascii())
     }
 }
 
@@ -93,18 +74,4 @@ pub(crate) fn close(code: ws::CloseCode, reason: Reason, fault: Option<&str>) ->
 pub(crate) fn later(reason: Reason) -> Bytes {
     let extra = format!("Retry-After: {RETRY_AFTER_S}\r\n");
     handshake::answer(503, &extra, "text/plain; charset=utf-8", format!("{reason}\n").as_bytes())
-}
-
-/// How a protocol says that a connection is not wanted, if it can.
-pub(crate) fn words(spoken: Spoken, reason: Reason) -> Option<Bytes> {
-    let mut out = FrameWriter::default();
-    match spoken {
-        Spoken::Native => native::message::put_close(reason, None, &mut out),
-        Spoken::Resumable => Record::Refused(reason).put(&mut out),
-        Spoken::Tls => return Some(Bytes::from_static(TLS_ALERT)),
-        Spoken::Http | Spoken::Joint | Spoken::Panda3d | Spoken::AnySocket | Spoken::Unknown => {
-            return None;
-        }
-    }
-    Some(out.take().first)
 }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crosspoint_auth::{Credentials, Denied, from_fn};
 use crosspoint_hub::command::Hello;
 use crosspoint_hub::{Grant, Hub, HubOptions, PeerId, Permissions};
+use crosspoint_net::gateways::{Peote, standard};
 use crosspoint_net::http::HttpOptions;
 use crosspoint_net::server::ServerOptions;
 use std::net::SocketAddr;
@@ -65,7 +66,7 @@ fn options(home: Bytes, visitors: Option<Bytes>) -> ServerOptions {
         std::future::ready(permissions.map(|permissions| Grant { permissions, ..Grant::default() }))
     });
     ServerOptions {
-        peote: Some(false),
+        gateways: standard().with(Peote { enabled: Some(false) }),
         http: HttpOptions { health: false, metrics: false, ..HttpOptions::default() },
         authenticator: Some(Arc::new(authenticator)),
         ..ServerOptions::default()

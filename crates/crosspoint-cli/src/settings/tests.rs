@@ -399,8 +399,8 @@ fn what_the_hub_presents_to_anysocket_programs_is_never_shown() {
         let loaded = load_from(&["--anysocket-auth", auth], &[]).unwrap();
         let printed = render(&loaded);
         assert!(printed.contains("= \"***\"") && !printed.contains("swordfish"), "{printed}");
-        let options = crate::options::server(&loaded.settings, None).unwrap();
-        let presented = options.anysocket.unwrap().auth.unwrap().into_bytes();
+        let anysocket = crate::options::anysocket(&loaded.settings).unwrap();
+        let presented = anysocket.auth.unwrap().into_bytes();
         let text = if auth.starts_with('{') { auth.to_owned() } else { format!("\"{auth}\"") };
         assert_eq!(presented, text);
     }

@@ -12,13 +12,14 @@ use crate::stream::{Reader, Writer};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use crosspoint_hub::hub::Admission;
 use crosspoint_hub::ledger::Charge;
 use crosspoint_hub::{Hub, Limit, Reason};
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
-use hyper::server::conn::http1::Parts;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
@@ -32,11 +33,22 @@ use std::time::Duration;
 
 /// What became of a connection.
 pub(crate) enum Outcome {
-    /// It has upgraded, and the answer to that is written. These bytes followed the request, and that is
-    /// where it comes from.
-    Upgraded(Reader, Writer, BytesMut, Remote),
+    /// It has upgraded, and the answer to that is written.
+    Upgraded(Upgraded),
     /// It is over.
     Ended(Reason),
+}
+
+/// A connection that has upgraded.
+pub(crate) struct Upgraded {
+    pub(crate) reader: Reader,
+    pub(crate) writer: Writer,
+    /// What followed the request.
+    pub(crate) rest: BytesMut,
+    /// Where the request comes from.
+    pub(crate) remote: Remote,
+    /// The request.
+    pub(crate) head: Box<Parts>,
 }
 
 /// A body on its way: until it has left, its connection is not idle.
@@ -198,7 +210,7 @@ pub(crate) async fn serve(
         })
         .await
     };
-    let Parts { io, read_buf, .. } = connection.into_parts();
+    let http1::Parts { io, read_buf, .. } = connection.into_parts();
     let (mut reader, writer, unread) = io.into_inner().into_parts();
     // What has come is kept for an upgrade alone.
     let first = matches!(end, End::Asked).then(move || {
@@ -209,7 +221,8 @@ pub(crate) async fn serve(
     let reason = match end {
         End::Asked => {
             let first = first.unwrap_or_default();
-            let verdict: Verdict = verdict.into_inner().expect("it was there a moment ago");
+            let (verdict, head): (Verdict, _) =
+                verdict.into_inner().expect("it was there a moment ago");
             let (answer, refused) = match counted(verdict, admission) {
                 Ok((answer, remote)) => (answer, Ok(remote)),
                 Err((reason, answer)) => (answer, Err(reason)),
@@ -221,7 +234,10 @@ pub(crate) async fn serve(
                 () = tokio::time::sleep(stall_max) => Err(io::ErrorKind::TimedOut.into()),
             };
             match (written, refused) {
-                (Ok(()), Ok(remote)) => return Outcome::Upgraded(reader, writer, first, remote),
+                (Ok(()), Ok(remote)) => {
+                    let rest = first;
+                    return Outcome::Upgraded(Upgraded { reader, writer, rest, remote, head });
+                }
                 (Ok(()), Err(reason)) => reason,
                 (Err(_lost), _) => return Outcome::Ended(Reason::ConnectionLost),
             }
@@ -299,7 +315,7 @@ async fn answer(
     site: &Site,
     mut request: Request<Incoming>,
     (from, here): (Remote, Option<SocketAddr>),
-    verdict: &OnceLock<Verdict>,
+    verdict: &OnceLock<(Verdict, Box<Parts>)>,
     busy: Busy,
     (state, pace): (&IoState, &Pace),
 ) -> Result<Response<Answering>, Infallible> {

@@ -29,7 +29,7 @@ mod regular_files;
 mod site;
 mod upgrade;
 
-pub(crate) use connection::{Outcome, serve};
+pub(crate) use connection::{Outcome, Upgraded, serve};
 pub use files::{FileOptions, Files, FilesError};
 pub use metrics::MetricsToken;
 pub(crate) use site::{Site, counted};

@@ -6,10 +6,12 @@ use super::{
     BUNDLE_PATH, Files, HttpOptions, ID_HEADER, Refusal, UpgradeCheck, body, files, metrics,
     upgrade,
 };
+use crate::gateway::Gateways;
 use crate::log_limit::Logs;
 use crate::proxy::forwarded;
 use crate::refusal;
 use crate::remote::Remote;
+use crate::runner::Runner;
 use crate::ws::handshake::{self, HEAD_BYTES_MAX, HEADERS_MAX, RequestError, Upgrade};
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
@@ -74,12 +76,7 @@ pub(crate) fn counted(verdict: Verdict, admission: &mut Admission) -> Verdict {
 
 impl Site {
     /// What those are served who come for `/metrics`: these pages and nothing else.
-    pub(crate) fn for_metrics(
-        hub: &Arc<Hub>,
-        options: &HttpOptions,
-        stop: &CancellationToken,
-        logs: &Arc<Logs>,
-    ) -> Self {
+    pub(crate) fn for_metrics(runner: &Arc<Runner>, options: &HttpOptions) -> Self {
         let nothing_else = |_: &Parts| {
             let text = "This address is for /metrics, /health and /ready.\n";
             Err(Refusal::new(StatusCode::NOT_FOUND, text))
@@ -92,16 +89,12 @@ impl Site {
             upgrade: Some(UpgradeCheck::new(nothing_else)),
             ..options.clone()
         };
-        Self::new(hub, &options, stop, logs)
+        Self::new(runner, &options, &Gateways::none())
     }
 
-    /// What these options mean.
-    pub(crate) fn new(
-        hub: &Arc<Hub>,
-        options: &HttpOptions,
-        stop: &CancellationToken,
-        logs: &Arc<Logs>,
-    ) -> Self {
+    /// What these options mean, and the routes of the gateways.
+    pub(crate) fn new(runner: &Arc<Runner>, options: &HttpOptions, gateways: &Gateways) -> Self {
+        let Runner { hub, logs, .. } = &**runner;
         let mut builder = http1::Builder::new();
         builder
             .header_read_timeout(None)
@@ -116,7 +109,7 @@ impl Site {
         Self {
             hub: hub.clone(),
             builder,
-            router: router(hub, options, stop, logs),
+            router: router(runner, options, gateways),
             bundle: options.anysocket_bundle.as_deref().map(Script::new),
             node_id,
             origins: Origins::new(options),
@@ -191,17 +184,18 @@ impl Site {
         has_origin: bool,
         bytes: &[u8],
         (from, here): (Remote, Option<SocketAddr>),
-    ) -> Verdict {
-        if self.upgrade.is_none() && !has_origin && !self.is_proxy(from) {
-            return self.accept(upgrade, from);
-        }
+    ) -> (Verdict, Option<Parts>) {
         match upgrade::head_of(bytes) {
             Ok(mut head) => {
                 let from = self.remote(from, &head.headers);
                 head.extensions.extend(remote(from.address));
-                self.decide(upgrade, &head, from, here)
+                (self.decide(upgrade, &head, from, here), Some(head))
             }
-            Err(error) => Err(refused(&error)),
+            // Where nobody has to look at it, a strange target does no harm.
+            Err(_) if self.upgrade.is_none() && !has_origin && !self.is_proxy(from) => {
+                (self.accept(upgrade, from), None)
+            }
+            Err(error) => (Err(refused(&error)), None),
         }
     }
 
@@ -214,22 +208,25 @@ impl Site {
         forwarded(&self.hub.limits.trusted_proxies, from, headers)
     }
 
-    /// Decides about a later request; `None` if it asks for no upgrade.
+    /// Decides about a later request, and gives it back if it asks for no upgrade.
     pub(super) fn later_upgrade<B>(
         &self,
         request: Request<B>,
         (from, here): (Remote, Option<SocketAddr>),
-    ) -> Result<Request<B>, Verdict> {
+    ) -> Result<Request<B>, (Verdict, Box<Parts>)> {
         if !request.headers().contains_key(UPGRADE) {
             return Ok(request);
         }
         let http11 = request.version() == Version::HTTP_11;
         let headers = upgrade::headers_of(request.headers());
-        match handshake::upgrade_of(request.method().as_str(), http11, &headers) {
-            Ok(None) => Ok(request),
-            Ok(Some(upgrade)) => Err(self.decide(&upgrade, &request.into_parts().0, from, here)),
-            Err(error) => Err(Err(refused(&error))),
-        }
+        let verdict = match handshake::upgrade_of(request.method().as_str(), http11, &headers) {
+            Ok(None) => return Ok(request),
+            Ok(Some(upgrade)) => Ok(upgrade),
+            Err(error) => Err(refused(&error)),
+        };
+        let head = Box::new(request.into_parts().0);
+        let verdict = verdict.and_then(|upgrade| self.decide(&upgrade, &head, from, here));
+        Err((verdict, head))
     }
 
     fn decide(
@@ -272,13 +269,12 @@ pub(super) fn remote(from: Option<SocketAddr>) -> axum::http::Extensions {
     extensions
 }
 
-fn router(
-    hub: &Arc<Hub>,
-    options: &HttpOptions,
-    stop: &CancellationToken,
-    logs: &Arc<Logs>,
-) -> Router {
+fn router(runner: &Arc<Runner>, options: &HttpOptions, gateways: &Gateways) -> Router {
+    let Runner { hub, stop, logs, .. } = &**runner;
     let mut own = Router::new();
+    for (prefix, routes) in gateways.iter().filter_map(|gateway| gateway.routes(runner)) {
+        own = own.nest_service(prefix, routes);
+    }
     if options.health {
         own = own.route("/health", get(|| async { text(StatusCode::OK, "ok\n") }));
         let (hub, stop) = (hub.clone(), stop.clone());

@@ -10,17 +10,23 @@ use super::receipt::{Receipt, Why};
 use super::record::{Accepted, Gone, MAGIC, Open, Record, Token, VERSION, millis};
 use super::registry::{Bounds, Found, Registry, Tombstone};
 use super::{RETAINED_BYTES, Settings};
+use crate::gateway::{
+    Carrier as Carries, Connection, Context, Gateway, Match, Opened, Opening, Refused, Transport,
+};
 use crate::held::{self, Held};
 use crate::outlet::now;
 use crate::parting::LINGER;
 use crate::remote::Remote;
-use crate::server::Server;
+use crate::runner::{Carrying, Runner};
 use crate::session::SessionEnds;
+use bytes::Bytes;
 use crosspoint_hub::ledger::Charge;
 use crosspoint_hub::limits::Bounded;
 use crosspoint_hub::outbox::Outbox;
+use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{Hub, Limit, Limits, Reason};
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot::error::RecvError;
@@ -30,14 +36,14 @@ use tokio_util::sync::CancellationToken;
 
 /// A connection that asks to go on with a session.
 #[derive(Debug)]
-pub(crate) struct Arrival {
+struct Arrival {
     link: Link,
     open: Open,
 }
 
 /// For how long a session that can be resumed is waited for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
+struct Patience {
     /// How long its client may be away.
     pub(crate) away_max: Duration,
     /// The least time for which the client may take nothing: a connection that has frozen takes
@@ -47,7 +53,7 @@ pub(crate) struct Patience {
 
 /// The sessions of a server that can be resumed. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Sessions {
+struct Sessions {
     settings: Settings,
     registry: Arc<Mutex<Registry<mpsc::Sender<Box<Arrival>>>>>,
 }
@@ -104,44 +110,135 @@ impl Sessions {
     }
 }
 
-impl Server {
+/// Serves sessions of another protocol that survive their connections.
+#[derive(Debug, Clone)]
+pub struct Resumable {
+    /// How, if they are served.
+    settings: Option<Settings>,
+    /// What is spoken in them.
+    inner: Arc<dyn Gateway>,
+    /// Those that there are, at a server.
+    host: Option<Host>,
+}
+
+impl Resumable {
+    /// Sessions that speak what `inner` opens, which is a session. `None`: they are not resumed.
+    pub fn new(settings: Option<Settings>, inner: impl Gateway + 'static) -> Self {
+        Self { settings, inner: Arc::new(inner), host: None }
+    }
+}
+
+impl Gateway for Resumable {
+    fn name(&self) -> &'static str {
+        "resume"
+    }
+
+    /// They bear that of what is spoken in them.
+    fn has_sessions(&self) -> bool {
+        false
+    }
+
+    fn for_server(&self, runner: &Arc<Runner>) -> Option<Arc<dyn Gateway>> {
+        let host = self.settings.as_ref().map(|settings| Host {
+            runner: runner.clone(),
+            sessions: Sessions::new(settings, &runner.hub.limits),
+            inner: self.inner.clone(),
+        });
+        Some(Arc::new(Self { host, ..self.clone() }))
+    }
+
+    fn recognise(&self, opening: &Opening<'_>) -> Match {
+        match opening {
+            Opening::Stream(bytes) | Opening::WebSocket { bytes, .. } => Match::mark(bytes, &MAGIC),
+            Opening::Upgrade(_) => Match::No,
+        }
+    }
+
+    fn open(&self, _context: &Context<'_>) -> Result<Opened, Refused> {
+        match &self.host {
+            Some(host) => Ok(Opened::Carried(Box::new(host.clone()))),
+            None => Err(Refused::unknown("sessions are not resumed here (resume.enabled)")),
+        }
+    }
+
+    fn refusal(&self, reason: Reason) -> Option<Bytes> {
+        let mut out = FrameWriter::default();
+        Record::Refused(reason).put(&mut out);
+        Some(out.take().first)
+    }
+}
+
+impl Carries for Host {
+    fn carry(
+        self: Box<Self>,
+        connection: Connection,
+        _runner: Arc<Runner>,
+    ) -> Pin<Box<dyn Future<Output = Reason> + Send>> {
+        Box::pin(async move {
+            let Connection { reader, writer, decoder, first, address, admission, .. } = connection;
+            let link = Link::accepted((reader, writer), decoder, first, admission);
+            self.serve(link, Remote::new(address)).await
+        })
+    }
+}
+
+/// The sessions of one server that can be resumed, and what runs them. Cheap to clone.
+#[derive(Debug, Clone)]
+struct Host {
+    runner: Arc<Runner>,
+    sessions: Sessions,
+    inner: Arc<dyn Gateway>,
+}
+
+impl Host {
     /// Serves a connection that speaks of a session which can be resumed. It may have been handed
     /// over to another task when this returns.
-    pub(crate) async fn resumable(&self, mut link: Link, remote: Remote) -> Reason {
-        let Some(sessions) = &self.resume else {
-            return Reason::UnknownProtocol;
-        };
-        let held = Held::new(&self.hub, remote);
+    async fn serve(&self, mut link: Link, remote: Remote) -> Reason {
+        let Runner { hub, stop, .. } = &*self.runner;
+        let held = Held::new(hub, remote);
         let opened = tokio::select! {
-            opened = timeout(self.hub.limits.handshake_max, opened(&mut link, held)) => opened,
-            () = self.stop.cancelled() => return Reason::HubStopping,
+            opened = timeout(hub.limits.handshake_max, opened(&mut link, held)) => opened,
+            () = stop.cancelled() => return Reason::HubStopping,
         };
         let open = match opened {
             Ok(Ok(open)) => open,
             Ok(Err(refused)) => return self.turn_down(link, refused),
             Err(_elapsed) => {
-                self.hub.metrics.hit(Limit::Handshake);
+                hub.metrics.hit(Limit::Handshake);
                 return Reason::HandshakeTimeout;
             }
         };
         let arrival = Box::new(Arrival { link, open });
         match arrival.open.token {
-            Token::NEW => self.begin(sessions, arrival, remote).await,
-            _ => self.go_on(sessions, arrival).await,
+            Token::NEW => self.begin(arrival, remote).await,
+            _ => self.go_on(arrival).await,
         }
     }
 
     /// A new session.
-    async fn begin(&self, sessions: &Sessions, arrival: Box<Arrival>, remote: Remote) -> Reason {
+    async fn begin(&self, arrival: Box<Arrival>, remote: Remote) -> Reason {
+        let Self { runner, sessions, .. } = self;
         let mut token = [0; 16];
         if let Err(error) = getrandom::fill(&mut token) {
-            if let Some(unsaid) = self.logs.not_resumed.line(now()) {
+            if let Some(unsaid) = self.runner.logs.not_resumed.line(now()) {
                 tracing::error!(%error, unsaid, "no randomness for the token of a session");
             }
             return self.turn_down(arrival.link, Reason::Internal);
         }
         let token = Token::new(token);
-        let charge = match held::resumable(&self.hub, remote, RESUMABLE_BYTES) {
+        let agreed = sessions.agreed(&runner.hub, arrival.open.heartbeat_ms);
+        let patience = sessions.patience(agreed);
+        let context = Context {
+            away_max: patience.away_max,
+            ..Context::new(runner, Transport::Stream, remote.address)
+        };
+        let session = match self.inner.open(&context) {
+            Ok(Opened::Session(session)) => session,
+            Ok(Opened::Carried(_)) => return self.turn_down(arrival.link, Reason::Internal),
+            Err(refused) => return self.turn_down(arrival.link, refused.reason),
+        };
+        let name = session.wire.profile().name;
+        let charge = match held::resumable(&runner.hub, remote, name, RESUMABLE_BYTES) {
             Ok(charge) => charge,
             Err(reason) => return self.turn_down(arrival.link, reason),
         };
@@ -149,37 +246,45 @@ impl Server {
         if !sessions.lock().add(token, way_in) {
             return self.turn_down(arrival.link, Reason::Internal);
         }
-        let limits = &self.hub.limits;
+        let limits = &runner.hub.limits;
         let known = limits.known_by(remote.ip());
         let place = Place {
             sessions: sessions.clone(),
-            hub: self.hub.clone(),
+            hub: runner.hub.clone(),
             token,
             address: known.filter(|_| limits.connections_per_address_max > 0),
             away: false,
         };
         let (drivers_end, end) = way();
-        let agreed = sessions.agreed(&self.hub, arrival.open.heartbeat_ms);
         let (tell_end, ends) = oneshot::channel();
-        let patience = sessions.patience(agreed);
         let stall_max = limits.outbox_stall_max.max(patience.stall_min);
-        let driver = self.resumable_driver(remote, drivers_end, patience, tell_end);
+        let way = drivers_end.into_split();
+        let carrying = Carrying {
+            remote,
+            halves: way,
+            decoder: None,
+            stall_min: patience.stall_min,
+            tell_end: Some(tell_end),
+        };
+        let driver = runner.driver(session, carrying);
         let outbox = driver.session.outbox().clone();
         let (id, session) = (outbox.id, Arc::downgrade(&outbox));
         let account = outbox.account().clone();
         drop(outbox);
-        self.tasks.spawn(Self::drive(driver, bytes::BytesMut::new(), false));
+        runner.tasks.spawn(async move {
+            Runner::drive(driver, bytes::BytesMut::new(), false).await;
+        });
         let flow = Flow::new(now(), Side::Hub, agreed);
-        let carrier = Carrier::new(flow, end, self.parting().longest());
+        let carrier = Carrier::new(flow, end, self.runner.parting().longest());
         // A pointer, as asynchronous functions that pass it on hold it several times.
         let keeper = Box::new(Keeper {
-            server: self.clone(),
+            host: self.clone(),
             place,
             id,
             session,
-            carrier: carrier.counted_by(self.hub.clone(), remote.ip(), &account, stall_max),
+            carrier: carrier.counted_by(runner.hub.clone(), remote.ip(), &account, stall_max),
             arrivals,
-            stop: self.stop.clone(),
+            stop: runner.stop.clone(),
             stopping: false,
             ends,
             ended: None,
@@ -190,15 +295,16 @@ impl Server {
     }
 
     /// A session that is there already, or was.
-    async fn go_on(&self, sessions: &Sessions, mut arrival: Box<Arrival>) -> Reason {
-        let deadline = now() + self.hub.limits.handshake_max;
+    async fn go_on(&self, mut arrival: Box<Arrival>) -> Reason {
+        let Self { runner, sessions, .. } = self;
+        let deadline = now() + runner.hub.limits.handshake_max;
         loop {
             let found = sessions.lock().find(now(), arrival.open.token);
             let tombstone = match found {
                 Found::Alive(way) => {
                     let sent = tokio::select! {
                         sent = tokio::time::timeout_at(deadline.into(), way.send(arrival)) => sent,
-                        () = self.stop.cancelled() => return Reason::HubStopping,
+                        () = runner.stop.cancelled() => return Reason::HubStopping,
                     };
                     match sent {
                         // Its task goes on with the connection.
@@ -243,7 +349,7 @@ impl Server {
                     they_sent: Some(open.sent),
                     more: false,
                 };
-                if let Some(unsaid) = self.logs.not_resumed.line(now()) {
+                if let Some(unsaid) = self.runner.logs.not_resumed.line(now()) {
                     tracing::info!(%receipt, unsaid, "a client came back to a session that has ended");
                 }
                 Gone { why, totals: Some((received, sent)), more }
@@ -257,8 +363,8 @@ impl Server {
     /// Closes a connection when it has taken what was said. That may take a while, so it is done in a task of
     /// its own, which keeps nothing else.
     fn part(&self, link: Link) {
-        let parting = self.parting();
-        self.tasks.spawn(async move { parting.wait(LINGER, link.part(LINGER)).await });
+        let parting = self.runner.parting();
+        self.runner.tasks.spawn(async move { parting.wait(LINGER, link.part(LINGER)).await });
     }
 }
 
@@ -339,7 +445,7 @@ const RESUMABLE_BYTES: usize = 8 * 1024;
 /// Keeps one session, whatever connection it has.
 struct Keeper {
     _charge: Charge,
-    server: Server,
+    host: Host,
     place: Place,
     /// The session's number in the logs.
     id: u64,
@@ -395,10 +501,10 @@ impl Keeper {
         };
         let (sent, received) = flow.totals();
         if let Some(reason) = refused {
-            if let Some(unsaid) = self.server.logs.not_resumed.line(now()) {
+            if let Some(unsaid) = self.host.runner.logs.not_resumed.line(now()) {
                 tracing::warn!(session = self.id, %reason, ?open, ?sent, ?received, unsaid, "not resumed");
             }
-            self.server.turn_down(link, reason);
+            self.host.turn_down(link, reason);
             return None;
         }
         let attached = self.carrier.attach(open.received.bytes, received.bytes);
@@ -413,7 +519,7 @@ impl Keeper {
             heartbeat_ms: millis(self.carrier.flow.interval()),
         }));
         if open.token != Token::NEW {
-            self.server.hub.metrics.resumed.inc();
+            self.host.runner.hub.metrics.resumed.inc();
         }
         Some(Box::new(link))
     }
@@ -440,7 +546,7 @@ impl Keeper {
                     // The newest wins; the old one may be half dead without our knowing.
                     if let Some(new) = self.accept(arrival) {
                         tracing::debug!(session = self.id, "session goes on over another connection");
-                        self.server.turn_down(*link, Reason::Replaced);
+                        self.host.turn_down(*link, Reason::Replaced);
                         return Next::Attached(new);
                     }
                     continue;
@@ -448,7 +554,7 @@ impl Keeper {
                 () = self.stop.cancelled(), if !self.stopping => {
                     // The session says goodbye by itself.
                     self.stopping = true;
-                    self.carrier.hurry_more(self.server.options.flush_max);
+                    self.carrier.hurry_more(self.host.runner.flush_max);
                     continue;
                 }
                 parted = self.carrier.carry(&mut link) => parted,
@@ -480,7 +586,7 @@ impl Keeper {
                     self.ended.map_or(Reason::Bye, |ended| ended.reason)
                 }
                 Parted::Broken(broken) => {
-                    if let Some(unsaid) = self.server.logs.closed.line(now()) {
+                    if let Some(unsaid) = self.host.runner.logs.closed.line(now()) {
                         tracing::warn!(session = self.id, %broken, unsaid, "session broken");
                     }
                     Reason::Malformed
@@ -495,19 +601,19 @@ impl Keeper {
     async fn away(&mut self) -> Next {
         let (id, since) = (self.id, now());
         if !self.place.leave() {
-            self.server.hub.metrics.hit(Limit::ResumeDetached);
+            self.host.runner.hub.metrics.hit(Limit::ResumeDetached);
             return Next::End(Why::TooManyAway, None);
         }
         tracing::debug!(session = id, "session away");
-        let hub = &self.server.hub;
+        let hub = &self.host.runner.hub;
         hub.set_away(since, id, true);
         let next = self.wait(since + self.place.sessions.settings.window).await;
         self.place.come_back();
-        let hub = &self.server.hub;
+        let hub = &self.host.runner.hub;
         if let Next::Attached(_) = next {
             hub.set_away(now(), id, false);
             let away = now().saturating_duration_since(since);
-            if let Some(unsaid) = self.server.logs.resumed.line(now()) {
+            if let Some(unsaid) = self.host.runner.logs.resumed.line(now()) {
                 tracing::info!(session = id, away_ms = millis(away), unsaid, "session resumed");
             }
         }
@@ -563,14 +669,14 @@ impl Keeper {
         let knows = self.carrier.flow.is_told() || self.carrier.flow.is_over();
         // What nobody will get is given back before anybody is waited for.
         self.carrier.give_up(link.as_deref());
-        let parting = self.server.parting();
+        let parting = self.host.runner.parting();
         let until = now() + LINGER;
         let until = match self.stopping {
             true => self.carrier.until().map_or(until, |stopped| until.min(stopped)),
             false => until,
         };
         parting.wait(LINGER, self.carrier.drain(until)).await;
-        let Self { id, server, place, carrier, mut arrivals, late, _charge, .. } = *self;
+        let Self { id, host, place, carrier, mut arrivals, late, _charge, .. } = *self;
         let slow = why == Why::Ended(Reason::SlowReceiver);
         let more = full || slow;
         let (sent, received) = carrier.flow.totals();
@@ -591,16 +697,16 @@ impl Keeper {
                 they_sent: None,
                 more: false,
             };
-            if let Some(unsaid) = server.logs.not_resumed.line(now()) {
+            if let Some(unsaid) = host.runner.logs.not_resumed.line(now()) {
                 tracing::info!(session = id, %receipt, unsaid, "session not resumed");
             }
-            server.hub.metrics.resume_expired.inc();
+            host.runner.hub.metrics.resume_expired.inc();
         }
         // A carrier that knocked in the last moment.
         arrivals.close();
         let mut knocked = late;
         while let Some(arrival) = knocked {
-            server.tell_gone(*arrival, Some(tombstone));
+            host.tell_gone(*arrival, Some(tombstone));
             knocked = arrivals.recv().await;
         }
         if let Some(mut link) = link {

@@ -16,15 +16,16 @@ mod carrier;
 mod client;
 mod core;
 mod frames;
-pub(crate) mod hub;
-pub(crate) mod link;
+mod hub;
+mod link;
 mod pieces;
 mod receipt;
-pub(crate) mod record;
+mod record;
 mod registry;
 
 pub use backoff::Backoff;
 pub use client::{Options, Random, dial};
+pub use hub::Resumable;
 pub use receipt::{Connectivity, Lost, Receipt, Totals, Why};
 pub use record::{
     Accepted, DATA_BYTES_MAX, Gone, MAGIC, Open, RECORD_BYTES_MAX, Record, RecordError, Token,

@@ -14,7 +14,7 @@ pub mod frame;
 pub mod fuzz;
 pub mod handshake;
 mod text;
-pub(crate) mod wire;
+pub mod wire;
 
 pub use decoder::{Decoder, Incoming, Settings};
 pub use error::WsError;

@@ -5,19 +5,19 @@ use bytes::{BufMut, BytesMut};
 use crosspoint_hub::wire::{FrameWriter, Part, Place, Prefix, Profile, Wire};
 
 /// A wire whose frames travel in WebSocket messages.
-pub(crate) struct WebSocket<W> {
+pub struct WebSocket<W> {
     wire: W,
     prefix: Prefix,
 }
 
 impl<W: Wire> WebSocket<W> {
     /// Frames in binary messages.
-    pub(crate) const fn binary(wire: W) -> Self {
+    pub const fn binary(wire: W) -> Self {
         Self { wire, prefix: |length, out| put_header(Opcode::Binary, length, out) }
     }
 
     /// Frames in text messages.
-    pub(crate) const fn text(wire: W) -> Self {
+    pub const fn text(wire: W) -> Self {
         Self { wire, prefix: |length, out| put_header(Opcode::Text, length, out) }
     }
 }

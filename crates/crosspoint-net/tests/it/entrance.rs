@@ -5,6 +5,7 @@ use crate::common::{Link, Served, cram, serve_as, until};
 use crosspoint_auth::{Authenticator, CheckLimits, Credentials, Denied, Secret, Secrets, from_fn};
 use crosspoint_hub::command::{ChannelEvent, Hello};
 use crosspoint_hub::{Event, Grant, HubOptions, Limits, Reason};
+use crosspoint_net::gateways::{Peote, standard};
 use crosspoint_net::memory::Shape;
 use crosspoint_net::server::ServerOptions;
 use std::net::IpAddr;
@@ -204,8 +205,8 @@ fn for_a_time(lasts: Option<Duration>) -> Served {
         from_fn(move |_| std::future::ready(Ok::<_, Denied>(Grant { lasts, ..Grant::default() })));
     let options = HubOptions { limits, ..HubOptions::default() };
     let authenticator = Some(Arc::new(check) as _);
-    let peote = Some(true);
-    serve_as(options, ServerOptions { authenticator, peote, ..ServerOptions::default() })
+    let gateways = standard().with(Peote { enabled: Some(true) });
+    serve_as(options, ServerOptions { authenticator, gateways, ..ServerOptions::default() })
 }
 
 /// Somebody's credentials grant the name `keeper`.

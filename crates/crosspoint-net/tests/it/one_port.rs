@@ -6,6 +6,7 @@ use crate::common::{Link, serve, serve_as, serve_with, until};
 use bytes::BytesMut;
 use crosspoint_hub::command::Hello;
 use crosspoint_hub::{Event, HubOptions, PeerId, Place, Reason};
+use crosspoint_net::gateways::{Peote, resumable, standard};
 use crosspoint_net::http::HttpOptions;
 use crosspoint_net::server::ServerOptions;
 use crosspoint_net::ws::{Opcode, frame};
@@ -333,7 +334,8 @@ async fn a_connection_for_which_there_is_no_room_is_told_so_in_its_own_words() {
 
 #[tokio::test(start_paused = true)]
 async fn peote_programs_can_be_turned_away() {
-    let options = ServerOptions { peote: Some(false), ..ServerOptions::default() };
+    let gateways = standard().with(Peote { enabled: Some(false) });
+    let options = ServerOptions { gateways, ..ServerOptions::default() };
     let served = serve_as(HubOptions::default(), options);
     let mut link = served.memory();
     link.send(CREATE).await;
@@ -416,12 +418,12 @@ async fn a_limit_on_silence_holds_inside_a_silent_websocket_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_websocket_in_which_nobody_speaks_does_not_stay() {
-    let alone = ServerOptions { peote: Some(false), ..ServerOptions::default() };
-    let bare = ServerOptions { anysocket: None, resume: None, ..alone.clone() };
-    let options = [(ServerOptions::default(), 15), (alone, 5), (bare, 5)];
-    for (options, seconds) in options {
-        let limit =
-            if options.peote != Some(false) { "first_words_ms_max" } else { "handshake_ms_max" };
+    let off = Peote { enabled: Some(false) };
+    let bare = standard().without("anysocket").with(resumable(None));
+    let cases = [(standard(), 15), (standard().with(off), 5), (bare.with(off), 5)];
+    for (gateways, seconds) in cases {
+        let options = ServerOptions { gateways, ..ServerOptions::default() };
+        let limit = if seconds > 5 { "first_words_ms_max" } else { "handshake_ms_max" };
         let served = serve_as(HubOptions::default(), options);
         let begun = Instant::now();
         let mut silent = served.memory();
@@ -538,7 +540,8 @@ async fn where_credentials_are_demanded_what_can_present_none_is_off_unless_it_i
         for by_token in [false, true] {
             let hub = if demanded && by_token { token() } else { HubOptions::default() };
             let authenticator = checked().filter(|_| demanded && !by_token);
-            let options = ServerOptions { peote, authenticator, ..ServerOptions::default() };
+            let gateways = standard().with(Peote { enabled: peote });
+            let options = ServerOptions { gateways, authenticator, ..ServerOptions::default() };
             let served = serve_as(hub, options);
             let mut in_websocket = served.memory();
             upgrade(&mut in_websocket).await;

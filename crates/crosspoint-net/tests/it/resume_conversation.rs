@@ -5,6 +5,7 @@ use crate::resume_world::{Client, Fate, World, message, options, outcome, resuma
 use bytes::Bytes;
 use crosspoint_hub::{HubOptions, InNumber, Limits};
 use crosspoint_net::client::Connection;
+use crosspoint_net::gateways::{self, standard};
 use crosspoint_net::resume::{Connectivity, Settings};
 use crosspoint_net::server::ServerOptions;
 use std::time::Duration;
@@ -65,10 +66,11 @@ async fn conversation(seed: u64) {
     let limits = Limits { handshake_max: 200 * SECOND, ..Limits::default() };
     let retained_bytes_max = if dice.below(2) == 0 { 4096 } else { 1 << 20 };
     let window = 60 * SECOND;
-    let resume = Some(Settings { window, retained_bytes_max, ..Settings::default() });
+    let resume = Settings { window, retained_bytes_max, ..Settings::default() };
+    let gateways = standard().with(gateways::resumable(Some(resume)));
     let world = World::new(
         HubOptions { limits, ..options() },
-        ServerOptions { resume, ..ServerOptions::default() },
+        ServerOptions { gateways, ..ServerOptions::default() },
     );
     let count = dice.below(8);
     world.road.fates((0..count).map(|_| fate(&mut dice)));

@@ -14,6 +14,7 @@ use crosspoint_hub::protocol::Client;
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{Grant, Limits, OwnNumber, PeerId, Reason};
 use crosspoint_net::client::Endpoint;
+use crosspoint_net::gateways::{self, standard};
 use crosspoint_net::memory::{self, Shape};
 use crosspoint_net::resume::{
     Accepted, Connectivity, Gone, MAGIC, Open, RECORD_BYTES_MAX, Record, Settings, Token, Totals,
@@ -118,7 +119,8 @@ impl Raw {
 }
 
 fn served(hub: HubOptions, resume: Settings) -> Served {
-    serve_as(hub, ServerOptions { resume: Some(resume), ..ServerOptions::default() })
+    let gateways = standard().with(gateways::resumable(Some(resume)));
+    serve_as(hub, ServerOptions { gateways, ..ServerOptions::default() })
 }
 
 #[tokio::test(start_paused = true)]
@@ -430,9 +432,10 @@ impl Stuffed {
             let lasts = lasts.filter(|_| credentials.peer == Some(STUFFED));
             std::future::ready(Ok(Grant { lasts, ..Grant::default() }))
         });
+        let resume = Settings { retained_bytes_max: 64 * 1024, ..Settings::default() };
         let options = ServerOptions {
             authenticator: Some(Arc::new(check)),
-            resume: Some(Settings { retained_bytes_max: 64 * 1024, ..Settings::default() }),
+            gateways: standard().with(gateways::resumable(Some(resume))),
             ..ServerOptions::default()
         };
         let limits = Limits { channel_bytes_max: 1_000_000, ..Limits::default() };
@@ -671,7 +674,7 @@ async fn of_sessions_that_were_never_let_in_nothing_is_remembered() {
     let resume = Settings { tombstones_max: 1, ..Settings::default() };
     let options = ServerOptions {
         authenticator: Some(authenticator),
-        resume: Some(resume),
+        gateways: standard().with(gateways::resumable(Some(resume))),
         ..ServerOptions::default()
     };
     let served = serve_as(HubOptions::default(), options);
@@ -719,8 +722,9 @@ async fn records_pass_through_websocket_messages_however_they_are_cut() {
 
 #[tokio::test]
 async fn where_sessions_are_not_resumed_their_magic_bytes_are_unknown() {
+    let gateways = standard().with(gateways::resumable(None));
     let served =
-        serve_as(HubOptions::default(), ServerOptions { resume: None, ..ServerOptions::default() });
+        serve_as(HubOptions::default(), ServerOptions { gateways, ..ServerOptions::default() });
     let mut link = served.memory();
     link.send(&[&MAGIC[..], &encode(&[open(Token::NEW, 0, 0)])].concat()).await;
     let word = Record::Refused(Reason::UnknownProtocol);

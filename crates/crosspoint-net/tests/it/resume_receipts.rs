@@ -4,6 +4,7 @@ use crate::common::{Dice, until, within};
 use crate::resume_world::{Client, Fate, World, message, options, outcome, resumable};
 use crosspoint_hub::Reason;
 use crosspoint_net::client::Endpoint;
+use crosspoint_net::gateways::{self, standard};
 use crosspoint_net::memory;
 use crosspoint_net::resume::{Connectivity, Receipt, Settings, Why};
 use crosspoint_net::server::{Server, ServerOptions, bind};
@@ -171,10 +172,11 @@ async fn a_client_that_finds_no_hub_gives_up_when_the_hub_would_have() {
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_ended_while_its_client_was_away_says_why() {
-    let resume = Some(Settings { window: 50 * SECOND, ..Settings::default() });
+    let resume = Settings { window: 50 * SECOND, ..Settings::default() };
+    let gateways = standard().with(gateways::resumable(Some(resume)));
     let mut hub = options();
     hub.limits.channel_bytes_max = 256 * 1024;
-    let world = World::new(hub, ServerOptions { resume, ..ServerOptions::default() });
+    let world = World::new(hub, ServerOptions { gateways, ..ServerOptions::default() });
     let (mut client, mut state) =
         resumable(vec![world.road.endpoint()], 7).await.expect("the hub listens");
     client.enter().await;

@@ -5,7 +5,7 @@ use crosspoint::anysocket::{
     Value, peer_id,
 };
 use crosspoint::{
-    AnySocketOptions, EncryptError, Hub, HubOptions, Node, PeerId, Server, ServerOptions, Shape,
+    EncryptError, Hub, HubOptions, Node, PeerId, Server, ServerOptions, Shape, gateways,
 };
 use serde_json::json;
 use std::time::Duration;
@@ -108,8 +108,9 @@ async fn the_hub_s_program_encrypts_its_clients() {
 
 #[tokio::test]
 async fn a_hub_that_encrypts_by_itself_is_spoken_to_as_any_other() {
-    let anysocket = Some(AnySocketOptions { encrypt: true, ..AnySocketOptions::default() });
-    let options = ServerOptions { anysocket, ..ServerOptions::default() };
+    let anysocket = gateways::AnySocket { encrypt: true, ..gateways::AnySocket::default() };
+    let gateways = gateways::standard().with(anysocket);
+    let options = ServerOptions { gateways, ..ServerOptions::default() };
     let hub = Server::with_hub(Hub::new(HubOptions::default()), options);
     let address = format!("ws://{}/", hub.listen("127.0.0.1:0".parse().unwrap()).unwrap());
     let target = echoing().connect(&address).await.unwrap();

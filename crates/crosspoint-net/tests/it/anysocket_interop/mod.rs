@@ -5,8 +5,9 @@ mod program;
 
 use crosspoint_auth::{Authenticator, Denied, from_fn};
 use crosspoint_hub::{Grant, Hub, HubOptions};
+use crosspoint_net::gateways::{AnySocket, standard};
 use crosspoint_net::http::HttpOptions;
-use crosspoint_net::server::{AnySocketOptions, Server, ServerOptions, bind};
+use crosspoint_net::server::{Server, ServerOptions, bind};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -79,8 +80,8 @@ async fn run(script: &str, cases: &[&str], encrypt: bool) {
     let bundle = Path::new(folder).join("node_modules/anysocket/dist/anysocket.browser.js");
     let http = HttpOptions { anysocket_bundle: Some(bundle), ..HttpOptions::default() };
     let authenticator = Some(Arc::new(authenticator) as Arc<dyn Authenticator>);
-    let anysocket = Some(AnySocketOptions { encrypt, ..AnySocketOptions::default() });
-    let options = ServerOptions { authenticator, http, anysocket, ..ServerOptions::default() };
+    let gateways = standard().with(AnySocket { encrypt, ..AnySocket::default() });
+    let options = ServerOptions { authenticator, http, gateways, ..ServerOptions::default() };
     let server = Server::new(hub, options);
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let port = listener.local_addr().unwrap().port().to_string();

@@ -1,0 +1,137 @@
+//! Listeners: sockets, and the tasks that accept their connections.
+
+use super::Server;
+use crate::memory;
+use crate::outlet::now;
+use crate::panics::counted;
+use crate::stream::Stream;
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// Connections that the system keeps ready to be accepted.
+const BACKLOG: i32 = 4096;
+
+/// When a connection over which nothing is said is probed, so that one whose other side has
+/// vanished without a word is noticed in two minutes.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(60))
+    .with_interval(Duration::from_secs(15))
+    .with_retries(4);
+
+/// Pause after the system could give no connection, most often for lack of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Opens a listening socket. One at `[::]` takes IPv4 too.
+///
+/// # Errors
+/// The system's, most often that the address is in use or not ours.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    listener(address, false)
+}
+
+/// As [`bind`], but at `[::]` for IPv6 alone, so that another socket can have IPv4 at the same port.
+///
+/// # Errors
+/// As [`bind`].
+pub fn bind_v6_only(address: SocketAddr) -> io::Result<TcpListener> {
+    listener(address, true)
+}
+
+fn listener(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(v6_only)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+impl Server {
+    /// Accepts connections of a listener, in a task of its own.
+    pub fn listen(&self, listener: TcpListener) {
+        self.listen_with(listener, Self::accept);
+    }
+
+    /// Accepts connections of a listener to which `/metrics`, `/health` and `/ready` are answered and nothing else
+    /// is served, in a task of its own.
+    pub fn listen_for_metrics(&self, listener: TcpListener) {
+        self.listen_with(listener, Self::accept_for_metrics);
+    }
+
+    fn listen_with(&self, listener: TcpListener, accept: fn(&Self, Stream)) {
+        self.look_after_hub();
+        let server = self.clone();
+        self.spawn(async move {
+            // A panic ends one turn of the loop, and not the listener.
+            while counted(&server.hub().metrics, server.accept_all(&listener, accept))
+                .await
+                .is_none()
+            {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        });
+    }
+
+    /// Accepts connections until the server stops.
+    async fn accept_all(&self, listener: &TcpListener, accept: fn(&Self, Stream)) {
+        loop {
+            let accepted = tokio::select! {
+                () = self.0.runner.stop.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let socket = SockRef::from(&stream);
+                    // A connection that is gone already cannot be set up, and ends at its first read.
+                    let _ = socket.set_tcp_nodelay(true);
+                    let _ = socket.set_tcp_keepalive(&KEEPALIVE);
+                    accept(self, stream.into());
+                }
+                Err(error) if is_of_the_connection(&error) => {}
+                Err(error) => {
+                    self.hub().metrics.accepts_failed.inc();
+                    if let Some(unsaid) = self.0.runner.logs.accepts.line(now()) {
+                        tracing::warn!(%error, unsaid, "no connection could be accepted; raise the limit of open files");
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Accepts connections from inside the program, in a task of its own.
+    pub fn listen_memory(&self, mut acceptor: memory::Acceptor) {
+        self.look_after_hub();
+        let server = self.clone();
+        self.spawn(async move {
+            let server = &server;
+            let mut accept_all = async || {
+                loop {
+                    tokio::select! {
+                        () = server.0.runner.stop.cancelled() => return,
+                        accepted = acceptor.accept() => match accepted {
+                            Some(end) => server.accept(end.into()),
+                            None => return,
+                        },
+                    }
+                }
+            };
+            while counted(&server.hub().metrics, accept_all()).await.is_none() {}
+        });
+    }
+}
+
+/// Whether it is about a connection that went before it was accepted, and says nothing of the next.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionAborted | Kind::ConnectionReset | Kind::ConnectionRefused
+    )
+}

@@ -1,0 +1,300 @@
+//! Serves a hub: connections of any transport, and their lives.
+//!
+//! * `listen`: sockets, and the tasks that accept connections
+//! * `opening`: from a connection's first byte until it is known which protocol it speaks
+
+mod listen;
+mod opening;
+
+use crate::budgets;
+use crate::gateway::Gateways;
+use crate::gateways::standard;
+use crate::http::{self, HttpOptions};
+use crate::log_limit::LogLimit;
+use crate::outlet::now;
+use crate::panics::counted;
+use crate::parting::LINGER;
+use crate::presence::teller;
+use crate::refusal::Refusal;
+use crate::remote::Remote;
+use crate::runner::Runner;
+use crate::session::{discard, read};
+use crate::stream::{Reader, Stream, Writer};
+use crosspoint_auth::Authenticator;
+use crosspoint_hub::hub::Admission;
+use crosspoint_hub::metrics::ByReason;
+use crosspoint_hub::{Hub, Limit, PeerId, Reason};
+pub use listen::{bind, bind_v6_only};
+use opening::Led;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// How a server treats connections.
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
+    /// The hub's name, for clients to be told.
+    pub name: String,
+    /// The protocols that are served. [`standard`] are all that there are.
+    pub gateways: Gateways,
+    /// What is answered to HTTP.
+    pub http: HttpOptions,
+    /// Checks the credentials of sessions. Without one the hub's own access token and permissions
+    /// hold.
+    pub authenticator: Option<Arc<dyn Authenticator>>,
+    /// How long a stop may take: until then sessions receive what waits for them, and close their sides. A
+    /// session that ends by itself may take as long, and two seconds in any case.
+    pub flush_max: Duration,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            gateways: standard(),
+            http: HttpOptions::default(),
+            authenticator: None,
+            flush_max: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Serves a hub's connections, of any transport, until it is stopped. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Server(Arc<Shared>);
+
+/// What all connections of a server share.
+#[derive(Debug)]
+struct Shared {
+    runner: Arc<Runner>,
+    gateways: Gateways,
+    sites: Sites,
+    /// How many of those may still be told for whom there is no room.
+    courtesies: Arc<Semaphore>,
+}
+
+/// What is answered to HTTP.
+#[derive(Debug)]
+struct Sites {
+    public: http::Site,
+    /// To those who come for the metrics.
+    metrics: http::Site,
+}
+
+/// Connections for which there is no room and that are told so at the same time; others are closed at once.
+const COURTESIES_MAX: usize = 64;
+
+/// How long such a connection may take to say what it is and to hear that.
+const COURTESY: Duration = Duration::from_secs(1);
+
+impl Server {
+    /// A server for a hub. It needs a tokio runtime with I/O and time.
+    pub fn new(hub: Arc<Hub>, options: ServerOptions) -> Self {
+        let ServerOptions { name, gateways, mut http, authenticator, flush_max } = options;
+        if http.node_id.is_none() && gateways.iter().any(|gateway| gateway.needs_hub_id()) {
+            // Without randomness there is no id, and protocols that need one are not served.
+            http.node_id = PeerId::random().ok();
+        }
+        let node_id = http.node_id;
+        if let Some(id) = node_id.filter(|_| hub.home_peer().is_none()) {
+            hub.reserve_id(id);
+        }
+        let runner = Arc::new(Runner {
+            hub_name: name,
+            node_id,
+            authenticator,
+            flush_max,
+            ..Runner::new(hub.clone())
+        });
+        let gateways = gateways.for_server(&runner);
+        let sites = Sites {
+            public: http::Site::new(&runner, &http, &gateways),
+            metrics: http::Site::for_metrics(&runner, &http),
+        };
+        let named = gateways.iter().filter(|gateway| gateway.has_sessions());
+        let names: Vec<_> = named.map(|gateway| gateway.name()).collect();
+        hub.metrics.know_protocols(&names);
+        let courtesies = Arc::new(Semaphore::new(COURTESIES_MAX));
+        Self(Arc::new(Shared { runner, gateways, sites, courtesies }))
+    }
+
+    /// The hub that is served.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.0.runner.hub
+    }
+
+    /// Sees that large groups hear who comes and goes, and that budgets are kept.
+    fn look_after_hub(&self) {
+        let runner = self.0.runner.clone();
+        let (Some(tell), Some(keep)) = (teller(&runner.hub), budgets::keeper(&runner.hub)) else {
+            return;
+        };
+        self.spawn(async move {
+            tokio::select! {
+                // A hub that stops says so to each, and no more.
+                () = runner.stop.cancelled() => {}
+                _panicked = counted(&runner.hub.metrics, tell) => {}
+                _panicked = counted(&runner.hub.metrics, keep) => {}
+            }
+        });
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.runner.tasks.spawn(task);
+    }
+
+    /// Serves one connection, in a task of its own.
+    pub fn accept(&self, stream: Stream) {
+        self.admit(stream, |server, stream, remote, admission| {
+            server.spawn(server.clone().keep(stream, remote, admission));
+        });
+    }
+
+    /// Serves one connection that comes for the metrics, in a task of its own.
+    fn accept_for_metrics(&self, stream: Stream) {
+        self.admit(stream, |server, stream, remote, admission| {
+            let owned = server.clone();
+            server.spawn(async move {
+                let serve = owned.serve_metrics(stream, remote, admission);
+                // A panic is counted, and ends this connection alone.
+                let _ = counted(&owned.hub().metrics, serve).await;
+            });
+        });
+    }
+
+    /// Lets a connection in if there is room for it, and tells it otherwise.
+    fn admit(&self, stream: Stream, serve: impl FnOnce(&Self, Stream, Remote, Admission)) {
+        let remote = Remote::new(stream.peer_address());
+        match self.hub().admit(remote.ip()) {
+            Ok(admission) => serve(self, stream, remote, admission),
+            Err(reason) => self.turn_away(stream, remote, reason),
+        }
+    }
+
+    async fn serve_metrics(&self, stream: Stream, remote: Remote, mut admission: Admission) {
+        let Runner { hub, stop, .. } = &*self.0.runner;
+        let (mut reader, writer) = stream.into_split();
+        let first = tokio::select! {
+            first = tokio::time::timeout(hub.limits.handshake_max, read(&mut reader)) => first,
+            () = stop.cancelled() => return,
+        };
+        let Ok(first) = first else { return hub.metrics.hit(Limit::Handshake) };
+        let first = first.unwrap_or_default();
+        if !first.is_empty() {
+            let from = (remote, &mut admission);
+            let (halves, parting) = ((reader, writer), self.0.runner.parting());
+            http::serve(&self.0.sites.metrics, halves, first, from, parting).await;
+        }
+    }
+
+    /// Serves one connection to its end, also if that is a panic. A quiet connection costs the bytes of
+    /// this future more than anything else.
+    async fn keep(self, stream: Stream, address: Remote, admission: Admission) {
+        let reason = counted(&self.hub().metrics, self.serve(stream, address, admission)).await;
+        let reason = reason.unwrap_or(Reason::Internal);
+        tracing::debug!(%address, %reason, "connection ended");
+    }
+
+    async fn serve(&self, stream: Stream, remote: Remote, admission: Admission) -> Reason {
+        // Boxed, as its state is larger than that of any session.
+        match Box::pin(self.open(stream, remote, admission)).await {
+            Led::Session { driver, first, message_ended, admission } => {
+                let reason = Runner::drive(driver, first, message_ended).await;
+                drop(admission);
+                reason
+            }
+            Led::Carried(carrier, connection) => {
+                carrier.carry(*connection, self.0.runner.clone()).await
+            }
+            Led::Ended(reason) => reason,
+        }
+    }
+
+    /// Stops: listeners close, every session is told and flushed. Returns when all have ended,
+    /// which takes no longer than [`ServerOptions::flush_max`] and a little.
+    pub async fn stop(&self) {
+        let Runner { stop, tasks, .. } = &*self.0.runner;
+        stop.cancel();
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    /// Ends a connection that does not become a session, with a word if there is one. It is counted, and
+    /// what was wrong with it is logged.
+    async fn refuse(
+        &self,
+        (reader, writer): (&mut Reader, &Writer),
+        remote: Remote,
+        refusal: Refusal,
+    ) -> Reason {
+        let Refusal { reason, fault, answer, tls } = refusal;
+        let logs = &self.0.runner.logs;
+        let limit = if tls { &logs.tls } else { &logs.refused };
+        self.count_refused(remote, reason, fault.as_deref(), limit);
+        if let Some(answer) = answer {
+            self.0.runner.parting().wait(LINGER, part(reader, writer, &answer)).await;
+        }
+        reason
+    }
+
+    fn count_refused(&self, remote: Remote, reason: Reason, fault: Option<&str>, log: &LogLimit) {
+        let label = ByReason { reason: reason.word() };
+        self.hub().metrics.connections_refused.get_or_create(&label).inc();
+        // That somebody says nothing, or goes, is nothing special on a port that strangers reach.
+        if (fault.is_some() || reason == Reason::TooManyConnections)
+            && let Some(unsaid) = log.line(now())
+        {
+            tracing::info!(address = %remote, %reason, fault, unsaid, "connection refused");
+        }
+    }
+
+    /// Says to a connection for which there is no room that it should come back later. That costs as well,
+    /// so it is for few and short.
+    fn turn_away(&self, stream: Stream, remote: Remote, reason: Reason) {
+        let logs = &self.0.runner.logs;
+        self.count_refused(remote, reason, None, &logs.refused);
+        let Ok(place) = self.0.courtesies.clone().try_acquire_owned() else {
+            return;
+        };
+        let server = self.clone();
+        self.spawn(async move {
+            let runner = &server.0.runner;
+            let said = async {
+                tokio::select! {
+                    () = server.say_refused(stream, remote, reason) => {}
+                    () = tokio::time::sleep(COURTESY) => {}
+                    () = runner.stop.cancelled() => {}
+                }
+            };
+            // Nobody hears more than nothing if it panics, which is counted.
+            let _said = counted(&runner.hub.metrics, said).await;
+            drop(place);
+        });
+    }
+}
+
+/// Writes a last answer and waits until the other side has read it: closing with bytes unread would take it
+/// away again.
+async fn part(reader: &mut Reader, writer: &Writer, answer: &[u8]) {
+    if writer.write_all(answer).await.is_ok() {
+        writer.shutdown();
+        discard(reader).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory;
+    use crosspoint_hub::HubOptions;
+
+    #[tokio::test]
+    async fn the_task_of_a_connection_is_small() {
+        let server = Server::new(Hub::new(HubOptions::default()), ServerOptions::default());
+        let (end, _far) = memory::pair(memory::Shape::default(), memory::Shape::default());
+        let admission = server.hub().admit(None).expect("there is room");
+        let task = server.keep(end.into(), Remote::default(), admission);
+        let bytes = size_of_val(&task);
+        assert!(bytes <= 3 * 1024, "{bytes} bytes");
+    }
+}

@@ -1,0 +1,474 @@
+//! The opening of a connection: from its first byte until it is known which protocol it speaks.
+
+use super::{Server, part};
+use crate::detect::{Detected, detect};
+use crate::gateway::{
+    Carrier, Connection, Context, Gateway, Match, Opened, Opening, Refused, Silence, Transport,
+};
+use crate::held::Held;
+use crate::http;
+use crate::outlet::now;
+use crate::proxy::preface;
+use crate::refusal::{self, Refusal};
+use crate::remote::Remote;
+use crate::runner::Carrying;
+use crate::session::{Driver, FAR, read};
+use crate::stream::{Reader, Stream, Writer};
+use crate::ws::handshake::{self, RequestError};
+use crate::ws::{self, Incoming};
+use axum::http::request::Parts;
+use bytes::{BufMut, BytesMut};
+use crosspoint_hub::hub::Admission;
+use crosspoint_hub::{Limit, Reason};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What an opening leads to.
+pub(super) enum Led {
+    /// A session.
+    Session {
+        driver: Box<Driver>,
+        /// What was read of it.
+        first: BytesMut,
+        /// Whether that is the end of a message.
+        message_ended: bool,
+        admission: Admission,
+    },
+    /// A gateway takes the connection over.
+    Carried(Box<dyn Carrier>, Box<Connection>),
+    /// Nothing.
+    Ended(Reason),
+}
+
+/// A connection of which nothing is known yet.
+struct Newcomer {
+    reader: Reader,
+    writer: Writer,
+    remote: Remote,
+}
+
+/// What a handshake has found, and the bytes that follow.
+enum Shaken {
+    /// A protocol. The bytes are its first.
+    Spoken(Arc<dyn Gateway>, BytesMut),
+    /// An upgrade to WebSocket, in which a protocol will be spoken.
+    Upgraded(Option<Box<Parts>>, BytesMut),
+    /// HTTP. The bytes begin with its first request.
+    Request(BytesMut),
+    /// TLS.
+    Tls,
+    /// Nothing that is known here.
+    Unknown(BytesMut),
+}
+
+/// What the first bytes of a protocol have told.
+struct FirstWords {
+    gateway: Arc<dyn Gateway>,
+    /// Unwraps WebSocket frames, if the connection has them.
+    decoder: Option<Box<ws::Decoder>>,
+    words: BytesMut,
+    /// Whether the words are the end of a message.
+    message_ended: bool,
+}
+
+/// The least that a WebSocket frame may hold: peote's html5 client sends up to this (docs/peote.md, section 4).
+const WEBSOCKET_FRAME_BYTES: u64 = 65_536;
+
+impl Newcomer {
+    fn new(stream: Stream, remote: Remote) -> Self {
+        let (reader, writer) = stream.into_split();
+        Self { reader, writer, remote }
+    }
+}
+
+impl Server {
+    /// Finds out what a connection speaks, and opens its session.
+    pub(super) async fn open(
+        &self,
+        stream: Stream,
+        remote: Remote,
+        mut admission: Admission,
+    ) -> Led {
+        let mut newcomer = Newcomer::new(stream, remote);
+        let stop = &self.0.runner.stop;
+        let shaken = tokio::select! {
+            shaken = self.shake(&mut newcomer, &mut admission) => shaken,
+            () = stop.cancelled() => return Led::Ended(Reason::HubStopping),
+        };
+        let first = match shaken {
+            Ok(Shaken::Spoken(gateway, words)) => {
+                Ok(FirstWords { gateway, decoder: None, words, message_ended: false })
+            }
+            Ok(Shaken::Upgraded(head, bytes)) => self.inside(&mut newcomer, head, bytes).await,
+            Ok(Shaken::Request(request)) => {
+                let Newcomer { reader, writer, remote } = newcomer;
+                let (site, parting) = (&self.0.sites.public, self.0.runner.parting());
+                let from = (remote, &mut admission);
+                match http::serve(site, (reader, writer), request, from, parting).await {
+                    http::Outcome::Ended(reason) => return Led::Ended(reason),
+                    http::Outcome::Upgraded(http::Upgraded {
+                        reader,
+                        writer,
+                        rest,
+                        remote,
+                        head,
+                    }) => {
+                        newcomer = Newcomer { reader, writer, remote };
+                        self.inside(&mut newcomer, Some(head), rest).await
+                    }
+                }
+            }
+            Ok(Shaken::Tls) => Err(Refusal::tls()),
+            Ok(Shaken::Unknown(first)) => {
+                let fault = Refusal::unknown(&first);
+                Err(Refusal::silent(Reason::UnknownProtocol).because(fault))
+            }
+            Err(refusal) => Err(refusal),
+        };
+        let opened = first.and_then(|first| match self.begin(newcomer.remote, &first) {
+            Ok(opened) => Ok((opened, first)),
+            Err(refusal) => Err(refusal),
+        });
+        match opened {
+            Ok((opened, first)) => self.led(newcomer, opened, first, admission),
+            Err(refusal) => {
+                let Newcomer { mut reader, writer, remote } = newcomer;
+                Led::Ended(self.refuse((&mut reader, &writer), remote, refusal).await)
+            }
+        }
+    }
+
+    /// Has the gateway open what a connection has begun.
+    ///
+    /// # Errors
+    /// Why it is not served, and what is to be said before.
+    fn begin(&self, remote: Remote, first: &FirstWords) -> Result<Opened, Refusal> {
+        let FirstWords { gateway, decoder, .. } = first;
+        let transport = match decoder {
+            Some(_) => Transport::WebSocket,
+            None => Transport::Stream,
+        };
+        gateway.open(&Context::new(&self.0.runner, transport, remote.address)).map_err(
+            |Refused { reason, fault }| match (transport, gateway.refusal(reason)) {
+                (Transport::WebSocket, _) => {
+                    Refusal::in_websocket(reason, ws::CloseCode::POLICY, Some(fault))
+                }
+                (Transport::Stream, Some(answer)) => {
+                    Refusal::answered(reason, answer).because(fault)
+                }
+                (Transport::Stream, None) => Refusal::silent(reason).because(fault),
+            },
+        )
+    }
+
+    fn led(
+        &self,
+        newcomer: Newcomer,
+        opened: Opened,
+        first: FirstWords,
+        admission: Admission,
+    ) -> Led {
+        let Newcomer { reader, writer, remote } = newcomer;
+        let FirstWords { decoder, words: first, message_ended, .. } = first;
+        match opened {
+            Opened::Session(session) => {
+                let carrying = Carrying {
+                    remote,
+                    halves: (reader, writer),
+                    decoder,
+                    stall_min: Duration::ZERO,
+                    tell_end: None,
+                };
+                let driver = self.0.runner.driver(session, carrying);
+                Led::Session { driver, first, message_ended, admission }
+            }
+            Opened::Carried(carrier) => {
+                let (first, address) = (first.freeze(), remote.address);
+                let connection = Connection {
+                    reader,
+                    writer,
+                    decoder,
+                    first,
+                    message_ended,
+                    address,
+                    admission,
+                };
+                Led::Carried(carrier, Box::new(connection))
+            }
+        }
+    }
+
+    /// Says to a connection that it is not wanted, in the words of what it speaks.
+    pub(super) async fn say_refused(&self, stream: Stream, remote: Remote, reason: Reason) {
+        let mut newcomer = Newcomer::new(stream, remote);
+        let shaken = self.handshake(&mut newcomer, None, BytesMut::new()).await;
+        let answer = match shaken {
+            Ok(Shaken::Spoken(gateway, _)) => gateway.refusal(reason),
+            Ok(Shaken::Upgraded(..)) => {
+                Some(refusal::close(ws::CloseCode::TRY_AGAIN, reason, None))
+            }
+            Ok(Shaken::Request(_)) => Some(refusal::later(reason)),
+            Ok(Shaken::Tls) => Refusal::tls().answer,
+            Ok(Shaken::Unknown(_)) => None,
+            Err(refusal) => refusal.answer,
+        };
+        if let Some(answer) = answer {
+            part(&mut newcomer.reader, &newcomer.writer, &answer).await;
+        }
+    }
+
+    /// The bound of a handshake, which holds for all that say nothing else.
+    fn handshake_max(&self) -> Silence {
+        Silence { most: self.hub().limits.handshake_max, limit: Limit::Handshake }
+    }
+
+    /// The handshake of a connection, in its time.
+    ///
+    /// # Errors
+    /// Why it ends, and what is to be said before.
+    async fn shake(
+        &self,
+        newcomer: &mut Newcomer,
+        admission: &mut Admission,
+    ) -> Result<Shaken, Refusal> {
+        let late = |limit| {
+            self.hub().metrics.hit(limit);
+            Refusal::silent(Reason::HandshakeTimeout)
+        };
+        let handshake = self.handshake_max();
+        let context = Context::new(&self.0.runner, Transport::Stream, newcomer.remote.address);
+        let silence = self.0.gateways.silence_max(&context, handshake);
+        let begun = now();
+        let first = tokio::time::timeout(silence.most, read(&mut newcomer.reader)).await;
+        let first = first.map_err(|_elapsed| late(silence.limit))?.unwrap_or_default();
+        // What a protocol may be silent longer than others does not count.
+        let patience = silence.most - handshake.most;
+        let begun = now().checked_sub(patience).map_or(begun, |spoke| begun.max(spoke));
+        let shaken = async {
+            let Newcomer { reader, remote, .. } = &mut *newcomer;
+            let first = preface(self.hub(), reader, first, remote, admission).await?;
+            self.handshake(newcomer, Some(admission), first).await
+        };
+        let until = begun + handshake.most;
+        let shaken = tokio::time::timeout_at(until.into(), shaken).await;
+        shaken.unwrap_or_else(|_elapsed| Err(late(handshake.limit)))
+    }
+
+    /// Reads until it is known what the connection speaks, and answers upgrades. `first` was read before.
+    /// Where the connection comes from, and where it is counted if it is, may change with an upgrade.
+    ///
+    /// # Errors
+    /// Why it ends, and what is to be said before.
+    async fn handshake(
+        &self,
+        newcomer: &mut Newcomer,
+        mut admission: Option<&mut Admission>,
+        mut first: BytesMut,
+    ) -> Result<Shaken, Refusal> {
+        let site = &self.0.sites.public;
+        let mut bytes = BytesMut::new();
+        let mut detected = None;
+        let mut begun = None;
+        let mut until = now() + FAR;
+        let mut held = Held::new(self.hub(), newcomer.remote);
+        loop {
+            let more = match first.is_empty() {
+                true => tokio::time::timeout_at(until.into(), read(&mut newcomer.reader)).await,
+                false => Ok(Ok(std::mem::take(&mut first))),
+            };
+            let Ok(more) = more else {
+                self.hub().metrics.hit(site.head_max().1);
+                return Err(Refusal::silent(Reason::HandshakeTimeout));
+            };
+            let more = more.unwrap_or_default();
+            if more.is_empty() {
+                return Err(Refusal::LOST);
+            }
+            let begun = *begun.get_or_insert_with(now);
+            let line_ended = more.contains(&b'\n');
+            bytes.unsplit(more);
+            held.settle(bytes.capacity())
+                .map_err(|reason| Refusal::answered(reason, refusal::later(reason)))?;
+            detected = detected.or_else(|| detect(&self.0.gateways, &bytes));
+            match detected {
+                None => {}
+                Some(Detected::Http) => {
+                    until = begun + site.head_max().0;
+                    // Looking at a head again for each of its bytes would be slow.
+                    if (line_ended || bytes.len() > handshake::HEAD_BYTES_MAX)
+                        && let Some(shaken) =
+                            self.request(&mut bytes, newcomer, admission.as_deref_mut()).await?
+                    {
+                        return Ok(shaken);
+                    }
+                }
+                Some(Detected::Gateway(gateway)) => {
+                    return Ok(Shaken::Spoken(gateway.clone(), bytes));
+                }
+                Some(Detected::Tls) => return Ok(Shaken::Tls),
+                Some(Detected::Unknown) => return Ok(Shaken::Unknown(bytes)),
+            }
+        }
+    }
+
+    /// Looks at the first request, if its head is there whole. An upgrade is answered.
+    async fn request(
+        &self,
+        bytes: &mut BytesMut,
+        newcomer: &mut Newcomer,
+        admission: Option<&mut Admission>,
+    ) -> Result<Option<Shaken>, Refusal> {
+        let Newcomer { writer, remote, .. } = newcomer;
+        let wrong = |error: RequestError| {
+            Refusal::answered(Reason::Malformed, error.answer()).because(error)
+        };
+        let Some((request, length)) = handshake::parse_request(bytes).map_err(wrong)? else {
+            return Ok(None);
+        };
+        let Some(upgrade) = &request.upgrade else {
+            return Ok(Some(Shaken::Request(bytes.split())));
+        };
+        let has_origin = request.origin.is_some();
+        // Where it has found this machine matters for web pages alone.
+        let here = has_origin.then(|| writer.local_address()).flatten();
+        let (head, from) = (&bytes[..length], (*remote, here));
+        let (verdict, head) = self.0.sites.public.first_upgrade(upgrade, has_origin, head, from);
+        let verdict = match admission {
+            Some(admission) => http::counted(verdict, admission),
+            None => verdict,
+        };
+        let (answer, from) =
+            verdict.map_err(|(reason, answer)| Refusal::answered(reason, answer))?;
+        *remote = from;
+        match writer.write_all(&answer).await {
+            Ok(()) => Ok(Some(Shaken::Upgraded(head.map(Box::new), bytes.split_off(length)))),
+            Err(_lost) => Err(Refusal::LOST),
+        }
+    }
+
+    /// Tells what is spoken inside a WebSocket: by its request, or else by the first bytes.
+    ///
+    /// # Errors
+    /// Why it ends, and what is to be said before.
+    async fn inside(
+        &self,
+        newcomer: &mut Newcomer,
+        head: Option<Box<Parts>>,
+        rest: BytesMut,
+    ) -> Result<FirstWords, Refusal> {
+        let frame_bytes_max = self.hub().limits.frame_bytes_max as u64;
+        // Peote's html5 client, and others of that age, do not keep to the letter of the standard.
+        let settings = ws::Settings {
+            frame_bytes_max: frame_bytes_max.max(WEBSOCKET_FRAME_BYTES),
+            lenient: true,
+        };
+        let mut decoder = Box::new(ws::Decoder::new(ws::Role::Server, settings));
+        decoder.receive(rest);
+        if let Some(head) = head
+            && let Ok(gateway) = self.0.gateways.recognise(&Opening::Upgrade(&head))
+        {
+            let (gateway, decoder) = (gateway.clone(), Some(decoder));
+            let words = BytesMut::new();
+            return Ok(FirstWords { gateway, decoder, words, message_ended: false });
+        }
+        let (idle_max, stop) = (self.hub().limits.idle_max, &self.0.runner.stop);
+        tokio::select! {
+            first = self.words(newcomer, decoder) => first,
+            () = stop.cancelled() => {
+                Err(Refusal::in_websocket(Reason::HubStopping, ws::CloseCode::GOING_AWAY, None))
+            }
+            () = sleep_for(idle_max) => {
+                self.hub().metrics.hit(Limit::Idle);
+                Err(Refusal::in_websocket(Reason::IdleTimeout, ws::CloseCode::POLICY, None))
+            }
+        }
+    }
+
+    /// Waits for the first bytes inside a WebSocket.
+    async fn words(
+        &self,
+        newcomer: &mut Newcomer,
+        mut decoder: Box<ws::Decoder>,
+    ) -> Result<FirstWords, Refusal> {
+        let Newcomer { reader, writer, remote } = newcomer;
+        let mut words = BytesMut::new();
+        let mut held = Held::new(self.hub(), *remote);
+        let context = Context::new(&self.0.runner, Transport::WebSocket, remote.address);
+        let handshake = self.handshake_max();
+        let mut silence = self.0.gateways.silence_max(&context, handshake);
+        let mut until = now() + silence.most;
+        loop {
+            let answer = match decoder.decode() {
+                Ok(Some(Incoming::Data { kind, bytes, message_fin: message_ended, .. })) => {
+                    if bytes.is_empty() {
+                        continue;
+                    }
+                    if words.is_empty() {
+                        // A client that has begun to speak goes on at once.
+                        (until, silence) = (now() + handshake.most, handshake);
+                    }
+                    words.put(bytes);
+                    let text = kind == ws::MessageKind::Text;
+                    let opening = Opening::WebSocket { bytes: &words, text };
+                    match self.0.gateways.recognise(&opening) {
+                        Ok(gateway) => {
+                            let (gateway, decoder) = (gateway.clone(), Some(decoder));
+                            return Ok(FirstWords { gateway, decoder, words, message_ended });
+                        }
+                        Err(Match::No) => {
+                            let (code, fault) = (ws::CloseCode::POLICY, Refusal::unknown(&words));
+                            let reason = Reason::UnknownProtocol;
+                            return Err(Refusal::in_websocket(reason, code, Some(fault)));
+                        }
+                        Err(_) => continue,
+                    }
+                }
+                Ok(Some(Incoming::Ping(payload))) => Some(ws::frame::pong_frame(&payload, None)),
+                Ok(Some(Incoming::Pong(_))) => continue,
+                Ok(Some(Incoming::Close(_))) => {
+                    let code = ws::CloseCode::NORMAL;
+                    return Err(Refusal::in_websocket(Reason::Bye, code, None));
+                }
+                Ok(None) => {
+                    held.settle(words.capacity() + decoder.buffered()).map_err(|reason| {
+                        Refusal::in_websocket(reason, ws::CloseCode::TRY_AGAIN, None)
+                    })?;
+                    None
+                }
+                Err(error) => {
+                    let (code, fault) = (error.close_code(), Some(error.to_string()));
+                    return Err(Refusal::in_websocket(Reason::Malformed, code, fault));
+                }
+            };
+            let moved = async {
+                match answer {
+                    Some(answer) => writer.write_all(&answer).await.is_ok(),
+                    None => {
+                        let more = read(reader).await.unwrap_or_default();
+                        let any = !more.is_empty();
+                        decoder.receive(more);
+                        any
+                    }
+                }
+            };
+            // A client that sends pings without end is always ready to be read.
+            match tokio::time::timeout_at(until.into(), moved).await {
+                Ok(true) if now() < until => {}
+                Ok(false) => return Err(Refusal::LOST),
+                Ok(true) | Err(_) => {
+                    self.hub().metrics.hit(silence.limit);
+                    let (reason, code) = (Reason::HandshakeTimeout, ws::CloseCode::POLICY);
+                    return Err(Refusal::in_websocket(reason, code, None));
+                }
+            }
+        }
+    }
+}
+
+/// Waits for this long, or for ever.
+async fn sleep_for(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
