@@ -7,9 +7,9 @@
 use crate::memory;
 use crate::outlet::now;
 use crate::parting::LINGER;
-use crate::session::{discard, read};
+use crate::reading::{discard_until_closed, read};
 use crate::stream::{Reader, Stream, Writer};
-use crate::ws::{self, Incoming, handshake};
+use crate::ws::{self, handshake};
 use bytes::{Bytes, BytesMut};
 use crosspoint_hub::protocol::{Activity, Client};
 use crosspoint_hub::wire::FrameWriter;
@@ -112,7 +112,7 @@ impl fmt::Display for Endpoint {
 pub struct Dialed {
     reader: Reader,
     writer: Writer,
-    decoder: Option<ws::Decoder>,
+    websocket: Option<ws::Connection>,
     away_max: Duration,
 }
 
@@ -120,7 +120,7 @@ impl Dialed {
     /// A transport that needs no handshake.
     pub(crate) fn direct(stream: Stream) -> Self {
         let (reader, writer) = stream.into_split();
-        Self { reader, writer, decoder: None, away_max: Duration::ZERO }
+        Self { reader, writer, websocket: None, away_max: Duration::ZERO }
     }
 
     /// The same transport, which may be silent for so long because it is away.
@@ -135,8 +135,8 @@ impl Dialed {
     }
 
     /// Its halves, and what unwraps its WebSocket frames if it has them.
-    pub(crate) fn into_parts(self) -> (Reader, Writer, Option<ws::Decoder>) {
-        (self.reader, self.writer, self.decoder)
+    pub(crate) fn into_parts(self) -> (Reader, Writer, Option<ws::Connection>) {
+        (self.reader, self.writer, self.websocket)
     }
 }
 
@@ -174,9 +174,9 @@ pub async fn dial(endpoint: &Endpoint) -> io::Result<Dialed> {
         }
     };
     let settings = ws::Settings { frame_bytes_max: u64::from(u32::MAX), lenient: false };
-    let mut decoder = ws::Decoder::new(ws::Role::Client, settings);
-    decoder.receive(answer.split_off(length));
-    Ok(Dialed { decoder: Some(decoder), ..dialed })
+    let mut websocket = ws::Connection::new(ws::Role::Client, settings);
+    websocket.receive(answer.split_off(length));
+    Ok(Dialed { websocket: Some(websocket), ..dialed })
 }
 
 /// A command on its way to the hub.
@@ -217,10 +217,10 @@ pub fn run(dialed: Dialed, client: Box<dyn Client>, hello: FrameWriter) -> Conne
     let (commands, from_user) = mpsc::channel(QUEUE_MAX);
     let (to_user, events) = mpsc::channel(QUEUE_MAX);
     let (pings, pingers) = mpsc::channel(PINGS_MAX);
-    let Dialed { reader, writer, decoder, away_max: _ } = dialed;
+    let Dialed { reader, writer, websocket, away_max: _ } = dialed;
     let driver = Driver {
         reader,
-        decoder,
+        websocket,
         client,
         out: hello,
         commands: from_user,
@@ -236,7 +236,7 @@ pub fn run(dialed: Dialed, client: Box<dyn Client>, hello: FrameWriter) -> Conne
 
 struct Driver {
     reader: Reader,
-    decoder: Option<ws::Decoder>,
+    websocket: Option<ws::Connection>,
     client: Box<dyn Client>,
     out: FrameWriter,
     commands: mpsc::Receiver<Queued>,
@@ -373,8 +373,8 @@ impl Driver {
             return Err(Reason::ConnectionLost);
         }
         self.read_at = now();
-        match &mut self.decoder {
-            Some(decoder) => decoder.receive(bytes),
+        match &mut self.websocket {
+            Some(websocket) => websocket.receive(bytes),
             None => self.client.receive(now(), bytes.freeze()),
         }
         Ok(())
@@ -391,8 +391,6 @@ impl Driver {
     }
 
     fn parse(&mut self) -> Result<(), Reason> {
-        // Of pings that come together only the last is answered.
-        let mut ping = None;
         loop {
             while let Some(event) = self.client.poll(now(), &mut self.out) {
                 if let Event::Closed { reason } = event {
@@ -401,26 +399,25 @@ impl Driver {
                 self.ready.push_back(event);
             }
             self.tell_pingers();
-            let Some(decoder) = &mut self.decoder else {
+            let Some(websocket) = &mut self.websocket else {
                 break;
             };
-            match decoder.decode() {
-                Ok(None) => break,
-                Ok(Some(Incoming::Data { bytes, message_fin, .. })) => {
+            match websocket.poll() {
+                Ok(None) => {
+                    if let Some(pong) = websocket.pong().map_err(|_| Reason::Internal)? {
+                        self.writing.push(pong);
+                    }
+                    break;
+                }
+                Ok(Some(ws::Event::Data { bytes, message_fin, .. })) => {
                     self.client.receive(now(), bytes);
                     if message_fin {
                         self.client.message_ended(now());
                     }
                 }
-                Ok(Some(Incoming::Ping(payload))) => ping = Some(payload),
-                Ok(Some(Incoming::Pong(_))) => {}
-                Ok(Some(Incoming::Close(_))) => return Err(Reason::ConnectionLost),
-                Err(_broken) => return Err(Reason::Malformed),
+                Ok(Some(ws::Event::Closed(_))) => return Err(Reason::ConnectionLost),
+                Err(broken) => return Err(broken.reason()),
             }
-        }
-        if let Some(payload) = ping {
-            let mask = ws::frame::new_mask().map_err(|_| Reason::Internal)?;
-            self.writing.push(ws::frame::pong_frame(&payload, Some(mask)));
         }
         self.collect()
     }
@@ -431,34 +428,38 @@ impl Driver {
             return Ok(());
         }
         let encoded = self.out.take();
-        if self.decoder.is_none() {
-            encoded.pieces().for_each(|piece| self.writing.push(piece.clone()));
-            return Ok(());
-        }
         for piece in encoded.pieces() {
-            let mask = ws::frame::new_mask().map_err(|_| Reason::Internal)?;
-            let mut framed = BytesMut::with_capacity(ws::frame::HEADER_BYTES_MAX + piece.len());
-            ws::frame::client_frame(ws::Opcode::Binary, true, piece, mask, &mut framed);
-            self.writing.push(framed.freeze());
+            let piece = match &self.websocket {
+                None => piece.clone(),
+                Some(websocket) => {
+                    let framed = websocket.message(ws::MessageKind::Binary, piece);
+                    framed.map_err(|_| Reason::Internal)?
+                }
+            };
+            self.writing.push(piece);
         }
         Ok(())
     }
 
     async fn end(&mut self, reason: Reason) {
-        if reason == Reason::ConnectionLost {
+        let closed = self.websocket.as_ref().is_some_and(ws::Connection::is_closed_by_remote);
+        if closed {
+            // Nobody reads on behind a close frame. Only a frame that has begun has to end before the answer.
+            self.writing.keep_one();
+        } else if reason == Reason::ConnectionLost {
             return;
+        } else {
+            self.client.farewell(reason, &mut self.out);
+            // Without randomness there is no farewell.
+            if self.collect().is_err() {
+                return;
+            }
         }
-        self.client.farewell(reason, &mut self.out);
-        // Without randomness there is no farewell.
-        if self.collect().is_err() {
-            return;
-        }
-        if self.decoder.is_some()
-            && let Ok(mask) = ws::frame::new_mask()
+        let close = ws::CloseFrame { code: ws::CloseCode::NORMAL, reason: reason.to_string() };
+        if let Some(websocket) = &mut self.websocket
+            && let Ok(Some(close)) = websocket.close(Some(&close))
         {
-            let reason = reason.to_string();
-            let frame = ws::CloseFrame { code: ws::CloseCode::NORMAL, reason };
-            self.writing.push(ws::frame::close_frame(Some(&frame), Some(mask)));
+            self.writing.push(close);
         }
         let flush = async {
             while !self.writing.queue.is_empty() {
@@ -468,10 +469,12 @@ impl Driver {
             }
         };
         // A hub that takes nothing more is left as it is.
-        let _ = tokio::time::timeout(FLUSH_MAX, flush).await;
+        let flush_max = if closed { LINGER } else { FLUSH_MAX };
+        let _ = tokio::time::timeout(flush_max, flush).await;
         self.writing.writer.shutdown();
         // Closing with bytes unread would lose what the hub has not received yet.
-        let _ = tokio::time::timeout(LINGER, discard(&mut self.reader)).await;
+        let rest = discard_until_closed(&mut self.reader, self.websocket.as_mut());
+        let _ = tokio::time::timeout(LINGER, rest).await;
     }
 }
 
@@ -484,6 +487,12 @@ impl Writing {
     fn push(&mut self, bytes: Bytes) {
         self.bytes += bytes.len();
         self.queue.push_back(bytes);
+    }
+
+    /// Drops all pieces but the first, of which a part may be written.
+    fn keep_one(&mut self) {
+        self.queue.truncate(1);
+        self.bytes = self.queue.iter().map(Bytes::len).sum();
     }
 
     /// Writes some of the queue. Cancelling it loses nothing.

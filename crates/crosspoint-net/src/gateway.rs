@@ -240,7 +240,7 @@ pub struct Connection {
     /// What it is told.
     pub writer: Writer,
     /// Unwraps WebSocket frames, if the connection has them.
-    pub decoder: Option<Box<ws::Decoder>>,
+    pub websocket: Option<Box<ws::Connection>>,
     /// The bytes by which it was recognised, outside any frames.
     pub first: Bytes,
     /// Whether they are the end of a message.

@@ -15,6 +15,7 @@
 //! * [`log_limit`]: bounds what strangers can write into the log; [`panics`]: what a panic ends
 mod budgets;
 pub mod client;
+mod deadline;
 mod detect;
 #[doc(hidden)]
 pub mod fuzz;
@@ -30,6 +31,7 @@ pub mod panics;
 mod parting;
 mod presence;
 mod proxy;
+mod reading;
 mod refusal;
 pub mod regular;
 mod remote;

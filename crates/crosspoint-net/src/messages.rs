@@ -1,14 +1,14 @@
 //! A WebSocket connection as text messages, for peers that are no clients of a hub.
 //!
 //! The owner calls [`Messages::turn`] in a loop, pushes what is to be written, and ends with
-//! [`Messages::close`]. Pings are answered here. What waits to be written is as much as the owner
+//! [`Messages::close`]. Pings are answered here, and so is a close frame. What waits to be written is as much as the owner
 //! pushes: it looks at [`Messages::queued`] first.
 
 use crate::client::Dialed;
 use crate::parting::LINGER;
-use crate::session::{discard, read};
+use crate::reading::{discard_until_closed, read};
 use crate::stream::{Reader, Writer};
-use crate::ws::{self, CloseCode, CloseFrame, Incoming, MessageKind, frame};
+use crate::ws::{self, CloseCode, CloseFrame, Event, MessageKind};
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 use std::io;
@@ -25,14 +25,11 @@ const FLUSH_MAX: Duration = Duration::from_secs(5);
 pub struct Messages {
     reader: Reader,
     writer: Writer,
-    decoder: ws::Decoder,
-    message_bytes_max: usize,
+    websocket: ws::Connection,
     /// The beginning of a message that came in several parts.
     begun: BytesMut,
     queue: VecDeque<Bytes>,
     queued: usize,
-    /// The payload of the last ping that was not answered.
-    ping: Option<Bytes>,
 }
 
 /// What happened in a [turn](Messages::turn).
@@ -55,9 +52,6 @@ pub enum MessagesError {
     /// The other side's frames are wrong.
     #[error(transparent)]
     Frame(#[from] ws::WsError),
-    /// A message above the bound.
-    #[error("a message of more than {0} bytes; send smaller ones, or raise the limit")]
-    TooLarge(usize),
     /// A binary message.
     #[error("a binary message, where only text is understood")]
     Binary,
@@ -69,7 +63,6 @@ impl MessagesError {
         match self {
             Self::Io(_) => CloseCode::INTERNAL,
             Self::Frame(error) => error.close_code(),
-            Self::TooLarge(_) => CloseCode::TOO_BIG,
             Self::Binary => CloseCode::UNSUPPORTED,
         }
     }
@@ -78,18 +71,17 @@ impl MessagesError {
 impl Messages {
     /// Messages of at most `message_bytes_max` bytes over a transport. `None` if it is no WebSocket.
     pub fn new(dialed: Dialed, message_bytes_max: usize) -> Option<Self> {
-        let (reader, writer, decoder) = dialed.into_parts();
-        let mut decoder = decoder?;
-        decoder.set_frame_bytes_max(message_bytes_max as u64);
+        let (reader, writer, websocket) = dialed.into_parts();
+        let mut websocket = websocket?;
+        websocket.set_frame_bytes_max(message_bytes_max as u64);
+        websocket.set_message_bytes_max(message_bytes_max as u64);
         Some(Self {
             reader,
             writer,
-            decoder,
-            message_bytes_max,
+            websocket,
             begun: BytesMut::new(),
             queue: VecDeque::new(),
             queued: 0,
-            ping: None,
         })
     }
 
@@ -103,9 +95,8 @@ impl Messages {
     /// # Errors
     /// When the system has no random source, which every frame of a client needs.
     pub fn push(&mut self, text: &[u8]) -> io::Result<()> {
-        let mut framed = BytesMut::with_capacity(frame::HEADER_BYTES_MAX + text.len());
-        frame::client_frame(ws::Opcode::Text, true, text, new_mask()?, &mut framed);
-        self.enqueue(framed.freeze());
+        let framed = self.websocket.message(MessageKind::Text, text).map_err(io::Error::other)?;
+        self.enqueue(framed);
         Ok(())
     }
 
@@ -121,13 +112,12 @@ impl Messages {
     /// [`MessagesError`]. After one, only [`close`](Self::close) is of use.
     pub async fn turn(&mut self, listening: bool) -> Result<Turn, MessagesError> {
         loop {
-            if listening && let Some(turn) = self.decode()? {
+            if listening && let Some(turn) = self.poll()? {
                 return Ok(turn);
             }
             if self.queued < PONG_BYTES_MAX
-                && let Some(payload) = self.ping.take()
+                && let Some(pong) = self.websocket.pong().map_err(io::Error::other)?
             {
-                let pong = frame::pong_frame(&payload, Some(new_mask()?));
                 self.enqueue(pong);
             }
             tokio::select! {
@@ -135,7 +125,7 @@ impl Messages {
                     bytes if bytes.is_empty() => {
                         return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
                     }
-                    bytes => self.decoder.receive(bytes),
+                    bytes => self.websocket.receive(bytes),
                 },
                 result = write(&self.writer, &mut self.queue), if !self.queue.is_empty() => {
                     self.queued -= result?;
@@ -146,39 +136,33 @@ impl Messages {
         }
     }
 
-    fn decode(&mut self) -> Result<Option<Turn>, MessagesError> {
-        while let Some(incoming) = self.decoder.decode()? {
-            match incoming {
-                Incoming::Data { kind: MessageKind::Binary, .. } => {
-                    return Err(MessagesError::Binary);
+    fn poll(&mut self) -> Result<Option<Turn>, MessagesError> {
+        while let Some(event) = self.websocket.poll()? {
+            match event {
+                Event::Data { kind: MessageKind::Binary, .. } => return Err(MessagesError::Binary),
+                Event::Data { bytes, message_fin: true, .. } if self.begun.is_empty() => {
+                    return Ok(Some(Turn::Message(bytes)));
                 }
-                Incoming::Data { bytes, message_fin, .. } => {
-                    if bytes.len() > self.message_bytes_max - self.begun.len() {
-                        return Err(MessagesError::TooLarge(self.message_bytes_max));
-                    }
-                    if message_fin && self.begun.is_empty() {
-                        return Ok(Some(Turn::Message(bytes)));
-                    }
+                Event::Data { bytes, message_fin, .. } => {
                     self.begun.extend_from_slice(&bytes);
                     if message_fin {
                         let message = std::mem::take(&mut self.begun);
                         return Ok(Some(Turn::Message(message.freeze())));
                     }
                 }
-                Incoming::Ping(payload) => self.ping = Some(payload),
-                Incoming::Pong(_) => {}
-                Incoming::Close(frame) => return Ok(Some(Turn::Closed(frame))),
+                Event::Closed(frame) => return Ok(Some(Turn::Closed(frame))),
             }
         }
         Ok(None)
     }
 
     /// Writes what is left and a close frame, as far as the other side takes them within 5 s, and
-    /// ends the connection. A frame without reason is what old peers send.
+    /// ends the connection. A frame without reason is what old peers send. If the other side has closed or
+    /// broken a rule, the close frame has the code that answers that.
     pub async fn close(mut self, reason: Option<&CloseFrame>) {
         // Without randomness there is no farewell.
-        if let Ok(mask) = new_mask() {
-            self.enqueue(frame::close_frame(reason, Some(mask)));
+        if let Ok(Some(close)) = self.websocket.close(reason) {
+            self.enqueue(close);
         }
         let flush = async {
             while !self.queue.is_empty() {
@@ -191,12 +175,9 @@ impl Messages {
         let _ = tokio::time::timeout(FLUSH_MAX, flush).await;
         self.writer.shutdown();
         // Closing with bytes unread would lose what has not been received yet.
-        let _ = tokio::time::timeout(LINGER, discard(&mut self.reader)).await;
+        let rest = discard_until_closed(&mut self.reader, Some(&mut self.websocket));
+        let _ = tokio::time::timeout(LINGER, rest).await;
     }
-}
-
-fn new_mask() -> io::Result<[u8; 4]> {
-    frame::new_mask().map_err(io::Error::other)
 }
 
 /// Waits until something can be written, and gives how much that was.

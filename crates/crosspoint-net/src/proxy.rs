@@ -1,9 +1,9 @@
 //! Whom a connection comes from when it comes through a proxy: the PROXY protocol before all other
 //! bytes, and the headers of HTTP requests. Only proxies that the operator trusts are believed.
 
+use crate::reading::read;
 use crate::refusal::Refusal;
 use crate::remote::Remote;
-use crate::session::read;
 use crate::stream::Reader;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use bytes::{Buf, BytesMut};

@@ -63,11 +63,7 @@ impl Refusal {
 
 /// A WebSocket close frame that says a reason, and what was wrong.
 pub(crate) fn close(code: ws::CloseCode, reason: Reason, fault: Option<&str>) -> Bytes {
-    let reason = match fault {
-        Some(fault) => format!("{reason}: {fault}"),
-        None => reason.to_string(),
-    };
-    ws::frame::close_frame(Some(&ws::CloseFrame { code, reason }), None)
+    ws::frame::close_frame(Some(&ws::CloseFrame::because(code, reason, fault)), None)
 }
 
 /// The answer to a request for which there is no room.

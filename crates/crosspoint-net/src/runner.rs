@@ -64,7 +64,7 @@ pub(crate) struct Carrying {
     pub(crate) remote: Remote,
     pub(crate) halves: (Reader, Writer),
     /// Unwraps WebSocket frames, if the connection has them.
-    pub(crate) decoder: Option<Box<ws::Decoder>>,
+    pub(crate) websocket: Option<Box<ws::Connection>>,
     /// The least time for which the endpoint may take nothing, if that is more than
     /// [`Limits::outbox_stall_max`](crosspoint_hub::Limits::outbox_stall_max).
     pub(crate) stall_min: Duration,
@@ -106,7 +106,7 @@ impl Runner {
         let carrying = Carrying {
             remote: Remote::new(address),
             halves: stream.into_split(),
-            decoder: None,
+            websocket: None,
             stall_min: Duration::ZERO,
             tell_end: None,
         };
@@ -125,10 +125,10 @@ impl Runner {
     /// Opens a session on a connection.
     pub(crate) fn driver(&self, session: NewSession, carrying: Carrying) -> Box<Driver> {
         let NewSession { wire, protocol, websocket_frame_bytes_max } = session;
-        let Carrying { remote, halves: (reader, writer), mut decoder, stall_min, tell_end } =
+        let Carrying { remote, halves: (reader, writer), mut websocket, stall_min, tell_end } =
             carrying;
-        if let (Some(decoder), Some(bytes)) = (&mut decoder, websocket_frame_bytes_max) {
-            decoder.set_frame_bytes_max(bytes as u64);
+        if let (Some(websocket), Some(bytes)) = (&mut websocket, websocket_frame_bytes_max) {
+            websocket.set_frame_bytes_max(bytes as u64);
         }
         let outlet = Outlet::new(self.hub.clone(), writer);
         let session = self.hub.open(now(), remote.ip(), wire, Box::new(outlet.clone()));
@@ -140,7 +140,7 @@ impl Runner {
             protocol,
             outlet,
             reader,
-            decoder,
+            websocket,
             parting: self.parting(),
             stall_max: self.hub.limits.outbox_stall_max.max(stall_min),
             authenticator: self.authenticator.clone(),

@@ -6,13 +6,14 @@
 mod doubt;
 mod entrance;
 
+use crate::deadline::{FAR, reach};
 use crate::log_limit::Logs;
 use crate::outlet::{Outlet, Wrote, now};
 use crate::parting::{LINGER, Parting};
-use crate::refusal;
+use crate::reading::{discard_until_closed, read};
 use crate::remote::Remote;
 use crate::stream::Reader;
-use crate::ws::{self, Incoming};
+use crate::ws;
 use bytes::{Bytes, BytesMut};
 use crosspoint_auth::Authenticator;
 use crosspoint_hub::command::{Command, Event};
@@ -23,19 +24,11 @@ use crosspoint_hub::session::Step;
 use crosspoint_hub::wire::{Encoded, FrameWriter, Framing};
 use crosspoint_hub::{Limit, PeerName, Reason, Session};
 use entrance::{Entrance, hear, verdict};
-use std::cell::RefCell;
-use std::future::poll_fn;
-use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-use tokio::io::ReadBuf;
 use tokio::sync::oneshot;
-use tokio::time::{Sleep, sleep_until, timeout};
-
-/// Bytes that are read at once. One buffer for each thread, so an idle session has none.
-pub const READ_BYTES_MAX: usize = 64 * 1024;
+use tokio::time::{sleep_until, timeout};
 
 /// How often a session's task writes before it does something else as well.
 const ROUNDS_MAX: usize = 64;
@@ -49,32 +42,6 @@ const FAULT_BYTES_MAX: usize = 256;
 /// Bytes of events after which others are not written together with them.
 const EVENT_BYTES_MAX: usize = 64 * 1024;
 
-/// How far away a deadline may be that is none.
-pub(crate) const FAR: Duration = Duration::from_secs(24 * 60 * 60);
-
-thread_local! {
-    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES_MAX].into());
-}
-
-/// Reads what is there. Empty at the end of the stream.
-pub(crate) async fn read(reader: &mut Reader) -> io::Result<BytesMut> {
-    poll_fn(|cx| poll_read(reader, cx, READ_BYTES_MAX)).await
-}
-
-/// Reads so much of what is there at the most. Empty at the end of the stream.
-pub(crate) fn poll_read(
-    reader: &mut Reader,
-    cx: &mut Context<'_>,
-    bytes_max: usize,
-) -> Poll<io::Result<BytesMut>> {
-    SCRATCH.with_borrow_mut(|scratch| {
-        let most = bytes_max.min(scratch.len());
-        let mut buffer = ReadBuf::new(&mut scratch[..most]);
-        ready!(reader.poll_read(cx, &mut buffer))?;
-        Poll::Ready(Ok(BytesMut::from(buffer.filled())))
-    })
-}
-
 /// How often a session that ends looks whether the system has delivered what was written.
 const UNDELIVERED_PAUSE: Duration = Duration::from_millis(50);
 
@@ -86,7 +53,7 @@ pub(crate) struct Driver {
     pub(crate) outlet: Outlet,
     pub(crate) reader: Reader,
     /// Unwraps WebSocket frames, if the connection has them.
-    pub(crate) decoder: Option<Box<ws::Decoder>>,
+    pub(crate) websocket: Option<Box<ws::Connection>>,
     /// The stop of the server, and how long all that comes behind the session's end may take.
     pub(crate) parting: Parting,
     /// How long the endpoint may take next to nothing of what waits.
@@ -133,10 +100,6 @@ struct State {
     midway: Option<(u64, Instant)>,
     /// The connection took no more at the last try.
     blocked: bool,
-    /// The WebSocket was closed, which says nothing of the protocol's own goodbye.
-    hung_up: bool,
-    /// How the WebSocket was broken, and the code that says so.
-    broken: Option<ws::WsError>,
 }
 
 /// How a session ended.
@@ -166,8 +129,6 @@ impl Driver {
             deaf: None,
             midway: None,
             blocked: false,
-            hung_up: false,
-            broken: None,
         };
         self.session.hub().metrics.bytes_in.inc_by(first.len() as u64);
         self.protocol.receive(now(), first.freeze());
@@ -178,14 +139,15 @@ impl Driver {
             Ok(()) => self.serve(&mut state).await,
             Err(reason) => reason,
         };
-        let (fault, exceeded) = (self.fault(&state), self.session.outbox().exceeded());
+        let (fault, exceeded) = (self.fault(), self.session.outbox().exceeded());
         self.end(&mut state, reason).await;
         Ended { reason, fault, exceeded }
     }
 
     /// What the endpoint has done wrong, if it has.
-    fn fault(&self, state: &State) -> Option<String> {
-        let mut fault = match state.broken {
+    fn fault(&self) -> Option<String> {
+        let broken = self.websocket.as_ref().and_then(|websocket| websocket.broken());
+        let mut fault = match broken {
             Some(error) => error.to_string(),
             None => match self.session.complaint() {
                 Some(complaint) => complaint.to_owned(),
@@ -249,8 +211,8 @@ impl Driver {
 
     fn received(&mut self, state: &mut State, bytes: BytesMut) -> Result<(), Reason> {
         let count = bytes.len() as u64;
-        match &mut self.decoder {
-            Some(decoder) => decoder.receive(bytes),
+        match &mut self.websocket {
+            Some(websocket) => websocket.receive(bytes),
             None => self.protocol.receive(now(), bytes.freeze()),
         }
         state.throttled = self.session.count(now(), 0, count);
@@ -298,7 +260,7 @@ impl Driver {
         let now = now();
         self.be_patient(state, now);
         let mut result = Ok(());
-        let (mut messages, mut frames) = (0, 0);
+        let mut messages = 0;
         while !state.waiting && state.entrance.is_none() {
             match self.protocol.poll(now, &mut state.out) {
                 Some(Output::Command(Command::Hello(hello))) if self.authenticator.is_some() => {
@@ -332,11 +294,8 @@ impl Driver {
                     self.session.hub().metrics.note(self.session.outbox().profile.name, note);
                     continue;
                 }
-                None => match self.unwrap(now, state) {
-                    Ok(true) => {
-                        frames += 1;
-                        continue;
-                    }
+                None => match self.unwrap(now) {
+                    Ok(true) => continue,
                     Ok(false) => {}
                     Err(reason) => result = Err(reason),
                 },
@@ -347,10 +306,12 @@ impl Driver {
         self.tell_of_ban();
         messages += self.protocol.idle_frames();
         // A frame of the WebSocket is work too, whether or not it carries anything.
+        let frames = self.websocket.as_mut().map_or(0, |websocket| websocket.take_frames());
         let throttled = self.session.count(now, messages.max(frames), 0);
         self.settle();
         state.throttled = state.throttled.max(throttled);
         self.session.outbox().push_own(&state.out.take());
+        self.pong();
         match self.session.flush(now) {
             Step::Go => {}
             Step::Wait => {
@@ -402,7 +363,7 @@ impl Driver {
 
     /// Has the memory charged that is held for what has come.
     fn settle(&mut self) {
-        let encoded = self.decoder.as_ref().map_or(0, |decoder| decoder.buffered());
+        let encoded = self.websocket.as_ref().map_or(0, |websocket| websocket.buffered());
         self.session.holds(encoded + self.protocol.buffered());
     }
 
@@ -423,41 +384,41 @@ impl Driver {
         }
     }
 
-    /// Takes the next frame out of the WebSocket, if there is one. Gives whether there was.
-    fn unwrap(&mut self, now: Instant, state: &mut State) -> Result<bool, Reason> {
-        let Some(decoder) = &mut self.decoder else {
+    /// Takes the next piece of a message out of the WebSocket, if there is one. Gives whether there was.
+    fn unwrap(&mut self, now: Instant) -> Result<bool, Reason> {
+        let Some(websocket) = &mut self.websocket else {
             return Ok(false);
         };
-        match decoder.decode() {
-            Ok(None) => return Ok(false),
-            Ok(Some(Incoming::Data { bytes, message_fin, .. })) => {
+        match websocket.poll() {
+            Ok(None) => Ok(false),
+            Ok(Some(ws::Event::Data { bytes, message_fin, .. })) => {
                 if !bytes.is_empty() {
                     self.protocol.receive(now, bytes);
                 }
                 if message_fin {
                     self.protocol.message_ended(now);
                 }
+                Ok(true)
             }
-            Ok(Some(Incoming::Ping(payload))) => {
-                // What the protocol wrote so far comes first.
-                self.session.outbox().push_own(&state.out.take());
-                self.push_raw(ws::frame::pong_frame(&payload, None));
-            }
-            Ok(Some(Incoming::Pong(_))) => {}
-            Ok(Some(Incoming::Close(_))) => {
-                state.hung_up = true;
-                return Err(Reason::Bye);
-            }
+            Ok(Some(ws::Event::Closed(_))) => Err(Reason::Bye),
             Err(error) => {
-                state.broken = Some(error);
-                if let ws::WsError::FrameTooLarge { .. } = error {
+                let reason = error.reason();
+                if reason == Reason::TooLarge {
                     self.session.hub().metrics.hit(Limit::FrameBytes);
-                    return Err(Reason::TooLarge);
                 }
-                return Err(Reason::Malformed);
+                Err(reason)
             }
         }
-        Ok(true)
+    }
+
+    /// Answers the last ping of the WebSocket, behind what the protocol has written.
+    fn pong(&mut self) {
+        // Servers need no randomness for it.
+        if let Some(websocket) = &mut self.websocket
+            && let Ok(Some(pong)) = websocket.pong()
+        {
+            self.push_raw(pong);
+        }
     }
 
     /// Adds bytes that are no frame of the protocol.
@@ -619,7 +580,9 @@ impl Driver {
             // Nobody wants to hear it if the connection has ended before.
             let _ = tell.send(SessionEnds { reason, let_in });
         }
-        self.session.close(if state.hung_up { Reason::ConnectionLost } else { reason });
+        // The end of a WebSocket says nothing of the protocol's own goodbye.
+        let hung_up = self.websocket.as_ref().is_some_and(|it| it.is_closed_by_remote());
+        self.session.close(if hung_up { Reason::ConnectionLost } else { reason });
         if matches!(reason, Reason::ConnectionLost | Reason::SlowReceiver) {
             return;
         }
@@ -629,7 +592,8 @@ impl Driver {
             let writer = self.outlet.writer();
             writer.shutdown();
             // Closing with bytes unread would take the farewell away from the other side again.
-            let mut closed = pin!(discard(&mut self.reader));
+            let websocket = self.websocket.as_deref_mut();
+            let mut closed = pin!(discard_until_closed(&mut self.reader, websocket));
             let mut open = timeout(LINGER, &mut closed).await.is_err();
             // A machine that goes down behind a stop takes with it what the system has not delivered.
             while open && parting.stop.is_cancelled() && writer.has_undelivered() {
@@ -649,17 +613,20 @@ impl Driver {
         }
         self.protocol.farewell(reason, &mut state.out);
         self.session.outbox().push_own(&state.out.take());
-        if self.decoder.is_some() {
+        let fault = self.fault();
+        if let Some(websocket) = &mut self.websocket {
             let code = match reason {
-                Reason::Malformed if let Some(error) = state.broken => error.close_code(),
                 Reason::Bye => ws::CloseCode::NORMAL,
                 Reason::HubStopping => ws::CloseCode::GOING_AWAY,
                 Reason::Malformed => ws::CloseCode::PROTOCOL_ERROR,
                 Reason::TooLarge => ws::CloseCode::TOO_BIG,
                 _ => ws::CloseCode::POLICY,
             };
-            let fault = self.fault(state);
-            self.push_raw(refusal::close(code, reason, fault.as_deref()));
+            let close = ws::CloseFrame::because(code, reason, fault.as_deref());
+            // It is written once, and on this side without randomness.
+            if let Ok(Some(close)) = websocket.close(Some(&close)) {
+                self.push_raw(close);
+            }
         }
         self.flush(state).await;
     }
@@ -685,21 +652,5 @@ impl State {
     /// When the endpoint last said something. As long as it is not listened to, it is not silent.
     fn heard_at(&self) -> Instant {
         if self.may_read() { self.read_at } else { now() }
-    }
-}
-
-/// Reads to the end of the stream.
-pub(crate) async fn discard(reader: &mut Reader) {
-    while let Ok(bytes) = read(reader).await
-        && !bytes.is_empty()
-    {}
-}
-
-/// Sees that a timer fires at a deadline or before it. Setting a timer costs a lock, and deadlines
-/// move away with each byte, so one that fires early is set again only then.
-pub(crate) fn reach(timer: Pin<&mut Sleep>, deadline: Instant) {
-    let deadline = deadline.into();
-    if timer.deadline() > deadline || timer.is_elapsed() {
-        timer.reset(deadline);
     }
 }

@@ -55,18 +55,6 @@ const ACCEPTED: &[Accepted] = &[
         why: TO_BE_OPENED,
     },
     Accepted {
-        root: "crates/crosspoint-net/src/lib.rs",
-        parent: "http",
-        modules: &["metrics", "site"],
-        why: TO_BE_OPENED,
-    },
-    Accepted {
-        root: "crates/crosspoint-net/src/lib.rs",
-        parent: "ws",
-        modules: &["error", "frame"],
-        why: TO_BE_OPENED,
-    },
-    Accepted {
         root: "crates/crosspoint-bench/src/lib.rs",
         parent: "dialect",
         modules: &["native", "native_pair"],

@@ -3,11 +3,12 @@
 use super::io::{Busy, Io, IoState, Phase};
 use super::pace::Pace;
 use super::site::{Site, Verdict, counted, remote};
+use crate::deadline::FAR;
 use crate::held::Held;
 use crate::parting::{LINGER, Parting};
+use crate::reading::discard;
 use crate::refusal;
 use crate::remote::Remote;
-use crate::session::{FAR, discard};
 use crate::stream::{Reader, Writer};
 use axum::body::Body;
 use axum::extract::Request;

@@ -4,7 +4,7 @@
 //! Hyper gets one head at a time and no large reads, so that it holds little and it is known how much. What was
 //! read ahead waits here.
 
-use crate::session;
+use crate::reading;
 use crate::stream::{Reader, Writer};
 use bytes::{Buf, BytesMut};
 use std::future::poll_fn;
@@ -255,7 +255,7 @@ impl AsyncRead for Io {
         let busy = this.state.busy.load(Ordering::Relaxed);
         let most = buffer.remaining().min(READ_BYTES_MAX);
         if this.ahead.is_empty() {
-            let read = session::poll_read(&mut this.reader, cx, most);
+            let read = reading::poll_read(&mut this.reader, cx, most);
             this.ahead = ready!(read)?;
             this.state.ahead.store(this.ahead.capacity(), Ordering::Relaxed);
         }

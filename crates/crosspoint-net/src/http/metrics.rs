@@ -1,6 +1,6 @@
 //! The page of metrics, in the format that is asked for.
 
-use super::{process, site};
+use super::{process, text};
 use crate::outlet::now;
 use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, VARY, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
@@ -45,8 +45,7 @@ impl fmt::Debug for MetricsToken {
 
 /// The answer to a request without the right token.
 pub(super) fn refusal() -> Response {
-    let what =
-        site::text(StatusCode::UNAUTHORIZED, "The metrics need a token (http.metrics_token).\n");
+    let what = text(StatusCode::UNAUTHORIZED, "The metrics need a token (http.metrics_token).\n");
     ([(WWW_AUTHENTICATE, "Bearer")], what).into_response()
 }
 
@@ -86,7 +85,7 @@ impl Pages {
     pub(super) fn answer(&self, headers: &HeaderMap) -> Response {
         let Ok(page) = self.page() else {
             let what = "The metrics could not be written.\n";
-            return site::text(StatusCode::INTERNAL_SERVER_ERROR, what);
+            return text(StatusCode::INTERNAL_SERVER_ERROR, what);
         };
         let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         // Who says nothing takes everything.

@@ -38,6 +38,9 @@ pub use upgrade::{Refusal, UpgradeCheck, cookies};
 pub use axum::http::HeaderValue;
 
 use axum::Router;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
 use crosspoint_hub::PeerId;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -92,6 +95,12 @@ pub struct HttpOptions {
     /// How long a handler may have to wait for the body of its request, over all its reads. Above:
     /// reading it fails, and the connection is closed after the answer.
     pub body_time_max: Duration,
+}
+
+/// An answer that is a short text.
+fn text(status: StatusCode, text: &'static str) -> Response {
+    const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+    (status, [(CONTENT_TYPE, TEXT)], text).into_response()
 }
 
 impl Default for HttpOptions {

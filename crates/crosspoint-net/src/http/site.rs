@@ -3,7 +3,7 @@
 use super::files::Script;
 use super::origins::Origins;
 use super::{
-    BUNDLE_PATH, Files, HttpOptions, ID_HEADER, Refusal, UpgradeCheck, body, files, metrics,
+    BUNDLE_PATH, Files, HttpOptions, ID_HEADER, Refusal, UpgradeCheck, body, files, metrics, text,
     upgrade,
 };
 use crate::gateway::Gateways;
@@ -15,7 +15,7 @@ use crate::runner::Runner;
 use crate::ws::handshake::{self, HEAD_BYTES_MAX, HEADERS_MAX, RequestError, Upgrade};
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
-use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
+use axum::http::header::{ALLOW, CONNECTION, HOST, UPGRADE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
@@ -33,8 +33,6 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
-
-const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// Where a health check may ask what there is, as HAProxy does by itself.
 const OPTIONS_PATHS: [&str; 5] = ["/", "*", "/health", "/ready", "/metrics"];
@@ -322,10 +320,6 @@ fn with_files(router: Router, options: &HttpOptions, logs: &Arc<Logs>) -> Router
             None => text(StatusCode::NOT_FOUND, "There is nothing here.\n"),
         }
     })
-}
-
-pub(super) fn text(status: StatusCode, text: &'static str) -> Response {
-    (status, [(CONTENT_TYPE, TEXT)], text).into_response()
 }
 
 /// Whether a new connection would be served.

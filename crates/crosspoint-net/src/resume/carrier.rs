@@ -4,9 +4,10 @@
 use super::core::{Flow, Violation};
 use super::link::{Fault, Link, QUEUE_BYTES_MAX};
 use super::record::{Gone, Record, RecordError};
+use crate::deadline::{FAR, reach};
 use crate::memory::{self, Shape};
 use crate::outlet::now;
-use crate::session::{FAR, reach, read};
+use crate::reading::read;
 use crate::stream::{Reader, Stream, Writer};
 use bytes::{Bytes, BytesMut};
 use crosspoint_hub::ledger::{Account, Purpose, Tab};

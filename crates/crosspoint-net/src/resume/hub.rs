@@ -175,8 +175,9 @@ impl Carries for Host {
         _runner: Arc<Runner>,
     ) -> Pin<Box<dyn Future<Output = Reason> + Send>> {
         Box::pin(async move {
-            let Connection { reader, writer, decoder, first, address, admission, .. } = connection;
-            let link = Link::accepted((reader, writer), decoder, first, admission);
+            let Connection { reader, writer, websocket, first, address, admission, .. } =
+                connection;
+            let link = Link::accepted((reader, writer), websocket, first, admission);
             self.serve(link, Remote::new(address)).await
         })
     }
@@ -262,7 +263,7 @@ impl Host {
         let carrying = Carrying {
             remote,
             halves: way,
-            decoder: None,
+            websocket: None,
             stall_min: patience.stall_min,
             tell_end: Some(tell_end),
         };

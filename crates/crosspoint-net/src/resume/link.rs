@@ -2,10 +2,10 @@
 
 use super::record::{Record, RecordError};
 use crate::client::Dialed;
-use crate::session::{discard, read};
+use crate::reading::{discard_until_closed, read};
 use crate::stream::{Reader, Writer};
-use crate::ws::{self, Incoming};
-use bytes::{BufMut, Bytes, BytesMut};
+use crate::ws;
+use bytes::{Bytes, BytesMut};
 use crosspoint_hub::hub::Admission;
 use crosspoint_hub::input::Input;
 use crosspoint_hub::ledger::Purpose;
@@ -40,16 +40,12 @@ pub(crate) struct Link {
     pub(crate) reader: Reader,
     pub(crate) writer: Writer,
     /// Unwraps WebSocket frames, if the connection has them.
-    decoder: Option<Box<ws::Decoder>>,
-    /// Whether this side masks what it sends, as clients do.
-    masks: bool,
+    websocket: Option<Box<ws::Connection>>,
     input: Input,
     /// What is to be said next.
     pub(crate) out: FrameWriter,
     queue: VecDeque<Bytes>,
     queued: usize,
-    /// What the last ping said that is not answered yet. Older ones need no answer (RFC 6455, section 5.5.3).
-    pinged: Option<Bytes>,
     /// Pieces of the queue up to the last answer to a ping in it.
     until_pong: usize,
     /// The right to this connection. Given back with it.
@@ -60,11 +56,11 @@ impl Link {
     /// A hub's connection, of which these bytes were read, the magic bytes first.
     pub(crate) fn accepted(
         (reader, writer): (Reader, Writer),
-        decoder: Option<Box<ws::Decoder>>,
+        websocket: Option<Box<ws::Connection>>,
         first: Bytes,
         place: Admission,
     ) -> Self {
-        let mut link = Self::new(reader, writer, decoder, false);
+        let mut link = Self::new(reader, writer, websocket);
         link.input.push(first);
         link.place = Some(place);
         link
@@ -72,21 +68,19 @@ impl Link {
 
     /// A client's connection.
     pub(crate) fn dialed(dialed: Dialed) -> Self {
-        let (reader, writer, decoder) = dialed.into_parts();
-        Self::new(reader, writer, decoder.map(Box::new), true)
+        let (reader, writer, websocket) = dialed.into_parts();
+        Self::new(reader, writer, websocket.map(Box::new))
     }
 
-    fn new(reader: Reader, writer: Writer, decoder: Option<Box<ws::Decoder>>, masks: bool) -> Self {
+    fn new(reader: Reader, writer: Writer, websocket: Option<Box<ws::Connection>>) -> Self {
         Self {
             reader,
             writer,
-            decoder,
-            masks,
+            websocket,
             input: Input::default(),
             out: FrameWriter::default(),
             queue: VecDeque::new(),
             queued: 0,
-            pinged: None,
             until_pong: 0,
             place: None,
         }
@@ -111,8 +105,8 @@ impl Link {
         if bytes.is_empty() {
             return Err(ended());
         }
-        match &mut self.decoder {
-            Some(decoder) => decoder.receive(bytes),
+        match &mut self.websocket {
+            Some(websocket) => websocket.receive(bytes),
             None => self.input.push(bytes.freeze()),
         }
         self.unwrap()
@@ -120,17 +114,39 @@ impl Link {
 
     /// Takes the frames out of the WebSocket, if there is one.
     pub(crate) fn unwrap(&mut self) -> Result<(), Fault> {
-        let Some(decoder) = &mut self.decoder else {
+        let Some(websocket) = &mut self.websocket else {
             return Ok(());
         };
-        while let Some(incoming) = decoder.decode()? {
-            match incoming {
-                Incoming::Data { bytes, .. } => self.input.push(bytes),
-                // Copied, so that it keeps no read alive.
-                Incoming::Ping(payload) => self.pinged = Some(Bytes::copy_from_slice(&payload)),
-                Incoming::Pong(_) => {}
-                Incoming::Close(_) => return Err(ended()),
+        while let Some(event) = websocket.poll()? {
+            match event {
+                ws::Event::Data { bytes, .. } => self.input.push(bytes),
+                ws::Event::Closed(_) => {
+                    self.answer_close();
+                    return Err(ended());
+                }
             }
+        }
+        Ok(())
+    }
+
+    /// Answers a close frame behind all that waits, as far as that goes without waiting.
+    fn answer_close(&mut self) {
+        // Without randomness there is no answer.
+        if self.push_close().is_err() {
+            return;
+        }
+        while !self.queue.is_empty()
+            && matches!(self.writer.try_write_queue(&mut self.queue), Ok(1..))
+        {}
+        self.writer.shutdown();
+    }
+
+    fn push_close(&mut self) -> io::Result<()> {
+        let Some(websocket) = &mut self.websocket else { return Ok(()) };
+        let normal = ws::CloseFrame { code: ws::CloseCode::NORMAL, reason: String::new() };
+        if let Some(close) = websocket.close(Some(&normal)).map_err(io::Error::other)? {
+            self.queued += close.len();
+            self.queue.push_back(close);
         }
         Ok(())
     }
@@ -152,14 +168,15 @@ impl Link {
 
     /// The memory of what waits here to be written or looked at.
     pub(crate) fn held(&self) -> usize {
-        let encoded = self.decoder.as_ref().map_or(0, |decoder| decoder.buffered());
+        let encoded = self.websocket.as_ref().map_or(0, |websocket| websocket.buffered());
         let pieces = self.queue.len() * PIECE_BYTES;
         self.queued + pieces + self.input.len() + encoded
     }
 
     /// Whether all was written.
     pub(crate) fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.out.is_empty() && self.pinged.is_none()
+        let owes_pong = self.websocket.as_ref().is_some_and(|websocket| websocket.owes_pong());
+        self.queue.is_empty() && self.out.is_empty() && !owes_pong
     }
 
     /// Writes without waiting.
@@ -203,20 +220,13 @@ impl Link {
         let held = self.place.as_ref().map(|place| place.hold(Purpose::Outbox, self.held()));
         let Ok(_charge) = held.transpose() else { return };
         let part = async {
-            if self.wrap().is_err() {
+            if self.wrap().is_err() || self.push_close().is_err() {
                 return;
-            }
-            if self.decoder.is_some()
-                && let Ok(mask) = mask(self.masks)
-            {
-                let reason = String::new();
-                let frame = ws::CloseFrame { code: ws::CloseCode::NORMAL, reason };
-                self.queue.push_back(ws::frame::close_frame(Some(&frame), mask));
             }
             if self.flush().await.is_ok() {
                 self.writer.shutdown();
                 // Closing with bytes unread would take the last ones away from the other side.
-                discard(&mut self.reader).await;
+                discard_until_closed(&mut self.reader, self.websocket.as_deref_mut()).await;
             }
         };
         // A client that does not take it in time is cut off.
@@ -227,9 +237,9 @@ impl Link {
     /// unless another one waits.
     fn wrap(&mut self) -> io::Result<()> {
         if self.until_pong == 0
-            && let Some(payload) = self.pinged.take()
+            && let Some(websocket) = &mut self.websocket
+            && let Some(pong) = websocket.pong().map_err(io::Error::other)?
         {
-            let pong = ws::frame::pong_frame(&payload, mask(self.masks)?);
             self.queued += pong.len();
             self.queue.push_back(pong);
             self.until_pong = self.queue.len();
@@ -239,46 +249,35 @@ impl Link {
         }
         let encoded = self.out.take();
         for piece in encoded.pieces() {
-            match &self.decoder {
-                None => self.queue.push_back(piece.clone()),
-                Some(_) => self.message(piece)?,
-            }
-            self.queued += piece.len();
-        }
-        Ok(())
-    }
-
-    fn message(&mut self, piece: &Bytes) -> io::Result<()> {
-        for part in piece.chunks(MESSAGE_BYTES_MAX) {
-            let mut framed = BytesMut::new();
-            match mask(self.masks)? {
-                Some(mask) => {
-                    framed.reserve(ws::frame::HEADER_BYTES_MAX + part.len());
-                    ws::frame::client_frame(ws::Opcode::Binary, true, part, mask, &mut framed);
-                    self.queue.push_back(framed.freeze());
-                }
+            self.queued += match &self.websocket {
                 None => {
-                    let header = ws::frame::server_header(ws::Opcode::Binary, true, part.len());
-                    framed.put_slice(header.as_slice());
-                    self.queue.push_back(framed.freeze());
-                    self.queue.push_back(piece.slice_ref(part));
+                    self.queue.push_back(piece.clone());
+                    piece.len()
                 }
-            }
+                Some(websocket) => messages(websocket, piece, &mut self.queue)?,
+            };
         }
         Ok(())
     }
+}
+
+/// Queues bytes as WebSocket messages, and gives the length of those.
+fn messages(
+    websocket: &ws::Connection,
+    piece: &Bytes,
+    queue: &mut VecDeque<Bytes>,
+) -> io::Result<usize> {
+    let mut length = 0;
+    for part in piece.chunks(MESSAGE_BYTES_MAX) {
+        let part = piece.slice_ref(part);
+        let framed = websocket.message_pieces(ws::MessageKind::Binary, part, queue);
+        length += framed.map_err(io::Error::other)?;
+    }
+    Ok(length)
 }
 
 fn ended() -> Fault {
     Fault::Lost(io::ErrorKind::UnexpectedEof.into())
-}
-
-/// A mask, on the side that needs one.
-fn mask(masks: bool) -> io::Result<Option<[u8; 4]>> {
-    match masks {
-        true => ws::frame::new_mask().map(Some).map_err(io::Error::other),
-        false => Ok(None),
-    }
 }
 
 #[cfg(test)]
@@ -287,13 +286,61 @@ mod tests {
     use crate::memory::{self, Shape};
     use crate::stream::Stream;
 
+    const SETTINGS: ws::Settings = ws::Settings { frame_bytes_max: 1024, lenient: false };
+
+    /// What a link in this role writes because of the bytes that it gets, to the end.
+    async fn written(role: ws::Role, said: &[u8]) -> BytesMut {
+        let (near, far) = memory::pair(Shape::default(), Shape::default());
+        let (reader, writer) = Stream::from(near).into_split();
+        let websocket = Box::new(ws::Connection::new(role, SETTINGS));
+        let mut link = Link::new(reader, writer, Some(websocket));
+        match link.received(BytesMut::from(said)).unwrap_err() {
+            Fault::Lost(_) => drop(link),
+            _ => link.part(Duration::ZERO).await,
+        }
+        let (mut reader, _writer) = Stream::from(far).into_split();
+        let mut all = BytesMut::new();
+        while let Ok(bytes) = read(&mut reader).await
+            && !bytes.is_empty()
+        {
+            all.unsplit(bytes);
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn a_close_is_answered_with_its_code_and_a_broken_frame_with_the_code_of_that() {
+        use ws::frame::{client_frame, close_frame, ping_frame};
+        let going = ws::CloseFrame { code: ws::CloseCode::GOING_AWAY, reason: String::new() };
+        for role in [ws::Role::Server, ws::Role::Client] {
+            let mask = (role == ws::Role::Server).then_some([1; 4]);
+            let close = [ping_frame(b"?", mask), close_frame(Some(&going), mask)].concat();
+            let mut broken = BytesMut::new();
+            match mask {
+                Some(mask) => client_frame(ws::Opcode::Continuation, true, b"", mask, &mut broken),
+                None => broken.extend_from_slice(&[0x80, 0]),
+            }
+            for (said, code) in [(&close[..], 1001_u16), (&broken, 1002)] {
+                let all = written(role, said).await;
+                let mut reader = ws::Decoder::new(
+                    if role == ws::Role::Server { ws::Role::Client } else { ws::Role::Server },
+                    SETTINGS,
+                );
+                reader.receive(all);
+                let Ok(Some(ws::Incoming::Close(Some(close)))) = reader.decode() else {
+                    panic!("a close frame and nothing else");
+                };
+                assert_eq!(close.code.get(), code, "{role:?}");
+            }
+        }
+    }
+
     #[tokio::test]
     async fn of_pings_that_come_while_an_answer_waits_only_the_last_is_answered() {
         let (near, far) = memory::pair(Shape::default(), Shape::default());
         let (reader, writer) = Stream::from(near).into_split();
-        let settings = ws::Settings { frame_bytes_max: 1024, lenient: false };
-        let decoder = ws::Decoder::new(ws::Role::Server, settings);
-        let mut link = Link::new(reader, writer, Some(Box::new(decoder)), false);
+        let websocket = ws::Connection::new(ws::Role::Server, SETTINGS);
+        let mut link = Link::new(reader, writer, Some(Box::new(websocket)));
         for number in 0..1000 {
             let mut ping = BytesMut::new();
             let payload = format!("{number:03}");

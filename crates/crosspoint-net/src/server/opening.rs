@@ -1,6 +1,7 @@
 //! The opening of a connection: from its first byte until it is known which protocol it speaks.
 
 use super::{Server, part};
+use crate::deadline::FAR;
 use crate::detect::{Detected, detect};
 use crate::gateway::{
     Carrier, Connection, Context, Gateway, Match, Opened, Opening, Refused, Silence, Transport,
@@ -9,13 +10,14 @@ use crate::held::Held;
 use crate::http;
 use crate::outlet::now;
 use crate::proxy::preface;
+use crate::reading::read;
 use crate::refusal::{self, Refusal};
 use crate::remote::Remote;
 use crate::runner::Carrying;
-use crate::session::{Driver, FAR, read};
+use crate::session::Driver;
 use crate::stream::{Reader, Stream, Writer};
+use crate::ws;
 use crate::ws::handshake::{self, RequestError};
-use crate::ws::{self, Incoming};
 use axum::http::request::Parts;
 use bytes::{BufMut, BytesMut};
 use crosspoint_hub::hub::Admission;
@@ -65,7 +67,7 @@ enum Shaken {
 struct FirstWords {
     gateway: Arc<dyn Gateway>,
     /// Unwraps WebSocket frames, if the connection has them.
-    decoder: Option<Box<ws::Decoder>>,
+    websocket: Option<Box<ws::Connection>>,
     words: BytesMut,
     /// Whether the words are the end of a message.
     message_ended: bool,
@@ -97,7 +99,7 @@ impl Server {
         };
         let first = match shaken {
             Ok(Shaken::Spoken(gateway, words)) => {
-                Ok(FirstWords { gateway, decoder: None, words, message_ended: false })
+                Ok(FirstWords { gateway, websocket: None, words, message_ended: false })
             }
             Ok(Shaken::Upgraded(head, bytes)) => self.inside(&mut newcomer, head, bytes).await,
             Ok(Shaken::Request(request)) => {
@@ -143,8 +145,8 @@ impl Server {
     /// # Errors
     /// Why it is not served, and what is to be said before.
     fn begin(&self, remote: Remote, first: &FirstWords) -> Result<Opened, Refusal> {
-        let FirstWords { gateway, decoder, .. } = first;
-        let transport = match decoder {
+        let FirstWords { gateway, websocket, .. } = first;
+        let transport = match websocket {
             Some(_) => Transport::WebSocket,
             None => Transport::Stream,
         };
@@ -169,13 +171,13 @@ impl Server {
         admission: Admission,
     ) -> Led {
         let Newcomer { reader, writer, remote } = newcomer;
-        let FirstWords { decoder, words: first, message_ended, .. } = first;
+        let FirstWords { websocket, words: first, message_ended, .. } = first;
         match opened {
             Opened::Session(session) => {
                 let carrying = Carrying {
                     remote,
                     halves: (reader, writer),
-                    decoder,
+                    websocket,
                     stall_min: Duration::ZERO,
                     tell_end: None,
                 };
@@ -187,7 +189,7 @@ impl Server {
                 let connection = Connection {
                     reader,
                     writer,
-                    decoder,
+                    websocket,
                     first,
                     message_ended,
                     address,
@@ -362,18 +364,18 @@ impl Server {
             frame_bytes_max: frame_bytes_max.max(WEBSOCKET_FRAME_BYTES),
             lenient: true,
         };
-        let mut decoder = Box::new(ws::Decoder::new(ws::Role::Server, settings));
-        decoder.receive(rest);
+        let mut websocket = Box::new(ws::Connection::new(ws::Role::Server, settings));
+        websocket.receive(rest);
         if let Some(head) = head
             && let Ok(gateway) = self.0.gateways.recognise(&Opening::Upgrade(&head))
         {
-            let (gateway, decoder) = (gateway.clone(), Some(decoder));
+            let (gateway, websocket) = (gateway.clone(), Some(websocket));
             let words = BytesMut::new();
-            return Ok(FirstWords { gateway, decoder, words, message_ended: false });
+            return Ok(FirstWords { gateway, websocket, words, message_ended: false });
         }
         let (idle_max, stop) = (self.hub().limits.idle_max, &self.0.runner.stop);
         tokio::select! {
-            first = self.words(newcomer, decoder) => first,
+            first = self.words(newcomer, websocket) => first,
             () = stop.cancelled() => {
                 Err(Refusal::in_websocket(Reason::HubStopping, ws::CloseCode::GOING_AWAY, None))
             }
@@ -388,7 +390,7 @@ impl Server {
     async fn words(
         &self,
         newcomer: &mut Newcomer,
-        mut decoder: Box<ws::Decoder>,
+        mut websocket: Box<ws::Connection>,
     ) -> Result<FirstWords, Refusal> {
         let Newcomer { reader, writer, remote } = newcomer;
         let mut words = BytesMut::new();
@@ -398,8 +400,8 @@ impl Server {
         let mut silence = self.0.gateways.silence_max(&context, handshake);
         let mut until = now() + silence.most;
         loop {
-            let answer = match decoder.decode() {
-                Ok(Some(Incoming::Data { kind, bytes, message_fin: message_ended, .. })) => {
+            let answer = match websocket.poll() {
+                Ok(Some(ws::Event::Data { kind, bytes, message_fin: message_ended })) => {
                     if bytes.is_empty() {
                         continue;
                     }
@@ -412,8 +414,8 @@ impl Server {
                     let opening = Opening::WebSocket { bytes: &words, text };
                     match self.0.gateways.recognise(&opening) {
                         Ok(gateway) => {
-                            let (gateway, decoder) = (gateway.clone(), Some(decoder));
-                            return Ok(FirstWords { gateway, decoder, words, message_ended });
+                            let (gateway, websocket) = (gateway.clone(), Some(websocket));
+                            return Ok(FirstWords { gateway, websocket, words, message_ended });
                         }
                         Err(Match::No) => {
                             let (code, fault) = (ws::CloseCode::POLICY, Refusal::unknown(&words));
@@ -423,17 +425,15 @@ impl Server {
                         Err(_) => continue,
                     }
                 }
-                Ok(Some(Incoming::Ping(payload))) => Some(ws::frame::pong_frame(&payload, None)),
-                Ok(Some(Incoming::Pong(_))) => continue,
-                Ok(Some(Incoming::Close(_))) => {
-                    let code = ws::CloseCode::NORMAL;
+                Ok(Some(ws::Event::Closed(_))) => {
+                    let code = websocket.answer().unwrap_or(ws::CloseCode::NORMAL);
                     return Err(Refusal::in_websocket(Reason::Bye, code, None));
                 }
                 Ok(None) => {
-                    held.settle(words.capacity() + decoder.buffered()).map_err(|reason| {
+                    held.settle(words.capacity() + websocket.buffered()).map_err(|reason| {
                         Refusal::in_websocket(reason, ws::CloseCode::TRY_AGAIN, None)
                     })?;
-                    None
+                    websocket.pong().map_err(|_| Refusal::silent(Reason::Internal))?
                 }
                 Err(error) => {
                     let (code, fault) = (error.close_code(), Some(error.to_string()));
@@ -446,7 +446,7 @@ impl Server {
                     None => {
                         let more = read(reader).await.unwrap_or_default();
                         let any = !more.is_empty();
-                        decoder.receive(more);
+                        websocket.receive(more);
                         any
                     }
                 }

@@ -1,7 +1,8 @@
 //! Sessions at the door: their credentials are being checked.
 
-use super::{Driver, State, read};
+use super::{Driver, State};
 use crate::outlet::now;
+use crate::reading::{READ_BYTES_MAX, read};
 use crate::stream::Reader;
 use bytes::{Bytes, BytesMut};
 use crosspoint_auth::{BoxFuture, Credentials, Denied};
@@ -82,7 +83,7 @@ impl Driver {
     pub(super) fn unwrap_token(&self, hello: &mut Hello) {
         let credentials = self.credentials(hello);
         // No handshake is longer.
-        let token = credentials.token(super::READ_BYTES_MAX);
+        let token = credentials.token(READ_BYTES_MAX);
         hello.token = token.ok().map(|token| Bytes::copy_from_slice(&token));
     }
 }

@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::frame::{
-    CONTROL_BYTES_MAX, CloseFrame, FIN, HEADER_BYTES_MAX, LENGTH_16, LENGTH_64, MASKED,
+    CONTROL_BYTES_MAX, CloseCode, CloseFrame, FIN, HEADER_BYTES_MAX, LENGTH_16, LENGTH_64, MASKED,
     MessageKind, Opcode, apply_mask,
 };
 use super::text::Utf8;
@@ -231,7 +231,7 @@ impl Decoder {
                     let incoming = match opcode {
                         Opcode::Ping => Incoming::Ping(payload),
                         Opcode::Pong => Incoming::Pong(payload),
-                        _ => Incoming::Close(CloseFrame::decode(&payload)?),
+                        _ => Incoming::Close(close_frame(&payload)?),
                     };
                     self.state = State::HEAD;
                     return Ok(Some(incoming));
@@ -297,6 +297,20 @@ impl Decoder {
     }
 }
 
+/// Reads the payload of a close frame; an empty one is `None` (section 5.5.1).
+///
+/// # Errors
+/// A single byte, a code that may not be sent, or a reason that is not UTF-8.
+fn close_frame(payload: &[u8]) -> Result<Option<CloseFrame>, WsError> {
+    let Some((&code, reason)) = payload.split_first_chunk::<2>() else {
+        return if payload.is_empty() { Ok(None) } else { Err(WsError::CloseTruncated) };
+    };
+    let number = u16::from_be_bytes(code);
+    let code = CloseCode::new(number).ok_or(WsError::CloseCode { code: number })?;
+    let reason = str::from_utf8(reason).map_err(|_| WsError::CloseReasonNotUtf8)?;
+    Ok(Some(CloseFrame { code, reason: reason.to_owned() }))
+}
+
 /// Takes up to `max` bytes from the front of `buffer`, and the buffer itself if that is all of it:
 /// splitting would make it shared, which costs an allocation.
 fn take(buffer: &mut BytesMut, max: u64) -> BytesMut {
@@ -308,7 +322,6 @@ fn take(buffer: &mut BytesMut, max: u64) -> BytesMut {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::CloseCode;
     use super::*;
 
     const STRICT: Settings = Settings { frame_bytes_max: 1 << 20, lenient: false };
@@ -460,5 +473,16 @@ mod tests {
         client.receive(BytesMut::from(&[0xff; 100][..]));
         assert_eq!(client.decode(), Ok(None));
         assert_eq!(client.buffered(), 0);
+    }
+
+    #[test]
+    fn close_payloads_that_mean_nothing_are_refused() {
+        assert_eq!(super::close_frame(&[3]), Err(WsError::CloseTruncated));
+        for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535_u16] {
+            let refused = super::close_frame(&code.to_be_bytes());
+            assert_eq!(refused, Err(WsError::CloseCode { code }));
+        }
+        let not_utf8 = super::close_frame(&[0x03, 0xe8, 0xff]);
+        assert_eq!(not_utf8, Err(WsError::CloseReasonNotUtf8));
     }
 }

@@ -1,5 +1,6 @@
 //! What can be wrong with received frames.
 
+use crosspoint_hub::Reason;
 use thiserror::Error;
 
 use super::frame::{CONTROL_BYTES_MAX, CloseCode, Opcode};
@@ -69,6 +70,12 @@ pub enum WsError {
         /// The limit in bytes.
         max: u64,
     },
+    /// A message above the limit of this side.
+    #[error("message above the limit of {max} bytes; send smaller ones")]
+    MessageTooLarge {
+        /// The limit in bytes.
+        max: u64,
+    },
     /// A text message that is not UTF-8 (section 8.1).
     #[error("text message that is not UTF-8; send other bytes as a binary message")]
     TextNotUtf8,
@@ -87,11 +94,19 @@ pub enum WsError {
 }
 
 impl WsError {
+    /// Why the session in this WebSocket ends.
+    pub(crate) const fn reason(&self) -> Reason {
+        match self {
+            Self::FrameTooLarge { .. } | Self::MessageTooLarge { .. } => Reason::TooLarge,
+            _ => Reason::Malformed,
+        }
+    }
+
     /// The code to close the connection with.
     #[must_use]
     pub const fn close_code(&self) -> CloseCode {
         match self {
-            Self::FrameTooLarge { .. } => CloseCode::TOO_BIG,
+            Self::FrameTooLarge { .. } | Self::MessageTooLarge { .. } => CloseCode::TOO_BIG,
             Self::CloseReasonNotUtf8 | Self::TextNotUtf8 => CloseCode::INVALID_DATA,
             _ => CloseCode::PROTOCOL_ERROR,
         }

@@ -1,8 +1,7 @@
 //! Writing frames: headers, masking, and the control frames (RFC 6455 sections 5 and 7.4).
 
 use bytes::{BufMut, Bytes, BytesMut};
-
-use super::WsError;
+use crosspoint_hub::Reason;
 
 /// Longest payload of a control frame in bytes (section 5.5).
 pub const CONTROL_BYTES_MAX: usize = 125;
@@ -77,7 +76,7 @@ impl Opcode {
 /// What a data message is, in all of its frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MessageKind {
-    /// Declared as UTF-8 text; not checked by the decoder.
+    /// UTF-8 text.
     Text,
     /// Bytes without a declared meaning.
     Binary,
@@ -209,7 +208,7 @@ fn control_frame(opcode: Opcode, payload: &[u8], mask: Option<[u8; 4]>) -> Bytes
     out.freeze()
 }
 
-fn append_frame(
+pub(super) fn append_frame(
     opcode: Opcode,
     fin: bool,
     payload: &[u8],
@@ -277,18 +276,13 @@ pub struct CloseFrame {
 }
 
 impl CloseFrame {
-    /// Reads the payload of a close frame; an empty one is `None` (section 5.5.1).
-    ///
-    /// # Errors
-    /// A single byte, a code that may not be sent, or a reason that is not UTF-8.
-    pub fn decode(payload: &[u8]) -> Result<Option<Self>, WsError> {
-        let Some((&code, reason)) = payload.split_first_chunk::<2>() else {
-            return if payload.is_empty() { Ok(None) } else { Err(WsError::CloseTruncated) };
+    /// A frame that says the reason of an end, and what was wrong.
+    pub(crate) fn because(code: CloseCode, reason: Reason, fault: Option<&str>) -> Self {
+        let reason = match fault {
+            Some(fault) => format!("{reason}: {fault}"),
+            None => reason.to_string(),
         };
-        let number = u16::from_be_bytes(code);
-        let code = CloseCode::new(number).ok_or(WsError::CloseCode { code: number })?;
-        let reason = str::from_utf8(reason).map_err(|_| WsError::CloseReasonNotUtf8)?;
-        Ok(Some(Self { code, reason: reason.to_owned() }))
+        Self { code, reason }
     }
 }
 
@@ -344,26 +338,13 @@ mod tests {
     }
 
     #[test]
-    fn a_close_reason_is_cut_between_characters_and_read_back() {
+    fn a_close_reason_is_cut_between_characters() {
         let close = CloseFrame { code: CloseCode::TOO_BIG, reason: "é".repeat(100) };
         let frame = close_frame(Some(&close), None);
         assert_eq!(frame[..2], [0x88, 124], "122 bytes are whole characters");
-        let read = CloseFrame::decode(&frame[2..]).unwrap().unwrap();
-        assert_eq!(read.reason, "é".repeat(61));
-        assert_eq!(read.code.get(), 1009);
+        assert_eq!(frame[2..4], 1009_u16.to_be_bytes());
+        assert_eq!(str::from_utf8(&frame[4..]).unwrap(), "é".repeat(61));
         assert_eq!(&close_frame(None, None)[..], [0x88, 0]);
-        assert_eq!(CloseFrame::decode(b""), Ok(None));
-    }
-
-    #[test]
-    fn close_payloads_that_mean_nothing_are_refused() {
-        assert_eq!(CloseFrame::decode(&[3]), Err(WsError::CloseTruncated));
-        for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535_u16] {
-            let refused = CloseFrame::decode(&code.to_be_bytes());
-            assert_eq!(refused, Err(WsError::CloseCode { code }));
-        }
-        let not_utf8 = CloseFrame::decode(&[0x03, 0xe8, 0xff]);
-        assert_eq!(not_utf8, Err(WsError::CloseReasonNotUtf8));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::frame::{CONTROL_BYTES_MAX, HEADER_BYTES_MAX};
 use super::handshake::{
     Request, UpgradeError, client_request, parse_request, parse_response, response,
 };
-use super::{Decoder, Incoming, MessageKind, Role, Settings, WsError};
+use super::{Connection, Decoder, Event, Incoming, MessageKind, Role, Settings, WsError};
 
 /// What was received, independent of the borders of pieces.
 #[derive(Debug, PartialEq)]
@@ -33,6 +33,7 @@ pub fn fuzz_ws(data: &[u8]) {
     let cut = decode_in_steps(role, settings, input, step);
     assert_eq!(whole, cut, "frames depend on how the bytes arrive");
     handshake(input, step);
+    fuzz_connection(data);
 }
 
 fn decode_in_steps(role: Role, settings: Settings, input: &[u8], step: usize) -> Vec<Seen> {
@@ -85,6 +86,53 @@ fn add(seen: &mut Vec<Seen>, kind: MessageKind, piece: &[u8], frame_fin: bool, m
     } else {
         seen.push(Seen::Frame { kind, bytes: piece.to_vec(), frame_fin, message_fin });
     }
+}
+
+/// Reads arbitrary bytes as one side of a WebSocket that the other side closes at some time, and checks that
+/// messages and the end do not depend on how the bytes are cut up. The first four bytes choose the settings.
+///
+/// # Panics
+/// When an invariant is broken.
+pub fn fuzz_connection(data: &[u8]) {
+    let Some((&[flags, limit, step, end], input)) = data.split_first_chunk::<4>() else {
+        return;
+    };
+    let role = if flags & 1 == 0 { Role::Server } else { Role::Client };
+    let settings =
+        Settings { frame_bytes_max: u64::from(limit) << (flags >> 4), lenient: flags & 2 != 0 };
+    let end = usize::from(end).min(input.len());
+    let converse = |step: usize| {
+        let mut connection = Connection::new(role, settings);
+        connection.set_message_bytes_max(u64::from(limit) << 5);
+        let (mut data, mut closed) = (Vec::new(), None);
+        for (closes, part) in [(false, &input[..end]), (true, &input[end..])] {
+            for piece in part.chunks(step.max(1)) {
+                connection.receive(BytesMut::from(piece));
+                while let Ok(Some(event)) = connection.poll() {
+                    assert!(closed.is_none(), "nothing follows a close frame");
+                    match event {
+                        Event::Data { bytes, .. } => {
+                            assert!(!closes, "what comes behind the own close is discarded");
+                            data.extend_from_slice(&bytes);
+                        }
+                        Event::Closed(close) => closed = Some(close),
+                    }
+                }
+                let pong = connection.pong().expect("there is randomness");
+                let ended = closes || closed.is_some();
+                assert!(pong.is_none() || !ended, "nothing is answered behind a close frame");
+                let held = connection.buffered();
+                assert!(held < CONTROL_BYTES_MAX.max(HEADER_BYTES_MAX), "{held} bytes held back");
+            }
+            let close = connection.close(None).expect("there is randomness");
+            assert_eq!(close.is_some(), !closes, "a side closes once");
+        }
+        assert_eq!(connection.is_closed(), closed.is_some());
+        // How much of a message went up before it broke a rule depends on the cuts.
+        data.truncate(if connection.broken().is_some() { 0 } else { data.len() });
+        (data, closed, connection.broken(), connection.answer())
+    };
+    assert_eq!(converse(input.len()), converse(usize::from(step)), "the cuts matter");
 }
 
 /// Reads arbitrary bytes as a head, and writes what was understood of it anew: the other end

@@ -29,4 +29,5 @@ mod resume_receipts;
 mod resume_world;
 mod vanish;
 mod ws_codec;
+mod ws_connection;
 mod ws_handshake;

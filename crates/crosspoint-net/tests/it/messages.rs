@@ -2,9 +2,12 @@
 
 use bytes::BytesMut;
 use crosspoint_hub::wire::FrameWriter;
-use crosspoint_net::client::{Dialed, Endpoint, dial, run};
+use crosspoint_hub::{Event, Reason};
+use crosspoint_net::client::{Connection, Dialed, Endpoint, dial, run};
 use crosspoint_net::messages::{Messages, MessagesError, Turn};
-use crosspoint_net::ws::{CloseCode, Decoder, Incoming, Opcode, Role, Settings, frame, handshake};
+use crosspoint_net::ws::{
+    CloseCode, CloseFrame, Decoder, Incoming, Opcode, Role, Settings, WsError, frame, handshake,
+};
 use crosspoint_proto::client::{Native, Options};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -99,7 +102,7 @@ async fn messages_above_the_bound_and_binary_ones_are_errors() {
     script.frame(Opcode::Text, false, &half).await;
     script.frame(Opcode::Continuation, true, &half).await;
     let error = messages.turn(true).await.unwrap_err();
-    assert!(matches!(error, MessagesError::TooLarge(MESSAGE_BYTES_MAX)));
+    assert!(matches!(error, MessagesError::Frame(WsError::MessageTooLarge { .. })));
     assert_eq!(error.close_code(), CloseCode::TOO_BIG);
 
     let (mut messages, mut script) = pair().await;
@@ -137,12 +140,7 @@ async fn everything_is_written_before_the_close_frame() {
 
 #[tokio::test]
 async fn of_pings_that_come_together_a_client_answers_the_last() {
-    let (dialed, mut script) = dialed().await;
-    let mut out = FrameWriter::new(None);
-    let now = tokio::time::Instant::now().into_std();
-    let native = Native::new(now, Options::default(), &mut out);
-    let _connection = run(dialed, Box::new(native), out);
-    assert!(matches!(script.next().await, Some(Incoming::Data { .. })), "the hello");
+    let (_connection, mut script) = client().await;
     let pings = 1000_u32;
     let ping = |number: u32| {
         let header = frame::server_header(Opcode::Ping, true, 4);
@@ -159,4 +157,59 @@ async fn of_pings_that_come_together_a_client_answers_the_last() {
         }
     }
     assert!(answers < 50, "{answers}");
+}
+
+/// A client of a hub, which has said hello.
+async fn client() -> (Connection, Script) {
+    let (dialed, mut script) = dialed().await;
+    let mut out = FrameWriter::new(None);
+    let now = tokio::time::Instant::now().into_std();
+    let native = Native::new(now, Options::default(), &mut out);
+    let connection = run(dialed, Box::new(native), out);
+    assert!(matches!(script.next().await, Some(Incoming::Data { .. })), "the hello");
+    (connection, script)
+}
+
+#[tokio::test]
+async fn clients_answer_a_close_once_with_its_code_and_a_broken_frame_with_the_code_of_that() {
+    let closing = frame::close_frame(
+        Some(&CloseFrame { code: CloseCode::new(4001).unwrap(), reason: String::new() }),
+        None,
+    );
+    let ping = frame::ping_frame(b"?", None);
+    let close = [&ping[..], &closing, &ping, &closing].concat();
+    // A continuation of nothing.
+    let broken = [&ping[..], &[0x80, 0], &closing].concat();
+    for (said, code, reason) in
+        [(close, 4001, Reason::ConnectionLost), (broken, 1002, Reason::Malformed)]
+    {
+        let (mut connection, mut script) = client().await;
+        script.stream.write_all(&said).await.unwrap();
+        let event = connection.events.recv();
+        let (event, closed) = tokio::join!(event, closed(&mut script));
+        assert_eq!((event, closed), (Some(Event::Closed { reason }), code));
+
+        let (mut messages, mut script) = pair().await;
+        script.stream.write_all(&said).await.unwrap();
+        let turn = messages.turn(true).await;
+        assert!(matches!(turn, Ok(Turn::Closed(Some(_))) | Err(MessagesError::Frame(_))));
+        let ((), closed) = tokio::join!(messages.close(None), self::closed(&mut script));
+        assert_eq!(closed, code);
+    }
+}
+
+/// The code with which a client closes, behind all that it has to say in frames of data.
+async fn closed(script: &mut Script) -> u16 {
+    loop {
+        match script.next().await {
+            Some(Incoming::Data { .. }) => {}
+            Some(Incoming::Close(Some(close))) => {
+                let mut rest = Vec::new();
+                script.stream.read_to_end(&mut rest).await.unwrap();
+                assert!(rest.is_empty(), "nothing follows");
+                return close.code.get();
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -1,0 +1,264 @@
+//! One WebSocket after its handshake, in either role.
+//!
+//! Received bytes go in with [`Connection::receive`] and come out as [`Event`]s of [`Connection::poll`]. Frames
+//! to write come from [`Connection::message`], [`Connection::pong`] and [`Connection::close`], masked where the
+//! role demands it. Nothing here touches a socket or a clock.
+//!
+//! Control frames are treated alike in both roles:
+//!
+//! * A ping is answered with a pong of the same payload. Of pings that come before an answer was taken only the
+//!   last is answered (RFC 6455, section 5.5.3). A pong that nobody asked for means nothing.
+//! * A close frame is answered once, with its own code (section 5.5.1). Whatever follows it is discarded, and
+//!   a ping before it that was not answered needs no answer any more (section 5.5.2).
+//! * A broken rule ends the connection: every further [`Connection::poll`] gives the same error, and the
+//!   close frame says its code.
+//! * After this side has closed, data is discarded, and the close frame of the other side is still looked for.
+
+use super::frame::{CloseCode, CloseFrame, MessageKind};
+use super::{Decoder, Incoming, Role, Settings, WsError, frame};
+use bytes::{Bytes, BytesMut};
+
+/// What has arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A piece of a message. Pieces are given as they arrive, so their borders mean nothing.
+    Data {
+        /// Kind of the message.
+        kind: MessageKind,
+        /// The next bytes, unmasked; empty only for a frame without payload.
+        bytes: Bytes,
+        /// This piece ends its message.
+        message_fin: bool,
+    },
+    /// The other side has closed the WebSocket, and nothing follows. [`Connection::close`] gives the answer.
+    Closed(Option<CloseFrame>),
+}
+
+/// What is known of the other side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Remote {
+    Open,
+    /// It has sent a close frame, with a code or none.
+    Closed(Option<CloseCode>),
+    /// It has broken a rule.
+    Broken(WsError),
+}
+
+/// One end of a WebSocket.
+#[derive(Debug)]
+pub struct Connection {
+    role: Role,
+    decoder: Decoder,
+    remote: Remote,
+    close_sent: bool,
+    message_bytes_max: u64,
+    /// Bytes that have come of the message that is not whole.
+    message_bytes: u64,
+    /// Payload of the last ping that was not answered.
+    ping: Option<Bytes>,
+    /// Frames and pieces of frames that were looked at since they were last counted.
+    frames: u64,
+}
+
+impl Connection {
+    /// The end `role` of a WebSocket whose handshake is done. A message may have any length.
+    #[must_use]
+    pub fn new(role: Role, settings: Settings) -> Self {
+        Self {
+            role,
+            decoder: Decoder::new(role, settings),
+            remote: Remote::Open,
+            close_sent: false,
+            message_bytes_max: u64::MAX,
+            message_bytes: 0,
+            ping: None,
+            frames: 0,
+        }
+    }
+
+    /// Changes the longest payload of a data frame, in bytes. It holds from the next frame on.
+    pub fn set_frame_bytes_max(&mut self, frame_bytes_max: u64) {
+        self.decoder.set_frame_bytes_max(frame_bytes_max);
+    }
+
+    /// Changes the longest message that the other side may send, in bytes, over all of its frames.
+    pub fn set_message_bytes_max(&mut self, message_bytes_max: u64) {
+        self.message_bytes_max = message_bytes_max;
+    }
+
+    /// Takes received bytes in. Data is not copied if everything before was looked at.
+    pub fn receive(&mut self, bytes: BytesMut) {
+        self.decoder.receive(bytes);
+    }
+
+    /// The next event, `None` if more bytes are needed or the other side has closed.
+    ///
+    /// # Errors
+    /// When the other side breaks the protocol or a limit. Further calls give the same error.
+    pub fn poll(&mut self) -> Result<Option<Event>, WsError> {
+        if let Remote::Broken(error) = self.remote {
+            return Err(error);
+        }
+        self.next().inspect_err(|error| self.remote = Remote::Broken(*error))
+    }
+
+    fn next(&mut self) -> Result<Option<Event>, WsError> {
+        while let Some(incoming) = self.decoder.decode()? {
+            self.frames += 1;
+            match incoming {
+                Incoming::Data { kind, bytes, message_fin, .. } => {
+                    if self.close_sent {
+                        continue;
+                    }
+                    self.message_bytes += bytes.len() as u64;
+                    if self.message_bytes > self.message_bytes_max {
+                        return Err(WsError::MessageTooLarge { max: self.message_bytes_max });
+                    }
+                    if message_fin {
+                        self.message_bytes = 0;
+                    }
+                    return Ok(Some(Event::Data { kind, bytes, message_fin }));
+                }
+                Incoming::Ping(payload) => self.ping = Some(payload).filter(|_| !self.close_sent),
+                Incoming::Pong(_) => {}
+                Incoming::Close(close) => {
+                    self.ping = None;
+                    self.remote = Remote::Closed(close.as_ref().map(|close| close.code));
+                    return Ok(Some(Event::Closed(close)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// How many frames were looked at since the last call, control frames too. A frame that arrives in pieces
+    /// counts for each of them.
+    pub fn take_frames(&mut self) -> u64 {
+        std::mem::take(&mut self.frames)
+    }
+
+    /// Bytes held here: at most one header, one control payload and that of one ping after
+    /// [`poll`](Self::poll) has given `None`.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.decoder.buffered() + self.ping.as_ref().map_or(0, Bytes::len)
+    }
+
+    /// Whether a ping was not answered.
+    #[must_use]
+    pub fn owes_pong(&self) -> bool {
+        self.ping.is_some()
+    }
+
+    /// The answer to the last ping, once.
+    ///
+    /// # Errors
+    /// When the system has no random source, which every frame of a client needs.
+    pub fn pong(&mut self) -> Result<Option<Bytes>, getrandom::Error> {
+        let Some(payload) = self.ping.take() else { return Ok(None) };
+        Ok(Some(frame::pong_frame(&payload, self.mask()?)))
+    }
+
+    /// A whole message in one frame, copied. No message may be written after [`close`](Self::close).
+    ///
+    /// # Errors
+    /// As [`pong`](Self::pong).
+    pub fn message(&self, kind: MessageKind, payload: &[u8]) -> Result<Bytes, getrandom::Error> {
+        let mut framed = BytesMut::new();
+        frame::append_frame(kind.into(), true, payload, self.mask()?, &mut framed);
+        Ok(framed.freeze())
+    }
+
+    /// As [`message`](Self::message), in pieces: a server's payload is shared and not copied. Gives the length
+    /// of all pieces.
+    ///
+    /// # Errors
+    /// As [`pong`](Self::pong).
+    pub fn message_pieces(
+        &self,
+        kind: MessageKind,
+        payload: Bytes,
+        out: &mut impl Extend<Bytes>,
+    ) -> Result<usize, getrandom::Error> {
+        match self.role {
+            Role::Server => {
+                let header = frame::server_header(kind.into(), true, payload.len());
+                let header = Bytes::copy_from_slice(header.as_slice());
+                let length = header.len() + payload.len();
+                out.extend([header, payload]);
+                Ok(length)
+            }
+            Role::Client => {
+                let framed = self.message(kind, &payload)?;
+                let length = framed.len();
+                out.extend([framed]);
+                Ok(length)
+            }
+        }
+    }
+
+    /// The close frame of this side, `None` if it was written before. It answers a close frame of the other
+    /// side with its code and a broken rule with the code of that; otherwise it says what is given.
+    ///
+    /// # Errors
+    /// As [`pong`](Self::pong).
+    pub fn close(&mut self, close: Option<&CloseFrame>) -> Result<Option<Bytes>, getrandom::Error> {
+        if self.close_sent {
+            return Ok(None);
+        }
+        let answer = self.answer().map(|code| {
+            let reason = close.map(|close| close.reason.clone()).unwrap_or_default();
+            CloseFrame { code, reason }
+        });
+        let framed = frame::close_frame(answer.as_ref().or(close), self.mask()?);
+        self.close_sent = true;
+        self.ping = None;
+        Ok(Some(framed))
+    }
+
+    /// The code with which this side has to close because of what the other side did, if it did anything.
+    #[must_use]
+    pub fn answer(&self) -> Option<CloseCode> {
+        match self.remote {
+            Remote::Open => None,
+            Remote::Closed(code) => code,
+            Remote::Broken(error) => Some(error.close_code()),
+        }
+    }
+
+    /// Whether the other side has closed.
+    #[must_use]
+    pub fn is_closed_by_remote(&self) -> bool {
+        matches!(self.remote, Remote::Closed(_))
+    }
+
+    /// Whether both sides have closed: the end is clean, and nothing more is read or written.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.close_sent && self.is_closed_by_remote()
+    }
+
+    /// The rule that the other side has broken, if it has.
+    #[must_use]
+    pub fn broken(&self) -> Option<WsError> {
+        match self.remote {
+            Remote::Broken(error) => Some(error),
+            Remote::Open | Remote::Closed(_) => None,
+        }
+    }
+
+    /// Looks at what was received after this side has closed. Gives whether the other side has closed too.
+    pub fn drain(&mut self) -> bool {
+        // A side that breaks a rule now ends with its connection.
+        while let Ok(Some(_)) = self.poll() {}
+        self.is_closed()
+    }
+
+    /// A fresh key, in the role that masks what it sends.
+    fn mask(&self) -> Result<Option<[u8; 4]>, getrandom::Error> {
+        match self.role {
+            Role::Server => Ok(None),
+            Role::Client => frame::new_mask().map(Some),
+        }
+    }
+}
