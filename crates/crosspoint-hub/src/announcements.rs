@@ -5,8 +5,8 @@
 //! told of later, and is not found by those who look who is there before; one that goes before that was never
 //! there for them. So what is told and what is found always fit each other.
 
+use crate::endpoint::Endpoint;
 use crate::ledger::Holder;
-use crate::outbox::Outbox;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(crate) struct Announcements {
     /// From how many on those are forgotten that are full.
     known_max: usize,
     /// Those who are told of later, by whose allowance they wait for and in the order in which they came.
-    waiting: HashMap<Holder, BTreeMap<u64, Arc<Outbox>>>,
+    waiting: HashMap<Holder, BTreeMap<u64, Arc<Endpoint>>>,
     /// The same, by session.
     waits_for: HashMap<u64, Holder>,
     /// When it is looked again whether somebody may be told of.
@@ -51,13 +51,13 @@ impl Announcements {
     }
 
     /// Whether a session that comes may be told of now. Otherwise it waits.
-    pub(crate) fn comes(&mut self, now: Instant, outbox: &Arc<Outbox>) -> bool {
-        let queue = outbox.account().holders().find(|holder| self.waiting.contains_key(holder));
-        let blocked = queue.cloned().map_or_else(|| self.take(now, outbox), Err);
+    pub(crate) fn comes(&mut self, now: Instant, endpoint: &Arc<Endpoint>) -> bool {
+        let queue = endpoint.account().holders().find(|holder| self.waiting.contains_key(holder));
+        let blocked = queue.cloned().map_or_else(|| self.take(now, endpoint), Err);
         match blocked {
             Ok(()) => true,
             Err(holder) => {
-                self.wait(holder, outbox.clone());
+                self.wait(holder, endpoint.clone());
                 false
             }
         }
@@ -88,7 +88,7 @@ impl Announcements {
     }
 
     /// Those who may be told of now; `None` for the time gives all.
-    pub(crate) fn release(&mut self, now: Option<Instant>) -> Vec<Arc<Outbox>> {
+    pub(crate) fn release(&mut self, now: Option<Instant>) -> Vec<Arc<Endpoint>> {
         let mut released = Vec::new();
         if let Some(now) = now {
             if self.again_at.is_some_and(|at| now < at) {
@@ -98,18 +98,18 @@ impl Announcements {
         }
         let holders: Vec<Holder> = self.waiting.keys().cloned().collect();
         for holder in holders {
-            while let Some((session, outbox)) =
+            while let Some((session, endpoint)) =
                 self.waiting.get_mut(&holder).and_then(BTreeMap::pop_first)
             {
-                match now.map_or(Ok(()), |now| self.take(now, &outbox)) {
+                match now.map_or(Ok(()), |now| self.take(now, &endpoint)) {
                     Ok(()) => {
                         self.waits_for.remove(&session);
-                        released.push(outbox);
+                        released.push(endpoint);
                     }
                     // It has two, and may wait for the other one from now on.
                     Err(by) => {
                         let stays = by == holder;
-                        self.wait(by, outbox);
+                        self.wait(by, endpoint);
                         if stays {
                             break;
                         }
@@ -120,31 +120,31 @@ impl Announcements {
                 self.waiting.remove(&holder);
             }
         }
-        released.sort_by_key(|outbox| outbox.id);
+        released.sort_by_key(|endpoint| endpoint.id);
         released
     }
 
-    fn wait(&mut self, holder: Holder, outbox: Arc<Outbox>) {
-        self.waits_for.insert(outbox.id, holder.clone());
-        self.waiting.entry(holder).or_default().insert(outbox.id, outbox);
+    fn wait(&mut self, holder: Holder, endpoint: Arc<Endpoint>) {
+        self.waits_for.insert(endpoint.id, holder.clone());
+        self.waiting.entry(holder).or_default().insert(endpoint.id, endpoint);
     }
 
     /// Uses what one takes of the allowances of a session.
     ///
     /// # Errors
     /// Whose allowance is used up.
-    fn take(&mut self, now: Instant, outbox: &Outbox) -> Result<(), Holder> {
+    fn take(&mut self, now: Instant, endpoint: &Endpoint) -> Result<(), Holder> {
         let Some(step) = self.step else { return Ok(()) };
         let full_at = |known: Option<&Instant>| known.copied().unwrap_or(now).max(now) + step;
         let used_up = |holder: &&Holder| full_at(self.full_at.get(*holder)) > now + SAVED;
-        if let Some(holder) = outbox.account().holders().find(used_up) {
+        if let Some(holder) = endpoint.account().holders().find(used_up) {
             return Err(holder.clone());
         }
         if self.full_at.len() >= self.known_max {
             self.full_at.retain(|_, full_at| *full_at > now);
             self.known_max = KNOWN_MIN.max(2 * self.full_at.len());
         }
-        for holder in outbox.account().holders() {
+        for holder in endpoint.account().holders() {
             let full_at = full_at(self.full_at.get(holder));
             self.full_at.insert(holder.clone(), full_at);
         }

@@ -4,7 +4,6 @@
 //! What is gathered is charged to its sender. So a sender that leaves messages unfinished takes
 //! nothing away from its receivers and from other senders.
 
-use crate::channel::Sent;
 use crate::ledger::{Account, Charge, Exhausted, Purpose};
 use crate::limit::Limit;
 use crate::reason::Reason;
@@ -26,15 +25,9 @@ struct Open {
 /// Why the parts of a message are not kept until it is whole. The sender is at fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unfinished {
-    reason: Reason,
+    pub(crate) reason: Reason,
     /// The setting of the bound.
-    limit: Limit,
-}
-
-impl From<Unfinished> for Sent {
-    fn from(Unfinished { reason, limit }: Unfinished) -> Self {
-        Self::Refused(reason, Some(limit))
-    }
+    pub(crate) limit: Limit,
 }
 
 impl Gathering {

@@ -4,7 +4,8 @@
 //! embeds a hub answers for it.
 
 use crate::command::{ApplicationEvent, Event, Peer};
-use crate::outbox::{Outbox, Tag, Touched};
+use crate::endpoint::{Endpoint, PendingWrites};
+use crate::outbox::Tag;
 use crate::payload::{Ask, Failure, Outcome};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -32,7 +33,7 @@ impl Home for Nobody {
 
 /// The right to answer one question.
 pub struct Reply {
-    to: Weak<Outbox>,
+    to: Weak<Endpoint>,
     ticket: u32,
     /// What the program holds of the question, in bytes.
     bytes: usize,
@@ -58,7 +59,7 @@ impl Asks {
 }
 
 impl Reply {
-    pub(crate) fn new(to: &Arc<Outbox>, ticket: u32, ask: &Ask, pending: Arc<Asks>) -> Self {
+    pub(crate) fn new(to: &Arc<Endpoint>, ticket: u32, ask: &Ask, pending: Arc<Asks>) -> Self {
         let bytes = size_of::<(Ask, Self)>() + ask.method.len() + ask.payload.data.len();
         pending.count.fetch_add(1, Ordering::Relaxed);
         pending.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -67,11 +68,11 @@ impl Reply {
 
     /// Answers. Who asked may have gone.
     pub fn send(self, outcome: Outcome) {
-        if let Some(outbox) = self.to.upgrade() {
+        if let Some(endpoint) = self.to.upgrade() {
             let event =
                 Event::Application(ApplicationEvent::Answer { ticket: self.ticket, outcome });
-            let mut touched = Touched::default();
-            outbox.push_event_alone(Tag::default(), event, &mut touched);
+            let mut writes = PendingWrites::default();
+            endpoint.push_event_alone(Tag::default(), event, &mut writes);
         }
     }
 }
@@ -81,8 +82,8 @@ impl Drop for Reply {
         self.pending.count.fetch_sub(1, Ordering::Relaxed);
         self.pending.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
         // The one who asked may wait until there are fewer questions.
-        if let Some(outbox) = self.to.upgrade() {
-            outbox.wake();
+        if let Some(endpoint) = self.to.upgrade() {
+            endpoint.wake();
         }
     }
 }

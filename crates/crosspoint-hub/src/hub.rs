@@ -4,6 +4,7 @@ use crate::channel::{Channel, Passed, count_members};
 use crate::command::{
     Addressee, ApplicationEvent, ChannelEvent, ChannelOptions, Event, Mode, Peer, Query, Watched,
 };
+use crate::endpoint::{Endpoint, Outlet, PendingWrites, Reception};
 use crate::home::{Home, Nobody};
 use crate::ids::{ChannelName, OwnNumber, PeerId, PeerName};
 use crate::ledger::{
@@ -12,7 +13,7 @@ use crate::ledger::{
 use crate::limit::Limit;
 use crate::limits::Limits;
 use crate::metrics::{ByProtocol, ByReason, Metrics};
-use crate::outbox::{Outbox, Outlet, Reception, Tag, Touched};
+use crate::outbox::Tag;
 use crate::payload::Payload;
 use crate::peers::{Duplicates, Newcomer, Peers};
 use crate::permissions::{Permissions, Rule};
@@ -118,7 +119,7 @@ pub struct Hub {
     /// Held while somebody opens a link of which there can be only one. No other lock is held before.
     single_links: Mutex<()>,
     directory: Mutex<Directory>,
-    sessions: Mutex<HashMap<u64, Arc<Outbox>>>,
+    sessions: Mutex<HashMap<u64, Arc<Endpoint>>>,
     connections: Mutex<Connections>,
     /// When memory was last given back because a budget was exceeded.
     relief: Mutex<Option<Instant>>,
@@ -304,15 +305,15 @@ impl Hub {
             return self.ledger.note_exceeded();
         }
         *relief = Some(now);
-        let outboxes: Vec<_> = lock(&self.sessions).values().cloned().collect();
+        let endpoints: Vec<_> = lock(&self.sessions).values().cloned().collect();
         let crowded = self.ledger.crowded();
         // Once through all sessions, however many holders there are.
         let mut of_each: HashMap<_, Vec<_>> =
             crowded.iter().map(|pot| (Arc::as_ptr(pot), Vec::new())).collect();
-        for outbox in &outboxes {
-            for pot in outbox.account().budgets() {
+        for endpoint in &endpoints {
+            for pot in endpoint.account().budgets() {
                 if let Some(of_it) = of_each.get_mut(&Arc::as_ptr(pot)) {
-                    of_it.push(outbox);
+                    of_it.push(endpoint);
                 }
             }
         }
@@ -321,7 +322,7 @@ impl Hub {
             Self::relieve_from(now, pot, of_it.into_iter());
         }
         if self.ledger.hub().exceeds(0) {
-            Self::relieve_from(now, self.ledger.hub(), outboxes.iter());
+            Self::relieve_from(now, self.ledger.hub(), endpoints.iter());
         }
     }
 
@@ -332,27 +333,31 @@ impl Hub {
     /// The shortest time between two looks for those that hold most.
     const RELIEF_INTERVAL: Duration = Duration::from_millis(20);
 
-    fn relieve_from<'a>(now: Instant, pot: &Pot, outboxes: impl Iterator<Item = &'a Arc<Outbox>>) {
-        let holder = |outbox: &'a Arc<Outbox>| {
-            let holds = outbox.holds();
-            let idle = outbox.written().is_none_or(|at| now >= at + Self::IDLE_TIME);
-            (Reverse((idle && holds >= Self::HOLDS_MIN, holds)), outbox.id, outbox)
+    fn relieve_from<'a>(
+        now: Instant,
+        pot: &Pot,
+        endpoints: impl Iterator<Item = &'a Arc<Endpoint>>,
+    ) {
+        let holder = |endpoint: &'a Arc<Endpoint>| {
+            let holds = endpoint.holds();
+            let idle = endpoint.written().is_none_or(|at| now >= at + Self::IDLE_TIME);
+            (Reverse((idle && holds >= Self::HOLDS_MIN, holds)), endpoint.id, endpoint)
         };
         // What their own tasks hold is given back when those end.
-        let (dead, alive): (Vec<_>, Vec<_>) = outboxes.partition(|outbox| outbox.is_dead());
-        let mut coming: usize = dead.iter().map(|outbox| outbox.account().used()).sum();
+        let (dead, alive): (Vec<_>, Vec<_>) = endpoints.partition(|endpoint| endpoint.is_dead());
+        let mut coming: usize = dead.iter().map(|endpoint| endpoint.account().used()).sum();
         let mut holders: Vec<_> = alive
             .into_iter()
             .map(holder)
             .filter(|(Reverse((_, holds)), ..)| *holds > SESSION_BYTES)
             .collect();
         holders.sort_unstable_by_key(|(rank, id, _)| (*rank, *id));
-        for (.., outbox) in holders {
+        for (.., endpoint) in holders {
             if pot.used() <= pot.relieved() + coming {
                 return;
             }
-            outbox.give_up(pot.limit());
-            coming += outbox.account().used();
+            endpoint.give_up(pot.limit());
+            coming += endpoint.account().used();
         }
     }
 
@@ -368,10 +373,10 @@ impl Hub {
         let known_by = self.limits.known_by(address);
         let account = self.ledger.account(known_by, wire.profile().name);
         let bytes_max = self.limits.outbox_bytes_max;
-        let outbox =
-            Arc::new(Outbox::new(id, (address, known_by), wire, bytes_max, account, outlet));
-        lock(&self.sessions).insert(id, outbox.clone());
-        Session::new(self.clone(), outbox, now)
+        let endpoint =
+            Arc::new(Endpoint::new(id, (address, known_by), wire, bytes_max, account, outlet));
+        lock(&self.sessions).insert(id, endpoint.clone());
+        Session::new(self.clone(), endpoint, now)
     }
 
     /// The account of what is held for an address outside of any session.
@@ -437,12 +442,12 @@ impl Hub {
         now: Instant,
         newcomer: Newcomer<'_>,
         peer: &Peer,
-        touched: &mut Touched,
+        writes: &mut PendingWrites,
     ) -> Result<(), Reason> {
-        let Newcomer { outbox, id, proven, granted, pauses, .. } = newcomer;
+        let Newcomer { endpoint, id, proven, granted, pauses, .. } = newcomer;
         // The program itself connects from inside.
         let is_reserved = match self.home_peer() {
-            Some(home) if home == id => outbox.address.is_some(),
+            Some(home) if home == id => endpoint.address.is_some(),
             _ => self.reserved_id.get() == Some(&id),
         };
         if is_reserved && !proven {
@@ -450,33 +455,33 @@ impl Hub {
         }
         let mut peers = lock(&self.peers);
         peers.come(newcomer, self.duplicates, self.home_peer())?;
-        let known = outbox.set_peer(peer.clone(), proven, granted, pauses);
+        let known = endpoint.set_peer(peer.clone(), proven, granted, pauses);
         debug_assert!(known, "hello is accepted once");
         // Before anybody can find the session, so that nothing comes to it before its welcome.
-        outbox.push_event(Tag::default(), Event::Welcome { peer: peer.id }, touched);
+        endpoint.push_event(Tag::default(), Event::Welcome { peer: peer.id }, writes);
         let large = presence::delay(peers.watchers()).filter(|_| self.wake.get().is_some());
-        let bounded = large.filter(|_| !self.limits.exempt(outbox.address));
-        if !peers.announce(bounded.map(|_| now), outbox, peer) {
+        let bounded = large.filter(|_| !self.limits.exempt(endpoint.address));
+        if !peers.announce(bounded.map(|_| now), endpoint, peer) {
             self.metrics.hit(Limit::AnnouncedPerSecond);
             self.release_later(&mut peers);
         }
-        self.settle_peers(&mut peers, touched);
+        self.settle_peers(&mut peers, writes);
         Ok(())
     }
 
     pub(crate) fn peer_goes(
         &self,
-        outbox: &Arc<Outbox>,
+        endpoint: &Arc<Endpoint>,
         services: impl Iterator<Item = (PeerName, u64)>,
         quiet: bool,
-        touched: &mut Touched,
+        writes: &mut PendingWrites,
     ) {
         let mut peers = lock(&self.peers);
         for (service, place) in services {
             peers.withdraw(&service, place);
         }
-        peers.go(outbox, quiet);
-        self.settle_peers(&mut peers, touched);
+        peers.go(endpoint, quiet);
+        self.settle_peers(&mut peers, writes);
     }
 
     /// Lets `wake` be called when there is something new for a large group, and some time should pass
@@ -488,17 +493,17 @@ impl Hub {
 
     /// Tells who has come and gone.
     pub fn tell_presence(&self, now: Instant) {
-        let mut touched = Touched::default();
+        let mut writes = PendingWrites::default();
         let mut peers = lock(&self.peers);
         peers.release(Some(now));
         self.release_later(&mut peers);
-        peers.tell_news(&mut touched);
+        peers.tell_news(&mut writes);
         drop(peers);
-        touched.attend();
+        writes.flush();
         for room in std::mem::take(&mut *lock(&self.rooms_due)) {
             if let Some(room) = room.upgrade() {
-                room.tell_news(&mut touched);
-                touched.attend();
+                room.tell_news(&mut writes);
+                writes.flush();
             }
         }
     }
@@ -511,23 +516,23 @@ impl Hub {
         }
     }
 
-    fn settle_peers(&self, peers: &mut Peers, touched: &mut Touched) {
+    fn settle_peers(&self, peers: &mut Peers, writes: &mut PendingWrites) {
         let Some(group) = peers.to_tell() else {
             return;
         };
         if !presence::delay(group).is_some_and(|delay| self.wake_later(delay)) {
-            peers.tell_news(touched);
+            peers.tell_news(writes);
         }
     }
 
     /// Somebody has entered or left a room.
-    pub(crate) fn settle_room(&self, room: &Arc<Channel>, touched: &mut Touched) {
-        let Some(delay) = room.settle_news(self.wake.get().is_some(), touched) else {
+    pub(crate) fn settle_room(&self, room: &Arc<Channel>, writes: &mut PendingWrites) {
+        let Some(delay) = room.settle_news(self.wake.get().is_some(), writes) else {
             return;
         };
         lock(&self.rooms_due).push(Arc::downgrade(room));
         if !self.wake_later(delay) {
-            room.tell_news(touched);
+            room.tell_news(writes);
         }
     }
 
@@ -542,7 +547,7 @@ impl Hub {
         to: &Addressee,
         except: &[PeerId],
         rule: &Rule,
-    ) -> Result<Arc<Outbox>, Reason> {
+    ) -> Result<Arc<Endpoint>, Reason> {
         // Who may not reach a name is not told whether somebody has it.
         if let Addressee::Name(name) | Addressee::Service(name) = to
             && !rule.allows(name.as_str().as_bytes())
@@ -554,7 +559,7 @@ impl Hub {
             && *rule != Rule::All
             && self.home_peer() != Some(*id)
         {
-            let peer = found.as_ref().and_then(|outbox| outbox.peer());
+            let peer = found.as_ref().and_then(|endpoint| endpoint.peer());
             let name = peer.and_then(|peer| peer.name.as_deref());
             if !name.is_some_and(|name| rule.allows(name.as_bytes())) {
                 return Err(Reason::NotAllowed);
@@ -563,8 +568,8 @@ impl Hub {
         found.ok_or(Reason::NoSuchPeer)
     }
 
-    pub(crate) fn provide(&self, outbox: &Arc<Outbox>, service: &PeerName) -> u64 {
-        lock(&self.peers).provide(outbox, service)
+    pub(crate) fn provide(&self, endpoint: &Arc<Endpoint>, service: &PeerName) -> u64 {
+        lock(&self.peers).provide(endpoint, service)
     }
 
     pub(crate) fn withdraw(&self, service: &PeerName, place: u64) {
@@ -575,13 +580,13 @@ impl Hub {
     /// protocol has a form for that ([`Profile::home`](crate::wire::Profile::home)). As everywhere, who does not read ends with
     /// [`Reason::SlowReceiver`].
     pub fn tell(&self, peer: PeerId, payload: Payload) -> bool {
-        let outbox = lock(&self.peers).find(&Addressee::Peer(peer), &[]);
-        let outbox = outbox.filter(|outbox| outbox.profile.home);
-        outbox.is_some_and(|outbox| {
-            outbox.push_event(
+        let endpoint = lock(&self.peers).find(&Addressee::Peer(peer), &[]);
+        let endpoint = endpoint.filter(|endpoint| endpoint.profile.home);
+        endpoint.is_some_and(|endpoint| {
+            endpoint.push_event(
                 Tag::default(),
                 Event::Application(ApplicationEvent::Told { payload }),
-                &mut Touched::default(),
+                &mut PendingWrites::default(),
             );
             true
         })
@@ -590,9 +595,9 @@ impl Hub {
     /// Ends a session, with a goodbye if its protocol has one. What waits for it is still written.
     /// Gives whether it was there.
     pub fn disconnect(&self, peer: PeerId, reason: Reason) -> bool {
-        let outbox = lock(&self.peers).find(&Addressee::Peer(peer), &[]);
-        outbox.is_some_and(|outbox| {
-            outbox.end_soon(reason);
+        let endpoint = lock(&self.peers).find(&Addressee::Peer(peer), &[]);
+        endpoint.is_some_and(|endpoint| {
+            endpoint.end_soon(reason);
             true
         })
     }
@@ -603,19 +608,20 @@ impl Hub {
     pub fn end_claims(&self, is_reserved: impl Fn(&str) -> bool) -> usize {
         let mut claims = lock(&self.peers).claims();
         // Somebody else's code, which is not called with a lock held.
-        claims.retain(|outbox| {
-            let name = outbox.peer().and_then(|peer| peer.name.as_deref());
-            name.is_some_and(&is_reserved) && outbox.peer().map(|peer| peer.id) != self.home_peer()
+        claims.retain(|endpoint| {
+            let name = endpoint.peer().and_then(|peer| peer.name.as_deref());
+            name.is_some_and(&is_reserved)
+                && endpoint.peer().map(|peer| peer.id) != self.home_peer()
         });
-        let mut touched = Touched::default();
+        let mut writes = PendingWrites::default();
         let mut peers = lock(&self.peers);
-        for outbox in &claims {
-            peers.go(outbox, false);
-            outbox.end_soon(Reason::NotAllowed);
+        for endpoint in &claims {
+            peers.go(endpoint, false);
+            endpoint.end_soon(Reason::NotAllowed);
         }
-        self.settle_peers(&mut peers, &mut touched);
+        self.settle_peers(&mut peers, &mut writes);
         drop(peers);
-        touched.attend();
+        writes.flush();
         claims.len()
     }
 
@@ -628,13 +634,13 @@ impl Hub {
     /// [`Reason::NoSuchPeer`], or [`Reason::Unsupported`] if the session's protocol cannot do that
     /// ([`Profile::secures`](crate::wire::Profile::secures)). `done` is not called then.
     pub fn secure(&self, peer: PeerId, done: Done) -> Result<(), Reason> {
-        let outbox = lock(&self.peers).find(&Addressee::Peer(peer), &[]);
-        let outbox = outbox.ok_or(Reason::NoSuchPeer)?;
-        if !outbox.profile.secures {
+        let endpoint = lock(&self.peers).find(&Addressee::Peer(peer), &[]);
+        let endpoint = endpoint.ok_or(Reason::NoSuchPeer)?;
+        if !endpoint.profile.secures {
             return Err(Reason::Unsupported);
         }
-        if outbox.secrecy.ask(done) {
-            outbox.push_event(Tag::default(), Event::Secure, &mut Touched::default());
+        if endpoint.secrecy.ask(done) {
+            endpoint.push_event(Tag::default(), Event::Secure, &mut PendingWrites::default());
         }
         Ok(())
     }
@@ -642,39 +648,44 @@ impl Hub {
     /// The fingerprint of the keys with which a session's connection is encrypted, if it is, by what
     /// its protocol does ([`Hub::secure`]).
     pub fn secured(&self, peer: PeerId) -> Option<Fingerprint> {
-        let outbox = lock(&self.peers).find(&Addressee::Peer(peer), &[]);
-        outbox.and_then(|outbox| outbox.secrecy.fingerprint())
+        let endpoint = lock(&self.peers).find(&Addressee::Peer(peer), &[]);
+        endpoint.and_then(|endpoint| endpoint.secrecy.fingerprint())
     }
 
     /// As [`Hub::tell`], to all sessions that can be told, or to all but one. Gives how many.
     pub fn tell_all(&self, payload: &Payload, except: Option<PeerId>) -> usize {
-        let mut touched = Touched::default();
-        lock(&self.peers).tell_all(payload, except, &mut touched)
+        let mut writes = PendingWrites::default();
+        lock(&self.peers).tell_all(payload, except, &mut writes)
     }
 
     pub(crate) fn look(&self, query: &Query) -> (Vec<Peer>, bool) {
         lock(&self.peers).look(query)
     }
 
-    pub(crate) fn watch(&self, outbox: &Arc<Outbox>, whom: Watched, touched: &mut Touched) {
-        lock(&self.peers).watch(outbox, whom, touched);
+    pub(crate) fn watch(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        whom: Watched,
+        writes: &mut PendingWrites,
+    ) {
+        lock(&self.peers).watch(endpoint, whom, writes);
     }
 
-    pub(crate) fn count_closed(&self, outbox: &Arc<Outbox>, reason: Reason) {
+    pub(crate) fn count_closed(&self, endpoint: &Arc<Endpoint>, reason: Reason) {
         self.metrics.closed.get_or_create(&ByReason { reason: reason.word() }).inc();
-        if outbox.peer().is_some() {
-            let protocol = outbox.profile.name;
+        if endpoint.peer().is_some() {
+            let protocol = endpoint.profile.name;
             self.metrics.sessions.get_or_create(&ByProtocol { protocol }).dec();
         }
-        if let Some(exceeded) = outbox.exceeded() {
+        if let Some(exceeded) = endpoint.exceeded() {
             self.metrics.hit(exceeded.limit);
         }
     }
 
-    pub(crate) fn forget(&self, outbox: &Arc<Outbox>) {
-        lock(&self.sessions).remove(&outbox.id);
+    pub(crate) fn forget(&self, endpoint: &Arc<Endpoint>) {
+        lock(&self.sessions).remove(&endpoint.id);
         // Nobody waits any longer for room in the outbox of somebody who is gone.
-        outbox.kill(Reason::ConnectionLost);
+        endpoint.kill(Reason::ConnectionLost);
     }
 
     pub(crate) fn allows(&self, token: Option<&[u8]>, profile: &Profile) -> bool {
@@ -689,12 +700,12 @@ impl Hub {
     /// section 3.2.
     pub(crate) fn create(
         &self,
-        outbox: &Arc<Outbox>,
+        endpoint: &Arc<Endpoint>,
         request: u32,
         name: ChannelName,
         seat: Option<(OwnNumber, Tag)>,
         options: ChannelOptions,
-        touched: &mut Touched,
+        writes: &mut PendingWrites,
     ) -> Result<Arc<Channel>, Reason> {
         if name.as_bytes().len() > self.limits.channel_name_bytes_max {
             self.metrics.hit(Limit::ChannelNameBytes);
@@ -718,11 +729,11 @@ impl Hub {
                     return Err(Reason::TooManyChannels);
                 }
                 let name = vacant.key().clone();
-                let channel = Channel::owned(name, outbox.clone(), number, tag, options, self)?;
+                let channel = Channel::owned(name, endpoint.clone(), number, tag, options, self)?;
                 self.metrics.channels.inc();
                 // Before anybody can find the channel, so that nothing of it comes before.
                 let created = Event::Channel(ChannelEvent::Created { request, channel: number });
-                outbox.push_event(Tag::default(), created, touched);
+                endpoint.push_event(Tag::default(), created, writes);
                 Ok(vacant.insert(Arc::new(channel)).clone())
             }
         }
@@ -781,7 +792,7 @@ impl Hub {
     }
 
     /// Whether the owner of a channel takes the news that a session enters.
-    pub(crate) fn reception(&self, name: &ChannelName, entering: &Arc<Outbox>) -> Reception {
+    pub(crate) fn reception(&self, name: &ChannelName, entering: &Arc<Endpoint>) -> Reception {
         self.channel(name).map_or(Reception::Taken, |channel| channel.reception(entering))
     }
 
@@ -799,7 +810,7 @@ impl Hub {
     }
 
     /// Whether somebody of the address of a new session has what that one wants.
-    pub(crate) fn nearby(&self, name: &ChannelName, new: &Arc<Outbox>, create: bool) -> Nearby {
+    pub(crate) fn nearby(&self, name: &ChannelName, new: &Arc<Endpoint>, create: bool) -> Nearby {
         let channel = lock(&self.directory).channels.get(name).cloned();
         channel.map_or(Nearby::Nobody, |channel| channel.nearby(new, create))
     }
@@ -808,10 +819,10 @@ impl Hub {
         &self,
         channel: &Arc<Channel>,
         reason: Reason,
-        touched: &mut Touched,
+        writes: &mut PendingWrites,
     ) {
         self.remove(&mut lock(&self.directory), channel);
-        let members = channel.end(reason, touched);
+        let members = channel.end(reason, writes);
         count_members(&self.metrics, 0, members);
     }
 
@@ -819,14 +830,14 @@ impl Hub {
     pub(crate) fn owner_goes(
         &self,
         channel: &Arc<Channel>,
-        owner: &Arc<Outbox>,
+        owner: &Arc<Endpoint>,
         reason: Reason,
-        touched: &mut Touched,
+        writes: &mut PendingWrites,
     ) {
         let may_pass = reason != Reason::HubStopping;
-        match channel.pass_on(owner, may_pass, touched) {
+        match channel.pass_on(owner, may_pass, writes) {
             Passed::On { gone } => count_members(&self.metrics, 0, gone),
-            Passed::ToNobody => self.end_channel(channel, reason, touched),
+            Passed::ToNobody => self.end_channel(channel, reason, writes),
             Passed::NotOwned => {}
         }
     }
@@ -834,9 +845,9 @@ impl Hub {
     /// Says whether the connection of a session is away and may come back, so that those whom it
     /// concerns hear of it. Nothing happens if there is no such session (any more).
     pub fn set_away(&self, now: Instant, session: u64, away: bool) {
-        let outbox = lock(&self.sessions).get(&session).cloned();
-        if let Some(outbox) = outbox {
-            outbox.set_away(now, away);
+        let endpoint = lock(&self.sessions).get(&session).cloned();
+        if let Some(endpoint) = endpoint {
+            endpoint.set_away(now, away);
         }
     }
 

@@ -2,11 +2,12 @@
 //!
 //! This crate knows no socket, clock or task, and no protocol. Its user opens a
 //! [`Session`] for each connected endpoint, hands it [`Command`]s with the present time, and
-//! takes [`Event`]s and encoded data out of the session's [`Outbox`].
+//! takes [`Event`]s and encoded data out of the session's [`Endpoint`].
 //!
 //! * [`hub`]: the directory of channels and the list of sessions
 //! * [`session`]: what one endpoint owns and has entered; single owner, no locks
 //! * [`channel`]: owner, members, bans and the sharing of data among them
+//! * [`endpoint`]: what a session is reached by: who it is, how it is written to, its links, whether it is there
 //! * [`outbox`]: what waits to be written to one endpoint, bounded
 //! * [`wire`]: how a protocol writes data, so that one encoding serves many receivers
 //! * [`protocol`]: the one shape of every protocol state machine
@@ -35,7 +36,9 @@ mod announcements;
 mod batch;
 pub mod channel;
 pub mod command;
+mod delivery;
 pub mod doubt;
+pub mod endpoint;
 mod gathering;
 pub mod home;
 pub mod hub;
@@ -69,11 +72,11 @@ pub mod testing;
 pub mod wire;
 
 pub use command::{Command, Event};
+pub use endpoint::Endpoint;
 pub use hub::{Hub, HubOptions};
 pub use ids::{ChannelName, InNumber, LinkNumber, MemberNumber, OwnNumber, PeerId, PeerName};
 pub use limit::Limit;
 pub use limits::{Limits, Pace};
-pub use outbox::Outbox;
 pub use permissions::{Grant, Permissions};
 pub use protocol::{Output, Protocol};
 pub use reason::Reason;

@@ -50,7 +50,7 @@ pub struct Limits {
     /// the whole.
     pub memory_per_address_bytes_max: usize,
     /// How long a receiver may take nothing, or next to nothing
-    /// ([`Outbox::stalled`](crate::Outbox::stalled)), of a waiting outbox before it is disconnected
+    /// ([`Endpoint::stalled`](crate::Endpoint::stalled)), of a waiting outbox before it is disconnected
     /// with `SlowReceiver`.
     pub outbox_stall_max: Duration,
     /// What a receiver that is behind has to take in a second to slow senders that send to others

@@ -1,18 +1,14 @@
 //! Links: a private way between two sessions.
 //!
 //! A link's lock is held for a push into one outbox. Each end hears of the link before its first
-//! message, and nothing of it after its end.
+//! message, and nothing of it after its end. What an end is, and how it is written to, is not known here: `E` is an
+//! [`Endpoint`](crate::Endpoint), and [`delivery`](crate::delivery) writes.
 
-use crate::channel::{Sent, send_one};
-use crate::command::{Event, LinkEvent};
 use crate::gathering::Gathering;
 use crate::ids::LinkNumber;
 use crate::ledger::{Charge, Holder};
 use crate::limit::Limit;
-use crate::outbox::{Outbox, Sending, Tag, Touched};
 use crate::reason::Reason;
-use crate::wire::{Edge, Part, Place};
-use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -34,29 +30,29 @@ impl Side {
 
 /// A way between two sessions.
 #[derive(Debug)]
-pub(crate) struct Link {
-    state: Mutex<State>,
+pub(crate) struct Link<E> {
+    state: Mutex<State<E>>,
     /// Paid by the one who opens it, until neither end knows it any more.
     cost: Charge,
     /// The sessions of its two sides, if there can be only one such link between them.
     single: Option<[u64; 2]>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    ends: [Option<End>; 2],
+#[derive(Debug)]
+struct State<E> {
+    ends: [Option<End<E>>; 2],
     /// What has come from each side and is not whole, if the other one has to have it whole.
     gathering: [Gathering; 2],
     ended: bool,
 }
 
 #[derive(Debug)]
-pub(crate) struct End {
-    pub(crate) outbox: Arc<Outbox>,
+pub(crate) struct End<E> {
+    pub(crate) endpoint: Arc<E>,
     pub(crate) number: LinkNumber,
 }
 
-impl Link {
+impl<E> Link<E> {
     /// What a link costs, besides what the protocols of its ends keep: itself, an entry at each end, and
     /// there an open message and a pause. The events that tell the ends lie between one link and the next,
     /// and the system does not get their places back while those live.
@@ -64,7 +60,8 @@ impl Link {
 
     /// A link without ends.
     pub(crate) fn new(cost: Charge, single: Option<[u64; 2]>) -> Self {
-        Self { state: Mutex::default(), cost, single }
+        let state = State { ends: [None, None], gathering: Default::default(), ended: false };
+        Self { state: Mutex::new(state), cost, single }
     }
 
     /// The session at the other side, if there can be only one such link to it.
@@ -77,68 +74,42 @@ impl Link {
         self.cost.account().holders()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<E>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Joins the two ends and tells both. Gives whether the other one has not ended it already.
-    pub(crate) fn join(
-        &self,
-        ends: [End; 2],
-        request: u32,
-        purpose: &Bytes,
-        touched: &mut Touched,
-    ) -> bool {
+    /// Joins the opener and the accepter, and lets both be told before anything else. Gives whether the other one
+    /// has not ended it already.
+    pub(crate) fn join(&self, ends: [End<E>; 2], tell: impl FnOnce(&[End<E>; 2])) -> bool {
         let mut state = self.lock();
         if state.ended {
             return false;
         }
-        let peers = ends.each_ref().map(|end| end.outbox.known_peer());
-        let [opener, accepter] = &ends;
-        let [from, to] = peers;
-        let linked = |end: &End, request, peer, touched: &mut Touched| {
-            let event = Event::Link(LinkEvent::Opened {
-                request,
-                link: end.number,
-                peer,
-                purpose: purpose.clone(),
-            });
-            end.outbox.push_event(Tag::default(), event, touched);
-        };
-        linked(opener, Some(request), to, touched);
-        linked(accepter, None, from, touched);
+        tell(&ends);
         state.ends = ends.map(Some);
         true
     }
 
-    /// From one side to the other.
-    pub(crate) fn send(
+    /// Lets something be sent from one side to the other, if that is there.
+    pub(crate) fn send<T>(
         &self,
         from: Side,
-        mut sending: Sending<'_>,
-        parts: &[Part],
-        touched: &mut Touched,
-    ) -> Sent {
+        send: impl FnOnce(&End<E>, &mut Gathering) -> T,
+    ) -> Option<T> {
         let mut state = self.lock();
         let State { ends, gathering, .. } = &mut *state;
-        let Some(receiver) = &ends[from.other() as usize] else {
-            return Sent::To(0);
-        };
-        let place = Place::Link(receiver.number);
-        let gathering = Some(&mut gathering[from as usize]);
-        let edge = Edge::Direct;
-        send_one(&receiver.outbox, &mut sending, place, edge, parts, gathering, touched)
+        let receiver = ends[from.other() as usize].as_ref()?;
+        Some(send(receiver, &mut gathering[from as usize]))
     }
 
-    /// One side ends it, and the other is told.
-    pub(crate) fn end(&self, by: Side, reason: Reason, touched: &mut Touched) {
+    /// One side ends it, and lets the other be told, if that is there.
+    pub(crate) fn end(&self, by: Side, tell: impl FnOnce(&End<E>)) {
         let mut state = self.lock();
         state.ended = true;
         let ends = std::mem::take(&mut state.ends);
         state.gathering = Default::default();
         if let Some(other) = &ends[by.other() as usize] {
-            let event = Event::Link(LinkEvent::Closed { link: other.number, reason });
-            other.outbox.push_event(Tag::default(), event, touched);
+            tell(other);
         }
     }
 }
@@ -159,9 +130,9 @@ impl Refused {
 }
 
 /// The links of one session. Others add to it, so it is locked.
-#[derive(Debug, Default)]
-pub(crate) struct Links {
-    links: HashMap<LinkNumber, (Arc<Link>, Side)>,
+#[derive(Debug)]
+pub(crate) struct Links<E> {
+    links: HashMap<LinkNumber, (Arc<Link<E>>, Side)>,
     /// How many there are of each side, so that others cannot use up what a session may open.
     counts: [usize; 2],
     /// How many of them one address or identity has opened, of those that others have.
@@ -172,12 +143,25 @@ pub(crate) struct Links {
     closed: bool,
 }
 
-impl Links {
+impl<E> Default for Links<E> {
+    fn default() -> Self {
+        Self {
+            links: HashMap::new(),
+            counts: [0; 2],
+            openers: HashMap::new(),
+            singles: HashMap::new(),
+            next: 0,
+            closed: false,
+        }
+    }
+}
+
+impl<E> Links<E> {
     /// Adds a link that the session opens, if it may have opened one more.
     ///
     /// # Errors
     /// See [`Refused`].
-    pub(crate) fn open(&mut self, link: Arc<Link>, most: usize) -> Result<LinkNumber, Refused> {
+    pub(crate) fn open(&mut self, link: Arc<Link<E>>, most: usize) -> Result<LinkNumber, Refused> {
         self.add(link, Side::Opener, most, Limit::Links)
     }
 
@@ -188,7 +172,7 @@ impl Links {
     /// See [`Refused`].
     pub(crate) fn accept(
         &mut self,
-        link: Arc<Link>,
+        link: Arc<Link<E>>,
         most: usize,
         most_of_one: usize,
     ) -> Result<LinkNumber, Refused> {
@@ -205,7 +189,7 @@ impl Links {
 
     fn add(
         &mut self,
-        link: Arc<Link>,
+        link: Arc<Link<E>>,
         side: Side,
         most: usize,
         limit: Limit,
@@ -232,11 +216,11 @@ impl Links {
         self.singles.contains_key(&to)
     }
 
-    pub(crate) fn get(&self, number: LinkNumber) -> Option<&(Arc<Link>, Side)> {
+    pub(crate) fn get(&self, number: LinkNumber) -> Option<&(Arc<Link<E>>, Side)> {
         self.links.get(&number)
     }
 
-    pub(crate) fn remove(&mut self, number: LinkNumber) -> Option<(Arc<Link>, Side)> {
+    pub(crate) fn remove(&mut self, number: LinkNumber) -> Option<(Arc<Link<E>>, Side)> {
         let link = self.links.remove(&number);
         if let Some((link, side)) = &link {
             self.counts[*side as usize] -= 1;
@@ -257,7 +241,7 @@ impl Links {
         link
     }
 
-    fn forget_opener(&mut self, link: &Link) {
+    fn forget_opener(&mut self, link: &Link<E>) {
         for holder in link.openers() {
             if let Some(count) = self.openers.get_mut(holder) {
                 *count -= 1;
@@ -273,7 +257,7 @@ impl Links {
 
     /// Gives all, in the order of their numbers, and lets nobody add more. They are still known:
     /// what waits for the session says things of them.
-    pub(crate) fn close(&mut self) -> Vec<(Arc<Link>, Side)> {
+    pub(crate) fn close(&mut self) -> Vec<(Arc<Link<E>>, Side)> {
         self.closed = true;
         let mut links: Vec<_> = self.links.iter().collect();
         links.sort_unstable_by_key(|(number, _)| **number);
@@ -284,39 +268,18 @@ impl Links {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::Target;
-    use crate::ledger::{Account, Ledger, Purpose};
+    use crate::ledger::{Ledger, Purpose};
     use crate::limits::Limits;
-    use crate::outbox::Outlet;
-    use crate::testing::LINES;
     use prometheus_client::metrics::family::Family;
-    use std::time::Instant;
 
-    fn account() -> Arc<Account> {
-        Arc::new(Ledger::new(&Limits::default(), Family::default())).account(None, "lines")
+    fn link() -> Link<()> {
+        let ledger = Arc::new(Ledger::new(&Limits::default(), Family::default()));
+        Link::new(ledger.account(None, "lines").charge(Purpose::Stored, 0), None)
     }
 
-    fn link() -> Link {
-        Link::new(account().charge(Purpose::Stored, Link::BYTES), None)
-    }
-
-    fn add(links: &mut Links) -> Result<u32, Reason> {
+    fn add(links: &mut Links<()>) -> Result<u32, Reason> {
         let number = links.open(Arc::new(link()), 2);
         number.map(|number| number.0).map_err(|refused| refused.reason)
-    }
-
-    /// What the system takes for an allocation, the worst of a map that has just grown, and no more than
-    /// as much again for what is there sometimes.
-    #[test]
-    fn a_link_costs_what_is_charged_for_it() {
-        let counters = 2 * size_of::<usize>();
-        let itself = counters + size_of::<Link>();
-        let entry =
-            size_of::<(LinkNumber, (Arc<Link>, Side))>() + size_of::<(u64, LinkNumber)>() + 2;
-        let entries = 2 * entry * 16 / 7;
-        let told = 2 * size_of::<Event>();
-        let cost = itself + entries + told;
-        assert!((cost..=2 * cost).contains(&Link::BYTES), "{cost}");
     }
 
     #[test]
@@ -331,36 +294,6 @@ mod tests {
         let mut last = Links { next: u32::MAX - 1, ..Links::default() };
         assert_eq!(add(&mut last), Ok(u32::MAX - 1));
         assert_eq!(add(&mut last), Err(Reason::TooManyLinks));
-    }
-
-    /// The accepter has the link already when it ends, but was not told of it.
-    #[test]
-    fn a_link_that_ended_before_it_was_joined_is_none_and_nobody_hears_of_it() {
-        struct Quiet;
-        impl Outlet for Quiet {
-            fn attend(&self, _outbox: &Outbox) {}
-            fn wake(&self) {}
-        }
-        let ends = [1, 2].map(|id| {
-            let outbox = Outbox::new(id, (None, None), &LINES, 1000, account(), Box::new(Quiet));
-            End { outbox: Arc::new(outbox), number: LinkNumber(0) }
-        });
-        let outboxes = ends.each_ref().map(|end| end.outbox.clone());
-        let (link, mut touched) = (link(), Touched::default());
-        link.end(Side::Accepter, Reason::ConnectionLost, &mut touched);
-        assert!(!link.join(ends, 1, &Bytes::new(), &mut touched));
-        let (to, mut paused) = (Target::Link(LinkNumber(0)), HashMap::new());
-        let sending = Sending {
-            outbox: &outboxes[0],
-            now: Instant::now(),
-            to,
-            mixed: false,
-            rate: 0,
-            paused: &mut paused,
-        };
-        let sent = link.send(Side::Opener, sending, &[Part::whole("x")], &mut touched);
-        assert_eq!(sent, Sent::To(0));
-        assert!(outboxes.iter().all(|outbox| outbox.is_empty() && Arc::strong_count(outbox) == 1));
     }
 
     #[test]

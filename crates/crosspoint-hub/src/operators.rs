@@ -2,9 +2,9 @@
 
 use crate::channel::count_members;
 use crate::command::{Ban, Peer};
+use crate::endpoint::PendingWrites;
 use crate::hub::Hub;
 use crate::ids::{ChannelName, MemberNumber, PeerId};
-use crate::outbox::Touched;
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -75,13 +75,13 @@ impl Hub {
     ) -> Option<usize> {
         let channel = self.channel(name)?;
         let whom = self.known(whom);
-        let mut touched = Touched::default();
-        let gone = channel.expel(now, whom, ban, &self.metrics, &mut touched);
+        let mut writes = PendingWrites::default();
+        let gone = channel.expel(now, whom, ban, &self.metrics, &mut writes);
         count_members(&self.metrics, 0, gone);
-        self.settle_room(&channel, &mut touched);
+        self.settle_room(&channel, &mut writes);
         // A room that was made on entry ends with its last member.
         self.end_if_unused(&channel);
-        touched.attend();
+        writes.flush();
         Some(gone)
     }
 

@@ -1,108 +1,32 @@
-//! What waits to be written to one endpoint.
+//! What waits to be written to one endpoint: a bounded queue and nothing else.
 //!
-//! An outbox has many who fill it (every sender's thread) and one at a time who empties it.
 //! Encoded data may be written by anybody, so that a message reaches an idle receiver's socket
 //! straight from the sender's thread. Events are turned into bytes by the session's own task, as
 //! only it has the protocol's state; data behind an event waits for it. Order is kept throughout.
 //!
-//! Lock order: the lock of a channel, of a link, or of the directory of peers may be held while an
-//! outbox is locked, never the other way round. A session's links are locked alone.
+//! An outbox has many who fill it and one at a time who empties it. It knows none of them, and is locked by the
+//! [`Endpoint`](crate::Endpoint) that owns it.
 
-mod doubt;
 mod entry;
-mod queue;
-mod room;
-mod touched;
 
-use crate::command::{Event, Peer};
-use crate::ids::PeerId;
-use crate::ledger::{Account, Common, Purpose, Tab};
+use crate::command::Event;
+use crate::ledger::{Common, Tab};
 use crate::limit::Limit;
-use crate::link::Links;
 use crate::reason::Reason;
-use crate::secrecy::Secrecy;
 use crate::segment::Logged;
-use crate::wire::{Encoded, Part, Place, Profile, Wire};
-use bytes::{Buf, Bytes};
+use crate::stall::Stall;
+use crate::wire::{Encoded, Part, Place};
+use bytes::{Buf, Bytes, BytesMut};
 pub(crate) use entry::SharedParts;
 use entry::{Entry, Run, behind};
-use queue::Queue;
-use room::Senders;
-pub(crate) use room::{Paused, Reception, Room, Sending};
 use std::collections::VecDeque;
-use std::fmt;
-use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::Arc;
 use std::time::Instant;
-
-pub use touched::Touched;
-
-/// Who moves an outbox's bytes to the endpoint; implemented by the owner of the connection.
-pub trait Outlet: Send + Sync {
-    /// Something was put into the outbox: write it now if that is possible without waiting,
-    /// or see that the session's task does.
-    fn attend(&self, outbox: &Outbox);
-    /// Wakes the session's task, because a receiver that it had to wait for has room again.
-    fn wake(&self);
-    /// Whether something has come that the session's task has not read yet, or the end of the connection.
-    fn unread(&self) -> bool {
-        false
-    }
-}
-
-/// What a session is reached by. Shared among all who send to it.
-pub struct Outbox {
-    /// A number that is not used twice in a hub's life.
-    pub id: u64,
-    /// Where the endpoint connects from; `None` inside the program.
-    pub address: Option<IpAddr>,
-    /// By what a ban of its address keeps it out ([`Limits::known_by`](crate::Limits::known_by)).
-    pub(crate) known_by: Option<IpAddr>,
-    /// How its protocol writes data.
-    pub wire: &'static dyn Wire,
-    /// What is to be known of its protocol.
-    pub profile: Profile,
-    /// Whether what it writes is encrypted.
-    pub(crate) secrecy: Secrecy,
-    known: OnceLock<Known>,
-    links: Mutex<Links>,
-    /// Somebody has come with its name or id.
-    doubted: AtomicBool,
-    bytes_max: usize,
-    away: AtomicBool,
-    /// Whether it is away as far as others were told.
-    told_away: AtomicBool,
-    queue: Mutex<Queue>,
-    /// What is held for it.
-    account: Arc<Account>,
-    outlet: Box<dyn Outlet>,
-}
-
-/// Who the endpoint is.
-struct Known {
-    peer: Peer,
-    /// Whether it has proven that the id is its own.
-    proven: bool,
-    /// Whether its credentials have granted it its name.
-    granted: bool,
-    /// Whether it pauses a target when it is told to.
-    pauses: bool,
-}
 
 /// Which holding of a number an event is about. Numbers are used again at once, while events about
 /// their former holders may still be on their way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tag(pub u32);
-
-/// What became of data that was pushed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pushed {
-    /// It waits to be written.
-    Accepted,
-    /// The session has ended or ends now; the data is gone.
-    Dead,
-}
 
 /// A bound that a session has exceeded by not reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,9 +40,10 @@ pub struct Exceeded {
 /// What there is to do for a thread that wants to write.
 #[derive(Debug, PartialEq)]
 pub enum Turn {
-    /// Pieces to write were taken out; [`Outbox::wrote`] must follow.
+    /// Pieces to write were taken out; [`Endpoint::wrote`](crate::Endpoint::wrote) must follow.
     Write,
-    /// An event was taken out; [`Outbox::converted`] must follow. Only the session's task gets it.
+    /// An event was taken out; [`Endpoint::converted`](crate::Endpoint::converted) must follow. Only the
+    /// session's task gets it.
     Event(Tag, Box<Event>),
     /// There is an event, which the session's task has to take.
     ForTask,
@@ -130,472 +55,295 @@ pub enum Turn {
     Dead(Reason),
 }
 
+/// See the [module](self).
+pub(crate) struct Outbox {
+    /// What the entries may cost together.
+    bytes_max: usize,
+    entries: VecDeque<Entry>,
+    /// What the entries cost together, see [`Entry::cost`].
+    cost: usize,
+    /// The bytes of them that are charged to their channels.
+    shared: usize,
+    /// Which of the pieces that were taken out are such bytes, a bit for each.
+    shared_pieces: u64,
+    /// What of the cost is charged.
+    tab: Tab,
+    /// What a large message to this receiver alone, which was taken when there was room, may cost above the
+    /// bound until it is written.
+    allowance: usize,
+    /// Somebody has taken entries out and will come back. Nobody else may meanwhile.
+    busy: bool,
+    /// The endpoint took no more at the last try; only the session's task tries again.
+    blocked: bool,
+    dead: Option<Reason>,
+    /// For which bound it was ended.
+    exceeded: Option<Exceeded>,
+    /// When bytes were last taken by the endpoint.
+    written: Option<Instant>,
+    stall: Stall,
+    /// The session ends: nothing is added any more, and its task alone writes what is left.
+    sealed: bool,
+    /// Why the session has to end. Its task is told before anything else, so that nobody puts the
+    /// end off by not reading.
+    ending: Option<Reason>,
+    /// Its task came for one of the two while another thread was at it, and waits until that is
+    /// done.
+    asked: bool,
+}
+
+/// How much of what waits is not charged as long as the endpoint takes what it gets.
+const UNPAID_BYTES_MAX: usize = 32 * 1024;
+
+/// What waits for an endpoint from which on copies of small data that goes to many are worth their
+/// while no more.
+const LAG_BYTES: usize = 64 * 1024;
+
 impl Outbox {
     /// Pieces that are taken out for one write.
-    pub const PIECES_MAX: usize = 64;
+    pub(crate) const PIECES_MAX: usize = 64;
 
     /// Which part of a full outbox is the least that an endpoint has to take not to count as stalled.
-    pub const TAKEN_SHARE: usize = 64;
+    pub(crate) const TAKEN_SHARE: usize = 64;
 
-    pub(crate) fn new(
-        id: u64,
-        (address, known_by): (Option<IpAddr>, Option<IpAddr>),
-        wire: &'static dyn Wire,
-        bytes_max: usize,
-        account: Arc<Account>,
-        outlet: Box<dyn Outlet>,
-    ) -> Self {
-        let (known, links) = (OnceLock::new(), Mutex::default());
-        let queue = Mutex::new(Queue::new(Tab::new(&account, Purpose::Outbox)));
-        let [doubted, away, told_away] = [false; 3].map(AtomicBool::new);
+    /// What an entry costs besides its bytes.
+    pub(crate) const ENTRY_BYTES: usize = Entry::OVERHEAD;
+
+    /// Nothing waits. Together the entries may cost `bytes_max`.
+    pub(crate) fn new(tab: Tab, bytes_max: usize) -> Self {
         Self {
-            id,
-            address,
-            known_by,
-            wire,
-            profile: wire.profile(),
-            secrecy: Secrecy::default(),
-            known,
-            links,
-            doubted,
             bytes_max,
-            away,
-            told_away,
-            queue,
-            account,
-            outlet,
+            entries: VecDeque::new(),
+            cost: 0,
+            shared: 0,
+            shared_pieces: 0,
+            tab,
+            allowance: 0,
+            busy: false,
+            blocked: false,
+            dead: None,
+            exceeded: None,
+            written: None,
+            stall: Stall::default(),
+            sealed: false,
+            ending: None,
+            asked: false,
         }
     }
 
-    /// What is held for the session.
-    pub fn account(&self) -> &Arc<Account> {
-        &self.account
+    /// Adds an event. Above the bound, the session is ended with `SlowReceiver`.
+    pub(crate) fn push_event(&mut self, tag: Tag, event: Event) {
+        self.add(Entry::Event(tag, Box::new(event)));
+        self.check();
+        self.pay();
     }
 
-    /// The memory that is held for the session, and the bytes that wait for it and others.
-    pub(crate) fn holds(&self) -> usize {
-        self.account.used() + self.lock().shared
+    /// Adds an event that never ends the session.
+    pub(crate) fn push_event_alone(&mut self, tag: Tag, event: Event) {
+        self.allow(behind(&event));
+        self.add(Entry::Event(tag, Box::new(event)));
+        self.pay();
     }
 
-    /// The bytes that wait for it and others.
-    pub(crate) fn lag(&self) -> usize {
-        let queue = self.lock();
-        if queue.dead.is_some() { 0 } else { queue.shared }
+    /// Adds events that never end the session, however many they are.
+    pub(crate) fn push_events_alone(&mut self, tag: Tag, events: impl IntoIterator<Item = Event>) {
+        let before = self.cost;
+        events.into_iter().for_each(|event| self.add(Entry::Event(tag, Box::new(event))));
+        self.allowance = self.allowance.saturating_add(self.cost - before);
+        self.pay();
     }
 
-    /// Who the endpoint is, once it has said hello.
-    pub fn peer(&self) -> Option<&Peer> {
-        self.known.get().map(|known| &known.peer)
+    /// Adds data that goes to many receivers. Above the bound, the session is ended with `SlowReceiver`.
+    /// `logged` gives small data as many who lag share it.
+    pub(crate) fn push_shared(&mut self, data: &Encoded, logged: impl FnOnce() -> Option<Logged>) {
+        self.add_shared(data, logged);
+        self.check();
+        self.pay();
     }
 
-    /// Who the endpoint is. A session can do nothing that others see before its hello.
-    pub(crate) fn known_peer(&self) -> Peer {
-        self.peer().cloned().unwrap_or_else(|| Peer {
-            id: PeerId::new([0; 16]),
-            name: None,
-            protocol: self.profile.name,
-        })
-    }
-
-    /// Whether the endpoint has proven that its id is its own.
-    pub fn is_proven(&self) -> bool {
-        self.known.get().is_some_and(|known| known.proven)
-    }
-
-    /// Whether the endpoint's credentials have granted it its name.
-    pub(crate) fn has_granted_name(&self) -> bool {
-        self.known.get().is_some_and(|known| known.granted)
-    }
-
-    /// Whether the endpoint pauses a target when it is told to.
-    fn pauses(&self) -> bool {
-        self.known.get().is_some_and(|known| known.pauses)
-    }
-
-    /// Says who the endpoint is. Gives whether that was not known before.
-    pub(crate) fn set_peer(&self, peer: Peer, proven: bool, granted: bool, pauses: bool) -> bool {
-        self.known.set(Known { peer, proven, granted, pauses }).is_ok()
-    }
-
-    pub(crate) fn links(&self) -> MutexGuard<'_, Links> {
-        self.links.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// Whether the endpoint's connection is lost and it may come back (docs/resume.md).
-    pub fn is_away(&self) -> bool {
-        self.away.load(Ordering::Acquire)
-    }
-
-    /// Whether the endpoint is away as far as others were told. Its session tells them
-    /// ([`Session::heed_absence`](crate::Session::heed_absence)).
-    pub(crate) fn is_told_away(&self) -> bool {
-        self.told_away.load(Ordering::Acquire)
-    }
-
-    /// Others are told now. Gives whether they do not know it yet.
-    pub(crate) fn tell_away(&self, away: bool) -> bool {
-        self.told_away.swap(away, Ordering::AcqRel) != away
-    }
-
-    /// Says whether the endpoint is away. Its session's task is woken, to tell whom it concerns.
-    pub(crate) fn set_away(&self, now: Instant, away: bool) {
-        self.lock().stall.set_away(now, away);
-        self.away.store(away, Ordering::Release);
-        self.outlet.wake();
-    }
-
-    /// Wakes the session's task.
-    pub(crate) fn wake(&self) {
-        self.outlet.wake();
-    }
-
-    /// Whether something has come that the session's task has not read yet.
-    pub(crate) fn unread(&self) -> bool {
-        self.outlet.unread()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        // A panic while the lock is held would be a bug here; the queue is consistent at any
-        // point where one could come from (allocation), so the others go on.
-        self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// Adds an event. A receiver whose outbox is full is ended with `SlowReceiver`.
-    pub(crate) fn push_event(self: &Arc<Self>, tag: Tag, event: Event, touched: &mut Touched) {
-        let mut queue = self.lock();
-        if queue.dead.is_none() {
-            queue.add(Entry::Event(tag, Box::new(event)));
-            self.check(&mut queue);
-            queue.pay();
-            touched.add(&mut queue, self);
-        }
-    }
-
-    /// Adds an event that goes to this receiver alone and may be large. That never ends it: the one who
-    /// causes it asked [`Outbox::congested`] before.
-    pub(crate) fn push_event_alone(
-        self: &Arc<Self>,
-        tag: Tag,
-        event: Event,
-        touched: &mut Touched,
-    ) {
-        let mut queue = self.lock();
-        if queue.dead.is_none() {
-            queue.allow(behind(&event));
-            queue.add(Entry::Event(tag, Box::new(event)));
-            queue.pay();
-            touched.add(&mut queue, self);
-        }
-    }
-
-    /// Adds events that are many because of others. Together they never end the receiver.
-    pub(crate) fn push_events_alone(
-        self: &Arc<Self>,
-        tag: Tag,
-        events: impl IntoIterator<Item = Event>,
-        touched: &mut Touched,
-    ) {
-        let mut queue = self.lock();
-        if queue.dead.is_some() {
-            return;
-        }
-        let before = queue.cost;
-        events.into_iter().for_each(|event| queue.add(Entry::Event(tag, Box::new(event))));
-        queue.allowance = queue.allowance.saturating_add(queue.cost - before);
-        queue.pay();
-        touched.add(&mut queue, self);
-    }
-
-    /// Adds data that goes to many receivers: a full one is ended with `SlowReceiver`. `logged` gives small
-    /// data as many who lag share it.
-    pub(crate) fn push_shared(
-        self: &Arc<Self>,
-        data: &Encoded,
-        logged: impl FnOnce() -> Option<Logged>,
-        touched: &mut Touched,
-    ) -> Pushed {
-        let mut queue = self.lock();
-        if queue.dead.is_some() {
-            return Pushed::Dead;
-        }
-        queue.add_shared(data, logged);
-        self.check(&mut queue);
-        queue.pay();
-        touched.add(&mut queue, self);
-        if queue.dead.is_some() { Pushed::Dead } else { Pushed::Accepted }
-    }
-
-    /// Adds data that goes to this receiver alone. That never ends it: its senders asked
-    /// [`Outbox::room_for`] before, so what comes above the bound is one batch.
-    pub(crate) fn push_alone(self: &Arc<Self>, data: &Encoded, touched: &mut Touched) -> Pushed {
-        let mut queue = self.lock();
-        if queue.dead.is_some() {
-            return Pushed::Dead;
-        }
-        queue.add_all(data);
-        queue.pay();
-        touched.add(&mut queue, self);
-        Pushed::Accepted
+    /// Adds data that never ends the session.
+    pub(crate) fn push_alone(&mut self, data: &Encoded) {
+        self.add_all(data);
+        self.pay();
     }
 
     /// As [`Outbox::push_alone`], for a session whose own task writes data.
-    pub(crate) fn push_data(
-        self: &Arc<Self>,
-        place: Place,
-        parts: Vec<Part>,
-        touched: &mut Touched,
-    ) -> Pushed {
-        let mut queue = self.lock();
-        if queue.dead.is_some() {
-            return Pushed::Dead;
-        }
-        queue.allow(parts.iter().map(|part| part.data.len()).sum());
+    pub(crate) fn push_data(&mut self, place: Place, parts: Vec<Part>) {
+        self.allow(parts.iter().map(|part| part.data.len()).sum());
         for part in parts {
             let event = Box::new(Event::Data { place, part });
-            queue.add(Entry::Event(Tag::default(), event));
+            self.add(Entry::Event(Tag::default(), event));
         }
-        queue.pay();
-        touched.add(&mut queue, self);
-        Pushed::Accepted
+        self.pay();
     }
 
     /// As [`Outbox::push_shared`], for a session whose own task writes data. `shared` gives the parts as many
     /// share them, which large ones are in any case.
     pub(crate) fn push_shared_data(
-        self: &Arc<Self>,
+        &mut self,
         place: Place,
         parts: &[Part],
         shared: impl FnOnce() -> Arc<SharedParts>,
-        touched: &mut Touched,
-    ) -> Pushed {
-        let mut queue = self.lock();
-        if queue.dead.is_some() {
-            return Pushed::Dead;
-        }
+    ) {
         // An entry for each costs less than to count what is shared.
         const FEW: usize = 4;
         let is_large = |part: &Part| Common::is_charged(&part.data);
-        if queue.lags() || parts.len() > FEW || parts.iter().any(is_large) {
-            queue.add(Entry::Run(Box::new(Run::new(place, shared()))));
+        if self.lags() || parts.len() > FEW || parts.iter().any(is_large) {
+            self.add(Entry::Run(Box::new(Run::new(place, shared()))));
         } else {
             for part in parts {
                 let event = Event::Data { place, part: part.clone() };
-                queue.add(Entry::Event(Tag::default(), Box::new(event)));
+                self.add(Entry::Event(Tag::default(), Box::new(event)));
             }
         }
-        self.check(&mut queue);
-        queue.pay();
-        touched.add(&mut queue, self);
-        if queue.dead.is_some() { Pushed::Dead } else { Pushed::Accepted }
+        self.check();
+        self.pay();
     }
 
-    /// Whether somebody who causes news to this receiver has to wait. If so it is woken when there
-    /// is room.
-    pub(crate) fn congested(&self, sender: &Arc<Self>) -> bool {
-        let mut queue = self.lock();
-        if queue.dead.is_some() || queue.cost < self.bytes_max / 2 {
-            return false;
-        }
-        queue.senders.wait(sender);
-        true
-    }
-
-    /// Whether it lives, and a sender whose data goes to this receiver alone need not wait.
-    pub(crate) fn has_room(&self) -> bool {
-        let queue = self.lock();
-        queue.dead.is_none() && queue.cost < self.bytes_max / 2
-    }
-
-    /// Adds what the session's own protocol has to write. It is bounded by what the endpoint sent.
-    ///
-    /// A protocol that writes data itself has not been told yet of the events that wait, so what it has
-    /// written comes before what it will write for them: it may be that it encrypts from now on.
-    pub fn push_own(self: &Arc<Self>, data: &Encoded) {
-        let mut queue = self.lock();
-        if queue.dead.is_some() {
-            return;
-        }
-        let first_event = match self.profile.stateful && !data.is_empty() {
-            true => queue.entries.iter().position(|entry| entry.is_event()),
+    /// Adds what the session's own protocol has written, before all events that wait if `before_events`.
+    /// Above the bound, the session is ended with `SlowReceiver`.
+    pub(crate) fn push_own(&mut self, data: &Encoded, before_events: bool) {
+        let first_event = match before_events && !data.is_empty() {
+            true => self.entries.iter().position(|entry| entry.is_event()),
             false => None,
         };
         match first_event {
             Some(index) => {
-                let events = queue.entries.split_off(index);
-                queue.add_all(data);
-                queue.entries.extend(events);
+                let events = self.entries.split_off(index);
+                self.add_all(data);
+                self.entries.extend(events);
             }
-            None => queue.add_all(data),
+            None => self.add_all(data),
         }
-        self.check(&mut queue);
-        queue.pay();
+        self.check();
+        self.pay();
     }
 
-    /// Adds what the session's own protocol had to [hold back](crate::Protocol::write_more). That never
-    /// ends the session, as it comes in small amounts when there is room.
-    pub fn push_held(&self, data: &Encoded) {
-        let mut queue = self.lock();
-        if queue.dead.is_none() {
-            queue.add_all(data);
-            queue.pay();
-        }
-    }
-
-    fn check(&self, queue: &mut Queue) {
-        if queue.cost > self.bytes_max.saturating_add(queue.allowance) {
-            Self::end(queue, Reason::SlowReceiver, Some(Limit::OutboxBytes));
+    /// Ends the session if it is above its bound.
+    pub(crate) fn check(&mut self) {
+        if self.cost > self.bytes_max.saturating_add(self.allowance) {
+            self.end(Reason::SlowReceiver, Some(Limit::OutboxBytes));
         }
     }
 
     /// The endpoint takes too little for too long a time, by this limit.
-    pub fn exceed(&self, limit: Limit) {
-        let mut queue = self.lock();
-        let waited = queue.waits();
-        queue.exceeded.get_or_insert(Exceeded { limit, waited });
+    pub(crate) fn exceed(&mut self, limit: Limit) {
+        let waited = self.waits();
+        self.exceeded.get_or_insert(Exceeded { limit, waited });
     }
 
-    fn end(queue: &mut Queue, reason: Reason, limit: Option<Limit>) {
-        queue.dead = Some(reason);
-        let waited = queue.waits();
-        queue.exceeded = limit.map(|limit| Exceeded { limit, waited });
-        queue.entries = VecDeque::new();
-        (queue.cost, queue.shared) = (0, 0);
-        queue.tab.settle(0);
-    }
-
-    /// Ends the session with `SlowReceiver`, because of what it holds above a bound that is not its
-    /// own.
-    pub fn give_up(self: &Arc<Self>, limit: Limit) {
-        self.end_now(Reason::SlowReceiver, Some(limit));
-    }
-
-    /// The session has to end, and its task is told by [`Event::Closed`]. What waits can still be
-    /// written.
-    pub(crate) fn end_soon(&self, reason: Reason) {
-        self.lock().ending.get_or_insert(reason);
-        self.outlet.wake();
-    }
-
-    /// Ends the session: what waits is thrown away, and its task is told.
-    pub fn kill(self: &Arc<Self>, reason: Reason) {
-        self.end_now(reason, None);
-    }
-
-    fn end_now(self: &Arc<Self>, reason: Reason, limit: Option<Limit>) {
-        let mut queue = self.lock();
-        if queue.dead.is_none() {
-            Self::end(&mut queue, reason, limit);
+    /// Ends the session, if it has not ended: what waits is thrown away. `limit` is what it ends for, if
+    /// it ends for one.
+    pub(crate) fn end(&mut self, reason: Reason, limit: Option<Limit>) {
+        if self.dead.is_some() {
+            return;
         }
-        let senders = std::mem::take(&mut queue.senders);
-        drop(queue);
-        self.outlet.wake();
-        senders.go_on(self.id);
+        self.dead = Some(reason);
+        let waited = self.waits();
+        self.exceeded = limit.map(|limit| Exceeded { limit, waited });
+        self.entries = VecDeque::new();
+        (self.cost, self.shared) = (0, 0);
+        self.tab.settle(0);
     }
 
-    /// Those who wait for room here may go on: what they have is for somebody else now.
-    pub(crate) fn release_senders(&self) {
-        let senders = std::mem::take(&mut self.lock().senders);
-        senders.go_on(self.id);
+    /// The session has to end, and its task is told by [`Event::Closed`]. What waits can still be written.
+    pub(crate) fn end_soon(&mut self, reason: Reason) {
+        self.ending.get_or_insert(reason);
     }
 
-    /// The session has left everything. Its task alone writes what is left, and is woken when
-    /// another thread that is at it is done. Nobody waits for room here any longer.
-    pub(crate) fn seal(&self) {
-        let mut queue = self.lock();
-        queue.sealed = true;
-        let senders = std::mem::take(&mut queue.senders);
-        drop(queue);
-        senders.go_on(self.id);
+    /// The session has left everything. Its task alone writes what is left.
+    pub(crate) fn seal(&mut self) {
+        self.sealed = true;
     }
 
     /// Takes out what comes next. `task` says whether the session's own task asks.
-    pub fn next(&self, task: bool, pieces: &mut Vec<Bytes>) -> Turn {
-        let mut queue = self.lock();
-        if let Some(reason) = queue.dead {
+    pub(crate) fn next(&mut self, task: bool, pieces: &mut Vec<Bytes>) -> Turn {
+        if let Some(reason) = self.dead {
             return Turn::Dead(reason);
         }
-        if queue.busy {
-            queue.asked = task && (queue.sealed || queue.ending.is_some());
+        if self.busy {
+            self.asked = task && (self.sealed || self.ending.is_some());
             return Turn::Nothing;
         }
         if task
-            && !queue.sealed
-            && let Some(reason) = queue.ending.take()
+            && !self.sealed
+            && let Some(reason) = self.ending.take()
         {
-            queue.busy = true;
+            self.busy = true;
             return Turn::Event(Tag::default(), Box::new(Event::Closed { reason }));
         }
-        if (queue.blocked || queue.sealed) && !task {
+        if (self.blocked || self.sealed) && !task {
             return Turn::Blocked;
         }
         if task
             && pieces.is_empty()
-            && let Some((tag, event)) = queue.pop_event()
+            && let Some((tag, event)) = self.pop_event()
         {
-            queue.busy = true;
+            self.busy = true;
             // All before it was taken by the endpoint. It may make nothing to write.
-            queue.stall.end();
+            self.stall.end();
             return Turn::Event(tag, event);
         }
-        queue.shared_pieces = 0;
+        self.shared_pieces = 0;
         while pieces.len() < Self::PIECES_MAX {
-            match queue.entries.pop_front() {
+            match self.entries.pop_front() {
                 Some(Entry::Bytes(bytes)) => pieces.push(bytes),
                 Some(Entry::Shared(bytes)) => {
-                    queue.shared_pieces |= 1 << pieces.len();
+                    self.shared_pieces |= 1 << pieces.len();
                     pieces.push(bytes);
                 }
                 Some(Entry::Logged(logged)) => {
-                    queue.shared_pieces |= 1 << pieces.len();
+                    self.shared_pieces |= 1 << pieces.len();
                     pieces.push(logged.bytes());
                 }
                 Some(Entry::Gathered(bytes)) => {
                     // From now on it counts as what is left of it.
-                    queue.cost -= bytes.capacity() - bytes.len();
+                    self.cost -= bytes.capacity() - bytes.len();
                     pieces.push(bytes.freeze());
                 }
                 Some(entry) => {
-                    queue.entries.push_front(entry);
+                    self.entries.push_front(entry);
                     break;
                 }
                 None => break,
             }
         }
         if !pieces.is_empty() {
-            queue.busy = true;
+            self.busy = true;
             Turn::Write
-        } else if queue.entries.is_empty() {
+        } else if self.entries.is_empty() {
             Turn::Nothing
         } else {
             Turn::ForTask
         }
     }
 
-    /// Ends a [`Turn::Write`]: `written` bytes of the pieces were taken by the endpoint, and
-    /// `blocked` says that it took no more. Senders that waited for room are woken.
-    pub fn wrote(&self, now: Instant, pieces: &mut Vec<Bytes>, written: usize, blocked: bool) {
-        let mut queue = self.lock();
-        queue.busy = false;
-        queue.blocked = blocked;
-        if queue.dead.is_some() {
+    /// Ends a [`Turn::Write`]: `written` bytes of the pieces were taken by the endpoint, and `blocked` says that
+    /// it took no more. Gives whether the session lives.
+    pub(crate) fn wrote(
+        &mut self,
+        now: Instant,
+        pieces: &mut Vec<Bytes>,
+        written: usize,
+        blocked: bool,
+    ) -> bool {
+        self.busy = false;
+        self.blocked = blocked;
+        if self.dead.is_some() {
             pieces.clear();
-            return;
+            return false;
         }
         if written > 0 {
-            queue.written = Some(now);
-        }
-        if let Some(pace) = &mut queue.pace {
-            pace.took(written);
+            self.written = Some(now);
         }
         let mut left = written;
         let mut kept = pieces.len();
-        let shared_pieces = std::mem::take(&mut queue.shared_pieces);
+        let shared_pieces = std::mem::take(&mut self.shared_pieces);
         let is_shared = |index: usize| shared_pieces & 1 << index != 0;
         for (index, piece) in pieces.iter_mut().enumerate() {
             let gone = left.min(piece.len());
             match is_shared(index) {
-                true => queue.shared -= gone,
-                false => queue.cost -= gone,
+                true => self.shared -= gone,
+                false => self.cost -= gone,
             }
             left -= gone;
             if gone < piece.len() {
@@ -603,102 +351,252 @@ impl Outbox {
                 kept = index;
                 break;
             }
-            queue.cost -= Entry::OVERHEAD;
+            self.cost -= Entry::OVERHEAD;
         }
         for (index, piece) in pieces.drain(..).enumerate().skip(kept).rev() {
-            queue.entries.push_front(match is_shared(index) {
+            self.entries.push_front(match is_shared(index) {
                 true => Entry::Shared(piece),
                 false => Entry::Bytes(piece),
             });
         }
-        queue.took(now, written, self.bytes_max / Self::TAKEN_SHARE);
-        self.release(queue);
+        self.took(now, written);
+        true
     }
 
-    /// The next event, if one follows right behind that of a [`Turn::Event`]. What the protocol writes
-    /// for both then leaves in one piece.
-    pub fn next_event(&self) -> Option<(Tag, Event)> {
-        let mut queue = self.lock();
-        debug_assert!(queue.busy, "only the task asks, and only behind an event");
-        queue.pop_event().map(|(tag, event)| (tag, *event))
+    /// The next event, if one follows right behind that of a [`Turn::Event`].
+    pub(crate) fn next_event(&mut self) -> Option<(Tag, Event)> {
+        debug_assert!(self.busy, "only the task asks, and only behind an event");
+        self.pop_event().map(|(tag, event)| (tag, *event))
     }
 
     /// Ends a [`Turn::Event`] with what the protocol wrote for it, and for those that followed.
-    pub fn converted(&self, data: &Encoded) {
-        let mut queue = self.lock();
-        queue.busy = false;
-        if queue.dead.is_none() {
+    pub(crate) fn converted(&mut self, data: &Encoded) {
+        self.busy = false;
+        if self.dead.is_none() {
             for piece in data.pieces().rev() {
                 let entry = Entry::Bytes(piece.clone());
-                queue.cost += entry.cost();
-                queue.entries.push_front(entry);
+                self.cost += entry.cost();
+                self.entries.push_front(entry);
             }
-        }
-        self.release(queue);
-    }
-
-    /// Wakes who waits for room, when there is.
-    fn release(&self, mut queue: MutexGuard<'_, Queue>) {
-        let asked = std::mem::take(&mut queue.asked);
-        queue.settle();
-        if queue.cost <= self.bytes_max / 2 {
-            queue.allowance = 0;
-        }
-        let senders = match queue.cost <= self.bytes_max / 4 {
-            true => {
-                queue.pace = None;
-                std::mem::take(&mut queue.senders)
-            }
-            false => Senders::default(),
-        };
-        drop(queue);
-        senders.go_on(self.id);
-        if asked {
-            self.outlet.wake();
         }
     }
 
-    /// Whether the session was ended from here, most often because there was no room.
+    /// A turn has ended. Gives whether the session's task waits for that.
+    pub(crate) fn end_turn(&mut self) -> bool {
+        self.settle();
+        if self.cost <= self.bytes_max / 2 {
+            self.allowance = 0;
+        }
+        std::mem::take(&mut self.asked)
+    }
+
+    /// Whether the session was ended, most often because there was no room.
     pub(crate) fn is_dead(&self) -> bool {
-        self.lock().dead.is_some()
+        self.dead.is_some()
     }
 
     /// For which bound the session ends as one that reads too slowly, if it does.
-    pub fn exceeded(&self) -> Option<Exceeded> {
-        self.lock().exceeded
+    pub(crate) fn exceeded(&self) -> Option<Exceeded> {
+        self.exceeded
     }
 
     /// Whether everything was written.
-    pub fn is_empty(&self) -> bool {
-        let queue = self.lock();
-        queue.entries.is_empty() && !queue.busy
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && !self.busy
+    }
+
+    /// Whether those who cause news have to wait.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.cost >= self.bytes_max / 2
+    }
+
+    /// Whether at least so many eighths of the bound are used.
+    pub(crate) fn has_filled(&self, eighths: usize) -> bool {
+        self.cost >= eighths * self.eighth()
+    }
+
+    /// An eighth of the bound, in bytes.
+    pub(crate) fn eighth(&self) -> usize {
+        self.bytes_max / 8
+    }
+
+    /// Whether those who wait for room may go on.
+    pub(crate) fn has_room_again(&self) -> bool {
+        self.cost <= self.bytes_max / 4
     }
 
     /// When bytes were last taken by the endpoint.
-    pub fn written(&self) -> Option<Instant> {
-        self.lock().written
+    pub(crate) fn written(&self) -> Option<Instant> {
+        self.written
     }
 
     /// Since when the endpoint has taken nothing, or next to nothing, although something waits: less
-    /// than that, and less than one in [`Outbox::TAKEN_SHARE`] parts of what may wait. `None` while it
-    /// is away.
-    pub fn stalled(&self) -> Option<Instant> {
-        if self.is_away() { None } else { self.lock().stall.since() }
+    /// than that, and less than one in [`Outbox::TAKEN_SHARE`] parts of what may wait.
+    pub(crate) fn stalled(&self) -> Option<Instant> {
+        self.stall.since()
     }
 
-    /// What waits costs this many bytes of memory, without what is charged to its channel.
-    pub fn cost(&self) -> usize {
-        self.lock().cost
+    /// The endpoint cannot take anything from now on, or can again.
+    pub(crate) fn set_away(&mut self, now: Instant, away: bool) {
+        self.stall.set_away(now, away);
     }
-}
 
-impl fmt::Debug for Outbox {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outbox")
-            .field("id", &self.id)
-            .field("address", &self.address)
-            .field("protocol", &self.profile.name)
-            .field("peer", &self.peer())
-            .finish_non_exhaustive()
+    /// What waits costs this many bytes of memory, without what is charged to channels.
+    pub(crate) fn cost(&self) -> usize {
+        self.cost
+    }
+
+    /// The bytes that wait and are charged to channels.
+    pub(crate) fn shared(&self) -> usize {
+        self.shared
+    }
+
+    /// Something was added. It is charged when it seems to stay.
+    fn pay(&mut self) {
+        let unpaid = if self.blocked { Tab::FREE_BYTES } else { UNPAID_BYTES_MAX };
+        if self.cost > self.tab.paid() + unpaid {
+            self.tab.settle(self.cost);
+        }
+    }
+
+    /// Something has left, or was put in its place.
+    fn settle(&mut self) {
+        match self.blocked || self.tab.paid() > 0 {
+            true => self.tab.settle(self.cost),
+            false => self.pay(),
+        }
+        self.shrink();
+    }
+
+    /// Gives the memory of a peak back.
+    fn shrink(&mut self) {
+        let capacity = self.entries.capacity();
+        if capacity > 64 && self.entries.len() < capacity / 8 {
+            self.entries.shrink_to(capacity / 4);
+        }
+    }
+
+    /// All that waits, in bytes.
+    fn waits(&self) -> usize {
+        self.cost + self.shared
+    }
+
+    /// Takes out the event that is first, if one is.
+    fn pop_event(&mut self) -> Option<(Tag, Box<Event>)> {
+        if let Some(Entry::Run(run)) = self.entries.front_mut() {
+            let (event, bytes) = run.pop()?;
+            self.shared -= bytes;
+            if run.is_over() {
+                self.cost -= self.entries.pop_front().map_or(0, |entry| entry.cost());
+            }
+            return Some((Tag::default(), event));
+        }
+        match self.entries.pop_front() {
+            Some(Entry::Event(tag, event)) => {
+                self.cost -= Entry::event_cost(&event);
+                Some((tag, event))
+            }
+            Some(data) => {
+                self.entries.push_front(data);
+                None
+            }
+            None => None,
+        }
+    }
+
+    fn add_all(&mut self, data: &Encoded) {
+        data.pieces().for_each(|piece| self.add_bytes(piece));
+    }
+
+    /// Adds data that goes to many, the large pieces of which are charged to their channel. `logged` gives
+    /// small data as it is charged there too, for an endpoint that lags.
+    fn add_shared(&mut self, data: &Encoded, logged: impl FnOnce() -> Option<Logged>) {
+        if self.lags()
+            && let Some(logged) = logged()
+        {
+            return self.add_logged(logged);
+        }
+        for piece in data.pieces() {
+            match Common::is_charged(piece) {
+                true => self.add(Entry::Shared(piece.clone())),
+                false => self.add_bytes(piece),
+            }
+        }
+    }
+
+    /// Whether the endpoint lags so much that even small data for many is shared.
+    fn lags(&self) -> bool {
+        self.waits() >= LAG_BYTES
+    }
+
+    fn add_logged(&mut self, logged: Logged) {
+        if let Some(Entry::Logged(last)) = self.entries.back_mut()
+            && last.grow(&logged)
+        {
+            self.shared += logged.len();
+            return;
+        }
+        self.add(Entry::Logged(logged));
+    }
+
+    /// Adds data. Small pieces are copied behind each other: for them that costs less than an
+    /// entry of their own here and in the system call.
+    fn add_bytes(&mut self, piece: &Bytes) {
+        const SMALL_BYTES_MAX: usize = 1024;
+        // Its capacity is what it costs, and grows in leaps.
+        const GATHERED_BYTES_MAX: usize = 4 * 1024;
+        if piece.len() <= SMALL_BYTES_MAX {
+            match self.entries.back_mut() {
+                Some(Entry::Gathered(gathered))
+                    if gathered.len() + piece.len() <= GATHERED_BYTES_MAX =>
+                {
+                    let held = gathered.capacity();
+                    gathered.extend_from_slice(piece);
+                    self.cost += gathered.capacity() - held;
+                    return;
+                }
+                Some(last @ Entry::Bytes(_)) => {
+                    if let Entry::Bytes(first) = last
+                        && first.len() <= SMALL_BYTES_MAX
+                    {
+                        let held = first.len();
+                        let mut gathered = BytesMut::with_capacity(
+                            (2 * (held + piece.len())).min(GATHERED_BYTES_MAX),
+                        );
+                        gathered.extend_from_slice(first);
+                        gathered.extend_from_slice(piece);
+                        self.cost += gathered.capacity() - held;
+                        *last = Entry::Gathered(gathered);
+                        return;
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.add(Entry::Bytes(piece.clone()));
+    }
+
+    /// A message of so many bytes, to this receiver alone, is not to end it. The protocol may write it with
+    /// two digits for each byte, and a little more.
+    fn allow(&mut self, bytes: usize) {
+        self.allowance = self.allowance.max(3 * bytes);
+    }
+
+    fn add(&mut self, entry: Entry) {
+        self.cost += entry.cost();
+        self.shared += entry.shared();
+        self.entries.push_back(entry);
+    }
+
+    /// So many bytes were taken just now. To count as one that reads, the endpoint has to take what
+    /// waits, or one in [`Outbox::TAKEN_SHARE`] parts of what may wait.
+    fn took(&mut self, now: Instant, bytes: usize) {
+        let enough = self.bytes_max / Self::TAKEN_SHARE;
+        let mut stall = std::mem::take(&mut self.stall);
+        match self.entries.is_empty() {
+            true => stall.end(),
+            false => stall.took(now, bytes, || self.waits().min(enough)),
+        }
+        self.stall = stall;
     }
 }

@@ -4,9 +4,10 @@ use crate::announcements::Announcements;
 use crate::command::{
     Addressee, After, ApplicationEvent, DirectoryEvent, Event, Peer, Query, Watched,
 };
+use crate::endpoint::{Endpoint, PendingWrites};
 use crate::ids::{PeerId, PeerName};
 use crate::ledger::Account;
-use crate::outbox::{Outbox, Tag, Touched};
+use crate::outbox::Tag;
 use crate::payload::Payload;
 use crate::presence::{self, Begun, Comings, News, PeerNews};
 use crate::reason::Reason;
@@ -38,10 +39,10 @@ pub enum Duplicates {
 pub(crate) struct Peers {
     /// Who pays for what those who watch are told.
     payer: Arc<Account>,
-    ids: HashMap<PeerId, Arc<Outbox>>,
-    names: BTreeMap<PeerName, Arc<Outbox>>,
+    ids: HashMap<PeerId, Arc<Endpoint>>,
+    names: BTreeMap<PeerName, Arc<Endpoint>>,
     /// Those without a name, by their ids.
-    nameless: BTreeMap<PeerId, Arc<Outbox>>,
+    nameless: BTreeMap<PeerId, Arc<Endpoint>>,
     services: HashMap<PeerName, Service>,
     watchers: HashMap<u64, Watcher>,
     /// Who has come and gone since those who watch were told: those with a name, and all.
@@ -59,7 +60,7 @@ pub(crate) const WATCH_BYTES: usize = 128;
 
 #[derive(Debug)]
 struct Watcher {
-    outbox: Arc<Outbox>,
+    endpoint: Arc<Endpoint>,
     whom: Watched,
     begun: Begun,
 }
@@ -67,7 +68,7 @@ struct Watcher {
 #[derive(Debug, Default)]
 struct Service {
     /// In the order in which they came, by places that are not used twice.
-    providers: BTreeMap<u64, Arc<Outbox>>,
+    providers: BTreeMap<u64, Arc<Endpoint>>,
     /// The place of the one whose turn it is.
     next: u64,
     last: u64,
@@ -75,7 +76,7 @@ struct Service {
 
 impl Service {
     /// Gives a new provider its place.
-    fn add(&mut self, provider: Arc<Outbox>) -> u64 {
+    fn add(&mut self, provider: Arc<Endpoint>) -> u64 {
         self.last += 1;
         if self.providers.is_empty() {
             self.next = self.last;
@@ -100,7 +101,7 @@ impl Service {
     }
 
     /// All, in the order of their turns.
-    fn turns(&self) -> impl Iterator<Item = (u64, &Arc<Outbox>)> {
+    fn turns(&self) -> impl Iterator<Item = (u64, &Arc<Endpoint>)> {
         let turns = self.providers.range(self.next..).chain(self.providers.range(..self.next));
         turns.map(|(place, provider)| (*place, provider))
     }
@@ -109,7 +110,7 @@ impl Service {
 /// A session that comes.
 #[derive(Debug)]
 pub(crate) struct Newcomer<'a> {
-    pub(crate) outbox: &'a Arc<Outbox>,
+    pub(crate) endpoint: &'a Arc<Endpoint>,
     pub(crate) id: PeerId,
     pub(crate) name: Option<PeerName>,
     /// Whether it has proven that the id is its own.
@@ -122,9 +123,9 @@ pub(crate) struct Newcomer<'a> {
 
 /// Whether a session has its id and was not replaced. One that was replaced provides its services
 /// until its task notices.
-fn is_there(ids: &HashMap<PeerId, Arc<Outbox>>, outbox: &Outbox) -> bool {
-    let known = outbox.peer().and_then(|peer| ids.get(&peer.id));
-    known.is_some_and(|known| known.id == outbox.id)
+fn is_there(ids: &HashMap<PeerId, Arc<Endpoint>>, endpoint: &Endpoint) -> bool {
+    let known = endpoint.peer().and_then(|peer| ids.get(&peer.id));
+    known.is_some_and(|known| known.id == endpoint.id)
 }
 
 impl Peers {
@@ -156,10 +157,10 @@ impl Peers {
         duplicates: Duplicates,
         home: Option<PeerId>,
     ) -> Result<(), Reason> {
-        let Newcomer { outbox, id, name, proven, granted, pauses: _ } = newcomer;
-        let is_home = |old: &Arc<Outbox>| home.is_some() && old.peer().map(|p| p.id) == home;
+        let Newcomer { endpoint, id, name, proven, granted, pauses: _ } = newcomer;
+        let is_home = |old: &Arc<Endpoint>| home.is_some() && old.peer().map(|p| p.id) == home;
         let replace = duplicates == Duplicates::Replace;
-        let refuse = |old: &Arc<Outbox>, reason| {
+        let refuse = |old: &Arc<Endpoint>, reason| {
             if !is_home(old) {
                 old.doubt();
             }
@@ -178,7 +179,7 @@ impl Peers {
             return refuse(old, Reason::IdTaken);
         }
         let same_name = name.as_ref().and_then(|name| self.names.get(name)).cloned();
-        let is_other = |old: &Arc<Outbox>| same_id.as_ref().is_none_or(|same| same.id != old.id);
+        let is_other = |old: &Arc<Endpoint>| same_id.as_ref().is_none_or(|same| same.id != old.id);
         let same_name = same_name.filter(is_other);
         if let Some(old) = &same_name
             && (!may_take(old.has_granted_name(), granted) || is_home(old))
@@ -189,10 +190,10 @@ impl Peers {
             self.go(&old, false);
             old.end_soon(Reason::Replaced);
         }
-        self.ids.insert(id, outbox.clone());
+        self.ids.insert(id, endpoint.clone());
         match name {
-            Some(name) => self.names.insert(name, outbox.clone()),
-            None => self.nameless.insert(id, outbox.clone()),
+            Some(name) => self.names.insert(name, endpoint.clone()),
+            None => self.nameless.insert(id, endpoint.clone()),
         };
         Ok(())
     }
@@ -202,12 +203,12 @@ impl Peers {
     pub(crate) fn announce(
         &mut self,
         now: Option<Instant>,
-        outbox: &Arc<Outbox>,
+        endpoint: &Arc<Endpoint>,
         peer: &Peer,
     ) -> bool {
         let [_, all] = &self.news;
         let seen = match now {
-            Some(now) if !all.is_back(peer) => self.announcements.comes(now, outbox),
+            Some(now) if !all.is_back(peer) => self.announcements.comes(now, endpoint),
             _ => true,
         };
         if seen {
@@ -218,8 +219,8 @@ impl Peers {
 
     /// Those can be seen who may be told of by now; `None` for the time gives all.
     pub(crate) fn release(&mut self, now: Option<Instant>) {
-        for outbox in self.announcements.release(now) {
-            if let Some(peer) = outbox.peer() {
+        for endpoint in self.announcements.release(now) {
+            if let Some(peer) = endpoint.peer() {
                 self.note(peer, true);
             }
         }
@@ -253,7 +254,7 @@ impl Peers {
     }
 
     /// Tells those who watch what is new.
-    pub(crate) fn tell_news(&mut self, touched: &mut Touched) {
+    pub(crate) fn tell_news(&mut self, writes: &mut PendingWrites) {
         if self.to_tell().is_none() {
             return;
         }
@@ -272,13 +273,13 @@ impl Peers {
             let from = begun.count;
             if from < news.list.len() {
                 let event = Event::Directory(DirectoryEvent::Peers { news: news.clone(), from });
-                watcher.outbox.push_event(Tag::default(), event, touched);
+                watcher.endpoint.push_event(Tag::default(), event, writes);
             }
         }
     }
 
     /// Tells one of those who watch what is new, at its own expense.
-    fn tell_one(&self, watcher: &Watcher, touched: &mut Touched) {
+    fn tell_one(&self, watcher: &Watcher, writes: &mut PendingWrites) {
         let [named, all] = &self.news;
         let news = if watcher.whom == Watched::Everybody { all } else { named };
         let mut list: Vec<PeerNews> = news.since(watcher.begun);
@@ -286,47 +287,48 @@ impl Peers {
             list = presence::net(&list).unwrap_or(list);
         }
         if !list.is_empty() {
-            let news = News::new(list, watcher.outbox.account());
+            let news = News::new(list, watcher.endpoint.account());
             let event = Event::Directory(DirectoryEvent::Peers { news, from: 0 });
-            watcher.outbox.push_event(Tag::default(), event, touched);
+            watcher.endpoint.push_event(Tag::default(), event, writes);
         }
     }
 
     /// A session goes. `quiet`: nobody is told.
-    pub(crate) fn go(&mut self, outbox: &Arc<Outbox>, quiet: bool) {
-        let Some(peer) = outbox.peer() else {
+    pub(crate) fn go(&mut self, endpoint: &Arc<Endpoint>, quiet: bool) {
+        let Some(peer) = endpoint.peer() else {
             return;
         };
         if let Entry::Occupied(entry) = self.ids.entry(peer.id)
-            && entry.get().id == outbox.id
+            && entry.get().id == endpoint.id
         {
             entry.remove();
         }
-        self.watchers.remove(&outbox.id);
-        let is_it = |known: Option<&Arc<Outbox>>| known.is_some_and(|known| known.id == outbox.id);
+        self.watchers.remove(&endpoint.id);
+        let is_it =
+            |known: Option<&Arc<Endpoint>>| known.is_some_and(|known| known.id == endpoint.id);
         let was_seen = match peer.name.as_deref() {
             Some(name) => is_it(self.names.get(name)) && self.names.remove(name).is_some(),
             None => is_it(self.nameless.get(&peer.id)) && self.nameless.remove(&peer.id).is_some(),
         };
-        let was_told = !self.announcements.goes(outbox.id);
+        let was_told = !self.announcements.goes(endpoint.id);
         if was_seen && was_told && !quiet {
             self.note(peer, false);
         }
     }
 
     /// The sessions whose names were not granted to them.
-    pub(crate) fn claims(&self) -> Vec<Arc<Outbox>> {
-        self.names.values().filter(|outbox| !outbox.has_granted_name()).cloned().collect()
+    pub(crate) fn claims(&self) -> Vec<Arc<Endpoint>> {
+        self.names.values().filter(|endpoint| !endpoint.has_granted_name()).cloned().collect()
     }
 
     /// Finds whom a link is for. Providers of a service take turns.
-    pub(crate) fn find(&mut self, to: &Addressee, except: &[PeerId]) -> Option<Arc<Outbox>> {
+    pub(crate) fn find(&mut self, to: &Addressee, except: &[PeerId]) -> Option<Arc<Endpoint>> {
         match to {
             Addressee::Peer(id) => self.ids.get(id).cloned(),
             Addressee::Name(name) => self.names.get(name).cloned(),
             Addressee::Service(name) => {
                 let service = self.services.get_mut(name)?;
-                let wanted = |(_, provider): &(u64, &Arc<Outbox>)| {
+                let wanted = |(_, provider): &(u64, &Arc<Endpoint>)| {
                     is_there(&self.ids, provider)
                         && provider.peer().is_some_and(|peer| !except.contains(&peer.id))
                 };
@@ -344,8 +346,8 @@ impl Peers {
     }
 
     /// A session offers a service that it does not offer yet. Gives its place among those that do.
-    pub(crate) fn provide(&mut self, outbox: &Arc<Outbox>, name: &PeerName) -> u64 {
-        self.services.entry(name.clone()).or_default().add(outbox.clone())
+    pub(crate) fn provide(&mut self, endpoint: &Arc<Endpoint>, name: &PeerName) -> u64 {
+        self.services.entry(name.clone()).or_default().add(endpoint.clone())
     }
 
     /// The session at a place offers a service no longer.
@@ -364,43 +366,48 @@ impl Peers {
         &self,
         payload: &Payload,
         except: Option<PeerId>,
-        touched: &mut Touched,
+        writes: &mut PendingWrites,
     ) -> usize {
         let told =
-            self.ids.iter().filter(|(id, outbox)| outbox.profile.home && Some(**id) != except);
-        let tell = |(_, outbox): (_, &Arc<Outbox>)| {
+            self.ids.iter().filter(|(id, endpoint)| endpoint.profile.home && Some(**id) != except);
+        let tell = |(_, endpoint): (_, &Arc<Endpoint>)| {
             let event = Event::Application(ApplicationEvent::Told { payload: payload.clone() });
-            outbox.push_event(Tag::default(), event, touched);
+            endpoint.push_event(Tag::default(), event, writes);
         };
         told.map(tell).count()
     }
 
     /// Of whom a session is told that they come and go.
-    pub(crate) fn watch(&mut self, outbox: &Arc<Outbox>, whom: Watched, touched: &mut Touched) {
-        match self.watchers.get(&outbox.id) {
+    pub(crate) fn watch(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+        whom: Watched,
+        writes: &mut PendingWrites,
+    ) {
+        match self.watchers.get(&endpoint.id) {
             Some(known) if known.whom == whom => return,
             // What it has watched until now ends here, for it alone.
-            Some(known) => self.tell_one(known, touched),
+            Some(known) => self.tell_one(known, writes),
             None => {}
         }
         let [named, all] = &mut self.news;
         let begun = match whom {
             Watched::Nobody => {
-                self.watchers.remove(&outbox.id);
+                self.watchers.remove(&endpoint.id);
                 return;
             }
             Watched::Named => named.begin(),
             Watched::Everybody => all.begin(),
         };
-        self.watchers.insert(outbox.id, Watcher { outbox: outbox.clone(), whom, begun });
+        self.watchers.insert(endpoint.id, Watcher { endpoint: endpoint.clone(), whom, begun });
     }
 
     /// Who is there, and whether there are more.
     pub(crate) fn look(&self, query: &Query) -> (Vec<Peer>, bool) {
-        let seen = |outbox: &&Arc<Outbox>| !self.announcements.hides(outbox.id);
-        let one = |outbox: Option<&Arc<Outbox>>| {
-            let outbox = outbox.filter(seen);
-            (outbox.and_then(|outbox| outbox.peer().cloned()).into_iter().collect(), false)
+        let seen = |endpoint: &&Arc<Endpoint>| !self.announcements.hides(endpoint.id);
+        let one = |endpoint: Option<&Arc<Endpoint>>| {
+            let endpoint = endpoint.filter(seen);
+            (endpoint.and_then(|endpoint| endpoint.peer().cloned()).into_iter().collect(), false)
         };
         match query {
             Query::Peer(id) => one(self.ids.get(id)),
@@ -415,9 +422,9 @@ impl Peers {
                 let range = self.names.range::<str, _>((from, Bound::Unbounded));
                 let mut fitting = range
                     .take_while(|(name, _)| name.as_str().starts_with(prefix.as_str()))
-                    .map(|(_, outbox)| outbox)
+                    .map(|(_, endpoint)| endpoint)
                     .filter(seen)
-                    .filter_map(|outbox| outbox.peer().cloned());
+                    .filter_map(|endpoint| endpoint.peer().cloned());
                 let found = fitting.by_ref().take(Query::FOUND_MAX).collect();
                 (found, fitting.next().is_some())
             }
@@ -436,7 +443,7 @@ impl Peers {
                 };
                 let nameless = self.nameless.range((from, Bound::Unbounded));
                 let all = named.map(|(_, one)| one).chain(nameless.map(|(_, one)| one));
-                let mut all = all.filter(seen).filter_map(|outbox| outbox.peer().cloned());
+                let mut all = all.filter(seen).filter_map(|endpoint| endpoint.peer().cloned());
                 let found = all.by_ref().take(Query::FOUND_MAX).collect();
                 (found, all.next().is_some())
             }
@@ -444,8 +451,8 @@ impl Peers {
                 let service = self.services.get(name).into_iter();
                 let mut peers = service
                     .flat_map(|service| service.providers.values())
-                    .filter(|outbox| is_there(&self.ids, outbox) && seen(outbox))
-                    .filter_map(|outbox| outbox.peer().cloned());
+                    .filter(|endpoint| is_there(&self.ids, endpoint) && seen(endpoint))
+                    .filter_map(|endpoint| endpoint.peer().cloned());
                 let found = peers.by_ref().take(Query::FOUND_MAX).collect();
                 (found, peers.next().is_some())
             }
@@ -473,7 +480,7 @@ mod tests {
     fn services_and_watches_cost_no_more_than_is_charged_for_them() {
         const PLACES: usize = 11;
         let name = allocated(2 * size_of::<usize>());
-        let places = allocated(PLACES * size_of::<(u64, Arc<Outbox>)>() + 2 * size_of::<usize>());
+        let places = allocated(PLACES * size_of::<(u64, Arc<Endpoint>)>() + 2 * size_of::<usize>());
         let at_the_session = 2 * Session::PROVIDED_BYTES;
         let service = in_a_map::<PeerName, Service>() + name + places + at_the_session;
         assert!((service..2 * service).contains(&SERVICE_BYTES), "{service}");

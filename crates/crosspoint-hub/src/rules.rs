@@ -3,10 +3,10 @@
 //! They are for owners whose protocol cannot say such things, and for operators. The first rule whose pattern
 //! matches a name holds for it, and no other.
 
+use crate::endpoint::Endpoint;
 use crate::limit::Limit;
 use crate::meter::Meter;
 use crate::networks::Networks;
-use crate::outbox::Outbox;
 pub use crate::permissions::Pattern;
 use crate::permissions::Rule;
 use crate::reason::Reason;
@@ -60,7 +60,7 @@ impl ChannelRule {
     ///
     /// # Errors
     /// The reason for the session, and the limit to be counted.
-    pub(crate) fn may_create(&self, who: &Outbox) -> Result<(), (Reason, Limit)> {
+    pub(crate) fn may_create(&self, who: &Endpoint) -> Result<(), (Reason, Limit)> {
         self.check(who, self.create.as_ref(), Limit::RuleCreate)
     }
 
@@ -68,7 +68,7 @@ impl ChannelRule {
     ///
     /// # Errors
     /// The reason for the session, and the limit to be counted.
-    pub(crate) fn may_enter(&self, who: &Outbox) -> Result<(), (Reason, Limit)> {
+    pub(crate) fn may_enter(&self, who: &Endpoint) -> Result<(), (Reason, Limit)> {
         self.check(who, self.enter.as_ref(), Limit::RuleEnter)
     }
 
@@ -80,7 +80,7 @@ impl ChannelRule {
 
     fn check(
         &self,
-        who: &Outbox,
+        who: &Endpoint,
         allowed: Option<&Who>,
         limit: Limit,
     ) -> Result<(), (Reason, Limit)> {

@@ -9,11 +9,13 @@ mod settling;
 mod succession;
 
 use crate::batch::{Batch, Batches};
-use crate::channel::{Audience, Channel, Expulsion, Sent, count_members};
+use crate::channel::{Audience, Channel, Expulsion, count_members};
 use crate::command::{
     ApplicationCommand, Ban, ChannelCommand, ChannelEvent, Command, EnterOptions, Event, Hello,
     LinkCommand, LinkEvent, Target,
 };
+use crate::delivery::Sent;
+use crate::endpoint::{Endpoint, Paused, PendingWrites, Reception, Sending};
 use crate::home::Asks;
 use crate::hub::Hub;
 use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId, PeerName};
@@ -21,7 +23,7 @@ use crate::ledger::{Charge, Purpose, SESSION_BYTES, Tab};
 use crate::limit::Limit;
 use crate::meter::Meter;
 use crate::order::{Order, Road};
-use crate::outbox::{Outbox, Paused, Reception, Sending, Tag, Touched};
+use crate::outbox::Tag;
 use crate::permissions::{Grant, Permissions};
 use crate::presence;
 use crate::reason::Reason;
@@ -38,7 +40,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct Session {
     hub: Arc<Hub>,
-    outbox: Arc<Outbox>,
+    endpoint: Arc<Endpoint>,
     owned: Slots<Owned>,
     entered: Slots<Membership>,
     next_tag: u32,
@@ -76,7 +78,7 @@ pub struct Session {
     ruled: Option<Instant>,
     /// Whom it has banned by an address that many share, until its driver has heard of that.
     banned_by_id: Option<PeerId>,
-    touched: Touched,
+    writes: PendingWrites,
     closed: bool,
     /// What has come and is not carried out.
     input: Tab,
@@ -145,25 +147,25 @@ impl Session {
     #[cfg(test)]
     pub(crate) const PROVIDED_BYTES: usize = size_of::<Provided>();
 
-    pub(crate) fn new(hub: Arc<Hub>, outbox: Arc<Outbox>, now: Instant) -> Self {
+    pub(crate) fn new(hub: Arc<Hub>, endpoint: Arc<Endpoint>, now: Instant) -> Self {
         let limits = &hub.limits;
-        let (messages, bytes) = match limits.exempt(outbox.address) {
+        let (messages, bytes) = match limits.exempt(endpoint.address) {
             true => (0, 0),
             false => (limits.messages_per_second_max, limits.bytes_per_second_max),
         };
         Self {
             meter: Meter::new(now, messages, bytes),
             rates: Rates::default(),
-            settling: Settling::new(now, outbox.wire),
+            settling: Settling::new(now, endpoint.wire),
             begun: now,
             unheard: Duration::ZERO,
             complaint: None,
             now,
             ruled: None,
-            input: Tab::new(outbox.account(), Purpose::Input),
-            cost: outbox.account().charge(Purpose::Session, SESSION_BYTES),
+            input: Tab::new(endpoint.account(), Purpose::Input),
+            cost: endpoint.account().charge(Purpose::Session, SESSION_BYTES),
             hub,
-            outbox,
+            endpoint,
             owned: Slots::default(),
             entered: Slots::default(),
             next_tag: 0,
@@ -180,7 +182,7 @@ impl Session {
             switched: None,
             retry: None,
             banned_by_id: None,
-            touched: Touched::default(),
+            writes: PendingWrites::default(),
             closed: false,
         }
     }
@@ -191,8 +193,8 @@ impl Session {
     }
 
     /// By what the session is reached.
-    pub fn outbox(&self) -> &Arc<Outbox> {
-        &self.outbox
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
     }
 
     /// Counts what arrived. Gives the time before which nothing more may be read, if any.
@@ -253,7 +255,7 @@ impl Session {
                 None => {}
             }
         }
-        self.touched.attend();
+        self.writes.flush();
         self.hub.keep_to_budgets(now);
         step
     }
@@ -284,11 +286,13 @@ impl Session {
                 let current = self.paused.get(to) == Some(of);
                 if current {
                     self.paused.remove(to);
-                    self.order.excuse(*to, self.outbox.profile.framing);
+                    self.order.excuse(*to, self.endpoint.profile.framing);
                 }
                 current
             }
-            Event::Link(LinkEvent::Opened { link, .. }) => self.outbox.links().get(*link).is_some(),
+            Event::Link(LinkEvent::Opened { link, .. }) => {
+                self.endpoint.links().get(*link).is_some()
+            }
             Event::Link(LinkEvent::Closed { link, .. }) => self.unlinked(*link),
             Event::Refused { create: false, .. } if tag != Tag::default() => {
                 // The owner said no, or the channel ended before it said anything.
@@ -370,7 +374,7 @@ impl Session {
             _ => (Reason::OwnerLost, Reason::ConnectionLost),
         };
         for (_, owned) in self.owned.iter().filter(|(_, owned)| !owned.kept) {
-            self.hub.owner_goes(&owned.channel, &self.outbox, ended, &mut self.touched);
+            self.hub.owner_goes(&owned.channel, &self.endpoint, ended, &mut self.writes);
         }
         let (entered, pending) = (std::mem::take(&mut self.entered), self.pending);
         for (_, entered) in entered.iter() {
@@ -378,31 +382,31 @@ impl Session {
         }
         // Nobody's heir any more, it has inherited by now what it will.
         for (_, kept) in self.owned.iter().filter(|(_, owned)| owned.kept) {
-            self.hub.owner_goes(&kept.channel, &self.outbox, ended, &mut self.touched);
+            self.hub.owner_goes(&kept.channel, &self.endpoint, ended, &mut self.writes);
         }
         // What the outbox holds is still told, and observe() has to know what it is about.
         (self.entered, self.pending) = (entered, pending);
         let quiet = reason == Reason::HubStopping;
         let services = std::mem::take(&mut self.services).into_iter();
         let services = services.map(|service| (service.name, service.place));
-        self.hub.peer_goes(&self.outbox, services, quiet, &mut self.touched);
+        self.hub.peer_goes(&self.endpoint, services, quiet, &mut self.writes);
         self.watches = None;
         self.unlink_all(gone);
-        self.touched.attend();
-        self.outbox.seal();
-        self.outbox.secrecy.end(reason);
-        self.hub.count_closed(&self.outbox, reason);
+        self.writes.flush();
+        self.endpoint.seal();
+        self.endpoint.secrecy.end(reason);
+        self.hub.count_closed(&self.endpoint, reason);
     }
 
     fn act(&mut self, now: Instant, command: Command) -> Step {
-        if self.outbox.peer().is_none() {
+        if self.endpoint.peer().is_none() {
             let Command::Hello(hello) = command else {
                 return Step::Close(Reason::Malformed);
             };
             return self.hello(hello);
         }
         // Who does not read answers is told no more of them.
-        if is_answered(&command) && self.outbox.congested(&self.outbox) {
+        if is_answered(&command) && self.endpoint.congested(&self.endpoint) {
             return self.hold(command);
         }
         match command {
@@ -412,7 +416,7 @@ impl Session {
             Command::Directory(command) => self.directory_command(command),
             Command::Application(ApplicationCommand::Ask { ticket, ask }) => self.ask(ticket, ask),
             Command::Secured { outcome } => {
-                self.outbox.secrecy.settle(outcome);
+                self.endpoint.secrecy.settle(outcome);
                 Step::Go
             }
             Command::Send { .. } => unreachable!("execute() takes messages aside"),
@@ -435,8 +439,8 @@ impl Session {
                 let number = OwnNumber(self.owned.next_free());
                 let tag = self.tag();
                 let seat = (!reached).then_some((number, tag));
-                let (hub, touched) = (&self.hub, &mut self.touched);
-                match hub.create(&self.outbox, request, name, seat, options, touched) {
+                let (hub, writes) = (&self.hub, &mut self.writes);
+                match hub.create(&self.endpoint, request, name, seat, options, writes) {
                     Ok(channel) => {
                         self.owned.insert(Owned { channel, tag, kept: false });
                     }
@@ -450,7 +454,7 @@ impl Session {
                     return Step::Wait;
                 }
                 // Who enters and leaves without end must not fill the owner's outbox.
-                match self.hub.reception(&name, &self.outbox) {
+                match self.hub.reception(&name, &self.endpoint) {
                     Reception::Taken => {}
                     Reception::Wait => {
                         return self.hold(ChannelCommand::Enter { request, name, options }.into());
@@ -474,13 +478,13 @@ impl Session {
             }
             ChannelCommand::Delete(number) => {
                 if let Some(owned) = self.take_owned(number) {
-                    self.hub.end_channel(&owned.channel, Reason::ClosedByOwner, &mut self.touched);
+                    self.hub.end_channel(&owned.channel, Reason::ClosedByOwner, &mut self.writes);
                 }
             }
             ChannelCommand::Resign(number) => {
                 if let Some(owned) = self.take_owned(number) {
                     let (hub, reason) = (&self.hub, Reason::ClosedByOwner);
-                    hub.owner_goes(&owned.channel, &self.outbox, reason, &mut self.touched);
+                    hub.owner_goes(&owned.channel, &self.endpoint, reason, &mut self.writes);
                 }
             }
             ChannelCommand::Succeed { request, channel, member } => {
@@ -494,7 +498,7 @@ impl Session {
             }
             ChannelCommand::Admit { channel, ticket, admit } => {
                 if let Some(owned) = owned(&self.owned, channel)
-                    && owned.channel.decide(ticket, admit, &mut self.touched)
+                    && owned.channel.decide(ticket, admit, &mut self.writes)
                 {
                     count_members(&self.hub.metrics, 1, 0);
                 }
@@ -520,7 +524,7 @@ impl Session {
     fn kick(&mut self, now: Instant, channel: OwnNumber, member: MemberNumber, ban: Option<Ban>) {
         let expulsion = Expulsion { now, ban, noted: false, metrics: &self.hub.metrics };
         if let Some(owned) = owned(&self.owned, channel)
-            && let Some(expelled) = owned.channel.kick(member, &expulsion, &mut self.touched)
+            && let Some(expelled) = owned.channel.kick(member, &expulsion, &mut self.writes)
         {
             self.banned_by_id = expelled.by_id_alone.or(self.banned_by_id);
             count_members(&self.hub.metrics, 0, 1);
@@ -528,7 +532,7 @@ impl Session {
     }
 
     fn hello(&mut self, hello: Hello) -> Step {
-        if !self.hub.allows(hello.token.as_deref(), &self.outbox.profile) {
+        if !self.hub.allows(hello.token.as_deref(), &self.endpoint.profile) {
             return Step::Close(Reason::NotAllowed);
         }
         let permissions = self.hub.permissions.clone();
@@ -544,7 +548,7 @@ impl Session {
         let Some(rule) = self.hub.rule_of(name) else {
             return Ok(());
         };
-        rule.may_create(&self.outbox).map_err(|(reason, limit)| {
+        rule.may_create(&self.endpoint).map_err(|(reason, limit)| {
             self.hub.metrics.hit(limit);
             reason
         })
@@ -565,11 +569,11 @@ impl Session {
             return Err(refused(Reason::NotAllowed));
         }
         let mut cost = self.pay(MEMBERSHIP_BYTES + options.credentials.len()).map_err(refused)?;
-        let account = self.outbox.account();
+        let account = self.endpoint.account();
         let make = options.make_room.then_some(|| self.may_create(&name));
         let channel = self.hub.find(&name, make, account).map_err(refused)?;
         if let Some(rule) = &channel.rule
-            && let Err((reason, limit)) = rule.may_enter(&self.outbox)
+            && let Err((reason, limit)) = rule.may_enter(&self.endpoint)
         {
             self.hub.end_if_unused(&channel);
             return Err((reason, Some(limit)));
@@ -588,7 +592,7 @@ impl Session {
         let seat = (!reached).then_some((number, tag));
         let room = channel.room && options.make_room;
         let again = room.then(|| options.clone());
-        let entered = channel.enter(now, &self.outbox, seat, request, options, &mut self.touched);
+        let entered = channel.enter(now, &self.endpoint, seat, request, options, &mut self.writes);
         if let (Err(Reason::NoSuchName), Some(options)) = (entered, again) {
             // Its last member left between finding and entering it; there is a new one to make.
             return self.enter(now, request, name, options);
@@ -640,10 +644,10 @@ impl Session {
     fn part_from(&mut self, entered: &Membership, reason: Reason) {
         let Membership { channel, tag, member, .. } = entered;
         let was_member = match member {
-            Some(member) => channel.leave(&self.outbox, *member, reason, &mut self.touched),
+            Some(member) => channel.leave(&self.endpoint, *member, reason, &mut self.writes),
             None => {
                 self.pending -= 1;
-                channel.withdraw(&self.outbox, *tag, reason, &mut self.touched)
+                channel.withdraw(&self.endpoint, *tag, reason, &mut self.writes)
             }
         };
         count_members(&self.hub.metrics, 0, usize::from(was_member));
@@ -655,7 +659,7 @@ impl Session {
 
     /// Others hear that the session has entered or left a room. What that costs counts as its messages.
     fn settle_room(&mut self, room: &Arc<Channel>) {
-        self.hub.settle_room(room, &mut self.touched);
+        self.hub.settle_room(room, &mut self.writes);
         let price = presence::price(room.hearers());
         if price > 0 && !self.closed {
             let throttled = self.count(self.now, price, 0);
@@ -676,34 +680,34 @@ impl Session {
 
     fn tell(&mut self, event: impl Into<Event>) {
         let event = event.into();
-        self.outbox.push_event(Tag::default(), event, &mut self.touched);
+        self.endpoint.push_event(Tag::default(), event, &mut self.writes);
     }
 
     fn owned_max(&self) -> u32 {
-        self.hub.limits.channels_owned_max.min(self.outbox.profile.capacity.owned_max)
+        self.hub.limits.channels_owned_max.min(self.endpoint.profile.capacity.owned_max)
     }
 
     fn entered_max(&self) -> u32 {
-        self.hub.limits.channels_entered_max.min(self.outbox.profile.capacity.entered_max)
+        self.hub.limits.channels_entered_max.min(self.endpoint.profile.capacity.entered_max)
     }
 
     fn send(&mut self, now: Instant, to: Target, part: Part) -> Step {
-        if self.outbox.peer().is_none() {
+        if self.endpoint.peer().is_none() {
             return Step::Close(Reason::Malformed);
         }
         if part.total > self.hub.limits.message_bytes_max {
             self.hub.metrics.hit(Limit::MessageBytes);
             return Step::Close(Reason::TooLarge);
         }
-        let (own, entered, outbox) = (&self.owned, &self.entered, &self.outbox);
+        let (own, entered, endpoint) = (&self.owned, &self.entered, &self.endpoint);
         let holds = |road| match road {
             Road::Own(number) | Road::Member(number, _) => owned(own, number).is_some(),
             Road::In(number) => entered.get(number.0).is_some(),
-            Road::Link(number) => outbox.links().get(number).is_some(),
+            Road::Link(number) => endpoint.links().get(number).is_some(),
         };
         let (begun, unheard) = (self.begun, self.unheard);
         let time = || overdue::time(begun, unheard, now);
-        match self.order.follow(to, &part, self.outbox.profile.framing, time, holds) {
+        match self.order.follow(to, &part, self.endpoint.profile.framing, time, holds) {
             Ok(true) => self.gather(now, to, part),
             Ok(false) => {
                 self.hub.metrics.dropped.inc();
@@ -746,9 +750,9 @@ impl Session {
             }
             let mixed = self.switched.is_some_and(|at| now < at + MIXED);
             let rate = self.hub.limits.receiver_bytes_per_second_min;
-            let (outbox, paused) = (&self.outbox, &mut self.paused);
-            let sending = Sending { outbox, now, to: *to, mixed, rate, paused };
-            let sent = route(&self.owned, &self.entered, sending, parts, &mut self.touched);
+            let (from, paused) = (&self.endpoint, &mut self.paused);
+            let sending = Sending { from, now, to: *to, mixed, rate, paused };
+            let sent = route(&self.owned, &self.entered, sending, parts, &mut self.writes);
             let count = parts.len() as u64;
             let metrics = &self.hub.metrics;
             match sent {
@@ -827,21 +831,21 @@ fn route(
     entered: &Slots<Membership>,
     sending: Sending<'_>,
     parts: &[Part],
-    touched: &mut Touched,
+    writes: &mut PendingWrites,
 ) -> Sent {
     let (number, audience) = match sending.to {
         Target::Up(number) => {
             return match entered.get(number.0) {
                 Some(Membership { channel, member: Some(member), .. }) => {
-                    channel.send_up(sending, *member, parts, touched)
+                    channel.send_up(sending, *member, parts, writes)
                 }
                 _ => Sent::To(0),
             };
         }
         Target::Link(number) => {
-            let link = sending.outbox.links().get(number).cloned();
+            let link = sending.from.links().get(number).cloned();
             return match link {
-                Some((link, side)) => link.send(side, sending, parts, touched),
+                Some((link, side)) => link.deliver(side, sending, parts, writes),
                 None => Sent::To(0),
             };
         }
@@ -849,7 +853,7 @@ fn route(
         Target::Everyone(number, except) => (number, Audience::AllBut(except)),
     };
     match owned(own, number) {
-        Some(owned) => owned.channel.send_down(sending, audience, parts, touched),
+        Some(owned) => owned.channel.send_down(sending, audience, parts, writes),
         None => Sent::To(0),
     }
 }
@@ -861,6 +865,6 @@ impl Drop for Session {
             false => Reason::ConnectionLost,
         };
         self.close(reason);
-        self.hub.forget(&self.outbox);
+        self.hub.forget(&self.endpoint);
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::Command;
 use crate::command::{Event, Hello};
+use crate::endpoint::{Endpoint, Outlet};
 use crate::hub::Hub;
-use crate::outbox::{Outbox, Outlet, Turn};
+use crate::outbox::Turn;
 use crate::session::Session;
 use crate::wire::{Capacity, FrameWriter, Framing, Part, Place, Profile, Wire};
 use bytes::Bytes;
@@ -122,7 +123,7 @@ impl Dice {
 struct Nobody;
 
 impl Outlet for Nobody {
-    fn attend(&self, _outbox: &Outbox) {}
+    fn flush(&self, _endpoint: &Endpoint) {}
     fn wake(&self) {}
 }
 
@@ -159,14 +160,14 @@ pub fn take(session: &mut Session) -> Vec<Arrived> {
     let mut arrived = Vec::new();
     let mut pieces = Vec::new();
     loop {
-        match session.outbox().next(true, &mut pieces) {
+        match session.endpoint().next(true, &mut pieces) {
             Turn::Write => {
                 let written = pieces.iter().map(Bytes::len).sum();
                 arrived.extend(pieces.iter().cloned().map(Arrived::Data));
-                session.outbox().clone().wrote(Instant::now(), &mut pieces, written, false);
+                session.endpoint().clone().wrote(Instant::now(), &mut pieces, written, false);
             }
             Turn::Event(tag, event) => {
-                session.outbox().clone().converted(&Default::default());
+                session.endpoint().clone().converted(&Default::default());
                 if session.observe(tag, &event) {
                     event.each(|event| arrived.push(Arrived::Event(event.clone())));
                 }

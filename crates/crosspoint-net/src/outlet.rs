@@ -3,8 +3,9 @@
 use crate::stream::Writer;
 use bytes::Bytes;
 use crosspoint_hub::Hub;
+use crosspoint_hub::endpoint::{self, Endpoint};
 use crosspoint_hub::metrics::Metrics;
-use crosspoint_hub::outbox::{self, Outbox, Turn};
+use crosspoint_hub::outbox::Turn;
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -59,15 +60,15 @@ impl Outlet {
 
     /// Takes a turn at the outbox and writes, if there are bytes first in it. `task` says whether
     /// the session's own task does it.
-    pub fn turn(&self, outbox: &Outbox, task: bool) -> Result<Wrote, Turn> {
-        PIECES.with_borrow_mut(|pieces| match outbox.next(task, pieces) {
-            Turn::Write => Ok(self.write(outbox, pieces)),
+    pub fn turn(&self, endpoint: &Endpoint, task: bool) -> Result<Wrote, Turn> {
+        PIECES.with_borrow_mut(|pieces| match endpoint.next(task, pieces) {
+            Turn::Write => Ok(self.write(endpoint, pieces)),
             other => Err(other),
         })
     }
 
-    fn write(&self, outbox: &Outbox, pieces: &mut Vec<Bytes>) -> Wrote {
-        let mut slices = [IoSlice::new(&[]); Outbox::PIECES_MAX];
+    fn write(&self, endpoint: &Endpoint, pieces: &mut Vec<Bytes>) -> Wrote {
+        let mut slices = [IoSlice::new(&[]); Endpoint::PIECES_MAX];
         let mut total = 0;
         for (slice, piece) in slices.iter_mut().zip(pieces.iter()) {
             *slice = IoSlice::new(piece);
@@ -81,17 +82,17 @@ impl Outlet {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => (0, Wrote::All),
             Err(_lost) => (0, Wrote::Lost),
         };
-        outbox.wrote(now(), pieces, written, wrote != Wrote::All);
+        endpoint.wrote(now(), pieces, written, wrote != Wrote::All);
         let metrics: &Metrics = &self.0.hub.metrics;
         metrics.bytes_out.inc_by(written as u64);
         wrote
     }
 }
 
-impl outbox::Outlet for Outlet {
-    fn attend(&self, outbox: &Outbox) {
+impl endpoint::Outlet for Outlet {
+    fn flush(&self, endpoint: &Endpoint) {
         for _ in 0..ROUNDS_MAX {
-            match self.turn(outbox, false) {
+            match self.turn(endpoint, false) {
                 Ok(Wrote::All) => {}
                 Err(Turn::Nothing | Turn::Blocked) => return,
                 // Its own task waits until more can be written, or notices the loss.

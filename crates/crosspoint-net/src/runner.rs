@@ -132,7 +132,7 @@ impl Runner {
         }
         let outlet = Outlet::new(self.hub.clone(), writer);
         let session = self.hub.open(now(), remote.ip(), wire, Box::new(outlet.clone()));
-        let id = session.outbox().id;
+        let id = session.endpoint().id;
         tracing::debug!(session = id, address = %remote, protocol = wire.profile().name, "session opened");
         Box::new(Driver {
             session,
@@ -151,14 +151,15 @@ impl Runner {
 
     /// Runs a session to its end. Boxed, as an asynchronous function that passes it on would hold it twice.
     pub(crate) async fn drive(driver: Box<Driver>, first: BytesMut, message_ended: bool) -> Reason {
-        let (id, address, logs) = (driver.session.outbox().id, driver.remote, driver.logs.clone());
+        let (id, address, logs) =
+            (driver.session.endpoint().id, driver.remote, driver.logs.clone());
         let hub = driver.session.hub().clone();
-        let outbox = driver.session.outbox().clone();
+        let endpoint = driver.session.endpoint().clone();
         let run = counted(&hub.metrics, driver.run(first, message_ended)).await;
         let panicked = Ended { reason: Reason::Internal, fault: None, exceeded: None };
         let Ended { reason, fault, exceeded } = run.unwrap_or(panicked);
-        let peer = outbox.peer().map(|peer| peer.id).map(tracing::field::display);
-        let name = outbox.peer().and_then(|peer| peer.name.as_deref());
+        let peer = endpoint.peer().map(|peer| peer.id).map(tracing::field::display);
+        let name = endpoint.peer().and_then(|peer| peer.name.as_deref());
         match reason {
             _ if fault.is_some() => {
                 if let Some(unsaid) = logs.faults.line(now()) {

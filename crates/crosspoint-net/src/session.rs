@@ -18,7 +18,8 @@ use bytes::{Bytes, BytesMut};
 use crosspoint_auth::Authenticator;
 use crosspoint_hub::command::{Command, Event};
 use crosspoint_hub::doubt::Doubt;
-use crosspoint_hub::outbox::{self, Exceeded, Tag, Turn};
+use crosspoint_hub::endpoint::Outlet as _;
+use crosspoint_hub::outbox::{Exceeded, Tag, Turn};
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
 use crosspoint_hub::session::Step;
 use crosspoint_hub::wire::{Encoded, FrameWriter, Framing};
@@ -114,7 +115,7 @@ pub(crate) struct Ended {
 impl Driver {
     /// Runs the session to its end. The first bytes of the protocol were read to tell which it is.
     pub(crate) async fn run(mut self: Box<Self>, first: BytesMut, message_ended: bool) -> Ended {
-        let prefix = self.session.outbox().profile.prefix;
+        let prefix = self.session.endpoint().profile.prefix;
         let mut state = State {
             out: FrameWriter::new(prefix),
             since: now(),
@@ -139,7 +140,7 @@ impl Driver {
             Ok(()) => self.serve(&mut state).await,
             Err(reason) => reason,
         };
-        let (fault, exceeded) = (self.fault(), self.session.outbox().exceeded());
+        let (fault, exceeded) = (self.fault(), self.session.endpoint().exceeded());
         self.end(&mut state, reason).await;
         Ended { reason, fault, exceeded }
     }
@@ -284,14 +285,14 @@ impl Driver {
                 }
                 Some(Output::Close(reason)) => {
                     // A protocol without borders has no frames of its own to be too large.
-                    let framing = self.session.outbox().profile.framing;
+                    let framing = self.session.endpoint().profile.framing;
                     if reason == Reason::TooLarge && framing == Framing::Messages {
                         self.session.hub().metrics.hit(Limit::FrameBytes);
                     }
                     result = Err(reason);
                 }
                 Some(Output::Note(note)) => {
-                    self.session.hub().metrics.note(self.session.outbox().profile.name, note);
+                    self.session.hub().metrics.note(self.session.endpoint().profile.name, note);
                     continue;
                 }
                 None => match self.unwrap(now) {
@@ -310,7 +311,7 @@ impl Driver {
         let throttled = self.session.count(now, messages.max(frames), 0);
         self.settle();
         state.throttled = state.throttled.max(throttled);
-        self.session.outbox().push_own(&state.out.take());
+        self.session.endpoint().push_own(&state.out.take());
         self.pong();
         match self.session.flush(now) {
             Step::Go => {}
@@ -379,7 +380,7 @@ impl Driver {
         if let Some(peer) = self.session.banned_by_id()
             && let Some(unsaid) = self.logs.bans.line(now())
         {
-            let session = self.session.outbox().id;
+            let session = self.session.endpoint().id;
             tracing::info!(session, %peer, unsaid, "a ban by address holds for the peer id alone, as many share the address");
         }
     }
@@ -423,14 +424,14 @@ impl Driver {
 
     /// Adds bytes that are no frame of the protocol.
     fn push_raw(&self, bytes: Bytes) {
-        self.session.outbox().push_own(&Encoded { first: bytes, rest: Vec::new() });
+        self.session.endpoint().push_own(&Encoded { first: bytes, rest: Vec::new() });
     }
 
     /// Turns events into bytes and writes, until nothing is left or the connection takes no more.
     /// If others go on and on adding, the rest is left for the next time, which comes at once.
     fn drain(&mut self, state: &mut State) -> Result<(), Reason> {
         for _ in 0..ROUNDS_MAX {
-            match self.outlet.turn(self.session.outbox(), true) {
+            match self.outlet.turn(self.session.endpoint(), true) {
                 Ok(Wrote::All) => {}
                 Ok(Wrote::Blocked) => {
                     state.blocked = true;
@@ -444,11 +445,11 @@ impl Driver {
                     if state.out.is_empty() {
                         return Ok(());
                     }
-                    self.session.outbox().push_held(&state.out.take());
+                    self.session.endpoint().push_held(&state.out.take());
                 }
             }
         }
-        outbox::Outlet::wake(&self.outlet);
+        self.outlet.wake();
         Ok(())
     }
 
@@ -468,11 +469,11 @@ impl Driver {
             count += 1;
             // The rest flows by the room that there is.
             next = match count < EVENTS_MAX && state.out.len() < EVENT_BYTES_MAX {
-                true => self.session.outbox().next_event(),
+                true => self.session.endpoint().next_event(),
                 false => None,
             };
         }
-        self.session.outbox().converted(&state.out.take());
+        self.session.endpoint().converted(&state.out.take());
         // The protocol may have held some of it back.
         self.settle();
         result
@@ -485,20 +486,20 @@ impl Driver {
             return Ok(());
         }
         self.advance(state)?;
-        outbox::Outlet::wake(&self.outlet);
+        self.outlet.wake();
         Ok(())
     }
 
     fn activity(&self, state: &State) -> Activity {
         Activity {
             read: state.heard_at(),
-            written: self.session.outbox().written().max(state.said),
+            written: self.session.endpoint().written().max(state.said),
         }
     }
 
     /// Until when the endpoint has to say who it is.
     fn handshake_until(&self, state: &State) -> Option<Instant> {
-        let unknown = self.session.outbox().peer().is_none();
+        let unknown = self.session.endpoint().peer().is_none();
         unknown.then(|| state.since + self.session.hub().limits.handshake_max)
     }
 
@@ -507,7 +508,7 @@ impl Driver {
         let protocol = self.protocol.deadline(self.activity(state));
         let idle = limits.idle_max.map(|idle| state.heard_at() + idle);
         let handshake = self.handshake_until(state);
-        let stall = self.session.outbox().stalled().map(|since| since + self.stall_max);
+        let stall = self.session.endpoint().stalled().map(|since| since + self.stall_max);
         let doubt = state.doubt.deadline(state.heard_at());
         let settles = self.session.settles_at();
         let hears = state.deaf.is_none();
@@ -547,9 +548,9 @@ impl Driver {
             self.session.hub().metrics.hit(Limit::Idle);
             return Err(Reason::IdleTimeout);
         }
-        let stalled = self.session.outbox().stalled();
+        let stalled = self.session.endpoint().stalled();
         if stalled.is_some_and(|since| now >= since + self.stall_max) {
-            self.session.outbox().exceed(Limit::OutboxStall);
+            self.session.endpoint().exceed(Limit::OutboxStall);
             return Err(Reason::SlowReceiver);
         }
         self.be_patient(state, now);
@@ -560,7 +561,7 @@ impl Driver {
         self.count_limits();
         if !state.out.is_empty() {
             state.said = Some(now);
-            self.session.outbox().push_own(&state.out.take());
+            self.session.endpoint().push_own(&state.out.take());
         }
         match result {
             Some(reason) => {
@@ -576,7 +577,7 @@ impl Driver {
     /// Tells everybody, the endpoint too if it can still hear, and lets go.
     async fn end(mut self: Box<Self>, state: &mut State, reason: Reason) {
         if let Some(tell) = self.tell_end.take() {
-            let let_in = self.session.outbox().peer().is_some();
+            let let_in = self.session.endpoint().peer().is_some();
             // Nobody wants to hear it if the connection has ended before.
             let _ = tell.send(SessionEnds { reason, let_in });
         }
@@ -612,7 +613,7 @@ impl Driver {
             self.protocol.complain(complaint);
         }
         self.protocol.farewell(reason, &mut state.out);
-        self.session.outbox().push_own(&state.out.take());
+        self.session.endpoint().push_own(&state.out.take());
         let fault = self.fault();
         if let Some(websocket) = &mut self.websocket {
             let code = match reason {
@@ -633,7 +634,7 @@ impl Driver {
 
     async fn flush(&mut self, state: &mut State) {
         while self.drain(state).is_ok() {
-            if self.session.outbox().is_empty() {
+            if self.session.endpoint().is_empty() {
                 return;
             }
             tokio::select! {

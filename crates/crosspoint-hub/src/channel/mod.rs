@@ -5,28 +5,27 @@
 //! member before its first message and hears nothing of it after its end.
 
 mod operators;
-mod share;
 mod state;
 mod succession;
 
 use crate::command::{
     Ban, ChannelEvent, ChannelOptions, EnterOptions, Entered, Event, Mode, OwnerNews,
 };
+use crate::delivery::{Sent, Shared, send_one};
+use crate::endpoint::{Endpoint, PendingWrites, Reception, Sending};
 use crate::gathering::Gathering;
 use crate::hub::Hub;
 use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId};
 use crate::ledger::{Account, CHANNEL_BYTES, Common, Exhausted, Made, Purpose};
 use crate::limit::Limit;
 use crate::metrics::Metrics;
-use crate::outbox::{Outbox, Reception, Sending, Tag, Touched};
+use crate::outbox::Tag;
 use crate::presence;
 use crate::reason::Reason;
 use crate::rules::ChannelRule;
 use crate::session::Nearby;
 use crate::wire::{Edge, Framing, Part, Place};
 use bytes::Bytes;
-use share::Shared;
-pub(crate) use share::send_one;
 use state::{Applicant, Banned, Begun, Member, Owner, State, from_first};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -81,19 +80,6 @@ pub(crate) struct Expelled {
     pub(crate) by_id_alone: Option<PeerId>,
 }
 
-/// What became of a batch of messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sent {
-    /// It reached this many receivers.
-    To(usize),
-    /// The only receiver has no room; nothing was sent. There may be some at this time, if no
-    /// earlier.
-    Congested(Option<Instant>),
-    /// The sender is at fault: it breaks the channel's rules, or leaves more unfinished than the
-    /// bound allows.
-    Refused(Reason, Option<Limit>),
-}
-
 /// Which members a broadcast is for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Audience {
@@ -108,16 +94,16 @@ impl Channel {
     /// [`Reason::Exhausted`]
     pub(crate) fn owned(
         name: ChannelName,
-        outbox: Arc<Outbox>,
+        endpoint: Arc<Endpoint>,
         number: OwnNumber,
         tag: Tag,
         options: ChannelOptions,
         hub: &Hub,
     ) -> Result<Self, Reason> {
-        let most = hub.limits.members_max.min(outbox.profile.capacity.members_max);
+        let most = hub.limits.members_max.min(endpoint.profile.capacity.members_max);
         let members_max = options.members_max.map_or(most, |max| max.min(most));
-        let payer = outbox.account().clone();
-        let owner = Some(Owner { outbox, number, tag });
+        let payer = endpoint.account().clone();
+        let owner = Some(Owner { endpoint, number, tag });
         let kind = Kind { room: false, declared: false };
         Self::new(name, kind, options, members_max, owner, &payer, hub)
     }
@@ -238,20 +224,20 @@ impl Channel {
     pub(crate) fn enter(
         &self,
         now: Instant,
-        outbox: &Arc<Outbox>,
+        endpoint: &Arc<Endpoint>,
         seat: Option<(InNumber, Tag)>,
         request: u32,
         options: EnterOptions,
-        touched: &mut Touched,
+        writes: &mut PendingWrites,
     ) -> Result<Option<MemberNumber>, Reason> {
         let mut state = self.lock();
         if state.ended {
             return Err(Reason::NoSuchName);
         }
-        if state.is_owner(outbox) {
+        if state.is_owner(endpoint) {
             return Err(Reason::OwnChannel);
         }
-        state.check_ban(now, outbox)?;
+        state.check_ban(now, endpoint)?;
         self.check_password(&options)?;
         if self.is_full(&state) {
             return Err(Reason::Full);
@@ -267,9 +253,10 @@ impl Channel {
             },
             false => options,
         };
-        let applicant = Applicant { ticket, outbox: outbox.clone(), number, tag, request, options };
+        let applicant =
+            Applicant { ticket, endpoint: endpoint.clone(), number, tag, request, options };
         if !self.approve {
-            return Ok(Some(self.admit(&mut state, applicant, touched)));
+            return Ok(Some(self.admit(&mut state, applicant, writes)));
         }
         if state.pending.len() >= self.pending_max {
             return Err(Reason::TooManyPending);
@@ -277,10 +264,10 @@ impl Channel {
         state.next_ticket = ticket.wrapping_add(1);
         if let Some(owner) = &state.owner {
             let credentials = Box::from(&*applicant.options.credentials);
-            let peer = outbox.known_peer();
+            let peer = endpoint.known_peer();
             owner.tell(
                 ChannelEvent::Knock { channel: owner.number, ticket, peer, credentials },
-                touched,
+                writes,
             );
         }
         state.pending.push(applicant);
@@ -288,23 +275,21 @@ impl Channel {
     }
 
     /// Whether the owner takes the news that somebody enters.
-    pub(crate) fn reception(&self, entering: &Arc<Outbox>) -> Reception {
+    pub(crate) fn reception(&self, entering: &Arc<Endpoint>) -> Reception {
         let state = self.lock();
-        let owner = state.owner.as_ref().map(|owner| &owner.outbox);
-        let owner = owner.filter(|owner| !Arc::ptr_eq(owner, entering));
+        let owner = state.owner.as_ref().map(|owner| &owner.endpoint);
+        let owner = owner.filter(|owner| owner.id != entering.id);
         owner.map_or(Reception::Taken, |owner| owner.reception(entering))
     }
 
     /// Whether somebody of the address of a new session has what that one wants: the channel itself, or a
     /// member number. Those who follow each other on purpose speak the same protocol.
-    pub(crate) fn nearby(&self, new: &Arc<Outbox>, create: bool) -> Nearby {
+    pub(crate) fn nearby(&self, new: &Arc<Endpoint>, create: bool) -> Nearby {
         let state = self.lock();
-        let is_near = |one: &Arc<Outbox>| {
-            one.address == new.address
-                && one.profile.name == new.profile.name
-                && !Arc::ptr_eq(one, new)
+        let is_near = |one: &Arc<Endpoint>| {
+            one.address == new.address && one.profile.name == new.profile.name && one.id != new.id
         };
-        let owner = state.owner.as_ref().map(|owner| &owner.outbox);
+        let owner = state.owner.as_ref().map(|owner| &owner.endpoint);
         if create {
             // It is refused otherwise, so waiting costs nobody anything.
             return if owner.is_some_and(is_near) { Nearby::Leaving } else { Nearby::Nobody };
@@ -314,7 +299,7 @@ impl Channel {
         if !counts && !self.is_full(&state) {
             return Nearby::Nobody;
         }
-        let members = state.neighbours(new.address).map(|member| &member.outbox);
+        let members = state.neighbours(new.address).map(|member| &member.endpoint);
         let near = members.filter(|one| is_near(one)).map(|one| match one.unread() {
             true => Nearby::Leaving,
             false => Nearby::Quiet,
@@ -338,13 +323,13 @@ impl Channel {
         &self,
         state: &mut State,
         applicant: Applicant,
-        touched: &mut Touched,
+        writes: &mut PendingWrites,
     ) -> MemberNumber {
-        let Applicant { outbox, number, tag, request, options, .. } = applicant;
-        let framing = outbox.profile.framing;
+        let Applicant { endpoint, number, tag, request, options, .. } = applicant;
+        let framing = endpoint.profile.framing;
         let (edge, mode, replies) = match &state.owner {
             // An owner whose protocol has no borders cannot say how it frames: the member does.
-            Some(owner) if owner.outbox.profile.framing == Framing::Pieces => {
+            Some(owner) if owner.endpoint.profile.framing == Framing::Pieces => {
                 (Edge::between(Framing::Pieces, framing, options.mode), options.mode, false)
             }
             owner => {
@@ -353,10 +338,10 @@ impl Channel {
             }
         };
         let presence = self.room && options.presence;
-        let peer = outbox.known_peer();
+        let peer = endpoint.known_peer();
         let late = state.midway.is_some();
         let member = Member {
-            outbox: outbox.clone(),
+            endpoint: endpoint.clone(),
             number,
             tag,
             edge,
@@ -373,18 +358,18 @@ impl Channel {
         state.fresh += usize::from(presence);
         let (chunk, room) = (edge.chunk(), self.room);
         let entered = Entered { request, channel: number, member, mode, chunk, replies, room };
-        outbox.push_event(tag, Event::Channel(ChannelEvent::Entered(entered)), touched);
+        endpoint.push_event(tag, Event::Channel(ChannelEvent::Entered(entered)), writes);
         if state.away {
             let away =
                 Event::Channel(ChannelEvent::Owner { channel: number, news: OwnerNews::Away });
-            outbox.push_event(tag, away, touched);
+            endpoint.push_event(tag, away, writes);
         }
         match &state.owner {
             Some(owner) => {
                 let channel = owner.number;
                 owner.tell(
                     ChannelEvent::MemberEntered { channel, member, peer, chunk, replies },
-                    touched,
+                    writes,
                 );
             }
             None if state.hearers > 0 => state.changes.came(member.0),
@@ -395,7 +380,11 @@ impl Channel {
 
     /// In a room: tells what is new to those who asked for presence, now or later. Later `tell_news` has
     /// to be called after the time that this gives. `gathers` says whether somebody will.
-    pub(crate) fn settle_news(&self, gathers: bool, touched: &mut Touched) -> Option<Duration> {
+    pub(crate) fn settle_news(
+        &self,
+        gathers: bool,
+        writes: &mut PendingWrites,
+    ) -> Option<Duration> {
         let mut state = self.lock();
         if state.due || !state.has_news() {
             return None;
@@ -403,7 +392,7 @@ impl Channel {
         let delay = presence::delay(state.members.len()).filter(|_| gathers);
         match delay {
             Some(_) => state.due = true,
-            None => state.tell_news(touched),
+            None => state.tell_news(writes),
         }
         delay
     }
@@ -414,14 +403,14 @@ impl Channel {
     }
 
     /// In a room: tells what is new to those who asked for presence.
-    pub(crate) fn tell_news(&self, touched: &mut Touched) {
+    pub(crate) fn tell_news(&self, writes: &mut PendingWrites) {
         let mut state = self.lock();
         state.due = false;
-        state.tell_news(touched);
+        state.tell_news(writes);
     }
 
     /// The owner's answer to a knock. Gives whether a member came in.
-    pub(crate) fn decide(&self, ticket: u32, admit: bool, touched: &mut Touched) -> bool {
+    pub(crate) fn decide(&self, ticket: u32, admit: bool, writes: &mut PendingWrites) -> bool {
         let mut state = self.lock();
         let Some(index) = state.pending.iter().position(|a| a.ticket == ticket) else {
             return false;
@@ -430,11 +419,11 @@ impl Channel {
         let full = self.is_full(&state);
         match (admit, full) {
             (true, false) => {
-                self.admit(&mut state, applicant, touched);
+                self.admit(&mut state, applicant, writes);
                 return true;
             }
-            (true, true) => applicant.refuse(Reason::Full, touched),
-            (false, _) => applicant.refuse(Reason::NotAdmitted, touched),
+            (true, true) => applicant.refuse(Reason::Full, writes),
+            (false, _) => applicant.refuse(Reason::NotAdmitted, writes),
         }
         false
     }
@@ -443,34 +432,34 @@ impl Channel {
     /// whether it was a member.
     pub(crate) fn withdraw(
         &self,
-        outbox: &Arc<Outbox>,
+        endpoint: &Arc<Endpoint>,
         tag: Tag,
         reason: Reason,
-        touched: &mut Touched,
+        writes: &mut PendingWrites,
     ) -> bool {
         let mut state = self.lock();
-        let is_it = |a: &Applicant| a.tag == tag && Arc::ptr_eq(&a.outbox, outbox);
+        let is_it = |a: &Applicant| a.tag == tag && a.endpoint.id == endpoint.id;
         if let Some(waiting) = state.pending.iter().position(is_it) {
             // Not through all members, who may be many.
             state.pending.remove(waiting);
             return false;
         }
         let member =
-            state.members.iter().find(|(_, m)| m.tag == tag && Arc::ptr_eq(&m.outbox, outbox));
+            state.members.iter().find(|(_, m)| m.tag == tag && m.endpoint.id == endpoint.id);
         let member = member.map(|(member, _)| MemberNumber(member));
-        member.is_some_and(|member| state.remove(member, reason, touched))
+        member.is_some_and(|member| state.remove(member, reason, writes))
     }
 
     /// A member goes. Gives whether it was one.
     pub(crate) fn leave(
         &self,
-        outbox: &Arc<Outbox>,
+        endpoint: &Arc<Endpoint>,
         member: MemberNumber,
         reason: Reason,
-        touched: &mut Touched,
+        writes: &mut PendingWrites,
     ) -> bool {
         let mut state = self.lock();
-        state.member(member, outbox).is_some() && state.remove(member, reason, touched)
+        state.member(member, endpoint).is_some() && state.remove(member, reason, writes)
     }
 
     /// The owner throws a member out. Gives what became of that, if there was one.
@@ -478,9 +467,9 @@ impl Channel {
         &self,
         member: MemberNumber,
         expulsion: &Expulsion<'_>,
-        touched: &mut Touched,
+        writes: &mut PendingWrites,
     ) -> Option<Expelled> {
-        self.throw_out(&mut self.lock(), member, expulsion, touched)
+        self.throw_out(&mut self.lock(), member, expulsion, writes)
     }
 
     fn throw_out(
@@ -488,25 +477,25 @@ impl Channel {
         state: &mut State,
         member: MemberNumber,
         expulsion: &Expulsion<'_>,
-        touched: &mut Touched,
+        writes: &mut PendingWrites,
     ) -> Option<Expelled> {
         let Expulsion { now, ban, noted, metrics } = *expulsion;
         let gone = state.members.get(member.0)?;
         let reason = if ban.is_some() { Reason::Banned } else { Reason::Kicked };
-        gone.tell(ChannelEvent::Ended { channel: gone.number, reason }, touched);
+        gone.tell(ChannelEvent::Ended { channel: gone.number, reason }, writes);
         let mut by_id_alone = None;
         if let Some(ban) = ban.filter(|_| !noted) {
-            let address = gone.outbox.known_by.filter(|_| ban.address);
-            let peer = gone.outbox.known_peer().id;
+            let address = gone.endpoint.known_by.filter(|_| ban.address);
+            let peer = gone.endpoint.known_peer().id;
             if ban.address && address.is_none() {
                 metrics.bans_without_address.inc();
                 by_id_alone = Some(peer);
             }
             let until = ban.time.and_then(|time| now.checked_add(time));
             let banned = Banned { peer: Some(peer), address, until };
-            self.note_ban(state, banned, metrics, touched);
+            self.note_ban(state, banned, metrics, writes);
         }
-        state.remove(member, reason, touched);
+        state.remove(member, reason, writes);
         Some(Expelled { by_id_alone })
     }
 
@@ -515,9 +504,9 @@ impl Channel {
         state: &mut State,
         banned: Banned,
         metrics: &Metrics,
-        touched: &mut Touched,
+        writes: &mut PendingWrites,
     ) {
-        if state.ban(banned, self.bans_max, touched) {
+        if state.ban(banned, self.bans_max, writes) {
             metrics.hit(Limit::Bans);
         }
     }
@@ -528,21 +517,21 @@ impl Channel {
     }
 
     /// Ends the channel for all. Gives how many members there were.
-    pub(crate) fn end(&self, reason: Reason, touched: &mut Touched) -> usize {
+    pub(crate) fn end(&self, reason: Reason, writes: &mut PendingWrites) -> usize {
         let mut state = self.lock();
         state.ended = true;
         // A question about it is answered even now.
-        state.forget_heir(Reason::NoSuchName, touched);
+        state.forget_heir(Reason::NoSuchName, writes);
         if let Some(owner) = state.owner.take() {
-            owner.outbox.release_senders();
+            owner.endpoint.release_senders();
         }
         state.forget_gathered();
         let count = state.members.len();
         for member in state.take_members() {
-            member.tell(ChannelEvent::Ended { channel: member.number, reason }, touched);
+            member.tell(ChannelEvent::Ended { channel: member.number, reason }, writes);
         }
         for applicant in std::mem::take(&mut state.pending) {
-            applicant.refuse(Reason::NoSuchName, touched);
+            applicant.refuse(Reason::NoSuchName, writes);
         }
         count
     }
@@ -560,9 +549,9 @@ impl Channel {
         mut sending: Sending<'_>,
         audience: Audience,
         parts: &[Part],
-        touched: &mut Touched,
+        writes: &mut PendingWrites,
     ) -> Sent {
-        let framing = sending.outbox.profile.framing;
+        let framing = sending.from.profile.framing;
         let mut state = self.lock();
         if let Some(refused) = self.too_large(framing, parts, self.mode) {
             return refused;
@@ -579,9 +568,10 @@ impl Channel {
                 let Some(last) = parts.last() else {
                     return Sent::To(0);
                 };
-                let (outbox, place, edge) = (&member.outbox, Place::In(member.number), member.edge);
+                let (endpoint, place, edge) =
+                    (&member.endpoint, Place::In(member.number), member.edge);
                 let gathering = Some(&mut member.gathering);
-                let sent = send_one(outbox, &mut sending, place, edge, parts, gathering, touched);
+                let sent = send_one(endpoint, &mut sending, place, edge, parts, gathering, writes);
                 if matches!(sent, Sent::To(_)) {
                     member.midway = !last.is_last();
                 }
@@ -591,7 +581,7 @@ impl Channel {
                 let state = &mut *state;
                 let continues = !state.down.is_empty();
                 let whole = match state.members.iter().any(|(_, member)| member.is_whole()) {
-                    true => match state.down.receive(sending.outbox.account(), parts) {
+                    true => match state.down.receive(sending.from.account(), parts) {
                         Ok(whole) => whole,
                         Err(refused) => return refused.into(),
                     },
@@ -619,7 +609,7 @@ impl Channel {
                         (true, true) => &mut for_late_whole,
                     };
                     receivers +=
-                        shared.push(&member.outbox, place, member.edge, &mut state.tails, touched);
+                        shared.push(&member.endpoint, place, member.edge, &mut state.tails, writes);
                 }
                 if parts.iter().any(Part::is_first) {
                     state.forget_late();
@@ -637,9 +627,9 @@ impl Channel {
         mut sending: Sending<'_>,
         member: MemberNumber,
         parts: &[Part],
-        touched: &mut Touched,
+        writes: &mut PendingWrites,
     ) -> Sent {
-        let sender = sending.outbox;
+        let sender = sending.from;
         let mut state = self.lock();
         let Some(from) = state.member(member, sender) else {
             return Sent::To(0);
@@ -656,13 +646,13 @@ impl Channel {
             return refused;
         }
         let State { owner: Some(owner), members, .. } = &mut *state else {
-            return match state.share(member, sender.account(), parts, self.mode, touched) {
+            return match state.share(member, sender.account(), parts, self.mode, writes) {
                 Ok(receivers) => Sent::To(receivers),
                 Err(refused) => refused.into(),
             };
         };
         let place = Place::Own(owner.number, member);
-        let sent = send_one(&owner.outbox, &mut sending, place, edge, parts, None, touched);
+        let sent = send_one(&owner.endpoint, &mut sending, place, edge, parts, None, writes);
         if matches!(sent, Sent::To(_))
             && let Some(from) = members.get_mut(member.0)
         {

@@ -3,14 +3,14 @@
 use super::state::Banned;
 use super::{Channel, Expulsion};
 use crate::command::Ban;
+use crate::endpoint::{Endpoint, PendingWrites};
 use crate::ids::MemberNumber;
 use crate::metrics::Metrics;
 use crate::operators::{ChannelInfo, Participant, Whom};
-use crate::outbox::{Outbox, Touched};
 use std::time::Instant;
 
-fn participant(outbox: &Outbox) -> Participant {
-    Participant { session: outbox.id, peer: outbox.known_peer(), address: outbox.address }
+fn participant(endpoint: &Endpoint) -> Participant {
+    Participant { session: endpoint.id, peer: endpoint.known_peer(), address: endpoint.address }
 }
 
 impl Channel {
@@ -19,7 +19,7 @@ impl Channel {
         ChannelInfo {
             name: self.name.clone(),
             room: self.room,
-            owner: state.owner.as_ref().map(|owner| participant(&owner.outbox)),
+            owner: state.owner.as_ref().map(|owner| participant(&owner.endpoint)),
             members: state.members.len(),
         }
     }
@@ -27,7 +27,7 @@ impl Channel {
     pub(crate) fn participants(&self) -> Vec<(MemberNumber, Participant)> {
         let state = self.lock();
         let members = state.members.iter();
-        members.map(|(number, one)| (MemberNumber(number), participant(&one.outbox))).collect()
+        members.map(|(number, one)| (MemberNumber(number), participant(&one.endpoint))).collect()
     }
 
     /// Throws out all whom this is about. Gives how many there were.
@@ -37,17 +37,17 @@ impl Channel {
         whom: Whom,
         ban: Option<Ban>,
         metrics: &Metrics,
-        touched: &mut Touched,
+        writes: &mut PendingWrites,
     ) -> usize {
         let mut state = self.lock();
-        let fits = |number: u32, outbox: &Outbox| match whom {
+        let fits = |number: u32, endpoint: &Endpoint| match whom {
             Whom::Member(member) => number == member.0,
-            Whom::Peer(peer) => outbox.known_peer().id == peer,
+            Whom::Peer(peer) => endpoint.known_peer().id == peer,
             Whom::Address(address) => {
-                outbox.known_by == Some(address) || outbox.address == Some(address)
+                endpoint.known_by == Some(address) || endpoint.address == Some(address)
             }
         };
-        let members = state.members.iter().filter(|(number, one)| fits(*number, &one.outbox));
+        let members = state.members.iter().filter(|(number, one)| fits(*number, &one.endpoint));
         let members: Vec<MemberNumber> = members.map(|(number, _)| MemberNumber(number)).collect();
         // What is known of somebody who may not be there.
         let absent = match whom {
@@ -57,11 +57,11 @@ impl Channel {
         };
         if let (Some(ban), Some((peer, address))) = (ban, absent) {
             let until = ban.time.and_then(|time| now.checked_add(time));
-            self.note_ban(&mut state, Banned { peer, address, until }, metrics, touched);
+            self.note_ban(&mut state, Banned { peer, address, until }, metrics, writes);
         }
         let expulsion = Expulsion { now, ban, noted: absent.is_some(), metrics };
         for member in &members {
-            self.throw_out(&mut state, *member, &expulsion, touched);
+            self.throw_out(&mut state, *member, &expulsion, writes);
         }
         members.len()
     }

@@ -1,11 +1,12 @@
 //! Who is in a channel, and who may not be.
 
-use super::share::{Key, Shared};
 use crate::command::{ChannelEvent, EnterOptions, Event, Mode};
+use crate::delivery::{Key, Shared};
+use crate::endpoint::{Endpoint, PendingWrites};
 use crate::gathering::{Gathering, Unfinished};
 use crate::ids::{InNumber, MemberNumber, OwnNumber, PeerId};
 use crate::ledger::{Account, Charge, Common};
-use crate::outbox::{Outbox, Tag, Touched};
+use crate::outbox::Tag;
 use crate::presence::{Changes, News, OtherNews};
 use crate::reason::Reason;
 use crate::segment::Tails;
@@ -69,13 +70,13 @@ pub(super) struct Begun {
 }
 
 pub(super) struct Owner {
-    pub(super) outbox: Arc<Outbox>,
+    pub(super) endpoint: Arc<Endpoint>,
     pub(super) number: OwnNumber,
     pub(super) tag: Tag,
 }
 
 pub(super) struct Member {
-    pub(super) outbox: Arc<Outbox>,
+    pub(super) endpoint: Arc<Endpoint>,
     pub(super) number: InNumber,
     pub(super) tag: Tag,
     pub(super) edge: Edge,
@@ -106,7 +107,7 @@ pub(super) struct Heir {
 
 pub(super) struct Applicant {
     pub(super) ticket: u32,
-    pub(super) outbox: Arc<Outbox>,
+    pub(super) endpoint: Arc<Endpoint>,
     pub(super) number: InNumber,
     pub(super) tag: Tag,
     pub(super) request: u32,
@@ -114,21 +115,21 @@ pub(super) struct Applicant {
 }
 
 impl Owner {
-    pub(super) fn tell(&self, event: impl Into<Event>, touched: &mut Touched) {
+    pub(super) fn tell(&self, event: impl Into<Event>, writes: &mut PendingWrites) {
         let event = event.into();
-        self.outbox.push_event(self.tag, event, touched);
+        self.endpoint.push_event(self.tag, event, writes);
     }
 }
 
 impl Member {
     /// Whether it has to have messages whole.
     pub(super) fn is_whole(&self) -> bool {
-        self.outbox.profile.whole
+        self.endpoint.profile.whole
     }
 
     /// The address by which it is looked for, if its protocol settles.
     fn neighbour(&self) -> Option<Option<IpAddr>> {
-        (!self.outbox.profile.settle.is_zero()).then_some(self.outbox.address)
+        (!self.endpoint.profile.settle.is_zero()).then_some(self.endpoint.address)
     }
 
     /// Those of its parts that are for the present owner.
@@ -136,16 +137,16 @@ impl Member {
         if self.behind { from_first(parts) } else { parts }
     }
 
-    pub(super) fn tell(&self, event: impl Into<Event>, touched: &mut Touched) {
+    pub(super) fn tell(&self, event: impl Into<Event>, writes: &mut PendingWrites) {
         let event = event.into();
-        self.outbox.push_event(self.tag, event, touched);
+        self.endpoint.push_event(self.tag, event, writes);
     }
 }
 
 impl Applicant {
-    pub(super) fn refuse(&self, reason: Reason, touched: &mut Touched) {
+    pub(super) fn refuse(&self, reason: Reason, writes: &mut PendingWrites) {
         let event = Event::Refused { request: self.request, create: false, reason };
-        self.outbox.push_event(self.tag, event, touched);
+        self.endpoint.push_event(self.tag, event, writes);
     }
 }
 
@@ -157,9 +158,9 @@ pub(super) struct Banned {
 
 impl Banned {
     /// Whether it keeps a session out.
-    fn is_of(&self, outbox: &Outbox) -> bool {
-        self.peer.is_some_and(|peer| outbox.known_peer().id == peer)
-            || self.address.is_some_and(|address| outbox.known_by == Some(address))
+    fn is_of(&self, endpoint: &Endpoint) -> bool {
+        self.peer.is_some_and(|peer| endpoint.known_peer().id == peer)
+            || self.address.is_some_and(|address| endpoint.known_by == Some(address))
     }
 }
 
@@ -170,7 +171,7 @@ impl State {
             tails: Tails::default(),
             stored,
             down: Gathering::default(),
-            away: owner.as_ref().is_some_and(|owner| owner.outbox.is_told_away()),
+            away: owner.as_ref().is_some_and(|owner| owner.endpoint.is_told_away()),
             heir: None,
             namings: 0,
             owner,
@@ -196,17 +197,17 @@ impl State {
     }
 
     /// Whether this session owns the channel.
-    pub(super) fn is_owner(&self, outbox: &Arc<Outbox>) -> bool {
-        self.owner.as_ref().is_some_and(|owner| Arc::ptr_eq(&owner.outbox, outbox))
+    pub(super) fn is_owner(&self, endpoint: &Endpoint) -> bool {
+        self.owner.as_ref().is_some_and(|owner| owner.endpoint.id == endpoint.id)
     }
 
     /// A member, if this session is the one with that number.
     pub(super) fn member(
         &mut self,
         member: MemberNumber,
-        outbox: &Arc<Outbox>,
+        endpoint: &Endpoint,
     ) -> Option<&mut Member> {
-        self.members.get_mut(member.0).filter(|member| Arc::ptr_eq(&member.outbox, outbox))
+        self.members.get_mut(member.0).filter(|member| member.endpoint.id == endpoint.id)
     }
 
     /// Another message begins, or none goes on: nobody is late any more.
@@ -216,9 +217,9 @@ impl State {
         }
     }
 
-    pub(super) fn check_ban(&mut self, now: Instant, outbox: &Outbox) -> Result<(), Reason> {
+    pub(super) fn check_ban(&mut self, now: Instant, endpoint: &Endpoint) -> Result<(), Reason> {
         self.forget_bans(|ban| ban.until.is_some_and(|until| until <= now));
-        match self.bans.iter().any(|ban| ban.is_of(outbox)) {
+        match self.bans.iter().any(|ban| ban.is_of(endpoint)) {
             true => Err(Reason::Banned),
             false => Ok(()),
         }
@@ -226,9 +227,14 @@ impl State {
 
     /// Keeps somebody out, and refuses those that it is about who wait for the owner's decision. Gives whether the
     /// oldest ban was forgotten for this one.
-    pub(super) fn ban(&mut self, banned: Banned, bans_max: usize, touched: &mut Touched) -> bool {
-        let refused = self.pending.extract_if(.., |applicant| banned.is_of(&applicant.outbox));
-        refused.for_each(|applicant| applicant.refuse(Reason::Banned, touched));
+    pub(super) fn ban(
+        &mut self,
+        banned: Banned,
+        bans_max: usize,
+        writes: &mut PendingWrites,
+    ) -> bool {
+        let refused = self.pending.extract_if(.., |applicant| banned.is_of(&applicant.endpoint));
+        refused.for_each(|applicant| applicant.refuse(Reason::Banned, writes));
         let full = self.bans.len() >= bans_max;
         if full && self.bans.pop_front().is_some() {
             self.stored.resize(self.stored.bytes() - size_of::<Banned>());
@@ -257,21 +263,21 @@ impl State {
 
     /// In a room: those who asked for presence hear what is new, and those who have come since who is
     /// there.
-    pub(super) fn tell_news(&mut self, touched: &mut Touched) {
+    pub(super) fn tell_news(&mut self, writes: &mut PendingWrites) {
         if !self.has_news() {
             return;
         }
         let changes = std::mem::take(&mut self.changes);
         let holder = |number| {
             let holder = self.members.get(number)?;
-            Some((holder.outbox.id, holder.outbox.known_peer()))
+            Some((holder.endpoint.id, holder.endpoint.known_peer()))
         };
         let since = News::new(changes.news(holder), self.common.payer());
         let mut there = None;
         if std::mem::take(&mut self.fresh) > 0 {
             let all = self.members.iter().map(|(number, member)| OtherNews {
                 member: MemberNumber(number),
-                news: Ok(member.outbox.known_peer()),
+                news: Ok(member.endpoint.known_peer()),
             });
             there = Some(News::new(all.collect(), self.common.payer()));
         } else if since.list.is_empty() {
@@ -287,7 +293,7 @@ impl State {
             let told = news.list.len() > usize::from(but.is_some());
             if member.presence && told {
                 let (channel, news) = (member.number, news.clone());
-                member.tell(ChannelEvent::Others { channel, news, but }, touched);
+                member.tell(ChannelEvent::Others { channel, news, but }, writes);
             }
         }
     }
@@ -323,16 +329,16 @@ impl State {
 
     /// Nobody is the owner's successor any more. If the owner still waits to hear whether somebody
     /// is, it is told this reason.
-    pub(super) fn forget_heir(&mut self, reason: Reason, touched: &mut Touched) {
+    pub(super) fn forget_heir(&mut self, reason: Reason, writes: &mut PendingWrites) {
         let Some(Heir { member, request, .. }) = self.heir.take() else {
             return;
         };
         if let Some(member) = self.members.get(member.0) {
-            member.tell(ChannelEvent::Heir { channel: member.number, naming: None }, touched);
+            member.tell(ChannelEvent::Heir { channel: member.number, naming: None }, writes);
         }
         if let (Some(owner), Some(request)) = (&self.owner, request) {
             let refused = Event::Refused { request, create: false, reason };
-            owner.outbox.push_event(Tag::default(), refused, touched);
+            owner.endpoint.push_event(Tag::default(), refused, writes);
         }
     }
 
@@ -346,7 +352,7 @@ impl State {
         &mut self,
         member: MemberNumber,
         reason: Reason,
-        touched: &mut Touched,
+        writes: &mut PendingWrites,
     ) -> bool {
         let Some(gone) = self.take_member(member.0) else {
             return false;
@@ -355,7 +361,7 @@ impl State {
         self.hearers -= usize::from(gone.presence);
         self.fresh -= usize::from(gone.fresh);
         if self.is_heir(member) {
-            self.forget_heir(Reason::NoSuchPeer, touched);
+            self.forget_heir(Reason::NoSuchPeer, writes);
         }
         self.gathering.remove(&member.0);
         if self.gathering.is_empty() {
@@ -364,11 +370,11 @@ impl State {
         match &self.owner {
             Some(owner) => {
                 let channel = owner.number;
-                owner.tell(ChannelEvent::MemberLeft { channel, member, reason }, touched);
+                owner.tell(ChannelEvent::MemberLeft { channel, member, reason }, writes);
             }
             // A hub that stops says so to each, and no more.
             None if reason == Reason::HubStopping => {}
-            None if self.hearers > 0 => self.changes.went(member.0, gone.outbox.id, reason),
+            None if self.hearers > 0 => self.changes.went(member.0, gone.endpoint.id, reason),
             None => {}
         }
         true
@@ -385,10 +391,10 @@ impl State {
         account: &Arc<Account>,
         parts: &[Part],
         mode: Mode,
-        touched: &mut Touched,
+        writes: &mut PendingWrites,
     ) -> Result<usize, Unfinished> {
         // They hear of each other before the first message.
-        self.tell_news(touched);
+        self.tell_news(writes);
         let others = || self.members.iter().filter(|(number, _)| *number != sender.0);
         let whole = match mode == Mode::Raw && !others().any(|(_, member)| member.is_whole()) {
             true => None,
@@ -409,7 +415,7 @@ impl State {
         for (_, member) in self.members.iter().filter(|(number, _)| *number != sender.0) {
             let place = Place::Room(member.number, sender);
             let shared = &mut shared[usize::from(!member.is_whole())];
-            receivers += shared.push(&member.outbox, place, member.edge, &mut self.tails, touched);
+            receivers += shared.push(&member.endpoint, place, member.edge, &mut self.tails, writes);
         }
         Ok(receivers)
     }
@@ -420,14 +426,14 @@ impl State {
         if !self.common.exceeds(bytes) {
             return;
         }
-        let lags = self.members.iter().map(|(_, member)| (member.outbox.lag(), &member.outbox));
+        let lags = self.members.iter().map(|(_, member)| (member.endpoint.lag(), &member.endpoint));
         let mut lags: Vec<_> = lags.filter(|(lag, _)| *lag > 0).collect();
-        lags.sort_by_key(|(lag, outbox)| (Reverse(*lag), outbox.id));
-        for (_, outbox) in lags {
+        lags.sort_by_key(|(lag, endpoint)| (Reverse(*lag), endpoint.id));
+        for (_, endpoint) in lags {
             if !self.common.exceeds(bytes) {
                 return;
             }
-            outbox.give_up(self.common.limit());
+            endpoint.give_up(self.common.limit());
         }
     }
 }

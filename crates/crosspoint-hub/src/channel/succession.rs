@@ -6,9 +6,10 @@
 use super::Channel;
 use super::state::{Begun, Heir, Owner, State};
 use crate::command::{ChannelEvent, Event, OwnerNews};
+use crate::endpoint::{Endpoint, PendingWrites, Reception};
 use crate::gathering::Gathering;
 use crate::ids::{MemberNumber, OwnNumber};
-use crate::outbox::{Outbox, Reception, Tag, Touched};
+use crate::outbox::Tag;
 use crate::reason::Reason;
 use crate::wire::{Edge, Framing};
 use std::sync::Arc;
@@ -30,29 +31,29 @@ impl Channel {
         &self,
         request: u32,
         member: Option<MemberNumber>,
-        touched: &mut Touched,
+        writes: &mut PendingWrites,
     ) -> Result<bool, Reason> {
         let mut state = self.lock();
-        if !state.owner.as_ref().is_some_and(|owner| owner.outbox.profile.successors) {
+        if !state.owner.as_ref().is_some_and(|owner| owner.endpoint.profile.successors) {
             // Its members frame what they send as its protocol needs it.
             return Err(Reason::Unsupported);
         }
         let Some(member) = member else {
-            state.forget_heir(Reason::Declined, touched);
+            state.forget_heir(Reason::Declined, writes);
             return Ok(true);
         };
         let named = state.members.get(member.0).ok_or(Reason::NoSuchPeer)?;
-        if !named.outbox.profile.successors {
+        if !named.endpoint.profile.successors {
             return Err(Reason::Unsupported);
         }
         if state.heir.as_ref().is_some_and(|heir| heir.member == member && heir.seat.is_some()) {
             return Ok(true);
         }
-        state.forget_heir(Reason::Declined, touched);
+        state.forget_heir(Reason::Declined, writes);
         let naming = state.namings;
         state.namings = naming.wrapping_add(1);
         if let Some(named) = state.members.get(member.0) {
-            named.tell(ChannelEvent::Heir { channel: named.number, naming: Some(naming) }, touched);
+            named.tell(ChannelEvent::Heir { channel: named.number, naming: Some(naming) }, writes);
         }
         state.heir = Some(Heir { member, naming, request: Some(request), seat: None });
         Ok(false)
@@ -64,7 +65,7 @@ impl Channel {
         &self,
         naming: u32,
         seat: Result<(OwnNumber, Tag), Reason>,
-        touched: &mut Touched,
+        writes: &mut PendingWrites,
     ) -> bool {
         let mut state = self.lock();
         let State { heir, owner: Some(owner), .. } = &mut *state else {
@@ -86,7 +87,7 @@ impl Channel {
                 Event::Refused { request, create: false, reason }
             }
         };
-        owner.outbox.push_event(Tag::default(), answer, touched);
+        owner.endpoint.push_event(Tag::default(), answer, writes);
         seat.is_ok()
     }
 
@@ -95,19 +96,19 @@ impl Channel {
     pub(crate) fn naming_reception(
         &self,
         member: Option<MemberNumber>,
-        owner: &Arc<Outbox>,
+        owner: &Arc<Endpoint>,
     ) -> Reception {
         let state = self.lock();
         let member = member.and_then(|member| state.members.get(member.0));
-        member.map_or(Reception::Taken, |member| member.outbox.reception(owner))
+        member.map_or(Reception::Taken, |member| member.endpoint.reception(owner))
     }
 
     /// Passes the channel of an owner that goes to the one whom it named, if it may pass.
     pub(crate) fn pass_on(
         &self,
-        from: &Arc<Outbox>,
+        from: &Arc<Endpoint>,
         may_pass: bool,
-        touched: &mut Touched,
+        writes: &mut PendingWrites,
     ) -> Passed {
         let mut state = self.lock();
         if !state.is_owner(from) {
@@ -118,64 +119,64 @@ impl Channel {
             return Passed::ToNobody;
         };
         let heir = state.take_member(member.0).expect("a member that goes is no heir any more");
-        let gone = 1 + state.cut_short(touched);
+        let gone = 1 + state.cut_short(writes);
         heir.tell(
             ChannelEvent::Owner { channel: heir.number, news: OwnerNews::You(number) },
-            touched,
+            writes,
         );
-        state.inform(&OwnerNews::Changed(heir.outbox.known_peer()), touched);
-        let owner = Owner { outbox: heir.outbox, number, tag };
+        state.inform(&OwnerNews::Changed(heir.endpoint.known_peer()), writes);
+        let owner = Owner { endpoint: heir.endpoint, number, tag };
         let channel = number;
         let members = state.members.iter().map(|(number, member)| {
             Event::Channel(ChannelEvent::MemberEntered {
                 channel,
                 member: MemberNumber(number),
-                peer: member.outbox.known_peer(),
+                peer: member.endpoint.known_peer(),
                 chunk: member.edge.chunk(),
-                replies: member.outbox.profile.framing == Framing::Messages,
+                replies: member.endpoint.profile.framing == Framing::Messages,
             })
         });
-        owner.outbox.push_events_alone(tag, members, touched);
+        owner.endpoint.push_events_alone(tag, members, writes);
         let knocks = state.pending.iter().map(|applicant| {
             Event::Channel(ChannelEvent::Knock {
                 channel,
                 ticket: applicant.ticket,
-                peer: applicant.outbox.known_peer(),
+                peer: applicant.endpoint.known_peer(),
                 credentials: Box::from(&*applicant.options.credentials),
             })
         });
-        owner.outbox.push_events_alone(tag, knocks, touched);
-        state.away = owner.outbox.is_told_away();
+        owner.endpoint.push_events_alone(tag, knocks, writes);
+        state.away = owner.endpoint.is_told_away();
         state.owner = Some(owner);
         from.release_senders();
         if state.away {
-            state.inform(&OwnerNews::Away, touched);
+            state.inform(&OwnerNews::Away, writes);
         }
         Passed::On { gone }
     }
 
     /// The owner is away, or is back. Nothing happens if that is known, or somebody else owns it.
-    pub(crate) fn set_away(&self, owner: &Arc<Outbox>, away: bool, touched: &mut Touched) {
+    pub(crate) fn set_away(&self, owner: &Arc<Endpoint>, away: bool, writes: &mut PendingWrites) {
         let mut state = self.lock();
         if state.is_owner(owner) && state.away != away {
             state.away = away;
             let news = if away { OwnerNews::Away } else { OwnerNews::Back };
-            state.inform(&news, touched);
+            state.inform(&news, writes);
         }
     }
 }
 
 impl State {
-    fn inform(&self, news: &OwnerNews, touched: &mut Touched) {
+    fn inform(&self, news: &OwnerNews, writes: &mut PendingWrites) {
         for (_, member) in self.members.iter() {
             let (channel, news) = (member.number, news.clone());
-            member.tell(ChannelEvent::Owner { channel, news }, touched);
+            member.tell(ChannelEvent::Owner { channel, news }, writes);
         }
     }
 
     /// Messages of which the former owner has sent or received a part only do not go on. Members
     /// that cannot be told so, as their protocol has no border there, have to go. Gives how many.
-    fn cut_short(&mut self, touched: &mut Touched) -> usize {
+    fn cut_short(&mut self, writes: &mut PendingWrites) -> usize {
         let begun = self.midway.take();
         self.down = Gathering::default();
         self.late = 0;
@@ -194,7 +195,7 @@ impl State {
         for number in &stuck {
             if let Some(member) = self.take_member(*number) {
                 let (channel, reason) = (member.number, Reason::OwnerLost);
-                member.tell(ChannelEvent::Ended { channel, reason }, touched);
+                member.tell(ChannelEvent::Ended { channel, reason }, writes);
             }
         }
         stuck.len()

@@ -136,7 +136,7 @@ pub enum Event {
     Resumed {
         /// The target.
         to: Target,
-        /// Which outbox it was. The number may name another one meanwhile.
+        /// Which endpoint it was. The number may name another one meanwhile.
         of: u64,
     },
     /// The hub's program wants the connection encrypted. Only to protocols

@@ -49,7 +49,7 @@ impl Session {
                 }
             }
         }
-        self.touched.attend();
+        self.writes.flush();
         step
     }
 
@@ -59,7 +59,7 @@ impl Session {
     }
 
     fn complain(&self, to: Target, most: Duration) -> String {
-        let what = match self.outbox.profile.framing {
+        let what = match self.endpoint.profile.framing {
             Framing::Messages => "a message",
             Framing::Pieces => "a chunk",
         };

@@ -5,6 +5,7 @@ use crate::command::{
     Addressee, ApplicationCommand, DirectoryCommand, DirectoryEvent, Event, Hello, LinkCommand,
     LinkEvent, LinkOptions, Peer, Query, Target, Watched,
 };
+use crate::endpoint::{Endpoint, Reception};
 use crate::home::Reply;
 use crate::ids::{LinkNumber, NoPeerName, PeerId, PeerName};
 use crate::ledger::{Charge, Exhausted, Holder, Purpose, SESSION_BYTES};
@@ -13,7 +14,7 @@ use crate::limits::Limits;
 use crate::link::{End, Link, Refused};
 use crate::metrics::ByProtocol;
 use crate::order::Road;
-use crate::outbox::{Outbox, Reception, Tag};
+use crate::outbox::Tag;
 use crate::payload::Ask;
 use crate::peers::{Newcomer, SERVICE_BYTES, WATCH_BYTES};
 use crate::permissions::Grant;
@@ -44,7 +45,7 @@ impl Session {
 
     /// Carries out a hello whose credentials somebody else has checked.
     pub fn welcome(&mut self, hello: Hello, grant: Grant) -> Step {
-        if self.outbox.peer().is_some() {
+        if self.endpoint.peer().is_some() {
             return Step::Close(Reason::Malformed);
         }
         let granted = grant.name.is_some();
@@ -66,12 +67,12 @@ impl Session {
         if let Err(reason) = self.identify(identity) {
             return Step::Close(reason);
         }
-        let protocol = self.outbox.profile.name;
+        let protocol = self.endpoint.profile.name;
         let peer = Peer { id, name: name.as_ref().map(PeerName::shared), protocol };
-        if self.outbox.profile.links {
-            let (outbox, proven, pauses) = (&self.outbox, hello.proven, hello.pauses);
-            let newcomer = Newcomer { outbox, id, name, proven, granted, pauses };
-            if let Err(reason) = self.hub.peer_comes(self.now, newcomer, &peer, &mut self.touched) {
+        if self.endpoint.profile.links {
+            let (endpoint, proven, pauses) = (&self.endpoint, hello.proven, hello.pauses);
+            let newcomer = Newcomer { endpoint, id, name, proven, granted, pauses };
+            if let Err(reason) = self.hub.peer_comes(self.now, newcomer, &peer, &mut self.writes) {
                 let is_its_own = match reason {
                     Reason::NameTaken => granted,
                     _ => proven,
@@ -83,7 +84,7 @@ impl Session {
                 return Step::Close(reason);
             }
         } else {
-            let known = self.outbox.set_peer(peer, false, granted, hello.pauses);
+            let known = self.endpoint.set_peer(peer, false, granted, hello.pauses);
             debug_assert!(known, "hello is accepted once");
             self.tell(Event::Welcome { peer: id });
         }
@@ -94,14 +95,14 @@ impl Session {
 
     /// Lets an identity pay too. Sessions of the program itself share nothing with others.
     fn identify(&mut self, identity: Option<Holder>) -> Result<(), Reason> {
-        let Some(identity) = identity.filter(|_| self.outbox.address.is_some()) else {
+        let Some(identity) = identity.filter(|_| self.endpoint.address.is_some()) else {
             return Ok(());
         };
         if let Some(limit) = self.hub.ledger.is_crowded(&identity) {
             self.hub.metrics.hit(limit);
             return Err(Reason::Exhausted);
         }
-        self.outbox.account().identify(identity);
+        self.endpoint.account().identify(identity);
         self.cost.resize(SESSION_BYTES);
         Ok(())
     }
@@ -122,8 +123,8 @@ impl Session {
             }
         };
         // Who links without end must not fill the other's outbox. Its own has room.
-        if other.id != self.outbox.id {
-            match other.reception(&self.outbox) {
+        if other.id != self.endpoint.id {
+            match other.reception(&self.endpoint) {
                 Reception::Taken => {}
                 Reception::Wait => {
                     return self.hold(LinkCommand::Open { request, to, options }.into());
@@ -143,39 +144,39 @@ impl Session {
     fn join(
         &mut self,
         request: u32,
-        other: &Arc<Outbox>,
+        other: &Arc<Endpoint>,
         purpose: &Bytes,
         single: bool,
     ) -> Result<(), Refused> {
         // Both may want it at the same time. Then one of them is told of it before it is refused.
         let hub = single.then(|| self.hub.clone());
         let _turn = hub.as_ref().map(|hub| hub.turn_for_single_link());
-        if single && self.outbox.links().has_single(other.id) {
+        if single && self.endpoint.links().has_single(other.id) {
             return Err(Refused { reason: Reason::AlreadyEntered, limit: None });
         }
-        let sessions = single.then_some([self.outbox.id, other.id]);
+        let sessions = single.then_some([self.endpoint.id, other.id]);
         let (limits, count) = (&self.hub.limits, &self.hub.metrics.links);
-        let kept = self.outbox.profile.link_bytes + other.profile.link_bytes;
-        let cost = self.pay(Link::BYTES + kept);
+        let kept = self.endpoint.profile.link_bytes + other.profile.link_bytes;
+        let cost = self.pay(Link::<Endpoint>::BYTES + kept);
         let link = cost.map_err(|reason| Refused { reason, limit: None })?;
         let link = Arc::new(Link::new(link, sessions));
-        let mine = self.outbox.links().open(link.clone(), limits.links_max)?;
+        let mine = self.endpoint.links().open(link.clone(), limits.links_max)?;
         count.inc();
         let most = limits.links_accepted_max;
         let most_of_one = Limits::share(limits.links_accepted_per_address_max, most);
         let theirs = other.links().accept(link.clone(), most, most_of_one);
         let joined = theirs.and_then(|theirs| {
             count.inc();
-            let ends = [(&self.outbox, mine), (other, theirs)]
-                .map(|(outbox, number)| End { outbox: outbox.clone(), number });
-            match link.join(ends, request, purpose, &mut self.touched) {
+            let ends = [(&self.endpoint, mine), (other, theirs)]
+                .map(|(endpoint, number)| End { endpoint: endpoint.clone(), number });
+            match link.connect(ends, request, purpose, &mut self.writes) {
                 true => Ok(()),
                 // The other session has ended meanwhile, and counted its side.
                 false => Err(Refused { reason: Reason::NoSuchPeer, limit: None }),
             }
         });
         if joined.is_err() {
-            self.outbox.links().remove(mine);
+            self.endpoint.links().remove(mine);
             count.dec();
         }
         joined
@@ -183,7 +184,7 @@ impl Session {
 
     /// Pays for an entry of this session somewhere.
     pub(super) fn pay(&self, bytes: usize) -> Result<Charge, Reason> {
-        let charge = self.outbox.account().try_charge(Purpose::Stored, bytes);
+        let charge = self.endpoint.account().try_charge(Purpose::Stored, bytes);
         charge.map_err(|Exhausted { limit }| {
             self.hub.metrics.hit(limit);
             Reason::Exhausted
@@ -193,20 +194,20 @@ impl Session {
     /// Ends a link over which nothing more can be sent. Both sides are told.
     pub(super) fn break_link(&mut self, link: LinkNumber, reason: Reason) {
         // It is forgotten when the endpoint is told.
-        let known = self.outbox.links().get(link).cloned();
+        let known = self.endpoint.links().get(link).cloned();
         if let Some((broken, side)) = known {
-            broken.end(side, reason, &mut self.touched);
+            broken.disconnect(side, reason, &mut self.writes);
             self.tell(LinkEvent::Closed { link, reason });
         }
     }
 
     /// Ends a link. The other side is told.
     fn unlink(&mut self, link: LinkNumber, reason: Reason) {
-        let removed = self.outbox.links().remove(link);
+        let removed = self.endpoint.links().remove(link);
         if let Some((ended, side)) = removed {
             self.order.forget(Road::Link(link));
             self.paused.remove(&Target::Link(link));
-            ended.end(side, reason, &mut self.touched);
+            ended.disconnect(side, reason, &mut self.writes);
             self.hub.metrics.links.dec();
         }
     }
@@ -215,7 +216,7 @@ impl Session {
     pub(super) fn unlinked(&mut self, link: LinkNumber) -> bool {
         self.order.forget(Road::Link(link));
         self.paused.remove(&Target::Link(link));
-        let had = self.outbox.links().remove(link).is_some();
+        let had = self.endpoint.links().remove(link).is_some();
         // A session that has ended has counted all its links.
         if had && !self.closed {
             self.hub.metrics.links.dec();
@@ -225,9 +226,9 @@ impl Session {
 
     /// Ends all links, when the session ends.
     pub(super) fn unlink_all(&mut self, reason: Reason) {
-        let links = self.outbox.links().close();
+        let links = self.endpoint.links().close();
         for (link, side) in links {
-            link.end(side, reason, &mut self.touched);
+            link.disconnect(side, reason, &mut self.writes);
             self.hub.metrics.links.dec();
         }
     }
@@ -239,7 +240,7 @@ impl Session {
         }
         let (peers, more) = self.hub.look(query);
         let found = Event::Directory(DirectoryEvent::Found { request, peers, more });
-        self.outbox.push_event_alone(Tag::default(), found, &mut self.touched);
+        self.endpoint.push_event_alone(Tag::default(), found, &mut self.writes);
     }
 
     /// From now on the session is told who comes and goes, or no longer.
@@ -255,7 +256,7 @@ impl Session {
                 Err(reason) => return self.refuse(request, false, reason),
             },
         };
-        self.hub.watch(&self.outbox, whom, &mut self.touched);
+        self.hub.watch(&self.endpoint, whom, &mut self.writes);
         self.watches = watches;
         self.tell(Event::Done { request });
     }
@@ -267,8 +268,8 @@ impl Session {
             self.held = Some(Held::Command(ApplicationCommand::Ask { ticket, ask }.into()));
             return Step::Wait;
         }
-        let reply = Reply::new(&self.outbox, ticket, &ask, self.asks.clone());
-        if let Some(peer) = self.outbox.peer() {
+        let reply = Reply::new(&self.endpoint, ticket, &ask, self.asks.clone());
+        if let Some(peer) = self.endpoint.peer() {
             self.hub.home().ask(peer, ask, reply);
         }
         Step::Go
@@ -286,7 +287,7 @@ impl Session {
                     return Err(Reason::TooManyServices);
                 }
                 let _cost = self.pay(SERVICE_BYTES + service.as_str().len())?;
-                let place = self.hub.provide(&self.outbox, &service);
+                let place = self.hub.provide(&self.endpoint, &service);
                 self.services.push(Provided { name: service, place, _cost });
             }
             (false, Some(index)) => {

@@ -56,13 +56,13 @@ impl Session {
             }
             Some(_) => {}
         }
-        match self.hub.nearby(name, &self.outbox, create) {
+        match self.hub.nearby(name, &self.endpoint, create) {
             Nearby::Nobody => false,
             // What it said may be read already, and is carried out at this moment by another thread.
             Nearby::Quiet => {
                 let yielded = std::mem::replace(&mut self.settling.yielded, true);
                 if !yielded {
-                    self.outbox.wake();
+                    self.endpoint.wake();
                 }
                 !yielded
             }

@@ -4,10 +4,11 @@ use super::{Owned, Session, Step, owned};
 use crate::channel::Channel;
 use crate::command::Target;
 use crate::command::{ChannelCommand, Command, Event, OwnerNews};
+use crate::endpoint::Reception;
 use crate::ids::{InNumber, MemberNumber, OwnNumber};
 use crate::limit::Limit;
 use crate::order::Road;
-use crate::outbox::{Reception, Tag};
+use crate::outbox::Tag;
 use crate::reason::Reason;
 use std::sync::Arc;
 
@@ -15,12 +16,12 @@ impl Session {
     /// Tells the members of the session's channels if its connection has gone away or come back. To be
     /// called when the session's task is woken.
     pub fn heed_absence(&mut self) {
-        let away = self.outbox.is_away();
-        if self.outbox.tell_away(away) {
+        let away = self.endpoint.is_away();
+        if self.endpoint.tell_away(away) {
             for (_, owned) in self.owned.iter() {
-                owned.channel.set_away(&self.outbox, away, &mut self.touched);
+                owned.channel.set_away(&self.endpoint, away, &mut self.writes);
             }
-            self.touched.attend();
+            self.writes.flush();
         }
     }
 
@@ -34,7 +35,7 @@ impl Session {
         let channel = owned(&self.owned, number).map(|owned| owned.channel.clone());
         let named = match channel {
             Some(channel) => {
-                match channel.naming_reception(member, &self.outbox) {
+                match channel.naming_reception(member, &self.endpoint) {
                     Reception::Taken => {}
                     Reception::Wait => {
                         return self.hold(Command::Channel(ChannelCommand::Succeed {
@@ -45,7 +46,7 @@ impl Session {
                     }
                     Reception::Busy => return self.busy(request),
                 }
-                channel.name_successor(request, member, &mut self.touched)
+                channel.name_successor(request, member, &mut self.writes)
             }
             None => Err(Reason::NoSuchName),
         };
@@ -76,10 +77,10 @@ impl Session {
         } else {
             Ok((number, tag))
         };
-        if channel.heir_says(naming, seat, &mut self.touched) {
+        if channel.heir_says(naming, seat, &mut self.writes) {
             self.owned.insert(Owned { channel, tag, kept: true });
         }
-        self.touched.attend();
+        self.writes.flush();
     }
 
     /// Gives back the number that was kept for a channel. If the channel has just passed to the
@@ -90,7 +91,7 @@ impl Session {
         if let Some(number) = kept {
             self.owned.remove(number);
             let (hub, reason) = (&self.hub, Reason::OwnerLost);
-            hub.owner_goes(channel, &self.outbox, reason, &mut self.touched);
+            hub.owner_goes(channel, &self.endpoint, reason, &mut self.writes);
         }
     }
 

@@ -57,7 +57,7 @@ fn whatever_is_answered_waits_where_answers_are_not_read_and_goes_on_when_they_a
         let before = hits(&hub, "outbox_bytes_max");
         let count = until_it_waits(&mut one, &command);
         assert!(count > 1, "{command:?}");
-        assert!((10_000..16_000).contains(&one.outbox().cost()), "half of it and one answer");
+        assert!((10_000..16_000).contains(&one.endpoint().cost()), "half of it and one answer");
         assert!(hits(&hub, "outbox_bytes_max") > before);
         // What it commands meanwhile comes behind, and the driver does not read it.
         assert_eq!(one.flush(Instant::now()), Step::Wait);
@@ -75,7 +75,7 @@ fn what_is_not_answered_is_carried_out_where_answers_are_not_read() {
     let (mut one, mut other) = (open(&hub, 1, "ann"), open(&hub, 2, "bob"));
     let (mine, theirs) = join(&mut one, &mut other, 2);
     let watch = Command::Directory(DirectoryCommand::Watch { request: 1, whom: Watched::Nobody });
-    while one.outbox().cost() < 10_000 {
+    while one.endpoint().cost() < 10_000 {
         ask(&mut one, watch.clone());
     }
     let (to, part) = (Target::Link(LinkNumber(mine)), Part::whole("on its way"));

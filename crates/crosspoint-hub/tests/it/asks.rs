@@ -64,10 +64,10 @@ fn what_the_program_has_not_answered_is_charged_to_who_asks() {
     const BYTES: usize = 100_000;
     let (hub, asked) = elsewhere(Limits::default());
     let mut one = open(&hub, 1, "");
-    let before = one.outbox().account().used();
+    let before = one.endpoint().account().used();
     let used = |session: &mut Session| {
         session.holds(0);
-        session.outbox().account().used() - before
+        session.endpoint().account().used() - before
     };
     let payload = Payload::text("x".repeat(BYTES));
     let large = Ask { method: String::new(), payload };
@@ -147,7 +147,7 @@ fn who_does_not_read_its_answers_is_not_asked_further_and_not_ended() {
         count += 1;
         assert!(count < 100, "half an outbox is not that large");
     }
-    assert!((10_000..12_000).contains(&one.outbox().cost()));
+    assert!((10_000..12_000).contains(&one.endpoint().cost()));
     assert!(hits(&hub, "outbox_bytes_max") > 0);
     let before = woken.times();
     assert_eq!(events(&mut one).len(), count as usize);

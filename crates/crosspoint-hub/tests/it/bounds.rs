@@ -6,7 +6,8 @@ use crosspoint_hub::command::{
     Addressee, ChannelCommand, ChannelEvent, ChannelOptions, Command, Event, Hello, LinkCommand,
     LinkEvent, LinkOptions, Target,
 };
-use crosspoint_hub::outbox::{Outbox, Outlet, Turn};
+use crosspoint_hub::endpoint::{Endpoint, Outlet};
+use crosspoint_hub::outbox::Turn;
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{Arrived, LINES, data, events, open, take};
 use crosspoint_hub::{
@@ -47,12 +48,12 @@ fn send(session: &mut Session, to: Target, text: &str) -> Step {
 
 /// The memory that an endpoint's unread messages cost.
 fn unread(session: &Session) -> usize {
-    session.outbox().cost()
+    session.endpoint().cost()
 }
 
 /// Why the hub ends a session, if it does. Whatever is next in its outbox is taken out.
 fn death(session: &Session) -> Option<Reason> {
-    match session.outbox().next(true, &mut Vec::new()) {
+    match session.endpoint().next(true, &mut Vec::new()) {
         Turn::Dead(reason) => Some(reason),
         _ => None,
     }
@@ -74,7 +75,7 @@ impl Woken {
 }
 
 impl Outlet for Woken {
-    fn attend(&self, _outbox: &Outbox) {}
+    fn flush(&self, _endpoint: &Endpoint) {}
     fn wake(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
@@ -276,7 +277,7 @@ fn who_enters_or_links_or_names_once_waits_for_nobody_and_is_refused_where_there
         ask(&mut slow, Command::enter(1, name));
     }
     ask(&mut filler, Command::enter(1, "slow"));
-    let slow_id = slow.outbox().peer().unwrap().id;
+    let slow_id = slow.endpoint().peer().unwrap().id;
     fill(&mut filler, UP);
     let link = || {
         Command::Link(LinkCommand::Open {
@@ -301,7 +302,7 @@ fn who_enters_or_links_or_names_once_waits_for_nobody_and_is_refused_where_there
         assert_eq!(guest.execute(now, link()), Step::Wait, "the second time");
     }
     assert_eq!(noisy.execute(now, name.clone()), Step::Go);
-    while slow.outbox().cost() < 17_500 {
+    while slow.endpoint().cost() < 17_500 {
         assert_eq!(send(&mut noisy, ALL, &line(0)), Step::Go);
     }
     take(&mut noisy);
@@ -517,14 +518,14 @@ fn who_is_away_does_not_stall_and_has_all_its_time_when_it_is_back() {
     take(&mut owner);
     assert_eq!(send(&mut member, UP, "for later"), Step::Go);
     let (mut pieces, lost) = (Vec::new(), Instant::now());
-    assert_eq!(owner.outbox().next(true, &mut pieces), Turn::Write);
-    owner.outbox().wrote(lost, &mut pieces, 0, true);
-    assert_eq!(owner.outbox().stalled(), Some(lost));
-    hub.set_away(lost, owner.outbox().id, true);
-    assert_eq!(owner.outbox().stalled(), None);
+    assert_eq!(owner.endpoint().next(true, &mut pieces), Turn::Write);
+    owner.endpoint().wrote(lost, &mut pieces, 0, true);
+    assert_eq!(owner.endpoint().stalled(), Some(lost));
+    hub.set_away(lost, owner.endpoint().id, true);
+    assert_eq!(owner.endpoint().stalled(), None);
     let back = lost + Duration::from_secs(60);
-    hub.set_away(back, owner.outbox().id, false);
-    assert_eq!(owner.outbox().stalled(), Some(back));
+    hub.set_away(back, owner.endpoint().id, false);
+    assert_eq!(owner.endpoint().stalled(), Some(back));
     assert_eq!(data(&mut owner), "own 0 from 0: for later\n");
 }
 

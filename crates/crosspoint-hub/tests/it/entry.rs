@@ -6,10 +6,10 @@ use crosspoint_hub::command::{
     Ban, ChannelCommand, ChannelEvent, ChannelOptions, Command, EnterOptions, Event, Hello, Mode,
     Target,
 };
+use crosspoint_hub::endpoint::{Endpoint, Outlet};
 use crosspoint_hub::hub::RoomOptions;
 use crosspoint_hub::networks::Prefixes;
 use crosspoint_hub::operators::Whom;
-use crosspoint_hub::outbox::{Outbox, Outlet};
 use crosspoint_hub::permissions::{Pattern, Rule};
 use crosspoint_hub::rules::{ChannelRule, Who};
 use crosspoint_hub::session::Step;
@@ -255,7 +255,7 @@ fn an_owner_that_is_asked_lets_in_or_not() {
     let credentials = Bytes::from_static(b"a ticket");
     let options = EnterOptions { credentials: credentials.clone(), ..EnterOptions::default() };
     ask(&mut applicant, enter("a", options));
-    let peer = applicant.outbox().peer().cloned().expect("has said hello");
+    let peer = applicant.endpoint().peer().cloned().expect("has said hello");
     let knock = Event::Channel(ChannelEvent::Knock {
         channel: OwnNumber(0),
         ticket: 0,
@@ -525,7 +525,7 @@ fn a_room_that_its_maker_may_not_enter_does_not_stay() {
 struct Nobody;
 
 impl Outlet for Nobody {
-    fn attend(&self, _outbox: &Outbox) {}
+    fn flush(&self, _outbox: &Endpoint) {}
     fn wake(&self) {}
 }
 

@@ -108,13 +108,13 @@ fn what_a_stranger_leaves_unfinished_takes_nothing_from_others_and_is_its_own_af
     let links = [link(&mut stranger, 1), link(&mut stranger, 1)];
     let friends = link(&mut friend, 1);
     events(&mut receiver);
-    let held = receiver.outbox().account().used();
+    let held = receiver.endpoint().account().used();
 
     for link in links {
         say(&mut stranger, link, part(60_000, 0, 40_000));
     }
     assert!((80_000..82_000).contains(&charged(&hub, Purpose::Unfinished, "lines")));
-    assert_eq!(receiver.outbox().account().used(), held, "its receiver holds no more");
+    assert_eq!(receiver.endpoint().account().used(), held, "its receiver holds no more");
     // Others are whole for the receiver, in parts or not.
     say(&mut friend, friends, part(60_000, 0, 40_000));
     broadcast(&mut owner, channel, 30_000);
@@ -150,7 +150,7 @@ fn links_services_and_places_are_charged_to_who_makes_them_and_given_back_with_t
     let mut other = session(&hub, 2, &LINES, "");
     let mut owner = session(&hub, 3, &LINES, "");
     let channel = own_asking(&mut owner, "channel");
-    let used = |session: &Session| session.outbox().account().used();
+    let used = |session: &Session| session.endpoint().account().used();
     let (before, others) = (used(&maker), used(&other) + used(&owner));
 
     let made = link(&mut maker, 2);
@@ -273,7 +273,7 @@ fn large_bytes_for_many_are_charged_once_and_given_back_by_the_last() {
     // Once as text, and once as it is.
     assert!((60_000..61_000).contains(&shared()), "{}", shared());
     for member in &members {
-        assert!(member.outbox().cost() < 1000);
+        assert!(member.endpoint().cost() < 1000);
     }
     take(&mut members[1]);
     assert!(shared() > 60_000, "the other one has it still");
@@ -297,17 +297,17 @@ fn at_a_budget_the_largest_that_takes_nothing_ends_first() {
     receivers.iter_mut().for_each(|receiver| _ = take(receiver));
     let later = Instant::now() + NOW_AND_THEN;
     let mut pieces = Vec::new();
-    let reader = receivers[3].outbox().clone();
+    let reader = receivers[3].endpoint().clone();
     for (link, bytes) in links.iter().zip([100_000, 200_000, 50_000, 500_000]) {
         say(&mut sender, *link, Part::whole(vec![7; bytes]));
     }
     assert_eq!(reader.next(true, &mut pieces), crosspoint_hub::outbox::Turn::Write);
     reader.wrote(later, &mut pieces, 10, true);
-    assert!(receivers.iter().all(|one| one.outbox().cost() > 0), "there was room");
+    assert!(receivers.iter().all(|one| one.endpoint().cost() > 0), "there was room");
     let part = Part::whole(vec![7; 200_000]);
     assert_eq!(sender.execute(later, Command::Send { to: Target::Link(links[0]), part }), Step::Go);
     assert_eq!(sender.flush(later), Step::Go);
-    let left: Vec<_> = receivers.iter().map(|one| one.outbox().cost() > 0).collect();
+    let left: Vec<_> = receivers.iter().map(|one| one.endpoint().cost() > 0).collect();
     assert_eq!(left, [false, true, true, true], "300,000 were most");
     assert!(hub.ledger.used() < BUDGET - BUDGET / 16);
 }
@@ -320,7 +320,7 @@ fn who_watches_budgets_is_told_once_that_one_is_exceeded_until_somebody_has_look
     assert!(hub.watch_budgets(Box::new(move || _ = count.fetch_add(1, Ordering::Relaxed))));
     assert!(!hub.watch_budgets(Box::new(|| {})), "there is one");
     let session = session(&hub, 1, &LINES, "");
-    let account = session.outbox().account();
+    let account = session.endpoint().account();
     let told = || told.load(Ordering::Relaxed);
     let most = account.charge(Purpose::Input, 900_000);
     assert_eq!(told(), 0);
@@ -351,7 +351,7 @@ fn at_the_budget_of_an_address_only_its_own_sessions_end() {
     assert!(refused.is_ok(), "there is room for one more");
     let again = link(&mut sender, 3);
     say(&mut sender, again, Part::whole(vec![7; 90_000]));
-    let alive = |session: &Session| session.outbox().cost() > 0;
+    let alive = |session: &Session| session.endpoint().cost() > 0;
     assert_eq!([alive(&theirs[0]), alive(&theirs[1]), alive(&other)], [false, true, true]);
     assert_eq!(hits(&hub, "memory_per_address_bytes_max"), 0, "what has ended is counted later");
     // What can be refused is refused, and a new connection closed.

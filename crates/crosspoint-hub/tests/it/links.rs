@@ -201,7 +201,7 @@ fn credentials_may_decide_the_name_whatever_the_hello_says() {
     let hub = hub(Limits::default());
     let grant = Grant { name: Some("true".into()), ..Grant::default() };
     let one = open_with(&hub, 1, "false", grant);
-    let name = one.outbox().peer().and_then(|peer| peer.name.clone());
+    let name = one.endpoint().peer().and_then(|peer| peer.name.clone());
     assert_eq!(name.as_deref(), Some("true"));
     let (_session, _, step) = try_open(&hub, &LINES, hello(2, "true", false));
     assert_eq!(step, Step::Close(Reason::NameTaken));
@@ -220,7 +220,7 @@ fn a_name_that_credentials_grant_takes_the_place_of_a_claim_and_never_the_revers
         let (_session, _, step) = try_open(&hub, &LINES, hello(3, "keeper", false));
         assert_eq!(step, Step::Close(Reason::NameTaken), "however the hub is set");
         let found = hub.sessions();
-        assert!(owner.outbox().peer().is_some_and(|peer| peer.name.as_deref() == Some("keeper")));
+        assert!(owner.endpoint().peer().is_some_and(|peer| peer.name.as_deref() == Some("keeper")));
         assert_eq!(found, 3);
     }
 }
@@ -314,9 +314,9 @@ fn a_proven_id_beats_a_claimed_one_and_never_the_reverse() {
             assert_eq!(events(&mut first), told);
             // Its task is told to go, or to see whether it still lives.
             assert!(woken.times() > before);
-            assert_eq!(first.outbox().take_doubt(), step != Step::Go);
-            assert!(!first.outbox().take_doubt(), "once");
-            assert_eq!(second.outbox().peer().is_some(), step == Step::Go);
+            assert_eq!(first.endpoint().take_doubt(), step != Step::Go);
+            assert!(!first.endpoint().take_doubt(), "once");
+            assert_eq!(second.endpoint().peer().is_some(), step == Step::Go);
         }
     }
 }
@@ -365,14 +365,14 @@ fn who_is_replaced_cannot_put_it_off_by_not_reading() {
     assert_eq!(send(&mut friend, 0, "unread"), Step::Go);
     // Another thread is just writing, and the connection takes no more.
     let mut pieces = Vec::new();
-    assert_eq!(old.outbox().next(false, &mut pieces), Turn::Write);
+    assert_eq!(old.endpoint().next(false, &mut pieces), Turn::Write);
     let _new = open(&hub, 1, "ann");
-    assert_eq!(old.outbox().next(true, &mut Vec::new()), Turn::Nothing);
+    assert_eq!(old.endpoint().next(true, &mut Vec::new()), Turn::Nothing);
     let before = woken.times();
-    old.outbox().wrote(Instant::now(), &mut pieces, 0, true);
+    old.endpoint().wrote(Instant::now(), &mut pieces, 0, true);
     assert_eq!(woken.times(), before + 1, "its task is woken when it can go on");
     let closed = Event::Closed { reason: Reason::Replaced };
-    let turn = old.outbox().next(true, &mut Vec::new());
+    let turn = old.endpoint().next(true, &mut Vec::new());
     assert!(matches!(turn, Turn::Event(_, event) if *event == closed));
 }
 
@@ -388,7 +388,7 @@ fn nobody_takes_the_place_of_the_hub_s_own_program() {
         assert_eq!(step, Step::Close(Reason::NameTaken));
     }
     assert_eq!(events(&mut home), []);
-    assert!(!home.outbox().take_doubt(), "it is not doubted either");
+    assert!(!home.endpoint().take_doubt(), "it is not doubted either");
 }
 
 #[test]
@@ -496,7 +496,7 @@ fn who_sends_over_a_link_waits_for_who_does_not_read_and_loses_nothing() {
     let ((mut one, woken), mut other) = (open_woken(&hub, 1, ""), open(&hub, 2, ""));
     join(&mut one, &mut other, 2);
     let sent = fill(&mut one, 0);
-    assert!((10_000..13_000).contains(&other.outbox().cost()));
+    assert!((10_000..13_000).contains(&other.endpoint().cost()));
     assert_eq!(one.flush(Instant::now()), Step::Wait);
     let before = woken.times();
     let first = data(&mut other);
@@ -583,7 +583,7 @@ fn a_session_whose_task_encodes_gets_the_parts_and_their_memory_is_counted() {
     let (mut other, _, _) = try_open(&hub, &EVENTS, hello(2, "", false));
     events(&mut other);
     join(&mut one, &mut other, 2);
-    let empty = other.outbox().cost();
+    let empty = other.endpoint().cost();
     // A small message out of a large read: it alone is kept.
     let read = Arc::new(());
     let large = Bytes::from_owner(Owner(vec![b'x'; 100_000], read.clone()));
@@ -594,12 +594,12 @@ fn a_session_whose_task_encodes_gets_the_parts_and_their_memory_is_counted() {
     let place = Place::Link(LinkNumber(0));
     let expected = [Event::Data { place, part: part(vec![b'x'; 1000].into()) }];
     assert_eq!(Arc::strong_count(&read), 1, "the read is free again");
-    assert!((1000..1500).contains(&(other.outbox().cost() - empty)));
+    assert!((1000..1500).contains(&(other.endpoint().cost() - empty)));
     assert_eq!(events(&mut other), expected);
-    assert_eq!(other.outbox().cost(), empty);
+    assert_eq!(other.endpoint().cost(), empty);
     // Data for it alone waits at half, data for many ends it.
     fill(&mut one, 0);
-    assert!((10_000..12_000).contains(&other.outbox().cost()));
+    assert!((10_000..12_000).contains(&other.endpoint().cost()));
     events(&mut other);
     assert_eq!(one.flush(Instant::now()), Step::Go);
     ask(&mut one, Command::create(1, "a"));
@@ -614,7 +614,7 @@ fn a_session_whose_task_encodes_gets_the_parts_and_their_memory_is_counted() {
         let to = Target::Everyone(OwnNumber(0), None);
         ask(&mut one, Command::Send { to, part });
     }
-    let turn = other.outbox().next(true, &mut Vec::new());
+    let turn = other.endpoint().next(true, &mut Vec::new());
     assert_eq!(turn, Turn::Dead(Reason::SlowReceiver));
 }
 

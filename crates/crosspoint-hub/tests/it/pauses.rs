@@ -54,7 +54,7 @@ fn say(session: &mut Session, to: Target, text: &str) -> Step {
 }
 
 fn death(session: &Session) -> Option<Reason> {
-    match session.outbox().next(true, &mut Vec::new()) {
+    match session.endpoint().next(true, &mut Vec::new()) {
         Turn::Dead(reason) => Some(reason),
         _ => None,
     }
@@ -66,7 +66,7 @@ fn who_can_pause_is_told_and_sends_to_others_meanwhile() {
     let mut owner = pausing(&hub);
     let [mut stopped, mut other] = channel(&hub, &mut owner);
     let mut sent = 0;
-    while stopped.outbox().cost() < 7_500 {
+    while stopped.endpoint().cost() < 7_500 {
         assert_eq!(say(&mut owner, member(0), &line(sent)), Step::Go);
         assert_eq!(events(&mut owner), []);
         sent += 1;
@@ -83,7 +83,7 @@ fn who_can_pause_is_told_and_sends_to_others_meanwhile() {
     }
     let got = data(&mut stopped);
     assert_eq!(got.lines().count(), sent, "nothing of it is lost");
-    let resumed = Event::Resumed { to: member(0), of: stopped.outbox().id };
+    let resumed = Event::Resumed { to: member(0), of: stopped.endpoint().id };
     assert_eq!(events(&mut owner), [resumed]);
     assert_eq!(death(&stopped), None);
 }
@@ -107,7 +107,7 @@ fn who_ignores_a_pause_waits_itself_and_ends_nobody() {
         }
     };
     assert_eq!(step, Step::Wait);
-    assert!((17_000..19_000).contains(&owner.outbox().cost()), "there is room for news");
+    assert!((17_000..19_000).contains(&owner.endpoint().cost()), "there is room for news");
     assert_eq!(say(&mut heedless, UP, ""), Step::Wait);
     let got = data(&mut owner);
     assert_eq!(got.lines().count(), sent - 1);
@@ -124,7 +124,7 @@ fn a_pause_ends_with_the_receiver_and_is_not_that_of_the_next_one() {
     for number in 0..11 {
         assert_eq!(say(&mut owner, member(0), &line(number)), Step::Go);
     }
-    let of = stopped.outbox().id;
+    let of = stopped.endpoint().id;
     drop(stopped);
     let [paused, left, resumed] = &events(&mut owner)[..] else { panic!("three") };
     assert_eq!(*paused, Event::Paused { to: member(0) });
@@ -156,7 +156,7 @@ fn links_and_owners_are_paused_as_well() {
     let told = events(&mut one);
     assert_eq!(told, [Event::Paused { to: road }, Event::Paused { to: UP }]);
     data(&mut other);
-    let of = other.outbox().id;
+    let of = other.endpoint().id;
     let resumed = |to| Event::Resumed { to, of };
     assert_eq!(events(&mut one), [resumed(road), resumed(UP)]);
     // What it has ended itself it is told no more of.

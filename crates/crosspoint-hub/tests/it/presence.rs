@@ -81,9 +81,9 @@ fn a_large_room_hears_of_changes_together() {
     assert_eq!(enter(&mut next, "lobby"), Step::Go);
     let mut last = open(&hub, 201, "");
     assert_eq!(enter(&mut last, "lobby"), Step::Go);
-    let before = members[0].outbox().cost();
+    let before = members[0].endpoint().cost();
     hub.tell_presence(Instant::now());
-    assert!(members[0].outbox().cost() - before < 1000);
+    assert!(members[0].endpoint().cost() - before < 1000);
     let since = [(3, None), (3, Some(peer_id(200))), (u32::from(MANY), Some(peer_id(201)))];
     assert_eq!(heard(&take(&mut members[0])), since);
     assert_eq!(heard(&take(&mut next)).len(), usize::from(MANY));
@@ -108,10 +108,10 @@ fn who_leaves_and_comes_back_before_it_was_told_is_no_news_and_hears_who_is_ther
     let mut passer_by = open(&hub, 200, "");
     ask_to_enter(&mut passer_by);
     leave(&mut passer_by, 0);
-    let costs: Vec<_> = members.iter().map(|member| member.outbox().cost()).collect();
+    let costs: Vec<_> = members.iter().map(|member| member.endpoint().cost()).collect();
     hub.tell_presence(Instant::now());
     for (id, member) in members.iter_mut().enumerate().filter(|(id, _)| *id != 7) {
-        assert_eq!(member.outbox().cost(), costs[id]);
+        assert_eq!(member.endpoint().cost(), costs[id]);
         assert_eq!(take(member), []);
     }
     let mut known = heard(&take(&mut members[7]));
@@ -283,7 +283,7 @@ fn who_enters_many_large_rooms_at_once_is_not_ended() {
     hub.tell_presence(Instant::now());
     let arrived = take(&mut newcomer);
     assert_eq!(heard(&arrived).len(), rooms.len() * usize::from(MANY));
-    assert_eq!(newcomer.outbox().next(true, &mut Vec::new()), Turn::Nothing);
+    assert_eq!(newcomer.endpoint().next(true, &mut Vec::new()), Turn::Nothing);
 }
 
 #[test]
@@ -441,9 +441,9 @@ fn who_comes_too_often_under_changing_ids_is_told_of_and_found_later_and_nobody_
     assert_eq!(hits(&hub, "announced_per_second_max"), 500 - u64::from(16 * RATE));
     // Those who stay wait for their turn, in their order.
     let stay: Vec<Session> = (1000..1006).map(|index| come(now, index, [192, 0, 2, 1])).collect();
-    let ids: Vec<PeerId> = stay.iter().map(|one| one.outbox().peer().unwrap().id).collect();
+    let ids: Vec<PeerId> = stay.iter().map(|one| one.endpoint().peer().unwrap().id).collect();
     let other = come(now, 2000, [192, 0, 2, 2]);
-    let other_id = other.outbox().peer().unwrap().id;
+    let other_id = other.endpoint().peer().unwrap().id;
     hub.tell_presence(now);
     assert_eq!(heard(&mut watchers[7]), [(other_id, true)]);
     let mut one_who_looks = open(&hub, 250, "looks");

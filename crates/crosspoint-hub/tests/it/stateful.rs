@@ -48,52 +48,52 @@ fn encoded(bytes: Vec<u8>) -> Encoded {
 #[test]
 fn what_a_protocol_has_written_comes_before_what_it_was_not_told_yet() {
     let (receiver, mut sender, link) = linked(1 << 20);
-    let outbox: Arc<_> = receiver.outbox().clone();
+    let endpoint: Arc<_> = receiver.endpoint().clone();
     let mut pieces: Vec<Bytes> = Vec::new();
-    outbox.push_own(&encoded(b"one ".to_vec()));
+    endpoint.push_own(&encoded(b"one ".to_vec()));
     send(&mut sender, link, 5);
     send(&mut sender, link, 6);
-    outbox.push_own(&encoded(b"two".to_vec()));
-    assert_eq!(outbox.next(true, &mut pieces), Turn::Write);
+    endpoint.push_own(&encoded(b"two".to_vec()));
+    assert_eq!(endpoint.next(true, &mut pieces), Turn::Write);
     assert_eq!(pieces.concat(), b"one two");
-    outbox.wrote(Instant::now(), &mut pieces, 7, false);
+    endpoint.wrote(Instant::now(), &mut pieces, 7, false);
     for length in [5, 6] {
-        let Turn::Event(_, event) = outbox.next(true, &mut pieces) else { panic!("an event") };
+        let Turn::Event(_, event) = endpoint.next(true, &mut pieces) else { panic!("an event") };
         assert!(matches!(&*event, Event::Data { part, .. } if part.data.len() == length));
         // What is written for it takes its place, and the next comes behind that too.
-        outbox.converted(&encoded(vec![b'a'; length]));
-        outbox.push_own(&encoded(b"own".to_vec()));
-        assert_eq!(outbox.next(true, &mut pieces), Turn::Write);
+        endpoint.converted(&encoded(vec![b'a'; length]));
+        endpoint.push_own(&encoded(b"own".to_vec()));
+        assert_eq!(endpoint.next(true, &mut pieces), Turn::Write);
         assert_eq!(pieces.concat(), [&vec![b'a'; length][..], b"own"].concat());
-        outbox.wrote(Instant::now(), &mut pieces, length + 3, false);
+        endpoint.wrote(Instant::now(), &mut pieces, length + 3, false);
     }
-    assert_eq!(outbox.next(true, &mut pieces), Turn::Nothing);
+    assert_eq!(endpoint.next(true, &mut pieces), Turn::Nothing);
 }
 
 /// Who is only spoken to by events that are nothing in its protocol takes all there is.
 #[test]
 fn an_event_that_makes_nothing_to_write_is_no_sign_of_a_slow_receiver() {
     let (receiver, mut sender, link) = linked(1 << 20);
-    let outbox: Arc<_> = receiver.outbox().clone();
+    let endpoint: Arc<_> = receiver.endpoint().clone();
     let mut pieces: Vec<Bytes> = Vec::new();
     let now = Instant::now();
-    outbox.push_own(&encoded(b"welcome".to_vec()));
+    endpoint.push_own(&encoded(b"welcome".to_vec()));
     send(&mut sender, link, 5);
-    assert_eq!(outbox.next(true, &mut pieces), Turn::Write);
-    outbox.wrote(now, &mut pieces, 3, true);
-    assert_eq!(outbox.stalled(), Some(now), "it has not taken all");
-    assert_eq!(outbox.next(true, &mut pieces), Turn::Write);
-    outbox.wrote(now, &mut pieces, 4, false);
-    let Turn::Event(..) = outbox.next(true, &mut pieces) else { panic!("an event") };
-    outbox.converted(&Encoded::default());
-    assert_eq!(outbox.stalled(), None);
-    assert!(outbox.is_empty());
+    assert_eq!(endpoint.next(true, &mut pieces), Turn::Write);
+    endpoint.wrote(now, &mut pieces, 3, true);
+    assert_eq!(endpoint.stalled(), Some(now), "it has not taken all");
+    assert_eq!(endpoint.next(true, &mut pieces), Turn::Write);
+    endpoint.wrote(now, &mut pieces, 4, false);
+    let Turn::Event(..) = endpoint.next(true, &mut pieces) else { panic!("an event") };
+    endpoint.converted(&Encoded::default());
+    assert_eq!(endpoint.stalled(), None);
+    assert!(endpoint.is_empty());
 }
 
 #[test]
 fn a_large_message_that_was_taken_ends_nobody_and_leaves_no_room_behind() {
     let (receiver, mut sender, link) = linked(1 << 20);
-    let outbox: Arc<_> = receiver.outbox().clone();
+    let endpoint: Arc<_> = receiver.endpoint().clone();
     let mut pieces: Vec<Bytes> = Vec::new();
     let large = 3 << 20;
     send(&mut sender, link, large);
@@ -101,15 +101,15 @@ fn a_large_message_that_was_taken_ends_nobody_and_leaves_no_room_behind() {
     let more = Command::Send { to: Target::Link(link), part: Part::whole(vec![1]) };
     let now = Instant::now();
     assert_eq!((sender.execute(now, more), sender.flush(now)), (Step::Go, Step::Wait));
-    let Turn::Event(..) = outbox.next(true, &mut pieces) else { panic!("an event") };
-    outbox.converted(&encoded(vec![7; 2 * large]));
-    outbox.push_own(&encoded(b"own".to_vec()));
-    assert_eq!(outbox.next(true, &mut pieces), Turn::Write);
-    outbox.wrote(now, &mut pieces, 2 * large + 3, false);
+    let Turn::Event(..) = endpoint.next(true, &mut pieces) else { panic!("an event") };
+    endpoint.converted(&encoded(vec![7; 2 * large]));
+    endpoint.push_own(&encoded(b"own".to_vec()));
+    assert_eq!(endpoint.next(true, &mut pieces), Turn::Write);
+    endpoint.wrote(now, &mut pieces, 2 * large + 3, false);
     // When it is written, the bound is what it was.
     assert_eq!(sender.flush(now), Step::Go);
-    outbox.push_own(&encoded(vec![7; (1 << 20) + 1]));
-    assert!(matches!(outbox.next(true, &mut pieces), Turn::Dead(_)));
+    endpoint.push_own(&encoded(vec![7; (1 << 20) + 1]));
+    assert!(matches!(endpoint.next(true, &mut pieces), Turn::Dead(_)));
 }
 
 /// Their copies would be far more than an outbox may hold.
@@ -164,25 +164,25 @@ fn small_messages_to_many_that_lag_are_kept_once_and_come_in_order() {
 fn who_comes_back_has_not_read_for_that() {
     let hub = Hub::new(HubOptions::default());
     let receiver = open(&hub, Instant::now());
-    let outbox: Arc<_> = receiver.outbox().clone();
+    let endpoint: Arc<_> = receiver.endpoint().clone();
     let (start, second) = (Instant::now(), Duration::from_secs(1));
-    outbox.push_own(&encoded(vec![7; 100_000]));
+    endpoint.push_own(&encoded(vec![7; 100_000]));
     let mut pieces = Vec::new();
-    assert_eq!(outbox.next(true, &mut pieces), Turn::Write);
-    outbox.wrote(start, &mut pieces, 10, true);
-    assert_eq!(outbox.stalled(), Some(start));
+    assert_eq!(endpoint.next(true, &mut pieces), Turn::Write);
+    endpoint.wrote(start, &mut pieces, 10, true);
+    assert_eq!(endpoint.stalled(), Some(start));
     for turn in 1..4 {
         // It is there for ten seconds each time, and away for five.
         let gone = start + (15 * turn - 5) * second;
-        hub.set_away(gone, outbox.id, true);
-        hub.set_away(gone + second, outbox.id, true);
-        assert_eq!(outbox.stalled(), None, "it cannot read");
-        hub.set_away(gone + 5 * second, outbox.id, false);
-        let stalled = (gone + 5 * second) - outbox.stalled().expect("something waits");
+        hub.set_away(gone, endpoint.id, true);
+        hub.set_away(gone + second, endpoint.id, true);
+        assert_eq!(endpoint.stalled(), None, "it cannot read");
+        hub.set_away(gone + 5 * second, endpoint.id, false);
+        let stalled = (gone + 5 * second) - endpoint.stalled().expect("something waits");
         // That it was away is not its fault once.
         assert_eq!(stalled, (15 * turn - 5) * second);
     }
-    assert_eq!(outbox.next(true, &mut pieces), Turn::Write);
-    outbox.wrote(start + 50 * second, &mut pieces, 99_000, true);
-    assert_eq!(outbox.stalled(), Some(start + 50 * second), "it has read");
+    assert_eq!(endpoint.next(true, &mut pieces), Turn::Write);
+    endpoint.wrote(start + 50 * second, &mut pieces, 99_000, true);
+    assert_eq!(endpoint.stalled(), Some(start + 50 * second), "it has read");
 }

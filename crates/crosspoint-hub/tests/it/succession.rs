@@ -87,7 +87,7 @@ fn news(news: OwnerNews) -> Event {
 }
 
 fn changed(owner: &Session) -> Event {
-    news(OwnerNews::Changed(owner.outbox().peer().expect("it has said hello").clone()))
+    news(OwnerNews::Changed(owner.endpoint().peer().expect("it has said hello").clone()))
 }
 
 fn ended(reason: Reason) -> Event {
@@ -102,7 +102,7 @@ fn came(channel: OwnNumber, member: u32, who: &Session) -> Event {
     Event::Channel(ChannelEvent::MemberEntered {
         channel,
         member: MemberNumber(member),
-        peer: who.outbox().peer().expect("it has said hello").clone(),
+        peer: who.endpoint().peer().expect("it has said hello").clone(),
         chunk: None,
         replies: true,
     })
@@ -120,7 +120,7 @@ fn half(to: Target, offset: usize) -> Command {
 
 /// A session's connection is lost or back, and its task is woken.
 fn absent(hub: &Hub, session: &mut Session, away: bool) {
-    hub.set_away(Instant::now(), session.outbox().id, away);
+    hub.set_away(Instant::now(), session.endpoint().id, away);
     session.heed_absence();
 }
 
@@ -157,7 +157,7 @@ fn nobody_goes_on_to_believe_in_an_absence_that_was_over_before_the_session_noti
     let (mut owner, [mut heir, mut member]) = channel(&hub);
     name_heir(&mut owner, &mut heir, 0);
     let flicker = |session: &Session, away| {
-        hub.set_away(Instant::now(), session.outbox().id, away);
+        hub.set_away(Instant::now(), session.endpoint().id, away);
     };
     // What is made meanwhile, and what is inherited meanwhile.
     flicker(&heir, true);
@@ -248,7 +248,7 @@ fn who_waits_to_be_let_in_is_let_in_by_the_new_owner() {
         Event::Channel(ChannelEvent::Knock {
             channel: OWN,
             ticket,
-            peer: who.outbox().peer().expect("it has said hello").clone(),
+            peer: who.endpoint().peer().expect("it has said hello").clone(),
             credentials: Box::from(*b"please"),
         })
     };
@@ -547,7 +547,7 @@ fn an_owner_that_names_without_end_waits_until_those_concerned_have_read() {
         assert_eq!(step, Step::Wait);
         let before = woken.times();
         for heir in &mut heirs {
-            assert!(heir.outbox().cost() < 11_000);
+            assert!(heir.endpoint().cost() < 11_000);
             assert_eq!(events(heir), []);
         }
         assert!(woken.times() > before);
@@ -604,6 +604,6 @@ fn who_inherits_much_at_once_is_not_ended_by_it() {
     assert_eq!(heard.iter().filter(came).count(), CHANNELS as usize * members.len());
     // When it has read, the bound is what it was.
     drop(members);
-    let next = heir.outbox().next(true, &mut Vec::new());
+    let next = heir.endpoint().next(true, &mut Vec::new());
     assert_eq!(next, Turn::Dead(Reason::SlowReceiver));
 }

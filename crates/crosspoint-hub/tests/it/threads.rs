@@ -247,7 +247,7 @@ impl Hands {
                 return Some(Command::Channel(ChannelCommand::Leave(InNumber(number))));
             }
             _ => {
-                session.hub().set_away(Instant::now(), session.outbox().id, number < 2);
+                session.hub().set_away(Instant::now(), session.endpoint().id, number < 2);
                 session.heed_absence();
                 return None;
             }

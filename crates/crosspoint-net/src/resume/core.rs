@@ -10,7 +10,7 @@ use super::pieces::Pieces;
 use super::receipt::Totals;
 use super::record::{DATA_BYTES_MAX, Record, put_data};
 use bytes::Bytes;
-use crosspoint_hub::Outbox;
+use crosspoint_hub::Endpoint;
 use crosspoint_hub::protocol::Activity;
 use crosspoint_hub::stall::Stall;
 use crosspoint_hub::wire::FrameWriter;
@@ -98,7 +98,7 @@ impl Sending {
     /// for an outbox.
     fn took(&mut self, now: Instant, bytes: usize) {
         let kept = self.kept.len();
-        let enough = usize::try_from(self.window).unwrap_or(usize::MAX) / Outbox::TAKEN_SHARE;
+        let enough = usize::try_from(self.window).unwrap_or(usize::MAX) / Endpoint::TAKEN_SHARE;
         match kept {
             0 => self.stall.end(),
             _ => self.stall.took(now, bytes, || kept.min(enough)),

@@ -20,9 +20,9 @@ use crate::remote::Remote;
 use crate::runner::{Carrying, Runner};
 use crate::session::SessionEnds;
 use bytes::Bytes;
+use crosspoint_hub::endpoint::Endpoint;
 use crosspoint_hub::ledger::Charge;
 use crosspoint_hub::limits::Bounded;
-use crosspoint_hub::outbox::Outbox;
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{Hub, Limit, Limits, Reason};
 use std::net::IpAddr;
@@ -268,10 +268,10 @@ impl Host {
             tell_end: Some(tell_end),
         };
         let driver = runner.driver(session, carrying);
-        let outbox = driver.session.outbox().clone();
-        let (id, session) = (outbox.id, Arc::downgrade(&outbox));
-        let account = outbox.account().clone();
-        drop(outbox);
+        let endpoint = driver.session.endpoint().clone();
+        let (id, session) = (endpoint.id, Arc::downgrade(&endpoint));
+        let account = endpoint.account().clone();
+        drop(endpoint);
         runner.tasks.spawn(async move {
             Runner::drive(driver, bytes::BytesMut::new(), false).await;
         });
@@ -451,7 +451,7 @@ struct Keeper {
     /// The session's number in the logs.
     id: u64,
     /// Lives as long as the session.
-    session: Weak<Outbox>,
+    session: Weak<Endpoint>,
     carrier: Carrier,
     /// Pointers, as the channel has places for many.
     arrivals: mpsc::Receiver<Box<Arrival>>,
@@ -578,8 +578,8 @@ impl Keeper {
                     continue;
                 }
                 Parted::Stalled => {
-                    if let Some(outbox) = self.session.upgrade() {
-                        outbox.give_up(Limit::OutboxStall);
+                    if let Some(endpoint) = self.session.upgrade() {
+                        endpoint.give_up(Limit::OutboxStall);
                     }
                     self.reason().await
                 }
@@ -726,7 +726,7 @@ impl Keeper {
     fn was_let_in(&self) -> bool {
         match (self.ended, self.session.upgrade()) {
             (Some(ended), _) => ended.let_in,
-            (None, Some(outbox)) => outbox.peer().is_some(),
+            (None, Some(endpoint)) => endpoint.peer().is_some(),
             (None, None) => false,
         }
     }

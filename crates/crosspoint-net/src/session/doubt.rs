@@ -8,12 +8,12 @@ impl Driver {
     /// Asks the endpoint for a sign of life, if there is doubt.
     pub(super) fn heed_doubt(&mut self, state: &mut State) {
         let now = now();
-        if self.session.outbox().take_doubt()
+        if self.session.endpoint().take_doubt()
             && state.doubt.may_ask(now)
             && self.protocol.ask_now(now, &mut state.out)
         {
             state.doubt.asked(now);
-            self.session.outbox().push_own(&state.out.take());
+            self.session.endpoint().push_own(&state.out.take());
         }
     }
 

@@ -68,10 +68,10 @@ impl Driver {
     }
 
     fn credentials(&self, hello: &Hello) -> Credentials {
-        let outbox = self.session.outbox();
+        let endpoint = self.session.endpoint();
         Credentials {
-            protocol: outbox.profile.name,
-            address: outbox.address,
+            protocol: endpoint.profile.name,
+            address: endpoint.address,
             peer: hello.peer,
             key_proven: hello.proven,
             name: hello.name.clone(),

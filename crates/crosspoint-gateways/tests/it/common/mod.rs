@@ -10,7 +10,8 @@ use crosspoint_gateways::anysocket;
 use crosspoint_gateways::anysocket::cipher::Random;
 use crosspoint_gateways::anysocket::server::{AnySocket, Options};
 use crosspoint_hub::command::{Command, Event};
-use crosspoint_hub::outbox::{Outbox, Outlet, Turn};
+use crosspoint_hub::endpoint::{Endpoint, Outlet};
+use crosspoint_hub::outbox::Turn;
 use crosspoint_hub::protocol::{Activity, Client, Output, Protocol};
 use crosspoint_hub::session::Step;
 pub(crate) use crosspoint_hub::testing::Dice;
@@ -74,7 +75,7 @@ impl Wire for Framed {
 struct Nobody;
 
 impl Outlet for Nobody {
-    fn attend(&self, _outbox: &Outbox) {}
+    fn flush(&self, _endpoint: &Endpoint) {}
     fn wake(&self) {}
 }
 
@@ -82,7 +83,7 @@ impl Outlet for Nobody {
 struct End {
     /// Until the connection ends.
     session: Option<Session>,
-    outbox: Arc<Outbox>,
+    endpoint: Arc<Endpoint>,
     protocol: Box<dyn Protocol>,
     activity: Activity,
     /// What comes while the session waits for a receiver.
@@ -116,7 +117,7 @@ impl World {
         let address = Some(IpAddr::from(Ipv4Addr::from_bits(0x7f00_0001 + number)));
         let session = self.hub.open(self.now, address, wire, Box::new(Nobody));
         self.ends.push(End {
-            outbox: session.outbox().clone(),
+            endpoint: session.endpoint().clone(),
             session: Some(session),
             protocol,
             activity: Activity { read: self.now, written: None },
@@ -246,7 +247,7 @@ impl World {
         let now = self.now;
         let mut out = self.ends[end].writer();
         let asks = self.ends[end].protocol.ask_now(now, &mut out);
-        self.ends[end].outbox.push_own(&out.take());
+        self.ends[end].endpoint.push_own(&out.take());
         self.settle();
         asks
     }
@@ -329,7 +330,7 @@ impl End {
     }
 
     fn writer(&self) -> FrameWriter {
-        FrameWriter::new(self.outbox.profile.prefix)
+        FrameWriter::new(self.endpoint.profile.prefix)
     }
 
     /// Carries out what the protocol wants, as far as the receivers have room.
@@ -344,7 +345,7 @@ impl End {
                 Some(Output::Command(command)) => session.execute(now, command),
                 Some(Output::Close(reason)) => Step::Close(reason),
                 Some(Output::Note(note)) => {
-                    session.hub().metrics.note(self.outbox.profile.name, note);
+                    session.hub().metrics.note(self.endpoint.profile.name, note);
                     Step::Go
                 }
                 None => match self.input.pop_front() {
@@ -356,7 +357,7 @@ impl End {
                 },
             };
         }
-        self.outbox.push_own(&out.take());
+        self.endpoint.push_own(&out.take());
         // What came before an end is sent before the end.
         step = match (step, session.flush(now)) {
             (Step::Close(_), Step::Wait) => panic!("no test ends while it waits"),
@@ -407,32 +408,32 @@ impl End {
         let mut moved = false;
         let mut pieces = Vec::new();
         while let Some(session) = &mut self.session {
-            if !self.reading && self.outbox.stalled().is_some() {
+            if !self.reading && self.endpoint.stalled().is_some() {
                 break;
             }
-            match self.outbox.next(true, &mut pieces) {
+            match self.endpoint.next(true, &mut pieces) {
                 Turn::Write if self.reading => {
                     let length = pieces.iter().map(Bytes::len).sum();
                     self.written.extend(pieces.iter().flatten());
                     self.activity.written = Some(now);
-                    self.outbox.wrote(now, &mut pieces, length, false);
+                    self.endpoint.wrote(now, &mut pieces, length, false);
                 }
-                Turn::Write => self.outbox.wrote(now, &mut pieces, 0, true),
+                Turn::Write => self.endpoint.wrote(now, &mut pieces, 0, true),
                 Turn::Event(tag, event) => {
-                    let mut out = FrameWriter::new(self.outbox.profile.prefix);
+                    let mut out = FrameWriter::new(self.endpoint.profile.prefix);
                     if session.observe(tag, &event) {
                         self.protocol.deliver(now, &event, &mut out);
                     }
-                    self.outbox.converted(&out.take());
+                    self.endpoint.converted(&out.take());
                 }
                 Turn::Dead(reason) => self.finish(reason),
                 Turn::Nothing | Turn::ForTask | Turn::Blocked => {
-                    let mut out = FrameWriter::new(self.outbox.profile.prefix);
+                    let mut out = FrameWriter::new(self.endpoint.profile.prefix);
                     self.protocol.write_more(&mut out);
                     if out.is_empty() {
                         break;
                     }
-                    self.outbox.push_held(&out.take());
+                    self.endpoint.push_held(&out.take());
                 }
             }
             moved = true;
@@ -451,7 +452,7 @@ impl End {
         }
         let mut out = self.writer();
         let reason = self.protocol.tick(now, self.activity, &mut out);
-        self.outbox.push_own(&out.take());
+        self.endpoint.push_own(&out.take());
         if let Some(reason) = reason {
             self.take(now, Step::Close(reason));
         }

@@ -3,8 +3,8 @@
 use crosspoint_hub::command::{
     Addressee, Command, DirectoryCommand, Event, Hello, LinkCommand, LinkEvent, LinkOptions, Target,
 };
+use crosspoint_hub::endpoint::{Endpoint, Outlet};
 use crosspoint_hub::metrics::ByLimit;
-use crosspoint_hub::outbox::{Outbox, Outlet};
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{LINES, events};
 use crosspoint_hub::wire::Wire;
@@ -43,7 +43,7 @@ impl Woken {
 }
 
 impl Outlet for Woken {
-    fn attend(&self, _outbox: &Outbox) {
+    fn flush(&self, _outbox: &Endpoint) {
         self.wake();
     }
 

@@ -258,7 +258,7 @@ impl Both {
             }
             Away(away) => {
                 self.model.endpoints[who].away = away;
-                self.hub.set_away(self.now, self.sessions[who].outbox().id, away);
+                self.hub.set_away(self.now, self.sessions[who].endpoint().id, away);
             }
             Heed => {
                 self.flush(who);

@@ -8,8 +8,8 @@ use crosspoint_hub::command::{
     Addressee, After, Command, DirectoryCommand, DirectoryEvent, Event, Hello, LinkCommand,
     LinkOptions, Peer, Query, Target, Watched,
 };
+use crosspoint_hub::endpoint::{Endpoint, Outlet};
 use crosspoint_hub::metrics::ByProtocol;
-use crosspoint_hub::outbox::{Outbox, Outlet};
 use crosspoint_hub::peers::Duplicates;
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{Arrived, LINES, take};
@@ -98,7 +98,7 @@ fn read(session: &mut Session) -> Vec<Arrived> {
 struct Unread;
 
 impl Outlet for Unread {
-    fn attend(&self, _outbox: &Outbox) {}
+    fn flush(&self, _endpoint: &Endpoint) {}
     fn wake(&self) {}
 }
 

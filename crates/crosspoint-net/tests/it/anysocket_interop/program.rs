@@ -7,8 +7,9 @@ use bytes::Bytes;
 use crosspoint_hub::command::{
     Addressee, Command, Event, Hello, LinkCommand, LinkEvent, LinkOptions, Peer, Target,
 };
+use crosspoint_hub::endpoint::{Endpoint, Outlet};
 use crosspoint_hub::home::{Home, Reply};
-use crosspoint_hub::outbox::{Outbox, Outlet, Turn};
+use crosspoint_hub::outbox::Turn;
 use crosspoint_hub::payload::{Ask, Failure, Format, Payload};
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::EVENTS;
@@ -23,7 +24,7 @@ use tokio::sync::{Notify, mpsc};
 struct Wake(Arc<Notify>);
 
 impl Outlet for Wake {
-    fn attend(&self, _outbox: &Outbox) {
+    fn flush(&self, _outbox: &Endpoint) {
         self.0.notify_one();
     }
 
@@ -302,10 +303,10 @@ impl Program {
     }
 
     async fn listen(&mut self, wake: &Notify) {
-        let outbox = self.session.outbox().clone();
+        let endpoint = self.session.endpoint().clone();
         let mut pieces = Vec::new();
-        while let Turn::Event(tag, event) = outbox.next(true, &mut pieces) {
-            outbox.converted(&Default::default());
+        while let Turn::Event(tag, event) = endpoint.next(true, &mut pieces) {
+            endpoint.converted(&Default::default());
             if self.session.observe(tag, &event) {
                 self.hear(*event, wake).await;
             }

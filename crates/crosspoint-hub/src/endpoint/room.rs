@@ -12,9 +12,9 @@
 //!   session until there is room again. For a second such command the session waits. From seven eighths on
 //!   such a command is refused.
 
-use super::{Outbox, Tag};
+use super::{Endpoint, Queue};
 use crate::command::{Event, Target};
-use crate::outbox::entry::Entry;
+use crate::outbox::Outbox;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -22,12 +22,12 @@ use std::time::{Duration, Instant};
 /// The longest time for which one receiver makes a sender wait that sends to others too.
 pub(crate) const PAUSE_MAX: Duration = Duration::from_millis(250);
 
-/// Targets that an endpoint was told to pause, and the outboxes that were meant.
+/// Targets that an endpoint was told to pause, and the endpoints that were meant.
 pub(crate) type Paused = HashMap<Target, u64>;
 
 /// Who wants to send something to a single receiver.
 pub(crate) struct Sending<'a> {
-    pub(crate) outbox: &'a Arc<Outbox>,
+    pub(crate) from: &'a Arc<Endpoint>,
     pub(crate) now: Instant,
     pub(crate) to: Target,
     /// Whether the session sends to others too, which must not wait for this receiver.
@@ -59,22 +59,77 @@ pub(crate) enum Reception {
     Busy,
 }
 
-/// Who is told when an outbox has room again.
+/// How it stands with those who send to an endpoint that does not read what they send.
+#[derive(Default)]
+pub(super) struct Congestion {
+    /// Who waits for room here.
+    senders: Senders,
+    /// Up to when has come what senders may send that do not wait for room.
+    paid: Option<Instant>,
+    /// How much the endpoint takes, as long as senders wait for it.
+    pace: Option<Pace>,
+}
+
+/// How much an endpoint has taken since some time, and whether it was enough before.
+struct Pace {
+    since: Instant,
+    taken: usize,
+    kept: bool,
+}
+
+impl Pace {
+    /// How often it is judged.
+    const TIME: Duration = Duration::from_secs(1);
+}
+
+impl Congestion {
+    /// So many bytes were taken.
+    pub(super) fn took(&mut self, bytes: usize) {
+        if let Some(pace) = &mut self.pace {
+            pace.taken += bytes;
+        }
+    }
+
+    /// Whether the endpoint takes as many bytes in a second as senders wait for. It is judged each second, and
+    /// counts as one that does until then.
+    fn keeps_pace(&mut self, now: Instant, rate: u64) -> bool {
+        let pace = self.pace.get_or_insert(Pace { since: now, taken: 0, kept: true });
+        let time = now.saturating_duration_since(pace.since);
+        if time >= Pace::TIME {
+            let wanted = u128::from(rate) * time.as_micros() / 1_000_000;
+            *pace = Pace { since: now, taken: 0, kept: pace.taken as u128 >= wanted };
+        }
+        pace.kept
+    }
+
+    /// Gives those who wait, and forgets them.
+    pub(super) fn take_senders(&mut self) -> Senders {
+        std::mem::take(&mut self.senders)
+    }
+
+    /// There is room. Gives those who wait, and forgets them.
+    pub(super) fn end(&mut self) -> Senders {
+        self.pace = None;
+        self.take_senders()
+    }
+}
+
+/// Who is told when an endpoint has room again.
 #[derive(Default)]
 pub(super) struct Senders {
     /// The sessions whose news was taken without room.
     guests: BTreeSet<u64>,
     /// Those that are not read meanwhile, in the order in which they came. Weak, so that the connection of
     /// one who goes is closed at once.
-    waiting: Vec<Weak<Outbox>>,
+    waiting: Vec<Weak<Endpoint>>,
     /// The sessions that these are.
     known: BTreeSet<u64>,
     /// Those that were told to pause.
-    paused: Vec<(Weak<Outbox>, Target)>,
+    paused: Vec<(Weak<Endpoint>, Target)>,
 }
 
 impl Senders {
-    pub(super) fn wait(&mut self, sender: &Arc<Outbox>) {
+    fn wait(&mut self, sender: &Arc<Endpoint>) {
         if self.known.insert(sender.id) {
             self.waiting.push(Arc::downgrade(sender));
         }
@@ -85,7 +140,7 @@ impl Senders {
         self.guests.insert(sender)
     }
 
-    /// They may go on. `of` is the outbox that they have sent to, which must not be locked.
+    /// They may go on. `of` is the endpoint that they have sent to, which must not be locked.
     pub(super) fn go_on(self, of: u64) {
         for sender in self.waiting.iter().filter_map(Weak::upgrade) {
             sender.outlet.wake();
@@ -98,89 +153,100 @@ impl Senders {
     }
 }
 
-impl Outbox {
+impl Endpoint {
+    /// Whether somebody who causes news to this receiver has to wait. If so it is woken when there
+    /// is room.
+    pub(crate) fn congested(&self, sender: &Arc<Self>) -> bool {
+        let mut queue = self.lock();
+        if queue.outbox.is_dead() || !queue.outbox.is_half_full() {
+            return false;
+        }
+        queue.congestion.senders.wait(sender);
+        true
+    }
+
+    /// Whether it lives, and a sender whose data goes to this receiver alone need not wait.
+    pub(crate) fn has_room(&self) -> bool {
+        let queue = self.lock();
+        !queue.outbox.is_dead() && !queue.outbox.is_half_full()
+    }
+
     /// Whether news of a session's command is taken: there is room, or it is the first without.
     pub(crate) fn reception(&self, sender: &Arc<Self>) -> Reception {
         let mut queue = self.lock();
-        let eighth = self.bytes_max / 8;
-        if queue.dead.is_some() || queue.cost < 4 * eighth {
+        let Queue { outbox, congestion: Congestion { senders, .. } } = &mut *queue;
+        if outbox.is_dead() || !outbox.has_filled(4) {
             return Reception::Taken;
         }
-        if queue.cost >= 7 * eighth {
+        if outbox.has_filled(7) {
             return Reception::Busy;
         }
-        if queue.senders.is_first(sender.id) {
+        if senders.is_first(sender.id) {
             return Reception::Taken;
         }
-        queue.senders.wait(sender);
+        senders.wait(sender);
         Reception::Wait
     }
 
     /// Whether this receiver, who alone is to have so many bytes, has room for them.
-    pub(crate) fn room_for(self: &Arc<Self>, sending: &mut Sending<'_>, bytes: usize) -> Room {
+    pub(crate) fn room_for(&self, sending: &mut Sending<'_>, bytes: usize) -> Room {
         let mut queue = self.lock();
-        let eighth = self.bytes_max / 8;
-        if queue.dead.is_some() || queue.cost < 3 * eighth {
+        let Queue { outbox, congestion } = &mut *queue;
+        if outbox.is_dead() || !outbox.has_filled(3) {
             return Room::Free;
         }
-        if sending.outbox.pauses() {
+        if sending.from.pauses() {
             // The rest is for what goes to many.
-            if queue.cost >= 7 * eighth {
-                queue.senders.wait(sending.outbox);
+            if outbox.has_filled(7) {
+                congestion.senders.wait(sending.from);
                 return Room::None(None);
             }
             if sending.paused.get(&sending.to) != Some(&self.id) {
                 let to = sending.to;
-                queue.senders.paused.push((Arc::downgrade(sending.outbox), to));
+                congestion.senders.paused.push((Arc::downgrade(sending.from), to));
                 drop(queue);
                 sending.paused.insert(to, self.id);
-                sending.outbox.notify(Event::Paused { to });
+                sending.from.notify(Event::Paused { to });
             }
             return Room::Free;
         }
-        if queue.cost < 4 * eighth {
+        if !outbox.has_filled(4) {
             return Room::Free;
         }
         let now = sending.now;
         // A session that fills its own outbox holds up nobody else.
-        if !sending.mixed || sending.rate == 0 || sending.outbox.id == self.id {
-            queue.senders.wait(sending.outbox);
+        if !sending.mixed || sending.rate == 0 || sending.from.id == self.id {
+            congestion.senders.wait(sending.from);
             return Room::None(None);
         }
-        if !queue.keeps_pace(now, sending.rate) {
+        if !congestion.keeps_pace(now, sending.rate) {
             return Room::UpToBound;
         }
         let time = |bytes: usize| {
             Duration::from_micros((bytes as u64).saturating_mul(1_000_000) / sending.rate)
         };
-        let paid = queue.paid.map_or(now, |paid| paid.max(now));
+        let paid = congestion.paid.map_or(now, |paid| paid.max(now));
         // So much may come at once, far less than there is room for.
-        let ahead = PAUSE_MAX.min(time(eighth));
+        let ahead = PAUSE_MAX.min(time(outbox.eighth()));
         if paid > now + ahead {
-            queue.senders.wait(sending.outbox);
+            congestion.senders.wait(sending.from);
             return Room::None(Some(paid - ahead));
         }
-        queue.paid = Some(paid + time(bytes + Entry::OVERHEAD));
+        congestion.paid = Some(paid + time(bytes + Outbox::ENTRY_BYTES));
         Room::UpToBound
+    }
+
+    /// Those who wait for room here may go on: what they have is for somebody else now.
+    pub(crate) fn release_senders(&self) {
+        let senders = self.lock().congestion.take_senders();
+        senders.go_on(self.id);
     }
 
     /// Ends a receiver above its bound.
     pub(crate) fn end_above_bound(&self) {
         let mut queue = self.lock();
-        if queue.dead.is_none() {
-            self.check(&mut queue);
+        if !queue.outbox.is_dead() {
+            queue.outbox.check();
         }
-    }
-
-    /// Adds an event from a thread that cannot let it be written at once.
-    fn notify(&self, event: Event) {
-        let mut queue = self.lock();
-        if queue.dead.is_none() {
-            queue.add(Entry::Event(Tag::default(), Box::new(event)));
-            self.check(&mut queue);
-            queue.pay();
-        }
-        drop(queue);
-        self.outlet.wake();
     }
 }

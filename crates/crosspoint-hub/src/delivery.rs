@@ -1,13 +1,37 @@
 //! Data on its way to one receiver or many: encoded once for all who get the same bytes.
 
-use super::Sent;
-use crate::gathering::Gathering;
+mod link;
+
+use crate::endpoint::{Endpoint, PendingWrites, Pushed, Room, Sending};
+use crate::gathering::{Gathering, Unfinished};
 use crate::ledger::{Account, Common};
-use crate::outbox::{Outbox, Pushed, Room, Sending, SharedParts, Touched};
+use crate::limit::Limit;
+use crate::outbox::SharedParts;
+use crate::reason::Reason;
 use crate::segment::{Logged, Tails};
 use crate::wire::{Edge, Encoded, FrameWriter, Part, Place};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
+use std::time::Instant;
+
+/// What became of a batch of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// It reached this many receivers.
+    To(usize),
+    /// The only receiver has no room; nothing was sent. There may be some at this time, if no
+    /// earlier.
+    Congested(Option<Instant>),
+    /// The sender is at fault: it breaks the channel's rules, or leaves more unfinished than the
+    /// bound allows.
+    Refused(Reason, Option<Limit>),
+}
+
+impl From<Unfinished> for Sent {
+    fn from(Unfinished { reason, limit }: Unfinished) -> Self {
+        Self::Refused(reason, Some(limit))
+    }
+}
 
 /// Small data is copied in any case.
 fn is_small(part: &Part) -> bool {
@@ -20,15 +44,21 @@ fn is_tight(payer: &Account, parts: &[Part]) -> bool {
     !parts.iter().all(is_small) && payer.is_tight()
 }
 
-fn encode(outbox: &Outbox, place: Place, edge: Edge, parts: &[Part], payer: &Account) -> Encoded {
+fn encode(
+    endpoint: &Endpoint,
+    place: Place,
+    edge: Edge,
+    parts: &[Part],
+    payer: &Account,
+) -> Encoded {
     const HEADER_BYTES_GUESS: usize = 8;
     let tight = is_tight(payer, parts);
-    let mut writer = FrameWriter::new(outbox.profile.prefix).copying(tight);
+    let mut writer = FrameWriter::new(endpoint.profile.prefix).copying(tight);
     let lengths = parts.iter().map(|part| part.data.len());
     let copied = |length: usize| if length > FrameWriter::COPY_BYTES_MAX { 0 } else { length };
     writer.reserve(lengths.map(|length| copied(length) + HEADER_BYTES_GUESS).sum());
     for part in parts {
-        outbox.wire.encode(place, edge.chunk(), part, &mut writer);
+        endpoint.wire.encode(place, edge.chunk(), part, &mut writer);
     }
     writer.take()
 }
@@ -55,56 +85,56 @@ fn compact(parts: &[Part], payer: &Account) -> Vec<Part> {
 /// To a single receiver, if it has room. If that has to have messages whole, `gathering` takes the
 /// parts; receivers that own channels need none.
 pub(crate) fn send_one(
-    outbox: &Arc<Outbox>,
+    endpoint: &Arc<Endpoint>,
     sending: &mut Sending<'_>,
     place: Place,
     edge: Edge,
     parts: &[Part],
     gathering: Option<&mut Gathering>,
-    touched: &mut Touched,
+    writes: &mut PendingWrites,
 ) -> Sent {
     let bytes = parts.iter().map(|part| part.data.len()).sum();
     // Asked first: what has to wait comes again, and must not be gathered twice.
-    let room = outbox.room_for(sending, bytes);
+    let room = endpoint.room_for(sending, bytes);
     if let Room::None(until) = room {
         return Sent::Congested(until);
     }
-    let sent = match gathering.filter(|_| outbox.profile.whole) {
-        None => push_one(outbox, place, edge, parts, touched),
-        Some(gathering) => match gathering.receive(sending.outbox.account(), parts) {
-            Ok(whole) => push_one(outbox, place, edge, &whole, touched),
+    let sent = match gathering.filter(|_| endpoint.profile.whole) {
+        None => push_one(endpoint, place, edge, parts, writes),
+        Some(gathering) => match gathering.receive(sending.from.account(), parts) {
+            Ok(whole) => push_one(endpoint, place, edge, &whole, writes),
             Err(refused) => return refused.into(),
         },
     };
     if room == Room::UpToBound {
-        outbox.end_above_bound();
+        endpoint.end_above_bound();
     }
     sent
 }
 
 fn push_one(
-    outbox: &Arc<Outbox>,
+    endpoint: &Arc<Endpoint>,
     place: Place,
     edge: Edge,
     parts: &[Part],
-    touched: &mut Touched,
+    writes: &mut PendingWrites,
 ) -> Sent {
-    let payer = outbox.account();
-    if outbox.profile.stateful {
-        return match outbox.push_data(place, compact(parts, payer), touched) {
+    let payer = endpoint.account();
+    if endpoint.profile.stateful {
+        return match endpoint.push_data(place, compact(parts, payer), writes) {
             Pushed::Dead => Sent::To(0),
             Pushed::Accepted => Sent::To(1),
         };
     }
-    let data = encode(outbox, place, edge, parts, payer);
-    match outbox.push_alone(&data, touched) {
+    let data = encode(endpoint, place, edge, parts, payer);
+    match endpoint.push_alone(&data, writes) {
         Pushed::Dead => Sent::To(0),
         Pushed::Accepted => Sent::To(1),
     }
 }
 
 /// A batch that goes to many: encoded once for all receivers that get the same bytes.
-pub(super) struct Shared<'a> {
+pub(crate) struct Shared<'a> {
     common: &'a Common,
     parts: &'a [Part],
     /// The parts for receivers whose own tasks encode, once there is one, and as many of them share them.
@@ -116,7 +146,7 @@ pub(super) struct Shared<'a> {
 }
 
 /// Receivers that get the same bytes.
-pub(super) type Key = (u8, Place, Edge);
+pub(crate) type Key = (u8, Place, Edge);
 
 struct Kind {
     key: Key,
@@ -135,35 +165,35 @@ fn log(common: &Common, tails: &mut Tails<Key>, key: Key, data: &Encoded) -> Opt
 
 impl<'a> Shared<'a> {
     /// What waits for the receivers is charged to `common`.
-    pub(super) fn new(common: &'a Common, parts: &'a [Part]) -> Self {
+    pub(crate) fn new(common: &'a Common, parts: &'a [Part]) -> Self {
         Self { common, parts, compact: None, for_many: None, encoded: Vec::new(), last: 0 }
     }
 
     /// Gives 1 if the receiver lives.
-    pub(super) fn push(
+    pub(crate) fn push(
         &mut self,
-        outbox: &Arc<Outbox>,
+        endpoint: &Arc<Endpoint>,
         place: Place,
         edge: Edge,
         tails: &mut Tails<Key>,
-        touched: &mut Touched,
+        writes: &mut PendingWrites,
     ) -> usize {
         if self.parts.is_empty() {
             return 0;
         }
-        if outbox.profile.stateful {
+        if endpoint.profile.stateful {
             let Self { common, compact: parts, for_many, .. } = self;
             let parts = parts.get_or_insert_with(|| compact(self.parts, common.payer()));
             let shared = || for_many.get_or_insert_with(|| SharedParts::new(common, parts)).clone();
-            let pushed = outbox.push_shared_data(place, parts, shared, touched);
+            let pushed = endpoint.push_shared_data(place, parts, shared, writes);
             return usize::from(pushed == Pushed::Accepted);
         }
-        let key = (outbox.profile.id, place, edge);
+        let key = (endpoint.profile.id, place, edge);
         if self.encoded.get(self.last).is_none_or(|kind| kind.key != key) {
             self.last = match self.encoded.iter().position(|kind| kind.key == key) {
                 Some(index) => index,
                 None => {
-                    let data = encode(outbox, place, edge, self.parts, self.common.payer());
+                    let data = encode(endpoint, place, edge, self.parts, self.common.payer());
                     let data = data.map(|piece| self.common.charge(piece));
                     self.encoded.push(Kind { key, data, logged: None });
                     self.encoded.len() - 1
@@ -180,6 +210,6 @@ impl<'a> Shared<'a> {
             }
             logged.clone()
         };
-        usize::from(outbox.push_shared(data, lag, touched) == Pushed::Accepted)
+        usize::from(endpoint.push_shared(data, lag, writes) == Pushed::Accepted)
     }
 }

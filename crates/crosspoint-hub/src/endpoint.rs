@@ -1,0 +1,274 @@
+//! What a session is reached by: who it is, how it is written to, its links, whether it is there.
+//!
+//! All who send to a session share its endpoint. They know it by its [`id`](Endpoint::id), and its bytes leave by its
+//! [`Outlet`], so nothing here asks where the session is.
+//!
+//! Lock order: the lock of a channel, of a link, or of the directory of peers may be held while the outbox of an
+//! endpoint is locked, never the other way round. The links of an endpoint are locked alone.
+
+mod pending;
+mod room;
+mod writing;
+
+use crate::ids::PeerId;
+use crate::ledger::{Account, Purpose, Tab};
+use crate::limit::Limit;
+use crate::link::Links;
+use crate::outbox::Outbox;
+use crate::peer::Peer;
+use crate::reason::Reason;
+use crate::secrecy::Secrecy;
+use crate::wire::{Profile, Wire};
+pub(crate) use pending::PendingWrites;
+use room::Congestion;
+pub(crate) use room::{Paused, Reception, Room, Sending};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+pub(crate) use writing::Pushed;
+
+/// Who moves the bytes that wait for an endpoint; implemented by the owner of the connection.
+pub trait Outlet: Send + Sync {
+    /// Something waits for the endpoint: write it now if that is possible without waiting, or see that the
+    /// session's task does.
+    fn flush(&self, endpoint: &Endpoint);
+    /// Wakes the session's task, because a receiver that it had to wait for has room again.
+    fn wake(&self);
+    /// Whether something has come that the session's task has not read yet, or the end of the connection.
+    fn unread(&self) -> bool {
+        false
+    }
+}
+
+/// What a session is reached by. Shared among all who send to it.
+pub struct Endpoint {
+    /// A number that is not used twice in a hub's life.
+    pub id: u64,
+    /// Where the endpoint connects from; `None` inside the program.
+    pub address: Option<IpAddr>,
+    /// By what a ban of its address keeps it out ([`Limits::known_by`](crate::Limits::known_by)).
+    pub(crate) known_by: Option<IpAddr>,
+    /// How its protocol writes data.
+    pub wire: &'static dyn Wire,
+    /// What is to be known of its protocol.
+    pub profile: Profile,
+    /// Whether what it writes is encrypted.
+    pub(crate) secrecy: Secrecy,
+    known: OnceLock<Known>,
+    links: Mutex<Links<Self>>,
+    /// Somebody has come with its name or id.
+    doubted: AtomicBool,
+    away: AtomicBool,
+    /// Whether it is away as far as others were told.
+    told_away: AtomicBool,
+    /// Whether it is in somebody's [`PendingWrites`]. Set under the lock of the queue.
+    pending: AtomicBool,
+    queue: Mutex<Queue>,
+    /// What is held for it.
+    account: Arc<Account>,
+    outlet: Box<dyn Outlet>,
+}
+
+/// What waits for the endpoint, and who waits for room there.
+struct Queue {
+    outbox: Outbox,
+    congestion: Congestion,
+}
+
+/// Who the endpoint is.
+struct Known {
+    peer: Peer,
+    /// Whether it has proven that the id is its own.
+    proven: bool,
+    /// Whether its credentials have granted it its name.
+    granted: bool,
+    /// Whether it pauses a target when it is told to.
+    pauses: bool,
+}
+
+impl Endpoint {
+    pub(crate) fn new(
+        id: u64,
+        (address, known_by): (Option<IpAddr>, Option<IpAddr>),
+        wire: &'static dyn Wire,
+        bytes_max: usize,
+        account: Arc<Account>,
+        outlet: Box<dyn Outlet>,
+    ) -> Self {
+        let outbox = Outbox::new(Tab::new(&account, Purpose::Outbox), bytes_max);
+        let queue = Mutex::new(Queue { outbox, congestion: Congestion::default() });
+        let [doubted, away, told_away, pending] = [false; 4].map(AtomicBool::new);
+        Self {
+            id,
+            address,
+            known_by,
+            wire,
+            profile: wire.profile(),
+            secrecy: Secrecy::default(),
+            known: OnceLock::new(),
+            links: Mutex::default(),
+            doubted,
+            away,
+            told_away,
+            pending,
+            queue,
+            account,
+            outlet,
+        }
+    }
+
+    /// What is held for the session.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// The memory that is held for the session, and the bytes that wait for it and others.
+    pub(crate) fn holds(&self) -> usize {
+        self.account.used() + self.lock().outbox.shared()
+    }
+
+    /// Who the endpoint is, once it has said hello.
+    pub fn peer(&self) -> Option<&Peer> {
+        self.known.get().map(|known| &known.peer)
+    }
+
+    /// Who the endpoint is. A session can do nothing that others see before its hello.
+    pub(crate) fn known_peer(&self) -> Peer {
+        self.peer().cloned().unwrap_or_else(|| Peer {
+            id: PeerId::new([0; 16]),
+            name: None,
+            protocol: self.profile.name,
+        })
+    }
+
+    /// Whether the endpoint has proven that its id is its own.
+    pub fn is_proven(&self) -> bool {
+        self.known.get().is_some_and(|known| known.proven)
+    }
+
+    /// Whether the endpoint's credentials have granted it its name.
+    pub(crate) fn has_granted_name(&self) -> bool {
+        self.known.get().is_some_and(|known| known.granted)
+    }
+
+    /// Whether the endpoint pauses a target when it is told to.
+    fn pauses(&self) -> bool {
+        self.known.get().is_some_and(|known| known.pauses)
+    }
+
+    /// Says who the endpoint is. Gives whether that was not known before.
+    pub(crate) fn set_peer(&self, peer: Peer, proven: bool, granted: bool, pauses: bool) -> bool {
+        self.known.set(Known { peer, proven, granted, pauses }).is_ok()
+    }
+
+    pub(crate) fn links(&self) -> MutexGuard<'_, Links<Self>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another session has come with the name or id of this one. Its task is woken, to ask for a sign of
+    /// life (see [`crate::doubt`]).
+    pub(crate) fn doubt(&self) {
+        if !self.doubted.swap(true, Ordering::AcqRel) {
+            self.outlet.wake();
+        }
+    }
+
+    /// Whether a sign of life is wanted. Taken by asking.
+    pub fn take_doubt(&self) -> bool {
+        self.doubted.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether the endpoint's connection is lost and it may come back (docs/resume.md).
+    pub fn is_away(&self) -> bool {
+        self.away.load(Ordering::Acquire)
+    }
+
+    /// Whether the endpoint is away as far as others were told. Its session tells them
+    /// ([`Session::heed_absence`](crate::Session::heed_absence)).
+    pub(crate) fn is_told_away(&self) -> bool {
+        self.told_away.load(Ordering::Acquire)
+    }
+
+    /// Others are told now. Gives whether they do not know it yet.
+    pub(crate) fn tell_away(&self, away: bool) -> bool {
+        self.told_away.swap(away, Ordering::AcqRel) != away
+    }
+
+    /// Says whether the endpoint is away. Its session's task is woken, to tell whom it concerns.
+    pub(crate) fn set_away(&self, now: Instant, away: bool) {
+        self.lock().outbox.set_away(now, away);
+        self.away.store(away, Ordering::Release);
+        self.outlet.wake();
+    }
+
+    /// Wakes the session's task.
+    pub(crate) fn wake(&self) {
+        self.outlet.wake();
+    }
+
+    /// Whether something has come that the session's task has not read yet.
+    pub(crate) fn unread(&self) -> bool {
+        self.outlet.unread()
+    }
+
+    /// Ends the session with `SlowReceiver`, because of what it holds above a bound that is not its
+    /// own.
+    pub fn give_up(&self, limit: Limit) {
+        self.end_now(Reason::SlowReceiver, Some(limit));
+    }
+
+    /// The session has to end, and its task is told by [`Event::Closed`](crate::Event::Closed). What waits can
+    /// still be written.
+    pub(crate) fn end_soon(&self, reason: Reason) {
+        self.lock().outbox.end_soon(reason);
+        self.outlet.wake();
+    }
+
+    /// Ends the session: what waits is thrown away, and its task is told.
+    pub fn kill(&self, reason: Reason) {
+        self.end_now(reason, None);
+    }
+
+    fn end_now(&self, reason: Reason, limit: Option<Limit>) {
+        let mut queue = self.lock();
+        queue.outbox.end(reason, limit);
+        let senders = queue.congestion.take_senders();
+        drop(queue);
+        self.outlet.wake();
+        senders.go_on(self.id);
+    }
+
+    /// The session has left everything. Its task alone writes what is left, and is woken when
+    /// another thread that is at it is done. Nobody waits for room here any longer.
+    pub(crate) fn seal(&self) {
+        let mut queue = self.lock();
+        queue.outbox.seal();
+        let senders = queue.congestion.take_senders();
+        drop(queue);
+        senders.go_on(self.id);
+    }
+
+    /// Whether the session was ended from here, most often because there was no room.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.lock().outbox.is_dead()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // A panic while the lock is held would be a bug here; the queue is consistent at any
+        // point where one could come from (allocation), so the others go on.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("id", &self.id)
+            .field("address", &self.address)
+            .field("protocol", &self.profile.name)
+            .field("peer", &self.peer())
+            .finish_non_exhaustive()
+    }
+}

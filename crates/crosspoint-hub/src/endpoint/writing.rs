@@ -1,0 +1,226 @@
+//! How an endpoint is written to: who fills its outbox, and who empties it.
+
+use super::room::Senders;
+use super::{Endpoint, PendingWrites, Queue};
+use crate::command::Event;
+use crate::limit::Limit;
+use crate::outbox::{Exceeded, Outbox, SharedParts, Tag, Turn};
+use crate::segment::Logged;
+use crate::wire::{Encoded, Part, Place};
+use bytes::Bytes;
+use std::sync::{Arc, MutexGuard};
+use std::time::Instant;
+
+/// What became of data that was pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// It waits to be written.
+    Accepted,
+    /// The session has ended or ends now; the data is gone.
+    Dead,
+}
+
+/// Filling.
+impl Endpoint {
+    fn push(
+        self: &Arc<Self>,
+        writes: &mut PendingWrites,
+        push: impl FnOnce(&mut Outbox),
+    ) -> Pushed {
+        let mut queue = self.lock();
+        if queue.outbox.is_dead() {
+            return Pushed::Dead;
+        }
+        push(&mut queue.outbox);
+        writes.add(&queue, self);
+        if queue.outbox.is_dead() { Pushed::Dead } else { Pushed::Accepted }
+    }
+
+    /// Adds an event. A receiver whose outbox is full is ended with `SlowReceiver`.
+    pub(crate) fn push_event(self: &Arc<Self>, tag: Tag, event: Event, writes: &mut PendingWrites) {
+        self.push(writes, |outbox| outbox.push_event(tag, event));
+    }
+
+    /// Adds an event that goes to this receiver alone and may be large. That never ends it: the one who
+    /// causes it asked [`Endpoint::congested`] before.
+    pub(crate) fn push_event_alone(
+        self: &Arc<Self>,
+        tag: Tag,
+        event: Event,
+        writes: &mut PendingWrites,
+    ) {
+        self.push(writes, |outbox| outbox.push_event_alone(tag, event));
+    }
+
+    /// Adds events that are many because of others. Together they never end the receiver.
+    pub(crate) fn push_events_alone(
+        self: &Arc<Self>,
+        tag: Tag,
+        events: impl IntoIterator<Item = Event>,
+        writes: &mut PendingWrites,
+    ) {
+        self.push(writes, |outbox| outbox.push_events_alone(tag, events));
+    }
+
+    /// Adds data that goes to many receivers: a full one is ended with `SlowReceiver`. `logged` gives small
+    /// data as many who lag share it.
+    pub(crate) fn push_shared(
+        self: &Arc<Self>,
+        data: &Encoded,
+        logged: impl FnOnce() -> Option<Logged>,
+        writes: &mut PendingWrites,
+    ) -> Pushed {
+        self.push(writes, |outbox| outbox.push_shared(data, logged))
+    }
+
+    /// Adds data that goes to this receiver alone. That never ends it: its senders asked
+    /// [`Endpoint::room_for`] before, so what comes above the bound is one batch.
+    pub(crate) fn push_alone(
+        self: &Arc<Self>,
+        data: &Encoded,
+        writes: &mut PendingWrites,
+    ) -> Pushed {
+        self.push(writes, |outbox| outbox.push_alone(data))
+    }
+
+    /// As [`Endpoint::push_alone`], for a session whose own task writes data.
+    pub(crate) fn push_data(
+        self: &Arc<Self>,
+        place: Place,
+        parts: Vec<Part>,
+        writes: &mut PendingWrites,
+    ) -> Pushed {
+        self.push(writes, |outbox| outbox.push_data(place, parts))
+    }
+
+    /// As [`Endpoint::push_shared`], for a session whose own task writes data. `shared` gives the parts as
+    /// many share them, which large ones are in any case.
+    pub(crate) fn push_shared_data(
+        self: &Arc<Self>,
+        place: Place,
+        parts: &[Part],
+        shared: impl FnOnce() -> Arc<SharedParts>,
+        writes: &mut PendingWrites,
+    ) -> Pushed {
+        self.push(writes, |outbox| outbox.push_shared_data(place, parts, shared))
+    }
+
+    /// Adds what the session's own protocol has to write. It is bounded by what the endpoint sent.
+    ///
+    /// A protocol that writes data itself has not been told yet of the events that wait, so what it has
+    /// written comes before what it will write for them: it may be that it encrypts from now on.
+    pub fn push_own(&self, data: &Encoded) {
+        let mut queue = self.lock();
+        if !queue.outbox.is_dead() {
+            queue.outbox.push_own(data, self.profile.stateful);
+        }
+    }
+
+    /// Adds what the session's own protocol had to [hold back](crate::Protocol::write_more). That never
+    /// ends the session, as it comes in small amounts when there is room.
+    pub fn push_held(&self, data: &Encoded) {
+        let mut queue = self.lock();
+        if !queue.outbox.is_dead() {
+            queue.outbox.push_alone(data);
+        }
+    }
+
+    /// Adds an event from a thread that cannot let it be written at once.
+    pub(super) fn notify(&self, event: Event) {
+        let mut queue = self.lock();
+        if !queue.outbox.is_dead() {
+            queue.outbox.push_event(Tag::default(), event);
+        }
+        drop(queue);
+        self.outlet.wake();
+    }
+
+    /// The endpoint takes too little for too long a time, by this limit.
+    pub fn exceed(&self, limit: Limit) {
+        self.lock().outbox.exceed(limit);
+    }
+}
+
+/// Emptying.
+impl Endpoint {
+    /// Pieces that are taken out for one write.
+    pub const PIECES_MAX: usize = Outbox::PIECES_MAX;
+
+    /// Which part of a full outbox is the least that an endpoint has to take not to count as stalled.
+    pub const TAKEN_SHARE: usize = Outbox::TAKEN_SHARE;
+
+    /// Takes out what comes next. `task` says whether the session's own task asks.
+    pub fn next(&self, task: bool, pieces: &mut Vec<Bytes>) -> Turn {
+        self.lock().outbox.next(task, pieces)
+    }
+
+    /// Ends a [`Turn::Write`]: `written` bytes of the pieces were taken by the endpoint, and
+    /// `blocked` says that it took no more. Senders that waited for room are woken.
+    pub fn wrote(&self, now: Instant, pieces: &mut Vec<Bytes>, written: usize, blocked: bool) {
+        let mut queue = self.lock();
+        if queue.outbox.wrote(now, pieces, written, blocked) {
+            queue.congestion.took(written);
+            self.end_turn(queue);
+        }
+    }
+
+    /// The next event, if one follows right behind that of a [`Turn::Event`]. What the protocol writes
+    /// for both then leaves in one piece.
+    pub fn next_event(&self) -> Option<(Tag, Event)> {
+        self.lock().outbox.next_event()
+    }
+
+    /// Ends a [`Turn::Event`] with what the protocol wrote for it, and for those that followed.
+    pub fn converted(&self, data: &Encoded) {
+        let mut queue = self.lock();
+        queue.outbox.converted(data);
+        self.end_turn(queue);
+    }
+
+    /// Wakes who waits for room, when there is.
+    fn end_turn(&self, mut queue: MutexGuard<'_, Queue>) {
+        let asked = queue.outbox.end_turn();
+        let senders = match queue.outbox.has_room_again() {
+            true => queue.congestion.end(),
+            false => Senders::default(),
+        };
+        drop(queue);
+        senders.go_on(self.id);
+        if asked {
+            self.outlet.wake();
+        }
+    }
+
+    /// For which bound the session ends as one that reads too slowly, if it does.
+    pub fn exceeded(&self) -> Option<Exceeded> {
+        self.lock().outbox.exceeded()
+    }
+
+    /// Whether everything was written.
+    pub fn is_empty(&self) -> bool {
+        self.lock().outbox.is_empty()
+    }
+
+    /// When bytes were last taken by the endpoint.
+    pub fn written(&self) -> Option<Instant> {
+        self.lock().outbox.written()
+    }
+
+    /// Since when the endpoint has taken nothing, or next to nothing, although something waits: less
+    /// than that, and less than one in [`Endpoint::TAKEN_SHARE`] parts of what may wait. `None` while it
+    /// is away.
+    pub fn stalled(&self) -> Option<Instant> {
+        if self.is_away() { None } else { self.lock().outbox.stalled() }
+    }
+
+    /// What waits costs this many bytes of memory, without what is charged to its channel.
+    pub fn cost(&self) -> usize {
+        self.lock().outbox.cost()
+    }
+
+    /// The bytes that wait for it and others.
+    pub(crate) fn lag(&self) -> usize {
+        // Nothing waits for a session that was ended.
+        self.lock().outbox.shared()
+    }
+}
