@@ -84,18 +84,6 @@ const ACCEPTED: &[Accepted] = &[
     },
     Accepted {
         root: "crates/crosspoint/src/lib.rs",
-        parent: "anysocket",
-        modules: &["builder", "driver"],
-        why: TO_BE_OPENED,
-    },
-    Accepted {
-        root: "crates/crosspoint/src/lib.rs",
-        parent: "anysocket",
-        modules: &["handlers", "peer", "request", "shared"],
-        why: TO_BE_OPENED,
-    },
-    Accepted {
-        root: "crates/crosspoint/src/lib.rs",
         parent: "peer",
         modules: &[
             "asked", "common", "core", "error", "events", "forward", "handlers", "later", "links",
@@ -107,12 +95,6 @@ const ACCEPTED: &[Accepted] = &[
         root: "crates/crosspoint/src/lib.rs",
         parent: "peer",
         modules: &["request", "service"],
-        why: TO_BE_OPENED,
-    },
-    Accepted {
-        root: "crates/crosspoint/src/lib.rs",
-        parent: "remote",
-        modules: &["object", "wire"],
         why: TO_BE_OPENED,
     },
 ];

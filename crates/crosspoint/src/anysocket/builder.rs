@@ -1,8 +1,8 @@
 //! How a client introduces itself, and connects.
 
-use super::driver::{Driver, Limits};
-use super::handlers::{Call, Handlers, Message, Reply};
-use super::shared::{Handle, Shared};
+use super::driver::{Check, Driver, Limits};
+use super::handlers::{Call, Message, Reply};
+use super::shared::{Handle, Handlers, Shared};
 use super::{Arg, ConnectError, Ended, Id, Json, Peer, Value};
 use crosspoint_gateways::anysocket::client::{Peer as Machine, Settings};
 use crosspoint_hub::PeerId;
@@ -13,9 +13,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
-
-/// Decides about the server from its id and what its application gives.
-pub(super) type Check = Box<dyn FnOnce(&Id, Option<&Json>) -> bool + Send>;
 
 /// A client of AnySocket programs; see [`Client::builder`].
 #[derive(Debug, Clone, Copy)]

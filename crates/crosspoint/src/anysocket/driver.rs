@@ -1,8 +1,7 @@
 //! The task of a connection: moves messages between the transport and the protocol, and starts
 //! handlers.
 
-use super::builder::Check;
-use super::handlers::{Call, Message, caught, params};
+use super::handlers::{caught, params};
 use super::shared::{Answer, Handle, Held, Link, Shared, State, moment, now};
 use super::{Arg, Ended, Fault, Id, Json, Peer, PeerError, ProxyError};
 use bytes::BytesMut;
@@ -18,6 +17,9 @@ use tokio::sync::oneshot;
 
 /// Bytes that may wait for the socket before the protocol is asked for more.
 const WRITE_BYTES_MAX: usize = 256 * 1024;
+
+/// Decides about the server from its id and what its application gives.
+pub(super) type Check = Box<dyn FnOnce(&Id, Option<&Json>) -> bool + Send>;
 
 /// Bounds of the driver.
 #[derive(Debug, Clone, Copy)]
@@ -319,11 +321,11 @@ async fn handle_messages(shared: Arc<Shared>, handle: Weak<Handle>, link: Arc<Li
             continue;
         };
         let peer = Peer { handle, link: link.clone() };
-        let message = Message { peer: peer.clone(), body };
-        let Some(said) = caught(|| handler(message)).await else {
+        let Peer { handle, link } = peer.clone();
+        let Some(said) = caught(|| handler(handle, link, body)).await else {
             continue;
         };
-        if let Some(value) = said.0 {
+        if let Some(value) = said {
             let body = Json::new(&value).expect("a JSON value has a JSON form");
             reply(&peer, ticket, body).await;
         }
@@ -341,8 +343,8 @@ async fn outcome(peer: &Peer, call: rpc::Call) -> Outcome {
         Err(error) => return failed(&error.to_string()),
     };
     drop(values);
-    let call = Call { peer: peer.clone(), params };
-    let result = match caught(|| handler(call)).await {
+    let Peer { handle, link } = peer.clone();
+    let result = match caught(|| handler(handle, link, params)).await {
         Some(Ok(result)) => result,
         Some(Err(error)) => return failed(&error),
         None => return failed("the method panicked"),

@@ -1,25 +1,20 @@
 //! What answers messages and calls.
 
 use super::arg::Arg;
+use super::shared::{CallHandler, Handlers, Handling, MessageHandler};
 use super::{Json, Peer, PeerError};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::task::Poll;
-
-type Future<T> = Pin<Box<dyn std::future::Future<Output = T> + Send>>;
-pub(super) type MessageHandler = Arc<dyn Fn(Message) -> Future<Reply> + Send + Sync>;
-pub(super) type CallHandler = Arc<dyn Fn(Call) -> Future<Result<Arg, String>> + Send + Sync>;
 
 /// A message of a peer's application.
 #[derive(Debug)]
 pub struct Message {
-    pub(super) peer: Peer,
-    pub(super) body: Json,
+    peer: Peer,
+    body: Json,
 }
 
 impl Message {
@@ -46,7 +41,7 @@ impl Message {
 /// What a handler says to a message: nothing, or a value. Whether the other side waits for an
 /// answer cannot be seen; it skips those that it does not wait for.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Reply(pub(super) Option<Value>);
+pub struct Reply(Option<Value>);
 
 impl From<()> for Reply {
     fn from((): ()) -> Self {
@@ -69,8 +64,8 @@ impl From<Option<Value>> for Reply {
 /// A call of a method that is served here.
 #[derive(Debug)]
 pub struct Call {
-    pub(super) peer: Peer,
-    pub(super) params: Vec<Arg>,
+    peer: Peer,
+    params: Vec<Arg>,
 }
 
 impl Call {
@@ -93,55 +88,59 @@ impl Call {
     }
 }
 
-/// The handlers of a connection, for all its peers.
-#[derive(Default)]
-pub(super) struct Handlers {
-    calls: RwLock<HashMap<Vec<String>, CallHandler>>,
-    message: RwLock<Option<MessageHandler>>,
-}
-
 impl Handlers {
     pub(super) fn serve<F, R, T, E>(&self, method: &str, handler: F)
     where
         F: Fn(Call) -> R + Send + Sync + 'static,
-        R: std::future::Future<Output = Result<T, E>> + Send + 'static,
+        R: Future<Output = Result<T, E>> + Send + 'static,
         T: Into<Arg>,
         E: fmt::Display,
     {
-        let handler: CallHandler = Arc::new(move |call| {
-            let result = handler(call);
+        let handler: CallHandler = Arc::new(move |handle, link, params| {
+            let result = handler(Call { peer: Peer { handle, link }, params });
             Box::pin(async { result.await.map(Into::into).map_err(|error| error.to_string()) })
         });
-        let mut calls = self.calls.write().unwrap_or_else(PoisonError::into_inner);
-        let _former = calls.insert(path(method), handler);
+        self.set_method(path(method), handler);
     }
 
     pub(super) fn on_message<F, R, T>(&self, handler: F)
     where
         F: Fn(Message) -> R + Send + Sync + 'static,
-        R: std::future::Future<Output = T> + Send + 'static,
+        R: Future<Output = T> + Send + 'static,
         T: Into<Reply>,
     {
-        let handler: MessageHandler = Arc::new(move |message| {
-            let reply = handler(message);
-            Box::pin(async { reply.await.into() })
+        let handler: MessageHandler = Arc::new(move |handle, link, body| {
+            let reply = handler(Message { peer: Peer { handle, link }, body });
+            Box::pin(async { reply.await.into().0 })
         });
-        *self.message.write().unwrap_or_else(PoisonError::into_inner) = Some(handler);
-    }
-
-    pub(super) fn method(&self, path: &[String]) -> Option<CallHandler> {
-        self.calls.read().unwrap_or_else(PoisonError::into_inner).get(path).cloned()
-    }
-
-    pub(super) fn message(&self) -> Option<MessageHandler> {
-        self.message.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.set_message(handler);
     }
 }
 
-impl fmt::Debug for Handlers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let calls = self.calls.read().unwrap_or_else(PoisonError::into_inner);
-        f.debug_set().entries(calls.keys().map(|path| path.join("."))).finish()
+impl Peer {
+    /// Answers calls of a method, of all peers of this connection; a former handler is replaced.
+    /// Those that may call at once are better served from
+    /// [the start](super::ClientBuilder::serve).
+    pub fn serve<F, R, T, E>(&self, method: &str, handler: F)
+    where
+        F: Fn(Call) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<T, E>> + Send + 'static,
+        T: Into<Arg>,
+        E: fmt::Display,
+    {
+        self.handle.shared.handlers.serve(method, handler);
+    }
+
+    /// Handles the messages of all peers of this connection; a former handler is replaced. Messages
+    /// that have come before are lost, if there was none from
+    /// [the start](super::ClientBuilder::on_message).
+    pub fn on_message<F, R, T>(&self, handler: F)
+    where
+        F: Fn(Message) -> R + Send + Sync + 'static,
+        R: Future<Output = T> + Send + 'static,
+        T: Into<Reply>,
+    {
+        self.handle.shared.handlers.on_message(handler);
     }
 }
 
@@ -158,7 +157,7 @@ pub(super) fn params(
 }
 
 /// Runs a handler to its end. `None` if it panicked, which harms nobody else.
-pub(super) async fn caught<T>(start: impl FnOnce() -> Future<T>) -> Option<T> {
+pub(super) async fn caught<T>(start: impl FnOnce() -> Handling<T>) -> Option<T> {
     let mut running = catch_unwind(AssertUnwindSafe(start)).ok()?;
     std::future::poll_fn(move |cx| {
         match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {

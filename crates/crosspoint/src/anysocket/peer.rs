@@ -1,9 +1,6 @@
 //! The handle of a peer.
 
-use super::arg::Arg;
-use super::handlers::{Call, Message, Reply};
-use super::request::{CallRequest, Request};
-use super::shared::{Handle, Link, State, after, moment, now};
+use super::shared::{Answer, Handle, Link, State, after, moment, now};
 use super::{Ended, Id, Json, PeerError, ProxyError};
 use crosspoint_gateways::anysocket::cipher::{SwitchError, SystemRandom};
 use crosspoint_gateways::anysocket::client::SendError;
@@ -15,6 +12,7 @@ use serde::Serialize;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// Another peer: the neighbour, or one that is reached through it. Clones are the same link.
@@ -68,27 +66,6 @@ impl Peer {
         self.handle.shared.submit(&self.link, send).await
     }
 
-    /// Sends a message that the other side is to answer, and gives the answer:
-    /// `peer.request(&value).timeout(duration).await`.
-    ///
-    /// # Errors
-    /// As [`send`](Self::send); [`PeerError::TimedOut`], [`PeerError::Unreadable`]
-    pub fn request<T: Serialize + ?Sized>(&self, value: &T) -> Request {
-        let body = Json::new(value).map_err(PeerError::value);
-        Request { peer: self.clone(), body, timeout: self.handle.shared.reply_timeout }
-    }
-
-    /// Calls a method, which may be nested: `peer.call("ns.sum", [1, 2]).await`.
-    ///
-    /// # Errors
-    /// As [`request`](Self::request); [`PeerError::Failed`], [`PeerError::TooMany`]
-    pub fn call<P>(&self, method: &str, params: P) -> CallRequest
-    where
-        P: IntoIterator<Item: Into<Arg>>,
-    {
-        CallRequest::new(self.clone(), method, params)
-    }
-
     /// Asks for the other side's clock.
     ///
     /// # Errors
@@ -137,31 +114,6 @@ impl Peer {
     /// Whether the link is encrypted.
     pub fn secured(&self) -> Option<Fingerprint> {
         self.link.secured.borrow().map(Fingerprint)
-    }
-
-    /// Answers calls of a method, of all peers of this connection; a former handler is replaced.
-    /// Those that may call at once are better served from
-    /// [the start](super::ClientBuilder::serve).
-    pub fn serve<F, R, T, E>(&self, method: &str, handler: F)
-    where
-        F: Fn(Call) -> R + Send + Sync + 'static,
-        R: Future<Output = Result<T, E>> + Send + 'static,
-        T: Into<Arg>,
-        E: fmt::Display,
-    {
-        self.handle.shared.handlers.serve(method, handler);
-    }
-
-    /// Handles the messages of all peers of this connection; a former handler is replaced. Messages
-    /// that have come before are lost, if there was none from
-    /// [the start](super::ClientBuilder::on_message).
-    pub fn on_message<F, R, T>(&self, handler: F)
-    where
-        F: Fn(Message) -> R + Send + Sync + 'static,
-        R: Future<Output = T> + Send + 'static,
-        T: Into<Reply>,
-    {
-        self.handle.shared.handlers.on_message(handler);
     }
 
     /// A peer behind this one, which has to be the neighbour. Gives the same link if there is one.
@@ -237,6 +189,25 @@ impl Peer {
     /// Another peer of the same connection.
     fn sibling(&self, link: Arc<Link>) -> Peer {
         Peer { handle: self.handle.clone(), link }
+    }
+
+    /// Asks something and waits for the answer.
+    pub(super) async fn ask(
+        &self,
+        timeout: Duration,
+        ask: impl Fn(&mut State, Instant, oneshot::Sender<Answer>) -> Result<(), SendError>,
+    ) -> Answer {
+        let deadline = after(timeout);
+        let sent = self.handle.shared.submit(&self.link, |state| {
+            let (token, answered) = oneshot::channel();
+            ask(state, deadline, token).map(|()| answered)
+        });
+        match tokio::time::timeout_at(deadline.into(), sent).await {
+            Ok(sent) => {
+                sent?.await.unwrap_or_else(|_| Err(PeerError::Ended(self.link.end_or_here())))
+            }
+            Err(_elapsed) => Err(PeerError::TimedOut),
+        }
     }
 
     /// Waits for the end of the link.

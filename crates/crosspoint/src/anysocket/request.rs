@@ -2,14 +2,13 @@
 
 use super::arg::{Arg, value_of};
 use super::handlers::path;
-use super::shared::{Answer, State, after};
+use super::shared::State;
 use super::{Json, Peer, PeerError};
-use crosspoint_gateways::anysocket::client::SendError;
 use crosspoint_gateways::anysocket::internal::rpc::{self, Outcome, PARAMS_MAX, PATH_MAX};
+use serde::Serialize;
 use serde_json::Value;
 use std::pin::Pin;
-use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
+use std::time::Duration;
 
 type Asking<T> = Pin<Box<dyn Future<Output = Result<T, PeerError>> + Send>>;
 
@@ -17,9 +16,9 @@ type Asking<T> = Pin<Box<dyn Future<Output = Result<T, PeerError>> + Send>>;
 #[must_use = "a request is sent when it is awaited"]
 #[derive(Debug)]
 pub struct Request {
-    pub(super) peer: Peer,
-    pub(super) body: Result<Json, PeerError>,
-    pub(super) timeout: Duration,
+    peer: Peer,
+    body: Result<Json, PeerError>,
+    timeout: Duration,
 }
 
 impl Request {
@@ -52,13 +51,13 @@ impl IntoFuture for Request {
 #[must_use = "a call is made when it is awaited"]
 #[derive(Debug)]
 pub struct CallRequest {
-    pub(super) peer: Peer,
-    pub(super) call: Result<rpc::Call, PeerError>,
-    pub(super) timeout: Duration,
+    peer: Peer,
+    call: Result<rpc::Call, PeerError>,
+    timeout: Duration,
 }
 
 impl CallRequest {
-    pub(super) fn new<P>(peer: Peer, method: &str, params: P) -> Self
+    fn new<P>(peer: Peer, method: &str, params: P) -> Self
     where
         P: IntoIterator<Item: Into<Arg>>,
     {
@@ -112,22 +111,24 @@ impl IntoFuture for CallRequest {
 }
 
 impl Peer {
-    /// Asks something and waits for the answer.
-    pub(super) async fn ask(
-        &self,
-        timeout: Duration,
-        ask: impl Fn(&mut State, Instant, oneshot::Sender<Answer>) -> Result<(), SendError>,
-    ) -> Answer {
-        let deadline = after(timeout);
-        let sent = self.handle.shared.submit(&self.link, |state| {
-            let (token, answered) = oneshot::channel();
-            ask(state, deadline, token).map(|()| answered)
-        });
-        match tokio::time::timeout_at(deadline.into(), sent).await {
-            Ok(sent) => {
-                sent?.await.unwrap_or_else(|_| Err(PeerError::Ended(self.link.end_or_here())))
-            }
-            Err(_elapsed) => Err(PeerError::TimedOut),
-        }
+    /// Sends a message that the other side is to answer, and gives the answer:
+    /// `peer.request(&value).timeout(duration).await`.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); [`PeerError::TimedOut`], [`PeerError::Unreadable`]
+    pub fn request<T: Serialize + ?Sized>(&self, value: &T) -> Request {
+        let body = Json::new(value).map_err(PeerError::value);
+        Request { peer: self.clone(), body, timeout: self.handle.shared.reply_timeout }
+    }
+
+    /// Calls a method, which may be nested: `peer.call("ns.sum", [1, 2]).await`.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request); [`PeerError::Failed`], [`PeerError::TooMany`]
+    pub fn call<P>(&self, method: &str, params: P) -> CallRequest
+    where
+        P: IntoIterator<Item: Into<Arg>>,
+    {
+        CallRequest::new(self.clone(), method, params)
     }
 }

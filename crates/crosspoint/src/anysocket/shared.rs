@@ -3,15 +3,16 @@
 //! The protocol is locked for a moment by a thread that has something to send, never while waiting. The
 //! driver is woken to write it.
 
-use super::handlers::Handlers;
-use super::{Ended, Id, Json, PeerError, ProxyError};
+use super::{Arg, Ended, Id, Json, PeerError, ProxyError};
 use crosspoint_gateways::anysocket::Ticket;
 use crosspoint_gateways::anysocket::client::{LinkId, Moment, Peer as Machine, SendError};
 use crosspoint_hub::PeerId;
+use serde_json::Value;
 use std::collections::{HashMap, VecDeque};
-use std::pin::pin;
+use std::fmt;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -139,6 +140,51 @@ impl Shared {
                 Err(SendError::Link(error)) => return Err(error.into()),
             }
         }
+    }
+}
+
+/// A handler at work.
+pub(super) type Handling<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Handles what a peer says, and gives what it says to that, if anything. It gets the link, and what keeps
+/// the connection open.
+pub(super) type MessageHandler =
+    Arc<dyn Fn(Arc<Handle>, Arc<Link>, Json) -> Handling<Option<Value>> + Send + Sync>;
+
+/// Handles a call with its parameters. The error is a text for the caller.
+pub(super) type CallHandler =
+    Arc<dyn Fn(Arc<Handle>, Arc<Link>, Vec<Arg>) -> Handling<Result<Arg, String>> + Send + Sync>;
+
+/// The handlers of a connection, for all its peers.
+#[derive(Default)]
+pub(super) struct Handlers {
+    calls: RwLock<HashMap<Vec<String>, CallHandler>>,
+    message: RwLock<Option<MessageHandler>>,
+}
+
+impl Handlers {
+    pub(super) fn set_method(&self, path: Vec<String>, handler: CallHandler) {
+        let mut calls = self.calls.write().unwrap_or_else(PoisonError::into_inner);
+        let _former = calls.insert(path, handler);
+    }
+
+    pub(super) fn set_message(&self, handler: MessageHandler) {
+        *self.message.write().unwrap_or_else(PoisonError::into_inner) = Some(handler);
+    }
+
+    pub(super) fn method(&self, path: &[String]) -> Option<CallHandler> {
+        self.calls.read().unwrap_or_else(PoisonError::into_inner).get(path).cloned()
+    }
+
+    pub(super) fn message(&self) -> Option<MessageHandler> {
+        self.message.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl fmt::Debug for Handlers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let calls = self.calls.read().unwrap_or_else(PoisonError::into_inner);
+        f.debug_set().entries(calls.keys().map(|path| path.join("."))).finish()
     }
 }
 

@@ -44,6 +44,16 @@ pub enum Fault {
     Result(EncodeError),
 }
 
+impl From<&Fault> for Status {
+    fn from(fault: &Fault) -> Self {
+        match fault {
+            Fault::UnknownProcedure => Self::UnknownProcedure,
+            Fault::Arguments(_) => Self::Malformed,
+            Fault::Result(_) => Self::ResultTooLarge,
+        }
+    }
+}
+
 /// Something whose procedures can be called by number; `#[remote]` writes this for a trait.
 pub trait Object: Send {
     /// Decodes the arguments up to the end of `args`, runs the procedure, and encodes its result

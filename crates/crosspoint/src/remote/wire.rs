@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::{DecodeError, Fault, Reader};
+use super::{DecodeError, Reader};
 
 /// The most bytes a call id takes: five groups of 7 bits.
 pub(super) const MAX_CALL_ID_BYTES: usize = 5;
@@ -27,16 +27,6 @@ impl Status {
             4 => Self::ResultTooLarge,
             _ => return None,
         })
-    }
-}
-
-impl From<&Fault> for Status {
-    fn from(fault: &Fault) -> Self {
-        match fault {
-            Fault::UnknownProcedure => Self::UnknownProcedure,
-            Fault::Arguments(_) => Self::Malformed,
-            Fault::Result(_) => Self::ResultTooLarge,
-        }
     }
 }
 
