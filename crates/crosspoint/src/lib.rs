@@ -119,30 +119,22 @@
 
 mod address;
 pub mod anysocket;
-mod budget;
 mod channel;
-mod commands;
-mod connectivity;
-mod direct;
+mod connection;
 mod error;
-mod gathering;
-mod heartbeat;
-mod member;
+mod lock;
 mod node;
 mod options;
-mod owner;
-mod pauses;
 mod peer;
 mod queue;
 pub mod remote;
-mod router;
 mod server;
-mod shared;
 pub mod testing;
 
 pub use address::{Address, NoAddress, Protocol};
 pub use bytes::Bytes;
-pub use connectivity::{Connectivity, Lost, Receipt, Why};
+pub use channel::{Member, MemberSender, Owner, OwnerSender};
+pub use connection::{MemberEvent, OwnerEvent, PresenceEvent};
 pub use crosspoint_hub::command::{Ban, Mode, Peer as PeerInfo};
 pub use crosspoint_hub::home::{Home, Reply};
 pub use crosspoint_hub::hub::RoomOptions;
@@ -155,19 +147,17 @@ pub use crosspoint_macros::remote;
 pub use crosspoint_net::client::Endpoint;
 pub use crosspoint_net::gateways;
 pub use crosspoint_net::memory::Shape;
+pub use crosspoint_net::resume::{Connectivity, Lost, Receipt, Why};
 pub use crosspoint_net::server::ServerOptions;
 pub use crosspoint_proto::identity::{Fingerprint, Identity, NotAnIdentity, PublicKey};
 pub use crosspoint_proto::peer::secure::{Pin, SecureError};
 pub use error::{ChannelError, ConnectError, EncryptError, PingError};
-pub use heartbeat::Heartbeat;
-pub use member::{Member, MemberEvent, MemberSender};
 pub use node::{Node, NodeBuilder};
-pub use options::{ChannelOptions, EnterOptions};
-pub use owner::{Applicant, Owner, OwnerEvent, OwnerSender};
+pub use options::{Applicant, ChannelOptions, EnterOptions, Heartbeat};
 pub use peer::{
     Asked, BoxFuture, CallBuilder, Clock, CodecError, Counters, Incoming, Peer, PeerError,
-    PeerEvent, Presence, PresenceEvent, Request, RequestBuilder, RequestError, Responder, Route,
-    Service, Stream, StreamOffer, StreamReset, Who,
+    PeerEvent, Presence, Request, RequestBuilder, RequestError, Responder, Route, Service, Stream,
+    StreamOffer, StreamReset, Who,
 };
 pub use server::Server;
 

@@ -30,8 +30,7 @@ impl<T> Pusher<T> {
     /// Adds an entry with so many bytes of data, as soon as there is room. It is dropped if nobody
     /// reads any more, or when `cancel` comes first.
     pub(crate) async fn push(&self, entry: T, bytes: usize, cancel: &CancellationToken) {
-        let cost = u32::try_from(bytes.saturating_add(ENTRY_BYTES)).unwrap_or(u32::MAX);
-        let cost = cost.min(self.bytes_max);
+        let cost = self.cost(bytes);
         let permit = match self.room.clone().try_acquire_many_owned(cost) {
             Ok(permit) => permit,
             Err(_full_or_closed) => tokio::select! {
@@ -44,6 +43,23 @@ impl<T> Pusher<T> {
         };
         // The reader may go at any moment; then nobody misses the entry.
         let _ = self.entries.send((entry, Some(permit)));
+    }
+
+    /// Adds an entry with so many bytes of data if there is room now, and gives it back if there is none.
+    pub(crate) fn try_push(&self, entry: T, bytes: usize) -> Result<(), T> {
+        match self.room.clone().try_acquire_many_owned(self.cost(bytes)) {
+            Ok(permit) => {
+                // The reader may go at any moment; then nobody misses the entry.
+                let _ = self.entries.send((entry, Some(permit)));
+                Ok(())
+            }
+            Err(_full_or_closed) => Err(entry),
+        }
+    }
+
+    fn cost(&self, bytes: usize) -> u32 {
+        let cost = u32::try_from(bytes.saturating_add(ENTRY_BYTES)).unwrap_or(u32::MAX);
+        cost.min(self.bytes_max)
     }
 
     /// Adds an entry whether there is room or not.

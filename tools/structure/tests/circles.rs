@@ -60,43 +60,6 @@ const ACCEPTED: &[Accepted] = &[
         modules: &["native", "native_pair"],
         why: TO_BE_OPENED,
     },
-    Accepted {
-        root: "crates/crosspoint/src/lib.rs",
-        parent: "",
-        modules: &[
-            "budget",
-            "channel",
-            "commands",
-            "connectivity",
-            "direct",
-            "gathering",
-            "heartbeat",
-            "member",
-            "node",
-            "options",
-            "owner",
-            "pauses",
-            "peer",
-            "router",
-            "shared",
-        ],
-        why: TO_BE_OPENED,
-    },
-    Accepted {
-        root: "crates/crosspoint/src/lib.rs",
-        parent: "peer",
-        modules: &[
-            "asked", "common", "core", "error", "events", "forward", "handlers", "later", "links",
-            "secure", "stream",
-        ],
-        why: TO_BE_OPENED,
-    },
-    Accepted {
-        root: "crates/crosspoint/src/lib.rs",
-        parent: "peer",
-        modules: &["request", "service"],
-        why: TO_BE_OPENED,
-    },
 ];
 
 #[test]

@@ -1,10 +1,8 @@
 //! What was asked of the hub, to be compared with what it answers. Nothing but encryption proves
 //! that an answer is true; one that is about somebody else is certainly not.
 
-use super::PeerError;
 use crate::{PeerId, PeerInfo};
 use crosspoint_hub::command::{Addressee, Query};
-use std::collections::HashMap;
 use std::fmt;
 
 /// Whom the hub was asked for.
@@ -29,7 +27,7 @@ pub enum Asked {
 }
 
 impl Asked {
-    pub(crate) fn link(to: &Addressee, except: &[PeerId]) -> Self {
+    pub(super) fn link(to: &Addressee, except: &[PeerId]) -> Self {
         match to {
             Addressee::Peer(id) => Self::Id(*id),
             Addressee::Name(name) => Self::Name(name.as_str().into()),
@@ -39,7 +37,7 @@ impl Asked {
         }
     }
 
-    pub(super) fn look(query: &Query) -> Self {
+    pub(crate) fn look(query: &Query) -> Self {
         match query {
             Query::Peer(id) => Self::Id(*id),
             Query::Name(name) => Self::Name(name.as_str().into()),
@@ -52,24 +50,15 @@ impl Asked {
     }
 
     /// Whether the answer can be one to the question.
-    ///
-    /// # Errors
-    /// [`PeerError::OtherPeer`] if it is about somebody else.
-    pub(crate) fn check(&self, answered: &PeerInfo) -> Result<(), PeerError> {
+    pub(super) fn fits(&self, answered: &PeerInfo) -> bool {
         let name = answered.name.as_deref();
-        let fits = match self {
+        match self {
             Self::Id(id) => answered.id == *id,
             Self::Name(asked) => name == Some(asked),
             Self::Names(prefix) => name.is_some_and(|name| name.starts_with(prefix)),
             Self::Everybody => true,
             Self::Service { except, .. } => !except.contains(&answered.id),
-        };
-        if fits { Ok(()) } else { Err(self.contradicts(answered)) }
-    }
-
-    /// The error of an answer that cannot be one to the question.
-    pub(super) fn contradicts(&self, answered: &PeerInfo) -> PeerError {
-        PeerError::OtherPeer { asked: self.clone(), answered: answered.clone() }
+        }
     }
 }
 
@@ -82,39 +71,6 @@ impl fmt::Display for Asked {
             Self::Everybody => write!(f, "everybody"),
             Self::Service { name, except } => {
                 write!(f, "a provider of {name:?} beside the {} that are known", except.len())
-            }
-        }
-    }
-}
-
-/// Whose names were pinned, see [`NodeBuilder::pin`](crate::NodeBuilder::pin).
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Pins(HashMap<String, PeerId>);
-
-impl Pins {
-    pub(super) fn insert(&mut self, name: String, id: PeerId) {
-        self.0.insert(name, id);
-    }
-
-    /// Whether some name is pinned to this id.
-    pub(crate) fn has(&self, id: PeerId) -> bool {
-        self.0.values().any(|pinned| *pinned == id)
-    }
-
-    /// Whether the name of a peer is pinned.
-    ///
-    /// # Errors
-    /// [`PeerError::NotPinned`] if it is pinned to somebody else.
-    pub(crate) fn check(&self, answered: &PeerInfo) -> Result<bool, PeerError> {
-        let Some(name) = answered.name.as_deref() else {
-            return Ok(false);
-        };
-        match self.0.get(name) {
-            None => Ok(false),
-            Some(pinned) if *pinned == answered.id => Ok(true),
-            Some(pinned) => {
-                let (name, pinned, answered) = (name.into(), *pinned, answered.id);
-                Err(PeerError::NotPinned { name, pinned, answered })
             }
         }
     }

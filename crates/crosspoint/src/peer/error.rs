@@ -1,8 +1,8 @@
 //! What can go wrong between peers, and what to do.
 
-use super::Asked;
+use super::asked::Asked;
 use super::codec::CodecError;
-use super::core::SubmitError;
+use crate::connection::AskError;
 use crate::{ChannelError, PeerId, PeerInfo, Reason};
 use crosspoint_hub::ids::NoPeerName;
 use crosspoint_hub::payload::Failure;
@@ -124,6 +124,15 @@ impl From<ChannelError> for PeerError {
     }
 }
 
+impl From<AskError> for PeerError {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Closed(reason) => Self::Closed(reason),
+            AskError::Refused(reason) => Self::Refused(reason),
+        }
+    }
+}
+
 impl From<SendError> for PeerError {
     fn from(error: SendError) -> Self {
         use crosspoint_proto::peer::{METADATA_BYTES_MAX, NAME_BYTES_MAX};
@@ -166,15 +175,6 @@ pub enum RequestError {
     /// The request could not be sent.
     #[error(transparent)]
     Unsent(PeerError),
-}
-
-impl From<SubmitError> for RequestError {
-    fn from(error: SubmitError) -> Self {
-        match error {
-            SubmitError::Ended(reason) => Self::PeerGone(reason),
-            SubmitError::Send(error) => Self::Unsent(error.into()),
-        }
-    }
 }
 
 /// A stream was ended at once by the other side. What reading and writing say is an [`io::Error`]

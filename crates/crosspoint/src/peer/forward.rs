@@ -4,14 +4,15 @@
 //! the other connection takes it. While the queue is full nothing is read from the connection that
 //! fills it, which slows the sender; but not for ever, as others share that connection.
 
-use super::core::now;
-use super::links::{Entry, Links};
+use super::asked::Asked;
+use super::error::PeerError;
+use super::link::{Terms, now};
 use super::route::{HOPS_MAX, Route};
-use super::{Asked, PeerError};
-use crate::budget::{Charge, Source};
-use crate::commands::Commands;
+use crate::connection::{
+    AskError, Charge, Commands, Connection, Facts, Flow, LinkEnd, Linked, Links, Question, Source,
+};
+use crate::lock::lock;
 use crate::queue::{Puller, Pusher, queue};
-use crate::shared::{Facts, Question, Shared, lock};
 use crate::{PeerId, PeerInfo, Reason};
 use crosspoint_hub::LinkNumber;
 use crosspoint_hub::command::{Addressee, Command, LinkCommand, LinkOptions, Target};
@@ -35,13 +36,13 @@ type Policy = Arc<dyn Fn(&PeerInfo, &Route) -> bool + Send + Sync>;
 /// Where links are passed on to, and which.
 #[derive(Clone)]
 pub(crate) struct Forward {
-    to: Weak<Shared>,
+    to: Weak<Connection>,
     policy: Policy,
 }
 
 impl Forward {
     pub(crate) fn new(
-        to: &Arc<Shared>,
+        to: &Arc<Connection>,
         policy: impl Fn(&PeerInfo, &Route) -> bool + Send + Sync + 'static,
     ) -> Self {
         Self { to: Arc::downgrade(to), policy: Arc::new(policy) }
@@ -61,9 +62,9 @@ enum Moved {
     End(Reason),
 }
 
-/// One direction of a forwarded link: where the router puts what arrives.
+/// One direction of a forwarded link: where what arrives is put.
 #[derive(Debug)]
-pub(crate) struct Lane {
+struct Lane {
     parts: Pusher<Moved>,
     closing: CancellationToken,
     /// The other connection has taken nothing for too long, or the opener's share of the node's budget is
@@ -80,24 +81,17 @@ struct Held {
 }
 
 impl Lane {
-    fn new(shared: &Shared, opener: PeerId) -> (Arc<Self>, Puller<Moved>) {
+    fn new(connection: &Connection, opener: PeerId) -> (Arc<Self>, Puller<Moved>) {
         let (parts, puller) = queue(LANE_BYTES);
-        let (closing, stalled) = (shared.closing.clone(), CancellationToken::new());
-        let charge = Charge::new(&shared.common.held, Source::Peer(opener));
+        let (closing, stalled) = (connection.closing.clone(), CancellationToken::new());
+        let charge = Charge::new(&connection.pool.held, Source::Peer(opener));
         let held = Mutex::new(Held { bytes: 0, charge });
         (Arc::new(Self { parts, closing, stalled, held }), puller)
     }
 
-    /// Takes what has arrived, as soon as there is room.
-    pub(crate) async fn push(&self, part: Part) {
-        if self.stalled.is_cancelled() {
-            return;
-        }
-        let bytes = part.data.len();
-        if !self.hold(|held| held + bytes) {
-            return self.stalled.cancel();
-        }
-        let pushing = self.parts.push(Moved::Part(part), bytes, &self.closing);
+    /// Takes what has arrived once there is room, if that is not too late.
+    async fn push(&self, moved: Moved, bytes: usize) {
+        let pushing = self.parts.push(moved, bytes, &self.closing);
         if tokio::time::timeout(STALL_MAX, pushing).await.is_err() {
             self.stalled.cancel();
         }
@@ -110,9 +104,29 @@ impl Lane {
         let bytes = held.bytes;
         held.charge.set_bytes(bytes)
     }
+}
 
-    /// The link has ended.
-    pub(crate) fn finish(&self, reason: Reason) {
+impl LinkEnd for Lane {
+    fn receive(self: Arc<Self>, part: Part) -> Flow {
+        if self.stalled.is_cancelled() {
+            return Flow::Go;
+        }
+        let bytes = part.data.len();
+        if !self.hold(|held| held + bytes) {
+            self.stalled.cancel();
+            return Flow::Go;
+        }
+        match self.parts.try_push(Moved::Part(part), bytes) {
+            Ok(()) => Flow::Go,
+            Err(moved) => Flow::Wait(Box::pin(async move { self.push(moved, bytes).await })),
+        }
+    }
+
+    fn resumed(self: Arc<Self>) {
+        // What waits for the hub sees it in the connection's pauses.
+    }
+
+    fn ended(self: Arc<Self>, reason: Reason) {
         self.parts.force(Moved::End(reason));
     }
 }
@@ -127,13 +141,13 @@ struct Near {
 }
 
 impl Near {
-    fn new(shared: &Shared, link: LinkNumber) -> Self {
+    fn new(connection: &Connection, link: LinkNumber) -> Self {
         Self {
-            commands: shared.commands.clone(),
-            links: shared.links.clone(),
+            commands: connection.commands.clone(),
+            links: connection.links.clone(),
             link,
-            bytes_max: shared.facts.message_bytes_max(),
-            facts: shared.facts.clone(),
+            bytes_max: connection.facts.message_bytes_max(),
+            facts: connection.facts.clone(),
         }
     }
 
@@ -169,9 +183,15 @@ impl Near {
 }
 
 /// A link has arrived that is to go further.
-pub(crate) fn begin(shared: &Arc<Shared>, link: LinkNumber, info: PeerInfo, route: Route) {
-    let refuse = |reason| shared.commands.post(LinkCommand::Close { link, reason });
-    let in_a_circle = route.from.contains(&shared.peer) || info.id == shared.peer;
+pub(crate) fn pass_on(
+    (connection, terms): (&Arc<Connection>, &Arc<Terms>),
+    forwards: &[Forward],
+    link: LinkNumber,
+    info: PeerInfo,
+    route: Route,
+) {
+    let refuse = |reason| connection.refuse(link, reason);
+    let in_a_circle = route.from.contains(&connection.peer) || info.id == connection.peer;
     let Some((next, via)) = route.via.split_first() else {
         return refuse(Reason::Malformed);
     };
@@ -181,7 +201,6 @@ pub(crate) fn begin(shared: &Arc<Shared>, link: LinkNumber, info: PeerInfo, rout
     if in_a_circle || route.from.len() >= HOPS_MAX {
         return refuse(Reason::Declined);
     }
-    let forwards = lock(&shared.forwards).clone();
     let allows = |forward: &Forward| {
         let to = forward.to.upgrade()?;
         // A policy that fails allows nothing.
@@ -194,10 +213,10 @@ pub(crate) fn begin(shared: &Arc<Shared>, link: LinkNumber, info: PeerInfo, rout
     let from = route.from.iter().copied().chain([info.id]).collect();
     let onward = Route { via: via.to_vec(), from };
     let options = LinkOptions { purpose: onward.purpose(), ..LinkOptions::default() };
-    let (lane, parts) = Lane::new(shared, info.id);
-    shared.links.insert(link, Entry::Lane(lane.clone()));
-    let (near, common) = (Near::new(shared, link), shared.common.clone());
-    shared.commands.runtime().spawn(async move {
+    let (lane, parts) = Lane::new(connection, info.id);
+    connection.links.insert(link, lane.clone());
+    let (near, terms) = (Near::new(connection, link), terms.clone());
+    connection.commands.runtime().spawn(async move {
         let (lane_back, back) = Lane::new(&far, info.id);
         let opened = tokio::select! {
             opened = open(&far, lane_back.clone(), to, options) => opened,
@@ -212,7 +231,7 @@ pub(crate) fn begin(shared: &Arc<Shared>, link: LinkNumber, info: PeerInfo, rout
             }
             Err(PeerError::Refused(reason) | PeerError::Closed(reason)) => near.end(reason),
             Err(error) => {
-                if let Some(unsaid) = common.log.line(now()) {
+                if let Some(unsaid) = terms.log.line(now()) {
                     tracing::warn!(%error, unsaid, "a link was not passed on");
                 }
                 near.end(Reason::Declined);
@@ -223,15 +242,41 @@ pub(crate) fn begin(shared: &Arc<Shared>, link: LinkNumber, info: PeerInfo, rout
 
 /// Opens the further link.
 async fn open(
-    far: &Arc<Shared>,
+    far: &Arc<Connection>,
     lane: Arc<Lane>,
     to: Addressee,
     options: LinkOptions,
 ) -> Result<LinkNumber, PeerError> {
     let (answer, answered) = oneshot::channel();
-    let question = Question::Lane { asked: Asked::link(&to, &[]), lane, answer };
-    far.ask(question, |request| Command::Link(LinkCommand::Open { request, to, options })).await?;
+    let asked = Asked::link(&to, &[]);
+    let question = Question::Link(Box::new(move |linked| {
+        linked_on(&asked, lane, answer, linked);
+    }));
+    far.send_question(question, |request| LinkCommand::Open { request, to, options }).await?;
     answered.await.unwrap_or_else(|_| Err(far.lost().into()))
+}
+
+/// The further link is there, or not.
+fn linked_on(
+    asked: &Asked,
+    lane: Arc<Lane>,
+    answer: oneshot::Sender<Result<LinkNumber, PeerError>>,
+    linked: Result<Linked, AskError>,
+) {
+    let Linked { connection, link, info } = match linked {
+        Ok(linked) => linked,
+        // The caller may have stopped to wait.
+        Err(error) => return drop(answer.send(Err(error.into()))),
+    };
+    if let Err(error) = asked.check(&info) {
+        connection.refuse(link, Reason::Left);
+        return drop(answer.send(Err(error)));
+    }
+    connection.links.insert(link, lane);
+    if answer.send(Ok(link)).is_err() {
+        connection.links.remove(link);
+        connection.refuse(link, Reason::Left);
+    }
 }
 
 /// One of two links that are joined: its lane, and what is to be sent over it.

@@ -2,16 +2,15 @@
 
 mod asked;
 mod calls;
+mod check;
 mod codec;
-mod common;
-mod core;
 mod error;
 mod events;
 mod forward;
 mod handlers;
-mod later;
-mod links;
-mod node;
+mod incoming;
+mod link;
+mod opener;
 mod presence;
 mod request;
 mod route;
@@ -19,30 +18,29 @@ mod secure;
 mod service;
 mod stream;
 
-pub(crate) use self::asked::Pins;
-pub(crate) use self::common::Common;
-pub(crate) use self::core::{Core, NewLink};
-pub(crate) use self::forward::{Forward, Lane};
-pub(crate) use self::handlers::Handlers;
-pub(crate) use self::links::{Entry, Links};
-pub(crate) use self::presence::Watching;
+pub(crate) use self::forward::{Forward, pass_on};
+pub(crate) use self::handlers::{raw, typed};
+pub(crate) use self::incoming::Reception;
+pub(crate) use self::link::{Handlers, Terms};
+pub(crate) use self::opener::Opener;
+pub(crate) use self::route::HOPS_MAX;
 
 pub use crosspoint_proto::peer::Counters;
 
 pub use self::asked::Asked;
 pub use self::codec::CodecError;
-pub use self::common::Incoming;
 pub use self::error::{PeerError, RequestError, StreamReset};
 pub use self::events::PeerEvent;
 pub use self::handlers::{Request, Responder};
-pub use self::presence::{Presence, PresenceEvent};
+pub use self::incoming::Incoming;
+pub use self::presence::Presence;
 pub use self::request::{BoxFuture, CallBuilder, RequestBuilder};
 pub use self::route::{Route, Who};
 pub use self::service::Service;
 pub use self::stream::{Stream, StreamOffer};
 
-use crate::shared::Shared;
-use crate::{PeerId, Reason};
+use self::link::{Core, Handle};
+use crate::{PeerId, PeerInfo, Reason};
 use crosspoint_hub::payload::Payload;
 use std::fmt;
 use std::sync::Arc;
@@ -69,23 +67,6 @@ pub struct Peer {
     handle: Arc<Handle>,
 }
 
-/// What all clones of a peer share.
-pub(crate) struct Handle {
-    core: Arc<Core>,
-    /// The connection lasts as long as the link. None if it has ended.
-    _shared: Option<Arc<Shared>>,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        let attended = self.core.state().attended;
-        // Without somebody who takes links, they live for the handlers.
-        if attended {
-            self.core.close();
-        }
-    }
-}
-
 /// The other side's clock, see [`Peer::clock`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Clock {
@@ -109,14 +90,8 @@ impl Clock {
 
 impl Peer {
     /// The handle of a link: that of others, or a new one.
-    pub(crate) fn of(core: &Arc<Core>) -> Self {
-        let mut state = core.state();
-        if let Some(handle) = state.handle.upgrade() {
-            return Self { handle };
-        }
-        let handle = Arc::new(Handle { core: core.clone(), _shared: core.node.upgrade() });
-        state.handle = Arc::downgrade(&handle);
-        Self { handle }
+    fn of(core: &Arc<Core>) -> Self {
+        Self { handle: Handle::of(core) }
     }
 
     /// The id of the peer: the one that was asked for, or else what the hub says, and for a link over
@@ -125,6 +100,12 @@ impl Peer {
     /// [required](crate::NodeBuilder::require_encryption).
     pub fn id(&self) -> PeerId {
         self.handle.core.far
+    }
+
+    /// Who the hub says is at the other side of the link: the peer itself, or the first node that
+    /// [forwards](crate::Node::forward) to it.
+    pub fn info(&self) -> &PeerInfo {
+        &self.handle.core.info
     }
 
     /// The way that the link has taken. Empty if both sides are at one hub.
@@ -190,7 +171,7 @@ impl Peer {
             state.clocks.push(told);
             // One answer is for all who ask meanwhile.
             if state.clocks.len() == 1 {
-                state.machine.measure_clock(core::now());
+                state.machine.measure_clock(link::now());
             }
             Ok::<_, PeerError>(())
         })?;
@@ -203,7 +184,7 @@ impl Peer {
                 return Err(PeerError::TimedOut);
             }
         };
-        let offset_us = time.offset_us(core::clock_us());
+        let offset_us = time.offset_us(link::clock_us());
         Ok(Clock { offset_us, round_trip: time.round_trip })
     }
 

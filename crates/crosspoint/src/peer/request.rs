@@ -1,30 +1,21 @@
 //! Requests of this side, and typed calls by them.
 
+use super::Peer;
 use super::codec::{CodecError, decode, encode};
-use super::core::{Core, SubmitError};
+use super::error::{PeerError, RequestError};
+use super::link::Question;
 use super::service::Service;
-use super::{Peer, PeerError, RequestError};
 use crosspoint_hub::payload::Payload;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::IntoFuture;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 /// How long requests wait for their answer unless told otherwise.
 const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// What is asked.
-#[derive(Debug, Clone)]
-pub(super) struct Question {
-    pub(super) method: String,
-    pub(super) payload: Result<Payload, CodecError>,
-    pub(super) repeatable: bool,
-}
 
 #[derive(Debug, Clone)]
 enum To {
@@ -203,53 +194,5 @@ impl Service {
     ) -> CallBuilder<R> {
         let request = RequestBuilder::new(To::Service(self.clone()), method, encode(argument));
         CallBuilder::new(request)
-    }
-}
-
-/// A request that waits for its answer; dropped before, it is cancelled.
-struct Waiting<'a> {
-    core: &'a Arc<Core>,
-    id: u32,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.core.with(|state, _| {
-            // Answered, there is nothing to cancel.
-            if state.answers.remove(&self.id).is_some() {
-                state.machine.cancel(self.id);
-            }
-        });
-    }
-}
-
-impl Core {
-    /// Asks and waits for the answer. The time is kept by the caller, too, as nothing else here
-    /// watches the clock.
-    pub(super) async fn ask(
-        self: &Arc<Self>,
-        question: &Question,
-        until: Option<Instant>,
-    ) -> Result<Payload, RequestError> {
-        let Payload { format, data } = match &question.payload {
-            Ok(payload) => payload,
-            Err(error) => return Err(RequestError::Unsent(PeerError::Value(error.clone()))),
-        };
-        let ended = || {
-            let reason = self.state().ended;
-            RequestError::PeerGone(reason.unwrap_or(crate::Reason::ConnectionLost))
-        };
-        let _place = self.requests.acquire().await.map_err(|_closed| ended())?;
-        let submitted = self.submit(|state| {
-            let now = super::core::now();
-            let time = until.map(|until| until.into_std().saturating_duration_since(now));
-            let id = state.machine.request(now, time, &question.method, *format, data)?;
-            let (answer, answered) = oneshot::channel();
-            state.answers.insert(id, answer);
-            Ok((id, answered))
-        });
-        let (id, answered) = submitted.await.map_err(|error: SubmitError| error)?;
-        let _waiting = Waiting { core: self, id };
-        answered.await.unwrap_or_else(|_dropped| Err(ended()))
     }
 }

@@ -1,10 +1,11 @@
 //! Services: methods that any of several peers provide.
 
-use super::core::now;
-use super::request::Question;
-use super::{Peer, PeerError, RequestError};
+use super::Peer;
+use super::error::{PeerError, RequestError};
+use super::link::{Question, now};
+use super::opener::Opener;
 use crate::Reason;
-use crate::shared::{Shared, lock};
+use crate::lock::lock;
 use crosspoint_hub::command::{Addressee, LinkOptions};
 use crosspoint_hub::payload::Payload;
 use crosspoint_hub::{PeerId, PeerName};
@@ -32,7 +33,7 @@ pub struct Service {
 type Policy = Arc<dyn Fn(&Peer) -> bool + Send + Sync>;
 
 struct Inner {
-    shared: Arc<Shared>,
+    opener: Opener,
     name: PeerName,
     policy: Policy,
     providers: Mutex<Providers>,
@@ -93,13 +94,13 @@ impl Providers {
 }
 
 impl Service {
-    pub(crate) fn new(shared: &Arc<Shared>, name: PeerName) -> Self {
-        Self::with(shared.clone(), name, Arc::new(|_: &Peer| true))
+    pub(crate) fn new(opener: Opener, name: PeerName) -> Self {
+        Self::with(opener, name, Arc::new(|_: &Peer| true))
     }
 
-    fn with(shared: Arc<Shared>, name: PeerName, policy: Policy) -> Self {
+    fn with(opener: Opener, name: PeerName, policy: Policy) -> Self {
         let (providers, looking) = (Mutex::default(), Turn::new(()));
-        Self { inner: Arc::new(Inner { shared, name, policy, providers, looking }) }
+        Self { inner: Arc::new(Inner { opener, name, policy, providers, looking }) }
     }
 
     /// The same service of those providers alone that the policy admits, over links of its own. The
@@ -126,8 +127,8 @@ impl Service {
     /// ```
     #[must_use]
     pub fn admit_if(&self, policy: impl Fn(&Peer) -> bool + Send + Sync + 'static) -> Self {
-        let Inner { shared, name, .. } = &*self.inner;
-        Self::with(shared.clone(), name.clone(), Arc::new(policy))
+        let Inner { opener, name, .. } = &*self.inner;
+        Self::with(opener.clone(), name.clone(), Arc::new(policy))
     }
 
     /// The service's name.
@@ -217,7 +218,7 @@ impl Service {
         let found = loop {
             let options = LinkOptions { except: except.clone(), ..LinkOptions::default() };
             let to = Addressee::Service(inner.name.clone());
-            match inner.shared.link(to, None, options).await {
+            match inner.opener.open(to, None, options).await {
                 // Another one may be admitted.
                 Ok(peer) if !(inner.policy)(&peer) => {
                     except.push(peer.id());

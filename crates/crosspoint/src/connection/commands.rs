@@ -1,12 +1,8 @@
 //! The way of commands to the hub: with waiting, without, and in between.
 
-use crate::channel;
-use crate::peer::Core;
-use bytes::Bytes;
-use crosspoint_hub::command::{Command, Target};
-use crosspoint_hub::wire::Part;
+use crosspoint_hub::command::Command;
 use crosspoint_net::client::Queued;
-use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::Handle;
@@ -31,8 +27,14 @@ pub(crate) struct Commands {
     runtime: Handle,
 }
 
+/// What waits in the backlog for a place in the queue.
+pub(crate) trait Turn: Send + Sync + fmt::Debug {
+    /// Uses the place.
+    fn take_turn(self: Arc<Self>, slot: Slot<'_>);
+}
+
 /// A link that waits for its turn. It holds the connection open until then. Each link waits once.
-type Waiting = (Arc<Core>, mpsc::Sender<Queued>);
+type Waiting = (Arc<dyn Turn>, mpsc::Sender<Queued>);
 
 /// The connection has ended.
 #[derive(Debug, Clone, Copy)]
@@ -83,9 +85,9 @@ impl Commands {
     }
 
     /// Lets a link wait for its turn.
-    pub(crate) fn wait(&self, core: Arc<Core>, sender: mpsc::Sender<Queued>) {
+    pub(crate) fn wait(&self, link: Arc<dyn Turn>, sender: mpsc::Sender<Queued>) {
         // The task lives as long as this. If its runtime has stopped, nothing is sent any more.
-        let _ = self.backlog.send((core, sender));
+        let _ = self.backlog.send((link, sender));
     }
 
     /// Sends as soon as there is room.
@@ -178,82 +180,10 @@ async fn slot<'a>(
 
 /// Lets links send that had to wait, one behind the other. One task for each connection.
 async fn take_turns(mut waiting: mpsc::UnboundedReceiver<Waiting>, room: Arc<Semaphore>) {
-    while let Some((core, sender)) = waiting.recv().await {
+    while let Some((link, sender)) = waiting.recv().await {
         // Without a connection there is nothing to send to; the router tells the link.
         if let Ok(slot) = slot(&room, &sender).await {
-            core.take_turn(slot);
-        }
-    }
-}
-
-/// What a reader has to send before it reads on: replies, announcements, decisions.
-#[derive(Debug)]
-pub(crate) struct Outgoing {
-    channel: Arc<channel::Core>,
-    queue: VecDeque<Command>,
-}
-
-impl Outgoing {
-    /// Commands that may wait for targets that the hub has asked to pause, before the reader waits
-    /// for them.
-    const HELD_MAX: usize = 64;
-
-    pub(crate) fn new(channel: &Arc<channel::Core>) -> Self {
-        Self { channel: channel.clone(), queue: VecDeque::new() }
-    }
-
-    /// Where the first command is that has a target which takes it.
-    fn next(&self) -> Option<usize> {
-        let pauses = self.channel.pauses();
-        self.queue.iter().position(|command| match command {
-            Command::Send { to, .. } => !pauses.is_paused(*to),
-            _ => true,
-        })
-    }
-
-    pub(crate) fn push(&mut self, command: Command) {
-        self.queue.push_back(command);
-    }
-
-    pub(crate) fn push_part(&mut self, to: Target, kind: u8, payload: Bytes) {
-        let part = Part { kind, ..Part::whole(payload) };
-        self.push(Command::Send { to, part });
-    }
-
-    /// Sends what there is room for.
-    pub(crate) fn try_flush(&mut self) {
-        while let Some(index) = self.next()
-            && let Some(command) = self.queue.remove(index)
-        {
-            match self.channel.commands.try_send(command) {
-                Ok(()) => {}
-                Err(Unsent::Full(command)) => {
-                    self.queue.insert(index, command);
-                    return;
-                }
-                Err(Unsent::Gone) => self.queue.clear(),
-            }
-        }
-    }
-
-    /// Sends all but what waits for targets that are paused, if that is not too much. Cancelling it
-    /// loses nothing.
-    pub(crate) async fn flush(&mut self) {
-        while !self.queue.is_empty() {
-            let Some(index) = self.next() else {
-                if self.queue.len() < Self::HELD_MAX {
-                    return;
-                }
-                self.channel.pauses().changed(|| self.next().is_none()).await;
-                continue;
-            };
-            let Some(sender) = self.channel.commands.sender.upgrade() else {
-                return self.queue.clear();
-            };
-            match (sender.reserve().await, self.queue.remove(index)) {
-                (Ok(permit), Some(command)) => permit.send(command.into()),
-                _ => self.queue.clear(),
-            }
+            link.take_turn(slot);
         }
     }
 }

@@ -1,112 +1,18 @@
 //! The owner of a channel.
 
-use crate::ChannelError;
-use crate::PeerInfo;
-use crate::channel::{Alone, ChannelLink, Core};
-use crate::commands::Outgoing;
-use crate::options::Predicate;
-use crate::queue::Puller;
-use crate::remote::{Calls, IdInUse, MESSAGE, Malicious, Object, Objects, Origin, Outcome, REPLY};
-use crate::router::Item;
-use crate::shared::{Question, Shared, lock};
+use super::alone::Alone;
+use super::outgoing::Outgoing;
+use crate::connection::{Calling, ChannelLink, Core, Item, Owned, OwnerEvent, Question};
+use crate::error::ChannelError;
+use crate::options::{Applicant, Predicate};
+use crate::remote::{Calls, IdInUse, MESSAGE, Object, Objects, Origin, Outcome, REPLY};
 use bytes::Bytes;
 use crosspoint_hub::command::{Ban, ChannelCommand, Command, Mode, Target};
 use crosspoint_hub::{MemberNumber, OwnNumber, PeerId, Reason};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
-
-/// What an owner hears.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum OwnerEvent {
-    /// Somebody is a member now.
-    Entered {
-        /// The newcomer's number: the lowest that was free, from 0.
-        member: MemberNumber,
-        /// Who it is. A peote-server does not tell: the id is zero there.
-        peer: PeerInfo,
-    },
-    /// A member has gone; its number is free for somebody else.
-    Left {
-        /// Who has gone.
-        member: MemberNumber,
-        /// [`Left`](Reason::Left), [`ConnectionLost`](Reason::ConnectionLost),
-        /// [`Kicked`](Reason::Kicked) or [`Banned`](Reason::Banned).
-        reason: Reason,
-    },
-    /// A message, or in raw mode a piece.
-    Message {
-        /// Who sent it.
-        member: MemberNumber,
-        /// The bytes.
-        data: Bytes,
-    },
-    /// Somebody wants in, see [`ChannelOptions::approve`](crate::ChannelOptions::approve). It waits
-    /// for [`Owner::admit`] or [`Owner::refuse`].
-    Knock(Applicant),
-    /// A member has registered an object, which can be called now.
-    Announced {
-        /// Whose object it is.
-        member: MemberNumber,
-        /// Its id.
-        object: u8,
-    },
-    /// A member has sent what a well-behaved program would not send. Nothing came of it.
-    Malicious {
-        /// Who it was.
-        member: MemberNumber,
-        /// What was wrong.
-        error: Malicious,
-    },
-    /// The connection to the hub has ended, and the channel with it. Nothing follows.
-    Closed {
-        /// Why.
-        reason: Reason,
-    },
-}
-
-/// Somebody who wants to enter.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Applicant {
-    /// Who it is.
-    pub peer: PeerInfo,
-    /// What it has shown, see [`EnterOptions::credentials`](crate::EnterOptions::credentials).
-    pub credentials: Bytes,
-    pub(crate) ticket: u32,
-}
-
-/// The calls to each member of a channel.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Calling(Arc<Mutex<BTreeMap<MemberNumber, Calls>>>);
-
-impl Calling {
-    pub(crate) fn enter(&self, member: MemberNumber, calls: Calls) {
-        lock(&self.0).insert(member, calls);
-    }
-
-    pub(crate) fn leave(&self, member: MemberNumber) {
-        let calls = lock(&self.0).remove(&member);
-        calls.into_iter().for_each(|calls| calls.close());
-    }
-
-    /// Gives whether the reply was well-formed.
-    pub(crate) fn reply(&self, member: MemberNumber, payload: Bytes) -> bool {
-        let calls = lock(&self.0).get(&member).cloned();
-        calls.is_none_or(|calls| calls.reply(payload).is_some())
-    }
-
-    pub(crate) fn close(&self) {
-        let all = std::mem::take(&mut *lock(&self.0));
-        all.into_values().for_each(|calls| calls.close());
-    }
-
-    fn get(&self, member: MemberNumber) -> Option<Calls> {
-        lock(&self.0).get(&member).cloned()
-    }
-}
 
 /// The owner of a channel. Dropping it deletes the channel.
 ///
@@ -114,34 +20,27 @@ impl Calling {
 /// [`queue_bytes`](crate::NodeBuilder::queue_bytes) wait there, nothing more is read from the hub for
 /// any channel of the node, and the hub slows those who send.
 pub struct Owner {
+    /// The channel lasts as long as this.
+    owned: Owned,
     sender: OwnerSender,
-    events: Puller<Item<OwnerEvent>>,
     outgoing: Outgoing,
     objects: Alone<Objects>,
     /// The members that the reader has been told of, if there are calls.
     told: BTreeSet<MemberNumber>,
     admit_if: Option<Alone<Predicate>>,
-    /// The connection lasts as long as the channel.
-    shared: Arc<Shared>,
 }
 
 impl Owner {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        core: Arc<Core>,
-        number: OwnNumber,
-        calling: Calling,
-        events: Puller<Item<OwnerEvent>>,
-        admit_if: Option<Predicate>,
-    ) -> Self {
+    pub(crate) fn new(owned: Owned, admit_if: Option<Predicate>) -> Self {
+        let Owned { core, number, calling, .. } = &owned;
+        let (core, number, calling) = (core.clone(), *number, calling.clone());
         Self {
             outgoing: Outgoing::new(&core),
             objects: Alone::new(Objects::with_max_payload(core.bytes_max as usize)),
             sender: OwnerSender { core, number, calling },
-            events,
             told: BTreeSet::new(),
             admit_if: admit_if.map(Alone::new),
-            shared,
+            owned,
         }
     }
 
@@ -153,7 +52,7 @@ impl Owner {
     pub async fn next(&mut self) -> Option<OwnerEvent> {
         loop {
             self.outgoing.flush().await;
-            let event = match self.events.pull().await? {
+            let event = match self.owned.events.pull().await? {
                 Item::Event(event) => self.observe(event),
                 Item::Call { from, kind, payload } => {
                     from.and_then(|member| self.serve(member, kind, payload))
@@ -258,11 +157,8 @@ impl Owner {
         core.need_native("a successor")?;
         core.check_open()?;
         let channel = *number;
-        let (answer, answered) = oneshot::channel();
-        let command =
-            |request| Command::Channel(ChannelCommand::Succeed { request, channel, member });
-        self.shared.ask(Question::Succeed { answer }, command).await?;
-        answered.await.unwrap_or_else(|_| Err(self.shared.lost()))
+        let command = |request| ChannelCommand::Succeed { request, channel, member };
+        Ok(self.owned.connection.ask(Question::Done, command).await?)
     }
 
     /// Gives the channel to its [successor](Self::set_successor) at once. Without one it is deleted.
@@ -359,16 +255,6 @@ impl Owner {
     /// See [`OwnerSender::calls_to_all`].
     pub fn calls_to_all(&self, except: Option<MemberNumber>) -> Calls {
         self.sender.calls_to_all(except)
-    }
-}
-
-impl Drop for Owner {
-    fn drop(&mut self) {
-        let OwnerSender { core, number, calling } = &self.sender;
-        if core.end(Reason::ClosedByOwner) {
-            core.commands.post(ChannelCommand::Delete(*number));
-        }
-        calling.close();
     }
 }
 

@@ -1,45 +1,33 @@
-//! Brings each event of a connection to the handle that it is for. One task for each connection.
+//! Brings each event of a connection to where it is read. One task for each connection.
 
-use crate::budget::{Charge, Source};
-use crate::channel::{ChannelLink, Core};
-use crate::gathering::{Gathered, Gathering};
-use crate::member::{Inheritance, Member, MemberEvent, Seat};
-use crate::options::Predicate;
-use crate::owner::{Applicant, Calling, Owner, OwnerEvent};
-use crate::peer::{self, Entry, Links, NewLink, Peer, PresenceEvent};
+use super::Connection;
+use super::ask::{AskError, Linked, Question};
+use super::budget::{Charge, Source};
+use super::channel::{Calling, ChannelLink, Core, Inheritance, Membership, Owned};
+use super::events::{Item, MemberEvent, OwnerEvent};
+use super::gathering::{Gathered, Gathering};
+use super::links::Links;
+use super::watching::PresenceEvent;
+use crate::lock::lock;
+use crate::options::Applicant;
 use crate::queue::{Pusher, queue};
 use crate::remote::{CALL, Calls, Malicious, REPLY};
-use crate::shared::{Question, Shared, lock};
-use crate::{ChannelError, PeerInfo, Protocol};
 use bytes::Bytes;
 use crosspoint_hub::command::{
-    ChannelCommand, ChannelEvent, DirectoryEvent, Entered, Event, LinkCommand, LinkEvent, Mode,
-    OwnerNews, Target,
+    ChannelCommand, ChannelEvent, DirectoryEvent, Entered, Event, LinkEvent, Mode, OwnerNews,
+    Peer as PeerInfo, Target,
 };
 use crosspoint_hub::wire::{Part, Place};
 use crosspoint_hub::{InNumber, LinkNumber, MemberNumber, OwnNumber, PeerId, Reason};
 use crosspoint_net::panics::caught;
-use crosspoint_proto::peer::Side;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-/// What a handle reads: an event for its user, or a message for its objects.
-#[derive(Debug)]
-pub(crate) enum Item<E> {
-    Event(E),
-    Call {
-        /// `None` from the owner.
-        from: Option<MemberNumber>,
-        kind: u8,
-        payload: Bytes,
-    },
-}
-
-pub(crate) struct Router {
-    /// Gone when nobody holds a handle any more.
-    shared: Weak<Shared>,
+pub(super) struct Router {
+    /// Gone when nobody holds it any more.
+    connection: Weak<Connection>,
     closing: CancellationToken,
     queue_bytes: u32,
     owned: HashMap<OwnNumber, Own>,
@@ -78,19 +66,19 @@ impl Own {
 }
 
 impl Router {
-    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+    pub(super) fn new(connection: &Arc<Connection>, queue_bytes: u32) -> Self {
         Self {
-            shared: Arc::downgrade(shared),
-            closing: shared.closing.clone(),
-            queue_bytes: shared.common.settings.queue_bytes,
-            links: shared.links.clone(),
+            connection: Arc::downgrade(connection),
+            closing: connection.closing.clone(),
+            queue_bytes,
+            links: connection.links.clone(),
             owned: HashMap::new(),
             entered: HashMap::new(),
-            gathering: Gathering::new(&shared.common.held),
+            gathering: Gathering::new(&connection.pool.held),
         }
     }
 
-    pub(crate) async fn run(
+    pub(super) async fn run(
         mut self,
         mut events: mpsc::Receiver<Event>,
         closed: watch::Sender<Option<Reason>>,
@@ -119,13 +107,13 @@ impl Router {
             entered.events.finish(Item::Event(MemberEvent::Ended { reason }));
         }
         self.links.end_all(reason);
-        if let Some(shared) = self.shared.upgrade() {
-            shared.facts.pauses.end_all();
+        if let Some(connection) = self.connection.upgrade() {
+            connection.facts.pauses.end_all();
         }
         // In this order, so that a caller that is refused because of the end finds its reason.
         closed.send_replace(Some(reason));
-        if let Some(shared) = self.shared.upgrade() {
-            shared.end(reason);
+        if let Some(connection) = self.connection.upgrade() {
+            connection.end(reason);
         }
     }
 
@@ -138,10 +126,10 @@ impl Router {
             }
             Event::Channel(ChannelEvent::Entered(entered)) => self.entered(entered)?,
             Event::Refused { request, reason, .. } => match self.question(request)? {
-                Some((shared, Question::Watch { on })) => {
-                    shared.watching.answered(&shared, on, Err(reason));
+                Some((connection, Question::Watch { on })) => {
+                    connection.watch_answered(on, Err(reason));
                 }
-                Some((_, question)) => question.fail(ChannelError::Refused(reason)),
+                Some((_, question)) => question.fail(AskError::Refused(reason)),
                 None => {}
             },
             Event::Channel(ChannelEvent::MemberEntered {
@@ -211,16 +199,15 @@ impl Router {
             Event::Link(LinkEvent::Closed { link, reason }) => self.links.ended(link, reason),
             Event::Directory(DirectoryEvent::Found { request, peers, more }) => {
                 match self.question(request)? {
-                    Some((_, Question::Look { answer })) => drop(answer.send(Ok((peers, more)))),
+                    Some((_, Question::Look(answer))) => drop(answer.send(Ok((peers, more)))),
                     Some(_) => return Err(Reason::Malformed),
                     None => {}
                 }
             }
             Event::Done { request } => match self.question(request)? {
-                Some((_, Question::Done { answer })) => drop(answer.send(Ok(()))),
-                Some((_, Question::Succeed { answer })) => drop(answer.send(Ok(()))),
-                Some((shared, Question::Watch { on })) => {
-                    shared.watching.answered(&shared, on, Ok(()));
+                Some((_, Question::Done(answer))) => drop(answer.send(Ok(()))),
+                Some((connection, Question::Watch { on })) => {
+                    connection.watch_answered(on, Ok(()));
                 }
                 Some(_) => return Err(Reason::Malformed),
                 None => {}
@@ -247,17 +234,17 @@ impl Router {
         Ok(())
     }
 
-    fn question(&self, request: u32) -> Result<Option<(Arc<Shared>, Question)>, Reason> {
-        let Some(shared) = self.shared.upgrade() else {
+    fn question(&self, request: u32) -> Result<Option<(Arc<Connection>, Question)>, Reason> {
+        let Some(connection) = self.connection.upgrade() else {
             return Ok(None);
         };
-        let question = shared.answered(request).ok_or(Reason::Malformed)?;
-        Ok(Some((shared, question)))
+        let question = connection.asked.take(request).ok_or(Reason::Malformed)?;
+        Ok(Some((connection, question)))
     }
 
     fn presence(&self, event: PresenceEvent) {
-        if let Some(shared) = self.shared.upgrade() {
-            shared.watching.tell(event);
+        if let Some(connection) = self.connection.upgrade() {
+            connection.watching.tell(event);
         }
     }
 
@@ -272,18 +259,18 @@ impl Router {
     /// # Errors
     /// [`Reason::SlowReceiver`] if the hub does not even read what is refused.
     fn arrived(&self, link: LinkNumber, info: PeerInfo, purpose: &[u8]) -> Result<(), Reason> {
-        let Some(shared) = self.shared.upgrade() else {
+        let Some(connection) = self.connection.upgrade() else {
             return Ok(());
         };
-        if shared.commands.is_choked() {
+        if connection.commands.is_choked() {
             return Err(Reason::SlowReceiver);
         }
-        let mut place = Charge::new(&shared.common.incoming, Source::Peer(info.id));
+        let mut place = Charge::new(&connection.pool.incoming, Source::Peer(info.id));
         if !place.set(1) {
-            refuse(&shared, link, Reason::TooManyLinks);
+            connection.refuse(link, Reason::TooManyLinks);
             return Ok(());
         }
-        shared.common.arrived(&shared, link, info, purpose);
+        connection.upper.arrived(&connection, link, info, purpose);
         // If the link was refused, its place is free again.
         self.links.occupy(link, place);
         Ok(())
@@ -293,43 +280,8 @@ impl Router {
     fn linked(&self, request: u32, link: LinkNumber, info: PeerInfo) -> Result<(), Reason> {
         self.unused(link)?;
         match self.question(request)? {
-            Some((shared, Question::Link { asked, behind, answer })) => {
-                let (far, route) = behind.unwrap_or_else(|| (info.id, peer::Route::default()));
-                let required = asked.check(&info);
-                let required =
-                    required.and_then(|()| shared.common.encryption_required(&info, far, &route));
-                let encryption_required = match required {
-                    Ok(required) => required,
-                    Err(error) => {
-                        refuse(&shared, link, Reason::Left);
-                        drop(answer.send(Err(error)));
-                        return Ok(());
-                    }
-                };
-                let (side, attended) = (Side::Opener, true);
-                let new = NewLink { link, side, info, far, route, encryption_required, attended };
-                let core = peer::Core::new(&shared, new);
-                self.links.insert(link, Entry::Peer(core.clone()));
-                let opened = match encryption_required {
-                    true => core.require_encryption(),
-                    false => Ok(()),
-                };
-                // If nobody waits any more, or it cannot be encrypted, the peer is dropped, which
-                // ends the link.
-                let peer = Peer::of(&core);
-                drop(answer.send(opened.map(|()| peer)));
-            }
-            Some((shared, Question::Lane { asked, lane, answer })) => {
-                if let Err(error) = asked.check(&info) {
-                    refuse(&shared, link, Reason::Left);
-                    drop(answer.send(Err(error)));
-                    return Ok(());
-                }
-                self.links.insert(link, Entry::Lane(lane));
-                if answer.send(Ok(link)).is_err() {
-                    self.links.remove(link);
-                    refuse(&shared, link, Reason::Left);
-                }
+            Some((connection, Question::Link(asker))) => {
+                asker(Ok(Linked { connection, link, info }));
             }
             Some(_) => return Err(Reason::Malformed),
             None => {}
@@ -338,17 +290,17 @@ impl Router {
     }
 
     fn created(&mut self, request: u32, channel: OwnNumber) -> Result<(), Reason> {
-        let Some((shared, question)) = self.question(request)? else {
+        let Some((connection, question)) = self.question(request)? else {
             return Ok(());
         };
-        let Question::Create { mode, calls, admit_if, answer } = question else {
+        let Question::Create { mode, calls, answer } = question else {
             return Err(Reason::Malformed);
         };
         self.free_own(channel)?;
         self.gathering.forget(|place| matches!(place, Place::Own(own, _) if *own == channel));
-        let owner = self.own(shared, channel, mode, calls, admit_if);
-        // If nobody waits any more, the owner is dropped, and deletes the channel.
-        drop(answer.send(Ok(owner)));
+        let owned = self.own(connection, channel, mode, calls);
+        // If nobody waits any more, it is dropped, which deletes the channel.
+        drop(answer.send(Ok(owned)));
         Ok(())
     }
 
@@ -363,18 +315,18 @@ impl Router {
     /// There is an own channel now.
     fn own(
         &mut self,
-        shared: Arc<Shared>,
-        channel: OwnNumber,
+        connection: Arc<Connection>,
+        number: OwnNumber,
         mode: Mode,
         calls: bool,
-        admit_if: Option<Predicate>,
-    ) -> Owner {
-        let core = Core::new(&shared, mode, calls);
-        let (pusher, puller) = queue(self.queue_bytes);
+    ) -> Owned {
+        let core = Core::new(&connection, mode, calls);
+        let (pusher, events) = queue(self.queue_bytes);
         let calling = Calling::default();
-        let owner = Owner::new(shared, core.clone(), channel, calling.clone(), puller, admit_if);
-        self.owned.insert(channel, Own { core, calling, events: pusher, members: HashMap::new() });
-        owner
+        let members = HashMap::new();
+        let own = Own { core: core.clone(), calling: calling.clone(), events: pusher, members };
+        self.owned.insert(number, own);
+        Owned { core, number, calling, events, connection }
     }
 
     /// Something has become of the owner of an entered channel.
@@ -404,18 +356,18 @@ impl Router {
     fn inherit(&mut self, channel: InNumber, number: OwnNumber) -> Result<(), Reason> {
         self.free_own(number)?;
         self.gathering.forget(|place| is_in(place, channel));
-        let Some(shared) = self.shared.upgrade() else {
+        let Some(connection) = self.connection.upgrade() else {
             return Ok(());
         };
         let entered = self.entered.remove(&channel);
         let Some(entered) = entered.filter(|entered| entered.core.end(Reason::Left)) else {
             // It has left, but the hub had made it the owner before it heard of that.
-            shared.commands.post(ChannelCommand::Resign(number));
+            connection.commands.post(ChannelCommand::Resign(number));
             return Ok(());
         };
         let In { core, calls, events, inheritance } = entered;
-        let owner = self.own(shared, number, core.mode, core.calls, None);
-        *lock(&inheritance) = Some(owner);
+        let owned = self.own(connection, number, core.mode, core.calls);
+        *lock(&inheritance) = Some(owned);
         calls.close();
         events.finish(Item::Event(MemberEvent::Inherited));
         Ok(())
@@ -423,7 +375,7 @@ impl Router {
 
     fn entered(&mut self, entered: Entered) -> Result<(), Reason> {
         let Entered { request, channel, member, mode, replies, room, .. } = entered;
-        let Some((shared, question)) = self.question(request)? else {
+        let Some((connection, question)) = self.question(request)? else {
             return Ok(());
         };
         let Question::Enter { calls, answer } = question else {
@@ -433,20 +385,23 @@ impl Router {
             return Err(Reason::Malformed);
         }
         self.gathering.forget(|place| is_in(place, channel));
-        let number = (shared.protocol == Protocol::Native).then_some(member);
-        let core = Core::new(&shared, mode, calls);
+        let core = Core::new(&connection, mode, calls);
         let link = ChannelLink { core: core.clone(), to: Target::Up(channel), replies };
         let account = Calls::new(link);
-        let (pusher, puller) = queue(self.queue_bytes);
+        let (pusher, events) = queue(self.queue_bytes);
         let inheritance = Inheritance::default();
-        let seat = Seat { channel, number, room };
-        let (calling, heir) = (account.clone(), inheritance.clone());
-        let handle = Member::new(shared, core.clone(), seat, calling, puller, heir);
-        let answered = match (calls, mode) {
-            // Dropping the handle leaves the channel.
-            (true, Mode::Raw) => answer.send(Err(ChannelError::Raw)),
-            _ => answer.send(Ok(handle)),
+        let membership = Membership {
+            core: core.clone(),
+            channel,
+            number: connection.is_native().then_some(member),
+            room,
+            calls: account.clone(),
+            events,
+            inheritance: inheritance.clone(),
+            _connection: connection,
         };
+        // If nobody waits any more, it is dropped, which leaves the channel.
+        let answered = answer.send(Ok(membership));
         let entered = In { core, calls: account, events: pusher, inheritance };
         self.entered.insert(channel, entered);
         drop(answered);
@@ -477,27 +432,27 @@ impl Router {
     /// # Errors
     /// [`Reason::SlowReceiver`] if the hub does not even read what is refused.
     fn too_much(&mut self, place: Place) -> Result<(), Reason> {
-        let Some(shared) = self.shared.upgrade() else {
+        let Some(connection) = self.connection.upgrade() else {
             return Ok(());
         };
-        if shared.commands.is_choked() {
+        if connection.commands.is_choked() {
             return Err(Reason::SlowReceiver);
         }
         match place {
-            Place::Own(channel, member) if shared.protocol == Protocol::Native => {
-                shared.commands.post(ChannelCommand::Kick { channel, member, ban: None });
+            Place::Own(channel, member) if connection.is_native() => {
+                connection.commands.post(ChannelCommand::Kick { channel, member, ban: None });
             }
             Place::In(channel) => {
                 if let Some(entered) = self.entered.remove(&channel) {
                     let reason = Reason::Exhausted;
                     if entered.core.end(reason) {
-                        shared.commands.post(ChannelCommand::Leave(channel));
+                        connection.commands.post(ChannelCommand::Leave(channel));
                     }
                     entered.calls.close();
                     entered.events.finish(Item::Event(MemberEvent::Ended { reason }));
                 }
             }
-            Place::Own(..) | Place::Room(..) | Place::Link(_) => shared.common.count_dropped(),
+            Place::Own(..) | Place::Room(..) | Place::Link(_) => connection.pool.count_dropped(),
         }
         Ok(())
     }
@@ -566,11 +521,6 @@ impl Router {
     }
 }
 
-/// A link that is there is not wanted.
-fn refuse(shared: &Shared, link: LinkNumber, reason: Reason) {
-    shared.commands.post(LinkCommand::Close { link, reason });
-}
-
 /// What a message is for.
 enum Sorted {
     Message,
@@ -594,46 +544,61 @@ fn is_in(place: &Place, channel: InNumber) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared::Facts;
-    use tokio::sync::oneshot;
+    use crate::address::Protocol;
+    use crate::connection::{Facts, Pool, Upper};
 
-    /// What becomes of a node whose hub says this after it has let a channel be created.
+    /// A connection with nothing above it.
+    #[derive(Debug)]
+    struct Bare;
+
+    impl Upper for Bare {
+        fn connected(&self, _: &Arc<Connection>) {}
+
+        fn arrived(&self, _: &Arc<Connection>, _: LinkNumber, _: PeerInfo, _: &[u8]) {}
+
+        fn disconnected(&self) {}
+    }
+
+    /// What becomes of a connection whose hub says this after it has let a channel be created.
     async fn after(events: impl IntoIterator<Item = Event>) -> Reason {
         heard_after(events).await.0
     }
 
     /// The same, and what the owner of the channel has heard.
     async fn heard_after(events: impl IntoIterator<Item = Event>) -> (Reason, Vec<OwnerEvent>) {
-        let (commands, _to_hub) = mpsc::channel(8);
+        let (commands, mut to_hub) = mpsc::channel(8);
         let (pings, _asked) = mpsc::channel(1);
         let (from_hub, to_node) = mpsc::channel(8);
         let (closed_sender, closed) = watch::channel(None);
         let (peer, facts) = (PeerId::new([1; 16]), Arc::<Facts>::default());
-        let common = peer::Common::new(crate::Node::builder().queue_bytes(1000).held_bytes(8192));
-        let ways = (commands, pings);
-        let shared = Shared::new(peer, Protocol::Native, facts, ways, closed, common);
-        tokio::spawn(Router::new(&shared).run(to_node, closed_sender));
+        let (who, ways) = ((peer, Protocol::Native), (commands, pings));
+        let connection =
+            Connection::new(who, facts, ways, closed, Pool::new(8192, 1), Arc::new(Bare));
+        tokio::spawn(Router::new(&connection, 1000).run(to_node, closed_sender));
 
-        let (answer, answered) = oneshot::channel();
         let mode = Mode::Chunk { bytes_max: 10 };
-        let question = Question::Create { mode, calls: false, admit_if: None, answer };
-        let asked = shared.ask(question, |request| crosspoint_hub::Command::create(request, "x"));
-        asked.await.unwrap();
+        let create = |request| crosspoint_hub::Command::create(request, "x");
+        let asking = {
+            let connection = connection.clone();
+            let question = move |answer| Question::Create { mode, calls: false, answer };
+            tokio::spawn(async move { connection.ask(question, create).await })
+        };
+        to_hub.recv().await.unwrap();
         let created = Event::Channel(ChannelEvent::Created { request: 0, channel: OwnNumber(0) });
         from_hub.send(created).await.unwrap();
-        let mut owner = answered.await.unwrap().unwrap();
+        let mut owned = asking.await.unwrap().unwrap();
         from_hub.send(entered(MemberNumber(0))).await.unwrap();
         for event in events {
             from_hub.send(event).await.unwrap();
         }
         drop(from_hub);
-        let mut closed = shared.closed.clone();
-        let reason = *closed.wait_for(Option::is_some).await.unwrap();
+        let reason = connection.closed().await;
         let mut heard = Vec::new();
-        while let Some(event) = owner.next().await {
+        while let Some(item) = owned.events.pull().await {
+            let Item::Event(event) = item else { panic!("{item:?}") };
             heard.push(event);
         }
-        (reason.unwrap(), heard)
+        (reason, heard)
     }
 
     fn entered(member: MemberNumber) -> Event {

@@ -1,23 +1,36 @@
-//! One link as its handles, its handlers and the router know it.
+//! One link as its handles, its handlers and its connection know it. The handles themselves are above it.
 //!
 //! All of them lock its state for a moment, never while they wait. A thread that has changed it sends
 //! what there is to send, as far as there are places in the connection's queue; it is sealed at
 //! that moment, under the lock, so that the order of sealing is the order of sending. Without a
 //! place the link waits in the connection's backlog.
 
-use super::common::Common;
-use super::events::Item;
-use super::later::Later;
-use super::links::Links;
+mod calls;
+mod handlers;
+mod inbox;
+mod later;
+mod requests;
+mod security;
+mod streams;
+mod terms;
+
+pub(crate) use calls::Served;
+pub(crate) use handlers::{Call, Handler, Handlers};
+pub(crate) use inbox::Item;
+pub(crate) use later::Later;
+pub(crate) use requests::Question;
+pub(crate) use security::Security;
+pub(crate) use streams::StreamState;
+pub(crate) use terms::Terms;
+
+use super::error::{PeerError, RequestError};
 use super::route::Route;
-use super::secure::Security;
-use super::stream::StreamState;
-use super::{Handle, PeerError, RequestError};
 use crate::PeerInfo;
-use crate::budget::{Charge, Source};
-use crate::commands::{Commands, Slot};
+use crate::connection::{
+    Charge, Commands, Connection, Facts, Flow, LinkEnd, Links, Slot, Source, Turn,
+};
+use crate::lock::lock;
 use crate::remote::{Calls, Objects};
-use crate::shared::{Facts, Shared, lock};
 use bytes::Bytes;
 use crosspoint_hub::command::{Command, Target};
 use crosspoint_hub::payload::Payload;
@@ -47,8 +60,8 @@ pub(crate) struct Core {
     pub(crate) encryption_required: bool,
     pub(crate) commands: Commands,
     facts: Arc<Facts>,
-    pub(crate) common: Arc<Common>,
-    pub(crate) node: Weak<Shared>,
+    pub(crate) terms: Arc<Terms>,
+    connection: Weak<Connection>,
     links: Weak<Links>,
     /// The largest message that the hub takes.
     hub_bytes_max: u32,
@@ -82,7 +95,7 @@ pub(crate) struct State {
     pub(super) handle: Weak<Handle>,
     /// Somebody has or had a handle. Otherwise only handlers answer.
     pub(super) attended: bool,
-    /// It was given to [`Incoming`](super::Incoming).
+    /// It was given to who takes links.
     pub(super) delivered: bool,
     reassembly: Reassembly,
     /// What of the node's budget the other side has because of this link.
@@ -108,12 +121,13 @@ pub(crate) struct NewLink {
 }
 
 impl Core {
-    pub(crate) fn new(shared: &Arc<Shared>, new: NewLink) -> Arc<Self> {
+    /// A link of this connection. It is not among its links yet.
+    pub(crate) fn new(connection: &Arc<Connection>, terms: &Arc<Terms>, new: NewLink) -> Arc<Self> {
         let NewLink { link, side, info, far, route, encryption_required, attended } = new;
-        let hub_bytes_max = shared.facts.message_bytes_max();
+        let hub_bytes_max = connection.facts.message_bytes_max();
         let defaults = Settings::default();
         let settings = Settings {
-            window_bytes: shared.common.settings.stream_window,
+            window_bytes: terms.options.stream_window,
             // What is sealed has to fit as well.
             message_bytes_max: defaults.message_bytes_max.min(plain_bytes_max(hub_bytes_max)),
             ..defaults
@@ -135,7 +149,7 @@ impl Core {
             attended,
             delivered: false,
             reassembly: Reassembly::default(),
-            charge: Charge::new(&shared.common.held, Source::Peer(info.id)),
+            charge: Charge::new(&connection.pool.held, Source::Peer(info.id)),
             backlogged: false,
             paused: false,
             closing: false,
@@ -148,11 +162,11 @@ impl Core {
             far,
             route,
             encryption_required,
-            commands: shared.commands.clone(),
-            facts: shared.facts.clone(),
-            common: shared.common.clone(),
-            node: Arc::downgrade(shared),
-            links: Arc::downgrade(&shared.links),
+            commands: connection.commands.clone(),
+            facts: connection.facts.clone(),
+            terms: terms.clone(),
+            connection: Arc::downgrade(connection),
+            links: Arc::downgrade(&connection.links),
             hub_bytes_max,
             requests,
             inbox: Notify::new(),
@@ -188,37 +202,9 @@ impl Core {
         result
     }
 
-    /// A part has arrived. Gives whether so much waits to be read that who reads should have a
-    /// turn before more comes.
-    pub(crate) fn receive(self: &Arc<Self>, part: Part) -> bool {
-        self.with(|state, later| {
-            if state.ended.is_none()
-                && let Err(reason) = state.receive(self, part, later)
-            {
-                state.break_off(reason, later);
-            }
-        });
-        self.state().is_crowded(self)
-    }
-
-    /// Uses the place that the link has waited for.
-    pub(crate) fn take_turn(self: &Arc<Self>, slot: Slot<'_>) {
-        self.with(|state, later| {
-            state.backlogged = false;
-            if state.ended.is_none() {
-                state.send_next(self, slot, later);
-            }
-        });
-    }
-
     /// Whether the hub wants nothing for the other side at present.
     fn is_paused(&self) -> bool {
         self.facts.pauses.is_paused(Target::Link(self.link))
-    }
-
-    /// The hub wants to have what has waited.
-    pub(crate) fn resumed(self: &Arc<Self>) {
-        self.with(|_, _| ());
     }
 
     /// Ends the link once everything is sent.
@@ -231,13 +217,8 @@ impl Core {
         self.with(|state, later| state.break_off(reason, later));
     }
 
-    /// The other side has ended the link, or the connection is lost.
-    pub(crate) fn ended(self: &Arc<Self>, reason: Reason) {
-        self.with(|state, later| state.end(reason, later));
-    }
-
     /// Takes the link out of its connection's list.
-    pub(super) fn forget(&self) {
+    fn forget(&self) {
         if let Some(links) = self.links.upgrade() {
             links.remove(self.link);
         }
@@ -264,11 +245,85 @@ impl Core {
     }
 }
 
+impl LinkEnd for Core {
+    fn receive(self: Arc<Self>, part: Part) -> Flow {
+        self.with(|state, later| {
+            if state.ended.is_none()
+                && let Err(reason) = state.receive(&self, part, later)
+            {
+                state.break_off(reason, later);
+            }
+        });
+        match self.state().is_crowded(&self) {
+            true => Flow::Yield,
+            false => Flow::Go,
+        }
+    }
+
+    fn resumed(self: Arc<Self>) {
+        self.with(|_, _| ());
+    }
+
+    fn ended(self: Arc<Self>, reason: Reason) {
+        self.with(|state, later| state.end(reason, later));
+    }
+}
+
+impl Turn for Core {
+    fn take_turn(self: Arc<Self>, slot: Slot<'_>) {
+        self.with(|state, later| {
+            state.backlogged = false;
+            if state.ended.is_none() {
+                state.send_next(&self, slot, later);
+            }
+        });
+    }
+}
+
+/// Holds a link open, and its connection. All handles of the link share one.
+pub(crate) struct Handle {
+    pub(crate) core: Arc<Core>,
+    /// The connection lasts as long as the link. None if it has ended.
+    _connection: Option<Arc<Connection>>,
+}
+
+impl Handle {
+    /// That of others, or a new one.
+    pub(crate) fn of(core: &Arc<Core>) -> Arc<Self> {
+        let mut state = core.state();
+        if let Some(handle) = state.handle.upgrade() {
+            return handle;
+        }
+        let handle = Arc::new(Self { core: core.clone(), _connection: core.connection.upgrade() });
+        state.handle = Arc::downgrade(&handle);
+        handle
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let attended = self.core.state().attended;
+        // Without somebody who takes links, they live for the handlers.
+        if attended {
+            self.core.close();
+        }
+    }
+}
+
 /// Why something was not sent.
 #[derive(Debug)]
 pub(crate) enum SubmitError {
     Ended(Reason),
     Send(SendError),
+}
+
+impl From<SubmitError> for RequestError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Ended(reason) => Self::PeerGone(reason),
+            SubmitError::Send(error) => Self::Unsent(error.into()),
+        }
+    }
 }
 
 impl From<SubmitError> for PeerError {
@@ -291,13 +346,13 @@ fn plain_bytes_max(hub_bytes_max: u32) -> usize {
 }
 
 /// This computer's clock, in microseconds since 1970. Here it comes in from outside.
-pub(super) fn clock_us() -> u64 {
+pub(crate) fn clock_us() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The present time. Here it comes in from outside.
-pub(super) fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 

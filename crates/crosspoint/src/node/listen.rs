@@ -3,10 +3,14 @@
 //! A node that listens has a hub of its own, at which it is a session like all others. Those who
 //! connect may do nothing at that hub but link to the node.
 
-use crate::node::{self, Node, NodeBuilder};
-use crate::peer::Common;
-use crate::shared::lock;
-use crate::{Address, ConnectError, Server, Shape};
+use super::builder::NodeBuilder;
+use super::host::Host;
+use super::{Node, connect};
+use crate::Shape;
+use crate::address::Address;
+use crate::error::ConnectError;
+use crate::peer::{Reception, Terms};
+use crate::server::Server;
 use bytes::Bytes;
 use crosspoint_auth::{Credentials, Denied, from_fn};
 use crosspoint_hub::command::Hello;
@@ -15,37 +19,8 @@ use crosspoint_net::gateways::{Peote, standard};
 use crosspoint_net::http::HttpOptions;
 use crosspoint_net::server::ServerOptions;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use subtle::ConstantTimeEq;
-use tokio::runtime::Handle;
-
-/// The server of a node that listens. Dropping it stops it.
-#[derive(Debug)]
-pub(crate) struct Host {
-    server: Server,
-    addresses: Mutex<Vec<SocketAddr>>,
-    runtime: Handle,
-}
-
-impl Host {
-    fn listen(&self, address: SocketAddr) -> Result<SocketAddr, ConnectError> {
-        let listening = self.server.listen(address);
-        let listening = listening.map_err(|source| ConnectError::Listen { address, source })?;
-        lock(&self.addresses).push(listening);
-        Ok(listening)
-    }
-
-    pub(crate) async fn stop(&self) {
-        self.server.stop().await;
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        let server = self.server.clone();
-        self.runtime.spawn(async move { server.stop().await });
-    }
-}
 
 fn same(one: Option<&Bytes>, other: Option<&Bytes>) -> bool {
     let [one, other] = [one, other].map(|bytes| bytes.map_or(&[][..], |bytes| bytes));
@@ -105,17 +80,18 @@ impl NodeBuilder {
         // Only this program knows it, so it tells the node from those who connect.
         let home = PeerId::random().map_err(|error| ConnectError::NoPeerId(error.to_string()))?;
         let home = Bytes::copy_from_slice(home.as_bytes());
-        let options = options(home.clone(), self.hello.token.clone());
+        let options = options(home.clone(), self.options.hello.token.clone());
         let hub = Hub::new(HubOptions { rooms_on_entry: false, ..HubOptions::default() });
         let server = Server::with_hub(hub, options);
-        let hello = Hello { token: Some(home), ..self.hello.clone() };
+        let hello = Hello { token: Some(home), ..self.options.hello.clone() };
         let inside = server.inside(Shape::default());
-        let host = Host { server, addresses: Mutex::default(), runtime: Handle::current() };
-        let node = node::connect(&Common::new(self), hello, inside).await?;
+        let host = Host::new(server);
+        let Self { options, handlers } = self;
+        let reception = Reception::new(Terms::new(options, handlers));
+        let node = connect(&reception, hello, inside).await?;
         host.server.hub().set_home_peer(node.peer_id());
         host.listen(address)?;
-        let known = node.shared.host.set(host);
-        debug_assert!(known.is_ok(), "the node was made a moment ago");
+        node.site.set_host(host);
         Ok(node)
     }
 }
@@ -128,18 +104,18 @@ impl Node {
     /// [`ConnectError::Listen`]; [`ConnectError::NoListener`] if it was not made by
     /// [`NodeBuilder::listen`].
     pub fn listen_on(&self, address: SocketAddr) -> Result<SocketAddr, ConnectError> {
-        self.shared.host.get().ok_or(ConnectError::NoListener)?.listen(address)
+        self.site.host().ok_or(ConnectError::NoListener)?.listen(address)
     }
 
     /// Where the node listens, in the order in which it began to.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.shared.host.get().map_or_else(Vec::new, |host| lock(&host.addresses).clone())
+        self.site.host().map_or_else(Vec::new, Host::addresses)
     }
 
     /// Where other nodes of this program reach this one without a network, if it listens. The shape
     /// gives the connection the lag, jitter and speed of a real one.
     pub fn inside(&self, shape: Shape) -> Option<Address> {
-        self.shared.host.get().map(|host| host.server.inside(shape))
+        self.site.host().map(|host| host.server.inside(shape))
     }
 
     /// Connects the same node to another hub, or to another node: with the same name, identity,
@@ -154,7 +130,7 @@ impl Node {
         A::Error: Into<ConnectError>,
     {
         let address = address.try_into().map_err(Into::into)?;
-        let common = &self.shared.common;
-        node::connect(common, common.settings.hello.clone(), address).await
+        let reception = self.site.reception();
+        connect(reception, reception.terms().options.hello.clone(), address).await
     }
 }

@@ -1,132 +1,17 @@
 //! What a node does with peers.
 
-use super::forward::Forward;
-use super::handlers::{Request, raw, typed};
-use super::route::{HOPS_MAX, Route, Who};
-use super::{Asked, Incoming, Peer, PeerError, Presence, Service};
-use crate::node::{Node, NodeBuilder};
-use crate::shared::{Question, Shared, lock};
-use crate::{PeerId, PeerInfo, Protocol, Reason};
-use crosspoint_hub::PeerName;
-use crosspoint_hub::command::{
-    Addressee, Command, DirectoryCommand, LinkCommand, LinkOptions, Query,
+use super::Node;
+use crate::connection::Question;
+use crate::peer::{
+    Asked, Forward, HOPS_MAX, Incoming, Peer, PeerError, Presence, Request, Route, Service, Who,
+    raw, typed,
 };
+use crate::{PeerId, PeerInfo};
+use crosspoint_hub::PeerName;
+use crosspoint_hub::command::{Addressee, DirectoryCommand, LinkOptions, Query};
 use crosspoint_hub::payload::{Failure, Payload};
-use crosspoint_proto::identity::Identity;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::sync::Arc;
-use tokio::sync::oneshot;
-
-impl NodeBuilder {
-    /// The key that the node's peer id comes from, which the hub checks. With it links can be
-    /// [encrypted](Peer::secure). An id that was set is ignored then.
-    ///
-    /// Connecting fails with [`ConnectError::Unproven`](crate::ConnectError::Unproven) at a hub that
-    /// does not ask for the proof, unless that is [accepted](Self::accept_unproven).
-    #[must_use]
-    pub fn identity(mut self, identity: Identity) -> Self {
-        self.identity = Some(Arc::new(identity));
-        self
-    }
-
-    /// Goes on with an [identity](Self::identity) at a hub that does not ask for the proof. The ids
-    /// of all peers there are claims that nobody has checked, and that of this node is what the hub
-    /// [says](Node::peer_id). Encrypted links are as safe as anywhere: each side proves its key to
-    /// the other. Only needed for hubs that are no Crosspoint.
-    #[must_use]
-    pub fn accept_unproven(mut self) -> Self {
-        self.accept_unproven = true;
-        self
-    }
-
-    /// Every link of the node, opened by either side, is encrypted before anything else is sent or
-    /// taken. Links to nodes without [identity](Self::identity) end.
-    #[must_use]
-    pub fn require_encryption(mut self) -> Self {
-        self.require_encryption = true;
-        self
-    }
-
-    /// Pins a name to the key that belongs to this id: a link to or from a peer of whom a hub says that
-    /// it has the name is there only if the peer has the id, and proves it by encryption before
-    /// anything is sent or taken. The same holds for each link at whose far end somebody says to have the id. A node
-    /// of that name cannot pass on links of others to this one. Any other attempt fails, with [`PeerError::NotPinned`] if already
-    /// the hub says so. Needs an [identity](Self::identity).
-    ///
-    /// Without a pin it is the hub alone that says whose a name is.
-    #[must_use]
-    pub fn pin(mut self, name: impl Into<String>, id: PeerId) -> Self {
-        self.pins.insert(name.into(), id);
-        self
-    }
-
-    /// How many bytes of each stream may be on their way to this node without having been read, 1
-    /// to 2147483647; 256 KiB unless set. A larger window is faster over a long way.
-    #[must_use]
-    pub fn stream_window(mut self, bytes: u32) -> Self {
-        self.stream_window = bytes;
-        self
-    }
-
-    /// How many bytes may wait to be read or handled from one [`Peer`], 64 for each event counted
-    /// in; 16 MiB unless set. The message that goes beyond is still taken; with the next one the link
-    /// ends with [`SlowReceiver`](Reason::SlowReceiver). Requests and streams that go beyond are
-    /// refused.
-    #[must_use]
-    pub fn inbox_bytes(mut self, bytes: usize) -> Self {
-        self.inbox_bytes = bytes;
-        self
-    }
-
-    /// How many bytes of what others have sent this node holds, over all its connections: messages that are
-    /// not whole, what waits in the inboxes of [`Peer`]s and in their handlers, streams that were not read,
-    /// and links that are passed on; 64 MiB unless set. One peer may hold as much as is free then, so half of
-    /// it if it is the only one. Its link that goes beyond ends with [`Exhausted`](Reason::Exhausted); a member
-    /// of a channel is kicked, and an owner's channel is left.
-    ///
-    /// A message needs room for all of its bytes, and so does an inbox or a
-    /// [window](Self::stream_window) that is to be filled. Up to 2 KiB of each link are free.
-    #[must_use]
-    pub fn held_bytes(mut self, bytes: usize) -> Self {
-        self.held_bytes = bytes;
-        self
-    }
-
-    /// How many links that others have opened there may be, over all connections; 16,384 unless set. One peer
-    /// may have as many as are free then. Those above end with [`TooManyLinks`](Reason::TooManyLinks). A
-    /// link takes about 2 KiB.
-    #[must_use]
-    pub fn incoming_max(mut self, links: usize) -> Self {
-        self.incoming_max = links;
-        self
-    }
-
-    /// See [`Node::handle`]; set here it is there before the first request can come.
-    #[must_use]
-    pub fn handle<F, T, P>(self, method: impl Into<String>, handler: F) -> Self
-    where
-        F: Fn(Request) -> T + Send + Sync + 'static,
-        T: Future<Output = Result<P, Failure>> + Send + 'static,
-        P: Into<Payload>,
-    {
-        self.handlers.insert(method.into(), raw(handler));
-        self
-    }
-
-    /// See [`Node::serve`]; set here it is there before the first request can come.
-    #[must_use]
-    pub fn serve<A, F, T, R>(self, method: impl Into<String>, handler: F) -> Self
-    where
-        A: DeserializeOwned,
-        F: Fn(A) -> T + Send + Sync + 'static,
-        T: Future<Output = Result<R, Failure>> + Send + 'static,
-        R: Serialize,
-    {
-        self.handlers.insert(method.into(), typed(handler));
-        self
-    }
-}
 
 /// The most peers that a hub may name in answer to one question: it could go on without an end.
 const FOUND_MAX: usize = 100_000;
@@ -135,18 +20,18 @@ impl Node {
     /// Opens a link to a peer: by its id, or by its unique name.
     ///
     /// Whom a name leads to is the word of the hub, and is shown by [`Peer::id`] before anything is
-    /// sent. To be sure of it, [pin](NodeBuilder::pin) the name, or compare the id with one that was
+    /// sent. To be sure of it, [pin](crate::NodeBuilder::pin) the name, or compare the id with one that was
     /// learned elsewhere after [`Peer::secure`].
     ///
     /// # Errors
-    /// [`PeerError::Refused`] with [`NoSuchPeer`](Reason::NoSuchPeer),
-    /// [`NotAllowed`](Reason::NotAllowed), [`TooManyLinks`](Reason::TooManyLinks) or
-    /// [`Unsupported`](Reason::Unsupported); [`PeerError::OtherPeer`], [`PeerError::NotPinned`],
+    /// [`PeerError::Refused`] with [`NoSuchPeer`](crate::Reason::NoSuchPeer),
+    /// [`NotAllowed`](crate::Reason::NotAllowed), [`TooManyLinks`](crate::Reason::TooManyLinks) or
+    /// [`Unsupported`](crate::Reason::Unsupported); [`PeerError::OtherPeer`], [`PeerError::NotPinned`],
     /// [`PeerError::Closed`], [`PeerError::Name`], [`PeerError::Unsupported`], and those of
-    /// [`Peer::secure`] if encryption is [required](NodeBuilder::require_encryption).
+    /// [`Peer::secure`] if encryption is [required](crate::NodeBuilder::require_encryption).
     pub async fn peer(&self, who: impl Into<Who>) -> Result<Peer, PeerError> {
         let to = who.into().addressee()?;
-        self.shared.link(to, None, LinkOptions::default()).await
+        self.opener().open(to, None, LinkOptions::default()).await
     }
 
     /// Opens a link to a peer at another hub, over nodes that [forward](Self::forward): the first of
@@ -167,16 +52,16 @@ impl Node {
         let via = further.iter().cloned().chain([Who::Id(target)]).collect();
         let route = Route { via, from: Vec::new() };
         let options = LinkOptions { purpose: route.purpose(), ..LinkOptions::default() };
-        self.shared.link(first.addressee()?, Some((target, route)), options).await
+        self.opener().open(first.addressee()?, Some((target, route)), options).await
     }
 
     /// Opens a link to the program at the other end of the connection, if that
-    /// [listens](NodeBuilder::listen) itself and is no plain hub.
+    /// [listens](crate::NodeBuilder::listen) itself and is no plain hub.
     ///
     /// # Errors
     /// [`PeerError::NoNeighbour`], and those of [`peer`](Self::peer).
     pub async fn neighbour(&self) -> Result<Peer, PeerError> {
-        let home = self.shared.facts.home().filter(|home| *home != self.peer_id());
+        let home = self.connection.facts.home().filter(|home| *home != self.peer_id());
         self.peer(home.ok_or(PeerError::NoNeighbour)?).await
     }
 
@@ -187,12 +72,12 @@ impl Node {
     /// messages are dropped and [counted](Self::messages_dropped). One takes the links at a time:
     /// a later call ends the earlier one.
     pub fn incoming(&self) -> Incoming {
-        Incoming::new(&self.shared)
+        Incoming::new(&self.connection, self.site.reception())
     }
 
     /// Messages that have arrived for nobody, see [`incoming`](Self::incoming).
     pub fn messages_dropped(&self) -> u64 {
-        self.shared.common.dropped()
+        self.terms().pool.dropped()
     }
 
     /// Answers requests and notifications to a method, of all peers and over all connections of
@@ -224,7 +109,7 @@ impl Node {
         T: Future<Output = Result<P, Failure>> + Send + 'static,
         P: Into<Payload>,
     {
-        self.shared.common.settings.handlers.insert(method.into(), raw(handler));
+        self.terms().handlers.insert(method.into(), raw(handler));
     }
 
     /// As [`handle`](Self::handle), from values to values: MessagePack, and JSON where that comes.
@@ -247,15 +132,15 @@ impl Node {
         T: Future<Output = Result<R, Failure>> + Send + 'static,
         R: Serialize,
     {
-        self.shared.common.settings.handlers.insert(method.into(), typed(handler));
+        self.terms().handlers.insert(method.into(), typed(handler));
     }
 
     /// Offers a service: from now on its users may link to this node, and its
     /// [handlers](Self::handle) answer.
     ///
     /// # Errors
-    /// [`PeerError::Refused`] with [`NotAllowed`](Reason::NotAllowed) or
-    /// [`TooManyServices`](Reason::TooManyServices); [`PeerError::Closed`], [`PeerError::Name`],
+    /// [`PeerError::Refused`] with [`NotAllowed`](crate::Reason::NotAllowed) or
+    /// [`TooManyServices`](crate::Reason::TooManyServices); [`PeerError::Closed`], [`PeerError::Name`],
     /// [`PeerError::Unsupported`].
     pub async fn provide(&self, service: impl AsRef<str>) -> Result<(), PeerError> {
         self.offer(service.as_ref(), true).await
@@ -270,13 +155,10 @@ impl Node {
     }
 
     async fn offer(&self, service: &str, on: bool) -> Result<(), PeerError> {
-        self.shared.need_native()?;
+        self.need_native()?;
         let service = PeerName::new(service)?;
-        let (answer, answered) = oneshot::channel();
-        let command =
-            |request| Command::Directory(DirectoryCommand::Provide { request, service, on });
-        self.shared.ask(Question::Done { answer }, command).await?;
-        answered.await.unwrap_or_else(|_| Err(self.shared.lost().into()))
+        let command = |request| DirectoryCommand::Provide { request, service, on };
+        Ok(self.connection.ask(Question::Done, command).await?)
     }
 
     /// A service, with all of its providers. Its requests go to the provider that has the fewest to
@@ -285,14 +167,14 @@ impl Node {
     /// # Errors
     /// [`PeerError::Name`], [`PeerError::Unsupported`].
     pub fn service(&self, name: impl AsRef<str>) -> Result<Service, PeerError> {
-        self.shared.need_native()?;
-        Ok(Service::new(&self.shared, PeerName::new(name)?))
+        self.need_native()?;
+        Ok(Service::new(self.opener(), PeerName::new(name)?))
     }
 
     /// Looks for a peer by its id or name. What is found is the word of the hub.
     ///
     /// # Errors
-    /// [`PeerError::Refused`] with [`NotAllowed`](Reason::NotAllowed), [`PeerError::OtherPeer`],
+    /// [`PeerError::Refused`] with [`NotAllowed`](crate::Reason::NotAllowed), [`PeerError::OtherPeer`],
     /// [`PeerError::NotPinned`], [`PeerError::Closed`],
     /// [`PeerError::Name`], [`PeerError::Unsupported`].
     pub async fn find(&self, who: impl Into<Who>) -> Result<Option<PeerInfo>, PeerError> {
@@ -309,7 +191,7 @@ impl Node {
             return Ok(None);
         };
         asked.check(&found)?;
-        self.shared.common.settings.pins.check(&found)?;
+        self.terms().options.pins.check(&found)?;
         Ok(Some(found))
     }
 
@@ -349,11 +231,9 @@ impl Node {
     }
 
     async fn look(&self, query: Query) -> Result<(Vec<PeerInfo>, bool), PeerError> {
-        self.shared.need_native()?;
-        let (answer, answered) = oneshot::channel();
-        let command = |request| Command::Directory(DirectoryCommand::Look { request, query });
-        self.shared.ask(Question::Look { answer }, command).await?;
-        answered.await.unwrap_or_else(|_| Err(self.shared.lost().into()))
+        self.need_native()?;
+        let command = |request| DirectoryCommand::Look { request, query };
+        Ok(self.connection.ask(Question::Look, command).await?)
     }
 
     /// Who with a name comes and goes, from now on. 1024 events may wait to be read.
@@ -361,8 +241,8 @@ impl Node {
     /// # Errors
     /// As [`find`](Self::find).
     pub async fn watch(&self) -> Result<Presence, PeerError> {
-        self.shared.need_native()?;
-        Presence::new(&self.shared).await
+        self.need_native()?;
+        Ok(Presence::new(self.connection.watch().await?))
     }
 
     /// Passes links on that arrive at this node and are to go further
@@ -376,44 +256,12 @@ impl Node {
         other: &Node,
         policy: impl Fn(&PeerInfo, &Route) -> bool + Send + Sync + 'static,
     ) {
-        lock(&self.shared.forwards).push(Forward::new(&other.shared, policy));
+        self.site.forward(Forward::new(&other.connection, policy));
     }
-}
 
-impl Shared {
     /// # Errors
     /// [`PeerError::Unsupported`] if the protocol is not the native one.
     fn need_native(&self) -> Result<(), PeerError> {
-        match self.protocol {
-            Protocol::Native => Ok(()),
-            Protocol::Peote => Err(PeerError::Unsupported),
-        }
-    }
-
-    /// Opens a link, and encrypts it if that is required. `behind` says who is at the far end if
-    /// others forward it.
-    pub(crate) async fn link(
-        self: &Arc<Self>,
-        to: Addressee,
-        behind: Option<(PeerId, Route)>,
-        options: LinkOptions,
-    ) -> Result<Peer, PeerError> {
-        self.need_native()?;
-        let (answer, answered) = oneshot::channel();
-        let asked = Asked::link(&to, &options.except);
-        let question = Question::Link { asked, behind, answer };
-        self.ask(question, |request| Command::Link(LinkCommand::Open { request, to, options }))
-            .await?;
-        let peer = answered.await.unwrap_or_else(|_| Err(self.lost().into()))?;
-        if peer.handle.core.encryption_required {
-            peer.secure().await?;
-        }
-        Ok(peer)
-    }
-
-    /// The end of the connection.
-    pub(crate) fn end_reason(&self) -> Reason {
-        let reason = *self.closed.borrow();
-        reason.unwrap_or(Reason::ConnectionLost)
+        if self.connection.is_native() { Ok(()) } else { Err(PeerError::Unsupported) }
     }
 }

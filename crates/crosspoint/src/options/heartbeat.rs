@@ -1,15 +1,13 @@
 //! How a node and its hub watch each other, and the lag between them.
 
-use crate::{Node, NodeBuilder, PingError, Protocol, Reason};
 use crosspoint_hub::Pace;
 use crosspoint_proto::heartbeat::Settings;
 use std::time::Duration;
-use tokio::sync::oneshot;
 
 /// How a node and its hub find out whether the other still lives, for one connection.
 ///
 /// Each side asks the other for a sign of life after an interval of silence, and gives it up when its
-/// questions stay unanswered ([`Reason::HeartbeatLost`]). Whatever arrives is a sign of life: nobody is
+/// questions stay unanswered ([`Reason::HeartbeatLost`](crate::Reason::HeartbeatLost)). Whatever arrives is a sign of life: nobody is
 /// asked on a connection that is in use, and the question of one side puts that of the other off.
 ///
 /// ```
@@ -66,7 +64,7 @@ impl Heartbeat {
         self
     }
 
-    /// The node never asks by itself, and never gives the hub up for its silence. [`Node::ping`] still asks.
+    /// The node never asks by itself, and never gives the hub up for its silence. [`Node::ping`](crate::Node::ping) still asks.
     #[must_use]
     pub fn off(mut self) -> Self {
         self.own = Pace::Never;
@@ -84,7 +82,7 @@ impl Heartbeat {
     /// After how much silence the hub is to ask; as it likes unless set. It keeps to its operator's bounds
     /// (`limits.heartbeat_ms_min` and `limits.heartbeat_ms_max`, 1 s to 5 min by default), and decides by
     /// itself after how many questions it gives the node up. A node that [comes
-    /// back](NodeBuilder::resume) by itself notices within three times this that its connection is lost.
+    /// back](crate::NodeBuilder::resume) by itself notices within three times this that its connection is lost.
     #[must_use]
     pub fn hub_interval(mut self, interval: Duration) -> Self {
         self.hub = Pace::Every(within(interval));
@@ -119,43 +117,4 @@ impl Heartbeat {
 fn within(interval: Duration) -> Duration {
     let (least, most) = Heartbeat::INTERVALS;
     interval.clamp(least, most)
-}
-
-impl NodeBuilder {
-    /// How the node and its hub find out whether the other still lives. Without effect on a peote-server.
-    #[must_use]
-    pub fn heartbeat(mut self, heartbeat: Heartbeat) -> Self {
-        self.heartbeat = heartbeat;
-        self
-    }
-}
-
-impl Node {
-    /// The round trip to the hub that was measured last, by a question for a sign of life or
-    /// [`ping`](Self::ping). `None` before the first, and on a peote-server.
-    pub fn round_trip(&self) -> Option<Duration> {
-        self.shared.facts.round_trip()
-    }
-
-    /// Measures the round trip to the hub now. What waits in front of the question, in either direction,
-    /// counts: nothing is answered as long as the events that this node has received are not taken.
-    /// While a connection that [comes back](NodeBuilder::resume) is away, this waits.
-    ///
-    /// # Errors
-    /// [`PingError`]
-    pub async fn ping(&self) -> Result<Duration, PingError> {
-        if self.shared.protocol != Protocol::Native {
-            return Err(PingError::Unsupported);
-        }
-        let (ping, answer) = oneshot::channel();
-        let ended = |_| PingError::Closed(self.shared.end_reason());
-        self.shared.pings.send(ping).await.map_err(|_gone| ended(()))?;
-        let round_trip = answer.await.map_err(|_gone| ended(()))?;
-        let round_trip = round_trip.map_err(|reason| match reason {
-            Reason::Unsupported => PingError::Unsupported,
-            reason => PingError::Closed(reason),
-        })?;
-        self.shared.facts.measured(round_trip);
-        Ok(round_trip)
-    }
 }

@@ -1,15 +1,21 @@
 //! One channel as its reader, its writers and its calls know it.
 
-use crate::commands::{Commands, Gone, Unsent};
-use crate::pauses::Pauses;
-use crate::remote::{Link, LinkError};
-use crate::shared::{Facts, Shared};
-use crate::{ChannelError, Protocol};
+use super::Connection;
+use super::commands::{Commands, Gone, Unsent};
+use super::events::{Item, MemberEvent, OwnerEvent};
+use super::facts::Facts;
+use super::pauses::Pauses;
+use crate::address::Protocol;
+use crate::error::ChannelError;
+use crate::lock::lock;
+use crate::queue::Puller;
+use crate::remote::{Calls, Link, LinkError};
 use bytes::Bytes;
-use crosspoint_hub::Reason;
-use crosspoint_hub::command::{Command, Mode, Target};
+use crosspoint_hub::command::{ChannelCommand, Command, Mode, Target};
 use crosspoint_hub::wire::Part;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use crosspoint_hub::{InNumber, MemberNumber, OwnNumber, Reason};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// One channel as both its reader and its writers know it.
 #[derive(Debug)]
@@ -26,19 +32,19 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(shared: &Shared, mode: Mode, calls: bool) -> Arc<Self> {
-        let hub_max = shared.facts.message_bytes_max();
+    pub(super) fn new(connection: &Connection, mode: Mode, calls: bool) -> Arc<Self> {
+        let hub_max = connection.facts.message_bytes_max();
         let bytes_max = match mode {
             Mode::Raw => hub_max,
             Mode::Chunk { bytes_max } => bytes_max.min(hub_max),
         };
         Arc::new(Self {
-            commands: shared.commands.clone(),
-            protocol: shared.protocol,
+            commands: connection.commands.clone(),
+            protocol: connection.protocol,
             mode,
             calls,
             bytes_max,
-            facts: shared.facts.clone(),
+            facts: connection.facts.clone(),
             ended: OnceLock::new(),
         })
     }
@@ -159,16 +165,86 @@ impl Link for ChannelLink {
     }
 }
 
-/// Something that is only reached by its owner, so that it can be part of what is
-/// shared between threads without being fit for that itself.
-pub(crate) struct Alone<T>(Mutex<T>);
+/// The calls to each member of a channel.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Calling(Arc<Mutex<BTreeMap<MemberNumber, Calls>>>);
 
-impl<T> Alone<T> {
-    pub(crate) fn new(value: T) -> Self {
-        Self(Mutex::new(value))
+impl Calling {
+    pub(super) fn enter(&self, member: MemberNumber, calls: Calls) {
+        lock(&self.0).insert(member, calls);
     }
 
-    pub(crate) fn get(&mut self) -> &mut T {
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn leave(&self, member: MemberNumber) {
+        let calls = lock(&self.0).remove(&member);
+        calls.into_iter().for_each(|calls| calls.close());
+    }
+
+    /// Gives whether the reply was well-formed.
+    pub(super) fn reply(&self, member: MemberNumber, payload: Bytes) -> bool {
+        let calls = lock(&self.0).get(&member).cloned();
+        calls.is_none_or(|calls| calls.reply(payload).is_some())
+    }
+
+    pub(super) fn close(&self) {
+        let all = std::mem::take(&mut *lock(&self.0));
+        all.into_values().for_each(|calls| calls.close());
+    }
+
+    pub(crate) fn get(&self, member: MemberNumber) -> Option<Calls> {
+        lock(&self.0).get(&member).cloned()
+    }
+}
+
+/// An own channel. Dropping it deletes the channel.
+#[derive(Debug)]
+pub(crate) struct Owned {
+    pub(crate) core: Arc<Core>,
+    pub(crate) number: OwnNumber,
+    pub(crate) calling: Calling,
+    pub(crate) events: Puller<Item<OwnerEvent>>,
+    /// The connection lasts as long as the channel.
+    pub(crate) connection: Arc<Connection>,
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        if self.core.end(Reason::ClosedByOwner) {
+            self.core.commands.post(ChannelCommand::Delete(self.number));
+        }
+        self.calling.close();
+    }
+}
+
+/// A channel or room that was entered. Dropping it leaves.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    pub(crate) core: Arc<Core>,
+    pub(crate) channel: InNumber,
+    /// A peote-server does not tell it.
+    pub(crate) number: Option<MemberNumber>,
+    pub(crate) room: bool,
+    pub(crate) calls: Calls,
+    pub(crate) events: Puller<Item<MemberEvent>>,
+    pub(super) inheritance: Inheritance,
+    /// The connection lasts as long as the membership.
+    pub(super) _connection: Arc<Connection>,
+}
+
+/// Where a member finds the channel that it has inherited.
+pub(super) type Inheritance = Arc<Mutex<Option<Owned>>>;
+
+impl Membership {
+    /// The channel, if it was inherited.
+    pub(crate) fn inherited(&self) -> Option<Owned> {
+        lock(&self.inheritance).take()
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        if self.core.end(Reason::Left) {
+            self.core.commands.post(ChannelCommand::Leave(self.channel));
+        }
+        self.calls.close();
     }
 }

@@ -1,8 +1,9 @@
 //! What a node holds because of others, bounded in all and for each of them.
 
-use crate::shared::lock;
+use crate::lock::lock;
 use crosspoint_hub::{InNumber, MemberNumber, PeerId};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Who makes the node hold something.
@@ -58,6 +59,32 @@ impl Budget {
                 held.each.remove(&source);
             }
         }
+    }
+}
+
+/// What all connections of a node hold because of others, and what they have dropped.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    /// Bytes of what others have sent.
+    pub(crate) held: Arc<Budget>,
+    /// Links that others have opened.
+    pub(super) incoming: Arc<Budget>,
+    dropped: AtomicU64,
+}
+
+impl Pool {
+    pub(crate) fn new(held_bytes: usize, incoming_max: usize) -> Arc<Self> {
+        let (held, incoming) = (Budget::new(held_bytes), Budget::new(incoming_max));
+        Arc::new(Self { held, incoming, dropped: AtomicU64::new(0) })
+    }
+
+    /// A message has arrived for nobody.
+    pub(crate) fn count_dropped(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 }
 

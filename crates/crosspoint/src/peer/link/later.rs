@@ -1,8 +1,8 @@
 //! What a change of a link's state brings about, once the lock is released.
 
-use super::StreamReset;
-use super::core::{Answer, Core};
 use super::handlers::Work;
+use super::{Answer, Core};
+use crate::peer::error::StreamReset;
 use bytes::Bytes;
 use crosspoint_hub::Reason;
 use crosspoint_hub::command::LinkCommand;

@@ -1,78 +1,16 @@
 //! A member of a channel or room.
 
-use crate::ChannelError;
-use crate::PeerInfo;
-use crate::channel::{Alone, Core};
-use crate::commands::Outgoing;
-use crate::owner::Owner;
-use crate::queue::Puller;
-use crate::remote::{Calls, IdInUse, MESSAGE, Malicious, Object, Objects, Origin, Outcome, REPLY};
-use crate::router::Item;
-use crate::shared::{Shared, lock};
+use super::alone::Alone;
+use super::outgoing::Outgoing;
+use super::owner::Owner;
+use crate::connection::{Core, Item, MemberEvent, Membership};
+use crate::error::ChannelError;
+use crate::remote::{Calls, IdInUse, MESSAGE, Object, Objects, Origin, Outcome, REPLY};
 use bytes::Bytes;
 use crosspoint_hub::command::{ChannelCommand, Command, Mode, Target};
 use crosspoint_hub::{InNumber, MemberNumber, Reason};
 use std::fmt;
-use std::sync::{Arc, Mutex};
-
-/// What a member hears.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum MemberEvent {
-    /// A message, or in raw mode a piece.
-    Message {
-        /// In a room the member that sent it; `None` from an owner.
-        from: Option<MemberNumber>,
-        /// The bytes.
-        data: Bytes,
-    },
-    /// In a room, with [`presence`](crate::EnterOptions::presence): another is there.
-    OtherEntered {
-        /// The other's number.
-        member: MemberNumber,
-        /// Who it is.
-        peer: PeerInfo,
-    },
-    /// In a room, with [`presence`](crate::EnterOptions::presence): another has gone.
-    OtherLeft {
-        /// The other's number, free for somebody else now.
-        member: MemberNumber,
-        /// Why.
-        reason: Reason,
-    },
-    /// The other side has registered an object, which can be called now.
-    Announced {
-        /// In a room the member whose object it is; `None` for an owner's.
-        from: Option<MemberNumber>,
-        /// Its id.
-        object: u8,
-    },
-    /// Somebody has sent what a well-behaved program would not send. Nothing came of it.
-    Malicious {
-        /// In a room the member that sent it; `None` from an owner.
-        from: Option<MemberNumber>,
-        /// What was wrong.
-        error: Malicious,
-    },
-    /// The owner's connection is lost, and it may come back. What is sent to it waits.
-    OwnerAway,
-    /// The owner is back.
-    OwnerBack,
-    /// The owner has gone, and another is the owner now. What the former one had not read is
-    /// lost, and calls that waited for it have failed. Everything from now on is from the new one.
-    OwnerChanged {
-        /// Who it is now.
-        peer: PeerInfo,
-    },
-    /// The owner has gone and this member, its [successor](crate::Owner::set_successor), is the owner
-    /// now: [`Member::into_owner`] gives the channel. Nothing follows here.
-    Inherited,
-    /// The membership has ended. Nothing follows.
-    Ended {
-        /// What the owner did or what became of it, or why the connection to the hub has ended.
-        reason: Reason,
-    },
-}
+use std::sync::Arc;
 
 /// A member of a channel or room. Dropping it leaves.
 ///
@@ -80,47 +18,22 @@ pub enum MemberEvent {
 /// [`queue_bytes`](crate::NodeBuilder::queue_bytes) wait there, nothing more is read from the hub for
 /// any channel of the node, and the hub slows those who send.
 pub struct Member {
+    /// The membership lasts as long as this.
+    membership: Membership,
     sender: MemberSender,
-    number: Option<MemberNumber>,
-    room: bool,
-    events: Puller<Item<MemberEvent>>,
     outgoing: Outgoing,
     objects: Alone<Objects>,
-    inheritance: Inheritance,
-    /// The connection lasts as long as the membership.
-    _shared: Arc<Shared>,
 }
-
-/// Where a member is.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Seat {
-    pub(crate) channel: InNumber,
-    /// A peote-server does not tell it.
-    pub(crate) number: Option<MemberNumber>,
-    pub(crate) room: bool,
-}
-
-/// Where a member finds the channel that it has inherited.
-pub(crate) type Inheritance = Arc<Mutex<Option<Owner>>>;
 
 impl Member {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        core: Arc<Core>,
-        Seat { channel, number, room }: Seat,
-        calls: Calls,
-        events: Puller<Item<MemberEvent>>,
-        inheritance: Inheritance,
-    ) -> Self {
+    pub(crate) fn new(membership: Membership) -> Self {
+        let Membership { core, channel, calls, .. } = &membership;
+        let (core, channel, calls) = (core.clone(), *channel, calls.clone());
         Self {
             outgoing: Outgoing::new(&core),
             objects: Alone::new(Objects::with_max_payload(core.bytes_max as usize)),
             sender: MemberSender { core, channel, calls },
-            number,
-            room,
-            events,
-            inheritance,
-            _shared: shared,
+            membership,
         }
     }
 
@@ -130,7 +43,7 @@ impl Member {
     pub async fn next(&mut self) -> Option<MemberEvent> {
         loop {
             self.outgoing.flush().await;
-            let event = match self.events.pull().await? {
+            let event = match self.membership.events.pull().await? {
                 Item::Event(event) => {
                     if let MemberEvent::OwnerChanged { .. } = event {
                         self.announce();
@@ -212,17 +125,17 @@ impl Member {
     /// [`OwnerEvent::Entered`](crate::OwnerEvent::Entered), first of all. Objects have to be registered
     /// again. A member that is dropped instead deletes the channel.
     pub fn into_owner(self) -> Option<Owner> {
-        lock(&self.inheritance).take()
+        self.membership.inherited().map(|owned| Owner::new(owned, None))
     }
 
     /// The own number in the channel or room, from 0. A peote-server does not tell it.
     pub fn number(&self) -> Option<MemberNumber> {
-        self.number
+        self.membership.number
     }
 
     /// Whether this is a room of the hub, where everybody hears what anybody sends.
     pub fn is_room(&self) -> bool {
-        self.room
+        self.membership.room
     }
 
     /// How messages are framed.
@@ -249,22 +162,12 @@ impl Member {
     }
 }
 
-impl Drop for Member {
-    fn drop(&mut self) {
-        let MemberSender { core, channel, calls } = &self.sender;
-        if core.end(Reason::Left) {
-            core.commands.post(ChannelCommand::Leave(*channel));
-        }
-        calls.close();
-    }
-}
-
 impl fmt::Debug for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Member")
             .field("sender", &self.sender)
-            .field("number", &self.number)
-            .field("room", &self.room)
+            .field("number", &self.membership.number)
+            .field("room", &self.membership.room)
             .finish_non_exhaustive()
     }
 }

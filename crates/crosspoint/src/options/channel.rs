@@ -1,10 +1,20 @@
-//! How a channel is created, and how it is entered.
+//! How a channel is created, how it is entered, and who wants to.
 
-use crate::owner::Applicant;
-use crate::{ChannelError, Protocol};
+use crate::address::Protocol;
+use crate::error::ChannelError;
 use bytes::Bytes;
-use crosspoint_hub::command::{self, Mode};
+use crosspoint_hub::command::{self, Mode, Peer as PeerInfo};
 use std::fmt;
+
+/// Somebody who wants to enter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Applicant {
+    /// Who it is.
+    pub peer: PeerInfo,
+    /// What it has shown, see [`EnterOptions::credentials`](EnterOptions::credentials).
+    pub credentials: Bytes,
+    pub(crate) ticket: u32,
+}
 
 /// Decides about an applicant.
 pub(crate) type Predicate = Box<dyn FnMut(&Applicant) -> bool + Send>;

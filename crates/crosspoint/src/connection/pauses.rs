@@ -1,6 +1,6 @@
 //! Targets that the hub has asked to pause. What is for them waits; what is for others goes on.
 
-use crate::shared::lock;
+use crate::lock::lock;
 use crosspoint_hub::command::{ChannelEvent, Event, LinkEvent, OwnerNews, Target};
 use std::collections::HashSet;
 use std::sync::Mutex;

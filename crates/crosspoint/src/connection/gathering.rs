@@ -1,6 +1,6 @@
 //! Whole messages of channels and rooms out of parts, at the expense of those who send them.
 
-use crate::budget::{Budget, Charge, Source};
+use super::budget::{Budget, Charge, Source};
 use bytes::Bytes;
 use crosspoint_hub::Reason;
 use crosspoint_hub::reassembly::Reassembly;

@@ -1,0 +1,178 @@
+//! How a connection begins.
+
+use super::facts::Facts;
+use super::router::Router;
+use super::{Connection, Pool, Upper};
+use crate::address::{Address, Protocol};
+use crate::error::ConnectError;
+use crate::options::{NodeOptions, Resume};
+use bytes::Bytes;
+use crosspoint_gateways::peote;
+use crosspoint_hub::command::{Command, Event, Hello};
+use crosspoint_hub::protocol::{Activity, Client};
+use crosspoint_hub::wire::FrameWriter;
+use crosspoint_hub::{PeerId, Reason};
+use crosspoint_net::client::{Dialed, dial, run};
+use crosspoint_net::resume::{self, Connectivity};
+use crosspoint_proto::client::{Native, Options};
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// Connects to a hub within the time. The connection holds its part of the pool, and tells what is above it.
+///
+/// # Errors
+/// See [`ConnectError`].
+pub(crate) async fn connect(
+    options: &NodeOptions,
+    (pool, upper): (&Arc<Pool>, Arc<dyn Upper>),
+    hello: Hello,
+    address: Address,
+) -> Result<Arc<Connection>, ConnectError> {
+    let after = options.timeout;
+    let above = (pool.clone(), upper);
+    let welcomed = tokio::time::timeout(after, welcomed(options, above, hello, &address)).await;
+    welcomed.unwrap_or_else(|_elapsed| {
+        Err(ConnectError::TimedOut { address: Box::new(address), after })
+    })
+}
+
+async fn welcomed(
+    options: &NodeOptions,
+    (pool, upper): (Arc<Pool>, Arc<dyn Upper>),
+    hello: Hello,
+    address: &Address,
+) -> Result<Arc<Connection>, ConnectError> {
+    let NodeOptions { agent, identity, accept_unproven, resume, heartbeat, queue_bytes, .. } =
+        options;
+    let dialing = dial_resumed(resume, address, heartbeat.of_connections()).await;
+    let (dialed, connectivity) = dialing.map_err(|source| {
+        let address = Box::new(address.clone());
+        ConnectError::Unreachable { address, source }
+    })?;
+    let facts = Arc::new(Facts::new(connectivity));
+    // With an identity the protocol itself checks it.
+    let asked = hello.peer.filter(|_| identity.is_none());
+    let mut written = FrameWriter::new(None);
+    let client: Box<dyn Client> = match address.protocol {
+        Protocol::Native => {
+            let (agent, identity) = (agent.clone(), identity.clone());
+            let heartbeat = heartbeat.settings(dialed.away_max());
+            let accept_unproven = *accept_unproven;
+            let hello = Hello { pauses: true, ..hello };
+            let options = Options { hello, agent, identity, accept_unproven, heartbeat };
+            let now = tokio::time::Instant::now().into_std();
+            Box::new(Observed {
+                native: Native::new(now, options, &mut written),
+                facts: facts.clone(),
+            })
+        }
+        Protocol::Peote => {
+            let peer = hello.peer.map_or_else(PeerId::random, Ok);
+            let peer = peer.map_err(|error| ConnectError::NoPeerId(error.to_string()))?;
+            Box::new(peote::client::Joint::new(peer))
+        }
+    };
+    let mut running = run(dialed, client, written);
+    let peer = match running.events.recv().await {
+        Some(Event::Welcome { peer }) => match asked {
+            Some(asked) if asked != peer => {
+                let address = Box::new(address.clone());
+                return Err(ConnectError::OtherId { address, asked, answered: peer });
+            }
+            _ => peer,
+        },
+        other => {
+            let reason = match other {
+                Some(Event::Closed { reason }) => reason,
+                Some(_) => Reason::Malformed,
+                None => Reason::ConnectionLost,
+            };
+            let address = Box::new(address.clone());
+            return Err(match reason {
+                Reason::Unproven => ConnectError::Unproven { address },
+                reason => ConnectError::Refused { address, reason },
+            });
+        }
+    };
+    let (closed_sender, closed) = watch::channel(None);
+    let ways = (running.commands, running.pings);
+    let who = (peer, address.protocol);
+    let connection = Connection::new(who, facts, ways, closed, pool, upper);
+    tokio::spawn(Router::new(&connection, *queue_bytes).run(running.events, closed_sender));
+    Ok(connection)
+}
+
+/// Connects, with a connection that comes back if that is wanted, and asks for signs of life after so much
+/// silence.
+async fn dial_resumed(
+    Resume { wanted, others }: &Resume,
+    address: &Address,
+    heartbeat: Option<Duration>,
+) -> io::Result<(Dialed, Option<watch::Receiver<Connectivity>>)> {
+    if !wanted || address.protocol != Protocol::Native {
+        return Ok((dial(&address.endpoint).await?, None));
+    }
+    let first = std::iter::once(&address.endpoint);
+    let endpoints = first.chain(others).cloned().collect();
+    let options = resume::Options { heartbeat, ..resume::Options::new(endpoints) };
+    let (dialed, states) = resume::dial(options).await?;
+    Ok((dialed, Some(states)))
+}
+
+/// The native protocol, and what it has learned where handles can see it.
+struct Observed {
+    native: Native,
+    facts: Arc<Facts>,
+}
+
+impl Client for Observed {
+    fn command(
+        &mut self,
+        now: Instant,
+        command: Command,
+        out: &mut FrameWriter,
+    ) -> Result<(), Reason> {
+        self.native.command(now, command, out)
+    }
+
+    fn receive(&mut self, now: Instant, bytes: Bytes) {
+        self.native.receive(now, bytes);
+    }
+
+    fn poll(&mut self, now: Instant, out: &mut FrameWriter) -> Option<Event> {
+        let event = self.native.poll(now, out);
+        if let Some(event) = &event {
+            self.facts.pauses.observe(event);
+        }
+        if matches!(event, Some(Event::Welcome { .. })) {
+            self.facts.learn(self.native.message_bytes_max(), self.native.home());
+        }
+        event
+    }
+
+    fn deadline(&self, activity: Activity) -> Option<Instant> {
+        self.native.deadline(activity)
+    }
+
+    fn tick(&mut self, now: Instant, activity: Activity, out: &mut FrameWriter) -> Option<Reason> {
+        self.native.tick(now, activity, out)
+    }
+
+    fn ask_now(&mut self, now: Instant, out: &mut FrameWriter) -> Option<u64> {
+        self.native.ask_now(now, out)
+    }
+
+    fn answered(&mut self) -> Option<u64> {
+        let answered = self.native.answered()?;
+        if let Some(round_trip) = self.native.round_trip() {
+            self.facts.measured(round_trip);
+        }
+        Some(answered)
+    }
+
+    fn farewell(&mut self, reason: Reason, out: &mut FrameWriter) {
+        self.native.farewell(reason, out);
+    }
+}
