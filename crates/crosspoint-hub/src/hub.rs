@@ -1,6 +1,6 @@
 //! The hub: the directory of channels and rooms, and all sessions.
 
-use crate::channel::{Channel, Passed, count_members};
+use crate::channel::{Channel, Nearby, NewChannel, Passed, count_members};
 use crate::command::{
     Addressee, ApplicationEvent, ChannelEvent, ChannelOptions, Event, Mode, Peer, Query, Watched,
 };
@@ -21,7 +21,6 @@ use crate::presence;
 use crate::reason::Reason;
 use crate::rules::ChannelRule;
 use crate::secrecy::{Done, Fingerprint};
-use crate::session::{Nearby, Session};
 use crate::wire::{Profile, Wire};
 use bytes::Bytes;
 use std::cmp::Reverse;
@@ -208,10 +207,9 @@ impl Hub {
             let most = hub.limits.room_members_max;
             let members_max = room.members_max.map_or(most, |max| max.min(most));
             let payer = hub.ledger.account(None, "hub");
-            let name = room.name.clone();
+            let new = hub.new_channel(room.name.clone());
             // A hub that has no memory for what its operator has declared goes without.
-            let Ok(channel) = Channel::room(name, true, room.mode, members_max, &payer, &hub)
-            else {
+            let Ok(channel) = new.room(true, room.mode, members_max, &payer) else {
                 continue;
             };
             if lock(&hub.directory).channels.insert(room.name, Arc::new(channel)).is_none() {
@@ -361,14 +359,13 @@ impl Hub {
         }
     }
 
-    /// Opens a session for an endpoint whose protocol is known.
-    pub fn open(
-        self: &Arc<Self>,
-        now: Instant,
+    /// Makes the endpoint of a new session.
+    pub(crate) fn add_endpoint(
+        &self,
         address: Option<IpAddr>,
         wire: &'static dyn Wire,
         outlet: Box<dyn Outlet>,
-    ) -> Session {
+    ) -> Arc<Endpoint> {
         let id = self.next_session.fetch_add(1, Ordering::Relaxed);
         let known_by = self.limits.known_by(address);
         let account = self.ledger.account(known_by, wire.profile().name);
@@ -376,7 +373,7 @@ impl Hub {
         let endpoint =
             Arc::new(Endpoint::new(id, (address, known_by), wire, bytes_max, account, outlet));
         lock(&self.sessions).insert(id, endpoint.clone());
-        Session::new(self.clone(), endpoint, now)
+        endpoint
     }
 
     /// The account of what is held for an address outside of any session.
@@ -728,8 +725,8 @@ impl Hub {
                     self.metrics.hit(Limit::ChannelsTotal);
                     return Err(Reason::TooManyChannels);
                 }
-                let name = vacant.key().clone();
-                let channel = Channel::owned(name, endpoint.clone(), number, tag, options, self)?;
+                let new = self.new_channel(vacant.key().clone());
+                let channel = new.owned(endpoint.clone(), number, tag, options)?;
                 self.metrics.channels.inc();
                 // Before anybody can find the channel, so that nothing of it comes before.
                 let created = Event::Channel(ChannelEvent::Created { request, channel: number });
@@ -771,15 +768,9 @@ impl Hub {
             self.metrics.hit(limit);
             return Err(Reason::TooManyChannels);
         }
-        let room = Channel::room(
-            name.clone(),
-            false,
-            self.room_mode,
-            self.limits.room_members_max,
-            payer,
-            self,
-        );
-        let room = Arc::new(room?);
+        let (mode, members_max) = (self.room_mode, self.limits.room_members_max);
+        let room =
+            Arc::new(self.new_channel(name.clone()).room(false, mode, members_max, payer)?);
         directory.rooms_made += 1;
         directory.channels.insert(name.clone(), room.clone());
         self.metrics.channels.inc();
@@ -794,6 +785,11 @@ impl Hub {
     /// Whether the owner of a channel takes the news that a session enters.
     pub(crate) fn reception(&self, name: &ChannelName, entering: &Arc<Endpoint>) -> Reception {
         self.channel(name).map_or(Reception::Taken, |channel| channel.reception(entering))
+    }
+
+    fn new_channel(&self, name: ChannelName) -> NewChannel<'_> {
+        let Self { limits, metrics, ledger, .. } = self;
+        NewChannel { rule: self.rule_of(&name), name, limits, metrics, ledger }
     }
 
     /// The rule for channels of a name.

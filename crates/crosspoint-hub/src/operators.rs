@@ -1,47 +1,13 @@
 //! What the hub's program does in channels that it does not own: who is there, kick and ban.
 
 use crate::channel::count_members;
-use crate::command::{Ban, Peer};
+use crate::command::Ban;
 use crate::endpoint::PendingWrites;
 use crate::hub::Hub;
-use crate::ids::{ChannelName, MemberNumber, PeerId};
-use std::net::IpAddr;
+use crate::ids::{ChannelName, MemberNumber};
 use std::time::Instant;
 
-/// A channel or room.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChannelInfo {
-    /// Its name.
-    pub name: ChannelName,
-    /// Whether it belongs to the hub.
-    pub room: bool,
-    /// Its owner, if it has one.
-    pub owner: Option<Participant>,
-    /// How many members there are.
-    pub members: usize,
-}
-
-/// An owner or a member.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Participant {
-    /// The session, as logs name it.
-    pub session: u64,
-    /// Who it is. The id of a peote program is new with each connection.
-    pub peer: Peer,
-    /// Where it comes from; `None` inside the program.
-    pub address: Option<IpAddr>,
-}
-
-/// Members of a channel that are thrown out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whom {
-    /// The one with this number. It may be another one from one moment to the next.
-    Member(MemberNumber),
-    /// The one with this peer id. It need not be there to be banned.
-    Peer(PeerId),
-    /// All from this address. They need not be there to be banned.
-    Address(IpAddr),
-}
+pub use crate::channel::{ChannelInfo, Participant, Whom};
 
 impl Hub {
     /// All channels and rooms, in the order of their names. Those that come and go meanwhile may be among

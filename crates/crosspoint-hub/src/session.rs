@@ -1,37 +1,36 @@
 //! What one endpoint owns and has entered. Only the session's own task touches it, so nothing
-//! here is locked. What has to do with other sessions by name is in `peering`, and with
-//! channels that change their owners in `succession`.
+//! here is locked. What has to do with channels is in `channels`, with channels that change their owners in
+//! `succession`, with other sessions by name in `peering`, and how messages are sent in `sending`.
 
+mod channels;
 mod overdue;
 mod peering;
 mod rates;
+mod sending;
 mod settling;
 mod succession;
 
-use crate::batch::{Batch, Batches};
-use crate::channel::{Audience, Channel, Expulsion, count_members};
+use crate::batch::Batches;
+use crate::channel::Channel;
 use crate::command::{
-    ApplicationCommand, Ban, ChannelCommand, ChannelEvent, Command, EnterOptions, Event, Hello,
-    LinkCommand, LinkEvent, Target,
+    ApplicationCommand, ChannelCommand, Command, Event, Hello, LinkCommand, LinkEvent, Target,
 };
-use crate::delivery::Sent;
-use crate::endpoint::{Endpoint, Paused, PendingWrites, Reception, Sending};
+use crate::endpoint::{Endpoint, Outlet, Paused, PendingWrites};
 use crate::home::Asks;
 use crate::hub::Hub;
-use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId, PeerName};
+use crate::ids::{InNumber, MemberNumber, OwnNumber, PeerId, PeerName};
 use crate::ledger::{Charge, Purpose, SESSION_BYTES, Tab};
 use crate::limit::Limit;
 use crate::meter::Meter;
-use crate::order::{Order, Road};
+use crate::order::Order;
 use crate::outbox::Tag;
 use crate::permissions::{Grant, Permissions};
-use crate::presence;
 use crate::reason::Reason;
 use crate::slots::Slots;
-use crate::wire::Part;
+use crate::wire::{Part, Wire};
 use rates::Rates;
-pub(crate) use settling::Nearby;
 use settling::Settling;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -122,13 +121,6 @@ struct Membership {
     cost: Charge,
 }
 
-/// What a membership costs from its beginning to its end, besides what its protocol keeps of others: its
-/// entries at the session and in the channel, and there an open message and a pause.
-const MEMBERSHIP_BYTES: usize = 512;
-
-/// For how long a session counts as one that sends to several, after it did.
-const MIXED: Duration = Duration::from_secs(60);
-
 /// How a session goes on after a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
@@ -142,12 +134,25 @@ pub enum Step {
     Close(Reason),
 }
 
+impl Hub {
+    /// Opens a session for an endpoint whose protocol is known.
+    pub fn open(
+        self: &Arc<Self>,
+        now: Instant,
+        address: Option<IpAddr>,
+        wire: &'static dyn Wire,
+        outlet: Box<dyn Outlet>,
+    ) -> Session {
+        Session::new(self.clone(), self.add_endpoint(address, wire, outlet), now)
+    }
+}
+
 impl Session {
     /// What an entry of a service takes.
     #[cfg(test)]
     pub(crate) const PROVIDED_BYTES: usize = size_of::<Provided>();
 
-    pub(crate) fn new(hub: Arc<Hub>, endpoint: Arc<Endpoint>, now: Instant) -> Self {
+    fn new(hub: Arc<Hub>, endpoint: Arc<Endpoint>, now: Instant) -> Self {
         let limits = &hub.limits;
         let (messages, bytes) = match limits.exempt(endpoint.address) {
             true => (0, 0),
@@ -308,57 +313,6 @@ impl Session {
         }
     }
 
-    fn observe_channel(&mut self, tag: Tag, event: &ChannelEvent) -> bool {
-        match event {
-            ChannelEvent::MemberEntered { channel, member, .. }
-            | ChannelEvent::MemberLeft { channel, member, .. } => {
-                let current = owned(&self.owned, *channel).is_some_and(|owned| owned.tag == tag);
-                if current {
-                    // What was begun for the number's former holder does not go on.
-                    self.order.forget(Road::Member(*channel, *member));
-                }
-                current
-            }
-            ChannelEvent::Knock { channel, .. } => {
-                owned(&self.owned, *channel).is_some_and(|owned| owned.tag == tag)
-            }
-            ChannelEvent::Heir { channel, naming } => {
-                self.named(tag, *channel, *naming);
-                false
-            }
-            ChannelEvent::Owner { channel, news } => self.owner_news(tag, *channel, news),
-            ChannelEvent::Others { channel, .. } => {
-                self.entered.get(channel.0).is_some_and(|entered| entered.tag == tag)
-            }
-            ChannelEvent::Entered(told) => {
-                let Some(entered) = self.entered.get_mut(told.channel.0) else {
-                    return false;
-                };
-                if entered.tag != tag {
-                    return false;
-                }
-                if entered.member.replace(told.member).is_none() {
-                    self.pending -= 1;
-                    entered.cost.resize(MEMBERSHIP_BYTES);
-                    // What was begun before the owner let the session in went nowhere.
-                    self.order.forget(Road::In(told.channel));
-                }
-                true
-            }
-            ChannelEvent::Ended { channel, .. } => {
-                let current = self.entered.get(channel.0).is_some_and(|entered| entered.tag == tag);
-                if current && let Some(entered) = self.take_entered(*channel) {
-                    self.order.forget(Road::In(*channel));
-                    self.let_go(&entered.channel);
-                }
-                current
-            }
-            ChannelEvent::Created { .. }
-            | ChannelEvent::OtherEntered { .. }
-            | ChannelEvent::OtherLeft { .. } => true,
-        }
-    }
-
     /// Ends the session: its channels end, its memberships end, everybody concerned is told. What
     /// waits in the outbox can still be written until the session is dropped.
     pub fn close(&mut self, reason: Reason) {
@@ -423,90 +377,6 @@ impl Session {
         }
     }
 
-    fn channel_command(&mut self, now: Instant, command: ChannelCommand) -> Step {
-        match command {
-            ChannelCommand::Create { request, name, options } => {
-                if self.unsettled(now, &name, true) {
-                    let held = ChannelCommand::Create { request, name, options };
-                    self.held = Some(Held::Command(held.into()));
-                    return Step::Wait;
-                }
-                if let Err(reason) = self.may_create(&name) {
-                    self.refuse(request, true, reason);
-                    return Step::Go;
-                }
-                let reached = self.owned.len() as u64 >= u64::from(self.owned_max());
-                let number = OwnNumber(self.owned.next_free());
-                let tag = self.tag();
-                let seat = (!reached).then_some((number, tag));
-                let (hub, writes) = (&self.hub, &mut self.writes);
-                match hub.create(&self.endpoint, request, name, seat, options, writes) {
-                    Ok(channel) => {
-                        self.owned.insert(Owned { channel, tag, kept: false });
-                    }
-                    Err(reason) => self.refuse(request, true, reason),
-                }
-            }
-            ChannelCommand::Enter { request, name, options } => {
-                if self.unsettled(now, &name, false) {
-                    let held = ChannelCommand::Enter { request, name, options };
-                    self.held = Some(Held::Command(held.into()));
-                    return Step::Wait;
-                }
-                // Who enters and leaves without end must not fill the owner's outbox.
-                match self.hub.reception(&name, &self.endpoint) {
-                    Reception::Taken => {}
-                    Reception::Wait => {
-                        return self.hold(ChannelCommand::Enter { request, name, options }.into());
-                    }
-                    Reception::Busy => return self.busy(request),
-                }
-                if let Err((reason, limit)) = self.enter(now, request, name, options) {
-                    if let Some(limit) = limit {
-                        self.hub.metrics.hit(limit);
-                    }
-                    self.refuse(request, false, reason);
-                }
-            }
-            ChannelCommand::Leave(number) => {
-                if let Some(entered) = self.take_entered(number) {
-                    self.order.forget(Road::In(number));
-                    self.paused.remove(&Target::Up(number));
-                    self.part_from(&entered, Reason::Left);
-                    self.let_go(&entered.channel);
-                }
-            }
-            ChannelCommand::Delete(number) => {
-                if let Some(owned) = self.take_owned(number) {
-                    self.hub.end_channel(&owned.channel, Reason::ClosedByOwner, &mut self.writes);
-                }
-            }
-            ChannelCommand::Resign(number) => {
-                if let Some(owned) = self.take_owned(number) {
-                    let (hub, reason) = (&self.hub, Reason::ClosedByOwner);
-                    hub.owner_goes(&owned.channel, &self.endpoint, reason, &mut self.writes);
-                }
-            }
-            ChannelCommand::Succeed { request, channel, member } => {
-                return self.name_successor(request, channel, member);
-            }
-            ChannelCommand::Kick { channel, member, ban } => self.kick(now, channel, member, ban),
-            ChannelCommand::Unban { channel, peer } => {
-                if let Some(owned) = owned(&self.owned, channel) {
-                    owned.channel.unban(peer);
-                }
-            }
-            ChannelCommand::Admit { channel, ticket, admit } => {
-                if let Some(owned) = owned(&self.owned, channel)
-                    && owned.channel.decide(ticket, admit, &mut self.writes)
-                {
-                    count_members(&self.hub.metrics, 1, 0);
-                }
-            }
-        }
-        Step::Go
-    }
-
     /// Has a command wait until the one to be told of it has read: another session, or this one.
     fn hold(&mut self, command: Command) -> Step {
         self.held = Some(Held::Command(command));
@@ -521,150 +391,12 @@ impl Session {
         Step::Go
     }
 
-    fn kick(&mut self, now: Instant, channel: OwnNumber, member: MemberNumber, ban: Option<Ban>) {
-        let expulsion = Expulsion { now, ban, noted: false, metrics: &self.hub.metrics };
-        if let Some(owned) = owned(&self.owned, channel)
-            && let Some(expelled) = owned.channel.kick(member, &expulsion, &mut self.writes)
-        {
-            self.banned_by_id = expelled.by_id_alone.or(self.banned_by_id);
-            count_members(&self.hub.metrics, 0, 1);
-        }
-    }
-
     fn hello(&mut self, hello: Hello) -> Step {
         if !self.hub.allows(hello.token.as_deref(), &self.endpoint.profile) {
             return Step::Close(Reason::NotAllowed);
         }
         let permissions = self.hub.permissions.clone();
         self.welcome(hello, Grant { permissions, ..Grant::default() })
-    }
-
-    /// Whether the session may have a channel of this name, however it comes to it: by creating it, by making a
-    /// room of it, or as the successor of its owner.
-    fn may_create(&self, name: &ChannelName) -> Result<(), Reason> {
-        if !self.permissions.create.allows(name.as_bytes()) {
-            return Err(Reason::NotAllowed);
-        }
-        let Some(rule) = self.hub.rule_of(name) else {
-            return Ok(());
-        };
-        rule.may_create(&self.endpoint).map_err(|(reason, limit)| {
-            self.hub.metrics.hit(limit);
-            reason
-        })
-    }
-
-    fn enter(
-        &mut self,
-        now: Instant,
-        request: u32,
-        name: ChannelName,
-        options: EnterOptions,
-    ) -> Result<(), (Reason, Option<Limit>)> {
-        let refused = |reason| (reason, None);
-        if options.credentials.len() > EnterOptions::CREDENTIALS_BYTES_MAX {
-            return Err(refused(Reason::TooLarge));
-        }
-        if !self.permissions.enter.allows(name.as_bytes()) {
-            return Err(refused(Reason::NotAllowed));
-        }
-        let mut cost = self.pay(MEMBERSHIP_BYTES + options.credentials.len()).map_err(refused)?;
-        let account = self.endpoint.account();
-        let make = options.make_room.then_some(|| self.may_create(&name));
-        let channel = self.hub.find(&name, make, account).map_err(refused)?;
-        if let Some(rule) = &channel.rule
-            && let Err((reason, limit)) = rule.may_enter(&self.endpoint)
-        {
-            self.hub.end_if_unused(&channel);
-            return Err((reason, Some(limit)));
-        }
-        if self.entered.iter().any(|(_, entered)| Arc::ptr_eq(&entered.channel, &channel)) {
-            return Err(refused(Reason::AlreadyEntered));
-        }
-        if self.pending >= self.hub.limits.commands_pending_max {
-            // The room may have been made for this entry alone.
-            self.hub.end_if_unused(&channel);
-            return Err((Reason::TooManyPending, Some(Limit::CommandsPending)));
-        }
-        let reached = self.entered.len() as u64 >= u64::from(self.entered_max());
-        let number = InNumber(self.entered.next_free());
-        let tag = self.tag();
-        let seat = (!reached).then_some((number, tag));
-        let room = channel.room && options.make_room;
-        let again = room.then(|| options.clone());
-        let entered = channel.enter(now, &self.endpoint, seat, request, options, &mut self.writes);
-        if let (Err(Reason::NoSuchName), Some(options)) = (entered, again) {
-            // Its last member left between finding and entering it; there is a new one to make.
-            return self.enter(now, request, name, options);
-        }
-        if entered.is_err() {
-            // The room may have been made for this entry alone.
-            self.hub.end_if_unused(&channel);
-        }
-        let member = entered.map_err(|reason| {
-            let limit = match reason {
-                Reason::Full => Some(channel.members_limit()),
-                Reason::TooManyChannels => Some(Limit::ChannelsEntered),
-                Reason::TooManyPending => Some(Limit::CommandsPending),
-                _ => None,
-            };
-            (reason, limit)
-        })?;
-        match member {
-            Some(_) => {
-                cost.resize(MEMBERSHIP_BYTES);
-                count_members(&self.hub.metrics, 1, 0);
-            }
-            None => self.pending += 1,
-        }
-        if !self.entered.is_empty() {
-            // From now on the order of messages between these channels can be seen.
-            channel.mix();
-            self.entered.iter().for_each(|(_, entered)| entered.channel.mix());
-        }
-        if channel.room {
-            self.settle_room(&channel);
-        }
-        // Taken at once: the next command may use the number before the event is on its way.
-        let meter = channel.rule.as_ref().and_then(|rule| self.rates.begin(now, rule));
-        self.entered.insert(Membership { channel, tag, member, meter, cost });
-        Ok(())
-    }
-
-    /// Takes out a membership. What it has sent still counts.
-    fn take_entered(&mut self, number: InNumber) -> Option<Membership> {
-        let mut entered = self.entered.remove(number.0)?;
-        if let (Some(rule), Some(meter)) = (&entered.channel.rule, entered.meter.take()) {
-            self.rates.end(self.now, rule, meter);
-        }
-        Some(entered)
-    }
-
-    /// Ends a membership, or the wait for one.
-    fn part_from(&mut self, entered: &Membership, reason: Reason) {
-        let Membership { channel, tag, member, .. } = entered;
-        let was_member = match member {
-            Some(member) => channel.leave(&self.endpoint, *member, reason, &mut self.writes),
-            None => {
-                self.pending -= 1;
-                channel.withdraw(&self.endpoint, *tag, reason, &mut self.writes)
-            }
-        };
-        count_members(&self.hub.metrics, 0, usize::from(was_member));
-        if channel.room {
-            self.settle_room(channel);
-        }
-        self.hub.end_if_unused(channel);
-    }
-
-    /// Others hear that the session has entered or left a room. What that costs counts as its messages.
-    fn settle_room(&mut self, room: &Arc<Channel>) {
-        self.hub.settle_room(room, &mut self.writes);
-        let price = presence::price(room.hearers());
-        if price > 0 && !self.closed {
-            let throttled = self.count(self.now, price, 0);
-            self.ruled = self.ruled.max(throttled);
-        }
     }
 
     fn tag(&mut self) -> Tag {
@@ -681,122 +413,6 @@ impl Session {
     fn tell(&mut self, event: impl Into<Event>) {
         let event = event.into();
         self.endpoint.push_event(Tag::default(), event, &mut self.writes);
-    }
-
-    fn owned_max(&self) -> u32 {
-        self.hub.limits.channels_owned_max.min(self.endpoint.profile.capacity.owned_max)
-    }
-
-    fn entered_max(&self) -> u32 {
-        self.hub.limits.channels_entered_max.min(self.endpoint.profile.capacity.entered_max)
-    }
-
-    fn send(&mut self, now: Instant, to: Target, part: Part) -> Step {
-        if self.endpoint.peer().is_none() {
-            return Step::Close(Reason::Malformed);
-        }
-        if part.total > self.hub.limits.message_bytes_max {
-            self.hub.metrics.hit(Limit::MessageBytes);
-            return Step::Close(Reason::TooLarge);
-        }
-        let (own, entered, endpoint) = (&self.owned, &self.entered, &self.endpoint);
-        let holds = |road| match road {
-            Road::Own(number) | Road::Member(number, _) => owned(own, number).is_some(),
-            Road::In(number) => entered.get(number.0).is_some(),
-            Road::Link(number) => endpoint.links().get(number).is_some(),
-        };
-        let (begun, unheard) = (self.begun, self.unheard);
-        let time = || overdue::time(begun, unheard, now);
-        match self.order.follow(to, &part, self.endpoint.profile.framing, time, holds) {
-            Ok(true) => self.gather(now, to, part),
-            Ok(false) => {
-                self.hub.metrics.dropped.inc();
-                Step::Go
-            }
-            Err(reason) => Step::Close(reason),
-        }
-    }
-
-    /// Puts a part to those that are sent together, or sends those first.
-    fn gather(&mut self, now: Instant, to: Target, part: Part) -> Step {
-        let Err(part) = self.add(to, part) else {
-            return Step::Go;
-        };
-        match self.send_batches(now) {
-            Step::Go => match self.add(to, part) {
-                Ok(()) => Step::Go,
-                Err(_) => unreachable!("there is always room for one part"),
-            },
-            Step::Wait => {
-                self.held = Some(Held::Part(to, part));
-                Step::Wait
-            }
-            close => close,
-        }
-    }
-
-    fn add(&mut self, to: Target, part: Part) -> Result<(), Part> {
-        let own = &self.owned;
-        let apart = |number| owned(own, number).is_some_and(|owned| owned.channel.is_apart());
-        self.batches.add(to, part, apart)
-    }
-
-    /// Sends what has gathered. What is for a single receiver without room stays.
-    fn send_batches(&mut self, now: Instant) -> Step {
-        self.retry = None;
-        while let Some(Batch { to, parts }) = self.batches.front() {
-            if self.last.replace(*to).is_some_and(|last| last != *to) {
-                self.switched = Some(now);
-            }
-            let mixed = self.switched.is_some_and(|at| now < at + MIXED);
-            let rate = self.hub.limits.receiver_bytes_per_second_min;
-            let (from, paused) = (&self.endpoint, &mut self.paused);
-            let sending = Sending { from, now, to: *to, mixed, rate, paused };
-            let sent = route(&self.owned, &self.entered, sending, parts, &mut self.writes);
-            let count = parts.len() as u64;
-            let metrics = &self.hub.metrics;
-            match sent {
-                Sent::Congested(until) => {
-                    metrics.hit(Limit::OutboxBytes);
-                    self.retry = until;
-                    return Step::Wait;
-                }
-                Sent::Refused(reason, limit) => {
-                    if let Some(limit) = limit {
-                        metrics.hit(limit);
-                    }
-                    metrics.dropped.inc_by(count);
-                    let Target::Link(link) = *to else {
-                        return Step::Close(reason);
-                    };
-                    self.batches.sent();
-                    self.break_link(link, reason);
-                    continue;
-                }
-                Sent::To(0) if !matches!(to, Target::Everyone(..)) => {
-                    metrics.dropped.inc_by(count);
-                }
-                Sent::To(receivers) => {
-                    metrics.messages_out.inc_by(count * receivers as u64);
-                }
-            }
-            metrics.messages_in.inc_by(count);
-            if let Target::Up(number) = *to
-                && let Some(Membership { meter: Some(meter), .. }) = self.entered.get_mut(number.0)
-            {
-                let bytes = parts.iter().map(|part| part.data.len() as u64).sum();
-                let (by_messages, by_bytes) = meter.count(self.now, count, bytes);
-                if by_messages.is_some() {
-                    metrics.hit(Limit::RuleMessagesPerSecond);
-                }
-                if by_bytes.is_some() {
-                    metrics.hit(Limit::RuleBytesPerSecond);
-                }
-                self.ruled = self.ruled.max(by_messages).max(by_bytes);
-            }
-            self.batches.sent();
-        }
-        Step::Go
     }
 }
 
@@ -823,39 +439,6 @@ fn is_answered(command: &Command) -> bool {
 /// A channel that the session owns, not one that it may own one day.
 fn owned(own: &Slots<Owned>, number: OwnNumber) -> Option<&Owned> {
     own.get(number.0).filter(|owned| !owned.kept)
-}
-
-/// Hands messages to the channel that they are for.
-fn route(
-    own: &Slots<Owned>,
-    entered: &Slots<Membership>,
-    sending: Sending<'_>,
-    parts: &[Part],
-    writes: &mut PendingWrites,
-) -> Sent {
-    let (number, audience) = match sending.to {
-        Target::Up(number) => {
-            return match entered.get(number.0) {
-                Some(Membership { channel, member: Some(member), .. }) => {
-                    channel.send_up(sending, *member, parts, writes)
-                }
-                _ => Sent::To(0),
-            };
-        }
-        Target::Link(number) => {
-            let link = sending.from.links().get(number).cloned();
-            return match link {
-                Some((link, side)) => link.deliver(side, sending, parts, writes),
-                None => Sent::To(0),
-            };
-        }
-        Target::Member(number, member) => (number, Audience::Only(member)),
-        Target::Everyone(number, except) => (number, Audience::AllBut(except)),
-    };
-    match owned(own, number) {
-        Some(owned) => owned.channel.send_down(sending, audience, parts, writes),
-        None => Sent::To(0),
-    }
 }
 
 impl Drop for Session {

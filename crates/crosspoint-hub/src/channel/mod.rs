@@ -4,29 +4,28 @@
 //! longer. Every change and every message is ordered by that lock, so each receiver learns of a
 //! member before its first message and hears nothing of it after its end.
 
+mod creation;
 mod operators;
 mod state;
 mod succession;
 
-use crate::command::{
-    Ban, ChannelEvent, ChannelOptions, EnterOptions, Entered, Event, Mode, OwnerNews,
-};
+use crate::command::{Ban, ChannelEvent, EnterOptions, Entered, Event, Mode, OwnerNews};
 use crate::delivery::{Sent, Shared, send_one};
 use crate::endpoint::{Endpoint, PendingWrites, Reception, Sending};
 use crate::gathering::Gathering;
-use crate::hub::Hub;
-use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId};
-use crate::ledger::{Account, CHANNEL_BYTES, Common, Exhausted, Made, Purpose};
+use crate::ids::{ChannelName, InNumber, MemberNumber, PeerId};
+use crate::ledger::Made;
 use crate::limit::Limit;
 use crate::metrics::Metrics;
 use crate::outbox::Tag;
 use crate::presence;
 use crate::reason::Reason;
 use crate::rules::ChannelRule;
-use crate::session::Nearby;
 use crate::wire::{Edge, Framing, Part, Place};
 use bytes::Bytes;
-use state::{Applicant, Banned, Begun, Member, Owner, State, from_first};
+pub(crate) use creation::NewChannel;
+pub use operators::{ChannelInfo, Participant, Whom};
+use state::{Applicant, Banned, Begun, Member, State, from_first};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -57,12 +56,6 @@ pub struct Channel {
     state: Mutex<State>,
 }
 
-/// Whose a channel is.
-struct Kind {
-    room: bool,
-    declared: bool,
-}
-
 /// How members are thrown out.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Expulsion<'a> {
@@ -80,6 +73,17 @@ pub(crate) struct Expelled {
     pub(crate) by_id_alone: Option<PeerId>,
 }
 
+/// Whether somebody of the same address holds what a new session wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Nearby {
+    /// Nobody.
+    Nobody,
+    /// Somebody who has said nothing that is not carried out, or is just being carried out.
+    Quiet,
+    /// Somebody who may be about to give it up.
+    Leaving,
+}
+
 /// Which members a broadcast is for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Audience {
@@ -88,105 +92,6 @@ pub(crate) enum Audience {
 }
 
 impl Channel {
-    /// A channel with an owner, which pays for it.
-    ///
-    /// # Errors
-    /// [`Reason::Exhausted`]
-    pub(crate) fn owned(
-        name: ChannelName,
-        endpoint: Arc<Endpoint>,
-        number: OwnNumber,
-        tag: Tag,
-        options: ChannelOptions,
-        hub: &Hub,
-    ) -> Result<Self, Reason> {
-        let most = hub.limits.members_max.min(endpoint.profile.capacity.members_max);
-        let members_max = options.members_max.map_or(most, |max| max.min(most));
-        let payer = endpoint.account().clone();
-        let owner = Some(Owner { endpoint, number, tag });
-        let kind = Kind { room: false, declared: false };
-        Self::new(name, kind, options, members_max, owner, &payer, hub)
-    }
-
-    /// A room. Its messages are no larger than half an outbox, or one could end all its members.
-    ///
-    /// # Errors
-    /// [`Reason::Exhausted`]
-    pub(crate) fn room(
-        name: ChannelName,
-        declared: bool,
-        mode: Mode,
-        members_max: u32,
-        payer: &Arc<Account>,
-        hub: &Hub,
-    ) -> Result<Self, Reason> {
-        let mode = match mode {
-            Mode::Raw => Mode::Raw,
-            Mode::Chunk { bytes_max } => {
-                let most = u32::try_from(hub.limits.outbox_bytes_max / 2).unwrap_or(u32::MAX);
-                Mode::Chunk { bytes_max: bytes_max.min(most) }
-            }
-        };
-        let options = ChannelOptions { mode, ..ChannelOptions::default() };
-        let kind = Kind { room: true, declared };
-        Self::new(name, kind, options, members_max, None, payer, hub)
-    }
-
-    fn new(
-        name: ChannelName,
-        Kind { room, declared }: Kind,
-        options: ChannelOptions,
-        members_max: u32,
-        owner: Option<Owner>,
-        payer: &Arc<Account>,
-        hub: &Hub,
-    ) -> Result<Self, Reason> {
-        let limits = &hub.limits;
-        let rule = hub.rule_of(&name);
-        let ruled =
-            |most: Option<u32>, otherwise: u32| most.map_or(otherwise, |most| most.min(otherwise));
-        let (members, message) =
-            rule.as_ref().map_or((None, None), |rule| (rule.members_max, rule.message_bytes_max));
-        let members_max = ruled(members, members_max);
-        let mode = match options.mode {
-            Mode::Raw => Mode::Raw,
-            Mode::Chunk { bytes_max } => Mode::Chunk { bytes_max: ruled(message, bytes_max) },
-        };
-        // A copy, or it would keep the read alive in which it came.
-        let password = options.password.as_deref().map(Bytes::copy_from_slice);
-        let kept = name.as_bytes().len() + password.as_ref().map_or(0, Bytes::len);
-        let stored = payer.try_charge(Purpose::Stored, CHANNEL_BYTES + kept);
-        let stored = stored.map_err(|Exhausted { limit }| {
-            hub.metrics.hit(limit);
-            Reason::Exhausted
-        })?;
-        let made = payer.make(room).map_err(|Exhausted { limit }| {
-            hub.metrics.hit(limit);
-            Reason::TooManyChannels
-        })?;
-        let waiting = rule.as_ref().and_then(|rule| rule.waiting_bytes_max);
-        let (limit, waiting_max) = match waiting.filter(|most| *most < limits.channel_bytes_max) {
-            Some(most) => (Limit::RuleWaitingBytes, most),
-            None => (Limit::ChannelBytes, limits.channel_bytes_max),
-        };
-        let common = Common::new(hub.ledger.account(None, "hub"), limit, waiting_max);
-        Ok(Self {
-            name,
-            room,
-            declared,
-            mode,
-            rule,
-            password,
-            approve: options.approve,
-            members_max,
-            pending_max: limits.commands_pending_max,
-            bans_max: limits.bans_max,
-            _made: made,
-            mixed: AtomicBool::new(false),
-            state: Mutex::new(State::new(owner, common, stored)),
-        })
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

@@ -2,12 +2,47 @@
 
 use super::state::Banned;
 use super::{Channel, Expulsion};
-use crate::command::Ban;
+use crate::command::{Ban, Peer};
 use crate::endpoint::{Endpoint, PendingWrites};
-use crate::ids::MemberNumber;
+use crate::ids::{ChannelName, MemberNumber, PeerId};
 use crate::metrics::Metrics;
-use crate::operators::{ChannelInfo, Participant, Whom};
+use std::net::IpAddr;
 use std::time::Instant;
+
+/// A channel or room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelInfo {
+    /// Its name.
+    pub name: ChannelName,
+    /// Whether it belongs to the hub.
+    pub room: bool,
+    /// Its owner, if it has one.
+    pub owner: Option<Participant>,
+    /// How many members there are.
+    pub members: usize,
+}
+
+/// An owner or a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Participant {
+    /// The session, as logs name it.
+    pub session: u64,
+    /// Who it is. The id of a peote program is new with each connection.
+    pub peer: Peer,
+    /// Where it comes from; `None` inside the program.
+    pub address: Option<IpAddr>,
+}
+
+/// Members of a channel that are thrown out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whom {
+    /// The one with this number. It may be another one from one moment to the next.
+    Member(MemberNumber),
+    /// The one with this peer id. It need not be there to be banned.
+    Peer(PeerId),
+    /// All from this address. They need not be there to be banned.
+    Address(IpAddr),
+}
 
 fn participant(endpoint: &Endpoint) -> Participant {
     Participant { session: endpoint.id, peer: endpoint.known_peer(), address: endpoint.address }

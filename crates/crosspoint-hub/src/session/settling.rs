@@ -2,23 +2,13 @@
 //! arrive together with what it says on the new one, and holds first (docs/peote.md, section 3.4).
 
 use super::Session;
+use crate::channel::Nearby;
 use crate::ids::ChannelName;
 use crate::wire::Wire;
 use std::time::{Duration, Instant};
 
 /// How often it is looked again whether the former session has gone.
 const AGAIN: Duration = Duration::from_millis(1);
-
-/// Whether somebody of the same address holds what a new session wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Nearby {
-    /// Nobody.
-    Nobody,
-    /// Somebody who has said nothing that is not carried out, or is just being carried out.
-    Quiet,
-    /// Somebody who may be about to give it up.
-    Leaving,
-}
 
 /// How far a new session has settled.
 #[derive(Debug)]

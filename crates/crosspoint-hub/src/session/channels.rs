@@ -1,0 +1,307 @@
+//! The channels and rooms of a session: those that it owns, and those that it has entered.
+
+use super::{Held, Membership, Owned, Session, Step, owned};
+use crate::channel::{Channel, Expulsion, count_members};
+use crate::command::{Ban, ChannelCommand, ChannelEvent, EnterOptions, Target};
+use crate::endpoint::Reception;
+use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber};
+use crate::limit::Limit;
+use crate::order::Road;
+use crate::outbox::Tag;
+use crate::presence;
+use crate::reason::Reason;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What a membership costs from its beginning to its end, besides what its protocol keeps of others: its
+/// entries at the session and in the channel, and there an open message and a pause.
+const MEMBERSHIP_BYTES: usize = 512;
+
+impl Session {
+    pub(super) fn channel_command(&mut self, now: Instant, command: ChannelCommand) -> Step {
+        match command {
+            ChannelCommand::Create { request, name, options } => {
+                if self.unsettled(now, &name, true) {
+                    let held = ChannelCommand::Create { request, name, options };
+                    self.held = Some(Held::Command(held.into()));
+                    return Step::Wait;
+                }
+                if let Err(reason) = self.may_create(&name) {
+                    self.refuse(request, true, reason);
+                    return Step::Go;
+                }
+                let reached = self.owned.len() as u64 >= u64::from(self.owned_max());
+                let number = OwnNumber(self.owned.next_free());
+                let tag = self.tag();
+                let seat = (!reached).then_some((number, tag));
+                let (hub, writes) = (&self.hub, &mut self.writes);
+                match hub.create(&self.endpoint, request, name, seat, options, writes) {
+                    Ok(channel) => {
+                        self.owned.insert(Owned { channel, tag, kept: false });
+                    }
+                    Err(reason) => self.refuse(request, true, reason),
+                }
+            }
+            ChannelCommand::Enter { request, name, options } => {
+                if self.unsettled(now, &name, false) {
+                    let held = ChannelCommand::Enter { request, name, options };
+                    self.held = Some(Held::Command(held.into()));
+                    return Step::Wait;
+                }
+                // Who enters and leaves without end must not fill the owner's outbox.
+                match self.hub.reception(&name, &self.endpoint) {
+                    Reception::Taken => {}
+                    Reception::Wait => {
+                        return self.hold(ChannelCommand::Enter { request, name, options }.into());
+                    }
+                    Reception::Busy => return self.busy(request),
+                }
+                if let Err((reason, limit)) = self.enter(now, request, name, options) {
+                    if let Some(limit) = limit {
+                        self.hub.metrics.hit(limit);
+                    }
+                    self.refuse(request, false, reason);
+                }
+            }
+            ChannelCommand::Leave(number) => {
+                if let Some(entered) = self.take_entered(number) {
+                    self.order.forget(Road::In(number));
+                    self.paused.remove(&Target::Up(number));
+                    self.part_from(&entered, Reason::Left);
+                    self.let_go(&entered.channel);
+                }
+            }
+            ChannelCommand::Delete(number) => {
+                if let Some(owned) = self.take_owned(number) {
+                    self.hub.end_channel(&owned.channel, Reason::ClosedByOwner, &mut self.writes);
+                }
+            }
+            ChannelCommand::Resign(number) => {
+                if let Some(owned) = self.take_owned(number) {
+                    let (hub, reason) = (&self.hub, Reason::ClosedByOwner);
+                    hub.owner_goes(&owned.channel, &self.endpoint, reason, &mut self.writes);
+                }
+            }
+            ChannelCommand::Succeed { request, channel, member } => {
+                return self.name_successor(request, channel, member);
+            }
+            ChannelCommand::Kick { channel, member, ban } => self.kick(now, channel, member, ban),
+            ChannelCommand::Unban { channel, peer } => {
+                if let Some(owned) = owned(&self.owned, channel) {
+                    owned.channel.unban(peer);
+                }
+            }
+            ChannelCommand::Admit { channel, ticket, admit } => {
+                if let Some(owned) = owned(&self.owned, channel)
+                    && owned.channel.decide(ticket, admit, &mut self.writes)
+                {
+                    count_members(&self.hub.metrics, 1, 0);
+                }
+            }
+        }
+        Step::Go
+    }
+
+    pub(super) fn observe_channel(&mut self, tag: Tag, event: &ChannelEvent) -> bool {
+        match event {
+            ChannelEvent::MemberEntered { channel, member, .. }
+            | ChannelEvent::MemberLeft { channel, member, .. } => {
+                let current = owned(&self.owned, *channel).is_some_and(|owned| owned.tag == tag);
+                if current {
+                    // What was begun for the number's former holder does not go on.
+                    self.order.forget(Road::Member(*channel, *member));
+                }
+                current
+            }
+            ChannelEvent::Knock { channel, .. } => {
+                owned(&self.owned, *channel).is_some_and(|owned| owned.tag == tag)
+            }
+            ChannelEvent::Heir { channel, naming } => {
+                self.named(tag, *channel, *naming);
+                false
+            }
+            ChannelEvent::Owner { channel, news } => self.owner_news(tag, *channel, news),
+            ChannelEvent::Others { channel, .. } => {
+                self.entered.get(channel.0).is_some_and(|entered| entered.tag == tag)
+            }
+            ChannelEvent::Entered(told) => {
+                let Some(entered) = self.entered.get_mut(told.channel.0) else {
+                    return false;
+                };
+                if entered.tag != tag {
+                    return false;
+                }
+                if entered.member.replace(told.member).is_none() {
+                    self.pending -= 1;
+                    entered.cost.resize(MEMBERSHIP_BYTES);
+                    // What was begun before the owner let the session in went nowhere.
+                    self.order.forget(Road::In(told.channel));
+                }
+                true
+            }
+            ChannelEvent::Ended { channel, .. } => {
+                let current = self.entered.get(channel.0).is_some_and(|entered| entered.tag == tag);
+                if current && let Some(entered) = self.take_entered(*channel) {
+                    self.order.forget(Road::In(*channel));
+                    self.let_go(&entered.channel);
+                }
+                current
+            }
+            ChannelEvent::Created { .. }
+            | ChannelEvent::OtherEntered { .. }
+            | ChannelEvent::OtherLeft { .. } => true,
+        }
+    }
+
+    pub(super) fn kick(
+        &mut self,
+        now: Instant,
+        channel: OwnNumber,
+        member: MemberNumber,
+        ban: Option<Ban>,
+    ) {
+        let expulsion = Expulsion { now, ban, noted: false, metrics: &self.hub.metrics };
+        if let Some(owned) = owned(&self.owned, channel)
+            && let Some(expelled) = owned.channel.kick(member, &expulsion, &mut self.writes)
+        {
+            self.banned_by_id = expelled.by_id_alone.or(self.banned_by_id);
+            count_members(&self.hub.metrics, 0, 1);
+        }
+    }
+
+    /// Whether the session may have a channel of this name, however it comes to it: by creating it, by making a
+    /// room of it, or as the successor of its owner.
+    pub(super) fn may_create(&self, name: &ChannelName) -> Result<(), Reason> {
+        if !self.permissions.create.allows(name.as_bytes()) {
+            return Err(Reason::NotAllowed);
+        }
+        let Some(rule) = self.hub.rule_of(name) else {
+            return Ok(());
+        };
+        rule.may_create(&self.endpoint).map_err(|(reason, limit)| {
+            self.hub.metrics.hit(limit);
+            reason
+        })
+    }
+
+    fn enter(
+        &mut self,
+        now: Instant,
+        request: u32,
+        name: ChannelName,
+        options: EnterOptions,
+    ) -> Result<(), (Reason, Option<Limit>)> {
+        let refused = |reason| (reason, None);
+        if options.credentials.len() > EnterOptions::CREDENTIALS_BYTES_MAX {
+            return Err(refused(Reason::TooLarge));
+        }
+        if !self.permissions.enter.allows(name.as_bytes()) {
+            return Err(refused(Reason::NotAllowed));
+        }
+        let mut cost = self.pay(MEMBERSHIP_BYTES + options.credentials.len()).map_err(refused)?;
+        let account = self.endpoint.account();
+        let make = options.make_room.then_some(|| self.may_create(&name));
+        let channel = self.hub.find(&name, make, account).map_err(refused)?;
+        if let Some(rule) = &channel.rule
+            && let Err((reason, limit)) = rule.may_enter(&self.endpoint)
+        {
+            self.hub.end_if_unused(&channel);
+            return Err((reason, Some(limit)));
+        }
+        if self.entered.iter().any(|(_, entered)| Arc::ptr_eq(&entered.channel, &channel)) {
+            return Err(refused(Reason::AlreadyEntered));
+        }
+        if self.pending >= self.hub.limits.commands_pending_max {
+            // The room may have been made for this entry alone.
+            self.hub.end_if_unused(&channel);
+            return Err((Reason::TooManyPending, Some(Limit::CommandsPending)));
+        }
+        let reached = self.entered.len() as u64 >= u64::from(self.entered_max());
+        let number = InNumber(self.entered.next_free());
+        let tag = self.tag();
+        let seat = (!reached).then_some((number, tag));
+        let room = channel.room && options.make_room;
+        let again = room.then(|| options.clone());
+        let entered = channel.enter(now, &self.endpoint, seat, request, options, &mut self.writes);
+        if let (Err(Reason::NoSuchName), Some(options)) = (entered, again) {
+            // Its last member left between finding and entering it; there is a new one to make.
+            return self.enter(now, request, name, options);
+        }
+        if entered.is_err() {
+            // The room may have been made for this entry alone.
+            self.hub.end_if_unused(&channel);
+        }
+        let member = entered.map_err(|reason| {
+            let limit = match reason {
+                Reason::Full => Some(channel.members_limit()),
+                Reason::TooManyChannels => Some(Limit::ChannelsEntered),
+                Reason::TooManyPending => Some(Limit::CommandsPending),
+                _ => None,
+            };
+            (reason, limit)
+        })?;
+        match member {
+            Some(_) => {
+                cost.resize(MEMBERSHIP_BYTES);
+                count_members(&self.hub.metrics, 1, 0);
+            }
+            None => self.pending += 1,
+        }
+        if !self.entered.is_empty() {
+            // From now on the order of messages between these channels can be seen.
+            channel.mix();
+            self.entered.iter().for_each(|(_, entered)| entered.channel.mix());
+        }
+        if channel.room {
+            self.settle_room(&channel);
+        }
+        // Taken at once: the next command may use the number before the event is on its way.
+        let meter = channel.rule.as_ref().and_then(|rule| self.rates.begin(now, rule));
+        self.entered.insert(Membership { channel, tag, member, meter, cost });
+        Ok(())
+    }
+
+    /// Takes out a membership. What it has sent still counts.
+    pub(super) fn take_entered(&mut self, number: InNumber) -> Option<Membership> {
+        let mut entered = self.entered.remove(number.0)?;
+        if let (Some(rule), Some(meter)) = (&entered.channel.rule, entered.meter.take()) {
+            self.rates.end(self.now, rule, meter);
+        }
+        Some(entered)
+    }
+
+    /// Ends a membership, or the wait for one.
+    pub(super) fn part_from(&mut self, entered: &Membership, reason: Reason) {
+        let Membership { channel, tag, member, .. } = entered;
+        let was_member = match member {
+            Some(member) => channel.leave(&self.endpoint, *member, reason, &mut self.writes),
+            None => {
+                self.pending -= 1;
+                channel.withdraw(&self.endpoint, *tag, reason, &mut self.writes)
+            }
+        };
+        count_members(&self.hub.metrics, 0, usize::from(was_member));
+        if channel.room {
+            self.settle_room(channel);
+        }
+        self.hub.end_if_unused(channel);
+    }
+
+    /// Others hear that the session has entered or left a room. What that costs counts as its messages.
+    fn settle_room(&mut self, room: &Arc<Channel>) {
+        self.hub.settle_room(room, &mut self.writes);
+        let price = presence::price(room.hearers());
+        if price > 0 && !self.closed {
+            let throttled = self.count(self.now, price, 0);
+            self.ruled = self.ruled.max(throttled);
+        }
+    }
+
+    pub(super) fn owned_max(&self) -> u32 {
+        self.hub.limits.channels_owned_max.min(self.endpoint.profile.capacity.owned_max)
+    }
+
+    fn entered_max(&self) -> u32 {
+        self.hub.limits.channels_entered_max.min(self.endpoint.profile.capacity.entered_max)
+    }
+}
