@@ -31,24 +31,6 @@ const TO_BE_OPENED: &str = "it was there before this test";
 
 const ACCEPTED: &[Accepted] = &[
     Accepted {
-        root: "crates/crosspoint-hub/src/lib.rs",
-        parent: "",
-        modules: &[
-            "announcements",
-            "channel",
-            "gathering",
-            "home",
-            "hub",
-            "link",
-            "operators",
-            "outbox",
-            "peers",
-            "rules",
-            "session",
-        ],
-        why: TO_BE_OPENED,
-    },
-    Accepted {
         root: "crates/crosspoint-gateways/src/lib.rs",
         parent: "anysocket::server",
         modules: &["hold", "proxy"],
