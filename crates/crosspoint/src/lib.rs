@@ -122,6 +122,7 @@ pub mod anysocket;
 mod channel;
 mod connection;
 mod error;
+pub mod gateway;
 mod lock;
 mod node;
 mod options;

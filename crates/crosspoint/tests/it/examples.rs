@@ -1,11 +1,14 @@
 //! The examples run to their end.
 
 use crate::anysocket_common;
+use crosspoint::{EnterOptions, MemberEvent, Node};
 
 #[path = "../../examples/file.rs"]
 mod file;
 #[path = "../../examples/home.rs"]
 mod home;
+#[path = "../../examples/line_chat.rs"]
+mod line_chat;
 #[path = "../../examples/lobby.rs"]
 mod lobby;
 #[path = "../../examples/new_host.rs"]
@@ -102,4 +105,41 @@ async fn programs_of_three_systems_share_a_room() {
             "node heard: hello from Haxe",
         ]
     );
+}
+
+/// Two people with `nc` and a node, over one port.
+#[tokio::test]
+async fn a_protocol_from_outside_meets_the_others() {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    let hub = line_chat::hub();
+    let address = hub.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let chat = async |hello: &str| {
+        let mut chat = BufReader::new(tokio::net::TcpStream::connect(address).await.unwrap());
+        // Cut where it is not yet clear what it is.
+        chat.write_all(&hello.as_bytes()[..3]).await.unwrap();
+        chat.write_all(&hello.as_bytes()[3..]).await.unwrap();
+        chat
+    };
+    let line = async |chat: &mut BufReader<tokio::net::TcpStream>| {
+        let mut line = String::new();
+        chat.read_line(&mut line).await.unwrap();
+        line
+    };
+    let mut alice = chat("CHAT alice lobby\n").await;
+    assert_eq!(line(&mut alice).await, "* you are in the room\n");
+    let node = Node::builder().name("bob").connect(format!("tcp://{address}")).await.unwrap();
+    let mut bob = node.enter("lobby", EnterOptions::new()).await.unwrap();
+    bob.send("hello from bob").await.unwrap();
+    assert_eq!(line(&mut alice).await, "hello from bob\n");
+    alice.write_all(b"hello\r\n").await.unwrap();
+    let heard = bob.next().await;
+    let said = matches!(&heard, Some(MemberEvent::Message { data, .. }) if data == "alice: hello");
+    assert!(said, "{heard:?}");
+    // The name is one of the hub's.
+    let mut other = chat("CHAT alice lobby\n").await;
+    assert_eq!(line(&mut other).await, "* the name is taken\n");
+    let mut wrong = chat("CHAT\t\n").await;
+    assert_eq!(line(&mut wrong).await, "");
+    hub.stop().await;
+    assert_eq!(line(&mut alice).await, "* the hub is stopping\n");
 }
