@@ -143,6 +143,8 @@ pub struct Context<'a> {
     pub asks_for_credentials: bool,
     /// Over what the session is spoken.
     pub transport: Transport,
+    /// The request of the upgrade, inside a WebSocket.
+    pub request: Option<&'a Parts>,
     /// Where the connection comes from; `None` inside the program.
     pub address: Option<SocketAddr>,
     /// How long the connection may be away and come back; zero if it does not. Until then its silence means
@@ -162,6 +164,7 @@ impl<'a> Context<'a> {
             hub_id: hub.home_peer().or(runner.node_id),
             asks_for_credentials: runner.authenticator.is_some() || hub.asks_for_token(),
             transport,
+            request: None,
             address,
             away_max: Duration::ZERO,
             now: now(),

@@ -47,6 +47,8 @@ struct Newcomer {
     reader: Reader,
     writer: Writer,
     remote: Remote,
+    /// The request of its upgrade, once it has become a WebSocket.
+    request: Option<Box<Parts>>,
 }
 
 /// What a handshake has found, and the bytes that follow.
@@ -54,7 +56,7 @@ enum Shaken {
     /// A protocol. The bytes are its first.
     Spoken(Arc<dyn Gateway>, BytesMut),
     /// An upgrade to WebSocket, in which a protocol will be spoken.
-    Upgraded(Option<Box<Parts>>, BytesMut),
+    Upgraded(BytesMut),
     /// HTTP. The bytes begin with its first request.
     Request(BytesMut),
     /// TLS.
@@ -79,7 +81,7 @@ const WEBSOCKET_FRAME_BYTES: u64 = 65_536;
 impl Newcomer {
     fn new(stream: Stream, remote: Remote) -> Self {
         let (reader, writer) = stream.into_split();
-        Self { reader, writer, remote }
+        Self { reader, writer, remote, request: None }
     }
 }
 
@@ -101,9 +103,9 @@ impl Server {
             Ok(Shaken::Spoken(gateway, words)) => {
                 Ok(FirstWords { gateway, websocket: None, words, message_ended: false })
             }
-            Ok(Shaken::Upgraded(head, bytes)) => self.inside(&mut newcomer, head, bytes).await,
+            Ok(Shaken::Upgraded(bytes)) => self.inside(&mut newcomer, bytes).await,
             Ok(Shaken::Request(request)) => {
-                let Newcomer { reader, writer, remote } = newcomer;
+                let Newcomer { reader, writer, remote, .. } = newcomer;
                 let (site, parting) = (&self.0.sites.public, self.0.runner.parting());
                 let from = (remote, &mut admission);
                 match http::serve(site, (reader, writer), request, from, parting).await {
@@ -115,8 +117,8 @@ impl Server {
                         remote,
                         head,
                     }) => {
-                        newcomer = Newcomer { reader, writer, remote };
-                        self.inside(&mut newcomer, Some(head), rest).await
+                        newcomer = Newcomer { reader, writer, remote, request: Some(head) };
+                        self.inside(&mut newcomer, rest).await
                     }
                 }
             }
@@ -127,14 +129,14 @@ impl Server {
             }
             Err(refusal) => Err(refusal),
         };
-        let opened = first.and_then(|first| match self.begin(newcomer.remote, &first) {
+        let opened = first.and_then(|first| match self.begin(&newcomer, &first) {
             Ok(opened) => Ok((opened, first)),
             Err(refusal) => Err(refusal),
         });
         match opened {
             Ok((opened, first)) => self.led(newcomer, opened, first, admission),
             Err(refusal) => {
-                let Newcomer { mut reader, writer, remote } = newcomer;
+                let Newcomer { mut reader, writer, remote, .. } = newcomer;
                 Led::Ended(self.refuse((&mut reader, &writer), remote, refusal).await)
             }
         }
@@ -144,14 +146,18 @@ impl Server {
     ///
     /// # Errors
     /// Why it is not served, and what is to be said before.
-    fn begin(&self, remote: Remote, first: &FirstWords) -> Result<Opened, Refusal> {
+    fn begin(&self, newcomer: &Newcomer, first: &FirstWords) -> Result<Opened, Refusal> {
         let FirstWords { gateway, websocket, .. } = first;
         let transport = match websocket {
             Some(_) => Transport::WebSocket,
             None => Transport::Stream,
         };
-        gateway.open(&Context::new(&self.0.runner, transport, remote.address)).map_err(
-            |Refused { reason, fault }| match (transport, gateway.refusal(reason)) {
+        let context = Context {
+            request: newcomer.request.as_deref(),
+            ..Context::new(&self.0.runner, transport, newcomer.remote.address)
+        };
+        gateway.open(&context).map_err(|Refused { reason, fault }| {
+            match (transport, gateway.refusal(reason)) {
                 (Transport::WebSocket, _) => {
                     Refusal::in_websocket(reason, ws::CloseCode::POLICY, Some(fault))
                 }
@@ -159,8 +165,8 @@ impl Server {
                     Refusal::answered(reason, answer).because(fault)
                 }
                 (Transport::Stream, None) => Refusal::silent(reason).because(fault),
-            },
-        )
+            }
+        })
     }
 
     fn led(
@@ -170,7 +176,7 @@ impl Server {
         first: FirstWords,
         admission: Admission,
     ) -> Led {
-        let Newcomer { reader, writer, remote } = newcomer;
+        let Newcomer { reader, writer, remote, .. } = newcomer;
         let FirstWords { websocket, words: first, message_ended, .. } = first;
         match opened {
             Opened::Session(session) => {
@@ -206,9 +212,7 @@ impl Server {
         let shaken = self.handshake(&mut newcomer, None, BytesMut::new()).await;
         let answer = match shaken {
             Ok(Shaken::Spoken(gateway, _)) => gateway.refusal(reason),
-            Ok(Shaken::Upgraded(..)) => {
-                Some(refusal::close(ws::CloseCode::TRY_AGAIN, reason, None))
-            }
+            Ok(Shaken::Upgraded(_)) => Some(refusal::close(ws::CloseCode::TRY_AGAIN, reason, None)),
             Ok(Shaken::Request(_)) => Some(refusal::later(reason)),
             Ok(Shaken::Tls) => Refusal::tls().answer,
             Ok(Shaken::Unknown(_)) => None,
@@ -320,7 +324,7 @@ impl Server {
         newcomer: &mut Newcomer,
         admission: Option<&mut Admission>,
     ) -> Result<Option<Shaken>, Refusal> {
-        let Newcomer { writer, remote, .. } = newcomer;
+        let Newcomer { writer, remote, request: upgraded, .. } = newcomer;
         let wrong = |error: RequestError| {
             Refusal::answered(Reason::Malformed, error.answer()).because(error)
         };
@@ -341,9 +345,9 @@ impl Server {
         };
         let (answer, from) =
             verdict.map_err(|(reason, answer)| Refusal::answered(reason, answer))?;
-        *remote = from;
+        (*remote, *upgraded) = (from, head.map(Box::new));
         match writer.write_all(&answer).await {
-            Ok(()) => Ok(Some(Shaken::Upgraded(head.map(Box::new), bytes.split_off(length)))),
+            Ok(()) => Ok(Some(Shaken::Upgraded(bytes.split_off(length)))),
             Err(_lost) => Err(Refusal::LOST),
         }
     }
@@ -352,12 +356,7 @@ impl Server {
     ///
     /// # Errors
     /// Why it ends, and what is to be said before.
-    async fn inside(
-        &self,
-        newcomer: &mut Newcomer,
-        head: Option<Box<Parts>>,
-        rest: BytesMut,
-    ) -> Result<FirstWords, Refusal> {
+    async fn inside(&self, newcomer: &mut Newcomer, rest: BytesMut) -> Result<FirstWords, Refusal> {
         let frame_bytes_max = self.hub().limits.frame_bytes_max as u64;
         // Peote's html5 client, and others of that age, do not keep to the letter of the standard.
         let settings = ws::Settings {
@@ -366,8 +365,8 @@ impl Server {
         };
         let mut websocket = Box::new(ws::Connection::new(ws::Role::Server, settings));
         websocket.receive(rest);
-        if let Some(head) = head
-            && let Ok(gateway) = self.0.gateways.recognise(&Opening::Upgrade(&head))
+        if let Some(head) = &newcomer.request
+            && let Ok(gateway) = self.0.gateways.recognise(&Opening::Upgrade(head))
         {
             let (gateway, websocket) = (gateway.clone(), Some(websocket));
             let words = BytesMut::new();
@@ -392,7 +391,7 @@ impl Server {
         newcomer: &mut Newcomer,
         mut websocket: Box<ws::Connection>,
     ) -> Result<FirstWords, Refusal> {
-        let Newcomer { reader, writer, remote } = newcomer;
+        let Newcomer { reader, writer, remote, .. } = newcomer;
         let mut words = BytesMut::new();
         let mut held = Held::new(self.hub(), *remote);
         let context = Context::new(&self.0.runner, Transport::WebSocket, remote.address);

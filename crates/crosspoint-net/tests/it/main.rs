@@ -9,6 +9,7 @@ mod common;
 mod concurrency;
 mod entrance;
 mod fuzz;
+mod gateways;
 mod heartbeats;
 mod hostile;
 mod http_anysocket;
