@@ -86,9 +86,12 @@ impl Connection {
         self.message_bytes_max = message_bytes_max;
     }
 
-    /// Takes received bytes in. Data is not copied if everything before was looked at.
+    /// Takes received bytes in. Data is not copied if everything before was looked at. After a close frame of the
+    /// other side or an error they are discarded.
     pub fn receive(&mut self, bytes: BytesMut) {
-        self.decoder.receive(bytes);
+        if self.remote == Remote::Open {
+            self.decoder.receive(bytes);
+        }
     }
 
     /// The next event, `None` if more bytes are needed or the other side has closed.

@@ -202,6 +202,9 @@ fn a_message_is_bounded_over_all_of_its_frames() {
     };
     assert_eq!((events, error), (4, WsError::MessageTooLarge { max: 4 }));
     assert_eq!(connection.poll(), Err(error), "an error stays");
+    let held = connection.buffered();
+    connection.receive(BytesMut::from(&b"\x82\x01x"[..]));
+    assert_eq!(connection.buffered(), held, "nothing is kept behind it");
     assert_eq!(connection.answer(), Some(CloseCode::TOO_BIG));
 }
 

@@ -1,5 +1,6 @@
-//! Sessions at the door: their credentials are being checked.
+//! Sessions whose credentials are being checked.
 
+use super::timers::Timer;
 use super::{Driver, State};
 use crate::outlet::now;
 use crate::reading::{READ_BYTES_MAX, read};
@@ -11,22 +12,23 @@ use crosspoint_hub::session::Step;
 use crosspoint_hub::{Grant, Reason};
 use std::io;
 
-/// A session at the door: its credentials are being checked.
-pub(super) struct Entrance {
+/// A session whose credentials are being checked.
+pub(super) struct Authenticating {
     hello: Hello,
     verdict: BoxFuture<'static, Result<Grant, Denied>>,
 }
 
 impl Driver {
     /// The credentials were checked.
-    pub(super) fn admitted(
+    pub(super) fn authenticated(
         &mut self,
         state: &mut State,
         verdict: Result<Grant, Denied>,
     ) -> Result<(), Reason> {
-        let Some(Entrance { hello, .. }) = state.entrance.take() else {
+        let Some(authenticating) = state.authenticating.take() else {
             return Ok(());
         };
+        let Authenticating { hello, .. } = *authenticating;
         let verdict = verdict.and_then(|grant| match self.is_reserved(&hello, &grant) {
             true => Err(Denied::new("its name is reserved for credentials that grant it")),
             false => Ok(grant),
@@ -41,7 +43,8 @@ impl Driver {
             }
             Reason::from(denied)
         })?;
-        state.expires = grant.lasts.and_then(|lasts| now().checked_add(lasts));
+        let expires = grant.lasts.and_then(|lasts| now().checked_add(lasts));
+        state.timers.set(Timer::Expiry, expires);
         match self.session.welcome(hello, grant) {
             Step::Close(reason) => Err(reason),
             Step::Go | Step::Wait => {
@@ -60,11 +63,11 @@ impl Driver {
     }
 
     /// Lets the credentials of a hello be checked.
-    pub(super) fn entrance(&self, hello: Hello) -> Option<Entrance> {
+    pub(super) fn authenticating(&self, hello: Hello) -> Option<Box<Authenticating>> {
         let authenticator = self.authenticator.clone()?;
         let credentials = self.credentials(&hello);
         let verdict = Box::pin(async move { authenticator.authenticate(credentials).await });
-        Some(Entrance { hello, verdict })
+        Some(Box::new(Authenticating { hello, verdict }))
     }
 
     fn credentials(&self, hello: &Hello) -> Credentials {
@@ -89,17 +92,19 @@ impl Driver {
 }
 
 /// Waits until the credentials are checked.
-pub(super) async fn verdict(entrance: &mut Option<Entrance>) -> Result<Grant, Denied> {
-    match entrance {
-        Some(entrance) => (&mut entrance.verdict).await,
+pub(super) async fn verdict(
+    authenticating: &mut Option<Box<Authenticating>>,
+) -> Result<Grant, Denied> {
+    match authenticating {
+        Some(authenticating) => (&mut authenticating.verdict).await,
         None => std::future::pending().await,
     }
 }
 
-/// Reads what is there. Of one who stands at the door only that it has gone, as empty: it must not
-/// take the turn of somebody else.
-pub(super) async fn hear(reader: &mut Reader, at_door: bool) -> io::Result<BytesMut> {
-    if at_door {
+/// Reads what is there. Of an endpoint whose credentials are being checked only that it has gone, as empty: it
+/// must not take the turn of somebody else.
+pub(super) async fn hear(reader: &mut Reader, authenticating: bool) -> io::Result<BytesMut> {
+    if authenticating {
         // Boxed, as its state is larger than that of reading.
         Box::pin(reader.gone()).await;
         return Ok(BytesMut::new());

@@ -1,0 +1,180 @@
+//! What has come from the endpoint: it is parsed and carried out.
+
+use super::timers::Timer;
+use super::{Driver, State};
+use crate::outlet::now;
+use crate::ws;
+use bytes::BytesMut;
+use crosspoint_hub::command::Command;
+use crosspoint_hub::protocol::Output;
+use crosspoint_hub::session::Step;
+use crosspoint_hub::wire::Framing;
+use crosspoint_hub::{Limit, PeerName, Reason};
+use std::time::Instant;
+
+impl Driver {
+    pub(super) fn received(&mut self, state: &mut State, bytes: BytesMut) -> Result<(), Reason> {
+        let count = bytes.len() as u64;
+        match &mut self.websocket {
+            Some(websocket) => websocket.receive(bytes),
+            None => self.protocol.receive(now(), bytes.freeze()),
+        }
+        state.throttle(self.session.count(now(), 0, count));
+        self.advance(state)
+    }
+
+    /// Parses and carries out what has been read, until nothing is left or the session has to wait.
+    pub(super) fn advance(&mut self, state: &mut State) -> Result<(), Reason> {
+        let now = now();
+        self.be_patient(state, now);
+        let mut result = Ok(());
+        let mut messages = 0;
+        while !state.waiting && state.authenticating.is_none() {
+            match self.protocol.poll(now, &mut state.out) {
+                Some(Output::Command(Command::Hello(hello))) if self.authenticator.is_some() => {
+                    // Nobody is asked about a name that nobody may have, and no log shows it.
+                    if hello.name.as_ref().is_none_or(|name| name.len() <= PeerName::BYTES_MAX) {
+                        state.authenticating = self.authenticating(hello);
+                        continue;
+                    }
+                    result = Err(Reason::TooLarge);
+                }
+                Some(Output::Command(mut command)) => {
+                    messages += 1;
+                    if let Command::Hello(hello) = &mut command {
+                        self.unwrap_token(hello);
+                    }
+                    match self.session.execute(now, command) {
+                        Step::Go => continue,
+                        Step::Wait => state.waiting = true,
+                        Step::Close(reason) => result = Err(reason),
+                    }
+                }
+                Some(Output::Close(reason)) => {
+                    // A protocol without borders has no frames of its own to be too large.
+                    let framing = self.session.endpoint().profile.framing;
+                    if reason == Reason::TooLarge && framing == Framing::Messages {
+                        self.session.hub().metrics.hit(Limit::FrameBytes);
+                    }
+                    result = Err(reason);
+                }
+                Some(Output::Note(note)) => {
+                    self.session.hub().metrics.note(self.session.endpoint().profile.name, note);
+                    continue;
+                }
+                None => match self.unwrap(now) {
+                    Ok(true) => continue,
+                    Ok(false) => {}
+                    Err(reason) => result = Err(reason),
+                },
+            }
+            break;
+        }
+        self.count_limits();
+        self.tell_of_ban();
+        messages += self.protocol.idle_frames();
+        // A frame of the WebSocket is work too, whether or not it carries anything.
+        let frames = self.websocket.as_mut().map_or(0, |websocket| websocket.take_frames());
+        let throttled = self.session.count(now, messages.max(frames), 0);
+        self.settle();
+        state.throttle(throttled);
+        self.session.endpoint().push_own(&state.out.take());
+        self.pong();
+        match self.flush_session(state, now) {
+            Step::Go => {}
+            Step::Wait => {
+                // What came before the end is sent before the end.
+                state.ending = result.err();
+                result = Ok(());
+            }
+            Step::Close(reason) => result = result.and(Err(reason)),
+        }
+        state.throttle(self.session.ruled());
+        let midway = self.protocol.midway();
+        if midway != state.midway.map(|(number, _)| number) {
+            state.midway = midway.map(|number| (number, now));
+        }
+        self.set_timers(state, now);
+        result
+    }
+
+    /// Takes the next piece of a message out of the WebSocket, if there is one. Gives whether there was.
+    fn unwrap(&mut self, now: Instant) -> Result<bool, Reason> {
+        let Some(websocket) = &mut self.websocket else {
+            return Ok(false);
+        };
+        match websocket.poll() {
+            Ok(None) => Ok(false),
+            Ok(Some(ws::Event::Data { bytes, message_fin, .. })) => {
+                if !bytes.is_empty() {
+                    self.protocol.receive(now, bytes);
+                }
+                if message_fin {
+                    self.protocol.message_ended(now);
+                }
+                Ok(true)
+            }
+            Ok(Some(ws::Event::Closed(_))) => Err(Reason::Bye),
+            Err(error) => {
+                let reason = error.reason();
+                if reason == Reason::TooLarge {
+                    self.session.hub().metrics.hit(Limit::FrameBytes);
+                }
+                Err(reason)
+            }
+        }
+    }
+
+    /// Goes on where the session had to wait for room.
+    pub(super) fn proceed(&mut self, state: &mut State) -> Result<(), Reason> {
+        if !state.waiting {
+            return Ok(());
+        }
+        match self.flush_session(state, now()) {
+            Step::Wait => Ok(()),
+            Step::Close(reason) => Err(reason),
+            Step::Go => {
+                state.waiting = false;
+                // The silence meanwhile was ours.
+                state.read_at = now();
+                self.settle();
+                match state.ending {
+                    Some(reason) => Err(reason),
+                    None => self.advance(state),
+                }
+            }
+        }
+    }
+
+    /// Lets the session send what waits, and sets when it tries again.
+    fn flush_session(&mut self, state: &mut State, now: Instant) -> Step {
+        let step = self.session.flush(now);
+        state.waiting |= step == Step::Wait;
+        state.timers.set(Timer::Settling, self.session.settles_at());
+        state.timers.set(Timer::Retry, self.session.retry_at());
+        step
+    }
+
+    /// Has the memory charged that is held for what has come.
+    pub(super) fn settle(&mut self) {
+        let encoded = self.websocket.as_ref().map_or(0, |websocket| websocket.buffered());
+        self.session.holds(encoded + self.protocol.buffered());
+    }
+
+    /// Counts the bounds that the protocol alone has seen.
+    pub(super) fn count_limits(&mut self) {
+        while let Some(limit) = self.protocol.limit_hit() {
+            self.session.hub().metrics.hit(limit);
+        }
+    }
+
+    /// Logs that a ban by address is less than its owner may think.
+    fn tell_of_ban(&mut self) {
+        if let Some(peer) = self.session.banned_by_id()
+            && let Some(unsaid) = self.logs.bans.line(now())
+        {
+            let session = self.session.endpoint().id;
+            tracing::info!(session, %peer, unsaid, "a ban by address holds for the peer id alone, as many share the address");
+        }
+    }
+}
