@@ -1,8 +1,8 @@
 //! Secrets and keys from files in TOML (docs/authentication.md, "Files").
 
-use crate::rules::{Partial, Written, present};
 use crate::secrets::{HashError, Secret, SecretError, Secrets};
 use crate::tokens::{Algorithm, Key, KeyError, Tokens};
+use crate::written::{Partial, Written, present};
 use crosspoint_hub::ids::NoPeerName;
 use crosspoint_hub::{Grant, PeerName, Permissions};
 use serde::Deserialize;

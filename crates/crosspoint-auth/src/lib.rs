@@ -11,6 +11,8 @@
 //! * [`Exempt`]: no check for one protocol
 //! * [`Swap`]: another one, which can be exchanged
 //!
+//! [`Secrets`] and [`Tokens`] are there with the feature `credentials`, which is on by default.
+//!
 //! ```
 //! use crosspoint_auth::{Denied, from_fn};
 //! use crosspoint_hub::{Grant, Permissions};
@@ -24,18 +26,26 @@
 //! ```
 mod authenticator;
 mod either;
+#[cfg(feature = "credentials")]
 mod file;
 mod rules;
+#[cfg(feature = "credentials")]
 mod secrets;
 mod swap;
+#[cfg(feature = "credentials")]
 mod tokens;
+#[cfg(feature = "credentials")]
+mod written;
 
 pub use authenticator::{
     Anyone, Authenticator, BoxFuture, Credentials, Denied, Exempt, FromFn, from_fn,
 };
 pub use either::Either;
+#[cfg(feature = "credentials")]
 pub use file::FileError;
 pub use rules::{RuleError, rule};
+#[cfg(feature = "credentials")]
 pub use secrets::{CheckLimits, HashError, Secret, SecretError, SecretHash, Secrets};
 pub use swap::Swap;
+#[cfg(feature = "credentials")]
 pub use tokens::{Algorithm, Key, KeyError, Tokens};

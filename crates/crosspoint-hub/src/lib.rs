@@ -68,6 +68,7 @@ mod segment;
 pub mod session;
 pub mod slots;
 pub mod stall;
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod wire;
 

@@ -18,6 +18,7 @@ pub(crate) enum Detected<'a> {
 
 impl Detected<'_> {
     /// The name of what it is.
+    #[cfg(feature = "fuzz")]
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Tls => "tls",

@@ -17,6 +17,7 @@ mod budgets;
 pub mod client;
 mod deadline;
 mod detect;
+#[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
 pub mod gateway;

@@ -25,6 +25,7 @@
 
 pub mod client;
 pub mod frame;
+#[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
 pub mod heartbeat;

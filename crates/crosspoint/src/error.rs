@@ -71,6 +71,14 @@ pub enum ConnectError {
     /// The node was connected, and does not listen.
     #[error("this node does not listen; make it with NodeBuilder::listen")]
     NoListener,
+    /// The program is built without the protocol of the address.
+    #[error("this program cannot speak to {address}; build it with the feature `{feature}`")]
+    NotBuiltIn {
+        /// Where it was to connect.
+        address: Box<Address>,
+        /// The feature of this crate.
+        feature: &'static str,
+    },
     /// The system has no source of randomness for a peer id.
     #[error("the system gives no random peer id ({0}); set one with NodeBuilder::peer_id")]
     NoPeerId(String),

@@ -33,7 +33,19 @@
 //! * [`ConnectError`], [`PeerError`], [`RequestError`], [`ChannelError`], [`PingError`], [`Reason`]: what
 //!   went wrong, and why something ended
 //! * [`anysocket`]: a peer of AnySocket's JavaScript programs
-//! * [`testing`]: a hub and two nodes for tests
+//! * `testing`, a [feature](#features): a hub and two nodes for tests
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `anysocket` | yes | [`anysocket`], and the hub for its programs; `Server::secure` |
+//! | `peote` | yes | nodes at peote-servers ([`Protocol::Peote`]), and the hub for programs with peote-net |
+//! | `credentials` | yes | secrets (argon2id) and tokens (JWT) in `crosspoint-auth` |
+//! | `testing` | no | the module `testing`: a hub with two nodes, for tests |
+//!
+//! Without `peote` an address of a peote-server gives [`ConnectError::NotBuiltIn`]. The feature `fuzz` is for the
+//! fuzzers of this crate alone.
 //!
 //! # Peers
 //!
@@ -118,6 +130,7 @@
 //! ```
 
 mod address;
+#[cfg(feature = "anysocket")]
 pub mod anysocket;
 mod channel;
 mod connection;
@@ -130,6 +143,7 @@ mod peer;
 mod queue;
 pub mod remote;
 mod server;
+#[cfg(feature = "testing")]
 pub mod testing;
 
 pub use address::{Address, NoAddress, Protocol};

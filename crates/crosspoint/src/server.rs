@@ -1,7 +1,8 @@
 //! A hub inside the program.
 
-use crate::anysocket::Fingerprint;
-use crate::{Address, EncryptError, PeerId, Protocol, Reason};
+use crate::address::{Address, Protocol};
+#[cfg(feature = "anysocket")]
+use crate::{EncryptError, PeerId, Reason, anysocket::Fingerprint};
 use crosspoint_hub::{Hub, HubOptions};
 use crosspoint_net::client::Endpoint;
 use crosspoint_net::memory::{Connector, Shape, listener};
@@ -9,7 +10,9 @@ use crosspoint_net::server::{self, ServerOptions, bind};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+#[cfg(feature = "anysocket")]
 use std::time::Duration;
+#[cfg(feature = "anysocket")]
 use tokio::sync::oneshot;
 
 /// A hub that runs inside the program, for its own nodes and for clients that connect to it.
@@ -67,6 +70,15 @@ impl Server {
         }
     }
 
+    /// Closes the listeners and tells all sessions [`Reason::HubStopping`](crate::Reason), after
+    /// what waits for them. Returns when all have ended; one that reads nothing has 5 s.
+    pub async fn stop(&self) {
+        self.server.stop().await;
+    }
+}
+
+#[cfg(feature = "anysocket")]
+impl Server {
     /// Encrypts the connection of one session, whose protocol can begin to do that while it is used:
     /// AnySocket's (docs/anysocket.md, section 8). Everything that the hub says to it from now on
     /// waits until that is done; what was said before may leave in clear. Gives the fingerprint of
@@ -100,11 +112,5 @@ impl Server {
             Ok(Err(_)) => Err(EncryptError::Ended(Reason::ConnectionLost)),
             Err(_) => Err(EncryptError::TimedOut { peer, after: within }),
         }
-    }
-
-    /// Closes the listeners and tells all sessions [`Reason::HubStopping`](crate::Reason), after
-    /// what waits for them. Returns when all have ended; one that reads nothing has 5 s.
-    pub async fn stop(&self) {
-        self.server.stop().await;
     }
 }

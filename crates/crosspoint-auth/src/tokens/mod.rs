@@ -3,7 +3,7 @@
 mod key;
 
 use crate::authenticator::{printable, quoted};
-use crate::rules::{Partial, present};
+use crate::written::{Partial, present};
 use crate::{Authenticator, BoxFuture, Credentials, Denied};
 use crosspoint_hub::{Grant, PeerName, Permissions, Reason};
 use jsonwebtoken::errors::ErrorKind;

@@ -14,6 +14,7 @@
 pub mod auth;
 pub mod cipher;
 pub mod client;
+#[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
 pub mod heartbeat;

@@ -9,12 +9,18 @@
 //! * [`value`]: parameters of remote procedure calls
 
 pub mod chunk;
+#[cfg(feature = "peote")]
 pub mod client;
+#[cfg(feature = "peote")]
 pub mod frame;
+#[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
+#[cfg(feature = "peote")]
 pub mod server;
 pub mod value;
+#[cfg(feature = "peote")]
 pub mod wire;
 
+#[cfg(feature = "peote")]
 pub use wire::WIRE;

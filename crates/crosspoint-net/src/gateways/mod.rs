@@ -1,27 +1,34 @@
 //! The protocols that a server speaks by itself, each with what is peculiar to it. A further one is a module
 //! here and a line in [`standard`].
 
+#[cfg(feature = "anysocket")]
 mod anysocket;
 mod libpuns;
 mod native;
+#[cfg(feature = "peote")]
 mod peote;
 
+#[cfg(feature = "anysocket")]
 pub use anysocket::{AnySocket, Json};
 pub use libpuns::LibPuns;
 pub use native::Native;
+#[cfg(feature = "peote")]
 pub use peote::Peote;
 
 use crate::gateway::Gateways;
 use crate::resume::{self, Resumable};
 
-/// All, as they are without settings.
+/// All that are built in, as they are without settings.
 pub fn standard() -> Gateways {
-    Gateways::none()
+    let all = Gateways::none()
         .with(Native)
         .with(resumable(Some(resume::Settings::default())))
-        .with(LibPuns)
-        .with(Peote::default())
-        .with(AnySocket::default())
+        .with(LibPuns);
+    #[cfg(feature = "peote")]
+    let all = all.with(Peote::default());
+    #[cfg(feature = "anysocket")]
+    let all = all.with(AnySocket::default());
+    all
 }
 
 /// Native sessions that survive their connections (docs/resume.md). `None`: they do not.

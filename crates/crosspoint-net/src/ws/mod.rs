@@ -12,6 +12,7 @@ pub mod connection;
 pub mod decoder;
 pub mod error;
 pub mod frame;
+#[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
 pub mod handshake;

@@ -12,6 +12,7 @@ pub mod body;
 mod content;
 mod deadlines;
 mod error;
+#[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
 mod halves;

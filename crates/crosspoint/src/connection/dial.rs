@@ -7,11 +7,12 @@ use crate::address::{Address, Protocol};
 use crate::error::ConnectError;
 use crate::options::{NodeOptions, Resume};
 use bytes::Bytes;
+#[cfg(feature = "peote")]
 use crosspoint_gateways::peote;
+use crosspoint_hub::Reason;
 use crosspoint_hub::command::{Command, Event, Hello};
 use crosspoint_hub::protocol::{Activity, Client};
 use crosspoint_hub::wire::FrameWriter;
-use crosspoint_hub::{PeerId, Reason};
 use crosspoint_net::client::{Dialed, dial, run};
 use crosspoint_net::resume::{self, Connectivity};
 use crosspoint_proto::client::{Native, Options};
@@ -68,8 +69,14 @@ async fn welcomed(
                 facts: facts.clone(),
             })
         }
+        #[cfg(not(feature = "peote"))]
         Protocol::Peote => {
-            let peer = hello.peer.map_or_else(PeerId::random, Ok);
+            let address = Box::new(address.clone());
+            return Err(ConnectError::NotBuiltIn { address, feature: "peote" });
+        }
+        #[cfg(feature = "peote")]
+        Protocol::Peote => {
+            let peer = hello.peer.map_or_else(crosspoint_hub::PeerId::random, Ok);
             let peer = peer.map_err(|error| ConnectError::NoPeerId(error.to_string()))?;
             Box::new(peote::client::Joint::new(peer))
         }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crosspoint_auth::{Credentials, Denied, from_fn};
 use crosspoint_hub::command::Hello;
 use crosspoint_hub::{Grant, Hub, HubOptions, PeerId, Permissions};
-use crosspoint_net::gateways::{Peote, standard};
+use crosspoint_net::gateways::standard;
 use crosspoint_net::http::HttpOptions;
 use crosspoint_net::server::ServerOptions;
 use std::net::SocketAddr;
@@ -40,8 +40,11 @@ fn options(home: Bytes, visitors: Option<Bytes>) -> ServerOptions {
         };
         std::future::ready(permissions.map(|permissions| Grant { permissions, ..Grant::default() }))
     });
+    let gateways = standard();
+    #[cfg(feature = "peote")]
+    let gateways = gateways.with(crosspoint_net::gateways::Peote { enabled: Some(false) });
     ServerOptions {
-        gateways: standard().with(Peote { enabled: Some(false) }),
+        gateways,
         http: HttpOptions { health: false, metrics: false, ..HttpOptions::default() },
         authenticator: Some(Arc::new(authenticator)),
         ..ServerOptions::default()

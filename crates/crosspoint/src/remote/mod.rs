@@ -108,6 +108,7 @@
 //! returned. A [`MESSAGE`] to a method with a result runs it and drops the result.
 
 mod call;
+#[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
 mod object;
