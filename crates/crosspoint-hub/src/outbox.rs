@@ -600,3 +600,87 @@ impl Outbox {
         self.stall = stall;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Account, Ledger, Purpose};
+    use crate::limits::Limits;
+    use prometheus_client::metrics::family::Family;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    fn account() -> Arc<Account> {
+        Arc::new(Ledger::new(&Limits::default(), Family::default())).account(None, "lines")
+    }
+
+    fn encoded(bytes: Vec<u8>) -> Encoded {
+        Encoded { first: bytes.into(), rest: Vec::new() }
+    }
+
+    /// What a protocol would write for an event.
+    fn written(request: u32) -> Vec<u8> {
+        format!("<{request}>").into_bytes()
+    }
+
+    proptest! {
+        /// Some bytes at a time, of data to one and to many and of events.
+        #[test]
+        fn all_leaves_in_order_and_then_nothing_is_counted_or_charged(
+            pushed in vec((0..3_u8, 1..5000_usize), 1..60),
+            taken in vec(0..6000_usize, 1..40),
+        ) {
+            let account = account();
+            let mut outbox = Outbox::new(Tab::new(&account, Purpose::Outbox), usize::MAX);
+            let (mut expected, mut arrived) = (Vec::new(), Vec::<u8>::new());
+            for (number, (kind, length)) in (0_u32..).zip(&pushed) {
+                let bytes = vec![number as u8; *length];
+                match kind {
+                    0 => outbox.push_alone(&encoded(bytes.clone())),
+                    1 => outbox.push_shared(&encoded(bytes.clone()), || None),
+                    _ => outbox.push_event(Tag::default(), Event::Done { request: number }),
+                }
+                expected.extend(if *kind < 2 { bytes } else { written(number) });
+            }
+            let (now, mut pieces) = (Instant::now(), Vec::new());
+            let mut taken = taken.iter().copied().chain(std::iter::repeat(usize::MAX));
+            loop {
+                match outbox.next(true, &mut pieces) {
+                    Turn::Write => {
+                        let bytes: Vec<u8> = pieces.iter().flatten().copied().collect();
+                        let count = taken.next().unwrap_or(usize::MAX).min(bytes.len());
+                        arrived.extend(&bytes[..count]);
+                        let blocked = count < bytes.len();
+                        prop_assert!(outbox.wrote(now, &mut pieces, count, blocked));
+                    }
+                    Turn::Event(_, event) => {
+                        let Event::Done { request } = *event else { unreachable!("no other") };
+                        outbox.converted(&encoded(written(request)));
+                    }
+                    turn => {
+                        prop_assert_eq!(turn, Turn::Nothing);
+                        break;
+                    }
+                }
+                prop_assert!(!outbox.end_turn(), "nobody waits for the turn");
+            }
+            prop_assert_eq!(arrived, expected);
+            prop_assert_eq!((outbox.cost(), outbox.shared(), outbox.is_empty()), (0, 0, true));
+            prop_assert_eq!(account.used(), 0);
+        }
+    }
+
+    #[test]
+    fn what_goes_above_the_bound_ends_it_and_nothing_waits_any_more() {
+        let account = account();
+        let mut outbox = Outbox::new(Tab::new(&account, Purpose::Outbox), 1000);
+        outbox.push_shared(&encoded(vec![7; 1000 - Entry::OVERHEAD]), || None);
+        assert!(!outbox.is_dead());
+        outbox.push_event(Tag::default(), Event::Done { request: 1 });
+        let (limit, waited) =
+            (Limit::OutboxBytes, 1000 + Entry::event_cost(&Event::Done { request: 1 }));
+        assert_eq!(outbox.exceeded(), Some(Exceeded { limit, waited }));
+        assert_eq!(outbox.next(true, &mut Vec::new()), Turn::Dead(Reason::SlowReceiver));
+        assert_eq!((outbox.cost(), account.used()), (0, 0));
+    }
+}

@@ -34,3 +34,50 @@ impl Drop for PendingWrites {
         self.flush();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Event;
+    use crate::endpoint::Outlet;
+    use crate::ledger::Ledger;
+    use crate::limits::Limits;
+    use crate::outbox::Tag;
+    use crate::testing::LINES;
+    use prometheus_client::metrics::family::Family;
+    use std::sync::atomic::AtomicUsize;
+
+    struct Counts(Arc<AtomicUsize>);
+
+    impl Outlet for Counts {
+        fn flush(&self, _endpoint: &Endpoint) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+        fn wake(&self) {}
+    }
+
+    #[test]
+    fn an_endpoint_is_flushed_once_for_what_was_put_in_before_and_again_for_what_comes_after() {
+        let flushed = Arc::new(AtomicUsize::new(0));
+        let ledger = Arc::new(Ledger::new(&Limits::default(), Family::default()));
+        let (account, outlet) = (ledger.account(None, "lines"), Counts(flushed.clone()));
+        let endpoint = Endpoint::new(1, (None, None), &LINES, 10_000, account, Box::new(outlet));
+        let endpoint = Arc::new(endpoint);
+        let push = |writes: &mut PendingWrites| {
+            endpoint.push_event(Tag::default(), Event::Done { request: 1 }, writes);
+        };
+        let [mut one, mut other] = [(); 2].map(|()| PendingWrites::default());
+        let count = || flushed.load(Ordering::Relaxed);
+        push(&mut one);
+        push(&mut one);
+        push(&mut other);
+        other.flush();
+        assert_eq!(count(), 0, "the first one sees to it");
+        one.flush();
+        assert_eq!(count(), 1);
+        push(&mut other);
+        drop(other);
+        one.flush();
+        assert_eq!(count(), 2);
+    }
+}
