@@ -456,6 +456,9 @@ impl Hub {
         debug_assert!(known, "hello is accepted once");
         // Before anybody can find the session, so that nothing comes to it before its welcome.
         endpoint.push_event(Tag::default(), Event::Welcome { peer: peer.id }, writes);
+        if !endpoint.profile.links {
+            return Ok(());
+        }
         let large = presence::delay(peers.watchers()).filter(|_| self.wake.get().is_some());
         let bounded = large.filter(|_| !self.limits.exempt(endpoint.address));
         if !peers.announce(bounded.map(|_| now), endpoint, peer) {
@@ -577,7 +580,7 @@ impl Hub {
     /// protocol has a form for that ([`Profile::home`](crate::wire::Profile::home)). As everywhere, who does not read ends with
     /// [`Reason::SlowReceiver`].
     pub fn tell(&self, peer: PeerId, payload: Payload) -> bool {
-        let endpoint = lock(&self.peers).find(&Addressee::Peer(peer), &[]);
+        let endpoint = lock(&self.peers).session(peer);
         let endpoint = endpoint.filter(|endpoint| endpoint.profile.home);
         endpoint.is_some_and(|endpoint| {
             endpoint.push_event(
@@ -589,10 +592,10 @@ impl Hub {
         })
     }
 
-    /// Ends a session, with a goodbye if its protocol has one. What waits for it is still written.
-    /// Gives whether it was there.
+    /// Ends a session of any protocol, with a goodbye if its protocol has one. What waits for it is still
+    /// written. Gives whether it was there. [`Hub::session_list`] has the ids of those that are.
     pub fn disconnect(&self, peer: PeerId, reason: Reason) -> bool {
-        let endpoint = lock(&self.peers).find(&Addressee::Peer(peer), &[]);
+        let endpoint = lock(&self.peers).session(peer);
         endpoint.is_some_and(|endpoint| {
             endpoint.end_soon(reason);
             true
@@ -631,8 +634,7 @@ impl Hub {
     /// [`Reason::NoSuchPeer`], or [`Reason::Unsupported`] if the session's protocol cannot do that
     /// ([`Profile::secures`](crate::wire::Profile::secures)). `done` is not called then.
     pub fn secure(&self, peer: PeerId, done: Done) -> Result<(), Reason> {
-        let endpoint = lock(&self.peers).find(&Addressee::Peer(peer), &[]);
-        let endpoint = endpoint.ok_or(Reason::NoSuchPeer)?;
+        let endpoint = lock(&self.peers).session(peer).ok_or(Reason::NoSuchPeer)?;
         if !endpoint.profile.secures {
             return Err(Reason::Unsupported);
         }
@@ -645,14 +647,18 @@ impl Hub {
     /// The fingerprint of the keys with which a session's connection is encrypted, if it is, by what
     /// its protocol does ([`Hub::secure`]).
     pub fn secured(&self, peer: PeerId) -> Option<Fingerprint> {
-        let endpoint = lock(&self.peers).find(&Addressee::Peer(peer), &[]);
-        endpoint.and_then(|endpoint| endpoint.secrecy.fingerprint())
+        lock(&self.peers).session(peer).and_then(|endpoint| endpoint.secrecy.fingerprint())
     }
 
     /// As [`Hub::tell`], to all sessions that can be told, or to all but one. Gives how many.
     pub fn tell_all(&self, payload: &Payload, except: Option<PeerId>) -> usize {
         let mut writes = PendingWrites::default();
         lock(&self.peers).tell_all(payload, except, &mut writes)
+    }
+
+    /// All sessions that have said who they are, those that were replaced left out.
+    pub(crate) fn all_sessions(&self) -> Vec<Arc<Endpoint>> {
+        lock(&self.peers).sessions()
     }
 
     pub(crate) fn look(&self, query: &Query) -> (Vec<Peer>, bool) {
@@ -687,8 +693,9 @@ impl Hub {
 
     pub(crate) fn allows(&self, token: Option<&[u8]>, profile: &Profile) -> bool {
         match &*self.access_token.read().unwrap_or_else(PoisonError::into_inner) {
-            // Peote programs have nothing to show.
-            Some(wanted) => !profile.links || bool::from(token.unwrap_or_default().ct_eq(wanted)),
+            Some(wanted) => {
+                !profile.credentials || bool::from(token.unwrap_or_default().ct_eq(wanted))
+            }
             None => true,
         }
     }

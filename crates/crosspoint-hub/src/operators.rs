@@ -1,4 +1,4 @@
-//! What the hub's program does in channels that it does not own: who is there, kick and ban.
+//! What the hub's program does with sessions, and in channels that it does not own: who is there, kick and ban.
 
 use crate::channel::count_members;
 use crate::command::Ban;
@@ -17,6 +17,17 @@ impl Hub {
             self.all_channels().iter().map(|channel| channel.info()).collect();
         channels.sort_by(|one, other| one.name.cmp(&other.name));
         channels
+    }
+
+    /// All sessions, of whatever protocol, in the order in which their connections came. Those that have not
+    /// said who they are yet are not among them, and those that come and go meanwhile may be or not.
+    /// [`Hub::disconnect`] ends one of them.
+    pub fn session_list(&self) -> Vec<Participant> {
+        let endpoints = self.all_sessions();
+        let mut sessions: Vec<_> =
+            endpoints.iter().map(|endpoint| Participant::of(endpoint)).collect();
+        sessions.sort_by_key(|one| one.session);
+        sessions
     }
 
     /// The members of a channel or room by their numbers; `None` if there is no such channel.

@@ -1,4 +1,6 @@
 //! Who is there: sessions by id and by name, who provides which service, and who wants to know.
+//!
+//! The hub's own program finds all sessions. Clients find, and hear of, those whose protocol has links.
 
 use crate::announcements::Announcements;
 use crate::command::{
@@ -34,14 +36,14 @@ pub enum Duplicates {
     Replace,
 }
 
-/// All sessions whose protocol has links.
+/// All sessions that have said who they are.
 #[derive(Debug)]
 pub(crate) struct Peers {
     /// Who pays for what those who watch are told.
     payer: Arc<Account>,
     ids: HashMap<PeerId, Arc<Endpoint>>,
     names: BTreeMap<PeerName, Arc<Endpoint>>,
-    /// Those without a name, by their ids.
+    /// Those that clients find and that have no name, by their ids.
     nameless: BTreeMap<PeerId, Arc<Endpoint>>,
     services: HashMap<PeerName, Service>,
     watchers: HashMap<u64, Watcher>,
@@ -121,11 +123,16 @@ pub(crate) struct Newcomer<'a> {
     pub(crate) pauses: bool,
 }
 
-/// Whether a session has its id and was not replaced. One that was replaced provides its services
-/// until its task notices.
+/// Whether a session has its id and was not replaced, and clients find it. One that was replaced provides
+/// its services until its task notices.
 fn is_there(ids: &HashMap<PeerId, Arc<Endpoint>>, endpoint: &Endpoint) -> bool {
     let known = endpoint.peer().and_then(|peer| ids.get(&peer.id));
-    known.is_some_and(|known| known.id == endpoint.id)
+    known.is_some_and(|known| known.id == endpoint.id) && is_found(endpoint)
+}
+
+/// Whether clients find a session. They can do nothing with one that they cannot link to.
+fn is_found(endpoint: &Endpoint) -> bool {
+    endpoint.profile.links
 }
 
 impl Peers {
@@ -191,10 +198,11 @@ impl Peers {
             old.end_soon(Reason::Replaced);
         }
         self.ids.insert(id, endpoint.clone());
-        match name {
-            Some(name) => self.names.insert(name, endpoint.clone()),
-            None => self.nameless.insert(id, endpoint.clone()),
-        };
+        if let Some(name) = name {
+            self.names.insert(name, endpoint.clone());
+        } else if is_found(endpoint) {
+            self.nameless.insert(id, endpoint.clone());
+        }
         Ok(())
     }
 
@@ -311,7 +319,7 @@ impl Peers {
             None => is_it(self.nameless.get(&peer.id)) && self.nameless.remove(&peer.id).is_some(),
         };
         let was_told = !self.announcements.goes(endpoint.id);
-        if was_seen && was_told && !quiet {
+        if was_seen && was_told && !quiet && is_found(endpoint) {
             self.note(peer, false);
         }
     }
@@ -321,11 +329,21 @@ impl Peers {
         self.names.values().filter(|endpoint| !endpoint.has_granted_name()).cloned().collect()
     }
 
+    /// The session with an id, for the hub's own program.
+    pub(crate) fn session(&self, id: PeerId) -> Option<Arc<Endpoint>> {
+        self.ids.get(&id).cloned()
+    }
+
+    /// All sessions, for the hub's own program.
+    pub(crate) fn sessions(&self) -> Vec<Arc<Endpoint>> {
+        self.ids.values().cloned().collect()
+    }
+
     /// Finds whom a link is for. Providers of a service take turns.
     pub(crate) fn find(&mut self, to: &Addressee, except: &[PeerId]) -> Option<Arc<Endpoint>> {
         match to {
-            Addressee::Peer(id) => self.ids.get(id).cloned(),
-            Addressee::Name(name) => self.names.get(name).cloned(),
+            Addressee::Peer(id) => self.ids.get(id).filter(|found| is_found(found)).cloned(),
+            Addressee::Name(name) => self.names.get(name).filter(|found| is_found(found)).cloned(),
             Addressee::Service(name) => {
                 let service = self.services.get_mut(name)?;
                 let wanted = |(_, provider): &(u64, &Arc<Endpoint>)| {
@@ -404,7 +422,9 @@ impl Peers {
 
     /// Who is there, and whether there are more.
     pub(crate) fn look(&self, query: &Query) -> (Vec<Peer>, bool) {
-        let seen = |endpoint: &&Arc<Endpoint>| !self.announcements.hides(endpoint.id);
+        let seen = |endpoint: &&Arc<Endpoint>| {
+            is_found(endpoint) && !self.announcements.hides(endpoint.id)
+        };
         let one = |endpoint: Option<&Arc<Endpoint>>| {
             let endpoint = endpoint.filter(seen);
             (endpoint.and_then(|endpoint| endpoint.peer().cloned()).into_iter().collect(), false)

@@ -131,8 +131,15 @@ pub struct Profile {
     pub stateful: bool,
     /// Whether its messages have no parts, so that the hub has to put large ones together.
     pub whole: bool,
-    /// Whether the protocol has links.
+    /// Whether the protocol has links. Other clients find only sessions that they can link to; the hub's own
+    /// program finds all.
     pub links: bool,
+    /// Whether a client can present credentials. One that cannot is not asked for the access token
+    /// ([`HubOptions::access_token`](crate::HubOptions::access_token)).
+    pub credentials: bool,
+    /// Whether a client can be told to pause a target ([`Event::Paused`](crate::Event::Paused)). Those that
+    /// heed it say so in their hello ([`Hello::pauses`](crate::command::Hello::pauses)).
+    pub pauses: bool,
     /// What its side of a session keeps for each link, in bytes. Who opens the link pays for it.
     pub link_bytes: usize,
     /// Whether the protocol can say that a member becomes the owner of its channel.

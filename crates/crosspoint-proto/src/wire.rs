@@ -25,6 +25,8 @@ impl Wire for NativeWire {
             stateful: false,
             whole: false,
             links: true,
+            credentials: true,
+            pauses: true,
             link_bytes: 0,
             successors: true,
             home: false,

@@ -58,6 +58,8 @@ impl Wire for Lines {
             stateful: false,
             whole: true,
             links: false,
+            credentials: false,
+            pauses: false,
             link_bytes: 0,
             successors: false,
             home: false,

@@ -30,6 +30,8 @@ impl Wire for AnySocketWire {
             stateful: true,
             whole: true,
             links: true,
+            credentials: true,
+            pauses: false,
             link_bytes: LINK_BYTES,
             successors: false,
             home: true,

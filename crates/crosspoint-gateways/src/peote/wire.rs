@@ -32,6 +32,8 @@ impl Wire for JointWire {
             stateful: false,
             whole: false,
             links: false,
+            credentials: false,
+            pauses: false,
             link_bytes: 0,
             successors: false,
             home: false,

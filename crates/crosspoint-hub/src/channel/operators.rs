@@ -22,7 +22,7 @@ pub struct ChannelInfo {
     pub members: usize,
 }
 
-/// An owner or a member.
+/// A session, such as an owner or a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Participant {
     /// The session, as logs name it.
@@ -44,8 +44,10 @@ pub enum Whom {
     Address(IpAddr),
 }
 
-fn participant(endpoint: &Endpoint) -> Participant {
-    Participant { session: endpoint.id, peer: endpoint.known_peer(), address: endpoint.address }
+impl Participant {
+    pub(crate) fn of(endpoint: &Endpoint) -> Self {
+        Self { session: endpoint.id, peer: endpoint.known_peer(), address: endpoint.address }
+    }
 }
 
 impl Channel {
@@ -54,7 +56,7 @@ impl Channel {
         ChannelInfo {
             name: self.name.clone(),
             room: self.room,
-            owner: state.owner.as_ref().map(|owner| participant(&owner.endpoint)),
+            owner: state.owner.as_ref().map(|owner| Participant::of(&owner.endpoint)),
             members: state.members.len(),
         }
     }
@@ -62,7 +64,9 @@ impl Channel {
     pub(crate) fn participants(&self) -> Vec<(MemberNumber, Participant)> {
         let state = self.lock();
         let members = state.members.iter();
-        members.map(|(number, one)| (MemberNumber(number), participant(&one.endpoint))).collect()
+        members
+            .map(|(number, one)| (MemberNumber(number), Participant::of(&one.endpoint)))
+            .collect()
     }
 
     /// Throws out all whom this is about. Gives how many there were.

@@ -69,24 +69,19 @@ impl Session {
         }
         let protocol = self.endpoint.profile.name;
         let peer = Peer { id, name: name.as_ref().map(PeerName::shared), protocol };
-        if self.endpoint.profile.links {
-            let (endpoint, proven, pauses) = (&self.endpoint, hello.proven, hello.pauses);
-            let newcomer = Newcomer { endpoint, id, name, proven, granted, pauses };
-            if let Err(reason) = self.hub.peer_comes(self.now, newcomer, &peer, &mut self.writes) {
-                let is_its_own = match reason {
-                    Reason::NameTaken => granted,
-                    _ => proven,
-                };
-                // Who may not see who is there does not find it out by trying names and ids.
-                let may_know = is_its_own || grant.permissions.presence;
-                let reason = if may_know { reason } else { Reason::NotAllowed };
-                self.hub.metrics.refuse(reason);
-                return Step::Close(reason);
-            }
-        } else {
-            let known = self.endpoint.set_peer(peer, false, granted, hello.pauses);
-            debug_assert!(known, "hello is accepted once");
-            self.tell(Event::Welcome { peer: id });
+        let (endpoint, proven) = (&self.endpoint, hello.proven);
+        let pauses = hello.pauses && endpoint.profile.pauses;
+        let newcomer = Newcomer { endpoint, id, name, proven, granted, pauses };
+        if let Err(reason) = self.hub.peer_comes(self.now, newcomer, &peer, &mut self.writes) {
+            let is_its_own = match reason {
+                Reason::NameTaken => granted,
+                _ => proven,
+            };
+            // Who may not see who is there does not find it out by trying names and ids.
+            let may_know = is_its_own || grant.permissions.presence;
+            let reason = if may_know { reason } else { Reason::NotAllowed };
+            self.hub.metrics.refuse(reason);
+            return Step::Close(reason);
         }
         self.permissions = grant.permissions;
         self.hub.metrics.sessions.get_or_create(&ByProtocol { protocol }).inc();

@@ -13,8 +13,8 @@ use crosspoint_hub::operators::Whom;
 use crosspoint_hub::permissions::{Pattern, Rule};
 use crosspoint_hub::rules::{ChannelRule, Who};
 use crosspoint_hub::session::Step;
-use crosspoint_hub::testing::{LINES, PIECES, data, events, open, open_as};
-use crosspoint_hub::wire::Wire;
+use crosspoint_hub::testing::{Events, LINES, PIECES, data, events, open, open_as};
+use crosspoint_hub::wire::{Profile, Wire};
 use crosspoint_hub::{
     ChannelName, Grant, Hub, HubOptions, InNumber, Limits, MemberNumber, OwnNumber, Part, PeerId,
     Permissions, Reason, Session,
@@ -530,7 +530,9 @@ impl Outlet for Nobody {
 }
 
 #[test]
-fn who_can_has_to_know_the_hub_s_token_and_who_has_no_way_to_say_it_need_not() {
+fn who_can_present_credentials_has_to_know_the_hub_s_token_whether_it_has_links_or_not() {
+    static WITHOUT_LINKS: Events = Events(Profile { links: false, ..Events::PROFILE });
+    static WITHOUT_CREDENTIALS: Events = Events(Profile { credentials: false, ..Events::PROFILE });
     let token = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
     let hub = Hub::new(HubOptions { access_token: token("secret"), ..HubOptions::default() });
     let now = Instant::now();
@@ -540,10 +542,14 @@ fn who_can_has_to_know_the_hub_s_token_and_who_has_no_way_to_say_it_need_not() {
         session.execute(now, Command::Hello(hello))
     };
     let refused = Step::Close(Reason::NotAllowed);
-    assert_eq!(hello(&LINES, None), refused);
-    assert_eq!(hello(&LINES, token("wrong")), refused);
-    assert_eq!(hello(&LINES, token("secret")), Step::Go);
-    assert_eq!(hello(&PIECES, None), Step::Go);
+    for wire in [&LINES as &'static dyn Wire, &WITHOUT_LINKS] {
+        assert_eq!(hello(wire, None), refused);
+        assert_eq!(hello(wire, token("wrong")), refused);
+        assert_eq!(hello(wire, token("secret")), Step::Go);
+    }
+    for wire in [&PIECES as &'static dyn Wire, &WITHOUT_CREDENTIALS] {
+        assert_eq!(hello(wire, None), Step::Go);
+    }
 }
 
 #[test]

@@ -392,15 +392,47 @@ fn nobody_takes_the_place_of_the_hub_s_own_program() {
 }
 
 #[test]
-fn sessions_whose_protocol_has_no_links_are_not_found_and_take_nobody_s_id() {
+fn sessions_whose_protocol_has_no_links_are_found_by_the_hub_s_own_program_alone() {
     let hub = hub(Limits::default());
+    let mut one = open(&hub, 2, "");
+    let watch = DirectoryCommand::Watch { request: 1, whom: Watched::Everybody };
+    ask(&mut one, watch);
+    events(&mut one);
     let (mut pieces, _, step) = try_open(&hub, &PIECES, hello(1, "ann", false));
     assert_eq!(step, Step::Go);
     assert!(matches!(events(&mut pieces)[..], [Event::Welcome { .. }]));
-    let mut one = open(&hub, 2, "");
+    let (mut nameless, _, step) = try_open(&hub, &PIECES, hello(3, "", false));
+    assert_eq!(step, Step::Go);
+    events(&mut nameless);
+
     let nobody = Some(Reason::NoSuchPeer);
     assert_eq!(refused(&mut one, link(to(1))), nobody);
     assert_eq!(refused(&mut one, link(Addressee::Name(name("ann")))), nobody);
+    let everybody = Query::Everybody { after: None };
+    for query in [Query::Peer(peer_id(1)), Query::Name(name("ann")), everybody] {
+        let own = matches!(query, Query::Everybody { .. });
+        ask(&mut one, DirectoryCommand::Look { request: 1, query });
+        let [Event::Directory(DirectoryEvent::Found { peers, .. })] = &events(&mut one)[..] else {
+            panic!("no answer")
+        };
+        assert!(peers.iter().all(|peer| own && peer.id == peer_id(2)), "{peers:?}");
+    }
+    let taken = try_open(&hub, &LINES, hello(1, "", false)).2;
+    assert_eq!(taken, Step::Close(Reason::IdTaken), "an id is of one session");
+    let taken = try_open(&hub, &LINES, hello(4, "ann", false)).2;
+    assert_eq!(taken, Step::Close(Reason::NameTaken), "and so is a name");
+
+    let seen: Vec<_> = hub.session_list().into_iter().map(|one| one.peer.id).collect();
+    assert_eq!(seen, [2, 1, 3].map(peer_id));
+    assert!(
+        hub.disconnect(peer_id(1), Reason::Kicked) && hub.disconnect(peer_id(3), Reason::Kicked)
+    );
+    for session in [&mut pieces, &mut nameless] {
+        assert_eq!(events(session), [Event::Closed { reason: Reason::Kicked }]);
+        session.close(Reason::Kicked);
+    }
+    assert!(!hub.disconnect(peer_id(1), Reason::Kicked), "it has gone");
+    assert_eq!(events(&mut one), [], "nobody hears of those that cannot be found");
     open(&hub, 1, "ann");
 }
 

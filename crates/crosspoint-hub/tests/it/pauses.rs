@@ -5,7 +5,8 @@ use bytes::Bytes;
 use crosspoint_hub::command::{ChannelEvent, Command, Event, Hello, Target};
 use crosspoint_hub::outbox::Turn;
 use crosspoint_hub::session::Step;
-use crosspoint_hub::testing::{LINES, data, events};
+use crosspoint_hub::testing::{Events, LINES, data, events};
+use crosspoint_hub::wire::Profile;
 use crosspoint_hub::{
     Hub, HubOptions, InNumber, LinkNumber, MemberNumber, OwnNumber, Part, Reason, Session,
 };
@@ -86,6 +87,23 @@ fn who_can_pause_is_told_and_sends_to_others_meanwhile() {
     let resumed = Event::Resumed { to: member(0), of: stopped.endpoint().id };
     assert_eq!(events(&mut owner), [resumed]);
     assert_eq!(death(&stopped), None);
+}
+
+#[test]
+fn who_speaks_a_protocol_without_pauses_is_not_told_whatever_its_hello_says() {
+    static WITHOUT_PAUSES: Events = Events(Profile { pauses: false, ..Events::PROFILE });
+    let hub = narrow();
+    let hello = Hello { pauses: true, ..Hello::default() };
+    let (mut owner, _, step) = try_open(&hub, &WITHOUT_PAUSES, hello);
+    assert_eq!(step, Step::Go);
+    events(&mut owner);
+    let [stopped] = channel(&hub, &mut owner);
+    let mut sent = 0;
+    while say(&mut owner, member(0), &line(sent)) == Step::Go {
+        sent += 1;
+    }
+    assert!(stopped.endpoint().cost() > 7_500, "one that pauses is told at that");
+    assert_eq!(events(&mut owner), []);
 }
 
 #[test]

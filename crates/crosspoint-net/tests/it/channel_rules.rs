@@ -170,6 +170,29 @@ async fn a_peote_owner_throws_users_out_and_keeps_them_out_with_the_command_of_t
 }
 
 #[tokio::test]
+async fn the_hub_s_program_finds_and_ends_sessions_of_every_protocol() {
+    let served = serve_with(|_| ());
+    let hub = &served.hub;
+    let mut joint = Peer::joint(served.tcp().await);
+    // A peote session begins with its first command.
+    joint.create("one").await;
+    let mut in_websocket = Peer::joint_ws(served.memory()).await;
+    in_websocket.create("two").await;
+    let mut peers = [joint, in_websocket, Peer::native(served.memory()).await];
+    let listed = hub.session_list();
+    let protocols: Vec<_> = listed.iter().map(|one| one.peer.protocol).collect();
+    assert_eq!(protocols, ["peote", "peote", "native"]);
+    assert!(listed[0].address.is_some() && listed[1].address.is_none());
+    for (peer, one) in peers.iter_mut().zip(&listed) {
+        assert!(hub.disconnect(one.peer.id, Reason::Kicked));
+        within("the end", peer.closed()).await;
+    }
+    served.empty().await;
+    assert_eq!(served.closed(Reason::Kicked), 3);
+    assert!(hub.session_list().is_empty());
+}
+
+#[tokio::test]
 async fn the_hub_s_program_sees_kicks_and_bans_in_any_channel() {
     let served = serve_with(|options| options.limits.loopback_exempt = false);
     let (hub, room) = (&served.hub, name("room"));
