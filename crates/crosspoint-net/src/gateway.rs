@@ -7,8 +7,9 @@
 use crate::outlet::now;
 use crate::stream::{Reader, Writer};
 use crate::ws;
+use ::http::request::Parts;
+#[cfg(feature = "http")]
 use axum::Router;
-use axum::http::request::Parts;
 use bytes::Bytes;
 use crosspoint_hub::hub::Admission;
 use crosspoint_hub::protocol::Protocol;
@@ -69,6 +70,7 @@ pub trait Gateway: fmt::Debug + Send + Sync {
     /// Paths that this protocol answers to HTTP requests, and how: a prefix such as `/chat`, and the routes
     /// below it. A protocol over several requests keeps a [`Stream`](crate::stream::Stream) to its session between them
     /// ([`Runner::run`], [`memory::pair`](crate::memory::pair)).
+    #[cfg(feature = "http")]
     fn routes(&self, runner: &Arc<Runner>) -> Option<(&'static str, Router)> {
         let _ = runner;
         None

@@ -40,6 +40,7 @@ impl Held {
     ///
     /// # Errors
     /// As [`Held::settle`].
+    #[cfg(feature = "http")]
     pub(crate) fn hyper(hub: &Hub, from: Remote, bytes: usize) -> Result<Charge, Reason> {
         charge(hub, from, (Purpose::Connection, PROTOCOL), bytes)
     }
@@ -48,6 +49,7 @@ impl Held {
     ///
     /// # Errors
     /// As [`Held::settle`].
+    #[cfg(feature = "http")]
     pub(crate) fn answer(hub: &Hub, from: Remote, bytes: usize) -> Result<Charge, Reason> {
         charge(hub, from, (Purpose::Outbox, PROTOCOL), bytes)
     }

@@ -23,6 +23,10 @@ pub mod fuzz;
 pub mod gateway;
 pub mod gateways;
 mod held;
+#[cfg(feature = "http")]
+pub mod http;
+#[cfg(not(feature = "http"))]
+#[path = "no_http.rs"]
 pub mod http;
 pub mod log_limit;
 pub mod memory;

@@ -75,6 +75,7 @@ pub(crate) struct Logs {
     /// Bans by address that hold for the peer id alone.
     pub(crate) bans: LogLimit,
     /// Files that could not be read for HTTP.
+    #[cfg(feature = "http")]
     pub(crate) files: LogLimit,
     /// The system gave no connection.
     pub(crate) accepts: LogLimit,
@@ -91,6 +92,7 @@ impl Logs {
             resumed: LogLimit::new(now),
             not_resumed: LogLimit::new(now),
             bans: LogLimit::new(now),
+            #[cfg(feature = "http")]
             files: LogLimit::new(now),
             accepts: LogLimit::of(1, Duration::from_secs(60), now),
         }

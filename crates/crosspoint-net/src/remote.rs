@@ -1,6 +1,5 @@
 //! Where a connection comes from.
 
-use crosspoint_hub::networks::Prefixes;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,9 +10,6 @@ pub(crate) struct Remote {
     pub(crate) address: Option<SocketAddr>,
 }
 
-/// What is taken for one network: as much as a site or a customer usually has.
-const SITE: Prefixes = Prefixes { ipv4: 24, ipv6: 48 };
-
 impl Remote {
     /// An address as the system tells it.
     pub(crate) fn new(address: Option<SocketAddr>) -> Self {
@@ -22,7 +18,11 @@ impl Remote {
     }
 
     /// Whether it is an address of the network in which this machine was found `here`.
+    #[cfg(feature = "http")]
     pub(crate) fn is_neighbour(self, here: Option<SocketAddr>) -> bool {
+        use crosspoint_hub::networks::Prefixes;
+        /// What is taken for one network: as much as a site or a customer usually has.
+        const SITE: Prefixes = Prefixes { ipv4: 24, ipv6: 48 };
         let site = |at: SocketAddr| SITE.holder(at.ip());
         self.address.is_some() && self.address.map(site) == here.map(site)
     }

@@ -252,6 +252,7 @@ impl Writer {
 
     /// As [`Reader::gone`]. It has to be awaited in the task that reads: inside the program one task alone is
     /// woken.
+    #[cfg(feature = "http")]
     pub(crate) async fn gone(&self) {
         match self {
             Self::Tcp(writer) => tcp_gone(writer.as_ref()).await,

@@ -41,6 +41,7 @@
 //! |---|---|---|
 //! | `anysocket` | yes | [`anysocket`], and the hub for its programs; `Server::secure` |
 //! | `peote` | yes | nodes at peote-servers ([`Protocol::Peote`]), and the hub for programs with peote-net |
+//! | `http` | yes | the hub answers HTTP: health, metrics, files, an embedder's routes; and web pages may use it by WebSocket |
 //! | `credentials` | yes | secrets (argon2id) and tokens (JWT) in `crosspoint-auth` |
 //! | `testing` | no | the module `testing`: a hub with two nodes, for tests |
 //!

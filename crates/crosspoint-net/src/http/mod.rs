@@ -19,6 +19,7 @@
 mod body;
 mod connection;
 mod files;
+mod forwarded;
 mod io;
 mod metrics;
 mod origins;

@@ -1,6 +1,7 @@
 //! What a server answers to a request: built once, used by all connections.
 
 use super::files::Script;
+use super::forwarded::forwarded;
 use super::origins::Origins;
 use super::{
     BUNDLE_PATH, Files, HttpOptions, ID_HEADER, Refusal, UpgradeCheck, body, files, metrics, text,
@@ -8,7 +9,6 @@ use super::{
 };
 use crate::gateway::Gateways;
 use crate::log_limit::Logs;
-use crate::proxy::forwarded;
 use crate::refusal;
 use crate::remote::Remote;
 use crate::runner::Runner;

@@ -399,6 +399,7 @@ impl WriteEnd {
     }
 
     /// As [`ReadEnd::gone`], for the task that reads.
+    #[cfg(feature = "http")]
     pub(crate) async fn gone(&self) {
         gone(&self.other, &mut None).await;
     }

@@ -60,6 +60,7 @@ impl Server {
 
     /// Accepts connections of a listener to which `/metrics`, `/health` and `/ready` are answered and nothing else
     /// is served, in a task of its own.
+    #[cfg(feature = "http")]
     pub fn listen_for_metrics(&self, listener: TcpListener) {
         self.listen_with(listener, Self::accept_for_metrics);
     }

@@ -15,15 +15,19 @@ use crate::outlet::now;
 use crate::panics::counted;
 use crate::parting::LINGER;
 use crate::presence::teller;
-use crate::reading::{discard, read};
+use crate::reading::discard;
+#[cfg(feature = "http")]
+use crate::reading::read;
 use crate::refusal::Refusal;
 use crate::remote::Remote;
 use crate::runner::Runner;
 use crate::stream::{Reader, Stream, Writer};
 use crosspoint_auth::Authenticator;
+#[cfg(feature = "http")]
+use crosspoint_hub::Limit;
 use crosspoint_hub::hub::Admission;
 use crosspoint_hub::metrics::ByReason;
-use crosspoint_hub::{Hub, Limit, PeerId, Reason};
+use crosspoint_hub::{Hub, PeerId, Reason};
 pub use listen::{bind, bind_v6_only};
 use opening::Led;
 use std::sync::Arc;
@@ -78,6 +82,7 @@ struct Shared {
 struct Sites {
     public: http::Site,
     /// To those who come for the metrics.
+    #[cfg(feature = "http")]
     metrics: http::Site,
 }
 
@@ -109,6 +114,7 @@ impl Server {
         let gateways = gateways.for_server(&runner);
         let sites = Sites {
             public: http::Site::new(&runner, &http, &gateways),
+            #[cfg(feature = "http")]
             metrics: http::Site::for_metrics(&runner, &http),
         };
         let named = gateways.iter().filter(|gateway| gateway.has_sessions());
@@ -151,6 +157,7 @@ impl Server {
     }
 
     /// Serves one connection that comes for the metrics, in a task of its own.
+    #[cfg(feature = "http")]
     fn accept_for_metrics(&self, stream: Stream) {
         self.admit(stream, |server, stream, remote, admission| {
             let owned = server.clone();
@@ -171,6 +178,7 @@ impl Server {
         }
     }
 
+    #[cfg(feature = "http")]
     async fn serve_metrics(&self, stream: Stream, remote: Remote, mut admission: Admission) {
         let Runner { hub, stop, .. } = &*self.0.runner;
         let (mut reader, writer) = stream.into_split();

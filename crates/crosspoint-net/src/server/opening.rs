@@ -18,7 +18,7 @@ use crate::session::Driver;
 use crate::stream::{Reader, Stream, Writer};
 use crate::ws;
 use crate::ws::handshake::{self, RequestError};
-use axum::http::request::Parts;
+use ::http::request::Parts;
 use bytes::{BufMut, BytesMut};
 use crosspoint_hub::hub::Admission;
 use crosspoint_hub::{Limit, Reason};
@@ -110,6 +110,7 @@ impl Server {
                 let from = (remote, &mut admission);
                 match http::serve(site, (reader, writer), request, from, parting).await {
                     http::Outcome::Ended(reason) => return Led::Ended(reason),
+                    #[cfg(feature = "http")]
                     http::Outcome::Upgraded(http::Upgraded {
                         reader,
                         writer,

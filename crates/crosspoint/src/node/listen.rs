@@ -16,6 +16,7 @@ use crosspoint_auth::{Credentials, Denied, from_fn};
 use crosspoint_hub::command::Hello;
 use crosspoint_hub::{Grant, Hub, HubOptions, PeerId, Permissions};
 use crosspoint_net::gateways::standard;
+#[cfg(feature = "http")]
 use crosspoint_net::http::HttpOptions;
 use crosspoint_net::server::ServerOptions;
 use std::net::SocketAddr;
@@ -45,6 +46,7 @@ fn options(home: Bytes, visitors: Option<Bytes>) -> ServerOptions {
     let gateways = gateways.with(crosspoint_net::gateways::Peote { enabled: Some(false) });
     ServerOptions {
         gateways,
+        #[cfg(feature = "http")]
         http: HttpOptions { health: false, metrics: false, ..HttpOptions::default() },
         authenticator: Some(Arc::new(authenticator)),
         ..ServerOptions::default()
