@@ -1,17 +1,17 @@
-//! Who a client is, and what it may do.
+//! Authentication: who a client is, and what it may do.
 //!
-//! An [`Authenticator`] is asked once for each session, with the [`Credentials`] of its hello. It
-//! gives a [`Grant`](crosspoint_hub::Grant) or says [`Denied`]. Programs that embed a hub write
-//! their own, most easily as a closure ([`from_fn`]); these are ready:
+//! The hub asks an [`Authenticator`] once for each session, with the [`Credentials`] of the hello.
+//! The authenticator returns a [`Grant`](crosspoint_hub::Grant) or [`Denied`]. A program that embeds
+//! a hub can implement its own, for example with a closure ([`from_fn`]). This crate has these:
 //!
-//! * [`Secrets`]: shared secrets with names, stored as argon2id hashes
-//! * [`Tokens`]: JSON Web Tokens that somebody else has signed
-//! * [`Anyone`]: no check
-//! * [`Either`]: the first of several that grants
-//! * [`Exempt`]: no check for one protocol
-//! * [`Swap`]: another one, which can be exchanged
+//! * [`Secrets`]: named shared secrets, stored as argon2id hashes
+//! * [`Tokens`]: JSON Web Tokens that another program signs
+//! * [`Anyone`]: grants everything without a check
+//! * [`Either`]: asks several authenticators in turn, until one decides
+//! * [`Exempt`]: skips the check for one protocol
+//! * [`Swap`]: holds an authenticator that can be replaced at run time
 //!
-//! [`Secrets`] and [`Tokens`] are there with the feature `credentials`, which is on by default.
+//! [`Secrets`] and [`Tokens`] need the feature `credentials`, which is on by default.
 //!
 //! ```
 //! use crosspoint_auth::{Denied, from_fn};

@@ -1,22 +1,22 @@
-//! Load generator for realtime hubs: seven workloads, driven over several wire protocols by the
-//! same client code, so that what differs between two results is the server.
+//! A load generator for realtime hubs. It runs seven workloads over several wire protocols with the
+//! same client code, so two results differ only by the server.
 //!
 //! * [`fanout`]: one sender, N receivers; deliveries per second.
 //! * [`relay`]: round trips between two clients through the hub; rate and latency.
 //! * [`requests`]: one connection asks, the server or another connection answers; rate and latency.
 //! * [`stream`]: bytes from one client through the hub to another, slowed by the receiver.
-//! * [`stalled`]: streams whose receivers have stopped; the server's memory for each.
+//! * [`stalled`]: streams whose receivers have stopped; server memory per stream.
 //! * [`stall`]: broadcasts at a fixed rate while one member never reads; latency of the others.
-//! * [`idle`]: many quiet connections; the server's memory for each.
+//! * [`idle`]: many quiet connections; server memory per connection.
 //!
-//! A workload module has a `Plan`, a `Report` and `run(dialect, plan, progress)`. A
-//! [`Dialect`] says how a protocol is spoken and to whom: [`Joint`], [`Native`], [`Encrypted`], [`AnySocket`],
-//! [`Nats`], [`Redis`], a [`Proxied`] connection, or [`Bare`] sockets without any hub as the upper
-//! bound. Not every dialect has every workload: [`BenchError::Unsupported`] says so.
+//! Each workload module has a `Plan`, a `Report` and `run(dialect, plan, progress)`. A [`Dialect`]
+//! implements a protocol for the workloads: [`Joint`], [`Native`], [`Encrypted`], [`AnySocket`], [`Nats`],
+//! [`Redis`], a [`Proxied`] connection, or [`Bare`] sockets without a hub as the upper bound. A dialect
+//! that has no form for a workload returns [`BenchError::Unsupported`].
 //!
-//! The client is made to cost little next to the server, since both usually share a machine:
-//! messages are prepared once and written many at a time, one thread reads all receivers through
-//! one poll, and where only the amount of data matters it is dropped inside the kernel.
+//! The client is cheap compared to the server, because both usually share a machine. It prepares
+//! messages once and writes many at a time. One thread reads all receivers with one poll. Where only
+//! the amount of data matters, the kernel drops the data.
 
 mod anysocket_frame;
 pub mod dialect;

@@ -1,9 +1,9 @@
-//! Protocols of other systems, each a pure state machine in both roles.
+//! Protocols of other systems, as pure state machines in both roles.
 //!
-//! * [`anysocket`]: the packets of AnySocket, for Node and browsers
+//! * [`anysocket`]: the protocol of AnySocket, for node and browsers
 //! * [`peote`]: the joint protocol of peote-net and peote-server
 //!
-//! Each is a feature of the same name, on by default.
+//! Each protocol is a Cargo feature of the same name, on by default.
 
 #[cfg(feature = "anysocket")]
 pub mod anysocket;

@@ -1,20 +1,21 @@
-//! The hub: sessions, channels, rooms and their limits.
+//! The hub: sessions, channels, rooms, links and their limits.
 //!
-//! This crate knows no socket, clock or task, and no protocol. Its user opens a
-//! [`Session`] for each connected endpoint, hands it [`Command`]s with the present time, and
-//! takes [`Event`]s and encoded data out of the session's [`Endpoint`].
+//! This crate knows no socket, clock, task or protocol. Its caller opens a [`Session`] for each
+//! client, passes it [`Command`]s with the present time, and takes [`Event`]s and encoded data from
+//! the [`Endpoint`] of the session.
 //!
-//! * [`hub`]: the directory of channels and the list of sessions
-//! * [`session`]: what one endpoint owns and has entered; single owner, no locks
-//! * [`channel`]: owner, members, bans and the sharing of data among them
-//! * [`endpoint`]: what a session is reached by: who it is, how it is written to, its links, whether it is there
-//! * [`outbox`]: what waits to be written to one endpoint, bounded
-//! * [`wire`]: how a protocol writes data, so that one encoding serves many receivers
-//! * [`protocol`]: the one shape of every protocol state machine
-//! * [`command`]: the vocabulary of commands and events; [`reason`]: why something ended
-//! * [`home`]: the hub's own program as somebody to talk to; [`secrecy`]: sessions that it wants encrypted
-//! * [`limits`]: every bound, its default and what happens there; [`limit`]: those that are counted, by name
-//! * [`doubt`]: whether a session still lives
+//! * [`hub`]: the channels and sessions of one hub
+//! * [`session`]: what one session owns and has joined; it has one owner and no lock
+//! * [`channel`]: the owner, members and bans of a channel, and the data between them
+//! * [`endpoint`]: how a session is reached: its identity, outlet, links, liveness and outbox
+//! * [`outbox`]: the bounded queue of one endpoint
+//! * [`wire`]: the stateless encoder of a protocol, so that one encoding serves many receivers
+//! * [`protocol`]: the traits of protocol state machines
+//! * [`command`]: commands and events; [`reason`]: why something ended or was refused
+//! * [`home`]: the hub application, as a peer of clients; [`secrecy`]: sessions that have to be encrypted
+//! * [`limits`]: all bounds and their defaults; [`limit`]: the bounds that are counted, by name
+//! * [`ledger`]: the memory that the hub holds, and the accounts that pay for it
+//! * [`doubt`]: probes of sessions that may be dead
 //!
 //! ```
 //! use crosspoint_hub::{command::*, Hub, HubOptions, Place};

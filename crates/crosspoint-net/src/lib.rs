@@ -1,18 +1,18 @@
-//! Transports, and the driver that joins a transport to a protocol.
+//! Transports, and the drivers that join a transport to a protocol.
 //!
 //! * [`server`]: listeners, and the life of a connection from its first byte
-//! * `detect`: what the first bytes of a connection are; [`http`]: requests
-//!   that are no upgrade, and who may upgrade
-//! * [`gateway`]: what a protocol has to say of itself; [`gateways`]: those that there are
+//! * `detect`: recognises a connection by its first bytes; [`http`]: requests
+//!   that are not upgrades, and which origins may upgrade
+//! * [`gateway`]: what a server knows of a protocol; [`gateways`]: the protocols of this crate
 //! * [`runner`]: the life of a session
-//! * [`session`]: the driver of the hub's side; [`outlet`]: writing from any thread
-//! * [`client`]: connecting to a hub, and the driver of the client's side
+//! * [`session`]: the driver of the server role; [`outlet`]: writing from any thread
+//! * [`client`]: connecting to a hub, and the driver of the client role
 //! * [`resume`]: sessions that survive their connections
-//! * [`messages`]: a WebSocket as text messages, for peers that are no clients of a hub
-//! * [`stream`]: TCP or memory; [`memory`]: connections inside the program, with lag and speed
-//! * [`ws`]: the WebSocket codec
-//! * [`regular`]: opening regular files alone
-//! * [`log_limit`]: bounds what strangers can write into the log; [`panics`]: what a panic ends
+//! * [`messages`]: a WebSocket as text messages, for peers that are not clients of a hub
+//! * [`stream`]: TCP or memory; [`memory`]: in-memory connections with simulated lag and speed
+//! * [`ws`]: the WebSocket state machine and codec
+//! * [`regular`]: opens regular files only
+//! * [`log_limit`]: bounds how much log strangers can cause; [`panics`]: what a panic ends
 mod budgets;
 pub mod client;
 mod deadline;

@@ -1,13 +1,13 @@
 //! The native protocol, version 1, as pure state machines in both roles.
 //!
-//! The specification is `docs/protocol.md`; section numbers in this crate are its sections.
+//! The specification is `docs/protocol.md`. Section numbers in this crate refer to it.
 //!
-//! * [`frame`]: varints and frames; [`message`]: what frames carry
-//! * [`server`]: the hub's side; [`client`]: the other side
-//! * [`wire`]: how the hub writes data for a native receiver
-//! * [`identity`]: who an endpoint is, and how it proves it; [`peer::secure`]: encryption between two
-//! * [`peer`]: what two endpoints say to each other over a link, whose page is `docs/peers.md`
-//! * [`heartbeat`]: signs of life and the measured round trip
+//! * [`frame`]: varints and frames; [`message`]: the messages in frames
+//! * [`server`]: the server role; [`client`]: the client role
+//! * [`wire`]: the encoder of data for native receivers
+//! * [`identity`]: keys, peer ids and proofs; [`peer::secure`]: encryption between two peers
+//! * [`peer`]: the peer layer, which two peers speak over a link; its specification is `docs/peers.md`
+//! * [`heartbeat`]: probes and the measured round trip
 //!
 //! ```
 //! use crosspoint_hub::protocol::{Client, Output, Protocol};

@@ -1,52 +1,51 @@
-//! Crosspoint: programs that find and talk to each other, through a hub or without one.
+//! Crosspoint lets programs find and talk to each other, through a hub or directly.
 //!
-//! A [`Node`] is a connection to a hub, made by [`Node::connect`] or [`Node::builder`] from an
-//! [`Address`]; or it [listens](NodeBuilder::listen) itself. There are two ways to talk over it.
+//! A [`Node`] is connected to a hub at an [`Address`] ([`Node::connect`], [`Node::builder`]), or
+//! [listens](NodeBuilder::listen) for other nodes. Programs talk over peers or over channels.
 //!
-//! **Peers** are two programs with a link between them, and can do the same, whichever opened it:
+//! **Peers** are the two ends of a link. Both ends can do the same, no matter which one opened the link:
 //!
-//! * [`Node::peer`] opens a link to a [`Peer`] by its name or id, [`Node::neighbour`] to the program
-//!   at the other end of the connection; [`Node::incoming`] gives those that others open
-//! * messages ([`Peer::send`]), requests ([`Peer::request`], [`Peer::call`]) and their handlers
-//!   ([`Node::handle`], [`Node::serve`]), [`Stream`]s of bytes ([`Peer::open`])
-//! * encryption from end to end ([`Peer::secure`]) between those who have an [`Identity`]
-//! * [`Service`]s with all of their providers, and who is there: [`Node::find`], [`Node::peers`],
-//!   [`Node::watch`]
-//! * connections that come back by themselves, without loss: [`NodeBuilder::resume`]
-//! * nodes that pass links on between hubs: [`Node::forward`], [`Node::peer_via`]; nodes with
-//!   several connections: [`Node::join`]
+//! * [`Node::peer`] opens a link to a [`Peer`] by name or id. [`Node::neighbour`] opens one to the program at
+//!   the other end of the connection. [`Node::incoming`] yields the links that others open.
+//! * A peer sends messages ([`Peer::send`]), requests ([`Peer::request`], [`Peer::call`]) and [`Stream`]s of
+//!   bytes ([`Peer::open`]). Handlers answer requests ([`Node::handle`], [`Node::serve`]).
+//! * [`Peer::secure`] encrypts a link end to end between peers that have an [`Identity`].
+//! * A [`Service`] is a name with several providers. [`Node::find`], [`Node::peers`] and [`Node::watch`] tell who
+//!   is connected.
+//! * [`NodeBuilder::resume`] makes connections that reconnect without loss.
+//! * [`Node::forward`] and [`Node::peer_via`] pass links on between hubs. [`Node::join`] adds a connection to a
+//!   node.
 //!
-//! **Channels** have one owner and many members, and what one sends goes to all:
+//! **Channels** have one owner and many members:
 //!
-//! * [`Owner`] and [`Member`]: the two ends of a channel, from [`Node::create`] with
-//!   [`ChannelOptions`] and [`Node::enter`] with [`EnterOptions`]; they give typed events, and
-//!   their [`OwnerSender`] and [`MemberSender`] write from other tasks
-//! * peote-servers are hubs too, with channels alone
+//! * [`Node::create`] with [`ChannelOptions`] returns an [`Owner`], and [`Node::enter`] with [`EnterOptions`]
+//!   returns a [`Member`]. Both yield typed events. [`OwnerSender`] and [`MemberSender`] send from other tasks.
+//! * A peote-server is a hub that has channels only.
 //!
-//! And for both:
+//! For both:
 //!
-//! * [`mod@remote`]: calls of traits over a channel or a link
-//! * [`Server`]: the hub inside the program, over a network or [without one](Server::inside), with
-//!   lag and speed as in a real one; [`Home`]: what the hub itself answers to programs of AnySocket
-//! * [`Heartbeat`]: how node and hub notice that the other is gone; [`Node::ping`] and
-//!   [`Node::round_trip`]: the lag between them
-//! * [`ConnectError`], [`PeerError`], [`RequestError`], [`ChannelError`], [`PingError`], [`Reason`]: what
-//!   went wrong, and why something ended
-//! * [`anysocket`]: a peer of AnySocket's JavaScript programs
-//! * `testing`, a [feature](#features): a hub and two nodes for tests
+//! * [`mod@remote`]: calls of trait methods over a channel or a link
+//! * [`Server`]: the hub inside a program, over the network or [in memory](Server::inside) with simulated
+//!   lag and speed; [`Home`]: the hub application, which answers requests of AnySocket programs to the hub
+//! * [`Heartbeat`]: how node and hub detect that the other one is gone; [`Node::ping`] and
+//!   [`Node::round_trip`]: the round-trip time between them
+//! * [`ConnectError`], [`PeerError`], [`RequestError`], [`ChannelError`], [`PingError`]: the errors;
+//!   [`Reason`]: why something ended
+//! * [`anysocket`]: a peer of AnySocket programs without a hub
+//! * `testing`, a [feature](#features): a hub with two nodes for tests
 //!
 //! # Features
 //!
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `anysocket` | yes | [`anysocket`], and the hub for its programs; `Server::secure` |
-//! | `peote` | yes | nodes at peote-servers ([`Protocol::Peote`]), and the hub for programs with peote-net |
-//! | `http` | yes | the hub answers HTTP: health, metrics, files, an embedder's routes; and web pages may use it by WebSocket |
+//! | `anysocket` | yes | the module [`anysocket`], and the gateway for AnySocket programs; `Server::secure` |
+//! | `peote` | yes | connections to peote-servers ([`Protocol::Peote`]), and the gateway for peote-net programs |
+//! | `http` | yes | HTTP on the port of the hub: health, metrics, files and your own routes; WebSockets from web pages |
 //! | `credentials` | yes | secrets (argon2id) and tokens (JWT) in `crosspoint-auth` |
 //! | `testing` | no | the module `testing`: a hub with two nodes, for tests |
 //!
-//! Without `peote` an address of a peote-server gives [`ConnectError::NotBuiltIn`]. The feature `fuzz` is for the
-//! fuzzers of this crate alone.
+//! Without `peote`, connecting to a peote-server fails with [`ConnectError::NotBuiltIn`]. The feature `fuzz` is only for
+//! the fuzzers of this crate.
 //!
 //! # Peers
 //!
@@ -73,7 +72,7 @@
 //! let Some(PeerEvent::Message(hello)) = to_ann.next().await else { panic!() };
 //! assert_eq!(hello.data, "hello");
 //!
-//! // A stream, which is slowed by a reader that is slow.
+//! // A stream. A slow reader slows the writer.
 //! let bobs = async {
 //!     let mut stream = to_ann.open("poem", "").await?;
 //!     stream.write_all(b"roses are red").await?;
@@ -89,7 +88,7 @@
 //! };
 //! assert_eq!(tokio::try_join!(bobs, anns)?.1, "roses are red");
 //!
-//! // Dropping the last handle ends the link, and the other side hears of it.
+//! // Dropping the last handle ends the link, and the other end gets a reason.
 //! drop(to_ann);
 //! assert_eq!(to_bob.closed().await, Reason::Left);
 //! # Ok(()) })}
@@ -106,7 +105,7 @@
 //! let hub = Server::new(HubOptions::default());
 //! let address = hub.listen("127.0.0.1:0".parse()?)?;
 //!
-//! // Two programs, here in one: the first over TCP, the second without a network.
+//! // Two nodes in one program: the first uses TCP, the second an in-memory connection.
 //! let ann = Node::builder().name("Ann").connect(format!("tcp://{address}")).await?;
 //! let bob = Node::builder().name("Bob").connect(hub.inside(Shape::default())).await?;
 //!
