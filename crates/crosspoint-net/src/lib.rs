@@ -13,6 +13,10 @@
 //! * [`ws`]: the WebSocket state machine and codec
 //! * [`regular`]: opens regular files only
 //! * [`log_limit`]: bounds how much log strangers can cause; [`panics`]: what a panic ends
+//!
+//! The features `anysocket` and `peote` add the gateways with these names, `http` the answers to HTTP requests. All are
+//! on by default. Without `http`, a program can still upgrade to WebSocket with the first request of a connection; a web
+//! page cannot, because nothing checks its origin.
 mod budgets;
 pub mod client;
 mod deadline;

@@ -44,8 +44,9 @@
 //! | `credentials` | yes | secrets (argon2id) and tokens (JWT) in `crosspoint-auth` |
 //! | `testing` | no | the module `testing`: a hub with two nodes, for tests |
 //!
-//! Without `peote`, connecting to a peote-server fails with [`ConnectError::NotBuiltIn`]. The feature `fuzz` is only for
-//! the fuzzers of this crate.
+//! Without `http`, programs can upgrade to WebSocket and web pages cannot, and headers in which proxies name the client
+//! are not read (the PROXY protocol is). Without `peote`, connecting to a peote-server fails with
+//! [`ConnectError::NotBuiltIn`]. The feature `fuzz` is only for the fuzzers of this crate.
 //!
 //! # Peers
 //!
