@@ -65,21 +65,19 @@ fn main() -> ExitCode {
 
 fn command() -> Command {
     let serve = Command::new("serve").about("Run the hub").long_about(
-        "Run the hub. Without any setting it listens on port 7680 of all addresses, for every \
-         protocol. SIGINT and SIGTERM stop it: everybody is told, what waits is delivered; a \
-         second one cuts that short. SIGHUP reads secrets and keys again; when the terminal is closed \
-         it stops the hub.",
+        "Run the hub. Without settings it listens on port 7680 of all addresses, for every \
+         protocol. SIGINT and SIGTERM stop it: it tells its clients and delivers pending data; a \
+         second signal ends it at once. SIGHUP reloads secrets and keys, and stops the hub when its \
+         terminal closes.",
     );
     let config =
-        Command::new("config").about("Show the effective settings and where each comes from");
+        Command::new("config").about("Show the effective settings and where each value comes from");
     Command::new("crosspoint")
         .version(env!("CARGO_PKG_VERSION"))
         .about("A realtime hub: connects the clients of games and apps")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .after_help(
-            "Exit codes: 0 all went well, 1 something failed, 2 wrong use or wrong settings",
-        )
+        .after_help("Exit codes: 0 success, 1 failure, 2 wrong usage or invalid settings")
         .subcommand(add_arguments(serve))
         .subcommand(add_arguments(config))
         .subcommand(chat::command())

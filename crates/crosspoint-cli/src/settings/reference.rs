@@ -11,30 +11,30 @@ use std::path::Path;
 const INTRODUCTION: &str = "\
 # Settings
 
-This page is written from the table of settings in `crates/crosspoint-cli/src/settings/table.rs`.
-`UPDATE_DOCS=1 cargo test -p crosspoint-cli` writes it anew.
+This page is generated from the table of settings in `crates/crosspoint-cli/src/settings/table.rs`.
+`UPDATE_DOCS=1 cargo test -p crosspoint-cli` generates it again.
 
-A setting comes from the first of these that gives it:
+The value of a setting comes from the first of these that sets it:
 
 1. a flag of `crosspoint serve`
 2. the environment
-3. the file that `--config FILE` or the environment name `CROSSPOINT_CONFIG` gives; none by default
+3. the file that `--config FILE` or the environment variable `CROSSPOINT_CONFIG` names; none by default
 4. the default
 
-`crosspoint config` takes the same flags, and prints the effective settings and where each comes
-from, as a file that `--config` reads (only secrets are hidden). Settings that are wrong or unknown
-keep the program from starting: all of them are listed, and the exit code is 2.
+`crosspoint config` takes the same flags. It prints the effective settings and where each value comes
+from, as a file that `--config` reads (only secrets are hidden). The program does not start with invalid
+or unknown settings: it lists all of them, and the exit code is 2.
 
-Files of settings, secrets and keys have at most 16 MiB and are read within ten seconds. At the start a pipe
-does as well (`--secrets-file <(...)`, `/dev/stdin`); SIGHUP reads regular files only.
+Files of settings, secrets and keys have at most 16 MiB and must be read within ten seconds. At the start a
+pipe works too (`--secrets-file <(...)`, `/dev/stdin`); SIGHUP reads regular files only.
 
-Sizes are integers, or text with one of the endings `KiB`, `MiB`, `GiB` (or `k`, `m`, `g`), which
-count in steps of 1024: `\"64KiB\"`. Times are integers in the unit that the name tells: `_ms` is
-milliseconds, `_s` seconds. A list is an array in the file, text separated by commas in the
-environment, and a flag given once or several times. A flag for true or false means true when given
-alone and takes a value after an equals sign: `--metrics=false`.
+Sizes are integers, or text with one of the suffixes `KiB`, `MiB`, `GiB` (or `k`, `m`, `g`), which
+are multiples of 1024: `\"64KiB\"`. Times are integers in the unit of the name: `_ms` is milliseconds,
+`_s` is seconds. A list is an array in the file, text separated by commas in the environment, and a
+repeated flag on the command line. A flag for true or false means true without a value, and takes a
+value after an equals sign: `--metrics=false`.
 
-Environment names that begin with `CROSSPOINT_` and name no setting are errors, except those by
+Environment variables that begin with `CROSSPOINT_` and name no setting are errors, except those by
 which Kubernetes describes a service called `crosspoint` (`CROSSPOINT_SERVICE_HOST`,
 `CROSSPOINT_PORT_7680_TCP` and the like).
 ";

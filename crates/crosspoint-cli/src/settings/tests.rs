@@ -471,7 +471,7 @@ fn an_empty_list_of_a_rule_names_nobody_and_one_that_is_not_given_everybody() {
 fn flags_stand_under_the_heading_of_their_section() {
     let help = add_arguments(Command::new("crosspoint")).render_help().to_string();
     let place = |text: &str| help.find(text).unwrap_or_else(|| panic!("{text} in {help}"));
-    assert!(place("[server] Where") < place("--listen <HOST:PORT>"));
+    assert!(place("[server] Listening") < place("--listen <HOST:PORT>"));
     assert!(place("--listen <HOST:PORT>") < place("[limits] The"));
     assert!(place("[limits] The") < place("--outbox-bytes-max <BYTES>"));
 }

@@ -5,75 +5,77 @@ use crate::settings::row::section;
 use std::time::Duration;
 
 section! {
-    /// Who may enter (see docs/authentication.md).
+    /// Authentication (see docs/authentication.md).
     auth: Auth {
-        /// File of shared secrets that let clients in, in TOML.
+        /// TOML file of shared secrets that let clients in.
         ///
-        /// A client presents `NAME:SECRET` as its token; the file holds a hash of each secret, as `crosspoint
-        /// hash-secret` prints it, and what its bearer may do. Where this or `auth.jwt_keys` is set, a client
-        /// that neither of them knows is refused with the reason `NotAllowed`; programs written with
-        /// peote-net have no token and are not served, unless `peote.enabled` is true. The program does not
-        /// start with a file that is wrong. SIGHUP lets it read the file again; if that is wrong then, the
-        /// old one stays in force, and the log says so.
+        /// A client presents `NAME:SECRET` as its token. The file contains a hash of each secret, as
+        /// printed by `crosspoint hash-secret`, and the permissions of its bearer. If this or
+        /// `auth.jwt_keys` is set, a client that neither of them accepts is refused with the reason
+        /// `NotAllowed`. Programs written with peote-net have no token and are not served then,
+        /// unless `peote.enabled` is true. The program does not start with an invalid file. SIGHUP
+        /// reloads the file; if the new file is invalid, the old one stays in force and the log says
+        /// so.
         secrets_file: String = "", file_path();
 
-        /// File of the keys of signed tokens (JWT) that let clients in, in TOML.
+        /// TOML file of keys for signed tokens (JWT) that let clients in.
         ///
-        /// A client presents a token that was signed with one of the keys, has not expired, and
-        /// says what its bearer may do. Set together with `auth.secrets_file`, the secrets are
-        /// asked first. As with these, the program does not start with a file that is wrong, and
-        /// reads it again on SIGHUP.
+        /// A client presents a token that is signed with one of the keys and has not expired. The
+        /// token contains the permissions of its bearer. If `auth.secrets_file` is set too, the
+        /// secrets are checked first. The program does not start with an invalid file, and SIGHUP
+        /// reloads it like that of the secrets.
         jwt_keys: String = "", file_path();
 
         /// Whether a session ends when its signed token expires.
         ///
-        /// It ends with the reason `Expired`, as soon as the token would not be accepted any more:
-        /// half a minute after its `exp`. Its client can come back with a new token. When false a
-        /// token is looked at only when a session begins.
+        /// The session ends with the reason `Expired` as soon as the token would no longer be
+        /// accepted: half a minute after its `exp`. The client can connect again with a new token. If
+        /// false, the token is checked only when the session begins.
         expiry_ends_sessions: bool = "true", switch(), flag "auth-expiry-ends-sessions";
 
         /// Shared secrets that are checked at the same time.
         ///
-        /// Each check takes a core, and the memory that its hash asks for: 19 MiB for some hundredths
-        /// of a second, as `crosspoint hash-secret` makes them. The others wait. Their networks,
-        /// addresses and names take turns, so that a flood from some of these does not keep others out;
-        /// three turns of four are for addresses that have given no wrong secret in the last minute,
-        /// if such wait.
+        /// Each check uses one core and the memory that its hash requires: 19 MiB for some hundredths
+        /// of a second with the hashes of `crosspoint hash-secret`. Other checks wait. Their
+        /// networks, addresses and names take turns, so a flood from some of them does not keep
+        /// others out. Three of four turns are for addresses that have given no wrong secret in the
+        /// last minute, if such addresses wait.
         checks_max: usize = "0", count(0..=1024).zero("one per core"), flag "auth-checks-max";
 
-        /// For how long a shared secret that was right is let in again without a check, in seconds.
+        /// How long a correct shared secret is accepted again without a check, in seconds.
         ///
-        /// So a flood of wrong secrets does not keep out who has come lately. Of each secret of the
-        /// file a keyed hash is kept, in memory alone; reading the file again forgets all of them. The
-        /// time begins with the check.
+        /// With this, a flood of wrong secrets does not keep out clients that connected recently. The
+        /// hub keeps a keyed hash of each secret of the file, in memory only. Reloading the file
+        /// discards all of them. The time starts with the check.
         remembered_s: Duration = "300", seconds(0..=86_400).zero("check each time"),
             flag "auth-remembered-s";
 
         /// Checks of shared secrets that may wait for their turn.
         ///
-        /// Above, a newcomer takes the place of an address that has given a wrong secret in the last
-        /// minute, or the last place of the network, the address or the name of which the most wait.
-        /// Who has no place, or has lost it, is refused with the reason `Busy` and may try again.
-        /// Who waits longer than `limits.handshake_ms_max` is refused anyway.
+        /// Above it, a new check takes the place of an address that has given a wrong secret in the
+        /// last minute, or the last place of the network, the address or the name with the most
+        /// waiting checks. A client without a place is refused with the reason `Busy` and may try
+        /// again. A client that waits longer than `limits.handshake_ms_max` is refused too.
         checks_waiting_max: usize = "128", count(0..=100_000), flag "auth-checks-waiting-max";
 
         /// Checks of shared secrets from one address that may wait for their turn.
         ///
-        /// Above, another one is refused with the reason `Busy`. Of an IPv6 address the first half
-        /// counts, that is a whole network. Addresses of the loopback range have no such limit if
-        /// `limits.loopback_exempt` is set. Raise it where many come at once through one router or
-        /// proxy.
+        /// Above it, a check is refused with the reason `Busy`. For an IPv6 address the first half
+        /// counts, which is a whole network. Addresses of the loopback range have no such limit if
+        /// `limits.loopback_exempt` is set. Raise it if many clients connect at once through one
+        /// router or proxy.
         checks_waiting_per_address_max: usize = "16", count(0..=100_000),
             flag "auth-checks-waiting-per-address-max";
 
         /// Pause of an address after each wrong shared secret above ten, in milliseconds.
         ///
-        /// The next secret from this address is checked after it, so that guessing is slow; one
-        /// wrong secret is forgiven after each pause. The same one tried again and again counts
-        /// once. Others of the address wait too: with pauses that are not far below
-        /// `limits.handshake_ms_max`, somebody who guesses can keep them out. Addresses of the
-        /// loopback range do not pause if `limits.loopback_exempt` is set. Whatever this is, guesses at the
-        /// secrets of `auth.remembered_s` are one a second above ten; others are checked slowly.
+        /// The next secret from this address is checked after the pause, which slows guessing down.
+        /// One wrong secret is forgiven after each pause. The same wrong secret counts once, even if
+        /// it is tried again and again. Other clients of the address wait too: with a pause close to
+        /// `limits.handshake_ms_max`, an attacker who guesses can keep them out. Addresses of the
+        /// loopback range do not pause if `limits.loopback_exempt` is set. Independent of this
+        /// setting, guesses at the secrets of `auth.remembered_s` are limited to one a second above
+        /// ten; others are checked slowly.
         wrong_pause_ms: Duration = "1000", millis(0..=60_000).zero("none"),
             flag "auth-wrong-pause-ms";
     }

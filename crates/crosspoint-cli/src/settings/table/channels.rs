@@ -19,38 +19,40 @@ const PATTERN_BYTES_MAX: usize = 255;
 section! {
     /// Rules for channels and rooms by their names.
     channels: Channels {
-        /// What holds for channels and rooms whose names match.
+        /// Rules for channels and rooms whose names match.
         ///
-        /// Each is a table `[[channels]]` in the file. The first whose name matches holds, and no
-        /// other; what a rule does not say is as for all. Each refusal and each bound is counted in
-        /// `limit_hits` under `channels.` and the name of the field (`create` and `enter` without
-        /// `_by` and `_from`).
+        /// Each rule is a table `[[channels]]` in the file. Only the first rule whose name matches
+        /// applies. Where a rule sets nothing, the general settings apply. Each refusal and each
+        /// bound is counted in `limit_hits` under `channels.` and the name of the field (`create` and
+        /// `enter` without `_by` and `_from`).
         ///
-        /// - `name`: a name, or a beginning of names with a `*` at its end; required
+        /// - `name`: a name, or a prefix of names followed by `*`; required
         ///
-        /// - `members_max`: members, if fewer than `limits.members_max` or `rooms.members_max`.
-        ///   Above: refused with the reason `Full`
+        /// - `members_max`: members, if fewer than `limits.members_max` or `rooms.members_max`. Above
+        ///   it, an entry is refused with the reason `Full`
         ///
-        /// - `message_bytes_max`: the largest message; of a peote program the largest frame. A larger
-        ///   one ends its sender's session with the reason `TooLarge`
+        /// - `message_bytes_max`: the largest message; for a peote program the largest frame. A
+        ///   larger one ends the session of its sender with the reason `TooLarge`
         ///
-        /// - `waiting_bytes_max`: bytes that may wait for its members, each counted once, if fewer than
-        ///   `limits.channel_bytes_max`. Above: the member that lags most is disconnected with
-        ///   `SlowReceiver`
+        /// - `waiting_bytes_max`: bytes that may wait for the members, each counted once, if fewer
+        ///   than `limits.channel_bytes_max`. Above it, the member that lags most is disconnected
+        ///   with the reason `SlowReceiver`
         ///
-        /// - `messages_per_second_max`, `bytes_per_second_max`: what one member may send there.
-        ///   Above, its session is read more slowly; nothing is lost. Messages of peote programs are
-        ///   frames. Leaving and entering again gives nothing back; a new session begins anew
+        /// - `messages_per_second_max`, `bytes_per_second_max`: what one member may send to the
+        ///   channel. Above it, the session is read more slowly, and nothing is lost. Each frame of a
+        ///   peote program is a message. A member that leaves and enters again keeps its rate; a new
+        ///   session starts anew
         ///
-        /// - `create_by`, `create_from`: who may create such a channel, make such a room by entering it,
-        ///   or have the channel as a successor, by the name of the session (patterns, as in `name`; only
-        ///   credentials make names certain) or by address (addresses and networks). If one is given,
-        ///   others are refused with `NotAllowed`; if both are, it is enough to fit one. An empty list
-        ///   fits nobody
+        /// - `create_by`, `create_from`: who may create the channel, create the room by entering it,
+        ///   or become the owner as its successor. The first lists names of sessions (patterns as in
+        ///   `name`; names are reliable only with credentials), the second lists addresses and
+        ///   networks. If one list is set, all others are refused with the reason `NotAllowed`. If
+        ///   both are set, one match is sufficient. An empty list matches nobody
         ///
         /// - `enter_by`, `enter_from`: the same for entering
         ///
-        /// - `blocked`: addresses and networks that may do neither; refused with `Banned`
+        /// - `blocked`: addresses and networks that may neither create nor enter; they are refused
+        ///   with the reason `Banned`
         rules: Vec<ChannelRule> = "", tables();
     }
 }

@@ -5,26 +5,27 @@ use crate::settings::kind::{bytes, log_filter, words};
 use crate::settings::row::section;
 
 section! {
-    /// What the program writes to its log (standard error).
+    /// The log, on standard error.
     log: Log {
         /// How much is logged: a level, or directives for parts of the program.
         ///
-        /// A level is off, error, warn, info, debug or trace, and includes those before it. A list
-        /// such as `info,crosspoint_net=debug` gives single parts a level of their own.
+        /// The levels are off, error, warn, info, debug and trace. Each includes those before it. A
+        /// list such as `info,crosspoint_net=debug` sets the level of single parts.
         level: String = "info", log_filter(), flag "log";
 
         /// How log lines look: text for people, json for machines.
         ///
-        /// With json every line is one object. In both, letters that would command a terminal or
-        /// turn text around are escaped.
+        /// With json each line is one object. In both formats, characters that control a terminal or
+        /// change the direction of text are escaped.
         format: LogFormat = "text",
             words(&[("text", LogFormat::Text), ("json", LogFormat::Json)]), flag "log-format";
 
         /// Bytes of log lines that may wait to be written.
         ///
-        /// The log never holds up the hub: lines that find no room, because standard error is read
-        /// slowly or not at all, are dropped, and so are those that cannot be written. The metric
-        /// `log_lines_dropped` counts them, and the next line that is written says how many.
+        /// The log never delays the hub. Lines for which there is no space, because standard error is
+        /// read slowly or not at all, are dropped, and so are lines that cannot be written. The
+        /// metric `log_lines_dropped` counts them, and the next line that is written says how many
+        /// there were.
         buffer_bytes_max: usize = "1MiB", bytes(4 * KIB..=GIB), flag "log-buffer-bytes-max";
     }
 }

@@ -5,15 +5,15 @@ use crate::settings::row::section;
 use crosspoint_hub::peers::Duplicates;
 
 section! {
-    /// Clients that others find by name or id.
+    /// Sessions that others find by name or id.
     peers: Peers {
-        /// What happens when a client comes with the name or id of another: refuse or replace.
+        /// What happens when a client has the name or id of another session: refuse or replace.
         ///
-        /// With refuse the new one is refused with the reason `NameTaken` or `IdTaken`, and the old one has
-        /// to show that it lives (`limits.probe_ms_max`). With replace the old one is disconnected with the
-        /// reason `Replaced`, which suits clients that come back before the hub has noticed that they were
-        /// gone. An id whose key was proven always wins over one that was only claimed, and never loses to
-        /// it.
+        /// With refuse, the new client is refused with the reason `NameTaken` or `IdTaken`, and the
+        /// hub sends a probe to the old session (`limits.probe_ms_max`). With replace, the old
+        /// session is disconnected with the reason `Replaced`. This suits clients that reconnect
+        /// before the hub has detected the loss of their connection. An id with a proven key always
+        /// takes precedence over one that was only claimed, and never loses to it.
         duplicates: Duplicates = "refuse",
             words(&[("refuse", Duplicates::Refuse), ("replace", Duplicates::Replace)]),
             flag "peer-duplicates";

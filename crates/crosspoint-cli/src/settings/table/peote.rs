@@ -8,10 +8,10 @@ section! {
     peote: Peote {
         /// Whether programs written with peote-net may connect.
         ///
-        /// They cannot present credentials. So with auto they may only where nobody has to: as long as
-        /// neither `server.access_token` nor a file of `[auth]` is set. With true they may in any
-        /// case, without credentials and with what `[permissions]` say. Otherwise their connections are
-        /// closed, and the log says why.
+        /// They cannot present credentials. With auto they may connect only if no credentials are
+        /// required, which means that neither `server.access_token` nor a file of `[auth]` is set.
+        /// With true they may always connect, without credentials and with the permissions of
+        /// `[permissions]`. Otherwise their connections are closed and the log says why.
         enabled: Option<bool> = "auto", auto_switch(), flag "peote";
     }
 }

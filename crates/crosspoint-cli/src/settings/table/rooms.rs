@@ -12,53 +12,53 @@ const ROOM_MEMBERS: RangeInclusive<u64> = 1..=1_000_000;
 pub(super) const CHUNK_BYTES: RangeInclusive<u64> = 1..=1 << 29;
 
 section! {
-    /// Channels that the hub owns, in which whatever a member sends reaches the others.
+    /// Rooms: channels that the hub owns, in which each member sends to all others.
     rooms: Rooms {
-        /// Whether a room is made when somebody enters a name that does not exist.
+        /// Whether entering a name that does not exist makes a room.
         ///
-        /// Such a room ends with its last member. When false only declared rooms exist, and
-        /// making another is refused with the reason `NotAllowed`.
+        /// Such a room ends with its last member. If false, only declared rooms exist, and other
+        /// names are refused with the reason `NotAllowed`.
         create_on_entry: bool = "true", switch();
 
-        /// Rooms that may be made on entry at the same time.
+        /// Rooms that entries may make and that exist at the same time.
         ///
-        /// Above, an entry that would make a room is refused with the reason `TooManyChannels`;
-        /// existing rooms can still be entered. Declared rooms do not count.
+        /// Above it, an entry that would make a room is refused with the reason `TooManyChannels`.
+        /// Existing rooms can still be entered. Declared rooms do not count.
         count_max: usize = "10000", count(0..=10_000_000), flag "room-count-max";
 
         /// Rooms that the sessions of one address have made by entering them.
         ///
-        /// As `limits.channels_per_address_max`, for rooms that are still there.
+        /// Like `limits.channels_per_address_max`, for rooms that still exist.
         per_address_max: usize = "0",
             count(0..=10_000_000).zero("one part in 8 of rooms.count_max"), flag "rooms-per-address-max";
 
         /// Members of one room.
         ///
-        /// Above, an entry is refused with the reason `Full`. A declared room may give its own
-        /// number.
+        /// Above it, an entry is refused with the reason `Full`. A declared room may set its own
+        /// value.
         members_max: u32 = "10000", count(ROOM_MEMBERS), flag "room-members-max";
 
         /// Largest message in a room, in bytes.
         ///
-        /// A larger message ends its sender's session with the reason `TooLarge`. Peote programs in
-        /// the room must set the same chunk size (their default is 32KiB): it decides how the
-        /// length of a chunk is written, and ends that differ misread each other. A declared room
-        /// may give its own number.
+        /// A larger message ends the session of its sender with the reason `TooLarge`. Peote programs
+        /// in the room must use the same chunk size (their default is 32KiB). It determines how the
+        /// length of a chunk is written, and two ends with different sizes misread each other. A
+        /// declared room may set its own value.
         chunk_bytes_max: u32 = "32KiB", bytes(CHUNK_BYTES), flag "room-chunk-bytes-max";
 
-        /// Rooms that exist from the start, also while they are empty.
+        /// Rooms that exist from the start, even while they are empty.
         ///
         /// Each is a table `[[rooms.declared]]` in the file:
         ///
         /// - `name`: 1 to 255 bytes, different from the others; required
         ///
-        /// - `mode`: `"chunk"` (default) keeps the borders of messages, `"raw"` passes bytes on as
-        ///   they come
+        /// - `mode`: `"chunk"` (default) keeps message boundaries, `"raw"` forwards bytes as they
+        ///   come
         ///
-        /// - `members_max`: as `rooms.members_max`, which is its default
+        /// - `members_max`: as `rooms.members_max`, which is the default
         ///
-        /// - `chunk_bytes_max`: as `rooms.chunk_bytes_max`, which is its default; without effect
-        ///   when the mode is raw
+        /// - `chunk_bytes_max`: as `rooms.chunk_bytes_max`, which is the default; without effect in
+        ///   raw mode
         declared: Vec<Room> = "", tables();
     }
 }
