@@ -5,10 +5,10 @@
 
 use crate::endpoint::Endpoint;
 use crate::limit::Limit;
-use crate::meter::Meter;
 use crate::networks::Networks;
 pub use crate::permissions::Pattern;
 use crate::permissions::Rule;
+use crate::rate_limiter::RateLimiter;
 use crate::reason::Reason;
 use std::net::IpAddr;
 use std::time::Instant;
@@ -73,9 +73,9 @@ impl ChannelRule {
     }
 
     /// Counts what one member sends, if that is bounded.
-    pub(crate) fn meter(&self, now: Instant) -> Option<Meter> {
+    pub(crate) fn limiter(&self, now: Instant) -> Option<RateLimiter> {
         let Self { messages_per_second_max: messages, bytes_per_second_max: bytes, .. } = *self;
-        (messages > 0 || bytes > 0).then(|| Meter::new(now, messages, bytes))
+        (messages > 0 || bytes > 0).then(|| RateLimiter::new(now, messages, bytes))
     }
 
     fn check(

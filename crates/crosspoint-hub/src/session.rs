@@ -21,10 +21,10 @@ use crate::hub::Hub;
 use crate::ids::{InNumber, MemberNumber, OwnNumber, PeerId, PeerName};
 use crate::ledger::{Charge, Purpose, SESSION_BYTES, Tab};
 use crate::limit::Limit;
-use crate::meter::Meter;
 use crate::order::Order;
 use crate::outbox::Tag;
 use crate::permissions::{Grant, Permissions};
+use crate::rate_limiter::RateLimiter;
 use crate::reason::Reason;
 use crate::slots::Slots;
 use crate::wire::{Part, Wire};
@@ -62,7 +62,7 @@ pub struct Session {
     switched: Option<Instant>,
     /// When it is worth a try to send what waits, if nobody wakes the session before.
     retry: Option<Instant>,
-    meter: Meter,
+    limiter: RateLimiter,
     /// What it has sent under rules for channels that it has left.
     rates: Rates,
     settling: Settling,
@@ -116,7 +116,7 @@ struct Membership {
     /// `None` while the owner is being asked.
     member: Option<MemberNumber>,
     /// What the session sends there, if a rule bounds it.
-    meter: Option<Box<Meter>>,
+    limiter: Option<Box<RateLimiter>>,
     /// Its place here and in the channel, and what the owner is shown until it decides.
     cost: Charge,
 }
@@ -159,7 +159,7 @@ impl Session {
             false => (limits.messages_per_second_max, limits.bytes_per_second_max),
         };
         Self {
-            meter: Meter::new(now, messages, bytes),
+            limiter: RateLimiter::new(now, messages, bytes),
             rates: Rates::default(),
             settling: Settling::new(now, endpoint.wire),
             begun: now,
@@ -206,7 +206,7 @@ impl Session {
     pub fn count(&mut self, now: Instant, messages: u64, bytes: u64) -> Option<Instant> {
         let metrics = &self.hub.metrics;
         metrics.bytes_in.inc_by(bytes);
-        let (by_messages, by_bytes) = self.meter.count(now, messages, bytes);
+        let (by_messages, by_bytes) = self.limiter.count(now, messages, bytes);
         if messages > 0 && by_messages.is_some() {
             metrics.hit(Limit::MessagesPerSecond);
         }

@@ -256,16 +256,16 @@ impl Session {
             self.settle_room(&channel);
         }
         // Taken at once: the next command may use the number before the event is on its way.
-        let meter = channel.rule.as_ref().and_then(|rule| self.rates.begin(now, rule));
-        self.entered.insert(Membership { channel, tag, member, meter, cost });
+        let limiter = channel.rule.as_ref().and_then(|rule| self.rates.begin(now, rule));
+        self.entered.insert(Membership { channel, tag, member, limiter, cost });
         Ok(())
     }
 
     /// Takes out a membership. What it has sent still counts.
     pub(super) fn take_entered(&mut self, number: InNumber) -> Option<Membership> {
         let mut entered = self.entered.remove(number.0)?;
-        if let (Some(rule), Some(meter)) = (&entered.channel.rule, entered.meter.take()) {
-            self.rates.end(self.now, rule, meter);
+        if let (Some(rule), Some(limiter)) = (&entered.channel.rule, entered.limiter.take()) {
+            self.rates.end(self.now, rule, limiter);
         }
         Some(entered)
     }

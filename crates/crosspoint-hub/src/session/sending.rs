@@ -108,10 +108,11 @@ impl Session {
             }
             metrics.messages_in.inc_by(count);
             if let Target::Up(number) = *to
-                && let Some(Membership { meter: Some(meter), .. }) = self.entered.get_mut(number.0)
+                && let Some(Membership { limiter: Some(limiter), .. }) =
+                    self.entered.get_mut(number.0)
             {
                 let bytes = parts.iter().map(|part| part.data.len() as u64).sum();
-                let (by_messages, by_bytes) = meter.count(self.now, count, bytes);
+                let (by_messages, by_bytes) = limiter.count(self.now, count, bytes);
                 if by_messages.is_some() {
                     metrics.hit(Limit::RuleMessagesPerSecond);
                 }

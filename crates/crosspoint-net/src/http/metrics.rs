@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use crosspoint_hub::Hub;
-use crosspoint_hub::meter::Meter;
+use crosspoint_hub::rate_limiter::RateLimiter;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
@@ -60,7 +60,7 @@ pub(super) struct Pages {
 #[derive(Debug)]
 struct Last {
     page: Option<Arc<Page>>,
-    meter: Meter,
+    limiter: RateLimiter,
     /// Until when it is the answer.
     until: Option<Instant>,
 }
@@ -77,8 +77,8 @@ impl Pages {
     const PER_SECOND_MAX: u64 = 25;
 
     pub(super) fn new(hub: &Arc<Hub>) -> Self {
-        let meter = Meter::new(now(), Self::PER_SECOND_MAX, 0);
-        Self { hub: hub.clone(), last: Mutex::new(Last { page: None, meter, until: None }) }
+        let limiter = RateLimiter::new(now(), Self::PER_SECOND_MAX, 0);
+        Self { hub: hub.clone(), last: Mutex::new(Last { page: None, limiter, until: None }) }
     }
 
     /// Answers a request for it.
@@ -112,7 +112,7 @@ impl Pages {
         open.push_str("# EOF\n");
         let page = Arc::new(Page { open: open.into(), plain: OnceLock::new() });
         last.page = Some(page.clone());
-        last.until = last.meter.count(now, 1, 0).0;
+        last.until = last.limiter.count(now, 1, 0).0;
         Ok(page)
     }
 }

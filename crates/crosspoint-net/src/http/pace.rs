@@ -3,7 +3,7 @@
 use super::io::IoState;
 use crate::outlet::now;
 use crate::remote::Remote;
-use crosspoint_hub::meter::Meter;
+use crosspoint_hub::rate_limiter::RateLimiter;
 use crosspoint_hub::{Hub, Limit};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -14,12 +14,12 @@ use tokio::time::sleep_until;
 pub(super) struct Pace {
     hub: Arc<Hub>,
     /// Unless it comes from where no limits hold.
-    metered: Option<Mutex<Metered>>,
+    limited: Option<Mutex<Limited>>,
 }
 
 #[derive(Debug)]
-struct Metered {
-    meter: Meter,
+struct Limited {
+    limiter: RateLimiter,
     /// Bytes that are counted.
     moved: u64,
 }
@@ -28,9 +28,10 @@ impl Pace {
     pub(super) fn new(hub: &Arc<Hub>, from: Remote) -> Self {
         let limits = &hub.limits;
         let (messages, bytes) = (limits.messages_per_second_max, limits.bytes_per_second_max);
-        let metered = (!limits.exempt(from.ip()))
-            .then(|| Mutex::new(Metered { meter: Meter::new(now(), messages, bytes), moved: 0 }));
-        Self { hub: hub.clone(), metered }
+        let limited = (!limits.exempt(from.ip())).then(|| {
+            Mutex::new(Limited { limiter: RateLimiter::new(now(), messages, bytes), moved: 0 })
+        });
+        Self { hub: hub.clone(), limited }
     }
 
     /// Counts a request, and waits for as long as the connection has been too fast. Meanwhile nothing more is
@@ -43,9 +44,9 @@ impl Pace {
 
     fn count(&self, moved: u64) -> Option<Instant> {
         // What it guards is consistent between any two statements that could panic.
-        let mut metered = self.metered.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = moved - std::mem::replace(&mut metered.moved, moved);
-        let (by_messages, by_bytes) = metered.meter.count(now(), 1, bytes);
+        let mut limited = self.limited.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = moved - std::mem::replace(&mut limited.moved, moved);
+        let (by_messages, by_bytes) = limited.limiter.count(now(), 1, bytes);
         let limits = [(by_messages, Limit::MessagesPerSecond), (by_bytes, Limit::BytesPerSecond)];
         for (_, limit) in limits.into_iter().filter(|(until, _)| until.is_some()) {
             self.hub.metrics.hit(limit);

@@ -11,8 +11,8 @@ use crate::reading::read;
 use crate::stream::{Reader, Stream, Writer};
 use bytes::{Bytes, BytesMut};
 use crosspoint_hub::ledger::{Account, Purpose, Tab};
-use crosspoint_hub::meter::Meter;
 use crosspoint_hub::protocol::Note;
+use crosspoint_hub::rate_limiter::RateLimiter;
 use crosspoint_hub::{Hub, Limit, Reason, Wire};
 use crosspoint_proto::WIRE;
 use std::io::{self, IoSlice};
@@ -64,7 +64,7 @@ pub(crate) struct Carrier {
     /// Who counts round trips.
     counted_by: Option<Arc<Hub>>,
     /// How many records the other side may send, if there is a bound.
-    meter: Option<Meter>,
+    limiter: Option<RateLimiter>,
     /// It has sent too many, and is not read before this.
     throttled: Option<Instant>,
     /// What is kept until it has arrived, where that is charged.
@@ -141,7 +141,7 @@ impl Carrier {
             flush_max,
             until: None,
             counted_by: None,
-            meter: None,
+            limiter: None,
             throttled: None,
             tab: None,
             stall_max: None,
@@ -159,10 +159,11 @@ impl Carrier {
         stall_max: Duration,
     ) -> Self {
         let limited = !hub.limits.exempt(address);
-        let meter = limited.then(|| Meter::new(now(), hub.limits.messages_per_second_max, 0));
+        let limiter =
+            limited.then(|| RateLimiter::new(now(), hub.limits.messages_per_second_max, 0));
         let tab = Some(Tab::new(session, Purpose::Retained));
         self.pipe.writer.charge(session, Purpose::Retained);
-        Self { counted_by: Some(hub), meter, tab, stall_max: Some(stall_max), ..self }
+        Self { counted_by: Some(hub), limiter, tab, stall_max: Some(stall_max), ..self }
     }
 
     /// Has the memory charged that is held here and for a connection. The way to and from the driver does that by
@@ -390,8 +391,8 @@ impl Carrier {
             true => None,
             false => self.midway.filter(|_| records == 0).or_else(|| Some(now())),
         };
-        if let Some(meter) = &mut self.meter {
-            self.throttled = meter.count(now(), records, 0).0;
+        if let Some(limiter) = &mut self.limiter {
+            self.throttled = limiter.count(now(), records, 0).0;
             if let (Some(_), Some(hub)) = (self.throttled, &self.counted_by) {
                 hub.metrics.hit(Limit::MessagesPerSecond);
             }

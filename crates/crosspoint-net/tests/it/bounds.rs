@@ -317,7 +317,7 @@ fn peote() -> crosspoint_hub::metrics::ByProtocol {
 }
 
 /// An owner inside the program, and a member from an address that no limit exempts.
-async fn metered(set: impl FnOnce(&mut Limits)) -> (common::Served, Peer, Peer, InNumber) {
+async fn limited(set: impl FnOnce(&mut Limits)) -> (common::Served, Peer, Peer, InNumber) {
     let served = serve_with(|hub| {
         hub.limits.loopback_exempt = false;
         set(&mut hub.limits);
@@ -329,12 +329,12 @@ async fn metered(set: impl FnOnce(&mut Limits)) -> (common::Served, Peer, Peer, 
     (served, owner, member, number)
 }
 
-// Both in real time, as only real addresses are metered; nothing but a lower bound is asserted.
+// Both in real time, as only real addresses are limited; nothing but a lower bound is asserted.
 
 #[tokio::test]
 async fn whoever_sends_too_many_messages_a_second_is_read_more_slowly() {
     let (served, mut owner, mut member, number) =
-        metered(|limits| limits.messages_per_second_max = 1000).await;
+        limited(|limits| limits.messages_per_second_max = 1000).await;
     let burst: Vec<u8> = (0..2000).flat_map(|_| member.bytes_of(up(number, b"!"))).collect();
     let begun = Instant::now();
     member.link.send(&burst).await;
@@ -363,7 +363,7 @@ async fn whoever_sends_too_many_messages_a_second_is_read_more_slowly() {
 #[tokio::test]
 async fn whoever_sends_too_many_bytes_a_second_is_read_more_slowly() {
     let (served, mut owner, mut member, number) =
-        metered(|limits| limits.bytes_per_second_max = 200_000).await;
+        limited(|limits| limits.bytes_per_second_max = 200_000).await;
     let begun = Instant::now();
     let message = vec![7; 1000];
     let burst: Vec<u8> = (0..500).flat_map(|_| member.bytes_of(up(number, &message))).collect();

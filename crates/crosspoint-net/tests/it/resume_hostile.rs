@@ -553,7 +553,7 @@ async fn a_record_that_is_never_whole_ends_the_connection_and_the_session_may_co
     assert!(matches!(again.answer().await, Some(Record::Accepted(_))));
 }
 
-// In real time, as only real addresses are metered; nothing but a lower bound is asserted.
+// In real time, as only real addresses are limited; nothing but a lower bound is asserted.
 #[tokio::test]
 async fn records_count_against_the_rate_whatever_they_are_and_a_new_connection_pays_nothing_off() {
     let limits =

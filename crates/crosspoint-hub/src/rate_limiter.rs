@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 ///
 /// Each bucket holds one second's worth. A session in debt is not read until the debt is paid.
 #[derive(Debug, Clone)]
-pub struct Meter {
+pub struct RateLimiter {
     messages: Bucket,
     bytes: Bucket,
 }
@@ -20,8 +20,8 @@ struct Bucket {
     refilled: Instant,
 }
 
-impl Meter {
-    /// A meter with full buckets. A rate of 0 is without limit.
+impl RateLimiter {
+    /// A limiter with full buckets. A rate of 0 is without limit.
     pub fn new(now: Instant, messages_per_second_max: u64, bytes_per_second_max: u64) -> Self {
         let bucket = |rate: u64| Bucket { rate, tokens: clamp(rate), refilled: now };
         Self { messages: bucket(messages_per_second_max), bytes: bucket(bytes_per_second_max) }
@@ -41,8 +41,8 @@ impl Meter {
     }
 }
 
-impl Meter {
-    /// Takes over what another meter of the same rates has counted, where that leaves less.
+impl RateLimiter {
+    /// Takes over what another limiter of the same rates has counted, where that leaves less.
     pub(crate) fn take_over(&mut self, now: Instant, other: &Self) {
         self.messages.take_over(now, &other.messages);
         self.bytes.take_over(now, &other.bytes);
@@ -105,26 +105,26 @@ mod tests {
     #[test]
     fn a_burst_of_one_second_is_free_and_more_has_to_wait() {
         let now = Instant::now();
-        let mut meter = Meter::new(now, 100, 0);
-        assert_eq!(meter.count(now, 100, 1 << 40), (None, None));
+        let mut limiter = RateLimiter::new(now, 100, 0);
+        assert_eq!(limiter.count(now, 100, 1 << 40), (None, None));
         let half = now + Duration::from_millis(500);
-        assert_eq!(meter.count(now, 50, 0), (Some(half), None));
+        assert_eq!(limiter.count(now, 50, 0), (Some(half), None));
         let later = now + Duration::from_millis(600);
-        assert_eq!(meter.count(later, 10, 0), (None, None));
+        assert_eq!(limiter.count(later, 10, 0), (None, None));
     }
 
     #[test]
     fn messages_and_bytes_are_counted_apart() {
         let now = Instant::now();
-        let mut meter = Meter::new(now, 1, 10);
+        let mut limiter = RateLimiter::new(now, 1, 10);
         let after = |seconds| Some(now + Duration::from_secs(seconds));
-        assert_eq!(meter.count(now, 2, 40), (after(1), after(3)));
+        assert_eq!(limiter.count(now, 2, 40), (after(1), after(3)));
     }
 
     #[test]
     fn a_rate_of_zero_is_without_limit() {
         let now = Instant::now();
-        let mut meter = Meter::new(now, 0, 0);
-        assert_eq!(meter.count(now, u64::MAX, u64::MAX), (None, None));
+        let mut limiter = RateLimiter::new(now, 0, 0);
+        assert_eq!(limiter.count(now, u64::MAX, u64::MAX), (None, None));
     }
 }
