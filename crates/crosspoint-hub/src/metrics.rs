@@ -50,7 +50,7 @@ pub struct ByPurpose {
 
 /// What a protocol has noticed that only the hub's metrics want to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Note {
+pub enum Measurement {
     /// The endpoint has answered, so long after it was asked for a sign of life.
     RoundTrip(Duration),
     /// The endpoint did not get what it wished for, because of this limit.
@@ -235,13 +235,13 @@ impl Metrics {
     }
 
     /// Counts what a protocol has noticed.
-    pub fn note(&self, protocol: &'static str, note: Note) {
-        match note {
-            Note::RoundTrip(time) => {
+    pub fn measured(&self, protocol: &'static str, measurement: Measurement) {
+        match measurement {
+            Measurement::RoundTrip(time) => {
                 let histogram = self.round_trips.get_or_create(&ByProtocol { protocol });
                 histogram.observe(time.as_secs_f64());
             }
-            Note::Bounded(limit) => self.hit(limit),
+            Measurement::Bounded(limit) => self.hit(limit),
         }
     }
 

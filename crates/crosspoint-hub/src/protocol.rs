@@ -12,7 +12,7 @@ use crate::wire::FrameWriter;
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 
-pub use crate::metrics::Note;
+pub use crate::metrics::Measurement;
 
 /// What the server role of a protocol wants done.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,8 +21,8 @@ pub enum Output {
     Command(Command),
     /// The session is over.
     Close(Reason),
-    /// To be counted ([`Metrics::note`](crate::metrics::Metrics::note)).
-    Note(Note),
+    /// To be counted ([`Metrics::measured`](crate::metrics::Metrics::measured)).
+    Measurement(Measurement),
 }
 
 /// When bytes last moved on the connection.

@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use crosspoint_hub::command::{Command, Event, Hello};
 use crosspoint_hub::input::Input;
 use crosspoint_hub::limits::Bounded;
-use crosspoint_hub::protocol::{Activity, Note, Output, Protocol};
+use crosspoint_hub::protocol::{Activity, Measurement, Output, Protocol};
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{Limits, Pace, PeerId, Reason};
 use serde_bytes::ByteBuf;
@@ -55,7 +55,7 @@ pub struct Native {
     options: Options,
     heartbeat: Heartbeat,
     /// What there is to tell besides a command, behind it.
-    note: Option<Note>,
+    measurement: Option<Measurement>,
     /// Frames read.
     frames: u64,
     /// Which of them broke which rule.
@@ -85,7 +85,7 @@ impl Native {
             state: State::Magic,
             options,
             heartbeat,
-            note: None,
+            measurement: None,
             frames: 0,
             complaint: None,
             idle_frames: 0,
@@ -113,8 +113,8 @@ impl Native {
                 return Ok(Some(Output::Command(command)));
             }
             self.idle_frames += 1;
-            if let Some(note) = self.note.take() {
-                return Ok(Some(Output::Note(note)));
+            if let Some(measurement) = self.measurement.take() {
+                return Ok(Some(Output::Measurement(measurement)));
             }
         }
         if self.input.len() < 16 * 1024 && !self.input.is_empty() {
@@ -186,7 +186,7 @@ impl Native {
                 // If the connection may be away, this may be the time for which it was.
                 let measured = self.heartbeat.answered(now, token);
                 let measured = measured.filter(|_| self.options.away_max.is_zero());
-                self.note = measured.map(Note::RoundTrip);
+                self.measurement = measured.map(Measurement::RoundTrip);
                 Ok(None)
             }
             _ => message::command(Frame { kind: number, body }),
@@ -200,7 +200,7 @@ impl Native {
         // A session that is silent must not end by that because it is asked too late.
         let put_off = limits.idle_max.map_or(*away_max, |idle| (idle / 2).min(*away_max));
         self.heartbeat.set_interval(value.map(|interval| interval.max(put_off)));
-        self.note = limit.map(Note::Bounded);
+        self.measurement = limit.map(Measurement::Bounded);
     }
 
     /// Asks for a proof that the client owns the key which its id comes from (section 4.5).
@@ -259,8 +259,8 @@ impl Protocol for Native {
         if matches!(self.state, State::Closed) {
             return None;
         }
-        if let Some(note) = self.note.take() {
-            return Some(Output::Note(note));
+        if let Some(measurement) = self.measurement.take() {
+            return Some(Output::Measurement(measurement));
         }
         match self.step(now, out) {
             Ok(output) => output,

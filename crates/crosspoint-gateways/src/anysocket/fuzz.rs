@@ -228,7 +228,7 @@ pub fn fuzz_anysocket_server(mut data: &[u8]) {
                     assert!(out.is_empty());
                     return;
                 }
-                Some(Output::Note(_)) => {}
+                Some(Output::Measurement(_)) => {}
                 Some(Output::Command(command)) => {
                     if let Some(event) = hub.answer(command) {
                         server.deliver(now, &event, &mut out);

@@ -11,7 +11,7 @@ use crate::reading::read;
 use crate::stream::{Reader, Stream, Writer};
 use bytes::{Bytes, BytesMut};
 use crosspoint_hub::ledger::{Account, Purpose, Tab};
-use crosspoint_hub::protocol::Note;
+use crosspoint_hub::protocol::Measurement;
 use crosspoint_hub::rate_limiter::RateLimiter;
 use crosspoint_hub::{Hub, Limit, Reason, Wire};
 use crosspoint_proto::WIRE;
@@ -398,7 +398,7 @@ impl Carrier {
             }
         }
         if let (Some(round_trip), Some(hub)) = (self.flow.measured(), &self.counted_by) {
-            hub.metrics.note(WIRE.profile().name, Note::RoundTrip(round_trip));
+            hub.metrics.measured(WIRE.profile().name, Measurement::RoundTrip(round_trip));
         }
         Ok(())
     }

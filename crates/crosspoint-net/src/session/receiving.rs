@@ -58,8 +58,11 @@ impl Driver {
                     }
                     result = Err(reason);
                 }
-                Some(Output::Note(note)) => {
-                    self.session.hub().metrics.note(self.session.endpoint().profile.name, note);
+                Some(Output::Measurement(measurement)) => {
+                    self.session
+                        .hub()
+                        .metrics
+                        .measured(self.session.endpoint().profile.name, measurement);
                     continue;
                 }
                 None => match self.unwrap(now) {

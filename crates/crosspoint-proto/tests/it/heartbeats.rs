@@ -4,7 +4,7 @@
 use crate::common::{Pair, flat, frame, heartbeat};
 use bytes::Bytes;
 use crosspoint_hub::command::{Command, Event, Hello};
-use crosspoint_hub::protocol::{Activity, Client, Note, Output, Protocol};
+use crosspoint_hub::protocol::{Activity, Client, Measurement, Output, Protocol};
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{Limit, Limits, Pace, PeerId};
 use crosspoint_proto::message::kind;
@@ -26,7 +26,7 @@ fn wishing(
     let mut outputs = pair.serve([hello.into()]);
     assert_eq!(outputs.remove(0), Output::Command(Command::Hello(Hello::default())));
     let reached = outputs.into_iter().map(|output| match output {
-        Output::Note(Note::Bounded(limit)) => limit,
+        Output::Measurement(Measurement::Bounded(limit)) => limit,
         other => panic!("something else: {other:?}"),
     });
     let reached = reached.collect();
@@ -86,7 +86,7 @@ fn a_hub_measures_the_round_trip_of_each_question_once_and_of_nothing_else() {
     let wrong = frame(kind::PONG, &9u64.to_be_bytes());
     pair.now += Duration::from_millis(40);
     let answers = [wrong.clone(), pong.clone(), pong, wrong].concat();
-    let measured = Output::Note(Note::RoundTrip(Duration::from_millis(40)));
+    let measured = Output::Measurement(Measurement::RoundTrip(Duration::from_millis(40)));
     assert_eq!(pair.serve([answers.into()]), [measured]);
     // One whose connection may be away is not asked out of turn: it may rightly be silent.
     let (mut pair, _) = wishing(Default::default(), Limits::default(), Duration::from_secs(35));

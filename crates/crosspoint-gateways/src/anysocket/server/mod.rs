@@ -45,7 +45,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use crosspoint_hub::command::{ApplicationCommand, Command, Hello};
 use crosspoint_hub::payload::{self as hub_payload, Ask};
-use crosspoint_hub::protocol::{Note, Output};
+use crosspoint_hub::protocol::{Measurement, Output};
 use crosspoint_hub::wire::{FrameWriter, Part, Place};
 use crosspoint_hub::{Limit, Limits, PeerId, Reason};
 use inbox::Inbox;
@@ -369,7 +369,7 @@ impl AnySocket {
             && let Some(heartbeat) = &mut self.heartbeat
             && let Some(round_trip) = heartbeat.answered(self.now)
         {
-            self.ready.push_back(Output::Note(Note::RoundTrip(round_trip)));
+            self.ready.push_back(Output::Measurement(Measurement::RoundTrip(round_trip)));
         }
     }
 

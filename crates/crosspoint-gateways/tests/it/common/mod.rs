@@ -344,8 +344,8 @@ impl End {
             step = match self.protocol.poll(now, &mut out) {
                 Some(Output::Command(command)) => session.execute(now, command),
                 Some(Output::Close(reason)) => Step::Close(reason),
-                Some(Output::Note(note)) => {
-                    session.hub().metrics.note(self.endpoint.profile.name, note);
+                Some(Output::Measurement(measurement)) => {
+                    session.hub().metrics.measured(self.endpoint.profile.name, measurement);
                     Step::Go
                 }
                 None => match self.input.pop_front() {
