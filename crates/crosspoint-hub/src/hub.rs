@@ -1,6 +1,6 @@
 //! The hub: the directory of channels and rooms, and all sessions.
 
-use crate::channel::{Channel, Nearby, NewChannel, Passed, count_members};
+use crate::channel::{Channel, Nearby, NewChannel, Transfer, count_members};
 use crate::command::{
     Addressee, ApplicationEvent, ChannelEvent, ChannelOptions, Event, Mode, Peer, Query, Watched,
 };
@@ -837,11 +837,11 @@ impl Hub {
         reason: Reason,
         writes: &mut PendingWrites,
     ) {
-        let may_pass = reason != Reason::HubStopping;
-        match channel.pass_on(owner, may_pass, writes) {
-            Passed::On { gone } => count_members(&self.metrics, 0, gone),
-            Passed::ToNobody => self.end_channel(channel, reason, writes),
-            Passed::NotOwned => {}
+        let may_transfer = reason != Reason::HubStopping;
+        match channel.transfer(owner, may_transfer, writes) {
+            Transfer::Done { gone } => count_members(&self.metrics, 0, gone),
+            Transfer::NoSuccessor => self.end_channel(channel, reason, writes),
+            Transfer::NotOwned => {}
         }
     }
 

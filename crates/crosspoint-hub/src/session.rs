@@ -334,7 +334,7 @@ impl Session {
         for (_, entered) in entered.iter() {
             self.part_from(entered, gone);
         }
-        // Nobody's heir any more, it has inherited by now what it will.
+        // Nobody's successor any more, it has inherited by now what it will.
         for (_, kept) in self.owned.iter().filter(|(_, owned)| owned.kept) {
             self.hub.owner_goes(&kept.channel, &self.endpoint, ended, &mut self.writes);
         }

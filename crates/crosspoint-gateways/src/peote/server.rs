@@ -309,7 +309,7 @@ impl Joint {
             | ChannelEvent::OtherLeft { .. }
             | ChannelEvent::Others { .. }
             | ChannelEvent::Owner { .. }
-            | ChannelEvent::Heir { .. } => {}
+            | ChannelEvent::Nominated { .. } => {}
         }
     }
 }

@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq;
-pub(crate) use succession::Passed;
+pub(crate) use succession::Transfer;
 
 /// A channel or room of the hub.
 pub struct Channel {
@@ -426,7 +426,7 @@ impl Channel {
         let mut state = self.lock();
         state.ended = true;
         // A question about it is answered even now.
-        state.forget_heir(Reason::NoSuchName, writes);
+        state.forget_successor(Reason::NoSuchName, writes);
         if let Some(owner) = state.owner.take() {
             owner.endpoint.release_senders();
         }

@@ -24,9 +24,9 @@ pub(super) struct State {
     pub(super) ended: bool,
     /// Whether the owner's connection is away.
     pub(super) away: bool,
-    pub(super) heir: Option<Heir>,
-    /// How often an heir was named.
-    pub(super) namings: u32,
+    pub(super) successor: Option<Successor>,
+    /// How often a successor was named.
+    pub(super) nominations: u32,
     pub(super) members: Slots<Member>,
     /// Those of them whose protocol settles ([`Profile::settle`](crate::wire::Profile::settle)), by their
     /// addresses.
@@ -95,10 +95,10 @@ pub(super) struct Member {
 }
 
 /// The member that an owner has named.
-pub(super) struct Heir {
+pub(super) struct Successor {
     pub(super) member: MemberNumber,
-    /// Which naming this is, as an answer may come when another one is under way.
-    pub(super) naming: u32,
+    /// Which nomination this is, as an answer may come when another one is under way.
+    pub(super) nomination: u32,
     /// The owner's command, which waits for its answer.
     pub(super) request: Option<u32>,
     /// Where the member's session will have the channel, once it has said so.
@@ -172,8 +172,8 @@ impl State {
             stored,
             down: Gathering::default(),
             away: owner.as_ref().is_some_and(|owner| owner.endpoint.is_told_away()),
-            heir: None,
-            namings: 0,
+            successor: None,
+            nominations: 0,
             owner,
             ended: false,
             members: Slots::default(),
@@ -329,12 +329,13 @@ impl State {
 
     /// Nobody is the owner's successor any more. If the owner still waits to hear whether somebody
     /// is, it is told this reason.
-    pub(super) fn forget_heir(&mut self, reason: Reason, writes: &mut PendingWrites) {
-        let Some(Heir { member, request, .. }) = self.heir.take() else {
+    pub(super) fn forget_successor(&mut self, reason: Reason, writes: &mut PendingWrites) {
+        let Some(Successor { member, request, .. }) = self.successor.take() else {
             return;
         };
         if let Some(member) = self.members.get(member.0) {
-            member.tell(ChannelEvent::Heir { channel: member.number, naming: None }, writes);
+            member
+                .tell(ChannelEvent::Nominated { channel: member.number, nomination: None }, writes);
         }
         if let (Some(owner), Some(request)) = (&self.owner, request) {
             let refused = Event::Refused { request, create: false, reason };
@@ -344,7 +345,7 @@ impl State {
 
     /// Whether the owner has named this member.
     pub(super) fn is_heir(&self, member: MemberNumber) -> bool {
-        self.heir.as_ref().is_some_and(|heir| heir.member == member)
+        self.successor.as_ref().is_some_and(|successor| successor.member == member)
     }
 
     /// Takes a member out and tells the owner, or notes it for the others. Gives whether there was one.
@@ -361,7 +362,7 @@ impl State {
         self.hearers -= usize::from(gone.presence);
         self.fresh -= usize::from(gone.fresh);
         if self.is_heir(member) {
-            self.forget_heir(Reason::NoSuchPeer, writes);
+            self.forget_successor(Reason::NoSuchPeer, writes);
         }
         self.gathering.remove(&member.0);
         if self.gathering.is_empty() {

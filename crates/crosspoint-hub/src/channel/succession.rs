@@ -1,10 +1,10 @@
 //! What becomes of a channel when its owner is away, and who has it when the owner goes.
 //!
-//! A successor is named in two steps. Its session is told and keeps a number free for the channel;
-//! from then on the channel can pass to it at any moment, without a moment in which nobody owns it.
+//! A successor is nominated in two steps. Its session is told and reserves a number for the channel. From then on
+//! the channel can be transferred to it at any moment, without a moment in which it has no owner.
 
 use super::Channel;
-use super::state::{Begun, Heir, Owner, State};
+use super::state::{Begun, Owner, State, Successor};
 use crate::command::{ChannelEvent, Event, OwnerNews};
 use crate::endpoint::{Endpoint, PendingWrites, Reception};
 use crate::gathering::Gathering;
@@ -16,18 +16,18 @@ use std::sync::Arc;
 
 /// What became of a channel whose owner goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Passed {
+pub(crate) enum Transfer {
     /// It has another owner, and so many members less.
-    On { gone: usize },
+    Done { gone: usize },
     /// Nobody is to have it.
-    ToNobody,
+    NoSuccessor,
     /// The one who goes did not own it.
     NotOwned,
 }
 
 impl Channel {
-    /// The owner names its successor, or nobody. Gives whether that is settled already.
-    pub(crate) fn name_successor(
+    /// The owner nominates its successor, or revokes the nomination. Gives whether that is settled already.
+    pub(crate) fn nominate(
         &self,
         request: u32,
         member: Option<MemberNumber>,
@@ -39,39 +39,47 @@ impl Channel {
             return Err(Reason::Unsupported);
         }
         let Some(member) = member else {
-            state.forget_heir(Reason::Declined, writes);
+            state.forget_successor(Reason::Declined, writes);
             return Ok(true);
         };
         let named = state.members.get(member.0).ok_or(Reason::NoSuchPeer)?;
         if !named.endpoint.profile.successors {
             return Err(Reason::Unsupported);
         }
-        if state.heir.as_ref().is_some_and(|heir| heir.member == member && heir.seat.is_some()) {
+        if state
+            .successor
+            .as_ref()
+            .is_some_and(|successor| successor.member == member && successor.seat.is_some())
+        {
             return Ok(true);
         }
-        state.forget_heir(Reason::Declined, writes);
-        let naming = state.namings;
-        state.namings = naming.wrapping_add(1);
+        state.forget_successor(Reason::Declined, writes);
+        let nomination = state.nominations;
+        state.nominations = nomination.wrapping_add(1);
         if let Some(named) = state.members.get(member.0) {
-            named.tell(ChannelEvent::Heir { channel: named.number, naming: Some(naming) }, writes);
+            named.tell(
+                ChannelEvent::Nominated { channel: named.number, nomination: Some(nomination) },
+                writes,
+            );
         }
-        state.heir = Some(Heir { member, naming, request: Some(request), seat: None });
+        state.successor =
+            Some(Successor { member, nomination, request: Some(request), seat: None });
         Ok(false)
     }
 
-    /// The one who was named has a number for the channel, or a reason why not. Gives whether the
+    /// The nominated member has a number for the channel, or a reason why not. Gives whether the
     /// number is needed.
-    pub(crate) fn heir_says(
+    pub(crate) fn successor_answers(
         &self,
-        naming: u32,
+        nomination: u32,
         seat: Result<(OwnNumber, Tag), Reason>,
         writes: &mut PendingWrites,
     ) -> bool {
         let mut state = self.lock();
-        let State { heir, owner: Some(owner), .. } = &mut *state else {
+        let State { successor, owner: Some(owner), .. } = &mut *state else {
             return false;
         };
-        let Some(named) = heir.as_mut().filter(|named| named.naming == naming) else {
+        let Some(named) = successor.as_mut().filter(|named| named.nomination == nomination) else {
             return false;
         };
         let Some(request) = named.request.take() else {
@@ -83,7 +91,7 @@ impl Channel {
                 Event::Done { request }
             }
             Err(reason) => {
-                *heir = None;
+                *successor = None;
                 Event::Refused { request, create: false, reason }
             }
         };
@@ -91,9 +99,9 @@ impl Channel {
         seat.is_ok()
     }
 
-    /// Whether the one to be named takes that news. One that is named no more hears of that once for each
-    /// time that it was named, which bounds it.
-    pub(crate) fn naming_reception(
+    /// Whether the nominated member takes that news. It is told of a revoked nomination once for each
+    /// nomination, which bounds it.
+    pub(crate) fn nomination_reception(
         &self,
         member: Option<MemberNumber>,
         owner: &Arc<Endpoint>,
@@ -103,29 +111,31 @@ impl Channel {
         member.map_or(Reception::Taken, |member| member.endpoint.reception(owner))
     }
 
-    /// Passes the channel of an owner that goes to the one whom it named, if it may pass.
-    pub(crate) fn pass_on(
+    /// Transfers the channel of an owner that goes to the successor that it nominated, if that is allowed.
+    pub(crate) fn transfer(
         &self,
         from: &Arc<Endpoint>,
-        may_pass: bool,
+        may_transfer: bool,
         writes: &mut PendingWrites,
-    ) -> Passed {
+    ) -> Transfer {
         let mut state = self.lock();
         if !state.is_owner(from) {
-            return Passed::NotOwned;
+            return Transfer::NotOwned;
         }
-        let heir = state.heir.take_if(|heir| may_pass && heir.seat.is_some());
-        let Some(Heir { member, seat: Some((number, tag)), .. }) = heir else {
-            return Passed::ToNobody;
+        let successor =
+            state.successor.take_if(|successor| may_transfer && successor.seat.is_some());
+        let Some(Successor { member, seat: Some((number, tag)), .. }) = successor else {
+            return Transfer::NoSuccessor;
         };
-        let heir = state.take_member(member.0).expect("a member that goes is no heir any more");
+        let successor =
+            state.take_member(member.0).expect("a member that goes is no successor any more");
         let gone = 1 + state.cut_short(writes);
-        heir.tell(
-            ChannelEvent::Owner { channel: heir.number, news: OwnerNews::You(number) },
+        successor.tell(
+            ChannelEvent::Owner { channel: successor.number, news: OwnerNews::You(number) },
             writes,
         );
-        state.inform(&OwnerNews::Changed(heir.endpoint.known_peer()), writes);
-        let owner = Owner { endpoint: heir.endpoint, number, tag };
+        state.inform(&OwnerNews::Changed(successor.endpoint.known_peer()), writes);
+        let owner = Owner { endpoint: successor.endpoint, number, tag };
         let channel = number;
         let members = state.members.iter().map(|(number, member)| {
             Event::Channel(ChannelEvent::MemberEntered {
@@ -152,7 +162,7 @@ impl Channel {
         if state.away {
             state.inform(&OwnerNews::Away, writes);
         }
-        Passed::On { gone }
+        Transfer::Done { gone }
     }
 
     /// The owner is away, or is back. Nothing happens if that is known, or somebody else owns it.

@@ -265,11 +265,11 @@ pub enum ChannelEvent {
     },
     /// To a member: the owner names it as its successor, or no longer. Its session acts on it and
     /// nobody else is told.
-    Heir {
+    Nominated {
         /// The entered channel.
         channel: InNumber,
-        /// Which naming, if it is named.
-        naming: Option<u32>,
+        /// Which nomination; `None` if it is revoked.
+        nomination: Option<u32>,
     },
 }
 

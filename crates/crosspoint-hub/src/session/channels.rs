@@ -83,7 +83,7 @@ impl Session {
                 }
             }
             ChannelCommand::Succeed { request, channel, member } => {
-                return self.name_successor(request, channel, member);
+                return self.nominate(request, channel, member);
             }
             ChannelCommand::Kick { channel, member, ban } => self.kick(now, channel, member, ban),
             ChannelCommand::Unban { channel, peer } => {
@@ -116,8 +116,8 @@ impl Session {
             ChannelEvent::Knock { channel, .. } => {
                 owned(&self.owned, *channel).is_some_and(|owned| owned.tag == tag)
             }
-            ChannelEvent::Heir { channel, naming } => {
-                self.named(tag, *channel, *naming);
+            ChannelEvent::Nominated { channel, nomination } => {
+                self.nominated(tag, *channel, *nomination);
                 false
             }
             ChannelEvent::Owner { channel, news } => self.owner_news(tag, *channel, news),

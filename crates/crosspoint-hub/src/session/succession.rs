@@ -26,7 +26,7 @@ impl Session {
     }
 
     /// Names a successor. Who names one after the other without end must not fill their outboxes.
-    pub(super) fn name_successor(
+    pub(super) fn nominate(
         &mut self,
         request: u32,
         number: OwnNumber,
@@ -35,7 +35,7 @@ impl Session {
         let channel = owned(&self.owned, number).map(|owned| owned.channel.clone());
         let named = match channel {
             Some(channel) => {
-                match channel.naming_reception(member, &self.endpoint) {
+                match channel.nomination_reception(member, &self.endpoint) {
                     Reception::Taken => {}
                     Reception::Wait => {
                         return self.hold(Command::Channel(ChannelCommand::Succeed {
@@ -46,7 +46,7 @@ impl Session {
                     }
                     Reception::Busy => return self.busy(request),
                 }
-                channel.name_successor(request, member, &mut self.writes)
+                channel.nominate(request, member, &mut self.writes)
             }
             None => Err(Reason::NoSuchName),
         };
@@ -60,12 +60,12 @@ impl Session {
     }
 
     /// The owner of an entered channel has named the session its successor, or does so no longer.
-    pub(super) fn named(&mut self, tag: Tag, channel: InNumber, naming: Option<u32>) {
+    pub(super) fn nominated(&mut self, tag: Tag, channel: InNumber, nomination: Option<u32>) {
         let entered = self.entered.get(channel.0).filter(|entered| entered.tag == tag);
         let Some(channel) = entered.map(|entered| entered.channel.clone()) else {
             return;
         };
-        let Some(naming) = naming else {
+        let Some(nomination) = nomination else {
             return self.let_go(&channel);
         };
         let (number, tag) = (OwnNumber(self.owned.next_free()), self.tag());
@@ -77,7 +77,7 @@ impl Session {
         } else {
             Ok((number, tag))
         };
-        if channel.heir_says(naming, seat, &mut self.writes) {
+        if channel.successor_answers(nomination, seat, &mut self.writes) {
             self.owned.insert(Owned { channel, tag, kept: true });
         }
         self.writes.flush();

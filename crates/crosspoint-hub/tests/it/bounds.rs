@@ -177,14 +177,15 @@ fn who_waits_for_an_owner_that_gives_its_channel_away_or_deletes_it_goes_on() {
     for passes in [true, false] {
         let hub = narrow();
         let now = Instant::now();
-        let (mut owner, mut heir, mut member) = (open(&hub, now), open(&hub, now), open(&hub, now));
+        let (mut owner, mut successor, mut member) =
+            (open(&hub, now), open(&hub, now), open(&hub, now));
         let (mut entering, woken) = open_woken(&hub);
         ask(&mut owner, Command::create(1, "a"));
-        ask(&mut heir, Command::enter(1, "a"));
+        ask(&mut successor, Command::enter(1, "a"));
         ask(&mut member, Command::enter(1, "a"));
         let (channel, first) = (OwnNumber(0), Some(MemberNumber(0)));
         ask(&mut owner, ChannelCommand::Succeed { request: 1, channel, member: first });
-        take(&mut heir);
+        take(&mut successor);
         let sent = fill(&mut member, UP);
         // The first time it need not wait.
         ask(&mut entering, Command::enter(1, "a"));
@@ -202,7 +203,7 @@ fn who_waits_for_an_owner_that_gives_its_channel_away_or_deletes_it_goes_on() {
         assert_eq!((entering.flush(now), member.flush(now)), (Step::Go, Step::Go));
         let entered =
             matches!(events(&mut entering)[..], [Event::Channel(ChannelEvent::Entered(_))]);
-        let held = data(&mut heir).contains(&line(sent - 1));
+        let held = data(&mut successor).contains(&line(sent - 1));
         assert_eq!((entered, held), (passes, passes));
     }
 }

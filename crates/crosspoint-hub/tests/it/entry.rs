@@ -632,8 +632,8 @@ fn whom_a_rule_keeps_from_creating_makes_no_room_and_inherits_no_channel() {
 
     create(&mut host, ChannelOptions::default());
     assert_eq!(try_at(now, &mut bob), None);
-    let mut heir = named("host-2");
-    assert_eq!(try_at(now, &mut heir), None);
+    let mut successor = named("host-2");
+    assert_eq!(try_at(now, &mut successor), None);
     events(&mut host);
     let succeed = |member| {
         let (channel, member) = (OwnNumber(0), Some(MemberNumber(member)));
@@ -644,7 +644,7 @@ fn whom_a_rule_keeps_from_creating_makes_no_room_and_inherits_no_channel() {
     let (request, create, reason) = (7, false, Reason::NotAllowed);
     assert_eq!(events(&mut host), [Event::Refused { request, create, reason }]);
     ask(&mut host, succeed(1));
-    assert_eq!(events(&mut heir), []);
+    assert_eq!(events(&mut successor), []);
     assert_eq!(events(&mut host), [Event::Done { request }]);
     assert_eq!(hits(&hub, "channels.create"), 2);
 }

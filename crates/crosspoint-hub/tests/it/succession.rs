@@ -72,9 +72,9 @@ fn succeed(request: u32, member: impl Into<Option<u32>>) -> Command {
 }
 
 /// Names a member, which reads it and has a number free.
-fn name_heir(owner: &mut Session, heir: &mut Session, member: u32) {
+fn nominate(owner: &mut Session, successor: &mut Session, member: u32) {
     ask(owner, succeed(REQUEST, member));
-    assert_eq!(events(heir), [], "its endpoint is told nothing");
+    assert_eq!(events(successor), [], "its endpoint is told nothing");
     assert_eq!(events(owner), [Event::Done { request: REQUEST }]);
 }
 
@@ -154,17 +154,17 @@ fn members_hear_that_their_owner_is_away_and_back_and_newcomers_that_it_is_away(
 #[test]
 fn nobody_goes_on_to_believe_in_an_absence_that_was_over_before_the_session_noticed_it() {
     let hub = hub(Limits::default());
-    let (mut owner, [mut heir, mut member]) = channel(&hub);
-    name_heir(&mut owner, &mut heir, 0);
+    let (mut owner, [mut successor, mut member]) = channel(&hub);
+    nominate(&mut owner, &mut successor, 0);
     let flicker = |session: &Session, away| {
         hub.set_away(Instant::now(), session.endpoint().id, away);
     };
     // What is made meanwhile, and what is inherited meanwhile.
-    flicker(&heir, true);
-    ask(&mut heir, Command::create(1, "b"));
+    flicker(&successor, true);
+    ask(&mut successor, Command::create(1, "b"));
     ask(&mut owner, ChannelCommand::Resign(OWN));
-    flicker(&heir, false);
-    heir.heed_absence();
+    flicker(&successor, false);
+    successor.heed_absence();
     ask(&mut owner, Command::enter(1, "b"));
     for session in [&mut owner, &mut member] {
         let told = |event| match event {
@@ -184,27 +184,27 @@ fn a_channel_passes_on_with_its_numbers_bans_and_password() {
     let knowing = EnterOptions { password: password.clone(), ..EnterOptions::default() };
     let mut owner = open(&hub, 1, "");
     create(&mut owner, "a", ChannelOptions { password, ..ChannelOptions::default() });
-    let [mut heir, mut banned, mut member] = [2, 3, 4].map(|id| open(&hub, id, ""));
-    create(&mut heir, "its own", ChannelOptions::default());
-    for session in [&mut heir, &mut banned, &mut member] {
+    let [mut successor, mut banned, mut member] = [2, 3, 4].map(|id| open(&hub, id, ""));
+    create(&mut successor, "its own", ChannelOptions::default());
+    for session in [&mut successor, &mut banned, &mut member] {
         assert_eq!(try_enter(session, knowing.clone()).len(), 1);
     }
     let ban = Some(Ban { time: None, address: false });
     ask(&mut owner, ChannelCommand::Kick { channel: OWN, member: MemberNumber(1), ban });
     events(&mut banned);
     events(&mut owner);
-    name_heir(&mut owner, &mut heir, 0);
+    nominate(&mut owner, &mut successor, 0);
     ask(&mut owner, ChannelCommand::Resign(OWN));
 
     let mine = OwnNumber(1);
     let you = news(OwnerNews::You(mine));
-    assert_eq!(events(&mut heir), [you, came(mine, 2, &member)]);
-    assert_eq!(events(&mut member), [changed(&heir)]);
+    assert_eq!(events(&mut successor), [you, came(mine, 2, &member)]);
+    assert_eq!(events(&mut member), [changed(&successor)]);
     assert_eq!(hub.metrics.members.get(), 1);
     say(&mut member, UP, "up");
-    say(&mut heir, Target::Everyone(mine, None), "down");
+    say(&mut successor, Target::Everyone(mine, None), "down");
     say(&mut owner, ALL, "too late");
-    assert_eq!(data(&mut heir), "own 1 from 2: up\n");
+    assert_eq!(data(&mut successor), "own 1 from 2: up\n");
     assert_eq!(data(&mut member), "in 0: down\n");
     assert_eq!(try_enter(&mut banned, knowing.clone()), [refusal(1, Reason::Banned)]);
     // The one who has gone is like everybody else, and what it had is free.
@@ -214,14 +214,14 @@ fn a_channel_passes_on_with_its_numbers_bans_and_password() {
     assert!(
         matches!(heard[..], [Event::Channel(ChannelEvent::Entered(told))] if told.member == MemberNumber(0))
     );
-    assert_eq!(events(&mut heir), [came(mine, 0, &owner)]);
+    assert_eq!(events(&mut successor), [came(mine, 0, &owner)]);
     create(&mut owner, "another", ChannelOptions::default());
     // Its new owner can do with it what owners can.
     let peer = PeerId::new([3; 16]);
-    ask(&mut heir, ChannelCommand::Unban { channel: mine, peer });
-    ask(&mut heir, ChannelCommand::Kick { channel: mine, member: MemberNumber(2), ban: None });
+    ask(&mut successor, ChannelCommand::Unban { channel: mine, peer });
+    ask(&mut successor, ChannelCommand::Kick { channel: mine, member: MemberNumber(2), ban: None });
     assert_eq!(events(&mut member), [ended(Reason::Kicked)]);
-    ask(&mut heir, ChannelCommand::Delete(mine));
+    ask(&mut successor, ChannelCommand::Delete(mine));
     assert_eq!(events(&mut owner), [ended(Reason::ClosedByOwner)]);
     assert_eq!(hub.channels(), 2);
 }
@@ -231,18 +231,18 @@ fn who_waits_to_be_let_in_is_let_in_by_the_new_owner() {
     let hub = hub(Limits::default());
     let mut owner = open(&hub, 1, "");
     create(&mut owner, "a", ChannelOptions { approve: true, ..ChannelOptions::default() });
-    let [mut heir, mut refused, mut waiting] = [2, 3, 4].map(|id| open(&hub, id, ""));
+    let [mut successor, mut refused, mut waiting] = [2, 3, 4].map(|id| open(&hub, id, ""));
     let admit =
         |channel, ticket, admit| Command::Channel(ChannelCommand::Admit { channel, ticket, admit });
-    for session in [&mut heir, &mut refused, &mut waiting] {
+    for session in [&mut successor, &mut refused, &mut waiting] {
         let credentials = Bytes::from_static(b"please");
         let options = EnterOptions { credentials, ..EnterOptions::default() };
         assert_eq!(try_enter(session, options), []);
     }
     ask(&mut owner, admit(OWN, 0, true));
-    events(&mut heir);
+    events(&mut successor);
     events(&mut owner);
-    name_heir(&mut owner, &mut heir, 0);
+    nominate(&mut owner, &mut successor, 0);
     drop(owner);
     let knock = |ticket, who: &Session| {
         Event::Channel(ChannelEvent::Knock {
@@ -253,21 +253,21 @@ fn who_waits_to_be_let_in_is_let_in_by_the_new_owner() {
         })
     };
     let you = news(OwnerNews::You(OWN));
-    assert_eq!(events(&mut heir), [you, knock(1, &refused), knock(2, &waiting)]);
-    ask(&mut heir, admit(OWN, 1, false));
-    ask(&mut heir, admit(OWN, 2, true));
+    assert_eq!(events(&mut successor), [you, knock(1, &refused), knock(2, &waiting)]);
+    ask(&mut successor, admit(OWN, 1, false));
+    ask(&mut successor, admit(OWN, 2, true));
     assert_eq!(events(&mut refused), [refusal(1, Reason::NotAdmitted)]);
     assert!(matches!(events(&mut waiting)[..], [Event::Channel(ChannelEvent::Entered(_))]));
-    assert_eq!(events(&mut heir), [came(OWN, 0, &waiting)]);
+    assert_eq!(events(&mut successor), [came(OWN, 0, &waiting)]);
 }
 
 #[test]
 fn who_has_a_beginning_and_no_border_to_see_that_it_was_all_has_to_go() {
-    let [heir, first, second, lines, late] = [0, 1, 2, 3, 4].map(MemberNumber);
+    let [successor, first, second, lines, late] = [0, 1, 2, 3, 4].map(MemberNumber);
     let sent: [(Target, &[MemberNumber]); 6] = [
         (ALL, &[first, second]),
         (Target::Everyone(OWN, Some(first)), &[second]),
-        (Target::Everyone(OWN, Some(heir)), &[first, second]),
+        (Target::Everyone(OWN, Some(successor)), &[first, second]),
         (Target::Member(OWN, first), &[first]),
         (Target::Member(OWN, lines), &[]),
         (Target::Member(OWN, late), &[]),
@@ -275,7 +275,7 @@ fn who_has_a_beginning_and_no_border_to_see_that_it_was_all_has_to_go() {
     for (to, gone) in sent {
         for whole in [false, true] {
             let hub = hub(Limits::default());
-            let (mut owner, [mut heir]) = channel(&hub);
+            let (mut owner, [mut successor]) = channel(&hub);
             let mut others = vec![pieces(&hub, 3), pieces(&hub, 4), open(&hub, 5, "")];
             others.iter_mut().for_each(enter);
             ask(&mut owner, half(to, 0));
@@ -286,29 +286,29 @@ fn who_has_a_beginning_and_no_border_to_see_that_it_was_all_has_to_go() {
             enter(&mut late);
             others.push(late);
             take(&mut owner);
-            take(&mut heir);
-            name_heir(&mut owner, &mut heir, 0);
+            take(&mut successor);
+            nominate(&mut owner, &mut successor, 0);
             drop(owner);
             let gone = if whole { &[] } else { gone };
             for (number, member) in (1..).map(MemberNumber).zip(&mut others) {
                 let news = match gone.contains(&number) {
                     true => ended(Reason::OwnerLost),
-                    false => changed(&heir),
+                    false => changed(&successor),
                 };
                 assert_eq!(events(member), [news], "{to:?} {number:?}");
             }
             assert_eq!(hub.metrics.members.get(), (4 - gone.len()) as i64);
-            take(&mut heir);
+            take(&mut successor);
             // They may come again. Nobody goes because of what an earlier owner began.
             for (number, member) in (1..).map(MemberNumber).zip(&mut others) {
                 if gone.contains(&number) {
                     enter(member);
                 }
             }
-            take(&mut heir);
+            take(&mut successor);
             let mut next = others.remove(2);
-            name_heir(&mut heir, &mut next, lines.0);
-            drop(heir);
+            nominate(&mut successor, &mut next, lines.0);
+            drop(successor);
             take(&mut next);
             say(&mut next, ALL, "next");
             for member in &mut others {
@@ -322,12 +322,12 @@ fn who_has_a_beginning_and_no_border_to_see_that_it_was_all_has_to_go() {
 #[test]
 fn the_rest_of_what_a_former_owner_was_sent_does_not_reach_the_new_one() {
     let hub = narrow();
-    let (mut owner, [mut heir, mut member, mut other]) = channel(&hub);
-    name_heir(&mut owner, &mut heir, 0);
+    let (mut owner, [mut successor, mut member, mut other]) = channel(&hub);
+    nominate(&mut owner, &mut successor, 0);
     ask(&mut member, half(UP, 0));
     assert_eq!(data(&mut owner), "own 0 from 1: hal\n");
     ask(&mut owner, ChannelCommand::Resign(OWN));
-    take(&mut heir);
+    take(&mut successor);
     // Not even if it has to wait, together with what comes behind it.
     let mut filled = 0;
     while execute(&mut other, Command::Send { to: UP, part: Part::whole(line(filled)) }) == Step::Go
@@ -339,9 +339,9 @@ fn the_rest_of_what_a_former_owner_was_sent_does_not_reach_the_new_one() {
     let whole = Command::Send { to: UP, part: Part::whole("whole") };
     assert_eq!(member.execute(now, whole), Step::Go);
     assert_eq!(member.flush(now), Step::Wait);
-    assert_eq!(data(&mut heir).lines().count(), filled);
+    assert_eq!(data(&mut successor).lines().count(), filled);
     assert_eq!(member.flush(now), Step::Go);
-    assert_eq!(data(&mut heir), "own 0 from 1: whole\n");
+    assert_eq!(data(&mut successor), "own 0 from 1: whole\n");
 }
 
 #[test]
@@ -366,7 +366,7 @@ fn only_protocols_that_have_a_form_for_it_name_successors_and_are_some() {
 #[test]
 fn nobody_inherits_more_than_it_may_own() {
     let hub = hub(Limits { channels_owned_max: 1, ..Limits::default() });
-    let (mut owner, [mut full, mut heir]) = channel(&hub);
+    let (mut owner, [mut full, mut successor]) = channel(&hub);
     create(&mut full, "its own", ChannelOptions::default());
     let permissions =
         Permissions { create: Rule::Names(vec![Pattern::new("b*")]), ..Permissions::default() };
@@ -379,7 +379,7 @@ fn nobody_inherits_more_than_it_may_own() {
     events(&mut owner);
     let refusals = [(0, &mut full, Reason::TooManyChannels), (2, &mut bound, Reason::NotAllowed)];
     for (number, session, reason) in refusals {
-        name_heir(&mut owner, &mut heir, 1);
+        nominate(&mut owner, &mut successor, 1);
         ask(&mut owner, succeed(8, number));
         assert_eq!(events(session), []);
         assert_eq!(events(&mut owner), [refusal(8, reason)]);
@@ -392,18 +392,18 @@ fn nobody_inherits_more_than_it_may_own() {
     };
     let reason = Reason::TooManyChannels;
     let refused = Event::Refused { request: 2, create: true, reason };
-    name_heir(&mut owner, &mut heir, 1);
-    assert_eq!(create(&mut heir), [refused]);
+    nominate(&mut owner, &mut successor, 1);
+    assert_eq!(create(&mut successor), [refused]);
     ask(&mut owner, succeed(8, None));
     assert_eq!(events(&mut owner), [Event::Done { request: 8 }]);
-    assert_eq!(events(&mut heir), []);
+    assert_eq!(events(&mut successor), []);
     assert_eq!(
-        create(&mut heir),
+        create(&mut successor),
         [Event::Channel(ChannelEvent::Created { request: 2, channel: OWN })]
     );
-    // It is the heir no more.
+    // It is the successor no more.
     drop(owner);
-    assert_eq!(events(&mut heir), [ended(Reason::OwnerLost)]);
+    assert_eq!(events(&mut successor), [ended(Reason::OwnerLost)]);
 }
 
 /// What an owner does at last.
@@ -423,10 +423,10 @@ fn a_channel_passes_on_unless_its_owner_or_the_hub_ends_it() {
     for (last, reason, passes) in ways {
         for settled in [true, false] {
             let hub = hub(Limits::default());
-            let (mut owner, [mut heir, mut member]) = channel(&hub);
+            let (mut owner, [mut successor, mut member]) = channel(&hub);
             ask(&mut owner, succeed(REQUEST, 0));
             if settled {
-                events(&mut heir);
+                events(&mut successor);
             }
             last(&mut owner);
             let answer = match settled {
@@ -435,11 +435,13 @@ fn a_channel_passes_on_unless_its_owner_or_the_hub_ends_it() {
                 false => refusal(REQUEST, Reason::NoSuchName),
             };
             assert_eq!(events(&mut owner), [answer]);
-            let (heir_hears, member_hears) = match passes && settled {
-                true => (vec![news(OwnerNews::You(OWN)), came(OWN, 1, &member)], changed(&heir)),
+            let (successor_hears, member_hears) = match passes && settled {
+                true => {
+                    (vec![news(OwnerNews::You(OWN)), came(OWN, 1, &member)], changed(&successor))
+                }
                 false => (vec![ended(reason)], ended(reason)),
             };
-            assert_eq!(events(&mut heir), heir_hears);
+            assert_eq!(events(&mut successor), successor_hears);
             assert_eq!(events(&mut member), [member_hears]);
             assert_eq!(hub.channels(), usize::from(passes && settled));
         }
@@ -449,24 +451,24 @@ fn a_channel_passes_on_unless_its_owner_or_the_hub_ends_it() {
 #[test]
 fn an_heir_that_goes_before_it_knows_that_it_inherited_leaves_the_channel_to_nobody() {
     let ways: [(Last, Reason); 3] = [
-        (|heir| ask(heir, ChannelCommand::Leave(IN)), Reason::OwnerLost),
-        (|heir| heir.close(Reason::Bye), Reason::ClosedByOwner),
-        (|heir| heir.close(Reason::HubStopping), Reason::HubStopping),
+        (|successor| ask(successor, ChannelCommand::Leave(IN)), Reason::OwnerLost),
+        (|successor| successor.close(Reason::Bye), Reason::ClosedByOwner),
+        (|successor| successor.close(Reason::HubStopping), Reason::HubStopping),
     ];
     for (number, (way, reason)) in ways.into_iter().enumerate() {
         let hub = hub(Limits { channels_owned_max: 1, ..Limits::default() });
-        let (mut owner, [mut heir, mut member]) = channel(&hub);
-        name_heir(&mut owner, &mut heir, 0);
+        let (mut owner, [mut successor, mut member]) = channel(&hub);
+        nominate(&mut owner, &mut successor, 0);
         drop(owner);
-        way(&mut heir);
-        assert_eq!(events(&mut member), [changed(&heir), ended(reason)]);
+        way(&mut successor);
+        assert_eq!(events(&mut member), [changed(&successor), ended(reason)]);
         assert_eq!((hub.channels(), hub.metrics.members.get()), (0, 0));
         if number == 0 {
-            assert_eq!(events(&mut heir), []);
-            create(&mut heir, "a", ChannelOptions::default());
+            assert_eq!(events(&mut successor), []);
+            create(&mut successor, "a", ChannelOptions::default());
         }
         // What waits for one that has ended can still be read.
-        events(&mut heir);
+        events(&mut successor);
     }
 }
 
@@ -508,10 +510,10 @@ fn an_owner_hears_what_became_of_every_naming() {
     let answers = [refusal(18, Reason::NoSuchPeer), left(0, Reason::Kicked)];
     assert_eq!(events(&mut owner), answers);
     assert_eq!(events(&mut first), [ended(Reason::Kicked)]);
-    name_heir(&mut owner, &mut second, 1);
+    nominate(&mut owner, &mut second, 1);
     ask(&mut second, ChannelCommand::Leave(IN));
     assert_eq!(events(&mut owner), [left(1, Reason::Left)]);
-    // The endpoint that has its number next is not the heir.
+    // The endpoint that has its number next is not the successor.
     enter(&mut first);
     enter(&mut second);
     events(&mut owner);
@@ -530,8 +532,8 @@ fn an_owner_that_names_without_end_waits_until_those_concerned_have_read() {
     let hub = narrow();
     let (mut owner, woken) = open_woken(&hub, 1, "");
     create(&mut owner, "a", ChannelOptions::default());
-    let mut heirs = [open(&hub, 2, ""), open(&hub, 3, "")];
-    heirs.iter_mut().for_each(enter);
+    let mut successors = [open(&hub, 2, ""), open(&hub, 3, "")];
+    successors.iter_mut().for_each(enter);
     events(&mut owner);
     let (mut asked, mut answers) = (0, 0);
     for _ in 0..3 {
@@ -546,41 +548,41 @@ fn an_owner_that_names_without_end_waits_until_those_concerned_have_read() {
         };
         assert_eq!(step, Step::Wait);
         let before = woken.times();
-        for heir in &mut heirs {
-            assert!(heir.endpoint().cost() < 11_000);
-            assert_eq!(events(heir), []);
+        for successor in &mut successors {
+            assert!(successor.endpoint().cost() < 11_000);
+            assert_eq!(events(successor), []);
         }
         assert!(woken.times() > before);
         assert_eq!(owner.flush(Instant::now()), Step::Go);
         answers += events(&mut owner).len();
     }
-    for heir in &mut heirs {
-        assert_eq!(events(heir), []);
+    for successor in &mut successors {
+        assert_eq!(events(successor), []);
     }
     answers += events(&mut owner).len();
     assert_eq!(answers, asked as usize, "each is answered once");
     assert!(hits(&hub, "outbox_bytes_max") >= 3);
     // One that is named no more need not have read anything.
-    let [away, heir] = &mut heirs;
-    name_heir(&mut owner, away, 0);
+    let [away, successor] = &mut successors;
+    nominate(&mut owner, away, 0);
     for number in 0..12 {
         say(&mut owner, ALL, &line(number));
-        take(heir);
+        take(successor);
     }
     let before = woken.times();
-    name_heir(&mut owner, heir, 1);
+    nominate(&mut owner, successor, 1);
     assert!(woken.times() > before, "as soon as it is settled");
 }
 
 #[test]
 fn who_inherits_much_at_once_is_not_ended_by_it() {
     let hub = narrow();
-    let (mut owner, mut heir) = (open(&hub, 1, ""), open(&hub, 2, ""));
+    let (mut owner, mut successor) = (open(&hub, 1, ""), open(&hub, 2, ""));
     let mut members: Vec<Session> = (3..33).map(|id| open(&hub, id, "")).collect();
     const CHANNELS: u32 = 20;
     for channel in 0..CHANNELS {
         create(&mut owner, &format!("{channel}"), ChannelOptions::default());
-        ask(&mut heir, Command::enter(1, &format!("{channel}")));
+        ask(&mut successor, Command::enter(1, &format!("{channel}")));
         for member in &mut members {
             ask(member, Command::enter(1, &format!("{channel}")));
             take(member);
@@ -588,13 +590,13 @@ fn who_inherits_much_at_once_is_not_ended_by_it() {
         }
         let (request, member) = (REQUEST, Some(MemberNumber(0)));
         ask(&mut owner, ChannelCommand::Succeed { request, channel: OwnNumber(channel), member });
-        take(&mut heir);
+        take(&mut successor);
         assert_eq!(events(&mut owner), [Event::Done { request }]);
     }
     drop(owner);
     // What comes behind that is added to it.
     ask(&mut members[0], ChannelCommand::Leave(IN));
-    let heard = events(&mut heir);
+    let heard = events(&mut successor);
     assert_eq!(hub.channels(), CHANNELS as usize);
     let you = |event: &&Event| {
         matches!(event, Event::Channel(ChannelEvent::Owner { news: OwnerNews::You(_), .. }))
@@ -604,6 +606,6 @@ fn who_inherits_much_at_once_is_not_ended_by_it() {
     assert_eq!(heard.iter().filter(came).count(), CHANNELS as usize * members.len());
     // When it has read, the bound is what it was.
     drop(members);
-    let next = heir.endpoint().next(true, &mut Vec::new());
+    let next = successor.endpoint().next(true, &mut Vec::new());
     assert_eq!(next, Turn::Dead(Reason::SlowReceiver));
 }

@@ -312,16 +312,16 @@ fn channels_that_change_hands_among_threads_are_always_in_one() {
 fn no_channel_stays_when_owner_and_heir_go_at_the_same_time() {
     for round in 0..300 {
         let hub = hub(Limits::default());
-        let (mut owner, mut heir) = (open(&hub, 1, ""), open(&hub, 2, ""));
+        let (mut owner, mut successor) = (open(&hub, 1, ""), open(&hub, 2, ""));
         ask(&mut owner, Command::create(1, "a"));
-        ask(&mut heir, Command::enter(1, "a"));
+        ask(&mut successor, Command::enter(1, "a"));
         let (channel, member) = (OwnNumber(0), Some(MemberNumber(0)));
         ask(&mut owner, ChannelCommand::Succeed { request: 2, channel, member });
-        events(&mut heir);
+        events(&mut successor);
         assert_eq!(events(&mut owner).last(), Some(&Event::Done { request: 2 }));
         // So that its end takes a while.
         for channel in 0..100 {
-            ask(&mut heir, Command::create(1, &format!("{channel}")));
+            ask(&mut successor, Command::create(1, &format!("{channel}")));
         }
         let barrier = Arc::new(Barrier::new(2));
         let other = {
@@ -333,7 +333,7 @@ fn no_channel_stays_when_owner_and_heir_go_at_the_same_time() {
             })
         };
         barrier.wait();
-        drop(heir);
+        drop(successor);
         other.join().expect("it ends");
         assert_eq!((hub.channels(), hub.metrics.members.get()), (0, 0), "round {round}");
     }

@@ -139,7 +139,7 @@ fn put_channel(event: &ChannelEvent, out: &mut FrameWriter) {
             return;
         }
         // For the session itself.
-        ChannelEvent::Heir { .. } => return,
+        ChannelEvent::Nominated { .. } => return,
     };
     put_frame(kind, &body, out);
 }

@@ -224,7 +224,7 @@ impl Router {
             }
             Event::Welcome { .. }
             | Event::Closed { .. }
-            | Event::Channel(ChannelEvent::Heir { .. } | ChannelEvent::Others { .. })
+            | Event::Channel(ChannelEvent::Nominated { .. } | ChannelEvent::Others { .. })
             | Event::Application(_)
             | Event::Directory(DirectoryEvent::Peers { .. })
             | Event::Secure => {

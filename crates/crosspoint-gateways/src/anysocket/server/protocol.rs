@@ -39,7 +39,7 @@ impl AnySocket {
             | ChannelEvent::MemberEntered { .. }
             | ChannelEvent::MemberLeft { .. }
             | ChannelEvent::Knock { .. }
-            | ChannelEvent::Heir { .. } => {}
+            | ChannelEvent::Nominated { .. } => {}
         }
     }
 

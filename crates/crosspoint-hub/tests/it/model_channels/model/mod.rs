@@ -26,7 +26,7 @@ enum Item {
     Event(Option<Seat>, Event),
     Data(String),
     /// The owner of a place names the member with this seat, or does so no longer.
-    Heir(Seat, u64, Option<u64>),
+    Successor(Seat, u64, Option<u64>),
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +48,7 @@ pub(crate) struct Endpoint {
 struct Owned {
     seat: Seat,
     place: u64,
-    /// It is only the heir, or does not know yet that it has inherited.
+    /// It is only the successor, or does not know yet that it has inherited.
     kept: bool,
 }
 
@@ -64,9 +64,9 @@ struct Member {
 }
 
 #[derive(Debug)]
-struct Heir {
+struct Successor {
     member: u32,
-    naming: u64,
+    nomination: u64,
     /// The owner's command, until it is answered.
     request: Option<u32>,
     /// The seat and number that are kept for the place.
@@ -80,15 +80,15 @@ struct Place {
     owner: Option<(usize, Seat, u32)>,
     /// Whether the members think that the owner is away.
     away: bool,
-    heir: Option<Heir>,
+    successor: Option<Successor>,
     members: BTreeMap<u32, Member>,
     banned: BTreeSet<u64>,
 }
 
 impl Place {
     fn new(name: usize, owner: Option<(usize, Seat, u32)>, away: bool) -> Self {
-        let (heir, members, banned) = Default::default();
-        Self { name, owner, away, heir, members, banned }
+        let (successor, members, banned) = Default::default();
+        Self { name, owner, away, successor, members, banned }
     }
 }
 
@@ -268,7 +268,8 @@ impl Model {
         let Some(Member { who, seat, number, .. }) = place.members.remove(&member) else {
             return;
         };
-        let (owner, heir) = (place.owner, place.heir.as_ref().map(|heir| heir.member));
+        let (owner, successor) =
+            (place.owner, place.successor.as_ref().map(|successor| successor.member));
         if owner.is_none() && place.members.is_empty() {
             self.places.remove(&id);
         }
@@ -276,8 +277,8 @@ impl Model {
             let channel = InNumber(number);
             self.tell(who, Some(seat), ChannelEvent::Ended { channel, reason });
         }
-        if heir == Some(member) {
-            self.forget_heir(id, Reason::NoSuchPeer);
+        if successor == Some(member) {
+            self.forget_successor(id, Reason::NoSuchPeer);
         }
         if let Some((owner, seat, number)) = owner {
             let (channel, member) = (OwnNumber(number), MemberNumber(member));
@@ -319,7 +320,7 @@ impl Model {
 
     /// A place ends for all.
     fn end(&mut self, id: u64, reason: Reason) {
-        self.forget_heir(id, Reason::NoSuchName);
+        self.forget_successor(id, Reason::NoSuchName);
         let place = self.places.remove(&id).expect("a place that is owned is there");
         for Member { who, seat, number, .. } in place.members.into_values() {
             let channel = InNumber(number);
@@ -348,7 +349,7 @@ impl Model {
         while let Some(item) = self.endpoints[who].inbox.pop_front() {
             match item {
                 Item::Data(line) => push(&mut read, Arrived::Data(line.into())),
-                Item::Heir(seat, id, naming) => self.named(who, seat, id, naming),
+                Item::Successor(seat, id, nomination) => self.nominated(who, seat, id, nomination),
                 Item::Event(seat, event) => {
                     if self.observe(who, seat, &event) {
                         read.push(Arrived::Event(event));

@@ -1,6 +1,6 @@
 //! Owners that are away, or go: who is named, who inherits, and who hears of it.
 
-use super::{Heir, Item, Member, Model, OWNED_MAX, Owned, Seat, lowest};
+use super::{Item, Member, Model, OWNED_MAX, Owned, Seat, Successor, lowest};
 use crosspoint_hub::command::{ChannelEvent, Event, OwnerNews};
 use crosspoint_hub::{InNumber, OwnNumber, Reason};
 
@@ -10,7 +10,7 @@ impl Model {
             return self.refuse(who, request, false, Reason::NoSuchName);
         };
         let Some(member) = member else {
-            self.forget_heir(id, Reason::Declined);
+            self.forget_successor(id, Reason::Declined);
             return self.tell(who, None, Event::Done { request });
         };
         let place = &self.places[&id];
@@ -20,25 +20,30 @@ impl Model {
         if self.endpoints[named].pieces {
             return self.refuse(who, request, false, Reason::Unsupported);
         }
-        if place.heir.as_ref().is_some_and(|heir| heir.member == member && heir.seat.is_some()) {
+        if place
+            .successor
+            .as_ref()
+            .is_some_and(|successor| successor.member == member && successor.seat.is_some())
+        {
             return self.tell(who, None, Event::Done { request });
         }
-        self.forget_heir(id, Reason::Declined);
-        let naming = self.fresh();
-        self.endpoints[named].inbox.push_back(Item::Heir(seat, id, Some(naming)));
+        self.forget_successor(id, Reason::Declined);
+        let nomination = self.fresh();
+        self.endpoints[named].inbox.push_back(Item::Successor(seat, id, Some(nomination)));
         let place = self.places.get_mut(&id).expect("a place that is owned is there");
-        place.heir = Some(Heir { member, naming, request: Some(request), seat: None });
+        place.successor =
+            Some(Successor { member, nomination, request: Some(request), seat: None });
     }
 
-    pub(super) fn forget_heir(&mut self, id: u64, reason: Reason) {
+    pub(super) fn forget_successor(&mut self, id: u64, reason: Reason) {
         let Some(place) = self.places.get_mut(&id) else {
             return;
         };
-        let Some(Heir { member, request, .. }) = place.heir.take() else {
+        let Some(Successor { member, request, .. }) = place.successor.take() else {
             return;
         };
         if let Some(Member { who, seat, .. }) = place.members.get(&member) {
-            self.endpoints[*who].inbox.push_back(Item::Heir(*seat, id, None));
+            self.endpoints[*who].inbox.push_back(Item::Successor(*seat, id, None));
         }
         if let (Some((owner, ..)), Some(request)) = (place.owner, request) {
             self.refuse(owner, request, false, reason);
@@ -46,11 +51,11 @@ impl Model {
     }
 
     /// A member reads that it is named, or no longer.
-    pub(super) fn named(&mut self, who: usize, seat: Seat, id: u64, naming: Option<u64>) {
+    pub(super) fn nominated(&mut self, who: usize, seat: Seat, id: u64, nomination: Option<u64>) {
         if !self.endpoints[who].entered.values().any(|(held, _)| *held == seat) {
             return;
         }
-        let Some(naming) = naming else {
+        let Some(nomination) = nomination else {
             return self.let_go(who, id);
         };
         let seat = self.fresh();
@@ -58,24 +63,24 @@ impl Model {
         let Some(place) = self.places.get_mut(&id) else {
             return;
         };
-        let (Some(heir), Some((owner, ..))) = (&mut place.heir, place.owner) else {
+        let (Some(successor), Some((owner, ..))) = (&mut place.successor, place.owner) else {
             return;
         };
-        if heir.naming != naming {
+        if successor.nomination != nomination {
             return;
         }
-        let request = heir.request.take().expect("it is answered once");
+        let request = successor.request.take().expect("it is answered once");
         if owned.len() as u32 >= OWNED_MAX {
-            place.heir = None;
+            place.successor = None;
             return self.refuse(owner, request, false, Reason::TooManyChannels);
         }
         let number = lowest(owned);
         owned.insert(number, Owned { seat, place: id, kept: true });
-        heir.seat = Some((seat, number));
+        successor.seat = Some((seat, number));
         self.tell(owner, None, Event::Done { request });
     }
 
-    /// A session has nothing to do with a place any more, not even as its heir.
+    /// A session has nothing to do with a place any more, not even as its successor.
     pub(super) fn let_go(&mut self, who: usize, id: u64) {
         let owned = &mut self.endpoints[who].owned;
         let kept = owned.iter().find(|(_, owned)| owned.kept && owned.place == id);
@@ -85,7 +90,7 @@ impl Model {
         }
     }
 
-    /// Passes a place to the heir, or ends it.
+    /// Passes a place to the successor, or ends it.
     pub(super) fn owner_goes(&mut self, who: usize, id: u64, reason: Reason) {
         let Some(place) = self.places.get_mut(&id) else {
             return;
@@ -93,23 +98,24 @@ impl Model {
         if place.owner.is_none_or(|(owner, ..)| owner != who) {
             return;
         }
-        let may_pass = reason != Reason::HubStopping;
-        let heir = place.heir.take_if(|heir| may_pass && heir.seat.is_some());
-        let Some(Heir { member, seat: Some((seat, number)), .. }) = heir else {
+        let may_transfer = reason != Reason::HubStopping;
+        let successor =
+            place.successor.take_if(|successor| may_transfer && successor.seat.is_some());
+        let Some(Successor { member, seat: Some((seat, number)), .. }) = successor else {
             return self.end(id, reason);
         };
-        let heir = place.members.remove(&member).expect("an heir is a member");
-        let away = self.endpoints[heir.who].told_away;
-        (place.owner, place.away) = (Some((heir.who, seat, number)), away);
-        let (channel, news) = (InNumber(heir.number), OwnerNews::You(OwnNumber(number)));
-        self.tell(heir.who, Some(heir.seat), ChannelEvent::Owner { channel, news });
+        let successor = place.members.remove(&member).expect("a successor is a member");
+        let away = self.endpoints[successor.who].told_away;
+        (place.owner, place.away) = (Some((successor.who, seat, number)), away);
+        let (channel, news) = (InNumber(successor.number), OwnerNews::You(OwnNumber(number)));
+        self.tell(successor.who, Some(successor.seat), ChannelEvent::Owner { channel, news });
         self.cut_short(id);
-        let changed = OwnerNews::Changed(self.peer(heir.who));
+        let changed = OwnerNews::Changed(self.peer(successor.who));
         self.inform(id, &changed);
         let members = self.places[&id].members.iter().map(|(member, there)| (*member, there.who));
         for (member, there) in members.collect::<Vec<_>>() {
             let event = self.member_entered(there, number, member);
-            self.tell(heir.who, Some(seat), event);
+            self.tell(successor.who, Some(seat), event);
         }
         if away {
             self.inform(id, &OwnerNews::Away);
