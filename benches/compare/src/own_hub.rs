@@ -6,8 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
+use crosspoint_hub::application::{Application, Reply};
 use crosspoint_hub::command::Peer;
-use crosspoint_hub::home::{Home, Reply};
 use crosspoint_hub::payload::{Ask, Format, Payload};
 use crosspoint_hub::{Hub, HubOptions};
 use crosspoint_net::server::{Server, ServerOptions, bind};
@@ -30,7 +30,7 @@ struct Order<'a> {
     value: &'a RawValue,
 }
 
-impl Home for Handler {
+impl Application for Handler {
     fn ask(&self, from: &Peer, ask: Ask, reply: Reply) {
         match serde_json::from_slice::<Order<'_>>(&ask.payload.data) {
             Ok(order) if order.act == "broadcast" => {
@@ -50,8 +50,8 @@ pub(crate) fn run() -> io::Result<()> {
     let runtime = Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let hub = Hub::new(HubOptions::default());
-        hub.set_home(Box::new(Handler { hub: Arc::downgrade(&hub) }))
-            .map_err(|_| io::Error::other("the hub has a home already"))?;
+        hub.set_application(Box::new(Handler { hub: Arc::downgrade(&hub) }))
+            .map_err(|_| io::Error::other("the hub has a application already"))?;
         let server = Server::new(hub, ServerOptions::default());
         let listener = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let address = listener.local_addr()?;

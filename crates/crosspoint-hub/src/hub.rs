@@ -1,11 +1,11 @@
 //! The hub: the directory of channels and rooms, and all sessions.
 
+use crate::application::{Application, Nobody};
 use crate::channel::{Channel, Nearby, NewChannel, Transfer, count_members};
 use crate::command::{
     Addressee, ApplicationEvent, ChannelEvent, ChannelOptions, Event, Mode, Peer, Query, Watched,
 };
 use crate::endpoint::{Endpoint, Outlet, PendingWrites, Reception};
-use crate::home::{Home, Nobody};
 use crate::ids::{ChannelName, OwnNumber, PeerId, PeerName};
 use crate::ledger::{
     Account, CONNECTION_BYTES, Charge, Exhausted, Ledger, Pot, Purpose, SESSION_BYTES,
@@ -111,8 +111,8 @@ pub struct Hub {
     pub(crate) permissions: Permissions,
     duplicates: Duplicates,
     channel_rules: Vec<Arc<ChannelRule>>,
-    home: OnceLock<Box<dyn Home>>,
-    home_peer: OnceLock<PeerId>,
+    application: OnceLock<Box<dyn Application>>,
+    application_peer: OnceLock<PeerId>,
     reserved_id: OnceLock<PeerId>,
     peers: Mutex<Peers>,
     /// Held while somebody opens a link of which there can be only one. No other lock is held before.
@@ -191,8 +191,8 @@ impl Hub {
             permissions,
             duplicates,
             channel_rules: channel_rules.into_iter().map(Arc::new).collect(),
-            home: OnceLock::new(),
-            home_peer: OnceLock::new(),
+            application: OnceLock::new(),
+            application_peer: OnceLock::new(),
             reserved_id: OnceLock::new(),
             peers,
             single_links: Mutex::default(),
@@ -405,21 +405,24 @@ impl Hub {
     /// Says who answers for the hub's program. Once; a second time gives the newcomer back.
     ///
     /// # Errors
-    /// The home, if there is one already.
-    pub fn set_home(&self, home: Box<dyn Home>) -> Result<(), Box<dyn Home>> {
-        self.home.set(home)
+    /// The application, if there is one already.
+    pub fn set_application(
+        &self,
+        application: Box<dyn Application>,
+    ) -> Result<(), Box<dyn Application>> {
+        self.application.set(application)
     }
 
     /// Says which session is the hub's own program, so that it can be reached whatever the
     /// permissions. Once; later calls do nothing.
-    pub fn set_home_peer(&self, peer: PeerId) {
+    pub fn set_application_peer(&self, peer: PeerId) {
         // It is the program itself that says so twice.
-        let _ = self.home_peer.set(peer);
+        let _ = self.application_peer.set(peer);
     }
 
     /// Which session is the hub's own program, if one is.
-    pub fn home_peer(&self) -> Option<PeerId> {
-        self.home_peer.get().copied()
+    pub fn application_peer(&self) -> Option<PeerId> {
+        self.application_peer.get().copied()
     }
 
     /// Says that the hub itself uses this id, so that no session has it without proving that it is its
@@ -429,8 +432,8 @@ impl Hub {
         let _ = self.reserved_id.set(id);
     }
 
-    pub(crate) fn home(&self) -> &dyn Home {
-        self.home.get().map_or(&Nobody, |home| &**home)
+    pub(crate) fn application(&self) -> &dyn Application {
+        self.application.get().map_or(&Nobody, |application| &**application)
     }
 
     /// A session comes, and is told so. Its peer is known from now on, to itself and to others.
@@ -443,15 +446,15 @@ impl Hub {
     ) -> Result<(), Reason> {
         let Newcomer { endpoint, id, proven, granted, pauses, .. } = newcomer;
         // The program itself connects from inside.
-        let is_reserved = match self.home_peer() {
-            Some(home) if home == id => endpoint.address.is_some(),
+        let is_reserved = match self.application_peer() {
+            Some(application) if application == id => endpoint.address.is_some(),
             _ => self.reserved_id.get() == Some(&id),
         };
         if is_reserved && !proven {
             return Err(Reason::IdTaken);
         }
         let mut peers = lock(&self.peers);
-        peers.come(newcomer, self.duplicates, self.home_peer())?;
+        peers.come(newcomer, self.duplicates, self.application_peer())?;
         let known = endpoint.set_peer(peer.clone(), proven, granted, pauses);
         debug_assert!(known, "hello is accepted once");
         // Before anybody can find the session, so that nothing comes to it before its welcome.
@@ -557,7 +560,7 @@ impl Hub {
         let found = lock(&self.peers).find(to, except);
         if let Addressee::Peer(id) = to
             && *rule != Rule::All
-            && self.home_peer() != Some(*id)
+            && self.application_peer() != Some(*id)
         {
             let peer = found.as_ref().and_then(|endpoint| endpoint.peer());
             let name = peer.and_then(|peer| peer.name.as_deref());
@@ -577,11 +580,11 @@ impl Hub {
     }
 
     /// Lets the hub's program say something to one session. Gives whether it is there, and its
-    /// protocol has a form for that ([`Profile::home`](crate::wire::Profile::home)). As everywhere, who does not read ends with
+    /// protocol has a form for that ([`Profile::application`](crate::wire::Profile::application)). As everywhere, who does not read ends with
     /// [`Reason::SlowReceiver`].
     pub fn tell(&self, peer: PeerId, payload: Payload) -> bool {
         let endpoint = lock(&self.peers).session(peer);
-        let endpoint = endpoint.filter(|endpoint| endpoint.profile.home);
+        let endpoint = endpoint.filter(|endpoint| endpoint.profile.application);
         endpoint.is_some_and(|endpoint| {
             endpoint.push_event(
                 Tag::default(),
@@ -611,7 +614,7 @@ impl Hub {
         claims.retain(|endpoint| {
             let name = endpoint.peer().and_then(|peer| peer.name.as_deref());
             name.is_some_and(&is_reserved)
-                && endpoint.peer().map(|peer| peer.id) != self.home_peer()
+                && endpoint.peer().map(|peer| peer.id) != self.application_peer()
         });
         let mut writes = PendingWrites::default();
         let mut peers = lock(&self.peers);

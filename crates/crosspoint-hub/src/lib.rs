@@ -12,7 +12,7 @@
 //! * [`wire`]: the stateless encoder of a protocol, so that one encoding serves many receivers
 //! * [`protocol`]: the traits of protocol state machines
 //! * [`command`]: commands and events; [`reason`]: why something ended or was refused
-//! * [`home`]: the hub application, as a peer of clients; [`secrecy`]: sessions that have to be encrypted
+//! * [`application`]: the hub application, as a peer of clients; [`secrecy`]: sessions that have to be encrypted
 //! * [`limits`]: all bounds and their defaults; [`limit`]: the bounds that are counted, by name
 //! * [`ledger`]: the memory that the hub holds, and the accounts that pay for it
 //! * [`doubt`]: probes of sessions that may be dead
@@ -34,6 +34,7 @@
 //! ]));
 //! ```
 mod announcements;
+pub mod application;
 mod batch;
 pub mod channel;
 pub mod command;
@@ -41,7 +42,6 @@ mod delivery;
 pub mod doubt;
 pub mod endpoint;
 mod gathering;
-pub mod home;
 pub mod hub;
 pub mod ids;
 pub mod input;

@@ -23,7 +23,7 @@ use std::time::Instant;
 ///
 /// In both cases an id that was only claimed gives way to a session that has proven it, a name that was
 /// only claimed to one whose credentials grant it, and never the reverse; and nobody takes the place
-/// of the [hub's own program](crate::Hub::set_home_peer).
+/// of the [hub's own program](crate::Hub::set_application_peer).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Duplicates {
     /// The new one is refused, with [`Reason::NameTaken`] or [`Reason::IdTaken`]. The old one has to
@@ -154,7 +154,7 @@ impl Peers {
     const LOOKED_AT_MAX: usize = 16;
 
     /// A session comes. Those that it replaces have to end; the one that it is refused for has to show
-    /// that it lives. Nobody replaces the session with the id `home`.
+    /// that it lives. Nobody replaces the session with the id `application`.
     ///
     /// # Errors
     /// [`Reason::IdTaken`] or [`Reason::NameTaken`].
@@ -162,13 +162,14 @@ impl Peers {
         &mut self,
         newcomer: Newcomer<'_>,
         duplicates: Duplicates,
-        home: Option<PeerId>,
+        application: Option<PeerId>,
     ) -> Result<(), Reason> {
         let Newcomer { endpoint, id, name, proven, granted, pauses: _ } = newcomer;
-        let is_home = |old: &Arc<Endpoint>| home.is_some() && old.peer().map(|p| p.id) == home;
+        let is_application =
+            |old: &Arc<Endpoint>| application.is_some() && old.peer().map(|p| p.id) == application;
         let replace = duplicates == Duplicates::Replace;
         let refuse = |old: &Arc<Endpoint>, reason| {
-            if !is_home(old) {
+            if !is_application(old) {
                 old.doubt();
             }
             Err(reason)
@@ -181,7 +182,7 @@ impl Peers {
         };
         let same_id = self.ids.get(&id).cloned();
         if let Some(old) = &same_id
-            && (!may_take(old.is_proven(), proven) || is_home(old))
+            && (!may_take(old.is_proven(), proven) || is_application(old))
         {
             return refuse(old, Reason::IdTaken);
         }
@@ -189,7 +190,7 @@ impl Peers {
         let is_other = |old: &Arc<Endpoint>| same_id.as_ref().is_none_or(|same| same.id != old.id);
         let same_name = same_name.filter(is_other);
         if let Some(old) = &same_name
-            && (!may_take(old.has_granted_name(), granted) || is_home(old))
+            && (!may_take(old.has_granted_name(), granted) || is_application(old))
         {
             return refuse(old, Reason::NameTaken);
         }
@@ -386,8 +387,10 @@ impl Peers {
         except: Option<PeerId>,
         writes: &mut PendingWrites,
     ) -> usize {
-        let told =
-            self.ids.iter().filter(|(id, endpoint)| endpoint.profile.home && Some(**id) != except);
+        let told = self
+            .ids
+            .iter()
+            .filter(|(id, endpoint)| endpoint.profile.application && Some(**id) != except);
         let tell = |(_, endpoint): (_, &Arc<Endpoint>)| {
             let event = Event::Application(ApplicationEvent::Told { payload: payload.clone() });
             endpoint.push_event(Tag::default(), event, writes);

@@ -10,13 +10,13 @@ mod sending;
 mod settling;
 mod succession;
 
+use crate::application::Asks;
 use crate::batch::Batches;
 use crate::channel::Channel;
 use crate::command::{
     ApplicationCommand, ChannelCommand, Command, Event, Hello, LinkCommand, LinkEvent, Target,
 };
 use crate::endpoint::{Endpoint, Outlet, Paused, PendingWrites};
-use crate::home::Asks;
 use crate::hub::Hub;
 use crate::ids::{InNumber, MemberNumber, OwnNumber, PeerId, PeerName};
 use crate::ledger::{Charge, Purpose, SESSION_BYTES, Tab};

@@ -144,8 +144,8 @@ pub struct Profile {
     pub link_bytes: usize,
     /// Whether the protocol can say that a member becomes the owner of its channel.
     pub successors: bool,
-    /// Whether the hub's own program is somebody to talk to, in this protocol.
-    pub home: bool,
+    /// Whether clients of this protocol can talk to the hub application.
+    pub application: bool,
     /// Whether the protocol can begin to encrypt a connection that was not from its beginning.
     pub secures: bool,
     /// How long a new session waits at most, where what it wants to create or enter is held by another of

@@ -163,7 +163,7 @@ impl<'a> Context<'a> {
         Self {
             hub,
             hub_name: &runner.hub_name,
-            hub_id: hub.home_peer().or(runner.node_id),
+            hub_id: hub.application_peer().or(runner.node_id),
             asks_for_credentials: runner.authenticator.is_some() || hub.asks_for_token(),
             transport,
             request: None,

@@ -29,7 +29,7 @@ impl Wire for NativeWire {
             pauses: true,
             link_bytes: 0,
             successors: true,
-            home: false,
+            application: false,
             secures: false,
             settle: std::time::Duration::ZERO,
             prefix: None,

@@ -62,7 +62,7 @@ impl Wire for Lines {
             pauses: false,
             link_bytes: 0,
             successors: false,
-            home: false,
+            application: false,
             secures: false,
             settle: Duration::ZERO,
             prefix: None,

@@ -26,7 +26,7 @@
 //!
 //! * [`mod@remote`]: calls of trait methods over a channel or a link
 //! * [`Server`]: the hub inside a program, over the network or [in memory](Server::inside) with simulated
-//!   lag and speed; [`Home`]: the hub application, which answers requests of AnySocket programs to the hub
+//!   lag and speed; [`Application`]: the hub application, which answers requests of AnySocket programs to the hub
 //! * [`Heartbeat`]: how node and hub detect that the other one is gone; [`Node::ping`] and
 //!   [`Node::round_trip`]: the round-trip time between them
 //! * [`ConnectError`], [`PeerError`], [`RequestError`], [`ChannelError`], [`PingError`]: the errors;
@@ -151,8 +151,8 @@ pub use address::{Address, NoAddress, Protocol};
 pub use bytes::Bytes;
 pub use channel::{Member, MemberSender, Owner, OwnerSender};
 pub use connection::{MemberEvent, OwnerEvent, PresenceEvent};
+pub use crosspoint_hub::application::{Application, Reply};
 pub use crosspoint_hub::command::{Ban, Mode, Peer as PeerInfo};
-pub use crosspoint_hub::home::{Home, Reply};
 pub use crosspoint_hub::hub::RoomOptions;
 pub use crosspoint_hub::ids::NotAPeerId;
 pub use crosspoint_hub::operators::{ChannelInfo, Participant, Whom};

@@ -34,7 +34,7 @@ impl Wire for AnySocketWire {
             pauses: false,
             link_bytes: LINK_BYTES,
             successors: false,
-            home: true,
+            application: true,
             secures: true,
             settle: std::time::Duration::ZERO,
             prefix: None,

@@ -36,7 +36,7 @@ impl Wire for JointWire {
             pauses: false,
             link_bytes: 0,
             successors: false,
-            home: false,
+            application: false,
             secures: false,
             settle: SETTLE,
             prefix: None,

@@ -9,8 +9,8 @@ use crosspoint_gateways::anysocket::cipher::SystemRandom;
 use crosspoint_gateways::anysocket::packet::{Message, parse, parse_inner};
 use crosspoint_gateways::anysocket::server::{MESSAGE_BYTES_MAX, Options};
 use crosspoint_gateways::anysocket::{Forward, Kind, Packet};
+use crosspoint_hub::application::{Application, Reply};
 use crosspoint_hub::command::{Event, LinkCommand, LinkEvent, Peer};
-use crosspoint_hub::home::{Home, Reply};
 use crosspoint_hub::payload::{Ask, Format, Payload};
 use crosspoint_hub::{HubOptions, PeerId, Reason};
 use std::time::Duration;
@@ -273,7 +273,7 @@ fn several_links_of_one_peer_are_one_peer_until_the_last_has_gone() {
 /// Answers messages with themselves.
 struct Echo;
 
-impl Home for Echo {
+impl Application for Echo {
     fn ask(&self, _from: &Peer, ask: Ask, reply: Reply) {
         reply.send(Ok(ask.payload));
     }
@@ -282,14 +282,14 @@ impl Home for Echo {
 #[test]
 fn the_program_s_answers_of_all_formats_become_json() {
     struct Formats;
-    impl Home for Formats {
+    impl Application for Formats {
         fn ask(&self, _from: &Peer, ask: Ask, reply: Reply) {
             let format: u8 = std::str::from_utf8(&ask.payload.data).unwrap().parse().unwrap();
             reply.send(Ok(Payload::new(Format(format), vec![0xa1, b'x'])));
         }
     }
     let mut world = world();
-    assert!(world.hub.set_home(Box::new(Formats)).is_ok());
+    assert!(world.hub.set_application(Box::new(Formats)).is_ok());
     let ann = client(&mut world, ANN);
     for format in 0..5 {
         say(&mut world, ann, Kind::Link, 2 + format, &format.to_string());
@@ -312,7 +312,7 @@ fn the_program_s_answers_of_all_formats_become_json() {
 fn hostile_input_closes_where_it_must_and_harms_nobody() {
     for (name, messages) in hostile() {
         let mut world = world();
-        assert!(world.hub.set_home(Box::new(Echo)).is_ok());
+        assert!(world.hub.set_application(Box::new(Echo)).is_ok());
         let bystander = client(&mut world, BERT);
         let end = connect(&mut world);
         messages.iter().for_each(|message| world.say(end, message));
@@ -687,7 +687,7 @@ fn messages_are_the_same_however_they_are_cut() {
     let talk = |cut: Cut| {
         let mut world = world();
         world.cut = cut;
-        assert!(world.hub.set_home(Box::new(Echo)).is_ok());
+        assert!(world.hub.set_application(Box::new(Echo)).is_ok());
         let ann = client(&mut world, ANN);
         for seq in 2..40 {
             say(

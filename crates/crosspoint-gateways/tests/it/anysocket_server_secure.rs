@@ -8,8 +8,8 @@ use crosspoint_gateways::anysocket::cipher::SystemRandom;
 use crosspoint_gateways::anysocket::packet::{Message, parse};
 use crosspoint_gateways::anysocket::server::{AnySocket, Options};
 use crosspoint_gateways::anysocket::{Id, Json, Kind, Link, Packet, Received, Settings};
+use crosspoint_hub::application::{Application, Reply};
 use crosspoint_hub::command::Peer;
-use crosspoint_hub::home::{Home, Reply};
 use crosspoint_hub::payload::{Ask, Payload};
 use crosspoint_hub::protocol::{Activity, Protocol};
 use crosspoint_hub::secrecy::Fingerprint;
@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Answers messages with themselves.
 struct Echo;
 
-impl Home for Echo {
+impl Application for Echo {
     fn ask(&self, _from: &Peer, ask: Ask, reply: Reply) {
         reply.send(Ok(ask.payload));
     }
@@ -68,7 +68,7 @@ impl Pair {
 
     fn with(limits: Limits, encrypt: bool) -> Self {
         let mut world = World::new(HubOptions { limits, ..HubOptions::default() });
-        assert!(world.hub.set_home(Box::new(Echo)).is_ok());
+        assert!(world.hub.set_application(Box::new(Echo)).is_ok());
         let end = world.anysocket(options(&world, encrypt), Box::new(SystemRandom));
         let settings = Settings { mark_switch: false, ..Settings::default() };
         let client = Link::new(Arc::new(settings), ANN);

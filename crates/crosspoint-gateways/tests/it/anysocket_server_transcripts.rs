@@ -12,8 +12,8 @@ use crosspoint_gateways::anysocket::internal::rpc::{Outcome, Value};
 use crosspoint_gateways::anysocket::packet::{Message, parse};
 use crosspoint_gateways::anysocket::server::Options;
 use crosspoint_gateways::anysocket::{Json, Kind, Packet, id};
+use crosspoint_hub::application::{Application, Reply};
 use crosspoint_hub::command::Peer;
-use crosspoint_hub::home::{Home, Reply};
 use crosspoint_hub::payload::{Ask, Failure, Format, Payload};
 use crosspoint_hub::{HubOptions, LinkNumber, PeerId, Reason};
 use std::cell::Cell;
@@ -42,7 +42,7 @@ impl Random for Recorded {
 #[derive(Default, Clone)]
 struct Asked(Arc<Mutex<Vec<(Ask, Reply)>>>);
 
-impl Home for Asked {
+impl Application for Asked {
     fn ask(&self, _from: &Peer, ask: Ask, reply: Reply) {
         self.0.lock().unwrap().push((ask, reply));
     }
@@ -80,10 +80,10 @@ impl Replay {
     fn new(name: &str) -> Self {
         let world = World::new(HubOptions::default());
         let asked = Asked::default();
-        assert!(world.hub.set_home(Box::new(asked.clone())).is_ok());
+        assert!(world.hub.set_application(Box::new(asked.clone())).is_ok());
         let server = id::parse(SERVER.as_bytes()).unwrap();
         let program = Speaker::new(&world.hub, world.now, server, None);
-        world.hub.set_home_peer(server);
+        world.hub.set_application_peer(server);
         let mut replay = Self {
             world,
             server,

@@ -17,7 +17,7 @@ pub enum ApplicationCommand {
 /// What the hub's program tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApplicationEvent {
-    /// The hub's program says something. Only to protocols [that know it](crate::wire::Profile::home).
+    /// The hub's program says something. Only to protocols [that know it](crate::wire::Profile::application).
     Told {
         /// What it says.
         payload: Payload,

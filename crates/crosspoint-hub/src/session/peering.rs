@@ -1,12 +1,12 @@
 //! A session among others: its hello, its links, its services.
 
 use super::{Held, Provided, Session, Step};
+use crate::application::Reply;
 use crate::command::{
     Addressee, ApplicationCommand, DirectoryCommand, DirectoryEvent, Event, Hello, LinkCommand,
     LinkEvent, LinkOptions, Peer, Query, Target, Watched,
 };
 use crate::endpoint::{Endpoint, Reception};
-use crate::home::Reply;
 use crate::ids::{LinkNumber, NoPeerName, PeerId, PeerName};
 use crate::ledger::{Charge, Exhausted, Holder, Purpose, SESSION_BYTES};
 use crate::limit::Limit;
@@ -265,7 +265,7 @@ impl Session {
         }
         let reply = Reply::new(&self.endpoint, ticket, &ask, self.asks.clone());
         if let Some(peer) = self.endpoint.peer() {
-            self.hub.home().ask(peer, ask, reply);
+            self.hub.application().ask(peer, ask, reply);
         }
         Step::Go
     }

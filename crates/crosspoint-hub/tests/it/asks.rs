@@ -1,8 +1,8 @@
 //! Questions to the hub's program: answered later, elsewhere, never, or faster than they are read.
 
 use crate::common::*;
+use crosspoint_hub::application::{Application, Reply};
 use crosspoint_hub::command::{ApplicationCommand, ApplicationEvent, Command, Event, Peer};
-use crosspoint_hub::home::{Home, Reply};
 use crosspoint_hub::payload::{Ask, Failure, Payload};
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::events;
@@ -14,7 +14,7 @@ use std::time::Instant;
 /// Hands all questions to a test.
 struct Elsewhere(Mutex<Sender<(Peer, Ask, Reply)>>);
 
-impl Home for Elsewhere {
+impl Application for Elsewhere {
     fn ask(&self, from: &Peer, ask: Ask, reply: Reply) {
         let sender = self.0.lock().expect("nobody panics with it");
         sender.send((from.clone(), ask, reply)).expect("the test lives as long");
@@ -24,7 +24,7 @@ impl Home for Elsewhere {
 fn elsewhere(limits: Limits) -> (Arc<Hub>, Receiver<(Peer, Ask, Reply)>) {
     let (sender, asked) = channel();
     let hub = hub(limits);
-    assert!(hub.set_home(Box::new(Elsewhere(Mutex::new(sender)))).is_ok());
+    assert!(hub.set_application(Box::new(Elsewhere(Mutex::new(sender)))).is_ok());
     (hub, asked)
 }
 

@@ -131,7 +131,7 @@ fn open_with(hub: &Arc<Hub>, id: u8, said: &str, grant: Grant) -> Session {
 #[test]
 fn a_session_does_what_it_may_and_learns_nothing_from_a_refusal() {
     let hub = hub(Limits::default());
-    hub.set_home_peer(peer_id(9));
+    hub.set_application_peer(peer_id(9));
     let _home = open(&hub, 9, "home");
     let mut provider = open(&hub, 2, "game-1");
     ask(&mut provider, provide("game-math", true));
@@ -233,7 +233,7 @@ fn claims_of_names_that_have_become_reserved_end_and_what_was_granted_stays() {
     let granted = Grant { name: Some("later-2".into()), ..Grant::default() };
     let mut granted = open_with(&hub, 3, "", granted);
     let mut program = open(&hub, 9, "later-9");
-    hub.set_home_peer(peer_id(9));
+    hub.set_application_peer(peer_id(9));
     assert_eq!(hub.end_claims(|name| name.starts_with("later")), 1);
     assert_eq!(events(&mut claims), [Event::Closed { reason: Reason::NotAllowed }]);
     for stays in [&mut other, &mut granted, &mut program] {
@@ -270,7 +270,7 @@ fn who_may_not_see_who_is_there_does_not_find_out_by_trying_names_and_ids() {
 #[test]
 fn nobody_claims_an_id_of_the_hub_itself() {
     let hub = hub(Limits::default());
-    hub.set_home_peer(peer_id(9));
+    hub.set_application_peer(peer_id(9));
     hub.reserve_id(peer_id(8));
     let outside = |id, proven| {
         let address = Some([192, 0, 2, 1].into());
@@ -379,7 +379,7 @@ fn who_is_replaced_cannot_put_it_off_by_not_reading() {
 #[test]
 fn nobody_takes_the_place_of_the_hub_s_own_program() {
     let hub = replacing();
-    hub.set_home_peer(peer_id(9));
+    hub.set_application_peer(peer_id(9));
     let mut home = open(&hub, 9, "home");
     for proven in [false, true] {
         let (_session, _, step) = try_open(&hub, &LINES, hello(9, "", proven));

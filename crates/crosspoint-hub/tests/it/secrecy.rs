@@ -12,8 +12,13 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::Instant;
 
 /// A wire whose protocol can begin to encrypt.
-static SECRETIVE: Events =
-    Events(Profile { name: "secretive", id: 92, home: true, secures: true, ..Events::PROFILE });
+static SECRETIVE: Events = Events(Profile {
+    name: "secretive",
+    id: 92,
+    application: true,
+    secures: true,
+    ..Events::PROFILE
+});
 
 const KEYS: Fingerprint = [7; 32];
 

@@ -14,7 +14,7 @@ pub use crosspoint_gateways::anysocket::Json;
 static IN_WEBSOCKET: WebSocket<AnySocketWire> = WebSocket::text(AnySocketWire);
 
 /// Serves programs with AnySocket, inside WebSockets. The hub's id is that of its own program
-/// ([`Hub::home_peer`](crosspoint_hub::Hub::home_peer)), or else
+/// ([`Hub::application_peer`](crosspoint_hub::Hub::application_peer)), or else
 /// [`HttpOptions::node_id`](crate::http::HttpOptions::node_id), which is made up if there is none.
 #[derive(Clone)]
 pub struct AnySocket {

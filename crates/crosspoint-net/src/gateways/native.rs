@@ -34,7 +34,7 @@ impl Gateway for Native {
         let options = native::server::Options {
             limits: context.hub.limits.clone(),
             hub: context.hub_name.to_owned(),
-            home: context.hub.home_peer(),
+            home: context.hub.application_peer(),
             away_max: context.away_max,
             random,
         };

@@ -101,7 +101,7 @@ impl Server {
             http.node_id = PeerId::random().ok();
         }
         let node_id = http.node_id;
-        if let Some(id) = node_id.filter(|_| hub.home_peer().is_none()) {
+        if let Some(id) = node_id.filter(|_| hub.application_peer().is_none()) {
             hub.reserve_id(id);
         }
         let runner = Arc::new(Runner {

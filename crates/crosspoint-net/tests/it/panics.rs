@@ -9,8 +9,8 @@ use axum::routing;
 use bytes::BytesMut;
 use crosspoint_auth::{Credentials, Denied, from_fn};
 use crosspoint_gateways::anysocket::{Kind, Packet};
+use crosspoint_hub::application::{Application, Reply};
 use crosspoint_hub::command::{Hello, Peer as Named};
-use crosspoint_hub::home::{Home, Reply};
 use crosspoint_hub::payload::Ask;
 use crosspoint_hub::{Grant, HubOptions, Reason};
 use crosspoint_net::http::{HttpOptions, UpgradeCheck};
@@ -126,13 +126,13 @@ async fn in_an_authenticator_at_once_or_later() {
 #[tokio::test]
 async fn in_the_hub_s_own_program() {
     struct Fails;
-    impl Home for Fails {
+    impl Application for Fails {
         fn ask(&self, _from: &Named, _ask: Ask, _reply: Reply) {
             fails();
         }
     }
     let served = serve();
-    assert!(served.hub.set_home(Box::new(Fails)).is_ok());
+    assert!(served.hub.set_application(Box::new(Fails)).is_ok());
     let mut link = served.memory();
     upgrade(&mut link).await;
     let id = r#"{"id":"a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1"}"#;

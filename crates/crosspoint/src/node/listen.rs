@@ -94,7 +94,7 @@ impl NodeBuilder {
         let Self { options, handlers } = self;
         let reception = Reception::new(Terms::new(options, handlers));
         let node = connect(&reception, hello, inside).await?;
-        host.server.hub().set_home_peer(node.peer_id());
+        host.server.hub().set_application_peer(node.peer_id());
         host.listen(address)?;
         node.site.set_host(host);
         Ok(node)

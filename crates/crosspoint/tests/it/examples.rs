@@ -3,10 +3,10 @@
 use crate::anysocket_common;
 use crosspoint::{EnterOptions, MemberEvent, Node};
 
+#[path = "../../examples/application.rs"]
+mod application;
 #[path = "../../examples/file.rs"]
 mod file;
-#[path = "../../examples/home.rs"]
-mod home;
 #[path = "../../examples/line_chat.rs"]
 mod line_chat;
 #[path = "../../examples/lobby.rs"]
@@ -34,7 +34,7 @@ async fn the_lobby_is_a_chat() {
 
 #[tokio::test]
 async fn the_hub_s_own_program_answers_and_speaks() {
-    let seen = home::run().await.unwrap();
+    let seen = application::run().await.unwrap();
     let failed = "the call failed: Method not found! (method: 'missing', code 404)";
     assert_eq!(seen, ["5", failed, "you said \"hello\"", "all: \"lunch\""]);
 }

@@ -152,7 +152,7 @@ impl World {
         let options = crosspoint_proto::server::Options {
             limits: self.hub.limits.clone(),
             hub: "test".to_owned(),
-            home: self.hub.home_peer(),
+            home: self.hub.application_peer(),
             ..Default::default()
         };
         let protocol = crosspoint_proto::server::Native::new(self.now, options);

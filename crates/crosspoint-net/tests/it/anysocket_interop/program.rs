@@ -1,14 +1,14 @@
 //! A hub's program that follows interop/anysocket_convention.mjs, as far as a hub can: it answers as
-//! [`Home`], and asks its clients over links for requests.
+//! [`Application`], and asks its clients over links for requests.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use crosspoint_hub::application::{Application, Reply};
 use crosspoint_hub::command::{
     Addressee, Command, Event, Hello, LinkCommand, LinkEvent, LinkOptions, Peer, Target,
 };
 use crosspoint_hub::endpoint::{Endpoint, Outlet};
-use crosspoint_hub::home::{Home, Reply};
 use crosspoint_hub::outbox::Turn;
 use crosspoint_hub::payload::{Ask, Failure, Format, Payload};
 use crosspoint_hub::session::Step;
@@ -40,7 +40,7 @@ struct Convention {
     known: Arc<Mutex<HashSet<PeerId>>>,
 }
 
-impl Home for Convention {
+impl Application for Convention {
     fn ask(&self, from: &Peer, ask: Ask, reply: Reply) {
         if !ask.method.is_empty() {
             return reply.send(call(from, &ask));
@@ -137,11 +137,11 @@ pub(crate) fn start(hub: &Arc<Hub>) -> PeerId {
     let id = PeerId::new([0x5e; 16]);
     let hello = Hello { peer: Some(id), ..Hello::default() };
     assert_eq!(session.execute(Instant::now(), Command::Hello(hello)), Step::Go);
-    hub.set_home_peer(id);
+    hub.set_application_peer(id);
     let (orders, mut receiver) = mpsc::unbounded_channel();
     let known = Arc::<Mutex<HashSet<PeerId>>>::default();
-    let home = Convention { orders, known: known.clone() };
-    assert!(hub.set_home(Box::new(home)).is_ok());
+    let application = Convention { orders, known: known.clone() };
+    assert!(hub.set_application(Box::new(application)).is_ok());
     let mut program = Program {
         session,
         links: HashMap::new(),

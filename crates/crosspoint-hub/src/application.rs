@@ -1,7 +1,7 @@
-//! The hub's program as somebody to talk to.
+//! The hub application: the program that embeds a hub, as a peer of clients.
 //!
-//! To a peer of AnySocket the hub is a peer like others, with an application of its own. A program that
-//! embeds a hub answers for it.
+//! To AnySocket programs the hub is a peer like others, which answers messages and calls. A program that
+//! embeds a hub implements [`Application`] for that.
 
 use crate::command::{ApplicationEvent, Event, Peer};
 use crate::endpoint::{Endpoint, PendingWrites};
@@ -11,18 +11,18 @@ use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
-/// Answers for the hub's program. It is called by the task of the session that asks, and has to
-/// return at once: what takes time is to be done elsewhere, with the [`Reply`] taken along.
-pub trait Home: Send + Sync {
-    /// Somebody asks. Dropping the reply answers nothing.
+/// Handles requests of clients to the hub application. The task of the session that asks calls it, so it has
+/// to return at once: move the [`Reply`] to another task for work that takes time.
+pub trait Application: Send + Sync {
+    /// Handles one request. A reply that is dropped sends no answer.
     fn ask(&self, from: &Peer, ask: Ask, reply: Reply);
 }
 
-/// A home where nobody is.
+/// No application: calls are answered with an error.
 #[derive(Debug, Clone, Copy)]
 pub struct Nobody;
 
-impl Home for Nobody {
+impl Application for Nobody {
     fn ask(&self, _from: &Peer, ask: Ask, reply: Reply) {
         // A message wants no answer.
         if !ask.method.is_empty() {
@@ -31,16 +31,16 @@ impl Home for Nobody {
     }
 }
 
-/// The right to answer one question.
+/// The right to answer one request.
 pub struct Reply {
     to: Weak<Endpoint>,
     ticket: u32,
-    /// What the program holds of the question, in bytes.
+    /// What the program holds of the request, in bytes.
     bytes: usize,
     pending: Arc<Asks>,
 }
 
-/// Questions of one session that wait for their answers.
+/// Requests of one session that wait for their answers.
 #[derive(Debug, Default)]
 pub(crate) struct Asks {
     count: AtomicUsize,

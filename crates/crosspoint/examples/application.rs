@@ -1,10 +1,10 @@
 //! What was a node server with AnySocket, in Rust: the hub's own program answers what its clients ask of the
 //! hub, and speaks to them.
 //!
-//! `cargo run -p crosspoint --example home`
+//! `cargo run -p crosspoint --example application`
 
 use crosspoint::anysocket::{Arg, Client, Message, Peer, Value};
-use crosspoint::{Ask, Failure, Format, Home, Hub, HubOptions, Payload, PeerInfo, Reply};
+use crosspoint::{Application, Ask, Failure, Format, Hub, HubOptions, Payload, PeerInfo, Reply};
 use crosspoint::{Server, ServerOptions};
 use serde_json::json;
 use std::error::Error;
@@ -26,7 +26,7 @@ struct Office {
     desk: mpsc::UnboundedSender<(Payload, Reply)>,
 }
 
-impl Home for Office {
+impl Application for Office {
     fn ask(&self, _from: &PeerInfo, ask: Ask, reply: Reply) {
         match ask.method.as_str() {
             // In JavaScript: `hub.send(…)`.
@@ -48,7 +48,7 @@ impl Home for Office {
 pub(crate) async fn run() -> Result<Vec<String>, Box<dyn Error + Send + Sync>> {
     let hub = Hub::new(HubOptions::default());
     let (desk, mut messages) = mpsc::unbounded_channel();
-    if hub.set_home(Box::new(Office { desk })).is_err() {
+    if hub.set_application(Box::new(Office { desk })).is_err() {
         return Err("the hub has a program already".into());
     }
     let server = Server::with_hub(hub, ServerOptions::default());
