@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// A channel from the sender's view. One message at a time travels it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Road {
+pub(crate) enum SendPath {
     Own(OwnNumber),
     /// A gateway that turns pieces into messages does so for each member by itself.
     Member(OwnNumber, MemberNumber),
@@ -18,7 +18,7 @@ pub(crate) enum Road {
     Link(LinkNumber),
 }
 
-impl Road {
+impl SendPath {
     /// The one that leads to a target.
     fn to(target: Target, framing: Framing) -> Self {
         match target {
@@ -35,7 +35,7 @@ impl Road {
 /// Messages of which some parts have come and some have not.
 #[derive(Debug, Default)]
 pub(crate) struct Order {
-    open: HashMap<Road, Open>,
+    open: HashMap<SendPath, Open>,
     /// When the first of them began, at the earliest: it may have ended since.
     earliest: Option<Duration>,
 }
@@ -59,7 +59,7 @@ struct Next {
 /// A message that is not whole in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Late {
-    pub(crate) road: Road,
+    pub(crate) path: SendPath,
     pub(crate) to: Target,
 }
 
@@ -68,7 +68,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 impl Order {
     /// Takes note of a part. Gives whether it has a receiver: what continues a message whose
-    /// channel has gone has none. `holds` says whether the session has the channel of a road, `time` is that
+    /// channel has gone has none. `holds` says whether the session has the channel of a path, `time` is that
     /// of the session.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ impl Order {
         part: &Part,
         framing: Framing,
         time: impl FnOnce() -> Duration,
-        holds: impl Fn(Road) -> bool,
+        holds: impl Fn(SendPath) -> bool,
     ) -> Result<bool, Reason> {
         if part.is_first() && part.is_last() && self.open.is_empty() {
             return Ok(true);
@@ -88,12 +88,12 @@ impl Order {
         if end > u64::from(part.total) || (part.data.is_empty() && part.total > 0) {
             return Err(Reason::Malformed);
         }
-        let road = Road::to(to, framing);
+        let path = SendPath::to(to, framing);
         let next = Next { to, kind: part.kind, total: part.total, offset: part.offset };
-        let known = self.open.remove(&road);
+        let known = self.open.remove(&path);
         match &known {
             Some(open) if open.next != next => return Err(Reason::Malformed),
-            None if !part.is_first() || !holds(road) => return Ok(false),
+            None if !part.is_first() || !holds(path) => return Ok(false),
             _ => {}
         }
         if part.is_last() {
@@ -103,13 +103,13 @@ impl Order {
         let begun = known.and_then(|open| open.begun).unwrap_or_else(time);
         self.earliest = Some(self.earliest.map_or(begun, |earliest| earliest.min(begun)));
         let next = Next { offset: part.offset + part.data.len() as u32, ..next };
-        self.open.insert(road, Open { next, begun: Some(begun) });
+        self.open.insert(path, Open { next, begun: Some(begun) });
         Ok(true)
     }
 
-    /// What was begun on a road does not go on.
-    pub(crate) fn forget(&mut self, road: Road) {
-        self.open.remove(&road);
+    /// What was begun on a path does not go on.
+    pub(crate) fn forget(&mut self, path: SendPath) {
+        self.open.remove(&path);
         self.rest();
     }
 
@@ -127,7 +127,7 @@ impl Order {
 
     /// The time of what goes to a target begins anew, as the sender was told to pause it until now.
     pub(crate) fn excuse(&mut self, target: Target, framing: Framing) {
-        let open = self.open.get_mut(&Road::to(target, framing));
+        let open = self.open.get_mut(&SendPath::to(target, framing));
         if let Some(open) = open.filter(|open| open.next.to == target) {
             open.begun = None;
         }
@@ -143,11 +143,11 @@ impl Order {
     ) -> Vec<Late> {
         let mut late = Vec::new();
         let mut earliest: Option<Duration> = None;
-        self.open.retain(|road, open| {
+        self.open.retain(|path, open| {
             let mut begun = *open.begun.get_or_insert(time);
             if begun + most <= time {
                 if !paused(&open.next.to) {
-                    late.push(Late { road: *road, to: open.next.to });
+                    late.push(Late { path: *path, to: open.next.to });
                     return false;
                 }
                 begun = time;
@@ -164,7 +164,7 @@ impl Order {
     /// An own channel is gone.
     pub(crate) fn forget_own(&mut self, number: OwnNumber) {
         self.open.retain(
-            |road, _| !matches!(road, Road::Own(own) | Road::Member(own, _) if *own == number),
+            |path, _| !matches!(path, SendPath::Own(own) | SendPath::Member(own, _) if *own == number),
         );
         self.rest();
     }

@@ -6,7 +6,7 @@ use crate::command::{Ban, ChannelCommand, ChannelEvent, EnterOptions, Target};
 use crate::endpoint::Reception;
 use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber};
 use crate::limit::Limit;
-use crate::order::Road;
+use crate::order::SendPath;
 use crate::outbox::Tag;
 use crate::presence;
 use crate::reason::Reason;
@@ -65,7 +65,7 @@ impl Session {
             }
             ChannelCommand::Leave(number) => {
                 if let Some(entered) = self.take_entered(number) {
-                    self.order.forget(Road::In(number));
+                    self.order.forget(SendPath::In(number));
                     self.paused.remove(&Target::Up(number));
                     self.part_from(&entered, Reason::Left);
                     self.let_go(&entered.channel);
@@ -109,7 +109,7 @@ impl Session {
                 let current = owned(&self.owned, *channel).is_some_and(|owned| owned.tag == tag);
                 if current {
                     // What was begun for the number's former holder does not go on.
-                    self.order.forget(Road::Member(*channel, *member));
+                    self.order.forget(SendPath::Member(*channel, *member));
                 }
                 current
             }
@@ -135,14 +135,14 @@ impl Session {
                     self.pending -= 1;
                     entered.cost.resize(MEMBERSHIP_BYTES);
                     // What was begun before the owner let the session in went nowhere.
-                    self.order.forget(Road::In(told.channel));
+                    self.order.forget(SendPath::In(told.channel));
                 }
                 true
             }
             ChannelEvent::Ended { channel, .. } => {
                 let current = self.entered.get(channel.0).is_some_and(|entered| entered.tag == tag);
                 if current && let Some(entered) = self.take_entered(*channel) {
-                    self.order.forget(Road::In(*channel));
+                    self.order.forget(SendPath::In(*channel));
                     self.let_go(&entered.channel);
                 }
                 current

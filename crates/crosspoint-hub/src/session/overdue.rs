@@ -6,7 +6,7 @@
 use super::{Session, Step};
 use crate::command::Target;
 use crate::limit::Limit;
-use crate::order::{Late, Road};
+use crate::order::{Late, SendPath};
 use crate::reason::Reason;
 use crate::wire::Framing;
 use std::time::{Duration, Instant};
@@ -37,13 +37,13 @@ impl Session {
         let paused = &self.paused;
         let late = self.order.late(time, most, |to| paused.contains_key(to));
         let mut step = Step::Go;
-        for Late { road, to } in late {
+        for Late { path, to } in late {
             self.hub.metrics.hit(Limit::MessageTime);
-            match (road, to) {
-                (Road::Link(link), _) => self.break_link(link, Reason::IdleTimeout),
+            match (path, to) {
+                (SendPath::Link(link), _) => self.break_link(link, Reason::IdleTimeout),
                 // An owner whose protocol has no borders does not know what its members take for a message.
-                (Road::Member(channel, member), _) => self.kick(now, channel, member, None),
-                (Road::Own(_) | Road::In(_), to) => {
+                (SendPath::Member(channel, member), _) => self.kick(now, channel, member, None),
+                (SendPath::Own(_) | SendPath::In(_), to) => {
                     self.complaint = Some(self.complain(to, most));
                     step = Step::Close(Reason::IdleTimeout);
                 }

@@ -13,7 +13,7 @@ use crate::limit::Limit;
 use crate::limits::Limits;
 use crate::link::{End, Link, Refused};
 use crate::metrics::ByProtocol;
-use crate::order::Road;
+use crate::order::SendPath;
 use crate::outbox::Tag;
 use crate::payload::Ask;
 use crate::peers::{Newcomer, SERVICE_BYTES, WATCH_BYTES};
@@ -200,7 +200,7 @@ impl Session {
     fn unlink(&mut self, link: LinkNumber, reason: Reason) {
         let removed = self.endpoint.links().remove(link);
         if let Some((ended, side)) = removed {
-            self.order.forget(Road::Link(link));
+            self.order.forget(SendPath::Link(link));
             self.paused.remove(&Target::Link(link));
             ended.disconnect(side, reason, &mut self.writes);
             self.hub.metrics.links.dec();
@@ -209,7 +209,7 @@ impl Session {
 
     /// The endpoint is going to be told that a link has ended. Gives whether it still had it.
     pub(super) fn unlinked(&mut self, link: LinkNumber) -> bool {
-        self.order.forget(Road::Link(link));
+        self.order.forget(SendPath::Link(link));
         self.paused.remove(&Target::Link(link));
         let had = self.endpoint.links().remove(link).is_some();
         // A session that has ended has counted all its links.

@@ -7,7 +7,7 @@ use crate::command::Target;
 use crate::delivery::Sent;
 use crate::endpoint::{PendingWrites, Sending};
 use crate::limit::Limit;
-use crate::order::Road;
+use crate::order::SendPath;
 use crate::reason::Reason;
 use crate::slots::Slots;
 use crate::wire::Part;
@@ -26,10 +26,10 @@ impl Session {
             return Step::Close(Reason::TooLarge);
         }
         let (own, entered, endpoint) = (&self.owned, &self.entered, &self.endpoint);
-        let holds = |road| match road {
-            Road::Own(number) | Road::Member(number, _) => owned(own, number).is_some(),
-            Road::In(number) => entered.get(number.0).is_some(),
-            Road::Link(number) => endpoint.links().get(number).is_some(),
+        let holds = |path| match path {
+            SendPath::Own(number) | SendPath::Member(number, _) => owned(own, number).is_some(),
+            SendPath::In(number) => entered.get(number.0).is_some(),
+            SendPath::Link(number) => endpoint.links().get(number).is_some(),
         };
         let (begun, unheard) = (self.begun, self.unheard);
         let time = || overdue::time(begun, unheard, now);

@@ -7,7 +7,7 @@ use crate::command::{ChannelCommand, Command, Event, OwnerNews};
 use crate::endpoint::Reception;
 use crate::ids::{InNumber, MemberNumber, OwnNumber};
 use crate::limit::Limit;
-use crate::order::Road;
+use crate::order::SendPath;
 use crate::outbox::Tag;
 use crate::reason::Reason;
 use std::sync::Arc;
@@ -102,7 +102,7 @@ impl Session {
         }
         if let OwnerNews::You(number) = news {
             self.take_entered(channel);
-            self.order.forget(Road::In(channel));
+            self.order.forget(SendPath::In(channel));
             let kept = self.owned.get_mut(number.0);
             kept.expect("the number was kept for this").kept = false;
         }

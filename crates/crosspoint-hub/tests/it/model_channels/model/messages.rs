@@ -26,21 +26,21 @@ impl Piece {
 
 /// Where one message at a time travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Road {
+pub(super) enum SendPath {
     Own(u32),
     In(u32),
 }
 
-fn road(to: Target) -> Road {
+fn path(to: Target) -> SendPath {
     match to {
-        Target::Up(number) => Road::In(number.0),
-        Target::Member(number, _) | Target::Everyone(number, _) => Road::Own(number.0),
+        Target::Up(number) => SendPath::In(number.0),
+        Target::Member(number, _) | Target::Everyone(number, _) => SendPath::Own(number.0),
         Target::Link(_) => unreachable!("there are no links here"),
     }
 }
 
 impl Model {
-    /// What an endpoint sends if it wants to send this: on a road that a message travels already,
+    /// What an endpoint sends if it wants to send this: on a path that a message travels already,
     /// its rest.
     pub(crate) fn next(
         &self,
@@ -49,25 +49,25 @@ impl Model {
         piece: Piece,
         text: &str,
     ) -> (Target, Piece, String) {
-        match self.endpoints[who].open.get(&road(to)) {
+        match self.endpoints[who].open.get(&path(to)) {
             Some((to, text)) => (*to, Piece::Rest, text.clone()),
             None => (to, piece, text.to_owned()),
         }
     }
 
     pub(crate) fn send(&mut self, who: usize, to: Target, piece: Piece, text: &str) {
-        let road = road(to);
-        let holds = match road {
-            Road::Own(number) => self.own(who, number).is_some(),
-            Road::In(number) => self.endpoints[who].entered.contains_key(&number),
+        let path = path(to);
+        let holds = match path {
+            SendPath::Own(number) => self.own(who, number).is_some(),
+            SendPath::In(number) => self.endpoints[who].entered.contains_key(&number),
         };
         let open = &mut self.endpoints[who].open;
-        let begun = open.remove(&road).is_some();
+        let begun = open.remove(&path).is_some();
         if !holds || begun != (piece == Piece::Rest) {
             return;
         }
         if piece == Piece::First {
-            open.insert(road, (to, text.to_owned()));
+            open.insert(path, (to, text.to_owned()));
         }
         let (begin, end) = piece.of(text);
         let data = &text[begin..end];

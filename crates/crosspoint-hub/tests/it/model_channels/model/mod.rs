@@ -8,7 +8,7 @@ use crosspoint_hub::command::{ChannelEvent, Entered, Event, Mode, OwnerNews, Pee
 use crosspoint_hub::testing::Arrived;
 use crosspoint_hub::{InNumber, MemberNumber, OwnNumber, PeerId, Reason};
 pub(crate) use messages::Piece;
-use messages::Road;
+use messages::SendPath;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 pub(crate) const OWNED_MAX: u32 = 2;
@@ -40,7 +40,7 @@ pub(crate) struct Endpoint {
     owned: BTreeMap<u32, Owned>,
     entered: BTreeMap<u32, (Seat, u64)>,
     /// Messages that it has begun: to whom, and what.
-    open: BTreeMap<Road, (Target, String)>,
+    open: BTreeMap<SendPath, (Target, String)>,
     inbox: VecDeque<Item>,
 }
 
@@ -294,7 +294,7 @@ impl Model {
 
     pub(crate) fn leave(&mut self, who: usize, number: u32) {
         let me = &mut self.endpoints[who];
-        me.open.remove(&Road::In(number));
+        me.open.remove(&SendPath::In(number));
         let Some((seat, id)) = me.entered.remove(&number) else {
             return;
         };
@@ -313,7 +313,7 @@ impl Model {
     fn give_up(&mut self, who: usize, number: u32) -> Option<u64> {
         let id = self.own(who, number)?;
         let me = &mut self.endpoints[who];
-        me.open.remove(&Road::Own(number));
+        me.open.remove(&SendPath::Own(number));
         me.owned.remove(&number);
         Some(id)
     }
@@ -369,13 +369,13 @@ impl Model {
         }
         match event {
             Event::Channel(ChannelEvent::Ended { channel, .. }) => {
-                me.open.remove(&Road::In(channel.0));
+                me.open.remove(&SendPath::In(channel.0));
                 if let Some((_, id)) = me.entered.remove(&channel.0) {
                     self.let_go(who, id);
                 }
             }
             Event::Channel(ChannelEvent::Owner { channel, news: OwnerNews::You(own) }) => {
-                me.open.remove(&Road::In(channel.0));
+                me.open.remove(&SendPath::In(channel.0));
                 me.entered.remove(&channel.0);
                 me.owned.get_mut(&own.0).expect("it was kept for this").kept = false;
             }
