@@ -116,7 +116,7 @@ fn growth(before: u64, after: u64, connections: usize) -> Option<f64> {
     (bytes >= LEAST_BYTES).then_some(bytes)
 }
 
-/// Waits; the connections give signs of life where the protocol wants them.
+/// Waits; the connections send keepalives where the protocol wants them.
 fn settle(streams: &[TcpStream], dialect: &dyn Dialect, time: Duration) -> Result<(), BenchError> {
     let Some(keepalive) = dialect.keepalive() else {
         thread::sleep(time);
@@ -132,7 +132,7 @@ fn settle(streams: &[TcpStream], dialect: &dyn Dialect, time: Duration) -> Resul
         for mut stream in streams {
             stream.write_all(&keepalive).map_err(|source| BenchError::Io {
                 dialect: dialect.name(),
-                doing: "giving a sign of life",
+                doing: "sending a keepalive",
                 source,
             })?;
         }

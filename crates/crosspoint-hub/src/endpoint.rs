@@ -58,8 +58,8 @@ pub struct Endpoint {
     pub(crate) secrecy: Secrecy,
     known: OnceLock<Known>,
     links: Mutex<Links<Self>>,
-    /// Somebody has come with its name or id.
-    doubted: AtomicBool,
+    /// Another session has come with its name or id, and its task has not sent a probe yet.
+    probe_requested: AtomicBool,
     away: AtomicBool,
     /// Whether it is away as far as others were told.
     told_away: AtomicBool,
@@ -99,7 +99,7 @@ impl Endpoint {
     ) -> Self {
         let outbox = Outbox::new(Tab::new(&account, Purpose::Outbox), bytes_max);
         let queue = Mutex::new(Queue { outbox, congestion: Congestion::default() });
-        let [doubted, away, told_away, pending] = [false; 4].map(AtomicBool::new);
+        let [probe_requested, away, told_away, pending] = [false; 4].map(AtomicBool::new);
         Self {
             id,
             address,
@@ -109,7 +109,7 @@ impl Endpoint {
             secrecy: Secrecy::default(),
             known: OnceLock::new(),
             links: Mutex::default(),
-            doubted,
+            probe_requested,
             away,
             told_away,
             pending,
@@ -167,17 +167,17 @@ impl Endpoint {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Another session has come with the name or id of this one. Its task is woken, to ask for a sign of
-    /// life (see [`crate::doubt`]).
-    pub(crate) fn doubt(&self) {
-        if !self.doubted.swap(true, Ordering::AcqRel) {
+    /// Another session has come with the name or id of this one. Wakes its task, which sends a
+    /// probe (see [`crate::probe`]).
+    pub(crate) fn request_probe(&self) {
+        if !self.probe_requested.swap(true, Ordering::AcqRel) {
             self.outlet.wake();
         }
     }
 
-    /// Whether a sign of life is wanted. Taken by asking.
-    pub fn take_doubt(&self) -> bool {
-        self.doubted.swap(false, Ordering::AcqRel)
+    /// Whether a probe is requested. Taking it clears the request.
+    pub fn take_probe_request(&self) -> bool {
+        self.probe_requested.swap(false, Ordering::AcqRel)
     }
 
     /// Whether the endpoint's connection is lost and it may come back (docs/resume.md).

@@ -15,7 +15,7 @@
 //! * [`application`]: the hub application, as a peer of clients; [`secrecy`]: sessions that have to be encrypted
 //! * [`limits`]: all bounds and their defaults; [`limit`]: the bounds that are counted, by name
 //! * [`ledger`]: the memory that the hub holds, and the accounts that pay for it
-//! * [`doubt`]: probes of sessions that may be dead
+//! * [`probe`]: probes of sessions that may be dead
 //!
 //! ```
 //! use crosspoint_hub::{command::*, Hub, HubOptions, Place};
@@ -39,7 +39,6 @@ mod batch;
 pub mod channel;
 pub mod command;
 mod delivery;
-pub mod doubt;
 pub mod endpoint;
 mod gathering;
 pub mod hub;
@@ -59,6 +58,7 @@ mod peer;
 pub mod peers;
 pub mod permissions;
 pub mod presence;
+pub mod probe;
 pub mod protocol;
 pub mod rate_limiter;
 pub mod reason;

@@ -5,7 +5,7 @@ use crate::networks::{Networks, Prefixes};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// How often one side asks the other for a sign of life, or is to ask.
+/// How often one side sends probes to the other, or is to send them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Pace {
     /// As it does by itself.
@@ -95,8 +95,8 @@ pub struct Limits {
     /// How long a session may be silent. Above: closed with `IdleTimeout`. `None`: for ever, which
     /// peote programs rely on (docs/peote.md, section 3.5).
     pub idle_max: Option<Duration>,
-    /// How often a silent endpoint is asked for a sign of life, where the protocol can ask. A native
-    /// client may wish for something else, within the next three.
+    /// How often a silent endpoint is probed, if its protocol has probes. A native
+    /// client may ask for something else, within the next three.
     pub heartbeat: Duration,
     /// Unanswered heartbeats before the session is closed with `HeartbeatLost`.
     pub heartbeat_missed_max: u32,
@@ -108,8 +108,8 @@ pub struct Limits {
     pub heartbeat_max: Duration,
     /// Whether a client that wishes not to be asked is not asked. Otherwise it is, as seldom as may be.
     pub heartbeat_off: bool,
-    /// How long a session may take to give a sign of life that it is asked for because another one has
-    /// come with its name or id. Above: closed with `HeartbeatLost`. `None`: it is not asked.
+    /// How long a session may take to answer the probe that it is sent because another one has
+    /// come with its name or id. Above: closed with `HeartbeatLost`. `None`: it is not probed.
     pub probe_max: Option<Duration>,
     /// Messages and other commands that one session may send a second; above, it is read more
     /// slowly. 0 is without limit.
@@ -222,7 +222,7 @@ impl Limits {
         address.map(|address| self.prefixes.holder(address))
     }
 
-    /// How often a client is asked for a sign of life that wishes for this: after each so much silence,
+    /// How often a client is probed that asks for this: after each so much silence,
     /// or never.
     ///
     /// As long as a silent session is closed ([`idle_max`](Self::idle_max)), a wish never leads to that:

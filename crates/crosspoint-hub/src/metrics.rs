@@ -51,7 +51,7 @@ pub struct ByPurpose {
 /// What a protocol has noticed that only the hub's metrics want to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measurement {
-    /// The endpoint has answered, so long after it was asked for a sign of life.
+    /// The endpoint has answered a probe after this time.
     RoundTrip(Duration),
     /// The endpoint did not get what it wished for, because of this limit.
     Bounded(Limit),
@@ -117,7 +117,7 @@ pub struct Metrics {
     pub log_lines_dropped: Counter,
     /// Memory that is charged now, by purpose and protocol, in bytes.
     pub memory: Family<ByPurpose, Gauge>,
-    /// How long endpoints took to answer when they were asked for a sign of life, in seconds.
+    /// How long endpoints took to answer probes, in seconds.
     pub round_trips: RoundTrips,
 }
 
@@ -135,7 +135,7 @@ impl Metrics {
         let round_trips = RoundTrips::new_with_constructor(|| Histogram::new(ROUND_TRIP_BUCKETS));
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The program that runs", version);
-        let help = "How long endpoints took to answer when they were asked for a sign of life";
+        let help = "How long endpoints took to answer probes";
         registry.register_with_unit("round_trip", help, Unit::Seconds, round_trips.clone());
         let memory = Family::default();
         let help = "Memory that is held for sessions, channels and requests";

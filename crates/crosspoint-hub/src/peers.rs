@@ -170,7 +170,7 @@ impl Peers {
         let replace = duplicates == Duplicates::Replace;
         let refuse = |old: &Arc<Endpoint>, reason| {
             if !is_application(old) {
-                old.doubt();
+                old.request_probe();
             }
             Err(reason)
         };

@@ -94,9 +94,9 @@ pub trait Protocol: Send {
     /// Time has passed. Gives a reason if the session is over.
     fn tick(&mut self, now: Instant, activity: Activity, out: &mut FrameWriter) -> Option<Reason>;
 
-    /// Asks the endpoint for a sign of life now; whatever arrives after that is one. Gives whether this
-    /// protocol can ask, and the session depends on the answer.
-    fn ask_now(&mut self, now: Instant, out: &mut FrameWriter) -> bool {
+    /// Sends the endpoint a probe now; anything that arrives after that answers it. Gives whether this
+    /// protocol has probes, and the session depends on the answer.
+    fn probe(&mut self, now: Instant, out: &mut FrameWriter) -> bool {
         let _ = (now, out);
         false
     }
@@ -146,9 +146,9 @@ pub trait Client: Send {
     /// As [`Protocol::tick`].
     fn tick(&mut self, now: Instant, activity: Activity, out: &mut FrameWriter) -> Option<Reason>;
 
-    /// Asks the hub for a sign of life now. Gives the number of the question, which is above those of
-    /// all before; `None` if this protocol cannot ask, or not yet.
-    fn ask_now(&mut self, now: Instant, out: &mut FrameWriter) -> Option<u64> {
+    /// Sends the hub a probe now. Gives the number of the probe, which is above those of all before;
+    /// `None` if this protocol has no probes, or not yet.
+    fn probe(&mut self, now: Instant, out: &mut FrameWriter) -> Option<u64> {
         let _ = (now, out);
         None
     }

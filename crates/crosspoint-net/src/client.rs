@@ -31,7 +31,7 @@ const PINGS_MAX: usize = 64;
 /// Bytes that may wait to be written before no further command is taken.
 const WRITE_BYTES_MAX: usize = 256 * 1024;
 
-/// Bytes of answers that nobody but the hub asks for, such as those to signs of life, that may wait to be
+/// Bytes of answers that only the hub has caused, such as those to probes, that may wait to be
 /// written before nothing more is read.
 const ANSWERS_BYTES_MAX: usize = 16 * 1024;
 
@@ -349,7 +349,7 @@ impl Driver {
         // A caller that has stopped to wait takes no memory.
         self.asked.retain(|(.., ping)| !ping.is_closed());
         let now = now();
-        match self.client.ask_now(now, &mut self.out) {
+        match self.client.probe(now, &mut self.out) {
             Some(number) => self.asked.push_back((number, now, ping)),
             None => tell(ping, Err(Reason::Unsupported)),
         }

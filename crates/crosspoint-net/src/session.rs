@@ -22,8 +22,8 @@ use crate::ws;
 use authenticating::{Authenticating, hear, verdict};
 use bytes::BytesMut;
 use crosspoint_auth::Authenticator;
-use crosspoint_hub::doubt::Doubt;
 use crosspoint_hub::outbox::Exceeded;
+use crosspoint_hub::probe::Probe;
 use crosspoint_hub::protocol::Protocol;
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{Reason, Session};
@@ -72,8 +72,8 @@ struct State {
     /// When time made the protocol say something. That may wait for a while before it is written,
     /// and must not be said over and over meanwhile.
     said: Option<Instant>,
-    /// Whether the endpoint still lives.
-    doubt: Doubt,
+    /// The probe of the endpoint, if another session has come with its name or id.
+    probe: Probe,
     /// Why the session ends as soon as all before that was sent.
     ending: Option<Reason>,
     /// The session waits for room at a receiver.
@@ -108,7 +108,7 @@ impl Driver {
             read_at: begun,
             timers: Timers::new(begun),
             said: None,
-            doubt: Doubt::new(limits.probe_max),
+            probe: Probe::new(limits.probe_max),
             ending: None,
             waiting: false,
             authenticating: None,
@@ -159,7 +159,7 @@ impl Driver {
                 // What is wrong with the connection is seen by the write that follows.
                 _ = self.outlet.writer().writable(), if state.blocked => {
                     state.blocked = false;
-                    state.doubt.took(now());
+                    state.probe.took(now());
                     state.set_probe();
                     Ok(())
                 }
@@ -169,13 +169,13 @@ impl Driver {
                 bytes = hear(&mut self.reader, authenticating), if hears => match bytes {
                     Ok(bytes) if !bytes.is_empty() => {
                         state.read_at = now();
-                        state.doubt.heard();
+                        state.probe.heard();
                         self.received(state, bytes)
                     }
                     _ => Err(Reason::ConnectionLost),
                 },
                 () = self.outlet.notified() => {
-                    self.heed_doubt(state);
+                    self.send_probe(state);
                     self.proceed(state)
                 }
             };

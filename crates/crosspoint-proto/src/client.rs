@@ -183,7 +183,7 @@ impl Native {
             (_, kind::PONG) => {
                 let token = body.bytes(8)?.get_u64();
                 self.heartbeat.answered(now, token);
-                if token <= self.heartbeat.last_question() {
+                if token <= self.heartbeat.last_probe() {
                     self.answered = self.answered.max(Some(token));
                 }
                 Ok(None)
@@ -286,8 +286,8 @@ impl Client for Native {
         self.heartbeat.ask(now, activity, out).err()
     }
 
-    fn ask_now(&mut self, now: Instant, out: &mut FrameWriter) -> Option<u64> {
-        (self.state == State::Open).then(|| self.heartbeat.ask_now(now, out))
+    fn probe(&mut self, now: Instant, out: &mut FrameWriter) -> Option<u64> {
+        (self.state == State::Open).then(|| self.heartbeat.probe(now, out))
     }
 
     fn answered(&mut self) -> Option<u64> {

@@ -1,4 +1,4 @@
-//! Signs of life, and the round trip that they measure (section 4.4).
+//! Probes, and the round trip that they measure (section 4.4).
 
 use crate::message::{kind, put_frame};
 use crosspoint_hub::protocol::Activity;
@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 /// How a client and its hub watch each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// How often the client asks; usually as often as the hub. A millisecond at least.
+    /// How often the client sends probes; usually as often as the hub. A millisecond at least.
     pub own: Pace,
-    /// How many questions of the client may stay unanswered.
+    /// How many probes of the client may stay unanswered.
     pub missed_max: u32,
-    /// How often the hub is to ask. It has bounds of its own, and says in WELCOME what it does.
+    /// How often the hub is to send probes. It has bounds of its own, and says in WELCOME what it does.
     pub hub: Pace,
     /// The hub is not given up before it has been silent for this long: a connection that may be away
     /// and come back needs that.
@@ -27,32 +27,32 @@ impl Default for Settings {
     }
 }
 
-/// Asks a silent other side for a sign of life, and gives up when none comes.
+/// Sends probes to a silent other side, and gives it up when they stay unanswered.
 #[derive(Debug, Clone)]
 pub struct Heartbeat {
-    /// `None`: nobody is asked.
+    /// `None`: no probes are sent.
     interval: Option<Duration>,
     missed_max: u32,
     patience: Duration,
-    /// When silence was questioned last, and how often since the last sign of life.
-    asked: Option<(Instant, u32)>,
-    /// The number of the last question.
+    /// When the last probe was sent, and how many since anything was heard.
+    sent: Option<(Instant, u32)>,
+    /// The number of the last probe.
     token: u64,
-    /// When it was asked, until it is answered.
+    /// When it was sent, until it is answered.
     open: Option<Instant>,
     round_trip: Option<Duration>,
 }
 
 impl Heartbeat {
-    /// Asks after `interval` of silence; gives up when `missed_max` questions stay unanswered.
+    /// Sends a probe after `interval` of silence; gives up when `missed_max` probes stay unanswered.
     pub fn new(interval: Duration, missed_max: u32) -> Self {
         let interval = Some(interval);
         let patience = Duration::ZERO;
-        Self { interval, missed_max, patience, asked: None, token: 0, open: None, round_trip: None }
+        Self { interval, missed_max, patience, sent: None, token: 0, open: None, round_trip: None }
     }
 
-    /// Gives up no earlier than after this much silence. As many questions as may stay unanswered are
-    /// asked meanwhile, and no more.
+    /// Gives up no earlier than after this much silence. As many probes as may stay unanswered are
+    /// sent meanwhile, and no more.
     #[must_use]
     pub fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
@@ -63,25 +63,25 @@ impl Heartbeat {
         self.round_trip
     }
 
-    /// The number of the last question.
-    pub fn last_question(&self) -> u64 {
+    /// The number of the last probe.
+    pub fn last_probe(&self) -> u64 {
         self.token
     }
 
-    /// After how much silence it asks; `None` is never.
+    /// After how much silence it sends a probe; `None` is never.
     pub fn interval(&self) -> Option<Duration> {
         self.interval
     }
 
-    /// Changes the interval. With `None` nobody is asked, and the other side is not given up.
+    /// Changes the interval. With `None` no probes are sent, and the other side is not given up.
     pub fn set_interval(&mut self, interval: Option<Duration>) {
         self.interval = interval;
     }
 
-    /// Since when an answer is waited for or nothing was heard, and how many questions are unanswered.
+    /// Since when an answer is waited for or nothing was heard, and how many probes are unanswered.
     fn silence(&self, activity: Activity) -> (Instant, u32) {
-        match self.asked {
-            Some((asked, missed)) if asked > activity.read => (asked, missed),
+        match self.sent {
+            Some((sent, missed)) if sent > activity.read => (sent, missed),
             _ => (activity.read, 0),
         }
     }
@@ -96,7 +96,7 @@ impl Heartbeat {
         }
     }
 
-    /// Gives the token of a question to ask, if it is time.
+    /// Gives the token of a probe to send, if it is time.
     ///
     /// # Errors
     /// [`Reason::HeartbeatLost`] if too many stay unanswered.
@@ -108,13 +108,13 @@ impl Heartbeat {
         if missed >= self.missed_max {
             return Err(Reason::HeartbeatLost);
         }
-        self.asked = Some((now, missed + 1));
-        Ok(Some(self.question(now)))
+        self.sent = Some((now, missed + 1));
+        Ok(Some(self.start_probe(now)))
     }
 
-    /// Gives the token of a question that is asked now, whether or not it is time. If it stays
+    /// Gives the token of a probe that is sent now, whether or not it is time. If it stays
     /// unanswered, that counts for nothing.
-    pub fn question(&mut self, now: Instant) -> u64 {
+    pub fn start_probe(&mut self, now: Instant) -> u64 {
         self.token += 1;
         self.open = Some(now);
         self.token
@@ -137,18 +137,18 @@ impl Heartbeat {
     }
 
     /// Writes a PING now, and gives its token.
-    pub fn ask_now(&mut self, now: Instant, out: &mut FrameWriter) -> u64 {
-        let token = self.question(now);
+    pub fn probe(&mut self, now: Instant, out: &mut FrameWriter) -> u64 {
+        let token = self.start_probe(now);
         put_ping(token, out);
         token
     }
 
-    /// Takes an answer, and gives the round trip. One to an older question, or a second one, measures
+    /// Takes an answer, and gives the round trip. One to an older probe, or a second one, measures
     /// nothing.
     pub fn answered(&mut self, now: Instant, token: u64) -> Option<Duration> {
-        let asked = self.open.filter(|_| token == self.token)?;
+        let sent = self.open.filter(|_| token == self.token)?;
         self.open = None;
-        self.round_trip = Some(now.saturating_duration_since(asked));
+        self.round_trip = Some(now.saturating_duration_since(sent));
         self.round_trip
     }
 }
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_questioned_and_given_up_after_enough_misses() {
+    fn silence_is_probed_and_given_up_after_enough_misses() {
         let start = Instant::now();
         let activity = silent(start);
         let mut heartbeat = Heartbeat::new(SECOND, 2);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn any_byte_is_a_sign_of_life_and_an_answer_measures_once() {
+    fn any_byte_answers_a_probe_and_an_answer_measures_once() {
         let start = Instant::now();
         let mut heartbeat = Heartbeat::new(SECOND, 1);
         assert_eq!(heartbeat.tick(start + SECOND, silent(start)), Ok(Some(1)));
@@ -190,8 +190,8 @@ mod tests {
         assert_eq!(heartbeat.answered(later + SECOND, 1), None, "a second time");
         assert_eq!(heartbeat.round_trip(), Some(SECOND / 10));
         assert_eq!(heartbeat.tick(later + SECOND, silent(later)), Ok(Some(2)));
-        heartbeat.question(later + 2 * SECOND);
-        assert_eq!(heartbeat.answered(later + 2 * SECOND, 2), None, "there is a newer question");
+        heartbeat.start_probe(later + 2 * SECOND);
+        assert_eq!(heartbeat.answered(later + 2 * SECOND, 2), None, "there is a newer probe");
     }
 
     #[test]
@@ -199,10 +199,10 @@ mod tests {
         let start = Instant::now();
         let activity = silent(start);
         let mut heartbeat = Heartbeat::new(SECOND, 2).with_patience(10 * SECOND);
-        for asked in [1, 2] {
-            let due = start + asked * SECOND;
+        for sent in [1, 2] {
+            let due = start + sent * SECOND;
             assert_eq!(heartbeat.deadline(activity), Some(due));
-            assert_eq!(heartbeat.tick(due, activity), Ok(Some(asked.into())));
+            assert_eq!(heartbeat.tick(due, activity), Ok(Some(sent.into())));
         }
         assert_eq!(heartbeat.deadline(activity), Some(start + 10 * SECOND));
         assert_eq!(heartbeat.tick(start + 9 * SECOND, activity), Ok(None));
@@ -220,17 +220,17 @@ mod tests {
         let year = start + 365 * 24 * 3600 * SECOND;
         assert_eq!(heartbeat.deadline(silent(start)), None);
         assert_eq!(heartbeat.tick(year, silent(start)), Ok(None));
-        assert_eq!(heartbeat.question(year), 1);
+        assert_eq!(heartbeat.start_probe(year), 1);
         assert_eq!(heartbeat.answered(year + SECOND, 1), Some(SECOND));
     }
 
     #[test]
-    fn questions_out_of_turn_do_not_put_the_end_off() {
+    fn probes_out_of_turn_do_not_put_the_end_off() {
         let start = Instant::now();
         let activity = silent(start);
         let mut heartbeat = Heartbeat::new(SECOND, 1);
         for tenth in 1..10 {
-            heartbeat.question(start + tenth * SECOND / 10);
+            heartbeat.start_probe(start + tenth * SECOND / 10);
         }
         assert_eq!(heartbeat.tick(start + SECOND, activity), Ok(Some(10)));
         assert_eq!(heartbeat.tick(start + 2 * SECOND, activity), Err(Reason::HeartbeatLost));

@@ -193,7 +193,7 @@ impl Native {
         }
     }
 
-    /// The client wishes to be asked for signs of life like this.
+    /// The client asks to be probed like this.
     fn pace(&mut self, wish: Pace) {
         let Options { limits, away_max, .. } = &self.options;
         let Bounded { value, limit } = limits.heartbeat_for(wish);
@@ -301,11 +301,11 @@ impl Protocol for Native {
         self.heartbeat.ask(now, activity, out).err()
     }
 
-    fn ask_now(&mut self, now: Instant, out: &mut FrameWriter) -> bool {
+    fn probe(&mut self, now: Instant, out: &mut FrameWriter) -> bool {
         // A connection that is away cannot answer, and may come back.
         let asks = matches!(self.state, State::Open) && self.options.away_max.is_zero();
         if asks {
-            self.heartbeat.ask_now(now, out);
+            self.heartbeat.probe(now, out);
         }
         asks
     }

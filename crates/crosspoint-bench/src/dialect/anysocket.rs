@@ -268,7 +268,7 @@ impl Dialect for AnySocket {
     }
 }
 
-/// Connections that give signs of life while more are opened.
+/// Connections that send keepalives while more are opened.
 struct Awake {
     streams: Vec<TcpStream>,
     keepalive: Option<Vec<u8>>,
@@ -293,7 +293,7 @@ impl Awake {
             for mut stream in &self.streams {
                 stream.write_all(keepalive).map_err(|source| BenchError::Io {
                     dialect: NAME,
-                    doing: "giving a sign of life",
+                    doing: "sending a keepalive",
                     source,
                 })?;
             }

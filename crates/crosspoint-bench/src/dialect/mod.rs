@@ -259,7 +259,7 @@ pub trait Credits: Send {
 /// The largest number of a request. After it comes 1.
 pub const LARGEST_NUMBER: u32 = i32::MAX as u32;
 
-/// Time between two signs of life.
+/// Time between two keepalives.
 pub const KEEPALIVE_EVERY: Duration = Duration::from_secs(2);
 
 /// The bytes of one message with a blank payload.

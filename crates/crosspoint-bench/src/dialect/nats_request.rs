@@ -52,7 +52,7 @@ fn read(bytes: &[u8]) -> Result<Option<(Said<'_>, usize)>, &'static str> {
         b"PING" => Ok(Some((Said::Ping, start))),
         b"PONG" => Ok(Some((Said::Other, start))),
         _ if line.starts_with(b"INFO ") => Ok(Some((Said::Other, start))),
-        _ => Err("a line that is neither a message nor a sign of life"),
+        _ => Err("a line that is neither a message nor a keepalive"),
     }
 }
 

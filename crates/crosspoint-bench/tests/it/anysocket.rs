@@ -14,7 +14,7 @@ use crosspoint_bench::{
 
 const SHORT: Duration = Duration::from_millis(100);
 
-/// Long enough for a sign of life in between.
+/// Long enough for a keepalive in between.
 const LONG: Duration = KEEPALIVE_EVERY.saturating_add(SHORT);
 
 /// A server in a process of its own, ended with the test.
@@ -108,7 +108,7 @@ fn a_server_without_rooms_is_not_taken_for_a_hub() {
 }
 
 #[test]
-fn a_sign_of_life_is_taken_as_one() {
+fn a_keepalive_is_taken_as_one() {
     let server = Server::start();
     let dialect = server.dialect();
     let mut requests = dialect.open_requests(10).unwrap();

@@ -661,7 +661,7 @@ fn a_silent_client_is_probed_and_given_up_and_a_living_one_is_not() {
 fn the_round_trip_of_probes_is_measured_whether_or_not_they_were_due() {
     let mut world = world();
     let ann = client(&mut world, ANN);
-    assert!(world.ask_now(ann));
+    assert!(world.probe(ann));
     assert_eq!(heard(&mut world, ann), ["Heartbeat 2 1"]);
     world.pass(Duration::from_secs(1));
     say(&mut world, ann, Kind::Heartbeat, 2, "2");
@@ -679,7 +679,7 @@ fn the_round_trip_of_probes_is_measured_whether_or_not_they_were_due() {
     line("count", "2");
     line("sum", "2.0");
     let peote = world.joint();
-    assert!(!world.ask_now(peote), "its protocol has no questions");
+    assert!(!world.probe(peote), "its protocol has no questions");
 }
 
 #[test]

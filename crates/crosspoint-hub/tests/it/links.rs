@@ -314,8 +314,8 @@ fn a_proven_id_beats_a_claimed_one_and_never_the_reverse() {
             assert_eq!(events(&mut first), told);
             // Its task is told to go, or to see whether it still lives.
             assert!(woken.times() > before);
-            assert_eq!(first.endpoint().take_doubt(), step != Step::Go);
-            assert!(!first.endpoint().take_doubt(), "once");
+            assert_eq!(first.endpoint().take_probe_request(), step != Step::Go);
+            assert!(!first.endpoint().take_probe_request(), "once");
             assert_eq!(second.endpoint().peer().is_some(), step == Step::Go);
         }
     }
@@ -388,7 +388,7 @@ fn nobody_takes_the_place_of_the_hub_s_own_program() {
         assert_eq!(step, Step::Close(Reason::NameTaken));
     }
     assert_eq!(events(&mut home), []);
-    assert!(!home.endpoint().take_doubt(), "it is not doubted either");
+    assert!(!home.endpoint().take_probe_request(), "it is not probed either");
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub struct Options {
     pub backoff: Backoff,
     /// How long one attempt may take.
     pub attempt_max: Duration,
-    /// After how much silence of a connection a sign of life is to be asked for, by both sides. The hub
+    /// After how much silence of a connection both sides are to send a probe. The hub
     /// has bounds for that. `None`: what is usual at the hub.
     pub heartbeat: Option<Duration>,
     /// Randomness for the pauses.

@@ -23,7 +23,7 @@ const ACK_BYTES: u64 = 32 * 1024;
 /// The longest time that an acknowledgement is put off.
 const ACK_MAX: Duration = Duration::from_millis(200);
 
-/// Unanswered signs of life after which a connection is lost.
+/// Unanswered probes after which a connection is lost.
 pub(crate) const MISSED_MAX: u32 = 2;
 
 /// The longest time until a connection on which nothing moves is known to be lost.
@@ -212,7 +212,7 @@ pub(crate) struct Flow {
     interval: Duration,
     read_at: Instant,
     ack_at: Option<Instant>,
-    /// A sign of life to be asked for, and one to be given. The latest of each is enough.
+    /// A probe to be sent, and an answer to one. The latest of each is enough.
     ping: Option<u64>,
     pong: Option<u64>,
     /// A round trip that nobody has asked for yet.
@@ -224,7 +224,7 @@ pub(crate) struct Flow {
 pub(crate) struct Agreed {
     /// Bytes that may be under way in either direction.
     pub(crate) window: u32,
-    /// After how much silence a sign of life is asked for.
+    /// After how much silence a probe is sent.
     pub(crate) heartbeat: Duration,
 }
 
@@ -397,7 +397,7 @@ impl Flow {
         Ok(())
     }
 
-    /// After how much silence of a connection it asks for a sign of life.
+    /// After how much silence of a connection it sends a probe.
     pub(crate) fn interval(&self) -> Duration {
         self.interval
     }

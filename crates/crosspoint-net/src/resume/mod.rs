@@ -6,7 +6,7 @@
 //! of whatever transport: it numbers them, keeps them until they are acknowledged, and goes on
 //! where the other side has stopped receiving.
 //!
-//! * `core`: numbers, acknowledgements and signs of life, pure; `record`: what is written
+//! * `core`: numbers, acknowledgements and probes, pure; `record`: what is written
 //! * `link`: one connection; `carrier`: between a driver and the connections
 //! * `hub`, `registry`: the hub's side; `client`, `backoff`: the other
 //! * `receipt`: what was lost, when a session could not go on; `frames` counts that in frames
@@ -52,7 +52,7 @@ pub struct Settings {
     /// Above, nothing more is taken from the session, so its senders are slowed as usual.
     /// Worst case memory of a session: four times this and 400 KiB.
     pub retained_bytes_max: u32,
-    /// After how much silence of a connection a sign of life is asked for. After three times this
+    /// After how much silence of a connection a probe is sent. After three times this
     /// the connection is lost. Twice that is the least time for which a session may take nothing of
     /// what waits for it, whatever
     /// [`outbox_stall_max`](crosspoint_hub::Limits::outbox_stall_max) says.

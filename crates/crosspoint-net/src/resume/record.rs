@@ -61,8 +61,8 @@ pub struct Open {
     pub received: Totals,
     /// What the client has sent, whether it arrived or not.
     pub sent: Totals,
-    /// After how much silence a sign of life is to be asked for, in milliseconds; 0 if that is all the
-    /// same. Only the first record of a session is heeded for this.
+    /// After how much silence a probe is to be sent, in milliseconds; 0 if the client does not
+    /// care. Only the first record of a session is heeded for this.
     pub heartbeat_ms: u32,
 }
 
@@ -79,7 +79,7 @@ pub struct Accepted {
     pub window_ms: u32,
     /// Bytes that may be under way without an acknowledgement, in either direction.
     pub retained_bytes_max: u32,
-    /// After how much silence a sign of life is asked for, in milliseconds.
+    /// After how much silence a probe is sent, in milliseconds.
     pub heartbeat_ms: u32,
 }
 
@@ -114,9 +114,9 @@ pub enum Record {
     },
     /// All bytes before this number have been handed on.
     Ack(u64),
-    /// Asks for a sign of life.
+    /// A probe.
     Ping(u64),
-    /// Answers with the number of the question.
+    /// Answers a probe with its number.
     Pong(u64),
     /// The sender's side of the session has ended; so many bytes were all.
     Closed(u64),

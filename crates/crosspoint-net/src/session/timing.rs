@@ -139,7 +139,7 @@ impl State {
 
     /// Sets when the answer to a probe is overdue. As long as the endpoint is not listened to, it is not.
     pub(super) fn set_probe(&mut self) {
-        let overdue = self.doubt.deadline(self.read_at).filter(|_| self.may_read());
+        let overdue = self.probe.deadline(self.read_at).filter(|_| self.may_read());
         self.timers.set(Timer::Probe, overdue);
     }
 }

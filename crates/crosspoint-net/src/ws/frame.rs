@@ -34,7 +34,7 @@ pub enum Opcode {
     Close,
     /// To be answered with a pong of the same payload.
     Ping,
-    /// Answer to a ping, or a sign of life.
+    /// Answer to a ping, or unsolicited.
     Pong,
 }
 

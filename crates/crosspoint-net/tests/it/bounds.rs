@@ -427,7 +427,7 @@ async fn a_message_that_is_never_whole_ends_its_sender_who_hears_which_it_was() 
     }
     let begun = Instant::now();
     sender.tell(beginning(Target::Up(InNumber(0)), 10_000, b"x")).await;
-    // Others answer to signs of life meanwhile.
+    // Others answer probes meanwhile.
     let (code, reason) = tokio::select! {
         said = sender.close_frame() => said,
         event = friend.event() => panic!("{event:?}"),

@@ -199,7 +199,7 @@ async fn a_name_that_nobody_may_have_is_refused_before_anybody_is_asked() {
 
 /// A server that lets everybody in for a time.
 fn for_a_time(lasts: Option<Duration>) -> Served {
-    // No sign of life is asked for meanwhile.
+    // No probe is sent meanwhile.
     let limits = Limits { heartbeat: Duration::from_secs(1 << 20), ..Limits::default() };
     let check =
         from_fn(move |_| std::future::ready(Ok::<_, Denied>(Grant { lasts, ..Grant::default() })));

@@ -1,5 +1,5 @@
-//! Heartbeats as clients wish for them, and the sign of life that a session has to give when another one
-//! has come with its name or id.
+//! Heartbeats as clients ask for them, and the probe that a session has to answer when another one has
+//! come with its name or id.
 
 use crate::common::peer::Peer;
 use crate::common::{Served, serve, serve_with};
@@ -135,7 +135,7 @@ async fn the_dead_are_noticed_also_behind_what_they_do_not_take() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_let_in_where_signs_of_life_are_not_asked_for_out_of_turn() {
+async fn nobody_is_let_in_where_no_probes_are_sent_out_of_turn() {
     let served = serve_with(|hub| hub.limits.probe_max = None);
     let (options, refused) = unique()[0].clone();
     let _dead = Peer::native_as(served.memory(), options.clone()).await;

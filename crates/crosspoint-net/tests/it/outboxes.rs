@@ -561,7 +561,7 @@ async fn one_member_that_stops_holds_up_no_other_over_tcp() {
 }
 
 #[tokio::test]
-async fn signs_of_life_and_frames_that_are_skipped_count_against_the_rate() {
+async fn probes_and_frames_that_are_skipped_count_against_the_rate() {
     const COUNT: usize = 300;
     let ping = [9, 4, 1, 2, 3, 4, 5, 6, 7, 8];
     let skipped = [2, 0x9f, 1];

@@ -177,7 +177,7 @@ async fn who_comes_back_again_and_again_writes_a_bounded_number_of_lines() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wish_for_signs_of_life_is_granted_within_the_bounds_and_for_the_whole_session() {
+async fn a_wish_for_probes_is_granted_within_the_bounds_and_for_the_whole_session() {
     let served = serve();
     for (wish, granted) in [(0, 5000), (7000, 7000), (1, 1000), (u32::MAX, 300_000)] {
         let mut raw = Raw::open(served.memory(), wishing(Token::NEW, 0, 0, wish)).await;

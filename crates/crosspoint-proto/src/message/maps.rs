@@ -33,7 +33,7 @@ pub struct HelloMap {
     /// The client's public key, 32 bytes. The hub asks for a proof.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<ByteBuf>,
-    /// How often the hub is to ask a silent client for a sign of life, in milliseconds; 0 is never.
+    /// How often the hub is to probe a silent client, in milliseconds; 0 is never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat_ms: Option<u32>,
     /// Whether the client stops to send to a target when it is told to.
@@ -71,7 +71,7 @@ pub struct WelcomeMap {
     pub frame_max: u32,
     /// The largest message, in bytes.
     pub message_max: u32,
-    /// How often the hub asks a silent client for a sign of life, in milliseconds; 0 is never.
+    /// How often the hub probes a silent client, in milliseconds; 0 is never.
     pub heartbeat_ms: u32,
     /// What the hub offers beyond version 1.
     #[serde(default)]

@@ -81,7 +81,7 @@ fn a_hub_measures_the_round_trip_of_each_question_once_and_of_nothing_else() {
     let (mut pair, _) = wishing(Default::default(), Limits::default(), Duration::ZERO);
     let mut out = FrameWriter::default();
     let asked = pair.now;
-    assert!(pair.server.ask_now(asked, &mut out));
+    assert!(pair.server.probe(asked, &mut out));
     let pong = pair.listen_and_answer([flat(&out.take()).into()]).1;
     let wrong = frame(kind::PONG, &9u64.to_be_bytes());
     pair.now += Duration::from_millis(40);
@@ -90,17 +90,17 @@ fn a_hub_measures_the_round_trip_of_each_question_once_and_of_nothing_else() {
     assert_eq!(pair.serve([answers.into()]), [measured]);
     // One whose connection may be away is not asked out of turn: it may rightly be silent.
     let (mut pair, _) = wishing(Default::default(), Limits::default(), Duration::from_secs(35));
-    assert!(!pair.server.ask_now(pair.now, &mut out) && out.is_empty());
+    assert!(!pair.server.probe(pair.now, &mut out) && out.is_empty());
 }
 
 #[test]
 fn a_client_that_asks_out_of_turn_hears_which_of_its_questions_are_answered() {
     let mut out = FrameWriter::default();
     let (mut early, _) = Pair::new(Options::default(), Hello::default());
-    assert_eq!(early.client.ask_now(early.now, &mut out), None, "before the welcome");
+    assert_eq!(early.client.probe(early.now, &mut out), None, "before the welcome");
     assert!(out.is_empty());
     let mut pair = Pair::open();
-    let asked = [0, 1, 2].map(|_| pair.client.ask_now(pair.now, &mut out));
+    let asked = [0, 1, 2].map(|_| pair.client.probe(pair.now, &mut out));
     assert_eq!(asked, [Some(1), Some(2), Some(3)]);
     let pongs = pair.serve_and_answer([flat(&out.take()).into()]).1;
     let (first, rest) = pongs.split_at(pongs.len() / 3);

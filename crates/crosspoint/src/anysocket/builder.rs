@@ -92,7 +92,7 @@ impl ClientBuilder {
         self
     }
 
-    /// After which silence the server is asked for a sign of life, and how many such questions may
+    /// After which silence the server is sent a probe, and how many probes may
     /// stay unanswered before it is given up, one more interval later; 5 s and 2 unless set. The
     /// interval is at least 10 ms.
     #[must_use]

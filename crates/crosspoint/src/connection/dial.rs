@@ -111,7 +111,7 @@ async fn welcomed(
     Ok(connection)
 }
 
-/// Connects, with a connection that comes back if that is wanted, and asks for signs of life after so much
+/// Connects, with a connection that comes back if that is wanted, and sends probes after so much
 /// silence.
 async fn dial_resumed(
     Resume { wanted, others }: &Resume,
@@ -167,8 +167,8 @@ impl Client for Observed {
         self.native.tick(now, activity, out)
     }
 
-    fn ask_now(&mut self, now: Instant, out: &mut FrameWriter) -> Option<u64> {
-        self.native.ask_now(now, out)
+    fn probe(&mut self, now: Instant, out: &mut FrameWriter) -> Option<u64> {
+        self.native.probe(now, out)
     }
 
     fn answered(&mut self) -> Option<u64> {

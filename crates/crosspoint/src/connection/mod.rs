@@ -71,7 +71,7 @@ pub(crate) struct Connection {
     pub(crate) protocol: Protocol,
     pub(crate) facts: Arc<Facts>,
     pub(crate) commands: Commands,
-    /// Asks the hub for signs of life.
+    /// Sends probes to the hub.
     pings: mpsc::Sender<Ping>,
     /// Holds the connection open.
     keep: Mutex<Option<mpsc::Sender<Queued>>>,

@@ -177,7 +177,7 @@ impl Node {
         self.connection.facts.connectivity()
     }
 
-    /// The round trip to the hub that was measured last, by a question for a sign of life or
+    /// The round trip to the hub that was measured last, by a probe or
     /// [`ping`](Self::ping). `None` before the first, and on a peote-server.
     pub fn round_trip(&self) -> Option<Duration> {
         self.connection.facts.round_trip()

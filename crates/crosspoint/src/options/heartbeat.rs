@@ -6,9 +6,9 @@ use std::time::Duration;
 
 /// How a node and its hub find out whether the other still lives, for one connection.
 ///
-/// Each side asks the other for a sign of life after an interval of silence, and gives it up when its
-/// questions stay unanswered ([`Reason::HeartbeatLost`](crate::Reason::HeartbeatLost)). Whatever arrives is a sign of life: nobody is
-/// asked on a connection that is in use, and the question of one side puts that of the other off.
+/// Each side sends the other a probe after an interval of silence, and gives it up when its
+/// probes stay unanswered ([`Reason::HeartbeatLost`](crate::Reason::HeartbeatLost)). Anything that arrives answers a probe: no probes
+/// are sent on a connection that is in use, and the probe of one side delays that of the other.
 ///
 /// ```
 /// use crosspoint::{Heartbeat, Node};
@@ -103,7 +103,7 @@ impl Heartbeat {
         Settings { own, missed_max, hub, patience: away_max }
     }
 
-    /// For the connections under one that comes back. They are not without signs of life, or nobody would
+    /// For the connections under one that comes back. They are not without probes, or nobody would
     /// notice that they are lost.
     pub(crate) fn of_connections(&self) -> Option<Duration> {
         match self.hub {

@@ -217,7 +217,7 @@ impl Protocol for AnySocket {
         None
     }
 
-    fn ask_now(&mut self, now: Instant, out: &mut FrameWriter) -> bool {
+    fn probe(&mut self, now: Instant, out: &mut FrameWriter) -> bool {
         self.now = now;
         let Some(heartbeat) = self.heartbeat.as_mut().filter(|_| self.state == State::Open) else {
             return false;

@@ -242,11 +242,11 @@ impl World {
         }
     }
 
-    /// Asks the other side for a sign of life, if its protocol can.
-    pub(crate) fn ask_now(&mut self, end: usize) -> bool {
+    /// Sends the other side a probe, if its protocol has them.
+    pub(crate) fn probe(&mut self, end: usize) -> bool {
         let now = self.now;
         let mut out = self.ends[end].writer();
-        let asks = self.ends[end].protocol.ask_now(now, &mut out);
+        let asks = self.ends[end].protocol.probe(now, &mut out);
         self.ends[end].endpoint.push_own(&out.take());
         self.settle();
         asks

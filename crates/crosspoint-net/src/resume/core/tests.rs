@@ -244,5 +244,5 @@ fn a_silent_connection_is_asked_twice_and_then_given_up() {
     assert_eq!(flow.deadline(true), Some(start + silence_max(beat)));
     assert!(!flow.tick(start + silence_max(beat)));
     flow.heard(start + 2 * beat + beat / 2);
-    assert!(flow.tick(start + silence_max(beat)), "any byte is a sign of life");
+    assert!(flow.tick(start + silence_max(beat)), "any byte answers a probe");
 }
