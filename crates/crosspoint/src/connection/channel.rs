@@ -9,7 +9,7 @@ use crate::address::Protocol;
 use crate::error::ChannelError;
 use crate::lock::lock;
 use crate::queue::Puller;
-use crate::remote::{Calls, Link, LinkError};
+use crate::remote::{CallTransport, Calls, TransportError};
 use bytes::Bytes;
 use crosspoint_hub::command::{ChannelCommand, Command, Mode, Target};
 use crosspoint_hub::wire::Part;
@@ -136,23 +136,23 @@ pub(crate) struct ChannelLink {
     pub(crate) replies: bool,
 }
 
-impl Link for ChannelLink {
-    fn send(&self, kind: u8, payload: Bytes) -> Result<(), LinkError> {
+impl CallTransport for ChannelLink {
+    fn send(&self, kind: u8, payload: Bytes) -> Result<(), TransportError> {
         if !self.core.calls {
-            return Err(LinkError::NoCalls);
+            return Err(TransportError::NoCalls);
         }
         if self.core.check_open().is_err() {
-            return Err(LinkError::Closed);
+            return Err(TransportError::Closed);
         }
         if self.core.pauses().is_paused(self.to) {
-            return Err(LinkError::Congested);
+            return Err(TransportError::Congested);
         }
         let part = Part { kind, ..Part::whole(payload) };
         let command = Command::Send { to: self.to, part };
         let sent = self.core.commands.try_send(command);
         sent.map_err(|unsent| match unsent {
-            Unsent::Full(_) => LinkError::Congested,
-            Unsent::Gone => LinkError::Closed,
+            Unsent::Full(_) => TransportError::Congested,
+            Unsent::Gone => TransportError::Closed,
         })
     }
 

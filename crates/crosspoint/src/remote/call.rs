@@ -14,14 +14,14 @@ use super::{CALL, DecodeError, EncodeError, MESSAGE, Reader, Value};
 /// How long a [`Caller`] waits for a reply unless told otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many calls of a link may wait for their replies unless told otherwise.
+/// How many calls of a transport may wait for their replies unless told otherwise.
 pub const MAX_CALLS: usize = 1024;
 
-/// Why a link did not take a message. Nothing was sent.
+/// Why a transport did not take a message. Nothing was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum LinkError {
-    /// The link has ended.
-    #[error("the link to the far end is closed")]
+pub enum TransportError {
+    /// The transport has ended.
+    #[error("the connection to the far end is closed")]
     Closed,
     /// As much waits to be sent as may wait.
     #[error("too much waits to be sent to the hub; call again a little later")]
@@ -32,13 +32,13 @@ pub enum LinkError {
 }
 
 /// The way to the far end of a channel.
-pub trait Link: Send + Sync {
+pub trait CallTransport: Send + Sync {
     /// Puts a message of a [kind](super#on-the-wire) into the outbox, without waiting.
     ///
     /// # Errors
     ///
-    /// See [`LinkError`].
-    fn send(&self, kind: u8, payload: Bytes) -> Result<(), LinkError>;
+    /// See [`TransportError`].
+    fn send(&self, kind: u8, payload: Bytes) -> Result<(), TransportError>;
 
     /// Whether the far end can answer calls. Haxe programs cannot.
     fn replies(&self) -> bool;
@@ -55,9 +55,9 @@ pub enum CallError {
     /// The far end cannot send replies. Nothing was sent.
     #[error("the far end cannot send replies; call only methods without a result")]
     NoReplies,
-    /// The call was not sent, or the link was closed while the call waited.
+    /// The call was not sent, or the transport was closed while the call waited.
     #[error(transparent)]
-    Link(#[from] LinkError),
+    Transport(#[from] TransportError),
     /// As many calls wait for replies as are allowed. Nothing was sent.
     #[error("{limit} calls wait for their replies already; wait for some of them first")]
     TooManyCalls {
@@ -77,8 +77,8 @@ pub enum CallError {
     /// An argument is too large to be encoded. Nothing was sent.
     #[error("an argument is too large: {0}")]
     Argument(#[from] EncodeError),
-    /// The call as a whole is too large for the link. Nothing was sent.
-    #[error("the call has {length} bytes, the link takes {max} at most; send less at once")]
+    /// The call as a whole is too large for the transport. Nothing was sent.
+    #[error("the call has {length} bytes, the transport takes {max} at most; send less at once")]
     TooLarge {
         /// The length of the message, in bytes.
         length: usize,
@@ -150,20 +150,20 @@ struct Reply {
 #[derive(Default)]
 struct Waiting {
     next_id: u32,
-    /// Dropping a sender tells its call that the link is closed.
+    /// Dropping a sender tells its call that the transport is closed.
     calls: HashMap<u32, oneshot::Sender<Reply>>,
     closed: bool,
 }
 
 struct Shared {
-    link: Box<dyn Link>,
+    transport: Box<dyn CallTransport>,
     limit: usize,
     waiting: Mutex<Waiting>,
 }
 
-/// The calls over one link: sends them and keeps account of those that wait for a reply.
+/// The calls over one transport: sends them and keeps account of those that wait for a reply.
 ///
-/// A handle; clones share the same account. The reader of the link gives each message of kind
+/// A handle; clones share the same account. The reader of the transport gives each message of kind
 /// [`REPLY`](super::REPLY) to [`reply`](Self::reply), and says [`close`](Self::close) at the end.
 #[derive(Clone)]
 pub struct Calls {
@@ -171,15 +171,15 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// Calls over `link`, of which [`MAX_CALLS`] may wait for replies at a time.
-    pub fn new(link: impl Link + 'static) -> Self {
-        Self::with_limit(link, MAX_CALLS)
+    /// Calls over `transport`, of which [`MAX_CALLS`] may wait for replies at a time.
+    pub fn new(transport: impl CallTransport + 'static) -> Self {
+        Self::with_limit(transport, MAX_CALLS)
     }
 
-    /// Calls over `link`, of which `limit` may wait for replies at a time.
-    pub fn with_limit(link: impl Link + 'static, limit: usize) -> Self {
+    /// Calls over `transport`, of which `limit` may wait for replies at a time.
+    pub fn with_limit(transport: impl CallTransport + 'static, limit: usize) -> Self {
         let waiting = Mutex::default();
-        Self { shared: Arc::new(Shared { link: Box::new(link), limit, waiting }) }
+        Self { shared: Arc::new(Shared { transport: Box::new(transport), limit, waiting }) }
     }
 
     /// Takes the payload of a message of kind [`REPLY`](super::REPLY). `None` if it is malformed.
@@ -193,7 +193,7 @@ impl Calls {
         Some(if taken { Answered::Delivered } else { Answered::NobodyWaits })
     }
 
-    /// Ends all calls that wait, and all later ones of any form, with [`LinkError::Closed`].
+    /// Ends all calls that wait, and all later ones of any form, with [`TransportError::Closed`].
     pub fn close(&self) {
         let mut waiting = self.waiting();
         waiting.closed = true;
@@ -203,7 +203,7 @@ impl Calls {
         drop(calls);
     }
 
-    /// Ends all calls that wait with [`LinkError::Closed`]: who was to answer them has gone. Later
+    /// Ends all calls that wait with [`TransportError::Closed`]: who was to answer them has gone. Later
     /// ones are for its successor.
     pub(crate) fn cut(&self) {
         let calls = std::mem::take(&mut self.waiting().calls);
@@ -222,21 +222,21 @@ impl Calls {
     }
 
     fn send(&self, kind: u8, payload: Bytes) -> Result<(), CallError> {
-        let (length, max) = (payload.len(), self.shared.link.max_payload());
+        let (length, max) = (payload.len(), self.shared.transport.max_payload());
         if length > max {
             return Err(CallError::TooLarge { length, max });
         }
         if self.waiting().closed {
-            return Err(LinkError::Closed.into());
+            return Err(TransportError::Closed.into());
         }
-        Ok(self.shared.link.send(kind, payload)?)
+        Ok(self.shared.transport.send(kind, payload)?)
     }
 
     /// Makes room for a call that waits for its reply.
     fn wait(&self) -> Result<(Entry, oneshot::Receiver<Reply>), CallError> {
         let mut waiting = self.waiting();
         if waiting.closed {
-            return Err(LinkError::Closed.into());
+            return Err(TransportError::Closed.into());
         }
         let limit = self.shared.limit;
         if waiting.calls.len() >= limit {
@@ -257,7 +257,7 @@ impl Calls {
 impl fmt::Debug for Calls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Calls")
-            .field("replies", &self.shared.link.replies())
+            .field("replies", &self.shared.transport.replies())
             .field("in_flight", &self.in_flight())
             .finish()
     }
@@ -329,7 +329,7 @@ impl Call<'_> {
     ///
     /// # Errors
     ///
-    /// [`CallError::TooLarge`] or [`CallError::Link`].
+    /// [`CallError::TooLarge`] or [`CallError::Transport`].
     pub fn send(mut self) -> Result<(), CallError> {
         self.message.advance(MAX_CALL_ID_BYTES);
         self.caller.calls.send(MESSAGE, self.message.freeze())
@@ -348,7 +348,7 @@ impl Call<'_> {
     pub async fn ask<T: Value>(mut self) -> Result<T, CallError> {
         let Caller { calls, object, timeout } = self.caller;
         let (object, procedure, after) = (*object, self.procedure, *timeout);
-        if !calls.shared.link.replies() {
+        if !calls.shared.transport.replies() {
             return Err(CallError::NoReplies);
         }
         let (entry, reply) = calls.wait()?;
@@ -361,7 +361,7 @@ impl Call<'_> {
         let Ok(reply) = tokio::time::timeout(after, reply).await else {
             return Err(CallError::TimedOut { object, procedure, after });
         };
-        let Reply { status, mut rest } = reply.map_err(|_| LinkError::Closed)?;
+        let Reply { status, mut rest } = reply.map_err(|_| TransportError::Closed)?;
         match Status::from_byte(status) {
             Some(Status::Ok) => {
                 let result = T::decode(&mut rest)?;

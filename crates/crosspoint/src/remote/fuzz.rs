@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::wire::{MAX_CALL_ID_BYTES, Status, put_call_id, take_call_id, take_target};
 use super::{
-    Answered, CALL, Calls, Fault, Link, LinkError, MESSAGE, Malicious, Object, Objects, Origin,
-    Outcome, Reader, Value, encode_result,
+    Answered, CALL, CallTransport, Calls, Fault, MESSAGE, Malicious, Object, Objects, Origin,
+    Outcome, Reader, TransportError, Value, encode_result,
 };
 use bytes::{Bytes, BytesMut};
 
 /// Gives a message to two objects, one of which is registered. The object runs exactly if the
-/// outcome says so, a call is answered under its own id and within the bound of the link, and the
+/// outcome says so, a call is answered under its own id and within the bound of the transport, and the
 /// result is what the arguments were. The first byte is the kind, the second bounds the reply.
 ///
 /// # Panics
@@ -118,12 +118,12 @@ impl Object for Echo {
     }
 }
 
-/// A link that takes nothing.
+/// A transport that takes nothing.
 struct Nowhere;
 
-impl Link for Nowhere {
-    fn send(&self, _: u8, _: Bytes) -> Result<(), LinkError> {
-        Err(LinkError::Closed)
+impl CallTransport for Nowhere {
+    fn send(&self, _: u8, _: Bytes) -> Result<(), TransportError> {
+        Err(TransportError::Closed)
     }
 
     fn replies(&self) -> bool {

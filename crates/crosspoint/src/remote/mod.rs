@@ -116,7 +116,9 @@ mod wire;
 
 pub use bytes::Bytes;
 pub use call::MAX_CALLS;
-pub use call::{Answered, Call, CallError, Caller, Calls, DEFAULT_TIMEOUT, Link, LinkError};
+pub use call::{
+    Answered, Call, CallError, CallTransport, Caller, Calls, DEFAULT_TIMEOUT, TransportError,
+};
 pub use crosspoint_gateways::peote::value::{DecodeError, EncodeError, Reader, Serialized, Value};
 pub use object::{Fault, IdInUse, Malicious, Object, Objects, Origin, Outcome, encode_result};
 

@@ -1,7 +1,7 @@
 //! Typed calls of `#[remote]` traits over links.
 
 use crate::common::{Pair, end, event, pair, said};
-use crosspoint::remote::{CallError, LinkError, Malicious, Origin};
+use crosspoint::remote::{CallError, Malicious, Origin, TransportError};
 use crosspoint::{Peer, PeerEvent, Reason};
 
 #[crosspoint::remote]
@@ -80,11 +80,11 @@ async fn calls_end_with_their_link() {
     });
     tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     to_ann.close().await;
-    assert_eq!(waiting.await.unwrap(), Err(CallError::Link(LinkError::Closed)));
-    assert_eq!(game.add(1, 2).await, Err(CallError::Link(LinkError::Closed)));
+    assert_eq!(waiting.await.unwrap(), Err(CallError::Transport(TransportError::Closed)));
+    assert_eq!(game.add(1, 2).await, Err(CallError::Transport(TransportError::Closed)));
     assert_eq!(end(&to_bob).await, Reason::Left);
     let late = GameCaller::new(to_ann.calls(), 0);
-    assert_eq!(late.add(1, 2).await, Err(CallError::Link(LinkError::Closed)));
+    assert_eq!(late.add(1, 2).await, Err(CallError::Transport(TransportError::Closed)));
 }
 
 #[tokio::test(start_paused = true)]

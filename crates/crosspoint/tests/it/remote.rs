@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crosspoint::remote::{
-    Answered, Bytes, CALL, CallError, Calls, DEFAULT_TIMEOUT, DecodeError, Fault, Link, LinkError,
-    MESSAGE, Malicious, Objects, Origin, Outcome, REPLY,
+    Answered, Bytes, CALL, CallError, CallTransport, Calls, DEFAULT_TIMEOUT, DecodeError, Fault,
+    MESSAGE, Malicious, Objects, Origin, Outcome, REPLY, TransportError,
 };
 use crosspoint_hub::MemberNumber;
 
@@ -54,8 +54,8 @@ impl Wire {
     }
 }
 
-impl Link for Wire {
-    fn send(&self, kind: u8, payload: Bytes) -> Result<(), LinkError> {
+impl CallTransport for Wire {
+    fn send(&self, kind: u8, payload: Bytes) -> Result<(), TransportError> {
         self.sent.lock().unwrap().push_back((kind, payload));
         Ok(())
     }
@@ -234,8 +234,8 @@ async fn a_closed_link_ends_waiting_and_later_calls() {
     let game = GameCaller::new(&calls, 7);
     let waiting = polled_once(game.add(1, 1));
     calls.close();
-    assert_eq!(waiting.await, Err(LinkError::Closed.into()));
-    assert_eq!(game.add(1, 1).await, Err(LinkError::Closed.into()));
+    assert_eq!(waiting.await, Err(TransportError::Closed.into()));
+    assert_eq!(game.add(1, 1).await, Err(TransportError::Closed.into()));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Typed calls over the channels of a hub.
 
 use crate::common::{channel, ended, heard, left, newcomer, silence, told};
-use crosspoint::remote::{Bytes, CallError, LinkError, Malicious, Origin};
+use crosspoint::remote::{Bytes, CallError, Malicious, Origin, TransportError};
 use crosspoint::testing::{node, two_nodes};
 use crosspoint::{
     ChannelError, ChannelOptions, EnterOptions, Member, MemberEvent, MemberNumber, Node, Owner,
@@ -200,8 +200,8 @@ async fn calls_to_a_channel_of_messages_are_malicious_and_messages_do_not_mix_wi
     }
     assert_eq!(member.send("text").await, Err(ChannelError::OnlyCalls));
     let calls = BankCaller::new(&owner.calls(A), 0);
-    assert_eq!(calls.pay(1), Err(LinkError::NoCalls.into()));
-    assert_eq!(calls.balance().await, Err(LinkError::NoCalls.into()));
+    assert_eq!(calls.pay(1), Err(TransportError::NoCalls.into()));
+    assert_eq!(calls.balance().await, Err(TransportError::NoCalls.into()));
     owner.delete().await.unwrap();
 
     let raw = ann.create("raw", ChannelOptions::new().raw()).await.unwrap();
@@ -229,7 +229,7 @@ async fn calls_end_with_the_other_side() {
     let unknown = told(&mut member).await;
     assert!(matches!(unknown, MemberEvent::Malicious { from: None, .. }), "{unknown:?}");
     assert_eq!(told(&mut member).await, ended(Reason::Kicked));
-    let closed = CallError::Link(LinkError::Closed);
+    let closed = CallError::Transport(TransportError::Closed);
     assert_eq!(waiting.await.unwrap(), Err(closed.clone()));
     // Not even if somebody else has the number now.
     let _member = bob.enter("channel", EnterOptions::new().calls()).await.unwrap();
@@ -274,12 +274,14 @@ async fn more_calls_than_may_wait_are_refused_without_waiting() {
             Err(error) => break error,
         }
     };
-    assert_eq!(congested, CallError::Link(LinkError::Congested));
+    assert_eq!(congested, CallError::Transport(TransportError::Congested));
     assert!(sent >= 100, "{sent}");
     let balance = while_owner_reads(&mut owner, async {
         loop {
             match bank.balance().await {
-                Err(CallError::Link(LinkError::Congested)) => tokio::task::yield_now().await,
+                Err(CallError::Transport(TransportError::Congested)) => {
+                    tokio::task::yield_now().await
+                }
                 other => return other,
             }
         }

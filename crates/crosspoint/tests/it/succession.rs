@@ -1,7 +1,7 @@
 //! Owners who are away and come back, and channels that pass to a successor.
 
 use crate::common::{ended, from_owner, heard, message, newcomer, told};
-use crosspoint::remote::{CallError, LinkError};
+use crosspoint::remote::{CallError, TransportError};
 use crosspoint::{
     Address, ChannelError, ChannelOptions, EnterOptions, HubOptions, Member, MemberEvent,
     MemberNumber, Node, Owner, OwnerEvent, Reason, Server, Shape,
@@ -97,7 +97,7 @@ async fn calls_go_to_the_new_owner_and_those_that_waited_for_the_former_one_fail
     let mut bob = inherit(bob, &[1]).await;
     assert!(matches!(told(&mut cid).await, MemberEvent::OwnerChanged { .. }));
     let failed = waiting.await.unwrap();
-    assert_eq!(failed, Err(CallError::Link(LinkError::Closed)));
+    assert_eq!(failed, Err(CallError::Transport(TransportError::Closed)));
 
     // Each knows of the other's objects.
     bob.register(0, GameDispatch::new(Moves(10))).unwrap();

@@ -2,7 +2,7 @@
 
 use super::Core;
 use crate::lock::lock;
-use crate::remote::{Calls, Link, LinkError, Malicious, Origin, Outcome, REPLY};
+use crate::remote::{CallTransport, Calls, Malicious, Origin, Outcome, REPLY, TransportError};
 use bytes::Bytes;
 use crosspoint_proto::peer::SendError;
 use std::sync::{Arc, Weak};
@@ -21,17 +21,17 @@ struct PeerLink {
     bytes_max: usize,
 }
 
-impl Link for PeerLink {
-    fn send(&self, kind: u8, payload: Bytes) -> Result<(), LinkError> {
-        let core = self.core.upgrade().ok_or(LinkError::Closed)?;
+impl CallTransport for PeerLink {
+    fn send(&self, kind: u8, payload: Bytes) -> Result<(), TransportError> {
+        let core = self.core.upgrade().ok_or(TransportError::Closed)?;
         core.with(|state, _| {
             if state.ended.is_some() {
-                return Err(LinkError::Closed);
+                return Err(TransportError::Closed);
             }
             state.typed(kind, payload).map_err(|error| match error {
-                SendError::Full => LinkError::Congested,
+                SendError::Full => TransportError::Congested,
                 // The length was checked before.
-                _ => LinkError::Closed,
+                _ => TransportError::Closed,
             })
         })
     }
