@@ -109,9 +109,9 @@ fn gateways(settings: &Settings) -> Result<Gateways, Failure> {
 }
 
 /// How sessions survive their connections.
-fn resume(settings: &Settings) -> resume::Settings {
+fn resume(settings: &Settings) -> resume::Config {
     let resume = &settings.resume;
-    resume::Settings {
+    resume::Config {
         window: resume.window_ms,
         detached_max: resume.detached_max,
         retained_bytes_max: resume.retained_bytes_max,

@@ -173,8 +173,8 @@ pub async fn dial(endpoint: &Endpoint) -> io::Result<Dialed> {
             break length;
         }
     };
-    let settings = ws::Settings { frame_bytes_max: u64::from(u32::MAX), lenient: false };
-    let mut websocket = ws::Connection::new(ws::Role::Client, settings);
+    let config = ws::Config { frame_bytes_max: u64::from(u32::MAX), lenient: false };
+    let mut websocket = ws::Connection::new(ws::Role::Client, config);
     websocket.receive(answer.split_off(length));
     Ok(Dialed { websocket: Some(websocket), ..dialed })
 }

@@ -38,7 +38,7 @@ pub struct Options {
     pub accept_unproven: bool,
 
     /// How client and hub find out whether the other still lives.
-    pub heartbeat: heartbeat::Settings,
+    pub heartbeat: heartbeat::Config,
 }
 
 /// The client's side of one connection.
@@ -73,7 +73,7 @@ impl Native {
     /// Begins a connection: the magic bytes and HELLO are written at once.
     pub fn new(_now: Instant, options: Options, out: &mut FrameWriter) -> Self {
         let Options { hello, agent, identity, accept_unproven, heartbeat } = options;
-        let heartbeat::Settings { own, missed_max, hub, patience } = heartbeat;
+        let heartbeat::Config { own, missed_max, hub, patience } = heartbeat;
         let bytes = |bytes: &[u8]| ByteBuf::from(bytes.to_vec());
         let map = HelloMap {
             v: VERSION,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// How a client and its hub watch each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct Config {
     /// How often the client sends probes; usually as often as the hub. A millisecond at least.
     pub own: Pace,
     /// How many probes of the client may stay unanswered.
@@ -20,7 +20,7 @@ pub struct Settings {
     pub patience: Duration,
 }
 
-impl Default for Settings {
+impl Default for Config {
     fn default() -> Self {
         let (own, hub) = (Pace::Usual, Pace::Usual);
         Self { own, missed_max: 2, hub, patience: Duration::ZERO }

@@ -5,7 +5,7 @@ use super::auth::Auth;
 use super::cipher::{CipherError, Random};
 use super::internal::rpc::Outcome;
 use super::internal::{Internal, Time, is_proxied};
-use super::link::{Link, Received, SendError, Settings};
+use super::link::{Config, Link, Received, SendError};
 use super::packet::{Message, Packet, PacketError, parse, parse_inner};
 use super::reassembly::Bounds;
 use super::server::{self, AnySocket};
@@ -96,14 +96,14 @@ const BYTES_MAX: usize = 4096;
 
 fn link() -> Link<u32> {
     let pieces = Bounds { bytes_max: BYTES_MAX, packets_max: 3, ..Bounds::default() };
-    let settings = Settings {
+    let config = Config {
         piece_units_max: 50,
         pieces,
         queue_max: 8,
         queue_bytes_max: BYTES_MAX,
-        ..Settings::default()
+        ..Config::default()
     };
-    Link::new(Arc::new(settings), OURS)
+    Link::new(Arc::new(config), OURS)
 }
 
 /// The packet in a message, or in the packet that it forwards.

@@ -32,6 +32,6 @@ pub mod wire;
 
 pub use id::Id;
 pub use json::Json;
-pub use link::{Link, Received, Settings, Ticket};
+pub use link::{Config, Link, Received, Ticket};
 pub use packet::{Forward, Kind, Message, Packet};
 pub use wire::WIRE;

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use crosspoint_gateways::anysocket::auth::Auth;
 use crosspoint_gateways::anysocket::cipher::SystemRandom;
 use crosspoint_gateways::anysocket::client::{
-    Ended, Event, Fault, LinkId, Moment, Peer, ProxyError, SendError, Settings,
+    Config, Ended, Event, Fault, LinkId, Moment, Peer, ProxyError, SendError,
 };
 use crosspoint_gateways::anysocket::internal::{Internal, proxy_reply};
 use crosspoint_gateways::anysocket::packet::{parse, parse_inner};
@@ -33,13 +33,13 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(settings: Settings) -> Self {
-        Self { client: Peer::new(settings, OURS, None), now: Instant::now() }
+    fn new(config: Config) -> Self {
+        Self { client: Peer::new(config, OURS, None), now: Instant::now() }
     }
 
     /// A client that has been let in.
-    fn connected(settings: Settings) -> Self {
-        let mut pair = Self::new(settings);
+    fn connected(config: Config) -> Self {
+        let mut pair = Self::new(config);
         assert_eq!(pair.said().len(), 1);
         pair.say(Kind::Auth, 1, Auth { id: HUB.into(), auth: None }.to_json().text());
         let events = pair.events();
@@ -48,8 +48,8 @@ impl Pair {
     }
 
     /// And that has a link to another peer.
-    fn linked(settings: Settings) -> (Self, LinkId) {
-        let mut pair = Self::connected(settings);
+    fn linked(config: Config) -> (Self, LinkId) {
+        let mut pair = Self::connected(config);
         let far = pair.now + Duration::from_secs(60);
         assert_eq!(pair.client.proxy(OTHER, far).unwrap(), None);
         let asked = pair.said();
@@ -124,7 +124,7 @@ impl Pair {
 #[test]
 fn whatever_breaks_the_protocol_ends_the_connection() {
     let ended = |kind, body: &str| {
-        let mut pair = Pair::connected(Settings::default());
+        let mut pair = Pair::connected(Config::default());
         pair.say(kind, 2, body);
         let ended = pair.ended();
         assert!(matches!(ended, Some(Ended::Fault(_))), "{kind:?} {body}: {ended:?}");
@@ -139,18 +139,18 @@ fn whatever_breaks_the_protocol_ends_the_connection() {
     ended(Kind::Internal, &format!(r#"{{"type":5,"time":"{}"}}"#, "7".repeat(100)));
     ended(Kind::Switch, r#"{"type":2,"key":"AA","nonce":""}"#);
     for (kind, body) in [(Kind::Link, "1"), (Kind::Internal, "{}"), (Kind::Heartbeat, "1")] {
-        let mut pair = Pair::new(Settings::default());
+        let mut pair = Pair::new(Config::default());
         pair.say(kind, 1, body);
         assert!(matches!(pair.ended(), Some(Ended::Fault(_))), "{kind:?} before AUTH");
     }
-    let mut pair = Pair::new(Settings::default());
+    let mut pair = Pair::new(Config::default());
     pair.say(Kind::Auth, 1, r#"{"id":""}"#);
     assert!(matches!(pair.ended(), Some(Ended::Fault(_))));
 }
 
 #[test]
 fn a_hub_that_errs_about_others_harms_nobody() {
-    let (mut pair, link) = Pair::linked(Settings::default());
+    let (mut pair, link) = Pair::linked(Config::default());
     // Unknown peers, those that cannot be, ourselves, and what only a hub can be asked.
     pair.network(2, PeerId::new([9; 16]), false);
     pair.network(3, OURS, true);
@@ -176,7 +176,7 @@ fn a_hub_that_errs_about_others_harms_nobody() {
 
 #[test]
 fn a_proxied_peer_that_breaks_the_protocol_loses_only_its_link() {
-    let (mut pair, link) = Pair::linked(Settings::default());
+    let (mut pair, link) = Pair::linked(Config::default());
     let far = pair.now + Duration::from_secs(60);
     pair.client.request(link, json("1"), far, 7).unwrap();
     pair.say_through(OURS, OTHER, &packet(Kind::Auth, 1, r#"{"id":"x"}"#));
@@ -200,7 +200,7 @@ fn a_proxied_peer_that_breaks_the_protocol_loses_only_its_link() {
 
 #[test]
 fn what_a_peer_says_may_overtake_the_hub_s_yes() {
-    let mut pair = Pair::connected(Settings::default());
+    let mut pair = Pair::connected(Config::default());
     let far = pair.now + Duration::from_secs(60);
     pair.client.proxy(OTHER, far).unwrap();
     let seq = pair.said()[0].1.seq;
@@ -218,7 +218,7 @@ fn what_a_peer_says_may_overtake_the_hub_s_yes() {
 #[test]
 fn a_link_ends_when_everything_on_it_is_written_and_so_does_the_connection() {
     for connection in [false, true] {
-        let (mut pair, link) = Pair::linked(Settings::default());
+        let (mut pair, link) = Pair::linked(Config::default());
         pair.client.encrypt(link, pair.now, &mut SystemRandom).unwrap();
         for number in 1..=10 {
             pair.client.send(link, json(number.to_string())).unwrap();
@@ -259,7 +259,7 @@ fn a_link_ends_when_everything_on_it_is_written_and_so_does_the_connection() {
 
 #[test]
 fn both_ends_may_end_a_link_at_once() {
-    let (mut pair, link) = Pair::linked(Settings::default());
+    let (mut pair, link) = Pair::linked(Config::default());
     pair.client.unproxy(link);
     assert_eq!(pair.said().len(), 1);
     pair.network(2, OTHER, false);
@@ -272,10 +272,10 @@ fn both_ends_may_end_a_link_at_once() {
 
 #[test]
 fn sending_is_bounded_and_goes_on_when_something_has_been_written() {
-    let mut settings = Settings::default();
-    settings.link.queue_max = 3;
-    settings.link.requests_max = 1;
-    let mut pair = Pair::connected(settings);
+    let mut config = Config::default();
+    config.link.queue_max = 3;
+    config.link.requests_max = 1;
+    let mut pair = Pair::connected(config);
     let link = LinkId::NEIGHBOUR;
     let far = pair.now + Duration::from_secs(60);
     for _ in 0..3 {
@@ -296,7 +296,7 @@ fn sending_is_bounded_and_goes_on_when_something_has_been_written() {
 
 #[test]
 fn who_asks_without_reading_the_answers_is_left() {
-    let mut pair = Pair::connected(Settings::default());
+    let mut pair = Pair::connected(Config::default());
     let mut asked = 0;
     let ended = loop {
         pair.say(Kind::Internal, asked + 2, r#"{"type":5,"time":1}"#);
@@ -311,8 +311,8 @@ fn who_asks_without_reading_the_answers_is_left() {
 
 #[test]
 fn unfinished_packets_of_all_proxied_peers_are_bounded_together() {
-    let settings = Settings { proxied_bytes_max: 1000, ..Settings::default() };
-    let mut pair = Pair::connected(settings);
+    let config = Config { proxied_bytes_max: 1000, ..Config::default() };
+    let mut pair = Pair::connected(config);
     let ids = [1, 2, 3].map(|id| PeerId::new([id; 16]));
     for (seq, id) in ids.into_iter().enumerate() {
         pair.network(seq as i32 + 2, id, true);
@@ -336,8 +336,8 @@ fn unfinished_packets_of_all_proxied_peers_are_bounded_together() {
 
 #[test]
 fn too_many_proxied_peers_are_sent_away() {
-    let settings = Settings { proxied_max: 1, ..Settings::default() };
-    let (mut pair, _) = Pair::linked(settings);
+    let config = Config { proxied_max: 1, ..Config::default() };
+    let (mut pair, _) = Pair::linked(config);
     let third = PeerId::new([3; 16]);
     let far = pair.now + Duration::from_secs(60);
     assert!(matches!(pair.client.proxy(third, far), Err(ProxyError::TooMany(1))));
@@ -351,7 +351,7 @@ fn too_many_proxied_peers_are_sent_away() {
 
 #[test]
 fn a_silent_neighbour_is_probed_and_given_up_unless_nobody_listens() {
-    let mut pair = Pair::connected(Settings::default());
+    let mut pair = Pair::connected(Config::default());
     let mut tick = |listening| {
         pair.now = pair.client.deadline().unwrap();
         pair.client.tick(pair.now, listening);
@@ -410,7 +410,7 @@ fn changed_conversations_do_no_harm() {
                 }
             }
         }
-        let mut pair = Pair::new(Settings::default());
+        let mut pair = Pair::new(Config::default());
         if auth {
             pair.say(Kind::Auth, 1, connected.text());
         }

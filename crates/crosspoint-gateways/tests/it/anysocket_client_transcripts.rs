@@ -5,7 +5,7 @@ use crate::anysocket_common::{Line, Text, keys, read, unhex};
 use bytes::{Bytes, BytesMut};
 use crosspoint_gateways::anysocket::auth::Auth;
 use crosspoint_gateways::anysocket::cipher::{CipherError, Random};
-use crosspoint_gateways::anysocket::client::{Event, LinkId, Moment, Peer, Settings};
+use crosspoint_gateways::anysocket::client::{Config, Event, LinkId, Moment, Peer};
 use crosspoint_gateways::anysocket::internal::{Internal, Time};
 use crosspoint_gateways::anysocket::packet::{parse, parse_inner};
 use crosspoint_gateways::anysocket::{Json, Kind, Message, Packet, Ticket};
@@ -56,14 +56,14 @@ impl Client {
     fn new(auth: &Packet, keys: &Value) -> Self {
         let Auth { id, auth } = Auth::parse(&json(&auth.body)).unwrap();
         let id = id.peer().unwrap();
-        let mut settings = Settings::default();
-        settings.link.mark_switch = false;
+        let mut config = Config::default();
+        config.link.mark_switch = false;
         let side = ["initiator", "responder"].map(|side| &keys[side]);
         let side = side.into_iter().find(|side| side["id"] == id.to_string());
         let secret = |name| side.and_then(|side| side[name].as_str()).map(unhex);
         let secrets = [secret("private_key_hex"), secret("nonce")].into_iter().flatten().collect();
         Self {
-            peer: Peer::new(settings, id, auth),
+            peer: Peer::new(config, id, auth),
             now: Instant::now(),
             random: Recorded::default(),
             secrets,

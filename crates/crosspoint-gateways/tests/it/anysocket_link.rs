@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crosspoint_gateways::anysocket::cipher::{CipherError, Random, SwitchError, SystemRandom};
 use crosspoint_gateways::anysocket::link::{Dropped, LinkError, SendError};
 use crosspoint_gateways::anysocket::reassembly::{Bounds, PieceError};
-use crosspoint_gateways::anysocket::{Id, Json, Kind, Link, Packet, Received, Settings, Ticket};
+use crosspoint_gateways::anysocket::{Config, Id, Json, Kind, Link, Packet, Received, Ticket};
 use crosspoint_hub::PeerId;
 use proptest::prelude::*;
 use std::collections::VecDeque;
@@ -18,8 +18,8 @@ fn json(text: &str) -> Json {
     Json::new(text).unwrap()
 }
 
-fn link(settings: Settings, side: usize) -> Link<u32> {
-    let mut link = Link::new(Arc::new(settings), IDS[side]);
+fn link(config: Config, side: usize) -> Link<u32> {
+    let mut link = Link::new(Arc::new(config), IDS[side]);
     link.set_peer(Id::Peer(IDS[1 - side]));
     link
 }
@@ -58,12 +58,12 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(settings: [Settings; 2], seed: u64) -> Self {
+    fn new(config: [Config; 2], seed: u64) -> Self {
         let mut side = 0;
-        let sides = settings.map(|settings| {
+        let sides = config.map(|config| {
             side += 1;
             Side {
-                link: link(settings, side - 1),
+                link: link(config, side - 1),
                 way: VecDeque::new(),
                 asked: Vec::new(),
                 said: Vec::new(),
@@ -155,9 +155,9 @@ impl Pair {
     }
 }
 
-fn small_pieces() -> Settings {
+fn small_pieces() -> Config {
     let pieces = Bounds { packets_max: 2, ..Bounds::default() };
-    Settings { piece_units_max: 7, pieces, ..Settings::default() }
+    Config { piece_units_max: 7, pieces, ..Config::default() }
 }
 
 proptest! {
@@ -209,8 +209,8 @@ proptest! {
     fn any_text_is_cut_and_joined(
         text in "(\\PC|[\u{e9}\u{20ac}\u{1f600}]|\u{0}){0,400}", units in 2..40usize, sealed: bool,
     ) {
-        let settings = Settings { piece_units_max: units, ..Settings::default() };
-        let mut pair = Pair::new([settings, Settings::default()], 1);
+        let config = Config { piece_units_max: units, ..Config::default() };
+        let mut pair = Pair::new([config, Config::default()], 1);
         if sealed {
             pair.encrypt(0);
             pair.settle();
@@ -253,7 +253,7 @@ fn nothing_leaves_in_clear_from_the_call_for_encryption_on() {
 /// Both call at once: each has sent its call before the other's arrives.
 #[test]
 fn a_call_by_both_at_once_is_resolved_between_two_of_us() {
-    let mut pair = Pair::new([Settings::default(), Settings::default()], 5);
+    let mut pair = Pair::new([Config::default(), Config::default()], 5);
     for side in 0..2 {
         pair.encrypt(side);
         while pair.transmit(side) {}
@@ -267,7 +267,7 @@ fn a_call_by_both_at_once_is_resolved_between_two_of_us() {
 
 #[test]
 fn a_call_that_has_not_left_becomes_the_answer_to_the_other_side_s() {
-    let mut pair = Pair::new([Settings::default(), Settings::default()], 6);
+    let mut pair = Pair::new([Config::default(), Config::default()], 6);
     pair.send(0, json("plain"));
     pair.encrypt(0);
     pair.encrypt(1);
@@ -303,7 +303,7 @@ fn a_probe_is_answered_at_once_between_the_pieces_of_a_large_packet() {
 #[test]
 fn unwritten_answers_do_not_grow() {
     let now = Instant::now();
-    let mut link = link(Settings::default(), 0);
+    let mut link = link(Config::default(), 0);
     for seq in 1..10_000 {
         let packet = Packet { last: true, kind: Kind::Heartbeat, seq, body: "1".into() };
         assert_eq!(link.receive(now, &mut SystemRandom, packet).unwrap(), None);
@@ -332,19 +332,19 @@ fn what_breaks_the_protocol_ends_the_link_with_a_reason() {
         assert!(matches!(error, LinkError::NotJson(..)), "{error}");
     }
     for kind in [Kind::Auth, Kind::Switch, Kind::Heartbeat] {
-        let error = refuse(&mut link(Settings::default(), 0), packet(kind, 1, false, "1"));
+        let error = refuse(&mut link(Config::default(), 0), packet(kind, 1, false, "1"));
         assert!(matches!(error, LinkError::Piece(PieceError::NotInPieces)), "{error}");
     }
     let long = format!("{{\"key\":\"{}\",\"nonce\":\"\"}}", "A".repeat(9000));
     for body in ["x", "{}", "1", r#"{"type":2,"key":"AAA","nonce":"00"}"#, &long] {
-        let mut link = link(Settings::default(), 0);
+        let mut link = link(Config::default(), 0);
         let error = refuse(&mut link, packet(Kind::Switch, 1, true, body));
         assert!(matches!(error, LinkError::Switch(_)), "{error}");
         assert!(!link.is_encrypted());
         assert_eq!(link.transmit(&mut SystemRandom).unwrap(), None);
     }
     // Our own call, reflected.
-    let mut link = link(Settings::default(), 0);
+    let mut link = link(Config::default(), 0);
     link.encrypt(now, &mut SystemRandom).unwrap();
     let question = link.transmit(&mut SystemRandom).unwrap().unwrap();
     assert_eq!(question.kind, Kind::Internal);
@@ -355,7 +355,7 @@ fn what_breaks_the_protocol_ends_the_link_with_a_reason() {
 
 #[test]
 fn a_packet_changed_on_the_way_is_refused_or_is_no_longer_the_same() {
-    let mut pair = Pair::new([Settings::default(), Settings::default()], 8);
+    let mut pair = Pair::new([Config::default(), Config::default()], 8);
     pair.encrypt(0);
     pair.settle();
     pair.send(0, json("a secret text that has several blocks"));
@@ -376,7 +376,7 @@ fn a_packet_changed_on_the_way_is_refused_or_is_no_longer_the_same() {
 #[test]
 fn a_call_for_encryption_that_nobody_answers_ends_the_link() {
     let now = Instant::now();
-    let mut link = link(Settings::default(), 0);
+    let mut link = link(Config::default(), 0);
     link.encrypt(now, &mut SystemRandom).unwrap();
     assert!(matches!(
         link.encrypt(now, &mut SystemRandom),
@@ -390,7 +390,7 @@ fn a_call_for_encryption_that_nobody_answers_ends_the_link() {
 
 #[test]
 fn a_request_whose_time_is_over_fails_alone_and_its_late_reply_is_counted() {
-    let mut pair = Pair::new([Settings::default(), Settings::default()], 9);
+    let mut pair = Pair::new([Config::default(), Config::default()], 9);
     pair.request(0, json("slow"));
     pair.settle();
     let over = pair.now + Duration::from_secs(30);
@@ -414,9 +414,8 @@ fn a_request_whose_time_is_over_fails_alone_and_its_late_reply_is_counted() {
 #[test]
 fn each_bound_is_kept_to_its_edge() {
     let now = Instant::now();
-    let settings =
-        Settings { queue_max: 3, queue_bytes_max: 10, requests_max: 2, ..Settings::default() };
-    let mut link = link(settings, 0);
+    let config = Config { queue_max: 3, queue_bytes_max: 10, requests_max: 2, ..Config::default() };
+    let mut link = link(config, 0);
     let ten = json("12345678");
     let full = |result| assert!(matches!(result, Err(SendError::Full)), "{result:?}");
     link.send(ten.clone()).unwrap();
@@ -438,8 +437,8 @@ fn each_bound_is_kept_to_its_edge() {
 #[test]
 fn falsy_values_are_sent_as_the_original_does_unless_they_are_to_be_kept() {
     for (keep_falsy, wanted) in [(false, "{}"), (true, "null")] {
-        let settings = Settings { keep_falsy, ..Settings::default() };
-        let mut link = link(settings, 0);
+        let config = Config { keep_falsy, ..Config::default() };
+        let mut link = link(config, 0);
         link.send(Json::NULL).unwrap();
         let packet = link.transmit(&mut SystemRandom).unwrap().unwrap();
         assert_eq!(packet.body, wanted);
@@ -449,7 +448,7 @@ fn falsy_values_are_sent_as_the_original_does_unless_they_are_to_be_kept() {
 #[test]
 fn a_message_that_is_no_json_is_null_and_one_without_number_has_no_answer() {
     let now = Instant::now();
-    let mut link = link(Settings::default(), 0);
+    let mut link = link(Config::default(), 0);
     let none = link.receive(now, &mut SystemRandom, packet(Kind::Link, 0, true, "x")).unwrap();
     assert_eq!(none, Some(Received::Message { body: Json::NULL, ticket: None }));
     assert_eq!(link.dropped().texts, 1);

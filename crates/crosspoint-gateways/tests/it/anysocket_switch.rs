@@ -7,7 +7,7 @@ use crosspoint_gateways::anysocket::cipher::{
     Body, CipherError, Initiator, KeyPair, Sealer, SystemRandom,
 };
 use crosspoint_gateways::anysocket::link::LinkError;
-use crosspoint_gateways::anysocket::{Id, Json, Kind, Link, Packet, Received, Settings};
+use crosspoint_gateways::anysocket::{Config, Id, Json, Kind, Link, Packet, Received};
 use crosspoint_hub::PeerId;
 use proptest::prelude::*;
 use std::collections::VecDeque;
@@ -163,7 +163,7 @@ impl Original {
 }
 
 fn link() -> Link<u32> {
-    let mut link = Link::new(Arc::new(Settings::default()), OURS);
+    let mut link = Link::new(Arc::new(Config::default()), OURS);
     link.set_peer(Id::Peer(THEIRS));
     link
 }

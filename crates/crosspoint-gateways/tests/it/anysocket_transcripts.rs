@@ -11,7 +11,7 @@ use crosspoint_gateways::anysocket::internal::{Internal, InternalError, Time};
 use crosspoint_gateways::anysocket::link::LinkError;
 use crosspoint_gateways::anysocket::packet::{PacketError, parse, parse_inner};
 use crosspoint_gateways::anysocket::{
-    Id, Json, Kind, Link, Message, Packet, Received, Settings, Ticket, id,
+    Config, Id, Json, Kind, Link, Message, Packet, Received, Ticket, id,
 };
 use crosspoint_hub::PeerId;
 use serde_json::Value;
@@ -128,8 +128,8 @@ struct End {
 
 impl End {
     fn new(name: &str, ours: PeerId, theirs: PeerId, keys: &Value, forwarded: bool) -> Self {
-        let settings = Settings { mark_switch: false, ..Settings::default() };
-        let mut link = Link::new(Arc::new(settings), ours);
+        let config = Config { mark_switch: false, ..Config::default() };
+        let mut link = Link::new(Arc::new(config), ours);
         if forwarded {
             link.set_peer(Id::Peer(theirs));
         }

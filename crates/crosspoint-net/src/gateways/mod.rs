@@ -22,7 +22,7 @@ use crate::resume::{self, Resumable};
 pub fn standard() -> Gateways {
     let all = Gateways::none()
         .with(Native)
-        .with(resumable(Some(resume::Settings::default())))
+        .with(resumable(Some(resume::Config::default())))
         .with(LibPuns);
     #[cfg(feature = "peote")]
     let all = all.with(Peote::default());
@@ -32,6 +32,6 @@ pub fn standard() -> Gateways {
 }
 
 /// Native sessions that survive their connections (docs/resume.md). `None`: they do not.
-pub fn resumable(settings: Option<resume::Settings>) -> Resumable {
-    Resumable::new(settings, Native)
+pub fn resumable(config: Option<resume::Config>) -> Resumable {
+    Resumable::new(config, Native)
 }

@@ -9,7 +9,7 @@ use super::link::{Fault, Link};
 use super::receipt::{Receipt, Why};
 use super::record::{Accepted, Gone, MAGIC, Open, Record, Token, VERSION, millis};
 use super::registry::{Bounds, Found, Registry, Tombstone};
-use super::{RETAINED_BYTES, Settings};
+use super::{Config, RETAINED_BYTES};
 use crate::gateway::{
     Carrier as Carries, Connection, Context, Gateway, Match, Opened, Opening, Refused, Transport,
 };
@@ -54,35 +54,35 @@ struct Patience {
 /// The sessions of a server that can be resumed. Cheap to clone.
 #[derive(Debug, Clone)]
 struct Sessions {
-    settings: Settings,
+    config: Config,
     registry: Arc<Mutex<Registry<mpsc::Sender<Box<Arrival>>>>>,
 }
 
 impl Sessions {
-    pub(crate) fn new(settings: &Settings, limits: &Limits) -> Self {
-        let mut settings = settings.clone();
+    pub(crate) fn new(config: &Config, limits: &Limits) -> Self {
+        let mut config = config.clone();
         let (least, most) = RETAINED_BYTES;
-        settings.retained_bytes_max = settings.retained_bytes_max.clamp(least, most);
-        settings.heartbeat = settings.heartbeat.max(Duration::from_millis(1));
+        config.retained_bytes_max = config.retained_bytes_max.clamp(least, most);
+        config.heartbeat = config.heartbeat.max(Duration::from_millis(1));
         let per_address_max = match limits.connections_per_address_max {
             0 => u32::MAX,
             most => most,
         };
         let bounds = Bounds {
-            detached_max: settings.detached_max,
+            detached_max: config.detached_max,
             per_address_max,
-            tombstones_max: settings.tombstones_max,
-            tombstone: settings.tombstone,
+            tombstones_max: config.tombstones_max,
+            tombstone: config.tombstone,
         };
-        Self { settings, registry: Arc::new(Mutex::new(Registry::new(bounds))) }
+        Self { config, registry: Arc::new(Mutex::new(Registry::new(bounds))) }
     }
 
     /// How much patience there is with the client of a session. Its own heartbeats must not give it up
     /// meanwhile; that the connection lives is seen to here.
     fn patience(&self, agreed: Agreed) -> Patience {
-        let away_max = silence_max(agreed.heartbeat) + self.settings.window;
+        let away_max = silence_max(agreed.heartbeat) + self.config.window;
         // A client that wishes to be asked seldom may not read seldom for that.
-        let noticed = silence_max(agreed.heartbeat.min(self.settings.heartbeat));
+        let noticed = silence_max(agreed.heartbeat.min(self.config.heartbeat));
         Patience { away_max, stall_min: 2 * noticed }
     }
 
@@ -94,7 +94,7 @@ impl Sessions {
     /// What a new session is to have, whose client wishes for so many milliseconds between signs of
     /// life, or for nothing.
     fn agreed(&self, hub: &Hub, heartbeat_ms: u32) -> Agreed {
-        let Settings { retained_bytes_max: window, heartbeat: usual, .. } = self.settings;
+        let Config { retained_bytes_max: window, heartbeat: usual, .. } = self.config;
         let heartbeat = match heartbeat_ms {
             0 => usual,
             wish => {
@@ -114,7 +114,7 @@ impl Sessions {
 #[derive(Debug, Clone)]
 pub struct Resumable {
     /// How, if they are served.
-    settings: Option<Settings>,
+    config: Option<Config>,
     /// What is spoken in them.
     inner: Arc<dyn Gateway>,
     /// Those that there are, at a server.
@@ -123,8 +123,8 @@ pub struct Resumable {
 
 impl Resumable {
     /// Sessions that speak what `inner` opens, which is a session. `None`: they are not resumed.
-    pub fn new(settings: Option<Settings>, inner: impl Gateway + 'static) -> Self {
-        Self { settings, inner: Arc::new(inner), host: None }
+    pub fn new(config: Option<Config>, inner: impl Gateway + 'static) -> Self {
+        Self { config, inner: Arc::new(inner), host: None }
     }
 }
 
@@ -139,9 +139,9 @@ impl Gateway for Resumable {
     }
 
     fn for_server(&self, runner: &Arc<Runner>) -> Option<Arc<dyn Gateway>> {
-        let host = self.settings.as_ref().map(|settings| Host {
+        let host = self.config.as_ref().map(|config| Host {
             runner: runner.clone(),
-            sessions: Sessions::new(settings, &runner.hub.limits),
+            sessions: Sessions::new(config, &runner.hub.limits),
             inner: self.inner.clone(),
         });
         Some(Arc::new(Self { host, ..self.clone() }))
@@ -510,13 +510,13 @@ impl Keeper {
         }
         let attached = self.carrier.attach(open.received.bytes, received.bytes);
         attached.expect("what fits can be attached");
-        let settings = &self.place.sessions.settings;
+        let config = &self.place.sessions.config;
         link.say(Record::Accepted(Accepted {
             token: self.place.token,
             received: received.bytes,
             sent: sent.bytes,
-            window_ms: millis(settings.window),
-            retained_bytes_max: settings.retained_bytes_max,
+            window_ms: millis(config.window),
+            retained_bytes_max: config.retained_bytes_max,
             heartbeat_ms: millis(self.carrier.flow.interval()),
         }));
         if open.token != Token::NEW {
@@ -608,7 +608,7 @@ impl Keeper {
         tracing::debug!(session = id, "session away");
         let hub = &self.host.runner.hub;
         hub.set_away(since, id, true);
-        let next = self.wait(since + self.place.sessions.settings.window).await;
+        let next = self.wait(since + self.place.sessions.config.window).await;
         self.place.come_back();
         let hub = &self.host.runner.hub;
         if let Next::Attached(_) = next {

@@ -286,7 +286,7 @@ mod tests {
     use crate::memory::{self, Shape};
     use crate::stream::Stream;
 
-    const SETTINGS: ws::Settings = ws::Settings { frame_bytes_max: 1024, lenient: false };
+    const SETTINGS: ws::Config = ws::Config { frame_bytes_max: 1024, lenient: false };
 
     /// What a link in this role writes because of the bytes that it gets, to the end.
     async fn written(role: ws::Role, said: &[u8]) -> BytesMut {

@@ -34,13 +34,13 @@ pub use record::{
 
 use std::time::Duration;
 
-/// The least and the most that [`Settings::retained_bytes_max`] can be; more extreme values are
+/// The least and the most that [`Config::retained_bytes_max`] can be; more extreme values are
 /// taken as these. The most is far below 2^31, so that 32 bits of an offset are enough.
 pub const RETAINED_BYTES: (u32, u32) = (4 * 1024, 64 * 1024 * 1024);
 
 /// How a hub lets sessions be resumed.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct Config {
     /// How long a session whose connection is lost waits for the next one. Then it ends with
     /// [`ConnectionLost`](crosspoint_hub::Reason::ConnectionLost). The members of its channels are
     /// told that it is away, and when it is back.
@@ -64,7 +64,7 @@ pub struct Settings {
     pub tombstone: Duration,
 }
 
-impl Default for Settings {
+impl Default for Config {
     fn default() -> Self {
         Self {
             window: Duration::from_secs(20),

@@ -360,11 +360,11 @@ impl Server {
     async fn inside(&self, newcomer: &mut Newcomer, rest: BytesMut) -> Result<FirstWords, Refusal> {
         let frame_bytes_max = self.hub().limits.frame_bytes_max as u64;
         // Peote's html5 client, and others of that age, do not keep to the letter of the standard.
-        let settings = ws::Settings {
+        let config = ws::Config {
             frame_bytes_max: frame_bytes_max.max(WEBSOCKET_FRAME_BYTES),
             lenient: true,
         };
-        let mut websocket = Box::new(ws::Connection::new(ws::Role::Server, settings));
+        let mut websocket = Box::new(ws::Connection::new(ws::Role::Server, config));
         websocket.receive(rest);
         if let Some(head) = &newcomer.request
             && let Ok(gateway) = self.0.gateways.recognise(&Opening::Upgrade(head))

@@ -15,7 +15,7 @@
 //! * After this side has closed, data is discarded, and the close frame of the other side is still looked for.
 
 use super::frame::{CloseCode, CloseFrame, MessageKind};
-use super::{Decoder, Incoming, Role, Settings, WsError, frame};
+use super::{Config, Decoder, Incoming, Role, WsError, frame};
 use bytes::{Bytes, BytesMut};
 
 /// What has arrived.
@@ -63,10 +63,10 @@ pub struct Connection {
 impl Connection {
     /// The end `role` of a WebSocket whose handshake is done. A message may have any length.
     #[must_use]
-    pub fn new(role: Role, settings: Settings) -> Self {
+    pub fn new(role: Role, config: Config) -> Self {
         Self {
             role,
-            decoder: Decoder::new(role, settings),
+            decoder: Decoder::new(role, config),
             remote: Remote::Open,
             close_sent: false,
             message_bytes_max: u64::MAX,

@@ -14,7 +14,7 @@ const RSV: u8 = 0x70;
 
 /// What a [`Decoder`] accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settings {
+pub struct Config {
     /// Longest payload of one data frame in bytes.
     pub frame_bytes_max: u64,
     /// Accept what some old clients send: unmasked frames to a server, and lengths that are not
@@ -53,7 +53,7 @@ pub enum Incoming {
 #[derive(Debug)]
 pub struct Decoder {
     role: Role,
-    settings: Settings,
+    config: Config,
     /// Received and not yet looked at.
     buffer: BytesMut,
     /// Kind of the message that still lacks its last frame.
@@ -121,14 +121,14 @@ impl Head {
 impl Decoder {
     /// A decoder for what arrives at the side `role` after the handshake.
     #[must_use]
-    pub fn new(role: Role, settings: Settings) -> Self {
+    pub fn new(role: Role, config: Config) -> Self {
         let (buffer, text) = (BytesMut::new(), Utf8::default());
-        Self { role, settings, buffer, unfinished: None, text, state: State::HEAD }
+        Self { role, config, buffer, unfinished: None, text, state: State::HEAD }
     }
 
     /// Changes the longest payload of a data frame. It holds from the next frame on.
     pub fn set_frame_bytes_max(&mut self, frame_bytes_max: u64) {
-        self.settings.frame_bytes_max = frame_bytes_max;
+        self.config.frame_bytes_max = frame_bytes_max;
     }
 
     /// Appends received bytes. Takes `bytes` over when everything before was decoded, so data is
@@ -253,7 +253,7 @@ impl Decoder {
         };
         let fin = byte0 & FIN != 0;
         match (self.role, mask) {
-            (Role::Server, None) if !self.settings.lenient => return Err(WsError::Unmasked),
+            (Role::Server, None) if !self.config.lenient => return Err(WsError::Unmasked),
             (Role::Client, Some(_)) => return Err(WsError::Masked),
             _ => {}
         }
@@ -268,7 +268,7 @@ impl Decoder {
                 return Err(WsError::ControlTooLong { opcode, len });
             }
         }
-        if len < form_min && !self.settings.lenient {
+        if len < form_min && !self.config.lenient {
             return Err(WsError::LengthNotMinimal { len });
         }
         let kind = match (opcode, self.unfinished) {
@@ -288,7 +288,7 @@ impl Decoder {
             (Opcode::Text, None) => MessageKind::Text,
             (Opcode::Binary, None) => MessageKind::Binary,
         };
-        let max = self.settings.frame_bytes_max;
+        let max = self.config.frame_bytes_max;
         if len > max {
             return Err(WsError::FrameTooLarge { len, max });
         }
@@ -324,11 +324,11 @@ fn take(buffer: &mut BytesMut, max: u64) -> BytesMut {
 mod tests {
     use super::*;
 
-    const STRICT: Settings = Settings { frame_bytes_max: 1 << 20, lenient: false };
-    const LENIENT: Settings = Settings { lenient: true, ..STRICT };
+    const STRICT: Config = Config { frame_bytes_max: 1 << 20, lenient: false };
+    const LENIENT: Config = Config { lenient: true, ..STRICT };
 
-    fn decoder(role: Role, settings: Settings, bytes: &[u8]) -> Decoder {
-        let mut decoder = Decoder::new(role, settings);
+    fn decoder(role: Role, config: Config, bytes: &[u8]) -> Decoder {
+        let mut decoder = Decoder::new(role, config);
         decoder.receive(BytesMut::from(bytes));
         decoder
     }

@@ -6,7 +6,7 @@ use super::frame::{CONTROL_BYTES_MAX, HEADER_BYTES_MAX};
 use super::handshake::{
     Request, UpgradeError, client_request, parse_request, parse_response, response,
 };
-use super::{Connection, Decoder, Event, Incoming, MessageKind, Role, Settings, WsError};
+use super::{Config, Connection, Decoder, Event, Incoming, MessageKind, Role, WsError};
 
 /// What was received, independent of the borders of pieces.
 #[derive(Debug, PartialEq)]
@@ -26,18 +26,18 @@ pub fn fuzz_ws(data: &[u8]) {
         return;
     };
     let role = if flags & 1 == 0 { Role::Server } else { Role::Client };
-    let settings =
-        Settings { frame_bytes_max: u64::from(limit) << (flags >> 4), lenient: flags & 2 != 0 };
+    let config =
+        Config { frame_bytes_max: u64::from(limit) << (flags >> 4), lenient: flags & 2 != 0 };
     let step = usize::from(step).max(1);
-    let whole = decode_in_steps(role, settings, input, input.len().max(1));
-    let cut = decode_in_steps(role, settings, input, step);
+    let whole = decode_in_steps(role, config, input, input.len().max(1));
+    let cut = decode_in_steps(role, config, input, step);
     assert_eq!(whole, cut, "frames depend on how the bytes arrive");
     handshake(input, step);
     fuzz_connection(data);
 }
 
-fn decode_in_steps(role: Role, settings: Settings, input: &[u8], step: usize) -> Vec<Seen> {
-    let mut decoder = Decoder::new(role, settings);
+fn decode_in_steps(role: Role, config: Config, input: &[u8], step: usize) -> Vec<Seen> {
+    let mut decoder = Decoder::new(role, config);
     let mut seen = Vec::new();
     let mut handed_up = 0;
     'input: for piece in input.chunks(step) {
@@ -98,11 +98,11 @@ pub fn fuzz_connection(data: &[u8]) {
         return;
     };
     let role = if flags & 1 == 0 { Role::Server } else { Role::Client };
-    let settings =
-        Settings { frame_bytes_max: u64::from(limit) << (flags >> 4), lenient: flags & 2 != 0 };
+    let config =
+        Config { frame_bytes_max: u64::from(limit) << (flags >> 4), lenient: flags & 2 != 0 };
     let end = usize::from(end).min(input.len());
     let converse = |step: usize| {
-        let mut connection = Connection::new(role, settings);
+        let mut connection = Connection::new(role, config);
         connection.set_message_bytes_max(u64::from(limit) << 5);
         let (mut data, mut closed) = (Vec::new(), None);
         for (closes, part) in [(false, &input[..end]), (true, &input[end..])] {

@@ -20,7 +20,7 @@ mod text;
 pub mod wire;
 
 pub use connection::{Connection, Event};
-pub use decoder::{Decoder, Incoming, Settings};
+pub use decoder::{Config, Decoder, Incoming};
 pub use error::WsError;
 pub use frame::{CloseCode, CloseFrame, Header, MessageKind, Opcode};
 

@@ -7,7 +7,7 @@ use crosspoint_hub::command::Hello;
 use crosspoint_hub::{Pace, PeerId, Reason};
 use crosspoint_net::memory::Shape;
 use crosspoint_proto::client::Options;
-use crosspoint_proto::heartbeat::Settings;
+use crosspoint_proto::heartbeat::Config;
 use crosspoint_proto::identity::Identity;
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A client that wishes the hub to ask like this.
 fn wishing(hub: Pace) -> Options {
-    let heartbeat = Settings { hub, ..Settings::default() };
+    let heartbeat = Config { hub, ..Config::default() };
     Options { heartbeat, ..Options::default() }
 }
 

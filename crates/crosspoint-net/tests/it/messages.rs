@@ -6,7 +6,7 @@ use crosspoint_hub::{Event, Reason};
 use crosspoint_net::client::{Connection, Dialed, Endpoint, dial, run};
 use crosspoint_net::messages::{Messages, MessagesError, Turn};
 use crosspoint_net::ws::{
-    CloseCode, CloseFrame, Decoder, Incoming, Opcode, Role, Settings, WsError, frame, handshake,
+    CloseCode, CloseFrame, Config, Decoder, Incoming, Opcode, Role, WsError, frame, handshake,
 };
 use crosspoint_proto::client::{Native, Options};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -38,8 +38,8 @@ async fn dialed() -> (Dialed, Script) {
             }
         };
         stream.write_all(&handshake::response(&key, None)).await.unwrap();
-        let settings = Settings { frame_bytes_max: 64 << 20, lenient: false };
-        Script { stream, decoder: Decoder::new(Role::Server, settings) }
+        let config = Config { frame_bytes_max: 64 << 20, lenient: false };
+        Script { stream, decoder: Decoder::new(Role::Server, config) }
     };
     let (dialed, script) = tokio::join!(dial(&endpoint), accept);
     (dialed.unwrap(), script)

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crosspoint_hub::{HubOptions, InNumber, Limits};
 use crosspoint_net::client::Connection;
 use crosspoint_net::gateways::{self, standard};
-use crosspoint_net::resume::{Connectivity, Settings};
+use crosspoint_net::resume::{Config, Connectivity};
 use crosspoint_net::server::ServerOptions;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -66,7 +66,7 @@ async fn conversation(seed: u64) {
     let limits = Limits { handshake_max: 200 * SECOND, ..Limits::default() };
     let retained_bytes_max = if dice.below(2) == 0 { 4096 } else { 1 << 20 };
     let window = 60 * SECOND;
-    let resume = Settings { window, retained_bytes_max, ..Settings::default() };
+    let resume = Config { window, retained_bytes_max, ..Config::default() };
     let gateways = standard().with(gateways::resumable(Some(resume)));
     let world = World::new(
         HubOptions { limits, ..options() },

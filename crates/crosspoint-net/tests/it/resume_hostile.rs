@@ -17,7 +17,7 @@ use crosspoint_net::client::Endpoint;
 use crosspoint_net::gateways::{self, standard};
 use crosspoint_net::memory::{self, Shape};
 use crosspoint_net::resume::{
-    Accepted, Connectivity, Gone, MAGIC, Open, RECORD_BYTES_MAX, Record, Settings, Token, Totals,
+    Accepted, Config, Connectivity, Gone, MAGIC, Open, RECORD_BYTES_MAX, Record, Token, Totals,
     VERSION, Why,
 };
 use crosspoint_net::server::ServerOptions;
@@ -118,7 +118,7 @@ impl Raw {
     }
 }
 
-fn served(hub: HubOptions, resume: Settings) -> Served {
+fn served(hub: HubOptions, resume: Config) -> Served {
     let gateways = standard().with(gateways::resumable(Some(resume)));
     serve_as(hub, ServerOptions { gateways, ..ServerOptions::default() })
 }
@@ -343,7 +343,7 @@ async fn numbers_that_cannot_be_end_the_session_and_its_receipt_says_so() {
 #[tokio::test(start_paused = true)]
 async fn a_session_that_is_not_acknowledged_holds_no_more_than_it_may() {
     let served =
-        served(HubOptions::default(), Settings { retained_bytes_max: 4096, ..Settings::default() });
+        served(HubOptions::default(), Config { retained_bytes_max: 4096, ..Config::default() });
     let (mut raw, accepted, sent, mut received) = Raw::welcomed(served.memory()).await;
     assert_eq!(accepted.retained_bytes_max, 4096);
     // Each question to the session is answered, and no answer is acknowledged.
@@ -371,7 +371,7 @@ async fn a_session_that_is_not_acknowledged_holds_no_more_than_it_may() {
 async fn who_lives_and_acknowledges_next_to_nothing_ends_by_the_stall_limit_however_little_is_kept()
 {
     for acknowledges in [false, true] {
-        let served = served(HubOptions::default(), Settings::default());
+        let served = served(HubOptions::default(), Config::default());
         let (mut raw, _, _, mut received) = Raw::welcomed(served.memory()).await;
         let begun = tokio::time::Instant::now();
         let mut acknowledged = 0;
@@ -432,7 +432,7 @@ impl Stuffed {
             let lasts = lasts.filter(|_| credentials.peer == Some(STUFFED));
             std::future::ready(Ok(Grant { lasts, ..Grant::default() }))
         });
-        let resume = Settings { retained_bytes_max: 64 * 1024, ..Settings::default() };
+        let resume = Config { retained_bytes_max: 64 * 1024, ..Config::default() };
         let options = ServerOptions {
             authenticator: Some(Arc::new(check)),
             gateways: standard().with(gateways::resumable(Some(resume))),
@@ -601,7 +601,7 @@ async fn a_stop_takes_no_longer_than_it_may_whoever_takes_nothing() {
 
 #[tokio::test]
 async fn above_the_bound_of_those_away_a_session_ends_with_its_connection() {
-    let served = served(HubOptions::default(), Settings { detached_max: 2, ..Settings::default() });
+    let served = served(HubOptions::default(), Config { detached_max: 2, ..Config::default() });
     let mut tokens = Vec::new();
     for away in 1..=2 {
         let (raw, accepted, ..) = Raw::welcomed(served.memory()).await;
@@ -671,7 +671,7 @@ async fn of_sessions_that_were_never_let_in_nothing_is_remembered() {
         std::future::ready(if known { Ok(Grant::default()) } else { Err(Denied::new("no")) })
     });
     let authenticator: Arc<dyn crosspoint_auth::Authenticator> = Arc::new(check);
-    let resume = Settings { tombstones_max: 1, ..Settings::default() };
+    let resume = Config { tombstones_max: 1, ..Config::default() };
     let options = ServerOptions {
         authenticator: Some(authenticator),
         gateways: standard().with(gateways::resumable(Some(resume))),

@@ -6,7 +6,7 @@ use crosspoint_hub::Reason;
 use crosspoint_net::client::Endpoint;
 use crosspoint_net::gateways::{self, standard};
 use crosspoint_net::memory;
-use crosspoint_net::resume::{Connectivity, Receipt, Settings, Why};
+use crosspoint_net::resume::{Config, Connectivity, Receipt, Why};
 use crosspoint_net::server::{Server, ServerOptions, bind};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -172,7 +172,7 @@ async fn a_client_that_finds_no_hub_gives_up_when_the_hub_would_have() {
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_ended_while_its_client_was_away_says_why() {
-    let resume = Settings { window: 50 * SECOND, ..Settings::default() };
+    let resume = Config { window: 50 * SECOND, ..Config::default() };
     let gateways = standard().with(gateways::resumable(Some(resume)));
     let mut hub = options();
     hub.limits.channel_bytes_max = 256 * 1024;

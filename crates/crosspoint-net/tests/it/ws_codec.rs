@@ -7,14 +7,14 @@ use bytes::{Bytes, BytesMut};
 use crosspoint_net::ws::frame::{client_frame, close_frame, ping_frame, pong_frame, server_header};
 use crosspoint_net::ws::fuzz::fuzz_ws;
 use crosspoint_net::ws::{
-    CloseCode, CloseFrame, Decoder, Incoming, MessageKind, Opcode, Role, Settings,
+    CloseCode, CloseFrame, Config, Decoder, Incoming, MessageKind, Opcode, Role,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tungstenite::Message;
 use tungstenite::protocol::{Role as TheirRole, WebSocket};
 
-const SETTINGS: Settings = Settings { frame_bytes_max: 1 << 20, lenient: false };
+const SETTINGS: Config = Config { frame_bytes_max: 1 << 20, lenient: false };
 
 /// A message with the sizes of its first fragments, and a ping after each fragment or not.
 #[derive(Debug, Clone)]

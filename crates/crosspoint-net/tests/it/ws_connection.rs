@@ -5,7 +5,7 @@ use crate::common::{Link, Served, serve, serve_with};
 use bytes::{Bytes, BytesMut};
 use crosspoint_net::ws::fuzz::fuzz_connection;
 use crosspoint_net::ws::{
-    CloseCode, CloseFrame, Connection, Event, MessageKind, Opcode, Role, Settings, WsError, frame,
+    CloseCode, CloseFrame, Config, Connection, Event, MessageKind, Opcode, Role, WsError, frame,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ use tungstenite::Message;
 use tungstenite::protocol::frame::coding::CloseCode as TheirCode;
 use tungstenite::protocol::{CloseFrame as TheirClose, Role as TheirRole, WebSocket};
 
-const SETTINGS: Settings = Settings { frame_bytes_max: 1 << 20, lenient: false };
+const SETTINGS: Config = Config { frame_bytes_max: 1 << 20, lenient: false };
 const ROLES: [Role; 2] = [Role::Server, Role::Client];
 
 /// A frame as the side that faces `role` sends it.

@@ -4,7 +4,7 @@ use super::body::{Form, Incoming, kind, parse};
 use super::halves::Read;
 use super::machine::Machine;
 use super::stream_id::StreamId;
-use super::{Settings, Side};
+use super::{Config, Side};
 use bytes::Bytes;
 use crosspoint_hub::payload::{Failure, Format, Payload};
 use std::time::{Duration, Instant};
@@ -49,22 +49,22 @@ pub fn fuzz_peer(data: &[u8]) {
     }
 }
 
-fn settings() -> Settings {
-    Settings {
+fn config() -> Config {
+    Config {
         requests_in_max: 3,
         streams_in_max: 3,
         window_bytes: 1500,
         send_buffer_bytes: 100,
         queue_bytes_max: 1000,
         answers_max: 8,
-        ..Settings::default()
+        ..Config::default()
     }
 }
 
 /// A machine with requests and streams of both sides, in every state.
 fn lively(side: Side) -> Machine {
     let now = Instant::now();
-    let mut machine = Machine::new(side, settings());
+    let mut machine = Machine::new(side, config());
     let (own, other) = if side == Side::Opener { (0, 1) } else { (1, 0) };
     for time in [None, Some(Duration::from_millis(5))] {
         let asked = machine.request(now, time, "method", Format::TEXT, b"payload");
@@ -120,18 +120,18 @@ fn command(machine: &mut Machine, now: &mut Instant, what: u8, which: u32) {
 }
 
 fn assert_bounded(machine: &Machine) {
-    let settings = machine.settings();
+    let config = machine.config();
     let streams = machine.streams_in() + machine.streams_out();
-    assert!(machine.requests_in() <= settings.requests_in_max as usize);
-    assert!(machine.streams_in() <= settings.streams_in_max as usize);
-    assert!(machine.unread_bytes() <= streams * settings.window_bytes as usize);
+    assert!(machine.requests_in() <= config.requests_in_max as usize);
+    assert!(machine.streams_in() <= config.streams_in_max as usize);
+    assert!(machine.unread_bytes() <= streams * config.window_bytes as usize);
     // One message may go beyond the bound of the queue; those here are short.
-    let unsent_max = settings.queue_bytes_max + 200 + streams * settings.send_buffer_bytes;
+    let unsent_max = config.queue_bytes_max + 200 + streams * config.send_buffer_bytes;
     assert!(machine.unsent_bytes() <= unsent_max);
     // Each stream may wait to be answered, give credit and be reset; each request be cancelled.
-    let outputs = settings.answers_max
-        + 3 * (settings.streams_in_max + settings.streams_out_max) as usize
-        + settings.requests_out_max as usize
+    let outputs = config.answers_max
+        + 3 * (config.streams_in_max + config.streams_out_max) as usize
+        + config.requests_out_max as usize
         + 1;
     assert!(machine.out.control.len() <= outputs);
     assert_eq!(machine.out.events.len(), 0);

@@ -9,7 +9,7 @@ use super::requests::Requests;
 use super::sizes::NAME_BYTES_MAX;
 use super::stream_id::StreamId;
 use super::streams::Streams;
-use super::{Counters, Settings, Side};
+use super::{Config, Counters, Side};
 use bytes::Bytes;
 use crosspoint_hub::payload::{Failure, Format};
 use std::time::{Duration, Instant};
@@ -20,12 +20,12 @@ use std::time::{Duration, Instant};
 /// ([`poll`](Self::poll)) after each of these until there is none: they are not bounded otherwise.
 ///
 /// ```
-/// use crosspoint_proto::peer::{Event, Format, Machine, Outcome, Settings, Side};
+/// use crosspoint_proto::peer::{Event, Format, Machine, Outcome, Config, Side};
 /// use std::time::{Duration, Instant};
 ///
 /// let now = Instant::now();
-/// let mut ann = Machine::new(Side::Opener, Settings::default());
-/// let mut bob = Machine::new(Side::Accepter, Settings::default());
+/// let mut ann = Machine::new(Side::Opener, Config::default());
+/// let mut bob = Machine::new(Side::Accepter, Config::default());
 /// let time = Some(Duration::from_secs(5));
 /// let asked = ann.request(now, time, "greet", Format::TEXT, b"bob").expect("there is room");
 ///
@@ -42,7 +42,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct Machine {
     side: Side,
-    settings: Settings,
+    config: Config,
     counters: Counters,
     pub(super) out: Outputs,
     queue: Queue,
@@ -66,19 +66,19 @@ struct Clock {
 
 impl Machine {
     /// A side of a link that has just begun.
-    pub fn new(side: Side, settings: Settings) -> Self {
-        let settings = settings.in_range();
+    pub fn new(side: Side, config: Config) -> Self {
+        let config = config.in_range();
         Self {
             side,
             counters: Counters::default(),
             out: Outputs::default(),
-            queue: Queue::new(settings.queue_bytes_max, settings.message_bytes_max),
+            queue: Queue::new(config.queue_bytes_max, config.message_bytes_max),
             requests: Requests::default(),
             streams: Streams::new(side),
             clock: Clock::default(),
             stream_next: false,
             starved: false,
-            settings,
+            config,
         }
     }
 
@@ -88,8 +88,8 @@ impl Machine {
     }
 
     /// The settings that are in force.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// What happened that is not worth an event.
@@ -138,7 +138,7 @@ impl Machine {
     /// # Errors
     /// [`Broken`]: the other side broke a rule. End the link.
     pub fn receive(&mut self, now: Instant, kind: u8, body: Bytes) -> Result<(), Broken> {
-        let most = self.settings.message_bytes_max;
+        let most = self.config.message_bytes_max;
         if body.len() > most {
             return Err(Broken::TooLarge { kind, bytes: body.len(), most });
         }
@@ -155,7 +155,7 @@ impl Machine {
             }
             Incoming::Request { id, time_ms, method, payload } => {
                 let what = (method, payload);
-                self.requests.serve(now, (id, time_ms), what, &self.settings, counters, out)?;
+                self.requests.serve(now, (id, time_ms), what, &self.config, counters, out)?;
             }
             Incoming::Result { id, payload } => {
                 self.requests.answered(id, Outcome::Result(payload), counters, out);
@@ -169,21 +169,21 @@ impl Machine {
             }
             Incoming::Open { stream, window, name, metadata } => {
                 let what = (name, metadata);
-                self.streams.offered((stream, window), what, &self.settings, counters, out)?;
+                self.streams.offered((stream, window), what, &self.config, counters, out)?;
             }
             Incoming::Accept { stream, window } => {
-                self.streams.accepted(stream, window, &self.settings, out)?;
+                self.streams.accepted(stream, window, &self.config, out)?;
             }
             Incoming::Bytes { stream, bytes } => self.streams.bytes(stream, bytes, out)?,
             Incoming::Credit { stream, more } => {
-                self.streams.credit(stream, more, &self.settings, out)?;
+                self.streams.credit(stream, more, &self.config, out)?;
             }
             Incoming::End { stream } => self.streams.ended(stream, out)?,
             Incoming::Reset { stream, code, text } => {
                 self.streams.was_reset(stream, code, text, out)?;
             }
             Incoming::Clock { token } => {
-                out.check_flood(self.settings.answers_max)?;
+                out.check_flood(self.config.answers_max)?;
                 out.control.push_back(Control::Time(token));
             }
             Incoming::Time { token, clock_us } => self.time(now, token, clock_us),
@@ -277,7 +277,7 @@ impl Machine {
         check_name(method)?;
         let form =
             Form { counted: Some(method), format: Some(format), rest: payload, ..Form::default() };
-        let requested = self.requests.request(now, time, form, &self.settings, &mut self.queue);
+        let requested = self.requests.request(now, time, form, &self.config, &mut self.queue);
         self.note_full(requested)
     }
 
@@ -328,7 +328,7 @@ impl Machine {
     /// [`SendError::TooMany`] above `streams_out_max`, [`SendError::NameTooLong`],
     /// [`SendError::MetadataTooLong`], [`SendError::Full`], [`SendError::Exhausted`].
     pub fn open(&mut self, name: &str, metadata: &[u8]) -> Result<StreamId, SendError> {
-        let opened = self.streams.open(name, metadata, &self.settings, &mut self.out);
+        let opened = self.streams.open(name, metadata, &self.config, &mut self.out);
         self.note_full(opened)
     }
 
@@ -337,7 +337,7 @@ impl Machine {
     /// # Errors
     /// [`StreamError::Over`], [`StreamError::NotOffered`].
     pub fn accept(&mut self, stream: StreamId) -> Result<(), StreamError> {
-        self.streams.accept(stream, &self.settings, &mut self.out)
+        self.streams.accept(stream, &self.config, &mut self.out)
     }
 
     /// Ends a stream at once in both directions, or refuses it: `code` is one of [`code`](super::code), or the
@@ -356,7 +356,7 @@ impl Machine {
     /// # Errors
     /// [`StreamError::Over`], [`StreamError::Finished`], [`StreamError::NotAccepted`].
     pub fn write(&mut self, stream: StreamId, bytes: &[u8]) -> Result<usize, StreamError> {
-        self.streams.write(stream, bytes, &self.settings)
+        self.streams.write(stream, bytes, &self.config)
     }
 
     /// Says that nothing more will be written to a stream. What was written is still sent.
@@ -409,7 +409,7 @@ impl Machine {
     fn look_for_room(&mut self) {
         if self.starved
             && self.queue.has_room()
-            && self.out.control.len() <= self.settings.answers_max / 2
+            && self.out.control.len() <= self.config.answers_max / 2
         {
             self.starved = false;
             self.out.events.push_back(Event::Room);
@@ -473,7 +473,7 @@ impl Machine {
             let stream_turn = self.stream_next;
             self.stream_next = !stream_turn;
             let message = if stream_turn {
-                self.streams.send(&self.settings, &mut self.out)
+                self.streams.send(&self.config, &mut self.out)
             } else {
                 self.next_message()
             };

@@ -9,6 +9,7 @@
 //! * `requests`, `streams`, `halves`, `queue`: the parts of a machine
 
 pub mod body;
+mod config;
 mod content;
 mod deadlines;
 mod error;
@@ -21,18 +22,17 @@ mod outputs;
 mod queue;
 mod requests;
 pub mod secure;
-mod settings;
 mod sizes;
 mod stream_id;
 mod streams;
 
 pub use body::kind;
+pub use config::{Config, Counters, Side};
 pub use content::{Text, code};
 pub use crosspoint_hub::payload::{Failure, Format, Payload};
 pub use error::{Broken, SendError, StreamError};
 pub use halves::Read;
 pub use machine::Machine;
 pub use outputs::{Event, Outcome, Time};
-pub use settings::{Counters, Settings, Side};
 pub use sizes::{BYTES_MAX, METADATA_BYTES_MAX, NAME_BYTES_MAX, RESET_TEXT_BYTES_MAX, WINDOW_MAX};
 pub use stream_id::StreamId;

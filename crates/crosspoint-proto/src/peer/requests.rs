@@ -6,7 +6,7 @@ use super::deadlines::Deadlines;
 use super::error::{Broken, SendError};
 use super::outputs::{Control, Event, Outcome, Outputs};
 use super::queue::{Entry, Queue};
-use super::{Counters, Settings};
+use super::{Config, Counters};
 use bytes::Bytes;
 use crosspoint_hub::payload::Payload;
 use std::collections::hash_map::{self, HashMap};
@@ -70,11 +70,11 @@ impl Requests {
         now: Instant,
         time: Option<Duration>,
         form: Form<'_>,
-        settings: &Settings,
+        config: &Config,
         queue: &mut Queue,
     ) -> Result<u32, SendError> {
-        if self.waiting.len() >= settings.requests_out_max as usize {
-            return Err(SendError::TooMany(settings.requests_out_max));
+        if self.waiting.len() >= config.requests_out_max as usize {
+            return Err(SendError::TooMany(config.requests_out_max));
         }
         let place = loop {
             match self.waiting.entry(self.next) {
@@ -148,16 +148,16 @@ impl Requests {
         now: Instant,
         (id, time_ms): (u32, u32),
         (method, payload): (Text, Payload),
-        settings: &Settings,
+        config: &Config,
         counters: &mut Counters,
         out: &mut Outputs,
     ) -> Result<(), Broken> {
-        let full = self.serving.len() >= settings.requests_in_max as usize;
+        let full = self.serving.len() >= config.requests_in_max as usize;
         let hash_map::Entry::Vacant(place) = self.serving.entry(id) else {
             return Err(Broken::RequestTwice(id));
         };
         if full {
-            out.check_flood(settings.answers_max)?;
+            out.check_flood(config.answers_max)?;
             counters.refused_requests += 1;
             out.control.push_back(Control::Refuse(id));
             return Ok(());

@@ -7,7 +7,7 @@ use super::halves::{Piece, Read, Receiver, Sender};
 use super::outputs::{Control, Event, Outputs};
 use super::sizes::{METADATA_BYTES_MAX, NAME_BYTES_MAX, RESET_TEXT_BYTES_MAX, WINDOW_MAX};
 use super::stream_id::StreamId;
-use super::{Counters, Settings, Side};
+use super::{Config, Counters, Side};
 use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
 
@@ -136,7 +136,7 @@ impl Streams {
         &mut self,
         name: &str,
         metadata: &[u8],
-        settings: &Settings,
+        config: &Config,
         out: &mut Outputs,
     ) -> Result<StreamId, SendError> {
         if name.len() > NAME_BYTES_MAX {
@@ -145,16 +145,16 @@ impl Streams {
         if metadata.len() > METADATA_BYTES_MAX {
             return Err(SendError::MetadataTooLong(metadata.len()));
         }
-        if self.outgoing() >= settings.streams_out_max as usize {
-            return Err(SendError::TooMany(settings.streams_out_max));
+        if self.outgoing() >= config.streams_out_max as usize {
+            return Err(SendError::TooMany(config.streams_out_max));
         }
         // The other half is left to answers, so that the other side is not blamed for what this one asks.
-        if out.control.len() > settings.answers_max / 2 {
+        if out.control.len() > config.answers_max / 2 {
             return Err(SendError::Full);
         }
         let id = u32::try_from(self.next_out).map_err(|_| SendError::Exhausted)?;
         self.next_out += 2;
-        let window = settings.window_bytes;
+        let window = config.window_bytes;
         let form =
             Form { numbers: &[id, window], counted: Some(name), format: None, rest: metadata };
         out.control.push_back(Control::Open(form.write()));
@@ -166,7 +166,7 @@ impl Streams {
     pub(super) fn accept(
         &mut self,
         id: StreamId,
-        settings: &Settings,
+        config: &Config,
         out: &mut Outputs,
     ) -> Result<(), StreamError> {
         let stream = self.map.get_mut(&id).ok_or(StreamError::Over(id))?;
@@ -174,7 +174,7 @@ impl Streams {
             return Err(StreamError::NotOffered(id));
         }
         stream.phase = Phase::Open;
-        let form = Form { numbers: &[id.0, settings.window_bytes], ..Form::default() };
+        let form = Form { numbers: &[id.0, config.window_bytes], ..Form::default() };
         out.control.push_back(Control::Accept(form.write()));
         Ok(())
     }
@@ -213,9 +213,9 @@ impl Streams {
         &mut self,
         id: StreamId,
         bytes: &[u8],
-        settings: &Settings,
+        config: &Config,
     ) -> Result<usize, StreamError> {
-        let written = self.writable(id)?.sender.write(bytes, settings.send_buffer_bytes);
+        let written = self.writable(id)?.sender.write(bytes, config.send_buffer_bytes);
         self.make_ready(id);
         Ok(written)
     }
@@ -278,7 +278,7 @@ impl Streams {
         &mut self,
         (id, window): (StreamId, u32),
         (name, metadata): (Text, Bytes),
-        settings: &Settings,
+        config: &Config,
         counters: &mut Counters,
         out: &mut Outputs,
     ) -> Result<(), Broken> {
@@ -289,16 +289,16 @@ impl Streams {
             return Err(Broken::WindowTooLarge(id));
         }
         // Whatever the application makes of it, it is one more answer.
-        out.check_flood(settings.answers_max)?;
+        out.check_flood(config.answers_max)?;
         self.next_in += 2;
-        if self.incoming >= settings.streams_in_max {
+        if self.incoming >= config.streams_in_max {
             counters.refused_streams += 1;
             let form = Form { numbers: &[id.0, code::TOO_MANY], ..Form::default() };
             out.control.push_back(Control::Reset(form.write()));
             return Ok(());
         }
         self.incoming += 1;
-        let stream = Stream::new(Phase::Asked, Sender::new(id, window), settings.window_bytes);
+        let stream = Stream::new(Phase::Asked, Sender::new(id, window), config.window_bytes);
         self.map.insert(id, stream);
         out.events.push_back(Event::Opened { stream: id, name, metadata });
         Ok(())
@@ -308,7 +308,7 @@ impl Streams {
         &mut self,
         id: StreamId,
         window: u32,
-        settings: &Settings,
+        config: &Config,
         out: &mut Outputs,
     ) -> Result<(), Broken> {
         let own = self.is_own(id);
@@ -323,7 +323,7 @@ impl Streams {
         }
         stream.phase = Phase::Open;
         out.events.push_back(Event::Accepted { stream: id });
-        if stream.sender.unblocks(settings.send_buffer_bytes) {
+        if stream.sender.unblocks(config.send_buffer_bytes) {
             out.events.push_back(Event::Writable { stream: id });
         }
         self.make_ready(id);
@@ -358,7 +358,7 @@ impl Streams {
         &mut self,
         id: StreamId,
         more: u32,
-        settings: &Settings,
+        config: &Config,
         out: &mut Outputs,
     ) -> Result<(), Broken> {
         let Some(stream) = self.opened(kind::CREDIT, id)? else {
@@ -367,7 +367,7 @@ impl Streams {
         if !stream.sender.enlarge(more) {
             return Err(Broken::WindowTooLarge(id));
         }
-        if stream.sender.unblocks(settings.send_buffer_bytes) {
+        if stream.sender.unblocks(config.send_buffer_bytes) {
             out.events.push_back(Event::Writable { stream: id });
         }
         Ok(())
@@ -414,7 +414,7 @@ impl Streams {
     }
 
     /// What the stream whose turn it is sends.
-    pub(super) fn send(&mut self, settings: &Settings, out: &mut Outputs) -> Option<(u8, Bytes)> {
+    pub(super) fn send(&mut self, config: &Config, out: &mut Outputs) -> Option<(u8, Bytes)> {
         while let Some(id) = self.ready.pop_front() {
             let Some(stream) = self.map.get_mut(&id) else {
                 continue;
@@ -423,7 +423,7 @@ impl Streams {
             let Some(piece) = stream.sender.next() else {
                 continue;
             };
-            if stream.sender.unblocks(settings.send_buffer_bytes) {
+            if stream.sender.unblocks(config.send_buffer_bytes) {
                 out.events.push_back(Event::Writable { stream: id });
             }
             let message = match piece {
@@ -451,11 +451,11 @@ mod tests {
 
     #[test]
     fn ids_run_out_rather_than_begin_anew() {
-        let settings = Settings::default();
+        let config = Config::default();
         let mut out = Outputs::default();
         let mut streams = Streams::new(Side::Accepter);
         streams.next_out = u64::from(u32::MAX);
-        assert_eq!(streams.open("", b"", &settings, &mut out), Ok(StreamId(u32::MAX)));
-        assert_eq!(streams.open("", b"", &settings, &mut out), Err(SendError::Exhausted));
+        assert_eq!(streams.open("", b"", &config, &mut out), Ok(StreamId(u32::MAX)));
+        assert_eq!(streams.open("", b"", &config, &mut out), Err(SendError::Exhausted));
     }
 }

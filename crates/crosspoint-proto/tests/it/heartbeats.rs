@@ -15,11 +15,7 @@ use std::time::Duration;
 
 /// A client that has these wishes, at a hub with these bounds, after hello and welcome. Gives also
 /// which limits were reached.
-fn wishing(
-    heartbeat: heartbeat::Settings,
-    limits: Limits,
-    away_max: Duration,
-) -> (Pair, Vec<Limit>) {
+fn wishing(heartbeat: heartbeat::Config, limits: Limits, away_max: Duration) -> (Pair, Vec<Limit>) {
     let options = Options { limits, away_max, ..Options::default() };
     let client = client::Options { heartbeat, ..client::Options::default() };
     let (mut pair, hello) = Pair::with(options, client);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use crosspoint_hub::payload::Failure;
 use crosspoint_proto::peer::Side::{self, Accepter, Opener};
 use crosspoint_proto::peer::{
-    Event, Format, Machine, Outcome, Read, Settings, StreamId, Time, code, kind,
+    Config, Event, Format, Machine, Outcome, Read, StreamId, Time, code, kind,
 };
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        let machine = |side| Machine::new(side, Settings::default());
+        let machine = |side| Machine::new(side, Config::default());
         let (opener, accepter) = (machine(Side::Opener), machine(Side::Accepter));
         Self { now: Instant::now(), opener, accepter, examples: examples(&page()) }
     }

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use crosspoint_proto::peer::{
-    Event, Failure, Format, Machine, Outcome, Payload, Read, SendError, Settings, Side,
-    StreamError, StreamId, Time, code,
+    Config, Event, Failure, Format, Machine, Outcome, Payload, Read, SendError, Side, StreamError,
+    StreamId, Time, code,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, VecDeque};
@@ -130,7 +130,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let settings = Settings {
+        let config = Config {
             requests_in_max: REQUESTS_IN_MAX,
             requests_out_max: 5,
             streams_in_max: 2,
@@ -138,12 +138,11 @@ impl World {
             window_bytes: 2500,
             send_buffer_bytes: 1500,
             queue_bytes_max: 600,
-            ..Settings::default()
+            ..Config::default()
         };
         Self {
             now: Instant::now(),
-            machines: [Side::Opener, Side::Accepter]
-                .map(|side| Machine::new(side, settings.clone())),
+            machines: [Side::Opener, Side::Accepter].map(|side| Machine::new(side, config.clone())),
             pipes: Default::default(),
             sent: Default::default(),
             asked: Default::default(),

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use crosspoint_proto::frame::put_varint;
 use crosspoint_proto::peer::{
-    BYTES_MAX, Broken, Event, Failure, Format, Machine, Outcome, Read, SendError, Settings, Side,
+    BYTES_MAX, Broken, Config, Event, Failure, Format, Machine, Outcome, Read, SendError, Side,
     StreamError, StreamId, Time, WINDOW_MAX, code, kind,
 };
 use std::time::{Duration, Instant};
@@ -28,13 +28,13 @@ struct One {
 }
 
 impl One {
-    fn new(settings: Settings) -> Self {
-        Self { now: Instant::now(), machine: Machine::new(Side::Opener, settings) }
+    fn new(config: Config) -> Self {
+        Self { now: Instant::now(), machine: Machine::new(Side::Opener, config) }
     }
 
     /// With small bounds.
     fn small() -> Self {
-        Self::new(Settings {
+        Self::new(Config {
             requests_in_max: 2,
             requests_out_max: 2,
             streams_in_max: 2,
@@ -43,7 +43,7 @@ impl One {
             send_buffer_bytes: 100,
             queue_bytes_max: 500,
             answers_max: 10,
-            ..Settings::default()
+            ..Config::default()
         })
     }
 
@@ -162,7 +162,7 @@ fn texts_have_to_be_utf_8_and_bounded() {
     One::small().heard(kind::OPEN, &[1, 0, 0], vec![0; 16 * 1024]).expect("just enough");
     let heard = One::streaming().heard(kind::RESET, &[0, 0], "x".repeat(1025));
     assert!(matches!(heard, Err(Broken::TooLarge { most: 1024, .. })));
-    let mut one = One::new(Settings { message_bytes_max: 0, ..Settings::default() });
+    let mut one = One::new(Config { message_bytes_max: 0, ..Config::default() });
     assert_eq!(one.receive(kind::MESSAGE, vec![0; 32 * 1024].into()), Ok(()));
     let heard = one.receive(kind::MESSAGE, vec![0; 32 * 1024 + 1].into());
     assert!(matches!(heard, Err(Broken::TooLarge { most: 32_768, .. })));
@@ -548,8 +548,8 @@ fn streams_above_the_bound_are_refused() {
 
 #[test]
 fn streams_and_messages_take_turns_and_answers_go_first() {
-    let settings = Settings { send_buffer_bytes: 1 << 20, ..Settings::default() };
-    let mut one = One::new(settings);
+    let config = Config { send_buffer_bytes: 1 << 20, ..Config::default() };
+    let mut one = One::new(config);
     for id in [0, 2, 4] {
         one.machine.open("", b"").expect("there is room");
         one.transmitted();

@@ -4,7 +4,7 @@ use super::driver::{Check, Driver, Limits};
 use super::handlers::{Call, Message, Reply};
 use super::shared::{Handle, Handlers, Shared};
 use super::{Arg, ConnectError, Ended, Id, Json, Peer, Value};
-use crosspoint_gateways::anysocket::client::{Peer as Machine, Settings};
+use crosspoint_gateways::anysocket::client::{Config, Peer as Machine};
 use crosspoint_hub::PeerId;
 use crosspoint_net::client::{Endpoint, dial};
 use crosspoint_net::messages::Messages;
@@ -32,7 +32,7 @@ pub struct ClientBuilder {
     check: Option<Check>,
     timeout: Duration,
     reply_timeout: Duration,
-    settings: Settings,
+    config: Config,
     limits: Limits,
     handlers: Handlers,
 }
@@ -45,7 +45,7 @@ impl Default for ClientBuilder {
             check: None,
             timeout: Duration::from_secs(10),
             reply_timeout: Duration::from_secs(30),
-            settings: Settings::default(),
+            config: Config::default(),
             limits: Limits::default(),
             handlers: Handlers::default(),
         }
@@ -97,9 +97,9 @@ impl ClientBuilder {
     /// interval is at least 10 ms.
     #[must_use]
     pub fn heartbeat(mut self, interval: Duration, missed: u32) -> Self {
-        self.settings.heartbeat_interval =
+        self.config.heartbeat_interval =
             interval.clamp(Duration::from_millis(10), Duration::from_secs(24 * 60 * 60));
-        self.settings.unanswered_max = missed;
+        self.config.unanswered_max = missed;
         self
     }
 
@@ -107,7 +107,7 @@ impl ClientBuilder {
     /// 32 MiB unless set. Values above 1 MiB travel in pieces.
     #[must_use]
     pub fn value_bytes_max(mut self, bytes: usize) -> Self {
-        self.settings.link.pieces.bytes_max = bytes;
+        self.config.link.pieces.bytes_max = bytes;
         self
     }
 
@@ -131,7 +131,7 @@ impl ClientBuilder {
     /// Requests that may wait for answers on one link; 4096 unless set. Further ones wait to be sent.
     #[must_use]
     pub fn requests_max(mut self, count: usize) -> Self {
-        self.settings.link.requests_max = count.max(1);
+        self.config.link.requests_max = count.max(1);
         self
     }
 
@@ -139,14 +139,14 @@ impl ClientBuilder {
     /// unless set.
     #[must_use]
     pub fn queue_bytes_max(mut self, bytes: usize) -> Self {
-        self.settings.link.queue_bytes_max = bytes;
+        self.config.link.queue_bytes_max = bytes;
         self
     }
 
     /// Proxied peers at once; 256 unless set. Further ones that ask for us are sent away.
     #[must_use]
     pub fn proxied_max(mut self, count: usize) -> Self {
-        self.settings.proxied_max = count;
+        self.config.proxied_max = count;
         self
     }
 
@@ -154,7 +154,7 @@ impl ClientBuilder {
     /// cannot send them: it sends `{}` instead, and so does this client unless this is set.
     #[must_use]
     pub fn keep_falsy(mut self, keep: bool) -> Self {
-        self.settings.link.keep_falsy = keep;
+        self.config.link.keep_falsy = keep;
         self
     }
 
@@ -214,7 +214,7 @@ impl ClientBuilder {
         let dialed = dial(endpoint).await.map_err(unreachable)?;
         let messages = Messages::new(dialed, self.limits.message_bytes_max)
             .ok_or_else(|| unreachable(io::ErrorKind::Unsupported.into()))?;
-        let machine = Machine::new(self.settings, id, auth);
+        let machine = Machine::new(self.config, id, auth);
         let shared = Arc::new(Shared::new(machine, self.handlers, self.reply_timeout));
         let handle = Arc::new(Handle { shared: shared.clone() });
         let (ready, connected) = oneshot::channel();
@@ -232,7 +232,7 @@ impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder")
             .field("id", &self.id)
-            .field("settings", &self.settings)
+            .field("config", &self.config)
             .field("handlers", &self.handlers)
             .finish_non_exhaustive()
     }

@@ -59,7 +59,7 @@ async fn welcomed(
     let client: Box<dyn Client> = match address.protocol {
         Protocol::Native => {
             let (agent, identity) = (agent.clone(), identity.clone());
-            let heartbeat = heartbeat.settings(dialed.away_max());
+            let heartbeat = heartbeat.config(dialed.away_max());
             let accept_unproven = *accept_unproven;
             let hello = Hello { pauses: true, ..hello };
             let options = Options { hello, agent, identity, accept_unproven, heartbeat };

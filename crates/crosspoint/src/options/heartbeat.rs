@@ -1,7 +1,7 @@
 //! How a node and its hub watch each other, and the lag between them.
 
 use crosspoint_hub::Pace;
-use crosspoint_proto::heartbeat::Settings;
+use crosspoint_proto::heartbeat::Config;
 use std::time::Duration;
 
 /// How a node and its hub find out whether the other still lives, for one connection.
@@ -98,9 +98,9 @@ impl Heartbeat {
     }
 
     /// For a connection that may be silent for so long because it is away.
-    pub(crate) fn settings(&self, away_max: Duration) -> Settings {
+    pub(crate) fn config(&self, away_max: Duration) -> Config {
         let Self { own, missed_max, hub } = *self;
-        Settings { own, missed_max, hub, patience: away_max }
+        Config { own, missed_max, hub, patience: away_max }
     }
 
     /// For the connections under one that comes back. They are not without probes, or nobody would

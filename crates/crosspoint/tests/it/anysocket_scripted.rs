@@ -1,7 +1,7 @@
 //! The AnySocket client against servers that say what no AnySocket server says, or nothing.
 
 use crosspoint::anysocket::{Client, ClientBuilder, ConnectError, Ended, Message, Peer, PeerError};
-use crosspoint_net::ws::{Decoder, Incoming, Opcode, Role, Settings, frame, handshake};
+use crosspoint_net::ws::{Config, Decoder, Incoming, Opcode, Role, frame, handshake};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -35,8 +35,8 @@ impl Script {
             }
         };
         stream.write_all(&handshake::response(&key, None)).await.unwrap();
-        let settings = Settings { frame_bytes_max: 1 << 20, lenient: false };
-        let mut script = Self { stream, decoder: Decoder::new(Role::Server, settings) };
+        let config = Config { frame_bytes_max: 1 << 20, lenient: false };
+        let mut script = Self { stream, decoder: Decoder::new(Role::Server, config) };
         assert!(script.hear().await.unwrap().starts_with("11\0\0\0\u{1}{\"id\":"));
         script
     }

@@ -26,10 +26,10 @@ use std::time::{Duration, Instant};
 
 /// How a client behaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct Config {
     /// How each link behaves. The bounds of its queue are for what the application sends; the protocol's own
     /// answers have some room besides.
-    pub link: link::Settings,
+    pub link: link::Config,
     /// Links to proxied peers at once.
     pub proxied_max: usize,
     /// Bytes of unfinished packets on all links to proxied peers together.
@@ -40,11 +40,11 @@ pub struct Settings {
     pub unanswered_max: u32,
 }
 
-impl Default for Settings {
+impl Default for Config {
     /// 256 proxied peers, 64 MiB, probes each 5 s as in the original, given up after the second.
     fn default() -> Self {
         Self {
-            link: link::Settings::default(),
+            link: link::Config::default(),
             proxied_max: 256,
             proxied_bytes_max: 64 << 20,
             heartbeat_interval: Duration::from_secs(5),

@@ -1,7 +1,7 @@
 //! The client as a state machine.
 
 use super::side::{ANSWERS_BYTES_MAX, ANSWERS_MAX, Asked, Side};
-use super::{Ended, Event, Fault, LinkId, Moment, SendError, Settings};
+use super::{Config, Ended, Event, Fault, LinkId, Moment, SendError};
 use crate::anysocket::auth::Auth;
 use crate::anysocket::cipher::Random;
 use crate::anysocket::heartbeat::{Beat, Heartbeat};
@@ -26,9 +26,9 @@ const TIME_BYTES_MAX: usize = 64;
 /// calls [`tick`](Self::tick) at the [`deadline`](Self::deadline).
 #[derive(Debug)]
 pub struct Peer<T> {
-    pub(super) settings: Settings,
+    pub(super) config: Config,
     /// Those of the links: with room for the protocol's own answers.
-    link_settings: Arc<link::Settings>,
+    link_settings: Arc<link::Config>,
     pub(super) ours: PeerId,
     pub(super) neighbour: Side<T>,
     pub(super) proxied: HashMap<LinkId, Side<T>>,
@@ -51,11 +51,11 @@ pub struct Peer<T> {
 
 impl<T> Peer<T> {
     /// A client that introduces itself at once, as `ours`. `auth` is for the server's application.
-    pub fn new(settings: Settings, ours: PeerId, auth: Option<Json>) -> Self {
-        let link_settings = Arc::new(link::Settings {
-            queue_max: settings.link.queue_max.saturating_add(ANSWERS_MAX),
-            queue_bytes_max: settings.link.queue_bytes_max.saturating_add(ANSWERS_BYTES_MAX),
-            ..settings.link.clone()
+    pub fn new(config: Config, ours: PeerId, auth: Option<Json>) -> Self {
+        let link_settings = Arc::new(link::Config {
+            queue_max: config.link.queue_max.saturating_add(ANSWERS_MAX),
+            queue_bytes_max: config.link.queue_bytes_max.saturating_add(ANSWERS_BYTES_MAX),
+            ..config.link.clone()
         });
         let mut neighbour = Side::new(link_settings.clone(), ours, None);
         let body = Auth { id: ours.into(), auth }.to_json();
@@ -63,7 +63,7 @@ impl<T> Peer<T> {
         neighbour.put();
         neighbour.ready = true;
         Self {
-            settings,
+            config,
             link_settings,
             ours,
             neighbour,
@@ -121,7 +121,7 @@ impl<T> Peer<T> {
             LinkId::NEIGHBOUR => &mut self.neighbour,
             link => self.proxied.get_mut(&link).ok_or(SendError::Ended)?,
         };
-        side.room(&self.settings.link, body)?;
+        side.room(&self.config.link, body)?;
         Ok(side)
     }
 
@@ -380,8 +380,8 @@ impl<T> Peer<T> {
             }
             Err(error) => self.fail(link, error),
         }
-        if !link.is_neighbour() && self.joining > self.settings.proxied_bytes_max {
-            self.fail(link, Fault::Pieces(self.settings.proxied_bytes_max));
+        if !link.is_neighbour() && self.joining > self.config.proxied_bytes_max {
+            self.fail(link, Fault::Pieces(self.config.proxied_bytes_max));
         }
     }
 
@@ -391,7 +391,7 @@ impl<T> Peer<T> {
             Received::Auth(body) => match Auth::parse(&body) {
                 Ok(Auth { id, auth }) => {
                     self.neighbour.link.set_peer(id.clone());
-                    let Settings { heartbeat_interval, unanswered_max, .. } = self.settings;
+                    let Config { heartbeat_interval, unanswered_max, .. } = self.config;
                     self.heartbeat =
                         Some(Heartbeat::new(moment.now, heartbeat_interval, unanswered_max));
                     self.event(Event::Connected { id, auth });

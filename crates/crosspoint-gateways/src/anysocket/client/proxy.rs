@@ -29,8 +29,8 @@ impl<T> Peer<T> {
         if self.asked.contains(&id) {
             return Ok(None);
         }
-        if self.proxied.len() + self.asked.len() >= self.settings.proxied_max {
-            return Err(ProxyError::TooMany(self.settings.proxied_max));
+        if self.proxied.len() + self.asked.len() >= self.config.proxied_max {
+            return Err(ProxyError::TooMany(self.config.proxied_max));
         }
         let body = Internal::Proxy { id: id.into() }.to_json();
         match self.ask(LinkId::NEIGHBOUR, body, deadline, Asked::Proxy(id)) {
@@ -77,7 +77,7 @@ impl<T> Peer<T> {
             (Some(link), false) => self.remove(*link, Ended::There),
             // Told twice, or when both ends have ended the link at once.
             (Some(_), true) | (None, false) => {}
-            (None, true) if self.proxied.len() < self.settings.proxied_max => {
+            (None, true) if self.proxied.len() < self.config.proxied_max => {
                 self.add(id, false);
             }
             (None, true) => self.send_unproxy(id),

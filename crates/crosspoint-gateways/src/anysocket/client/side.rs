@@ -39,19 +39,19 @@ pub(super) struct Side<T> {
 }
 
 impl<T> Side<T> {
-    pub(super) fn new(settings: Arc<link::Settings>, ours: PeerId, to: Option<PeerId>) -> Self {
-        let mut link = Link::new(settings, ours);
+    pub(super) fn new(config: Arc<link::Config>, ours: PeerId, to: Option<PeerId>) -> Self {
+        let mut link = Link::new(config, ours);
         if let Some(to) = to {
             link.set_peer(to.into());
         }
         Self { link, to, queued: 0, joining: 0, ready: false, switching: false, closing: false }
     }
 
-    /// Whether the application may send so much. `settings` are its own bounds.
-    pub(super) fn room(&self, settings: &link::Settings, body: &Json) -> Result<(), SendError> {
+    /// Whether the application may send so much. `config` are its own bounds.
+    pub(super) fn room(&self, config: &link::Config, body: &Json) -> Result<(), SendError> {
         let waits = self.link.buffered() - self.joining;
         let bytes = waits.saturating_add(body.as_bytes().len());
-        let full = self.queued >= settings.queue_max.max(1) || bytes > settings.queue_bytes_max;
+        let full = self.queued >= config.queue_max.max(1) || bytes > config.queue_bytes_max;
         match self.closing {
             true => Err(SendError::Ended),
             false if full && self.queued > 0 => Err(link::SendError::Full.into()),

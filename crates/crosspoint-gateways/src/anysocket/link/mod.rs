@@ -30,7 +30,7 @@ use switching::Switching;
 
 /// How links behave; shared by many.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct Config {
     /// UTF-16 units of text in a packet before it is cut into pieces: 2 to 1048576.
     pub piece_units_max: usize,
     /// What may wait for its last piece.
@@ -51,7 +51,7 @@ pub struct Settings {
     pub mark_switch: bool,
 }
 
-impl Default for Settings {
+impl Default for Config {
     fn default() -> Self {
         Self {
             piece_units_max: PIECE_UNITS_MAX,
@@ -143,7 +143,7 @@ enum Sending {
 /// See the module's documentation. `T` is what the owner of a request wants back with the reply.
 #[derive(Debug)]
 pub struct Link<T> {
-    settings: Arc<Settings>,
+    config: Arc<Config>,
     ours: PeerId,
     theirs: Option<Id>,
     /// The last number given.
@@ -165,9 +165,9 @@ pub struct Link<T> {
 
 impl<T> Link<T> {
     /// A link of which nothing has been said. `ours` is the own id.
-    pub fn new(settings: Arc<Settings>, ours: PeerId) -> Self {
+    pub fn new(config: Arc<Config>, ours: PeerId) -> Self {
         Self {
-            settings,
+            config,
             ours,
             theirs: None,
             seq: 0,
@@ -310,8 +310,8 @@ impl<T> Link<T> {
         deadline: Instant,
         token: T,
     ) -> Result<(), SendError> {
-        if self.pending.len() >= self.settings.requests_max {
-            return Err(SendError::TooManyRequests(self.settings.requests_max));
+        if self.pending.len() >= self.config.requests_max {
+            return Err(SendError::TooManyRequests(self.config.requests_max));
         }
         self.room(&body)?;
         let seq = self.number();
@@ -328,11 +328,11 @@ impl<T> Link<T> {
     }
 
     fn truthy(&self, body: Json) -> Json {
-        if self.settings.keep_falsy { body } else { body.or_empty() }
+        if self.config.keep_falsy { body } else { body.or_empty() }
     }
 
     fn room(&self, body: &Json) -> Result<(), SendError> {
-        let Settings { queue_max, queue_bytes_max, .. } = *self.settings;
+        let Config { queue_max, queue_bytes_max, .. } = *self.config;
         let bytes = self.queue.bytes().saturating_add(body.as_bytes().len());
         let full = bytes > queue_bytes_max || self.queue.len() >= queue_max.max(1);
         if full && self.queue.len() > 0 { Err(SendError::Full) } else { Ok(()) }
@@ -374,7 +374,7 @@ impl<T> Link<T> {
         };
         let length = match entry.kind {
             Kind::Link | Kind::Internal => {
-                let units = self.settings.piece_units_max.clamp(2, PIECE_UNITS_MAX);
+                let units = self.config.piece_units_max.clamp(2, PIECE_UNITS_MAX);
                 piece_bytes(&entry.rest, units)
             }
             // Other packets come in one piece, see `Reassembly`.
@@ -407,7 +407,7 @@ impl<T> Link<T> {
             Kind::Heartbeat => return self.heartbeat(packet).map(|()| None),
             Kind::Switch => return self.switched(now, random, &packet).map(Some),
         };
-        let Some(packet) = self.joins.push(now, &self.settings.pieces, packet)? else {
+        let Some(packet) = self.joins.push(now, &self.config.pieces, packet)? else {
             return Ok(None);
         };
         let Packet { kind, seq, body, .. } = packet;

@@ -99,7 +99,7 @@ impl<T> Link<T> {
             return Err(SwitchError::Already.into());
         }
         self.room(&Json::EMPTY)?;
-        let asks = self.settings.mark_switch;
+        let asks = self.config.mark_switch;
         let body = self.switch.start(random, asks)?;
         if asks {
             self.switching.question = self.number();
@@ -110,7 +110,7 @@ impl<T> Link<T> {
         self.switching.ours = self.number();
         self.queue.push(Entry::switch(self.switching.ours, body, Sending::Held));
         self.switching.not_before = Some(from).filter(|from| *from > now);
-        self.switching.until = Some(from + self.settings.switch_time_max);
+        self.switching.until = Some(from + self.config.switch_time_max);
         Ok(1 + usize::from(asks))
     }
 
@@ -119,7 +119,7 @@ impl<T> Link<T> {
     pub fn wait_longer(&mut self, now: Instant) {
         self.joins.wait_longer(now);
         if let Some(until) = &mut self.switching.until {
-            *until = (*until).max(now + self.settings.switch_time_max);
+            *until = (*until).max(now + self.config.switch_time_max);
         }
     }
 
@@ -167,7 +167,7 @@ impl<T> Link<T> {
         }
         let sent = self.sending == Sending::Held;
         let ids = (self.ours, theirs);
-        let mark = self.settings.mark_switch;
+        let mark = self.config.mark_switch;
         let called = matches!(self.switch, Switch::Started(_));
         let taken = self.switch.receive(random, &packet.body, ids, mark, sent)?;
         let sealed = self.switch.sealed().expect("a taken switch has keys");
@@ -179,7 +179,7 @@ impl<T> Link<T> {
         match taken {
             Taken::Done if doubtful && self.switching.question != 0 => {
                 self.sending = Sending::Doubtful;
-                self.switching.until = Some(now + self.settings.switch_time_max);
+                self.switching.until = Some(now + self.config.switch_time_max);
             }
             Taken::Done => self.sending = Sending::Sealed,
             Taken::Answer(body) if called => self.queue.answer(body),

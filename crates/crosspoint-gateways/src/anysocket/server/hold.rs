@@ -41,7 +41,7 @@ enum News {
 impl AnySocket {
     /// Whether another peer can be told of, which takes a question to the client.
     pub(super) fn may_hold(&self) -> bool {
-        !self.options.guard_races || self.main.waiting() < self.settings.requests_max
+        !self.options.guard_races || self.main.waiting() < self.config.requests_max
     }
 
     /// The client has just been told of a peer. Gives what comes from it until the client knows it.
@@ -65,7 +65,7 @@ impl AnySocket {
             return false;
         };
         let bytes = body.len() + ENTRY_BYTES;
-        if self.peers.held_bytes.saturating_add(bytes) > self.settings.queue_bytes_max {
+        if self.peers.held_bytes.saturating_add(bytes) > self.config.queue_bytes_max {
             self.hits.push(Limit::OutboxBytes);
             self.end_peer(id, Reason::TooManyPending);
         } else if let Some(held) = self.peers.held_mut(id) {

@@ -36,7 +36,7 @@ use super::id::Id;
 use super::internal::rpc::{Call, Failure, Outcome};
 use super::internal::{Internal, InternalError, Time};
 use super::json::Json;
-use super::link::{Link, LinkError, Received, SendError, Settings, Ticket};
+use super::link::{Config, Link, LinkError, Received, SendError, Ticket};
 use super::packet::{self, Kind, Message, Packet};
 use super::reassembly::{Bounds, PieceError};
 use super::split::PIECE_UNITS_MAX;
@@ -77,7 +77,7 @@ const COMMANDS_MAX: usize = 4096;
 /// The server's side of one connection.
 pub struct AnySocket {
     options: Options,
-    settings: Arc<Settings>,
+    config: Arc<Config>,
     random: Box<dyn Random + Send>,
     /// The time of the call.
     now: Instant,
@@ -191,7 +191,7 @@ impl AnySocket {
     /// As [`AnySocket::new`], with random bytes from elsewhere.
     pub fn with_random(now: Instant, options: Options, random: Box<dyn Random + Send>) -> Self {
         let bytes_max = options.limits.message_bytes_max as usize;
-        let settings = Arc::new(Settings {
+        let config = Arc::new(Config {
             pieces: Bounds {
                 bytes_max,
                 whole_time_max: options.limits.message_time_max,
@@ -201,11 +201,11 @@ impl AnySocket {
             queue_bytes_max: options.limits.outbox_bytes_max.saturating_add(2 * bytes_max),
             queue_max: (options.limits.outbox_bytes_max / 256).max(4096),
             mark_switch: options.guard_races,
-            ..Settings::default()
+            ..Config::default()
         });
         Self {
-            main: Link::new(settings.clone(), options.id),
-            settings,
+            main: Link::new(config.clone(), options.id),
+            config,
             random,
             now,
             inbox: Inbox::default(),

@@ -17,7 +17,7 @@ pub struct Options {
     pub clock: fn() -> u64,
     /// Whether races of the original are guarded against with packets that its own server would not send:
     /// both sides calling for encryption at once (docs/anysocket.md, section 8;
-    /// [`Settings::mark_switch`](crate::anysocket::link::Settings::mark_switch)), and packets of a peer that
+    /// [`Config::mark_switch`](crate::anysocket::link::Config::mark_switch)), and packets of a peer that
     /// come together with the news of it (section 9).
     pub guard_races: bool,
     /// Whether the hub begins to encrypt each connection by itself, a moment after AUTH. From AUTH on

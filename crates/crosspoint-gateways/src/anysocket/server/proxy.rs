@@ -294,10 +294,10 @@ impl AnySocket {
         }
         self.peers.roads.insert(link, Road::new(now, With::Peer(peer.id), None));
         let known = self.peers.proxied.contains_key(&peer.id);
-        let (settings, id) = (&self.settings, peer.id);
+        let (config, id) = (&self.config, peer.id);
         let proxied = self.peers.proxied.entry(id).or_insert_with(|| {
             let end = translated.then(|| {
-                let mut end = Link::new(settings.clone(), id);
+                let mut end = Link::new(config.clone(), id);
                 end.set_peer(Id::Peer(us));
                 Box::new(end)
             });

@@ -169,7 +169,7 @@ impl AnySocket {
         payload: &Payload,
         out: &mut FrameWriter,
     ) {
-        let requests_max = self.settings.requests_max;
+        let requests_max = self.config.requests_max;
         let Some(road) = self.peers.roads.get(&link) else { return };
         let with = road.with;
         if road.incoming.contains_key(&id) {
@@ -303,7 +303,7 @@ impl AnySocket {
         now: Instant,
         out: &mut FrameWriter,
     ) {
-        let requests_max = self.settings.requests_max;
+        let requests_max = self.config.requests_max;
         let time = Json::new(&(self.options.clock)()).expect("a number has a JSON form");
         let body = Internal::SyncedTime { time }.to_json();
         let Some(end) = self.end_of(with) else { return };

@@ -412,8 +412,8 @@ impl Peer {
 }
 
 fn decoder() -> ws::Decoder {
-    let settings = ws::Settings { frame_bytes_max: u64::from(u32::MAX), lenient: false };
-    ws::Decoder::new(ws::Role::Client, settings)
+    let config = ws::Config { frame_bytes_max: u64::from(u32::MAX), lenient: false };
+    ws::Decoder::new(ws::Role::Client, config)
 }
 
 pub(crate) fn name(name: &str) -> ChannelName {

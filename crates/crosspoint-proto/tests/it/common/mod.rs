@@ -305,7 +305,7 @@ fn single() -> impl Strategy<Value = Target> {
 }
 
 /// How a client and its hub may watch each other.
-pub(crate) fn heartbeat() -> impl Strategy<Value = heartbeat::Settings> {
+pub(crate) fn heartbeat() -> impl Strategy<Value = heartbeat::Config> {
     let pace = || {
         let millis = prop_oneof![0..100_000u64, any::<u64>()];
         prop_oneof![
@@ -316,7 +316,7 @@ pub(crate) fn heartbeat() -> impl Strategy<Value = heartbeat::Settings> {
     };
     let patience = (0..100_000u64).prop_map(Duration::from_millis);
     (pace(), any::<u32>(), pace(), patience).prop_map(|(own, missed_max, hub, patience)| {
-        heartbeat::Settings { own, missed_max, hub, patience }
+        heartbeat::Config { own, missed_max, hub, patience }
     })
 }
 

@@ -77,7 +77,7 @@ fn hello_all() -> Vec<u8> {
     hello_of(client::Options {
         hello: Hello { peer: Some(ID), name, token, ..Hello::default() },
         agent: Some("demo/1".into()),
-        heartbeat: heartbeat::Settings { hub, ..heartbeat::Settings::default() },
+        heartbeat: heartbeat::Config { hub, ..heartbeat::Config::default() },
         ..client::Options::default()
     })
 }

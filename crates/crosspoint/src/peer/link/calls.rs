@@ -48,7 +48,7 @@ impl CallTransport for PeerLink {
 impl Core {
     pub(crate) fn calls(self: &Arc<Self>) -> &Calls {
         self.calls.get_or_init(|| {
-            let bytes_max = self.state().machine.settings().message_bytes_max;
+            let bytes_max = self.state().machine.config().message_bytes_max;
             let calls = Calls::new(PeerLink { core: Arc::downgrade(self), bytes_max });
             // The link may have ended before there was anything to close.
             if self.state().ended.is_some() {

@@ -38,7 +38,7 @@ use crosspoint_hub::reassembly::Reassembly;
 use crosspoint_hub::wire::{Part, Place};
 use crosspoint_hub::{LinkNumber, PeerId, Reason};
 use crosspoint_proto::peer::secure::{HANDSHAKE, SEALED};
-use crosspoint_proto::peer::{Machine, SendError, Settings, Side, StreamId, Time};
+use crosspoint_proto::peer::{Config, Machine, SendError, Side, StreamId, Time};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
@@ -125,16 +125,16 @@ impl Core {
     pub(crate) fn new(connection: &Arc<Connection>, terms: &Arc<Terms>, new: NewLink) -> Arc<Self> {
         let NewLink { link, side, info, far, route, encryption_required, attended } = new;
         let hub_bytes_max = connection.facts.message_bytes_max();
-        let defaults = Settings::default();
-        let settings = Settings {
+        let defaults = Config::default();
+        let config = Config {
             window_bytes: terms.options.stream_window,
             // What is sealed has to fit as well.
             message_bytes_max: defaults.message_bytes_max.min(plain_bytes_max(hub_bytes_max)),
             ..defaults
         };
-        let machine = Machine::new(side, settings);
-        let largest = machine.settings().message_bytes_max;
-        let requests = Semaphore::new(machine.settings().requests_out_max as usize);
+        let machine = Machine::new(side, config);
+        let largest = machine.config().message_bytes_max;
+        let requests = Semaphore::new(machine.config().requests_out_max as usize);
         let state = State {
             machine,
             security: Security::default(),

@@ -13,7 +13,7 @@ pub enum Side {
 
 /// The bounds of one side. All of them are this side's own: the other may have others.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct Config {
     /// Requests of the other side at once, whose answers are not sent yet. Those above are
     /// answered with 429. 1024 by default.
     pub requests_in_max: u32,
@@ -39,7 +39,7 @@ pub struct Settings {
     pub answers_max: usize,
 }
 
-impl Settings {
+impl Config {
     /// A piece of a stream and a stream's metadata, each with its header, always fit.
     const MESSAGE_BYTES_MIN: usize = 32 * 1024;
 
@@ -55,7 +55,7 @@ impl Settings {
     }
 }
 
-impl Default for Settings {
+impl Default for Config {
     fn default() -> Self {
         Self {
             requests_in_max: 1024,
