@@ -6,7 +6,7 @@ use crate::endpoint::{Endpoint, PendingWrites, Pushed, Room, Sending};
 use crate::gathering::{Gathering, Unfinished};
 use crate::ledger::{Account, Common};
 use crate::limit::Limit;
-use crate::outbox::SharedParts;
+use crate::messages::Run;
 use crate::reason::Reason;
 use crate::segment::{Logged, Tails};
 use crate::wire::{Edge, Encoded, FrameWriter, Part, Place};
@@ -137,9 +137,8 @@ fn push_one(
 pub(crate) struct Shared<'a> {
     common: &'a Common,
     parts: &'a [Part],
-    /// The parts for receivers whose own tasks encode, once there is one, and as many of them share them.
-    compact: Option<Vec<Part>>,
-    for_many: Option<Arc<SharedParts>>,
+    /// The parts for receivers whose own tasks encode, once there is one.
+    run: Option<Run>,
     encoded: Vec<Kind>,
     /// Where the last receiver's bytes are: most receivers are alike.
     last: usize,
@@ -166,7 +165,7 @@ fn log(common: &Common, tails: &mut Tails<Key>, key: Key, data: &Encoded) -> Opt
 impl<'a> Shared<'a> {
     /// What waits for the receivers is charged to `common`.
     pub(crate) fn new(common: &'a Common, parts: &'a [Part]) -> Self {
-        Self { common, parts, compact: None, for_many: None, encoded: Vec::new(), last: 0 }
+        Self { common, parts, run: None, encoded: Vec::new(), last: 0 }
     }
 
     /// Gives 1 if the receiver lives.
@@ -182,11 +181,10 @@ impl<'a> Shared<'a> {
             return 0;
         }
         if endpoint.profile.stateful {
-            let Self { common, compact: parts, for_many, .. } = self;
-            let parts = parts.get_or_insert_with(|| compact(self.parts, common.payer()));
-            let shared = || for_many.get_or_insert_with(|| SharedParts::new(common, parts)).clone();
-            let pushed = endpoint.push_shared_data(place, parts, shared, writes);
-            return usize::from(pushed == Pushed::Accepted);
+            let Self { common, parts, run, .. } = self;
+            let compact = || Run::new(common, compact(parts, common.payer()));
+            let run = run.get_or_insert_with(compact);
+            return usize::from(endpoint.push_run(place, run, writes) == Pushed::Accepted);
         }
         let key = (endpoint.profile.id, place, edge);
         if self.encoded.get(self.last).is_none_or(|kind| kind.key != key) {

@@ -618,8 +618,8 @@ impl AsRef<[u8]> for Charged {
     }
 }
 
-/// What waits for the receivers of one channel, each byte once.
-#[derive(Debug)]
+/// What waits for the receivers of one channel, each byte once. A clone is for the same channel.
+#[derive(Debug, Clone)]
 pub(crate) struct Common {
     account: Arc<Account>,
     pot: Arc<Pot>,

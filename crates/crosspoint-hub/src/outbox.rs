@@ -12,15 +12,14 @@ mod entry;
 use crate::command::Event;
 use crate::ledger::{Common, Tab};
 use crate::limit::Limit;
+use crate::messages::Run;
 use crate::reason::Reason;
 use crate::segment::Logged;
 use crate::stall::Stall;
 use crate::wire::{Encoded, Part, Place};
 use bytes::{Buf, Bytes, BytesMut};
-pub(crate) use entry::SharedParts;
-use entry::{Entry, Run, behind};
+use entry::{Entry, behind};
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Which holding of a number an event is about. Numbers are used again at once, while events about
@@ -176,25 +175,10 @@ impl Outbox {
         self.pay();
     }
 
-    /// As [`Outbox::push_shared`], for a session whose own task writes data. `shared` gives the parts as many
-    /// share them, which large ones are in any case.
-    pub(crate) fn push_shared_data(
-        &mut self,
-        place: Place,
-        parts: &[Part],
-        shared: impl FnOnce() -> Arc<SharedParts>,
-    ) {
-        // An entry for each costs less than to count what is shared.
-        const FEW: usize = 4;
-        let is_large = |part: &Part| Common::is_charged(&part.data);
-        if self.lags() || parts.len() > FEW || parts.iter().any(is_large) {
-            self.add(Entry::Run(Box::new(Run::new(place, shared()))));
-        } else {
-            for part in parts {
-                let event = Event::Data { place, part: part.clone() };
-                self.add(Entry::Event(Tag::default(), Box::new(event)));
-            }
-        }
+    /// As [`Outbox::push_shared`], for a session whose own task writes data.
+    pub(crate) fn push_run(&mut self, place: Place, run: &Run) {
+        let event = Event::Messages { place, run: run.for_receiver(self.lags()) };
+        self.add(Entry::Event(Tag::default(), Box::new(event)));
         self.check();
         self.pay();
     }
@@ -483,16 +467,18 @@ impl Outbox {
 
     /// Takes out the event that is first, if one is.
     fn pop_event(&mut self) -> Option<(Tag, Box<Event>)> {
-        if let Some(Entry::Run(run)) = self.entries.front_mut() {
-            let (event, bytes) = run.pop()?;
-            self.shared -= bytes;
-            if run.is_over() {
-                self.cost -= self.entries.pop_front().map_or(0, |entry| entry.cost());
-            }
-            return Some((Tag::default(), event));
-        }
         match self.entries.pop_front() {
-            Some(Entry::Event(tag, event)) => {
+            Some(Entry::Event(tag, mut event)) => {
+                if let Event::Messages { place, run } = &mut *event {
+                    if let Some(first) = run.split() {
+                        self.shared -= first.shared();
+                        self.cost -= first.own();
+                        let first = Event::Messages { place: *place, run: first };
+                        self.entries.push_front(Entry::Event(tag, event));
+                        return Some((tag, Box::new(first)));
+                    }
+                    self.shared -= run.shared();
+                }
                 self.cost -= Entry::event_cost(&event);
                 Some((tag, event))
             }
@@ -609,6 +595,7 @@ mod tests {
     use prometheus_client::metrics::family::Family;
     use proptest::collection::vec;
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     fn account() -> Arc<Account> {
         Arc::new(Ledger::new(&Limits::default(), Family::default())).account(None, "lines")

@@ -4,15 +4,15 @@
 //! thousands come together. So changes of a large group are gathered for a moment, told together, and
 //! encoded once for all whose protocol and envelope are the same.
 
+use crate::encodings::{Encoding, Encodings};
 use crate::ids::{MemberNumber, PeerId};
 use crate::ledger::{Account, Charge, Purpose};
 use crate::peer::Peer;
 use crate::reason::Reason;
 use crate::wire::{FrameWriter, Prefix};
-use bytes::Bytes;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Up to so many who hear of it, a change is told at once.
@@ -195,27 +195,16 @@ impl Changes {
 pub struct News<T> {
     /// What happened.
     pub list: Vec<T>,
-    encoded: Mutex<Encodings>,
-}
-
-/// The frames that were written once for all.
-struct Encodings {
-    all: Vec<Encoded>,
-    /// For them and the list. The hub pays, as nobody has asked for news of somebody.
+    /// The frames that were written once for all, by their envelope and what else tells receivers apart.
+    encodings: Encodings<(Option<usize>, u32), Charge>,
+    /// For the list. The hub pays, as nobody has asked for news of somebody.
     charge: Charge,
-}
-
-/// The frames of all news for one kind of receivers.
-struct Encoded {
-    key: (Option<Prefix>, u32),
-    bytes: Bytes,
-    ends: Arc<[usize]>,
 }
 
 impl<T> News<T> {
     pub(crate) fn new(list: Vec<T>, payer: &Arc<Account>) -> Arc<Self> {
         let charge = payer.charge(Purpose::Shared, list.capacity() * size_of::<T>());
-        Arc::new(Self { list, encoded: Mutex::new(Encodings { all: Vec::new(), charge }) })
+        Arc::new(Self { list, encodings: Encodings::default(), charge })
     }
 
     /// Writes the news behind `from`, all but one. `key` tells receivers apart whose frames differ;
@@ -229,39 +218,36 @@ impl<T> News<T> {
         frame: impl Fn(&T, &mut FrameWriter),
     ) {
         const FEW: usize = 4;
-        if self.list.len() <= from + FEW {
+        let key = (out.prefix().map(|prefix| prefix as usize), key);
+        let write = || self.encode(key, out.prefix(), &frame);
+        let many = self.list.len() > from + FEW;
+        let frames =
+            many.then(|| self.encodings.get(usize::MAX, |known| *known == key, write)).flatten();
+        let Some(frames) = frames else {
             for (index, news) in self.list.iter().enumerate().skip(from) {
                 if Some(index) != but {
                     frame(news, out);
                 }
             }
             return;
-        }
-        let (bytes, ends) = self.encoded(out.prefix(), key, frame);
-        let begin = |index: usize| if index == 0 { 0 } else { ends[index - 1] };
-        let end = begin(ends.len());
-        match but.filter(|but| (from..ends.len()).contains(but)) {
+        };
+        let (bytes, begin) = (frames.bytes(), frames.range(from).start);
+        match but.filter(|but| (from..self.list.len()).contains(but)) {
             Some(but) => {
-                out.piece(bytes.slice(begin(from)..begin(but)));
-                out.piece(bytes.slice(ends[but]..end));
+                let but = frames.range(but);
+                out.piece(bytes.slice(begin..but.start));
+                out.piece(bytes.slice(but.end..));
             }
-            None => out.piece(bytes.slice(begin(from)..end)),
+            None => out.piece(bytes.slice(begin..)),
         }
     }
 
-    fn encoded(
+    fn encode(
         &self,
+        key: (Option<usize>, u32),
         prefix: Option<Prefix>,
-        key: u32,
         frame: impl Fn(&T, &mut FrameWriter),
-    ) -> (Bytes, Arc<[usize]>) {
-        let address = |prefix: Option<Prefix>| prefix.map(|prefix| prefix as usize);
-        let mut encoded = self.encoded.lock().unwrap_or_else(PoisonError::into_inner);
-        let Encodings { all, charge } = &mut *encoded;
-        let is = |known: &&Encoded| known.key.1 == key && address(known.key.0) == address(prefix);
-        if let Some(known) = all.iter().find(is) {
-            return (known.bytes.clone(), known.ends.clone());
-        }
+    ) -> Encoding<(Option<usize>, u32), Charge> {
         let mut writer = FrameWriter::new(prefix);
         let mut ends = Vec::with_capacity(self.list.len());
         for news in &self.list {
@@ -273,10 +259,8 @@ impl<T> News<T> {
             true => frames.first,
             false => frames.pieces().flat_map(|piece| piece.iter().copied()).collect(),
         };
-        let ends: Arc<[usize]> = ends.into();
-        charge.resize(charge.bytes() + bytes.len() + size_of_val(&*ends));
-        all.push(Encoded { key: (prefix, key), bytes: bytes.clone(), ends: ends.clone() });
-        (bytes, ends)
+        let charge = |bytes| self.charge.account().charge(Purpose::Shared, bytes);
+        Encoding::new(key, bytes, ends, charge)
     }
 }
 

@@ -49,8 +49,8 @@ pub trait Protocol: Send {
     /// [`Output::Close`] it gives nothing more.
     fn poll(&mut self, now: Instant, out: &mut FrameWriter) -> Option<Output>;
 
-    /// Writes what the hub tells. [`Event::Closed`] never comes, and [`Event::Data`] only if the
-    /// protocol's wire is [stateful](crate::wire::Profile::stateful).
+    /// Writes what the hub tells. [`Event::Closed`] never comes, and [`Event::Data`] and [`Event::Messages`]
+    /// only if the protocol's wire is [stateful](crate::wire::Profile::stateful).
     fn deliver(&mut self, now: Instant, event: &Event, out: &mut FrameWriter);
 
     /// Whether [`Protocol::poll`] has something to give though nothing has arrived since it gave

@@ -3,6 +3,7 @@
 
 use crate::ids::{InNumber, LinkNumber, MemberNumber, OwnNumber};
 use bytes::{BufMut, Bytes, BytesMut};
+use std::ops::Range;
 use std::time::Duration;
 
 /// A message, or a part of a large one.
@@ -267,6 +268,15 @@ impl FrameWriter {
                 false => payload.clone(),
             });
         }
+    }
+
+    /// Adds a frame whose payload is a part of bytes that others share.
+    pub(crate) fn frame_of(&mut self, header: &[u8], bytes: &Bytes, range: Range<usize>) {
+        if range.len() > Self::COPY_BYTES_MAX {
+            return self.frame(header, &bytes.slice(range));
+        }
+        self.begin(header, range.len());
+        self.buffer.put_slice(&bytes[range]);
     }
 
     /// Adds a frame that is small and in one place.

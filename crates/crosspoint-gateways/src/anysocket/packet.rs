@@ -199,14 +199,11 @@ impl<const N: usize> Header<N> {
 
     fn push(&mut self, character: u8) {
         let at = usize::from(self.length);
-        if character < 0x80 {
-            self.bytes[at] = character;
-            self.length += 1;
-        } else {
-            self.bytes[at] = 0xc0 | character >> 6;
-            self.bytes[at + 1] = 0x80 | character & 0x3f;
-            self.length += 2;
-        }
+        // Without a branch, as nobody can foresee the numbers' last characters. There is room for two.
+        let wide = character >> 7;
+        self.bytes[at] = if wide == 0 { character } else { 0xc0 | character >> 6 };
+        self.bytes[at + 1] = 0x80 | character & 0x3f;
+        self.length += 1 + wide;
     }
 }
 

@@ -9,6 +9,9 @@ use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Profile,
 /// section 2).
 pub const KIND_PACKET: u8 = 0x40;
 
+/// The number of the wire, and of what its receivers share.
+pub(super) const ID: u8 = 3;
+
 /// What a session keeps for each link.
 pub(super) const LINK_BYTES: usize = 1024;
 
@@ -23,7 +26,7 @@ impl Wire for AnySocketWire {
     fn profile(&self) -> Profile {
         Profile {
             name: "anysocket",
-            id: 3,
+            id: ID,
             framing: Framing::Messages,
             // Such a session enters channels and rooms, and owns none.
             capacity: Capacity { owned_max: 0, entered_max: u32::MAX, members_max: 0 },

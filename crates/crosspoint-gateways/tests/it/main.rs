@@ -7,6 +7,7 @@ mod anysocket_common;
 mod anysocket_link;
 mod anysocket_server_holds;
 mod anysocket_server_peers;
+mod anysocket_server_rooms;
 mod anysocket_server_secure;
 mod anysocket_server_transcripts;
 mod anysocket_switch;

@@ -23,6 +23,7 @@ pub use directory::{After, DirectoryCommand, DirectoryEvent, Query, Watched};
 pub use link::{Addressee, LinkCommand, LinkEvent, LinkOptions};
 
 use crate::ids::{InNumber, LinkNumber, MemberNumber, OwnNumber, PeerId};
+use crate::messages::Run;
 use crate::reason::Reason;
 use crate::secrecy::Fingerprint;
 use crate::wire::{Part, Place};
@@ -126,6 +127,14 @@ pub enum Event {
         /// The message or part.
         part: Part,
     },
+    /// Messages that many get. The same as [`Event::Data`] one by one. Only to protocols whose wire is
+    /// [stateful](crate::wire::Profile::stateful).
+    Messages {
+        /// Where they arrived, and from whom.
+        place: Place,
+        /// The messages.
+        run: Run,
+    },
     /// A target has no room: nothing more is to be sent to it until [`Event::Resumed`]. Only to
     /// endpoints that said that they can do that ([`Hello::pauses`]).
     Paused {
@@ -183,6 +192,11 @@ impl Event {
             }
             Self::Directory(event @ DirectoryEvent::Peers { .. }) => {
                 event.each(|event| give(&event.clone().into()));
+            }
+            Self::Messages { place, run } => {
+                for part in run.parts() {
+                    give(&Self::Data { place: *place, part: part.clone() });
+                }
             }
             other => give(other),
         }

@@ -4,7 +4,8 @@ use super::room::Senders;
 use super::{Endpoint, PendingWrites, Queue};
 use crate::command::Event;
 use crate::limit::Limit;
-use crate::outbox::{Exceeded, Outbox, SharedParts, Tag, Turn};
+use crate::messages::Run;
+use crate::outbox::{Exceeded, Outbox, Tag, Turn};
 use crate::segment::Logged;
 use crate::wire::{Encoded, Part, Place};
 use bytes::Bytes;
@@ -93,16 +94,14 @@ impl Endpoint {
         self.push(writes, |outbox| outbox.push_data(place, parts))
     }
 
-    /// As [`Endpoint::push_shared`], for a session whose own task writes data. `shared` gives the parts as
-    /// many share them, which large ones are in any case.
-    pub(crate) fn push_shared_data(
+    /// As [`Endpoint::push_shared`], for a session whose own task writes data.
+    pub(crate) fn push_run(
         self: &Arc<Self>,
         place: Place,
-        parts: &[Part],
-        shared: impl FnOnce() -> Arc<SharedParts>,
+        run: &Run,
         writes: &mut PendingWrites,
     ) -> Pushed {
-        self.push(writes, |outbox| outbox.push_shared_data(place, parts, shared))
+        self.push(writes, |outbox| outbox.push_run(place, run))
     }
 
     /// Adds what the session's own protocol has to write. It is bounded by what the endpoint sent.

@@ -2,58 +2,8 @@
 
 use super::Tag;
 use crate::command::{ApplicationEvent, ChannelEvent, DirectoryEvent, Event, LinkEvent, Peer};
-use crate::ledger::{Common, SharedCharge};
 use crate::segment::Logged;
-use crate::wire::{Part, Place};
 use bytes::{Bytes, BytesMut};
-use std::sync::Arc;
-
-/// Messages for many receivers whose own tasks write data, kept once for all of them.
-pub(crate) struct SharedParts {
-    parts: Vec<Part>,
-    /// For the list and for small data.
-    _charge: SharedCharge,
-}
-
-impl SharedParts {
-    /// Messages of one channel, which is charged for them.
-    pub(crate) fn new(common: &Common, parts: &[Part]) -> Arc<Self> {
-        let small = |part: &&Part| !Common::is_charged(&part.data);
-        let bytes: usize = parts.iter().filter(small).map(|part| part.data.len()).sum();
-        let charged = |part: &Part| Part { data: common.charge(part.data.clone()), ..part.clone() };
-        let _charge = common.hold(bytes + size_of_val(parts));
-        Arc::new(Self { parts: parts.iter().map(charged).collect(), _charge })
-    }
-}
-
-/// What is left of such messages for one receiver.
-pub(super) struct Run {
-    place: Place,
-    messages: Arc<SharedParts>,
-    next: usize,
-    /// The bytes of their data.
-    bytes: usize,
-}
-
-impl Run {
-    pub(super) fn new(place: Place, messages: Arc<SharedParts>) -> Self {
-        let bytes = messages.parts.iter().map(|part| part.data.len()).sum();
-        Self { place, messages, next: 0, bytes }
-    }
-
-    /// The next message. Gives the bytes of its data too.
-    pub(super) fn pop(&mut self) -> Option<(Box<Event>, usize)> {
-        let part = self.messages.parts.get(self.next)?.clone();
-        let bytes = part.data.len();
-        self.next += 1;
-        self.bytes -= bytes;
-        Some((Box::new(Event::Data { place: self.place, part }), bytes))
-    }
-
-    pub(super) fn is_over(&self) -> bool {
-        self.next >= self.messages.parts.len()
-    }
-}
 
 /// A piece of what waits.
 pub(super) enum Entry {
@@ -66,8 +16,6 @@ pub(super) enum Entry {
     /// Small data of this receiver alone, to which more is added.
     Gathered(BytesMut),
     Event(Tag, Box<Event>),
-    /// As [`Event::Data`], of messages that are charged to their channel.
-    Run(Box<Run>),
 }
 
 impl Entry {
@@ -82,7 +30,6 @@ impl Entry {
             // All of it is held, used or not.
             Self::Gathered(bytes) => bytes.capacity(),
             Self::Event(_, event) => return Self::event_cost(event),
-            Self::Run(_) => size_of::<Run>(),
         };
         bytes + Self::OVERHEAD
     }
@@ -97,14 +44,14 @@ impl Entry {
         match self {
             Self::Shared(bytes) => bytes.len(),
             Self::Logged(logged) => logged.len(),
-            Self::Run(run) => run.bytes,
-            Self::Bytes(_) | Self::Gathered(_) | Self::Event(..) => 0,
+            Self::Event(_, event) => shared(event),
+            Self::Bytes(_) | Self::Gathered(_) => 0,
         }
     }
 
     /// Whether the session's task has to write it.
     pub(super) fn is_event(&self) -> bool {
-        matches!(self, Self::Event(..) | Self::Run(_))
+        matches!(self, Self::Event(..))
     }
 }
 
@@ -112,6 +59,7 @@ impl Entry {
 pub(super) fn behind(event: &Event) -> usize {
     match event {
         Event::Data { part, .. } => part.data.len(),
+        Event::Messages { run, .. } => run.own(),
         Event::Link(LinkEvent::Opened { purpose, .. }) => purpose.len(),
         Event::Channel(ChannelEvent::Knock { credentials, .. }) => credentials.len(),
         Event::Directory(DirectoryEvent::Found { peers, .. }) => peers.len() * size_of::<Peer>(),
@@ -122,6 +70,14 @@ pub(super) fn behind(event: &Event) -> usize {
         Event::Application(ApplicationEvent::Answer { outcome: Err(failure), .. }) => {
             failure.message.len() + failure.details.data.len()
         }
+        _ => 0,
+    }
+}
+
+/// The bytes of an event that are charged to a channel.
+pub(super) fn shared(event: &Event) -> usize {
+    match event {
+        Event::Messages { run, .. } => run.shared(),
         _ => 0,
     }
 }

@@ -51,7 +51,10 @@ pub fn put_event(event: &Event, out: &mut FrameWriter) {
             kind::RESUME
         }
         // The server itself writes WELCOME and CLOSE, and the native wire data.
-        Event::Welcome { .. } | Event::Data { .. } | Event::Closed { .. } => return,
+        Event::Welcome { .. }
+        | Event::Data { .. }
+        | Event::Messages { .. }
+        | Event::Closed { .. } => return,
         // To native endpoints the hub's program is a peer like others.
         Event::Application(_) => return,
         // What has to be encrypted goes through a link to the other end (docs/peers.md).

@@ -226,6 +226,7 @@ impl Router {
             | Event::Closed { .. }
             | Event::Channel(ChannelEvent::Nominated { .. } | ChannelEvent::Others { .. })
             | Event::Application(_)
+            | Event::Messages { .. }
             | Event::Directory(DirectoryEvent::Peers { .. })
             | Event::Secure => {
                 return Err(Reason::Malformed);

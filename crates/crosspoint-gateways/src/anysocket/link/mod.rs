@@ -17,7 +17,7 @@ pub use error::{LinkError, SendError};
 use super::cipher::{CipherError, Random, Switch};
 use super::id::Id;
 use super::json::Json;
-use super::packet::{Kind, Packet};
+use super::packet::{HEADER_BYTES_MAX, Header, Kind, Packet};
 use super::pending::Pending;
 use super::reassembly::{Bounds, PieceError, Reassembly};
 use super::split::{PIECE_UNITS_MAX, piece_bytes};
@@ -389,6 +389,24 @@ impl<T> Link<T> {
             return Ok(Some(packet));
         }
         self.seal(random, packet).map(Some)
+    }
+
+    /// Whether what is sent now leaves at once and in clear.
+    pub(super) fn is_clear(&self) -> bool {
+        let waits = self.answer || self.probe || self.queue.len() > 0;
+        self.sending == Sending::Plain && !waits && !self.switching.is_early()
+    }
+
+    /// The header of a message of the application, where it leaves at once, in clear and in one piece: the user
+    /// writes it, and behind it the text of so many bytes, which is that of an object. It may be shared with others.
+    /// `None`: the message has to be [sent](Self::send).
+    pub(super) fn begin(&mut self, bytes: usize) -> Option<Header<HEADER_BYTES_MAX>> {
+        let piece = self.config.piece_units_max.clamp(2, PIECE_UNITS_MAX);
+        if bytes > piece || !self.is_clear() {
+            return None;
+        }
+        let seq = self.number();
+        Some(Packet { last: true, kind: Kind::Link, seq, body: Bytes::new() }.header())
     }
 
     /// Takes a packet that has come. `None` is nothing for the application.

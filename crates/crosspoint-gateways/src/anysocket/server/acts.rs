@@ -312,16 +312,15 @@ impl AnySocket {
         &mut self,
         room: InNumber,
         from: Option<MemberNumber>,
-        kind: u8,
-        data: &Bytes,
+        part: &Part,
         out: &mut FrameWriter,
     ) {
-        if kind != Part::DATA {
+        if part.kind != Part::DATA {
             // Calls have no form here.
             self.dropped += 1;
             return;
         }
-        let told = self.rooms.message(room, from, data);
+        let told = self.rooms.message(room, from, part);
         self.told(told, out);
     }
 }

@@ -40,10 +40,12 @@ use super::link::{Config, Link, LinkError, Received, SendError, Ticket};
 use super::packet::{self, Kind, Message, Packet};
 use super::reassembly::{Bounds, PieceError};
 use super::split::PIECE_UNITS_MAX;
+use super::wire;
 use acts::Question;
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use crosspoint_hub::command::{ApplicationCommand, Command, Hello};
+use crosspoint_hub::messages::Run;
 use crosspoint_hub::payload::{self as hub_payload, Ask};
 use crosspoint_hub::protocol::{Measurement, Output};
 use crosspoint_hub::wire::{FrameWriter, Part, Place};
@@ -511,13 +513,39 @@ impl AnySocket {
 
     /// A message has come from the hub, which puts parts together.
     fn data(&mut self, place: Place, part: &Part, out: &mut FrameWriter) {
-        let (kind, data) = (part.kind, part.data.clone());
         match place {
-            Place::Link(link) => self.heard(link, kind, data, out),
-            Place::Room(room, member) => self.room_data(room, Some(member), kind, &data, out),
-            Place::In(room) => self.room_data(room, None, kind, &data, out),
+            Place::Link(link) => self.heard(link, part.kind, part.data.clone(), out),
+            Place::Room(room, member) => self.room_data(room, Some(member), part, out),
+            Place::In(room) => self.room_data(room, None, part, out),
             // Such a session owns no channels.
             Place::Own(..) => {}
+        }
+    }
+
+    /// Messages have come that others get as well. What is the same for all of them was written once, and gets a
+    /// header here, unless the client has it encrypted.
+    fn messages(&mut self, place: Place, run: &Run, out: &mut FrameWriter) {
+        let (room, from) = match place {
+            Place::Room(room, member) => (room, Some(member)),
+            Place::In(room) => (room, None),
+            Place::Link(_) | Place::Own(..) => {
+                return run.parts().iter().for_each(|part| self.data(place, part, out));
+            }
+        };
+        if self.backlog || !self.main.is_clear() {
+            return run.parts().iter().for_each(|part| self.data(place, part, out));
+        }
+        let Some(intro) = self.rooms.intro(room, from) else { return };
+        let Some(bodies) = run.bodies(wire::ID, intro.as_bytes(), rooms::put_body) else {
+            return run.parts().iter().for_each(|part| self.data(place, part, out));
+        };
+        out.reserve(bodies.bytes() + run.parts().len() * HEADERS_BYTES);
+        for (part, body) in bodies.iter() {
+            let is_data = part.kind == Part::DATA;
+            match is_data.then(|| self.main.begin(body.len())).flatten() {
+                Some(header) => body.frame(header.as_ref(), out),
+                None => self.data(place, part, out),
+            }
         }
     }
 
@@ -527,6 +555,9 @@ impl AnySocket {
         self.main.buffered() + self.peers.buffered()
     }
 }
+
+/// What comes before the body of a short packet, with the envelope.
+const HEADERS_BYTES: usize = packet::HEADER_BYTES_MAX + 4;
 
 /// Set in the tickets of calls; others are numbers of messages.
 const CALL: u32 = 1 << 31;

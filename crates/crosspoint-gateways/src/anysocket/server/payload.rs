@@ -6,7 +6,6 @@ use crate::anysocket::internal::rpc::{PARAMS_MAX, Value};
 use crate::anysocket::json::Json;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use crosspoint_hub::payload::{Format, Payload};
 use serde_json::value::RawValue;
 
@@ -112,17 +111,16 @@ pub(super) fn from_json(json: Json) -> Payload {
 
 /// Bytes of a message in a room as two fields of an object: `"text":"…"`, or `"base64":"…"` if they are
 /// no text.
-pub(super) fn push_content(bytes: &Bytes, out: &mut String) {
-    let text = std::str::from_utf8(bytes).ok().and_then(|text| Json::new(text).ok());
-    match text {
-        Some(text) => {
-            out.push_str(r#""text":"#);
-            out.push_str(text.text());
+pub(super) fn push_content(bytes: &[u8], out: &mut Vec<u8>) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => {
+            out.extend_from_slice(br#""text":"#);
+            serde_json::to_writer(out, text).expect("a text has a JSON form");
         }
-        None => {
-            out.push_str(r#""base64":""#);
-            STANDARD.encode_string(bytes, out);
-            out.push('"');
+        Err(_) => {
+            out.extend_from_slice(br#""base64":""#);
+            out.extend_from_slice(STANDARD.encode(bytes).as_bytes());
+            out.push(b'"');
         }
     }
 }

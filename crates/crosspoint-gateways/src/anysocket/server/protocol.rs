@@ -121,6 +121,7 @@ impl Protocol for AnySocket {
             }
             Event::Secure => self.secure_for_home(out),
             Event::Data { place, part } => self.data(*place, part, out),
+            Event::Messages { place, run } => self.messages(*place, run, out),
             Event::Refused { request, reason, .. } => self.refused(*request, *reason, out),
             Event::Done { request } => self.done(*request, out),
             // The first was known before. The next two are for those who said that they pause.

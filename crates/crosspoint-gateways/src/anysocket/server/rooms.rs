@@ -2,8 +2,8 @@
 
 use super::payload::push_content;
 use crate::anysocket::json::Json;
-use bytes::Bytes;
 use crosspoint_hub::command::{Entered, Mode, OwnerNews, Peer};
+use crosspoint_hub::wire::Part;
 use crosspoint_hub::{ChannelName, InNumber, MemberNumber, Reason};
 use std::collections::HashMap;
 
@@ -139,26 +139,35 @@ impl Rooms {
         }
     }
 
-    /// A message has come: from a member of a room, or from the owner of a channel.
-    pub(super) fn message(
-        &self,
-        number: InNumber,
-        from: Option<MemberNumber>,
-        data: &Bytes,
-    ) -> Option<Json> {
+    /// What a message begins with that has come: from a member of a room, or from the owner of a channel. Its
+    /// body follows ([`put_body`]).
+    pub(super) fn intro(&self, number: InNumber, from: Option<MemberNumber>) -> Option<String> {
         let room = self.rooms.get(&number)?;
         let unknown = from.map(unknown);
         let from = from.and_then(|member| room.others.get(&member)).or(unknown.as_ref());
         let from = from.map_or(r#""owner":true"#, |from| from);
-        let mut out = String::with_capacity(64 + from.len() + data.len());
-        out.push_str(r#"{"hub":"room","room":"#);
-        out.push_str(text(&room.name.to_string()).text());
-        out.push_str(r#","from":{"#);
-        out.push_str(from);
-        out.push_str("},");
-        push_content(data, &mut out);
-        out.push('}');
-        Some(Json::made(out))
+        let name = text(&room.name.to_string());
+        Some(format!(r#"{{"hub":"room","room":{name},"from":{{{from}}},"#))
+    }
+
+    /// A message has come.
+    pub(super) fn message(
+        &self,
+        number: InNumber,
+        from: Option<MemberNumber>,
+        part: &Part,
+    ) -> Option<Json> {
+        let mut out = self.intro(number, from)?.into_bytes();
+        put_body(part, &mut out);
+        Some(Json::made(String::from_utf8(out).expect("all of it is text")))
+    }
+}
+
+/// What all who get a message are told alike. Calls have no form here.
+pub(super) fn put_body(part: &Part, out: &mut Vec<u8>) {
+    if part.kind == Part::DATA {
+        push_content(&part.data, out);
+        out.push(b'}');
     }
 }
 
@@ -212,7 +221,7 @@ mod tests {
         assert_eq!(rooms.enter(name.clone(), &entered).text(), r#"{"room":"lo\"bby","member":1}"#);
         let at = InNumber(4);
         let said = |rooms: &Rooms, member, data: &'static [u8]| {
-            rooms.message(at, member, &Bytes::from_static(data)).unwrap().text().to_owned()
+            rooms.message(at, member, &Part::whole(data)).unwrap().text().to_owned()
         };
         let two = MemberNumber(2);
         assert_eq!(
