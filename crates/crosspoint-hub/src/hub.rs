@@ -402,7 +402,7 @@ impl Hub {
         lock(&self.directory).channels.len()
     }
 
-    /// Says who answers for the hub's program. Once; a second time gives the newcomer back.
+    /// Says who answers for the hub application. Once; a second time gives the newcomer back.
     ///
     /// # Errors
     /// The application, if there is one already.
@@ -413,14 +413,14 @@ impl Hub {
         self.application.set(application)
     }
 
-    /// Says which session is the hub's own program, so that it can be reached whatever the
+    /// Says which session is the hub application, so that it can be reached whatever the
     /// permissions. Once; later calls do nothing.
     pub fn set_application_peer(&self, peer: PeerId) {
         // It is the program itself that says so twice.
         let _ = self.application_peer.set(peer);
     }
 
-    /// Which session is the hub's own program, if one is.
+    /// Which session is the hub application, if one is.
     pub fn application_peer(&self) -> Option<PeerId> {
         self.application_peer.get().copied()
     }
@@ -579,7 +579,7 @@ impl Hub {
         lock(&self.peers).withdraw(service, place);
     }
 
-    /// Lets the hub's program say something to one session. Gives whether it is there, and its
+    /// Lets the hub application say something to one session. Gives whether it is there, and its
     /// protocol has a form for that ([`Profile::application`](crate::wire::Profile::application)). As everywhere, who does not read ends with
     /// [`Reason::SlowReceiver`].
     pub fn tell(&self, peer: PeerId, payload: Payload) -> bool {

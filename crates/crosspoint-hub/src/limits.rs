@@ -136,7 +136,7 @@ pub struct Limits {
     pub links_accepted_per_address_max: usize,
     /// Services that one session may provide. Above: `TooManyServices`.
     pub services_max: usize,
-    /// Questions of one session to the hub's program that may wait for their answers. Above: the
+    /// Questions of one session to the hub application that may wait for their answers. Above: the
     /// session is not read until one is answered or given up. The same holds while answers fill half
     /// of its outbox.
     pub asks_pending_max: usize,

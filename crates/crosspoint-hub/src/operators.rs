@@ -1,4 +1,4 @@
-//! What the hub's program does with sessions, and in channels that it does not own: who is there, kick and ban.
+//! What the hub application does with sessions, and in channels that it does not own: who is there, kick and ban.
 
 use crate::channel::count_members;
 use crate::command::Ban;

@@ -111,7 +111,7 @@ impl Failure {
 /// What a request came to.
 pub type Outcome = Result<Payload, Failure>;
 
-/// A question to the hub's program.
+/// A question to the hub application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
     /// A path of names joined with dots; empty for a message to nobody in particular.

@@ -23,7 +23,7 @@ use std::time::Instant;
 ///
 /// In both cases an id that was only claimed gives way to a session that has proven it, a name that was
 /// only claimed to one whose credentials grant it, and never the reverse; and nobody takes the place
-/// of the [hub's own program](crate::Hub::set_application_peer).
+/// of the [hub application](crate::Hub::set_application_peer).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Duplicates {
     /// The new one is refused, with [`Reason::NameTaken`] or [`Reason::IdTaken`]. The old one has to
@@ -330,12 +330,12 @@ impl Peers {
         self.names.values().filter(|endpoint| !endpoint.has_granted_name()).cloned().collect()
     }
 
-    /// The session with an id, for the hub's own program.
+    /// The session with an id, for the hub application.
     pub(crate) fn session(&self, id: PeerId) -> Option<Arc<Endpoint>> {
         self.ids.get(&id).cloned()
     }
 
-    /// All sessions, for the hub's own program.
+    /// All sessions, for the hub application.
     pub(crate) fn sessions(&self) -> Vec<Arc<Endpoint>> {
         self.ids.values().cloned().collect()
     }
@@ -380,7 +380,7 @@ impl Peers {
         }
     }
 
-    /// The hub's program says something to all who can be told.
+    /// The hub application says something to all who can be told.
     pub(crate) fn tell_all(
         &self,
         payload: &Payload,

@@ -1,6 +1,6 @@
 //! Whether what the hub says to a session is encrypted on its way, and who waits for that.
 //!
-//! How a connection is encrypted is its protocol's matter. The hub's program asks for it with
+//! How a connection is encrypted is its protocol's matter. The hub application asks for it with
 //! [`Hub::secure`](crate::Hub::secure); the session's protocol is told by
 //! [`Event::Secure`](crate::Event::Secure), and says by
 //! [`Command::Secured`](crate::Command::Secured) what became of it. It says the same if the endpoint

@@ -48,7 +48,7 @@ pub struct Session {
     services: Vec<Provided>,
     /// What it costs that it is told who comes and goes, if it is.
     watches: Option<Charge>,
-    /// Questions to the hub's program that wait for their answers.
+    /// Questions to the hub application that wait for their answers.
     asks: Arc<Asks>,
     permissions: Permissions,
     /// Messages that are sent together.
@@ -271,7 +271,7 @@ impl Session {
         self.retry
     }
 
-    /// What its driver and its protocol hold of what has come, in bytes. What the hub's program holds comes
+    /// What its driver and its protocol hold of what has come, in bytes. What the hub application holds comes
     /// on top.
     pub fn holds(&mut self, bytes: usize) {
         let held = match &self.held {

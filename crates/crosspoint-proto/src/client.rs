@@ -124,7 +124,7 @@ impl Native {
         self.message_bytes_max
     }
 
-    /// The peer id of the hub's own program, if it is one to talk to.
+    /// The peer id of the hub application, if it is one to talk to.
     pub fn home(&self) -> Option<PeerId> {
         self.home
     }

@@ -24,7 +24,7 @@ pub struct Options {
     pub limits: Limits,
     /// The hub's name, told in the WELCOME frame.
     pub hub: String,
-    /// Which peer is the hub's own program, told in the WELCOME frame.
+    /// Which peer is the hub application, told in the WELCOME frame.
     pub home: Option<PeerId>,
     /// How long the connection may be away and come back; zero if it cannot. Until then silence means
     /// nothing, so the heartbeats are put off.

@@ -1,4 +1,4 @@
-//! What was a node server with AnySocket, in Rust: the hub's own program answers what its clients ask of the
+//! What was a node server with AnySocket, in Rust: the hub application answers what its clients ask of the
 //! hub, and speaks to them.
 //!
 //! `cargo run -p crosspoint --example application`

@@ -152,7 +152,7 @@ impl Protocol for Chat {
                 out.small(b"* you are in the room\n");
             }
             Event::Refused { reason, .. } => out.small(format!("* {reason}\n").as_bytes()),
-            // Links, the directory and the hub's program have no words here.
+            // Links, the directory and the hub application have no words here.
             _ => {}
         }
     }

@@ -321,7 +321,7 @@ fn replay(name: &str) -> Vec<Replayed> {
             said.retain(|message| !message.starts_with("12\u{ff}\u{ff}\u{90}\0".as_bytes()));
             let wanted = lines.iter().filter(|line| line.conn == conn && !line.by_client);
             let mut wanted: Vec<Vec<u8>> = wanted.map(|line| line.text.head().to_vec()).collect();
-            // The hub's program cannot answer twice.
+            // The hub application cannot answer twice.
             wanted.retain(|message| !message.ends_with(b"{\"n\":2}"));
             (said, wanted, reasons[&conn])
         })

@@ -1,4 +1,4 @@
-//! What the hub's program does in any channel.
+//! What the hub application does in any channel.
 
 use super::state::Banned;
 use super::{Channel, Expulsion};

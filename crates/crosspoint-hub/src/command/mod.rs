@@ -45,7 +45,7 @@ pub enum Command {
     Link(LinkCommand),
     /// About who is there.
     Directory(DirectoryCommand),
-    /// To the hub's program.
+    /// To the hub application.
     Application(ApplicationCommand),
     /// Everything on the connection is encrypted from now on, or cannot be: the answer to
     /// [`Event::Secure`], and said as well if the endpoint has asked for it.
@@ -117,7 +117,7 @@ pub enum Event {
     Link(LinkEvent),
     /// About who is there.
     Directory(DirectoryEvent),
-    /// From the hub's program.
+    /// From the hub application.
     Application(ApplicationEvent),
     /// A message, or a part of one. Client roles give it. The hub hands data over encoded (see
     /// [`crate::wire`]), but to protocols [that need to](crate::wire::Profile::stateful).
@@ -148,7 +148,7 @@ pub enum Event {
         /// Which endpoint it was. The number may name another one meanwhile.
         of: u64,
     },
-    /// The hub's program wants the connection encrypted. Only to protocols
+    /// The hub application wants the connection encrypted. Only to protocols
     /// [that can do that](crate::wire::Profile::secures). Answer: [`Command::Secured`], or the session ends.
     Secure,
     /// The hub has closed the session, or the connection was lost. To a session's driver: it is to

@@ -256,7 +256,7 @@ impl Session {
         self.tell(Event::Done { request });
     }
 
-    /// Asks the hub's program. Who asks faster than the answers come waits.
+    /// Asks the hub application. Who asks faster than the answers come waits.
     pub(super) fn ask(&mut self, ticket: u32, ask: Ask) -> Step {
         if self.asks.count() >= self.hub.limits.asks_pending_max {
             self.hub.metrics.hit(Limit::AsksPending);

@@ -1,4 +1,4 @@
-//! Questions to the hub's program: answered later, elsewhere, never, or faster than they are read.
+//! Questions to the hub application: answered later, elsewhere, never, or faster than they are read.
 
 use crate::common::*;
 use crosspoint_hub::application::{Application, Reply};

@@ -724,7 +724,7 @@ fn a_ban_refuses_those_who_wait_for_the_owner_s_decision() {
     assert_eq!(events(&mut waiting), []);
     assert_eq!(answer(&mut far), None, "nobody else");
     assert_eq!(hub.metrics.members.get(), 1);
-    // The hub's program bans by id those who are not there.
+    // The hub application bans by id those who are not there.
     ask(&mut owner, ChannelCommand::Unban { channel: OwnNumber(0), peer: PeerId::new([1; 16]) });
     ask(&mut waiting, Command::enter(5, "a"));
     let (now, ban) = (Instant::now(), Some(Ban { time: None, address: false }));

@@ -193,7 +193,7 @@ fn a_session_does_what_it_may_and_learns_nothing_from_a_refusal() {
     for command in all {
         assert_eq!(refused(&mut nothing, command.clone()), no, "{command:?}");
     }
-    assert_eq!(refused(&mut nothing, link(to(9))), None, "the hub's own program");
+    assert_eq!(refused(&mut nothing, link(to(9))), None, "the hub application");
 }
 
 #[test]
@@ -279,7 +279,7 @@ fn nobody_claims_an_id_of_the_hub_itself() {
         (session, step)
     };
     let taken = Step::Close(Reason::IdTaken);
-    assert_eq!(outside(9, false).1, taken, "though the hub's program is not there yet");
+    assert_eq!(outside(9, false).1, taken, "though the hub application is not there yet");
     assert_eq!(outside(8, false).1, taken);
     let (_session, _, step) = try_open(&hub, &LINES, hello(8, "", false));
     assert_eq!(step, taken);

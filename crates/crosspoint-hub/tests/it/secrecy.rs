@@ -1,4 +1,4 @@
-//! The hub's program wants sessions encrypted: who is asked, and what becomes of those who wait.
+//! The hub application wants sessions encrypted: who is asked, and what becomes of those who wait.
 
 use crate::common::*;
 use crosspoint_hub::command::{ApplicationEvent, Command, Event, Hello};

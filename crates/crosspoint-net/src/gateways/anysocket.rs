@@ -23,7 +23,7 @@ pub struct AnySocket {
     /// What the hub gives to the check of its clients (`onAuth`), if anything.
     pub auth: Option<Json>,
     /// Whether the hub begins to encrypt each connection by itself (docs/anysocket.md, section 8).
-    /// Otherwise clients do, or the hub's program ([`Hub::secure`](crosspoint_hub::Hub::secure)).
+    /// Otherwise clients do, or the hub application ([`Hub::secure`](crosspoint_hub::Hub::secure)).
     pub encrypt: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Rules for channels by their names, what the hub's program does in any channel, and how a peote owner throws
+//! Rules for channels by their names, what the hub application does in any channel, and how a peote owner throws
 //! somebody out.
 
 use crate::common::peer::{Peer, name};

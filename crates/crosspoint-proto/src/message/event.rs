@@ -55,7 +55,7 @@ pub fn put_event(event: &Event, out: &mut FrameWriter) {
         | Event::Data { .. }
         | Event::Messages { .. }
         | Event::Closed { .. } => return,
-        // To native endpoints the hub's program is a peer like others.
+        // To native endpoints the hub application is a peer like others.
         Event::Application(_) => return,
         // What has to be encrypted goes through a link to the other end (docs/peers.md).
         Event::Secure => return,

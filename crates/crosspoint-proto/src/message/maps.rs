@@ -76,7 +76,7 @@ pub struct WelcomeMap {
     /// What the hub offers beyond version 1.
     #[serde(default)]
     pub features: Vec<String>,
-    /// The peer id of the hub's own program, 16 bytes, if it is one to talk to.
+    /// The peer id of the hub application, 16 bytes, if it is one to talk to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub home: Option<ByteBuf>,
 }

@@ -61,7 +61,7 @@ impl Facts {
         }
     }
 
-    /// The id of the hub's own program, if it is a peer.
+    /// The id of the hub application, if it is a peer.
     pub(crate) fn home(&self) -> Option<PeerId> {
         self.home.get().copied()
     }

@@ -60,7 +60,7 @@ pub enum PeerError {
     #[error("the peote protocol has no peers; connect to a Crosspoint hub with tcp:// or ws://")]
     Unsupported,
     /// The other end of the connection is a plain hub.
-    #[error("the hub's program is no peer; name the peer that you want")]
+    #[error("the hub application is no peer; name the peer that you want")]
     NoNeighbour,
     /// Too many nodes would have to forward the link.
     #[error("a way over {0} nodes is too long, at most 8 may forward a link")]

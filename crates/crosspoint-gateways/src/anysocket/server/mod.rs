@@ -101,7 +101,7 @@ pub struct AnySocket {
     rooms: Rooms,
     /// What the hub was asked.
     questions: Recent<Question>,
-    /// Calls that the hub's program was asked to answer.
+    /// Calls that the hub application was asked to answer.
     calls: Recent<Reply>,
     /// What waits at links, and for answers.
     kept: Kept,
@@ -464,7 +464,7 @@ impl AnySocket {
         }
     }
 
-    /// A call is for the object `hub`, or for the hub's program.
+    /// A call is for the object `hub`, or for the hub application.
     fn called(&mut self, call: Call, ticket: Option<Ticket>, out: &mut FrameWriter) {
         if call.method.first().is_some_and(|name| name == object::NAME) {
             return self.wish(call, ticket, out);
@@ -478,7 +478,7 @@ impl AnySocket {
                     ask: Ask { method, payload },
                 });
                 let Some((_, reply)) = given_up else { return };
-                let error = "the hub's program did not answer, and too many calls wait for it";
+                let error = "the hub application did not answer, and too many calls wait for it";
                 let outcome = reply.failure(hub_payload::Failure::TOO_MANY, error);
                 return self.answer(With::Hub, reply, &outcome, out);
             }
@@ -487,7 +487,7 @@ impl AnySocket {
         self.answer(With::Hub, reply, &outcome, out);
     }
 
-    /// The hub's program has answered.
+    /// The hub application has answered.
     fn answered(&mut self, number: u32, outcome: &hub_payload::Outcome, out: &mut FrameWriter) {
         if number & CALL != 0 {
             let Some(reply) = self.calls.take(number & !CALL) else { return };
@@ -503,7 +503,7 @@ impl AnySocket {
         self.tell(out, |link| link.reply(ticket, body));
     }
 
-    /// The hub's program says something.
+    /// The hub application says something.
     fn told_by_home(&mut self, payload: &hub_payload::Payload, out: &mut FrameWriter) {
         // What has no form in JSON is its fault, and nobody can be told.
         if let Ok(body) = payload::json(payload, self.json_bytes_max()) {

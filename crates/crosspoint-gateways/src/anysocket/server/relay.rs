@@ -39,7 +39,7 @@ impl AnySocket {
             }
             // Nobody asked for it any more.
             Some(_) => self.give(LinkCommand::Close { link, reason: Reason::Left }),
-            // The hub's own program is the peer that the client has already.
+            // The hub application is the peer that the client has already.
             None if purpose == peer_layer::FOR_REQUESTS || peer.id == self.options.id => {
                 self.peers.roads.insert(link, Road::new(now, With::Hub, None));
             }

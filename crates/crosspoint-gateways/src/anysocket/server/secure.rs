@@ -1,4 +1,4 @@
-//! Encryption that this side begins: because the client asks for it, the hub's program, or the options.
+//! Encryption that this side begins: because the client asks for it, the hub application, or the options.
 
 use super::acts::done;
 use super::{AnySocket, Reply, State, With, write};
@@ -36,7 +36,7 @@ impl AnySocket {
         }
     }
 
-    /// The hub's program asks for it.
+    /// The hub application asks for it.
     pub(super) fn secure_for_home(&mut self, out: &mut FrameWriter) {
         if let Some(fingerprint) = self.main.fingerprint() {
             return self.give(Command::Secured { outcome: Ok(fingerprint) });
