@@ -38,7 +38,7 @@ pub struct Exceeded {
 
 /// What there is to do for a thread that wants to write.
 #[derive(Debug, PartialEq)]
-pub enum Turn {
+pub enum WriteStep {
     /// Pieces to write were taken out; [`Endpoint::wrote`](crate::Endpoint::wrote) must follow.
     Write,
     /// An event was taken out; [`Endpoint::converted`](crate::Endpoint::converted) must follow. Only the
@@ -240,23 +240,23 @@ impl Outbox {
     }
 
     /// Takes out what comes next. `task` says whether the session's own task asks.
-    pub(crate) fn next(&mut self, task: bool, pieces: &mut Vec<Bytes>) -> Turn {
+    pub(crate) fn next(&mut self, task: bool, pieces: &mut Vec<Bytes>) -> WriteStep {
         if let Some(reason) = self.dead {
-            return Turn::Dead(reason);
+            return WriteStep::Dead(reason);
         }
         if self.busy {
             self.asked = task && (self.sealed || self.ending.is_some());
-            return Turn::Nothing;
+            return WriteStep::Nothing;
         }
         if task
             && !self.sealed
             && let Some(reason) = self.ending.take()
         {
             self.busy = true;
-            return Turn::Event(Tag::default(), Box::new(Event::Closed { reason }));
+            return WriteStep::Event(Tag::default(), Box::new(Event::Closed { reason }));
         }
         if (self.blocked || self.sealed) && !task {
-            return Turn::Blocked;
+            return WriteStep::Blocked;
         }
         if task
             && pieces.is_empty()
@@ -265,7 +265,7 @@ impl Outbox {
             self.busy = true;
             // All before it was taken by the endpoint. It may make nothing to write.
             self.stall.end();
-            return Turn::Event(tag, event);
+            return WriteStep::Event(tag, event);
         }
         self.shared_pieces = 0;
         while pieces.len() < Self::PIECES_MAX {
@@ -293,15 +293,15 @@ impl Outbox {
         }
         if !pieces.is_empty() {
             self.busy = true;
-            Turn::Write
+            WriteStep::Write
         } else if self.entries.is_empty() {
-            Turn::Nothing
+            WriteStep::Nothing
         } else {
-            Turn::ForTask
+            WriteStep::ForTask
         }
     }
 
-    /// Ends a [`Turn::Write`]: `written` bytes of the pieces were taken by the endpoint, and `blocked` says that
+    /// Ends a [`WriteStep::Write`]: `written` bytes of the pieces were taken by the endpoint, and `blocked` says that
     /// it took no more. Gives whether the session lives.
     pub(crate) fn wrote(
         &mut self,
@@ -347,13 +347,13 @@ impl Outbox {
         true
     }
 
-    /// The next event, if one follows right behind that of a [`Turn::Event`].
+    /// The next event, if one follows right behind that of a [`WriteStep::Event`].
     pub(crate) fn next_event(&mut self) -> Option<(Tag, Event)> {
         debug_assert!(self.busy, "only the task asks, and only behind an event");
         self.pop_event().map(|(tag, event)| (tag, *event))
     }
 
-    /// Ends a [`Turn::Event`] with what the protocol wrote for it, and for those that followed.
+    /// Ends a [`WriteStep::Event`] with what the protocol wrote for it, and for those that followed.
     pub(crate) fn converted(&mut self, data: &Encoded) {
         self.busy = false;
         if self.dead.is_none() {
@@ -633,19 +633,19 @@ mod tests {
             let mut taken = taken.iter().copied().chain(std::iter::repeat(usize::MAX));
             loop {
                 match outbox.next(true, &mut pieces) {
-                    Turn::Write => {
+                    WriteStep::Write => {
                         let bytes: Vec<u8> = pieces.iter().flatten().copied().collect();
                         let count = taken.next().unwrap_or(usize::MAX).min(bytes.len());
                         arrived.extend(&bytes[..count]);
                         let blocked = count < bytes.len();
                         prop_assert!(outbox.wrote(now, &mut pieces, count, blocked));
                     }
-                    Turn::Event(_, event) => {
+                    WriteStep::Event(_, event) => {
                         let Event::Done { request } = *event else { unreachable!("no other") };
                         outbox.converted(&encoded(written(request)));
                     }
                     turn => {
-                        prop_assert_eq!(turn, Turn::Nothing);
+                        prop_assert_eq!(turn, WriteStep::Nothing);
                         break;
                     }
                 }
@@ -667,7 +667,7 @@ mod tests {
         let (limit, waited) =
             (Limit::OutboxBytes, 1000 + Entry::event_cost(&Event::Done { request: 1 }));
         assert_eq!(outbox.exceeded(), Some(Exceeded { limit, waited }));
-        assert_eq!(outbox.next(true, &mut Vec::new()), Turn::Dead(Reason::SlowReceiver));
+        assert_eq!(outbox.next(true, &mut Vec::new()), WriteStep::Dead(Reason::SlowReceiver));
         assert_eq!((outbox.cost(), account.used()), (0, 0));
     }
 }

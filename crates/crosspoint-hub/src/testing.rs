@@ -4,7 +4,7 @@ use crate::Command;
 use crate::command::{Event, Hello};
 use crate::endpoint::{Endpoint, Outlet};
 use crate::hub::Hub;
-use crate::outbox::Turn;
+use crate::outbox::WriteStep;
 use crate::session::Session;
 use crate::wire::{Capacity, FrameWriter, Framing, Part, Place, Profile, Wire};
 use bytes::Bytes;
@@ -165,12 +165,12 @@ pub fn take(session: &mut Session) -> Vec<Arrived> {
     let mut pieces = Vec::new();
     loop {
         match session.endpoint().next(true, &mut pieces) {
-            Turn::Write => {
+            WriteStep::Write => {
                 let written = pieces.iter().map(Bytes::len).sum();
                 arrived.extend(pieces.iter().cloned().map(Arrived::Data));
                 session.endpoint().clone().wrote(Instant::now(), &mut pieces, written, false);
             }
-            Turn::Event(tag, event) => {
+            WriteStep::Event(tag, event) => {
                 session.endpoint().clone().converted(&Default::default());
                 if session.observe(tag, &event) {
                     event.each(|event| arrived.push(Arrived::Event(event.clone())));

@@ -1,6 +1,6 @@
 //! A WebSocket connection as text messages, for peers that are no clients of a hub.
 //!
-//! The owner calls [`Messages::turn`] in a loop, pushes what is to be written, and ends with
+//! The owner calls [`Messages::next`] in a loop, pushes what is to be written, and ends with
 //! [`Messages::close`]. Pings are answered here, and so is a close frame. What waits to be written is as much as the owner
 //! pushes: it looks at [`Messages::queued`] first.
 
@@ -32,9 +32,9 @@ pub struct Messages {
     queued: usize,
 }
 
-/// What happened in a [turn](Messages::turn).
+/// What [`Messages::next`] gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Turn {
+pub enum MessagesEvent {
     /// A text message came. It is UTF-8.
     Message(Bytes),
     /// Something was written.
@@ -110,10 +110,10 @@ impl Messages {
     ///
     /// # Errors
     /// [`MessagesError`]. After one, only [`close`](Self::close) is of use.
-    pub async fn turn(&mut self, listening: bool) -> Result<Turn, MessagesError> {
+    pub async fn next(&mut self, listening: bool) -> Result<MessagesEvent, MessagesError> {
         loop {
-            if listening && let Some(turn) = self.poll()? {
-                return Ok(turn);
+            if listening && let Some(event) = self.poll()? {
+                return Ok(event);
             }
             if self.queued < PONG_BYTES_MAX
                 && let Some(pong) = self.websocket.pong().map_err(io::Error::other)?
@@ -129,28 +129,28 @@ impl Messages {
                 },
                 result = write(&self.writer, &mut self.queue), if !self.queue.is_empty() => {
                     self.queued -= result?;
-                    return Ok(Turn::Wrote);
+                    return Ok(MessagesEvent::Wrote);
                 }
                 () = std::future::pending() => {}
             }
         }
     }
 
-    fn poll(&mut self) -> Result<Option<Turn>, MessagesError> {
+    fn poll(&mut self) -> Result<Option<MessagesEvent>, MessagesError> {
         while let Some(event) = self.websocket.poll()? {
             match event {
                 Event::Data { kind: MessageKind::Binary, .. } => return Err(MessagesError::Binary),
                 Event::Data { bytes, message_fin: true, .. } if self.begun.is_empty() => {
-                    return Ok(Some(Turn::Message(bytes)));
+                    return Ok(Some(MessagesEvent::Message(bytes)));
                 }
                 Event::Data { bytes, message_fin, .. } => {
                     self.begun.extend_from_slice(&bytes);
                     if message_fin {
                         let message = std::mem::take(&mut self.begun);
-                        return Ok(Some(Turn::Message(message.freeze())));
+                        return Ok(Some(MessagesEvent::Message(message.freeze())));
                     }
                 }
-                Event::Closed(frame) => return Ok(Some(Turn::Closed(frame))),
+                Event::Closed(frame) => return Ok(Some(MessagesEvent::Closed(frame))),
             }
         }
         Ok(None)

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crosspoint_hub::Hub;
 use crosspoint_hub::endpoint::{self, Endpoint};
 use crosspoint_hub::metrics::Metrics;
-use crosspoint_hub::outbox::Turn;
+use crosspoint_hub::outbox::WriteStep;
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -58,11 +58,11 @@ impl Outlet {
         self.0.task.notified().await;
     }
 
-    /// Takes a turn at the outbox and writes, if there are bytes first in it. `task` says whether
+    /// Takes the next step of the outbox, and writes if there are bytes first in it. `task` says whether
     /// the session's own task does it.
-    pub fn turn(&self, endpoint: &Endpoint, task: bool) -> Result<Wrote, Turn> {
+    pub fn step(&self, endpoint: &Endpoint, task: bool) -> Result<Wrote, WriteStep> {
         PIECES.with_borrow_mut(|pieces| match endpoint.next(task, pieces) {
-            Turn::Write => Ok(self.write(endpoint, pieces)),
+            WriteStep::Write => Ok(self.write(endpoint, pieces)),
             other => Err(other),
         })
     }
@@ -92,9 +92,9 @@ impl Outlet {
 impl endpoint::Outlet for Outlet {
     fn flush(&self, endpoint: &Endpoint) {
         for _ in 0..ROUNDS_MAX {
-            match self.turn(endpoint, false) {
+            match self.step(endpoint, false) {
                 Ok(Wrote::All) => {}
-                Err(Turn::Nothing | Turn::Blocked) => return,
+                Err(WriteStep::Nothing | WriteStep::Blocked) => return,
                 // Its own task waits until more can be written, or notices the loss.
                 Ok(Wrote::Blocked | Wrote::Lost) | Err(_) => break,
             }

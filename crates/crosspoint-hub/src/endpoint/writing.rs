@@ -5,7 +5,7 @@ use super::{Endpoint, PendingWrites, Queue};
 use crate::command::Event;
 use crate::limit::Limit;
 use crate::messages::Run;
-use crate::outbox::{Exceeded, Outbox, Tag, Turn};
+use crate::outbox::{Exceeded, Outbox, Tag, WriteStep};
 use crate::segment::Logged;
 use crate::wire::{Encoded, Part, Place};
 use bytes::Bytes;
@@ -149,11 +149,11 @@ impl Endpoint {
     pub const TAKEN_SHARE: usize = Outbox::TAKEN_SHARE;
 
     /// Takes out what comes next. `task` says whether the session's own task asks.
-    pub fn next(&self, task: bool, pieces: &mut Vec<Bytes>) -> Turn {
+    pub fn next(&self, task: bool, pieces: &mut Vec<Bytes>) -> WriteStep {
         self.lock().outbox.next(task, pieces)
     }
 
-    /// Ends a [`Turn::Write`]: `written` bytes of the pieces were taken by the endpoint, and
+    /// Ends a [`WriteStep::Write`]: `written` bytes of the pieces were taken by the endpoint, and
     /// `blocked` says that it took no more. Senders that waited for room are woken.
     pub fn wrote(&self, now: Instant, pieces: &mut Vec<Bytes>, written: usize, blocked: bool) {
         let mut queue = self.lock();
@@ -163,13 +163,13 @@ impl Endpoint {
         }
     }
 
-    /// The next event, if one follows right behind that of a [`Turn::Event`]. What the protocol writes
+    /// The next event, if one follows right behind that of a [`WriteStep::Event`]. What the protocol writes
     /// for both then leaves in one piece.
     pub fn next_event(&self) -> Option<(Tag, Event)> {
         self.lock().outbox.next_event()
     }
 
-    /// Ends a [`Turn::Event`] with what the protocol wrote for it, and for those that followed.
+    /// Ends a [`WriteStep::Event`] with what the protocol wrote for it, and for those that followed.
     pub fn converted(&self, data: &Encoded) {
         let mut queue = self.lock();
         queue.outbox.converted(data);

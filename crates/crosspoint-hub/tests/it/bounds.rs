@@ -7,7 +7,7 @@ use crosspoint_hub::command::{
     LinkEvent, LinkOptions, Target,
 };
 use crosspoint_hub::endpoint::{Endpoint, Outlet};
-use crosspoint_hub::outbox::Turn;
+use crosspoint_hub::outbox::WriteStep;
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{Arrived, LINES, data, events, open, take};
 use crosspoint_hub::{
@@ -54,7 +54,7 @@ fn unread(session: &Session) -> usize {
 /// Why the hub ends a session, if it does. Whatever is next in its outbox is taken out.
 fn death(session: &Session) -> Option<Reason> {
     match session.endpoint().next(true, &mut Vec::new()) {
-        Turn::Dead(reason) => Some(reason),
+        WriteStep::Dead(reason) => Some(reason),
         _ => None,
     }
 }
@@ -519,7 +519,7 @@ fn who_is_away_does_not_stall_and_has_all_its_time_when_it_is_back() {
     take(&mut owner);
     assert_eq!(send(&mut member, UP, "for later"), Step::Go);
     let (mut pieces, lost) = (Vec::new(), Instant::now());
-    assert_eq!(owner.endpoint().next(true, &mut pieces), Turn::Write);
+    assert_eq!(owner.endpoint().next(true, &mut pieces), WriteStep::Write);
     owner.endpoint().wrote(lost, &mut pieces, 0, true);
     assert_eq!(owner.endpoint().stalled(), Some(lost));
     hub.set_away(lost, owner.endpoint().id, true);

@@ -301,7 +301,7 @@ fn at_a_budget_the_largest_that_takes_nothing_ends_first() {
     for (link, bytes) in links.iter().zip([100_000, 200_000, 50_000, 500_000]) {
         say(&mut sender, *link, Part::whole(vec![7; bytes]));
     }
-    assert_eq!(reader.next(true, &mut pieces), crosspoint_hub::outbox::Turn::Write);
+    assert_eq!(reader.next(true, &mut pieces), crosspoint_hub::outbox::WriteStep::Write);
     reader.wrote(later, &mut pieces, 10, true);
     assert!(receivers.iter().all(|one| one.endpoint().cost() > 0), "there was room");
     let part = Part::whole(vec![7; 200_000]);

@@ -7,7 +7,7 @@ use crosspoint_hub::command::{
     Addressee, ChannelEvent, Command, DirectoryCommand, DirectoryEvent, Event, Hello, LinkCommand,
     LinkEvent, LinkOptions, Query, Target, Watched,
 };
-use crosspoint_hub::outbox::Turn;
+use crosspoint_hub::outbox::WriteStep;
 use crosspoint_hub::peers::Duplicates;
 use crosspoint_hub::permissions::{Pattern, Rule};
 use crosspoint_hub::session::Step;
@@ -365,15 +365,15 @@ fn who_is_replaced_cannot_put_it_off_by_not_reading() {
     assert_eq!(send(&mut friend, 0, "unread"), Step::Go);
     // Another thread is just writing, and the connection takes no more.
     let mut pieces = Vec::new();
-    assert_eq!(old.endpoint().next(false, &mut pieces), Turn::Write);
+    assert_eq!(old.endpoint().next(false, &mut pieces), WriteStep::Write);
     let _new = open(&hub, 1, "ann");
-    assert_eq!(old.endpoint().next(true, &mut Vec::new()), Turn::Nothing);
+    assert_eq!(old.endpoint().next(true, &mut Vec::new()), WriteStep::Nothing);
     let before = woken.times();
     old.endpoint().wrote(Instant::now(), &mut pieces, 0, true);
     assert_eq!(woken.times(), before + 1, "its task is woken when it can go on");
     let closed = Event::Closed { reason: Reason::Replaced };
-    let turn = old.endpoint().next(true, &mut Vec::new());
-    assert!(matches!(turn, Turn::Event(_, event) if *event == closed));
+    let step = old.endpoint().next(true, &mut Vec::new());
+    assert!(matches!(step, WriteStep::Event(_, event) if *event == closed));
 }
 
 #[test]
@@ -646,8 +646,8 @@ fn a_session_whose_task_encodes_gets_the_parts_and_their_memory_is_counted() {
         let to = Target::Everyone(OwnNumber(0), None);
         ask(&mut one, Command::Send { to, part });
     }
-    let turn = other.endpoint().next(true, &mut Vec::new());
-    assert_eq!(turn, Turn::Dead(Reason::SlowReceiver));
+    let step = other.endpoint().next(true, &mut Vec::new());
+    assert_eq!(step, WriteStep::Dead(Reason::SlowReceiver));
 }
 
 /// Bytes that say whether somebody still has them.

@@ -3,7 +3,7 @@
 use crate::common::{ask, hits, join, line, link, narrow, open, to, try_open};
 use bytes::Bytes;
 use crosspoint_hub::command::{ChannelEvent, Command, Event, Hello, Target};
-use crosspoint_hub::outbox::Turn;
+use crosspoint_hub::outbox::WriteStep;
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{Events, LINES, data, events};
 use crosspoint_hub::wire::Profile;
@@ -56,7 +56,7 @@ fn say(session: &mut Session, to: Target, text: &str) -> Step {
 
 fn death(session: &Session) -> Option<Reason> {
     match session.endpoint().next(true, &mut Vec::new()) {
-        Turn::Dead(reason) => Some(reason),
+        WriteStep::Dead(reason) => Some(reason),
         _ => None,
     }
 }

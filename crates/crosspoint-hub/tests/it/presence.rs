@@ -5,7 +5,7 @@ use crosspoint_hub::command::{
     Addressee, After, ChannelCommand, ChannelEvent, Command, DirectoryCommand, DirectoryEvent,
     EnterOptions, Event, Hello, LinkEvent, Query, Target, Watched,
 };
-use crosspoint_hub::outbox::Turn;
+use crosspoint_hub::outbox::WriteStep;
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{Arrived, LINES, data, events, open_as, take};
 use crosspoint_hub::{ChannelName, Hub, InNumber, Limits, Part, PeerId, Reason, Session};
@@ -147,7 +147,7 @@ fn who_enters_and_leaves_a_large_room_pays_for_those_who_hear_of_it() {
 #[derive(Debug, Clone)]
 enum Act {
     /// Of the one at this place: it enters, or leaves.
-    Turn(usize),
+    WriteStep(usize),
     Send(usize),
     /// It goes for good, and another session takes its place.
     Replace(usize),
@@ -160,7 +160,7 @@ enum Act {
 fn act() -> impl Strategy<Value = Act> {
     const ACTIVE: usize = 8;
     prop_oneof![
-        6 => (0..ACTIVE).prop_map(Act::Turn),
+        6 => (0..ACTIVE).prop_map(Act::WriteStep),
         1 => (0..ACTIVE).prop_map(Act::Send),
         1 => (0..ACTIVE).prop_map(Act::Replace),
         2 => Just(Act::Tell),
@@ -215,7 +215,7 @@ proptest! {
         let mut next = MANY;
         for act in acts {
             match act {
-                Act::Turn(who) => {
+                Act::WriteStep(who) => {
                     match inside[who] {
                         true => {
                             // What is on its way to it may come when it has entered again.
@@ -283,7 +283,7 @@ fn who_enters_many_large_rooms_at_once_is_not_ended() {
     hub.tell_presence(Instant::now());
     let arrived = take(&mut newcomer);
     assert_eq!(heard(&arrived).len(), rooms.len() * usize::from(MANY));
-    assert_eq!(newcomer.endpoint().next(true, &mut Vec::new()), Turn::Nothing);
+    assert_eq!(newcomer.endpoint().next(true, &mut Vec::new()), WriteStep::Nothing);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crosspoint_hub::command::{
     Addressee, ChannelCommand, ChannelEvent, Command, EnterOptions, Event, Hello, LinkCommand,
     LinkEvent, LinkOptions, Target,
 };
-use crosspoint_hub::outbox::Turn;
+use crosspoint_hub::outbox::WriteStep;
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{EVENTS, events, open, open_as};
 use crosspoint_hub::wire::{Encoded, Part};
@@ -54,20 +54,22 @@ fn what_a_protocol_has_written_comes_before_what_it_was_not_told_yet() {
     send(&mut sender, link, 5);
     send(&mut sender, link, 6);
     endpoint.push_own(&encoded(b"two".to_vec()));
-    assert_eq!(endpoint.next(true, &mut pieces), Turn::Write);
+    assert_eq!(endpoint.next(true, &mut pieces), WriteStep::Write);
     assert_eq!(pieces.concat(), b"one two");
     endpoint.wrote(Instant::now(), &mut pieces, 7, false);
     for length in [5, 6] {
-        let Turn::Event(_, event) = endpoint.next(true, &mut pieces) else { panic!("an event") };
+        let WriteStep::Event(_, event) = endpoint.next(true, &mut pieces) else {
+            panic!("an event")
+        };
         assert!(matches!(&*event, Event::Data { part, .. } if part.data.len() == length));
         // What is written for it takes its place, and the next comes behind that too.
         endpoint.converted(&encoded(vec![b'a'; length]));
         endpoint.push_own(&encoded(b"own".to_vec()));
-        assert_eq!(endpoint.next(true, &mut pieces), Turn::Write);
+        assert_eq!(endpoint.next(true, &mut pieces), WriteStep::Write);
         assert_eq!(pieces.concat(), [&vec![b'a'; length][..], b"own"].concat());
         endpoint.wrote(Instant::now(), &mut pieces, length + 3, false);
     }
-    assert_eq!(endpoint.next(true, &mut pieces), Turn::Nothing);
+    assert_eq!(endpoint.next(true, &mut pieces), WriteStep::Nothing);
 }
 
 /// Who is only spoken to by events that are nothing in its protocol takes all there is.
@@ -79,12 +81,12 @@ fn an_event_that_makes_nothing_to_write_is_no_sign_of_a_slow_receiver() {
     let now = Instant::now();
     endpoint.push_own(&encoded(b"welcome".to_vec()));
     send(&mut sender, link, 5);
-    assert_eq!(endpoint.next(true, &mut pieces), Turn::Write);
+    assert_eq!(endpoint.next(true, &mut pieces), WriteStep::Write);
     endpoint.wrote(now, &mut pieces, 3, true);
     assert_eq!(endpoint.stalled(), Some(now), "it has not taken all");
-    assert_eq!(endpoint.next(true, &mut pieces), Turn::Write);
+    assert_eq!(endpoint.next(true, &mut pieces), WriteStep::Write);
     endpoint.wrote(now, &mut pieces, 4, false);
-    let Turn::Event(..) = endpoint.next(true, &mut pieces) else { panic!("an event") };
+    let WriteStep::Event(..) = endpoint.next(true, &mut pieces) else { panic!("an event") };
     endpoint.converted(&Encoded::default());
     assert_eq!(endpoint.stalled(), None);
     assert!(endpoint.is_empty());
@@ -101,15 +103,15 @@ fn a_large_message_that_was_taken_ends_nobody_and_leaves_no_room_behind() {
     let more = Command::Send { to: Target::Link(link), part: Part::whole(vec![1]) };
     let now = Instant::now();
     assert_eq!((sender.execute(now, more), sender.flush(now)), (Step::Go, Step::Wait));
-    let Turn::Event(..) = endpoint.next(true, &mut pieces) else { panic!("an event") };
+    let WriteStep::Event(..) = endpoint.next(true, &mut pieces) else { panic!("an event") };
     endpoint.converted(&encoded(vec![7; 2 * large]));
     endpoint.push_own(&encoded(b"own".to_vec()));
-    assert_eq!(endpoint.next(true, &mut pieces), Turn::Write);
+    assert_eq!(endpoint.next(true, &mut pieces), WriteStep::Write);
     endpoint.wrote(now, &mut pieces, 2 * large + 3, false);
     // When it is written, the bound is what it was.
     assert_eq!(sender.flush(now), Step::Go);
     endpoint.push_own(&encoded(vec![7; (1 << 20) + 1]));
-    assert!(matches!(endpoint.next(true, &mut pieces), Turn::Dead(_)));
+    assert!(matches!(endpoint.next(true, &mut pieces), WriteStep::Dead(_)));
 }
 
 /// Their copies would be far more than an outbox may hold.
@@ -168,7 +170,7 @@ fn who_comes_back_has_not_read_for_that() {
     let (start, second) = (Instant::now(), Duration::from_secs(1));
     endpoint.push_own(&encoded(vec![7; 100_000]));
     let mut pieces = Vec::new();
-    assert_eq!(endpoint.next(true, &mut pieces), Turn::Write);
+    assert_eq!(endpoint.next(true, &mut pieces), WriteStep::Write);
     endpoint.wrote(start, &mut pieces, 10, true);
     assert_eq!(endpoint.stalled(), Some(start));
     for turn in 1..4 {
@@ -182,7 +184,7 @@ fn who_comes_back_has_not_read_for_that() {
         // That it was away is not its fault once.
         assert_eq!(stalled, (15 * turn - 5) * second);
     }
-    assert_eq!(endpoint.next(true, &mut pieces), Turn::Write);
+    assert_eq!(endpoint.next(true, &mut pieces), WriteStep::Write);
     endpoint.wrote(start + 50 * second, &mut pieces, 99_000, true);
     assert_eq!(endpoint.stalled(), Some(start + 50 * second), "it has read");
 }

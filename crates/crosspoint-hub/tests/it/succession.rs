@@ -7,7 +7,7 @@ use crosspoint_hub::command::{
     Ban, ChannelCommand, ChannelEvent, ChannelOptions, Command, EnterOptions, Event, OwnerNews,
     Target,
 };
-use crosspoint_hub::outbox::Turn;
+use crosspoint_hub::outbox::WriteStep;
 use crosspoint_hub::permissions::{Grant, Pattern, Permissions, Rule};
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{LINES, PIECES, data, events, take};
@@ -607,5 +607,5 @@ fn who_inherits_much_at_once_is_not_ended_by_it() {
     // When it has read, the bound is what it was.
     drop(members);
     let next = successor.endpoint().next(true, &mut Vec::new());
-    assert_eq!(next, Turn::Dead(Reason::SlowReceiver));
+    assert_eq!(next, WriteStep::Dead(Reason::SlowReceiver));
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crosspoint_hub::Reason;
 use crosspoint_hub::command::Event;
 use crosspoint_hub::endpoint::Outlet as _;
-use crosspoint_hub::outbox::{Tag, Turn};
+use crosspoint_hub::outbox::{Tag, WriteStep};
 use crosspoint_hub::wire::Encoded;
 
 /// How often a session's task writes before it does something else as well.
@@ -23,15 +23,15 @@ impl Driver {
     /// If others go on and on adding, the rest is left for the next time, which comes at once.
     pub(super) fn drain(&mut self, state: &mut State) -> Result<(), Reason> {
         for _ in 0..ROUNDS_MAX {
-            match self.outlet.turn(self.session.endpoint(), true) {
+            match self.outlet.step(self.session.endpoint(), true) {
                 Ok(Wrote::All) => {}
                 Ok(Wrote::Blocked) => {
                     state.blocked = true;
                     return Ok(());
                 }
                 Ok(Wrote::Lost) => return Err(Reason::ConnectionLost),
-                Err(Turn::Event(tag, event)) => self.convert(state, tag, *event)?,
-                Err(Turn::Dead(reason)) => return Err(reason),
+                Err(WriteStep::Event(tag, event)) => self.convert(state, tag, *event)?,
+                Err(WriteStep::Dead(reason)) => return Err(reason),
                 Err(_) => {
                     self.protocol.write_more(&mut state.out);
                     if state.out.is_empty() {

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{Event, Reason};
 use crosspoint_net::client::{Connection, Dialed, Endpoint, dial, run};
-use crosspoint_net::messages::{Messages, MessagesError, Turn};
+use crosspoint_net::messages::{Messages, MessagesError, MessagesEvent};
 use crosspoint_net::ws::{
     CloseCode, CloseFrame, Config, Decoder, Incoming, Opcode, Role, WsError, frame, handshake,
 };
@@ -85,13 +85,13 @@ async fn messages_come_whole_however_they_are_cut_and_pings_are_answered() {
     script.frame(Opcode::Ping, true, b"last").await;
     script.frame(Opcode::Continuation, true, b"message").await;
     script.frame(Opcode::Text, true, &[b'x'; MESSAGE_BYTES_MAX]).await;
-    assert_eq!(messages.turn(true).await.unwrap(), Turn::Message("one message".into()));
-    let largest = messages.turn(true).await.unwrap();
-    assert_eq!(largest, Turn::Message(vec![b'x'; MESSAGE_BYTES_MAX].into()));
-    assert_eq!(messages.turn(false).await.unwrap(), Turn::Wrote);
+    assert_eq!(messages.next(true).await.unwrap(), MessagesEvent::Message("one message".into()));
+    let largest = messages.next(true).await.unwrap();
+    assert_eq!(largest, MessagesEvent::Message(vec![b'x'; MESSAGE_BYTES_MAX].into()));
+    assert_eq!(messages.next(false).await.unwrap(), MessagesEvent::Wrote);
     assert_eq!(script.next().await, Some(Incoming::Pong("last".into())));
     script.frame(Opcode::Close, true, &1001_u16.to_be_bytes()).await;
-    let Turn::Closed(Some(close)) = messages.turn(true).await.unwrap() else { panic!() };
+    let MessagesEvent::Closed(Some(close)) = messages.next(true).await.unwrap() else { panic!() };
     assert_eq!(close.code, CloseCode::GOING_AWAY);
 }
 
@@ -101,22 +101,22 @@ async fn messages_above_the_bound_and_binary_ones_are_errors() {
     let (mut messages, mut script) = pair().await;
     script.frame(Opcode::Text, false, &half).await;
     script.frame(Opcode::Continuation, true, &half).await;
-    let error = messages.turn(true).await.unwrap_err();
+    let error = messages.next(true).await.unwrap_err();
     assert!(matches!(error, MessagesError::Frame(WsError::MessageTooLarge { .. })));
     assert_eq!(error.close_code(), CloseCode::TOO_BIG);
 
     let (mut messages, mut script) = pair().await;
     script.frame(Opcode::Text, true, &[b'x'; MESSAGE_BYTES_MAX + 1]).await;
-    let error = messages.turn(true).await.unwrap_err();
+    let error = messages.next(true).await.unwrap_err();
     assert_eq!(error.close_code(), CloseCode::TOO_BIG);
 
     let (mut messages, mut script) = pair().await;
     script.frame(Opcode::Binary, true, b"x").await;
-    assert!(matches!(messages.turn(true).await, Err(MessagesError::Binary)));
+    assert!(matches!(messages.next(true).await, Err(MessagesError::Binary)));
 
     let (mut messages, script) = pair().await;
     drop(script);
-    assert!(matches!(messages.turn(true).await, Err(MessagesError::Io(_))));
+    assert!(matches!(messages.next(true).await, Err(MessagesError::Io(_))));
 }
 
 #[tokio::test]
@@ -191,8 +191,8 @@ async fn clients_answer_a_close_once_with_its_code_and_a_broken_frame_with_the_c
 
         let (mut messages, mut script) = pair().await;
         script.stream.write_all(&said).await.unwrap();
-        let turn = messages.turn(true).await;
-        assert!(matches!(turn, Ok(Turn::Closed(Some(_))) | Err(MessagesError::Frame(_))));
+        let event = messages.next(true).await;
+        assert!(matches!(event, Ok(MessagesEvent::Closed(Some(_))) | Err(MessagesError::Frame(_))));
         let ((), closed) = tokio::join!(messages.close(None), self::closed(&mut script));
         assert_eq!(closed, code);
     }

@@ -9,7 +9,7 @@ use crosspoint_gateways::anysocket::Ticket;
 use crosspoint_gateways::anysocket::cipher::SystemRandom;
 use crosspoint_gateways::anysocket::client::{Event, LinkId};
 use crosspoint_gateways::anysocket::internal::rpc::{self, Failure, Outcome};
-use crosspoint_net::messages::{Messages, MessagesError, Turn};
+use crosspoint_net::messages::{Messages, MessagesError, MessagesEvent};
 use crosspoint_net::ws::{CloseCode, CloseFrame};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
@@ -92,14 +92,14 @@ impl Driver {
             let listening = self.listening();
             let sleep = tokio::time::sleep_until(deadline.unwrap_or_else(now).into());
             tokio::select! {
-                turn = self.messages.turn(listening) => {
+                turn = self.messages.next(listening) => {
                     let mut state = shared.lock();
                     match turn {
-                        Ok(Turn::Message(message)) => {
+                        Ok(MessagesEvent::Message(message)) => {
                             state.machine.receive(moment(), &mut SystemRandom, message);
                         }
-                        Ok(Turn::Wrote) => {}
-                        Ok(Turn::Closed(_)) => state.machine.end(Ended::There),
+                        Ok(MessagesEvent::Wrote) => {}
+                        Ok(MessagesEvent::Closed(_)) => state.machine.end(Ended::There),
                         Err(error) => {
                             code = Some(error.close_code());
                             state.machine.end(transport(error));

@@ -28,13 +28,13 @@ pub(crate) struct Commands {
 }
 
 /// What waits in the backlog for a place in the queue.
-pub(crate) trait Turn: Send + Sync + fmt::Debug {
+pub(crate) trait Waiter: Send + Sync + fmt::Debug {
     /// Uses the place.
     fn take_turn(self: Arc<Self>, slot: Slot<'_>);
 }
 
 /// A link that waits for its turn. It holds the connection open until then. Each link waits once.
-type Waiting = (Arc<dyn Turn>, mpsc::Sender<Queued>);
+type Waiting = (Arc<dyn Waiter>, mpsc::Sender<Queued>);
 
 /// The connection has ended.
 #[derive(Debug, Clone, Copy)]
@@ -85,7 +85,7 @@ impl Commands {
     }
 
     /// Lets a link wait for its turn.
-    pub(crate) fn wait(&self, link: Arc<dyn Turn>, sender: mpsc::Sender<Queued>) {
+    pub(crate) fn wait(&self, link: Arc<dyn Waiter>, sender: mpsc::Sender<Queued>) {
         // The task lives as long as this. If its runtime has stopped, nothing is sent any more.
         let _ = self.backlog.send((link, sender));
     }

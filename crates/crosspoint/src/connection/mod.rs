@@ -21,7 +21,7 @@ mod watching;
 pub(crate) use ask::{AskError, Linked, Question};
 pub(crate) use budget::{Charge, Pool, Source};
 pub(crate) use channel::{Calling, ChannelLink, Core, Membership, Owned};
-pub(crate) use commands::{Commands, Slot, Turn, Unsent};
+pub(crate) use commands::{Commands, Slot, Unsent, Waiter};
 pub(crate) use dial::connect;
 pub(crate) use events::Item;
 pub(crate) use facts::Facts;

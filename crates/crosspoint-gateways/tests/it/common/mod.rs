@@ -11,7 +11,7 @@ use crosspoint_gateways::anysocket::cipher::Random;
 use crosspoint_gateways::anysocket::server::{AnySocket, Options};
 use crosspoint_hub::command::{Command, Event};
 use crosspoint_hub::endpoint::{Endpoint, Outlet};
-use crosspoint_hub::outbox::Turn;
+use crosspoint_hub::outbox::WriteStep;
 use crosspoint_hub::protocol::{Activity, Client, Output, Protocol};
 use crosspoint_hub::session::Step;
 pub(crate) use crosspoint_hub::testing::Dice;
@@ -412,22 +412,22 @@ impl End {
                 break;
             }
             match self.endpoint.next(true, &mut pieces) {
-                Turn::Write if self.reading => {
+                WriteStep::Write if self.reading => {
                     let length = pieces.iter().map(Bytes::len).sum();
                     self.written.extend(pieces.iter().flatten());
                     self.activity.written = Some(now);
                     self.endpoint.wrote(now, &mut pieces, length, false);
                 }
-                Turn::Write => self.endpoint.wrote(now, &mut pieces, 0, true),
-                Turn::Event(tag, event) => {
+                WriteStep::Write => self.endpoint.wrote(now, &mut pieces, 0, true),
+                WriteStep::Event(tag, event) => {
                     let mut out = FrameWriter::new(self.endpoint.profile.prefix);
                     if session.observe(tag, &event) {
                         self.protocol.deliver(now, &event, &mut out);
                     }
                     self.endpoint.converted(&out.take());
                 }
-                Turn::Dead(reason) => self.finish(reason),
-                Turn::Nothing | Turn::ForTask | Turn::Blocked => {
+                WriteStep::Dead(reason) => self.finish(reason),
+                WriteStep::Nothing | WriteStep::ForTask | WriteStep::Blocked => {
                     let mut out = FrameWriter::new(self.endpoint.profile.prefix);
                     self.protocol.write_more(&mut out);
                     if out.is_empty() {

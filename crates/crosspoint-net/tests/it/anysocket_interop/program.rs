@@ -9,7 +9,7 @@ use crosspoint_hub::command::{
     Addressee, Command, Event, Hello, LinkCommand, LinkEvent, LinkOptions, Peer, Target,
 };
 use crosspoint_hub::endpoint::{Endpoint, Outlet};
-use crosspoint_hub::outbox::Turn;
+use crosspoint_hub::outbox::WriteStep;
 use crosspoint_hub::payload::{Ask, Failure, Format, Payload};
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::EVENTS;
@@ -305,7 +305,7 @@ impl Program {
     async fn listen(&mut self, wake: &Notify) {
         let endpoint = self.session.endpoint().clone();
         let mut pieces = Vec::new();
-        while let Turn::Event(tag, event) = endpoint.next(true, &mut pieces) {
+        while let WriteStep::Event(tag, event) = endpoint.next(true, &mut pieces) {
             endpoint.converted(&Default::default());
             if self.session.observe(tag, &event) {
                 self.hear(*event, wake).await;

@@ -27,7 +27,7 @@ use super::error::{PeerError, RequestError};
 use super::route::Route;
 use crate::PeerInfo;
 use crate::connection::{
-    Charge, Commands, Connection, Facts, Flow, LinkEnd, Links, Slot, Source, Turn,
+    Charge, Commands, Connection, Facts, Flow, LinkEnd, Links, Slot, Source, Waiter,
 };
 use crate::lock::lock;
 use crate::remote::{Calls, Objects};
@@ -269,7 +269,7 @@ impl LinkEnd for Core {
     }
 }
 
-impl Turn for Core {
+impl Waiter for Core {
     fn take_turn(self: Arc<Self>, slot: Slot<'_>) {
         self.with(|state, later| {
             state.backlogged = false;
