@@ -4,7 +4,7 @@
 //! whatever arrived in one read goes to each receiver at once.
 
 use crate::command::Target;
-use crate::ids::OwnNumber;
+use crate::ids::OwnedChannelId;
 use crate::wire::Part;
 use std::collections::VecDeque;
 
@@ -41,7 +41,7 @@ impl Batches {
         &mut self,
         to: Target,
         part: Part,
-        apart: impl Fn(OwnNumber) -> bool,
+        apart: impl Fn(OwnedChannelId) -> bool,
     ) -> Result<(), Part> {
         if self.parts >= Self::PARTS_MAX
             || (self.parts > 0 && self.bytes + part.data.len() > Self::BYTES_MAX)
@@ -68,7 +68,7 @@ impl Batches {
     }
 
     /// Where messages to a target can go without changing the order for any receiver.
-    fn place(&self, to: Target, apart: impl Fn(OwnNumber) -> bool) -> Option<usize> {
+    fn place(&self, to: Target, apart: impl Fn(OwnedChannelId) -> bool) -> Option<usize> {
         let channel = |to| match to {
             Target::Everyone(own, _) => Some(own),
             Target::Up(_) | Target::Member(..) | Target::Link(_) => None,
@@ -118,10 +118,10 @@ impl Batches {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{InNumber, MemberNumber};
+    use crate::ids::{JoinedChannelId, MemberNumber};
 
     fn all(own: u32) -> Target {
-        Target::Everyone(OwnNumber(own), None)
+        Target::Everyone(OwnedChannelId(own), None)
     }
 
     /// Adds one message for each target, and shows how they were put together.
@@ -143,13 +143,13 @@ mod tests {
     #[test]
     fn where_somebody_could_see_the_order_what_is_there_goes_first() {
         assert_eq!(gather(&[all(0), all(0), all(1)], false).1, 2);
-        let but = Target::Everyone(OwnNumber(0), Some(MemberNumber(3)));
+        let but = Target::Everyone(OwnedChannelId(0), Some(MemberNumber(3)));
         assert_eq!(gather(&[all(0), but], true).1, 1);
         assert_eq!(gather(&[all(1), all(0), but], true).1, 2);
-        let one = Target::Member(OwnNumber(1), MemberNumber(0));
+        let one = Target::Member(OwnedChannelId(1), MemberNumber(0));
         assert_eq!(gather(&[all(0), one], true).1, 1);
         assert_eq!(gather(&[one, all(0)], true).1, 1);
-        assert_eq!(gather(&[Target::Up(InNumber(0)), all(0)], true).1, 1);
+        assert_eq!(gather(&[Target::Up(JoinedChannelId(0)), all(0)], true).1, 1);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::command::{
     Addressee, ApplicationEvent, ChannelEvent, ChannelOptions, Event, Mode, Peer, Query, Watched,
 };
 use crate::endpoint::{Endpoint, Outlet, PendingWrites, Reception};
-use crate::ids::{ChannelName, OwnNumber, PeerId, PeerName};
+use crate::ids::{ChannelName, OwnedChannelId, PeerId, PeerName};
 use crate::ledger::{
     Account, CONNECTION_BYTES, Charge, Exhausted, Ledger, Pot, Purpose, SESSION_BYTES,
 };
@@ -710,7 +710,7 @@ impl Hub {
         endpoint: &Arc<Endpoint>,
         request: u32,
         name: ChannelName,
-        seat: Option<(OwnNumber, Tag)>,
+        seat: Option<(OwnedChannelId, Tag)>,
         options: ChannelOptions,
         writes: &mut PendingWrites,
     ) -> Result<Arc<Channel>, Reason> {

@@ -173,11 +173,11 @@ macro_rules! number {
 
 number! {
     /// Names a channel among those that a session owns; the lowest free one is given.
-    OwnNumber
+    OwnedChannelId
 }
 number! {
     /// Names a channel or room among those that a session has entered; the lowest free one is given.
-    InNumber
+    JoinedChannelId
 }
 number! {
     /// Names a member inside one channel or room; the lowest free one is given.

@@ -78,7 +78,9 @@ pub mod wire;
 pub use command::{Command, Event};
 pub use endpoint::Endpoint;
 pub use hub::{Hub, HubOptions};
-pub use ids::{ChannelName, InNumber, LinkNumber, MemberNumber, OwnNumber, PeerId, PeerName};
+pub use ids::{
+    ChannelName, JoinedChannelId, LinkNumber, MemberNumber, OwnedChannelId, PeerId, PeerName,
+};
 pub use limit::Limit;
 pub use limits::{Limits, Pace};
 pub use permissions::{Grant, Permissions};

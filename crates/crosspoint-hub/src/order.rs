@@ -2,7 +2,7 @@
 //! comes in time.
 
 use crate::command::Target;
-use crate::ids::{InNumber, LinkNumber, MemberNumber, OwnNumber};
+use crate::ids::{JoinedChannelId, LinkNumber, MemberNumber, OwnedChannelId};
 use crate::reason::Reason;
 use crate::wire::{Framing, Part};
 use std::collections::HashMap;
@@ -11,10 +11,10 @@ use std::time::Duration;
 /// A channel from the sender's view. One message at a time travels it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum SendPath {
-    Own(OwnNumber),
+    Own(OwnedChannelId),
     /// A gateway that turns pieces into messages does so for each member by itself.
-    Member(OwnNumber, MemberNumber),
-    In(InNumber),
+    Member(OwnedChannelId, MemberNumber),
+    In(JoinedChannelId),
     Link(LinkNumber),
 }
 
@@ -162,7 +162,7 @@ impl Order {
     }
 
     /// An own channel is gone.
-    pub(crate) fn forget_own(&mut self, number: OwnNumber) {
+    pub(crate) fn forget_own(&mut self, number: OwnedChannelId) {
         self.open.retain(
             |path, _| !matches!(path, SendPath::Own(own) | SendPath::Member(own, _) if *own == number),
         );

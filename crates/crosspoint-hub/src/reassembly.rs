@@ -84,7 +84,7 @@ impl Reassembly {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::InNumber;
+    use crate::ids::JoinedChannelId;
 
     fn part(total: u32, offset: u32, data: &'static [u8]) -> Part {
         Part { kind: 0, total, offset, data: Bytes::from_static(data) }
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn parts_become_a_message_and_a_rest_or_beginning_alone_is_dropped() {
-        let place = Place::In(InNumber(0));
+        let place = Place::In(JoinedChannelId(0));
         let mut reassembly = Reassembly::default();
         assert_eq!(reassembly.receive(place, part(4, 2, b"xx"), 9), Ok(None));
         assert_eq!(reassembly.receive(place, part(4, 0, b"ab"), 9), Ok(None));
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(reassembly.bytes(), 2);
         assert_eq!(reassembly.receive(place, part(4, 3, b"d"), 9), Err(Reason::Malformed));
         assert_eq!(reassembly.bytes(), 0);
-        let other = Place::In(InNumber(1));
+        let other = Place::In(JoinedChannelId(1));
         assert_eq!(reassembly.receive(place, part(4, 0, b"abc"), 9), Ok(None));
         assert_eq!(reassembly.receive(other, part(4, 0, b"de"), 9), Ok(None));
         reassembly.forget(|gone| *gone == place);

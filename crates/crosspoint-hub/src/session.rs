@@ -18,7 +18,7 @@ use crate::command::{
 };
 use crate::endpoint::{Endpoint, Outlet, Paused, PendingWrites};
 use crate::hub::Hub;
-use crate::ids::{InNumber, MemberNumber, OwnNumber, PeerId, PeerName};
+use crate::ids::{JoinedChannelId, MemberNumber, OwnedChannelId, PeerId, PeerName};
 use crate::ledger::{Charge, Purpose, SESSION_BYTES, Tab};
 use crate::limit::Limit;
 use crate::order::Order;
@@ -305,7 +305,7 @@ impl Session {
                 let Some((number, _)) = asked else {
                     return false;
                 };
-                self.take_entered(InNumber(number));
+                self.take_entered(JoinedChannelId(number));
                 self.pending -= 1;
                 true
             }
@@ -437,7 +437,7 @@ fn is_answered(command: &Command) -> bool {
 }
 
 /// A channel that the session owns, not one that it may own one day.
-fn owned(own: &Slots<Owned>, number: OwnNumber) -> Option<&Owned> {
+fn owned(own: &Slots<Owned>, number: OwnedChannelId) -> Option<&Owned> {
     own.get(number.0).filter(|owned| !owned.kept)
 }
 

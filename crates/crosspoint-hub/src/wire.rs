@@ -1,7 +1,7 @@
 //! How data is written for a receiver, so that one encoding serves all receivers that would get
 //! the same bytes.
 
-use crate::ids::{InNumber, LinkNumber, MemberNumber, OwnNumber};
+use crate::ids::{JoinedChannelId, LinkNumber, MemberNumber, OwnedChannelId};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::ops::Range;
 use std::time::Duration;
@@ -56,11 +56,11 @@ impl Part {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Place {
     /// At an owner, from a member.
-    Own(OwnNumber, MemberNumber),
+    Own(OwnedChannelId, MemberNumber),
     /// At a member, from the owner.
-    In(InNumber),
+    In(JoinedChannelId),
     /// At a member of a room, from another member.
-    Room(InNumber, MemberNumber),
+    Room(JoinedChannelId, MemberNumber),
     /// At one side of a link, from the other.
     Link(LinkNumber),
 }

@@ -5,8 +5,8 @@
 
 use crosspoint::gateway::{
     Activity, Capacity, ChannelCommand, ChannelEvent, Command, Context, EnterOptions, Event,
-    FrameWriter, Framing, Gateway, Hello, InNumber, Match, Opened, Opening, Output, Part, Place,
-    Profile, Protocol, Refused, Target, Wire,
+    FrameWriter, Framing, Gateway, Hello, JoinedChannelId, Match, Opened, Opening, Output, Part,
+    Place, Profile, Protocol, Refused, Target, Wire,
 };
 use crosspoint::gateways::standard;
 use crosspoint::{Bytes, ChannelName, Hub, HubOptions, Reason, Server, ServerOptions};
@@ -87,7 +87,7 @@ struct Chat {
     /// The room that it wants to enter next.
     room: Option<String>,
     /// The room that it is in.
-    entered: Option<InNumber>,
+    entered: Option<JoinedChannelId>,
     idle_frames: u64,
     closed: bool,
 }

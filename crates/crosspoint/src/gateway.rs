@@ -9,7 +9,7 @@
 pub use crosspoint_hub::command::{
     self, ChannelCommand, ChannelEvent, Command, EnterOptions, Event, Hello, Target,
 };
-pub use crosspoint_hub::ids::{self, InNumber, LinkNumber, OwnNumber, PeerName};
+pub use crosspoint_hub::ids::{self, JoinedChannelId, LinkNumber, OwnedChannelId, PeerName};
 pub use crosspoint_hub::protocol::{Activity, Output, Protocol};
 pub use crosspoint_hub::wire::{
     Capacity, Encoded, FrameWriter, Framing, Part, Place, Prefix, Profile, Wire,

@@ -11,7 +11,7 @@ use crosspoint_hub::command::{
 };
 use crosspoint_hub::protocol::Client;
 use crosspoint_hub::wire::{Encoded, FrameWriter};
-use crosspoint_hub::{ChannelName, InNumber, Part, PeerId, PeerName, Reason};
+use crosspoint_hub::{ChannelName, JoinedChannelId, Part, PeerId, PeerName, Reason};
 use crosspoint_net::ws::frame::{Opcode, client_frame};
 use crosspoint_proto::client::{Native, Options};
 use socket2::{Domain, Socket, Type};
@@ -187,7 +187,7 @@ impl Member {
         }
     }
 
-    fn enter(&mut self, room: &str, options: EnterOptions) -> InNumber {
+    fn enter(&mut self, room: &str, options: EnterOptions) -> JoinedChannelId {
         self.say(ChannelCommand::Enter { request: 1, name: name(room), options });
         self.hear(|event| match event {
             Event::Channel(ChannelEvent::Entered(entered)) => Some(entered.channel),

@@ -17,7 +17,7 @@ use crosspoint_hub::command::{
 };
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
 use crosspoint_hub::wire::{Encoded, FrameWriter, Part, Place};
-use crosspoint_hub::{InNumber, Limits, LinkNumber, MemberNumber, PeerId, Reason};
+use crosspoint_hub::{JoinedChannelId, Limits, LinkNumber, MemberNumber, PeerId, Reason};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -210,7 +210,7 @@ pub fn fuzz_anysocket_server(mut data: &[u8]) {
             _ => {
                 let place = match what >> 7 {
                     0 => Place::Link(LinkNumber(u32::from(what >> 4))),
-                    _ => Place::Room(InNumber(0), MemberNumber(1)),
+                    _ => Place::Room(JoinedChannelId(0), MemberNumber(1)),
                 };
                 let kind = bytes.first().copied().unwrap_or_default();
                 let part = Part { kind, ..Part::whole(bytes.slice(bytes.len().min(1)..)) };
@@ -290,7 +290,7 @@ impl Hub {
             Command::Channel(ChannelCommand::Enter { request, .. }) => {
                 Event::Channel(ChannelEvent::Entered(Entered {
                     request,
-                    channel: InNumber(0),
+                    channel: JoinedChannelId(0),
                     member: MemberNumber(0),
                     mode: Mode::default(),
                     chunk: None,

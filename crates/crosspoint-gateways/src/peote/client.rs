@@ -9,7 +9,7 @@ use crosspoint_hub::command::{
 };
 use crosspoint_hub::protocol::{Activity, Client};
 use crosspoint_hub::wire::{FrameWriter, Part, Place};
-use crosspoint_hub::{InNumber, MemberNumber, OwnNumber, PeerId, Reason};
+use crosspoint_hub::{JoinedChannelId, MemberNumber, OwnedChannelId, PeerId, Reason};
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
@@ -125,7 +125,7 @@ impl Joint {
                 let Some(mode) = self.owned.get(&own).copied() else {
                     return Ok(());
                 };
-                let (channel, member) = (OwnNumber(own.into()), MemberNumber(member.into()));
+                let (channel, member) = (OwnedChannelId(own.into()), MemberNumber(member.into()));
                 self.decode(Place::Own(channel, member), mode)?;
                 let peer = Peer { id: PeerId::new([0; 16]), name: None, protocol: "peote" };
                 let chunk = None;
@@ -139,7 +139,7 @@ impl Joint {
             }
             [0, push::MEMBER_LEFT, own, member, why] => {
                 let Some(mode) = self.owned.get(&own) else { return Ok(()) };
-                let (channel, member) = (OwnNumber(own.into()), MemberNumber(member.into()));
+                let (channel, member) = (OwnedChannelId(own.into()), MemberNumber(member.into()));
                 let given_up = self.decoders.remove(&Place::Own(channel, member)).is_none();
                 if given_up && *mode != Mode::Raw {
                     return Ok(());
@@ -156,7 +156,7 @@ impl Joint {
                 }));
             }
             [0, push::ENDED, number, why] => {
-                let channel = InNumber(number.into());
+                let channel = JoinedChannelId(number.into());
                 // One that was left meanwhile is no news.
                 if self.entered.remove(&number).is_some() {
                     self.decoders.remove(&Place::In(channel));
@@ -181,11 +181,14 @@ impl Joint {
         let event = match (ok, create) {
             (true, true) => {
                 self.owned.insert(value, mode);
-                Event::Channel(ChannelEvent::Created { request, channel: OwnNumber(value.into()) })
+                Event::Channel(ChannelEvent::Created {
+                    request,
+                    channel: OwnedChannelId(value.into()),
+                })
             }
             (true, false) => {
                 self.entered.insert(value, mode);
-                let channel = InNumber(value.into());
+                let channel = JoinedChannelId(value.into());
                 self.decode(Place::In(channel), mode)?;
                 // The protocol does not tell members their number.
                 let (member, chunk) = (MemberNumber(0), None);
@@ -251,9 +254,11 @@ impl Joint {
 
     fn data(&mut self, address: Address, part: Part, out: &mut FrameWriter) -> Result<(), Reason> {
         let (place, mode) = match address {
-            Address::In(number) => (Place::In(InNumber(number.into())), self.entered.get(&number)),
+            Address::In(number) => {
+                (Place::In(JoinedChannelId(number.into())), self.entered.get(&number))
+            }
             Address::Member(own, member) => {
-                let place = Place::Own(OwnNumber(own.into()), MemberNumber(member.into()));
+                let place = Place::Own(OwnedChannelId(own.into()), MemberNumber(member.into()));
                 (place, self.owned.get(&own))
             }
             Address::All(_) | Address::AllBut(..) => return Err(Reason::Malformed),
@@ -411,7 +416,7 @@ mod tests {
         };
         told(&[0, 3, 1, 0, 0]);
         told(&[0, 4, 0, 0, 0, 0, 0, 4, 0, 0, 0, 1]);
-        let (channel, member) = (OwnNumber(0), MemberNumber(0));
+        let (channel, member) = (OwnedChannelId(0), MemberNumber(0));
         let gone =
             Event::Channel(ChannelEvent::MemberLeft { channel, member, reason: Reason::TooLarge });
         assert_eq!(told(&[4, 0x80, 0, 0xff, 0x7f]), [gone]);

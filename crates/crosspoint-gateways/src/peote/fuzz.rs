@@ -12,7 +12,7 @@ use crosspoint_hub::command::{
 };
 use crosspoint_hub::protocol::{Client, Output, Protocol};
 use crosspoint_hub::wire::{FrameWriter, Part, Place};
-use crosspoint_hub::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId};
+use crosspoint_hub::{ChannelName, JoinedChannelId, MemberNumber, OwnedChannelId, PeerId};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::time::Instant;
@@ -281,8 +281,8 @@ fn serve(holds: bool, pieces: &[&[u8]]) -> Heard {
 fn bytes_max(held: bool, to: Target) -> u32 {
     const FRAME: u32 = super::frame::SIZE_MAX as u32;
     match to {
-        Target::Up(InNumber(0)) if held => ENTERED_BYTES_MAX,
-        Target::Member(OwnNumber(0), MemberNumber(member @ (0 | 1))) => {
+        Target::Up(JoinedChannelId(0)) if held => ENTERED_BYTES_MAX,
+        Target::Member(OwnedChannelId(0), MemberNumber(member @ (0 | 1))) => {
             MEMBER_BYTES_MAX[member as usize].max(if held { 0 } else { FRAME })
         }
         _ => FRAME.max(if held { 0 } else { ENTERED_BYTES_MAX }),
@@ -291,7 +291,7 @@ fn bytes_max(held: bool, to: Target) -> u32 {
 
 /// A channel with two members that see messages, and a membership in another.
 fn holdings() -> Vec<Event> {
-    let own = OwnNumber(0);
+    let own = OwnedChannelId(0);
     let came = |(member, bytes_max)| {
         Event::Channel(ChannelEvent::MemberEntered {
             channel: own,
@@ -304,7 +304,7 @@ fn holdings() -> Vec<Event> {
     let bytes_max = ENTERED_BYTES_MAX;
     let entered = Event::Channel(ChannelEvent::Entered(Entered {
         request: 1,
-        channel: InNumber(0),
+        channel: JoinedChannelId(0),
         member: MemberNumber(0),
         mode: Mode::Chunk { bytes_max },
         chunk: Some(bytes_max),

@@ -9,7 +9,7 @@ use crosspoint_hub::command::{
 };
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
 use crosspoint_hub::wire::{FrameWriter, Part};
-use crosspoint_hub::{ChannelName, InNumber, MemberNumber, OwnNumber, Reason};
+use crosspoint_hub::{ChannelName, JoinedChannelId, MemberNumber, OwnedChannelId, Reason};
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -119,7 +119,7 @@ impl Joint {
                 let number = *payload.first()?;
                 let bit = bit(number)?;
                 self.entered &= !bit;
-                let number = InNumber(number.into());
+                let number = JoinedChannelId(number.into());
                 self.forget(|to| to == Target::Up(number));
                 Some(Command::Channel(ChannelCommand::Leave(number)))
             }
@@ -127,7 +127,7 @@ impl Joint {
                 let number = *payload.first()?;
                 let bit = bit(number)?;
                 self.owned &= !bit;
-                let number = OwnNumber(number.into());
+                let number = OwnedChannelId(number.into());
                 self.forget(|to| matches!(to, Target::Member(own, _) if own == number));
                 Some(Command::Channel(ChannelCommand::Delete(number)))
             }
@@ -139,7 +139,7 @@ impl Joint {
                     time: (*minutes < u8::MAX)
                         .then(|| Duration::from_secs(60 * u64::from(*minutes))),
                 });
-                let (channel, member) = (OwnNumber(own.into()), MemberNumber(member.into()));
+                let (channel, member) = (OwnedChannelId(own.into()), MemberNumber(member.into()));
                 Some(Command::Channel(ChannelCommand::Kick { channel, member, ban }))
             }
             _ => unreachable!("the reader refuses unknown commands"),
@@ -148,13 +148,14 @@ impl Joint {
 
     fn data(&mut self, address: Address, part: Part) -> Result<(), Reason> {
         match address {
-            Address::In(number) => self.send(Target::Up(InNumber(number.into())), part),
-            Address::Member(own, member) => {
-                self.send(Target::Member(OwnNumber(own.into()), MemberNumber(member.into())), part)
-            }
-            Address::All(own) => self.broadcast(OwnNumber(own.into()), None, part),
+            Address::In(number) => self.send(Target::Up(JoinedChannelId(number.into())), part),
+            Address::Member(own, member) => self.send(
+                Target::Member(OwnedChannelId(own.into()), MemberNumber(member.into())),
+                part,
+            ),
+            Address::All(own) => self.broadcast(OwnedChannelId(own.into()), None, part),
             Address::AllBut(own, member) => {
-                self.broadcast(OwnNumber(own.into()), Some(MemberNumber(member.into())), part)
+                self.broadcast(OwnedChannelId(own.into()), Some(MemberNumber(member.into())), part)
             }
         }
     }
@@ -244,7 +245,7 @@ impl Joint {
     /// To all who see pieces at once, and to those who see messages one by one.
     fn broadcast(
         &mut self,
-        own: OwnNumber,
+        own: OwnedChannelId,
         except: Option<MemberNumber>,
         part: Part,
     ) -> Result<(), Reason> {

@@ -6,7 +6,7 @@ use crate::common::speaker::Speaker;
 use crosspoint_gateways::anysocket::{Kind, Packet};
 use crosspoint_hub::command::{ChannelCommand, Command, EnterOptions, Target};
 use crosspoint_hub::wire::Part;
-use crosspoint_hub::{ChannelName, InNumber, PeerId};
+use crosspoint_hub::{ChannelName, JoinedChannelId, PeerId};
 
 const CARL: PeerId = PeerId::new([0xc3; 16]);
 const DORA: PeerId = PeerId::new([0xd4; 16]);
@@ -84,7 +84,7 @@ fn bytes_and_kinds_that_have_no_form_here_are_what_they_are_to_one_alone() {
     native.give(ChannelCommand::Enter { request: 1, name, options: EnterOptions::default() });
     for (kind, data) in [(Part::DATA, &b"\xff"[..]), (Part::CALL, b"call"), (Part::DATA, b"x")] {
         let part = Part { kind, ..Part::whole(data) };
-        native.give(Command::Send { to: Target::Up(InNumber(0)), part });
+        native.give(Command::Send { to: Target::Up(JoinedChannelId(0)), part });
     }
     world.idle();
     for end in [ann, bert] {

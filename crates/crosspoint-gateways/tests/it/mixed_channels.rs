@@ -6,7 +6,9 @@ use crosspoint_hub::command::{
     ChannelCommand, ChannelEvent, ChannelOptions, Command, EnterOptions, Event, Mode, Target,
 };
 use crosspoint_hub::wire::{Part, Place};
-use crosspoint_hub::{ChannelName, HubOptions, InNumber, Limits, MemberNumber, OwnNumber, Reason};
+use crosspoint_hub::{
+    ChannelName, HubOptions, JoinedChannelId, Limits, MemberNumber, OwnedChannelId, Reason,
+};
 use std::collections::HashMap;
 
 const LARGE: Mode = Mode::Chunk { bytes_max: 4 * 1024 * 1024 };
@@ -98,16 +100,16 @@ fn said(world: &mut World, who: usize) -> Vec<Said> {
     said
 }
 
-const UP: Target = Target::Up(InNumber(0));
-const ALL: Target = Target::Everyone(OwnNumber(0), None);
-const IN: Place = Place::In(InNumber(0));
+const UP: Target = Target::Up(JoinedChannelId(0));
+const ALL: Target = Target::Everyone(OwnedChannelId(0), None);
+const IN: Place = Place::In(JoinedChannelId(0));
 
 fn to(member: u32) -> Target {
-    Target::Member(OwnNumber(0), MemberNumber(member))
+    Target::Member(OwnedChannelId(0), MemberNumber(member))
 }
 
 fn from(member: u32) -> Place {
-    Place::Own(OwnNumber(0), MemberNumber(member))
+    Place::Own(OwnedChannelId(0), MemberNumber(member))
 }
 
 fn cuts() -> impl Iterator<Item = Cut> {
@@ -135,7 +137,7 @@ fn whole_messages_travel_in_every_direction_of_a_channel() {
                 for member in &members {
                     assert_eq!(said(&mut world, *member), [(IN, data.clone())]);
                 }
-                let except = Target::Everyone(OwnNumber(0), Some(MemberNumber(2)));
+                let except = Target::Everyone(OwnedChannelId(0), Some(MemberNumber(2)));
                 say(&mut world, owner, except, &data);
                 for (number, member) in members.iter().enumerate() {
                     let heard = usize::from(number != 2);
@@ -258,7 +260,7 @@ fn who_gets_the_number_of_a_receiver_that_left_gets_no_tail() {
         let (head, tail) = halves(&message(100_000, 1), 40_000);
         let to = to(0);
         world.ask(owner, Command::Send { to, part: head });
-        world.ask(members[0], ChannelCommand::Leave(InNumber(0)));
+        world.ask(members[0], ChannelCommand::Leave(JoinedChannelId(0)));
         let late = client(&mut world, second);
         enter(&mut world, late, LARGE);
         world.ask(owner, Command::Send { to, part: tail });
@@ -314,7 +316,7 @@ fn who_comes_in_the_middle_of_a_joint_owner_s_frame_gets_no_tail() {
             let bytes = [before, &frame(head, &content)].concat();
             let (now, later) = bytes.split_at(9_000);
             world.feed(owner, now);
-            world.ask(first, ChannelCommand::Leave(InNumber(0)));
+            world.ask(first, ChannelCommand::Leave(JoinedChannelId(0)));
             let late = client(&mut world, Native);
             enter(&mut world, late, mode);
             world.feed(owner, later);
@@ -338,7 +340,7 @@ fn a_message_that_a_joint_owner_left_unfinished_does_not_harm_the_next_holder_of
     // 300 bytes are announced, ten come.
     world.feed(owner, &frame(&[0x80, 0], &[0xab, 0x02]));
     world.feed(owner, &frame(&[0x80, 0], b"0123456789"));
-    world.ask(first, ChannelCommand::Leave(InNumber(0)));
+    world.ask(first, ChannelCommand::Leave(JoinedChannelId(0)));
     let second = client(&mut world, Native);
     enter(&mut world, second, LARGE);
     world.feed(owner, &frame(&[0x80, 0], &[1]));
@@ -355,7 +357,7 @@ fn a_message_above_the_chunk_maximum_closes_only_its_sender() {
     say(&mut world, members[0], UP, &data);
     assert_eq!(world.closed(members[0]), Some(Reason::TooLarge));
     let gone = Event::Channel(ChannelEvent::MemberLeft {
-        channel: OwnNumber(0),
+        channel: OwnedChannelId(0),
         member: MemberNumber(0),
         reason: Reason::ConnectionLost,
     });
@@ -406,11 +408,11 @@ fn a_member_that_declares_less_than_a_joint_owner_sends_harms_nobody_else() {
     for member in members {
         assert_eq!(said(&mut world, member), [(IN, data.clone())]);
     }
-    let (channel, reason) = (InNumber(0), Reason::Kicked);
+    let (channel, reason) = (JoinedChannelId(0), Reason::Kicked);
     assert_eq!(world.heard(wrong), [Event::Channel(ChannelEvent::Ended { channel, reason })]);
     assert_eq!(world.closed(wrong), None);
     let gone = Event::Channel(ChannelEvent::MemberLeft {
-        channel: OwnNumber(0),
+        channel: OwnedChannelId(0),
         member: MemberNumber(2),
         reason,
     });

@@ -12,7 +12,7 @@ use crosspoint_hub::command::{
 };
 use crosspoint_hub::protocol::Client;
 use crosspoint_hub::wire::{FrameWriter, Part, Place};
-use crosspoint_hub::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId, Reason};
+use crosspoint_hub::{ChannelName, JoinedChannelId, MemberNumber, OwnedChannelId, PeerId, Reason};
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
@@ -82,10 +82,10 @@ impl Library {
         let heard = match unit {
             Unit::Data(joint, _, data) if data.is_empty() || !self.holds(joint) => return,
             Unit::Data(joint, _, data) if joint < 0x80 => {
-                Heard::Data(Place::In(InNumber(joint.into())), data)
+                Heard::Data(Place::In(JoinedChannelId(joint.into())), data)
             }
             Unit::Data(joint, user, data) => {
-                let own = OwnNumber(u32::from(joint) - 0x80);
+                let own = OwnedChannelId(u32::from(joint) - 0x80);
                 Heard::Data(Place::Own(own, MemberNumber(user.into())), data)
             }
             Unit::Control(bytes) => match bytes[..] {
@@ -192,15 +192,17 @@ impl Mirror {
                 name,
                 options: EnterOptions { mode, ..EnterOptions::default() },
             }),
-            command::LEAVE => Command::Channel(ChannelCommand::Leave(InNumber(first.into()))),
-            _ => Command::Channel(ChannelCommand::Delete(OwnNumber(first.into()))),
+            command::LEAVE => {
+                Command::Channel(ChannelCommand::Leave(JoinedChannelId(first.into())))
+            }
+            _ => Command::Channel(ChannelCommand::Delete(OwnedChannelId(first.into()))),
         }
     }
 
     fn data(&mut self, address: Address, part: Part) {
-        let (own, member) = (|n: u8| OwnNumber(n.into()), |n: u8| MemberNumber(n.into()));
+        let (own, member) = (|n: u8| OwnedChannelId(n.into()), |n: u8| MemberNumber(n.into()));
         let to = match address {
-            Address::In(number) => Target::Up(InNumber(number.into())),
+            Address::In(number) => Target::Up(JoinedChannelId(number.into())),
             Address::Member(number, user) => Target::Member(own(number), member(user)),
             Address::AllBut(number, user) => Target::Everyone(own(number), Some(member(user))),
             Address::All(number) => Target::Everyone(own(number), None),

@@ -4,7 +4,7 @@ use super::Channel;
 use super::state::{Owner, State};
 use crate::command::{ChannelOptions, Mode};
 use crate::endpoint::Endpoint;
-use crate::ids::{ChannelName, OwnNumber};
+use crate::ids::{ChannelName, OwnedChannelId};
 use crate::ledger::{Account, CHANNEL_BYTES, Common, Exhausted, Ledger, Purpose};
 use crate::limit::Limit;
 use crate::limits::Limits;
@@ -40,7 +40,7 @@ impl NewChannel<'_> {
     pub(crate) fn owned(
         self,
         endpoint: Arc<Endpoint>,
-        number: OwnNumber,
+        number: OwnedChannelId,
         tag: Tag,
         options: ChannelOptions,
     ) -> Result<Channel, Reason> {

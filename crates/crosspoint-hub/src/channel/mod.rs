@@ -13,7 +13,7 @@ use crate::command::{Ban, ChannelEvent, EnterOptions, Entered, Event, Mode, Owne
 use crate::delivery::{Sent, Shared, send_one};
 use crate::endpoint::{Endpoint, PendingWrites, Reception, Sending};
 use crate::gathering::Gathering;
-use crate::ids::{ChannelName, InNumber, MemberNumber, PeerId};
+use crate::ids::{ChannelName, JoinedChannelId, MemberNumber, PeerId};
 use crate::ledger::Made;
 use crate::limit::Limit;
 use crate::metrics::Metrics;
@@ -130,7 +130,7 @@ impl Channel {
         &self,
         now: Instant,
         endpoint: &Arc<Endpoint>,
-        seat: Option<(InNumber, Tag)>,
+        seat: Option<(JoinedChannelId, Tag)>,
         request: u32,
         options: EnterOptions,
         writes: &mut PendingWrites,

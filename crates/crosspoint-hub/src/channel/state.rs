@@ -4,7 +4,7 @@ use crate::command::{ChannelEvent, EnterOptions, Event, Mode};
 use crate::delivery::{Key, Shared};
 use crate::endpoint::{Endpoint, PendingWrites};
 use crate::gathering::{Gathering, Unfinished};
-use crate::ids::{InNumber, MemberNumber, OwnNumber, PeerId};
+use crate::ids::{JoinedChannelId, MemberNumber, OwnedChannelId, PeerId};
 use crate::ledger::{Account, Charge, Common};
 use crate::outbox::Tag;
 use crate::presence::{Changes, News, OtherNews};
@@ -71,13 +71,13 @@ pub(super) struct Begun {
 
 pub(super) struct Owner {
     pub(super) endpoint: Arc<Endpoint>,
-    pub(super) number: OwnNumber,
+    pub(super) number: OwnedChannelId,
     pub(super) tag: Tag,
 }
 
 pub(super) struct Member {
     pub(super) endpoint: Arc<Endpoint>,
-    pub(super) number: InNumber,
+    pub(super) number: JoinedChannelId,
     pub(super) tag: Tag,
     pub(super) edge: Edge,
     pub(super) presence: bool,
@@ -102,13 +102,13 @@ pub(super) struct Successor {
     /// The owner's command, which waits for its answer.
     pub(super) request: Option<u32>,
     /// Where the member's session will have the channel, once it has said so.
-    pub(super) seat: Option<(OwnNumber, Tag)>,
+    pub(super) seat: Option<(OwnedChannelId, Tag)>,
 }
 
 pub(super) struct Applicant {
     pub(super) ticket: u32,
     pub(super) endpoint: Arc<Endpoint>,
-    pub(super) number: InNumber,
+    pub(super) number: JoinedChannelId,
     pub(super) tag: Tag,
     pub(super) request: u32,
     pub(super) options: EnterOptions,

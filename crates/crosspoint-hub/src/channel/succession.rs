@@ -8,7 +8,7 @@ use super::state::{Begun, Owner, State, Successor};
 use crate::command::{ChannelEvent, Event, OwnerNews};
 use crate::endpoint::{Endpoint, PendingWrites, Reception};
 use crate::gathering::Gathering;
-use crate::ids::{MemberNumber, OwnNumber};
+use crate::ids::{MemberNumber, OwnedChannelId};
 use crate::outbox::Tag;
 use crate::reason::Reason;
 use crate::wire::{Edge, Framing};
@@ -72,7 +72,7 @@ impl Channel {
     pub(crate) fn successor_answers(
         &self,
         nomination: u32,
-        seat: Result<(OwnNumber, Tag), Reason>,
+        seat: Result<(OwnedChannelId, Tag), Reason>,
         writes: &mut PendingWrites,
     ) -> bool {
         let mut state = self.lock();

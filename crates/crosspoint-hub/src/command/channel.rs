@@ -1,7 +1,7 @@
 //! Channels and rooms.
 
 use super::Command;
-use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber, PeerId};
+use crate::ids::{ChannelName, JoinedChannelId, MemberNumber, OwnedChannelId, PeerId};
 use crate::peer::Peer;
 use crate::presence::{News, OtherNews};
 use crate::reason::Reason;
@@ -33,25 +33,25 @@ pub enum ChannelCommand {
         options: EnterOptions,
     },
     /// Leaves a channel or room.
-    Leave(InNumber),
+    Leave(JoinedChannelId),
     /// Closes an own channel.
-    Delete(OwnNumber),
+    Delete(OwnedChannelId),
     /// Names the member to whom an own channel goes when its owner goes, or nobody. Answer:
     /// [`Event::Done`](super::Event::Done) as soon as that is settled, or [`Event::Refused`](super::Event::Refused).
     Succeed {
         /// Returned in the answer.
         request: u32,
         /// The own channel.
-        channel: OwnNumber,
+        channel: OwnedChannelId,
         /// The successor.
         member: Option<MemberNumber>,
     },
     /// Gives an own channel to the successor at once. Without one it closes.
-    Resign(OwnNumber),
+    Resign(OwnedChannelId),
     /// Throws a member out of an own channel.
     Kick {
         /// The own channel.
-        channel: OwnNumber,
+        channel: OwnedChannelId,
         /// The member to throw out.
         member: MemberNumber,
         /// Keeps the member out for a time as well.
@@ -60,14 +60,14 @@ pub enum ChannelCommand {
     /// Lifts all bans of a peer id in an own channel, those of its address included.
     Unban {
         /// The own channel.
-        channel: OwnNumber,
+        channel: OwnedChannelId,
         /// The banned peer.
         peer: PeerId,
     },
     /// Answers an [`ChannelEvent::Knock`].
     Admit {
         /// The own channel.
-        channel: OwnNumber,
+        channel: OwnedChannelId,
         /// The ticket of the knock.
         ticket: u32,
         /// Whether the endpoint may enter.
@@ -184,14 +184,14 @@ pub enum ChannelEvent {
         /// The command's number.
         request: u32,
         /// How commands name the channel.
-        channel: OwnNumber,
+        channel: OwnedChannelId,
     },
     /// The endpoint is a member now.
     Entered(Entered),
     /// To an owner: somebody entered.
     MemberEntered {
         /// The own channel.
-        channel: OwnNumber,
+        channel: OwnedChannelId,
         /// The newcomer's number.
         member: MemberNumber,
         /// Who it is.
@@ -204,7 +204,7 @@ pub enum ChannelEvent {
     /// To an owner: a member has gone. Nothing of it follows.
     MemberLeft {
         /// The own channel.
-        channel: OwnNumber,
+        channel: OwnedChannelId,
         /// Who has gone.
         member: MemberNumber,
         /// Why.
@@ -213,7 +213,7 @@ pub enum ChannelEvent {
     /// To an owner that decides about each entry: somebody wants in.
     Knock {
         /// The own channel.
-        channel: OwnNumber,
+        channel: OwnedChannelId,
         /// To be returned in [`ChannelCommand::Admit`].
         ticket: u32,
         /// Who it is.
@@ -224,14 +224,14 @@ pub enum ChannelEvent {
     /// To a member: the membership has ended. Nothing of the channel follows.
     Ended {
         /// The entered channel.
-        channel: InNumber,
+        channel: JoinedChannelId,
         /// Why.
         reason: Reason,
     },
     /// To a member of a room that asked for presence: another is there.
     OtherEntered {
         /// The entered room.
-        channel: InNumber,
+        channel: JoinedChannelId,
         /// The other's number.
         member: MemberNumber,
         /// Who it is.
@@ -240,7 +240,7 @@ pub enum ChannelEvent {
     /// To a member of a room that asked for presence: another has gone.
     OtherLeft {
         /// The entered room.
-        channel: InNumber,
+        channel: JoinedChannelId,
         /// The other's number.
         member: MemberNumber,
         /// Why.
@@ -250,7 +250,7 @@ pub enum ChannelEvent {
     /// same as [`ChannelEvent::OtherEntered`] and [`ChannelEvent::OtherLeft`] one by one.
     Others {
         /// The entered room.
-        channel: InNumber,
+        channel: JoinedChannelId,
         /// What happened.
         news: Arc<News<OtherNews>>,
         /// Which of it is about the member itself, and not for it.
@@ -259,7 +259,7 @@ pub enum ChannelEvent {
     /// To a member of a channel with an owner: something has become of the owner.
     Owner {
         /// The entered channel.
-        channel: InNumber,
+        channel: JoinedChannelId,
         /// What.
         news: OwnerNews,
     },
@@ -267,7 +267,7 @@ pub enum ChannelEvent {
     /// nobody else is told.
     Nominated {
         /// The entered channel.
-        channel: InNumber,
+        channel: JoinedChannelId,
         /// Which nomination; `None` if it is revoked.
         nomination: Option<u32>,
     },
@@ -291,7 +291,7 @@ impl ChannelEvent {
 
 impl OtherNews {
     /// The same as an event of its own.
-    pub fn event(&self, channel: InNumber) -> ChannelEvent {
+    pub fn event(&self, channel: JoinedChannelId) -> ChannelEvent {
         let member = self.member;
         match &self.news {
             Ok(peer) => ChannelEvent::OtherEntered { channel, member, peer: peer.clone() },
@@ -311,7 +311,7 @@ pub enum OwnerNews {
     Changed(Peer),
     /// It has gone, and the one who is told is the owner now, and a member no longer. Who is in the
     /// channel follows as [`ChannelEvent::MemberEntered`].
-    You(OwnNumber),
+    You(OwnedChannelId),
 }
 
 /// What a new member is told.
@@ -320,7 +320,7 @@ pub struct Entered {
     /// The command's number.
     pub request: u32,
     /// How commands name the channel.
-    pub channel: InNumber,
+    pub channel: JoinedChannelId,
     /// The own number inside the channel.
     pub member: MemberNumber,
     /// The mode that holds for this member.

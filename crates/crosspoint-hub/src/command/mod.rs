@@ -22,7 +22,7 @@ pub use channel::{
 pub use directory::{After, DirectoryCommand, DirectoryEvent, Query, Watched};
 pub use link::{Addressee, LinkCommand, LinkEvent, LinkOptions};
 
-use crate::ids::{InNumber, LinkNumber, MemberNumber, OwnNumber, PeerId};
+use crate::ids::{JoinedChannelId, LinkNumber, MemberNumber, OwnedChannelId, PeerId};
 use crate::messages::Run;
 use crate::reason::Reason;
 use crate::secrecy::Fingerprint;
@@ -237,11 +237,11 @@ impl fmt::Debug for Hello {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Target {
     /// The owner of an entered channel, or everybody else in an entered room.
-    Up(InNumber),
+    Up(JoinedChannelId),
     /// One member of an own channel.
-    Member(OwnNumber, MemberNumber),
+    Member(OwnedChannelId, MemberNumber),
     /// All members of an own channel, or all but one.
-    Everyone(OwnNumber, Option<MemberNumber>),
+    Everyone(OwnedChannelId, Option<MemberNumber>),
     /// The other side of a link.
     Link(LinkNumber),
 }

@@ -4,7 +4,7 @@ use super::{Held, Membership, Owned, Session, Step, owned};
 use crate::channel::{Channel, Expulsion, count_members};
 use crate::command::{Ban, ChannelCommand, ChannelEvent, EnterOptions, Target};
 use crate::endpoint::Reception;
-use crate::ids::{ChannelName, InNumber, MemberNumber, OwnNumber};
+use crate::ids::{ChannelName, JoinedChannelId, MemberNumber, OwnedChannelId};
 use crate::limit::Limit;
 use crate::order::SendPath;
 use crate::outbox::Tag;
@@ -31,7 +31,7 @@ impl Session {
                     return Step::Go;
                 }
                 let reached = self.owned.len() as u64 >= u64::from(self.owned_max());
-                let number = OwnNumber(self.owned.next_free());
+                let number = OwnedChannelId(self.owned.next_free());
                 let tag = self.tag();
                 let seat = (!reached).then_some((number, tag));
                 let (hub, writes) = (&self.hub, &mut self.writes);
@@ -156,7 +156,7 @@ impl Session {
     pub(super) fn kick(
         &mut self,
         now: Instant,
-        channel: OwnNumber,
+        channel: OwnedChannelId,
         member: MemberNumber,
         ban: Option<Ban>,
     ) {
@@ -217,7 +217,7 @@ impl Session {
             return Err((Reason::TooManyPending, Some(Limit::CommandsPending)));
         }
         let reached = self.entered.len() as u64 >= u64::from(self.entered_max());
-        let number = InNumber(self.entered.next_free());
+        let number = JoinedChannelId(self.entered.next_free());
         let tag = self.tag();
         let seat = (!reached).then_some((number, tag));
         let room = channel.room && options.make_room;
@@ -262,7 +262,7 @@ impl Session {
     }
 
     /// Takes out a membership. What it has sent still counts.
-    pub(super) fn take_entered(&mut self, number: InNumber) -> Option<Membership> {
+    pub(super) fn take_entered(&mut self, number: JoinedChannelId) -> Option<Membership> {
         let mut entered = self.entered.remove(number.0)?;
         if let (Some(rule), Some(limiter)) = (&entered.channel.rule, entered.limiter.take()) {
             self.rates.end(self.now, rule, limiter);

@@ -5,7 +5,7 @@ use crate::channel::Channel;
 use crate::command::Target;
 use crate::command::{ChannelCommand, Command, Event, OwnerNews};
 use crate::endpoint::Reception;
-use crate::ids::{InNumber, MemberNumber, OwnNumber};
+use crate::ids::{JoinedChannelId, MemberNumber, OwnedChannelId};
 use crate::limit::Limit;
 use crate::order::SendPath;
 use crate::outbox::Tag;
@@ -29,7 +29,7 @@ impl Session {
     pub(super) fn nominate(
         &mut self,
         request: u32,
-        number: OwnNumber,
+        number: OwnedChannelId,
         member: Option<MemberNumber>,
     ) -> Step {
         let channel = owned(&self.owned, number).map(|owned| owned.channel.clone());
@@ -60,7 +60,12 @@ impl Session {
     }
 
     /// The owner of an entered channel has named the session its successor, or does so no longer.
-    pub(super) fn nominated(&mut self, tag: Tag, channel: InNumber, nomination: Option<u32>) {
+    pub(super) fn nominated(
+        &mut self,
+        tag: Tag,
+        channel: JoinedChannelId,
+        nomination: Option<u32>,
+    ) {
         let entered = self.entered.get(channel.0).filter(|entered| entered.tag == tag);
         let Some(channel) = entered.map(|entered| entered.channel.clone()) else {
             return;
@@ -68,7 +73,7 @@ impl Session {
         let Some(nomination) = nomination else {
             return self.let_go(&channel);
         };
-        let (number, tag) = (OwnNumber(self.owned.next_free()), self.tag());
+        let (number, tag) = (OwnedChannelId(self.owned.next_free()), self.tag());
         let seat = if let Err(reason) = self.may_create(&channel.name) {
             Err(reason)
         } else if self.owned.len() as u64 >= u64::from(self.owned_max()) {
@@ -96,7 +101,12 @@ impl Session {
     }
 
     /// Gives whether the endpoint is to be told.
-    pub(super) fn owner_news(&mut self, tag: Tag, channel: InNumber, news: &OwnerNews) -> bool {
+    pub(super) fn owner_news(
+        &mut self,
+        tag: Tag,
+        channel: JoinedChannelId,
+        news: &OwnerNews,
+    ) -> bool {
         if self.entered.get(channel.0).is_none_or(|entered| entered.tag != tag) {
             return false;
         }
@@ -109,7 +119,7 @@ impl Session {
         true
     }
 
-    pub(super) fn take_owned(&mut self, number: OwnNumber) -> Option<Owned> {
+    pub(super) fn take_owned(&mut self, number: OwnedChannelId) -> Option<Owned> {
         owned(&self.owned, number)?;
         self.order.forget_own(number);
         self.paused.retain(|to, _| !matches!(to, Target::Member(own, _) if *own == number));

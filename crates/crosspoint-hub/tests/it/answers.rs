@@ -7,7 +7,7 @@ use crosspoint_hub::command::{
 };
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::events;
-use crosspoint_hub::{ChannelName, LinkNumber, OwnNumber, Part, Session};
+use crosspoint_hub::{ChannelName, LinkNumber, OwnedChannelId, Part, Session};
 use std::time::Instant;
 
 /// Gives a command again and again, all in one read, until the session has to wait. Gives how often.
@@ -48,7 +48,7 @@ fn whatever_is_answered_waits_where_answers_are_not_read_and_goes_on_when_they_a
         }),
         Command::Channel(ChannelCommand::Succeed {
             request: 1,
-            channel: OwnNumber(9),
+            channel: OwnedChannelId(9),
             member: None,
         }),
     ];

@@ -11,16 +11,17 @@ use crosspoint_hub::outbox::WriteStep;
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{Arrived, LINES, data, events, open, take};
 use crosspoint_hub::{
-    ChannelName, Hub, HubOptions, InNumber, Limits, MemberNumber, OwnNumber, Part, Reason, Session,
+    ChannelName, Hub, HubOptions, JoinedChannelId, Limits, MemberNumber, OwnedChannelId, Part,
+    Reason, Session,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-const UP: Target = Target::Up(InNumber(0));
-const FIRST: Target = Target::Member(OwnNumber(0), MemberNumber(0));
-const ALL: Target = Target::Everyone(OwnNumber(0), None);
+const UP: Target = Target::Up(JoinedChannelId(0));
+const FIRST: Target = Target::Member(OwnedChannelId(0), MemberNumber(0));
+const ALL: Target = Target::Everyone(OwnedChannelId(0), None);
 
 fn hub(limits: Limits) -> Arc<Hub> {
     Hub::new(HubOptions { limits, ..HubOptions::default() })
@@ -142,7 +143,7 @@ fn a_command_behind_a_message_that_waits_is_carried_out_after_it() {
     // The one that waits is there already; a driver gives no more. Here comes the end of it.
     let first = data(&mut member);
     assert_eq!(
-        owner.execute(Instant::now(), Command::Channel(ChannelCommand::Delete(OwnNumber(0)))),
+        owner.execute(Instant::now(), Command::Channel(ChannelCommand::Delete(OwnedChannelId(0)))),
         Step::Go
     );
     assert_eq!(owner.flush(Instant::now()), Step::Go);
@@ -183,13 +184,13 @@ fn who_waits_for_an_owner_that_gives_its_channel_away_or_deletes_it_goes_on() {
         ask(&mut owner, Command::create(1, "a"));
         ask(&mut successor, Command::enter(1, "a"));
         ask(&mut member, Command::enter(1, "a"));
-        let (channel, first) = (OwnNumber(0), Some(MemberNumber(0)));
+        let (channel, first) = (OwnedChannelId(0), Some(MemberNumber(0)));
         ask(&mut owner, ChannelCommand::Succeed { request: 1, channel, member: first });
         take(&mut successor);
         let sent = fill(&mut member, UP);
         // The first time it need not wait.
         ask(&mut entering, Command::enter(1, "a"));
-        ask(&mut entering, ChannelCommand::Leave(InNumber(0)));
+        ask(&mut entering, ChannelCommand::Leave(JoinedChannelId(0)));
         take(&mut entering);
         assert_eq!(entering.execute(now, Command::enter(1, "a")), Step::Wait);
         let before = woken.times();
@@ -229,7 +230,7 @@ fn a_broadcast_waits_for_nobody_and_ends_who_does_not_read() {
     take(&mut owner);
     slow.close(Reason::SlowReceiver);
     let gone = Event::Channel(ChannelEvent::MemberLeft {
-        channel: OwnNumber(0),
+        channel: OwnedChannelId(0),
         member: MemberNumber(1),
         reason: Reason::ConnectionLost,
     });
@@ -252,7 +253,7 @@ fn who_enters_and_leaves_without_end_does_not_end_an_owner_that_does_not_read() 
             break;
         }
         assert_eq!(
-            restless.execute(now, Command::Channel(ChannelCommand::Leave(InNumber(0)))),
+            restless.execute(now, Command::Channel(ChannelCommand::Leave(JoinedChannelId(0)))),
             Step::Go
         );
         assert_eq!(restless.flush(now), Step::Go);
@@ -289,7 +290,7 @@ fn who_enters_or_links_or_names_once_waits_for_nobody_and_is_refused_where_there
     };
     let name = Command::Channel(ChannelCommand::Succeed {
         request: 3,
-        channel: OwnNumber(1),
+        channel: OwnedChannelId(1),
         member: Some(MemberNumber(0)),
     });
     let mut guests = [open(&hub, now), open(&hub, now)];
@@ -389,7 +390,7 @@ fn channels_are_bounded_for_each_session_and_for_all() {
     ask(&mut third, Command::enter(1, "a"));
     ask(&mut third, Command::enter(1, "b"));
     assert_eq!(refusals(&mut third), [Reason::TooManyChannels]);
-    ask(&mut one, ChannelCommand::Delete(OwnNumber(0)));
+    ask(&mut one, ChannelCommand::Delete(OwnedChannelId(0)));
     ask(&mut other, Command::create(1, "d"));
     assert_eq!(refusals(&mut other), [], "what is deleted is free at once");
     events(&mut third);
@@ -417,10 +418,10 @@ fn a_channel_has_as_many_members_as_hub_and_owner_allow() {
         assert_eq!(refusals(last), [Reason::Full]);
         for member in others {
             assert_eq!(refusals(member), []);
-            ask(member, ChannelCommand::Leave(InNumber(0)));
+            ask(member, ChannelCommand::Leave(JoinedChannelId(0)));
             ask(last, Command::enter(1, "a"));
             assert_eq!(refusals(last), [], "who leaves makes room at once");
-            ask(last, ChannelCommand::Leave(InNumber(0)));
+            ask(last, ChannelCommand::Leave(JoinedChannelId(0)));
         }
     }
 }

@@ -16,8 +16,8 @@ use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{Events, LINES, PIECES, data, events, open, open_as};
 use crosspoint_hub::wire::{Profile, Wire};
 use crosspoint_hub::{
-    ChannelName, Grant, Hub, HubOptions, InNumber, Limits, MemberNumber, OwnNumber, Part, PeerId,
-    Permissions, Reason, Session,
+    ChannelName, Grant, Hub, HubOptions, JoinedChannelId, Limits, MemberNumber, OwnedChannelId,
+    Part, PeerId, Permissions, Reason, Session,
 };
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -70,7 +70,7 @@ fn endpoint(hub: &Arc<Hub>, id: u8, last: u8) -> Session {
 
 fn kick(member: u32, ban: Option<Ban>) -> Command {
     Command::Channel(ChannelCommand::Kick {
-        channel: OwnNumber(0),
+        channel: OwnedChannelId(0),
         member: MemberNumber(member),
         ban,
     })
@@ -87,10 +87,10 @@ fn a_ban_keeps_the_peer_out_on_every_connection_and_from_its_address_if_wanted()
         assert_eq!(try_at(now, &mut member), None);
         let time = None;
         ask(&mut owner, kick(0, Some(Ban { time, address })));
-        let (channel, reason) = (InNumber(0), Reason::Banned);
+        let (channel, reason) = (JoinedChannelId(0), Reason::Banned);
         assert_eq!(events(&mut member), [Event::Channel(ChannelEvent::Ended { channel, reason })]);
         let left = Event::Channel(ChannelEvent::MemberLeft {
-            channel: OwnNumber(0),
+            channel: OwnedChannelId(0),
             member: MemberNumber(0),
             reason,
         });
@@ -104,7 +104,7 @@ fn a_ban_keeps_the_peer_out_on_every_connection_and_from_its_address_if_wanted()
         assert_eq!(neighbour, banned.filter(|_| address));
         assert_eq!(try_at(now, &mut endpoint(&hub, 3, 3)), None);
         let peer = PeerId::new([1; 16]);
-        let channel = OwnNumber(0);
+        let channel = OwnedChannelId(0);
         ask(&mut owner, ChannelCommand::Unban { channel, peer });
         assert_eq!(try_at(now, &mut member), None);
         assert_eq!(try_at(now, &mut endpoint(&hub, 4, 1)), None);
@@ -173,7 +173,7 @@ fn a_ban_ends_after_its_time_and_a_kick_is_none() {
     let over = now + Duration::from_secs(10);
     assert_eq!(try_at(over, &mut member), None);
     ask_at(over, &mut owner, kick(0, None));
-    let (channel, reason) = (InNumber(0), Reason::Kicked);
+    let (channel, reason) = (JoinedChannelId(0), Reason::Kicked);
     assert_eq!(events(&mut member), [Event::Channel(ChannelEvent::Ended { channel, reason })]);
     assert_eq!(try_at(over, &mut member), None);
 }
@@ -237,7 +237,7 @@ fn knocks(owner: &mut Session) -> Vec<u32> {
 }
 
 fn decide(owner: &mut Session, ticket: u32, admit: bool) {
-    let channel = OwnNumber(0);
+    let channel = OwnedChannelId(0);
     ask(owner, ChannelCommand::Admit { channel, ticket, admit });
 }
 
@@ -257,7 +257,7 @@ fn an_owner_that_is_asked_lets_in_or_not() {
     ask(&mut applicant, enter("a", options));
     let peer = applicant.endpoint().peer().cloned().expect("has said hello");
     let knock = Event::Channel(ChannelEvent::Knock {
-        channel: OwnNumber(0),
+        channel: OwnedChannelId(0),
         ticket: 0,
         peer: peer.clone(),
         credentials: Box::from(&*credentials),
@@ -271,7 +271,7 @@ fn an_owner_that_is_asked_lets_in_or_not() {
     assert_eq!(answer(&mut other), Some(Reason::NotAdmitted));
     assert_eq!(answer(&mut applicant), None);
     let entered = Event::Channel(ChannelEvent::MemberEntered {
-        channel: OwnNumber(0),
+        channel: OwnedChannelId(0),
         member: MemberNumber(0),
         peer,
         chunk: None,
@@ -307,7 +307,7 @@ fn an_applicant_whose_owner_goes_is_told_and_one_that_goes_is_forgotten() {
     ask(&mut waiting, Command::enter(5, "a"));
     let events = events(&mut waiting);
     assert!(
-        matches!(events[..], [Event::Channel(ChannelEvent::Entered(entered))] if entered.channel == InNumber(0))
+        matches!(events[..], [Event::Channel(ChannelEvent::Entered(entered))] if entered.channel == JoinedChannelId(0))
     );
 }
 
@@ -393,7 +393,7 @@ fn a_room_is_made_by_who_enters_and_ends_with_the_last() {
     // Who knows the name needs not know that it is a room.
     ask(&mut other, enter("room", EnterOptions::default()));
     assert_eq!(answer(&mut other), None);
-    let to = Target::Up(InNumber(0));
+    let to = Target::Up(JoinedChannelId(0));
     let part = Part::whole("hello");
     ask(&mut other, Command::Send { to, part });
     assert_eq!(data(&mut one), "in 0 from 1: hello\n");
@@ -403,7 +403,7 @@ fn a_room_is_made_by_who_enters_and_ends_with_the_last() {
     let (request, create) = (1, true);
     let refused = Event::Refused { request, create, reason };
     assert_eq!(events(&mut one), [refused]);
-    ask(&mut one, ChannelCommand::Leave(InNumber(0)));
+    ask(&mut one, ChannelCommand::Leave(JoinedChannelId(0)));
     assert_eq!(hub.channels(), 1);
     drop(other);
     assert_eq!(hub.channels(), 0);
@@ -433,7 +433,7 @@ fn who_asks_for_presence_hears_who_is_there_comes_and_goes() {
     assert_eq!(numbers(first), [(true, 1, None), (true, 2, None)]);
     assert_eq!(numbers(second), [], "did not ask");
     assert_eq!(numbers(third), [(true, 0, None), (true, 1, None)]);
-    ask(second, ChannelCommand::Leave(InNumber(0)));
+    ask(second, ChannelCommand::Leave(JoinedChannelId(0)));
     assert_eq!(numbers(first), [(false, 1, Some(Reason::Left))]);
     assert_eq!(numbers(third), [(false, 1, Some(Reason::Left))]);
     drop(sessions.pop());
@@ -486,7 +486,7 @@ fn rooms_and_their_members_are_bounded() {
     assert_eq!(answer(&mut other), Some(Reason::Full));
     ask(&mut other, make("two"));
     assert_eq!(answer(&mut other), Some(Reason::TooManyChannels));
-    ask(&mut one, ChannelCommand::Leave(InNumber(0)));
+    ask(&mut one, ChannelCommand::Leave(JoinedChannelId(0)));
     ask(&mut other, make("two"));
     assert_eq!(answer(&mut other), None, "the first has made room");
     let limits = ["channel_name_bytes_max", "rooms.members_max", "rooms.count_max"];
@@ -503,7 +503,7 @@ fn a_message_above_the_chunks_of_a_room_ends_its_sender_and_is_counted() {
     ask_at(now, &mut member, into_room(false));
     assert_eq!(answer(&mut member), None);
     for (text, step) in [("four", Step::Go), ("fives", Step::Close(Reason::TooLarge))] {
-        let (to, part) = (Target::Up(InNumber(0)), Part::whole(text));
+        let (to, part) = (Target::Up(JoinedChannelId(0)), Part::whole(text));
         let ran = member.execute(now, Command::Send { to, part });
         let ran = if ran == Step::Go { member.flush(now) } else { ran };
         assert_eq!(ran, step);
@@ -559,7 +559,7 @@ fn nothing_comes_before_the_hello_and_no_second_one_after_it() {
     let malformed = Step::Close(Reason::Malformed);
     let mut session = hub.open(now, None, &LINES, Box::new(Nobody));
     assert_eq!(session.execute(now, Command::create(1, "a")), malformed);
-    let to = Target::Up(InNumber(0));
+    let to = Target::Up(JoinedChannelId(0));
     let part = Part::whole("x");
     assert_eq!(session.execute(now, Command::Send { to, part }), malformed);
     let hello = || Command::Hello(Hello::default());
@@ -636,7 +636,7 @@ fn whom_a_rule_keeps_from_creating_makes_no_room_and_inherits_no_channel() {
     assert_eq!(try_at(now, &mut successor), None);
     events(&mut host);
     let succeed = |member| {
-        let (channel, member) = (OwnNumber(0), Some(MemberNumber(member)));
+        let (channel, member) = (OwnedChannelId(0), Some(MemberNumber(member)));
         Command::Channel(ChannelCommand::Succeed { request: 7, channel, member })
     };
     ask(&mut host, succeed(0));
@@ -674,7 +674,7 @@ fn who_leaves_and_enters_again_gains_nothing_against_the_rate_of_a_rule() {
     }
     let mut member = open(&hub, now);
     let send = |member: &mut Session| {
-        let (to, part) = (Target::Up(InNumber(0)), Part::whole("hello"));
+        let (to, part) = (Target::Up(JoinedChannelId(0)), Part::whole("hello"));
         ask_at(now, member, Command::Send { to, part });
         member.ruled()
     };
@@ -692,14 +692,14 @@ fn who_leaves_and_enters_again_gains_nothing_against_the_rate_of_a_rule() {
             ask_at(now, &mut owners[0], kick(0, None));
             events(&mut member);
         } else {
-            ask_at(now, &mut member, ChannelCommand::Leave(InNumber(0)));
+            ask_at(now, &mut member, ChannelCommand::Leave(JoinedChannelId(0)));
         }
     }
     // It is as any other again when a second's worth and the debt have come back.
     let later = now + Duration::from_millis(1400);
     enter_at(later, &mut member, "a");
     for sent in 0..6 {
-        let (to, part) = (Target::Up(InNumber(0)), Part::whole("hello"));
+        let (to, part) = (Target::Up(JoinedChannelId(0)), Part::whole("hello"));
         ask_at(later, &mut member, Command::Send { to, part });
         assert_eq!(member.ruled().is_some(), sent == 5, "message {sent}");
     }
@@ -725,7 +725,10 @@ fn a_ban_refuses_those_who_wait_for_the_owner_s_decision() {
     assert_eq!(answer(&mut far), None, "nobody else");
     assert_eq!(hub.metrics.members.get(), 1);
     // The hub application bans by id those who are not there.
-    ask(&mut owner, ChannelCommand::Unban { channel: OwnNumber(0), peer: PeerId::new([1; 16]) });
+    ask(
+        &mut owner,
+        ChannelCommand::Unban { channel: OwnedChannelId(0), peer: PeerId::new([1; 16]) },
+    );
     ask(&mut waiting, Command::enter(5, "a"));
     let (now, ban) = (Instant::now(), Some(Ban { time: None, address: false }));
     hub.kick(now, &name("a"), Whom::Peer(PeerId::new([2; 16])), ban);

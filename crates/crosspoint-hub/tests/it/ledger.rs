@@ -12,8 +12,8 @@ use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{Events, LINES, events, open_as, take};
 use crosspoint_hub::wire::{Profile, Wire};
 use crosspoint_hub::{
-    ChannelName, Grant, Hub, InNumber, Limits, LinkNumber, OwnNumber, Part, PeerId, PeerName,
-    Reason, Session,
+    ChannelName, Grant, Hub, JoinedChannelId, Limits, LinkNumber, OwnedChannelId, Part, PeerId,
+    PeerName, Reason, Session,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ fn name(name: &str) -> ChannelName {
     ChannelName::new(name.as_bytes().to_vec()).unwrap()
 }
 
-fn own(session: &mut Session, channel: &str) -> OwnNumber {
+fn own(session: &mut Session, channel: &str) -> OwnedChannelId {
     let (name, options) = (name(channel), ChannelOptions::default());
     give(session, ChannelCommand::Create { request: 1, name, options });
     match events(session)[..] {
@@ -48,7 +48,7 @@ fn own(session: &mut Session, channel: &str) -> OwnNumber {
 }
 
 /// A channel whose owner decides about each entry.
-fn own_asking(session: &mut Session, channel: &str) -> OwnNumber {
+fn own_asking(session: &mut Session, channel: &str) -> OwnedChannelId {
     let options = ChannelOptions { approve: true, ..ChannelOptions::default() };
     give(session, ChannelCommand::Create { request: 1, name: name(channel), options });
     match events(session)[..] {
@@ -80,7 +80,7 @@ fn say(session: &mut Session, link: LinkNumber, part: Part) {
     give(session, Command::Send { to: Target::Link(link), part });
 }
 
-fn broadcast(session: &mut Session, own: OwnNumber, bytes: usize) {
+fn broadcast(session: &mut Session, own: OwnedChannelId, bytes: usize) {
     let (to, part) = (Target::Everyone(own, None), Part::whole(vec![7; bytes]));
     give(session, Command::Send { to, part });
 }
@@ -189,7 +189,7 @@ fn links_services_and_places_are_charged_to_who_makes_them_and_given_back_with_t
     assert_eq!(used(&maker), named, "one watch is in place of the other");
     give(&mut maker, watch(Watched::Nobody));
     assert_eq!(used(&maker), watches);
-    give(&mut maker, ChannelCommand::Leave(InNumber(0)));
+    give(&mut maker, ChannelCommand::Leave(JoinedChannelId(0)));
     assert_eq!(used(&maker), before);
     events(&mut maker);
     link(&mut maker, 2);

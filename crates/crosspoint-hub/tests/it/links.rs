@@ -14,7 +14,7 @@ use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{Arrived, EVENTS, LINES, PIECES, data, events, take};
 use crosspoint_hub::wire::Place;
 use crosspoint_hub::{
-    Grant, Hub, HubOptions, Limits, LinkNumber, OwnNumber, Part, Permissions, Reason, Session,
+    Grant, Hub, HubOptions, Limits, LinkNumber, OwnedChannelId, Part, Permissions, Reason, Session,
 };
 use std::sync::Arc;
 use std::time::Instant;
@@ -643,7 +643,7 @@ fn a_session_whose_task_encodes_gets_the_parts_and_their_memory_is_counted() {
     );
     for number in 0..30 {
         let part = Part::whole(line(number));
-        let to = Target::Everyone(OwnNumber(0), None);
+        let to = Target::Everyone(OwnedChannelId(0), None);
         ask(&mut one, Command::Send { to, part });
     }
     let step = other.endpoint().next(true, &mut Vec::new());

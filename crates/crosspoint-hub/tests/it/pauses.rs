@@ -8,16 +8,17 @@ use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{Events, LINES, data, events};
 use crosspoint_hub::wire::Profile;
 use crosspoint_hub::{
-    Hub, HubOptions, InNumber, LinkNumber, MemberNumber, OwnNumber, Part, Reason, Session,
+    Hub, HubOptions, JoinedChannelId, LinkNumber, MemberNumber, OwnedChannelId, Part, Reason,
+    Session,
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const UP: Target = Target::Up(InNumber(0));
-const ALL: Target = Target::Everyone(OwnNumber(0), None);
+const UP: Target = Target::Up(JoinedChannelId(0));
+const ALL: Target = Target::Everyone(OwnedChannelId(0), None);
 
 fn member(number: u32) -> Target {
-    Target::Member(OwnNumber(0), MemberNumber(number))
+    Target::Member(OwnedChannelId(0), MemberNumber(number))
 }
 
 /// A session that pauses a target when it is told to.

@@ -8,7 +8,7 @@ use crosspoint_hub::command::{
 use crosspoint_hub::outbox::WriteStep;
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{Arrived, LINES, data, events, open_as, take};
-use crosspoint_hub::{ChannelName, Hub, InNumber, Limits, Part, PeerId, Reason, Session};
+use crosspoint_hub::{ChannelName, Hub, JoinedChannelId, Limits, Part, PeerId, Reason, Session};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ fn a_large_room_hears_of_changes_together() {
 }
 
 fn leave(session: &mut Session, room: u32) {
-    ask(session, ChannelCommand::Leave(InNumber(room)));
+    ask(session, ChannelCommand::Leave(JoinedChannelId(room)));
 }
 
 #[test]
@@ -227,7 +227,7 @@ proptest! {
                     inside[who] = !inside[who];
                 }
                 Act::Send(who) => {
-                    let (to, part) = (Target::Up(InNumber(0)), Part::whole(ids[who].to_string()));
+                    let (to, part) = (Target::Up(JoinedChannelId(0)), Part::whole(ids[who].to_string()));
                     ask(&mut crowd[who], Command::Send { to, part });
                 }
                 Act::Replace(who) => {
@@ -261,7 +261,7 @@ proptest! {
 fn they_hear_of_each_other_before_the_first_message() {
     let (hub, _) = gathering();
     let mut members = group(&hub, &["lobby".into()]);
-    let (to, part) = (Target::Up(InNumber(0)), Part::whole("hello"));
+    let (to, part) = (Target::Up(JoinedChannelId(0)), Part::whole("hello"));
     ask(&mut members[50], Command::Send { to, part });
     for (id, member) in members.iter_mut().enumerate().filter(|(id, _)| *id != 50) {
         let arrived = take(member);

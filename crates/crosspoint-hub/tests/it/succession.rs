@@ -12,13 +12,14 @@ use crosspoint_hub::permissions::{Grant, Pattern, Permissions, Rule};
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{LINES, PIECES, data, events, take};
 use crosspoint_hub::{
-    ChannelName, Hub, InNumber, Limits, MemberNumber, OwnNumber, Part, PeerId, Reason, Session,
+    ChannelName, Hub, JoinedChannelId, Limits, MemberNumber, OwnedChannelId, Part, PeerId, Reason,
+    Session,
 };
 use std::sync::Arc;
 use std::time::Instant;
 
-const OWN: OwnNumber = OwnNumber(0);
-const IN: InNumber = InNumber(0);
+const OWN: OwnedChannelId = OwnedChannelId(0);
+const IN: JoinedChannelId = JoinedChannelId(0);
 const UP: Target = Target::Up(IN);
 const ALL: Target = Target::Everyone(OWN, None);
 /// The request of every command that names a successor, where it does not matter.
@@ -98,7 +99,7 @@ fn left(member: u32, reason: Reason) -> Event {
     Event::Channel(ChannelEvent::MemberLeft { channel: OWN, member: MemberNumber(member), reason })
 }
 
-fn came(channel: OwnNumber, member: u32, who: &Session) -> Event {
+fn came(channel: OwnedChannelId, member: u32, who: &Session) -> Event {
     Event::Channel(ChannelEvent::MemberEntered {
         channel,
         member: MemberNumber(member),
@@ -196,7 +197,7 @@ fn a_channel_passes_on_with_its_numbers_bans_and_password() {
     nominate(&mut owner, &mut successor, 0);
     ask(&mut owner, ChannelCommand::Resign(OWN));
 
-    let mine = OwnNumber(1);
+    let mine = OwnedChannelId(1);
     let you = news(OwnerNews::You(mine));
     assert_eq!(events(&mut successor), [you, came(mine, 2, &member)]);
     assert_eq!(events(&mut member), [changed(&successor)]);
@@ -518,7 +519,10 @@ fn an_owner_hears_what_became_of_every_naming() {
     enter(&mut second);
     events(&mut owner);
     ask(&mut owner, succeed(19, 7));
-    ask(&mut owner, ChannelCommand::Succeed { request: 20, channel: OwnNumber(5), member: None });
+    ask(
+        &mut owner,
+        ChannelCommand::Succeed { request: 20, channel: OwnedChannelId(5), member: None },
+    );
     let answers = [refusal(19, Reason::NoSuchPeer), refusal(20, Reason::NoSuchName)];
     assert_eq!(events(&mut owner), answers);
     drop(owner);
@@ -589,7 +593,10 @@ fn who_inherits_much_at_once_is_not_ended_by_it() {
             take(&mut owner);
         }
         let (request, member) = (REQUEST, Some(MemberNumber(0)));
-        ask(&mut owner, ChannelCommand::Succeed { request, channel: OwnNumber(channel), member });
+        ask(
+            &mut owner,
+            ChannelCommand::Succeed { request, channel: OwnedChannelId(channel), member },
+        );
         take(&mut successor);
         assert_eq!(events(&mut owner), [Event::Done { request }]);
     }

@@ -9,7 +9,8 @@ use crosspoint_hub::peers::Duplicates;
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{LINES, data, events};
 use crosspoint_hub::{
-    Hub, HubOptions, InNumber, Limits, LinkNumber, MemberNumber, OwnNumber, Reason, Session,
+    Hub, HubOptions, JoinedChannelId, Limits, LinkNumber, MemberNumber, OwnedChannelId, Reason,
+    Session,
 };
 use std::collections::BTreeSet;
 use std::sync::{Arc, Barrier};
@@ -134,7 +135,7 @@ fn nothing_of_a_channel_comes_to_its_owner_before_it_knows_that_it_has_it() {
                 ask(&mut guest, Command::enter(1, "a"));
                 if let [Event::Channel(ChannelEvent::Entered(_))] = events(&mut guest)[..] {
                     entered += 1;
-                    ask(&mut guest, ChannelCommand::Leave(InNumber(0)));
+                    ask(&mut guest, ChannelCommand::Leave(JoinedChannelId(0)));
                 }
             }
         })
@@ -144,7 +145,7 @@ fn nothing_of_a_channel_comes_to_its_owner_before_it_knows_that_it_has_it() {
         ask(&mut owner, Command::create(1, "a"));
         let first = events(&mut owner).into_iter().next();
         assert!(matches!(first, Some(Event::Channel(ChannelEvent::Created { .. }))), "{first:?}");
-        ask(&mut owner, ChannelCommand::Delete(OwnNumber(0)));
+        ask(&mut owner, ChannelCommand::Delete(OwnedChannelId(0)));
     }
     guest.join().expect("it enters now and then");
 }
@@ -235,16 +236,16 @@ impl Hands {
             0 => Command::create(request, name),
             1..6 => Command::enter(request, name),
             6..12 => {
-                let (channel, member) = (OwnNumber(first), Some(MemberNumber(number)));
+                let (channel, member) = (OwnedChannelId(first), Some(MemberNumber(number)));
                 Command::Channel(ChannelCommand::Succeed { request, channel, member })
             }
             12 => {
                 self.owned.remove(&first);
-                return Some(Command::Channel(ChannelCommand::Resign(OwnNumber(first))));
+                return Some(Command::Channel(ChannelCommand::Resign(OwnedChannelId(first))));
             }
             13 => {
                 self.entered.remove(&number);
-                return Some(Command::Channel(ChannelCommand::Leave(InNumber(number))));
+                return Some(Command::Channel(ChannelCommand::Leave(JoinedChannelId(number))));
             }
             _ => {
                 session.hub().set_away(Instant::now(), session.endpoint().id, number < 2);
@@ -315,7 +316,7 @@ fn no_channel_stays_when_owner_and_heir_go_at_the_same_time() {
         let (mut owner, mut successor) = (open(&hub, 1, ""), open(&hub, 2, ""));
         ask(&mut owner, Command::create(1, "a"));
         ask(&mut successor, Command::enter(1, "a"));
-        let (channel, member) = (OwnNumber(0), Some(MemberNumber(0)));
+        let (channel, member) = (OwnedChannelId(0), Some(MemberNumber(0)));
         ask(&mut owner, ChannelCommand::Succeed { request: 2, channel, member });
         events(&mut successor);
         assert_eq!(events(&mut owner).last(), Some(&Event::Done { request: 2 }));

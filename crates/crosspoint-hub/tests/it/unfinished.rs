@@ -10,12 +10,13 @@ use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{Events, LINES, PIECES, data, events};
 use crosspoint_hub::wire::Profile;
 use crosspoint_hub::{
-    ChannelName, Hub, InNumber, Limits, LinkNumber, MemberNumber, OwnNumber, Part, Reason, Session,
+    ChannelName, Hub, JoinedChannelId, Limits, LinkNumber, MemberNumber, OwnedChannelId, Part,
+    Reason, Session,
 };
 use std::time::{Duration, Instant};
 
 const MOST: Duration = Duration::from_secs(600);
-const UP: Target = Target::Up(InNumber(0));
+const UP: Target = Target::Up(JoinedChannelId(0));
 
 /// Its messages have no parts.
 static WHOLE: Events = Events(Profile { name: "whole", id: 93, whole: true, ..Events::PROFILE });
@@ -104,7 +105,7 @@ fn an_owner_without_borders_loses_the_member_that_takes_it_for_unfinished() {
     ask(&mut member, Command::enter(1, "a"));
     events(&mut owner);
     events(&mut member);
-    begin(&mut owner, Instant::now(), Target::Member(OwnNumber(0), MemberNumber(0)));
+    begin(&mut owner, Instant::now(), Target::Member(OwnedChannelId(0), MemberNumber(0)));
     let late = owner.overdue_at().unwrap();
     assert_eq!(owner.overdue(late), Step::Go);
     assert!(matches!(
@@ -112,7 +113,7 @@ fn an_owner_without_borders_loses_the_member_that_takes_it_for_unfinished() {
         [Event::Channel(ChannelEvent::MemberLeft { reason: Reason::Kicked, .. })]
     ));
     let ended =
-        Event::Channel(ChannelEvent::Ended { channel: InNumber(0), reason: Reason::Kicked });
+        Event::Channel(ChannelEvent::Ended { channel: JoinedChannelId(0), reason: Reason::Kicked });
     assert_eq!(events(&mut member).last(), Some(&ended));
     assert_eq!(owner.overdue_at(), None);
 }

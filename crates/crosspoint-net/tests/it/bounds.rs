@@ -5,7 +5,7 @@ use crate::common;
 use crate::common::peer::{Peer, create, enter, up};
 use crate::common::{serve, serve_with, until, within};
 use crosspoint_hub::command::{Ban, ChannelCommand, ChannelEvent, EnterOptions, Mode, Target};
-use crosspoint_hub::{Command, Event, InNumber, Limits, Part, Reason};
+use crosspoint_hub::{Command, Event, JoinedChannelId, Limits, Part, Reason};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -69,8 +69,8 @@ async fn channels_are_counted_for_each_session_and_in_all() {
     }
     assert_eq!(three.try_enter("e").await, Err(Reason::TooManyChannels));
     assert_eq!(served.hits("channels_entered_max"), 1);
-    three.tell(ChannelCommand::Leave(InNumber(1))).await;
-    assert_eq!(three.enter("e").await, InNumber(1));
+    three.tell(ChannelCommand::Leave(JoinedChannelId(1))).await;
+    assert_eq!(three.enter("e").await, JoinedChannelId(1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,7 +96,7 @@ async fn a_peote_program_has_128_channels_of_256_members_whatever_the_limits_say
     }
     assert_eq!(other.try_enter("room 0").await, Err(Reason::Full));
     assert_eq!(served.hits("members_max"), 1);
-    members[77].tell(ChannelCommand::Leave(InNumber(0))).await;
+    members[77].tell(ChannelCommand::Leave(JoinedChannelId(0))).await;
     assert_eq!(owner.left().await.0.0, 78);
     other.enter("room 0").await;
     drop((owner, member, other, members));
@@ -166,7 +166,7 @@ async fn entries_that_wait_for_an_owner_are_counted_for_each_session_and_channel
             _ => None,
         })
         .await;
-    let channel = crosspoint_hub::OwnNumber(0);
+    let channel = crosspoint_hub::OwnedChannelId(0);
     owner.tell(ChannelCommand::Admit { channel, ticket, admit: true }).await;
     assert!(one.answered(100).await.is_ok());
     one.tell(enter(103, "c")).await;
@@ -317,7 +317,7 @@ fn peote() -> crosspoint_hub::metrics::ByProtocol {
 }
 
 /// An owner inside the program, and a member from an address that no limit exempts.
-async fn limited(set: impl FnOnce(&mut Limits)) -> (common::Served, Peer, Peer, InNumber) {
+async fn limited(set: impl FnOnce(&mut Limits)) -> (common::Served, Peer, Peer, JoinedChannelId) {
     let served = serve_with(|hub| {
         hub.limits.loopback_exempt = false;
         set(&mut hub.limits);
@@ -426,7 +426,7 @@ async fn a_message_that_is_never_whole_ends_its_sender_who_hears_which_it_was() 
         peer.try_enter_with("lobby", room).await.expect("a room");
     }
     let begun = Instant::now();
-    sender.tell(beginning(Target::Up(InNumber(0)), 10_000, b"x")).await;
+    sender.tell(beginning(Target::Up(JoinedChannelId(0)), 10_000, b"x")).await;
     // Others answer probes meanwhile.
     let (code, reason) = tokio::select! {
         said = sender.close_frame() => said,
@@ -437,7 +437,7 @@ async fn a_message_that_is_never_whole_ends_its_sender_who_hears_which_it_was() 
     assert_eq!((code, served.hits("message_s_max")), (1008, 1));
     assert!(reason.contains("a message in channel 0 was not whole after 20 s"), "{reason}");
     assert_eq!(served.closed(Reason::IdleTimeout), 1);
-    friend.send_up(InNumber(0), b"the room goes on").await;
+    friend.send_up(JoinedChannelId(0), b"the room goes on").await;
     assert_eq!(other.data().await.1, "the room goes on");
 }
 

@@ -4,7 +4,7 @@
 use crate::common::peer::{Peer, up};
 use crate::common::{Dice, Link, serve, until, within};
 use crosspoint_hub::command::ChannelEvent;
-use crosspoint_hub::{Event, InNumber, MemberNumber, OwnNumber, Place};
+use crosspoint_hub::{Event, JoinedChannelId, MemberNumber, OwnedChannelId, Place};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -76,7 +76,7 @@ async fn receive(mut owner: Peer, started: Arc<tokio::sync::Barrier>) {
 async fn send(
     seed: u64,
     mut member: Peer,
-    numbers: Vec<InNumber>,
+    numbers: Vec<JoinedChannelId>,
     start: Arc<tokio::sync::Barrier>,
 ) {
     start.wait().await;
@@ -116,7 +116,7 @@ async fn eight_senders_share_four_receivers_of_tiny_buffers_and_nothing_is_lost(
             2 => Peer::joint_ws(served.narrow().await).await,
             _ => Peer::native_ws(served.cramped(700)).await,
         };
-        assert_eq!(owner.create(&format!("receiver {index}")).await, OwnNumber(0));
+        assert_eq!(owner.create(&format!("receiver {index}")).await, OwnedChannelId(0));
         tasks.push(tokio::spawn(receive(owner, start.clone())));
     }
     for seed in 0..SENDERS {

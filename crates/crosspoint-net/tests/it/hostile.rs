@@ -4,7 +4,7 @@ use crate::common::peer::{Peer, UPGRADE, closed_with, enter, head, message, up, 
 use crate::common::{Dice, Link, Served, cram, serve, serve_with, until, within};
 use bytes::BytesMut;
 use crosspoint_hub::command::{ChannelCommand, Command, Target};
-use crosspoint_hub::{Event, InNumber, MemberNumber, OwnNumber, Part, Place, Reason};
+use crosspoint_hub::{Event, JoinedChannelId, MemberNumber, OwnedChannelId, Part, Place, Reason};
 use crosspoint_net::ws::{Opcode, frame};
 use std::time::Duration;
 
@@ -209,12 +209,12 @@ async fn one_connection_can_own_and_enter_under_the_same_numbers() {
     assert_eq!(one.try_enter("one").await, Err(Reason::OwnChannel));
     one.send_up(there, b"a").await;
     one.send_to(mine, MemberNumber(0), b"b").await;
-    assert_eq!(two.data().await, (Place::Own(OwnNumber(0), MemberNumber(0)), "a".into()));
-    assert_eq!(two.data().await, (Place::In(InNumber(0)), "b".into()));
+    assert_eq!(two.data().await, (Place::Own(OwnedChannelId(0), MemberNumber(0)), "a".into()));
+    assert_eq!(two.data().await, (Place::In(JoinedChannelId(0)), "b".into()));
     one.tell(ChannelCommand::Leave(there)).await;
     assert_eq!(two.left().await.1, Reason::Left);
     one.send_to(mine, MemberNumber(0), b"c").await;
-    assert_eq!(two.data().await, (Place::In(InNumber(0)), "c".into()));
+    assert_eq!(two.data().await, (Place::In(JoinedChannelId(0)), "c".into()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -369,7 +369,7 @@ async fn native_frames_that_break_the_protocol_close_their_sender_with_a_reason(
             matches!(event, Event::Data { part, .. } if part.data == "still here").then_some(())
         })
         .await;
-    assert_eq!(own, OwnNumber(0));
+    assert_eq!(own, OwnedChannelId(0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -519,7 +519,8 @@ async fn a_request_that_never_ends_is_bounded() {
     let number = peer.try_enter("nowhere").await;
     assert_eq!(number, Err(Reason::NoSuchName));
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let bytes = [peer.bytes_of(up(InNumber(7), b"?")), peer.bytes_of(enter(9, "nowhere"))].concat();
+    let bytes =
+        [peer.bytes_of(up(JoinedChannelId(7), b"?")), peer.bytes_of(enter(9, "nowhere"))].concat();
     peer.link.send(&bytes).await;
     assert_eq!(peer.answered(9).await, Err(Reason::NoSuchName));
 }

@@ -4,7 +4,7 @@
 use crate::common::peer::{Peer, to, up};
 use crate::common::{Served, cram, serve, serve_with, until};
 use crosspoint_hub::command::{ChannelEvent, Command, Target};
-use crosspoint_hub::{InNumber, OwnNumber, Part, Reason};
+use crosspoint_hub::{JoinedChannelId, OwnedChannelId, Part, Reason};
 use crosspoint_net::memory::Shape;
 use std::num::NonZero;
 use std::time::Duration;
@@ -153,7 +153,7 @@ async fn a_broadcast_goes_on_without_the_one_that_does_not_read() {
 }
 
 /// A broadcast of `bytes` in frames of 30,000, each of them numbered.
-fn large(owner: &mut Peer, own: OwnNumber, bytes: usize) -> (Vec<u8>, Vec<u8>) {
+fn large(owner: &mut Peer, own: OwnedChannelId, bytes: usize) -> (Vec<u8>, Vec<u8>) {
     let count = u32::try_from(bytes / 30_000).expect("not so much");
     numbered(count, 30_000, |message| {
         owner.bytes_of(Command::Send {
@@ -286,7 +286,7 @@ async fn a_receiver_that_takes_nothing_for_too_long_is_disconnected() {
     assert_eq!(served.closed(Reason::SlowReceiver), 1);
     assert_eq!(served.hits("outbox_stall_ms_max"), 1);
     assert_eq!(served.hits("outbox_bytes_max"), 0, "no more than the message ever waited");
-    assert_eq!(number, InNumber(0));
+    assert_eq!(number, JoinedChannelId(0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -363,7 +363,7 @@ async fn a_client_that_does_not_read_its_own_replies_harms_only_itself() {
         assert!(taken <= BOUND + 2 * READ, "the hub took {taken} bytes");
     }
     assert_eq!(served.closed(Reason::SlowReceiver), 2);
-    assert_eq!(own, OwnNumber(0));
+    assert_eq!(own, OwnedChannelId(0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,14 +6,16 @@ use crosspoint_hub::command::{
     ChannelCommand, ChannelEvent, Command, EnterOptions, Event, OwnerNews, Target,
 };
 use crosspoint_hub::wire::{Part, Place};
-use crosspoint_hub::{ChannelName, HubOptions, InNumber, MemberNumber, OwnNumber, Reason};
+use crosspoint_hub::{
+    ChannelName, HubOptions, JoinedChannelId, MemberNumber, OwnedChannelId, Reason,
+};
 use crosspoint_net::resume::Connectivity;
 use crosspoint_net::server::ServerOptions;
 use std::time::Duration;
 use tokio::sync::watch;
 
-const OWN: OwnNumber = OwnNumber(0);
-const IN: InNumber = InNumber(0);
+const OWN: OwnedChannelId = OwnedChannelId(0);
+const IN: JoinedChannelId = JoinedChannelId(0);
 
 fn named() -> ChannelName {
     ChannelName::new("game").expect("a short name")

@@ -3,7 +3,7 @@
 use crate::common::{Dice, within};
 use crate::resume_world::{Client, Fate, World, message, options, outcome, resumable};
 use bytes::Bytes;
-use crosspoint_hub::{HubOptions, InNumber, Limits};
+use crosspoint_hub::{HubOptions, JoinedChannelId, Limits};
 use crosspoint_net::client::Connection;
 use crosspoint_net::gateways::{self, standard};
 use crosspoint_net::resume::{Config, Connectivity};
@@ -46,7 +46,7 @@ fn messages(dice: &mut Dice) -> Vec<Bytes> {
 /// Sends messages, now and then after a pause.
 async fn speak(
     connection: Connection,
-    room: InNumber,
+    room: JoinedChannelId,
     messages: Vec<Bytes>,
     mut dice: Dice,
 ) -> Connection {

@@ -12,7 +12,7 @@ use crosspoint_hub::hub::HubOptions;
 use crosspoint_hub::input::Input;
 use crosspoint_hub::protocol::Client;
 use crosspoint_hub::wire::FrameWriter;
-use crosspoint_hub::{Grant, Limits, OwnNumber, PeerId, Reason};
+use crosspoint_hub::{Grant, Limits, OwnedChannelId, PeerId, Reason};
 use crosspoint_net::client::Endpoint;
 use crosspoint_net::gateways::{self, standard};
 use crosspoint_net::memory::{self, Shape};
@@ -404,7 +404,7 @@ async fn who_lives_and_acknowledges_next_to_nothing_ends_by_the_stall_limit_howe
 struct Stuffed {
     served: Served,
     owner: Peer,
-    own: OwnNumber,
+    own: OwnedChannelId,
     raw: Raw,
     token: Token,
     sent: u64,

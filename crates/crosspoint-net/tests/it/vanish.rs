@@ -3,7 +3,7 @@
 use crate::common::peer::{Peer, UPGRADE, head, server_frame, to, up};
 use crate::common::{Link, Served, cram, serve, serve_as, until, within};
 use crosspoint_hub::command::ChannelCommand;
-use crosspoint_hub::{Command, Event, HubOptions, InNumber, Reason};
+use crosspoint_hub::{Command, Event, HubOptions, JoinedChannelId, Reason};
 use crosspoint_net::server::ServerOptions;
 use std::pin::pin;
 use std::time::Duration;
@@ -61,7 +61,11 @@ async fn an_owner_that_vanishes_takes_its_channel_with_it() {
                 let mut ended = [member.ended().await, member.ended().await];
                 ended.sort_by_key(|(number, _)| number.0);
                 let lost = Reason::OwnerLost;
-                assert_eq!(ended, [(InNumber(0), lost), (InNumber(1), lost)], "{how:?}");
+                assert_eq!(
+                    ended,
+                    [(JoinedChannelId(0), lost), (JoinedChannelId(1), lost)],
+                    "{how:?}"
+                );
             }
             // The name is free at once.
             members[0].create("room").await;

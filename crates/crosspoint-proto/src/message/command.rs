@@ -7,7 +7,7 @@ use crate::frame::{Body, Broken, Frame, put_varint};
 use bytes::{BufMut, Bytes, BytesMut};
 use crosspoint_hub::command::{Ban, ChannelCommand, ChannelOptions, Command, EnterOptions, Target};
 use crosspoint_hub::wire::FrameWriter;
-use crosspoint_hub::{ChannelName, InNumber, LinkNumber, MemberNumber, OwnNumber};
+use crosspoint_hub::{ChannelName, JoinedChannelId, LinkNumber, MemberNumber, OwnedChannelId};
 use serde_bytes::ByteBuf;
 use std::time::Duration;
 
@@ -144,16 +144,16 @@ pub fn command(frame: Frame) -> Result<Option<Command>, Broken> {
             };
             Command::Channel(ChannelCommand::Enter { request, name, options })
         }
-        kind::LEAVE => Command::Channel(ChannelCommand::Leave(InNumber(body.varint()?))),
-        kind::DELETE => Command::Channel(ChannelCommand::Delete(OwnNumber(body.varint()?))),
+        kind::LEAVE => Command::Channel(ChannelCommand::Leave(JoinedChannelId(body.varint()?))),
+        kind::DELETE => Command::Channel(ChannelCommand::Delete(OwnedChannelId(body.varint()?))),
         kind::SUCCESSOR => {
-            let (request, channel) = (body.varint()?, OwnNumber(body.varint()?));
+            let (request, channel) = (body.varint()?, OwnedChannelId(body.varint()?));
             let member = body.varint()?.checked_sub(1).map(MemberNumber);
             Command::Channel(ChannelCommand::Succeed { request, channel, member })
         }
-        kind::RESIGN => Command::Channel(ChannelCommand::Resign(OwnNumber(body.varint()?))),
+        kind::RESIGN => Command::Channel(ChannelCommand::Resign(OwnedChannelId(body.varint()?))),
         kind::KICK => {
-            let (channel, member) = (OwnNumber(body.varint()?), MemberNumber(body.varint()?));
+            let (channel, member) = (OwnedChannelId(body.varint()?), MemberNumber(body.varint()?));
             let KickMap { ban, seconds, address } = map(&body)?;
             let time = seconds.map(|seconds| Duration::from_secs(seconds.into()));
             let ban = ban
@@ -162,25 +162,26 @@ pub fn command(frame: Frame) -> Result<Option<Command>, Broken> {
             Command::Channel(ChannelCommand::Kick { channel, member, ban })
         }
         kind::UNBAN => Command::Channel(ChannelCommand::Unban {
-            channel: OwnNumber(body.varint()?),
+            channel: OwnedChannelId(body.varint()?),
             peer: peer_id(&body.bytes(16)?)?,
         }),
         kind::ADMIT => {
-            let (channel, ticket) = (OwnNumber(body.varint()?), body.varint()?);
+            let (channel, ticket) = (OwnedChannelId(body.varint()?), body.varint()?);
             Command::Channel(ChannelCommand::Admit { channel, ticket, admit: body.byte()? != 0 })
         }
         kind::LINK..=kind::WATCH => peers::command(number, body)?,
         _ => match number & !kind::EXTENDED {
             kind::SEND => {
-                let to = Target::Up(InNumber(body.varint()?));
+                let to = Target::Up(JoinedChannelId(body.varint()?));
                 Command::Send { to, part: part(number, body)? }
             }
             kind::SEND_TO => {
-                let to = Target::Member(OwnNumber(body.varint()?), MemberNumber(body.varint()?));
+                let to =
+                    Target::Member(OwnedChannelId(body.varint()?), MemberNumber(body.varint()?));
                 Command::Send { to, part: part(number, body)? }
             }
             kind::BROADCAST => {
-                let own = OwnNumber(body.varint()?);
+                let own = OwnedChannelId(body.varint()?);
                 let except = body.varint()?.checked_sub(1).map(MemberNumber);
                 Command::Send { to: Target::Everyone(own, except), part: part(number, body)? }
             }

@@ -8,7 +8,7 @@ use crate::frame::{Body, Broken, Frame, put_varint};
 use bytes::{BufMut, BytesMut};
 use crosspoint_hub::command::{ChannelEvent, DirectoryEvent, Entered, Event, OwnerNews, Target};
 use crosspoint_hub::wire::{FrameWriter, Place};
-use crosspoint_hub::{InNumber, LinkNumber, MemberNumber, OwnNumber};
+use crosspoint_hub::{JoinedChannelId, LinkNumber, MemberNumber, OwnedChannelId};
 use serde_bytes::ByteBuf;
 
 /// What OWNER tells (section 5.7).
@@ -168,8 +168,10 @@ fn put_target(to: Target, body: &mut BytesMut) {
 /// `None`: a kind of target that is not known yet.
 fn target(body: &mut Body) -> Result<Option<Target>, Broken> {
     Ok(Some(match body.byte()? {
-        target::IN => Target::Up(InNumber(body.varint()?)),
-        target::MEMBER => Target::Member(OwnNumber(body.varint()?), MemberNumber(body.varint()?)),
+        target::IN => Target::Up(JoinedChannelId(body.varint()?)),
+        target::MEMBER => {
+            Target::Member(OwnedChannelId(body.varint()?), MemberNumber(body.varint()?))
+        }
         target::LINK => Target::Link(LinkNumber(body.varint()?)),
         _ => return Ok(None),
     }))
@@ -184,11 +186,11 @@ pub fn event(frame: Frame) -> Result<Option<Event>, Broken> {
     Ok(Some(match number {
         kind::CREATED => Event::Channel(ChannelEvent::Created {
             request: body.varint()?,
-            channel: OwnNumber(body.varint()?),
+            channel: OwnedChannelId(body.varint()?),
         }),
         kind::ENTERED => {
             let request = body.varint()?;
-            let (channel, member) = (InNumber(body.varint()?), MemberNumber(body.varint()?));
+            let (channel, member) = (JoinedChannelId(body.varint()?), MemberNumber(body.varint()?));
             let EnteredMap { raw, max, chunk, replies, room } = map(&body)?;
             let mode = join_mode(raw, max)?;
             Event::Channel(ChannelEvent::Entered(Entered {
@@ -206,7 +208,7 @@ pub fn event(frame: Frame) -> Result<Option<Event>, Broken> {
             Event::Refused { request, create, reason: reason(&mut body)? }
         }
         kind::MEMBER_ENTERED => {
-            let (channel, member) = (OwnNumber(body.varint()?), MemberNumber(body.varint()?));
+            let (channel, member) = (OwnedChannelId(body.varint()?), MemberNumber(body.varint()?));
             let map: PeerMap = map(&body)?;
             let (chunk, replies) = (map.chunk, map.replies.unwrap_or_default());
             Event::Channel(ChannelEvent::MemberEntered {
@@ -218,37 +220,37 @@ pub fn event(frame: Frame) -> Result<Option<Event>, Broken> {
             })
         }
         kind::MEMBER_LEFT => {
-            let (channel, member) = (OwnNumber(body.varint()?), MemberNumber(body.varint()?));
+            let (channel, member) = (OwnedChannelId(body.varint()?), MemberNumber(body.varint()?));
             Event::Channel(ChannelEvent::MemberLeft { channel, member, reason: reason(&mut body)? })
         }
         kind::ENDED => Event::Channel(ChannelEvent::Ended {
-            channel: InNumber(body.varint()?),
+            channel: JoinedChannelId(body.varint()?),
             reason: reason(&mut body)?,
         }),
         kind::KNOCK => {
-            let (channel, ticket) = (OwnNumber(body.varint()?), body.varint()?);
+            let (channel, ticket) = (OwnedChannelId(body.varint()?), body.varint()?);
             let mut map: PeerMap = map(&body)?;
             let credentials =
                 map.credentials.take().map(ByteBuf::into_vec).unwrap_or_default().into();
             Event::Channel(ChannelEvent::Knock { channel, ticket, peer: peer(map)?, credentials })
         }
         kind::OWNER => {
-            let channel = InNumber(body.varint()?);
+            let channel = JoinedChannelId(body.varint()?);
             let news = match body.byte()? {
                 news::BACK => OwnerNews::Back,
                 news::AWAY => OwnerNews::Away,
                 news::CHANGED => OwnerNews::Changed(peer(map(&body)?)?),
-                news::YOU => OwnerNews::You(OwnNumber(body.varint()?)),
+                news::YOU => OwnerNews::You(OwnedChannelId(body.varint()?)),
                 _ => return Ok(None),
             };
             Event::Channel(ChannelEvent::Owner { channel, news })
         }
         kind::OTHER_ENTERED => {
-            let (channel, member) = (InNumber(body.varint()?), MemberNumber(body.varint()?));
+            let (channel, member) = (JoinedChannelId(body.varint()?), MemberNumber(body.varint()?));
             Event::Channel(ChannelEvent::OtherEntered { channel, member, peer: peer(map(&body)?)? })
         }
         kind::OTHER_LEFT => {
-            let (channel, member) = (InNumber(body.varint()?), MemberNumber(body.varint()?));
+            let (channel, member) = (JoinedChannelId(body.varint()?), MemberNumber(body.varint()?));
             Event::Channel(ChannelEvent::OtherLeft { channel, member, reason: reason(&mut body)? })
         }
         kind::LINKED..=kind::PEER_WENT => peers::event(number, body)?,
@@ -259,12 +261,12 @@ pub fn event(frame: Frame) -> Result<Option<Event>, Broken> {
         },
         _ => {
             let place = match number & !kind::EXTENDED {
-                kind::FROM_OWNER => Place::In(InNumber(body.varint()?)),
+                kind::FROM_OWNER => Place::In(JoinedChannelId(body.varint()?)),
                 kind::FROM_MEMBER => {
-                    Place::Own(OwnNumber(body.varint()?), MemberNumber(body.varint()?))
+                    Place::Own(OwnedChannelId(body.varint()?), MemberNumber(body.varint()?))
                 }
                 kind::FROM_ROOM => {
-                    Place::Room(InNumber(body.varint()?), MemberNumber(body.varint()?))
+                    Place::Room(JoinedChannelId(body.varint()?), MemberNumber(body.varint()?))
                 }
                 kind::LINK_DATA => Place::Link(LinkNumber(body.varint()?)),
                 _ if number & kind::IGNORABLE != 0 => return Ok(None),

@@ -14,7 +14,7 @@ use crosspoint_hub::protocol::{Activity, Client, Output, Protocol};
 use crosspoint_hub::reassembly::Reassembly;
 use crosspoint_hub::wire::{FrameWriter, Part, Place};
 use crosspoint_hub::{
-    ChannelName, InNumber, Limits, MemberNumber, OwnNumber, PeerId, PeerName, Reason,
+    ChannelName, JoinedChannelId, Limits, MemberNumber, OwnedChannelId, PeerId, PeerName, Reason,
 };
 use crosspoint_proto::frame::{PART_BYTES_MAX, next_frame};
 use crosspoint_proto::message::kind;
@@ -127,11 +127,11 @@ fn payloads(written: &[u8]) -> Vec<usize> {
 fn large_messages_travel_in_parts_and_are_whole_again_at_the_end() {
     let mut pair = Pair::open();
     let data: Bytes = (0..MIB).map(|i| (i ^ (i >> 8)) as u8).collect();
-    let to = Target::Up(InNumber(3));
+    let to = Target::Up(JoinedChannelId(3));
     for length in [0, 1, 16_384, 32_768, 32_769, 100_000, 1 << 20] {
         let data = data.slice(..length);
         let part = Part::whole(data.clone());
-        let place = Place::Room(InNumber(u32::MAX), MemberNumber(u32::MAX));
+        let place = Place::Room(JoinedChannelId(u32::MAX), MemberNumber(u32::MAX));
         let up = pair.command(Command::Send { to, part: part.clone() }).expect("it can be said");
         let down = pair.deliver(&Event::Data { place, part });
         for written in [&up, &down] {
@@ -174,7 +174,7 @@ fn a_client_keeps_to_the_hub_s_frames_and_messages() {
     let welcome = pair.deliver(&Event::Welcome { peer });
     pair.listen([welcome.into()]);
     assert_eq!(pair.client.message_bytes_max(), 5000);
-    let to = Target::Member(OwnNumber(u32::MAX), MemberNumber(u32::MAX));
+    let to = Target::Member(OwnedChannelId(u32::MAX), MemberNumber(u32::MAX));
     let mut send = |length: usize| {
         let part = Part::whole(vec![7; length]);
         pair.command(Command::Send { to, part })
@@ -185,7 +185,7 @@ fn a_client_keeps_to_the_hub_s_frames_and_messages() {
     let parts = pair.serve([written.into()]);
     assert!(parts.iter().all(|output| matches!(output, Output::Command(_))));
     // What the hub itself sends may be larger: every client takes that.
-    let (place, part) = (Place::In(InNumber(0)), Part::whole(vec![1; 5000]));
+    let (place, part) = (Place::In(JoinedChannelId(0)), Part::whole(vec![1; 5000]));
     let event = Event::Data { place, part };
     let written = pair.deliver(&event);
     assert_eq!(pair.listen([written.into()]), [event]);
@@ -208,7 +208,7 @@ fn what_cannot_be_said_is_refused_before_anything_is_written() {
         let enter = Command::Channel(ChannelCommand::Enter { request, name, options });
         assert_eq!(pair.command(enter), Err(Reason::Malformed));
     }
-    let to = Target::Everyone(OwnNumber(0), Some(MemberNumber(u32::MAX)));
+    let to = Target::Everyone(OwnedChannelId(0), Some(MemberNumber(u32::MAX)));
     let part = Part::whole("x");
     let send = Command::Send { to, part };
     assert_eq!(pair.command(send), Err(Reason::Malformed));
@@ -266,7 +266,7 @@ fn a_ban_of_part_of_a_second_is_one_second() {
     let mut pair = Pair::open();
     let kick = |millis| {
         Command::Channel(ChannelCommand::Kick {
-            channel: OwnNumber(0),
+            channel: OwnedChannelId(0),
             member: MemberNumber(1),
             ban: Some(Ban { time: Some(Duration::from_millis(millis)), address: true }),
         })
@@ -284,7 +284,7 @@ fn what_may_be_skipped_is_skipped_and_other_unknown_types_are_refused() {
         let outputs = pair.serve([bytes.into()]);
         assert_eq!(
             outputs,
-            [Output::Command(Command::Channel(ChannelCommand::Leave(InNumber(5))))]
+            [Output::Command(Command::Channel(ChannelCommand::Leave(JoinedChannelId(5))))]
         );
         let ended = frame(kind::ENDED, &[5, 2]);
         let bytes = [frame(unknown, b"later"), ended].concat();
@@ -465,7 +465,7 @@ fn every_hostile_frame_ends_the_connection_with_its_reason() {
 #[test]
 fn a_reason_of_a_later_version_is_known_to_be_one() {
     let events = Pair::open().listen([frame(kind::ENDED, &[0, 0xe7, 0x07]).into()]);
-    let (channel, reason) = (InNumber(0), Reason::Internal);
+    let (channel, reason) = (JoinedChannelId(0), Reason::Internal);
     assert_eq!(events, [Event::Channel(ChannelEvent::Ended { channel, reason })]);
 }
 

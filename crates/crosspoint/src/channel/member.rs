@@ -8,7 +8,7 @@ use crate::error::ChannelError;
 use crate::remote::{Calls, IdInUse, MESSAGE, Object, Objects, Origin, Outcome, REPLY};
 use bytes::Bytes;
 use crosspoint_hub::command::{ChannelCommand, Command, Mode, Target};
-use crosspoint_hub::{InNumber, MemberNumber, Reason};
+use crosspoint_hub::{JoinedChannelId, MemberNumber, Reason};
 use std::fmt;
 use std::sync::Arc;
 
@@ -176,7 +176,7 @@ impl fmt::Debug for Member {
 #[derive(Debug, Clone)]
 pub struct MemberSender {
     core: Arc<Core>,
-    channel: InNumber,
+    channel: JoinedChannelId,
     calls: Calls,
 }
 

@@ -8,7 +8,7 @@ use crate::options::{Applicant, Predicate};
 use crate::remote::{Calls, IdInUse, MESSAGE, Object, Objects, Origin, Outcome, REPLY};
 use bytes::Bytes;
 use crosspoint_hub::command::{Ban, ChannelCommand, Command, Mode, Target};
-use crosspoint_hub::{MemberNumber, OwnNumber, PeerId, Reason};
+use crosspoint_hub::{MemberNumber, OwnedChannelId, PeerId, Reason};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -271,7 +271,7 @@ impl fmt::Debug for Owner {
 #[derive(Debug, Clone)]
 pub struct OwnerSender {
     core: Arc<Core>,
-    number: OwnNumber,
+    number: OwnedChannelId,
     calling: Calling,
 }
 

@@ -1,7 +1,7 @@
 //! What a node holds because of others, bounded in all and for each of them.
 
 use crate::lock::lock;
-use crosspoint_hub::{InNumber, MemberNumber, PeerId};
+use crosspoint_hub::{JoinedChannelId, MemberNumber, PeerId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,9 +12,9 @@ pub(crate) enum Source {
     /// A session at the hub. It answers for those whose links it passes on.
     Peer(PeerId),
     /// The owner of an entered channel, whose id is not told.
-    Owner(InNumber),
+    Owner(JoinedChannelId),
     /// Another member of a room, whose id is not always told.
-    Other(InNumber, MemberNumber),
+    Other(JoinedChannelId, MemberNumber),
 }
 
 /// What all connections of a node hold together.

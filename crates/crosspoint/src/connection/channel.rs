@@ -13,7 +13,7 @@ use crate::remote::{CallTransport, Calls, TransportError};
 use bytes::Bytes;
 use crosspoint_hub::command::{ChannelCommand, Command, Mode, Target};
 use crosspoint_hub::wire::Part;
-use crosspoint_hub::{InNumber, MemberNumber, OwnNumber, Reason};
+use crosspoint_hub::{JoinedChannelId, MemberNumber, OwnedChannelId, Reason};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -199,7 +199,7 @@ impl Calling {
 #[derive(Debug)]
 pub(crate) struct Owned {
     pub(crate) core: Arc<Core>,
-    pub(crate) number: OwnNumber,
+    pub(crate) number: OwnedChannelId,
     pub(crate) calling: Calling,
     pub(crate) events: Puller<Item<OwnerEvent>>,
     /// The connection lasts as long as the channel.
@@ -219,7 +219,7 @@ impl Drop for Owned {
 #[derive(Debug)]
 pub(crate) struct Membership {
     pub(crate) core: Arc<Core>,
-    pub(crate) channel: InNumber,
+    pub(crate) channel: JoinedChannelId,
     /// A peote-server does not tell it.
     pub(crate) number: Option<MemberNumber>,
     pub(crate) room: bool,

@@ -18,7 +18,7 @@ use crosspoint_hub::command::{
     Peer as PeerInfo, Target,
 };
 use crosspoint_hub::wire::{Part, Place};
-use crosspoint_hub::{InNumber, LinkNumber, MemberNumber, OwnNumber, PeerId, Reason};
+use crosspoint_hub::{JoinedChannelId, LinkNumber, MemberNumber, OwnedChannelId, PeerId, Reason};
 use crosspoint_net::panics::caught;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -30,8 +30,8 @@ pub(super) struct Router {
     connection: Weak<Connection>,
     closing: CancellationToken,
     queue_bytes: u32,
-    owned: HashMap<OwnNumber, Own>,
-    entered: HashMap<InNumber, In>,
+    owned: HashMap<OwnedChannelId, Own>,
+    entered: HashMap<JoinedChannelId, In>,
     links: Arc<Links>,
     gathering: Gathering,
 }
@@ -290,7 +290,7 @@ impl Router {
         Ok(())
     }
 
-    fn created(&mut self, request: u32, channel: OwnNumber) -> Result<(), Reason> {
+    fn created(&mut self, request: u32, channel: OwnedChannelId) -> Result<(), Reason> {
         let Some((connection, question)) = self.question(request)? else {
             return Ok(());
         };
@@ -308,7 +308,7 @@ impl Router {
     /// # Errors
     /// [`Reason::Malformed`] if the number is that of a channel that was not given up: what is meant
     /// for the members of one would go to those of the other.
-    fn free_own(&self, channel: OwnNumber) -> Result<(), Reason> {
+    fn free_own(&self, channel: OwnedChannelId) -> Result<(), Reason> {
         let known = self.owned.get(&channel);
         if known.is_some_and(|own| own.core.is_open()) { Err(Reason::Malformed) } else { Ok(()) }
     }
@@ -317,7 +317,7 @@ impl Router {
     fn own(
         &mut self,
         connection: Arc<Connection>,
-        number: OwnNumber,
+        number: OwnedChannelId,
         mode: Mode,
         calls: bool,
     ) -> Owned {
@@ -334,7 +334,7 @@ impl Router {
     ///
     /// # Errors
     /// As [`route`](Self::route).
-    async fn owner(&mut self, channel: InNumber, news: OwnerNews) -> Result<(), Reason> {
+    async fn owner(&mut self, channel: JoinedChannelId, news: OwnerNews) -> Result<(), Reason> {
         let event = match news {
             OwnerNews::Away => MemberEvent::OwnerAway,
             OwnerNews::Back => MemberEvent::OwnerBack,
@@ -354,7 +354,7 @@ impl Router {
     }
 
     /// A member is the owner now.
-    fn inherit(&mut self, channel: InNumber, number: OwnNumber) -> Result<(), Reason> {
+    fn inherit(&mut self, channel: JoinedChannelId, number: OwnedChannelId) -> Result<(), Reason> {
         self.free_own(number)?;
         self.gathering.forget(|place| is_in(place, channel));
         let Some(connection) = self.connection.upgrade() else {
@@ -538,7 +538,7 @@ fn malicious(member: MemberNumber, error: Malicious) -> Item<OwnerEvent> {
     Item::Event(OwnerEvent::Malicious { member, error })
 }
 
-fn is_in(place: &Place, channel: InNumber) -> bool {
+fn is_in(place: &Place, channel: JoinedChannelId) -> bool {
     matches!(place, Place::In(number) | Place::Room(number, _) if *number == channel)
 }
 
@@ -585,7 +585,8 @@ mod tests {
             tokio::spawn(async move { connection.ask(question, create).await })
         };
         to_hub.recv().await.unwrap();
-        let created = Event::Channel(ChannelEvent::Created { request: 0, channel: OwnNumber(0) });
+        let created =
+            Event::Channel(ChannelEvent::Created { request: 0, channel: OwnedChannelId(0) });
         from_hub.send(created).await.unwrap();
         let mut owned = asking.await.unwrap().unwrap();
         from_hub.send(entered(MemberNumber(0))).await.unwrap();
@@ -605,7 +606,7 @@ mod tests {
     fn entered(member: MemberNumber) -> Event {
         let peer = PeerInfo { id: PeerId::new([2; 16]), name: None, protocol: "native" };
         Event::Channel(ChannelEvent::MemberEntered {
-            channel: OwnNumber(0),
+            channel: OwnedChannelId(0),
             member,
             peer,
             chunk: None,
@@ -618,14 +619,15 @@ mod tests {
     }
 
     fn data_of(member: u32, total: u32, offset: u32, data: &'static [u8]) -> Event {
-        let place = Place::Own(OwnNumber(0), MemberNumber(member));
+        let place = Place::Own(OwnedChannelId(0), MemberNumber(member));
         let part = Part { kind: Part::DATA, total, offset, data: Bytes::from_static(data) };
         Event::Data { place, part }
     }
 
     #[tokio::test]
     async fn a_hub_that_breaks_the_protocol_is_left() {
-        let unasked = Event::Channel(ChannelEvent::Created { request: 1, channel: OwnNumber(1) });
+        let unasked =
+            Event::Channel(ChannelEvent::Created { request: 1, channel: OwnedChannelId(1) });
         assert_eq!(after([unasked]).await, Reason::Malformed);
         let twice = Event::Refused { request: 0, create: true, reason: Reason::Full };
         assert_eq!(after([twice]).await, Reason::Malformed);
@@ -637,15 +639,15 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_for_nobody_is_dropped() {
-        let channel = OwnNumber(7);
+        let channel = OwnedChannelId(7);
         let (member, reason) = (MemberNumber(3), Reason::Left);
         let events = [
             Event::Channel(ChannelEvent::MemberLeft { channel, member, reason }),
-            Event::Channel(ChannelEvent::Ended { channel: InNumber(7), reason }),
-            Event::Data { place: Place::In(InNumber(7)), part: Part::whole("lost") },
+            Event::Channel(ChannelEvent::Ended { channel: JoinedChannelId(7), reason }),
+            Event::Data { place: Place::In(JoinedChannelId(7)), part: Part::whole("lost") },
             data(9, 5, b"rest"),
             Event::Data {
-                place: Place::Own(OwnNumber(0), MemberNumber(7)),
+                place: Place::Own(OwnedChannelId(0), MemberNumber(7)),
                 part: Part::whole("lost"),
             },
             Event::Closed { reason: Reason::IdleTimeout },

@@ -13,7 +13,7 @@ use crosspoint_hub::command::{
 };
 use crosspoint_hub::protocol::{Output, Protocol as _};
 use crosspoint_hub::wire::FrameWriter;
-use crosspoint_hub::{InNumber, LinkNumber, OwnNumber};
+use crosspoint_hub::{JoinedChannelId, LinkNumber, OwnedChannelId};
 use crosspoint_net::client::Endpoint;
 use crosspoint_net::memory;
 use crosspoint_net::stream::{Reader, Stream, Writer};
@@ -588,7 +588,7 @@ async fn a_link_that_is_passed_on_to_somebody_else_gets_not_encrypted() {
 #[tokio::test(start_paused = true)]
 async fn a_number_stands_for_one_channel_or_link_at_a_time() {
     // What is meant for the members of one channel would otherwise go to those of another.
-    let channel = OwnNumber(0);
+    let channel = OwnedChannelId(0);
     let hub = greeting(move |command| match command {
         Command::Channel(ChannelCommand::Create { request, .. }) => {
             vec![Event::Channel(ChannelEvent::Created { request, channel })]
@@ -606,7 +606,7 @@ async fn a_number_stands_for_one_channel_or_link_at_a_time() {
         Command::Channel(ChannelCommand::Enter { request, .. }) => {
             vec![Event::Channel(ChannelEvent::Entered(Entered {
                 request,
-                channel: InNumber(0),
+                channel: JoinedChannelId(0),
                 member: MemberNumber(0),
                 mode: Mode::default(),
                 chunk: None,

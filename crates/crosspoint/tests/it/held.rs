@@ -9,7 +9,7 @@ use crosspoint_hub::command::{
     self, Addressee, ChannelCommand, Command, Event, LinkCommand, LinkEvent, LinkOptions, Target,
 };
 use crosspoint_hub::wire::Part;
-use crosspoint_hub::{ChannelName, InNumber, LinkNumber};
+use crosspoint_hub::{ChannelName, JoinedChannelId, LinkNumber};
 use crosspoint_net::client::Connection;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -189,7 +189,7 @@ async fn a_member_that_begins_too_much_is_kicked_and_nobody_else_is() {
     for number in 0..3 {
         let data = Bytes::from(vec![7; 50 * KIB]);
         let part = Part { kind: Part::DATA, total: 1 << 20, offset: number * 50 * 1024, data };
-        mallory.say(Command::Send { to: Target::Up(InNumber(0)), part }).await;
+        mallory.say(Command::Send { to: Target::Up(JoinedChannelId(0)), part }).await;
     }
     assert_eq!(heard(&mut owner).await, left(1, Reason::Kicked));
     member.send(vec![1; 100 * KIB]).await.unwrap();

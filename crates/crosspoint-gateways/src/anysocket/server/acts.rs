@@ -13,7 +13,7 @@ use crosspoint_hub::command::{
 };
 use crosspoint_hub::payload::Payload;
 use crosspoint_hub::wire::{FrameWriter, Part};
-use crosspoint_hub::{ChannelName, InNumber, LinkNumber, MemberNumber, PeerId, Reason};
+use crosspoint_hub::{ChannelName, JoinedChannelId, LinkNumber, MemberNumber, PeerId, Reason};
 use std::time::Instant;
 
 /// Links for requests that a client may have opened at once.
@@ -310,7 +310,7 @@ impl AnySocket {
     /// Data in a room.
     pub(super) fn room_data(
         &mut self,
-        room: InNumber,
+        room: JoinedChannelId,
         from: Option<MemberNumber>,
         part: &Part,
         out: &mut FrameWriter,

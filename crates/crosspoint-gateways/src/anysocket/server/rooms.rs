@@ -4,14 +4,14 @@ use super::payload::push_content;
 use crate::anysocket::json::Json;
 use crosspoint_hub::command::{Entered, Mode, OwnerNews, Peer};
 use crosspoint_hub::wire::Part;
-use crosspoint_hub::{ChannelName, InNumber, MemberNumber, Reason};
+use crosspoint_hub::{ChannelName, JoinedChannelId, MemberNumber, Reason};
 use std::collections::HashMap;
 
 /// All that the client has entered.
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
-    rooms: HashMap<InNumber, Room>,
-    numbers: HashMap<ChannelName, InNumber>,
+    rooms: HashMap<JoinedChannelId, Room>,
+    numbers: HashMap<ChannelName, JoinedChannelId>,
     /// What is kept of others.
     bytes: usize,
 }
@@ -44,7 +44,7 @@ impl Rooms {
         self.bytes
     }
 
-    fn forget(&mut self, number: InNumber) -> Option<Room> {
+    fn forget(&mut self, number: JoinedChannelId) -> Option<Room> {
         let room = self.rooms.remove(&number)?;
         self.bytes -= room.others.values().map(|other| cost(other)).sum::<usize>();
         Some(room)
@@ -62,14 +62,18 @@ impl Rooms {
     }
 
     /// The client leaves.
-    pub(super) fn leave(&mut self, name: &ChannelName) -> Option<InNumber> {
+    pub(super) fn leave(&mut self, name: &ChannelName) -> Option<JoinedChannelId> {
         let number = self.numbers.remove(name)?;
         self.forget(number);
         Some(number)
     }
 
     /// Where to send a message of so many bytes.
-    pub(super) fn to(&self, name: &ChannelName, bytes: usize) -> Result<InNumber, CannotSend> {
+    pub(super) fn to(
+        &self,
+        name: &ChannelName,
+        bytes: usize,
+    ) -> Result<JoinedChannelId, CannotSend> {
         let number = *self.numbers.get(name).ok_or(CannotSend::NotEntered)?;
         match self.rooms.get(&number).map(|room| room.mode) {
             Some(Mode::Chunk { bytes_max }) if bytes == 0 || bytes > bytes_max as usize => {
@@ -80,7 +84,7 @@ impl Rooms {
     }
 
     /// The membership has ended. Gives what the client is told.
-    pub(super) fn end(&mut self, number: InNumber, reason: Reason) -> Option<Json> {
+    pub(super) fn end(&mut self, number: JoinedChannelId, reason: Reason) -> Option<Json> {
         let name = self.forget(number)?.name;
         self.numbers.remove(&name);
         let (name, word) = (text(&name.to_string()), text(&reason.word()));
@@ -92,7 +96,7 @@ impl Rooms {
     /// Another is there.
     pub(super) fn come(
         &mut self,
-        number: InNumber,
+        number: JoinedChannelId,
         member: MemberNumber,
         peer: &Peer,
     ) -> Option<Json> {
@@ -109,7 +113,7 @@ impl Rooms {
     /// Another has gone.
     pub(super) fn go(
         &mut self,
-        number: InNumber,
+        number: JoinedChannelId,
         member: MemberNumber,
         reason: Reason,
     ) -> Option<Json> {
@@ -125,7 +129,7 @@ impl Rooms {
     }
 
     /// Something has become of a channel's owner.
-    pub(super) fn owner(&self, number: InNumber, news: &OwnerNews) -> Option<Json> {
+    pub(super) fn owner(&self, number: JoinedChannelId, news: &OwnerNews) -> Option<Json> {
         const OWNER: &str = r#""owner":true"#;
         let room = self.rooms.get(&number)?;
         match news {
@@ -141,7 +145,11 @@ impl Rooms {
 
     /// What a message begins with that has come: from a member of a room, or from the owner of a channel. Its
     /// body follows ([`put_body`]).
-    pub(super) fn intro(&self, number: InNumber, from: Option<MemberNumber>) -> Option<String> {
+    pub(super) fn intro(
+        &self,
+        number: JoinedChannelId,
+        from: Option<MemberNumber>,
+    ) -> Option<String> {
         let room = self.rooms.get(&number)?;
         let unknown = from.map(unknown);
         let from = from.and_then(|member| room.others.get(&member)).or(unknown.as_ref());
@@ -153,7 +161,7 @@ impl Rooms {
     /// A message has come.
     pub(super) fn message(
         &self,
-        number: InNumber,
+        number: JoinedChannelId,
         from: Option<MemberNumber>,
         part: &Part,
     ) -> Option<Json> {
@@ -210,7 +218,7 @@ mod tests {
         let name = ChannelName::new("lo\"bby").unwrap();
         let entered = Entered {
             request: 0,
-            channel: InNumber(4),
+            channel: JoinedChannelId(4),
             member: MemberNumber(1),
             mode: Mode::Chunk { bytes_max: 5 },
             chunk: None,
@@ -219,7 +227,7 @@ mod tests {
         };
         let mut rooms = Rooms::default();
         assert_eq!(rooms.enter(name.clone(), &entered).text(), r#"{"room":"lo\"bby","member":1}"#);
-        let at = InNumber(4);
+        let at = JoinedChannelId(4);
         let said = |rooms: &Rooms, member, data: &'static [u8]| {
             rooms.message(at, member, &Part::whole(data)).unwrap().text().to_owned()
         };

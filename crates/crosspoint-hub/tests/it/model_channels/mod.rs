@@ -10,7 +10,8 @@ use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{Arrived, LINES, PIECES, open_as, take};
 use crosspoint_hub::wire::Wire;
 use crosspoint_hub::{
-    ChannelName, Hub, HubOptions, InNumber, Limits, MemberNumber, OwnNumber, Part, Reason, Session,
+    ChannelName, Hub, HubOptions, JoinedChannelId, Limits, MemberNumber, OwnedChannelId, Part,
+    Reason, Session,
 };
 use model::{ENTERED_MAX, MEMBERS_MAX, Model, NAMES, OWNED_MAX, Piece, peer_id, push};
 use proptest::prelude::*;
@@ -213,23 +214,23 @@ impl Both {
             Leave(number) => {
                 let number = number.of(&self.model.entered(who));
                 self.model.leave(who, number);
-                self.ask(who, ChannelCommand::Leave(InNumber(number)));
+                self.ask(who, ChannelCommand::Leave(JoinedChannelId(number)));
             }
             Delete(own) => {
                 let own = own.of(&self.model.owned(who));
                 self.model.delete(who, own);
-                self.ask(who, ChannelCommand::Delete(OwnNumber(own)));
+                self.ask(who, ChannelCommand::Delete(OwnedChannelId(own)));
             }
             Resign(own) => {
                 let own = own.of(&self.model.owned(who));
                 self.model.resign(who, own);
-                self.ask(who, ChannelCommand::Resign(OwnNumber(own)));
+                self.ask(who, ChannelCommand::Resign(OwnedChannelId(own)));
             }
             Succeed(own, member) => {
                 let own = own.of(&self.model.owned(who));
                 let member = member.map(|member| member.of(&self.model.members(who, own)));
                 self.model.succeed(who, request, own, member);
-                let (channel, member) = (OwnNumber(own), member.map(MemberNumber));
+                let (channel, member) = (OwnedChannelId(own), member.map(MemberNumber));
                 self.ask(who, ChannelCommand::Succeed { request, channel, member });
             }
             Kick(own, member, ban) => {
@@ -237,24 +238,24 @@ impl Both {
                 let member = member.of(&self.model.members(who, own));
                 self.model.kick(who, own, member, ban);
                 let (time, address) = (None, false);
-                let (channel, member) = (OwnNumber(own), MemberNumber(member));
+                let (channel, member) = (OwnedChannelId(own), MemberNumber(member));
                 let ban = ban.then_some(Ban { time, address });
                 self.ask(who, ChannelCommand::Kick { channel, member, ban });
             }
             Up(number, piece) => {
                 let number = number.of(&self.model.entered(who));
-                self.send(who, Target::Up(InNumber(number)), piece);
+                self.send(who, Target::Up(JoinedChannelId(number)), piece);
             }
             Down(own, member, piece) => {
                 let own = own.of(&self.model.owned(who));
                 let member = member.of(&self.model.members(who, own));
-                self.send(who, Target::Member(OwnNumber(own), MemberNumber(member)), piece);
+                self.send(who, Target::Member(OwnedChannelId(own), MemberNumber(member)), piece);
             }
             All(own, except, piece) => {
                 let own = own.of(&self.model.owned(who));
                 let except = except.map(|member| member.of(&self.model.members(who, own)));
                 let except = except.map(MemberNumber);
-                self.send(who, Target::Everyone(OwnNumber(own), except), piece);
+                self.send(who, Target::Everyone(OwnedChannelId(own), except), piece);
             }
             Away(away) => {
                 self.model.endpoints[who].away = away;

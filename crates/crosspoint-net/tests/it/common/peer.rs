@@ -9,7 +9,8 @@ use crosspoint_hub::command::{
 use crosspoint_hub::protocol::Client;
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{
-    ChannelName, Command, Event, InNumber, MemberNumber, OwnNumber, Part, PeerId, Place, Reason,
+    ChannelName, Command, Event, JoinedChannelId, MemberNumber, OwnedChannelId, Part, PeerId,
+    Place, Reason,
 };
 use crosspoint_net::outlet::now;
 use crosspoint_net::ws::{self, Incoming, Opcode, frame};
@@ -280,11 +281,11 @@ impl Peer {
     }
 
     /// Opens a channel without message borders.
-    pub(crate) async fn create(&mut self, name: &str) -> OwnNumber {
+    pub(crate) async fn create(&mut self, name: &str) -> OwnedChannelId {
         self.try_create(name).await.expect("a free name")
     }
 
-    pub(crate) async fn try_create(&mut self, name: &str) -> Result<OwnNumber, Reason> {
+    pub(crate) async fn try_create(&mut self, name: &str) -> Result<OwnedChannelId, Reason> {
         let request = self.request();
         self.tell(create(request, name)).await;
         self.find(|event| match event {
@@ -298,11 +299,11 @@ impl Peer {
     }
 
     /// Enters a channel without message borders.
-    pub(crate) async fn enter(&mut self, name: &str) -> InNumber {
+    pub(crate) async fn enter(&mut self, name: &str) -> JoinedChannelId {
         self.try_enter(name).await.expect("a channel that can be entered")
     }
 
-    pub(crate) async fn try_enter(&mut self, name: &str) -> Result<InNumber, Reason> {
+    pub(crate) async fn try_enter(&mut self, name: &str) -> Result<JoinedChannelId, Reason> {
         self.try_enter_with(name, |_| {}).await
     }
 
@@ -310,7 +311,7 @@ impl Peer {
         &mut self,
         name: &str,
         set: impl FnOnce(&mut EnterOptions),
-    ) -> Result<InNumber, Reason> {
+    ) -> Result<JoinedChannelId, Reason> {
         let request = self.request();
         let mut command = enter(request, name);
         if let Command::Channel(ChannelCommand::Enter { options, .. }) = &mut command {
@@ -321,7 +322,7 @@ impl Peer {
     }
 
     /// Waits for the answer to an enter command.
-    pub(crate) async fn answered(&mut self, request: u32) -> Result<InNumber, Reason> {
+    pub(crate) async fn answered(&mut self, request: u32) -> Result<JoinedChannelId, Reason> {
         self.find(|event| match event {
             Event::Channel(ChannelEvent::Entered(told)) if told.request == request => {
                 Some(Ok(told.channel))
@@ -353,7 +354,7 @@ impl Peer {
     }
 
     /// Waits until a membership has ended.
-    pub(crate) async fn ended(&mut self) -> (InNumber, Reason) {
+    pub(crate) async fn ended(&mut self) -> (JoinedChannelId, Reason) {
         self.find(|event| match event {
             Event::Channel(ChannelEvent::Ended { channel, reason }) => Some((*channel, *reason)),
             _ => None,
@@ -397,15 +398,15 @@ impl Peer {
         self.passed.drain(..).collect()
     }
 
-    pub(crate) async fn send_up(&mut self, number: InNumber, data: &[u8]) {
+    pub(crate) async fn send_up(&mut self, number: JoinedChannelId, data: &[u8]) {
         self.tell(up(number, data)).await;
     }
 
-    pub(crate) async fn send_to(&mut self, own: OwnNumber, member: MemberNumber, data: &[u8]) {
+    pub(crate) async fn send_to(&mut self, own: OwnedChannelId, member: MemberNumber, data: &[u8]) {
         self.tell(to(own, member, data)).await;
     }
 
-    pub(crate) async fn broadcast(&mut self, own: OwnNumber, data: &[u8]) {
+    pub(crate) async fn broadcast(&mut self, own: OwnedChannelId, data: &[u8]) {
         let part = Part::whole(data.to_vec());
         self.tell(Command::Send { to: Target::Everyone(own, None), part }).await;
     }
@@ -430,10 +431,10 @@ pub(crate) fn enter(request: u32, called: &str) -> Command {
     Command::Channel(ChannelCommand::Enter { request, name: name(called), options })
 }
 
-pub(crate) fn up(number: InNumber, data: &[u8]) -> Command {
+pub(crate) fn up(number: JoinedChannelId, data: &[u8]) -> Command {
     Command::Send { to: Target::Up(number), part: Part::whole(data.to_vec()) }
 }
 
-pub(crate) fn to(own: OwnNumber, member: MemberNumber, data: &[u8]) -> Command {
+pub(crate) fn to(own: OwnedChannelId, member: MemberNumber, data: &[u8]) -> Command {
     Command::Send { to: Target::Member(own, member), part: Part::whole(data.to_vec()) }
 }

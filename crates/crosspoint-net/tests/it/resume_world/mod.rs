@@ -4,7 +4,7 @@ use crate::common::{Dice, within};
 use bytes::Bytes;
 use crosspoint_hub::command::{ChannelCommand, ChannelEvent, EnterOptions, Mode, Target};
 use crosspoint_hub::wire::FrameWriter;
-use crosspoint_hub::{ChannelName, Command, Event, Hub, HubOptions, InNumber, Part, Reason};
+use crosspoint_hub::{ChannelName, Command, Event, Hub, HubOptions, JoinedChannelId, Part, Reason};
 use crosspoint_net::client::{self, Connection, Dialed, Endpoint};
 use crosspoint_net::memory::{self, End, ReadEnd, Shape, WriteEnd};
 use crosspoint_net::outlet::now;
@@ -223,7 +223,7 @@ impl Client {
     }
 
     /// Enters the room.
-    pub(crate) async fn enter(&mut self) -> InNumber {
+    pub(crate) async fn enter(&mut self) -> JoinedChannelId {
         let name = ChannelName::new(b"room".to_vec()).expect("a short name");
         let options = EnterOptions { make_room: true, ..EnterOptions::default() };
         self.tell(ChannelCommand::Enter { request: 1, name, options }).await;
@@ -236,7 +236,7 @@ impl Client {
         }
     }
 
-    pub(crate) async fn send(&self, to: InNumber, message: Bytes) {
+    pub(crate) async fn send(&self, to: JoinedChannelId, message: Bytes) {
         self.tell(Command::Send { to: Target::Up(to), part: Part::whole(message) }).await;
     }
 

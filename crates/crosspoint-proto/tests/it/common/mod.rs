@@ -9,7 +9,8 @@ use crosspoint_hub::command::{
 use crosspoint_hub::protocol::{Client, Output, Protocol};
 use crosspoint_hub::wire::{Encoded, FrameWriter, Part, Place, Wire};
 use crosspoint_hub::{
-    ChannelName, InNumber, LinkNumber, MemberNumber, OwnNumber, Pace, PeerId, PeerName, Reason,
+    ChannelName, JoinedChannelId, LinkNumber, MemberNumber, OwnedChannelId, Pace, PeerId, PeerName,
+    Reason,
 };
 use crosspoint_proto::frame::{MAGIC, put_varint};
 use crosspoint_proto::{WIRE, client, heartbeat, server};
@@ -188,12 +189,12 @@ fn reason() -> impl Strategy<Value = Reason> {
     prop::sample::select(Reason::ALL.to_vec())
 }
 
-fn own() -> impl Strategy<Value = OwnNumber> {
-    any::<u32>().prop_map(OwnNumber)
+fn own() -> impl Strategy<Value = OwnedChannelId> {
+    any::<u32>().prop_map(OwnedChannelId)
 }
 
-fn into() -> impl Strategy<Value = InNumber> {
-    any::<u32>().prop_map(InNumber)
+fn into() -> impl Strategy<Value = JoinedChannelId> {
+    any::<u32>().prop_map(JoinedChannelId)
 }
 
 fn member() -> impl Strategy<Value = MemberNumber> {
@@ -297,9 +298,9 @@ fn peers_event() -> impl Strategy<Value = Event> {
 /// A target that is a single receiver.
 fn single() -> impl Strategy<Value = Target> {
     prop_oneof![
-        any::<u32>().prop_map(|number| Target::Up(InNumber(number))),
+        any::<u32>().prop_map(|number| Target::Up(JoinedChannelId(number))),
         (any::<u32>(), any::<u32>())
-            .prop_map(|(own, member)| Target::Member(OwnNumber(own), MemberNumber(member))),
+            .prop_map(|(own, member)| Target::Member(OwnedChannelId(own), MemberNumber(member))),
         link().prop_map(Target::Link),
     ]
 }

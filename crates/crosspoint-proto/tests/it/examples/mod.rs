@@ -9,8 +9,8 @@ use crosspoint_hub::command::{
 use crosspoint_hub::protocol::{Activity, Client, Output, Protocol};
 use crosspoint_hub::wire::{FrameWriter, Part, Place};
 use crosspoint_hub::{
-    ChannelName, InNumber, Limits, LinkNumber, MemberNumber, OwnNumber, Pace, PeerId, PeerName,
-    Reason,
+    ChannelName, JoinedChannelId, Limits, LinkNumber, MemberNumber, OwnedChannelId, Pace, PeerId,
+    PeerName, Reason,
 };
 use crosspoint_proto::frame::{MAGIC, peek_varint, put_varint};
 use crosspoint_proto::identity::Identity;
@@ -150,7 +150,7 @@ pub(crate) fn says() -> Vec<(&'static str, Says)> {
 
 /// The examples of all sections but section 12.
 fn says_of_channels() -> Vec<(&'static str, Says)> {
-    let (own, into, member) = (OwnNumber, InNumber, MemberNumber);
+    let (own, into, member) = (OwnedChannelId, JoinedChannelId, MemberNumber);
     let up = Target::Up(into(0));
     let send = |to, part| Says::Command(Command::Send { to, part });
     let owner = |news| Says::Event(Event::Channel(ChannelEvent::Owner { channel: into(1), news }));
@@ -466,10 +466,10 @@ fn says_of_peers() -> Vec<(&'static str, Says)> {
         ),
         ("peer-came", Says::Event(Event::Directory(DirectoryEvent::PeerCame { peer: ann() }))),
         ("peer-went", Says::Event(Event::Directory(DirectoryEvent::PeerWent { peer: ann() }))),
-        ("pause", Says::Event(Event::Paused { to: Target::Up(InNumber(1)) })),
+        ("pause", Says::Event(Event::Paused { to: Target::Up(JoinedChannelId(1)) })),
         (
             "pause-member",
-            Says::Event(Event::Paused { to: Target::Member(OwnNumber(0), MemberNumber(2)) }),
+            Says::Event(Event::Paused { to: Target::Member(OwnedChannelId(0), MemberNumber(2)) }),
         ),
         ("resume", Says::Event(Event::Resumed { to: Target::Link(LinkNumber(3)), of: 0 })),
     ]

@@ -2,7 +2,7 @@
 
 use super::{Item, Model};
 use crosspoint_hub::command::{Mode, Target};
-use crosspoint_hub::{MemberNumber, OwnNumber};
+use crosspoint_hub::{MemberNumber, OwnedChannelId};
 
 /// What is sent of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +121,7 @@ impl Model {
     fn down(
         &mut self,
         who: usize,
-        own: OwnNumber,
+        own: OwnedChannelId,
         piece: Piece,
         data: &str,
         to: impl Fn(u32) -> bool,

@@ -6,7 +6,7 @@ mod succession;
 
 use crosspoint_hub::command::{ChannelEvent, Entered, Event, Mode, OwnerNews, Peer, Target};
 use crosspoint_hub::testing::Arrived;
-use crosspoint_hub::{InNumber, MemberNumber, OwnNumber, PeerId, Reason};
+use crosspoint_hub::{JoinedChannelId, MemberNumber, OwnedChannelId, PeerId, Reason};
 pub(crate) use messages::Piece;
 use messages::SendPath;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -181,7 +181,7 @@ impl Model {
     fn member_entered(&self, who: usize, channel: u32, member: u32) -> Event {
         let chunk = self.chunk(who);
         Event::Channel(ChannelEvent::MemberEntered {
-            channel: OwnNumber(channel),
+            channel: OwnedChannelId(channel),
             member: MemberNumber(member),
             peer: self.peer(who),
             chunk,
@@ -202,7 +202,7 @@ impl Model {
         let (seat, place) = (self.fresh(), self.fresh());
         self.endpoints[who].owned.insert(number, Owned { seat, place, kept: false });
         self.places.insert(place, Place::new(name, Some((who, seat, number)), away));
-        let channel = OwnNumber(number);
+        let channel = OwnedChannelId(number);
         self.tell(who, None, ChannelEvent::Created { request, channel });
     }
 
@@ -240,7 +240,7 @@ impl Model {
         place.members.insert(member, Member { who, seat, number, begun: None, midway: false });
         let (owner, away) = (place.owner, place.away);
         self.endpoints[who].entered.insert(number, (seat, id));
-        let (channel, chunk) = (InNumber(number), self.chunk(who));
+        let (channel, chunk) = (JoinedChannelId(number), self.chunk(who));
         let entered = Entered {
             request,
             channel,
@@ -274,14 +274,14 @@ impl Model {
             self.places.remove(&id);
         }
         if told {
-            let channel = InNumber(number);
+            let channel = JoinedChannelId(number);
             self.tell(who, Some(seat), ChannelEvent::Ended { channel, reason });
         }
         if successor == Some(member) {
             self.forget_successor(id, Reason::NoSuchPeer);
         }
         if let Some((owner, seat, number)) = owner {
-            let (channel, member) = (OwnNumber(number), MemberNumber(member));
+            let (channel, member) = (OwnedChannelId(number), MemberNumber(member));
             self.tell(owner, Some(seat), ChannelEvent::MemberLeft { channel, member, reason });
         }
     }
@@ -323,7 +323,7 @@ impl Model {
         self.forget_successor(id, Reason::NoSuchName);
         let place = self.places.remove(&id).expect("a place that is owned is there");
         for Member { who, seat, number, .. } in place.members.into_values() {
-            let channel = InNumber(number);
+            let channel = JoinedChannelId(number);
             self.tell(who, Some(seat), ChannelEvent::Ended { channel, reason });
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Item, Member, Model, OWNED_MAX, Owned, Seat, Successor, lowest};
 use crosspoint_hub::command::{ChannelEvent, Event, OwnerNews};
-use crosspoint_hub::{InNumber, OwnNumber, Reason};
+use crosspoint_hub::{JoinedChannelId, OwnedChannelId, Reason};
 
 impl Model {
     pub(crate) fn succeed(&mut self, who: usize, request: u32, own: u32, member: Option<u32>) {
@@ -107,7 +107,8 @@ impl Model {
         let successor = place.members.remove(&member).expect("a successor is a member");
         let away = self.endpoints[successor.who].told_away;
         (place.owner, place.away) = (Some((successor.who, seat, number)), away);
-        let (channel, news) = (InNumber(successor.number), OwnerNews::You(OwnNumber(number)));
+        let (channel, news) =
+            (JoinedChannelId(successor.number), OwnerNews::You(OwnedChannelId(number)));
         self.tell(successor.who, Some(successor.seat), ChannelEvent::Owner { channel, news });
         self.cut_short(id);
         let changed = OwnerNews::Changed(self.peer(successor.who));
@@ -131,14 +132,14 @@ impl Model {
             std::mem::take(&mut member.midway) && endpoints[member.who].pieces
         });
         for (_, Member { who, seat, number, .. }) in stuck.collect::<Vec<_>>() {
-            let (channel, reason) = (InNumber(number), Reason::OwnerLost);
+            let (channel, reason) = (JoinedChannelId(number), Reason::OwnerLost);
             self.tell(who, Some(seat), ChannelEvent::Ended { channel, reason });
         }
     }
 
     fn inform(&mut self, id: u64, news: &OwnerNews) {
         for member in self.places[&id].members.values() {
-            let (channel, news) = (InNumber(member.number), news.clone());
+            let (channel, news) = (JoinedChannelId(member.number), news.clone());
             let item = Item::Event(
                 Some(member.seat),
                 Event::Channel(ChannelEvent::Owner { channel, news }),
