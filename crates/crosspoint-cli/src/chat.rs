@@ -3,7 +3,10 @@
 use crate::failure::Failure;
 use crate::identity;
 use crate::logging::{Style, clean};
+use crate::small_file::{self, BYTES_MAX, FileKind};
 use clap::{Arg, ArgMatches, Command, value_parser};
+use crosspoint::tls::Fingerprint;
+use crosspoint::tls::client::Trust;
 use crosspoint::{
     ChannelError, ConnectError, EnterOptions, MemberEvent, MemberNumber, Node, Reason,
 };
@@ -28,11 +31,20 @@ pub(crate) fn command() -> Command {
              The end of the input (Ctrl-D) or Ctrl-C leaves.",
         )
         .arg(flag("room", "NAME", "The room; made if there is none of this name").default_value("lobby"))
-        .arg(flag("hub", "ADDRESS", "Where the hub is: tcp://HOST:PORT or ws://HOST:PORT").default_value("tcp://127.0.0.1:7680"))
+        .arg(flag("hub", "ADDRESS", "Where the hub is: tcp://, tls://, ws:// or wss://HOST:PORT").default_value("tcp://127.0.0.1:7680"))
         .arg(flag("name", "NAME", "What others see, different from theirs; your user name if not given"))
         .arg(
             flag("identity", "FILE", "Prove to be the owner of an identity that `crosspoint id new` made")
                 .value_parser(value_parser!(PathBuf)),
+        )
+        .arg(
+            flag("tls-roots", "FILE", "Trust the authorities of this file (PEM) instead of those of the system, with tls:// and wss://")
+                .value_parser(value_parser!(PathBuf))
+                .conflicts_with("tls-pin"),
+        )
+        .arg(
+            flag("tls-pin", "FINGERPRINT", "Trust the hub whose certificate has this fingerprint (SHA-256), with tls:// and wss://")
+                .value_parser(value_parser!(Fingerprint)),
         )
         .arg(flag("token", "TOKEN", "What the hub asks for: its access token, NAME:SECRET, or a signed token"))
 }
@@ -109,6 +121,9 @@ async fn connect(matches: &ArgMatches) -> Result<Node, Failure> {
     if let Some(path) = matches.get_one::<PathBuf>("identity") {
         builder = builder.identity(identity::load(path)?);
     }
+    if let Some(trust) = trust(matches)? {
+        builder = builder.trust(trust);
+    }
     if let Some(name) = text("name") {
         return match builder.name(name).connect(hub).await {
             Err(error) if is_taken(&error) => {
@@ -126,6 +141,21 @@ async fn connect(matches: &ArgMatches) -> Result<Node, Failure> {
             result => return result.map_err(failed),
         }
     }
+}
+
+/// Whom the flags say to trust, if they do.
+fn trust(matches: &ArgMatches) -> Result<Option<Trust>, Failure> {
+    if let Some(fingerprint) = matches.get_one::<Fingerprint>("tls-pin") {
+        return Ok(Some(Trust::Pinned(*fingerprint)));
+    }
+    let Some(path) = matches.get_one::<PathBuf>("tls-roots") else {
+        return Ok(None);
+    };
+    let wrong = |error: String| Failure::Setup(format!("--tls-roots {}: {error}", path.display()));
+    let file = small_file::read(path, FileKind::Any, BYTES_MAX);
+    let file = file.map_err(|error| wrong(error.to_string()))?;
+    let roots = Trust::roots(file.text.as_bytes());
+    roots.map(Some).map_err(|error| wrong(error.to_string()))
 }
 
 fn is_taken(error: &ConnectError) -> bool {

@@ -11,6 +11,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
+mod certificates;
 mod chat;
 mod failure;
 mod give_back;

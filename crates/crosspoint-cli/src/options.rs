@@ -96,6 +96,7 @@ pub(crate) fn server(
         gateways: gateways(settings)?,
         http: http(settings)?,
         authenticator: authenticator.map(|swap| swap as Arc<dyn Authenticator>),
+        tls: None,
         flush_max: settings.server.stop_ms_max,
     })
 }

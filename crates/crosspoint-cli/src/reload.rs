@@ -1,11 +1,13 @@
 //! New secrets and keys without a new start.
 
+use crate::certificates;
 use crate::failure::Failure;
 use crate::options;
 use crate::settings::{Loaded, Settings, changed};
 use crate::small_file::FileKind;
 use crosspoint_auth::{Authenticator, Swap};
 use crosspoint_hub::Hub;
+use crosspoint_net::tls::server::{Certificate, Tls};
 use std::future::pending;
 use std::sync::Arc;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
@@ -23,6 +25,8 @@ pub(crate) struct Reload<'a> {
     hub: &'a Hub,
     /// Who checks credentials, if files say it.
     authenticator: Option<&'a Swap>,
+    /// Whose certificates are exchanged, if files hold them.
+    tls: Option<Tls>,
     reading: Option<JoinHandle<Result<New, Failure>>>,
     /// The files may have changed after they were read.
     again: bool,
@@ -32,10 +36,12 @@ pub(crate) struct Reload<'a> {
 struct New {
     settings: Settings,
     authenticator: Option<Arc<dyn Authenticator>>,
+    certificates: Vec<Certificate>,
 }
 
 /// The settings whose new values hold at once.
-const AT_ONCE: [&str; 3] = ["server.access_token", "auth.secrets_file", "auth.jwt_keys"];
+const AT_ONCE: [&str; 5] =
+    ["server.access_token", "auth.secrets_file", "auth.jwt_keys", "tls.cert", "tls.key"];
 
 impl<'a> Reload<'a> {
     pub(crate) fn new(
@@ -43,8 +49,9 @@ impl<'a> Reload<'a> {
         settings: &'a Settings,
         hub: &'a Hub,
         authenticator: Option<&'a Swap>,
+        tls: Option<Tls>,
     ) -> Self {
-        Self { load, settings, hub, authenticator, reading: None, again: false }
+        Self { load, settings, hub, authenticator, tls, reading: None, again: false }
     }
 
     /// Begins to read secrets and keys again.
@@ -58,7 +65,8 @@ impl<'a> Reload<'a> {
             // What cannot be read twice, such as a pipe, would take the hub's secrets away.
             let Loaded { settings, .. } = load(FileKind::Regular)?;
             let authenticator = options::authenticator(&settings, FileKind::Regular)?;
-            Ok(New { settings, authenticator })
+            let certificates = certificates::read(&settings, FileKind::Regular)?;
+            Ok(New { settings, authenticator, certificates })
         }));
     }
 
@@ -100,8 +108,25 @@ impl<'a> Reload<'a> {
         }
     }
 
+    /// Exchanges the certificates. Gives the setting if that needs a restart.
+    fn take_certificates(&self, certificates: Vec<Certificate>) -> Option<&'static str> {
+        match &self.tls {
+            Some(tls) if !certificates.is_empty() => match tls.replace(certificates) {
+                Ok(()) => None,
+                Err(error) => {
+                    tracing::error!(%error, "the old certificates stay in force");
+                    None
+                }
+            },
+            // Whether TLS is served is decided at the start, and so is a certificate that is made.
+            Some(_) if !self.settings.tls.dev => Some("tls.cert"),
+            None if !certificates.is_empty() => Some("tls.cert"),
+            Some(_) | None => None,
+        }
+    }
+
     /// Gives the settings that have changed and need a restart.
-    fn take(&self, New { settings, authenticator }: New) -> Vec<&'static str> {
+    fn take(&self, New { settings, authenticator, certificates }: New) -> Vec<&'static str> {
         let (old, new) = (&self.settings.server.access_token, &settings.server.access_token);
         let same_check = self.authenticator.is_some() == authenticator.is_some();
         // A hub that asks for something does not begin to let everybody in because a line is missing.
@@ -117,6 +142,7 @@ impl<'a> Reload<'a> {
                 }
             }
             self.hub.set_access_token(options::access_token(&settings));
+            restart.extend(self.take_certificates(certificates));
         } else if opens {
             restart.push("server.access_token");
         }

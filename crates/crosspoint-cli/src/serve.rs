@@ -1,5 +1,6 @@
 //! `crosspoint serve`: the hub.
 
+use crate::certificates;
 use crate::failure::Failure;
 use crate::listen::listen;
 use crate::reload::{Load, Reload};
@@ -9,6 +10,7 @@ use crate::{give_back, logging, options};
 use crosspoint_auth::Swap;
 use crosspoint_hub::Hub;
 use crosspoint_net::server::{Server, ServerOptions};
+use crosspoint_net::tls::Fingerprint;
 use std::io::{self, IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
@@ -26,6 +28,8 @@ struct Parts {
     hub: Arc<Hub>,
     authenticator: Option<Arc<Swap>>,
     server: ServerOptions,
+    /// The fingerprint of a certificate that was made.
+    fingerprint: Option<Fingerprint>,
 }
 
 /// Reads the files that the settings name, too.
@@ -33,8 +37,10 @@ fn parts(settings: &Settings) -> Result<Parts, Failure> {
     let hub = Hub::new(options::hub(settings)?);
     let authenticator =
         options::authenticator(settings, FileKind::Any)?.map(Swap::new).map(Arc::new);
-    let server = options::server(settings, authenticator.clone())?;
-    Ok(Parts { hub, authenticator, server })
+    let mut server = options::server(settings, authenticator.clone())?;
+    let (tls, fingerprint) = certificates::tls(settings)?.unzip();
+    server.tls = tls;
+    Ok(Parts { hub, authenticator, server, fingerprint: fingerprint.flatten() })
 }
 
 /// Checks what can be wrong before the hub runs: the files that the settings name.
@@ -45,7 +51,7 @@ pub(crate) fn check(settings: &Settings) -> Result<(), Failure> {
 /// Runs the hub until a signal stops it. `load` reads the settings again.
 pub(crate) fn run(settings: &Settings, load: Load) -> Result<(), Failure> {
     give_back::set_up();
-    let Parts { hub, authenticator, server } = parts(settings)?;
+    let Parts { hub, authenticator, server, fingerprint } = parts(settings)?;
     let _log = logging::start(settings, hub.metrics.log_lines_dropped.clone())?;
     give_back::set_pages(hub.limits.memory_bytes_max);
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
@@ -64,14 +70,15 @@ pub(crate) fn run(settings: &Settings, load: Load) -> Result<(), Failure> {
             "server.access_token begins or ends with a space, which clients have to give as well"
         );
     }
-    let reload = Reload::new(load, settings, &hub, authenticator.as_deref());
-    let result = runtime.block_on(serve(settings, hub.clone(), server, reload));
+    let reload = Reload::new(load, settings, &hub, authenticator.as_deref(), server.tls.clone());
+    let serving = serve((settings, fingerprint), hub.clone(), server, reload);
+    let result = runtime.block_on(serving);
     runtime.shutdown_timeout(END_MAX);
     Ok(result?)
 }
 
 async fn serve(
-    settings: &Settings,
+    (settings, fingerprint): (&Settings, Option<Fingerprint>),
     hub: Arc<Hub>,
     server: ServerOptions,
     mut reload: Reload<'_>,
@@ -90,7 +97,7 @@ async fn serve(
     let (addresses, metrics_at) = (addresses(&listeners)?, addresses(&for_metrics)?);
     listeners.into_iter().for_each(|listener| server.listen(listener));
     for_metrics.into_iter().for_each(|listener| server.listen_for_metrics(listener));
-    announce(settings, &addresses, &metrics_at);
+    announce((settings, fingerprint), &addresses, &metrics_at);
     let terminal = Terminal::new();
     let mut giving_back = pin!(give_back::run(server.hub().clone()));
     let name = loop {
@@ -157,7 +164,11 @@ impl Stop {
     }
 }
 
-fn announce(settings: &Settings, addresses: &[SocketAddr], metrics_at: &[SocketAddr]) {
+fn announce(
+    (settings, fingerprint): (&Settings, Option<Fingerprint>),
+    addresses: &[SocketAddr],
+    metrics_at: &[SocketAddr],
+) {
     say(concat!("crosspoint ", env!("CARGO_PKG_VERSION")));
     for address in addresses {
         say(&format!("listening on {address}"));
@@ -167,6 +178,9 @@ fn announce(settings: &Settings, addresses: &[SocketAddr], metrics_at: &[SocketA
     }
     for (protocol, who) in open_to(settings) {
         say(&format!("{protocol}: {who}"));
+    }
+    if let Some(served) = tls_served(settings, fingerprint) {
+        say(&format!("tls: {served}"));
     }
     let Some(first) = addresses.first() else { return };
     let [near, metrics_at] = [first, metrics_at.first().unwrap_or(first)]
@@ -186,6 +200,18 @@ fn asks(settings: &Settings) -> bool {
     [&auth.secrets_file, &auth.jwt_keys, &settings.server.access_token]
         .iter()
         .any(|set| !set.is_empty())
+}
+
+/// How TLS is served, if it is.
+fn tls_served(settings: &Settings, fingerprint: Option<Fingerprint>) -> Option<String> {
+    let only = if settings.tls.required { ", and nothing without it (tls.required)" } else { "" };
+    match fingerprint {
+        Some(fingerprint) => {
+            Some(format!("a certificate for tries with the fingerprint {fingerprint}{only}"))
+        }
+        None if settings.tls.cert.is_empty() => None,
+        None => Some(format!("{}{only}", settings.tls.cert.join(", "))),
+    }
 }
 
 /// Which protocols are open, and to whom.

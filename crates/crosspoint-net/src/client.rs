@@ -8,12 +8,14 @@ use crate::memory;
 use crate::outlet::now;
 use crate::parting::LINGER;
 use crate::reading::{discard_until_closed, read};
-use crate::stream::{Reader, Stream, Writer};
+use crate::stream::{self, Reader, Stream, Writer};
+use crate::tls::client::Trust;
 use crate::ws::{self, handshake};
 use bytes::{Bytes, BytesMut};
 use crosspoint_hub::protocol::{Activity, Client};
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{Command, Event, Reason};
+use rustls::pki_types::ServerName;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -38,17 +40,21 @@ const ANSWERS_BYTES_MAX: usize = 16 * 1024;
 /// Where a hub is reached.
 #[derive(Debug, Clone)]
 pub enum Endpoint {
-    /// `tcp://HOST:PORT`
+    /// `tcp://HOST:PORT`, or `tls://HOST:PORT`
     Tcp {
         /// Name or address, and port.
         authority: String,
+        /// Whom to trust, inside TLS.
+        tls: Option<Trust>,
     },
-    /// `ws://HOST:PORT/PATH`
+    /// `ws://HOST:PORT/PATH`, or `wss://HOST:PORT/PATH`
     WebSocket {
         /// Name or address, and port.
         authority: String,
         /// With its leading slash.
         path: String,
+        /// Whom to trust, inside TLS.
+        tls: Option<Trust>,
     },
     /// Inside the program.
     Memory {
@@ -64,8 +70,22 @@ pub const PORT: u16 = 7680;
 
 /// A text that is no endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no hub address; write tcp://HOST:PORT or ws://HOST:PORT/PATH")]
+#[error(
+    "`{0}` is no hub address; write tcp://HOST:PORT, tls://HOST:PORT, ws://HOST:PORT/PATH or wss://HOST:PORT/PATH"
+)]
 pub struct NoEndpoint(String);
+
+impl Endpoint {
+    /// The same, with other trust inside TLS. Without TLS nothing changes.
+    #[must_use]
+    pub fn trusting(mut self, trust: Trust) -> Self {
+        if let Self::Tcp { tls: Some(tls), .. } | Self::WebSocket { tls: Some(tls), .. } = &mut self
+        {
+            *tls = trust;
+        }
+        self
+    }
+}
 
 impl FromStr for Endpoint {
     type Err = NoEndpoint;
@@ -87,10 +107,13 @@ impl FromStr for Endpoint {
             (false, false) => return Err(wrong()),
         };
         match scheme {
-            "tcp" if matches!(path, "" | "/") => Ok(Self::Tcp { authority }),
-            "ws" => {
+            "tcp" | "tls" if matches!(path, "" | "/") => {
+                Ok(Self::Tcp { authority, tls: (scheme == "tls").then(Trust::default) })
+            }
+            "ws" | "wss" => {
                 let path = if path.is_empty() { "/" } else { path }.to_owned();
-                Ok(Self::WebSocket { authority, path })
+                let tls = (scheme == "wss").then(Trust::default);
+                Ok(Self::WebSocket { authority, path, tls })
             }
             _ => Err(wrong()),
         }
@@ -100,8 +123,12 @@ impl FromStr for Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp { authority } => write!(f, "tcp://{authority}"),
-            Self::WebSocket { authority, path } => write!(f, "ws://{authority}{path}"),
+            Self::Tcp { authority, tls: None } => write!(f, "tcp://{authority}"),
+            Self::Tcp { authority, tls: Some(_) } => write!(f, "tls://{authority}"),
+            Self::WebSocket { authority, path, tls: None } => write!(f, "ws://{authority}{path}"),
+            Self::WebSocket { authority, path, tls: Some(_) } => {
+                write!(f, "wss://{authority}{path}")
+            }
             Self::Memory { .. } => f.write_str("memory"),
         }
     }
@@ -145,16 +172,19 @@ impl Dialed {
 /// # Errors
 /// The system's, and [`io::ErrorKind::InvalidData`] if the other side speaks no WebSocket.
 pub async fn dial(endpoint: &Endpoint) -> io::Result<Dialed> {
-    let (authority, path) = match endpoint {
+    let (authority, path, tls) = match endpoint {
         Endpoint::Memory { connector, shape } => {
             return Ok(Dialed::direct(connector.connect(shape.clone())?.into()));
         }
-        Endpoint::Tcp { authority } => (authority, None),
-        Endpoint::WebSocket { authority, path } => (authority, Some(path)),
+        Endpoint::Tcp { authority, tls } => (authority, None, tls),
+        Endpoint::WebSocket { authority, path, tls } => (authority, Some(path), tls),
     };
     let stream = TcpStream::connect(authority.as_str()).await?;
     stream.set_nodelay(true)?;
     let mut dialed = Dialed::direct(stream.into());
+    if let Some(trust) = tls {
+        dialed = secured(dialed, trust, authority).await?;
+    }
     let Some(path) = path else {
         return Ok(dialed);
     };
@@ -177,6 +207,21 @@ pub async fn dial(endpoint: &Endpoint) -> io::Result<Dialed> {
     let mut websocket = ws::Connection::new(ws::Role::Client, config);
     websocket.receive(answer.split_off(length));
     Ok(Dialed { websocket: Some(websocket), ..dialed })
+}
+
+/// Goes through the handshake of TLS.
+async fn secured(dialed: Dialed, trust: &Trust, authority: &str) -> io::Result<Dialed> {
+    let wrong = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _port)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let name = ServerName::try_from(host)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let tls = trust.connect(name).map_err(wrong)?;
+    let Dialed { reader, writer, .. } = dialed;
+    let (reader, writer) = stream::tls::handshake(tls.into(), (reader, writer), &[], None)
+        .await
+        .map_err(|broken| broken.error)?;
+    Ok(Dialed { reader: Reader::Tls(reader), writer: Writer::Tls(writer), ..dialed })
 }
 
 /// A command on its way to the hub.

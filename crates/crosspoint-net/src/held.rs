@@ -55,6 +55,14 @@ impl Held {
     }
 }
 
+/// Charges what TLS keeps for a connection.
+///
+/// # Errors
+/// As [`Held::settle`].
+pub(crate) fn tls(hub: &Hub, from: Remote, bytes: usize) -> Result<Charge, Reason> {
+    charge(hub, from, (Purpose::Connection, "tls"), bytes)
+}
+
 /// Charges what a session that can be resumed takes besides the session itself.
 ///
 /// # Errors

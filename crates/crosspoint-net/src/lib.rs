@@ -9,7 +9,8 @@
 //! * [`client`]: connecting to a hub, and the driver of the client role
 //! * [`resume`]: sessions that survive their connections
 //! * [`messages`]: a WebSocket as text messages, for peers that are not clients of a hub
-//! * [`stream`]: TCP or memory; [`memory`]: in-memory connections with simulated lag and speed
+//! * [`tls`]: certificates, and the trust of a client
+//! * [`stream`]: TCP, memory, or TLS over them; [`memory`]: in-memory connections with simulated lag and speed
 //! * [`ws`]: the WebSocket state machine and codec
 //! * [`regular`]: opens regular files only
 //! * [`log_limit`]: bounds how much log strangers can cause; [`panics`]: what a panic ends
@@ -49,4 +50,5 @@ pub mod runner;
 pub mod server;
 pub mod session;
 pub mod stream;
+pub mod tls;
 pub mod ws;

@@ -47,6 +47,27 @@ impl Refusal {
         Self { reason, fault, answer: Some(answer), tls: false }
     }
 
+    /// TLS is served, and it failed. Its client was told by its own words.
+    pub(crate) fn broken_tls(error: &std::io::Error) -> Self {
+        let reason = match error.kind() {
+            std::io::ErrorKind::InvalidData => Reason::Malformed,
+            _ => Reason::ConnectionLost,
+        };
+        let fault = (reason == Reason::Malformed).then(|| format!("TLS: {error}"));
+        // Nothing more is to be said, and that has to be read.
+        Self { reason, fault, answer: Some(Bytes::new()), tls: true }
+    }
+
+    /// Nothing but TLS is served.
+    pub(crate) fn no_tls(is_http: bool) -> Self {
+        let fault = "only TLS is served here (tls.required)";
+        let answer = is_http.then(|| {
+            let kind = "text/plain; charset=utf-8";
+            handshake::answer(426, "Upgrade: TLS/1.3\r\n", kind, format!("{fault}\n").as_bytes())
+        });
+        Self { reason: Reason::NotAllowed, fault: Some(fault.to_owned()), answer, tls: false }
+    }
+
     /// TLS is not served. The word for that is the one that its clients understand.
     pub(crate) fn tls() -> Self {
         let fault = "TLS is not served here; connect without it, or through a proxy".to_owned();

@@ -1,6 +1,8 @@
 //! A connection of any transport, in two halves: the reader belongs to one task, the writer can
 //! be used from any thread.
 
+pub(crate) mod tls;
+
 use crate::memory;
 use bytes::{Buf, Bytes};
 use crosspoint_hub::ledger::{Account, Purpose};
@@ -12,6 +14,7 @@ use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use tls::{TlsReader, TlsWriter};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -35,6 +38,8 @@ pub enum Reader {
     Tcp(OwnedReadHalf),
     /// Inside the program.
     Memory(memory::ReadEnd),
+    /// TLS over another one.
+    Tls(TlsReader),
 }
 
 /// The half that writes.
@@ -44,6 +49,8 @@ pub enum Writer {
     Tcp(OwnedWriteHalf),
     /// Inside the program.
     Memory(memory::WriteEnd),
+    /// TLS over another one.
+    Tls(TlsWriter),
 }
 
 impl Stream {
@@ -95,6 +102,7 @@ impl Reader {
         match self {
             Self::Tcp(reader) => Pin::new(reader).poll_read(cx, buffer),
             Self::Memory(reader) => Pin::new(reader).poll_read(cx, buffer),
+            Self::Tls(reader) => reader.poll_read(cx, buffer),
         }
     }
 
@@ -104,6 +112,7 @@ impl Reader {
         match self {
             Self::Tcp(reader) => tcp_gone(reader.as_ref()).await,
             Self::Memory(reader) => reader.gone().await,
+            Self::Tls(reader) => reader.gone().await,
         }
     }
 }
@@ -140,20 +149,30 @@ async fn tcp_gone(_: &TcpStream) {
 }
 
 impl Writer {
+    /// The connection at the bottom, which has no TLS.
+    fn below(&self) -> &Self {
+        let mut writer = self;
+        while let Self::Tls(tls) = writer {
+            writer = tls.below();
+        }
+        writer
+    }
+
     /// Has the memory of what is under way inside the program charged, in both directions. What the system has
     /// of a connection is not.
     pub(crate) fn charge(&self, account: &Arc<Account>, purpose: Purpose) {
-        if let Self::Memory(writer) = self {
-            writer.charge(account, purpose);
+        match self.below() {
+            Self::Memory(writer) => writer.charge(account, purpose),
+            Self::Tcp(_) | Self::Tls(_) => {}
         }
     }
 
     /// Whether the system has taken something that the other side has not. Where it does not tell that
     /// (elsewhere than on Linux), and inside the program, it has not.
     pub(crate) fn has_undelivered(&self) -> bool {
-        match self {
+        match self.below() {
             Self::Tcp(writer) => undelivered_bytes(writer.as_ref()) > 0,
-            Self::Memory(_) => false,
+            Self::Memory(_) | Self::Tls(_) => false,
         }
     }
 
@@ -165,6 +184,7 @@ impl Writer {
         match self {
             Self::Tcp(writer) => writer.try_write_vectored(slices),
             Self::Memory(writer) => writer.try_write_vectored(slices),
+            Self::Tls(writer) => writer.try_write_vectored(slices),
         }
     }
 
@@ -206,9 +226,10 @@ impl Writer {
     /// # Errors
     /// The transport's.
     pub async fn writable(&self) -> io::Result<()> {
-        match self {
+        match self.below() {
             Self::Tcp(writer) => writer.writable().await,
             Self::Memory(writer) => writer.writable().await,
+            Self::Tls(_) => Ok(()),
         }
     }
 
@@ -231,9 +252,9 @@ impl Writer {
 
     /// The address at which the other side has found this one; `None` inside the program.
     pub(crate) fn local_address(&self) -> Option<SocketAddr> {
-        match self {
+        match self.below() {
             Self::Tcp(writer) => writer.local_addr().ok(),
-            Self::Memory(_) => None,
+            Self::Memory(_) | Self::Tls(_) => None,
         }
     }
 
@@ -247,6 +268,7 @@ impl Writer {
                 !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
             }
             Self::Memory(writer) => writer.unread(),
+            Self::Tls(writer) => writer.unread(),
         }
     }
 
@@ -254,9 +276,10 @@ impl Writer {
     /// woken.
     #[cfg(feature = "http")]
     pub(crate) async fn gone(&self) {
-        match self {
+        match self.below() {
             Self::Tcp(writer) => tcp_gone(writer.as_ref()).await,
             Self::Memory(writer) => writer.gone().await,
+            Self::Tls(_) => {}
         }
     }
 
@@ -269,6 +292,7 @@ impl Writer {
                 let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write);
             }
             Self::Memory(writer) => writer.shutdown(),
+            Self::Tls(writer) => writer.shutdown(),
         }
     }
 }

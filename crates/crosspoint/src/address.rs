@@ -18,6 +18,8 @@ pub enum Protocol {
 ///
 /// * `tcp://HOST:PORT`, or only `HOST`: the native protocol over TCP
 /// * `ws://HOST:PORT/PATH`: the native protocol over WebSocket
+/// * `tls://HOST:PORT` and `wss://HOST:PORT/PATH`: the same inside TLS. Whom that trusts is said by
+///   [`NodeBuilder::trust`](crate::NodeBuilder::trust)
 /// * `peote://HOST:PORT` and `peote+ws://HOST:PORT/PATH`: the joint protocol, as a Haxe program
 ///   speaks it
 ///
@@ -41,7 +43,7 @@ pub struct Address {
 /// A text that is no address of a hub.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no address of a hub; write tcp://HOST:PORT, ws://HOST:PORT/PATH, peote://HOST:PORT or peote+ws://HOST:PORT/PATH"
+    "`{0}` is no address of a hub; write tcp://HOST:PORT, ws://HOST:PORT/PATH, peote://HOST:PORT or peote+ws://HOST:PORT/PATH; inside TLS, tls:// and wss:// in the place of tcp:// and ws://"
 )]
 pub struct NoAddress(String);
 
@@ -73,7 +75,9 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.protocol, &self.endpoint) {
             (Protocol::Native, endpoint) => endpoint.fmt(f),
-            (Protocol::Peote, Endpoint::Tcp { authority }) => write!(f, "peote://{authority}"),
+            (Protocol::Peote, Endpoint::Tcp { authority, tls: None }) => {
+                write!(f, "peote://{authority}")
+            }
             (Protocol::Peote, endpoint) => write!(f, "peote+{endpoint}"),
         }
     }

@@ -165,6 +165,7 @@ pub use crosspoint_net::gateways;
 pub use crosspoint_net::memory::Shape;
 pub use crosspoint_net::resume::{Connectivity, Lost, Receipt, Why};
 pub use crosspoint_net::server::ServerOptions;
+pub use crosspoint_net::tls;
 pub use crosspoint_proto::identity::{Fingerprint, Identity, NotAnIdentity, PublicKey};
 pub use crosspoint_proto::peer::secure::{Pin, SecureError};
 pub use error::{ChannelError, ConnectError, EncryptError, PingError};

@@ -94,6 +94,16 @@ pub(super) fn host_list() -> List {
     }
 }
 
+/// Files, each by its path.
+pub(super) fn files() -> List {
+    List {
+        item: "FILE",
+        allowed: "a list of paths of files",
+        alone: None,
+        test: |files| files.iter().all(|file| !file.is_empty() && !file.contains('\0')),
+    }
+}
+
 /// Directories whose files are served, each with a path before it.
 pub(super) fn directories() -> List {
     List {

@@ -12,6 +12,7 @@ mod permissions;
 mod resume;
 pub(super) mod rooms;
 mod server;
+mod tls;
 
 use super::row::{Place, Row, Section};
 use std::sync::LazyLock;
@@ -44,6 +45,7 @@ macro_rules! settings {
 
 settings! {
     server: Server,
+    tls: Tls,
     auth: Auth,
     permissions: Permitted,
     peers: Peers,

@@ -22,6 +22,7 @@ use crate::refusal::Refusal;
 use crate::remote::Remote;
 use crate::runner::Runner;
 use crate::stream::{Reader, Stream, Writer};
+use crate::tls::server::Tls;
 use crosspoint_auth::Authenticator;
 #[cfg(feature = "http")]
 use crosspoint_hub::Limit;
@@ -46,6 +47,8 @@ pub struct ServerOptions {
     /// Checks the credentials of sessions. Without one the hub's own access token and permissions
     /// hold.
     pub authenticator: Option<Arc<dyn Authenticator>>,
+    /// How TLS is served, on the same listeners, if it is.
+    pub tls: Option<Tls>,
     /// How long a stop may take: until then sessions receive what waits for them, and close their sides. A
     /// session that ends by itself may take as long, and two seconds in any case.
     pub flush_max: Duration,
@@ -58,6 +61,7 @@ impl Default for ServerOptions {
             gateways: standard(),
             http: HttpOptions::default(),
             authenticator: None,
+            tls: None,
             flush_max: Duration::from_secs(5),
         }
     }
@@ -72,6 +76,7 @@ pub struct Server(Arc<Shared>);
 struct Shared {
     runner: Arc<Runner>,
     gateways: Gateways,
+    tls: Option<Tls>,
     sites: Sites,
     /// How many of those may still be told for whom there is no room.
     courtesies: Arc<Semaphore>,
@@ -95,7 +100,7 @@ const COURTESY: Duration = Duration::from_secs(1);
 impl Server {
     /// A server for a hub. It needs a tokio runtime with I/O and time.
     pub fn new(hub: Arc<Hub>, options: ServerOptions) -> Self {
-        let ServerOptions { name, gateways, mut http, authenticator, flush_max } = options;
+        let ServerOptions { name, gateways, mut http, authenticator, tls, flush_max } = options;
         if http.node_id.is_none() && gateways.iter().any(|gateway| gateway.needs_hub_id()) {
             // Without randomness there is no id, and protocols that need one are not served.
             http.node_id = PeerId::random().ok();
@@ -121,7 +126,7 @@ impl Server {
         let names: Vec<_> = named.map(|gateway| gateway.name()).collect();
         hub.metrics.know_protocols(&names);
         let courtesies = Arc::new(Semaphore::new(COURTESIES_MAX));
-        Self(Arc::new(Shared { runner, gateways, sites, courtesies }))
+        Self(Arc::new(Shared { runner, gateways, tls, sites, courtesies }))
     }
 
     /// The hub that is served.
@@ -235,14 +240,20 @@ impl Server {
         remote: Remote,
         refusal: Refusal,
     ) -> Reason {
-        let Refusal { reason, fault, answer, tls } = refusal;
-        let logs = &self.0.runner.logs;
-        let limit = if tls { &logs.tls } else { &logs.refused };
-        self.count_refused(remote, reason, fault.as_deref(), limit);
-        if let Some(answer) = answer {
+        let reason = self.note_refusal(remote, &refusal);
+        if let Some(answer) = refusal.answer {
             self.0.runner.parting().wait(LINGER, part(reader, writer, &answer)).await;
         }
         reason
+    }
+
+    /// Counts a connection that does not become a session, and logs what was wrong with it.
+    fn note_refusal(&self, remote: Remote, refusal: &Refusal) -> Reason {
+        let Refusal { reason, fault, tls, .. } = refusal;
+        let logs = &self.0.runner.logs;
+        let limit = if *tls { &logs.tls } else { &logs.refused };
+        self.count_refused(remote, *reason, fault.as_deref(), limit);
+        *reason
     }
 
     fn count_refused(&self, remote: Remote, reason: Reason, fault: Option<&str>, log: &LogLimit) {

@@ -6,7 +6,7 @@ use crate::detect::{Detected, detect};
 use crate::gateway::{
     Carrier, Connection, Context, Gateway, Match, Opened, Opening, Refused, Silence, Transport,
 };
-use crate::held::Held;
+use crate::held::{self, Held};
 use crate::http;
 use crate::outlet::now;
 use crate::proxy::preface;
@@ -15,7 +15,9 @@ use crate::refusal::{self, Refusal};
 use crate::remote::Remote;
 use crate::runner::Carrying;
 use crate::session::Driver;
-use crate::stream::{Reader, Stream, Writer};
+use crate::stream::tls::{Broken, TLS_BYTES};
+use crate::stream::{self, Reader, Stream, Writer};
+use crate::tls::server::Tls;
 use crate::ws;
 use crate::ws::handshake::{self, RequestError};
 use ::http::request::Parts;
@@ -49,6 +51,8 @@ struct Newcomer {
     remote: Remote,
     /// The request of its upgrade, once it has become a WebSocket.
     request: Option<Box<Parts>>,
+    /// Whether it speaks inside TLS.
+    secured: bool,
 }
 
 /// What a handshake has found, and the bytes that follow.
@@ -59,8 +63,8 @@ enum Shaken {
     Upgraded(BytesMut),
     /// HTTP. The bytes begin with its first request.
     Request(BytesMut),
-    /// TLS.
-    Tls,
+    /// TLS, and what has come of it.
+    Tls(BytesMut),
     /// Nothing that is known here.
     Unknown(BytesMut),
 }
@@ -81,7 +85,7 @@ const WEBSOCKET_FRAME_BYTES: u64 = 65_536;
 impl Newcomer {
     fn new(stream: Stream, remote: Remote) -> Self {
         let (reader, writer) = stream.into_split();
-        Self { reader, writer, remote, request: None }
+        Self { reader, writer, remote, request: None, secured: false }
     }
 }
 
@@ -93,10 +97,13 @@ impl Server {
         remote: Remote,
         mut admission: Admission,
     ) -> Led {
-        let mut newcomer = Newcomer::new(stream, remote);
+        let newcomer = Newcomer::new(stream, remote);
         let stop = &self.0.runner.stop;
-        let shaken = tokio::select! {
-            shaken = self.shake(&mut newcomer, &mut admission) => shaken,
+        let (mut newcomer, shaken) = tokio::select! {
+            shaken = self.shake(newcomer, &mut admission) => match shaken {
+                Ok(shaken) => shaken,
+                Err(refusal) => return Led::Ended(self.note_refusal(remote, &refusal)),
+            },
             () = stop.cancelled() => return Led::Ended(Reason::HubStopping),
         };
         let first = match shaken {
@@ -105,7 +112,7 @@ impl Server {
             }
             Ok(Shaken::Upgraded(bytes)) => self.inside(&mut newcomer, bytes).await,
             Ok(Shaken::Request(request)) => {
-                let Newcomer { reader, writer, remote, .. } = newcomer;
+                let Newcomer { reader, writer, remote, secured, .. } = newcomer;
                 let (site, parting) = (&self.0.sites.public, self.0.runner.parting());
                 let from = (remote, &mut admission);
                 match http::serve(site, (reader, writer), request, from, parting).await {
@@ -118,12 +125,13 @@ impl Server {
                         remote,
                         head,
                     }) => {
-                        newcomer = Newcomer { reader, writer, remote, request: Some(head) };
+                        let request = Some(head);
+                        newcomer = Newcomer { reader, writer, remote, request, secured };
                         self.inside(&mut newcomer, rest).await
                     }
                 }
             }
-            Ok(Shaken::Tls) => Err(Refusal::tls()),
+            Ok(Shaken::Tls(_)) => Err(Refusal::tls()),
             Ok(Shaken::Unknown(first)) => {
                 let fault = Refusal::unknown(&first);
                 Err(Refusal::silent(Reason::UnknownProtocol).because(fault))
@@ -215,7 +223,7 @@ impl Server {
             Ok(Shaken::Spoken(gateway, _)) => gateway.refusal(reason),
             Ok(Shaken::Upgraded(_)) => Some(refusal::close(ws::CloseCode::TRY_AGAIN, reason, None)),
             Ok(Shaken::Request(_)) => Some(refusal::later(reason)),
-            Ok(Shaken::Tls) => Refusal::tls().answer,
+            Ok(Shaken::Tls(_)) => Refusal::tls().answer,
             Ok(Shaken::Unknown(_)) => None,
             Err(refusal) => refusal.answer,
         };
@@ -229,15 +237,15 @@ impl Server {
         Silence { most: self.hub().limits.handshake_max, limit: Limit::Handshake }
     }
 
-    /// The handshake of a connection, in its time.
+    /// The handshake of a connection, in its time, and what it finds or why the connection ends.
     ///
     /// # Errors
-    /// Why it ends, and what is to be said before.
+    /// Why the connection has ended in the middle of a handshake of TLS.
     async fn shake(
         &self,
-        newcomer: &mut Newcomer,
+        mut newcomer: Newcomer,
         admission: &mut Admission,
-    ) -> Result<Shaken, Refusal> {
+    ) -> Result<(Newcomer, Result<Shaken, Refusal>), Refusal> {
         let late = |limit| {
             self.hub().metrics.hit(limit);
             Refusal::silent(Reason::HandshakeTimeout)
@@ -247,18 +255,76 @@ impl Server {
         let silence = self.0.gateways.silence_max(&context, handshake);
         let begun = now();
         let first = tokio::time::timeout(silence.most, read(&mut newcomer.reader)).await;
-        let first = first.map_err(|_elapsed| late(silence.limit))?.unwrap_or_default();
+        let Ok(first) = first else {
+            return Ok((newcomer, Err(late(silence.limit))));
+        };
         // What a protocol may be silent longer than others does not count.
         let patience = silence.most - handshake.most;
         let begun = now().checked_sub(patience).map_or(begun, |spoke| begun.max(spoke));
-        let shaken = async {
-            let Newcomer { reader, remote, .. } = &mut *newcomer;
-            let first = preface(self.hub(), reader, first, remote, admission).await?;
-            self.handshake(newcomer, Some(admission), first).await
+        let until = tokio::time::Instant::from(begun + handshake.most);
+        let found = {
+            let shaken = async {
+                let Newcomer { reader, remote, .. } = &mut newcomer;
+                let first = first.unwrap_or_default();
+                let first = preface(self.hub(), reader, first, remote, admission).await?;
+                self.handshake(&mut newcomer, Some(&mut *admission), first).await
+            };
+            tokio::time::timeout_at(until, shaken).await
         };
-        let until = begun + handshake.most;
-        let shaken = tokio::time::timeout_at(until.into(), shaken).await;
-        shaken.unwrap_or_else(|_elapsed| Err(late(handshake.limit)))
+        let found = match (found, &self.0.tls) {
+            (Ok(Ok(Shaken::Tls(first))), Some(tls)) => {
+                let secured = async {
+                    let mut newcomer = match self.secure(newcomer, tls, &first).await {
+                        Ok(newcomer) => newcomer,
+                        Err((newcomer, refusal)) => return Ok((newcomer, Err(refusal))),
+                    };
+                    let first = read(&mut newcomer.reader).await.unwrap_or_default();
+                    let found = match first.is_empty() {
+                        true => Err(Refusal::LOST),
+                        false => self.handshake(&mut newcomer, Some(admission), first).await,
+                    };
+                    Ok((newcomer, found))
+                };
+                return match tokio::time::timeout_at(until, secured).await {
+                    Ok(secured) => secured,
+                    Err(_elapsed) => Err(late(handshake.limit)),
+                };
+            }
+            (Ok(found), _) => found,
+            (Err(_elapsed), _) => Err(late(handshake.limit)),
+        };
+        Ok((newcomer, found))
+    }
+
+    /// Goes through the handshake of TLS.
+    ///
+    /// # Errors
+    /// Why it has failed, and the connection, whose other side may not have heard that yet.
+    async fn secure(
+        &self,
+        newcomer: Newcomer,
+        tls: &Tls,
+        first: &[u8],
+    ) -> Result<Newcomer, (Newcomer, Refusal)> {
+        let charge = held::tls(self.hub(), newcomer.remote, TLS_BYTES);
+        let charge = match charge {
+            Ok(charge) => charge,
+            Err(reason) => return Err((newcomer, Refusal::silent(reason))),
+        };
+        let accepted = match tls.accept() {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                let refusal = Refusal::silent(Reason::Internal).because(format!("TLS: {error}"));
+                return Err((newcomer, refusal));
+            }
+        };
+        let Newcomer { reader, writer, remote, .. } = newcomer;
+        let newcomer =
+            |(reader, writer)| Newcomer { reader, writer, remote, request: None, secured: true };
+        match stream::tls::handshake(accepted.into(), (reader, writer), first, Some(charge)).await {
+            Ok((reader, writer)) => Ok(newcomer((Reader::Tls(reader), Writer::Tls(writer)))),
+            Err(Broken { error, halves }) => Err((newcomer(halves), Refusal::broken_tls(&error))),
+        }
     }
 
     /// Reads until it is known what the connection speaks, and answers upgrades. `first` was read before.
@@ -297,6 +363,12 @@ impl Server {
             held.settle(bytes.capacity())
                 .map_err(|reason| Refusal::answered(reason, refusal::later(reason)))?;
             detected = detected.or_else(|| detect(&self.0.gateways, &bytes));
+            if let Some(plain @ (Detected::Http | Detected::Gateway(_))) = &detected
+                && self.0.tls.as_ref().is_some_and(|tls| tls.required)
+                && !newcomer.secured
+            {
+                return Err(Refusal::no_tls(matches!(plain, Detected::Http)));
+            }
             match detected {
                 None => {}
                 Some(Detected::Http) => {
@@ -312,7 +384,7 @@ impl Server {
                 Some(Detected::Gateway(gateway)) => {
                     return Ok(Shaken::Spoken(gateway.clone(), bytes));
                 }
-                Some(Detected::Tls) => return Ok(Shaken::Tls),
+                Some(Detected::Tls) => return Ok(Shaken::Tls(bytes)),
                 Some(Detected::Unknown) => return Ok(Shaken::Unknown(bytes)),
             }
         }

@@ -28,6 +28,7 @@ mod resume_conversation;
 mod resume_hostile;
 mod resume_receipts;
 mod resume_world;
+mod tls;
 mod vanish;
 mod ws_codec;
 mod ws_connection;

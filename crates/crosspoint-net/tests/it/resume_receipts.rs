@@ -268,8 +268,12 @@ async fn one_session_goes_from_tcp_to_websocket_to_memory() {
     server.listen_memory(acceptor);
     let (tcp, websocket) = (Gate::to(port).await, Gate::to(port).await);
     let endpoints = vec![
-        Endpoint::Tcp { authority: tcp.address.to_string() },
-        Endpoint::WebSocket { authority: websocket.address.to_string(), path: "/".into() },
+        Endpoint::Tcp { authority: tcp.address.to_string(), tls: None },
+        Endpoint::WebSocket {
+            authority: websocket.address.to_string(),
+            path: "/".into(),
+            tls: None,
+        },
         Endpoint::Memory { connector: connector.clone(), shape: memory::Shape::default() },
     ];
     let (mut client, state) = resumable(endpoints, 3).await.expect("the hub listens");

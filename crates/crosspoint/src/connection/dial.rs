@@ -15,6 +15,7 @@ use crosspoint_hub::protocol::{Activity, Client};
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_net::client::{Dialed, dial, run};
 use crosspoint_net::resume::{self, Connectivity};
+use crosspoint_net::tls::client::Trust;
 use crosspoint_proto::client::{Native, Options};
 use std::io;
 use std::sync::Arc;
@@ -45,9 +46,10 @@ async fn welcomed(
     hello: Hello,
     address: &Address,
 ) -> Result<Arc<Connection>, ConnectError> {
-    let NodeOptions { agent, identity, accept_unproven, resume, heartbeat, queue_bytes, .. } =
-        options;
-    let dialing = dial_resumed(resume, address, heartbeat.of_connections()).await;
+    let NodeOptions {
+        agent, identity, accept_unproven, resume, heartbeat, queue_bytes, trust, ..
+    } = options;
+    let dialing = dial_resumed((resume, trust), address, heartbeat.of_connections()).await;
     let (dialed, connectivity) = dialing.map_err(|source| {
         let address = Box::new(address.clone());
         ConnectError::Unreachable { address, source }
@@ -114,15 +116,15 @@ async fn welcomed(
 /// Connects, with a connection that comes back if that is wanted, and sends probes after so much
 /// silence.
 async fn dial_resumed(
-    Resume { wanted, others }: &Resume,
+    (Resume { wanted, others }, trust): (&Resume, &Trust),
     address: &Address,
     heartbeat: Option<Duration>,
 ) -> io::Result<(Dialed, Option<watch::Receiver<Connectivity>>)> {
     if !wanted || address.protocol != Protocol::Native {
-        return Ok((dial(&address.endpoint).await?, None));
+        return Ok((dial(&address.endpoint.clone().trusting(trust.clone())).await?, None));
     }
-    let first = std::iter::once(&address.endpoint);
-    let endpoints = first.chain(others).cloned().collect();
+    let all = std::iter::once(&address.endpoint).chain(others);
+    let endpoints = all.cloned().map(|endpoint| endpoint.trusting(trust.clone())).collect();
     let options = resume::Options { heartbeat, ..resume::Options::new(endpoints) };
     let (dialed, states) = resume::dial(options).await?;
     Ok((dialed, Some(states)))

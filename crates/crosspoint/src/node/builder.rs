@@ -6,6 +6,7 @@ use crate::peer::{Handlers, Request, raw, typed};
 use bytes::Bytes;
 use crosspoint_hub::PeerId;
 use crosspoint_hub::payload::{Failure, Payload};
+use crosspoint_net::tls::client::Trust;
 use crosspoint_proto::identity::Identity;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -82,6 +83,14 @@ impl NodeBuilder {
     pub fn resume_at(mut self, address: Address) -> Self {
         self.options.resume.others.push(address.endpoint);
         self.resume()
+    }
+
+    /// Whom the node trusts at addresses with TLS (`tls://` and `wss://`); unless set, servers for whose name an
+    /// authority vouches that the system trusts.
+    #[must_use]
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.options.trust = trust;
+        self
     }
 
     /// How the node and its hub find out whether the other still lives. Without effect on a peote-server.

@@ -4,6 +4,7 @@ use super::Heartbeat;
 use crosspoint_hub::PeerId;
 use crosspoint_hub::command::Hello;
 use crosspoint_net::client::Endpoint;
+use crosspoint_net::tls::client::Trust;
 use crosspoint_proto::identity::Identity;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub(crate) struct NodeOptions {
     pub(crate) pins: Pins,
     pub(crate) resume: Resume,
     pub(crate) heartbeat: Heartbeat,
+    /// Whom it trusts at addresses with TLS.
+    pub(crate) trust: Trust,
 }
 
 impl Default for NodeOptions {
@@ -45,6 +48,7 @@ impl Default for NodeOptions {
             pins: Pins::default(),
             resume: Resume::default(),
             heartbeat: Heartbeat::default(),
+            trust: Trust::default(),
         }
     }
 }

@@ -1,0 +1,119 @@
+//! The side that connects: whom it trusts.
+
+use super::{Fingerprint, TlsError, certificates, crypto};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore,
+    SignatureScheme,
+};
+use rustls_platform_verifier::BuilderVerifierExt;
+use std::fmt;
+use std::sync::Arc;
+
+/// Whom a client believes that it is who it says.
+#[derive(Clone, Default)]
+pub enum Trust {
+    /// Servers for whose name an authority vouches that the system trusts.
+    #[default]
+    Platform,
+    /// Servers for whose name one of these authorities vouches.
+    Roots(Arc<RootCertStore>),
+    /// The server with this certificate, whatever name and time it is for.
+    Pinned(Fingerprint),
+}
+
+impl Trust {
+    /// Trusts the authorities of a text in PEM.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn roots(pem: &[u8]) -> Result<Self, TlsError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(pem)? {
+            roots.add(certificate)?;
+        }
+        Ok(Self::Roots(Arc::new(roots)))
+    }
+
+    /// A connection to a server of this name or address, before its handshake.
+    pub(crate) fn connect(&self, name: ServerName<'static>) -> Result<ClientConnection, Error> {
+        let builder =
+            ClientConfig::builder_with_provider(crypto()).with_safe_default_protocol_versions()?;
+        let config = match self {
+            Self::Platform => builder.with_platform_verifier()?.with_no_client_auth(),
+            Self::Roots(roots) => {
+                builder.with_root_certificates(roots.clone()).with_no_client_auth()
+            }
+            Self::Pinned(fingerprint) => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Pin::new(*fingerprint)))
+                .with_no_client_auth(),
+        };
+        ClientConnection::new(Arc::new(config), name)
+    }
+}
+
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Platform => f.write_str("Platform"),
+            Self::Roots(roots) => f.debug_tuple("Roots").field(&roots.len()).finish(),
+            Self::Pinned(fingerprint) => f.debug_tuple("Pinned").field(fingerprint).finish(),
+        }
+    }
+}
+
+/// Knows a server by its certificate alone. That it has the key is checked as always.
+#[derive(Debug)]
+struct Pin {
+    fingerprint: Fingerprint,
+    crypto: Arc<CryptoProvider>,
+}
+
+impl Pin {
+    fn new(fingerprint: Fingerprint) -> Self {
+        Self { fingerprint, crypto: crypto() }
+    }
+}
+
+impl ServerCertVerifier for Pin {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        match Fingerprint::of(certificate) == self.fingerprint {
+            true => Ok(ServerCertVerified::assertion()),
+            false => Err(CertificateError::ApplicationVerificationFailure.into()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.crypto.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.crypto.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.crypto.signature_verification_algorithms.supported_schemes()
+    }
+}

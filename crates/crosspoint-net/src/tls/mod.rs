@@ -1,0 +1,106 @@
+//! TLS 1.3 and 1.2 over connections of any transport.
+//!
+//! * [`server`]: certificates, and the side that accepts; [`client`]: whom a client trusts, and the side that
+//!   connects
+//!
+//! A connection after its handshake is a [`stream`](crate::stream) like any other.
+//!
+//! The cryptography is that of aws-lc-rs, given to rustls explicitly.
+
+pub mod client;
+pub mod server;
+
+use aws_lc_rs::digest;
+use rustls::crypto::{CryptoProvider, aws_lc_rs as provider};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{self, CertificateDer};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// What is wrong with the certificates or keys of a setup.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A text that is no PEM of what it has to be.
+    #[error("{what}: {error}")]
+    Pem {
+        /// What was read.
+        what: &'static str,
+        /// Why it cannot be.
+        error: pki_types::pem::Error,
+    },
+    /// There is nothing of the kind in the text.
+    #[error("there is no {0} in it")]
+    Nothing(&'static str),
+    /// Rustls does not take it.
+    #[error(transparent)]
+    Rustls(#[from] rustls::Error),
+    /// The certificate for development could not be made.
+    #[error("no certificate could be made: {0}")]
+    Made(#[from] rcgen::Error),
+    /// The roots of the client certificates are wrong.
+    #[error("client certificates cannot be checked: {0}")]
+    Verifier(#[from] rustls::server::VerifierBuilderError),
+}
+
+fn crypto() -> Arc<CryptoProvider> {
+    Arc::new(provider::default_provider())
+}
+
+/// Certificates in PEM, at least one.
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    const WHAT: &str = "certificate";
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let all = all.map_err(|error| TlsError::Pem { what: WHAT, error })?;
+    if all.is_empty() { Err(TlsError::Nothing(WHAT)) } else { Ok(all) }
+}
+
+/// The SHA-256 of a certificate, by which a client can know a server that no authority vouches for. Written
+/// in hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    fn of(certificate: &CertificateDer<'_>) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest::digest(&digest::SHA256, certificate).as_ref());
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text that is no fingerprint.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a fingerprint of a certificate is 64 hexadecimal digits (SHA-256), with or without colons"
+)]
+pub struct NoFingerprint;
+
+impl FromStr for Fingerprint {
+    type Err = NoFingerprint;
+
+    fn from_str(text: &str) -> Result<Self, NoFingerprint> {
+        let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
+        let mut bytes = [0; 32];
+        if digits.len() != 2 * bytes.len() {
+            return Err(NoFingerprint);
+        }
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let digit = |digit: u8| char::from(digit).to_digit(16).ok_or(NoFingerprint);
+            *byte =
+                u8::try_from(digit(pair[0])? << 4 | digit(pair[1])?).map_err(|_| NoFingerprint)?;
+        }
+        Ok(Self(bytes))
+    }
+}
