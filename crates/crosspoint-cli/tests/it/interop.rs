@@ -3,7 +3,7 @@
 use crate::common::{Running, hub, program};
 use std::process::Command;
 
-fn node(script: &str, arguments: &[&str]) -> Command {
+pub(crate) fn node(script: &str, arguments: &[&str]) -> Command {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../interop");
     let modules = std::path::Path::new(folder).join("node_modules");
     assert!(modules.exists(), "run ./check once, or `npm install --no-package-lock` in interop/");

@@ -7,3 +7,4 @@ mod log;
 mod memory;
 mod operator;
 mod program;
+mod tls;

@@ -112,7 +112,7 @@ impl Server {
             }
             Ok(Shaken::Upgraded(bytes)) => self.inside(&mut newcomer, bytes).await,
             Ok(Shaken::Request(request)) => {
-                let Newcomer { reader, writer, remote, secured, .. } = newcomer;
+                let Newcomer { reader, writer, remote, .. } = newcomer;
                 let (site, parting) = (&self.0.sites.public, self.0.runner.parting());
                 let from = (remote, &mut admission);
                 match http::serve(site, (reader, writer), request, from, parting).await {
@@ -125,7 +125,7 @@ impl Server {
                         remote,
                         head,
                     }) => {
-                        let request = Some(head);
+                        let (request, secured) = (Some(head), newcomer.secured);
                         newcomer = Newcomer { reader, writer, remote, request, secured };
                         self.inside(&mut newcomer, rest).await
                     }
