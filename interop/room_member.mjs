@@ -1,10 +1,10 @@
 // A program with the package `anysocket` in a room of a Crosspoint hub: it says hello, prints what it hears,
 // and leaves when it has heard two others.
 //
-//   node room_member.mjs HOST PORT ROOM [ws|wss]
+//   node room_member.mjs HOST PORT ROOM
 import AnySocket from 'anysocket';
 
-const [host, port, room, scheme = 'ws'] = process.argv.slice(2);
+const [host, port, room] = process.argv.slice(2);
 const socket = new AnySocket();
 let heard = 0;
 socket.on('message', async ({ msg }) => {
@@ -13,6 +13,6 @@ socket.on('message', async ({ msg }) => {
   heard += 1;
   if (heard === 2) await socket.stop();
 });
-const hub = await socket.connect(scheme, host, Number(port));
+const hub = await socket.connect('ws', host, Number(port));
 await hub.rpc.hub.rooms.enter(room);
 await hub.rpc.hub.rooms.send(room, 'hello from node');

@@ -53,7 +53,7 @@ impl Refusal {
             std::io::ErrorKind::InvalidData => Reason::Malformed,
             _ => Reason::ConnectionLost,
         };
-        let fault = (reason == Reason::Malformed).then(|| format!("TLS: {error}"));
+        let fault = (reason == Reason::Malformed).then(|| error.to_string());
         // Nothing more is to be said, and that has to be read.
         Self { reason, fault, answer: Some(Bytes::new()), tls: true }
     }

@@ -7,6 +7,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// What to look at when there is no connection.
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        // Somebody is there, and says something wrong.
+        io::ErrorKind::InvalidData => "",
+        _ => "; is a hub running there?",
+    }
+}
+
 /// Why a node could not connect.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -15,7 +24,7 @@ pub enum ConnectError {
     #[error(transparent)]
     Address(#[from] NoAddress),
     /// There is no connection to the address.
-    #[error("no connection to {address}: {source}; is a hub running there?")]
+    #[error("no connection to {address}: {source}{}", hint(source))]
     Unreachable {
         /// Where it was tried.
         address: Box<Address>,

@@ -20,6 +20,7 @@ fn make(directory: &Path, name: &str, host: &str) {
     ]);
     openssl.args(["-days", "2", "-subj", &format!("/CN={host}")]);
     openssl.args(["-addext", &format!("subjectAltName=DNS:{host},IP:127.0.0.1")]);
+    openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
     openssl.args(["-keyout", &file("key"), "-out", &file("pem")]).stderr(Stdio::null());
     assert!(openssl.status().expect("run ./check once, or install openssl").success());
 }
@@ -102,7 +103,7 @@ fn programs_with_anysocket_come_by_wss() {
     let mut ann =
         Running::start(&mut program(&["chat", "--name=Ann", "--hub", &hub, "--tls-roots", &roots]));
     ann.wait_for("you are in lobby");
-    let mut member = node("room_member.mjs", &["localhost", &port, "lobby", "wss"]);
+    let mut member = node("room_member.mjs", &["localhost", &port, "lobby"]);
     member.env("NODE_EXTRA_CA_CERTS", path("hub.pem"));
     let mut member = Running::start(&mut member);
     ann.wait_for(": hello from node");

@@ -162,7 +162,7 @@ impl State {
             Err(error) => {
                 // The alert, if there is room for it.
                 let _ = self.flush(below);
-                Err(io::Error::new(io::ErrorKind::InvalidData, error))
+                Err(io::Error::new(io::ErrorKind::InvalidData, format!("TLS: {error}")))
             }
         }
     }
