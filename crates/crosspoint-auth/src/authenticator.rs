@@ -15,8 +15,11 @@ use std::sync::Arc;
 pub struct Credentials {
     /// The protocol that the client speaks, as `Wire::name` calls it: `native`, `anysocket`, `peote`.
     pub protocol: &'static str,
-    /// Where the connection comes from; `None` for one from inside the program.
+    /// Where the connection comes from; `None` for one from inside the program or over a socket of the file
+    /// system.
     pub address: Option<IpAddr>,
+    /// The process at the other end of a socket of the file system. The system vouches for it.
+    pub process: Option<Process>,
     /// The peer id that the client gives itself.
     pub peer: Option<PeerId>,
     /// Whether the client has proven that it holds the key that belongs to its peer id. Otherwise
@@ -26,6 +29,24 @@ pub struct Credentials {
     pub name: Option<String>,
     /// The bytes of the token; from an AnySocket program the JSON text of its `auth` value.
     pub token: Option<Bytes>,
+}
+
+/// A process on this machine, as the system knew it when it connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Process {
+    /// Its user.
+    pub user: u32,
+    /// Its group.
+    pub group: u32,
+    /// Its id, where the system tells it.
+    pub id: Option<i32>,
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "uid {}", self.user)?;
+        self.id.map_or(Ok(()), |id| write!(f, " pid {id}"))
+    }
 }
 
 impl Credentials {
@@ -88,10 +109,11 @@ fn auth_text(auth: &[u8]) -> Option<String> {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { protocol, address, peer, key_proven, name, token } = self;
+        let Self { protocol, address, process, peer, key_proven, name, token } = self;
         f.debug_struct("Credentials")
             .field("protocol", protocol)
             .field("address", address)
+            .field("process", process)
             .field("peer", peer)
             .field("key_proven", key_proven)
             .field("name", name)

@@ -38,7 +38,7 @@ mod tokens;
 mod written;
 
 pub use authenticator::{
-    Anyone, Authenticator, BoxFuture, Credentials, Denied, Exempt, FromFn, from_fn,
+    Anyone, Authenticator, BoxFuture, Credentials, Denied, Exempt, FromFn, Process, from_fn,
 };
 pub use either::Either;
 #[cfg(feature = "credentials")]

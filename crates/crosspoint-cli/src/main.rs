@@ -25,6 +25,7 @@ mod reload;
 mod serve;
 mod settings;
 mod small_file;
+mod sockets;
 
 use clap::{ArgMatches, Command};
 use failure::Failure;

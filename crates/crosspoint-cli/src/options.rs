@@ -377,6 +377,7 @@ mod tests {
             let credentials = Credentials {
                 protocol: "native",
                 address: None,
+                process: None,
                 peer: None,
                 key_proven: false,
                 name: None,

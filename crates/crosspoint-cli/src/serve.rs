@@ -4,8 +4,9 @@ use crate::certificates;
 use crate::failure::Failure;
 use crate::listen::listen;
 use crate::reload::{Load, Reload};
-use crate::settings::{Settings, split_root};
+use crate::settings::{Settings, split_root, split_socket};
 use crate::small_file::FileKind;
+use crate::sockets::Sockets;
 use crate::{give_back, logging, options};
 use crosspoint_auth::Swap;
 use crosspoint_hub::Hub;
@@ -13,6 +14,7 @@ use crosspoint_net::server::{Server, ServerOptions};
 use crosspoint_net::tls::Fingerprint;
 use std::io::{self, IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,15 +91,19 @@ async fn serve(
     let mut hang_up = signal(SignalKind::hangup()).map_err(wrong)?;
 
     let server = Server::new(hub, server);
-    let listeners = listen("--listen", &settings.server.listen).await?;
+    let wanted = &settings.server.listen;
+    let hosts: Vec<_> =
+        wanted.iter().filter(|item| split_socket(item).is_none()).cloned().collect();
+    let listeners = listen("--listen", &hosts).await?;
     let for_metrics = match settings.http.metrics {
         true => listen("--http-metrics-listen", &settings.http.metrics_listen).await?,
         false => Vec::new(),
     };
     let (addresses, metrics_at) = (addresses(&listeners)?, addresses(&for_metrics)?);
+    let sockets = Sockets::listen(&server, wanted)?;
     listeners.into_iter().for_each(|listener| server.listen(listener));
     for_metrics.into_iter().for_each(|listener| server.listen_for_metrics(listener));
-    announce((settings, fingerprint), &addresses, &metrics_at);
+    announce((settings, fingerprint), (&addresses, sockets.paths()), &metrics_at);
     let terminal = Terminal::new();
     let mut giving_back = pin!(give_back::run(server.hub().clone()));
     let name = loop {
@@ -166,12 +172,15 @@ impl Stop {
 
 fn announce(
     (settings, fingerprint): (&Settings, Option<Fingerprint>),
-    addresses: &[SocketAddr],
+    (addresses, sockets): (&[SocketAddr], &[PathBuf]),
     metrics_at: &[SocketAddr],
 ) {
     say(concat!("crosspoint ", env!("CARGO_PKG_VERSION")));
     for address in addresses {
         say(&format!("listening on {address}"));
+    }
+    for socket in sockets {
+        say(&format!("listening on unix:{}", socket.display()));
     }
     for address in metrics_at {
         say(&format!("metrics on {address}"));

@@ -19,6 +19,7 @@ use rustls::pki_types::ServerName;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
@@ -56,6 +57,11 @@ pub enum Endpoint {
         /// Whom to trust, inside TLS.
         tls: Option<Trust>,
     },
+    /// `unix:PATH`: a socket of the file system.
+    Unix {
+        /// Where the socket is.
+        path: PathBuf,
+    },
     /// Inside the program.
     Memory {
         /// Leads to the listening side.
@@ -71,7 +77,7 @@ pub const PORT: u16 = 7680;
 /// A text that is no endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no hub address; write tcp://HOST:PORT, tls://HOST:PORT, ws://HOST:PORT/PATH or wss://HOST:PORT/PATH"
+    "`{0}` is no hub address; write tcp://HOST:PORT, tls://HOST:PORT, ws://HOST:PORT/PATH, wss://HOST:PORT/PATH or unix:PATH"
 )]
 pub struct NoEndpoint(String);
 
@@ -92,6 +98,14 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, NoEndpoint> {
         let wrong = || NoEndpoint(text.to_owned());
+        if let Some(path) = text.strip_prefix("unix:") {
+            let path = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
+            return if path.as_os_str().is_empty() {
+                Err(wrong())
+            } else {
+                Ok(Self::Unix { path })
+            };
+        }
         let (scheme, rest) = text.split_once("://").unwrap_or(("tcp", text));
         let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
         if authority.is_empty() || authority.contains(char::is_whitespace) {
@@ -129,6 +143,7 @@ impl fmt::Display for Endpoint {
             Self::WebSocket { authority, path, tls: Some(_) } => {
                 write!(f, "wss://{authority}{path}")
             }
+            Self::Unix { path } => write!(f, "unix:{}", path.display()),
             Self::Memory { .. } => f.write_str("memory"),
         }
     }
@@ -176,6 +191,7 @@ pub async fn dial(endpoint: &Endpoint) -> io::Result<Dialed> {
         Endpoint::Memory { connector, shape } => {
             return Ok(Dialed::direct(connector.connect(shape.clone())?.into()));
         }
+        Endpoint::Unix { path } => return unix(path).await,
         Endpoint::Tcp { authority, tls } => (authority, None, tls),
         Endpoint::WebSocket { authority, path, tls } => (authority, Some(path), tls),
     };
@@ -207,6 +223,16 @@ pub async fn dial(endpoint: &Endpoint) -> io::Result<Dialed> {
     let mut websocket = ws::Connection::new(ws::Role::Client, config);
     websocket.receive(answer.split_off(length));
     Ok(Dialed { websocket: Some(websocket), ..dialed })
+}
+
+#[cfg(unix)]
+async fn unix(path: &Path) -> io::Result<Dialed> {
+    Ok(Dialed::direct(tokio::net::UnixStream::connect(path).await?.into()))
+}
+
+#[cfg(not(unix))]
+async fn unix(_: &Path) -> io::Result<Dialed> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Goes through the handshake of TLS.

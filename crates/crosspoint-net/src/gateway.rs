@@ -11,6 +11,7 @@ use ::http::request::Parts;
 #[cfg(feature = "http")]
 use axum::Router;
 use bytes::Bytes;
+use crosspoint_auth::Process;
 use crosspoint_hub::hub::Admission;
 use crosspoint_hub::protocol::Protocol;
 use crosspoint_hub::wire::Wire;
@@ -250,8 +251,10 @@ pub struct Connection {
     pub first: Bytes,
     /// Whether they are the end of a message.
     pub message_ended: bool,
-    /// Where it comes from; `None` inside the program.
+    /// Where it comes from; `None` inside the program and over a socket of the file system.
     pub address: Option<SocketAddr>,
+    /// The process at the other end of a socket of the file system.
+    pub process: Option<Process>,
     /// The right to be there. Given back with it.
     pub admission: Admission,
 }

@@ -5,6 +5,7 @@ pub(crate) mod tls;
 
 use crate::memory;
 use bytes::{Buf, Bytes};
+use crosspoint_auth::Process;
 use crosspoint_hub::ledger::{Account, Purpose};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -17,7 +18,11 @@ use std::task::{Context, Poll};
 use tls::{TlsReader, TlsWriter};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+#[cfg(unix)]
+use tokio::net::unix;
 
 /// Pieces in one system call.
 const PIECES_MAX: usize = 64;
@@ -27,6 +32,9 @@ const PIECES_MAX: usize = 64;
 pub enum Stream {
     /// Over TCP.
     Tcp(TcpStream),
+    /// Over a socket of the file system.
+    #[cfg(unix)]
+    Unix(UnixStream),
     /// Inside the program.
     Memory(memory::End),
 }
@@ -36,6 +44,9 @@ pub enum Stream {
 pub enum Reader {
     /// Over TCP.
     Tcp(OwnedReadHalf),
+    /// Over a socket of the file system.
+    #[cfg(unix)]
+    Unix(unix::OwnedReadHalf),
     /// Inside the program.
     Memory(memory::ReadEnd),
     /// TLS over another one.
@@ -47,6 +58,9 @@ pub enum Reader {
 pub enum Writer {
     /// Over TCP.
     Tcp(OwnedWriteHalf),
+    /// Over a socket of the file system.
+    #[cfg(unix)]
+    Unix(unix::OwnedWriteHalf),
     /// Inside the program.
     Memory(memory::WriteEnd),
     /// TLS over another one.
@@ -54,11 +68,25 @@ pub enum Writer {
 }
 
 impl Stream {
-    /// The other side's address; `None` inside the program.
+    /// The other side's address; `None` inside the program and over a socket of the file system.
     pub fn peer_address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(stream) => stream.peer_addr().ok(),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
             Self::Memory(_) => None,
+        }
+    }
+
+    /// The process at the other end of a socket of the file system, if the system tells it.
+    pub(crate) fn process(&self) -> Option<Process> {
+        match self {
+            #[cfg(unix)]
+            Self::Unix(stream) => {
+                let peer = stream.peer_cred().ok()?;
+                Some(Process { user: peer.uid(), group: peer.gid(), id: peer.pid() })
+            }
+            Self::Tcp(_) | Self::Memory(_) => None,
         }
     }
 
@@ -69,11 +97,23 @@ impl Stream {
                 let (reader, writer) = stream.into_split();
                 (Reader::Tcp(reader), Writer::Tcp(writer))
             }
+            #[cfg(unix)]
+            Self::Unix(stream) => {
+                let (reader, writer) = stream.into_split();
+                (Reader::Unix(reader), Writer::Unix(writer))
+            }
             Self::Memory(end) => {
                 let (reader, writer) = end.into_split();
                 (Reader::Memory(reader), Writer::Memory(writer))
             }
         }
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixStream> for Stream {
+    fn from(stream: UnixStream) -> Self {
+        Self::Unix(stream)
     }
 }
 
@@ -101,6 +141,8 @@ impl Reader {
     ) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(reader) => Pin::new(reader).poll_read(cx, buffer),
+            #[cfg(unix)]
+            Self::Unix(reader) => Pin::new(reader).poll_read(cx, buffer),
             Self::Memory(reader) => Pin::new(reader).poll_read(cx, buffer),
             Self::Tls(reader) => reader.poll_read(cx, buffer),
         }
@@ -111,6 +153,8 @@ impl Reader {
     pub(crate) async fn gone(&mut self) {
         match self {
             Self::Tcp(reader) => tcp_gone(reader.as_ref()).await,
+            #[cfg(unix)]
+            Self::Unix(reader) => unix_gone(reader.as_ref()).await,
             Self::Memory(reader) => reader.gone().await,
             Self::Tls(reader) => reader.gone().await,
         }
@@ -125,6 +169,26 @@ async fn tcp_gone(stream: &TcpStream) {
     if stream.ready(Interest::PRIORITY).await.is_ok_and(|ready| !ready.is_read_closed()) {
         std::future::pending().await
     }
+}
+
+#[cfg(all(unix, any(target_os = "linux", target_os = "android")))]
+async fn unix_gone(stream: &UnixStream) {
+    use tokio::io::Interest;
+    if stream.ready(Interest::PRIORITY).await.is_ok_and(|ready| !ready.is_read_closed()) {
+        std::future::pending().await
+    }
+}
+
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+async fn unix_gone(_: &UnixStream) {
+    std::future::pending().await
+}
+
+/// Whether something can be read from a socket, or its end.
+fn has_unread(socket: socket2::SockRef<'_>) -> bool {
+    let mut byte = [std::mem::MaybeUninit::uninit()];
+    let peeked = socket.peek(&mut byte);
+    !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// The bytes that the other side's system has not acknowledged.
@@ -163,6 +227,8 @@ impl Writer {
     pub(crate) fn charge(&self, account: &Arc<Account>, purpose: Purpose) {
         match self.below() {
             Self::Memory(writer) => writer.charge(account, purpose),
+            #[cfg(unix)]
+            Self::Unix(_) => {}
             Self::Tcp(_) | Self::Tls(_) => {}
         }
     }
@@ -172,6 +238,9 @@ impl Writer {
     pub(crate) fn has_undelivered(&self) -> bool {
         match self.below() {
             Self::Tcp(writer) => undelivered_bytes(writer.as_ref()) > 0,
+            // What the system has taken is with the other process.
+            #[cfg(unix)]
+            Self::Unix(_) => false,
             Self::Memory(_) | Self::Tls(_) => false,
         }
     }
@@ -183,6 +252,8 @@ impl Writer {
     pub fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Tcp(writer) => writer.try_write_vectored(slices),
+            #[cfg(unix)]
+            Self::Unix(writer) => writer.try_write_vectored(slices),
             Self::Memory(writer) => writer.try_write_vectored(slices),
             Self::Tls(writer) => writer.try_write_vectored(slices),
         }
@@ -228,6 +299,8 @@ impl Writer {
     pub async fn writable(&self) -> io::Result<()> {
         match self.below() {
             Self::Tcp(writer) => writer.writable().await,
+            #[cfg(unix)]
+            Self::Unix(writer) => writer.writable().await,
             Self::Memory(writer) => writer.writable().await,
             Self::Tls(_) => Ok(()),
         }
@@ -254,6 +327,8 @@ impl Writer {
     pub(crate) fn local_address(&self) -> Option<SocketAddr> {
         match self.below() {
             Self::Tcp(writer) => writer.local_addr().ok(),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
             Self::Memory(_) | Self::Tls(_) => None,
         }
     }
@@ -263,9 +338,12 @@ impl Writer {
         match self {
             Self::Tcp(writer) => {
                 let stream: &TcpStream = writer.as_ref();
-                let mut byte = [std::mem::MaybeUninit::uninit()];
-                let peeked = socket2::SockRef::from(stream).peek(&mut byte);
-                !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+                has_unread(socket2::SockRef::from(stream))
+            }
+            #[cfg(unix)]
+            Self::Unix(writer) => {
+                let stream: &UnixStream = writer.as_ref();
+                has_unread(socket2::SockRef::from(stream))
             }
             Self::Memory(writer) => writer.unread(),
             Self::Tls(writer) => writer.unread(),
@@ -278,6 +356,8 @@ impl Writer {
     pub(crate) async fn gone(&self) {
         match self.below() {
             Self::Tcp(writer) => tcp_gone(writer.as_ref()).await,
+            #[cfg(unix)]
+            Self::Unix(writer) => unix_gone(writer.as_ref()).await,
             Self::Memory(writer) => writer.gone().await,
             Self::Tls(_) => {}
         }
@@ -289,6 +369,11 @@ impl Writer {
             Self::Tcp(writer) => {
                 let stream: &TcpStream = writer.as_ref();
                 // The only error is that there is no connection any more.
+                let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write);
+            }
+            #[cfg(unix)]
+            Self::Unix(writer) => {
+                let stream: &UnixStream = writer.as_ref();
                 let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write);
             }
             Self::Memory(writer) => writer.shutdown(),

@@ -20,6 +20,7 @@ pub enum Protocol {
 /// * `ws://HOST:PORT/PATH`: the native protocol over WebSocket
 /// * `tls://HOST:PORT` and `wss://HOST:PORT/PATH`: the same inside TLS. Whom that trusts is said by
 ///   [`NodeBuilder::trust`](crate::NodeBuilder::trust)
+/// * `unix:PATH`: the native protocol over a socket of the file system
 /// * `peote://HOST:PORT` and `peote+ws://HOST:PORT/PATH`: the joint protocol, as a Haxe program
 ///   speaks it
 ///
@@ -43,7 +44,7 @@ pub struct Address {
 /// A text that is no address of a hub.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no address of a hub; write tcp://HOST:PORT, ws://HOST:PORT/PATH, peote://HOST:PORT or peote+ws://HOST:PORT/PATH; inside TLS, tls:// and wss:// in the place of tcp:// and ws://"
+    "`{0}` is no address of a hub; write tcp://HOST:PORT, ws://HOST:PORT/PATH, peote://HOST:PORT or peote+ws://HOST:PORT/PATH; inside TLS, tls:// and wss:// in the place of tcp:// and ws://; for a socket of the file system, unix:PATH"
 )]
 pub struct NoAddress(String);
 

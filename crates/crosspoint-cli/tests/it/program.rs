@@ -459,3 +459,37 @@ fn what_an_anysocket_server_wants_to_see_is_json() {
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(errors.contains("a text needs quotation marks"), "{errors}");
 }
+
+#[test]
+fn a_socket_of_the_file_system_serves_all_that_a_port_does_to_its_user() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("hub.sock");
+    let listen = format!("--listen=unix:{}", path.display());
+    // What an earlier program has left does no harm.
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let mut hub = Running::start(&mut program(&["serve", &listen]));
+    hub.wait_for("listening on unix:");
+    let mode = path.metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o660);
+    let address = format!("unix:{}", path.display());
+    let chat =
+        |name: &str| Running::start(&mut program(&["chat", "--name", name, "--hub", &address]));
+    let (mut ann, mut bob) = (chat("Ann"), chat("Bob"));
+    ann.wait_for("Bob is here");
+    ann.type_line("hello");
+    assert_eq!(bob.wait_for("Ann: "), "hello");
+    let mut http = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    http.write_all(b"GET /health HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    http.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("\r\n\r\nok\n"), "{answer}");
+
+    // It is in use as long as somebody listens.
+    let second = program(&["serve", &listen]).output().unwrap();
+    let error = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(error.contains("cannot listen on unix:"), "{error}");
+    hub.signal("TERM");
+    hub.wait_for("stopped");
+    assert!(hub.wait().success());
+    assert!(!path.exists());
+}

@@ -175,10 +175,11 @@ impl Carries for Host {
         _runner: Arc<Runner>,
     ) -> Pin<Box<dyn Future<Output = Reason> + Send>> {
         Box::pin(async move {
-            let Connection { reader, writer, websocket, first, address, admission, .. } =
-                connection;
+            let Connection {
+                reader, writer, websocket, first, address, process, admission, ..
+            } = connection;
             let link = Link::accepted((reader, writer), websocket, first, admission);
-            self.serve(link, Remote::new(address)).await
+            self.serve(link, Remote { process, ..Remote::new(address) }).await
         })
     }
 }

@@ -8,8 +8,12 @@ use crate::stream::Stream;
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use std::io;
 use std::net::SocketAddr;
+#[cfg(unix)]
+use std::path::Path;
 use std::time::Duration;
 use tokio::net::TcpListener;
+#[cfg(unix)]
+use tokio::net::UnixListener;
 
 /// Connections that the system keeps ready to be accepted.
 const BACKLOG: i32 = 4096;
@@ -52,20 +56,78 @@ fn listener(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// Opens a listening socket of the file system. Processes that may write to the file may connect: those of this
+/// user, and with `group` those of its group. A file that an earlier listener has left is taken away.
+///
+/// # Errors
+/// The system's; [`io::ErrorKind::AddrInUse`] if something else has the path, or somebody listens there.
+#[cfg(unix)]
+pub fn bind_unix(path: &Path, group: bool) -> io::Result<UnixListener> {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+    if let Ok(there) = std::fs::symlink_metadata(path) {
+        let left = there.file_type().is_socket()
+            && std::os::unix::net::UnixStream::connect(path)
+                .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+        if !left {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        std::fs::remove_file(path)?;
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&socket2::SockAddr::unix(path)?)?;
+    // Nobody can connect before the socket listens.
+    let mode = if group { 0o660 } else { 0o600 };
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    socket.listen(BACKLOG)?;
+    UnixListener::from_std(socket.into())
+}
+
+/// A listener of any transport of the system.
+enum Listener {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(UnixListener),
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let socket = SockRef::from(&stream);
+                // A connection that is gone already cannot be set up, and ends at its first read.
+                let _ = socket.set_tcp_nodelay(true);
+                let _ = socket.set_tcp_keepalive(&KEEPALIVE);
+                Ok(stream.into())
+            }
+            #[cfg(unix)]
+            Self::Unix(listener) => Ok(listener.accept().await?.0.into()),
+        }
+    }
+}
+
 impl Server {
     /// Accepts connections of a listener, in a task of its own.
     pub fn listen(&self, listener: TcpListener) {
-        self.listen_with(listener, Self::accept);
+        self.listen_with(Listener::Tcp(listener), Self::accept);
+    }
+
+    /// Accepts connections of a socket of the file system ([`bind_unix`]), in a task of its own. Limits for
+    /// each address do not hold for them.
+    #[cfg(unix)]
+    pub fn listen_unix(&self, listener: UnixListener) {
+        self.listen_with(Listener::Unix(listener), Self::accept);
     }
 
     /// Accepts connections of a listener to which `/metrics`, `/health` and `/ready` are answered and nothing else
     /// is served, in a task of its own.
     #[cfg(feature = "http")]
     pub fn listen_for_metrics(&self, listener: TcpListener) {
-        self.listen_with(listener, Self::accept_for_metrics);
+        self.listen_with(Listener::Tcp(listener), Self::accept_for_metrics);
     }
 
-    fn listen_with(&self, listener: TcpListener, accept: fn(&Self, Stream)) {
+    fn listen_with(&self, listener: Listener, accept: fn(&Self, Stream)) {
         self.look_after_hub();
         let server = self.clone();
         self.spawn(async move {
@@ -80,20 +142,14 @@ impl Server {
     }
 
     /// Accepts connections until the server stops.
-    async fn accept_all(&self, listener: &TcpListener, accept: fn(&Self, Stream)) {
+    async fn accept_all(&self, listener: &Listener, accept: fn(&Self, Stream)) {
         loop {
             let accepted = tokio::select! {
                 () = self.0.runner.stop.cancelled() => return,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, _)) => {
-                    let socket = SockRef::from(&stream);
-                    // A connection that is gone already cannot be set up, and ends at its first read.
-                    let _ = socket.set_tcp_nodelay(true);
-                    let _ = socket.set_tcp_keepalive(&KEEPALIVE);
-                    accept(self, stream.into());
-                }
+                Ok(stream) => accept(self, stream),
                 Err(error) if is_of_the_connection(&error) => {}
                 Err(error) => {
                     self.hub().metrics.accepts_failed.inc();

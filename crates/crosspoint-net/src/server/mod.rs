@@ -29,6 +29,8 @@ use crosspoint_hub::Limit;
 use crosspoint_hub::hub::Admission;
 use crosspoint_hub::metrics::ByReason;
 use crosspoint_hub::{Hub, PeerId, Reason};
+#[cfg(unix)]
+pub use listen::bind_unix;
 pub use listen::{bind, bind_v6_only};
 use opening::Led;
 use std::sync::Arc;
@@ -176,7 +178,7 @@ impl Server {
 
     /// Lets a connection in if there is room for it, and tells it otherwise.
     fn admit(&self, stream: Stream, serve: impl FnOnce(&Self, Stream, Remote, Admission)) {
-        let remote = Remote::new(stream.peer_address());
+        let remote = Remote::of(&stream);
         match self.hub().admit(remote.ip()) {
             Ok(admission) => serve(self, stream, remote, admission),
             Err(reason) => self.turn_away(stream, remote, reason),

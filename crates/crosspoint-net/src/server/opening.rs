@@ -200,7 +200,8 @@ impl Server {
                 Led::Session { driver, first, message_ended, admission }
             }
             Opened::Carried(carrier) => {
-                let (first, address) = (first.freeze(), remote.address);
+                let first = first.freeze();
+                let Remote { address, process } = remote;
                 let connection = Connection {
                     reader,
                     writer,
@@ -208,6 +209,7 @@ impl Server {
                     first,
                     message_ended,
                     address,
+                    process,
                     admission,
                 };
                 Led::Carried(carrier, Box::new(connection))

@@ -75,6 +75,7 @@ impl Driver {
         Credentials {
             protocol: endpoint.profile.name,
             address: endpoint.address,
+            process: self.remote.process,
             peer: hello.peer,
             key_proven: hello.proven,
             name: hello.name.clone(),

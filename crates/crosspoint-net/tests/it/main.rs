@@ -29,6 +29,8 @@ mod resume_hostile;
 mod resume_receipts;
 mod resume_world;
 mod tls;
+#[cfg(unix)]
+mod unix;
 mod vanish;
 mod ws_codec;
 mod ws_connection;

@@ -19,7 +19,15 @@ pub(crate) fn credentials(token: impl Into<Bytes>) -> Credentials {
 }
 
 pub(crate) fn without_token(protocol: &'static str) -> Credentials {
-    Credentials { protocol, address: None, peer: None, key_proven: false, name: None, token: None }
+    Credentials {
+        protocol,
+        process: None,
+        address: None,
+        peer: None,
+        key_proven: false,
+        name: None,
+        token: None,
+    }
 }
 
 pub(crate) async fn ask(
