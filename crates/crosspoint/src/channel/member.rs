@@ -37,9 +37,9 @@ impl Member {
         }
     }
 
-    /// The next event; `None` after [`MemberEvent::Ended`]. Cancelling it loses nothing.
+    /// Waits for the next event; returns `None` after [`MemberEvent::Ended`]. This method is cancel safe.
     ///
-    /// Calls of registered objects are carried out here, so a panic of theirs comes out here.
+    /// It runs calls of registered objects, and propagates their panics.
     pub async fn next(&mut self) -> Option<MemberEvent> {
         loop {
             self.outgoing.flush().await;
@@ -89,8 +89,8 @@ impl Member {
         }
     }
 
-    /// Lets the owner call an object, who hears of it as
-    /// [`OwnerEvent::Announced`](crate::OwnerEvent::Announced). In a room all others may call it,
+    /// Registers an object that the owner can call. The owner is told by
+    /// [`OwnerEvent::Announced`](crate::OwnerEvent::Announced). In a room all other members can call it,
     /// without results.
     ///
     /// # Errors
@@ -105,13 +105,13 @@ impl Member {
         Ok(())
     }
 
-    /// Takes an object back. Later calls of it are refused, and are
+    /// Removes an object. Later calls of it are refused, and reported as
     /// [`Malicious`](MemberEvent::Malicious).
     pub fn unregister(&mut self, id: u8) -> Option<Box<dyn Object>> {
         self.objects.get().remove(id)
     }
 
-    /// Leaves. The owner hears [`Reason::Left`].
+    /// Leaves the channel. The owner is told [`Reason::Left`].
     ///
     /// # Errors
     /// [`ChannelError::Closed`] if the membership has ended already.
@@ -121,19 +121,19 @@ impl Member {
             .await
     }
 
-    /// The channel, once [`MemberEvent::Inherited`] has come; `None` before. Its members are told of by
-    /// [`OwnerEvent::Entered`](crate::OwnerEvent::Entered), first of all. Objects have to be registered
-    /// again. A member that is dropped instead deletes the channel.
+    /// Returns the owner of the channel after [`MemberEvent::Inherited`]; `None` before. Its first events are
+    /// [`OwnerEvent::Entered`](crate::OwnerEvent::Entered) for the members. Objects must be registered again. If
+    /// the member is dropped instead, the channel is deleted.
     pub fn into_owner(self) -> Option<Owner> {
         self.membership.inherited().map(|owned| Owner::new(owned, None))
     }
 
-    /// The own number in the channel or room, from 0. A peote-server does not tell it.
+    /// The number of this member in the channel or room, from 0. A peote-server does not announce it.
     pub fn number(&self) -> Option<MemberNumber> {
         self.membership.number
     }
 
-    /// Whether this is a room of the hub, where everybody hears what anybody sends.
+    /// Whether this is a room, in which each member sends to all others.
     pub fn is_room(&self) -> bool {
         self.membership.room
     }
@@ -143,7 +143,7 @@ impl Member {
         self.sender.core.mode
     }
 
-    /// A handle that sends, for other tasks.
+    /// Returns a handle for other tasks, which can send.
     pub fn sender(&self) -> MemberSender {
         self.sender.clone()
     }
@@ -181,7 +181,7 @@ pub struct MemberSender {
 }
 
 impl MemberSender {
-    /// Sends a message to the owner, in a room to all others. It waits while the hub takes nothing.
+    /// Sends a message to the owner, or in a room to all others. It waits while the hub accepts no data.
     ///
     /// # Errors
     /// [`ChannelError::TooLarge`], [`Empty`](ChannelError::Empty),
@@ -190,12 +190,12 @@ impl MemberSender {
         self.core.send_data(Target::Up(self.channel), data.into()).await
     }
 
-    /// The way to call objects of the owner: `GameCaller::new(member.calls(), 0)`. In a room it
-    /// calls those of all others, without results.
+    /// Returns the calls to objects of the owner: `GameCaller::new(member.calls(), 0)`. In a room these go to
+    /// the objects of all others, without results.
     ///
-    /// If the channel was not entered with [`calls`](crate::EnterOptions::calls), each call gives
-    /// that as its error. Results arrive while [`Member::next`] is not read as well, as long as
-    /// its queue is not full.
+    /// If the channel was not entered with [`calls`](crate::EnterOptions::calls), each call fails
+    /// with that error. Results arrive even if [`Member::next`] is not called, as long as its queue is
+    /// not full.
     pub fn calls(&self) -> &Calls {
         &self.calls
     }

@@ -44,11 +44,10 @@ impl Owner {
         }
     }
 
-    /// The next event; `None` after [`OwnerEvent::Closed`]. Cancelling it loses nothing.
+    /// Waits for the next event; returns `None` after [`OwnerEvent::Closed`]. This method is cancel safe.
     ///
-    /// Calls of registered objects are carried out here, and
-    /// [`ChannelOptions::admit_if`](crate::ChannelOptions::admit_if) is asked here, so a panic of
-    /// theirs comes out here as well.
+    /// It runs calls of registered objects and
+    /// [`ChannelOptions::admit_if`](crate::ChannelOptions::admit_if), and propagates their panics.
     pub async fn next(&mut self) -> Option<OwnerEvent> {
         loop {
             self.outgoing.flush().await;
@@ -106,7 +105,7 @@ impl Owner {
         }
     }
 
-    /// Lets all members call an object, those who enter later too; they hear of it as
+    /// Registers an object that all members can call, also those that enter later. They are told by
     /// [`MemberEvent::Announced`](crate::MemberEvent::Announced).
     ///
     /// # Errors
@@ -121,13 +120,13 @@ impl Owner {
         Ok(())
     }
 
-    /// Takes an object back. Later calls of it are refused, and are
+    /// Removes an object. Later calls of it are refused, and reported as
     /// [`Malicious`](OwnerEvent::Malicious).
     pub fn unregister(&mut self, id: u8) -> Option<Box<dyn Object>> {
         self.objects.get().remove(id)
     }
 
-    /// Deletes the channel. Its members hear [`Reason::ClosedByOwner`].
+    /// Deletes the channel. Its members are told [`Reason::ClosedByOwner`].
     ///
     /// # Errors
     /// [`ChannelError::Closed`] if it has ended already.
@@ -140,17 +139,18 @@ impl Owner {
         .await
     }
 
-    /// Names the member to whom the channel goes when this owner goes without deleting it, because it
-    /// [resigns](Self::resign), its connection is lost, or its node is closed; `None` for nobody. Asked
-    /// again, the last one counts. Members keep their numbers; what this owner has not read then is lost.
+    /// Nominates the member that gets the channel when this owner goes without deleting it, because it
+    /// [resigns](Self::resign), its connection is lost, or its node is closed. `None` revokes the nomination.
+    /// A later nomination replaces an earlier one. Members keep their numbers, and data that this owner has not
+    /// read at the transfer is lost.
     ///
-    /// Returns when the member's program knows it; the hub asks it.
+    /// Returns when the session of the member has accepted the nomination.
     ///
     /// # Errors
     /// [`ChannelError::Refused`] with [`NoSuchPeer`](Reason::NoSuchPeer) if there is no such member
     /// (any more), [`Unsupported`](Reason::Unsupported) if its protocol cannot express it,
     /// [`TooManyChannels`](Reason::TooManyChannels) or [`NotAllowed`](Reason::NotAllowed) if it may not
-    /// own (more) channels, [`Declined`](Reason::Declined) if another was named meanwhile;
+    /// own (more) channels, [`Declined`](Reason::Declined) if another was nominated meanwhile;
     /// [`ChannelError::Closed`], or [`Unsupported`](ChannelError::Unsupported) on a peote-server.
     pub async fn set_successor(&self, member: Option<MemberNumber>) -> Result<(), ChannelError> {
         let OwnerSender { core, number, .. } = &self.sender;
@@ -161,7 +161,7 @@ impl Owner {
         Ok(self.owned.connection.ask(Question::Done, command).await?)
     }
 
-    /// Gives the channel to its [successor](Self::set_successor) at once. Without one it is deleted.
+    /// Transfers the channel to its [successor](Self::set_successor) at once. Without one it is deleted.
     ///
     /// # Errors
     /// [`ChannelError::Closed`] if it has ended already, or
@@ -173,7 +173,7 @@ impl Owner {
             .await
     }
 
-    /// A handle that does all this but reading, for other tasks.
+    /// Returns a handle for other tasks, which can do everything except read events.
     pub fn sender(&self) -> OwnerSender {
         self.sender.clone()
     }
@@ -303,7 +303,7 @@ impl OwnerSender {
         self.core.send_data(to, data.into()).await
     }
 
-    /// Throws a member out; it may enter again. It hears [`Reason::Kicked`].
+    /// Removes a member, which may enter again. It is told [`Reason::Kicked`].
     ///
     /// # Errors
     /// [`ChannelError::Closed`], or [`Unsupported`](ChannelError::Unsupported) on a peote-server.
@@ -311,8 +311,8 @@ impl OwnerSender {
         self.expel(member, None).await
     }
 
-    /// Throws a member out and keeps its peer id, and its address if wanted, out for a time, which
-    /// is rounded up to whole seconds. It hears [`Reason::Banned`], now and when it tries to enter.
+    /// Removes a member and bans its peer id, and optionally its address, for a time, which is rounded up to
+    /// whole seconds. It is told [`Reason::Banned`], now and when it tries to enter.
     ///
     /// # Errors
     /// As [`kick`](Self::kick).
@@ -332,7 +332,7 @@ impl OwnerSender {
         self.core.send(command).await
     }
 
-    /// Lifts all bans of a peer, those of its address included.
+    /// Lifts all bans of a peer, including those of its address.
     ///
     /// # Errors
     /// As [`kick`](Self::kick).
@@ -342,7 +342,7 @@ impl OwnerSender {
         self.core.send(Command::Channel(ChannelCommand::Unban { channel, peer })).await
     }
 
-    /// Lets somebody in who has knocked. The second answer to a knock has no effect.
+    /// Admits an applicant. A second answer to a knock has no effect.
     ///
     /// # Errors
     /// [`ChannelError::Closed`].
@@ -350,7 +350,7 @@ impl OwnerSender {
         self.decide(applicant, true).await
     }
 
-    /// Refuses somebody who has knocked, who hears [`Reason::NotAdmitted`].
+    /// Refuses an applicant, which is told [`Reason::NotAdmitted`].
     ///
     /// # Errors
     /// [`ChannelError::Closed`].
@@ -364,11 +364,11 @@ impl OwnerSender {
         self.core.send(command).await
     }
 
-    /// The way to call objects of a member: `GameCaller::new(&owner.calls(member), 0)`.
+    /// Returns the calls to objects of a member: `GameCaller::new(&owner.calls(member), 0)`.
     ///
     /// If there is no such member (any more), or the channel was not created with
-    /// [`calls`](crate::ChannelOptions::calls), each call gives that as its error. Results arrive
-    /// while [`Owner::next`] is not read as well, as long as its queue is not full.
+    /// [`calls`](crate::ChannelOptions::calls), each call fails with that error. Results arrive even if
+    /// [`Owner::next`] is not called, as long as its queue is not full.
     pub fn calls(&self, member: MemberNumber) -> Calls {
         self.calling.get(member).unwrap_or_else(|| {
             let calls = self.link(Target::Member(self.number, member), true);
@@ -379,7 +379,7 @@ impl OwnerSender {
         })
     }
 
-    /// The way to call objects of all members, or of all but one, without results.
+    /// Returns the calls to objects of all members, or of all but one, without results.
     pub fn calls_to_all(&self, except: Option<MemberNumber>) -> Calls {
         self.link(Target::Everyone(self.number, except), false)
     }

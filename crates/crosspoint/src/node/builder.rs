@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How a node introduces itself, and its bounds.
+/// Configures a [`Node`](crate::Node) before it connects: its name, credentials and limits.
 #[derive(Debug, Clone, Default)]
 pub struct NodeBuilder {
     pub(super) options: NodeOptions,
@@ -21,23 +21,23 @@ pub struct NodeBuilder {
 }
 
 impl NodeBuilder {
-    /// A name to show to others, and to be found by. It is unique at the hub: if somebody has it
-    /// already, connecting fails with [`NameTaken`](crate::Reason::NameTaken), or that one has to go,
-    /// as the hub is set up. It has 1 to 255 bytes; the empty name is none.
+    /// Sets the name by which others find this node, 1 to 255 bytes; the empty name is none. A name is unique at
+    /// the hub. If another session has it, connecting fails with [`NameTaken`](crate::Reason::NameTaken), or the
+    /// other session is replaced, depending on the configuration of the hub.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.options.hello.name = Some(name.into());
         self
     }
 
-    /// The hub's access token. With [`listen`](Self::listen): what those have to show who connect.
+    /// Sets the access token of the hub. With [`listen`](Self::listen): the token that clients must present.
     #[must_use]
     pub fn token(mut self, token: impl Into<Bytes>) -> Self {
         self.options.hello.token = Some(token.into());
         self
     }
 
-    /// The id to be known by. The hub gives one if none is set. It is a claim: with an
+    /// Sets the peer id of this node. The hub assigns one if none is set. The id is a claim; with an
     /// [`identity`](Self::identity) it is proven.
     #[must_use]
     pub fn peer_id(mut self, peer: PeerId) -> Self {
@@ -45,63 +45,64 @@ impl NodeBuilder {
         self
     }
 
-    /// The program's name and version, for the hub's logs.
+    /// Sets the name and version of the program, for the logs of the hub.
     #[must_use]
     pub fn agent(mut self, agent: impl Into<String>) -> Self {
         self.options.agent = Some(agent.into());
         self
     }
 
-    /// How long connecting may take until the hub's welcome; 10 s unless set.
+    /// Sets how long connecting may take until the welcome of the hub. The default is 10 s.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.options.timeout = timeout;
         self
     }
 
-    /// How many bytes may wait to be read from one owner or member, 64 for each event counted in;
-    /// 1 MiB unless set. While more wait, the node reads nothing more from the hub.
+    /// Sets how many bytes of events may wait in one [`Owner`](crate::Owner) or [`Member`](crate::Member). Each event
+    /// counts 64 bytes in addition. The default is 1 MiB. While more wait, the node reads nothing from the hub.
     #[must_use]
     pub fn queue_bytes(mut self, bytes: u32) -> Self {
         self.options.queue_bytes = bytes.max(1);
         self
     }
 
-    /// Comes back by itself when the connection is lost: the hub waits for a while (20 s unless it
-    /// is set otherwise), and nothing is lost, doubled or reordered meanwhile. Channels, links and
-    /// requests go on as if it had been slow. [`Node::connectivity`](crate::Node::connectivity) tells what is going on, and
-    /// what was lost if it took too long (docs/resume.md). A peote-server cannot do this.
+    /// Reconnects automatically when the connection is lost. The hub keeps the session for a while (20 s by
+    /// default), and nothing is lost, duplicated or reordered meanwhile. Channels, links and requests continue as if
+    /// the connection had been slow. [`Node::connectivity`](crate::Node::connectivity) reports the state of the
+    /// connection, and what was lost if reconnecting took too long (docs/resume.md). A peote-server does not support
+    /// this.
     #[must_use]
     pub fn resume(mut self) -> Self {
         self.options.resume.wanted = true;
         self
     }
 
-    /// As [`resume`](Self::resume), and tries this place too, which may be the same hub over another
-    /// transport. Can be said several times.
+    /// Like [`resume`](Self::resume), and also tries this address, for example the same hub over another
+    /// transport. Can be called several times.
     #[must_use]
     pub fn resume_at(mut self, address: Address) -> Self {
         self.options.resume.others.push(address.endpoint);
         self.resume()
     }
 
-    /// Whom the node trusts at addresses with TLS (`tls://` and `wss://`); unless set, servers for whose name an
-    /// authority vouches that the system trusts.
+    /// Sets which servers the node trusts at addresses with TLS (`tls://` and `wss://`). The default is servers with a
+    /// certificate for their name from an authority that the system trusts.
     #[must_use]
     pub fn trust(mut self, trust: Trust) -> Self {
         self.options.trust = trust;
         self
     }
 
-    /// How the node and its hub find out whether the other still lives. Without effect on a peote-server.
+    /// Sets how node and hub detect that the other one is gone. It has no effect on a peote-server.
     #[must_use]
     pub fn heartbeat(mut self, heartbeat: Heartbeat) -> Self {
         self.options.heartbeat = heartbeat;
         self
     }
 
-    /// The key that the node's peer id comes from, which the hub checks. With it links can be
-    /// [encrypted](crate::Peer::secure). An id that was set is ignored then.
+    /// Sets the key that determines the peer id of the node. The hub checks a proof of it. Links can be
+    /// [encrypted](crate::Peer::secure) with it. An id that was set is ignored then.
     ///
     /// Connecting fails with [`ConnectError::Unproven`](crate::ConnectError::Unproven) at a hub that
     /// does not ask for the proof, unless that is [accepted](Self::accept_unproven).
@@ -111,79 +112,78 @@ impl NodeBuilder {
         self
     }
 
-    /// Goes on with an [identity](Self::identity) at a hub that does not ask for the proof. The ids
-    /// of all peers there are claims that nobody has checked, and that of this node is what the hub
-    /// [says](crate::Node::peer_id). Encrypted links are as safe as anywhere: each side proves its key to
-    /// the other. Only needed for hubs that are no Crosspoint.
+    /// Accepts a hub that does not ask for a proof of the [identity](Self::identity). The ids of all peers
+    /// there are unchecked claims, and the id of this node is the one that the hub
+    /// [assigns](crate::Node::peer_id). Encrypted links are as safe as at other hubs, because each side proves its
+    /// key to the other. This is only needed for hubs that are not Crosspoint.
     #[must_use]
     pub fn accept_unproven(mut self) -> Self {
         self.options.accept_unproven = true;
         self
     }
 
-    /// Every link of the node, opened by either side, is encrypted before anything else is sent or
-    /// taken. Links to nodes without [identity](Self::identity) end.
+    /// Requires that every link of the node, opened by either side, is encrypted before any other data is sent or
+    /// accepted. Links to nodes without an [identity](Self::identity) end.
     #[must_use]
     pub fn require_encryption(mut self) -> Self {
         self.options.require_encryption = true;
         self
     }
 
-    /// Pins a name to the key that belongs to this id: a link to or from a peer of whom a hub says that
-    /// it has the name is there only if the peer has the id, and proves it by encryption before
-    /// anything is sent or taken. The same holds for each link at whose far end somebody says to have the id. A node
-    /// of that name cannot pass on links of others to this one. Any other attempt fails, with [`PeerError::NotPinned`](crate::PeerError::NotPinned) if already
-    /// the hub says so. Needs an [identity](Self::identity).
+    /// Pins a name to the key of this id. A link to or from a peer that has the name at the hub is opened only if the
+    /// peer has the id, and proves it by encryption before any other data is sent or accepted. The same applies to each
+    /// link whose far end claims the id. A node with a pinned name cannot forward links of others to this node. Any
+    /// other attempt fails, with [`PeerError::NotPinned`](crate::PeerError::NotPinned) if the answer of the hub already
+    /// contradicts the pin. Needs an [identity](Self::identity).
     ///
-    /// Without a pin it is the hub alone that says whose a name is.
+    /// Without a pin, only the hub decides which peer has a name.
     #[must_use]
     pub fn pin(mut self, name: impl Into<String>, id: PeerId) -> Self {
         self.options.pins.insert(name.into(), id);
         self
     }
 
-    /// How many bytes of each stream may be on their way to this node without having been read, 1
-    /// to 2147483647; 256 KiB unless set. A larger window is faster over a long way.
+    /// Sets how many bytes of each stream may be in flight to this node without having been read, 1 to
+    /// 2147483647. The default is 256 KiB. A larger window is faster over connections with a long round trip.
     #[must_use]
     pub fn stream_window(mut self, bytes: u32) -> Self {
         self.options.stream_window = bytes;
         self
     }
 
-    /// How many bytes may wait to be read or handled from one [`Peer`](crate::Peer), 64 for each event counted
-    /// in; 16 MiB unless set. The message that goes beyond is still taken; with the next one the link
-    /// ends with [`SlowReceiver`](crate::Reason::SlowReceiver). Requests and streams that go beyond are
-    /// refused.
+    /// Sets how many bytes of one [`Peer`](crate::Peer) may wait to be read or handled. Each event counts 64 bytes in
+    /// addition. The default is 16 MiB. The message that exceeds it is still accepted; with the next one the link ends
+    /// with [`SlowReceiver`](crate::Reason::SlowReceiver). Requests and streams that exceed it are refused.
     #[must_use]
     pub fn inbox_bytes(mut self, bytes: usize) -> Self {
         self.options.inbox_bytes = bytes;
         self
     }
 
-    /// How many bytes of what others have sent this node holds, over all its connections: messages that are
-    /// not whole, what waits in the inboxes of [`Peer`](crate::Peer)s and in their handlers, streams that were not read,
-    /// and links that are passed on; 64 MiB unless set. One peer may hold as much as is free then, so half of
-    /// it if it is the only one. Its link that goes beyond ends with [`Exhausted`](crate::Reason::Exhausted); a member
-    /// of a channel is kicked, and an owner's channel is left.
+    /// Sets how many bytes of data from others this node holds, over all its connections: incomplete messages, data in
+    /// the inboxes of [`Peer`](crate::Peer)s and in their handlers, unread streams, and forwarded links. The default is
+    /// 64 MiB. One peer may hold as much as is free at that moment, so half of it if it is the only one. A link that
+    /// exceeds it ends with [`Exhausted`](crate::Reason::Exhausted). A member of a channel is kicked, and the channel of
+    /// an owner is left.
     ///
-    /// A message needs room for all of its bytes, and so does an inbox or a
-    /// [window](Self::stream_window) that is to be filled. Up to 2 KiB of each link are free.
+    /// The limit has to leave room for the largest message, and for the inboxes and
+    /// [windows](Self::stream_window) that should be filled. Up to 2 KiB of each link are free.
     #[must_use]
     pub fn held_bytes(mut self, bytes: usize) -> Self {
         self.options.held_bytes = bytes;
         self
     }
 
-    /// How many links that others have opened there may be, over all connections; 16,384 unless set. One peer
-    /// may have as many as are free then. Those above end with [`TooManyLinks`](crate::Reason::TooManyLinks). A
-    /// link takes about 2 KiB.
+    /// Sets how many links others may have opened, over all connections. The default is 16,384. One peer may have as
+    /// many as are free at that moment. Links above it end with [`TooManyLinks`](crate::Reason::TooManyLinks). A link
+    /// takes about 2 KiB.
     #[must_use]
     pub fn incoming_max(mut self, links: usize) -> Self {
         self.options.incoming_max = links;
         self
     }
 
-    /// See [`Node::handle`](crate::Node::handle); set here it is there before the first request can come.
+    /// Sets a handler as [`Node::handle`](crate::Node::handle) does, before the first request can arrive.
     #[must_use]
     pub fn handle<F, T, P>(self, method: impl Into<String>, handler: F) -> Self
     where
@@ -195,7 +195,7 @@ impl NodeBuilder {
         self
     }
 
-    /// See [`Node::serve`](crate::Node::serve); set here it is there before the first request can come.
+    /// Sets a handler as [`Node::serve`](crate::Node::serve) does, before the first request can arrive.
     #[must_use]
     pub fn serve<A, F, T, R>(self, method: impl Into<String>, handler: F) -> Self
     where

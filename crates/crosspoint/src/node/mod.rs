@@ -28,7 +28,7 @@ use tokio::sync::watch;
 /// [`Member`]s and [`Peer`](crate::Peer)s have been dropped.
 ///
 /// # Panics
-/// Connecting and all that waits needs a tokio runtime with I/O and time.
+/// Connecting and all methods that wait need a tokio runtime with I/O and time enabled.
 #[derive(Debug, Clone)]
 pub struct Node {
     connection: Arc<Connection>,
@@ -36,8 +36,8 @@ pub struct Node {
 }
 
 impl NodeBuilder {
-    /// Connects to a hub and waits for its welcome. A peote-server has none, so there it is only
-    /// known that something listens.
+    /// Connects to a hub and waits for its welcome. A peote-server sends none, so success only means that
+    /// something listens there.
     ///
     /// # Errors
     /// See [`ConnectError`].
@@ -68,7 +68,7 @@ async fn connect(
 }
 
 impl Node {
-    /// Connects without name, token or wishes, see [`NodeBuilder::connect`].
+    /// Connects without a name, a token or other options, see [`NodeBuilder::connect`].
     ///
     /// # Errors
     /// See [`ConnectError`].
@@ -80,29 +80,29 @@ impl Node {
         Self::builder().connect(address).await
     }
 
-    /// Sets name, token and bounds before connecting.
+    /// Returns a builder that sets the name, credentials and limits before it connects.
     pub fn builder() -> NodeBuilder {
         NodeBuilder::default()
     }
 
-    /// The id under which the hub knows this node. On a peote-server it has no meaning to others.
+    /// The peer id of this node at the hub. On a peote-server others do not know it.
     pub fn peer_id(&self) -> PeerId {
         self.connection.peer
     }
 
-    /// What is spoken to the hub.
+    /// The protocol of the connection.
     pub fn protocol(&self) -> Protocol {
         self.connection.protocol
     }
 
-    /// The largest message that the hub takes, in bytes. A peote-server does not tell.
+    /// The largest message that the hub accepts, in bytes. A peote-server does not announce it.
     pub fn message_bytes_max(&self) -> u32 {
         self.connection.facts.message_bytes_max()
     }
 
-    /// Opens a channel.
+    /// Creates a channel.
     ///
-    /// Giving up the wait deletes the channel if it was opened meanwhile.
+    /// If the future is dropped, a channel that was created meanwhile is deleted.
     ///
     /// # Errors
     /// [`ChannelError::Refused`] with [`NameTaken`](Reason::NameTaken),
@@ -124,9 +124,9 @@ impl Node {
         Ok(Owner::new(owned, admit_if))
     }
 
-    /// Enters a channel or room. An owner that decides about each entry may take its time.
+    /// Enters a channel or room. If the owner decides about each entry, this waits for the decision.
     ///
-    /// Giving up the wait leaves the channel if it was entered meanwhile.
+    /// If the future is dropped, a channel that was entered meanwhile is left.
     ///
     /// # Errors
     /// [`ChannelError::Refused`] with [`NoSuchName`](Reason::NoSuchName), [`Full`](Reason::Full),
@@ -153,18 +153,17 @@ impl Node {
         Ok(Member::new(membership))
     }
 
-    /// Waits for the end of the connection, and gives the reason: [`Bye`](Reason::Bye) if it was
+    /// Waits for the end of the connection, and returns the reason: [`Bye`](Reason::Bye) if it was
     /// closed here, [`ConnectionLost`](Reason::ConnectionLost) if it broke, or what the hub says.
     pub async fn closed(&self) -> Reason {
         self.connection.closed().await
     }
 
-    /// Says goodbye after everything that was sent, and waits until the connection has ended.
+    /// Closes the connection after everything that was sent, and waits until it has ended.
     ///
-    /// Its channels and memberships end on purpose: their members hear
-    /// [`ClosedByOwner`](Reason::ClosedByOwner), or who has the channel now if there is a
-    /// [successor](Owner::set_successor), their owners [`Left`](Reason::Left). What arrives here
-    /// meanwhile is dropped.
+    /// Members of its channels are told [`ClosedByOwner`](Reason::ClosedByOwner), or the new owner if there is a
+    /// [successor](Owner::set_successor). Owners of channels that it has entered are told
+    /// [`Left`](Reason::Left). Data that arrives meanwhile is dropped.
     pub async fn close(&self) {
         self.connection.close().await;
         if let Some(host) = self.site.host() {
@@ -172,7 +171,7 @@ impl Node {
         }
     }
 
-    /// Whether the connection is there, for a node that [comes back](NodeBuilder::resume) by itself.
+    /// The state of the connection, for a node that [reconnects](NodeBuilder::resume) automatically.
     pub fn connectivity(&self) -> Option<watch::Receiver<Connectivity>> {
         self.connection.facts.connectivity()
     }
@@ -183,9 +182,9 @@ impl Node {
         self.connection.facts.round_trip()
     }
 
-    /// Measures the round trip to the hub now. What waits in front of the question, in either direction,
-    /// counts: nothing is answered as long as the events that this node has received are not taken.
-    /// While a connection that [comes back](NodeBuilder::resume) is away, this waits.
+    /// Measures the round trip to the hub now. It includes the time of data that waits in front of the probe, in
+    /// either direction: there is no answer while the events that this node has received are not read.
+    /// While a [resumable](NodeBuilder::resume) connection is lost, this waits.
     ///
     /// # Errors
     /// [`PingError`]

@@ -13,15 +13,15 @@ use crosspoint_hub::payload::{Failure, Payload};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The most peers that a hub may name in answer to one question: it could go on without an end.
+/// The most peers that a hub may name in one answer, because it could go on without end.
 const FOUND_MAX: usize = 100_000;
 
 impl Node {
-    /// Opens a link to a peer: by its id, or by its unique name.
+    /// Opens a link to a peer by its id or by its unique name.
     ///
-    /// Whom a name leads to is the word of the hub, and is shown by [`Peer::id`] before anything is
-    /// sent. To be sure of it, [pin](crate::NodeBuilder::pin) the name, or compare the id with one that was
-    /// learned elsewhere after [`Peer::secure`].
+    /// The hub decides which peer has a name. [`Peer::id`] returns that peer before anything is sent. To verify
+    /// it, [pin](crate::NodeBuilder::pin) the name, or compare the id after [`Peer::secure`] with one from
+    /// another source.
     ///
     /// # Errors
     /// [`PeerError::Refused`] with [`NoSuchPeer`](crate::Reason::NoSuchPeer),
@@ -34,11 +34,11 @@ impl Node {
         self.opener().open(to, None, LinkOptions::default()).await
     }
 
-    /// Opens a link to a peer at another hub, over nodes that [forward](Self::forward): the first of
-    /// them is at the hub of this node, each next one at a hub of the one before. At most 8.
+    /// Opens a link to a peer at another hub, through nodes that [forward](Self::forward). The first of
+    /// them is at the hub of this node, each further one at a hub of the one before. At most 8.
     ///
-    /// The link is there when the first node has it. If one of the further ones refuses, it ends
-    /// with the reason. Who is at the far end is proven by [`secure`](Peer::secure) alone.
+    /// The link is open when the first node has accepted it. If a further one refuses, the link ends with
+    /// the reason. Only [`secure`](Peer::secure) proves which peer is at the far end.
     ///
     /// # Errors
     /// As [`peer`](Self::peer), for the first node; [`PeerError::TooFar`].
@@ -55,8 +55,8 @@ impl Node {
         self.opener().open(first.addressee()?, Some((target, route)), options).await
     }
 
-    /// Opens a link to the program at the other end of the connection, if that
-    /// [listens](crate::NodeBuilder::listen) itself and is no plain hub.
+    /// Opens a link to the program at the other end of the connection, if that program is a node that
+    /// [listens](crate::NodeBuilder::listen) and not a plain hub.
     ///
     /// # Errors
     /// [`PeerError::NoNeighbour`], and those of [`peer`](Self::peer).
@@ -65,28 +65,27 @@ impl Node {
         self.peer(home.ok_or(PeerError::NoNeighbour)?).await
     }
 
-    /// The links that others open to this node, over all connections that were
-    /// [joined](Self::join). Those from before this call are among them.
+    /// Returns the links that others open to this node, over all connections that were
+    /// [joined](Self::join), including those from before this call.
     ///
-    /// Until it is called, links live for the [handlers](Self::handle) alone: streams are refused,
-    /// messages are dropped and [counted](Self::messages_dropped). One takes the links at a time:
-    /// a later call ends the earlier one.
+    /// Until it is called, links serve the [handlers](Self::handle) only: streams are refused, and messages
+    /// are dropped and [counted](Self::messages_dropped). There is one [`Incoming`] at a time: a later call
+    /// ends the earlier one.
     pub fn incoming(&self) -> Incoming {
         Incoming::new(&self.connection, self.site.reception())
     }
 
-    /// Messages that have arrived for nobody, see [`incoming`](Self::incoming).
+    /// The number of messages that were dropped because nothing reads them, see [`incoming`](Self::incoming).
     pub fn messages_dropped(&self) -> u64 {
         self.terms().pool.dropped()
     }
 
-    /// Answers requests and notifications to a method, of all peers and over all connections of
-    /// this node. It takes the place of an earlier handler of this method. Methods are names joined
-    /// with dots, such as `user.rename`; a request without a method is for the handler of the empty
-    /// one.
+    /// Sets the handler for requests and notifications to a method, from all peers and over all connections of
+    /// this node. It replaces an earlier handler of this method. Methods are names joined with dots, such as
+    /// `user.rename`. A request without a method goes to the handler of the empty method.
     ///
-    /// Each request has a task of its own, which is dropped when the other side stops to wait. A
-    /// handler that panics fails the request.
+    /// Each request has its own task, which is dropped when the other side stops waiting. A panic of a
+    /// handler fails the request.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
@@ -112,7 +111,7 @@ impl Node {
         self.terms().handlers.insert(method.into(), raw(handler));
     }
 
-    /// As [`handle`](Self::handle), from values to values: MessagePack, and JSON where that comes.
+    /// Like [`handle`](Self::handle), with typed values as MessagePack, or as JSON for requests in JSON.
     /// Several arguments are a tuple. The other side uses [`Peer::call`].
     ///
     /// ```
@@ -135,8 +134,8 @@ impl Node {
         self.terms().handlers.insert(method.into(), typed(handler));
     }
 
-    /// Offers a service: from now on its users may link to this node, and its
-    /// [handlers](Self::handle) answer.
+    /// Provides a service: from now on its users may link to this node, and its
+    /// [handlers](Self::handle) answer them.
     ///
     /// # Errors
     /// [`PeerError::Refused`] with [`NotAllowed`](crate::Reason::NotAllowed) or
@@ -146,7 +145,7 @@ impl Node {
         self.offer(service.as_ref(), true).await
     }
 
-    /// Takes the offer of a service back. Links that are there stay.
+    /// Stops providing a service. Existing links stay.
     ///
     /// # Errors
     /// As [`provide`](Self::provide).
@@ -161,8 +160,8 @@ impl Node {
         Ok(self.connection.ask(Question::Done, command).await?)
     }
 
-    /// A service, with all of its providers. Its requests go to the provider that has the fewest to
-    /// answer; further providers are looked for at most once in a second.
+    /// Returns a service with all of its providers. A request goes to the provider with the fewest unanswered
+    /// requests. The service looks for further providers at most once a second.
     ///
     /// # Errors
     /// [`PeerError::Name`], [`PeerError::Unsupported`].
@@ -171,7 +170,7 @@ impl Node {
         Ok(Service::new(self.opener(), PeerName::new(name)?))
     }
 
-    /// Looks for a peer by its id or name. What is found is the word of the hub.
+    /// Looks up a peer by its id or name. The answer is the hub's claim.
     ///
     /// # Errors
     /// [`PeerError::Refused`] with [`NotAllowed`](crate::Reason::NotAllowed), [`PeerError::OtherPeer`],
@@ -195,8 +194,8 @@ impl Node {
         Ok(Some(found))
     }
 
-    /// All peers whose names begin so, in the order of their names. Those who come and go meanwhile
-    /// may be among them or not.
+    /// Returns all peers whose names have this prefix, ordered by name. Peers that come or go meanwhile may
+    /// be included or not.
     ///
     /// # Errors
     /// As [`find`](Self::find), and [`PeerError::TooManyFound`] above 100,000.
@@ -236,7 +235,7 @@ impl Node {
         Ok(self.connection.ask(Question::Look, command).await?)
     }
 
-    /// Who with a name comes and goes, from now on. 1024 events may wait to be read.
+    /// Watches the peers with names that come and go from now on. 1024 events may wait to be read.
     ///
     /// # Errors
     /// As [`find`](Self::find).
@@ -245,12 +244,12 @@ impl Node {
         Ok(Presence::new(self.connection.watch().await?))
     }
 
-    /// Passes links on that arrive at this node and are to go further
-    /// ([`peer_via`](Self::peer_via)): over another connection, if the policy says so. It is asked
-    /// with the peer from whom the link comes and the way that it has and is to take, and has to
-    /// answer at once. Of several connections the first whose policy agrees is taken.
+    /// Forwards links that arrive at this node and have a further destination
+    /// ([`peer_via`](Self::peer_via)) over another connection, if the policy allows it. The policy gets the
+    /// peer that the link comes from and the route of the link, and must return at once. Of several
+    /// connections the first whose policy agrees is used.
     ///
-    /// What goes over such links is not looked at. It lasts as long as both nodes.
+    /// The node does not inspect the data of such links. Forwarding lasts as long as both nodes.
     pub fn forward(
         &self,
         other: &Node,

@@ -70,10 +70,10 @@ pub struct Peer {
 /// The other side's clock, see [`Peer::clock`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Clock {
-    /// How many microseconds the other clock is ahead of this one; negative if it is behind. Wrong
-    /// by half of the round trip at most.
+    /// How many microseconds the other clock is ahead of this one; negative if it is behind. The error is at
+    /// most half of the round trip.
     pub offset_us: i64,
-    /// How long the question and the answer took together.
+    /// How long the request and the answer took together.
     pub round_trip: Duration,
 }
 
@@ -94,21 +94,21 @@ impl Peer {
         Self { handle: Handle::of(core) }
     }
 
-    /// The id of the peer: the one that was asked for, or else what the hub says, and for a link over
-    /// several nodes ([`Node::peer_via`](crate::Node::peer_via)) what these say. Who is there holds the
-    /// key of this id for certain only after [`secure`](Self::secure), or if encryption is
+    /// The id of the peer: the requested one, or else the one that the hub announces. For a link through
+    /// several nodes ([`Node::peer_via`](crate::Node::peer_via)) these announce it. The peer is proven to hold
+    /// the key of this id only after [`secure`](Self::secure), or if encryption is
     /// [required](crate::NodeBuilder::require_encryption).
     pub fn id(&self) -> PeerId {
         self.handle.core.far
     }
 
-    /// Who the hub says is at the other side of the link: the peer itself, or the first node that
+    /// What the hub announces about the other end of the link: the peer itself, or the first node that
     /// [forwards](crate::Node::forward) to it.
     pub fn info(&self) -> &PeerInfo {
         &self.handle.core.info
     }
 
-    /// The way that the link has taken. Empty if both sides are at one hub.
+    /// The route of the link. Empty if both ends are at one hub.
     pub fn route(&self) -> &Route {
         &self.handle.core.route
     }
@@ -118,13 +118,13 @@ impl Peer {
         self.handle.core.state().ended.is_none()
     }
 
-    /// What has happened on the link that nobody was told of, such as answers that came too late.
+    /// Counters of what happened on the link without an event, such as answers that came too late.
     pub fn counters(&self) -> Counters {
         self.handle.core.state().machine.counters()
     }
 
-    /// Sends a message. It waits while too much waits to be sent, and returns when the message is queued.
-    /// [`Node::close`](crate::Node::close) sends what is queued; a program that ends without it may lose that.
+    /// Sends a message. It waits while the queue is full, and returns when the message is queued.
+    /// [`Node::close`](crate::Node::close) sends all queued messages; a program that exits without it may lose them.
     ///
     /// # Errors
     /// [`PeerError::Closed`], [`PeerError::TooLarge`].
@@ -134,10 +134,10 @@ impl Peer {
         Ok(sent.await?)
     }
 
-    /// What the other side sends, in its order. `None` when the link has ended and everything was
-    /// read. Cancelling it loses nothing. Of several that wait, each event is for one of them.
+    /// Waits for the next event from the other end, in order. Returns `None` when the link has ended and
+    /// everything was read. This method is cancel safe. If several tasks wait, one of them gets each event.
     ///
-    /// Calls of [registered](Self::register) objects are carried out here.
+    /// It runs calls of [registered](Self::register) objects.
     pub async fn next(&self) -> Option<PeerEvent> {
         let core = &self.handle.core;
         loop {
@@ -188,8 +188,8 @@ impl Peer {
         Ok(Clock { offset_us, round_trip: time.round_trip })
     }
 
-    /// Waits for the end of the link, and gives the reason: [`Bye`](Reason::Bye) if it was closed
-    /// here, [`Left`](Reason::Left) if it was closed there, and others.
+    /// Waits for the end of the link, and returns the reason: [`Bye`](Reason::Bye) if it was closed here,
+    /// [`Left`](Reason::Left) if it was closed at the other end, or another one.
     pub async fn closed(&self) -> Reason {
         let core = &self.handle.core;
         loop {
@@ -203,7 +203,7 @@ impl Peer {
         }
     }
 
-    /// Ends the link after everything that was sent, and waits for that. The other side hears
+    /// Ends the link after everything that was sent, and waits for that. The other end is told
     /// [`Left`](Reason::Left).
     pub async fn close(&self) {
         self.handle.core.close();
