@@ -12,7 +12,7 @@ pub(crate) mod kind {
     pub(crate) const INTERNAL: u8 = b'2';
     /// A value of the application.
     pub(crate) const LINK: u8 = b'3';
-    /// Sign of life.
+    /// A keepalive.
     pub(crate) const HEARTBEAT: u8 = b'5';
 }
 

@@ -65,8 +65,8 @@ pub trait Protocol: Send {
         let _ = out;
     }
 
-    /// How many frames have come since the last call that asked nothing of the hub, such as signs of
-    /// life. They count against the messages in a second, as commands do.
+    /// How many frames have come since the last call that asked nothing of the hub, such as probes
+    /// and their answers. They count against the messages in a second, as commands do.
     fn idle_frames(&mut self) -> u64;
 
     /// A limit that was reached since the last call and that nobody else sees, for the metrics.

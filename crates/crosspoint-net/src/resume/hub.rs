@@ -91,8 +91,8 @@ impl Sessions {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a new session is to have, whose client wishes for so many milliseconds between signs of
-    /// life, or for nothing.
+    /// What a new session is to have, whose client asks for so many milliseconds between probes, or
+    /// for nothing.
     fn agreed(&self, hub: &Hub, heartbeat_ms: u32) -> Agreed {
         let Config { retained_bytes_max: window, heartbeat: usual, .. } = self.config;
         let heartbeat = match heartbeat_ms {

@@ -25,8 +25,8 @@ pub const VERSION: u8 = 1;
 /// The most bytes of type and body of a record that a reader takes.
 pub const RECORD_BYTES_MAX: usize = 64 * 1024;
 
-/// The most bytes of the session in one record that this implementation writes, so that a sign of
-/// life never waits for long behind data.
+/// The most bytes of the session in one record that this implementation writes, so that a probe
+/// never waits for long behind data.
 pub const DATA_BYTES_MAX: usize = 16 * 1024;
 
 /// Names a session that can be resumed. Anyone who knows it is the client.

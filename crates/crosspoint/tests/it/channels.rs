@@ -490,7 +490,7 @@ async fn a_reader_that_does_not_read_slows_the_writer_and_loses_nothing() {
 #[tokio::test(start_paused = true)]
 async fn what_waits_for_one_member_or_peer_holds_up_nothing_for_another() {
     let limits = Limits {
-        // Signs of life wait behind all else on such a line.
+        // Probes wait behind all else on such a line.
         heartbeat: Duration::from_secs(3600),
         ..Limits::default()
     };

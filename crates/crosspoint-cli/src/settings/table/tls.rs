@@ -5,30 +5,30 @@ use crate::settings::lists::files;
 use crate::settings::row::section;
 
 section! {
-    /// TLS, on the same addresses as everything else: `tls://`, `wss://` and `https://`.
+    /// TLS on the listening addresses: `tls://`, `wss://` and `https://`.
     tls: Tls {
-        /// Files with certificates in PEM, each with the chain that leads to it.
+        /// PEM files with certificates, each with its chain.
         ///
-        /// The first certificate is the one for clients that ask for no name or for another one; the
-        /// others are chosen by the name that a client asks for. Empty: TLS is not served. SIGHUP lets
-        /// the program read the files again; connections that are there stay.
+        /// The first certificate is used for clients that send no server name or an unknown one. The
+        /// others are selected by the server name that a client sends. If empty, TLS is not served.
+        /// SIGHUP reloads the files; existing connections stay.
         cert: Vec<String> = "", files(), flag "tls-cert";
 
-        /// Files with the private keys in PEM, in the order of the certificates.
+        /// PEM files with the private keys, in the order of the certificates.
         ///
-        /// Empty: each key is in the file of its certificate. SIGHUP lets the program read them again.
+        /// If empty, each key is in the file of its certificate. SIGHUP reloads the files.
         key: Vec<String> = "", files(), flag "tls-key";
 
-        /// Whether a certificate is made at the start, for tries on this machine.
+        /// Whether a certificate is generated at the start, for development on this machine.
         ///
-        /// It is for localhost, 127.0.0.1 and ::1, and nobody vouches for it: the program prints its
-        /// fingerprint, which clients of the library and `crosspoint chat --tls-pin` can be told. It is
-        /// gone when the program ends. Not together with `tls.cert`.
+        /// It is self-signed, for localhost, 127.0.0.1 and ::1. The program prints its fingerprint,
+        /// which clients of the library and `crosspoint chat --tls-pin` accept. The certificate is
+        /// discarded when the program ends. It cannot be set together with `tls.cert`.
         dev: bool = "false", switch(), flag "tls-dev";
 
         /// Whether connections without TLS are refused.
         ///
-        /// Plain HTTP requests are answered with 426. Not for the addresses of `http.metrics_listen`.
+        /// Plain HTTP requests get the status 426. The addresses of `http.metrics_listen` are exempt.
         required: bool = "false", switch(), flag "tls-required";
     }
 }
