@@ -21,7 +21,7 @@ use crate::presence;
 use crate::reason::Reason;
 use crate::rules::ChannelRule;
 use crate::secrecy::{Done, Fingerprint};
-use crate::wire::{Profile, Wire};
+use crate::wire::{Profile, Wire, WireIds};
 use bytes::Bytes;
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -119,6 +119,7 @@ pub struct Hub {
     single_links: Mutex<()>,
     directory: Mutex<Directory>,
     sessions: Mutex<HashMap<u64, Arc<Endpoint>>>,
+    wires: WireIds,
     connections: Mutex<Connections>,
     /// When memory was last given back because a budget was exceeded.
     relief: Mutex<Option<Instant>>,
@@ -198,6 +199,7 @@ impl Hub {
             single_links: Mutex::default(),
             directory: Mutex::default(),
             sessions: Mutex::default(),
+            wires: WireIds::default(),
             connections: Mutex::default(),
             next_session: AtomicU64::new(1),
             wake: OnceLock::new(),
@@ -366,6 +368,7 @@ impl Hub {
         wire: &'static dyn Wire,
         outlet: Box<dyn Outlet>,
     ) -> Arc<Endpoint> {
+        self.wires.note(&wire.profile());
         let id = self.next_session.fetch_add(1, Ordering::Relaxed);
         let known_by = self.limits.known_by(address);
         let account = self.ledger.account(known_by, wire.profile().name);

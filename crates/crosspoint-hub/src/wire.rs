@@ -3,7 +3,9 @@
 
 use crate::ids::{JoinedChannelId, LinkNumber, MemberNumber, OwnedChannelId};
 use bytes::{BufMut, Bytes, BytesMut};
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// A message, or a part of a large one.
@@ -121,7 +123,8 @@ pub type Prefix = fn(payload_len: usize, out: &mut BytesMut);
 pub struct Profile {
     /// A name for metrics and logs, such as `native`.
     pub name: &'static str,
-    /// Different for wires that write different bytes.
+    /// Different for wires that write different bytes, below 128: receivers whose wires have one id share what is
+    /// written once. From 128 on are the same wires inside WebSockets. Those of this workspace are below 64.
     pub id: u8,
     /// Whether message borders are kept.
     pub framing: Framing,
@@ -154,6 +157,27 @@ pub struct Profile {
     pub settle: Duration,
     /// Written before each frame, if frames have an envelope.
     pub prefix: Option<Prefix>,
+}
+
+/// Which wire has which id, so that no two wires of a hub share one by mistake.
+#[derive(Debug, Default)]
+pub(crate) struct WireIds(Mutex<BTreeMap<u8, &'static str>>);
+
+impl WireIds {
+    /// Notes that a wire is used.
+    ///
+    /// # Panics
+    /// When another protocol has its id: receivers of one would get the bytes of the other.
+    pub(crate) fn note(&self, profile: &Profile) {
+        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = *names.entry(profile.id).or_insert(profile.name);
+        drop(names);
+        let Profile { id, name: other, .. } = profile;
+        assert!(
+            name == *other,
+            "the protocols {name} and {other} have wires with the same id, {id}"
+        );
+    }
 }
 
 /// The data side of a protocol: how a message looks to a receiver.
@@ -348,5 +372,17 @@ mod tests {
         let mut writer = FrameWriter::default().copying(true);
         writer.frame(b"d", &large);
         assert_ne!(writer.take().rest[0].as_ptr(), large.as_ptr());
+    }
+
+    #[test]
+    fn wires_of_two_protocols_do_not_share_an_id() {
+        let ids = WireIds::default();
+        let lines = crate::testing::LINES.profile();
+        ids.note(&lines);
+        ids.note(&lines);
+        let other = Profile { name: "other", ..lines };
+        let shared = std::panic::catch_unwind(|| ids.note(&other));
+        assert!(shared.is_err());
+        ids.note(&Profile { id: lines.id + 1, ..other });
     }
 }
