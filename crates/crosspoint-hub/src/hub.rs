@@ -99,8 +99,8 @@ pub struct RoomOptions {
 
 /// One hub. Cheap to share; everything in it is reached through `&self`.
 pub struct Hub {
-    /// Its bounds.
-    pub limits: Limits,
+    /// Its bounds. Shared, as protocols hold on to them for each session.
+    pub limits: Arc<Limits>,
     /// What it counts.
     pub metrics: Metrics,
     /// The memory that it holds for others.
@@ -108,7 +108,7 @@ pub struct Hub {
     access_token: RwLock<Option<Bytes>>,
     rooms_on_entry: bool,
     room_mode: Mode,
-    pub(crate) permissions: Permissions,
+    pub(crate) permissions: Arc<Permissions>,
     duplicates: Duplicates,
     channel_rules: Vec<Arc<ChannelRule>>,
     application: OnceLock<Box<dyn Application>>,
@@ -182,14 +182,14 @@ impl Hub {
         let peers =
             Mutex::new(Peers::new(ledger.account(None, "hub"), limits.announced_per_second_max));
         let hub = Self {
-            limits,
+            limits: Arc::new(limits),
             metrics,
             ledger,
             relief: Mutex::default(),
             access_token: RwLock::new(access_token),
             rooms_on_entry,
             room_mode,
-            permissions,
+            permissions: Arc::new(permissions),
             duplicates,
             channel_rules: channel_rules.into_iter().map(Arc::new).collect(),
             application: OnceLock::new(),

@@ -132,6 +132,15 @@ impl Refused {
 /// The links of one session. Others add to it, so it is locked.
 #[derive(Debug)]
 pub(crate) struct Links<E> {
+    /// Boxed, as most sessions have none.
+    open: Option<Box<Open<E>>>,
+    next: u32,
+    closed: bool,
+}
+
+/// At least one link.
+#[derive(Debug)]
+struct Open<E> {
     links: HashMap<LinkNumber, (Arc<Link<E>>, Side)>,
     /// How many there are of each side, so that others cannot use up what a session may open.
     counts: [usize; 2],
@@ -139,19 +148,21 @@ pub(crate) struct Links<E> {
     openers: HashMap<Holder, usize>,
     /// The links of which there can be only one, by the session at the other side.
     singles: HashMap<u64, LinkNumber>,
-    next: u32,
-    closed: bool,
 }
 
 impl<E> Default for Links<E> {
+    fn default() -> Self {
+        Self { open: None, next: 0, closed: false }
+    }
+}
+
+impl<E> Default for Open<E> {
     fn default() -> Self {
         Self {
             links: HashMap::new(),
             counts: [0; 2],
             openers: HashMap::new(),
             singles: HashMap::new(),
-            next: 0,
-            closed: false,
         }
     }
 }
@@ -176,15 +187,12 @@ impl<E> Links<E> {
         most: usize,
         most_of_one: usize,
     ) -> Result<LinkNumber, Refused> {
-        let number = |holder| self.openers.get(holder).copied().unwrap_or_default();
-        if link.openers().any(|holder| number(holder) >= most_of_one) {
+        let openers = self.open.as_ref().map(|open| &open.openers);
+        let number = |holder| openers.and_then(|openers| openers.get(holder)).copied();
+        if link.openers().any(|holder| number(holder).unwrap_or_default() >= most_of_one) {
             return Err(Refused::at(Limit::LinksAcceptedPerAddress));
         }
-        let number = self.add(link.clone(), Side::Accepter, most, Limit::LinksAccepted)?;
-        for holder in link.openers() {
-            *self.openers.entry(holder.clone()).or_default() += 1;
-        }
-        Ok(number)
+        self.add(link, Side::Accepter, most, Limit::LinksAccepted)
     }
 
     fn add(
@@ -197,48 +205,71 @@ impl<E> Links<E> {
         if self.closed {
             return Err(Refused { reason: Reason::NoSuchPeer, limit: None });
         }
-        let count = &mut self.counts[side as usize];
-        if *count >= most || self.next == u32::MAX {
+        let count = self.open.as_ref().map_or(0, |open| open.counts[side as usize]);
+        if count >= most || self.next == u32::MAX {
             return Err(Refused::at(limit));
         }
-        *count += 1;
         let number = LinkNumber(self.next);
         self.next += 1;
-        if let Some(other) = link.single_to(side) {
-            self.singles.insert(other, number);
-        }
-        self.links.insert(number, (link, side));
+        self.open.get_or_insert_default().add(number, link, side);
         Ok(number)
     }
 
     /// Whether there is a link to this session of which there can be only one.
     pub(crate) fn has_single(&self, to: u64) -> bool {
-        self.singles.contains_key(&to)
+        self.open.as_ref().is_some_and(|open| open.singles.contains_key(&to))
     }
 
     pub(crate) fn get(&self, number: LinkNumber) -> Option<&(Arc<Link<E>>, Side)> {
-        self.links.get(&number)
+        self.open.as_ref()?.links.get(&number)
     }
 
     pub(crate) fn remove(&mut self, number: LinkNumber) -> Option<(Arc<Link<E>>, Side)> {
-        let link = self.links.remove(&number);
-        if let Some((link, side)) = &link {
-            self.counts[*side as usize] -= 1;
-            if *side == Side::Accepter {
-                self.forget_opener(link);
-            }
-            if let Some(other) = link.single_to(*side)
-                && self.singles.get(&other) == Some(&number)
-            {
-                self.singles.remove(&other);
-            }
-        }
-        if self.links.is_empty() {
+        let open = self.open.as_mut()?;
+        let link = open.remove(number);
+        if open.links.is_empty() {
             // An idle session owns no buffers.
-            self.links = HashMap::new();
-            self.singles = HashMap::new();
+            self.open = None;
         }
         link
+    }
+
+    /// Gives all, in the order of their numbers, and lets nobody add more. They are still known:
+    /// what waits for the session says things of them.
+    pub(crate) fn close(&mut self) -> Vec<(Arc<Link<E>>, Side)> {
+        self.closed = true;
+        let mut links: Vec<_> = self.open.iter().flat_map(|open| &open.links).collect();
+        links.sort_unstable_by_key(|(number, _)| **number);
+        links.into_iter().map(|(_, link)| link.clone()).collect()
+    }
+}
+
+impl<E> Open<E> {
+    fn add(&mut self, number: LinkNumber, link: Arc<Link<E>>, side: Side) {
+        self.counts[side as usize] += 1;
+        if let Some(other) = link.single_to(side) {
+            self.singles.insert(other, number);
+        }
+        if side == Side::Accepter {
+            for holder in link.openers() {
+                *self.openers.entry(holder.clone()).or_default() += 1;
+            }
+        }
+        self.links.insert(number, (link, side));
+    }
+
+    fn remove(&mut self, number: LinkNumber) -> Option<(Arc<Link<E>>, Side)> {
+        let (link, side) = self.links.remove(&number)?;
+        self.counts[side as usize] -= 1;
+        if side == Side::Accepter {
+            self.forget_opener(&link);
+        }
+        if let Some(other) = link.single_to(side)
+            && self.singles.get(&other) == Some(&number)
+        {
+            self.singles.remove(&other);
+        }
+        Some((link, side))
     }
 
     fn forget_opener(&mut self, link: &Link<E>) {
@@ -253,15 +284,6 @@ impl<E> Links<E> {
         if self.openers.is_empty() {
             self.openers = HashMap::new();
         }
-    }
-
-    /// Gives all, in the order of their numbers, and lets nobody add more. They are still known:
-    /// what waits for the session says things of them.
-    pub(crate) fn close(&mut self) -> Vec<(Arc<Link<E>>, Side)> {
-        self.closed = true;
-        let mut links: Vec<_> = self.links.iter().collect();
-        links.sort_unstable_by_key(|(number, _)| **number);
-        links.into_iter().map(|(_, link)| link.clone()).collect()
     }
 }
 

@@ -111,7 +111,8 @@ impl Outbox {
     pub(crate) fn new(tab: Tab, bytes_max: usize) -> Self {
         Self {
             bytes_max,
-            entries: VecDeque::new(),
+            // It would begin with room for four, and in most outboxes one waits at a time.
+            entries: VecDeque::with_capacity(1),
             cost: 0,
             shared: 0,
             shared_pieces: 0,

@@ -50,11 +50,12 @@ pub struct Session {
     watches: Option<Charge>,
     /// Questions to the hub application that wait for their answers.
     asks: Arc<Asks>,
-    permissions: Permissions,
+    /// `None` before the hello, when it may do nothing.
+    permissions: Option<Arc<Permissions>>,
     /// Messages that are sent together.
     batches: Batches,
     /// A command that came while the messages before it had to wait.
-    held: Option<Held>,
+    held: Option<Box<Held>>,
     order: Order,
     paused: Paused,
     /// Whom the last message was for, and when that was somebody else than before.
@@ -178,7 +179,7 @@ impl Session {
             services: Vec::new(),
             watches: None,
             asks: Arc::default(),
-            permissions: Permissions::NOTHING,
+            permissions: None,
             batches: Batches::default(),
             held: None,
             order: Order::default(),
@@ -237,7 +238,7 @@ impl Session {
         match self.send_batches(now) {
             Step::Go => self.act(now, command),
             Step::Wait => {
-                self.held = Some(Held::Command(command));
+                self.held = Some(Box::new(Held::Command(command)));
                 Step::Wait
             }
             close => close,
@@ -249,7 +250,7 @@ impl Session {
         self.now = now;
         let mut step = self.send_batches(now);
         if step == Step::Go {
-            match self.held.take() {
+            match self.held.take().map(|held| *held) {
                 Some(Held::Command(command)) => step = self.act(now, command),
                 Some(Held::Part(to, part)) => {
                     step = self.gather(now, to, part);
@@ -274,7 +275,7 @@ impl Session {
     /// What its driver and its protocol hold of what has come, in bytes. What the hub application holds comes
     /// on top.
     pub fn holds(&mut self, bytes: usize) {
-        let held = match &self.held {
+        let held = match self.held.as_deref() {
             Some(Held::Part(_, part)) => part.data.len(),
             Some(Held::Command(_)) | None => 0,
         };
@@ -379,7 +380,7 @@ impl Session {
 
     /// Has a command wait until the one to be told of it has read: another session, or this one.
     fn hold(&mut self, command: Command) -> Step {
-        self.held = Some(Held::Command(command));
+        self.held = Some(Box::new(Held::Command(command)));
         self.hub.metrics.hit(Limit::OutboxBytes);
         Step::Wait
     }
@@ -395,8 +396,13 @@ impl Session {
         if !self.hub.allows(hello.token.as_deref(), &self.endpoint.profile) {
             return Step::Close(Reason::NotAllowed);
         }
-        let permissions = self.hub.permissions.clone();
+        let permissions = (*self.hub.permissions).clone();
         self.welcome(hello, Grant { permissions, ..Grant::default() })
+    }
+
+    fn permissions(&self) -> &Permissions {
+        static NOTHING: Permissions = Permissions::NOTHING;
+        self.permissions.as_deref().unwrap_or(&NOTHING)
     }
 
     fn tag(&mut self) -> Tag {
@@ -449,5 +455,17 @@ impl Drop for Session {
         };
         self.close(reason);
         self.hub.forget(&self.endpoint);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_and_its_endpoint_are_small() {
+        // What few sessions need is boxed. The sizes are those of a system with 64 bits.
+        assert!(size_of::<Session>() <= 720, "{} bytes", size_of::<Session>());
+        assert!(size_of::<Endpoint>() <= 496, "{} bytes", size_of::<Endpoint>());
     }
 }

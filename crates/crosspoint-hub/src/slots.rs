@@ -37,6 +37,10 @@ impl<T> Slots<T> {
             }
             None => {
                 let number = self.end();
+                // Most sessions have one of a kind, and a vector begins with room for four.
+                if self.places.capacity() == 0 {
+                    self.places.reserve_exact(1);
+                }
                 self.places.push(Some(value));
                 number
             }

@@ -9,7 +9,6 @@ use crate::remote::Remote;
 use crate::session::{Driver, Ended, SessionEnds};
 use crate::stream::{Reader, Stream, Writer};
 use crate::ws;
-use bytes::BytesMut;
 use crosspoint_auth::Authenticator;
 use crosspoint_hub::hub::Admission;
 use crosspoint_hub::protocol::Protocol;
@@ -110,9 +109,9 @@ impl Runner {
             stall_min: Duration::ZERO,
             tell_end: None,
         };
-        let driver = self.driver(session, carrying);
+        let (driver, runner) = (self.driver(session, carrying), self.clone());
         self.tasks.spawn(async move {
-            Self::drive(driver, BytesMut::new(), false).await;
+            runner.drive(driver).await;
             drop(admission);
         });
     }
@@ -150,14 +149,12 @@ impl Runner {
     }
 
     /// Runs a session to its end. Boxed, as an asynchronous function that passes it on would hold it twice.
-    pub(crate) async fn drive(driver: Box<Driver>, first: BytesMut, message_ended: bool) -> Reason {
-        let (id, address, logs) =
-            (driver.session.endpoint().id, driver.remote, driver.logs.clone());
-        let hub = driver.session.hub().clone();
-        let endpoint = driver.session.endpoint().clone();
-        let run = counted(&hub.metrics, driver.run(first, message_ended)).await;
+    pub(crate) async fn drive(&self, driver: Box<Driver>) -> Reason {
+        let (endpoint, address) = (driver.session.endpoint().clone(), driver.remote);
+        let run = counted(&self.hub.metrics, driver.run()).await;
         let panicked = Ended { reason: Reason::Internal, fault: None, exceeded: None };
         let Ended { reason, fault, exceeded } = run.unwrap_or(panicked);
+        let (id, logs) = (endpoint.id, &self.logs);
         let peer = endpoint.peer().map(|peer| peer.id).map(tracing::field::display);
         let name = endpoint.peer().and_then(|peer| peer.name.as_deref());
         match reason {

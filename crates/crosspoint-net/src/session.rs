@@ -98,8 +98,18 @@ pub(crate) struct Ended {
 }
 
 impl Driver {
-    /// Runs the session to its end. The first bytes of the protocol were read to tell which it is.
-    pub(crate) async fn run(mut self: Box<Self>, first: BytesMut, message_ended: bool) -> Ended {
+    /// Takes the first bytes of the protocol, which were read to tell which it is, and may be the end of a
+    /// message.
+    pub(crate) fn hear_first(&mut self, first: BytesMut, message_ended: bool) {
+        self.session.hub().metrics.bytes_in.inc_by(first.len() as u64);
+        self.protocol.receive(now(), first.freeze());
+        if message_ended {
+            self.protocol.message_ended(now());
+        }
+    }
+
+    /// Runs the session to its end.
+    pub(crate) async fn run(mut self: Box<Self>) -> Ended {
         let prefix = self.session.endpoint().profile.prefix;
         let limits = &self.session.hub().limits;
         let begun = now();
@@ -117,11 +127,6 @@ impl Driver {
             blocked: false,
         };
         state.timers.set(Timer::Handshake, begun.checked_add(limits.handshake_max));
-        self.session.hub().metrics.bytes_in.inc_by(first.len() as u64);
-        self.protocol.receive(now(), first.freeze());
-        if message_ended {
-            self.protocol.message_ended(now());
-        }
         let reason = match self.advance(&mut state) {
             Ok(()) => self.serve(&mut state).await,
             Err(reason) => reason,

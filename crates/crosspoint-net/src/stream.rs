@@ -8,6 +8,7 @@ use bytes::{Buf, Bytes};
 use crosspoint_auth::Process;
 use crosspoint_hub::ledger::{Account, Purpose};
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -292,16 +293,18 @@ impl Writer {
         Ok(written)
     }
 
-    /// Waits until something can be written.
+    /// Waits until something can be written. In one task at a time: of several the latest alone is woken.
     ///
     /// # Errors
     /// The transport's.
     pub async fn writable(&self) -> io::Result<()> {
+        // Each session has room for this future all its life, so it is small: a socket has a place for the
+        // waker, and what waits inside the program is boxed.
         match self.below() {
-            Self::Tcp(writer) => writer.writable().await,
+            Self::Tcp(writer) => poll_fn(|cx| writer.as_ref().poll_write_ready(cx)).await,
             #[cfg(unix)]
-            Self::Unix(writer) => writer.writable().await,
-            Self::Memory(writer) => writer.writable().await,
+            Self::Unix(writer) => poll_fn(|cx| writer.as_ref().poll_write_ready(cx)).await,
+            Self::Memory(writer) => Box::pin(writer.writable()).await,
             Self::Tls(_) => Ok(()),
         }
     }

@@ -15,13 +15,14 @@ use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{Limits, Pace, PeerId, Reason};
 use serde_bytes::ByteBuf;
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What the hub's side is set up with.
 #[derive(Clone, Default)]
 pub struct Options {
     /// The hub's bounds.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
     /// The hub's name, told in the WELCOME frame.
     pub hub: String,
     /// Which peer is the hub application, told in the WELCOME frame.
@@ -77,7 +78,7 @@ enum State {
 impl Native {
     /// A connection that has just begun.
     pub fn new(_now: Instant, options: Options) -> Self {
-        let Limits { heartbeat: interval, heartbeat_missed_max, .. } = options.limits;
+        let Limits { heartbeat: interval, heartbeat_missed_max, .. } = *options.limits;
         let heartbeat = Heartbeat::new(interval, heartbeat_missed_max);
         let heartbeat = heartbeat.with_patience(options.away_max);
         Self {
@@ -321,5 +322,15 @@ impl Protocol for Native {
 
     fn complain(&mut self, rule: &str) {
         self.complaint.get_or_insert_with(|| rule.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_small() {
+        assert!(size_of::<Native>() <= 352, "{} bytes", size_of::<Native>());
     }
 }

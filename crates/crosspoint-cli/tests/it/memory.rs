@@ -1,6 +1,6 @@
 //! What hostile input costs the program in memory, as the system counts it.
 
-use crate::common::{Running, hub, try_get};
+use crate::common::{Running, hub, program, try_get};
 use bytes::{Bytes, BytesMut};
 use crosspoint_gateways::anysocket::auth::Auth;
 use crosspoint_gateways::anysocket::id::Id;
@@ -519,6 +519,27 @@ fn the_names_of_services_are_charged_as_what_they_are() {
 fn allow_many_files() {
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
 }
+
+#[test]
+fn an_idle_connection_takes_little() {
+    // With this budget there are no huge pages, which count what is not in use.
+    let more = ["--memory-bytes-max", "512MiB", "--log", "off"];
+    for (protocol, most) in IDLE_BYTES_MAX {
+        let hub = Hub::start(&[&PATIENT[..], &more].concat());
+        let (address, pid) = (format!("127.0.0.1:{}", hub.port), hub.running.id().to_string());
+        let to = ["--hub", &address, "--pid", &pid, "--protocol", protocol];
+        let bench = [&["bench", "idle", "--json", "--connections", "5000"], &to[..]].concat();
+        let output = program(&bench).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let bytes = report["bytes_per_connection"].as_f64().expect("memory for each connection");
+        assert!(bytes < most, "{protocol}: {bytes} bytes");
+    }
+}
+
+/// What an idle connection may take by each protocol, with its part of what the first ones make the hub take.
+const IDLE_BYTES_MAX: [(&str, f64); 3] =
+    [("native", 6000.0), ("joint", 6000.0), ("anysocket", 7800.0)];
 
 #[test]
 fn connections_over_which_nothing_is_said_are_paid_for_and_given_back() {

@@ -155,7 +155,7 @@ fn drain(link: &mut Link<u32>, random: &mut dyn Random) {
 /// nothing follows its end, and what waits stays within bounds.
 pub fn fuzz_anysocket_server(mut data: &[u8]) {
     let mut now = Instant::now();
-    let limits = Limits { message_bytes_max: 1 << 16, ..Limits::default() };
+    let limits = Arc::new(Limits { message_bytes_max: 1 << 16, ..Limits::default() });
     let options = server::Options {
         id: OURS,
         auth: None,

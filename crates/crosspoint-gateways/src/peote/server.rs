@@ -74,7 +74,8 @@ impl Joint {
             owned: 0,
             entered: 0,
             decoders: HashMap::new(),
-            ready: VecDeque::new(),
+            // It would begin with room for four, which few frames need.
+            ready: VecDeque::with_capacity(1),
             complaint: None,
             idle: false,
             idle_frames: 0,

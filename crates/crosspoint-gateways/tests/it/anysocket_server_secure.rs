@@ -217,7 +217,7 @@ fn what_waits_for_encryption_is_bounded() {
 #[test]
 fn the_time_for_an_answer_runs_only_while_the_client_is_listened_to() {
     let start = Instant::now();
-    let limits = Limits { heartbeat: Duration::from_secs(999), ..Limits::default() };
+    let limits = Arc::new(Limits { heartbeat: Duration::from_secs(999), ..Limits::default() });
     let options =
         Options { id: HUB, auth: None, limits, clock: || 1, guard_races: true, encrypt: true };
     let mut server = AnySocket::new(start, options);

@@ -18,3 +18,4 @@ mod mixed_channels;
 mod peote_chunks_and_calls;
 mod peote_mirror;
 mod peote_transcripts;
+mod sizes;

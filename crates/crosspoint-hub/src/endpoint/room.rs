@@ -59,9 +59,13 @@ pub(crate) enum Reception {
     Busy,
 }
 
-/// How it stands with those who send to an endpoint that does not read what they send.
+/// How it stands with those who send to an endpoint that does not read what they send. Nothing is kept for one
+/// that has always read.
 #[derive(Default)]
-pub(super) struct Congestion {
+pub(super) struct Congestion(Option<Box<Congested>>);
+
+#[derive(Default)]
+struct Congested {
     /// Who waits for room here.
     senders: Senders,
     /// Up to when has come what senders may send that do not wait for room.
@@ -85,11 +89,30 @@ impl Pace {
 impl Congestion {
     /// So many bytes were taken.
     pub(super) fn took(&mut self, bytes: usize) {
-        if let Some(pace) = &mut self.pace {
+        if let Some(Congested { pace: Some(pace), .. }) = self.0.as_deref_mut() {
             pace.taken += bytes;
         }
     }
 
+    fn begin(&mut self) -> &mut Congested {
+        self.0.get_or_insert_default()
+    }
+
+    /// Gives those who wait, and forgets them.
+    pub(super) fn take_senders(&mut self) -> Senders {
+        self.0.as_mut().map(|congested| std::mem::take(&mut congested.senders)).unwrap_or_default()
+    }
+
+    /// There is room. Gives those who wait, and forgets them.
+    pub(super) fn end(&mut self) -> Senders {
+        if let Some(congested) = &mut self.0 {
+            congested.pace = None;
+        }
+        self.take_senders()
+    }
+}
+
+impl Congested {
     /// Whether the endpoint takes as many bytes in a second as senders wait for. It is judged each second, and
     /// counts as one that does until then.
     fn keeps_pace(&mut self, now: Instant, rate: u64) -> bool {
@@ -100,17 +123,6 @@ impl Congestion {
             *pace = Pace { since: now, taken: 0, kept: pace.taken as u128 >= wanted };
         }
         pace.kept
-    }
-
-    /// Gives those who wait, and forgets them.
-    pub(super) fn take_senders(&mut self) -> Senders {
-        std::mem::take(&mut self.senders)
-    }
-
-    /// There is room. Gives those who wait, and forgets them.
-    pub(super) fn end(&mut self) -> Senders {
-        self.pace = None;
-        self.take_senders()
     }
 }
 
@@ -161,7 +173,7 @@ impl Endpoint {
         if queue.outbox.is_dead() || !queue.outbox.is_half_full() {
             return false;
         }
-        queue.congestion.senders.wait(sender);
+        queue.congestion.begin().senders.wait(sender);
         true
     }
 
@@ -174,13 +186,14 @@ impl Endpoint {
     /// Whether news of a session's command is taken: there is room, or it is the first without.
     pub(crate) fn reception(&self, sender: &Arc<Self>) -> Reception {
         let mut queue = self.lock();
-        let Queue { outbox, congestion: Congestion { senders, .. } } = &mut *queue;
+        let Queue { outbox, congestion } = &mut *queue;
         if outbox.is_dead() || !outbox.has_filled(4) {
             return Reception::Taken;
         }
         if outbox.has_filled(7) {
             return Reception::Busy;
         }
+        let Congested { senders, .. } = congestion.begin();
         if senders.is_first(sender.id) {
             return Reception::Taken;
         }
@@ -195,6 +208,7 @@ impl Endpoint {
         if outbox.is_dead() || !outbox.has_filled(3) {
             return Room::Free;
         }
+        let congestion = congestion.begin();
         if sending.from.pauses() {
             // The rest is for what goes to many.
             if outbox.has_filled(7) {

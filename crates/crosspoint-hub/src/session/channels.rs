@@ -23,7 +23,7 @@ impl Session {
             ChannelCommand::Create { request, name, options } => {
                 if self.unsettled(now, &name, true) {
                     let held = ChannelCommand::Create { request, name, options };
-                    self.held = Some(Held::Command(held.into()));
+                    self.held = Some(Box::new(Held::Command(held.into())));
                     return Step::Wait;
                 }
                 if let Err(reason) = self.may_create(&name) {
@@ -45,7 +45,7 @@ impl Session {
             ChannelCommand::Enter { request, name, options } => {
                 if self.unsettled(now, &name, false) {
                     let held = ChannelCommand::Enter { request, name, options };
-                    self.held = Some(Held::Command(held.into()));
+                    self.held = Some(Box::new(Held::Command(held.into())));
                     return Step::Wait;
                 }
                 // Who enters and leaves without end must not fill the owner's outbox.
@@ -172,7 +172,7 @@ impl Session {
     /// Whether the session may have a channel of this name, however it comes to it: by creating it, by making a
     /// room of it, or as the successor of its owner.
     pub(super) fn may_create(&self, name: &ChannelName) -> Result<(), Reason> {
-        if !self.permissions.create.allows(name.as_bytes()) {
+        if !self.permissions().create.allows(name.as_bytes()) {
             return Err(Reason::NotAllowed);
         }
         let Some(rule) = self.hub.rule_of(name) else {
@@ -195,7 +195,7 @@ impl Session {
         if options.credentials.len() > EnterOptions::CREDENTIALS_BYTES_MAX {
             return Err(refused(Reason::TooLarge));
         }
-        if !self.permissions.enter.allows(name.as_bytes()) {
+        if !self.permissions().enter.allows(name.as_bytes()) {
             return Err(refused(Reason::NotAllowed));
         }
         let mut cost = self.pay(MEMBERSHIP_BYTES + options.credentials.len()).map_err(refused)?;

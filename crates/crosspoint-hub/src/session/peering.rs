@@ -83,7 +83,12 @@ impl Session {
             self.hub.metrics.refuse(reason);
             return Step::Close(reason);
         }
-        self.permissions = grant.permissions;
+        // Most have the same ones, which are kept once.
+        let usual = &self.hub.permissions;
+        self.permissions = Some(match grant.permissions == **usual {
+            true => usual.clone(),
+            false => Arc::new(grant.permissions),
+        });
         self.hub.metrics.sessions.get_or_create(&ByProtocol { protocol }).inc();
         Step::Go
     }
@@ -110,7 +115,7 @@ impl Session {
             self.refuse(request, false, Reason::TooLarge);
             return Step::Go;
         }
-        let other = match self.hub.reach(&to, except, &self.permissions.reach) {
+        let other = match self.hub.reach(&to, except, &self.permissions().reach) {
             Ok(other) => other,
             Err(reason) => {
                 self.refuse(request, false, reason);
@@ -230,7 +235,7 @@ impl Session {
 
     /// Says who is there.
     fn look(&mut self, request: u32, query: &Query) {
-        if !self.permissions.presence {
+        if !self.permissions().presence {
             return self.refuse(request, false, Reason::NotAllowed);
         }
         let (peers, more) = self.hub.look(query);
@@ -240,7 +245,7 @@ impl Session {
 
     /// From now on the session is told who comes and goes, or no longer.
     fn watch(&mut self, request: u32, whom: Watched) {
-        if !self.permissions.presence {
+        if !self.permissions().presence {
             return self.refuse(request, false, Reason::NotAllowed);
         }
         let watches = match (whom, self.watches.take()) {
@@ -260,7 +265,8 @@ impl Session {
     pub(super) fn ask(&mut self, ticket: u32, ask: Ask) -> Step {
         if self.asks.count() >= self.hub.limits.asks_pending_max {
             self.hub.metrics.hit(Limit::AsksPending);
-            self.held = Some(Held::Command(ApplicationCommand::Ask { ticket, ask }.into()));
+            self.held =
+                Some(Box::new(Held::Command(ApplicationCommand::Ask { ticket, ask }.into())));
             return Step::Wait;
         }
         let reply = Reply::new(&self.endpoint, ticket, &ask, self.asks.clone());
@@ -274,7 +280,7 @@ impl Session {
         let known = self.services.iter().position(|known| known.name == service);
         match (on, known) {
             (true, None) => {
-                if !self.permissions.provide.allows(service.as_str().as_bytes()) {
+                if !self.permissions().provide.allows(service.as_str().as_bytes()) {
                     return Err(Reason::NotAllowed);
                 }
                 if self.services.len() >= self.hub.limits.services_max {

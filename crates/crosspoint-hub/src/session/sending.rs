@@ -54,7 +54,7 @@ impl Session {
                 Err(_) => unreachable!("there is always room for one part"),
             },
             Step::Wait => {
-                self.held = Some(Held::Part(to, part));
+                self.held = Some(Box::new(Held::Part(to, part)));
                 Step::Wait
             }
             close => close,

@@ -273,8 +273,9 @@ impl Host {
         let (id, session) = (endpoint.id, Arc::downgrade(&endpoint));
         let account = endpoint.account().clone();
         drop(endpoint);
+        let own = runner.clone();
         runner.tasks.spawn(async move {
-            Runner::drive(driver, bytes::BytesMut::new(), false).await;
+            own.drive(driver).await;
         });
         let flow = Flow::new(now(), Side::Hub, agreed);
         let carrier = Carrier::new(flow, end, self.runner.parting().longest());

@@ -29,15 +29,8 @@ use std::time::Duration;
 
 /// What an opening leads to.
 pub(super) enum Led {
-    /// A session.
-    Session {
-        driver: Box<Driver>,
-        /// What was read of it.
-        first: BytesMut,
-        /// Whether that is the end of a message.
-        message_ended: bool,
-        admission: Admission,
-    },
+    /// A session, and the right to its connection.
+    Session(Box<Driver>, Admission),
     /// A gateway takes the connection over.
     Carried(Box<dyn Carrier>, Box<Connection>),
     /// Nothing.
@@ -196,8 +189,9 @@ impl Server {
                     stall_min: Duration::ZERO,
                     tell_end: None,
                 };
-                let driver = self.0.runner.driver(session, carrying);
-                Led::Session { driver, first, message_ended, admission }
+                let mut driver = self.0.runner.driver(session, carrying);
+                driver.hear_first(first, message_ended);
+                Led::Session(driver, admission)
             }
             Opened::Carried(carrier) => {
                 let first = first.freeze();

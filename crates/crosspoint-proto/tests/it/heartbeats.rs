@@ -16,7 +16,7 @@ use std::time::Duration;
 /// A client that has these wishes, at a hub with these bounds, after hello and welcome. Gives also
 /// which limits were reached.
 fn wishing(heartbeat: heartbeat::Config, limits: Limits, away_max: Duration) -> (Pair, Vec<Limit>) {
-    let options = Options { limits, away_max, ..Options::default() };
+    let options = Options { limits: limits.into(), away_max, ..Options::default() };
     let client = client::Options { heartbeat, ..client::Options::default() };
     let (mut pair, hello) = Pair::with(options, client);
     let mut outputs = pair.serve([hello.into()]);

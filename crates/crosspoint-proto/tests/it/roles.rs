@@ -167,7 +167,7 @@ fn large_messages_travel_in_parts_and_are_whole_again_at_the_end() {
 fn a_client_keeps_to_the_hub_s_frames_and_messages() {
     let limits = Limits { frame_bytes_max: 1024, message_bytes_max: 5000, ..Limits::default() };
     let hub = "small".to_owned();
-    let options = Options { limits, hub, ..Options::default() };
+    let options = Options { limits: limits.into(), hub, ..Options::default() };
     let (mut pair, hello) = Pair::new(options, Hello::default());
     pair.serve([hello.into()]);
     let peer = PeerId::new([0; 16]);
@@ -324,7 +324,7 @@ fn what_may_be_skipped_is_skipped_and_other_unknown_types_are_refused() {
 #[test]
 fn a_stranger_says_nothing_longer_than_64_kib_even_where_clients_may() {
     let limits = Limits { frame_bytes_max: 1 << 20, ..Limits::default() };
-    let options = || Options { limits: limits.clone(), ..Options::default() };
+    let options = || Options { limits: limits.clone().into(), ..Options::default() };
     // Lengths of one byte more than 64 KiB, and what comes first of the frame.
     let announced = |kind| [0x81, 0x80, 0x04, kind];
     let (mut pair, hello) = Pair::new(options(), Hello::default());

@@ -78,6 +78,10 @@ impl Inbox {
     pub(super) fn end(&mut self) {
         self.ended += 1;
         if !self.too_large {
+            // It would begin with room for four, and few messages wait for others.
+            if self.whole.capacity() == 0 {
+                self.whole.reserve_exact(1);
+            }
             self.whole.push_back(match std::mem::take(&mut self.coming) {
                 Coming::Nothing => Bytes::new(),
                 Coming::One(piece) => piece,

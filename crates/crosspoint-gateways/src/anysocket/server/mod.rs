@@ -224,7 +224,8 @@ impl AnySocket {
             calls: Recent::default(),
             kept: Kept::default(),
             switches: Budget { left: Budget::MOST, since: now },
-            ready: VecDeque::new(),
+            // It would begin with room for four, which few clients need.
+            ready: VecDeque::with_capacity(1),
             idle_frames: 0,
             due: None,
             dropped: 0,
@@ -431,7 +432,7 @@ impl AnySocket {
     fn greet(&mut self, out: &mut FrameWriter) {
         let now = self.now;
         self.state = State::Open;
-        let Limits { heartbeat, heartbeat_missed_max, .. } = self.options.limits;
+        let Limits { heartbeat, heartbeat_missed_max, .. } = *self.options.limits;
         self.heartbeat = Some(Heartbeat::new(now, heartbeat, heartbeat_missed_max));
         let auth = Auth { id: Id::Peer(self.options.id), auth: self.options.auth.clone() };
         self.tell(out, |link| link.authenticate(auth.to_json()));

@@ -3,6 +3,7 @@
 use crate::anysocket::json::Json;
 use crosspoint_hub::{Limits, PeerId};
 use std::fmt;
+use std::sync::Arc;
 
 /// What the hub is to its clients.
 #[derive(Clone)]
@@ -12,7 +13,7 @@ pub struct Options {
     /// What the hub gives to the check of its clients (`onAuth`), if anything.
     pub auth: Option<Json>,
     /// The bounds of the hub.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
     /// The time in milliseconds since 1970.
     pub clock: fn() -> u64,
     /// Whether races of the original are guarded against with packets that its own server would not send:

@@ -42,7 +42,12 @@ impl<T> Recent<T> {
     }
 
     pub(super) fn take(&mut self, number: u32) -> Option<T> {
-        self.items.remove(&number)
+        let item = self.items.remove(&number);
+        if self.items.is_empty() {
+            // An empty map keeps the memory of eleven items.
+            self.items = BTreeMap::new();
+        }
+        item
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {

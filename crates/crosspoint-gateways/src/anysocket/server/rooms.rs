@@ -10,7 +10,8 @@ use std::collections::HashMap;
 /// All that the client has entered.
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
-    rooms: HashMap<JoinedChannelId, Room>,
+    /// Boxed, as the smallest table has room for three of them.
+    rooms: HashMap<JoinedChannelId, Box<Room>>,
     numbers: HashMap<ChannelName, JoinedChannelId>,
     /// What is kept of others.
     bytes: usize,
@@ -44,7 +45,7 @@ impl Rooms {
         self.bytes
     }
 
-    fn forget(&mut self, number: JoinedChannelId) -> Option<Room> {
+    fn forget(&mut self, number: JoinedChannelId) -> Option<Box<Room>> {
         let room = self.rooms.remove(&number)?;
         self.bytes -= room.others.values().map(|other| cost(other)).sum::<usize>();
         Some(room)
@@ -54,7 +55,7 @@ impl Rooms {
     pub(super) fn enter(&mut self, name: ChannelName, entered: &Entered) -> Json {
         let told = format!(r#"{{"room":{},"member":{}}}"#, text(&name.to_string()), entered.member);
         self.numbers.insert(name.clone(), entered.channel);
-        let room = Room { name, mode: entered.mode, others: HashMap::new() };
+        let room = Box::new(Room { name, mode: entered.mode, others: HashMap::new() });
         // The hub gives a number again at once, and says first that the former holding has ended.
         self.forget(entered.channel);
         self.rooms.insert(entered.channel, room);

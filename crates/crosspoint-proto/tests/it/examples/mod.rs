@@ -83,7 +83,7 @@ fn hello_all() -> Vec<u8> {
 }
 
 pub(crate) fn welcome() -> Vec<u8> {
-    let (limits, hub) = (Limits::default(), "hub".to_owned());
+    let (limits, hub) = (Arc::<Limits>::default(), "hub".to_owned());
     let now = Instant::now();
     let options = server::Options { limits, hub, ..server::Options::default() };
     let mut server = server::Native::new(now, options);
