@@ -8,6 +8,7 @@ use crosspoint_gateways::anysocket::client::{Config, Peer as Machine};
 use crosspoint_hub::PeerId;
 use crosspoint_net::client::{Endpoint, dial};
 use crosspoint_net::messages::Messages;
+use crosspoint_net::tls::client::Trust;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub struct ClientBuilder {
     config: Config,
     limits: Limits,
     handlers: Handlers,
+    trust: Trust,
 }
 
 impl Default for ClientBuilder {
@@ -48,6 +50,7 @@ impl Default for ClientBuilder {
             config: Config::default(),
             limits: Limits::default(),
             handlers: Handlers::default(),
+            trust: Trust::default(),
         }
     }
 }
@@ -82,6 +85,14 @@ impl ClientBuilder {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// Which servers the client trusts at `wss://` addresses. By default: those that present a certificate for their
+    /// name from an authority that the system trusts.
+    #[must_use]
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.trust = trust;
         self
     }
 
@@ -184,7 +195,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Connects to `ws://HOST:PORT/` and waits until the server has let us in. Without a port it is
+    /// Connects to `ws://HOST:PORT/` or `wss://HOST:PORT/` and waits until the server has let us in. Without a port it is
     /// 7680, that of a Crosspoint hub.
     ///
     /// An original finds out that an id is in use only after it has let us in; then the connection
@@ -194,7 +205,7 @@ impl ClientBuilder {
     /// [`ConnectError`]
     pub async fn connect(self, address: &str) -> Result<Peer, ConnectError> {
         let endpoint = match address.parse() {
-            Ok(endpoint @ Endpoint::WebSocket { .. }) => endpoint,
+            Ok(endpoint @ Endpoint::WebSocket { .. }) => endpoint.trusting(self.trust.clone()),
             _ => return Err(ConnectError::Address(address.to_owned())),
         };
         let after = self.timeout;

@@ -13,7 +13,7 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum ConnectError {
     /// The text is no address that can be connected to.
-    #[error("`{0}` is no AnySocket address; write ws://HOST:PORT/ (wss:// is not available yet)")]
+    #[error("`{0}` is no AnySocket address; write ws://HOST:PORT/ or wss://HOST:PORT/")]
     Address(String),
     /// The server cannot be reached, or speaks no WebSocket.
     #[error("cannot connect to {address}: {source}")]

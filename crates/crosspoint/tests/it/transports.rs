@@ -3,9 +3,11 @@
 use crate::common::{
     ENDS_OF_A_HUB, channel, ended, from_owner, heard, left, message, newcomer, refused, told,
 };
+use crosspoint::tls::client::Trust;
+use crosspoint::tls::server::{Certificate, Tls};
 use crosspoint::{
-    Ban, ChannelOptions, ConnectError, EnterOptions, HubOptions, Limits, MemberEvent, MemberNumber,
-    Node, OwnerEvent, Reason, Server,
+    Ban, ChannelOptions, ConnectError, EnterOptions, Hub, HubOptions, Limits, MemberEvent,
+    MemberNumber, Node, OwnerEvent, Reason, Server, ServerOptions, anysocket,
 };
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -42,6 +44,55 @@ async fn tcp_and_websocket_meet_in_one_channel() {
         }
     }
     assert_eq!((ann.closed().await, bob.closed().await), (reason, reason));
+}
+
+/// A hub inside TLS whose certificate nobody vouches for, and what a client needs to trust it.
+fn secured_hub() -> (Server, SocketAddr, Trust) {
+    let certificate = Certificate::for_development().unwrap();
+    let trust = Trust::Pinned(certificate.fingerprint().unwrap());
+    let tls = Some(Tls::new(vec![certificate]).unwrap().required(true));
+    let options = ServerOptions { tls, ..ServerOptions::default() };
+    let hub = Server::with_hub(Hub::new(HubOptions::default()), options);
+    let address = hub.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    (hub, address, trust)
+}
+
+#[tokio::test]
+async fn every_protocol_of_the_library_can_be_spoken_inside_tls() {
+    let (hub, address, trust) = secured_hub();
+    let large = "large ".repeat(100_000);
+    for (one, other) in [("tls", "wss"), ("peote+tls", "tls"), ("wss", "peote+wss")] {
+        let connect = async |scheme: &str| {
+            let node = Node::builder().trust(trust.clone());
+            node.connect(format!("{scheme}://{address}")).await.unwrap()
+        };
+        let (ann, bob) = (connect(one).await, connect(other).await);
+        let options = ChannelOptions::new().chunk_max(1 << 20);
+        let enter = EnterOptions::new().chunk_max(1 << 20);
+        let (mut owner, mut member) = channel(&ann, &bob, options, enter).await;
+        member.send(large.clone()).await.unwrap();
+        assert_eq!(heard(&mut owner).await, message(0, &large));
+        owner.broadcast(large.clone(), None).await.unwrap();
+        assert_eq!(told(&mut member).await, from_owner(&large));
+    }
+    let peer =
+        anysocket::Client::builder().trust(trust).connect(&format!("wss://{address}/")).await;
+    peer.unwrap();
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_trusted_is_left_before_anything_is_said() {
+    let (hub, address, _trust) = secured_hub();
+    let strange = Trust::Pinned("00".repeat(32).parse().unwrap());
+    for trust in [Trust::Platform, strange] {
+        let node = Node::builder().trust(trust).token("secret");
+        let error = node.connect(format!("tls://{address}")).await.unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, ConnectError::Unreachable { .. }), "{text}");
+        assert!(text.contains("certificate") && !text.contains("is a hub running"), "{text}");
+    }
+    hub.stop().await;
 }
 
 #[tokio::test]
