@@ -93,7 +93,8 @@ impl Server {
         let newcomer = Newcomer::new(stream, remote);
         let stop = &self.0.runner.stop;
         let (mut newcomer, shaken) = tokio::select! {
-            shaken = self.shake(newcomer, &mut admission) => match shaken {
+            // Boxed, as each stage has a state of its own, and no connection is in two of them.
+            shaken = Box::pin(self.shake(newcomer, &mut admission)) => match shaken {
                 Ok(shaken) => shaken,
                 Err(refusal) => return Led::Ended(self.note_refusal(remote, &refusal)),
             },
@@ -103,12 +104,12 @@ impl Server {
             Ok(Shaken::Spoken(gateway, words)) => {
                 Ok(FirstWords { gateway, websocket: None, words, message_ended: false })
             }
-            Ok(Shaken::Upgraded(bytes)) => self.inside(&mut newcomer, bytes).await,
+            Ok(Shaken::Upgraded(bytes)) => Box::pin(self.inside(&mut newcomer, bytes)).await,
             Ok(Shaken::Request(request)) => {
                 let Newcomer { reader, writer, remote, .. } = newcomer;
                 let (site, parting) = (&self.0.sites.public, self.0.runner.parting());
                 let from = (remote, &mut admission);
-                match http::serve(site, (reader, writer), request, from, parting).await {
+                match Box::pin(http::serve(site, (reader, writer), request, from, parting)).await {
                     http::Outcome::Ended(reason) => return Led::Ended(reason),
                     #[cfg(feature = "http")]
                     http::Outcome::Upgraded(http::Upgraded {
@@ -120,7 +121,7 @@ impl Server {
                     }) => {
                         let (request, secured) = (Some(head), newcomer.secured);
                         newcomer = Newcomer { reader, writer, remote, request, secured };
-                        self.inside(&mut newcomer, rest).await
+                        Box::pin(self.inside(&mut newcomer, rest)).await
                     }
                 }
             }
@@ -139,7 +140,7 @@ impl Server {
             Ok((opened, first)) => self.led(newcomer, opened, first, admission),
             Err(refusal) => {
                 let Newcomer { mut reader, writer, remote, .. } = newcomer;
-                Led::Ended(self.refuse((&mut reader, &writer), remote, refusal).await)
+                Led::Ended(Box::pin(self.refuse((&mut reader, &writer), remote, refusal)).await)
             }
         }
     }
@@ -269,7 +270,7 @@ impl Server {
         };
         let found = match (found, &self.0.tls) {
             (Ok(Ok(Shaken::Tls(first))), Some(tls)) => {
-                let secured = async {
+                let secured = Box::pin(async {
                     let mut newcomer = match self.secure(newcomer, tls, &first).await {
                         Ok(newcomer) => newcomer,
                         Err((newcomer, refusal)) => return Ok((newcomer, Err(refusal))),
@@ -280,7 +281,7 @@ impl Server {
                         false => self.handshake(&mut newcomer, Some(admission), first).await,
                     };
                     Ok((newcomer, found))
-                };
+                });
                 return match tokio::time::timeout_at(until, secured).await {
                     Ok(secured) => secured,
                     Err(_elapsed) => Err(late(handshake.limit)),
