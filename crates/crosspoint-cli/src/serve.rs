@@ -14,7 +14,6 @@ use crosspoint_net::server::{Server, ServerOptions};
 use crosspoint_net::tls::Fingerprint;
 use std::io::{self, IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,7 +102,7 @@ async fn serve(
     let sockets = Sockets::listen(&server, wanted)?;
     listeners.into_iter().for_each(|listener| server.listen(listener));
     for_metrics.into_iter().for_each(|listener| server.listen_for_metrics(listener));
-    announce((settings, fingerprint), (&addresses, sockets.paths()), &metrics_at);
+    announce((settings, fingerprint), (&addresses, &sockets), &metrics_at);
     let terminal = Terminal::new();
     let mut giving_back = pin!(give_back::run(server.hub().clone()));
     let name = loop {
@@ -172,14 +171,14 @@ impl Stop {
 
 fn announce(
     (settings, fingerprint): (&Settings, Option<Fingerprint>),
-    (addresses, sockets): (&[SocketAddr], &[PathBuf]),
+    (addresses, sockets): (&[SocketAddr], &Sockets),
     metrics_at: &[SocketAddr],
 ) {
     say(concat!("crosspoint ", env!("CARGO_PKG_VERSION")));
     for address in addresses {
         say(&format!("listening on {address}"));
     }
-    for socket in sockets {
+    for socket in sockets.paths() {
         say(&format!("listening on unix:{}", socket.display()));
     }
     for address in metrics_at {

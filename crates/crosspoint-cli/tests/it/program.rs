@@ -492,4 +492,13 @@ fn a_socket_of_the_file_system_serves_all_that_a_port_does_to_its_user() {
     hub.wait_for("stopped");
     assert!(hub.wait().success());
     assert!(!path.exists());
+
+    // What has taken its place is not the hub's to remove.
+    let mut hub = Running::start(&mut program(&["serve", &listen]));
+    hub.wait_for("listening on unix:");
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "kept").unwrap();
+    hub.signal("TERM");
+    assert!(hub.wait().success());
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "kept");
 }

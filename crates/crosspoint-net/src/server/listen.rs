@@ -63,24 +63,66 @@ fn listener(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
 /// The system's; [`io::ErrorKind::AddrInUse`] if something else has the path, or somebody listens there.
 #[cfg(unix)]
 pub fn bind_unix(path: &Path, group: bool) -> io::Result<UnixListener> {
-    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+    use std::os::unix::fs::PermissionsExt;
+    let address = socket2::SockAddr::unix(path)?;
     if let Ok(there) = std::fs::symlink_metadata(path) {
-        let left = there.file_type().is_socket()
-            && std::os::unix::net::UnixStream::connect(path)
-                .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
-        if !left {
+        if !is_left(&there, &address)? || FileId::of(path)? != FileId::from(&there) {
             return Err(io::ErrorKind::AddrInUse.into());
         }
         std::fs::remove_file(path)?;
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&socket2::SockAddr::unix(path)?)?;
+    socket.bind(&address)?;
     // Nobody can connect before the socket listens.
     let mode = if group { 0o660 } else { 0o600 };
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     socket.listen(BACKLOG)?;
     UnixListener::from_std(socket.into())
+}
+
+/// Whether a file is a socket on which nobody listens. One that listens and is busy is in use.
+#[cfg(unix)]
+fn is_left(there: &std::fs::Metadata, address: &socket2::SockAddr) -> io::Result<bool> {
+    use std::os::unix::fs::FileTypeExt;
+    if !there.file_type().is_socket() {
+        return Ok(false);
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // What listens may take nobody.
+    socket.set_nonblocking(true)?;
+    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    Ok(socket.connect(address).is_err_and(refused))
+}
+
+/// Which file a path leads to, to find it again. Two files never have the same at a time.
+#[cfg(unix)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+    /// When it was made, as numbers of files are used again.
+    changed: (i64, i64),
+}
+
+#[cfg(unix)]
+impl FileId {
+    /// The file at a path, which is not followed if it is a link.
+    ///
+    /// # Errors
+    /// The system's, most often that there is none.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self::from(&std::fs::symlink_metadata(path)?))
+    }
+}
+
+#[cfg(unix)]
+impl From<&std::fs::Metadata> for FileId {
+    fn from(metadata: &std::fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        let (device, inode) = (metadata.dev(), metadata.ino());
+        Self { device, inode, changed: (metadata.ctime(), metadata.ctime_nsec()) }
+    }
 }
 
 /// A listener of any transport of the system.

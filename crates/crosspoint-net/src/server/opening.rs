@@ -15,7 +15,7 @@ use crate::refusal::{self, Refusal};
 use crate::remote::Remote;
 use crate::runner::Carrying;
 use crate::session::Driver;
-use crate::stream::tls::{Broken, TLS_BYTES};
+use crate::stream::tls::{Broken, HANDSHAKE_CHARGE_BYTES};
 use crate::stream::{self, Reader, Stream, Writer};
 use crate::tls::server::Tls;
 use crate::ws;
@@ -303,7 +303,7 @@ impl Server {
         tls: &Tls,
         first: &[u8],
     ) -> Result<Newcomer, (Newcomer, Refusal)> {
-        let charge = held::tls(self.hub(), newcomer.remote, TLS_BYTES);
+        let charge = held::tls(self.hub(), newcomer.remote, HANDSHAKE_CHARGE_BYTES);
         let charge = match charge {
             Ok(charge) => charge,
             Err(reason) => return Err((newcomer, Refusal::silent(reason))),

@@ -17,14 +17,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::ReadBuf;
 
-/// What is encrypted at once, in bytes.
-const CHUNK_BYTES_MAX: usize = 64 * 1024;
+/// What is encrypted at once, in bytes: one record. A connection that is blocked holds no more than that.
+const CHUNK_BYTES_MAX: usize = 16 * 1024;
+
+/// What a client may send in a handshake, in bytes. Hellos have 2 KiB, with all that is usual in them.
+const HANDSHAKE_BYTES_MAX: usize = 16 * 1024;
+
+/// What a server may send in a handshake, in bytes: mostly its certificates.
+const CHAIN_BYTES_MAX: usize = 256 * 1024;
 
 /// What is read at once, in bytes. One buffer for each thread.
 const READ_BYTES_MAX: usize = 32 * 1024;
 
 /// What a connection holds besides the connection below it, when nothing is under way.
-pub(crate) const TLS_BYTES: usize = 12 * 1024;
+const TLS_BYTES: usize = 12 * 1024;
+
+/// What is charged for a handshake: the bytes that have come, twice, as rustls copies them.
+pub(crate) const HANDSHAKE_CHARGE_BYTES: usize = TLS_BYTES + 2 * HANDSHAKE_BYTES_MAX;
 
 thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES_MAX].into());
@@ -34,7 +43,6 @@ thread_local! {
 struct Shared {
     below: Writer,
     state: Mutex<State>,
-    _charge: Option<Charge>,
 }
 
 #[derive(Debug)]
@@ -44,6 +52,10 @@ struct State {
     in_flight: usize,
     /// What was read from below and rustls has no room for yet.
     ahead: Vec<u8>,
+    /// The bytes of the handshake that have come.
+    handshake_bytes: usize,
+    /// What is paid for the connection.
+    charge: Option<Charge>,
 }
 
 /// The half that reads.
@@ -71,12 +83,14 @@ pub(crate) async fn handshake(
     charge: Option<Charge>,
 ) -> Result<(TlsReader, TlsWriter), Broken> {
     tls.set_buffer_limit(Some(CHUNK_BYTES_MAX));
-    let state = Mutex::new(State { tls, in_flight: 0, ahead: Vec::new() });
-    let shared = Arc::new(Shared { below: writer, state, _charge: charge });
+    let (in_flight, ahead, handshake_bytes) = (0, Vec::new(), 0);
+    let state = Mutex::new(State { tls, in_flight, ahead, handshake_bytes, charge });
+    let shared = Arc::new(Shared { below: writer, state });
     let mut reader = TlsReader { below: Box::new(reader), shared };
     match reader.shake(first).await {
         Ok(()) => {
             let shared = reader.shared.clone();
+            shared.lock().charge(TLS_BYTES);
             Ok((reader, TlsWriter { shared }))
         }
         Err(error) => {
@@ -134,6 +148,19 @@ impl State {
         Ok(true)
     }
 
+    fn handshake_bytes_max(&self) -> usize {
+        match self.tls {
+            Connection::Server(_) => HANDSHAKE_BYTES_MAX,
+            Connection::Client(_) => CHAIN_BYTES_MAX,
+        }
+    }
+
+    fn charge(&mut self, bytes: usize) {
+        if let Some(charge) = &mut self.charge {
+            charge.resize(bytes);
+        }
+    }
+
     /// Takes what was read from below, nothing at its end.
     fn receive(&mut self, mut bytes: &[u8], below: &Writer) -> io::Result<()> {
         if bytes.is_empty() {
@@ -141,7 +168,20 @@ impl State {
             return Ok(());
         }
         while !bytes.is_empty() {
-            if self.digest(&mut bytes, below)? > 0 {
+            let before = bytes.len();
+            let readable = self.digest(&mut bytes, below)?;
+            if self.tls.is_handshaking() {
+                self.handshake_bytes += before - bytes.len();
+                if self.handshake_bytes > self.handshake_bytes_max() {
+                    let what = "TLS: the handshake takes too many bytes";
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+                }
+            }
+            if readable == 0 && bytes.len() == before {
+                // The other side has said that nothing follows, so rustls takes nothing more.
+                break;
+            }
+            if readable > 0 {
                 // Rustls takes no more before that is read.
                 self.ahead.extend_from_slice(bytes);
                 break;
@@ -195,6 +235,9 @@ impl State {
         }
         // All that was made of the beginning of these bytes has left.
         let mut written = std::mem::take(&mut self.in_flight);
+        if written > 0 {
+            self.charge(TLS_BYTES);
+        }
         let mut slices: Vec<IoSlice<'_>> = slices.to_vec();
         let mut rest = &mut slices[..];
         let length: usize = rest.iter().map(|slice| slice.len()).sum();
@@ -209,6 +252,7 @@ impl State {
             }
             if !self.flush(below)? {
                 self.in_flight = taken;
+                self.charge(TLS_BYTES + taken);
                 break;
             }
             written += taken;
@@ -377,5 +421,22 @@ mod tests {
         let more = [IoSlice::new(&data), IoSlice::new(b"more")];
         assert_eq!(writer.try_write_vectored(&more).unwrap(), 1_504);
         assert_eq!(read(&mut reader, 9_000).await, [&data[..], b"more"].concat());
+    }
+
+    /// What follows the last word of the other side is nobody's, however much it is.
+    #[tokio::test]
+    async fn bytes_behind_a_close_notify_are_not_looked_at() {
+        let [(_near, writer), (mut reader, _far)] = pair(1 << 20).await;
+        writer.try_write_vectored(&[IoSlice::new(b"last")]).unwrap();
+        {
+            let mut state = writer.shared.lock();
+            state.tls.send_close_notify();
+            assert!(state.flush(&writer.shared.below).unwrap());
+        }
+        writer.below().write_all(&[7; 20_000]).await.unwrap();
+        writer.below().shutdown();
+        assert_eq!(read(&mut reader, 9_000).await, b"last");
+        assert!(read(&mut reader, 9_000).await.is_empty());
+        assert!(read(&mut reader, 9_000).await.is_empty());
     }
 }

@@ -32,6 +32,11 @@ pub enum TlsError {
     /// There is nothing of the kind in the text.
     #[error("there is no {0} in it")]
     Nothing(&'static str),
+    /// More than clients take.
+    #[error(
+        "the chain of certificates is longer than 64 KiB; leave out what does not lead to the first"
+    )]
+    ChainTooLong,
     /// Rustls does not take it.
     #[error(transparent)]
     Rustls(#[from] rustls::Error),

@@ -13,6 +13,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// What is spoken inside, of which clients choose: those of HTTP offer more than is served.
 const ALPN: &[u8] = b"http/1.1";
 
+/// The most bytes of a chain. Clients refuse more than about 100 KiB.
+const CHAIN_BYTES_MAX: usize = 64 * 1024;
+
 /// Names and addresses of a certificate for development.
 const DEVELOPMENT_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
@@ -28,6 +31,9 @@ impl Certificate {
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
         const WHAT: &str = "private key";
         let chain = certificates(chain)?;
+        if chain.iter().map(|certificate| certificate.len()).sum::<usize>() > CHAIN_BYTES_MAX {
+            return Err(TlsError::ChainTooLong);
+        }
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
             rustls::pki_types::pem::Error::NoItemsFound => TlsError::Nothing(WHAT),
             error => TlsError::Pem { what: WHAT, error },

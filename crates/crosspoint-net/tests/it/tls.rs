@@ -178,3 +178,47 @@ async fn half_handshakes_end_in_time_and_hold_no_memory_then() {
     served.empty().await;
     assert_eq!(served.refused(Reason::HandshakeTimeout), 1_000);
 }
+
+/// A hello that never ends, in records that are whole.
+#[tokio::test]
+async fn a_handshake_is_bounded_in_bytes() {
+    let (own, _pem) = certificate(&["localhost"]);
+    let served = serving(Tls::new(vec![own]).unwrap());
+    let mut link = served.memory();
+    let begins = [&b"\x16\x03\x01\x3e\x80\x01\x00\xff\xff\x03\x03"[..], &[0; 15_994]].concat();
+    let goes_on = [&b"\x16\x03\x01\x3e\x80"[..], &[0; 16_000]].concat();
+    link.send(&begins).await;
+    link.send(&goes_on).await;
+    assert!(link.rest().await.is_empty());
+    assert_eq!(served.refused(Reason::Malformed), 1);
+}
+
+/// What follows the last word of a client costs nothing, and the hub goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_follows_a_close_notify_harms_nobody() {
+    let (own, pem) = certificate(&["localhost"]);
+    let served = Arc::new(serving(Tls::new(vec![own]).unwrap()));
+    for version in [&TLS12, &TLS13] {
+        let (served2, pem) = (served.clone(), pem.clone());
+        blocking(move || {
+            let mut stream = connect(&served2, &pem, "localhost", version);
+            stream.flush().unwrap();
+            while stream.conn.is_handshaking() {
+                stream.conn.complete_io(&mut stream.sock).unwrap();
+            }
+            stream.conn.send_close_notify();
+            let mut last = Vec::new();
+            while stream.conn.wants_write() {
+                stream.conn.write_tls(&mut last).unwrap();
+            }
+            last.extend_from_slice(&[7; 9000]);
+            stream.sock.write_all(&last).unwrap();
+        })
+        .await;
+    }
+    let mut plain = served.tcp().await;
+    plain.send(get("/health").as_bytes()).await;
+    assert_eq!(answer(&mut plain, false).await.status, 200);
+    drop(plain);
+    served.empty().await;
+}
