@@ -241,6 +241,7 @@ impl Outbox {
     }
 
     /// Takes out what comes next. `task` says whether the session's own task asks.
+    #[inline]
     pub(crate) fn next(&mut self, task: bool, pieces: &mut Vec<Bytes>) -> WriteStep {
         if let Some(reason) = self.dead {
             return WriteStep::Dead(reason);

@@ -103,12 +103,11 @@ impl Congestion {
         self.0.as_mut().map(|congested| std::mem::take(&mut congested.senders)).unwrap_or_default()
     }
 
-    /// There is room. Gives those who wait, and forgets them.
-    pub(super) fn end(&mut self) -> Senders {
-        if let Some(congested) = &mut self.0 {
-            congested.pace = None;
-        }
-        self.take_senders()
+    /// There is room. Gives those who wait, and forgets them; `None` if there always was.
+    pub(super) fn end(&mut self) -> Option<Senders> {
+        let congested = self.0.as_mut()?;
+        congested.pace = None;
+        Some(std::mem::take(&mut congested.senders))
     }
 }
 

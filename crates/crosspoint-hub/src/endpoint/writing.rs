@@ -1,6 +1,5 @@
 //! How an endpoint is written to: who fills its outbox, and who empties it.
 
-use super::room::Senders;
 use super::{Endpoint, PendingWrites, Queue};
 use crate::command::Event;
 use crate::limit::Limit;
@@ -181,10 +180,12 @@ impl Endpoint {
         let asked = queue.outbox.end_turn();
         let senders = match queue.outbox.has_room_again() {
             true => queue.congestion.end(),
-            false => Senders::default(),
+            false => None,
         };
         drop(queue);
-        senders.go_on(self.id);
+        if let Some(senders) = senders {
+            senders.go_on(self.id);
+        }
         if asked {
             self.outlet.wake();
         }
