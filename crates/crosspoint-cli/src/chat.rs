@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::identity;
 use crate::logging::{Style, clean};
 use crate::small_file::{self, BYTES_MAX, FileKind};
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use crosspoint::tls::Fingerprint;
 use crosspoint::tls::client::Trust;
 use crosspoint::{
@@ -45,6 +45,13 @@ pub(crate) fn command() -> Command {
         .arg(
             flag("tls-pin", "FINGERPRINT", "Trust the hub whose certificate has this fingerprint (SHA-256), with tls:// and wss://")
                 .value_parser(value_parser!(Fingerprint)),
+        )
+        .arg(
+            Arg::new("unbound-proof")
+                .long("unbound-proof")
+                .help("Do not bind the proof of --identity to TLS: for a hub behind a proxy that ends TLS, which could then use the proof")
+                .action(ArgAction::SetTrue)
+                .requires("identity"),
         )
         .arg(flag("token", "TOKEN", "What the hub asks for: its access token, NAME:SECRET, or a signed token"))
 }
@@ -120,6 +127,9 @@ async fn connect(matches: &ArgMatches) -> Result<Node, Failure> {
     }
     if let Some(path) = matches.get_one::<PathBuf>("identity") {
         builder = builder.identity(identity::load(path)?);
+    }
+    if matches.get_flag("unbound-proof") {
+        builder = builder.unbound_proof();
     }
     if let Some(trust) = trust(matches)? {
         builder = builder.trust(trust);

@@ -153,11 +153,17 @@ pub enum Reason {
         Limit::MemoryPerAddressBytes
     )]
     Exhausted = 39,
+    /// The proof of a key is not bound to the TLS connection between the client and the hub, or TLS ends before
+    /// the hub.
+    #[error(
+        "the proof of the key is not bound to TLS from the client to the hub, so it could be relayed"
+    )]
+    Unbound = 40,
 }
 
 impl Reason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::Left,
         Self::ConnectionLost,
         Self::ClosedByOwner,
@@ -198,6 +204,7 @@ impl Reason {
         Self::Busy,
         Self::Unproven,
         Self::Exhausted,
+        Self::Unbound,
     ];
 
     /// The number on the wire.

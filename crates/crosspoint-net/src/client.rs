@@ -15,6 +15,7 @@ use bytes::{Bytes, BytesMut};
 use crosspoint_hub::protocol::{Activity, Client};
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{Command, Event, Reason};
+use crosspoint_proto::identity::ChannelBinding;
 use rustls::pki_types::ServerName;
 use std::collections::VecDeque;
 use std::fmt;
@@ -155,6 +156,7 @@ pub struct Dialed {
     reader: Reader,
     writer: Writer,
     websocket: Option<ws::Connection>,
+    channel_binding: ChannelBinding,
     away_max: Duration,
 }
 
@@ -162,12 +164,23 @@ impl Dialed {
     /// A transport that needs no handshake.
     pub(crate) fn direct(stream: Stream) -> Self {
         let (reader, writer) = stream.into_split();
-        Self { reader, writer, websocket: None, away_max: Duration::ZERO }
+        let channel_binding = ChannelBinding::None;
+        Self { reader, writer, websocket: None, channel_binding, away_max: Duration::ZERO }
     }
 
     /// The same transport, which may be silent for so long because it is away.
     pub(crate) fn away_for(self, away_max: Duration) -> Self {
         Self { away_max, ..self }
+    }
+
+    /// The same transport, whose session began over a connection with this binding.
+    pub(crate) fn bound_to(self, channel_binding: ChannelBinding) -> Self {
+        Self { channel_binding, ..self }
+    }
+
+    /// What a proof over the transport is bound to.
+    pub fn channel_binding(&self) -> ChannelBinding {
+        self.channel_binding
     }
 
     /// How long the transport may be silent and still come back; zero if it does not come back at all.
@@ -247,7 +260,9 @@ async fn secured(dialed: Dialed, trust: &Trust, authority: &str) -> io::Result<D
     let (reader, writer) = stream::tls::handshake(tls.into(), (reader, writer), &[], None)
         .await
         .map_err(|broken| broken.error)?;
-    Ok(Dialed { reader: Reader::Tls(reader), writer: Writer::Tls(writer), ..dialed })
+    let channel_binding = writer.channel_binding();
+    let (reader, writer) = (Reader::Tls(reader), Writer::Tls(writer));
+    Ok(Dialed { reader, writer, channel_binding, ..dialed })
 }
 
 /// A command on its way to the hub.
@@ -288,7 +303,7 @@ pub fn run(dialed: Dialed, client: Box<dyn Client>, hello: FrameWriter) -> Conne
     let (commands, from_user) = mpsc::channel(QUEUE_MAX);
     let (to_user, events) = mpsc::channel(QUEUE_MAX);
     let (pings, pingers) = mpsc::channel(PINGS_MAX);
-    let Dialed { reader, writer, websocket, away_max: _ } = dialed;
+    let Dialed { reader, writer, websocket, .. } = dialed;
     let driver = Driver {
         reader,
         websocket,

@@ -16,6 +16,7 @@ use crosspoint_hub::hub::Admission;
 use crosspoint_hub::protocol::Protocol;
 use crosspoint_hub::wire::Wire;
 use crosspoint_hub::{Hub, Limit, PeerId, Reason};
+use crosspoint_proto::identity::ChannelBinding;
 use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -150,6 +151,8 @@ pub struct Context<'a> {
     pub request: Option<&'a Parts>,
     /// Where the connection comes from; `None` inside the program.
     pub address: Option<SocketAddr>,
+    /// What a proof over the connection is bound to.
+    pub channel_binding: ChannelBinding,
     /// How long the connection may be away and come back; zero if it does not. Until then its silence means
     /// nothing.
     pub away_max: Duration,
@@ -158,7 +161,7 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// For a connection that is there for good, or ends.
+    /// For a connection without TLS that is there for good, or ends.
     pub fn new(runner: &'a Runner, transport: Transport, address: Option<SocketAddr>) -> Self {
         let hub = &runner.hub;
         Self {
@@ -169,6 +172,7 @@ impl<'a> Context<'a> {
             transport,
             request: None,
             address,
+            channel_binding: ChannelBinding::None,
             away_max: Duration::ZERO,
             now: now(),
         }

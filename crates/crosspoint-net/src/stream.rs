@@ -7,6 +7,7 @@ use crate::memory;
 use bytes::{Buf, Bytes};
 use crosspoint_auth::Process;
 use crosspoint_hub::ledger::{Account, Purpose};
+use crosspoint_proto::identity::ChannelBinding;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -221,6 +222,16 @@ impl Writer {
             writer = tls.below();
         }
         writer
+    }
+
+    /// What a proof over this connection is bound to.
+    pub(crate) fn channel_binding(&self) -> ChannelBinding {
+        match self {
+            Self::Tls(tls) => tls.channel_binding(),
+            #[cfg(unix)]
+            Self::Unix(_) => ChannelBinding::None,
+            Self::Tcp(_) | Self::Memory(_) => ChannelBinding::None,
+        }
     }
 
     /// Has the memory of what is under way inside the program charged, in both directions. What the system has

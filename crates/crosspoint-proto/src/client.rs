@@ -2,9 +2,9 @@
 
 use crate::frame::{FRAME_BYTES_MAX, Frame, MAGIC, next_frame};
 use crate::heartbeat::{self, Heartbeat};
-use crate::identity::{Identity, KEY_BYTES};
+use crate::identity::{ChannelBinding, EXPORTER_BYTES, Identity, KEY_BYTES};
 use crate::message::{
-    self, HelloMap, PROOF_CONTEXT, VERSION, WelcomeMap, kind, put_close, put_frame, put_map,
+    self, HelloMap, VERSION, WelcomeMap, kind, proof_context, put_close, put_frame, put_map,
 };
 use bytes::{Buf, Bytes, BytesMut};
 use crosspoint_hub::command::{
@@ -36,7 +36,11 @@ pub struct Options {
     /// Goes on at a hub that does not ask for the proof of the identity. Otherwise the connection ends
     /// there with [`Reason::Unproven`].
     pub accept_unproven: bool,
-
+    /// What the proof is bound to. If it cannot be, the connection ends at once with [`Reason::Unbound`].
+    pub channel_binding: ChannelBinding,
+    /// Proves the identity without binding that to the TLS connection. Whoever holds the other end of that
+    /// connection can use the proof at a hub without TLS.
+    pub unbound_proof: bool,
     /// How client and hub find out whether the other still lives.
     pub heartbeat: heartbeat::Config,
 }
@@ -55,11 +59,32 @@ pub struct Native {
     frame_bytes_max: usize,
     message_bytes_max: u32,
     /// What is to be proven, until it was.
-    identity: Option<Arc<Identity>>,
+    proving: Option<Proving>,
     /// The id that was proven.
     proven: Option<PeerId>,
     accept_unproven: bool,
     home: Option<PeerId>,
+}
+
+/// What is to be proven, and for which connection.
+#[derive(Debug)]
+struct Proving {
+    identity: Arc<Identity>,
+    /// What to bind the proof to, if it is to be bound.
+    exporter: Option<[u8; EXPORTER_BYTES]>,
+    /// Whether it would have to be bound and cannot.
+    unbindable: bool,
+}
+
+impl Proving {
+    fn new(identity: Arc<Identity>, binding: ChannelBinding, unbound: bool) -> Self {
+        let exporter = match binding {
+            ChannelBinding::Exporter(exporter) if !unbound => Some(exporter),
+            _ => None,
+        };
+        let unbindable = binding == ChannelBinding::Unavailable && !unbound;
+        Self { identity, exporter, unbindable }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +97,18 @@ enum State {
 impl Native {
     /// Begins a connection: the magic bytes and HELLO are written at once.
     pub fn new(_now: Instant, options: Options, out: &mut FrameWriter) -> Self {
-        let Options { hello, agent, identity, accept_unproven, heartbeat } = options;
+        let Options {
+            hello,
+            agent,
+            identity,
+            accept_unproven,
+            channel_binding,
+            unbound_proof,
+            heartbeat,
+        } = options;
+        let proving =
+            identity.map(|identity| Proving::new(identity, channel_binding, unbound_proof));
+        let identity = proving.as_ref().map(|proving| &proving.identity);
         let heartbeat::Config { own, missed_max, hub, patience } = heartbeat;
         let bytes = |bytes: &[u8]| ByteBuf::from(bytes.to_vec());
         let map = HelloMap {
@@ -82,7 +118,8 @@ impl Native {
             id: hello.peer.filter(|_| identity.is_none()).map(|id| bytes(id.as_bytes())),
             name: hello.name,
             token: hello.token.as_deref().map(bytes),
-            key: identity.as_ref().map(|identity| bytes(identity.public_key().as_bytes())),
+            key: identity.map(|identity| bytes(identity.public_key().as_bytes())),
+            bound: proving.as_ref().and_then(|proving| proving.exporter.map(|_| true)),
             heartbeat_ms: message::split_pace(hub),
             pause: hello.pauses.then_some(true),
         };
@@ -107,7 +144,7 @@ impl Native {
             as_the_hub: own == Pace::Usual,
             frame_bytes_max: limits.frame_bytes_max,
             message_bytes_max: limits.message_bytes_max,
-            identity,
+            proving,
             proven: None,
             accept_unproven,
             home: None,
@@ -147,7 +184,7 @@ impl Native {
                     return Err(Reason::Malformed);
                 }
                 let peer = message::peer_id(&map.id)?;
-                if self.identity.take().is_some() && !self.accept_unproven {
+                if self.proving.take().is_some() && !self.accept_unproven {
                     return Err(Reason::Unproven);
                 }
                 if self.proven.is_some_and(|proven| proven != peer) {
@@ -167,8 +204,9 @@ impl Native {
                 let challenge = body.bytes(KEY_BYTES)?;
                 let challenge = challenge[..].try_into().map_err(|_| Reason::Malformed)?;
                 // Once, and only if a key was shown.
-                let identity = self.identity.take().ok_or(Reason::Malformed)?;
-                let proof = identity.prove(challenge, PROOF_CONTEXT);
+                let Proving { identity, exporter, .. } =
+                    self.proving.take().ok_or(Reason::Malformed)?;
+                let proof = identity.prove(challenge, &proof_context(exporter.as_ref()));
                 put_frame(kind::PROOF, &proof.map_err(|_| Reason::Malformed)?, out);
                 self.proven = Some(identity.peer_id());
                 Ok(None)
@@ -193,6 +231,9 @@ impl Native {
     }
 
     fn step(&mut self, now: Instant, out: &mut FrameWriter) -> Result<Option<Event>, Reason> {
+        if self.proving.as_ref().is_some_and(|proving| proving.unbindable) {
+            return Err(Reason::Unbound);
+        }
         while let Some(frame) = next_frame(&mut self.input, FRAME_BYTES_MAX)? {
             if let Some(event) = self.frame(now, frame, out)? {
                 return Ok(Some(event));
@@ -209,7 +250,7 @@ impl Client for Native {
         command: Command,
         out: &mut FrameWriter,
     ) -> Result<(), Reason> {
-        if self.state == State::Hello && self.identity.is_some() {
+        if self.state == State::Hello && self.proving.is_some() {
             // Before the proof the hub takes nothing else (section 4.5).
             return Err(Reason::NotAllowed);
         }

@@ -26,6 +26,36 @@ use std::sync::Arc;
 /// Bytes of a secret key, a public key, a challenge and a proof.
 pub const KEY_BYTES: usize = 32;
 
+/// Bytes that both ends of a TLS connection derive from it.
+pub const EXPORTER_BYTES: usize = 32;
+
+/// The label under which they are derived (RFC 8446, section 7.5), with an empty context.
+pub const EXPORTER_LABEL: &[u8] = b"EXPERIMENTAL crosspoint proof 1";
+
+/// What ties a proof to the TLS connection over which it is given, so that nobody who takes part in another
+/// one can use it.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub enum ChannelBinding {
+    /// The connection has no TLS.
+    #[default]
+    None,
+    /// It has a TLS to which nothing can be bound safely: a version before 1.3.
+    Unavailable,
+    /// What its two ends derive under [`EXPORTER_LABEL`], and nobody else knows.
+    Exporter([u8; EXPORTER_BYTES]),
+}
+
+impl fmt::Debug for ChannelBinding {
+    /// Without the bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Unavailable => "Unavailable",
+            Self::Exporter(_) => "Exporter(..)",
+        })
+    }
+}
+
 const PEER_ID_LABEL: &[u8] = b"crosspoint peer id 1";
 const PROOF_LABEL: &[u8] = b"crosspoint proof 1";
 

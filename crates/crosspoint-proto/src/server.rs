@@ -2,9 +2,9 @@
 
 use crate::frame::{Broken, FRAME_BYTES_MAX, Frame, MAGIC, next_frame};
 use crate::heartbeat::Heartbeat;
-use crate::identity::{Challenge, KEY_BYTES, PublicKey};
+use crate::identity::{Challenge, ChannelBinding, EXPORTER_BYTES, KEY_BYTES, PublicKey};
 use crate::message::{
-    self, HelloMap, PROOF_CONTEXT, VERSION, WelcomeMap, kind, put_close, put_frame, put_map,
+    self, HelloMap, VERSION, WelcomeMap, kind, proof_context, put_close, put_frame, put_map,
 };
 use bytes::{Buf, Bytes, BytesMut};
 use crosspoint_hub::command::{Command, Event, Hello};
@@ -17,6 +17,11 @@ use serde_bytes::ByteBuf;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// Why a proof is not taken. Clients are told.
+const TLS_ENDS_BEFORE: &str = "the proof would be bound to TLS, which ends before this hub; a client that trusts what is in between has to choose a proof that is not bound";
+const NOT_BOUND: &str = "over TLS the proof of a key has to be bound to the connection";
+const UNBINDABLE: &str = "the proof of a key needs TLS 1.3, to be bound to the connection";
 
 /// What the hub's side is set up with.
 #[derive(Clone, Default)]
@@ -33,17 +38,21 @@ pub struct Options {
     /// Random bytes, new for each connection. Without them no key can be proven, and a HELLO with
     /// a key ends the connection.
     pub random: Option<[u8; KEY_BYTES]>,
+    /// What the proof of a key has to be bound to. A HELLO that announces another form of the proof ends the
+    /// connection.
+    pub channel_binding: ChannelBinding,
 }
 
 impl fmt::Debug for Options {
     /// Without the random bytes: anyone who knows them can prove any key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { limits, hub, home, away_max, random: _ } = self;
+        let Self { limits, hub, home, away_max, random: _, channel_binding } = self;
         f.debug_struct("Options")
             .field("limits", limits)
             .field("hub", hub)
             .field("home", home)
             .field("away_max", away_max)
+            .field("channel_binding", channel_binding)
             .finish_non_exhaustive()
     }
 }
@@ -53,7 +62,12 @@ impl fmt::Debug for Options {
 pub struct Native {
     input: Input,
     state: State,
-    options: Options,
+    limits: Arc<Limits>,
+    hub: String,
+    home: Option<PeerId>,
+    away_max: Duration,
+    /// What a client that shows a key is asked with. Gone with HELLO.
+    asking: Option<Box<Asking>>,
     heartbeat: Heartbeat,
     /// What there is to tell besides a command, behind it.
     measurement: Option<Measurement>,
@@ -70,21 +84,47 @@ enum State {
     Magic,
     Hello,
     /// The client has to prove that it owns the key.
-    Proof(Box<(Hello, PublicKey, Challenge)>),
+    Proof(Box<Waiting>),
     Open,
     Closed,
+}
+
+/// What a key is asked with.
+struct Asking {
+    random: [u8; KEY_BYTES],
+    channel_binding: ChannelBinding,
+}
+
+impl fmt::Debug for Asking {
+    /// Without the random bytes, as [`Options`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asking").finish_non_exhaustive()
+    }
+}
+
+/// A client that has been asked.
+#[derive(Debug)]
+struct Waiting {
+    said: Hello,
+    key: PublicKey,
+    challenge: Challenge,
+    exporter: Option<[u8; EXPORTER_BYTES]>,
 }
 
 impl Native {
     /// A connection that has just begun.
     pub fn new(_now: Instant, options: Options) -> Self {
-        let Limits { heartbeat: interval, heartbeat_missed_max, .. } = *options.limits;
-        let heartbeat = Heartbeat::new(interval, heartbeat_missed_max);
-        let heartbeat = heartbeat.with_patience(options.away_max);
+        let Options { limits, hub, home, away_max, random, channel_binding } = options;
+        let heartbeat = Heartbeat::new(limits.heartbeat, limits.heartbeat_missed_max);
+        let heartbeat = heartbeat.with_patience(away_max);
         Self {
             input: Input::default(),
             state: State::Magic,
-            options,
+            limits,
+            hub,
+            home,
+            away_max,
+            asking: random.map(|random| Box::new(Asking { random, channel_binding })),
             heartbeat,
             measurement: None,
             frames: 0,
@@ -141,7 +181,7 @@ impl Native {
 
     /// The largest frame that is taken now. Strangers are not given more memory than usual.
     fn frame_bytes_max(&self) -> usize {
-        let most = self.options.limits.frame_bytes_max;
+        let most = self.limits.frame_bytes_max;
         if matches!(self.state, State::Open) { most } else { most.min(FRAME_BYTES_MAX) }
     }
 
@@ -164,8 +204,12 @@ impl Native {
                 let said = Hello { peer, proven: false, name: hello.name, token, pauses };
                 self.pace(message::join_pace(hello.heartbeat_ms));
                 match hello.key {
-                    Some(key) => self.challenge(said, &key, out).map(|()| None),
+                    Some(key) => {
+                        let bound = hello.bound.unwrap_or_default();
+                        self.challenge(said, &key, bound, out).map(|()| None)
+                    }
                     None => {
+                        self.asking = None;
                         self.state = State::Open;
                         Ok(Some(Command::Hello(said)))
                     }
@@ -186,7 +230,7 @@ impl Native {
                 let token = body.bytes(8)?.get_u64();
                 // If the connection may be away, this may be the time for which it was.
                 let measured = self.heartbeat.answered(now, token);
-                let measured = measured.filter(|_| self.options.away_max.is_zero());
+                let measured = measured.filter(|_| self.away_max.is_zero());
                 self.measurement = measured.map(Measurement::RoundTrip);
                 Ok(None)
             }
@@ -196,7 +240,7 @@ impl Native {
 
     /// The client asks to be probed like this.
     fn pace(&mut self, wish: Pace) {
-        let Options { limits, away_max, .. } = &self.options;
+        let Self { limits, away_max, .. } = &*self;
         let Bounded { value, limit } = limits.heartbeat_for(wish);
         // A session that is silent must not end by that because it is asked too late.
         let put_off = limits.idle_max.map_or(*away_max, |idle| (idle / 2).min(*away_max));
@@ -205,45 +249,64 @@ impl Native {
     }
 
     /// Asks for a proof that the client owns the key which its id comes from (section 4.5).
-    fn challenge(&mut self, said: Hello, key: &[u8], out: &mut FrameWriter) -> Result<(), Broken> {
+    fn challenge(
+        &mut self,
+        said: Hello,
+        key: &[u8],
+        bound: bool,
+        out: &mut FrameWriter,
+    ) -> Result<(), Broken> {
         let wrong = |_| Broken::malformed("key has to have 32 bytes");
         let key: [u8; KEY_BYTES] = key.try_into().map_err(wrong)?;
         let key = PublicKey::new(key).map_err(|_not_one| Reason::BadProof)?;
         if said.peer.is_some_and(|peer| peer != key.peer_id()) {
             return Err(Reason::BadProof.into());
         }
-        let random = self.options.random.take().ok_or(Reason::Internal)?;
+        let Asking { random, channel_binding } = *self.asking.take().ok_or(Reason::Internal)?;
+        let exporter = match (channel_binding, bound) {
+            (ChannelBinding::None, false) => None,
+            (ChannelBinding::Exporter(exporter), true) => Some(exporter),
+            (ChannelBinding::None, true) => return Err(self.unbound(TLS_ENDS_BEFORE)),
+            (ChannelBinding::Exporter(_), false) => return Err(self.unbound(NOT_BOUND)),
+            (ChannelBinding::Unavailable, _) => return Err(self.unbound(UNBINDABLE)),
+        };
         let challenge = Challenge::new(random);
         put_frame(kind::CHALLENGE, &challenge.bytes(), out);
         let said = Hello { peer: Some(key.peer_id()), proven: true, ..said };
-        self.state = State::Proof(Box::new((said, key, challenge)));
+        self.state = State::Proof(Box::new(Waiting { said, key, challenge, exporter }));
         Ok(())
+    }
+
+    /// The proof and the connection do not belong together, and why.
+    fn unbound(&mut self, why: &str) -> Broken {
+        self.complain(why);
+        Reason::Unbound.into()
     }
 
     fn proven(&mut self, proof: &[u8]) -> Result<Command, Broken> {
         let State::Proof(waiting) = std::mem::replace(&mut self.state, State::Open) else {
             return Err(Broken::malformed("nothing is to be proven"));
         };
-        let (said, key, challenge) = *waiting;
+        let Waiting { said, key, challenge, exporter } = *waiting;
         let wrong = |_| Broken::malformed("a proof has to have 32 bytes");
         let proof = proof.try_into().map_err(wrong)?;
-        match challenge.verify(&key, PROOF_CONTEXT, proof) {
+        match challenge.verify(&key, &proof_context(exporter.as_ref()), proof) {
             true => Ok(Command::Hello(said)),
             false => Err(Reason::BadProof.into()),
         }
     }
 
     fn welcome(&self, peer: &[u8; 16], out: &mut FrameWriter) {
-        let limits = &self.options.limits;
+        let limits = &self.limits;
         let map = WelcomeMap {
             v: VERSION,
             id: ByteBuf::from(peer.to_vec()),
-            hub: self.options.hub.clone(),
+            hub: self.hub.clone(),
             frame_max: u32::try_from(limits.frame_bytes_max).unwrap_or(u32::MAX),
             message_max: limits.message_bytes_max,
             heartbeat_ms: self.heartbeat.interval().map_or(0, |time| message::millis(time).max(1)),
             features: vec!["peers".into(), "pause".into()],
-            home: self.options.home.map(|id| ByteBuf::from(id.as_bytes().to_vec())),
+            home: self.home.map(|id| ByteBuf::from(id.as_bytes().to_vec())),
         };
         let mut body = BytesMut::new();
         put_map(&map, &mut body);
@@ -304,7 +367,7 @@ impl Protocol for Native {
 
     fn probe(&mut self, now: Instant, out: &mut FrameWriter) -> bool {
         // A connection that is away cannot answer, and may come back.
-        let asks = matches!(self.state, State::Open) && self.options.away_max.is_zero();
+        let asks = matches!(self.state, State::Open) && self.away_max.is_zero();
         if asks {
             self.heartbeat.probe(now, out);
         }

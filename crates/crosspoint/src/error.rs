@@ -49,6 +49,16 @@ pub enum ConnectError {
         /// Where it was tried.
         address: Box<Address>,
     },
+    /// The proof of the [identity](crate::NodeBuilder::identity) and the TLS connection do not belong together: TLS
+    /// ends at a proxy before the hub, or is older than 1.3, or the node has proven its key
+    /// [without it](crate::NodeBuilder::unbound_proof) at a hub that is itself the end of TLS.
+    #[error(
+        "TLS 1.3 does not reach to the hub at {address}, or the proof of the identity was not bound to it; connect to the hub itself, or trust a proxy in between with NodeBuilder::unbound_proof and only there"
+    )]
+    Unbound {
+        /// Where it was tried.
+        address: Box<Address>,
+    },
     /// The hub gives the node another id than the one that it has asked for.
     #[error(
         "the hub at {address} was told the id {asked} and answers with {answered}; do not trust it"

@@ -37,6 +37,7 @@ impl Gateway for Native {
             home: context.hub.application_peer(),
             away_max: context.away_max,
             random,
+            channel_binding: context.channel_binding,
         };
         let wire: &'static dyn Wire = match context.transport {
             Transport::Stream => &native::WIRE,

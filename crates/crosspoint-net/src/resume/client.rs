@@ -102,6 +102,7 @@ pub async fn dial(options: Options) -> io::Result<(Dialed, watch::Receiver<Conne
         }
     }
     let (index, (mut link, accepted, agreed)) = result?;
+    let channel_binding = link.writer.channel_binding();
     let (drivers_end, end) = way();
     let flow = Flow::new(now(), Side::Client, agreed);
     let (state, states) = watch::channel(Connectivity::Connected);
@@ -120,7 +121,8 @@ pub async fn dial(options: Options) -> io::Result<(Dialed, watch::Receiver<Conne
         state,
     };
     tokio::spawn(async move { seeker.run(&mut link).await });
-    Ok((Dialed::direct(drivers_end).away_for(away_max), states))
+    let dialed = Dialed::direct(drivers_end).away_for(away_max).bound_to(channel_binding);
+    Ok((dialed, states))
 }
 
 /// Opens a session at one place.

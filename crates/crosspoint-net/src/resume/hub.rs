@@ -232,6 +232,8 @@ impl Host {
         let patience = sessions.patience(agreed);
         let context = Context {
             away_max: patience.away_max,
+            // The session is proven over its first connection. Its token, told there, proves the others.
+            channel_binding: arrival.link.writer.channel_binding(),
             ..Context::new(runner, Transport::Stream, remote.address)
         };
         let session = match self.inner.open(&context) {

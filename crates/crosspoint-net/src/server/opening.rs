@@ -157,6 +157,7 @@ impl Server {
         };
         let context = Context {
             request: newcomer.request.as_deref(),
+            channel_binding: newcomer.writer.channel_binding(),
             ..Context::new(&self.0.runner, transport, newcomer.remote.address)
         };
         gateway.open(&context).map_err(|Refused { reason, fault }| {

@@ -9,7 +9,8 @@
 
 use crate::stream::{Reader, Writer};
 use crosspoint_hub::ledger::Charge;
-use rustls::Connection;
+use crosspoint_proto::identity::{ChannelBinding, EXPORTER_BYTES, EXPORTER_LABEL};
+use rustls::{Connection, ProtocolVersion};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Read, Write};
@@ -314,6 +315,18 @@ impl TlsWriter {
     /// As [`Writer::try_write_vectored`].
     pub(crate) fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         self.shared.lock().write(slices, &self.shared.below)
+    }
+
+    /// What a proof over this connection is bound to.
+    pub(crate) fn channel_binding(&self) -> ChannelBinding {
+        let state = self.shared.lock();
+        // Before 1.3 two connections can have the same keys (RFC 7627), and rustls does not tell which.
+        if state.tls.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+            return ChannelBinding::Unavailable;
+        }
+        let exported =
+            state.tls.export_keying_material([0; EXPORTER_BYTES], EXPORTER_LABEL, Some(b""));
+        exported.map_or(ChannelBinding::Unavailable, ChannelBinding::Exporter)
     }
 
     /// The connection below.

@@ -33,6 +33,9 @@ pub struct HelloMap {
     /// The client's public key, 32 bytes. The hub asks for a proof.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<ByteBuf>,
+    /// Whether the proof will be bound to the TLS connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<bool>,
     /// How often the hub is to probe a silent client, in milliseconds; 0 is never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heartbeat_ms: Option<u32>,
@@ -52,6 +55,7 @@ impl fmt::Debug for HelloMap {
             .field("name", &self.name)
             .field("token", &self.token.as_ref().map(|_| "***"))
             .field("key", &self.key)
+            .field("bound", &self.bound)
             .field("pause", &self.pause)
             .finish_non_exhaustive()
     }

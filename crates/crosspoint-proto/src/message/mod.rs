@@ -23,6 +23,7 @@ pub use maps::{HelloMap, WelcomeMap, map, put_map};
 pub(crate) use maps::{is_possible, join_pace, millis, split_pace};
 
 use crate::frame::{Body, Broken, put_varint};
+use crate::identity::EXPORTER_BYTES;
 use bytes::{BufMut, BytesMut};
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{PeerId, Reason};
@@ -157,8 +158,13 @@ const UNKNOWN_WHAT: Broken = Broken::malformed("it is about neither an id, a nam
 /// The only version so far.
 pub const VERSION: u32 = 1;
 
-/// What a proof of a key is for (section 4.5).
-pub(crate) const PROOF_CONTEXT: &[u8] = b"native 1";
+/// What a proof of a key is for (section 4.5): this protocol, and if it is bound to a TLS connection, that one.
+pub(crate) fn proof_context(exporter: Option<&[u8; EXPORTER_BYTES]>) -> Vec<u8> {
+    match exporter {
+        None => b"native 1".to_vec(),
+        Some(exporter) => [&b"native 1 tls"[..], exporter].concat(),
+    }
+}
 
 /// Writes a frame whose body is small.
 pub fn put_frame(kind: u8, body: &[u8], out: &mut FrameWriter) {

@@ -4,10 +4,10 @@ use crate::common;
 use crate::common::{Pair, frame};
 use bytes::Bytes;
 use crosspoint_hub::command::{Command, Event, Hello};
-use crosspoint_hub::protocol::Output;
+use crosspoint_hub::protocol::{Output, Protocol};
 use crosspoint_hub::{PeerId, Reason};
 use crosspoint_proto::client;
-use crosspoint_proto::identity::Identity;
+use crosspoint_proto::identity::{ChannelBinding, Identity};
 use crosspoint_proto::message::{HelloMap, kind};
 use crosspoint_proto::server::Options;
 use std::sync::Arc;
@@ -182,6 +182,85 @@ fn a_welcome_without_a_question_is_not_accepted_unless_that_was_allowed() {
     pair.listen_and_answer([challenge.into()]);
     let other = welcome(PeerId::new([3; 16]));
     assert_eq!(pair.listen([other.into()]), closed(Reason::Malformed));
+}
+
+/// What the hub makes of Anna's proof, each of the two at its end of a connection; or why the client leaves.
+fn over(
+    client: (ChannelBinding, bool),
+    hub: ChannelBinding,
+) -> Result<(Vec<Output>, Option<String>), Reason> {
+    let (channel_binding, unbound_proof) = client;
+    let identity = Some(Arc::new(anna()));
+    let client =
+        client::Options { identity, channel_binding, unbound_proof, ..client::Options::default() };
+    let random = Some([5; 32]);
+    let (mut pair, hello) =
+        Pair::with(Options { random, channel_binding: hub, ..Options::default() }, client);
+    if let [Event::Closed { reason }] = pair.listen([Bytes::new()])[..] {
+        return Err(reason);
+    }
+    let (mut outputs, challenge) = pair.serve_and_answer([hello.into()]);
+    if outputs.is_empty() {
+        let (events, proof) = pair.listen_and_answer([challenge.into()]);
+        assert_eq!(events, []);
+        outputs = pair.serve([proof.into()]);
+    }
+    Ok((outputs, pair.server.complaint()))
+}
+
+#[test]
+fn a_proof_over_tls_holds_for_that_connection_alone() {
+    use ChannelBinding::{Exporter, None, Unavailable};
+    let (near, far) = (Exporter([1; 32]), Exporter([2; 32]));
+    let entered = |client, hub| {
+        let (outputs, complaint) = over(client, hub).expect("the client speaks");
+        match outputs[..] {
+            [Output::Command(Command::Hello(ref hello))] => {
+                assert!(hello.proven && hello.peer == Some(anna().peer_id()));
+                Ok(())
+            }
+            [Output::Close(reason)] => {
+                assert_eq!(complaint.is_some(), reason == Reason::Unbound);
+                Err(reason)
+            }
+            _ => panic!("{outputs:?}"),
+        }
+    };
+    for (client, hub, expected) in [
+        ((None, false), None, Ok(())),
+        ((near, false), near, Ok(())),
+        // Somebody in the middle ends TLS, and relays.
+        ((near, false), far, Err(Reason::BadProof)),
+        ((near, false), None, Err(Reason::Unbound)),
+        ((None, false), far, Err(Reason::Unbound)),
+        // A proxy that the client has agreed to.
+        ((near, true), None, Ok(())),
+        ((Unavailable, true), None, Ok(())),
+        ((near, true), near, Err(Reason::Unbound)),
+        // TLS to which nothing can be bound.
+        ((near, false), Unavailable, Err(Reason::Unbound)),
+        ((None, false), Unavailable, Err(Reason::Unbound)),
+    ] {
+        assert_eq!(entered(client, hub), expected, "{client:?}, {hub:?}");
+    }
+    assert_eq!(over((Unavailable, false), None), Err(Reason::Unbound));
+}
+
+/// Whoever is in the middle can change what a client says of its proof, and not the proof.
+#[test]
+fn a_bound_proof_cannot_be_passed_off_as_an_unbound_one() {
+    let channel_binding = ChannelBinding::Exporter([1; 32]);
+    let identity = Some(Arc::new(anna()));
+    let client = client::Options { identity, channel_binding, ..client::Options::default() };
+    let options = Options { random: Some([5; 32]), ..Options::default() };
+    let (mut pair, hello) = Pair::with(options, client);
+    let at = hello.windows(7).position(|bytes| bytes == b"\xa5bound\xc3").expect("it says so");
+    let mut changed = hello;
+    changed[at + 6] = 0xc2;
+    let (outputs, challenge) = pair.serve_and_answer([changed.into()]);
+    assert_eq!(outputs, []);
+    let (_, proof) = pair.listen_and_answer([challenge.into()]);
+    assert_eq!(pair.serve([proof.into()]), close(Reason::BadProof));
 }
 
 #[test]

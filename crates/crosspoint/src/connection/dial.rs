@@ -47,7 +47,15 @@ async fn welcomed(
     address: &Address,
 ) -> Result<Arc<Connection>, ConnectError> {
     let NodeOptions {
-        agent, identity, accept_unproven, resume, heartbeat, queue_bytes, trust, ..
+        agent,
+        identity,
+        accept_unproven,
+        unbound_proof,
+        resume,
+        heartbeat,
+        queue_bytes,
+        trust,
+        ..
     } = options;
     let dialing = dial_resumed((resume, trust), address, heartbeat.of_connections()).await;
     let (dialed, connectivity) = dialing.map_err(|source| {
@@ -62,9 +70,16 @@ async fn welcomed(
         Protocol::Native => {
             let (agent, identity) = (agent.clone(), identity.clone());
             let heartbeat = heartbeat.config(dialed.away_max());
-            let accept_unproven = *accept_unproven;
             let hello = Hello { pauses: true, ..hello };
-            let options = Options { hello, agent, identity, accept_unproven, heartbeat };
+            let options = Options {
+                hello,
+                agent,
+                identity,
+                accept_unproven: *accept_unproven,
+                channel_binding: dialed.channel_binding(),
+                unbound_proof: *unbound_proof,
+                heartbeat,
+            };
             let now = tokio::time::Instant::now().into_std();
             Box::new(Observed {
                 native: Native::new(now, options, &mut written),
@@ -101,6 +116,7 @@ async fn welcomed(
             let address = Box::new(address.clone());
             return Err(match reason {
                 Reason::Unproven => ConnectError::Unproven { address },
+                Reason::Unbound => ConnectError::Unbound { address },
                 reason => ConnectError::Refused { address, reason },
             });
         }

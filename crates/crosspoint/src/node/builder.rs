@@ -122,6 +122,16 @@ impl NodeBuilder {
         self
     }
 
+    /// Proves the [identity](Self::identity) without binding the proof to the TLS connection. This is needed at
+    /// addresses with TLS where a proxy ends TLS before the hub. Whoever ends TLS there can hold a session at the hub
+    /// with the peer id of this node. Over TLS that the hub itself ends, and over TLS 1.3 only, the proof is bound by
+    /// default, so that nobody else can use it; a hub refuses an unbound one there.
+    #[must_use]
+    pub fn unbound_proof(mut self) -> Self {
+        self.options.unbound_proof = true;
+        self
+    }
+
     /// Requires that every link of the node, opened by either side, is encrypted before any other data is sent or
     /// accepted. Links to nodes without an [identity](Self::identity) end.
     #[must_use]

@@ -23,6 +23,7 @@ mod peer_streams;
 mod peer_threads;
 mod peers;
 mod peote;
+mod relayed_proof;
 mod remote;
 mod remote_channels;
 mod remote_haxe;

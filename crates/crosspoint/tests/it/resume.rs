@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 /// Hands connections on to a hub until it is aborted, which cuts them.
-async fn relay(to: SocketAddr) -> io::Result<(SocketAddr, JoinHandle<()>)> {
+pub(crate) async fn relay(to: SocketAddr) -> io::Result<(SocketAddr, JoinHandle<()>)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let task = tokio::spawn(async move {

@@ -13,7 +13,7 @@ use crosspoint_hub::{
     PeerName, Reason,
 };
 use crosspoint_proto::frame::{MAGIC, peek_varint, put_varint};
-use crosspoint_proto::identity::Identity;
+use crosspoint_proto::identity::{ChannelBinding, Identity};
 use crosspoint_proto::{client, heartbeat, message, server};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -92,14 +92,15 @@ pub(crate) fn welcome() -> Vec<u8> {
 
 /// What Anna, whose secret is 32 bytes 01, and a hub whose random bytes are 05 say to each other:
 /// HELLO, CHALLENGE and PROOF.
-fn proving() -> [Vec<u8>; 3] {
+fn proving(channel_binding: ChannelBinding) -> [Vec<u8>; 3] {
     let (now, identity) = (Instant::now(), Some(Arc::new(Identity::from_bytes(&[1; 32]))));
-    let options = client::Options { identity, ..client::Options::default() };
+    let options = client::Options { identity, channel_binding, ..client::Options::default() };
     let mut out = FrameWriter::default();
     let mut client = client::Native::new(now, options, &mut out);
     let mut taken = || out.take().pieces().flatten().copied().collect::<Vec<u8>>();
     let hello = taken();
-    let options = server::Options { random: Some([5; 32]), ..server::Options::default() };
+    let options =
+        server::Options { random: Some([5; 32]), channel_binding, ..server::Options::default() };
     let mut server = server::Native::new(now, options);
     server.receive(now, Bytes::copy_from_slice(&hello));
     let challenge = written(|out| assert_eq!(server.poll(now, out), None));
@@ -158,7 +159,8 @@ fn says_of_channels() -> Vec<(&'static str, Says)> {
     let plain = |options| {
         Command::Channel(ChannelCommand::Create { request: 1, name: name("arena"), options })
     };
-    let [hello_key, challenge, proof] = proving();
+    let [hello_key, challenge, proof] = proving(ChannelBinding::None);
+    let [hello_bound, _, proof_bound] = proving(ChannelBinding::Exporter([7; 32]));
     let call = b"\x07\x00\x01\x02\x00\x00\x00\x03\x00\x00\x00";
     vec![
         ("magic", Says::Bytes(MAGIC.to_vec())),
@@ -168,6 +170,8 @@ fn says_of_channels() -> Vec<(&'static str, Says)> {
         ("hello-key", Says::Bytes(hello_key)),
         ("challenge", Says::Bytes(challenge)),
         ("proof", Says::Bytes(proof)),
+        ("hello-bound", Says::Bytes(hello_bound)),
+        ("proof-bound", Says::Bytes(proof_bound)),
         ("welcome", Says::Bytes(welcome())),
         ("close", Says::Bytes(written(|out| message::put_close(Reason::Malformed, None, out)))),
         ("ping", Says::Bytes(ping())),
