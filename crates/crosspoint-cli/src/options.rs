@@ -51,6 +51,7 @@ pub(crate) fn hub(settings: &Settings) -> Result<HubOptions, Failure> {
             .iter()
             .map(channel_rule)
             .collect::<Result<_, Failure>>()?,
+        directory: None,
     })
 }
 
@@ -308,6 +309,7 @@ fn limits(settings: &Settings, memory: Option<u64>) -> Limits {
         members_max: limits.members_max,
         channel_name_bytes_max: limits.channel_name_bytes_max,
         commands_pending_max: limits.commands_pending_max,
+        claim_max: limits.claim_ms_max,
         bans_max: limits.bans_max,
         connections_max: limits.connections_max,
         connections_per_address_max: limits.connections_per_address_max,

@@ -3,8 +3,10 @@
 use crate::application::{Application, Nobody};
 use crate::channel::{Channel, Nearby, NewChannel, Transfer, count_members};
 use crate::command::{
-    Addressee, ApplicationEvent, ChannelEvent, ChannelOptions, Event, Mode, Peer, Query, Watched,
+    Addressee, ApplicationEvent, ChannelEvent, ChannelOptions, DirectoryEvent, Event, Mode, Peer,
+    Query, Watched,
 };
+use crate::directory::{ClaimId, Claimed, Directory};
 use crate::endpoint::{Endpoint, Outlet, PendingWrites, Reception};
 use crate::ids::{ChannelName, OwnedChannelId, PeerId, PeerName};
 use crate::ledger::{
@@ -53,6 +55,8 @@ pub struct HubOptions {
     pub duplicates: Duplicates,
     /// Rules for channels by their names. The first that matches holds.
     pub channel_rules: Vec<ChannelRule>,
+    /// Who decides, besides the hub itself, who may have which name. `None`: nobody.
+    pub directory: Option<Arc<dyn Directory>>,
 }
 
 impl fmt::Debug for HubOptions {
@@ -67,6 +71,7 @@ impl fmt::Debug for HubOptions {
             .field("permissions", &self.permissions)
             .field("duplicates", &self.duplicates)
             .field("channel_rules", &self.channel_rules)
+            .field("directory", &self.directory.as_ref().map(|_| "…"))
             .finish()
     }
 }
@@ -82,6 +87,7 @@ impl Default for HubOptions {
             permissions: Permissions::default(),
             duplicates: Duplicates::default(),
             channel_rules: Vec::new(),
+            directory: None,
         }
     }
 }
@@ -111,13 +117,14 @@ pub struct Hub {
     pub(crate) permissions: Arc<Permissions>,
     duplicates: Duplicates,
     channel_rules: Vec<Arc<ChannelRule>>,
+    pub(crate) directory: Option<Arc<dyn Directory>>,
     application: OnceLock<Box<dyn Application>>,
     application_peer: OnceLock<PeerId>,
     reserved_id: OnceLock<PeerId>,
     peers: Mutex<Peers>,
     /// Held while somebody opens a link of which there can be only one. No other lock is held before.
     single_links: Mutex<()>,
-    directory: Mutex<Directory>,
+    channels: Mutex<Channels>,
     sessions: Mutex<HashMap<u64, Arc<Endpoint>>>,
     wires: WireIds,
     connections: Mutex<Connections>,
@@ -131,8 +138,10 @@ pub struct Hub {
 }
 
 #[derive(Debug, Default)]
-struct Directory {
-    channels: HashMap<ChannelName, Arc<Channel>>,
+struct Channels {
+    by_name: HashMap<ChannelName, Arc<Channel>>,
+    /// Those whose names a directory has granted.
+    claims: HashMap<ChannelName, Claimed>,
     /// How many of them are rooms made on entry.
     rooms_made: usize,
 }
@@ -141,6 +150,15 @@ struct Directory {
 struct Connections {
     count: usize,
     by_address: HashMap<IpAddr, u32>,
+}
+
+/// A channel that a session creates.
+pub(crate) struct Create {
+    pub(crate) request: u32,
+    pub(crate) name: ChannelName,
+    pub(crate) options: ChannelOptions,
+    /// What a directory has granted for it.
+    pub(crate) claimed: Option<Claimed>,
 }
 
 /// The right to a connection; dropping it gives the place back, and the memory of the connection.
@@ -176,6 +194,7 @@ impl Hub {
             permissions,
             duplicates,
             channel_rules,
+            directory,
         } = options;
         let metrics = Metrics::default();
         let ledger = Arc::new(Ledger::new(&limits, metrics.memory.clone()));
@@ -192,12 +211,13 @@ impl Hub {
             permissions: Arc::new(permissions),
             duplicates,
             channel_rules: channel_rules.into_iter().map(Arc::new).collect(),
+            directory,
             application: OnceLock::new(),
             application_peer: OnceLock::new(),
             reserved_id: OnceLock::new(),
             peers,
             single_links: Mutex::default(),
-            directory: Mutex::default(),
+            channels: Mutex::default(),
             sessions: Mutex::default(),
             wires: WireIds::default(),
             connections: Mutex::default(),
@@ -214,7 +234,7 @@ impl Hub {
             let Ok(channel) = new.room(true, room.mode, members_max, &payer) else {
                 continue;
             };
-            if lock(&hub.directory).channels.insert(room.name, Arc::new(channel)).is_none() {
+            if lock(&hub.channels).by_name.insert(room.name, Arc::new(channel)).is_none() {
                 hub.metrics.channels.inc();
             }
         }
@@ -402,7 +422,7 @@ impl Hub {
 
     /// How many channels and rooms there are.
     pub fn channels(&self) -> usize {
-        lock(&self.directory).channels.len()
+        lock(&self.channels).by_name.len()
     }
 
     /// Says who answers for the hub application. Once; a second time gives the newcomer back.
@@ -547,31 +567,56 @@ impl Hub {
         self.wake.get().is_some_and(|wake| wake(delay))
     }
 
-    /// Whom a link is for, if that is allowed.
+    /// Whether a session may look for the one whom a link is for. Who may not reach a name is not told whether
+    /// somebody has it.
+    pub(crate) fn may_look_for(&self, to: &Addressee, rule: &Rule) -> Result<(), Reason> {
+        match to {
+            Addressee::Name(name) | Addressee::Service(name)
+                if !rule.allows(name.as_str().as_bytes()) =>
+            {
+                Err(Reason::NotAllowed)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whom a link is for, if that is allowed. [`Self::may_look_for`] comes first.
     pub(crate) fn reach(
         &self,
         to: &Addressee,
         except: &[PeerId],
         rule: &Rule,
     ) -> Result<Arc<Endpoint>, Reason> {
-        // Who may not reach a name is not told whether somebody has it.
-        if let Addressee::Name(name) | Addressee::Service(name) = to
-            && !rule.allows(name.as_str().as_bytes())
-        {
+        let found = lock(&self.peers).find(to, except);
+        let peer = found.as_ref().and_then(|endpoint| endpoint.peer());
+        let name = peer.and_then(|peer| peer.name.as_deref());
+        if self.is_hidden(to, rule) && !name.is_some_and(|name| rule.allows(name.as_bytes())) {
             return Err(Reason::NotAllowed);
         }
-        let found = lock(&self.peers).find(to, except);
-        if let Addressee::Peer(id) = to
-            && *rule != Rule::All
-            && self.application_peer() != Some(*id)
-        {
-            let peer = found.as_ref().and_then(|endpoint| endpoint.peer());
-            let name = peer.and_then(|peer| peer.name.as_deref());
-            if !name.is_some_and(|name| rule.allows(name.as_bytes())) {
-                return Err(Reason::NotAllowed);
-            }
-        }
         found.ok_or(Reason::NoSuchPeer)
+    }
+
+    /// Whether the name of the one whom a link is for decides whether it may be reached.
+    fn is_hidden(&self, to: &Addressee, rule: &Rule) -> bool {
+        matches!(to, Addressee::Peer(id) if *rule != Rule::All && self.application_peer() != Some(*id))
+    }
+
+    /// Why nobody is reached, for one whose links follow a rule.
+    pub(crate) fn unreachable(&self, to: &Addressee, rule: &Rule, reason: Reason) -> Reason {
+        match self.is_hidden(to, rule) {
+            true => Reason::NotAllowed,
+            false => reason,
+        }
+    }
+
+    /// Answers a claim that a [`Directory`] has said is pending. Nothing happens if nobody waits for it any more.
+    pub fn claim_answered(&self, id: ClaimId, answer: Result<(), Reason>) {
+        let endpoint = lock(&self.sessions).get(&id.session).cloned();
+        if let Some(endpoint) = endpoint {
+            let answered = DirectoryEvent::ClaimAnswered { claim: id.number, answer };
+            let mut writes = PendingWrites::default();
+            endpoint.push_event(Tag::default(), answered.into(), &mut writes);
+        }
     }
 
     pub(crate) fn provide(&self, endpoint: &Arc<Endpoint>, service: &PeerName) -> u64 {
@@ -706,17 +751,12 @@ impl Hub {
         }
     }
 
-    /// Makes a channel, and tells its owner. The order of the checks is the one of docs/peote.md,
-    /// section 3.2.
-    pub(crate) fn create(
+    /// Whether a channel can be made, as far as that does not depend on who makes it.
+    pub(crate) fn check_channel(
         &self,
-        endpoint: &Arc<Endpoint>,
-        request: u32,
-        name: ChannelName,
-        seat: Option<(OwnedChannelId, Tag)>,
-        options: ChannelOptions,
-        writes: &mut PendingWrites,
-    ) -> Result<Arc<Channel>, Reason> {
+        name: &ChannelName,
+        options: &ChannelOptions,
+    ) -> Result<(), Reason> {
         if name.as_bytes().len() > self.limits.channel_name_bytes_max {
             self.metrics.hit(Limit::ChannelNameBytes);
             return Err(Reason::TooLarge);
@@ -725,9 +765,27 @@ impl Hub {
         {
             return Err(Reason::TooLarge);
         }
-        let mut directory = lock(&self.directory);
-        let full = directory.channels.len() >= self.limits.channels_total_max;
-        match directory.channels.entry(name) {
+        // Nobody else is asked about a name that is not free here.
+        match self.directory.is_some() && self.channel(name).is_some() {
+            true => Err(Reason::NameTaken),
+            false => Ok(()),
+        }
+    }
+
+    /// Makes a channel, and tells its owner. The order of the checks is the one of docs/peote.md,
+    /// section 3.2; [`Self::check_channel`] comes first.
+    pub(crate) fn create(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        new: Create,
+        seat: Option<(OwnedChannelId, Tag)>,
+        writes: &mut PendingWrites,
+    ) -> Result<Arc<Channel>, Reason> {
+        let Create { request, name, options, claimed } = new;
+        let mut channels = lock(&self.channels);
+        let full = channels.by_name.len() >= self.limits.channels_total_max;
+        let Channels { by_name, claims, .. } = &mut *channels;
+        match by_name.entry(name) {
             Entry::Occupied(_) => Err(Reason::NameTaken),
             Entry::Vacant(vacant) => {
                 let Some((number, tag)) = seat else {
@@ -740,6 +798,9 @@ impl Hub {
                 }
                 let new = self.new_channel(vacant.key().clone());
                 let channel = new.owned(endpoint.clone(), number, tag, options)?;
+                if let Some(claimed) = claimed {
+                    claims.insert(vacant.key().clone(), claimed);
+                }
                 self.metrics.channels.inc();
                 // Before anybody can find the channel, so that nothing of it comes before.
                 let created = Event::Channel(ChannelEvent::Created { request, channel: number });
@@ -757,8 +818,8 @@ impl Hub {
         make: Option<impl FnOnce() -> Result<(), Reason>>,
         payer: &Arc<Account>,
     ) -> Result<Arc<Channel>, Reason> {
-        let mut directory = lock(&self.directory);
-        if let Some(channel) = directory.channels.get(name) {
+        let mut channels = lock(&self.channels);
+        if let Some(channel) = channels.by_name.get(name) {
             return Ok(channel.clone());
         }
         let may_create = make.ok_or(Reason::NoSuchName)?;
@@ -770,9 +831,9 @@ impl Hub {
             self.metrics.hit(Limit::ChannelNameBytes);
             return Err(Reason::TooLarge);
         }
-        let limit = if directory.rooms_made >= self.limits.rooms_max {
+        let limit = if channels.rooms_made >= self.limits.rooms_max {
             Some(Limit::Rooms)
-        } else if directory.channels.len() >= self.limits.channels_total_max {
+        } else if channels.by_name.len() >= self.limits.channels_total_max {
             Some(Limit::ChannelsTotal)
         } else {
             None
@@ -784,8 +845,8 @@ impl Hub {
         let (mode, members_max) = (self.room_mode, self.limits.room_members_max);
         let room =
             Arc::new(self.new_channel(name.clone()).room(false, mode, members_max, payer)?);
-        directory.rooms_made += 1;
-        directory.channels.insert(name.clone(), room.clone());
+        channels.rooms_made += 1;
+        channels.by_name.insert(name.clone(), room.clone());
         self.metrics.channels.inc();
         Ok(room)
     }
@@ -811,16 +872,16 @@ impl Hub {
     }
 
     pub(crate) fn channel(&self, name: &ChannelName) -> Option<Arc<Channel>> {
-        lock(&self.directory).channels.get(name).cloned()
+        lock(&self.channels).by_name.get(name).cloned()
     }
 
     pub(crate) fn all_channels(&self) -> Vec<Arc<Channel>> {
-        lock(&self.directory).channels.values().cloned().collect()
+        lock(&self.channels).by_name.values().cloned().collect()
     }
 
     /// Whether somebody of the address of a new session has what that one wants.
     pub(crate) fn nearby(&self, name: &ChannelName, new: &Arc<Endpoint>, create: bool) -> Nearby {
-        let channel = lock(&self.directory).channels.get(name).cloned();
+        let channel = lock(&self.channels).by_name.get(name).cloned();
         channel.map_or(Nearby::Nobody, |channel| channel.nearby(new, create))
     }
 
@@ -830,7 +891,8 @@ impl Hub {
         reason: Reason,
         writes: &mut PendingWrites,
     ) {
-        self.remove(&mut lock(&self.directory), channel);
+        let removed = self.remove(&mut lock(&self.channels), channel);
+        drop(removed);
         let members = channel.end(reason, writes);
         count_members(&self.metrics, 0, members);
     }
@@ -865,21 +927,23 @@ impl Hub {
         if !channel.room || channel.declared {
             return;
         }
-        // Under the directory's lock, so that nobody finds the room between check and end.
-        let mut directory = lock(&self.directory);
-        if channel.end_if_empty() && self.remove(&mut directory, channel) {
-            directory.rooms_made -= 1;
+        // Under the lock of all channels, so that nobody finds the room between check and end.
+        let mut channels = lock(&self.channels);
+        if channel.end_if_empty() && self.remove(&mut channels, channel).is_some() {
+            channels.rooms_made -= 1;
         }
     }
 
-    fn remove(&self, directory: &mut Directory, channel: &Arc<Channel>) -> bool {
-        let found =
-            directory.channels.get(&channel.name).is_some_and(|known| Arc::ptr_eq(known, channel));
-        if found {
-            directory.channels.remove(&channel.name);
-            self.metrics.channels.dec();
+    /// Takes a channel out, if it is there. Gives the claim to its name, if there is one. It is released with no lock
+    /// held.
+    fn remove(&self, channels: &mut Channels, channel: &Arc<Channel>) -> Option<Option<Claimed>> {
+        let known = channels.by_name.get(&channel.name)?;
+        if !Arc::ptr_eq(known, channel) {
+            return None;
         }
-        found
+        channels.by_name.remove(&channel.name);
+        self.metrics.channels.dec();
+        Some(channels.claims.remove(&channel.name))
     }
 }
 

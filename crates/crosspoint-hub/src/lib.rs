@@ -12,6 +12,7 @@
 //! * [`wire`]: the stateless encoder of a protocol, so that one encoding serves many receivers
 //! * [`protocol`]: the traits of protocol state machines
 //! * [`command`]: commands and events; [`reason`]: why something ended or was refused
+//! * [`directory`]: who may have which name in several hubs
 //! * [`application`]: the hub application, as a peer of clients; [`secrecy`]: sessions that have to be encrypted
 //! * [`limits`]: all bounds and their defaults; [`limit`]: the bounds that are counted, by name
 //! * [`ledger`]: the memory that the hub holds, and the accounts that pay for it
@@ -39,6 +40,7 @@ mod batch;
 pub mod channel;
 pub mod command;
 mod delivery;
+pub mod directory;
 mod encodings;
 pub mod endpoint;
 mod gathering;

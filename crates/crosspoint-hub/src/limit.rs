@@ -74,6 +74,7 @@ limits! {
     Members = "limits.members_max",
     ChannelNameBytes = "limits.channel_name_bytes_max",
     CommandsPending = "limits.commands_pending_max",
+    ClaimTime = "limits.claim_ms_max",
     Bans = "limits.bans_max",
     Links = "limits.links_max",
     LinksAccepted = "limits.links_accepted_max",

@@ -70,9 +70,13 @@ pub struct Limits {
     pub members_max: u32,
     /// Bytes of a channel's name, at most 255. Above: `TooLarge`.
     pub channel_name_bytes_max: usize,
-    /// Entries of one session, and entries into one channel, that wait for an owner's decision.
-    /// Above: `TooManyPending`.
+    /// Entries of one session that wait for an owner's decision together with its claims that wait for the
+    /// answer of a [`Directory`](crate::directory::Directory), and entries into one channel that wait. Above:
+    /// `TooManyPending`.
     pub commands_pending_max: usize,
+    /// How long a claim may wait for the answer of a [`Directory`](crate::directory::Directory). Above: what it is for
+    /// is refused with [`Busy`](crate::Reason::Busy), and a session whose hello it is for is closed with it.
+    pub claim_max: Duration,
     /// Bans of one channel. Above: the oldest is forgotten.
     pub bans_max: usize,
     /// Connections of the hub. Above: closed at once.
@@ -162,6 +166,7 @@ impl Default for Limits {
             members_max: 65_536,
             channel_name_bytes_max: 255,
             commands_pending_max: 64,
+            claim_max: Duration::from_secs(3),
             bans_max: 1024,
             connections_max: 100_000,
             connections_per_address_max: 256,

@@ -134,12 +134,13 @@ pub enum Reason {
     #[error("the credentials have expired; connect again with new ones")]
     Expired = 36,
     /// Too many credentials wait to be checked, in all or from this address, or too much waits for the
-    /// one who would be told of a command.
+    /// one who would be told of a command, or nobody has answered a claim in time.
     #[error(
-        "too much waits for this already ({}, {}, {}); try again later",
+        "too much waits for this already, or it waits for too long ({}, {}, {}, {}); try again later",
         Limit::AuthChecksWaiting,
         Limit::AuthChecksWaitingPerAddress,
-        Limit::OutboxBytes
+        Limit::OutboxBytes,
+        Limit::ClaimTime
     )]
     Busy = 37,
     /// The hub has not asked for the proof that a client wanted to give.
@@ -240,7 +241,7 @@ mod tests {
             assert_eq!(usize::from(reason.number()), index);
             assert_eq!(Reason::from_number(reason.number()), Some(reason));
         }
-        assert_eq!(Reason::from_number(40), None);
+        assert_eq!(Reason::from_number(Reason::ALL.len() as u16), None);
     }
 
     #[test]

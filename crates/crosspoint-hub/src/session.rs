@@ -3,6 +3,7 @@
 //! `succession`, with other sessions by name in `peering`, and how messages are sent in `sending`.
 
 mod channels;
+mod claims;
 mod overdue;
 mod peering;
 mod rates;
@@ -14,7 +15,8 @@ use crate::application::Asks;
 use crate::batch::Batches;
 use crate::channel::Channel;
 use crate::command::{
-    ApplicationCommand, ChannelCommand, Command, Event, Hello, LinkCommand, LinkEvent, Target,
+    ApplicationCommand, ChannelCommand, Command, DirectoryEvent, Event, Hello, LinkCommand,
+    LinkEvent, Target,
 };
 use crate::endpoint::{Endpoint, Outlet, Paused, PendingWrites};
 use crate::hub::Hub;
@@ -28,6 +30,7 @@ use crate::rate_limiter::RateLimiter;
 use crate::reason::Reason;
 use crate::slots::Slots;
 use crate::wire::{Part, Wire};
+use claims::Claims;
 use rates::Rates;
 use settling::Settling;
 use std::net::IpAddr;
@@ -45,6 +48,8 @@ pub struct Session {
     next_tag: u32,
     /// Entries that wait for an owner's decision.
     pending: usize,
+    /// Boxed, as a hub that decides by itself needs none.
+    claims: Option<Box<Claims>>,
     services: Vec<Provided>,
     /// What it costs that it is told who comes and goes, if it is.
     watches: Option<Charge>,
@@ -76,8 +81,9 @@ pub struct Session {
     now: Instant,
     /// Before that nothing more may be read, because of the rule for a channel.
     ruled: Option<Instant>,
-    /// Whom it has banned by an address that many share, until its driver has heard of that.
-    banned_by_id: Option<PeerId>,
+    /// Whom it has banned by an address that many share, until its driver has heard of that. Boxed, as most ban
+    /// nobody.
+    banned_by_id: Option<Box<PeerId>>,
     writes: PendingWrites,
     closed: bool,
     /// What has come and is not carried out.
@@ -176,6 +182,7 @@ impl Session {
             entered: Slots::default(),
             next_tag: 0,
             pending: 0,
+            claims: None,
             services: Vec::new(),
             watches: None,
             asks: Arc::default(),
@@ -226,7 +233,7 @@ impl Session {
     /// Whom the session has banned by address since this was called last, where that holds for the peer id
     /// alone, as many share the address: the last one, if there were several.
     pub fn banned_by_id(&mut self) -> Option<PeerId> {
-        self.banned_by_id.take()
+        self.banned_by_id.take().map(|banned| *banned)
     }
 
     /// Carries out a command. Messages may wait for [`Session::flush`], which has to follow.
@@ -260,6 +267,9 @@ impl Session {
                 }
                 None => {}
             }
+        }
+        if step == Step::Go {
+            step = self.greeted();
         }
         self.writes.flush();
         self.hub.keep_to_budgets(now);
@@ -300,6 +310,10 @@ impl Session {
                 self.endpoint.links().get(*link).is_some()
             }
             Event::Link(LinkEvent::Closed { link, .. }) => self.unlinked(*link),
+            Event::Directory(DirectoryEvent::ClaimAnswered { claim, answer }) => {
+                self.claim_answered(*claim, *answer);
+                false
+            }
             Event::Refused { create: false, .. } if tag != Tag::default() => {
                 // The owner said no, or the channel ended before it said anything.
                 let asked = self.entered.iter().find(|(_, entered)| entered.tag == tag);
@@ -346,6 +360,8 @@ impl Session {
         let services = services.map(|service| (service.name, service.place));
         self.hub.peer_goes(&self.endpoint, services, quiet, &mut self.writes);
         self.watches = None;
+        // Those that nobody has answered are withdrawn.
+        self.claims = None;
         self.unlink_all(gone);
         self.writes.flush();
         self.endpoint.seal();
@@ -397,7 +413,7 @@ impl Session {
             return Step::Close(Reason::NotAllowed);
         }
         let permissions = (*self.hub.permissions).clone();
-        self.welcome(hello, Grant { permissions, ..Grant::default() })
+        self.welcome(self.now, hello, Grant { permissions, ..Grant::default() })
     }
 
     fn permissions(&self) -> &Permissions {

@@ -1,15 +1,18 @@
 //! Helpers for tests of this crate and of those above it: endpoints without a connection.
 
 use crate::Command;
-use crate::command::{Event, Hello};
+use crate::command::{Addressee, Event, Hello};
+use crate::directory::{Answer, Claim, ClaimId, Directory};
 use crate::endpoint::{Endpoint, Outlet};
 use crate::hub::Hub;
 use crate::outbox::WriteStep;
+use crate::reason::Reason;
 use crate::session::Session;
 use crate::wire::{Capacity, FrameWriter, Framing, Part, Place, Profile, Wire};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// No bounds of the protocol's own.
@@ -96,6 +99,104 @@ impl Wire for Events {
 
     fn encode(&self, _: Place, _: Option<u32>, _: &Part, _: &mut FrameWriter) {
         unreachable!("the session's own task writes data");
+    }
+}
+
+/// A directory that answers claims when a test says so.
+#[derive(Debug)]
+pub struct LateDirectory(Mutex<Book>);
+
+#[derive(Debug)]
+struct Book {
+    says: Answer,
+    pending: BTreeMap<ClaimId, String>,
+    held: BTreeMap<ClaimId, String>,
+    /// Those that were refused late. The hub may not know it when it releases them.
+    refused: BTreeMap<ClaimId, String>,
+}
+
+impl Default for LateDirectory {
+    /// All claims are pending.
+    fn default() -> Self {
+        Self(Mutex::new(Book {
+            says: Answer::Pending,
+            pending: BTreeMap::new(),
+            held: BTreeMap::new(),
+            refused: BTreeMap::new(),
+        }))
+    }
+}
+
+impl LateDirectory {
+    fn lock(&self) -> MutexGuard<'_, Book> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it says to a claim from now on.
+    pub fn says(&self, answer: Answer) {
+        self.lock().says = answer;
+    }
+
+    /// The claims that wait, with their text: `channel NAME`, `session ID`, `session ID NAME`, `peer ID`, `name NAME`
+    /// or `service NAME`.
+    pub fn pending(&self) -> BTreeMap<ClaimId, String> {
+        self.lock().pending.clone()
+    }
+
+    /// The claims that are granted and not released, with their text.
+    pub fn held(&self) -> BTreeMap<ClaimId, String> {
+        self.lock().held.clone()
+    }
+
+    /// Answers a claim. Gives whether it was still pending.
+    pub fn answer(&self, hub: &Hub, id: ClaimId, answer: Result<(), Reason>) -> bool {
+        let mut book = self.lock();
+        let Some(claim) = book.pending.remove(&id) else {
+            return false;
+        };
+        let answered = match answer {
+            Ok(()) => &mut book.held,
+            Err(_) => &mut book.refused,
+        };
+        answered.insert(id, claim);
+        drop(book);
+        hub.claim_answered(id, answer);
+        true
+    }
+}
+
+impl Directory for LateDirectory {
+    fn claim(&self, id: ClaimId, claim: &Claim<'_>) -> Answer {
+        let claim = match claim {
+            Claim::Channel(name) => {
+                format!("channel {}", String::from_utf8_lossy(name.as_bytes()))
+            }
+            Claim::Session { id, name: None, .. } => format!("session {id}"),
+            Claim::Session { id, name: Some(name), .. } => {
+                format!("session {id} {}", name.as_str())
+            }
+            Claim::Peer { to: Addressee::Peer(id), .. } => format!("peer {id}"),
+            Claim::Peer { to: Addressee::Name(name), .. } => format!("name {}", name.as_str()),
+            Claim::Peer { to: Addressee::Service(name), .. } => {
+                format!("service {}", name.as_str())
+            }
+        };
+        let mut book = self.lock();
+        let known = match book.says {
+            Answer::Granted => book.held.insert(id, claim),
+            Answer::Refused(_) => None,
+            Answer::Pending => book.pending.insert(id, claim),
+        };
+        assert_eq!(known, None, "{id:?} is used twice");
+        book.says
+    }
+
+    fn release(&self, id: ClaimId) {
+        let mut book = self.lock();
+        let Book { pending, held, refused, .. } = &mut *book;
+        let known = [pending, held, refused].into_iter().find_map(|book| book.remove(&id));
+        drop(book);
+        assert!(known.is_some(), "{id:?} is released twice, or was refused at once");
     }
 }
 

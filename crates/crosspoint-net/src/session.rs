@@ -153,7 +153,8 @@ impl Driver {
             }
             self.follow_others(state);
             reach(timer.as_mut(), state.timers.next().unwrap_or_else(|| now() + FAR));
-            let authenticating = state.authenticating.is_some();
+            // The session is let in later, if at all. Nothing but its end is noticed until then.
+            let authenticating = state.authenticating.is_some() || self.session.is_greeting();
             let hears = authenticating || state.may_read();
             // An endpoint that sends without end is always ready to be read, so the timer comes first; and
             // one that is told without end is always notified, so that comes last.

@@ -415,7 +415,7 @@ fn name(payload: &Bytes) -> ChannelName {
 fn refusal(create: bool, reason: Reason) -> u8 {
     const UNKNOWN: u8 = 9;
     match (create, reason) {
-        (true, Reason::TooManyChannels) => 1,
+        (true, Reason::TooManyChannels | Reason::TooManyPending | Reason::Busy) => 1,
         (true, Reason::NameTaken) => 2,
         (
             false,

@@ -3,6 +3,7 @@
 use crate::ids::{PeerId, PeerName};
 use crate::peer::Peer;
 use crate::presence::{News, PeerNews};
+use crate::reason::Reason;
 use std::sync::Arc;
 
 /// What an endpoint asks of the directory.
@@ -112,6 +113,14 @@ pub enum DirectoryEvent {
         news: Arc<News<PeerNews>>,
         /// From where on it is for this endpoint.
         from: usize,
+    },
+    /// A claim of the session is answered ([`directory`](crate::directory)). To the session alone, its protocol is not
+    /// told.
+    ClaimAnswered {
+        /// The number of the claim.
+        claim: u64,
+        /// Whether it is granted.
+        answer: Result<(), Reason>,
     },
 }
 

@@ -1,9 +1,12 @@
 //! The channels and rooms of a session: those that it owns, and those that it has entered.
 
+use super::claims::{Verdict, Wish};
 use super::{Held, Membership, Owned, Session, Step, owned};
 use crate::channel::{Channel, Expulsion, count_members};
-use crate::command::{Ban, ChannelCommand, ChannelEvent, EnterOptions, Target};
+use crate::command::{Ban, ChannelCommand, ChannelEvent, ChannelOptions, EnterOptions, Target};
+use crate::directory::{Claim, Claimed};
 use crate::endpoint::Reception;
+use crate::hub::Create;
 use crate::ids::{ChannelName, JoinedChannelId, MemberNumber, OwnedChannelId};
 use crate::limit::Limit;
 use crate::order::SendPath;
@@ -26,21 +29,7 @@ impl Session {
                     self.held = Some(Box::new(Held::Command(held.into())));
                     return Step::Wait;
                 }
-                if let Err(reason) = self.may_create(&name) {
-                    self.refuse(request, true, reason);
-                    return Step::Go;
-                }
-                let reached = self.owned.len() as u64 >= u64::from(self.owned_max());
-                let number = OwnedChannelId(self.owned.next_free());
-                let tag = self.tag();
-                let seat = (!reached).then_some((number, tag));
-                let (hub, writes) = (&self.hub, &mut self.writes);
-                match hub.create(&self.endpoint, request, name, seat, options, writes) {
-                    Ok(channel) => {
-                        self.owned.insert(Owned { channel, tag, kept: false });
-                    }
-                    Err(reason) => self.refuse(request, true, reason),
-                }
+                self.create(request, name, options);
             }
             ChannelCommand::Enter { request, name, options } => {
                 if self.unsettled(now, &name, false) {
@@ -164,8 +153,45 @@ impl Session {
         if let Some(owned) = owned(&self.owned, channel)
             && let Some(expelled) = owned.channel.kick(member, &expulsion, &mut self.writes)
         {
-            self.banned_by_id = expelled.by_id_alone.or(self.banned_by_id);
+            if let Some(banned) = expelled.by_id_alone {
+                self.banned_by_id = Some(Box::new(banned));
+            }
             count_members(&self.hub.metrics, 0, 1);
+        }
+    }
+
+    fn create(&mut self, request: u32, name: ChannelName, options: ChannelOptions) {
+        let allowed = self.may_create(&name);
+        if let Err(reason) = allowed.and_then(|()| self.hub.check_channel(&name, &options)) {
+            return self.refuse(request, true, reason);
+        }
+        match self.claim(&Claim::Channel(&name)) {
+            Verdict::Granted(claimed) => self.make_channel(request, name, options, claimed),
+            Verdict::Refused(reason) => self.refuse(request, true, reason),
+            Verdict::Pending(claimed) => {
+                self.wait_for(claimed, Wish::Create { request, name, options });
+            }
+        }
+    }
+
+    /// Makes a channel that nobody else has to be asked about (any more).
+    pub(super) fn make_channel(
+        &mut self,
+        request: u32,
+        name: ChannelName,
+        options: ChannelOptions,
+        claimed: Option<Claimed>,
+    ) {
+        let reached = self.owned.len() as u64 >= u64::from(self.owned_max());
+        let number = OwnedChannelId(self.owned.next_free());
+        let tag = self.tag();
+        let seat = (!reached).then_some((number, tag));
+        let new = Create { request, name, options, claimed };
+        match self.hub.create(&self.endpoint, new, seat, &mut self.writes) {
+            Ok(channel) => {
+                self.owned.insert(Owned { channel, tag, kept: false });
+            }
+            Err(reason) => self.refuse(request, true, reason),
         }
     }
 
@@ -211,7 +237,7 @@ impl Session {
         if self.entered.iter().any(|(_, entered)| Arc::ptr_eq(&entered.channel, &channel)) {
             return Err(refused(Reason::AlreadyEntered));
         }
-        if self.pending >= self.hub.limits.commands_pending_max {
+        if self.waits_for() >= self.hub.limits.commands_pending_max {
             // The room may have been made for this entry alone.
             self.hub.end_if_unused(&channel);
             return Err((Reason::TooManyPending, Some(Limit::CommandsPending)));

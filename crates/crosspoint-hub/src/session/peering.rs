@@ -1,11 +1,13 @@
 //! A session among others: its hello, its links, its services.
 
+use super::claims::{Verdict, Wish};
 use super::{Held, Provided, Session, Step};
 use crate::application::Reply;
 use crate::command::{
     Addressee, ApplicationCommand, DirectoryCommand, DirectoryEvent, Event, Hello, LinkCommand,
     LinkEvent, LinkOptions, Peer, Query, Target, Watched,
 };
+use crate::directory::{Claim, Claimed};
 use crate::endpoint::{Endpoint, Reception};
 use crate::ids::{LinkNumber, NoPeerName, PeerId, PeerName};
 use crate::ledger::{Charge, Exhausted, Holder, Purpose, SESSION_BYTES};
@@ -17,10 +19,22 @@ use crate::order::SendPath;
 use crate::outbox::Tag;
 use crate::payload::Ask;
 use crate::peers::{Newcomer, SERVICE_BYTES, WATCH_BYTES};
-use crate::permissions::Grant;
+use crate::permissions::{Grant, Permissions};
 use crate::reason::Reason;
 use bytes::Bytes;
 use std::sync::Arc;
+use std::time::Instant;
+
+/// A hello that nothing is wrong with, and what its credentials grant.
+#[derive(Debug)]
+pub(super) struct Greeting {
+    id: PeerId,
+    pub(super) name: Option<PeerName>,
+    proven: bool,
+    granted: bool,
+    pauses: bool,
+    permissions: Permissions,
+}
 
 impl Session {
     pub(super) fn link_command(&mut self, command: LinkCommand) -> Step {
@@ -44,7 +58,8 @@ impl Session {
     }
 
     /// Carries out a hello whose credentials somebody else has checked.
-    pub fn welcome(&mut self, hello: Hello, grant: Grant) -> Step {
+    pub fn welcome(&mut self, now: Instant, hello: Hello, grant: Grant) -> Step {
+        self.now = now;
         if self.endpoint.peer().is_some() {
             return Step::Close(Reason::Malformed);
         }
@@ -67,30 +82,59 @@ impl Session {
         if let Err(reason) = self.identify(identity) {
             return Step::Close(reason);
         }
-        let protocol = self.endpoint.profile.name;
+        let (proven, permissions) = (hello.proven, grant.permissions);
+        let pauses = hello.pauses && self.endpoint.profile.pauses;
+        let greeting = Greeting { id, name, proven, granted, pauses, permissions };
+        let claim = Claim::Session { id, name: greeting.name.as_ref(), proven, granted };
+        match self.claim(&claim) {
+            Verdict::Granted(claimed) => {
+                self.come(greeting, claimed).map_or_else(Step::Close, |()| Step::Go)
+            }
+            Verdict::Refused(reason) => Step::Close(self.refuse_greeting(reason, &greeting)),
+            Verdict::Pending(claimed) => {
+                self.wait_for(claimed, Wish::Come(Box::new(greeting)));
+                self.greeted()
+            }
+        }
+    }
+
+    /// Lets the session in.
+    pub(super) fn come(
+        &mut self,
+        greeting: Greeting,
+        claimed: Option<Claimed>,
+    ) -> Result<(), Reason> {
+        let (endpoint, protocol) = (&self.endpoint, self.endpoint.profile.name);
+        let Greeting { id, ref name, proven, granted, pauses, .. } = greeting;
         let peer = Peer { id, name: name.as_ref().map(PeerName::shared), protocol };
-        let (endpoint, proven) = (&self.endpoint, hello.proven);
-        let pauses = hello.pauses && endpoint.profile.pauses;
-        let newcomer = Newcomer { endpoint, id, name, proven, granted, pauses };
-        if let Err(reason) = self.hub.peer_comes(self.now, newcomer, &peer, &mut self.writes) {
-            let is_its_own = match reason {
-                Reason::NameTaken => granted,
-                _ => proven,
-            };
-            // Who may not see who is there does not find it out by trying names and ids.
-            let may_know = is_its_own || grant.permissions.presence;
-            let reason = if may_know { reason } else { Reason::NotAllowed };
-            self.hub.metrics.refuse(reason);
-            return Step::Close(reason);
+        let newcomer = Newcomer { endpoint, id, name: name.clone(), proven, granted, pauses };
+        let came = self.hub.peer_comes(self.now, newcomer, &peer, &mut self.writes);
+        came.map_err(|reason| self.refuse_greeting(reason, &greeting))?;
+        if let Some(claimed) = claimed {
+            self.hold_identity(claimed);
         }
         // Most have the same ones, which are kept once.
         let usual = &self.hub.permissions;
-        self.permissions = Some(match grant.permissions == **usual {
+        self.permissions = Some(match greeting.permissions == **usual {
             true => usual.clone(),
-            false => Arc::new(grant.permissions),
+            false => Arc::new(greeting.permissions),
         });
         self.hub.metrics.sessions.get_or_create(&ByProtocol { protocol }).inc();
-        Step::Go
+        Ok(())
+    }
+
+    /// Why a session is not let in, as it may know it.
+    pub(super) fn refuse_greeting(&self, reason: Reason, greeting: &Greeting) -> Reason {
+        let is_its_own = match reason {
+            Reason::NameTaken => greeting.granted,
+            _ => greeting.proven,
+        };
+        // Who may not see who is there does not find it out by trying names and ids.
+        let tells = matches!(reason, Reason::NameTaken | Reason::IdTaken);
+        let may_know = !tells || is_its_own || greeting.permissions.presence;
+        let reason = if may_know { reason } else { Reason::NotAllowed };
+        self.hub.metrics.refuse(reason);
+        reason
     }
 
     /// Lets an identity pay too. Sessions of the program itself share nothing with others.
@@ -109,12 +153,40 @@ impl Session {
 
     /// Opens a link. Both sides are told, unless it is refused.
     fn link(&mut self, request: u32, to: Addressee, options: LinkOptions) -> Step {
-        let LinkOptions { purpose, except, single } = &options;
+        let LinkOptions { purpose, except, .. } = &options;
         if purpose.len() > LinkOptions::PURPOSE_BYTES_MAX || except.len() > LinkOptions::EXCEPT_MAX
         {
             self.refuse(request, false, Reason::TooLarge);
             return Step::Go;
         }
+        if let Err(reason) = self.hub.may_look_for(&to, &self.permissions().reach) {
+            self.refuse(request, false, reason);
+            return Step::Go;
+        }
+        match self.claim(&Claim::Peer { to: &to, except }) {
+            // It is kept until there is a link, or none.
+            Verdict::Granted(_claimed) => return self.connect(request, to, options, false),
+            Verdict::Refused(reason) => {
+                let reason = self.hub.unreachable(&to, &self.permissions().reach, reason);
+                self.refuse(request, false, reason);
+            }
+            Verdict::Pending(claimed) => {
+                self.wait_for(claimed, Wish::Link { request, to, options });
+            }
+        }
+        Step::Go
+    }
+
+    /// Opens a link to somebody whom nobody else has to be asked about (any more). `late`: other commands of the
+    /// session have been carried out since, so that this one cannot hold them up.
+    pub(super) fn connect(
+        &mut self,
+        request: u32,
+        to: Addressee,
+        options: LinkOptions,
+        late: bool,
+    ) -> Step {
+        let LinkOptions { purpose, except, single } = &options;
         let other = match self.hub.reach(&to, except, &self.permissions().reach) {
             Ok(other) => other,
             Err(reason) => {
@@ -126,10 +198,10 @@ impl Session {
         if other.id != self.endpoint.id {
             match other.reception(&self.endpoint) {
                 Reception::Taken => {}
-                Reception::Wait => {
+                Reception::Wait if !late => {
                     return self.hold(LinkCommand::Open { request, to, options }.into());
                 }
-                Reception::Busy => return self.busy(request),
+                Reception::Wait | Reception::Busy => return self.busy(request),
             }
         }
         if let Err(Refused { reason, limit }) = self.join(request, &other, purpose, *single) {

@@ -589,7 +589,7 @@ fn who_may_not_create_makes_no_room_by_entering_it() {
     let permissions = Permissions { create: Rule::Nothing, ..Permissions::ALL };
     let mut guest = hub.open(Instant::now(), None, &LINES, Box::new(Nobody));
     let grant = Grant { permissions, ..Grant::default() };
-    assert_eq!(guest.welcome(Hello::default(), grant), Step::Go);
+    assert_eq!(guest.welcome(Instant::now(), Hello::default(), grant), Step::Go);
     events(&mut guest);
     let room = || enter("lobby", EnterOptions { make_room: true, ..EnterOptions::default() });
     ask(&mut guest, room());

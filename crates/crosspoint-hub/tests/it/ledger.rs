@@ -432,7 +432,7 @@ fn known_by(hub: &Arc<Hub>, what: Known) -> ([Session; 2], Session) {
         let address = addresses[number].parse().ok();
         let mut session = hub.open(Instant::now(), address, &LINES, Box::new(Woken::default()));
         let grant = Grant { identity, ..Grant::default() };
-        assert_eq!(session.welcome(hello, grant), Step::Go);
+        assert_eq!(session.welcome(Instant::now(), hello, grant), Step::Go);
         take(&mut session);
         session
     };
@@ -458,7 +458,7 @@ fn an_identity_and_a_name_that_was_granted_share_nothing_however_they_are_spelle
         let (number, now) = (number as u8 + 1, Instant::now());
         let address = Some(std::net::IpAddr::from([192, 0, 2, number]));
         let mut session = hub.open(now, address, &LINES, Box::new(Woken::default()));
-        assert_eq!(session.welcome(hello(number, "", false), grant), Step::Go);
+        assert_eq!(session.welcome(Instant::now(), hello(number, "", false), grant), Step::Go);
         take(&mut session);
         let mut create = |name: String| {
             give(&mut session, Command::create(1, &name));
@@ -554,7 +554,7 @@ fn who_has_the_same_credentials_shares_memory_and_comes_in_no_more_when_it_is_us
         let address = "192.0.2.77".parse().ok();
         let mut session = hub.open(Instant::now(), address, &LINES, Box::new(Woken::default()));
         let grant = Grant { identity: Some(identity.to_owned()), ..Grant::default() };
-        session.welcome(hello(9, "", false), grant)
+        session.welcome(Instant::now(), hello(9, "", false), grant)
     };
     assert_eq!(again("client 0"), Step::Close(Reason::Exhausted));
     assert_eq!(again("client 2"), Step::Go);

@@ -122,7 +122,7 @@ fn an_answer_about_who_is_there_has_its_bound_and_goes_on_behind_it() {
 
 fn open_with(hub: &Arc<Hub>, id: u8, said: &str, grant: Grant) -> Session {
     let mut session = hub.open(Instant::now(), None, &LINES, Box::new(Woken::default()));
-    assert_eq!(session.welcome(hello(id, said, false), grant), Step::Go);
+    assert_eq!(session.welcome(Instant::now(), hello(id, said, false), grant), Step::Go);
     ask(&mut session, unlink(0));
     events(&mut session);
     session
@@ -254,7 +254,7 @@ fn who_may_not_see_who_is_there_does_not_find_out_by_trying_names_and_ids() {
     let answer = |hello: Hello, name: Option<&str>| {
         let mut session = hub.open(Instant::now(), None, &LINES, Box::new(Woken::default()));
         let (name, permissions) = (name.map(String::from), permissions.clone());
-        session.welcome(hello, Grant { name, permissions, ..Grant::default() })
+        session.welcome(Instant::now(), hello, Grant { name, permissions, ..Grant::default() })
     };
     let no = Step::Close(Reason::NotAllowed);
     assert_eq!(answer(hello(3, "ann", false), None), no);

@@ -4,6 +4,7 @@
 mod answers;
 mod asks;
 mod bounds;
+mod claims;
 mod common;
 mod crowds;
 mod entry;

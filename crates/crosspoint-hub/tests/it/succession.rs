@@ -374,7 +374,7 @@ fn nobody_inherits_more_than_it_may_own() {
     let now = Instant::now();
     let mut bound = hub.open(now, None, &LINES, Box::new(Woken::default()));
     let grant = Grant { permissions, ..Grant::default() };
-    assert_eq!(bound.welcome(hello(9, "", false), grant), Step::Go);
+    assert_eq!(bound.welcome(Instant::now(), hello(9, "", false), grant), Step::Go);
     events(&mut bound);
     enter(&mut bound);
     events(&mut owner);

@@ -45,9 +45,10 @@ impl Driver {
         })?;
         let expires = grant.lasts.and_then(|lasts| now().checked_add(lasts));
         state.timers.set(Timer::Expiry, expires);
-        match self.session.welcome(hello, grant) {
+        match self.session.welcome(now(), hello, grant) {
             Step::Close(reason) => Err(reason),
-            Step::Go | Step::Wait => {
+            step => {
+                state.waiting = step == Step::Wait;
                 // The silence meanwhile was ours.
                 state.read_at = now();
                 self.advance(state)

@@ -23,6 +23,8 @@ pub(super) enum Timer {
     UnfinishedFrame,
     /// A message that has begun over several frames is not whole.
     UnfinishedMessage,
+    /// What a session has claimed has waited too long for an answer.
+    Claim,
     /// The endpoint has not answered a probe.
     Probe,
     /// The protocol has something to do, such as a heartbeat.
@@ -30,7 +32,7 @@ pub(super) enum Timer {
 }
 
 impl Timer {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Settling,
         Self::Throttled,
         Self::Retry,
@@ -40,6 +42,7 @@ impl Timer {
         Self::Stall,
         Self::UnfinishedFrame,
         Self::UnfinishedMessage,
+        Self::Claim,
         Self::Probe,
         Self::Protocol,
     ];

@@ -42,6 +42,7 @@ impl Driver {
         state.timers.set(Timer::UnfinishedFrame, frame.filter(|_| listened));
         let message = self.session.overdue_at();
         state.timers.set(Timer::UnfinishedMessage, message.filter(|_| listened));
+        state.timers.set(Timer::Claim, self.session.claims_until());
         state.set_probe();
     }
 
@@ -98,6 +99,10 @@ impl Driver {
                 Err(Reason::IdleTimeout)
             }
             Timer::UnfinishedMessage => match self.session.overdue(now) {
+                Step::Close(reason) => Err(reason),
+                Step::Go | Step::Wait => Ok(()),
+            },
+            Timer::Claim => match self.session.drop_claims(now) {
                 Step::Close(reason) => Err(reason),
                 Step::Go | Step::Wait => Ok(()),
             },

@@ -5,6 +5,7 @@ mod anysocket_bounds;
 mod anysocket_interop;
 mod bounds;
 mod channel_rules;
+mod claims;
 mod common;
 mod concurrency;
 mod entrance;

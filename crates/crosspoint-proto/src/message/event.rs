@@ -30,6 +30,8 @@ pub fn put_event(event: &Event, out: &mut FrameWriter) {
                 put_event(&news.event().into(), out);
             });
         }
+        // It is for the session itself.
+        Event::Directory(DirectoryEvent::ClaimAnswered { .. }) => return,
         Event::Directory(event) => peers::put_directory_event(event, &mut body),
         Event::Done { request } => {
             put_varint(*request, &mut body);

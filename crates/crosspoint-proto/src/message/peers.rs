@@ -178,7 +178,8 @@ pub(super) fn put_link_event(event: &LinkEvent, body: &mut BytesMut) -> u8 {
     }
 }
 
-/// Writes the body of an event about who is there, and gives its type. Not of [`DirectoryEvent::Peers`].
+/// Writes the body of an event about who is there, and gives its type. Not of [`DirectoryEvent::Peers`], nor of
+/// [`DirectoryEvent::ClaimAnswered`].
 pub(super) fn put_directory_event(event: &DirectoryEvent, body: &mut BytesMut) -> u8 {
     match event {
         DirectoryEvent::Found { request, peers, more } => {
@@ -198,6 +199,7 @@ pub(super) fn put_directory_event(event: &DirectoryEvent, body: &mut BytesMut) -
             kind::PEER_WENT
         }
         DirectoryEvent::Peers { .. } => unreachable!("many are written one by one"),
+        DirectoryEvent::ClaimAnswered { .. } => unreachable!("it is for the session itself"),
     }
 }
 

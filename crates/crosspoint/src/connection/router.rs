@@ -227,7 +227,9 @@ impl Router {
             | Event::Channel(ChannelEvent::Nominated { .. } | ChannelEvent::Others { .. })
             | Event::Application(_)
             | Event::Messages { .. }
-            | Event::Directory(DirectoryEvent::Peers { .. })
+            | Event::Directory(
+                DirectoryEvent::Peers { .. } | DirectoryEvent::ClaimAnswered { .. },
+            )
             | Event::Secure => {
                 return Err(Reason::Malformed);
             }

@@ -133,8 +133,17 @@ section! {
 
         /// Entries that may wait for an owner's decision, per session and per channel.
         ///
-        /// Above it, an entry is refused with the reason `TooManyPending`.
+        /// Claims that a session waits for (`limits.claim_ms_max`) count with its entries. Above it, an entry
+        /// or claim is refused with the reason `TooManyPending`.
         commands_pending_max: usize = "64", count(1..=65_536);
+
+        /// How long a claim may wait for an answer, in milliseconds.
+        ///
+        /// A hub that is embedded in a program can ask a directory that several hubs share who may have a
+        /// name (`HubOptions::directory`). Without an answer in this time, a command is refused and a
+        /// client that connects is closed, both with the reason `Busy`. The program `crosspoint` has no such
+        /// directory, so nothing waits there.
+        claim_ms_max: Duration = "3000", millis(1..=600_000);
 
         /// Bans that one channel remembers.
         ///

@@ -5,15 +5,16 @@ mod model;
 
 use bytes::Bytes;
 use crosspoint_hub::command::{Ban, ChannelCommand, Command, EnterOptions, Hello, Target};
+use crosspoint_hub::directory::{Answer as Verdict, ClaimId, Directory};
 use crosspoint_hub::metrics::ByProtocol;
 use crosspoint_hub::session::Step;
-use crosspoint_hub::testing::{Arrived, LINES, PIECES, open_as, take};
+use crosspoint_hub::testing::{Arrived, LINES, LateDirectory, PIECES, open_as, take};
 use crosspoint_hub::wire::Wire;
 use crosspoint_hub::{
     ChannelName, Hub, HubOptions, JoinedChannelId, Limits, MemberNumber, OwnedChannelId, Part,
     Reason, Session,
 };
-use model::{ENTERED_MAX, MEMBERS_MAX, Model, NAMES, OWNED_MAX, Piece, peer_id, push};
+use model::{ENTERED_MAX, MEMBERS_MAX, Model, NAMES, OWNED_MAX, Piece, WAITING_MAX, peer_id, push};
 use proptest::prelude::*;
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,7 +25,9 @@ const PIECES_AT: usize = SESSIONS - 1;
 
 #[derive(Debug, Clone)]
 enum Operation {
-    Create(usize),
+    Create(usize, Said),
+    /// The directory answers one of the claims that wait.
+    Answer(usize, bool),
     Enter(usize),
     Leave(Number),
     Delete(Number),
@@ -45,9 +48,17 @@ enum Operation {
     Close(Reason),
 }
 use Operation::{
-    All, AllRead, Away, Close, Create, Delete, Down, Enter, Heed, Kick, Leave, Read, Resign,
-    Succeed, Up,
+    All, AllRead, Answer, Away, Close, Create, Delete, Down, Enter, Heed, Kick, Leave, Read,
+    Resign, Succeed, Up,
 };
+
+/// What a directory says to a claim at once, if there is one.
+#[derive(Debug, Clone, Copy)]
+enum Said {
+    Yes,
+    No,
+    Later,
+}
 
 /// A number: as it is, whether or not it names anything, or one of those that do.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +80,7 @@ impl Number {
 fn operation() -> impl Strategy<Value = Operation> {
     let number = || prop_oneof![1 => (0u32..4).prop_map(Any), 5 => (0usize..4).prop_map(Known)];
     let name = || 0..NAMES.len();
+    let said = prop_oneof![1 => Just(Said::Yes), 1 => Just(Said::No), 4 => Just(Said::Later)];
     let piece =
         || prop_oneof![3 => Just(Piece::Whole), 3 => Just(Piece::First), 1 => Just(Piece::Rest)];
     let reason = prop_oneof![
@@ -77,7 +89,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => Just(Reason::HubStopping),
     ];
     prop_oneof![
-        20 => (0..NAMES.len() - 1).prop_map(Create),
+        20 => (0..NAMES.len() - 1, said).prop_map(|(name, said)| Create(name, said)),
+        10 => (any::<usize>(), prop::bool::weighted(0.8)).prop_map(|(which, yes)| Answer(which, yes)),
         45 => name().prop_map(Enter),
         3 => number().prop_map(Leave),
         1 => number().prop_map(Delete),
@@ -120,38 +133,76 @@ fn read(session: &mut Session) -> Vec<Arrived> {
     joined
 }
 
+/// A session that creates a channel waits for the answer to its claim.
+struct Waiting {
+    id: ClaimId,
+    who: usize,
+    request: u32,
+    name: usize,
+}
+
 struct Both {
     hub: Arc<Hub>,
     now: Instant,
     sessions: Vec<Session>,
     model: Model,
+    /// Who decides about names besides the hub.
+    directory: Option<Arc<LateDirectory>>,
+    waiting: Vec<Waiting>,
     /// Requests and messages so far.
     last: u32,
 }
 
 impl Both {
-    fn new() -> Self {
+    fn new(late: bool) -> Self {
+        let directory = late.then(Arc::<LateDirectory>::default);
         let limits = Limits {
             channels_owned_max: OWNED_MAX,
             channels_entered_max: ENTERED_MAX,
             members_max: MEMBERS_MAX,
             room_members_max: MEMBERS_MAX,
+            commands_pending_max: WAITING_MAX,
             ..Limits::default()
         };
-        let options = HubOptions { limits, ..HubOptions::default() };
+        let decides = directory.clone().map(|directory| directory as Arc<dyn Directory>);
+        let options = HubOptions { limits, directory: decides, ..HubOptions::default() };
         let mut both = Self {
             hub: Hub::new(options),
             now: Instant::now(),
             sessions: Vec::new(),
             model: Model::default(),
+            directory,
+            waiting: Vec::new(),
             last: 0,
         };
         (0..SESSIONS).for_each(|who| both.begin(who));
         both
     }
 
+    /// What the directory says from now on.
+    fn say(&self, said: Said) {
+        if let Some(directory) = &self.directory {
+            directory.says(match said {
+                Said::Yes => Verdict::Granted,
+                Said::No => Verdict::Refused(Reason::NameTaken),
+                Said::Later => Verdict::Pending,
+            });
+        }
+    }
+
+    /// The last command of a session may wait for its claim.
+    fn note_waiting(&mut self, who: usize, request: u32, name: usize) {
+        let session = self.sessions[who].endpoint().id;
+        let directory = self.directory.iter();
+        let mut pending = directory.flat_map(|directory| directory.pending().into_keys());
+        let known = |id: &ClaimId| self.waiting.iter().any(|waiting| waiting.id == *id);
+        let new = pending.rfind(|id| id.session == session && !known(id));
+        self.waiting.extend(new.map(|id| Waiting { id, who, request, name }));
+    }
+
     fn begin(&mut self, who: usize) {
         let (id, pieces) = (self.model.fresh(), who == PIECES_AT);
+        self.say(Said::Yes);
         let hello = Hello { peer: Some(peer_id(id)), ..Hello::default() };
         let wire: &'static dyn Wire = if pieces { &PIECES } else { &LINES };
         let session = open_as(&self.hub, self.now, wire, None, hello);
@@ -199,12 +250,36 @@ impl Both {
         self.last += 1;
         let request = self.last;
         match operation {
-            Create(index) if who != PIECES_AT => {
-                self.model.create(who, request, index);
-                let (name, options) = (name(index), Default::default());
-                self.ask(who, ChannelCommand::Create { request, name, options });
+            Create(index, said) if who != PIECES_AT => {
+                let reason = Reason::NameTaken;
+                let asked = self.directory.is_some() && !self.model.is_taken(index);
+                match said {
+                    _ if !asked => self.model.create(who, request, index),
+                    _ if self.model.endpoints[who].waiting >= WAITING_MAX => {
+                        self.model.refuse(who, request, true, Reason::TooManyPending);
+                    }
+                    Said::Yes => self.model.create(who, request, index),
+                    Said::No => self.model.refuse(who, request, true, reason),
+                    Said::Later => self.model.endpoints[who].waiting += 1,
+                }
+                self.say(said);
+                let options = Default::default();
+                let create = ChannelCommand::Create { request, name: name(index), options };
+                self.ask(who, create);
+                self.note_waiting(who, request, index);
             }
-            Create(index) | Enter(index) => {
+            Answer(which, yes) => {
+                let answer = if yes { Ok(()) } else { Err(Reason::NameTaken) };
+                if let Some(directory) = &self.directory
+                    && !self.waiting.is_empty()
+                {
+                    let Waiting { id, who, request, name } =
+                        self.waiting.swap_remove(which % self.waiting.len());
+                    self.model.answered(who, request, name, answer);
+                    prop_assert!(directory.answer(&self.hub, id, answer));
+                }
+            }
+            Create(index, _) | Enter(index) => {
                 self.model.enter(who, request, index);
                 let name = name(index);
                 let options =
@@ -279,6 +354,7 @@ impl Both {
                 self.flush(who);
                 self.model.close(who, reason);
                 self.sessions[who].close(reason);
+                self.waiting.retain(|waiting| waiting.who != who);
                 // What waits can still be written.
                 self.read(who)?;
                 self.begin(who);
@@ -295,6 +371,16 @@ impl Both {
         let metrics = &self.hub.metrics;
         prop_assert_eq!(metrics.channels.get(), self.model.places() as i64);
         prop_assert_eq!(metrics.members.get(), self.model.memberships() as i64);
+        if let Some(directory) = &self.directory {
+            prop_assert_eq!(directory.pending().len(), self.waiting.len());
+            let held = directory
+                .held()
+                .into_values()
+                .filter_map(|claim| claim.strip_prefix("channel ").map(str::to_owned));
+            let mut held: Vec<String> = held.collect();
+            held.sort();
+            prop_assert_eq!(held, self.model.granted());
+        }
         Ok(())
     }
 
@@ -309,13 +395,15 @@ proptest! {
 
     #[test]
     fn every_endpoint_reads_what_the_model_says(
+        // A directory answers later who may have which name.
+        late: bool,
         // What one session does before the next one's turn comes in one read.
         turns in prop::collection::vec(
             (actor(), prop::collection::vec(operation(), 1..6)),
             0..250,
         ),
     ) {
-        let mut both = Both::new();
+        let mut both = Both::new(late);
         for (actor, operations) in turns {
             let who = both.who(actor);
             for operation in operations {
@@ -327,8 +415,12 @@ proptest! {
         for who in 0..SESSIONS {
             both.read(who)?;
         }
-        let Both { hub, sessions, .. } = both;
+        let Both { hub, sessions, directory, .. } = both;
         drop(sessions);
+        if let Some(directory) = directory {
+            let left = (directory.pending(), directory.held());
+            prop_assert!(left.0.is_empty() && left.1.is_empty(), "{:?}", left);
+        }
         prop_assert_eq!((hub.sessions(), hub.channels()), (0, 0));
         let protocol = "lines";
         let open = hub.metrics.sessions.get_or_create(&ByProtocol { protocol }).get();

@@ -8,15 +8,19 @@ use crosspoint_hub::command::{
     Addressee, After, Command, DirectoryCommand, DirectoryEvent, Event, Hello, LinkCommand,
     LinkOptions, Peer, Query, Target, Watched,
 };
+use crosspoint_hub::directory::{Answer as Verdict, ClaimId, Directory};
 use crosspoint_hub::endpoint::{Endpoint, Outlet};
 use crosspoint_hub::metrics::ByProtocol;
+use crosspoint_hub::outbox::WriteStep;
 use crosspoint_hub::peers::Duplicates;
 use crosspoint_hub::session::Step;
-use crosspoint_hub::testing::{Arrived, LINES, take};
+use crosspoint_hub::testing::{Arrived, LINES, LateDirectory, take};
 use crosspoint_hub::{
     Hub, HubOptions, Limits, LinkNumber, Part, PeerId, PeerName, Reason, Session,
 };
-use model::{Behind, LINKS_MAX, Model, NAMES, PREFIXES, SERVICES_MAX, Seek, To, claimed, push};
+use model::{
+    Behind, LINKS_MAX, Model, NAMES, PREFIXES, SERVICES_MAX, Seek, To, WAITING_MAX, claimed, push,
+};
 use proptest::prelude::*;
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,11 +35,29 @@ struct Greeting {
     id: Claim,
     proven: bool,
     name: Option<usize>,
+    /// What the directory says to its claim.
+    said: Said,
+    /// And later, if not at once.
+    later: bool,
+}
+
+/// What a directory says to a claim at once, if there is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Yes,
+    No,
+    Later,
+}
+
+fn said() -> impl Strategy<Value = Said> {
+    prop_oneof![1 => Just(Said::Yes), 1 => Just(Said::No), 4 => Just(Said::Later)]
 }
 
 #[derive(Debug, Clone)]
 enum Operation {
-    Link(To),
+    Link(To, Said),
+    /// The directory answers one of the claims that wait.
+    Answer(usize, bool),
     Unlink(u32),
     Send(u32),
     Provide(usize, bool),
@@ -71,10 +93,13 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => Just(Watched::Named),
         1 => Just(Watched::Everybody),
     ];
-    let greeting = (prop::option::weighted(0.8, id()), any::<bool>(), prop::option::of(name()))
-        .prop_map(|(id, proven, name)| Greeting { id, proven, name });
+    let who = (prop::option::weighted(0.8, id()), any::<bool>(), prop::option::of(name()));
+    let greeting = (who, said(), prop::bool::weighted(0.8))
+        .prop_map(|((id, proven, name), said, later)| Greeting { id, proven, name, said, later });
     prop_oneof![
-        8 => to.prop_map(Operation::Link),
+        8 => (to, said()).prop_map(|(to, said)| Operation::Link(to, said)),
+        4 => (any::<usize>(), prop::bool::weighted(0.8))
+            .prop_map(|(which, yes)| Operation::Answer(which, yes)),
         2 => number().prop_map(Operation::Unlink),
         8 => number().prop_map(Operation::Send),
         4 => (0..3usize, prop::bool::weighted(0.7)).prop_map(|(name, on)| Operation::Provide(name, on)),
@@ -83,6 +108,13 @@ fn operation() -> impl Strategy<Value = Operation> {
         5 => Just(Operation::Read),
         3 => greeting.prop_map(Operation::Close),
     ]
+}
+
+/// Why a directory says no.
+const REFUSED: Reason = Reason::Declined;
+
+fn purpose(request: u32) -> Bytes {
+    Bytes::from(format!("purpose {request}"))
 }
 
 fn peer_name(index: usize) -> PeerName {
@@ -102,28 +134,49 @@ impl Outlet for Unread {
     fn wake(&self) {}
 }
 
+/// A session that opens a link waits for the answer to its claim.
+struct Waiting {
+    id: ClaimId,
+    who: usize,
+    request: u32,
+    to: To,
+}
+
 struct Both {
     hub: Arc<Hub>,
     now: Instant,
     sessions: Vec<Session>,
     model: Model,
+    /// Who says whether there is a peer, besides the hub.
+    directory: Option<Arc<LateDirectory>>,
+    waiting: Vec<Waiting>,
     last: u32,
 }
 
 impl Both {
-    fn new(replace: bool) -> Self {
+    fn new(replace: bool, late: bool) -> Self {
+        let directory = late.then(Arc::<LateDirectory>::default);
+        let decides = directory.clone().map(|directory| directory as Arc<dyn Directory>);
         let limits = Limits {
             links_max: LINKS_MAX,
             links_accepted_max: LINKS_MAX,
             services_max: SERVICES_MAX,
+            commands_pending_max: WAITING_MAX,
             ..Limits::default()
         };
         let duplicates = if replace { Duplicates::Replace } else { Duplicates::Refuse };
         let mut both = Self {
-            hub: Hub::new(HubOptions { limits, duplicates, ..HubOptions::default() }),
+            hub: Hub::new(HubOptions {
+                limits,
+                duplicates,
+                directory: decides,
+                ..HubOptions::default()
+            }),
             now: Instant::now(),
             sessions: Vec::new(),
             model: Model::new(replace),
+            directory,
+            waiting: Vec::new(),
             last: 0,
         };
         for who in 0..SESSIONS {
@@ -151,7 +204,9 @@ impl Both {
     /// A session that nobody else is in the way of.
     fn begin(&mut self, who: usize) {
         let id = self.own_id();
-        let step = self.hello(who, id, &Greeting { id: None, proven: false, name: None });
+        let (said, later) = (Said::Yes, true);
+        let step =
+            self.hello(who, id, &Greeting { id: None, proven: false, name: None, said, later });
         assert_eq!(step, Step::Go);
     }
 
@@ -160,8 +215,12 @@ impl Both {
         let name = greeting.name.map(|name| NAMES[name].to_owned());
         let (peer, proven) = (Some(id), greeting.proven);
         let hello = Hello { peer, proven, name: name.clone(), ..Hello::default() };
-        let step = session.execute(self.now, Command::Hello(hello));
-        assert_eq!(session.flush(self.now), Step::Go);
+        self.say(greeting.said);
+        let mut step = session.execute(self.now, Command::Hello(hello));
+        if step == Step::Wait {
+            step = self.let_in(&mut session, greeting.later);
+        }
+        assert!(matches!(session.flush(self.now), Step::Go | Step::Close(_)));
         if step == Step::Go {
             let peer = Peer { id, name: name.map(Into::into), protocol: "lines" };
             self.model.come(who, peer, proven);
@@ -173,6 +232,46 @@ impl Both {
         step
     }
 
+    /// What the directory says from now on.
+    fn say(&self, said: Said) {
+        if let Some(directory) = &self.directory {
+            directory.says(match said {
+                Said::Yes => Verdict::Granted,
+                Said::No => Verdict::Refused(REFUSED),
+                Said::Later => Verdict::Pending,
+            });
+        }
+    }
+
+    /// The hello of a session waits for the answer to its claim, which comes.
+    fn let_in(&self, session: &mut Session, yes: bool) -> Step {
+        let directory = self.directory.as_ref().expect("somebody has to be waited for");
+        assert!(session.is_greeting() && session.endpoint().peer().is_none());
+        assert_eq!(session.flush(self.now), Step::Wait);
+        let mut pending = directory.pending().into_keys();
+        let id = pending.find(|id| id.session == session.endpoint().id).expect("it waits");
+        assert!(directory.answer(&self.hub, id, if yes { Ok(()) } else { Err(REFUSED) }));
+        match session.endpoint().next(true, &mut Vec::new()) {
+            WriteStep::Event(tag, event) => {
+                session.endpoint().converted(&Default::default());
+                assert!(!session.observe(tag, &event), "it is for the session alone");
+            }
+            step => panic!("no answer came, but {step:?}"),
+        }
+        assert!(!session.is_greeting());
+        session.flush(self.now)
+    }
+
+    /// The last command of a session may wait for its claim.
+    fn note_waiting(&mut self, who: usize, request: u32, to: &To) {
+        let session = self.sessions[who].endpoint().id;
+        let directory = self.directory.iter();
+        let mut pending = directory.flat_map(|directory| directory.pending().into_keys());
+        let known = |id: &ClaimId| self.waiting.iter().any(|waiting| waiting.id == *id);
+        let new = pending.rfind(|id| id.session == session && !known(id));
+        self.waiting.extend(new.map(|id| Waiting { id, who, request, to: to.clone() }));
+    }
+
     /// A session has ended, and another one says hello in its place.
     fn greet(&mut self, who: usize, greeting: &Greeting) -> Result<(), TestCaseError> {
         let id = match greeting.id {
@@ -181,6 +280,16 @@ impl Both {
         };
         let name = greeting.name.map(|name| NAMES[name].into());
         let peer = Peer { id, name, protocol: "lines" };
+        let refuses = match greeting.said {
+            Said::Yes => false,
+            Said::No => true,
+            Said::Later => !greeting.later,
+        };
+        if self.directory.is_some() && refuses {
+            prop_assert_eq!(self.hello(who, id, greeting), Step::Close(REFUSED));
+            self.begin(who);
+            return Ok(());
+        }
         match self.model.replaced(&peer, greeting.proven) {
             Err(reason) => {
                 prop_assert_eq!(self.hello(who, id, greeting), Step::Close(reason));
@@ -211,6 +320,7 @@ impl Both {
         expected.extend(self.model.read(who));
         prop_assert_eq!(read(&mut self.sessions[who]), expected);
         self.sessions[who].close(reason);
+        self.waiting.retain(|waiting| waiting.who != who);
         self.model.close(who);
         self.begin(who);
         Ok(())
@@ -224,10 +334,22 @@ impl Both {
     fn step(&mut self, who: usize, operation: Operation) -> Result<(), TestCaseError> {
         let request = self.fresh();
         match operation {
-            Operation::Link(to) => {
-                let purpose = Bytes::from(format!("purpose {request}"));
-                self.model.link(who, request, &to, &purpose);
-                let (to, except) = match to {
+            Operation::Link(asked, said) => {
+                let purpose = purpose(request);
+                let refused = |reason| Event::Refused { request, create: false, reason };
+                match said {
+                    _ if self.directory.is_none() => {
+                        self.model.link(who, request, &asked, &purpose)
+                    }
+                    _ if self.model.endpoints[who].waiting >= WAITING_MAX => {
+                        self.model.tell(who, refused(Reason::TooManyPending));
+                    }
+                    Said::Yes => self.model.link(who, request, &asked, &purpose),
+                    Said::No => self.model.tell(who, refused(REFUSED)),
+                    Said::Later => self.model.endpoints[who].waiting += 1,
+                }
+                self.say(said);
+                let (to, except) = match asked.clone() {
                     To::Id(id) => (Addressee::Peer(claimed(id)), Vec::new()),
                     To::Name(name) => (Addressee::Name(peer_name(name)), Vec::new()),
                     To::Service(name, except) => {
@@ -237,6 +359,18 @@ impl Both {
                 };
                 let options = LinkOptions { purpose, except, single: false };
                 self.ask(who, LinkCommand::Open { request, to, options });
+                self.note_waiting(who, request, &asked);
+            }
+            Operation::Answer(which, yes) => {
+                let answer = if yes { Ok(()) } else { Err(REFUSED) };
+                if let Some(directory) = &self.directory
+                    && !self.waiting.is_empty()
+                {
+                    let Waiting { id, who, request, to } =
+                        self.waiting.swap_remove(which % self.waiting.len());
+                    self.model.answered(who, request, to, answer);
+                    prop_assert!(directory.answer(&self.hub, id, answer));
+                }
             }
             Operation::Unlink(number) => {
                 let (link, reason) = (LinkNumber(number), Reason::Declined);
@@ -301,6 +435,7 @@ impl Both {
                 assert_eq!(self.sessions[who].flush(self.now), Step::Go);
                 self.model.close(who);
                 self.sessions[who].close(Reason::ConnectionLost);
+                self.waiting.retain(|waiting| waiting.who != who);
                 self.greet(who, &greeting)?;
             }
         }
@@ -311,6 +446,13 @@ impl Both {
         assert_eq!(self.sessions[who].flush(self.now), Step::Go);
         let links: usize = self.model.endpoints.iter().map(|endpoint| endpoint.links.len()).sum();
         prop_assert_eq!(self.hub.metrics.links.get(), links as i64);
+        if let Some(directory) = &self.directory {
+            prop_assert_eq!(directory.pending().len(), self.waiting.len());
+            // Those of links are released with the links' beginning.
+            let held = directory.held().into_values();
+            let of_sessions = held.filter(|claim| claim.starts_with("session ")).count();
+            prop_assert_eq!(of_sessions, SESSIONS);
+        }
         Ok(())
     }
 
@@ -326,13 +468,15 @@ proptest! {
     #[test]
     fn every_endpoint_reads_what_the_model_says(
         replace: bool,
+        // A directory answers later whether there is a peer.
+        late: bool,
         // What one session does before the next one's turn comes in one read.
         turns in prop::collection::vec(
             (0..SESSIONS, prop::collection::vec(operation(), 1..6)),
             0..60,
         ),
     ) {
-        let mut both = Both::new(replace);
+        let mut both = Both::new(replace, late);
         for (who, operations) in turns {
             for operation in operations {
                 both.step(who, operation)?;
@@ -342,8 +486,12 @@ proptest! {
         for who in 0..SESSIONS {
             both.read(who)?;
         }
-        let Both { hub, sessions, .. } = both;
+        let Both { hub, sessions, directory, .. } = both;
         drop(sessions);
+        if let Some(directory) = directory {
+            let left = (directory.pending(), directory.held());
+            prop_assert!(left.0.is_empty() && left.1.is_empty(), "{:?}", left);
+        }
         let protocol = "lines";
         let open = hub.metrics.sessions.get_or_create(&ByProtocol { protocol }).get();
         prop_assert_eq!([open, hub.metrics.links.get(), hub.sessions() as i64], [0; 3]);

@@ -4,10 +4,12 @@ use bytes::Bytes;
 use crosspoint_hub::command::{DirectoryEvent, Event, LinkEvent, Peer, Watched};
 use crosspoint_hub::testing::Arrived;
 use crosspoint_hub::{LinkNumber, PeerId, Reason};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub(crate) const LINKS_MAX: usize = 3;
 pub(crate) const SERVICES_MAX: usize = 2;
+/// Claims of one session that may wait.
+pub(crate) const WAITING_MAX: usize = 2;
 /// Names of sessions and services.
 pub(crate) const NAMES: [&str; 4] = ["ann", "bo", "bob", "zoë"];
 pub(crate) const PREFIXES: [&str; 4] = ["", "b", "bob", "c"];
@@ -38,11 +40,19 @@ pub(crate) enum Behind {
 pub(crate) enum Item {
     Event(Event),
     Data(String),
+    /// A link command waited for this.
+    Answered {
+        request: u32,
+        to: To,
+        answer: Result<(), Reason>,
+    },
 }
 
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) peer: Peer,
+    /// Who it was before it was replaced.
+    said: Peer,
     proven: bool,
     /// Numbers that it has, with what they lead to.
     pub(crate) links: BTreeMap<u32, usize>,
@@ -51,7 +61,9 @@ pub(crate) struct Endpoint {
     next: u32,
     pub(crate) services: BTreeSet<usize>,
     pub(crate) watches: Watched,
-    inbox: Vec<Item>,
+    inbox: VecDeque<Item>,
+    /// Its link commands that wait for the answer to a claim, or have it and do not know it yet.
+    pub(crate) waiting: usize,
 }
 
 /// The id of one that has gone.
@@ -100,7 +112,7 @@ impl Model {
 
     pub(crate) fn tell(&mut self, who: usize, event: impl Into<Event>) {
         let event = event.into();
-        self.endpoints[who].inbox.push(Item::Event(event));
+        self.endpoints[who].inbox.push_back(Item::Event(event));
     }
 
     pub(crate) fn find(&self, fits: impl Fn(&Peer) -> bool) -> Option<usize> {
@@ -142,11 +154,23 @@ impl Model {
     fn tell_watchers(&mut self, named: bool, event: &Event) {
         let told = |whom| whom == Watched::Everybody || named && whom == Watched::Named;
         for endpoint in self.endpoints.iter_mut().filter(|endpoint| told(endpoint.watches)) {
-            endpoint.inbox.push(Item::Event(event.clone()));
+            endpoint.inbox.push_back(Item::Event(event.clone()));
         }
     }
 
+    /// A claim is answered. The session that waits for that learns of it when it reads.
+    pub(crate) fn answered(
+        &mut self,
+        who: usize,
+        request: u32,
+        to: To,
+        answer: Result<(), Reason>,
+    ) {
+        self.endpoints[who].inbox.push_back(Item::Answered { request, to, answer });
+    }
+
     pub(crate) fn close(&mut self, who: usize) {
+        self.endpoints[who].inbox.retain(|item| !matches!(item, Item::Answered { .. }));
         let services: Vec<usize> = self.endpoints[who].services.iter().copied().collect();
         services.into_iter().for_each(|service| self.provide(who, service, false));
         self.vanish(who);
@@ -159,13 +183,15 @@ impl Model {
         let welcome = Item::Event(Event::Welcome { peer: peer.id });
         let endpoint = Endpoint {
             peer: peer.clone(),
+            said: peer.clone(),
             proven,
             links: BTreeMap::new(),
             opened: BTreeSet::new(),
             next: 0,
             services: BTreeSet::new(),
             watches: Watched::Nobody,
-            inbox: vec![welcome],
+            inbox: VecDeque::from([welcome]),
+            waiting: 0,
         };
         match self.endpoints.get_mut(who) {
             Some(place) => *place = endpoint,
@@ -200,7 +226,9 @@ impl Model {
                 let mut who = service.turn?;
                 for _ in 0..service.providers.len() {
                     let next = service.behind(who)?;
-                    if !except.iter().any(|id| claimed(*id) == ids[who]) {
+                    // One that was replaced provides it until it notices.
+                    let unwanted = except.iter().any(|id| claimed(*id) == ids[who]);
+                    if !unwanted && ids[who] != GONE {
                         service.turn = Some(next);
                         return Some(who);
                     }
@@ -241,7 +269,7 @@ impl Model {
             return self.tell(who, refused(Reason::TooManyLinks));
         };
         self.links.push(Some([(who, mine), (other, theirs)]));
-        let [from, to] = [who, other].map(|who| self.endpoints[who].peer.clone());
+        let [from, to] = [who, other].map(|who| self.endpoints[who].said.clone());
         let linked = |request, number, peer| {
             let (link, purpose) = (LinkNumber(number), purpose.clone());
             Event::Link(LinkEvent::Opened { request, link, peer, purpose })
@@ -269,7 +297,7 @@ impl Model {
 
     pub(crate) fn send(&mut self, who: usize, number: u32, text: &str) {
         if let Some((other, number)) = self.other(who, number) {
-            self.endpoints[other].inbox.push(Item::Data(format!("link {number}: {text}\n")));
+            self.endpoints[other].inbox.push_back(Item::Data(format!("link {number}: {text}\n")));
         }
     }
 
@@ -310,9 +338,9 @@ impl Model {
 
     /// What the endpoint reads. A link that was ended by others is gone only now.
     pub(crate) fn read(&mut self, who: usize) -> Vec<Arrived> {
-        let endpoint = &mut self.endpoints[who];
         let mut read = Vec::new();
-        for item in std::mem::take(&mut endpoint.inbox) {
+        while let Some(item) = self.endpoints[who].inbox.pop_front() {
+            let endpoint = &mut self.endpoints[who];
             match item {
                 Item::Data(line) => push(&mut read, Arrived::Data(line.into())),
                 Item::Event(event) => {
@@ -327,6 +355,15 @@ impl Model {
                     };
                     if told {
                         read.push(Arrived::Event(event));
+                    }
+                }
+                Item::Answered { request, to, answer } => {
+                    endpoint.waiting -= 1;
+                    match answer {
+                        Ok(()) => self.link(who, request, &to, &super::purpose(request)),
+                        Err(reason) => {
+                            self.tell(who, Event::Refused { request, create: false, reason });
+                        }
                     }
                 }
             }

@@ -3,7 +3,9 @@
 
 mod program;
 
+use crate::common::late::Late;
 use crosspoint_auth::{Authenticator, Denied, from_fn};
+use crosspoint_hub::directory::Directory;
 use crosspoint_hub::{Grant, Hub, HubOptions};
 use crosspoint_net::gateways::{AnySocket, standard};
 use crosspoint_net::http::HttpOptions;
@@ -11,6 +13,7 @@ use crosspoint_net::server::{Server, ServerOptions, bind};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// All cases of interop/anysocket_client.mjs.
 const CASES: &[&str] = &[
@@ -58,15 +61,29 @@ const CASES: &[&str] = &[
     "better-rpc-path",
 ];
 
-/// Runs a script of `interop/` against a hub with the program, which may encrypt by itself.
-async fn run(script: &str, cases: &[&str], encrypt: bool) {
+/// The hub that a script runs against.
+#[derive(Default)]
+struct Setup {
+    /// It encrypts by itself.
+    encrypt: bool,
+    /// A directory answers late who may have which name, and whether there is a peer.
+    late: bool,
+}
+
+/// Runs a script of `interop/` against a hub with the program.
+async fn run(script: &str, cases: &[&str], setup: &Setup) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../interop");
     assert!(
         Path::new(folder).join("node_modules/anysocket").exists(),
         "run ./check once, or `npm install --no-package-lock` in interop/"
     );
-    let hub = Hub::new(HubOptions::default());
+    let late = setup.late.then(|| Late::new(Duration::from_millis(20), 5));
+    let directory = late.clone().map(|late| late as Arc<dyn Directory>);
+    let hub = Hub::new(HubOptions { directory, ..HubOptions::default() });
     program::start(&hub);
+    if let Some(late) = late {
+        late.serves(&hub);
+    }
     let authenticator = from_fn(|credentials| async move {
         let sesame: &[u8] = b"\"open sesame\"";
         let named = credentials.name.is_some();
@@ -80,7 +97,7 @@ async fn run(script: &str, cases: &[&str], encrypt: bool) {
     let bundle = Path::new(folder).join("node_modules/anysocket/dist/anysocket.browser.js");
     let http = HttpOptions { anysocket_bundle: Some(bundle), ..HttpOptions::default() };
     let authenticator = Some(Arc::new(authenticator) as Arc<dyn Authenticator>);
-    let gateways = standard().with(AnySocket { encrypt, ..AnySocket::default() });
+    let gateways = standard().with(AnySocket { encrypt: setup.encrypt, ..AnySocket::default() });
     let options = ServerOptions { authenticator, http, gateways, ..ServerOptions::default() };
     let server = Server::new(hub, options);
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -102,7 +119,7 @@ async fn run(script: &str, cases: &[&str], encrypt: bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unmodified_client_does_everything_that_its_package_can() {
-    run("anysocket_client.mjs", CASES, false).await;
+    run("anysocket_client.mjs", CASES, &Setup::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,19 +136,26 @@ async fn an_unmodified_client_does_the_same_on_a_hub_that_encrypts_by_itself() {
     ];
     let others: Vec<&str> = CASES.iter().copied().filter(|case| !begins.contains(case)).collect();
     assert_eq!(others.len() + begins.len(), CASES.len());
-    run("anysocket_client.mjs", &others, true).await;
+    run("anysocket_client.mjs", &others, &Setup { encrypt: true, ..Setup::default() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unmodified_client_does_the_same_where_a_directory_answers_late() {
+    let late = Setup { late: true, ..Setup::default() };
+    run("anysocket_client.mjs", CASES, &late).await;
+    run("anysocket_hub.mjs", &[], &late).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unmodified_client_uses_the_object_of_the_hub() {
-    run("anysocket_hub.mjs", &[], false).await;
+    run("anysocket_hub.mjs", &[], &Setup::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bundle_in_a_browser_does_what_the_client_does_and_the_hub_serves_it() {
     let cases = ["talk", "large", "by-server", "proxy", "proxy-e2ee", "leaves"];
-    run("anysocket_browser.mjs", &cases, false).await;
-    run("anysocket_browser.mjs", &["e2ee", "e2ee-by-server"], false).await;
-    run("anysocket_browser.mjs", &cases, true).await;
-    run("anysocket_browser.mjs", &["bundle"], false).await;
+    run("anysocket_browser.mjs", &cases, &Setup::default()).await;
+    run("anysocket_browser.mjs", &["e2ee", "e2ee-by-server"], &Setup::default()).await;
+    run("anysocket_browser.mjs", &cases, &Setup { encrypt: true, ..Setup::default() }).await;
+    run("anysocket_browser.mjs", &["bundle"], &Setup::default()).await;
 }

@@ -1,6 +1,7 @@
 //! A real server over TCP and over memory, and clients of every kind.
 
 pub(crate) mod http;
+pub(crate) mod late;
 pub(crate) mod log;
 pub(crate) mod peer;
 

@@ -288,6 +288,11 @@ impl Peer {
     pub(crate) async fn try_create(&mut self, name: &str) -> Result<OwnedChannelId, Reason> {
         let request = self.request();
         self.tell(create(request, name)).await;
+        self.created(request).await
+    }
+
+    /// Waits for the answer to a create command.
+    pub(crate) async fn created(&mut self, request: u32) -> Result<OwnedChannelId, Reason> {
         self.find(|event| match event {
             Event::Channel(ChannelEvent::Created { request: of, channel }) if *of == request => {
                 Some(Ok(*channel))

@@ -14,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 pub(crate) const OWNED_MAX: u32 = 2;
 pub(crate) const ENTERED_MAX: u32 = 3;
 pub(crate) const MEMBERS_MAX: u32 = 3;
+/// Claims of one session that may wait.
+pub(crate) const WAITING_MAX: usize = 2;
 pub(crate) const NAMES: [&str; 4] = ["a", "b", "c", "room"];
 
 /// One holding of a number by one session; never the same twice.
@@ -27,6 +29,12 @@ enum Item {
     Data(String),
     /// The owner of a place names the member with this seat, or does so no longer.
     Successor(Seat, u64, Option<u64>),
+    /// A create command waited for this.
+    Answered {
+        request: u32,
+        name: usize,
+        answer: Result<(), Reason>,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +50,8 @@ pub(crate) struct Endpoint {
     /// Messages that it has begun: to whom, and what.
     open: BTreeMap<SendPath, (Target, String)>,
     inbox: VecDeque<Item>,
+    /// Its create commands that wait for the answer to a claim, or have it and do not know it yet.
+    pub(crate) waiting: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -134,13 +144,42 @@ impl Model {
         self.endpoints[who].inbox.push_back(Item::Event(seat, event));
     }
 
-    fn refuse(&mut self, who: usize, request: u32, create: bool, reason: Reason) {
+    pub(crate) fn refuse(&mut self, who: usize, request: u32, create: bool, reason: Reason) {
         self.tell(who, None, Event::Refused { request, create, reason });
     }
 
     fn place(&self, name: usize) -> Option<u64> {
         let mut places = self.places.iter();
         places.find(|(_, place)| place.name == name).map(|(id, _)| *id)
+    }
+
+    pub(crate) fn is_taken(&self, name: usize) -> bool {
+        self.place(name).is_some()
+    }
+
+    /// A claim is answered. The session that waits for that learns of it when it reads.
+    pub(crate) fn answered(
+        &mut self,
+        who: usize,
+        request: u32,
+        name: usize,
+        answer: Result<(), Reason>,
+    ) {
+        self.endpoints[who].inbox.push_back(Item::Answered { request, name, answer });
+    }
+
+    /// The names of channels that a directory has granted, in order.
+    pub(crate) fn granted(&self) -> Vec<String> {
+        let owned = self.places.values().filter(|place| place.owner.is_some());
+        let inboxes = self.endpoints.iter().flat_map(|endpoint| &endpoint.inbox);
+        let unread = inboxes.filter_map(|item| match item {
+            Item::Answered { name, answer: Ok(()), .. } => Some(*name),
+            _ => None,
+        });
+        let names = owned.map(|place| place.name).chain(unread);
+        let mut names: Vec<String> = names.map(|name| NAMES[name].to_owned()).collect();
+        names.sort();
+        names
     }
 
     pub(crate) fn owner(&self, name: usize) -> Option<usize> {
@@ -215,8 +254,10 @@ impl Model {
         let twice = |id| me.entered.values().any(|(_, entered)| *entered == id);
         let reason = match place {
             None if !room => Some(Reason::NoSuchName),
+            None if me.waiting >= WAITING_MAX => Some(Reason::TooManyPending),
             None => full.then_some(Reason::TooManyChannels),
             Some(id) if twice(id) => Some(Reason::AlreadyEntered),
+            Some(_) if me.waiting >= WAITING_MAX => Some(Reason::TooManyPending),
             Some(id) => {
                 let place = &self.places[&id];
                 if place.owner.is_some_and(|(owner, ..)| owner == who) {
@@ -350,6 +391,13 @@ impl Model {
             match item {
                 Item::Data(line) => push(&mut read, Arrived::Data(line.into())),
                 Item::Successor(seat, id, nomination) => self.nominated(who, seat, id, nomination),
+                Item::Answered { request, name, answer } => {
+                    self.endpoints[who].waiting -= 1;
+                    match answer {
+                        Ok(()) => self.create(who, request, name),
+                        Err(reason) => self.refuse(who, request, true, reason),
+                    }
+                }
                 Item::Event(seat, event) => {
                     if self.observe(who, seat, &event) {
                         read.push(Arrived::Event(event));
@@ -391,7 +439,8 @@ impl Model {
             Reason::HubStopping => (reason, reason),
             _ => (Reason::OwnerLost, Reason::ConnectionLost),
         };
-        let me = &self.endpoints[who];
+        let me = &mut self.endpoints[who];
+        me.inbox.retain(|item| !matches!(item, Item::Answered { .. }));
         let (kept, owned): (Vec<Owned>, Vec<Owned>) =
             me.owned.values().copied().partition(|owned| owned.kept);
         let entered: Vec<(Seat, u64)> = me.entered.values().copied().collect();

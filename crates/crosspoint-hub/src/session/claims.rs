@@ -1,0 +1,241 @@
+//! What a session has claimed from a [`Directory`](crate::directory::Directory), and what it does when the answer comes.
+
+use super::peering::Greeting;
+use super::{Session, Step};
+use crate::command::{Addressee, ChannelOptions, LinkOptions};
+use crate::directory::{Answer, Claim, ClaimId, Claimed};
+use crate::ids::{ChannelName, PeerId, PeerName};
+use crate::ledger::Charge;
+use crate::limit::Limit;
+use crate::reason::Reason;
+use bytes::Bytes;
+use std::time::Instant;
+
+/// The claims of one session. Nothing is kept where a hub decides by itself.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    /// Those that are not answered yet, in the order of their deadlines.
+    waiting: Vec<Waiting>,
+    /// By which the session has its id and name.
+    identity: Option<Claimed>,
+    /// Why the session is not let in.
+    refused: Option<Reason>,
+    /// How many there were.
+    count: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    claimed: Claimed,
+    wish: Wish,
+    /// `None` is for ever.
+    until: Option<Instant>,
+    _cost: Charge,
+}
+
+/// What the session does when a claim is granted.
+#[derive(Debug)]
+pub(super) enum Wish {
+    Come(Box<Greeting>),
+    Create { request: u32, name: ChannelName, options: ChannelOptions },
+    Link { request: u32, to: Addressee, options: LinkOptions },
+}
+
+/// How it stands with a claim that was just made.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// It is granted. There is nothing to release if the hub has decided by itself.
+    Granted(Option<Claimed>),
+    Refused(Reason),
+    Pending(Claimed),
+}
+
+impl Wish {
+    /// What it costs to wait for it, at worst: the list of those that wait has just grown.
+    fn bytes(&self) -> usize {
+        let name = |to: &Addressee| match to {
+            Addressee::Peer(_) => 0,
+            Addressee::Name(name) | Addressee::Service(name) => name.as_str().len(),
+        };
+        let kept = match self {
+            Self::Come(greeting) => {
+                let name = greeting.name.as_ref().map_or(0, |name: &PeerName| name.as_str().len());
+                size_of::<Greeting>() + name
+            }
+            Self::Create { name, options, .. } => {
+                name.as_bytes().len() + options.password.as_ref().map_or(0, Bytes::len)
+            }
+            Self::Link { to, options: LinkOptions { purpose, except, .. }, .. } => {
+                name(to) + purpose.len() + except.len() * size_of::<PeerId>()
+            }
+        };
+        2 * size_of::<Waiting>() + kept
+    }
+
+    /// A copy of what it has of the read that it came in, which it must not keep alive.
+    fn compact(mut self) -> Self {
+        match &mut self {
+            Self::Come(_) => {}
+            Self::Create { options, .. } => {
+                let password = options.password.as_deref();
+                options.password = password.map(Bytes::copy_from_slice);
+            }
+            Self::Link { options, .. } => {
+                options.purpose = Bytes::copy_from_slice(&options.purpose);
+            }
+        }
+        self
+    }
+}
+
+impl Session {
+    /// Claims something.
+    pub(super) fn claim(&mut self, claim: &Claim<'_>) -> Verdict {
+        let Some(directory) = &self.hub.directory else {
+            return Verdict::Granted(None);
+        };
+        // Before anybody is asked, so that a client cannot have the directory asked more and more.
+        if self.waits_for() >= self.hub.limits.commands_pending_max {
+            self.hub.metrics.hit(Limit::CommandsPending);
+            return Verdict::Refused(Reason::TooManyPending);
+        }
+        let claims = self.claims.get_or_insert_default();
+        claims.count += 1;
+        let id = ClaimId { session: self.endpoint.id, number: claims.count };
+        let (claimed, answer) = Claimed::make(directory.clone(), id, claim);
+        match answer {
+            Answer::Granted => Verdict::Granted(Some(claimed)),
+            Answer::Refused(reason) => {
+                claimed.refused();
+                Verdict::Refused(reason)
+            }
+            Answer::Pending => Verdict::Pending(claimed),
+        }
+    }
+
+    /// How many of its entries and claims wait for the decision of somebody else.
+    pub(super) fn waits_for(&self) -> usize {
+        self.pending + self.claims.as_ref().map_or(0, |claims| claims.waiting.len())
+    }
+
+    /// Does what is wished when the claim for it is granted.
+    pub(super) fn wait_for(&mut self, claimed: Claimed, wish: Wish) {
+        let wish = wish.compact();
+        match self.pay(wish.bytes()) {
+            Ok(_cost) => {
+                let until = self.now.checked_add(self.hub.limits.claim_max);
+                let claims = self.claims.get_or_insert_default();
+                // Most often one waits, and a vector begins with room for four.
+                if claims.waiting.capacity() == 0 {
+                    claims.waiting.reserve_exact(1);
+                }
+                claims.waiting.push(Waiting { claimed, wish, until, _cost });
+            }
+            Err(reason) => self.refuse_wish(wish, reason),
+        }
+    }
+
+    /// The directory has answered.
+    pub(super) fn claim_answered(&mut self, number: u64, answer: Result<(), Reason>) {
+        let Some(claims) = &mut self.claims else { return };
+        let mut waiting = claims.waiting.iter();
+        let Some(index) = waiting.position(|waiting| waiting.claimed.number() == number) else {
+            return;
+        };
+        let Waiting { claimed, wish, .. } = claims.waiting.remove(index);
+        claims.waiting.shrink_to(2 * claims.waiting.len());
+        match answer {
+            Ok(()) => self.granted(claimed, wish),
+            Err(reason) => {
+                claimed.refused();
+                self.refuse_wish(wish, reason);
+            }
+        }
+        self.writes.flush();
+    }
+
+    fn granted(&mut self, claimed: Claimed, wish: Wish) {
+        match wish {
+            Wish::Come(greeting) => {
+                let came = self.come(*greeting, Some(claimed));
+                self.go_on(came.err());
+            }
+            Wish::Create { request, name, options } => {
+                // It may do less than when it asked.
+                match self.may_create(&name) {
+                    Ok(()) => self.make_channel(request, name, options, Some(claimed)),
+                    Err(reason) => self.refuse(request, true, reason),
+                }
+            }
+            Wish::Link { request, to, options } => {
+                let _link_or_refusal = self.connect(request, to, options, true);
+                drop(claimed);
+            }
+        }
+    }
+
+    fn refuse_wish(&mut self, wish: Wish, reason: Reason) {
+        match wish {
+            Wish::Come(greeting) => {
+                let reason = self.refuse_greeting(reason, &greeting);
+                self.go_on(Some(reason));
+            }
+            Wish::Create { request, .. } => self.refuse(request, true, reason),
+            Wish::Link { request, to, .. } => {
+                let reason = self.hub.unreachable(&to, &self.permissions().reach, reason);
+                self.refuse(request, false, reason);
+            }
+        }
+    }
+
+    /// The session is let in, or not. Its task reads what has come behind the hello, or ends.
+    fn go_on(&mut self, refused: Option<Reason>) {
+        self.claims.get_or_insert_default().refused = refused;
+        self.endpoint.wake();
+    }
+
+    /// The claim by which the session has its id and name.
+    pub(super) fn hold_identity(&mut self, claimed: Claimed) {
+        self.claims.get_or_insert_default().identity = Some(claimed);
+    }
+
+    /// Whether a hello waits for the answer to its claim. Nothing more may be read then, and only the end of the
+    /// connection is to be noticed.
+    pub fn is_greeting(&self) -> bool {
+        let is_come = |waiting: &Waiting| matches!(waiting.wish, Wish::Come(_));
+        self.claims.as_ref().is_some_and(|claims| claims.waiting.iter().any(is_come))
+    }
+
+    /// How the session goes on behind a hello.
+    pub(super) fn greeted(&self) -> Step {
+        match self.claims.as_ref().map(|claims| claims.refused) {
+            Some(Some(reason)) => Step::Close(reason),
+            Some(None) if self.is_greeting() => Step::Wait,
+            _ => Step::Go,
+        }
+    }
+
+    /// When [`Session::drop_claims`] has to be called, if no answer comes until then.
+    pub fn claims_until(&self) -> Option<Instant> {
+        self.claims.as_ref()?.waiting.first()?.until
+    }
+
+    /// Refuses what has waited too long for the answer to a claim, with [`Reason::Busy`]. If that was the hello, the
+    /// session is over.
+    pub fn drop_claims(&mut self, now: Instant) -> Step {
+        self.now = now;
+        let is_late = |waiting: &mut Waiting| waiting.until.is_some_and(|until| until <= now);
+        let Some(claims) = &mut self.claims else { return Step::Go };
+        let late: Vec<_> = claims.waiting.extract_if(.., is_late).collect();
+        claims.waiting.shrink_to(2 * claims.waiting.len());
+        for Waiting { wish, .. } in late {
+            self.hub.metrics.hit(Limit::ClaimTime);
+            self.refuse_wish(wish, Reason::Busy);
+        }
+        self.writes.flush();
+        match self.greeted() {
+            Step::Wait => Step::Go,
+            step => step,
+        }
+    }
+}
