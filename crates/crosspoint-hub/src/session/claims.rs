@@ -1,12 +1,12 @@
 //! What a session has claimed from a [`Directory`](crate::directory::Directory), and what it does when the answer comes.
 
-use super::peering::Greeting;
 use super::{Session, Step};
 use crate::command::{Addressee, ChannelOptions, LinkOptions};
 use crate::directory::{Answer, Claim, ClaimId, Claimed};
 use crate::ids::{ChannelName, PeerId, PeerName};
 use crate::ledger::Charge;
 use crate::limit::Limit;
+use crate::permissions::Permissions;
 use crate::reason::Reason;
 use bytes::Bytes;
 use std::time::Instant;
@@ -31,6 +31,17 @@ struct Waiting {
     /// `None` is for ever.
     until: Option<Instant>,
     _cost: Charge,
+}
+
+/// A hello that nothing is wrong with, and what its credentials grant.
+#[derive(Debug)]
+pub(super) struct Greeting {
+    pub(super) id: PeerId,
+    pub(super) name: Option<PeerName>,
+    pub(super) proven: bool,
+    pub(super) granted: bool,
+    pub(super) pauses: bool,
+    pub(super) permissions: Permissions,
 }
 
 /// What the session does when a claim is granted.

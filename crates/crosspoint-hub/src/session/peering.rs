@@ -1,6 +1,6 @@
 //! A session among others: its hello, its links, its services.
 
-use super::claims::{Verdict, Wish};
+use super::claims::{Greeting, Verdict, Wish};
 use super::{Held, Provided, Session, Step};
 use crate::application::Reply;
 use crate::command::{
@@ -19,22 +19,11 @@ use crate::order::SendPath;
 use crate::outbox::Tag;
 use crate::payload::Ask;
 use crate::peers::{Newcomer, SERVICE_BYTES, WATCH_BYTES};
-use crate::permissions::{Grant, Permissions};
+use crate::permissions::Grant;
 use crate::reason::Reason;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Instant;
-
-/// A hello that nothing is wrong with, and what its credentials grant.
-#[derive(Debug)]
-pub(super) struct Greeting {
-    id: PeerId,
-    pub(super) name: Option<PeerName>,
-    proven: bool,
-    granted: bool,
-    pauses: bool,
-    permissions: Permissions,
-}
 
 impl Session {
     pub(super) fn link_command(&mut self, command: LinkCommand) -> Step {
