@@ -1,5 +1,6 @@
 //! What is asked, and of whom.
 
+use crate::client_certificate::ClientCertificate;
 use bytes::Bytes;
 use crosspoint_hub::{Grant, Limit, PeerId, Permissions, Reason};
 use serde::Deserialize;
@@ -20,6 +21,9 @@ pub struct Credentials {
     pub address: Option<IpAddr>,
     /// The process at the other end of a socket of the file system. The system vouches for it.
     pub process: Option<Process>,
+    /// The certificate that the client has shown over TLS. An authority vouches for it that the hub trusts for its
+    /// clients.
+    pub certificate: Option<Arc<ClientCertificate>>,
     /// The peer id that the client gives itself.
     pub peer: Option<PeerId>,
     /// Whether the client has proven that it holds the key that belongs to its peer id. Otherwise
@@ -109,11 +113,12 @@ fn auth_text(auth: &[u8]) -> Option<String> {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { protocol, address, process, peer, key_proven, name, token } = self;
+        let Self { protocol, address, process, certificate, peer, key_proven, name, token } = self;
         f.debug_struct("Credentials")
             .field("protocol", protocol)
             .field("address", address)
             .field("process", process)
+            .field("certificate", certificate)
             .field("peer", peer)
             .field("key_proven", key_proven)
             .field("name", name)

@@ -6,6 +6,7 @@
 //!
 //! * [`Secrets`]: named shared secrets, stored as argon2id hashes
 //! * [`Tokens`]: JSON Web Tokens that another program signs
+//! * [`Certificates`]: certificates that clients show over TLS
 //! * [`Anyone`]: grants everything without a check
 //! * [`Either`]: asks several authenticators in turn, until one decides
 //! * [`Exempt`]: skips the check for one protocol
@@ -25,6 +26,8 @@
 //! });
 //! ```
 mod authenticator;
+mod certificates;
+mod client_certificate;
 mod either;
 #[cfg(feature = "credentials")]
 mod file;
@@ -40,6 +43,8 @@ mod written;
 pub use authenticator::{
     Anyone, Authenticator, BoxFuture, Credentials, Denied, Exempt, FromFn, Process, from_fn,
 };
+pub use certificates::Certificates;
+pub use client_certificate::ClientCertificate;
 pub use either::Either;
 #[cfg(feature = "credentials")]
 pub use file::FileError;

@@ -3,39 +3,81 @@
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::small_file::{self, BYTES_MAX, FileKind};
-use crosspoint_net::tls::Fingerprint;
-use crosspoint_net::tls::server::{Certificate, Tls};
+use crosspoint_net::tls::certificate::Certificate;
+use crosspoint_net::tls::server::{Clients, Setup, Tls};
+use crosspoint_net::tls::{Fingerprint, TlsError};
 use std::path::Path;
 
 /// How TLS is served, and the fingerprint of a certificate that was made.
 pub(crate) fn tls(settings: &Settings) -> Result<Option<(Tls, Option<Fingerprint>)>, Failure> {
     let wrong = |error| Failure::Setup(format!("tls.dev: {error}"));
-    let (certificates, fingerprint) = if settings.tls.dev {
+    let (setup, fingerprint) = if settings.tls.dev {
         if !settings.tls.cert.is_empty() {
             let fault = "tls.dev makes a certificate, and tls.cert names one; set one of them";
             return Err(Failure::Setup(fault.to_owned()));
         }
         let certificate = Certificate::for_development().map_err(wrong)?;
         let fingerprint = certificate.fingerprint().map_err(wrong)?;
-        (vec![certificate], Some(fingerprint))
+        let certificates = vec![certificate];
+        (Setup { certificates, clients: clients(settings, FileKind::Any)? }, Some(fingerprint))
     } else {
         (read(settings, FileKind::Any)?, None)
     };
-    if certificates.is_empty() {
-        return match settings.tls.required {
-            true => {
-                Err(Failure::Setup("tls.required is true without tls.cert or tls.dev".to_owned()))
-            }
-            false => Ok(None),
+    if setup.certificates.is_empty() {
+        let set = [
+            ("tls.required is true", settings.tls.required),
+            ("tls.client_roots is set", setup.clients.is_some()),
+        ];
+        return match set.iter().find(|(_, set)| *set) {
+            Some((what, _)) => Err(Failure::Setup(format!("{what} without tls.cert or tls.dev"))),
+            None => Ok(None),
         };
     }
-    let tls =
-        Tls::new(certificates).map_err(|error| Failure::Setup(format!("tls.cert: {error}")))?;
+    let tls = Tls::new(setup).map_err(|error| Failure::Setup(format!("tls.cert: {error}")))?;
     Ok(Some((tls.required(settings.tls.required), fingerprint)))
 }
 
-/// Reads the certificates that the settings name, from files of this kind.
-pub(crate) fn read(settings: &Settings, kind: FileKind) -> Result<Vec<Certificate>, Failure> {
+/// Reads the certificates and authorities that the settings name, from files of this kind.
+pub(crate) fn read(settings: &Settings, kind: FileKind) -> Result<Setup, Failure> {
+    Ok(Setup { certificates: certificates(settings, kind)?, clients: clients(settings, kind)? })
+}
+
+fn text(setting: &str, path: &str, kind: FileKind) -> Result<String, Failure> {
+    let read = small_file::read(Path::new(path), kind, BYTES_MAX);
+    read.map(|file| file.text)
+        .map_err(|error| Failure::Setup(format!("{setting}: {path}: {error}")))
+}
+
+/// Which certificates clients may show, if they are asked.
+fn clients(settings: &Settings, kind: FileKind) -> Result<Option<Clients>, Failure> {
+    let tls = &settings.tls;
+    if tls.client_roots.is_empty() {
+        let set = [
+            ("tls.client_required", tls.client_required),
+            ("tls.client_crls", !tls.client_crls.is_empty()),
+            ("auth.certificates", settings.auth.certificates),
+        ];
+        return match set.iter().find(|(_, set)| *set) {
+            Some((key, _)) => Err(Failure::Setup(format!("{key} is set without tls.client_roots"))),
+            None => Ok(None),
+        };
+    }
+    let wrong = |setting: &str, path: &str, error: TlsError| {
+        Failure::Setup(format!("{setting}: {path}: {error}"))
+    };
+    let path = &tls.client_roots;
+    let roots = text("tls.client_roots", path, kind)?;
+    let clients = Clients::new(roots.as_bytes())
+        .map_err(|error| wrong("tls.client_roots", path, error))?
+        .required(tls.client_required);
+    let clients = tls.client_crls.iter().try_fold(clients, |clients, path| {
+        let lists = text("tls.client_crls", path, kind)?;
+        clients.revoked(lists.as_bytes()).map_err(|error| wrong("tls.client_crls", path, error))
+    });
+    clients.map(Some)
+}
+
+fn certificates(settings: &Settings, kind: FileKind) -> Result<Vec<Certificate>, Failure> {
     let (certs, keys) = (&settings.tls.cert, &settings.tls.key);
     if !keys.is_empty() && keys.len() != certs.len() {
         return Err(Failure::Setup(format!(
@@ -44,14 +86,9 @@ pub(crate) fn read(settings: &Settings, kind: FileKind) -> Result<Vec<Certificat
             certs.len()
         )));
     }
-    let text = |setting: &str, path: &str| {
-        let read = small_file::read(Path::new(path), kind, BYTES_MAX);
-        read.map(|file| file.text)
-            .map_err(|error| Failure::Setup(format!("{setting}: {path}: {error}")))
-    };
     let each = certs.iter().enumerate().map(|(at, path)| {
-        let chain = text("tls.cert", path)?;
-        let key = keys.get(at).map(|path| text("tls.key", path)).transpose()?;
+        let chain = text("tls.cert", path, kind)?;
+        let key = keys.get(at).map(|path| text("tls.key", path, kind)).transpose()?;
         let key = key.as_ref().unwrap_or(&chain);
         Certificate::from_pem(chain.as_bytes(), key.as_bytes())
             .map_err(|error| Failure::Setup(format!("tls.cert: {path}: {error}")))

@@ -6,13 +6,15 @@ use crate::logging::{Style, clean};
 use crate::small_file::{self, BYTES_MAX, FileKind};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use crosspoint::tls::Fingerprint;
+use crosspoint::tls::certificate::Certificate;
 use crosspoint::tls::client::Trust;
 use crosspoint::{
     ChannelError, ConnectError, EnterOptions, MemberEvent, MemberNumber, Node, Reason,
 };
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::runtime::Builder;
 
@@ -45,6 +47,15 @@ pub(crate) fn command() -> Command {
         .arg(
             flag("tls-pin", "FINGERPRINT", "Trust the hub whose certificate has this fingerprint (SHA-256), with tls:// and wss://")
                 .value_parser(value_parser!(Fingerprint)),
+        )
+        .arg(
+            flag("tls-cert", "FILE", "Show this certificate (PEM, with its chain) to a hub that asks for one, with tls:// and wss://")
+                .value_parser(value_parser!(PathBuf)),
+        )
+        .arg(
+            flag("tls-key", "FILE", "The key of --tls-cert (PEM), if it is not in the same file")
+                .value_parser(value_parser!(PathBuf))
+                .requires("tls-cert"),
         )
         .arg(
             Arg::new("unbound-proof")
@@ -134,6 +145,9 @@ async fn connect(matches: &ArgMatches) -> Result<Node, Failure> {
     if let Some(trust) = trust(matches)? {
         builder = builder.trust(trust);
     }
+    if let Some(certificate) = certificate(matches)? {
+        builder = builder.client_certificate(certificate);
+    }
     if let Some(name) = text("name") {
         return match builder.name(name).connect(hub).await {
             Err(error) if is_taken(&error) => {
@@ -161,11 +175,31 @@ fn trust(matches: &ArgMatches) -> Result<Option<Trust>, Failure> {
     let Some(path) = matches.get_one::<PathBuf>("tls-roots") else {
         return Ok(None);
     };
-    let wrong = |error: String| Failure::Setup(format!("--tls-roots {}: {error}", path.display()));
+    let roots = Trust::roots(text("--tls-roots", path)?.as_bytes());
+    roots.map(Some).map_err(|error| wrong("--tls-roots", path, error))
+}
+
+/// What the flags say to show, if they do.
+fn certificate(matches: &ArgMatches) -> Result<Option<Certificate>, Failure> {
+    let Some(path) = matches.get_one::<PathBuf>("tls-cert") else {
+        return Ok(None);
+    };
+    let chain = text("--tls-cert", path)?;
+    let key = matches.get_one::<PathBuf>("tls-key").map(|path| text("--tls-key", path));
+    let key = key.transpose()?;
+    let certificate =
+        Certificate::from_pem(chain.as_bytes(), key.as_ref().unwrap_or(&chain).as_bytes());
+    certificate.map(Some).map_err(|error| wrong("--tls-cert", path, error))
+}
+
+/// The text of a file that a flag names.
+fn text(flag: &str, path: &Path) -> Result<String, Failure> {
     let file = small_file::read(path, FileKind::Any, BYTES_MAX);
-    let file = file.map_err(|error| wrong(error.to_string()))?;
-    let roots = Trust::roots(file.text.as_bytes());
-    roots.map(Some).map_err(|error| wrong(error.to_string()))
+    file.map(|file| file.text).map_err(|error| wrong(flag, path, error))
+}
+
+fn wrong(flag: &str, path: &Path, error: impl Display) -> Failure {
+    Failure::Setup(format!("{flag} {}: {error}", path.display()))
 }
 
 fn is_taken(error: &ConnectError) -> bool {

@@ -6,7 +6,8 @@ use crate::settings::{self, RoomMode, Settings, split_root};
 use crate::small_file::{self, FileKind};
 use bytes::Bytes;
 use crosspoint_auth::{
-    Authenticator, CheckLimits, Either, Exempt, FileError, Secrets, Swap, Tokens, rule,
+    Authenticator, Certificates, CheckLimits, Either, Exempt, FileError, Secrets, Swap, Tokens,
+    rule,
 };
 use crosspoint_hub::command::Mode;
 use crosspoint_hub::hub::{HubOptions, RoomOptions};
@@ -215,7 +216,12 @@ pub(crate) fn authenticator(
         let tokens = Tokens::from_toml(text, &defaults)?.outlived(!auth.expiry_ends_sessions);
         Ok(Arc::new(tokens) as Arc<dyn Authenticator>)
     })?;
-    let mut choices: Vec<_> = secrets.into_iter().chain(tokens).collect();
+    // The last, as it is about the connection: what is presented in it says more.
+    let certificates = auth.certificates.then(|| {
+        let certificates = Certificates::new(defaults.clone());
+        Arc::new(certificates.outlived(!auth.expiry_ends_sessions)) as Arc<dyn Authenticator>
+    });
+    let mut choices: Vec<_> = secrets.into_iter().chain(tokens).chain(certificates).collect();
     let checks: Option<Arc<dyn Authenticator>> = match choices.len() {
         0 | 1 => choices.pop(),
         _ => Some(Arc::new(Either::new(choices))),
@@ -380,6 +386,7 @@ mod tests {
                 protocol: "native",
                 address: None,
                 process: None,
+                certificate: None,
                 peer: None,
                 key_proven: false,
                 name: None,

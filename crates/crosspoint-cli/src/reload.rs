@@ -7,7 +7,7 @@ use crate::settings::{Loaded, Settings, changed};
 use crate::small_file::FileKind;
 use crosspoint_auth::{Authenticator, Swap};
 use crosspoint_hub::Hub;
-use crosspoint_net::tls::server::{Certificate, Tls};
+use crosspoint_net::tls::server::{Setup, Tls};
 use std::future::pending;
 use std::sync::Arc;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
@@ -36,12 +36,20 @@ pub(crate) struct Reload<'a> {
 struct New {
     settings: Settings,
     authenticator: Option<Arc<dyn Authenticator>>,
-    certificates: Vec<Certificate>,
+    certificates: Setup,
 }
 
 /// The settings whose new values hold at once.
-const AT_ONCE: [&str; 5] =
-    ["server.access_token", "auth.secrets_file", "auth.jwt_keys", "tls.cert", "tls.key"];
+const AT_ONCE: [&str; 8] = [
+    "server.access_token",
+    "auth.secrets_file",
+    "auth.jwt_keys",
+    "auth.certificates",
+    "tls.cert",
+    "tls.key",
+    "tls.client_roots",
+    "tls.client_crls",
+];
 
 impl<'a> Reload<'a> {
     pub(crate) fn new(
@@ -109,15 +117,24 @@ impl<'a> Reload<'a> {
     }
 
     /// Exchanges the certificates. Gives the setting if that needs a restart.
-    fn take_certificates(&self, certificates: Vec<Certificate>) -> Option<&'static str> {
+    fn take_certificates(&self, new: Setup) -> Option<&'static str> {
+        let required = self.settings.tls.client_required;
+        let clients = new.clients.map(|clients| clients.required(required));
+        if self.tls.is_some() && clients.is_none() != self.settings.tls.client_roots.is_empty() {
+            // A hub that asks for certificates does not stop to because a line is missing.
+            return Some("tls.client_roots");
+        }
+        let certificates = new.certificates;
         match &self.tls {
-            Some(tls) if !certificates.is_empty() => match tls.replace(certificates) {
-                Ok(()) => None,
-                Err(error) => {
-                    tracing::error!(%error, "the old certificates stay in force");
-                    None
+            Some(tls) if !certificates.is_empty() => {
+                match tls.replace(Setup { certificates, clients }) {
+                    Ok(()) => None,
+                    Err(error) => {
+                        tracing::error!(%error, "the old certificates stay in force");
+                        None
+                    }
                 }
-            },
+            }
             // Whether TLS is served is decided at the start, and so is a certificate that is made.
             Some(_) if !self.settings.tls.dev => Some("tls.cert"),
             None if !certificates.is_empty() => Some("tls.cert"),

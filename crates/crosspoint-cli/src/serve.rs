@@ -208,6 +208,7 @@ fn asks(settings: &Settings) -> bool {
     [&auth.secrets_file, &auth.jwt_keys, &settings.server.access_token]
         .iter()
         .any(|set| !set.is_empty())
+        || auth.certificates
 }
 
 /// How TLS is served, if it is.

@@ -9,7 +9,7 @@ use crate::outlet::now;
 use crate::parting::LINGER;
 use crate::reading::{discard_until_closed, read};
 use crate::stream::{self, Reader, Stream, Writer};
-use crate::tls::client::Trust;
+use crate::tls::client::ClientTls;
 use crate::ws::{self, handshake};
 use bytes::{Bytes, BytesMut};
 use crosspoint_hub::protocol::{Activity, Client};
@@ -46,8 +46,8 @@ pub enum Endpoint {
     Tcp {
         /// Name or address, and port.
         authority: String,
-        /// Whom to trust, inside TLS.
-        tls: Option<Trust>,
+        /// How TLS is spoken, if it is.
+        tls: Option<ClientTls>,
     },
     /// `ws://HOST:PORT/PATH`, or `wss://HOST:PORT/PATH`
     WebSocket {
@@ -55,8 +55,8 @@ pub enum Endpoint {
         authority: String,
         /// With its leading slash.
         path: String,
-        /// Whom to trust, inside TLS.
-        tls: Option<Trust>,
+        /// How TLS is spoken, if it is.
+        tls: Option<ClientTls>,
     },
     /// `unix:PATH`: a socket of the file system.
     Unix {
@@ -83,12 +83,12 @@ pub const PORT: u16 = 7680;
 pub struct NoEndpoint(String);
 
 impl Endpoint {
-    /// The same, with other trust inside TLS. Without TLS nothing changes.
+    /// The same, with TLS spoken like this. Without TLS nothing changes.
     #[must_use]
-    pub fn trusting(mut self, trust: Trust) -> Self {
+    pub fn with_tls(mut self, how: ClientTls) -> Self {
         if let Self::Tcp { tls: Some(tls), .. } | Self::WebSocket { tls: Some(tls), .. } = &mut self
         {
-            *tls = trust;
+            *tls = how;
         }
         self
     }
@@ -123,11 +123,11 @@ impl FromStr for Endpoint {
         };
         match scheme {
             "tcp" | "tls" if matches!(path, "" | "/") => {
-                Ok(Self::Tcp { authority, tls: (scheme == "tls").then(Trust::default) })
+                Ok(Self::Tcp { authority, tls: (scheme == "tls").then(ClientTls::default) })
             }
             "ws" | "wss" => {
                 let path = if path.is_empty() { "/" } else { path }.to_owned();
-                let tls = (scheme == "wss").then(Trust::default);
+                let tls = (scheme == "wss").then(ClientTls::default);
                 Ok(Self::WebSocket { authority, path, tls })
             }
             _ => Err(wrong()),
@@ -211,8 +211,8 @@ pub async fn dial(endpoint: &Endpoint) -> io::Result<Dialed> {
     let stream = TcpStream::connect(authority.as_str()).await?;
     stream.set_nodelay(true)?;
     let mut dialed = Dialed::direct(stream.into());
-    if let Some(trust) = tls {
-        dialed = secured(dialed, trust, authority).await?;
+    if let Some(how) = tls {
+        dialed = secured(dialed, how, authority).await?;
     }
     let Some(path) = path else {
         return Ok(dialed);
@@ -249,13 +249,13 @@ async fn unix(_: &Path) -> io::Result<Dialed> {
 }
 
 /// Goes through the handshake of TLS.
-async fn secured(dialed: Dialed, trust: &Trust, authority: &str) -> io::Result<Dialed> {
+async fn secured(dialed: Dialed, how: &ClientTls, authority: &str) -> io::Result<Dialed> {
     let wrong = |error| io::Error::new(io::ErrorKind::InvalidData, error);
     let host = authority.rsplit_once(':').map_or(authority, |(host, _port)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     let name = ServerName::try_from(host)
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    let tls = trust.connect(name).map_err(wrong)?;
+    let tls = how.connect(name).map_err(wrong)?;
     let Dialed { reader, writer, .. } = dialed;
     let (reader, writer) = stream::tls::handshake(tls.into(), (reader, writer), &[], None)
         .await

@@ -6,10 +6,11 @@ use crate::outlet::{Outlet, now};
 use crate::panics::counted;
 use crate::parting::Parting;
 use crate::remote::Remote;
+use crate::session::authenticating::Shown;
 use crate::session::{Driver, Ended, SessionEnds};
 use crate::stream::{Reader, Stream, Writer};
 use crate::ws;
-use crosspoint_auth::Authenticator;
+use crosspoint_auth::{Authenticator, ClientCertificate};
 use crosspoint_hub::hub::Admission;
 use crosspoint_hub::protocol::Protocol;
 use crosspoint_hub::wire::Wire;
@@ -61,6 +62,8 @@ impl fmt::Debug for NewSession {
 /// A connection that carries a session, and what is known of it.
 pub(crate) struct Carrying {
     pub(crate) remote: Remote,
+    /// What the client has shown over TLS.
+    pub(crate) certificate: Option<Arc<ClientCertificate>>,
     pub(crate) halves: (Reader, Writer),
     /// Unwraps WebSocket frames, if the connection has them.
     pub(crate) websocket: Option<Box<ws::Connection>>,
@@ -104,6 +107,7 @@ impl Runner {
     ) {
         let carrying = Carrying {
             remote: Remote::new(address),
+            certificate: None,
             halves: stream.into_split(),
             websocket: None,
             stall_min: Duration::ZERO,
@@ -124,11 +128,21 @@ impl Runner {
     /// Opens a session on a connection.
     pub(crate) fn driver(&self, session: NewSession, carrying: Carrying) -> Box<Driver> {
         let NewSession { wire, protocol, websocket_frame_bytes_max } = session;
-        let Carrying { remote, halves: (reader, writer), mut websocket, stall_min, tell_end } =
-            carrying;
+        let Carrying {
+            remote,
+            certificate,
+            halves: (reader, writer),
+            mut websocket,
+            stall_min,
+            tell_end,
+        } = carrying;
         if let (Some(websocket), Some(bytes)) = (&mut websocket, websocket_frame_bytes_max) {
             websocket.set_frame_bytes_max(bytes as u64);
         }
+        let authenticator = self.authenticator.clone().map(|to| match certificate {
+            Some(certificate) => Arc::new(Shown { certificate, to }),
+            None => to,
+        });
         let outlet = Outlet::new(self.hub.clone(), writer);
         let session = self.hub.open(now(), remote.ip(), wire, Box::new(outlet.clone()));
         let id = session.endpoint().id;
@@ -142,7 +156,7 @@ impl Runner {
             websocket,
             parting: self.parting(),
             stall_max: self.hub.limits.outbox_stall_max.max(stall_min),
-            authenticator: self.authenticator.clone(),
+            authenticator,
             logs: self.logs.clone(),
             tell_end,
         })

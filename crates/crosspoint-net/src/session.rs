@@ -4,7 +4,7 @@
 //! events into bytes (`sending`) and keeps time (`timing`). It owns everything but the outbox, so nothing
 //! here is locked.
 
-mod authenticating;
+pub(crate) mod authenticating;
 mod ending;
 mod probe;
 mod receiving;

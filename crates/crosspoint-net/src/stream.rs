@@ -5,7 +5,7 @@ pub(crate) mod tls;
 
 use crate::memory;
 use bytes::{Buf, Bytes};
-use crosspoint_auth::Process;
+use crosspoint_auth::{ClientCertificate, Process};
 use crosspoint_hub::ledger::{Account, Purpose};
 use crosspoint_proto::identity::ChannelBinding;
 use std::collections::VecDeque;
@@ -231,6 +231,16 @@ impl Writer {
             #[cfg(unix)]
             Self::Unix(_) => ChannelBinding::None,
             Self::Tcp(_) | Self::Memory(_) => ChannelBinding::None,
+        }
+    }
+
+    /// The certificate of the client, if it has shown one over TLS.
+    pub(crate) fn client_certificate(&self) -> Option<Arc<ClientCertificate>> {
+        match self {
+            Self::Tls(tls) => tls.client_certificate().map(Arc::new),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+            Self::Tcp(_) | Self::Memory(_) => None,
         }
     }
 

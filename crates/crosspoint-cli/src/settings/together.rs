@@ -15,18 +15,19 @@ pub(super) fn conflicts(
     entrance(settings, origins).chain(heartbeat(settings, origins))
 }
 
-/// An access token and a file of `[auth]` exclude each other.
+/// An access token and credentials of `[auth]` exclude each other.
 fn entrance(settings: &Settings, origins: &Origins) -> impl Iterator<Item = (&'static str, Fault)> {
     let token = "server.access_token";
     let token_given = !settings.server.access_token.is_empty();
     let token_origin = origin(origins, token);
     let files = [
-        ("auth.secrets_file", &settings.auth.secrets_file),
-        ("auth.jwt_keys", &settings.auth.jwt_keys),
+        ("auth.secrets_file", !settings.auth.secrets_file.is_empty()),
+        ("auth.jwt_keys", !settings.auth.jwt_keys.is_empty()),
+        ("auth.certificates", settings.auth.certificates),
     ];
-    let given = files.into_iter().filter(move |(_, path)| token_given && !path.is_empty());
+    let given = files.into_iter().filter(move |(_, given)| token_given && *given);
     given.map(move |(key, _)| {
-        let advice = "where a file of [auth] is set, it alone decides who enters; remove one of \
+        let advice = "where credentials of [auth] are set, they alone decide who enters; remove one of \
                       them, or make the token an entry of auth.secrets_file";
         (key, Fault::Excluded { key, other: token, origin: token_origin.clone(), advice })
     })

@@ -122,6 +122,12 @@ fn what_is_wrong_with_the_settings_of_tls_is_said() {
         (&["--tls-cert", &nothing], "there is no certificate in it"),
         (&["--tls-dev", "--tls-cert", &nothing], "set one of them"),
         (&["--tls-key", &nothing], "tls.key: 1 files for 0 of tls.cert"),
+        (
+            &["--tls-dev", "--auth-certificates"],
+            "auth.certificates is set without tls.client_roots",
+        ),
+        (&["--tls-dev", "--tls-client-required"], "tls.client_required is set without"),
+        (&["--tls-dev", "--tls-client-roots", &nothing], "there is no certificate in it"),
     ] {
         let mut serve = program(&["serve", "--listen", "127.0.0.1:0"]);
         let output = serve.args(arguments).output().unwrap();
@@ -129,4 +135,82 @@ fn what_is_wrong_with_the_settings_of_tls_is_said() {
         assert!(error.contains(said), "{arguments:?}: {error}");
         assert!(!output.status.success());
     }
+}
+
+/// Makes an authority with openssl, `ca.pem` and `ca.key`, and a certificate for clients of it, as `name.pem` and
+/// `name.key`.
+fn vouch(directory: &Path, authority: &str, name: &str) {
+    let run = |arguments: &[&str]| {
+        let mut openssl = Command::new("openssl");
+        let status = openssl.current_dir(directory).args(arguments).stderr(Stdio::null()).status();
+        assert!(status.expect("run ./check once, or install openssl").success(), "{arguments:?}");
+    };
+    let [ca_pem, ca_key, pem, key, csr, ext] = [
+        (authority, "pem"),
+        (authority, "key"),
+        (name, "pem"),
+        (name, "key"),
+        (name, "csr"),
+        (name, "ext"),
+    ]
+    .map(|(name, end)| format!("{name}.{end}"));
+    let new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+    if !directory.join(&ca_pem).exists() {
+        let subject = format!("/CN={authority}");
+        let own = ["-x509", "-days", "2", "-subj", &subject, "-keyout", &ca_key, "-out", &ca_pem];
+        run(&[&new[..], &own].concat());
+    }
+    let subject = format!("/CN={name}");
+    run(&[&new[..], &["-subj", &subject, "-keyout", &key, "-out", &csr]].concat());
+    std::fs::write(directory.join(&ext), "extendedKeyUsage=clientAuth\n").unwrap();
+    let sign = ["x509", "-req", "-days", "2", "-CAcreateserial", "-extfile", &ext];
+    run(&[&sign[..], &["-in", &csr, "-CA", &ca_pem, "-CAkey", &ca_key, "-out", &pem]].concat());
+}
+
+#[test]
+fn client_certificates_let_programs_in_and_are_exchanged_by_a_signal() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |file: &str| directory.path().join(file).display().to_string();
+    make(directory.path(), "hub", "localhost");
+    vouch(directory.path(), "ca", "ann");
+    vouch(directory.path(), "other", "eve");
+    std::fs::copy(path("ca.pem"), path("roots.pem")).unwrap();
+    let mut serve = program(&["serve", "--listen=127.0.0.1:0", "--tls-client-required"]);
+    serve.args([
+        format!("--tls-cert={}", path("hub.pem")),
+        format!("--tls-key={}", path("hub.key")),
+    ]);
+    serve.arg(format!("--tls-client-roots={}", path("roots.pem"))).arg("--auth-certificates");
+    let mut hub = Running::start(serve.stderr(Stdio::piped()));
+    let port = hub.wait_for("listening on 127.0.0.1:");
+    let url = format!("https://localhost:{port}/health");
+    let curl = |name: Option<&str>| {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--cacert", &path("hub.pem"), "--max-time", "20", &url]);
+        if let Some(name) = name {
+            let [pem, key] = ["pem", "key"].map(|end| path(&format!("{name}.{end}")));
+            curl.args(["--cert", &pem, "--key", &key]);
+        }
+        curl.output().expect("run ./check once, or install curl").stdout
+    };
+    assert_eq!(curl(Some("ann")), b"ok\n");
+    assert_eq!((curl(None), curl(Some("eve"))), (vec![], vec![]));
+    for version in ["-tls1_2", "-tls1_3"] {
+        let (pem, key) = (path("ann.pem"), path("ann.key"));
+        let said = s_client(&port, &[version, "-cert", &pem, "-key", &key]);
+        assert!(said.contains("CN=ca") || said.contains("CN = ca"), "asked for by name: {said}");
+    }
+    let chat = |name: &str| {
+        let [pem, key] = ["pem", "key"].map(|end| path(&format!("{name}.{end}")));
+        let address = format!("tls://localhost:{port}");
+        let mut chat = program(&["chat", "--name", "whoever", "--hub", &address]);
+        chat.args(["--tls-roots", &path("hub.pem"), "--tls-cert", &pem, "--tls-key", &key]);
+        Running::start(chat.stderr(Stdio::piped()))
+    };
+    chat("ann").wait_for("you are in lobby");
+    assert_eq!(chat("eve").wait().code(), Some(1));
+    std::fs::copy(path("other.pem"), path("roots.pem")).unwrap();
+    hub.signal("HUP");
+    assert!(hub.errors().any(|line| line.unwrap().contains("were read again")));
+    assert_eq!((curl(Some("eve")), curl(Some("ann"))), (b"ok\n".to_vec(), vec![]));
 }

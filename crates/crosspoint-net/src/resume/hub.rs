@@ -265,6 +265,8 @@ impl Host {
         let way = drivers_end.into_split();
         let carrying = Carrying {
             remote,
+            // As its proof, what the client has shown is that of its first connection.
+            certificate: arrival.link.writer.client_certificate(),
             halves: way,
             websocket: None,
             stall_min: patience.stall_min,

@@ -186,6 +186,7 @@ impl Server {
             Opened::Session(session) => {
                 let carrying = Carrying {
                     remote,
+                    certificate: writer.client_certificate(),
                     halves: (reader, writer),
                     websocket,
                     stall_min: Duration::ZERO,

@@ -6,11 +6,12 @@ use crate::outlet::now;
 use crate::reading::{READ_BYTES_MAX, read};
 use crate::stream::Reader;
 use bytes::{Bytes, BytesMut};
-use crosspoint_auth::{BoxFuture, Credentials, Denied};
+use crosspoint_auth::{Authenticator, BoxFuture, ClientCertificate, Credentials, Denied};
 use crosspoint_hub::command::Hello;
 use crosspoint_hub::session::Step;
 use crosspoint_hub::{Grant, Reason};
 use std::io;
+use std::sync::Arc;
 
 /// A session whose credentials are being checked.
 pub(super) struct Authenticating {
@@ -77,6 +78,7 @@ impl Driver {
             protocol: endpoint.profile.name,
             address: endpoint.address,
             process: self.remote.process,
+            certificate: None,
             peer: hello.peer,
             key_proven: hello.proven,
             name: hello.name.clone(),
@@ -90,6 +92,25 @@ impl Driver {
         // No handshake is longer.
         let token = credentials.token(READ_BYTES_MAX);
         hello.token = token.ok().map(|token| Bytes::copy_from_slice(&token));
+    }
+}
+
+/// Adds the certificate that a client has shown to its credentials. Few sessions have one, so it takes no place in the
+/// others.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) certificate: Arc<ClientCertificate>,
+    pub(crate) to: Arc<dyn Authenticator>,
+}
+
+impl Authenticator for Shown {
+    fn authenticate(&self, credentials: Credentials) -> BoxFuture<'_, Result<Grant, Denied>> {
+        let certificate = Some(self.certificate.clone());
+        self.to.authenticate(Credentials { certificate, ..credentials })
+    }
+
+    fn reserves(&self, name: &str) -> bool {
+        self.to.reserves(name)
     }
 }
 

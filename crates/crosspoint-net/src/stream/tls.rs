@@ -8,6 +8,8 @@
 //! repeated with the same bytes.
 
 use crate::stream::{Reader, Writer};
+use crate::tls;
+use crosspoint_auth::ClientCertificate;
 use crosspoint_hub::ledger::Charge;
 use crosspoint_proto::identity::{ChannelBinding, EXPORTER_BYTES, EXPORTER_LABEL};
 use rustls::{Connection, ProtocolVersion};
@@ -55,6 +57,8 @@ struct State {
     ahead: Vec<u8>,
     /// The bytes of the handshake that have come.
     handshake_bytes: usize,
+    /// What the connection holds when nothing is under way, in bytes.
+    quiet_bytes: usize,
     /// What is paid for the connection.
     charge: Option<Charge>,
 }
@@ -85,13 +89,15 @@ pub(crate) async fn handshake(
 ) -> Result<(TlsReader, TlsWriter), Broken> {
     tls.set_buffer_limit(Some(CHUNK_BYTES_MAX));
     let (in_flight, ahead, handshake_bytes) = (0, Vec::new(), 0);
-    let state = Mutex::new(State { tls, in_flight, ahead, handshake_bytes, charge });
+    let quiet_bytes = TLS_BYTES;
+    let state = State { tls, in_flight, ahead, handshake_bytes, quiet_bytes, charge };
+    let state = Mutex::new(state);
     let shared = Arc::new(Shared { below: writer, state });
     let mut reader = TlsReader { below: Box::new(reader), shared };
     match reader.shake(first).await {
         Ok(()) => {
             let shared = reader.shared.clone();
-            shared.lock().charge(TLS_BYTES);
+            shared.lock().settle();
             Ok((reader, TlsWriter { shared }))
         }
         Err(error) => {
@@ -154,6 +160,15 @@ impl State {
             Connection::Server(_) => HANDSHAKE_BYTES_MAX,
             Connection::Client(_) => CHAIN_BYTES_MAX,
         }
+    }
+
+    /// The handshake is over. What a client has shown of itself stays, and the names are read from it.
+    fn settle(&mut self) {
+        if let Connection::Server(_) = self.tls {
+            let shown = self.tls.peer_certificates().unwrap_or_default();
+            self.quiet_bytes += 3 * shown.iter().map(|one| one.len()).sum::<usize>();
+        }
+        self.charge(self.quiet_bytes);
     }
 
     fn charge(&mut self, bytes: usize) {
@@ -237,7 +252,7 @@ impl State {
         // All that was made of the beginning of these bytes has left.
         let mut written = std::mem::take(&mut self.in_flight);
         if written > 0 {
-            self.charge(TLS_BYTES);
+            self.charge(self.quiet_bytes);
         }
         let mut slices: Vec<IoSlice<'_>> = slices.to_vec();
         let mut rest = &mut slices[..];
@@ -253,7 +268,7 @@ impl State {
             }
             if !self.flush(below)? {
                 self.in_flight = taken;
-                self.charge(TLS_BYTES + taken);
+                self.charge(self.quiet_bytes + taken);
                 break;
             }
             written += taken;
@@ -329,6 +344,15 @@ impl TlsWriter {
         exported.map_or(ChannelBinding::Unavailable, ChannelBinding::Exporter)
     }
 
+    /// The certificate of the client, at a server that has asked for it and verified it.
+    pub(crate) fn client_certificate(&self) -> Option<ClientCertificate> {
+        let state = self.shared.lock();
+        match &state.tls {
+            Connection::Server(server) => tls::names::read(server.peer_certificates()?.first()?),
+            Connection::Client(_) => None,
+        }
+    }
+
     /// The connection below.
     pub(crate) fn below(&self) -> &Writer {
         &self.shared.below
@@ -355,8 +379,9 @@ mod tests {
     use super::*;
     use crate::memory::{self, Shape};
     use crate::stream::Stream;
-    use crate::tls::client::Trust;
-    use crate::tls::server::{Certificate, Tls};
+    use crate::tls::certificate::Certificate;
+    use crate::tls::client::{ClientTls, Trust};
+    use crate::tls::server::Tls;
     use bytes::Bytes;
     use rustls::pki_types::ServerName;
     use std::collections::VecDeque;
@@ -368,7 +393,8 @@ mod tests {
         let certificate = Certificate::for_development().unwrap();
         let trust = Trust::Pinned(certificate.fingerprint().unwrap());
         let tls = Tls::new(vec![certificate]).unwrap();
-        let client = trust.connect(ServerName::try_from("localhost").unwrap()).unwrap();
+        let client =
+            ClientTls::from(trust).connect(ServerName::try_from("localhost").unwrap()).unwrap();
         let server = tls.accept().unwrap();
         let [near, far] = [near, far].map(|end| Stream::from(end).into_split());
         let (client, server) = tokio::join!(

@@ -1,9 +1,11 @@
 //! The side that connects: whom it trusts.
 
-use super::{Fingerprint, TlsError, certificates, crypto};
+use super::certificate::Certificate;
+use super::{Fingerprint, TlsError, crypto, roots};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::SingleCertAndKey;
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore,
     SignatureScheme,
@@ -30,28 +32,43 @@ impl Trust {
     /// # Errors
     /// [`TlsError`].
     pub fn roots(pem: &[u8]) -> Result<Self, TlsError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(pem)? {
-            roots.add(certificate)?;
-        }
-        Ok(Self::Roots(Arc::new(roots)))
+        roots(pem).map(Self::Roots)
     }
+}
 
+/// How a client speaks TLS: whom it trusts, and who it is.
+#[derive(Debug, Clone, Default)]
+pub struct ClientTls {
+    /// Whom it trusts.
+    pub trust: Trust,
+    /// What it shows to servers that ask for a certificate.
+    pub certificate: Option<Certificate>,
+}
+
+impl ClientTls {
     /// A connection to a server of this name or address, before its handshake.
     pub(crate) fn connect(&self, name: ServerName<'static>) -> Result<ClientConnection, Error> {
         let builder =
             ClientConfig::builder_with_provider(crypto()).with_safe_default_protocol_versions()?;
-        let config = match self {
-            Self::Platform => builder.with_platform_verifier()?.with_no_client_auth(),
-            Self::Roots(roots) => {
-                builder.with_root_certificates(roots.clone()).with_no_client_auth()
-            }
-            Self::Pinned(fingerprint) => builder
+        let builder = match &self.trust {
+            Trust::Platform => builder.with_platform_verifier()?,
+            Trust::Roots(roots) => builder.with_root_certificates(roots.clone()),
+            Trust::Pinned(fingerprint) => builder
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Pin::new(*fingerprint)))
-                .with_no_client_auth(),
+                .with_custom_certificate_verifier(Arc::new(Pin::new(*fingerprint))),
+        };
+        let config = match &self.certificate {
+            None => builder.with_no_client_auth(),
+            Some(certificate) => builder
+                .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certificate.key()))),
         };
         ClientConnection::new(Arc::new(config), name)
+    }
+}
+
+impl From<Trust> for ClientTls {
+    fn from(trust: Trust) -> Self {
+        Self { trust, certificate: None }
     }
 }
 

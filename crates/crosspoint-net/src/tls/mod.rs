@@ -1,19 +1,23 @@
 //! TLS 1.3 and 1.2 over connections of any transport.
 //!
-//! * [`server`]: certificates, and the side that accepts; [`client`]: whom a client trusts, and the side that
-//!   connects
+//! * [`server`]: the side that accepts; [`client`]: whom a client trusts, and the side that connects
+//! * [`certificate`]: what either side shows; `names`: who a client is by its certificate
 //!
 //! A connection after its handshake is a [`stream`](crate::stream) like any other.
 //!
 //! The cryptography is that of aws-lc-rs, given to rustls explicitly.
 
+pub mod certificate;
 pub mod client;
+pub(crate) mod names;
 pub mod server;
 
 use aws_lc_rs::digest;
+
+use rustls::RootCertStore;
 use rustls::crypto::{CryptoProvider, aws_lc_rs as provider};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{self, CertificateDer};
+use rustls::pki_types::{self, CertificateDer, CertificateRevocationListDer};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -56,6 +60,23 @@ fn crypto() -> Arc<CryptoProvider> {
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     const WHAT: &str = "certificate";
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let all = all.map_err(|error| TlsError::Pem { what: WHAT, error })?;
+    if all.is_empty() { Err(TlsError::Nothing(WHAT)) } else { Ok(all) }
+}
+
+/// The authorities of a text in PEM.
+fn roots(pem: &[u8]) -> Result<Arc<RootCertStore>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem)? {
+        roots.add(certificate)?;
+    }
+    Ok(Arc::new(roots))
+}
+
+/// Lists of revoked certificates in PEM, at least one.
+fn crl(pem: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    const WHAT: &str = "list of revoked certificates";
+    let all: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(pem).collect();
     let all = all.map_err(|error| TlsError::Pem { what: WHAT, error })?;
     if all.is_empty() { Err(TlsError::Nothing(WHAT)) } else { Ok(all) }
 }

@@ -1,77 +1,18 @@
 //! The side that accepts: certificates by server name, exchanged while the server runs.
 
-use super::{Fingerprint, TlsError, certificates, crypto};
-use rustls::client::verify_server_name;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{PrivateKeyDer, ServerName};
-use rustls::server::{ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert};
+use super::certificate::Certificate;
+use super::{TlsError, crl, crypto, roots};
+use rustls::pki_types::{CertificateRevocationListDer, ServerName};
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
+};
 use rustls::sign::CertifiedKey;
-use rustls::{ServerConfig, ServerConnection};
+use rustls::{RootCertStore, ServerConfig, ServerConnection};
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// What is spoken inside, of which clients choose: those of HTTP offer more than is served.
 const ALPN: &[u8] = b"http/1.1";
-
-/// The most bytes of a chain. Clients refuse more than about 100 KiB.
-const CHAIN_BYTES_MAX: usize = 64 * 1024;
-
-/// Names and addresses of a certificate for development.
-const DEVELOPMENT_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
-
-/// A certificate with the chain that leads to it, and its key.
-#[derive(Clone)]
-pub struct Certificate(Arc<CertifiedKey>);
-
-impl Certificate {
-    /// Reads a chain, the server's own certificate first, and the key of that, both in PEM.
-    ///
-    /// # Errors
-    /// [`TlsError`], also if the key is that of another certificate.
-    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
-        const WHAT: &str = "private key";
-        let chain = certificates(chain)?;
-        if chain.iter().map(|certificate| certificate.len()).sum::<usize>() > CHAIN_BYTES_MAX {
-            return Err(TlsError::ChainTooLong);
-        }
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
-            rustls::pki_types::pem::Error::NoItemsFound => TlsError::Nothing(WHAT),
-            error => TlsError::Pem { what: WHAT, error },
-        })?;
-        Ok(Self(Arc::new(CertifiedKey::from_der(chain, key, &crypto())?)))
-    }
-
-    /// Makes one for `localhost` that nobody vouches for. Clients know it by its fingerprint.
-    ///
-    /// # Errors
-    /// [`TlsError::Made`], without randomness.
-    pub fn for_development() -> Result<Self, TlsError> {
-        let made = rcgen::generate_simple_self_signed(DEVELOPMENT_NAMES.map(String::from))?;
-        Self::from_pem(made.cert.pem().as_bytes(), made.signing_key.serialize_pem().as_bytes())
-    }
-
-    /// By what a client can pin it.
-    ///
-    /// # Errors
-    /// [`TlsError::Nothing`] for an empty chain.
-    pub fn fingerprint(&self) -> Result<Fingerprint, TlsError> {
-        let own = self.0.cert.first().ok_or(TlsError::Nothing("certificate"))?;
-        Ok(Fingerprint::of(own))
-    }
-
-    /// Whether it is one for this name.
-    fn is_for(&self, name: &ServerName<'_>) -> bool {
-        let parsed = self.0.cert.first().map(ParsedCertificate::try_from);
-        matches!(parsed, Some(Ok(parsed)) if verify_server_name(&parsed, name).is_ok())
-    }
-}
-
-impl fmt::Debug for Certificate {
-    /// Without the key.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Certificate").field(&self.fingerprint().ok()).finish()
-    }
-}
 
 /// Chooses by the name that the client asks for: the first certificate for it, or else the first.
 #[derive(Debug)]
@@ -81,7 +22,67 @@ impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
         let named = name.and_then(|name| self.0.iter().find(|one| one.is_for(&name)));
-        named.or(self.0.first()).map(|certificate| certificate.0.clone())
+        named.or(self.0.first()).map(Certificate::key)
+    }
+}
+
+/// Which certificates clients may show: those for which one of these authorities vouches.
+#[derive(Clone)]
+pub struct Clients {
+    roots: Arc<RootCertStore>,
+    revoked: Vec<CertificateRevocationListDer<'static>>,
+    required: bool,
+}
+
+impl Clients {
+    /// Trusts the authorities of a text in PEM. Clients may come without a certificate.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn new(authorities: &[u8]) -> Result<Self, TlsError> {
+        Ok(Self { roots: roots(authorities)?, revoked: Vec::new(), required: false })
+    }
+
+    /// Refuses what the lists of a text in PEM name as revoked, besides those of other texts. What an authority
+    /// without a list has issued is taken.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn revoked(mut self, lists: &[u8]) -> Result<Self, TlsError> {
+        self.revoked.extend(crl(lists)?);
+        Ok(self)
+    }
+
+    /// Refuses clients that show no certificate.
+    #[must_use]
+    pub fn required(self, required: bool) -> Self {
+        Self { required, ..self }
+    }
+}
+
+impl fmt::Debug for Clients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { roots, revoked, required } = self;
+        f.debug_struct("Clients")
+            .field("roots", &roots.len())
+            .field("revoked", &revoked.len())
+            .field("required", required)
+            .finish()
+    }
+}
+
+/// What a server shows, and what it asks for.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// The certificates of the server. The first is shown to those that ask for no name or a strange one.
+    pub certificates: Vec<Certificate>,
+    /// Which certificates clients may show, if they are asked for one.
+    pub clients: Option<Clients>,
+}
+
+impl From<Vec<Certificate>> for Setup {
+    fn from(certificates: Vec<Certificate>) -> Self {
+        Self { certificates, clients: None }
     }
 }
 
@@ -94,12 +95,12 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// With these certificates, the first of which is shown to those that ask for no name or a strange one.
+    /// With these certificates.
     ///
     /// # Errors
     /// [`TlsError`], also without certificates.
-    pub fn new(certificates: Vec<Certificate>) -> Result<Self, TlsError> {
-        let config = Arc::new(RwLock::new(config(certificates)?));
+    pub fn new(setup: impl Into<Setup>) -> Result<Self, TlsError> {
+        let config = Arc::new(RwLock::new(config(setup.into())?));
         Ok(Self { config, required: false })
     }
 
@@ -109,12 +110,12 @@ impl Tls {
         Self { required, ..self }
     }
 
-    /// Exchanges the certificates. Connections that are there stay.
+    /// Exchanges the certificates, and what clients are asked for. Connections that are there stay.
     ///
     /// # Errors
     /// As [`Tls::new`]; nothing has changed then.
-    pub fn replace(&self, certificates: Vec<Certificate>) -> Result<(), TlsError> {
-        let new = config(certificates)?;
+    pub fn replace(&self, setup: impl Into<Setup>) -> Result<(), TlsError> {
+        let new = config(setup.into())?;
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
     }
@@ -132,17 +133,32 @@ impl fmt::Debug for Tls {
     }
 }
 
-fn config(certificates: Vec<Certificate>) -> Result<Arc<ServerConfig>, TlsError> {
+fn config(Setup { certificates, clients }: Setup) -> Result<Arc<ServerConfig>, TlsError> {
     if certificates.is_empty() {
         return Err(TlsError::Nothing("certificate"));
     }
-    let mut config = ServerConfig::builder_with_provider(crypto())
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(ByName(certificates)));
+    let builder =
+        ServerConfig::builder_with_provider(crypto()).with_safe_default_protocol_versions()?;
+    let asks = clients.is_some();
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(Clients { roots, revoked, required }) => {
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, crypto())
+                .with_crls(revoked)
+                .allow_unknown_revocation_status();
+            let verifier = if required { verifier } else { verifier.allow_unauthenticated() };
+            builder.with_client_cert_verifier(verifier.build()?)
+        }
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(ByName(certificates)));
     config.alpn_protocols = vec![ALPN.to_vec()];
-    // Sessions go on by tickets, which cost no memory here.
-    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
+    if asks {
+        // Who goes on by a ticket would not show a certificate again, which may be revoked by then.
+        config.send_tls13_tickets = 0;
+    } else {
+        // Sessions go on by tickets, which cost no memory here.
+        config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
+    }
     Ok(Arc::new(config))
 }

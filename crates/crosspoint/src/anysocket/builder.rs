@@ -8,7 +8,8 @@ use crosspoint_gateways::anysocket::client::{Config, Peer as Machine};
 use crosspoint_hub::PeerId;
 use crosspoint_net::client::{Endpoint, dial};
 use crosspoint_net::messages::Messages;
-use crosspoint_net::tls::client::Trust;
+use crosspoint_net::tls::certificate::Certificate;
+use crosspoint_net::tls::client::{ClientTls, Trust};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ pub struct ClientBuilder {
     config: Config,
     limits: Limits,
     handlers: Handlers,
-    trust: Trust,
+    tls: ClientTls,
 }
 
 impl Default for ClientBuilder {
@@ -50,7 +51,7 @@ impl Default for ClientBuilder {
             config: Config::default(),
             limits: Limits::default(),
             handlers: Handlers::default(),
-            trust: Trust::default(),
+            tls: ClientTls::default(),
         }
     }
 }
@@ -92,7 +93,14 @@ impl ClientBuilder {
     /// name from an authority that the system trusts.
     #[must_use]
     pub fn trust(mut self, trust: Trust) -> Self {
-        self.trust = trust;
+        self.tls.trust = trust;
+        self
+    }
+
+    /// The certificate that the client shows at `wss://` addresses to hubs that ask for one, as a credential.
+    #[must_use]
+    pub fn client_certificate(mut self, certificate: Certificate) -> Self {
+        self.tls.certificate = Some(certificate);
         self
     }
 
@@ -205,7 +213,7 @@ impl ClientBuilder {
     /// [`ConnectError`]
     pub async fn connect(self, address: &str) -> Result<Peer, ConnectError> {
         let endpoint = match address.parse() {
-            Ok(endpoint @ Endpoint::WebSocket { .. }) => endpoint.trusting(self.trust.clone()),
+            Ok(endpoint @ Endpoint::WebSocket { .. }) => endpoint.with_tls(self.tls.clone()),
             _ => return Err(ConnectError::Address(address.to_owned())),
         };
         let after = self.timeout;

@@ -15,7 +15,7 @@ use crosspoint_hub::protocol::{Activity, Client};
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_net::client::{Dialed, dial, run};
 use crosspoint_net::resume::{self, Connectivity};
-use crosspoint_net::tls::client::Trust;
+use crosspoint_net::tls::client::ClientTls;
 use crosspoint_proto::client::{Native, Options};
 use std::io;
 use std::sync::Arc;
@@ -54,10 +54,10 @@ async fn welcomed(
         resume,
         heartbeat,
         queue_bytes,
-        trust,
+        tls,
         ..
     } = options;
-    let dialing = dial_resumed((resume, trust), address, heartbeat.of_connections()).await;
+    let dialing = dial_resumed((resume, tls), address, heartbeat.of_connections()).await;
     let (dialed, connectivity) = dialing.map_err(|source| {
         let address = Box::new(address.clone());
         ConnectError::Unreachable { address, source }
@@ -132,15 +132,15 @@ async fn welcomed(
 /// Connects, with a connection that comes back if that is wanted, and sends probes after so much
 /// silence.
 async fn dial_resumed(
-    (Resume { wanted, others }, trust): (&Resume, &Trust),
+    (Resume { wanted, others }, tls): (&Resume, &ClientTls),
     address: &Address,
     heartbeat: Option<Duration>,
 ) -> io::Result<(Dialed, Option<watch::Receiver<Connectivity>>)> {
     if !wanted || address.protocol != Protocol::Native {
-        return Ok((dial(&address.endpoint.clone().trusting(trust.clone())).await?, None));
+        return Ok((dial(&address.endpoint.clone().with_tls(tls.clone())).await?, None));
     }
     let all = std::iter::once(&address.endpoint).chain(others);
-    let endpoints = all.cloned().map(|endpoint| endpoint.trusting(trust.clone())).collect();
+    let endpoints = all.cloned().map(|endpoint| endpoint.with_tls(tls.clone())).collect();
     let options = resume::Options { heartbeat, ..resume::Options::new(endpoints) };
     let (dialed, states) = resume::dial(options).await?;
     Ok((dialed, Some(states)))

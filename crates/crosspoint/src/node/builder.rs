@@ -6,6 +6,7 @@ use crate::peer::{Handlers, Request, raw, typed};
 use bytes::Bytes;
 use crosspoint_hub::PeerId;
 use crosspoint_hub::payload::{Failure, Payload};
+use crosspoint_net::tls::certificate::Certificate;
 use crosspoint_net::tls::client::Trust;
 use crosspoint_proto::identity::Identity;
 use serde::Serialize;
@@ -90,7 +91,16 @@ impl NodeBuilder {
     /// certificate for their name from an authority that the system trusts.
     #[must_use]
     pub fn trust(mut self, trust: Trust) -> Self {
-        self.options.trust = trust;
+        self.options.tls.trust = trust;
+        self
+    }
+
+    /// Sets the certificate that the node shows, at addresses with TLS, to hubs that ask for one. It is a credential:
+    /// the hub decides what the node may do with it, and may take the name of the node from it. What the certificate
+    /// says is visible to the hub only.
+    #[must_use]
+    pub fn client_certificate(mut self, certificate: Certificate) -> Self {
+        self.options.tls.certificate = Some(certificate);
         self
     }
 

@@ -4,7 +4,7 @@ use super::Heartbeat;
 use crosspoint_hub::PeerId;
 use crosspoint_hub::command::Hello;
 use crosspoint_net::client::Endpoint;
-use crosspoint_net::tls::client::Trust;
+use crosspoint_net::tls::client::ClientTls;
 use crosspoint_proto::identity::Identity;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,8 +28,8 @@ pub(crate) struct NodeOptions {
     pub(crate) pins: Pins,
     pub(crate) resume: Resume,
     pub(crate) heartbeat: Heartbeat,
-    /// Whom it trusts at addresses with TLS.
-    pub(crate) trust: Trust,
+    /// How it speaks TLS, at addresses with it.
+    pub(crate) tls: ClientTls,
 }
 
 impl Default for NodeOptions {
@@ -50,7 +50,7 @@ impl Default for NodeOptions {
             pins: Pins::default(),
             resume: Resume::default(),
             heartbeat: Heartbeat::default(),
-            trust: Trust::default(),
+            tls: ClientTls::default(),
         }
     }
 }

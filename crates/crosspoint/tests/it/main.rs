@@ -7,6 +7,7 @@ mod anysocket_proxy;
 mod anysocket_scripted;
 mod anysocket_server;
 mod channels;
+mod client_certificates;
 mod common;
 mod dishonest;
 mod examples;

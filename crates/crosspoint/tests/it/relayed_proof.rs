@@ -1,8 +1,9 @@
 //! A proof of identity over TLS, and somebody in the middle whom the client trusts.
 
 use crate::resume::relay;
+use crosspoint::tls::certificate::Certificate;
 use crosspoint::tls::client::Trust;
-use crosspoint::tls::server::{Certificate, Tls};
+use crosspoint::tls::server::Tls;
 use crosspoint::{
     ChannelOptions, ConnectError, Connectivity, Hub, HubOptions, Identity, Node, NodeBuilder,
     Reason, Server, ServerOptions,

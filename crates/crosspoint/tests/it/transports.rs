@@ -3,8 +3,9 @@
 use crate::common::{
     ENDS_OF_A_HUB, channel, ended, from_owner, heard, left, message, newcomer, refused, told,
 };
+use crosspoint::tls::certificate::Certificate;
 use crosspoint::tls::client::Trust;
-use crosspoint::tls::server::{Certificate, Tls};
+use crosspoint::tls::server::Tls;
 use crosspoint::{
     Ban, ChannelOptions, ConnectError, EnterOptions, Hub, HubOptions, Limits, MemberEvent,
     MemberNumber, Node, OwnerEvent, Reason, Server, ServerOptions, anysocket,

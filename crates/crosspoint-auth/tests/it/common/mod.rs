@@ -22,6 +22,7 @@ pub(crate) fn without_token(protocol: &'static str) -> Credentials {
     Credentials {
         protocol,
         process: None,
+        certificate: None,
         address: None,
         peer: None,
         key_proven: false,

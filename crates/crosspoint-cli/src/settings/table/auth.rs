@@ -26,11 +26,20 @@ section! {
         /// reloads it like that of the secrets.
         jwt_keys: String = "", file_path();
 
+        /// Whether a client certificate (`tls.client_roots`) lets a client in.
+        ///
+        /// The name of the session is the first DNS name of the certificate, or else the common name
+        /// of its subject. Its permissions are those of `[permissions]`. If secrets or signed tokens
+        /// are set up too, they are checked first. If this is true, a client without a certificate
+        /// and without other credentials is refused with the reason `NotAllowed`.
+        certificates: bool = "false", switch(), flag "auth-certificates";
+
         /// Whether a session ends when its signed token expires.
         ///
         /// The session ends with the reason `Expired` as soon as the token would no longer be
         /// accepted: half a minute after its `exp`. The client can connect again with a new token. If
-        /// false, the token is checked only when the session begins.
+        /// false, the token is checked only when the session begins. The same holds for certificates of
+        /// clients, without the half minute.
         expiry_ends_sessions: bool = "true", switch(), flag "auth-expiry-ends-sessions";
 
         /// Shared secrets that are checked at the same time.

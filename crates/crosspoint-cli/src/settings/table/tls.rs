@@ -1,6 +1,6 @@
 //! The section `[tls]`.
 
-use crate::settings::kind::switch;
+use crate::settings::kind::{file_path, switch};
 use crate::settings::lists::files;
 use crate::settings::row::section;
 
@@ -30,5 +30,23 @@ section! {
         ///
         /// Plain HTTP requests get the status 426. The addresses of `http.metrics_listen` are exempt.
         required: bool = "false", switch(), flag "tls-required";
+
+        /// PEM file of the authorities that vouch for client certificates.
+        ///
+        /// Clients are asked for a certificate if this is set. A client may come without one. One
+        /// whose certificate is expired, revoked, for another use, or of another authority is refused
+        /// in the handshake. `auth.certificates` makes certificates credentials. TLS sessions are not
+        /// resumed then. SIGHUP reloads the file.
+        client_roots: String = "", file_path(), flag "tls-client-roots";
+
+        /// PEM files with lists of revoked client certificates (CRL).
+        ///
+        /// Certificates of authorities without a list are accepted. SIGHUP reloads the files.
+        client_crls: Vec<String> = "", files(), flag "tls-client-crls";
+
+        /// Whether clients without a certificate are refused, whatever protocol they speak.
+        ///
+        /// Connections without TLS are refused only if `tls.required` is true too.
+        client_required: bool = "false", switch(), flag "tls-client-required";
     }
 }
