@@ -21,6 +21,8 @@ pub(crate) enum Target {
     Encrypted,
     /// A hub with a handler in Rust, spoken to over AnySocket.
     Anysocket,
+    /// The hub's own rooms, spoken to over AnySocket.
+    Rooms,
     /// NATS server.
     Nats,
     /// Redis server.
@@ -43,7 +45,7 @@ impl Target {
     /// with the system's packages, or compare only with each other.
     pub(crate) fn usual(self, perl: bool) -> bool {
         match self {
-            Target::Anysocket | Target::Npm => false,
+            Target::Anysocket | Target::Rooms | Target::Npm => false,
             Target::Perl => perl,
             _ => true,
         }
@@ -56,7 +58,11 @@ impl Target {
             Work::Fanout { .. } => !matches!(self, Target::Encrypted | Target::Haproxy),
             Work::Relay { .. } => !matches!(
                 self,
-                Target::Encrypted | Target::Haproxy | Target::Anysocket | Target::Npm
+                Target::Encrypted
+                    | Target::Haproxy
+                    | Target::Anysocket
+                    | Target::Rooms
+                    | Target::Npm
             ),
             Work::Stall { .. } => {
                 use Target::{Joint, Native, Nats, Perl, Redis};
@@ -66,8 +72,8 @@ impl Target {
                 !matches!(self, Target::Encrypted | Target::Haproxy | Target::Bare)
             }
             Work::Requests { .. } => {
-                use Target::{Anysocket, Encrypted, Native, Nats, Npm};
-                matches!(self, Native | Encrypted | Nats | Anysocket | Npm)
+                use Target::{Anysocket, Encrypted, Native, Nats, Npm, Rooms};
+                matches!(self, Native | Encrypted | Nats | Anysocket | Rooms | Npm)
             }
             Work::Stream { .. } => {
                 matches!(self, Target::Native | Target::Haproxy | Target::Bare)
@@ -101,7 +107,7 @@ pub(crate) enum Place {
 impl Place {
     pub(crate) fn open(target: Target, arguments: &Arguments) -> Result<Place, CompareError> {
         Ok(match target {
-            Target::Joint | Target::Native | Target::Encrypted => {
+            Target::Joint | Target::Native | Target::Encrypted | Target::Rooms => {
                 Place::Ours(Server::hub(&arguments.hub)?)
             }
             Target::Anysocket => Place::Ours(Server::own_hub()?),
@@ -155,6 +161,7 @@ impl Place {
             Target::Native => Box::new(Native::new(address)),
             Target::Encrypted => Box::new(Encrypted::new(address)),
             Target::Anysocket | Target::Npm => Box::new(AnySocket::new(address, Some(AUTH.into()))),
+            Target::Rooms => Box::new(AnySocket::detect(address, None)?),
             Target::Nats => Box::new(Nats::new(address)),
             Target::Redis => Box::new(Redis::new(address)),
         })
