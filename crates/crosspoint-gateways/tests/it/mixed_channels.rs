@@ -253,6 +253,30 @@ fn who_enters_in_the_middle_of_a_message_to_all_gets_no_tail() {
 }
 
 #[test]
+fn a_member_that_enters_in_the_middle_of_a_message_in_a_room_of_chunks_gets_all_of_it() {
+    for newcomer in [Native, Joint] {
+        let options = HubOptions { room_mode: LARGE, ..HubOptions::default() };
+        let mut world = World::new(options);
+        let members = [Native, Joint].map(|kind| {
+            let member = client(&mut world, kind);
+            enter(&mut world, member, LARGE);
+            member
+        });
+        let data = message(100_000, 1);
+        let (head, tail) = halves(&data, 40_000);
+        world.ask(members[0], Command::Send { to: UP, part: head });
+        let late = client(&mut world, newcomer);
+        enter(&mut world, late, LARGE);
+        world.ask(members[0], Command::Send { to: UP, part: tail });
+        for member in [members[1], late] {
+            let heard: Vec<_> =
+                said(&mut world, member).into_iter().map(|(_, data)| data).collect();
+            assert_eq!(heard, std::slice::from_ref(&data), "{newcomer:?}");
+        }
+    }
+}
+
+#[test]
 fn who_gets_the_number_of_a_receiver_that_left_gets_no_tail() {
     for (first, second) in [(Native, Joint), (Joint, Native), (Native, Native), (Joint, Joint)] {
         let mut world = World::new(HubOptions::default());
