@@ -1,7 +1,7 @@
 //! The certificates of the hub, from files or made for tries.
 
 use crate::failure::Failure;
-use crate::settings::Settings;
+use crate::settings::{Settings, split_tls};
 use crate::small_file::{self, BYTES_MAX, FileKind};
 use crosspoint_net::tls::certificate::Certificate;
 use crosspoint_net::tls::server::{Clients, Setup, Tls};
@@ -27,6 +27,10 @@ pub(crate) fn tls(settings: &Settings) -> Result<Option<(Tls, Option<Fingerprint
         let set = [
             ("tls.required is true", settings.tls.required),
             ("tls.client_roots is set", setup.clients.is_some()),
+            (
+                "server.listen has a tls:// address",
+                settings.server.listen.iter().any(|item| split_tls(item).is_some()),
+            ),
         ];
         return match set.iter().find(|(_, set)| *set) {
             Some((what, _)) => Err(Failure::Setup(format!("{what} without tls.cert or tls.dev"))),

@@ -1,5 +1,6 @@
 //! Where the hub listens: from HOST:PORT to sockets.
 
+use crate::settings::split_tls;
 use crosspoint_net::server::{bind, bind_v6_only};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,14 +9,22 @@ use tokio::net::{TcpListener, lookup_host};
 /// How often a port that the system has chosen for one address is tried for the others of its host.
 const PORT_TRIES: u32 = 20;
 
-/// Opens a socket at each address of each HOST:PORT, of which the value of this flag is a list.
-pub(crate) async fn listen(flag: &str, wanted: &[String]) -> Result<Vec<TcpListener>, String> {
+/// A socket, and whether it serves TLS alone.
+pub(crate) struct Listening {
+    pub(crate) socket: TcpListener,
+    pub(crate) tls: bool,
+}
+
+/// Opens a socket at each address of each HOST:PORT or tls://HOST:PORT, of which the value of this flag is a list.
+pub(crate) async fn listen(flag: &str, wanted: &[String]) -> Result<Vec<Listening>, String> {
     let wrong = |wanted: &str, error: &io::Error| {
         format!("cannot listen on {wanted}: {error}; choose another with {flag} HOST:PORT")
     };
     let mut hosts = Vec::new();
     for wanted in wanted {
-        let found = resolve(wanted).await.map_err(|error| wrong(wanted, &error))?;
+        let found = resolve(split_tls(wanted).unwrap_or(wanted))
+            .await
+            .map_err(|error| wrong(wanted, &error))?;
         hosts.push((wanted, found));
     }
     // The ports that somebody wants for IPv4 are not taken for it by a socket at `[::]`.
@@ -23,7 +32,9 @@ pub(crate) async fn listen(flag: &str, wanted: &[String]) -> Result<Vec<TcpListe
     let ipv4 = ipv4.map(SocketAddr::port).filter(|port| *port != 0).collect::<Vec<_>>();
     let mut listeners = Vec::new();
     for (wanted, host) in hosts {
-        listeners.extend(host.open(&ipv4).map_err(|error| wrong(wanted, &error))?);
+        let sockets = host.open(&ipv4).map_err(|error| wrong(wanted, &error))?;
+        let tls = split_tls(wanted).is_some();
+        listeners.extend(sockets.into_iter().map(|socket| Listening { socket, tls }));
     }
     Ok(listeners)
 }

@@ -2,7 +2,7 @@
 
 use crate::certificates;
 use crate::failure::Failure;
-use crate::listen::listen;
+use crate::listen::{Listening, listen};
 use crate::reload::{Load, Reload};
 use crate::settings::{Settings, split_root, split_socket};
 use crate::small_file::FileKind;
@@ -17,7 +17,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -100,8 +99,14 @@ async fn serve(
     };
     let (addresses, metrics_at) = (addresses(&listeners)?, addresses(&for_metrics)?);
     let sockets = Sockets::listen(&server, wanted)?;
-    listeners.into_iter().for_each(|listener| server.listen(listener));
-    for_metrics.into_iter().for_each(|listener| server.listen_for_metrics(listener));
+    for Listening { socket, tls } in listeners {
+        if tls {
+            server.listen_tls(socket);
+        } else {
+            server.listen(socket);
+        }
+    }
+    for_metrics.into_iter().for_each(|listener| server.listen_for_metrics(listener.socket));
     announce((settings, fingerprint), (&addresses, &sockets), &metrics_at);
     let terminal = Terminal::new();
     let mut giving_back = pin!(give_back::run(server.hub().clone()));
@@ -125,8 +130,10 @@ async fn serve(
     Ok(())
 }
 
-fn addresses(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>, String> {
-    let addresses = listeners.iter().map(TcpListener::local_addr);
+/// Where they listen, and whether for TLS alone.
+fn addresses(listeners: &[Listening]) -> Result<Vec<(SocketAddr, bool)>, String> {
+    let address = |one: &Listening| Ok((one.socket.local_addr()?, one.tls));
+    let addresses = listeners.iter().map(address);
     addresses.collect::<io::Result<_>>().map_err(|error| error.to_string())
 }
 
@@ -171,17 +178,18 @@ impl Stop {
 
 fn announce(
     (settings, fingerprint): (&Settings, Option<Fingerprint>),
-    (addresses, sockets): (&[SocketAddr], &Sockets),
-    metrics_at: &[SocketAddr],
+    (addresses, sockets): (&[(SocketAddr, bool)], &Sockets),
+    metrics_at: &[(SocketAddr, bool)],
 ) {
     say(concat!("crosspoint ", env!("CARGO_PKG_VERSION")));
-    for address in addresses {
-        say(&format!("listening on {address}"));
+    for (address, tls) in addresses {
+        let scheme = if *tls { "tls://" } else { "" };
+        say(&format!("listening on {scheme}{address}"));
     }
     for socket in sockets.paths() {
         say(&format!("listening on unix:{}", socket.display()));
     }
-    for address in metrics_at {
+    for (address, _) in metrics_at {
         say(&format!("metrics on {address}"));
     }
     for (protocol, who) in open_to(settings) {
@@ -190,9 +198,10 @@ fn announce(
     if let Some(served) = tls_served(settings, fingerprint) {
         say(&format!("tls: {served}"));
     }
-    let Some(first) = addresses.first() else { return };
+    // What is shown to try speaks without TLS.
+    let Some(first) = addresses.iter().find(|(_, tls)| !tls) else { return };
     let [near, metrics_at] = [first, metrics_at.first().unwrap_or(first)]
-        .map(|address| SocketAddr::new(near(address.ip()), address.port()));
+        .map(|(address, _)| SocketAddr::new(near(address.ip()), address.port()));
     // As it was called, so that the lines can be copied.
     let program = std::env::args().next().unwrap_or_else(|| "crosspoint".into());
     say("\nTry, in other terminals:");

@@ -58,14 +58,14 @@ impl Refusal {
         Self { reason, fault, answer: Some(Bytes::new()), tls: true }
     }
 
-    /// Nothing but TLS is served.
-    pub(crate) fn no_tls(is_http: bool) -> Self {
-        let fault = "only TLS is served here (tls.required)";
+    /// Nothing but TLS is served, because of this setting.
+    pub(crate) fn no_tls(setting: &str, is_http: bool) -> Self {
+        let fault = format!("only TLS is served here ({setting})");
         let answer = is_http.then(|| {
             let kind = "text/plain; charset=utf-8";
             handshake::answer(426, "Upgrade: TLS/1.3\r\n", kind, format!("{fault}\n").as_bytes())
         });
-        Self { reason: Reason::NotAllowed, fault: Some(fault.to_owned()), answer, tls: false }
+        Self { reason: Reason::NotAllowed, fault: Some(fault), answer, tls: false }
     }
 
     /// TLS is not served. The word for that is the one that its clients understand.

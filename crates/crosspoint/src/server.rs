@@ -61,6 +61,18 @@ impl Server {
         Ok(address)
     }
 
+    /// As [`listen`](Self::listen), but serves no connections without TLS, whatever
+    /// [`Tls::required`](crate::tls::server::Tls::required) says. Without [`ServerOptions::tls`] none at all.
+    ///
+    /// # Errors
+    /// As [`listen`](Self::listen).
+    pub fn listen_tls(&self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let listener = bind(address)?;
+        let address = listener.local_addr()?;
+        self.server.listen_tls(listener);
+        Ok(address)
+    }
+
     /// Where nodes of this program reach the hub without a network. The shape gives the connection
     /// the lag, jitter and speed of a real one, in both directions.
     pub fn inside(&self, shape: Shape) -> Address {

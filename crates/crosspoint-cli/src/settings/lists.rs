@@ -20,10 +20,12 @@ pub(super) struct List {
 pub(super) fn address_list() -> List {
     List {
         item: "HOST:PORT",
-        allowed: "a list of at least one HOST:PORT or unix:PATH, such as 0.0.0.0:7680 or [::]:7680",
+        allowed: "a list of at least one HOST:PORT, tls://HOST:PORT or unix:PATH, such as 0.0.0.0:7680 or [::]:7680",
         alone: None,
         test: |addresses| {
-            let one = |address: &&str| is_address(address) || split_socket(address).is_some();
+            let one = |address: &&str| {
+                is_address(split_tls(address).unwrap_or(address)) || split_socket(address).is_some()
+            };
             !addresses.is_empty() && addresses.iter().all(one)
         },
     }
@@ -130,6 +132,11 @@ pub(super) fn directories() -> List {
 /// The path of a socket of the file system, if an item of [`address_list`] is one.
 pub(crate) fn split_socket(address: &str) -> Option<&str> {
     address.strip_prefix("unix:").filter(|path| !path.is_empty() && !path.contains('\0'))
+}
+
+/// The address that serves TLS alone, if an item of [`address_list`] is one.
+pub(crate) fn split_tls(address: &str) -> Option<&str> {
+    address.strip_prefix("tls://")
 }
 
 /// The path and the directory of an item of [`directories`].

@@ -26,7 +26,7 @@ mod tests;
 mod together;
 
 pub(crate) use error::SettingsError;
-pub(crate) use lists::{split_root, split_socket};
+pub(crate) use lists::{split_root, split_socket, split_tls};
 pub(crate) use render::render;
 pub(crate) use table::Settings;
 pub(crate) use table::channels::ChannelRule;

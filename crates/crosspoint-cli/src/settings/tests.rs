@@ -175,7 +175,7 @@ fn everything_wrong_in_a_file_is_named_with_its_line() {
   file FILE, line 7: unknown setting limit; did you mean limits?
   file FILE, line 9: log.format = \"xml\": expected one of text, json
   file FILE, line 10: unknown setting log.bans_max; did you mean limits.bans_max?
-  file FILE, line 12: server.listen = [\"0.0.0.0\"]: expected a list of at least one HOST:PORT or unix:PATH, such as 0.0.0.0:7680 or [::]:7680
+  file FILE, line 12: server.listen = [\"0.0.0.0\"]: expected a list of at least one HOST:PORT, tls://HOST:PORT or unix:PATH, such as 0.0.0.0:7680 or [::]:7680
   file FILE, line 13: rooms.declared[0].name is missing
   file FILE, line 14: unknown setting rooms.declared[0].nam; did you mean name?
   file FILE, line 17: rooms.declared[1].mode = 3: expected one of chunk, raw

@@ -129,7 +129,7 @@ fn what_is_wrong_with_the_settings_of_tls_is_said() {
         (&["--tls-dev", "--tls-client-required"], "tls.client_required is set without"),
         (&["--tls-dev", "--tls-client-roots", &nothing], "there is no certificate in it"),
     ] {
-        let mut serve = program(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut serve = program(&["serve"]);
         let output = serve.args(arguments).output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(error.contains(said), "{arguments:?}: {error}");
@@ -175,14 +175,14 @@ fn client_certificates_let_programs_in_and_are_exchanged_by_a_signal() {
     vouch(directory.path(), "ca", "ann");
     vouch(directory.path(), "other", "eve");
     std::fs::copy(path("ca.pem"), path("roots.pem")).unwrap();
-    let mut serve = program(&["serve", "--listen=127.0.0.1:0", "--tls-client-required"]);
+    let mut serve = program(&["serve", "--listen=tls://127.0.0.1:0", "--tls-client-required"]);
     serve.args([
         format!("--tls-cert={}", path("hub.pem")),
         format!("--tls-key={}", path("hub.key")),
     ]);
     serve.arg(format!("--tls-client-roots={}", path("roots.pem"))).arg("--auth-certificates");
     let mut hub = Running::start(serve.stderr(Stdio::piped()));
-    let port = hub.wait_for("listening on 127.0.0.1:");
+    let port = hub.wait_for("listening on tls://127.0.0.1:");
     let url = format!("https://localhost:{port}/health");
     let curl = |name: Option<&str>| {
         let mut curl = Command::new("curl");

@@ -155,6 +155,11 @@ impl Server {
         self.listen_with(Listener::Tcp(listener), Self::accept);
     }
 
+    /// As [`listen`](Self::listen), but serves no connections without TLS.
+    pub fn listen_tls(&self, listener: TcpListener) {
+        self.listen_with(Listener::Tcp(listener), Self::accept_tls);
+    }
+
     /// Accepts connections of a socket of the file system ([`bind_unix`]), in a task of its own. Limits for
     /// each address do not hold for them.
     #[cfg(unix)]

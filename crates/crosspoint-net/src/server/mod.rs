@@ -74,6 +74,15 @@ impl Default for ServerOptions {
 #[derive(Debug, Clone)]
 pub struct Server(Arc<Shared>);
 
+/// What is served to the connections of a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Serves {
+    /// Everything, with TLS and without, unless TLS is required.
+    All,
+    /// What comes inside TLS.
+    Tls,
+}
+
 /// What all connections of a server share.
 #[derive(Debug)]
 struct Shared {
@@ -159,15 +168,24 @@ impl Server {
 
     /// Serves one connection, in a task of its own.
     pub fn accept(&self, stream: Stream) {
-        self.admit(stream, |server, stream, remote, admission| {
-            server.spawn(server.clone().keep(stream, remote, admission));
+        self.accept_as(stream, Serves::All);
+    }
+
+    /// Serves one connection if it speaks TLS, in a task of its own.
+    fn accept_tls(&self, stream: Stream) {
+        self.accept_as(stream, Serves::Tls);
+    }
+
+    fn accept_as(&self, stream: Stream, serves: Serves) {
+        self.admit(stream, serves, |server, stream, remote, admission| {
+            server.spawn(server.clone().keep(stream, serves, remote, admission));
         });
     }
 
     /// Serves one connection that comes for the metrics, in a task of its own.
     #[cfg(feature = "http")]
     fn accept_for_metrics(&self, stream: Stream) {
-        self.admit(stream, |server, stream, remote, admission| {
+        self.admit(stream, Serves::All, |server, stream, remote, admission| {
             let owned = server.clone();
             server.spawn(async move {
                 let serve = owned.serve_metrics(stream, remote, admission);
@@ -178,11 +196,16 @@ impl Server {
     }
 
     /// Lets a connection in if there is room for it, and tells it otherwise.
-    fn admit(&self, stream: Stream, serve: impl FnOnce(&Self, Stream, Remote, Admission)) {
+    fn admit(
+        &self,
+        stream: Stream,
+        serves: Serves,
+        serve: impl FnOnce(&Self, Stream, Remote, Admission),
+    ) {
         let remote = Remote::of(&stream);
         match self.hub().admit(remote.ip()) {
             Ok(admission) => serve(self, stream, remote, admission),
-            Err(reason) => self.turn_away(stream, remote, reason),
+            Err(reason) => self.turn_away(stream, serves, remote, reason),
         }
     }
 
@@ -208,13 +231,15 @@ impl Server {
     fn keep(
         self,
         stream: Stream,
+        serves: Serves,
         address: Remote,
         admission: Admission,
     ) -> impl Future<Output = ()> + Send + 'static {
         let server = self.clone();
         // Boxed, as its state is larger than that of any session; and here, as an asynchronous function
         // keeps the place of its arguments to its end.
-        let opening = Box::pin(async move { server.open(stream, address, admission).await });
+        let opening =
+            Box::pin(async move { server.open(stream, serves, address, admission).await });
         async move {
             let reason = counted(&self.hub().metrics, self.serve(opening)).await;
             let reason = reason.unwrap_or(Reason::Internal);
@@ -282,7 +307,7 @@ impl Server {
 
     /// Says to a connection for which there is no room that it should come back later. That costs as well,
     /// so it is for few and short.
-    fn turn_away(&self, stream: Stream, remote: Remote, reason: Reason) {
+    fn turn_away(&self, stream: Stream, serves: Serves, remote: Remote, reason: Reason) {
         let logs = &self.0.runner.logs;
         self.count_refused(remote, reason, None, &logs.refused);
         let Ok(place) = self.0.courtesies.clone().try_acquire_owned() else {
@@ -293,7 +318,7 @@ impl Server {
             let runner = &server.0.runner;
             let said = async {
                 tokio::select! {
-                    () = server.say_refused(stream, remote, reason) => {}
+                    () = server.say_refused(stream, serves, remote, reason) => {}
                     () = tokio::time::sleep(COURTESY) => {}
                     () = runner.stop.cancelled() => {}
                 }
@@ -325,7 +350,7 @@ mod tests {
         let server = Server::new(Hub::new(HubOptions::default()), ServerOptions::default());
         let (end, _far) = memory::pair(memory::Shape::default(), memory::Shape::default());
         let admission = server.hub().admit(None).expect("there is room");
-        let task = server.keep(end.into(), Remote::default(), admission);
+        let task = server.keep(end.into(), Serves::All, Remote::default(), admission);
         let bytes = size_of_val(&task);
         assert!(bytes <= 1120, "{bytes} bytes");
     }

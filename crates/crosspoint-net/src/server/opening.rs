@@ -1,6 +1,6 @@
 //! The opening of a connection: from its first byte until it is known which protocol it speaks.
 
-use super::{Server, part};
+use super::{Server, Serves, part};
 use crate::deadline::FAR;
 use crate::detect::{Detected, detect};
 use crate::gateway::{
@@ -46,6 +46,8 @@ struct Newcomer {
     request: Option<Box<Parts>>,
     /// Whether it speaks inside TLS.
     secured: bool,
+    /// Why it has to, if it has to: a setting.
+    tls_because: Option<&'static str>,
 }
 
 /// What a handshake has found, and the bytes that follow.
@@ -76,9 +78,9 @@ struct FirstWords {
 const WEBSOCKET_FRAME_BYTES: u64 = 65_536;
 
 impl Newcomer {
-    fn new(stream: Stream, remote: Remote) -> Self {
+    fn new(stream: Stream, remote: Remote, tls_because: Option<&'static str>) -> Self {
         let (reader, writer) = stream.into_split();
-        Self { reader, writer, remote, request: None, secured: false }
+        Self { reader, writer, remote, request: None, secured: false, tls_because }
     }
 }
 
@@ -87,10 +89,11 @@ impl Server {
     pub(super) async fn open(
         &self,
         stream: Stream,
+        serves: Serves,
         remote: Remote,
         mut admission: Admission,
     ) -> Led {
-        let newcomer = Newcomer::new(stream, remote);
+        let newcomer = Newcomer::new(stream, remote, self.tls_because(serves));
         let stop = &self.0.runner.stop;
         let (mut newcomer, shaken) = tokio::select! {
             // Boxed, as each stage has a state of its own, and no connection is in two of them.
@@ -106,7 +109,7 @@ impl Server {
             }
             Ok(Shaken::Upgraded(bytes)) => Box::pin(self.inside(&mut newcomer, bytes)).await,
             Ok(Shaken::Request(request)) => {
-                let Newcomer { reader, writer, remote, .. } = newcomer;
+                let Newcomer { reader, writer, remote, secured, tls_because, .. } = newcomer;
                 let (site, parting) = (&self.0.sites.public, self.0.runner.parting());
                 let from = (remote, &mut admission);
                 match Box::pin(http::serve(site, (reader, writer), request, from, parting)).await {
@@ -119,8 +122,9 @@ impl Server {
                         remote,
                         head,
                     }) => {
-                        let (request, secured) = (Some(head), newcomer.secured);
-                        newcomer = Newcomer { reader, writer, remote, request, secured };
+                        let request = Some(head);
+                        newcomer =
+                            Newcomer { reader, writer, remote, request, secured, tls_because };
                         Box::pin(self.inside(&mut newcomer, rest)).await
                     }
                 }
@@ -215,8 +219,14 @@ impl Server {
     }
 
     /// Says to a connection that it is not wanted, in the words of what it speaks.
-    pub(super) async fn say_refused(&self, stream: Stream, remote: Remote, reason: Reason) {
-        let mut newcomer = Newcomer::new(stream, remote);
+    pub(super) async fn say_refused(
+        &self,
+        stream: Stream,
+        serves: Serves,
+        remote: Remote,
+        reason: Reason,
+    ) {
+        let mut newcomer = Newcomer::new(stream, remote, self.tls_because(serves));
         let shaken = self.handshake(&mut newcomer, None, BytesMut::new()).await;
         let answer = match shaken {
             Ok(Shaken::Spoken(gateway, _)) => gateway.refusal(reason),
@@ -228,6 +238,15 @@ impl Server {
         };
         if let Some(answer) = answer {
             part(&mut newcomer.reader, &newcomer.writer, &answer).await;
+        }
+    }
+
+    /// Why a connection of a listener has to speak TLS, if it has to.
+    fn tls_because(&self, serves: Serves) -> Option<&'static str> {
+        let required = self.0.tls.as_ref().is_some_and(|tls| tls.required);
+        match serves {
+            Serves::Tls => Some("tls:// in server.listen"),
+            Serves::All => required.then_some("tls.required"),
         }
     }
 
@@ -317,9 +336,11 @@ impl Server {
                 return Err((newcomer, refusal));
             }
         };
-        let Newcomer { reader, writer, remote, .. } = newcomer;
-        let newcomer =
-            |(reader, writer)| Newcomer { reader, writer, remote, request: None, secured: true };
+        let Newcomer { reader, writer, remote, tls_because, .. } = newcomer;
+        let newcomer = |(reader, writer)| {
+            let (request, secured) = (None, true);
+            Newcomer { reader, writer, remote, request, secured, tls_because }
+        };
         match stream::tls::handshake(accepted.into(), (reader, writer), first, Some(charge)).await {
             Ok((reader, writer)) => Ok(newcomer((Reader::Tls(reader), Writer::Tls(writer)))),
             Err(Broken { error, halves }) => Err((newcomer(halves), Refusal::broken_tls(&error))),
@@ -363,10 +384,10 @@ impl Server {
                 .map_err(|reason| Refusal::answered(reason, refusal::later(reason)))?;
             detected = detected.or_else(|| detect(&self.0.gateways, &bytes));
             if let Some(plain @ (Detected::Http | Detected::Gateway(_))) = &detected
-                && self.0.tls.as_ref().is_some_and(|tls| tls.required)
+                && let Some(setting) = newcomer.tls_because
                 && !newcomer.secured
             {
-                return Err(Refusal::no_tls(matches!(plain, Detected::Http)));
+                return Err(Refusal::no_tls(setting, matches!(plain, Detected::Http)));
             }
             match detected {
                 None => {}

@@ -3,7 +3,7 @@
 use crate::common::http::{answer, get};
 use crate::common::{Served, serve_as, until, within};
 use crosspoint_hub::{HubOptions, Limits, Reason};
-use crosspoint_net::server::ServerOptions;
+use crosspoint_net::server::{ServerOptions, bind};
 use crosspoint_net::tls::certificate::Certificate;
 use crosspoint_net::tls::server::Tls;
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -14,7 +14,7 @@ use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
 };
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
 /// A certificate for some names, and its text.
@@ -38,6 +38,15 @@ fn connect(
     name: &'static str,
     version: &'static SupportedProtocolVersion,
 ) -> Stream {
+    connect_to(served.address, trusted, name, version)
+}
+
+fn connect_to(
+    address: SocketAddr,
+    trusted: &str,
+    name: &'static str,
+    version: &'static SupportedProtocolVersion,
+) -> Stream {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(trusted.as_bytes()).unwrap()).unwrap();
     let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
@@ -48,7 +57,7 @@ fn connect(
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let connection =
         ClientConnection::new(Arc::new(config), ServerName::try_from(name).unwrap()).unwrap();
-    StreamOwned::new(connection, TcpStream::connect(served.address).unwrap())
+    StreamOwned::new(connection, TcpStream::connect(address).unwrap())
 }
 
 /// Asks for `/health`, and gives the answer.
@@ -132,6 +141,39 @@ async fn where_tls_is_required_plain_clients_hear_it() {
     native.send(b"XPT1\x05\x01").await;
     assert!(native.rest().await.is_empty());
     assert_eq!(served.refused(Reason::NotAllowed), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_for_tls_alone_stands_beside_plain_ones() {
+    let (own, pem) = certificate(&["localhost"]);
+    let served = serving(Tls::new(vec![own]).unwrap());
+    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let alone = listener.local_addr().unwrap();
+    served.server.listen_tls(listener);
+    let mut plain = served.tcp().await;
+    plain.send(get("/health").as_bytes()).await;
+    assert_eq!(answer(&mut plain, false).await.status, 200);
+    for (said, answered) in [
+        (get("/health"), "HTTP/1.1 426 "),
+        ("XPT1\x05\x01".to_owned(), ""),
+        ("PROXY TCP4 1.2.3.4 5.6.7.8 9 10\r\n".to_owned(), ""),
+    ] {
+        let answer = blocking(move || {
+            let mut stream = TcpStream::connect(alone).unwrap();
+            stream.write_all(said.as_bytes()).unwrap();
+            let mut answer = String::new();
+            // A reset says as much as an end.
+            let _ = stream.read_to_string(&mut answer);
+            answer
+        });
+        let answer = answer.await;
+        assert!(
+            answer.starts_with(answered) && answer.is_empty() == answered.is_empty(),
+            "{answer}"
+        );
+    }
+    let answer = blocking(move || health(connect_to(alone, &pem, "localhost", &TLS13))).await;
+    assert!(answer.unwrap().ends_with("\r\n\r\nok\n"));
 }
 
 /// The beginning of a hello, a hello of another program, what is no TLS behind a hello, an oversized record.

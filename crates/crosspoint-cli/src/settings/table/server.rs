@@ -9,13 +9,16 @@ use std::time::Duration;
 section! {
     /// Listening addresses, and what concerns the whole server.
     server: Server {
-        /// Addresses to listen on, each HOST:PORT or unix:PATH.
+        /// Addresses to listen on, each HOST:PORT, tls://HOST:PORT or unix:PATH.
         ///
         /// Each address serves all protocols and transports. Port 0 picks a free port, which the
         /// program prints at the start. An IPv6 address is written in brackets: `[::]:7680` also
         /// accepts IPv4, unless an IPv4 address with the same port is in the list. `localhost` is
         /// 127.0.0.1 and ::1, with the same port. The program exits with an error if it cannot listen
         /// on one of the addresses.
+        ///
+        /// `tls://HOST:PORT` refuses connections without TLS, whatever `tls.required` says. It needs
+        /// `tls.cert` or `tls.dev`.
         ///
         /// `unix:PATH` is a socket of the file system, for programs of the same machine: those of the
         /// user that runs the program, and of its group (permissions 0660). Limits for each address do
