@@ -9,7 +9,7 @@ use crate::limit::Limit;
 use crate::messages::Run;
 use crate::reason::Reason;
 use crate::segment::{Logged, Tails};
-use crate::wire::{Edge, Encoded, FrameWriter, Part, Place};
+use crate::wire::{Content, Edge, Encoded, FrameWriter, Part, Place};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 use std::time::Instant;
@@ -58,7 +58,8 @@ fn encode(
     let copied = |length: usize| if length > FrameWriter::COPY_BYTES_MAX { 0 } else { length };
     writer.reserve(lengths.map(|length| copied(length) + HEADER_BYTES_GUESS).sum());
     for part in parts {
-        endpoint.wire.encode(place, edge.chunk(), part, &mut writer);
+        let chunk = edge.chunk();
+        endpoint.wire.encode(&Content::Part { place, chunk, part }, &mut writer);
     }
     writer.take()
 }
@@ -133,65 +134,116 @@ fn push_one(
     }
 }
 
-/// A batch that goes to many: encoded once for all receivers that get the same bytes.
-pub(crate) struct Shared<'a> {
+/// What may go to many at once. Messages of channels do; what comes besides them is another type.
+pub(crate) trait Shareable {
+    /// What tells receivers with one wire apart that get different bytes.
+    type To: Copy + PartialEq;
+    /// The form in which it waits for receivers whose own tasks encode it.
+    type Waiting;
+
+    /// Whether there is nothing to send.
+    fn is_empty(&self) -> bool;
+
+    /// Encodes it for an endpoint. `payer` pays for it.
+    fn encode(&self, endpoint: &Endpoint, to: Self::To, payer: &Account) -> Encoded;
+
+    /// The form in which it waits. What it holds is charged to `common`.
+    fn wait(&self, common: &Common) -> Self::Waiting;
+
+    /// Adds it to the outbox of an endpoint whose own task encodes it.
+    fn push(
+        waiting: &Self::Waiting,
+        endpoint: &Arc<Endpoint>,
+        to: Self::To,
+        writes: &mut PendingWrites,
+    ) -> Pushed;
+
+    /// Whether many receivers get the same bytes, so that those who lag share them.
+    fn is_common(to: Self::To) -> bool;
+}
+
+impl Shareable for [Part] {
+    type To = (Place, Edge);
+    type Waiting = Run;
+
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn encode(&self, endpoint: &Endpoint, (place, edge): Self::To, payer: &Account) -> Encoded {
+        encode(endpoint, place, edge, self, payer)
+    }
+
+    fn wait(&self, common: &Common) -> Run {
+        Run::new(common, compact(self, common.payer()))
+    }
+
+    fn push(
+        run: &Run,
+        endpoint: &Arc<Endpoint>,
+        (place, _): Self::To,
+        writes: &mut PendingWrites,
+    ) -> Pushed {
+        endpoint.push_run(place, run, writes)
+    }
+
+    /// In a room each sender makes a kind of receivers of its own.
+    fn is_common((place, _): Self::To) -> bool {
+        matches!(place, Place::In(_))
+    }
+}
+
+/// Something that goes to many: encoded once for all receivers that get the same bytes.
+pub(crate) struct Shared<'a, S: Shareable + ?Sized> {
     common: &'a Common,
-    parts: &'a [Part],
-    /// The parts for receivers whose own tasks encode, once there is one.
-    run: Option<Run>,
-    encoded: Vec<Kind>,
+    what: &'a S,
+    /// Its form for receivers whose own tasks encode, once there is one.
+    waiting: Option<S::Waiting>,
+    encoded: Vec<Kind<S::To>>,
     /// Where the last receiver's bytes are: most receivers are alike.
     last: usize,
 }
 
-/// Receivers that get the same bytes.
-pub(crate) type Key = (u8, Place, Edge);
+/// Receivers that get the same bytes: the number of their wire, and what else tells them apart.
+type Key<To> = (u8, To);
 
-struct Kind {
-    key: Key,
+/// What the log of a channel has, by the receivers of its messages.
+pub(crate) type ChannelTails = Tails<Key<(Place, Edge)>>;
+
+struct Kind<To> {
+    key: Key<To>,
     data: Encoded,
     /// The data in the channel's log, once somebody who lags needs it.
     logged: Option<Logged>,
 }
 
-/// Adds small data to the channel's log, where those who lag share it. In a room each sender makes a kind of
-/// receivers of its own, for which that is not worth its while.
-fn log(common: &Common, tails: &mut Tails<Key>, key: Key, data: &Encoded) -> Option<Logged> {
-    let small = data.rest.is_empty() && !Common::is_charged(&data.first);
-    let goes = small && matches!(key.1, Place::In(_));
-    goes.then(|| tails.add(common, key, &data.first)).flatten()
-}
-
-impl<'a> Shared<'a> {
+impl<'a, S: Shareable + ?Sized> Shared<'a, S> {
     /// What waits for the receivers is charged to `common`.
-    pub(crate) fn new(common: &'a Common, parts: &'a [Part]) -> Self {
-        Self { common, parts, run: None, encoded: Vec::new(), last: 0 }
+    pub(crate) fn new(common: &'a Common, what: &'a S) -> Self {
+        Self { common, what, waiting: None, encoded: Vec::new(), last: 0 }
     }
 
     /// Gives 1 if the receiver lives.
     pub(crate) fn push(
         &mut self,
         endpoint: &Arc<Endpoint>,
-        place: Place,
-        edge: Edge,
-        tails: &mut Tails<Key>,
+        to: S::To,
+        tails: &mut Tails<Key<S::To>>,
         writes: &mut PendingWrites,
     ) -> usize {
-        if self.parts.is_empty() {
+        if self.what.is_empty() {
             return 0;
         }
         if endpoint.profile.stateful {
-            let Self { common, parts, run, .. } = self;
-            let compact = || Run::new(common, compact(parts, common.payer()));
-            let run = run.get_or_insert_with(compact);
-            return usize::from(endpoint.push_run(place, run, writes) == Pushed::Accepted);
+            let waiting = self.waiting.get_or_insert_with(|| self.what.wait(self.common));
+            return usize::from(S::push(waiting, endpoint, to, writes) == Pushed::Accepted);
         }
-        let key = (endpoint.profile.id, place, edge);
+        let key = (endpoint.profile.id, to);
         if self.encoded.get(self.last).is_none_or(|kind| kind.key != key) {
             self.last = match self.encoded.iter().position(|kind| kind.key == key) {
                 Some(index) => index,
                 None => {
-                    let data = encode(endpoint, place, edge, self.parts, self.common.payer());
+                    let data = self.what.encode(endpoint, to, self.common.payer());
                     let data = data.map(|piece| self.common.charge(piece));
                     self.encoded.push(Kind { key, data, logged: None });
                     self.encoded.len() - 1
@@ -202,12 +254,103 @@ impl<'a> Shared<'a> {
         if data.is_empty() {
             return 1;
         }
+        // Small data of a kind that many receivers are of.
         let lag = || {
-            if logged.is_none() {
-                *logged = log(self.common, tails, key, data);
+            let small = data.rest.is_empty() && !Common::is_charged(&data.first);
+            if logged.is_none() && small && S::is_common(to) {
+                *logged = tails.add(self.common, key, &data.first);
             }
             logged.clone()
         };
         usize::from(endpoint.push_shared(data, lag, writes) == Pushed::Accepted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{ApplicationEvent, Event};
+    use crate::hub::{Hub, HubOptions};
+    use crate::limits::Limits;
+    use crate::outbox::Tag;
+    use crate::payload::{Format, Payload};
+    use crate::session::Session;
+    use crate::testing::{Arrived, EVENTS, LINES, open_as, take};
+    use crate::wire::Wire;
+    use std::cell::Cell;
+
+    /// Something that is no message: where things are, each told to those who see one part of the world.
+    struct Positions {
+        text: &'static str,
+        encoded: Cell<usize>,
+    }
+
+    impl Shareable for Positions {
+        type To = u8;
+        type Waiting = Payload;
+
+        fn is_empty(&self) -> bool {
+            self.text.is_empty()
+        }
+
+        fn encode(&self, endpoint: &Endpoint, zone: u8, _payer: &Account) -> Encoded {
+            self.encoded.set(self.encoded.get() + 1);
+            let mut out = FrameWriter::new(endpoint.profile.prefix);
+            out.small(format!("{zone}: {}", self.text).as_bytes());
+            out.take()
+        }
+
+        fn wait(&self, _common: &Common) -> Payload {
+            Payload::new(Format::JSON, self.text)
+        }
+
+        fn push(
+            payload: &Payload,
+            endpoint: &Arc<Endpoint>,
+            _zone: u8,
+            writes: &mut PendingWrites,
+        ) -> Pushed {
+            let event = ApplicationEvent::Told { payload: payload.clone() };
+            endpoint.push_event(Tag::default(), Event::Application(event), writes);
+            Pushed::Accepted
+        }
+
+        fn is_common(_zone: u8) -> bool {
+            true
+        }
+    }
+
+    fn open(hub: &Arc<Hub>, wire: &'static dyn Wire) -> Session {
+        open_as(hub, Instant::now(), wire, None, Default::default())
+    }
+
+    #[test]
+    fn what_is_no_message_is_encoded_once_for_all_who_get_the_same_too() {
+        let hub = Hub::new(HubOptions::default());
+        let account = hub.ledger.account(None, "hub");
+        let common = Common::new(account, Limit::ChannelBytes, Limits::default().channel_bytes_max);
+        let mut sessions: Vec<Session> = (0..6).map(|_| open(&hub, &LINES)).collect();
+        sessions.push(open(&hub, &EVENTS));
+        let positions = Positions { text: "(1, 2)", encoded: Cell::new(0) };
+        let mut shared = Shared::new(&common, &positions);
+        let (mut tails, mut writes) = (Tails::default(), PendingWrites::default());
+        let zones = [3, 3, 4, 3, 4, 4, 3];
+        for (session, zone) in sessions.iter().zip(zones) {
+            assert_eq!(shared.push(session.endpoint(), zone, &mut tails, &mut writes), 1);
+        }
+        assert_eq!(positions.encoded.get(), 2, "once for each zone, never for the own task");
+        drop((shared, writes));
+        let last = take(&mut sessions.pop().expect("there are seven"));
+        let payload = Payload::new(Format::JSON, "(1, 2)");
+        let told = Event::Application(ApplicationEvent::Told { payload });
+        assert_eq!(last, [Arrived::Event(told)]);
+        for (session, zone) in sessions.iter_mut().zip(zones) {
+            let text = format!("{zone}: (1, 2)");
+            assert_eq!(take(session), [Arrived::Data(text.into())]);
+        }
+        let nothing = Positions { text: "", encoded: Cell::new(0) };
+        let mut shared = Shared::new(&common, &nothing);
+        let mut writes = PendingWrites::default();
+        assert_eq!(shared.push(sessions[0].endpoint(), 3, &mut tails, &mut writes), 0);
     }
 }

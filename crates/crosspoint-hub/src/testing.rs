@@ -8,7 +8,7 @@ use crate::hub::Hub;
 use crate::outbox::WriteStep;
 use crate::reason::Reason;
 use crate::session::Session;
-use crate::wire::{Capacity, FrameWriter, Framing, Part, Place, Profile, Wire};
+use crate::wire::{Capacity, Content, FrameWriter, Framing, Place, Profile, Wire};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -51,7 +51,8 @@ impl Wire for Lines {
         }
     }
 
-    fn encode(&self, place: Place, chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {
+    fn encode(&self, content: &Content<'_>, out: &mut FrameWriter) {
+        let Content::Part { place, chunk, part } = content;
         let place = match place {
             Place::Own(own, member) => format!("own {own} from {member}"),
             Place::In(number) => format!("in {number}"),
@@ -97,7 +98,7 @@ impl Wire for Events {
         self.0
     }
 
-    fn encode(&self, _: Place, _: Option<u32>, _: &Part, _: &mut FrameWriter) {
+    fn encode(&self, _: &Content<'_>, _: &mut FrameWriter) {
         unreachable!("the session's own task writes data");
     }
 }

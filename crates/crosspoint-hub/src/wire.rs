@@ -186,9 +186,23 @@ impl WireIds {
 pub trait Wire: Send + Sync {
     /// What is to be known of the protocol. It does not change.
     fn profile(&self) -> Profile;
-    /// Writes one part for a receiver. `chunk` is the largest chunk where a wire of pieces has to
-    /// frame messages as chunks.
-    fn encode(&self, place: Place, chunk: Option<u32>, part: &Part, out: &mut FrameWriter);
+    /// Writes something for a receiver, or nothing if the protocol has no form for it.
+    fn encode(&self, content: &Content<'_>, out: &mut FrameWriter);
+}
+
+/// What is written for a receiver, with all that its bytes depend on besides the wire.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Content<'a> {
+    /// A message of a channel, room or link, or a part of one.
+    Part {
+        /// Where it arrives.
+        place: Place,
+        /// The largest chunk where a wire of pieces has to frame messages as chunks.
+        chunk: Option<u32>,
+        /// The message or part.
+        part: &'a Part,
+    },
 }
 
 /// How the two sides of a membership see its data; settled when it begins.

@@ -6,7 +6,7 @@ use crate::{client, frame, server, wire};
 use bytes::{Bytes, BytesMut};
 use crosspoint_hub::command::{Command, Event};
 use crosspoint_hub::protocol::{Client, Output, Protocol};
-use crosspoint_hub::wire::{FrameWriter, Wire};
+use crosspoint_hub::wire::{Content, FrameWriter, Wire};
 use serde_bytes::ByteBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -122,7 +122,10 @@ fn assert_event_comes_back(event: &Event) {
     match event {
         Event::Welcome { .. } | Event::Closed { .. } => return,
         Event::Data { part, .. } if !is_small(part.data.len()) => return,
-        Event::Data { place, part } => wire::WIRE.encode(*place, None, part, &mut out),
+        Event::Data { place, part } => {
+            let (place, chunk) = (*place, None);
+            wire::WIRE.encode(&Content::Part { place, chunk, part }, &mut out);
+        }
         other => crate::message::put_event(other, &mut out),
     }
     let written = flat(&mut out);

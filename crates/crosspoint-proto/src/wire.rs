@@ -2,7 +2,7 @@
 
 use crate::frame::FRAME_BYTES_MAX;
 use crate::message::{kind, put_in_parts};
-use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Profile, Wire};
+use crosspoint_hub::wire::{Capacity, Content, FrameWriter, Framing, Place, Profile, Wire};
 
 /// The native wire.
 #[derive(Debug)]
@@ -36,7 +36,8 @@ impl Wire for NativeWire {
         }
     }
 
-    fn encode(&self, place: Place, _chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {
+    fn encode(&self, content: &Content<'_>, out: &mut FrameWriter) {
+        let Content::Part { place, part, .. } = *content else { return };
         let (kind, address): (_, &[u32]) = match place {
             Place::Own(own, member) => (kind::FROM_MEMBER, &[own.0, member.0]),
             Place::In(number) => (kind::FROM_OWNER, &[number.0]),

@@ -4,9 +4,9 @@
 //! `cargo run -p crosspoint --example line_chat`, then `nc 127.0.0.1 7681` and `CHAT alice lobby`.
 
 use crosspoint::gateway::{
-    Activity, Capacity, ChannelCommand, ChannelEvent, Command, Context, EnterOptions, Event,
-    FrameWriter, Framing, Gateway, Hello, JoinedChannelId, Match, Opened, Opening, Output, Part,
-    Place, Profile, Protocol, Refused, Target, Wire,
+    Activity, Capacity, ChannelCommand, ChannelEvent, Command, Content, Context, EnterOptions,
+    Event, FrameWriter, Framing, Gateway, Hello, JoinedChannelId, Match, Opened, Opening, Output,
+    Part, Profile, Protocol, Refused, Target, Wire,
 };
 use crosspoint::gateways::standard;
 use crosspoint::{Bytes, ChannelName, Hub, HubOptions, Reason, Server, ServerOptions};
@@ -69,8 +69,10 @@ impl Wire for Lines {
         }
     }
 
-    fn encode(&self, _place: Place, _chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {
-        if part.kind == Part::DATA {
+    fn encode(&self, content: &Content<'_>, out: &mut FrameWriter) {
+        if let Content::Part { part, .. } = content
+            && part.kind == Part::DATA
+        {
             out.frame(b"", &part.data);
             out.small(b"\n");
         }

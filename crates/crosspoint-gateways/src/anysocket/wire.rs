@@ -3,7 +3,7 @@
 //! Every packet has a number that its link counts, and may be encrypted. So the session's own task writes
 //! all data, and gets it from the hub as it was sent; see [`super::server`].
 
-use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Profile, Wire};
+use crosspoint_hub::wire::{Capacity, Content, FrameWriter, Framing, Profile, Wire};
 
 /// The kind of messages on a link of the hub that are packets of AnySocket as they are (docs/peers.md,
 /// section 2).
@@ -44,7 +44,7 @@ impl Wire for AnySocketWire {
         }
     }
 
-    fn encode(&self, _: Place, _: Option<u32>, _: &Part, _: &mut FrameWriter) {
+    fn encode(&self, _: &Content<'_>, _: &mut FrameWriter) {
         // Never asked for, as the wire is stateful.
     }
 }

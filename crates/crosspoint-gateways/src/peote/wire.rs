@@ -3,7 +3,7 @@
 use super::chunk::ChunkSize;
 use super::frame::{CHANNELS_MAX, MEMBERS_MAX, put_data};
 use bytes::Bytes;
-use crosspoint_hub::wire::{Capacity, FrameWriter, Framing, Part, Place, Profile, Wire};
+use crosspoint_hub::wire::{Capacity, Content, FrameWriter, Framing, Part, Place, Profile, Wire};
 use std::time::Duration;
 
 /// How long a new connection waits at most for the farewell of the former one of its program. The library
@@ -43,7 +43,8 @@ impl Wire for JointWire {
         }
     }
 
-    fn encode(&self, place: Place, chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {
+    fn encode(&self, content: &Content<'_>, out: &mut FrameWriter) {
+        let Content::Part { place, chunk, part } = *content else { return };
         // Calls with replies and empty messages have no form here.
         if part.kind != Part::DATA || part.data.is_empty() {
             return;

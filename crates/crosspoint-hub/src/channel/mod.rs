@@ -513,8 +513,12 @@ impl Channel {
                         (true, false) => &mut shared_whole,
                         (true, true) => &mut for_late_whole,
                     };
-                    receivers +=
-                        shared.push(&member.endpoint, place, member.edge, &mut state.tails, writes);
+                    receivers += shared.push(
+                        &member.endpoint,
+                        (place, member.edge),
+                        &mut state.tails,
+                        writes,
+                    );
                 }
                 if parts.iter().any(Part::is_first) {
                     state.forget_late();

@@ -1,7 +1,7 @@
 //! Who is in a channel, and who may not be.
 
 use crate::command::{ChannelEvent, EnterOptions, Event, Mode};
-use crate::delivery::{Key, Shared};
+use crate::delivery::{ChannelTails, Shared};
 use crate::endpoint::{Endpoint, PendingWrites};
 use crate::gathering::{Gathering, Unfinished};
 use crate::ids::{JoinedChannelId, MemberNumber, OwnedChannelId, PeerId};
@@ -9,7 +9,6 @@ use crate::ledger::{Account, Charge, Common};
 use crate::outbox::Tag;
 use crate::presence::{Changes, News, OtherNews};
 use crate::reason::Reason;
-use crate::segment::Tails;
 use crate::slots::Slots;
 use crate::wire::{Edge, Part, Place};
 use std::cmp::Reverse;
@@ -46,7 +45,7 @@ pub(super) struct State {
     /// What waits for members, charged once.
     pub(super) common: Common,
     /// Small data that waits for members who lag.
-    pub(super) tails: Tails<Key>,
+    pub(super) tails: ChannelTails,
     /// In rooms: messages of which not all parts have come, by sender. A room's receivers may be
     /// unable to tell senders apart, so parts of two messages must not be mixed.
     pub(super) gathering: HashMap<u32, Gathering>,
@@ -168,7 +167,7 @@ impl State {
     pub(super) fn new(owner: Option<Owner>, common: Common, stored: Charge) -> Self {
         Self {
             common,
-            tails: Tails::default(),
+            tails: ChannelTails::default(),
             stored,
             down: Gathering::default(),
             away: owner.as_ref().is_some_and(|owner| owner.endpoint.is_told_away()),
@@ -416,7 +415,8 @@ impl State {
         for (_, member) in self.members.iter().filter(|(number, _)| *number != sender.0) {
             let place = Place::Room(member.number, sender);
             let shared = &mut shared[usize::from(!member.is_whole())];
-            receivers += shared.push(&member.endpoint, place, member.edge, &mut self.tails, writes);
+            let to = (place, member.edge);
+            receivers += shared.push(&member.endpoint, to, &mut self.tails, writes);
         }
         Ok(receivers)
     }

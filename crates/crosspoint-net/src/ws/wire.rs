@@ -2,7 +2,7 @@
 
 use super::frame::{Opcode, server_header};
 use bytes::{BufMut, BytesMut};
-use crosspoint_hub::wire::{FrameWriter, Part, Place, Prefix, Profile, Wire};
+use crosspoint_hub::wire::{Content, FrameWriter, Prefix, Profile, Wire};
 
 /// A wire whose frames travel in WebSocket messages.
 pub struct WebSocket<W> {
@@ -32,7 +32,7 @@ impl<W: Wire> Wire for WebSocket<W> {
         Profile { id: 0x80 | inner.id, prefix: Some(self.prefix), ..inner }
     }
 
-    fn encode(&self, place: Place, chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {
-        self.wire.encode(place, chunk, part, out);
+    fn encode(&self, content: &Content<'_>, out: &mut FrameWriter) {
+        self.wire.encode(content, out);
     }
 }

@@ -15,7 +15,7 @@ use crosspoint_hub::outbox::WriteStep;
 use crosspoint_hub::protocol::{Activity, Client, Output, Protocol};
 use crosspoint_hub::session::Step;
 pub(crate) use crosspoint_hub::testing::Dice;
-use crosspoint_hub::wire::{Encoded, FrameWriter, Part, Place, Profile, Wire};
+use crosspoint_hub::wire::{Content, Encoded, FrameWriter, Profile, Wire};
 use crosspoint_hub::{Hub, HubOptions, PeerId, Reason, Session};
 use crosspoint_proto::client::Options as NativeOptions;
 use std::collections::VecDeque;
@@ -66,8 +66,8 @@ impl Wire for Framed {
         }
     }
 
-    fn encode(&self, place: Place, chunk: Option<u32>, part: &Part, out: &mut FrameWriter) {
-        anysocket::WIRE.encode(place, chunk, part, out);
+    fn encode(&self, content: &Content<'_>, out: &mut FrameWriter) {
+        anysocket::WIRE.encode(content, out);
     }
 }
 

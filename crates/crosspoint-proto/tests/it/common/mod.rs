@@ -7,7 +7,7 @@ use crosspoint_hub::command::{
     OwnerNews, Peer, Query, Target, Watched,
 };
 use crosspoint_hub::protocol::{Client, Output, Protocol};
-use crosspoint_hub::wire::{Encoded, FrameWriter, Part, Place, Wire};
+use crosspoint_hub::wire::{Content, Encoded, FrameWriter, Part, Place, Wire};
 use crosspoint_hub::{
     ChannelName, JoinedChannelId, LinkNumber, MemberNumber, OwnedChannelId, Pace, PeerId, PeerName,
     Reason,
@@ -125,7 +125,10 @@ impl Pair {
     pub(crate) fn deliver(&mut self, event: &Event) -> Vec<u8> {
         let mut out = FrameWriter::default();
         match event {
-            Event::Data { place, part } => WIRE.encode(*place, None, part, &mut out),
+            Event::Data { place, part } => {
+                let (place, chunk) = (*place, None);
+                WIRE.encode(&Content::Part { place, chunk, part }, &mut out);
+            }
             other => self.server.deliver(self.now, other, &mut out),
         }
         flat(&out.take())
