@@ -1,4 +1,4 @@
-//! How a channel comes into being.
+//! How a channel is created.
 
 use super::Channel;
 use super::state::{Owner, State};
@@ -16,24 +16,24 @@ use bytes::Bytes;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
-/// A channel or room that is to be made, and what its hub gives to it.
+/// A channel or room to create, and what its hub gives to it.
 pub(crate) struct NewChannel<'a> {
     pub(crate) name: ChannelName,
-    /// The rule for channels of such a name.
+    /// The rule for channels with this name.
     pub(crate) rule: Option<Arc<ChannelRule>>,
     pub(crate) limits: &'a Limits,
     pub(crate) metrics: &'a Metrics,
     pub(crate) ledger: &'a Arc<Ledger>,
 }
 
-/// Whose a channel is.
+/// The owner of a channel.
 struct Kind {
     room: bool,
     declared: bool,
 }
 
 impl NewChannel<'_> {
-    /// With an owner, which pays for it.
+    /// Creates a channel with an owner, which is charged for it.
     ///
     /// # Errors
     /// [`Reason::Exhausted`], [`Reason::TooManyChannels`] of the owner's address or identity.
@@ -51,7 +51,7 @@ impl NewChannel<'_> {
         self.make(Kind { room: false, declared: false }, options, members_max, owner, &payer)
     }
 
-    /// As a room. Its messages are no larger than half an outbox, or one could end all its members.
+    /// Creates a room. Its messages are at most half an outbox, because a larger one could end all its members.
     ///
     /// # Errors
     /// [`Reason::Exhausted`], [`Reason::TooManyChannels`] of the payer's address or identity.

@@ -1,4 +1,4 @@
-//! A channel: an owner and its members, or a room: members alone.
+//! A channel has an owner and members. A room has only members.
 //!
 //! All of a channel's state is behind one lock that is held for a push into outboxes and nothing
 //! longer. Every change and every message is ordered by that lock, so each receiver learns of a
@@ -47,40 +47,40 @@ pub struct Channel {
     members_max: u32,
     pending_max: usize,
     bans_max: usize,
-    /// The rule for channels of such a name.
+    /// The rule for channels with this name.
     pub(crate) rule: Option<Arc<ChannelRule>>,
-    /// For whom it counts.
+    /// The account that is charged for it.
     _made: Made,
     /// Whether some member has, or had, another channel as well.
     mixed: AtomicBool,
     state: Mutex<State>,
 }
 
-/// How members are thrown out.
+/// How members are kicked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Expulsion<'a> {
     pub(crate) now: Instant,
     pub(crate) ban: Option<Ban>,
-    /// Whether the ban is noted already.
+    /// Whether the ban is recorded already.
     pub(crate) noted: bool,
     pub(crate) metrics: &'a Metrics,
 }
 
-/// A member was thrown out.
+/// A member was kicked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Expelled {
-    /// Whom a ban by address keeps out by its id alone, as many share the address.
+    /// The peer that a ban by address bans only by its id, because many share the address.
     pub(crate) by_id_alone: Option<PeerId>,
 }
 
-/// Whether somebody of the same address holds what a new session wants.
+/// Whether a session of the same address holds what a new session requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Nearby {
     /// Nobody.
     Nobody,
-    /// Somebody who has said nothing that is not carried out, or is just being carried out.
+    /// A session all of whose input is executed, or is just being executed.
     Quiet,
-    /// Somebody who may be about to give it up.
+    /// A session that may be about to release it.
     Leaving,
 }
 
@@ -103,7 +103,7 @@ impl Channel {
         !self.mixed.load(Ordering::Relaxed)
     }
 
-    /// Some member has another channel as well. That is not taken back when it leaves.
+    /// Some member has another channel as well. This stays set when the member leaves.
     pub(crate) fn mix(&self) {
         self.mixed.store(true, Ordering::Relaxed);
     }
@@ -118,12 +118,12 @@ impl Channel {
         }
     }
 
-    /// How many members there are.
+    /// The number of members.
     pub fn members(&self) -> usize {
         self.lock().members.len()
     }
 
-    /// Lets an endpoint in, or asks the owner about it and gives `None`.
+    /// Lets an endpoint in, or asks the owner about it and returns `None`.
     ///
     /// The order of the checks is the one of docs/peote.md, section 3.2; what is native comes between.
     pub(crate) fn enter(
@@ -179,7 +179,7 @@ impl Channel {
         Ok(None)
     }
 
-    /// Whether the owner takes the news that somebody enters.
+    /// Whether the owner's outbox takes the event of an entry.
     pub(crate) fn reception(&self, entering: &Arc<Endpoint>) -> Reception {
         let state = self.lock();
         let owner = state.owner.as_ref().map(|owner| &owner.endpoint);
@@ -302,19 +302,19 @@ impl Channel {
         delay
     }
 
-    /// How many members have asked for presence.
+    /// The number of members that asked for presence.
     pub(crate) fn hearers(&self) -> usize {
         self.lock().hearers
     }
 
-    /// In a room: tells what is new to those who asked for presence.
+    /// In a room: tells the news to the members that asked for presence.
     pub(crate) fn tell_news(&self, writes: &mut PendingWrites) {
         let mut state = self.lock();
         state.due = false;
         state.tell_news(writes);
     }
 
-    /// The owner's answer to a knock. Gives whether a member came in.
+    /// Handles the owner's answer to a knock. Returns whether a member entered.
     pub(crate) fn decide(&self, ticket: u32, admit: bool, writes: &mut PendingWrites) -> bool {
         let mut state = self.lock();
         let Some(index) = state.pending.iter().position(|a| a.ticket == ticket) else {
@@ -355,7 +355,7 @@ impl Channel {
         member.is_some_and(|member| state.remove(member, reason, writes))
     }
 
-    /// A member goes. Gives whether it was one.
+    /// Handles a member that leaves. Returns whether it was one.
     pub(crate) fn leave(
         &self,
         endpoint: &Arc<Endpoint>,
@@ -367,7 +367,7 @@ impl Channel {
         state.member(member, endpoint).is_some() && state.remove(member, reason, writes)
     }
 
-    /// The owner throws a member out. Gives what became of that, if there was one.
+    /// Kicks a member for the owner. Returns the result, if there was such a member.
     pub(crate) fn kick(
         &self,
         member: MemberNumber,
@@ -421,7 +421,7 @@ impl Channel {
         self.lock().forget_bans(|ban| ban.peer == Some(peer));
     }
 
-    /// Ends the channel for all. Gives how many members there were.
+    /// Ends the channel for all. Returns the number of its members.
     pub(crate) fn end(&self, reason: Reason, writes: &mut PendingWrites) -> usize {
         let mut state = self.lock();
         state.ended = true;
@@ -441,14 +441,14 @@ impl Channel {
         count
     }
 
-    /// Ends an empty room. Gives whether it has ended.
+    /// Ends an empty room. Returns whether it has ended.
     pub(crate) fn end_if_empty(&self) -> bool {
         let mut state = self.lock();
         state.ended |= state.members.is_empty();
         state.ended
     }
 
-    /// From the owner to one member or many.
+    /// Sends from the owner to one member or many.
     pub(crate) fn send_down(
         &self,
         mut sending: Sending<'_>,
@@ -530,7 +530,7 @@ impl Channel {
         }
     }
 
-    /// From a member to the owner, or in a room to all others.
+    /// Sends from a member to the owner, or in a room to all others.
     pub(crate) fn send_up(
         &self,
         mut sending: Sending<'_>,

@@ -27,20 +27,20 @@ pub struct ChannelInfo {
 pub struct Participant {
     /// The session, as logs name it.
     pub session: u64,
-    /// Who it is. The id of a peote program is new with each connection.
+    /// The identity. The id of a peote program is new with each connection.
     pub peer: Peer,
-    /// Where it comes from; `None` inside the program.
+    /// The address of its connection; `None` inside the program.
     pub address: Option<IpAddr>,
 }
 
-/// Members of a channel that are thrown out.
+/// The members of a channel to kick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whom {
-    /// The one with this number. It may be another one from one moment to the next.
+    /// The member with this number. The number may pass to another member at any moment.
     Member(MemberNumber),
-    /// The one with this peer id. It need not be there to be banned.
+    /// The member with this peer id. It need not be present to be banned.
     Peer(PeerId),
-    /// All from this address. They need not be there to be banned.
+    /// All members from this address. They need not be present to be banned.
     Address(IpAddr),
 }
 
@@ -69,7 +69,7 @@ impl Channel {
             .collect()
     }
 
-    /// Throws out all whom this is about. Gives how many there were.
+    /// Kicks all members that `whom` selects. Returns their number.
     pub(crate) fn expel(
         &self,
         now: Instant,
@@ -105,7 +105,7 @@ impl Channel {
         members.len()
     }
 
-    /// Lifts bans. Gives how many there were.
+    /// Lifts bans. Returns their number.
     pub(crate) fn lift(&self, whom: Whom) -> usize {
         let mut state = self.lock();
         state.forget_bans(|ban| match whom {

@@ -1,4 +1,4 @@
-//! Who is in a channel, and who may not be.
+//! The members of a channel, and its bans.
 
 use crate::command::{ChannelEvent, EnterOptions, Event, Mode};
 use crate::delivery::{ChannelTails, Shared};
@@ -24,47 +24,47 @@ pub(super) struct State {
     /// Whether the owner's connection is away.
     pub(super) away: bool,
     pub(super) successor: Option<Successor>,
-    /// How often a successor was named.
+    /// The number of nominations so far.
     pub(super) nominations: u32,
     pub(super) members: Slots<Member>,
     /// Those of them whose protocol settles ([`Profile::settle`](crate::wire::Profile::settle)), by their
     /// addresses.
     neighbours: BTreeSet<(Option<IpAddr>, u32)>,
-    /// The message to many that the owner is in the middle of.
+    /// The unfinished message of the owner to many members.
     pub(super) midway: Option<Begun>,
-    /// How many members are late, see [`Member::late`].
+    /// The number of late members, see [`Member::late`].
     pub(super) late: usize,
     /// Those about whom the owner was asked. Tickets are not used twice, so that a late answer
     /// never lets somebody else in.
     pub(super) pending: Vec<Applicant>,
     pub(super) next_ticket: u32,
-    /// What is kept of the channel, its bans among it.
+    /// The charge for the channel, including its bans.
     pub(super) stored: Charge,
     /// Oldest first.
     pub(super) bans: VecDeque<Banned>,
-    /// What waits for members, charged once.
+    /// The data that waits for members, charged once.
     pub(super) common: Common,
-    /// Small data that waits for members who lag.
+    /// Small data that waits for members that lag.
     pub(super) tails: ChannelTails,
     /// In rooms: messages of which not all parts have come, by sender. A room's receivers may be
     /// unable to tell senders apart, so parts of two messages must not be mixed.
     pub(super) gathering: HashMap<u32, Gathering>,
-    /// In channels: the message of the owner to many, for members who have to have it whole.
+    /// In channels: the message of the owner to many, for members that need whole messages.
     pub(super) down: Gathering,
-    /// In rooms: what has changed since those who asked for presence were told.
+    /// In rooms: the changes since the members with presence were last told.
     pub(super) changes: Changes,
-    /// How many of them have come since, and were not told who is there.
+    /// The number of members with presence that have come since, and were not told who is present.
     pub(super) fresh: usize,
-    /// How many have asked for presence.
+    /// The number of members that asked for presence.
     pub(super) hearers: usize,
-    /// It is seen to that the news are told.
+    /// The delivery of the news is scheduled.
     pub(super) due: bool,
 }
 
-/// A message to many of which not all parts have come.
+/// A message to many of which not all parts have arrived.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Begun {
-    /// The one who does not get it.
+    /// The member that does not get it.
     pub(super) except: Option<MemberNumber>,
 }
 
@@ -80,27 +80,27 @@ pub(super) struct Member {
     pub(super) tag: Tag,
     pub(super) edge: Edge,
     pub(super) presence: bool,
-    /// It has asked for presence, and was not told yet who is there.
+    /// It asked for presence, and was not told yet who is present.
     pub(super) fresh: bool,
     /// Whether it has the beginning of a message that the owner sends to it alone. Without it, a
     /// rest is for who had the number before.
     pub(super) midway: bool,
-    /// That beginning, if the member has to have it whole.
+    /// That beginning, if the member needs whole messages.
     pub(super) gathering: Gathering,
     /// What it sends may go on with what it began for a former owner, up to the first beginning.
     pub(super) behind: bool,
-    /// It came in the middle of a message of the owner to many: it must not get its rest.
+    /// It entered in the middle of a message of the owner to many, and must not get the rest.
     pub(super) late: bool,
 }
 
-/// The member that an owner has named.
+/// The member that an owner has nominated.
 pub(super) struct Successor {
     pub(super) member: MemberNumber,
-    /// Which nomination this is, as an answer may come when another one is under way.
+    /// The number of this nomination, because an answer may arrive when another one is pending.
     pub(super) nomination: u32,
-    /// The owner's command, which waits for its answer.
+    /// The owner's command, whose answer is pending.
     pub(super) request: Option<u32>,
-    /// Where the member's session will have the channel, once it has said so.
+    /// The number of the channel in the member's session, once the session has reserved it.
     pub(super) seat: Option<(OwnedChannelId, Tag)>,
 }
 
@@ -121,17 +121,17 @@ impl Owner {
 }
 
 impl Member {
-    /// Whether it has to have messages whole.
+    /// Whether it needs whole messages.
     pub(super) fn is_whole(&self) -> bool {
         self.endpoint.profile.whole
     }
 
-    /// The address by which it is looked for, if its protocol settles.
+    /// The address by which it is found, if its protocol settles.
     fn neighbour(&self) -> Option<Option<IpAddr>> {
         (!self.endpoint.profile.settle.is_zero()).then_some(self.endpoint.address)
     }
 
-    /// Those of its parts that are for the present owner.
+    /// The parts of it that are for the present owner.
     pub(super) fn fit<'a>(&self, parts: &'a [Part]) -> &'a [Part] {
         if self.behind { from_first(parts) } else { parts }
     }
@@ -156,7 +156,7 @@ pub(super) struct Banned {
 }
 
 impl Banned {
-    /// Whether it keeps a session out.
+    /// Whether it bans a session.
     fn is_of(&self, endpoint: &Endpoint) -> bool {
         self.peer.is_some_and(|peer| endpoint.known_peer().id == peer)
             || self.address.is_some_and(|address| endpoint.known_by == Some(address))
@@ -209,7 +209,7 @@ impl State {
         self.members.get_mut(member.0).filter(|member| member.endpoint.id == endpoint.id)
     }
 
-    /// Another message begins, or none goes on: nobody is late any more.
+    /// Another message begins, or none continues: no member is late any more.
     pub(super) fn forget_late(&mut self) {
         if std::mem::take(&mut self.late) > 0 {
             self.members.iter_mut().for_each(|(_, member)| member.late = false);
@@ -243,7 +243,7 @@ impl State {
         full
     }
 
-    /// Gives how many were forgotten.
+    /// Returns how many were forgotten.
     pub(super) fn forget_bans(&mut self, forgotten: impl Fn(&Banned) -> bool) -> usize {
         let before = self.bans.len();
         self.bans.retain(|ban| !forgotten(ban));
@@ -255,7 +255,7 @@ impl State {
         gone
     }
 
-    /// In a room: whether something is to be told to those who asked for presence.
+    /// In a room: whether there is news for the members that asked for presence.
     pub(super) fn has_news(&self) -> bool {
         !self.changes.is_empty() || self.fresh > 0
     }
@@ -305,7 +305,7 @@ impl State {
         MemberNumber(number)
     }
 
-    /// Takes a member out, of whom nobody is told.
+    /// Removes a member without telling anybody.
     pub(super) fn take_member(&mut self, number: u32) -> Option<Member> {
         let member = self.members.remove(number)?;
         if let Some(address) = member.neighbour() {
@@ -314,7 +314,7 @@ impl State {
         Some(member)
     }
 
-    /// Takes all members out, of whom nobody is told.
+    /// Removes all members without telling anybody.
     pub(super) fn take_members(&mut self) -> Vec<Member> {
         self.neighbours = BTreeSet::new();
         self.members.take().map(|(_, member)| member).collect()
@@ -342,12 +342,12 @@ impl State {
         }
     }
 
-    /// Whether the owner has named this member.
+    /// Whether the owner has nominated this member.
     pub(super) fn is_heir(&self, member: MemberNumber) -> bool {
         self.successor.as_ref().is_some_and(|successor| successor.member == member)
     }
 
-    /// Takes a member out and tells the owner, or notes it for the others. Gives whether there was one.
+    /// Removes a member and tells the owner, or notes it for the others. Returns whether there was one.
     pub(super) fn remove(
         &mut self,
         member: MemberNumber,
@@ -384,7 +384,7 @@ impl State {
     /// receivers there were.
     ///
     /// # Errors
-    /// What the sender did wrong.
+    /// The error of the sender.
     pub(super) fn share(
         &mut self,
         sender: MemberNumber,
@@ -421,7 +421,7 @@ impl State {
         Ok(receivers)
     }
 
-    /// Sees that what comes fits into the channel's budget: the members that lag most are ended.
+    /// Makes room for new data in the channel's budget by ending the members that lag most.
     pub(super) fn make_room(&self, parts: &[Part]) {
         let bytes = parts.iter().map(|part| part.data.len()).sum();
         if !self.common.exceeds(bytes) {
@@ -439,7 +439,7 @@ impl State {
     }
 }
 
-/// The parts from the first beginning of a message on.
+/// The parts from the first beginning of a message.
 pub(super) fn from_first(parts: &[Part]) -> &[Part] {
     let first = parts.iter().position(Part::is_first);
     &parts[first.unwrap_or(parts.len())..]

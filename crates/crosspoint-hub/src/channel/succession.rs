@@ -1,4 +1,4 @@
-//! What becomes of a channel when its owner is away, and who has it when the owner goes.
+//! A channel whose owner is away, and its transfer when the owner goes.
 //!
 //! A successor is nominated in two steps. Its session is told and reserves a number for the channel. From then on
 //! the channel can be transferred to it at any moment, without a moment in which it has no owner.
@@ -14,14 +14,14 @@ use crate::reason::Reason;
 use crate::wire::{Edge, Framing};
 use std::sync::Arc;
 
-/// What became of a channel whose owner goes.
+/// The fate of a channel whose owner goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Transfer {
-    /// It has another owner, and so many members less.
+    /// It has another owner, and this many members fewer.
     Done { gone: usize },
-    /// Nobody is to have it.
+    /// There is no successor.
     NoSuccessor,
-    /// The one who goes did not own it.
+    /// The session that goes did not own it.
     NotOwned,
 }
 
@@ -165,7 +165,7 @@ impl Channel {
         Transfer::Done { gone }
     }
 
-    /// The owner is away, or is back. Nothing happens if that is known, or somebody else owns it.
+    /// Records that the owner is away or back. Does nothing if that is known, or if another session owns it.
     pub(crate) fn set_away(&self, owner: &Arc<Endpoint>, away: bool, writes: &mut PendingWrites) {
         let mut state = self.lock();
         if state.is_owner(owner) && state.away != away {

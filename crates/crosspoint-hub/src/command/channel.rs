@@ -109,7 +109,7 @@ pub struct ChannelOptions {
     pub members_max: Option<u32>,
     /// A member that enters has to give the same bytes. At most [`ChannelOptions::PASSWORD_BYTES_MAX`].
     pub password: Option<Bytes>,
-    /// The owner is asked about everyone who wants to enter ([`ChannelEvent::Knock`]).
+    /// The owner decides about each entry ([`ChannelEvent::Knock`]).
     pub approve: bool,
 }
 
@@ -144,7 +144,7 @@ pub struct EnterOptions {
     pub credentials: Bytes,
     /// If nothing has this name, and the hub allows it, a room of this name is made.
     pub make_room: bool,
-    /// In a room: tell who is there, who comes and who goes.
+    /// In a room: report which members are present, come and go.
     pub presence: bool,
 }
 
@@ -188,13 +188,13 @@ pub enum ChannelEvent {
     },
     /// The endpoint is a member now.
     Entered(Entered),
-    /// To an owner: somebody entered.
+    /// To an owner: a session has entered.
     MemberEntered {
         /// The own channel.
         channel: OwnedChannelId,
         /// The newcomer's number.
         member: MemberNumber,
-        /// Who it is.
+        /// Its identity.
         peer: Peer,
         /// The largest chunk, if this member sees messages and the owner pieces or the reverse.
         chunk: Option<u32>,
@@ -205,18 +205,18 @@ pub enum ChannelEvent {
     MemberLeft {
         /// The own channel.
         channel: OwnedChannelId,
-        /// Who has gone.
+        /// The member that has gone.
         member: MemberNumber,
         /// Why.
         reason: Reason,
     },
-    /// To an owner that decides about each entry: somebody wants in.
+    /// To an owner that decides about each entry: a session requests to enter.
     Knock {
         /// The own channel.
         channel: OwnedChannelId,
         /// To be returned in [`ChannelCommand::Admit`].
         ticket: u32,
-        /// Who it is.
+        /// Its identity.
         peer: Peer,
         /// What the endpoint gave.
         credentials: Box<[u8]>,
@@ -234,7 +234,7 @@ pub enum ChannelEvent {
         channel: JoinedChannelId,
         /// The other's number.
         member: MemberNumber,
-        /// Who it is.
+        /// Its identity.
         peer: Peer,
     },
     /// To a member of a room that asked for presence: another has gone.

@@ -1,4 +1,4 @@
-//! Who is there, and who provides which service.
+//! The sessions that are present, and the services that they provide.
 
 use crate::ids::{PeerId, PeerName};
 use crate::peer::Peer;
@@ -22,7 +22,7 @@ pub enum DirectoryCommand {
     Look {
         /// Returned in the answer.
         request: u32,
-        /// Whom to look for.
+        /// The sessions to look for.
         query: Query,
     },
     /// From now on, tell who comes and goes, or no longer. Answer: [`Event::Done`](super::Event::Done) or
@@ -30,12 +30,12 @@ pub enum DirectoryCommand {
     Watch {
         /// Returned in the answer.
         request: u32,
-        /// Of whom to tell.
+        /// The sessions to report.
         whom: Watched,
     },
 }
 
-/// Of whom a session is told that they come and go.
+/// The sessions whose coming and going a watcher is told about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Watched {
     /// Of nobody.
@@ -47,7 +47,7 @@ pub enum Watched {
     Everybody,
 }
 
-/// Behind whom a list of all goes on.
+/// The place after which a list of all sessions continues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum After {
     /// The session with this name, or where it would be.
@@ -56,7 +56,7 @@ pub enum After {
     Peer(PeerId),
 }
 
-/// Whom to look for.
+/// The sessions to look for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Query {
     /// The session with this id.

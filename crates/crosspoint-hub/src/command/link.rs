@@ -26,7 +26,7 @@ pub enum LinkCommand {
     },
 }
 
-/// To whom a link goes.
+/// The addressee of a link.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Addressee {
     /// The session with this id.
@@ -63,11 +63,11 @@ impl LinkOptions {
 pub enum LinkEvent {
     /// There is a link now.
     Opened {
-        /// The command's number, to the one who opened it.
+        /// The command's number, for the opener.
         request: Option<u32>,
         /// How commands name the link.
         link: LinkNumber,
-        /// Who is at the other side.
+        /// The identity of the other side.
         peer: Peer,
         /// What the opener gave.
         purpose: Bytes,

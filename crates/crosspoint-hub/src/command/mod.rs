@@ -43,7 +43,7 @@ pub enum Command {
     Channel(ChannelCommand),
     /// About links.
     Link(LinkCommand),
-    /// About who is there.
+    /// About the directory.
     Directory(DirectoryCommand),
     /// To the hub application.
     Application(ApplicationCommand),
@@ -55,7 +55,7 @@ pub enum Command {
     },
     /// Sends a message, or a part of one.
     Send {
-        /// Who is to have it.
+        /// The receiver.
         to: Target,
         /// The message or part.
         part: Part,
@@ -115,7 +115,7 @@ pub enum Event {
     Channel(ChannelEvent),
     /// About links.
     Link(LinkEvent),
-    /// About who is there.
+    /// About the directory.
     Directory(DirectoryEvent),
     /// From the hub application.
     Application(ApplicationEvent),
@@ -203,7 +203,7 @@ impl Event {
     }
 }
 
-/// Who an endpoint says it is.
+/// The claims and credentials of an endpoint.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Hello {
     /// Its own id; the hub gives one if absent.
@@ -233,7 +233,7 @@ impl fmt::Debug for Hello {
     }
 }
 
-/// Who is to have a message.
+/// The receivers of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Target {
     /// The owner of an entered channel, or everybody else in an entered room.

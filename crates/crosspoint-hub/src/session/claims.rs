@@ -124,7 +124,7 @@ impl Session {
         }
     }
 
-    /// How many of its entries and claims wait for the decision of somebody else.
+    /// The number of its entries and claims that wait for the decision of another session or hub.
     pub(super) fn waits_for(&self) -> usize {
         self.pending + self.claims.as_ref().map_or(0, |claims| claims.waiting.len())
     }

@@ -46,7 +46,7 @@ impl Session {
         Step::Go
     }
 
-    /// Carries out a hello whose credentials somebody else has checked.
+    /// Executes a hello whose credentials were checked outside.
     pub fn welcome(&mut self, now: Instant, hello: Hello, grant: Grant) -> Step {
         self.now = now;
         if self.endpoint.peer().is_some() {
@@ -294,7 +294,7 @@ impl Session {
         }
     }
 
-    /// Says who is there.
+    /// Answers which sessions are present.
     fn look(&mut self, request: u32, query: &Query) {
         if !self.permissions().presence {
             return self.refuse(request, false, Reason::NotAllowed);
@@ -304,7 +304,7 @@ impl Session {
         self.endpoint.push_event_alone(Tag::default(), found, &mut self.writes);
     }
 
-    /// From now on the session is told who comes and goes, or no longer.
+    /// Starts or stops telling the session which sessions come and go.
     fn watch(&mut self, request: u32, whom: Watched) {
         if !self.permissions().presence {
             return self.refuse(request, false, Reason::NotAllowed);
@@ -322,7 +322,7 @@ impl Session {
         self.tell(Event::Done { request });
     }
 
-    /// Asks the hub application. Who asks faster than the answers come waits.
+    /// Sends a request to the hub application. A session that asks faster than the answers arrive waits.
     pub(super) fn ask(&mut self, ticket: u32, ask: Ask) -> Step {
         if self.asks.count() >= self.hub.limits.asks_pending_max {
             self.hub.metrics.hit(Limit::AsksPending);

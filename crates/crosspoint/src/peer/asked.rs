@@ -5,7 +5,7 @@ use crate::{PeerId, PeerInfo};
 use crosspoint_hub::command::{Addressee, Query};
 use std::fmt;
 
-/// Whom the hub was asked for.
+/// The peer that the hub was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Asked {

@@ -9,7 +9,7 @@ use crate::{PeerId, PeerInfo};
 
 impl Asked {
     /// # Errors
-    /// [`PeerError::OtherPeer`] if the answer is about somebody else.
+    /// [`PeerError::OtherPeer`] if the answer is about another peer.
     pub(crate) fn check(&self, answered: &PeerInfo) -> Result<(), PeerError> {
         if self.fits(answered) { Ok(()) } else { Err(self.contradicts(answered)) }
     }
@@ -24,7 +24,7 @@ impl Pins {
     /// Whether the name of a peer is pinned.
     ///
     /// # Errors
-    /// [`PeerError::NotPinned`] if it is pinned to somebody else.
+    /// [`PeerError::NotPinned`] if it is pinned to another peer.
     pub(crate) fn check(&self, answered: &PeerInfo) -> Result<bool, PeerError> {
         let name = answered.name.as_deref();
         match name.and_then(|name| Some((name, self.get(name)?))) {

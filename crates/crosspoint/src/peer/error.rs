@@ -39,9 +39,9 @@ pub enum PeerError {
     NotPinned {
         /// The name.
         name: String,
-        /// To whom it is pinned.
+        /// The peer id that it is pinned to.
         pinned: PeerId,
-        /// Who has it.
+        /// The peer that has it.
         answered: PeerId,
     },
     /// A node that passes a link of another one on has a [pinned](crate::NodeBuilder::pin) name, or a hub

@@ -73,7 +73,7 @@ struct Lane {
     held: Mutex<Held>,
 }
 
-/// What waits in a lane, at the expense of the one who has opened the link.
+/// The data that waits in a lane, charged to the opener of the link.
 #[derive(Debug)]
 struct Held {
     bytes: usize,

@@ -1,4 +1,4 @@
-//! What answers requests: handlers by method, and those who read requests themselves.
+//! The answers to requests: by handlers of methods, and by programs that read requests themselves.
 
 use super::Peer;
 use super::codec::{decode, encode};
@@ -80,7 +80,7 @@ impl Request {
             .map_err(|error| Failure::new(Failure::UNREADABLE, error.to_string()))
     }
 
-    /// Who the hub says has sent it.
+    /// The sender, as the hub states it.
     pub fn from(&self) -> &PeerInfo {
         &self.call.core.info
     }

@@ -1,4 +1,4 @@
-//! The links that others open, and who takes them.
+//! The links that others open, and their receiver.
 
 use super::Peer;
 use super::link::{Core, NewLink, Terms, now};
@@ -24,7 +24,7 @@ pub(crate) struct Reception {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Leads to the one who takes links, if there is one.
+    /// Leads to the receiver of links, if there is one.
     taker: Option<mpsc::Sender<Peer>>,
     connections: Vec<Weak<Connection>>,
     /// Links that were not given to anybody, and some that were, or have ended.
@@ -79,7 +79,7 @@ impl Reception {
         }
     }
 
-    /// Somebody has opened a link, that has come over this route.
+    /// Handles a link that a peer has opened over this route.
     pub(crate) fn arrived(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
@@ -129,7 +129,7 @@ impl State {
     /// As many links are remembered before those are forgotten that need not be.
     const TIDY_LEAST: usize = 64;
 
-    /// Keeps a link for who takes links later.
+    /// Keeps a link for a later receiver of links.
     fn remember(&mut self, core: &Arc<Core>) {
         if self.unclaimed.len() >= self.tidy_at.max(Self::TIDY_LEAST) {
             self.tidy_at = 2 * self.tidy().len();
@@ -148,7 +148,7 @@ impl State {
         unclaimed
     }
 
-    /// Gives a link to the one who takes links. Without one it lives for the handlers.
+    /// Gives a link to the receiver of links. Without one, the link lives for the handlers.
     fn deliver(&self, core: &Arc<Core>) {
         let Some(taker) = &self.taker else {
             return;

@@ -1,9 +1,9 @@
-//! Who is there, who comes and who goes.
+//! The peers that are present, come and go.
 
 use crate::connection::{PresenceEvent, Watcher};
 use std::fmt;
 
-/// Who comes and goes, see [`Node::watch`](crate::Node::watch).
+/// The peers that come and go, see [`Node::watch`](crate::Node::watch).
 pub struct Presence {
     watcher: Watcher,
 }
@@ -13,7 +13,7 @@ impl Presence {
         Self { watcher }
     }
 
-    /// Who comes or goes next. `None` when the connection has ended. Cancelling it loses nothing.
+    /// Returns the next peer that comes or goes. `None` when the connection has ended. It is cancel safe.
     pub async fn next(&mut self) -> Option<PresenceEvent> {
         self.watcher.next().await
     }

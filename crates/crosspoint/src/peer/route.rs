@@ -11,7 +11,7 @@ use serde_bytes::ByteBuf;
 /// The most nodes that forward one link.
 pub(crate) const HOPS_MAX: usize = 8;
 
-/// Whom to talk to: a peer id, or a unique name.
+/// The address of a peer: a peer id, or a unique name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Who {
     /// The peer with this id.
@@ -62,7 +62,7 @@ impl From<&String> for Who {
 /// The way of a link. For a plain link both parts are empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Route {
-    /// Who is still to come, the far end last.
+    /// The peers that the link still has to pass, the far end last.
     pub via: Vec<Who>,
     /// Who has passed the link on so far, its opener first. Each of them is the word of the next.
     pub from: Vec<PeerId>,

@@ -1,4 +1,4 @@
-//! What a peer does to be safe from who is between.
+//! The protection of a peer from anybody between the two ends.
 
 use super::Peer;
 use super::error::PeerError;

@@ -136,7 +136,7 @@ impl Service {
         self.inner.name.as_str()
     }
 
-    /// Those who provide it, as far as they were found by the requests so far.
+    /// The providers that the requests have found so far.
     pub fn providers(&self) -> Vec<PeerId> {
         let mut providers = lock(&self.inner.providers);
         providers.tidy();

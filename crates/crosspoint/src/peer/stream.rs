@@ -43,7 +43,7 @@ impl Stream {
         &self.metadata
     }
 
-    /// Who is at the other end.
+    /// The peer at the other end.
     pub fn peer(&self) -> &Peer {
         &self.peer
     }

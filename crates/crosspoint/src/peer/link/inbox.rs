@@ -1,4 +1,4 @@
-//! What arrives over a link: to handlers, to those who wait, or into the inbox.
+//! Dispatches what arrives over a link: to handlers, to waiting tasks, or into the inbox.
 
 use super::handlers::{Call, Work};
 use super::later::Later;
@@ -88,7 +88,7 @@ impl State {
         self.held <= core.terms.options.inbox_bytes
     }
 
-    /// Whether who reads should have a turn before more is put in.
+    /// Whether the reader should get a turn before more is put in.
     pub(super) fn is_crowded(&self, core: &Core) -> bool {
         self.held > core.terms.options.inbox_bytes / 2
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use tokio::sync::oneshot;
 
-/// Who waits for a stream to be accepted.
+/// The task that waits for a stream to be accepted.
 type Opening = oneshot::Sender<Result<(), StreamReset>>;
 
 #[derive(Default)]

@@ -51,9 +51,9 @@ pub(crate) type Answer = Result<Payload, RequestError>;
 pub(crate) struct Core {
     pub(crate) link: LinkNumber,
     pub(crate) side: Side,
-    /// Who the hub says is at the other side of the link.
+    /// The peer at the other side of the link, as the hub states it.
     pub(crate) info: PeerInfo,
-    /// Who is at its far end, behind all who forward it.
+    /// The peer at its far end, after all peers that forward it.
     pub(crate) far: PeerId,
     pub(crate) route: Route,
     /// Nothing plain is sent or taken.
@@ -93,9 +93,9 @@ pub(crate) struct State {
     pub(super) streams: HashMap<StreamId, StreamState>,
     pub(super) clocks: Vec<oneshot::Sender<Time>>,
     pub(super) handle: Weak<Handle>,
-    /// Somebody has or had a handle. Otherwise only handlers answer.
+    /// The program has or had a handle. Otherwise only handlers answer.
     pub(super) attended: bool,
-    /// It was given to who takes links.
+    /// It was given to the receiver of links.
     pub(super) delivered: bool,
     reassembly: Reassembly,
     /// What of the node's budget the other side has because of this link.

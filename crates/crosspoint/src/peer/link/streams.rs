@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 /// What the handle of a stream has to know beside what the machine knows.
 #[derive(Debug, Default)]
 pub(crate) struct StreamState {
-    /// Who waits for the other side to accept it.
+    /// The task that waits for the other side to accept it.
     opening: Option<oneshot::Sender<Result<(), StreamReset>>>,
     reader: Option<Waker>,
     writer: Option<Waker>,
