@@ -287,7 +287,7 @@ impl Session {
         Ok(())
     }
 
-    /// Takes out a membership. What it has sent still counts.
+    /// Removes a membership. The messages that it sent still count.
     pub(super) fn take_entered(&mut self, number: JoinedChannelId) -> Option<Membership> {
         let mut entered = self.entered.remove(number.0)?;
         if let (Some(rule), Some(limiter)) = (&entered.channel.rule, entered.limiter.take()) {
@@ -313,7 +313,7 @@ impl Session {
         self.hub.end_if_unused(channel);
     }
 
-    /// Others hear that the session has entered or left a room. What that costs counts as its messages.
+    /// Other members are told that the session has entered or left a room. The cost of this counts as its messages.
     fn settle_room(&mut self, room: &Arc<Channel>) {
         self.hub.settle_room(room, &mut self.writes);
         let price = presence::price(room.hearers());

@@ -23,7 +23,7 @@ impl Session {
         self.unheard += time;
     }
 
-    /// When [`Session::overdue`] has to be called, if nothing comes until then.
+    /// The time when [`Session::overdue`] has to be called, if nothing arrives until then.
     pub fn overdue_at(&self) -> Option<Instant> {
         let begun = self.order.earliest()?;
         self.begun.checked_add(begun + self.unheard + self.hub.limits.message_time_max)
@@ -53,7 +53,7 @@ impl Session {
         step
     }
 
-    /// What the endpoint has done wrong, for people, if the session ends for that.
+    /// The error of the endpoint, in words, if the session ends because of it.
     pub fn complaint(&self) -> Option<&str> {
         self.complaint.as_deref()
     }

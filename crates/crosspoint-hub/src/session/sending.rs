@@ -67,7 +67,7 @@ impl Session {
         self.batches.add(to, part, apart)
     }
 
-    /// Sends what has gathered. What is for a single receiver without room stays.
+    /// Sends the collected messages. Messages for a single receiver without room stay.
     pub(super) fn send_batches(&mut self, now: Instant) -> Step {
         self.retry = None;
         while let Some(Batch { to, parts }) = self.batches.front() {

@@ -7,10 +7,10 @@ use crate::ids::ChannelName;
 use crate::wire::Wire;
 use std::time::{Duration, Instant};
 
-/// How often it is looked again whether the former session has gone.
+/// The interval of the checks whether the former session has gone.
 const AGAIN: Duration = Duration::from_millis(1);
 
-/// How far a new session has settled.
+/// The state of a new session that settles.
 #[derive(Debug)]
 pub(super) struct Settling {
     /// From then on it is no new session any more.

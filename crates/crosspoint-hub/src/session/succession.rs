@@ -1,4 +1,4 @@
-//! The session's part in what becomes of channels whose owners are away or go.
+//! The session's part in the absence of owners and in transfers of channels.
 
 use super::{Owned, Session, Step, owned};
 use crate::channel::Channel;
@@ -100,7 +100,7 @@ impl Session {
         }
     }
 
-    /// Gives whether the endpoint is to be told.
+    /// Returns whether the endpoint has to be told.
     pub(super) fn owner_news(
         &mut self,
         tag: Tag,
