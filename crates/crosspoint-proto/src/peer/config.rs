@@ -29,7 +29,7 @@ pub struct Config {
     pub window_bytes: u32,
     /// Bytes of one stream that were written and not sent, at least 1. 64 KiB by default.
     pub send_buffer_bytes: usize,
-    /// The largest message to send or to receive, in bytes, at least 32 KiB. 16 MiB by default.
+    /// The largest message to send or to receive, in bytes. At least 32 KiB are received. 16 MiB by default.
     pub message_bytes_max: usize,
     /// Messages, requests and answers of the application that were not sent, in bytes with 64 for
     /// each, at least 1. One that goes beyond is still taken, the next is not. 4 MiB by default.
@@ -37,10 +37,14 @@ pub struct Config {
     /// Refusals and other short answers that wait to be sent, at least 1. When the other side asks
     /// for more, it breaks the link. 4096 by default.
     pub answers_max: usize,
+    /// Whether the other side gets the time of this side, as [`Machine::transmit`](super::Machine::transmit) is
+    /// given it, when it asks for a clock. Otherwise the application is asked
+    /// ([`Event::Clock`](super::Event::Clock)): a gateway answers with the clock of its client. True by default.
+    pub own_clock: bool,
 }
 
 impl Config {
-    /// A piece of a stream and a stream's metadata, each with its header, always fit.
+    /// A piece of a stream and a stream's metadata, each with its header, are always received.
     const MESSAGE_BYTES_MIN: usize = 32 * 1024;
 
     pub(super) fn in_range(self) -> Self {
@@ -67,6 +71,7 @@ impl Default for Config {
             message_bytes_max: 16 * 1024 * 1024,
             queue_bytes_max: 4 * 1024 * 1024,
             answers_max: 4096,
+            own_clock: true,
         }
     }
 }

@@ -67,12 +67,13 @@ struct Clock {
 impl Machine {
     /// A side of a link that has just begun.
     pub fn new(side: Side, config: Config) -> Self {
+        let sent_bytes_max = config.message_bytes_max;
         let config = config.in_range();
         Self {
             side,
             counters: Counters::default(),
             out: Outputs::default(),
-            queue: Queue::new(config.queue_bytes_max, config.message_bytes_max),
+            queue: Queue::new(config.queue_bytes_max, sent_bytes_max),
             requests: Requests::default(),
             streams: Streams::new(side),
             clock: Clock::default(),
@@ -184,7 +185,10 @@ impl Machine {
             }
             Incoming::Clock { token } => {
                 out.check_flood(self.config.answers_max)?;
-                out.control.push_back(Control::Time(token));
+                match self.config.own_clock {
+                    true => out.control.push_back(Control::Time(token, None)),
+                    false => out.events.push_back(Event::Clock { token }),
+                }
             }
             Incoming::Time { token, clock_us } => self.time(now, token, clock_us),
         }
@@ -388,6 +392,11 @@ impl Machine {
         }
     }
 
+    /// Answers [`Event::Clock`] with a clock in microseconds since 1970.
+    pub fn tell_clock(&mut self, token: [u8; 8], clock_us: u64) {
+        self.out.control.push_back(Control::Time(token, Some(clock_us)));
+    }
+
     fn send(&mut self, kind: u8, form: &Form<'_>) -> Result<(), SendError> {
         let written = self.queue.write(form);
         let body = self.note_full(written)?;
@@ -459,7 +468,8 @@ impl Machine {
                     let token = self.clock.token.to_be_bytes();
                     Some((kind::CLOCK, Bytes::copy_from_slice(&token)))
                 }
-                Control::Time(token) => {
+                Control::Time(token, told_us) => {
+                    let clock_us = told_us.unwrap_or(clock_us);
                     let body = [token, clock_us.to_be_bytes()].concat();
                     Some((kind::TIME, body.into()))
                 }

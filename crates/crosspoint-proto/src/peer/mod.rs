@@ -5,7 +5,7 @@
 //!
 //! * [`Machine`]: requests, messages and streams of one side, without connection, clock or task
 //! * [`secure`]: encryption between the machine and the link
-//! * [`body`]: what is in a message, for users that take part without a machine
+//! * [`body`]: what is in a message
 //! * `requests`, `streams`, `halves`, `queue`: the parts of a machine
 
 pub mod body;

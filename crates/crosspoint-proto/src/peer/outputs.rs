@@ -91,6 +91,12 @@ pub enum Event {
     },
     /// The answer to [`measure_clock`](super::Machine::measure_clock).
     Time(Time),
+    /// The other side asks for a clock, and [`Config::own_clock`](super::Config::own_clock) is off: answer with
+    /// [`tell_clock`](super::Machine::tell_clock), or not at all.
+    Clock {
+        /// Tells this question from others.
+        token: [u8; 8],
+    },
     /// After [`SendError::Full`](super::SendError::Full): there is room again.
     Room,
 }
@@ -140,7 +146,8 @@ pub(super) enum Control {
     Refuse(u32),
     /// CLOCK with the latest token.
     Clock,
-    Time([u8; 8]),
+    /// TIME, with the clock if it is not that of this side.
+    Time([u8; 8], Option<u64>),
 }
 
 #[derive(Debug, Default)]

@@ -578,6 +578,16 @@ fn streams_and_messages_take_turns_and_answers_go_first() {
 }
 
 #[test]
+fn a_gateway_answers_with_the_clock_of_its_client() {
+    let mut one = One::new(Config { own_clock: false, answers_max: 2, ..Config::default() });
+    one.hear(kind::CLOCK, &[], "12345678");
+    assert_eq!(one.events(), [Event::Clock { token: *b"12345678" }]);
+    assert_eq!(one.transmitted(), [], "the application has not answered");
+    one.machine.tell_clock(*b"12345678", 0x4e);
+    assert_eq!(one.transmitted(), [(kind::TIME, body(&[], b"12345678\0\0\0\0\0\0\0\x4e"))]);
+}
+
+#[test]
 fn a_clock_is_measured_by_the_answer_to_the_last_question() {
     let mut one = One::small();
     let answer = |question: &Bytes| body(&[], [question, &[0, 0, 0, 0, 0, 0, 1, 0][..]].concat());

@@ -1,9 +1,9 @@
 //! What becomes of the calls of the object `hub`.
 
 use super::object::{self, EnterFields, Wish};
-use super::road::{IDLE_TIME, Road, Waiting};
+use super::peer_link::{FOR_REQUESTS, IDLE_TIME, PeerLink, Waiting};
 use super::rooms::{self, CannotSend};
-use super::{AnySocket, Json, Reply, With, peer_layer};
+use super::{AnySocket, Json, Reply, With};
 use crate::anysocket::internal::rpc::{Call, Failure, Outcome, Value};
 use crate::anysocket::link::Ticket;
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use crosspoint_hub::command::{
 use crosspoint_hub::payload::Payload;
 use crosspoint_hub::wire::{FrameWriter, Part};
 use crosspoint_hub::{ChannelName, JoinedChannelId, LinkNumber, MemberNumber, PeerId, Reason};
+use crosspoint_proto::peer::Side;
 use std::time::Instant;
 
 /// Links for requests that a client may have opened at once.
@@ -191,17 +192,17 @@ impl AnySocket {
         }
         let request = self.question(Question::Way(to.clone()));
         self.peers.opening.insert(to.clone(), vec![waiting]);
-        let purpose = Bytes::from_static(peer_layer::FOR_REQUESTS);
+        let purpose = Bytes::from_static(FOR_REQUESTS);
         let options = LinkOptions { purpose, ..LinkOptions::default() };
         self.give(LinkCommand::Open { request, to, options });
     }
 
     /// Ends a link for requests where nothing waits, if there is one.
     fn end_idle_way(&mut self) -> bool {
-        let idle = |link: &&LinkNumber| self.peers.roads.get(*link).is_some_and(Road::is_idle);
+        let idle = |link: &&LinkNumber| self.peers.links.get(*link).is_some_and(PeerLink::is_idle);
         let Some(link) = self.peers.ways.values().find(idle).copied() else { return false };
         self.give(LinkCommand::Close { link, reason: Reason::Left });
-        self.forget_road(link);
+        self.forget_link(link);
         true
     }
 
@@ -210,7 +211,7 @@ impl AnySocket {
         let Waiting { method, payload, asker, _weight } = waiting;
         self.note(Some(now + IDLE_TIME));
         let Some((reply, until)) = asker else {
-            let sent = self.notify(link, peer_layer::notify(&method, &payload));
+            let sent = self.notify(link, &method, &payload);
             self.dropped += u64::from(!sent);
             return;
         };
@@ -234,7 +235,8 @@ impl AnySocket {
     /// There is a link for requests.
     pub(super) fn way(&mut self, link: LinkNumber, to: Addressee, out: &mut FrameWriter) {
         let now = self.now;
-        self.peers.roads.insert(link, Road::new(now, With::Hub, Some(to.clone())));
+        let new = PeerLink::for_requests(now, to.clone(), Side::Opener, self.sent_bytes_max());
+        self.peers.links.insert(link, new);
         self.peers.ways.insert(to.clone(), link);
         self.note(Some(now + IDLE_TIME));
         for waiting in self.peers.opening.remove(&to).unwrap_or_default() {

@@ -5,8 +5,8 @@
 //! before the client has answered a question for its clock, which the original reads and answers in order
 //! behind the news of the peer.
 
+use super::peer_link::{Token, Wanted};
 use super::proxy::Peers;
-use super::road::{Token, Wanted};
 use super::{AnySocket, With};
 use crate::anysocket::internal::Internal;
 use crate::anysocket::json::Json;
@@ -54,7 +54,7 @@ impl AnySocket {
         let until = self.now + ANSWER_TIME_MAX;
         let time = Json::new(&(self.options.clock)()).expect("a number has a JSON form");
         let body = Internal::SyncedTime { time }.to_json();
-        let token = Token { road: link, what: Wanted::Known { serial } };
+        let token = Token { link, what: Wanted::Known { serial } };
         self.tell(out, |main| main.request_internal(body, until, token));
         Some(Held { serial, messages: VecDeque::new(), bytes: 0 })
     }
@@ -80,13 +80,13 @@ impl AnySocket {
     pub(super) fn unlinked(&mut self, link: LinkNumber, reason: Reason, out: &mut FrameWriter) {
         match self.peer_at(link).and_then(|id| self.peers.held_mut(id)) {
             Some(held) => held.messages.push_back((link, News::Unlinked(reason))),
-            None => self.end_road(link, reason, out),
+            None => self.end_link(link, reason, out),
         }
     }
 
     /// The peer at the other end of a link.
     fn peer_at(&self, link: LinkNumber) -> Option<PeerId> {
-        match self.peers.roads.get(&link)?.with {
+        match self.peers.links.get(&link)?.with {
             With::Peer(id) => Some(id),
             With::Hub => None,
         }
@@ -109,7 +109,7 @@ impl AnySocket {
         for (link, news) in held.messages {
             match news {
                 News::Message { kind, body } => self.heard(link, kind, body, out),
-                News::Unlinked(reason) => self.end_road(link, reason, out),
+                News::Unlinked(reason) => self.end_link(link, reason, out),
             }
         }
     }

@@ -4,8 +4,8 @@
 //!   driver calls it
 //! * `options`: what an embedder sets; `secure`: encryption that this side begins
 //! * `proxy`: peers behind the hub (sections 9 and 10); `hold`: what comes before the client knows them
-//! * `road`: a link of the hub; `relay`: what is said over it, in the messages of `peer_layer`, and how
-//!   `payload` and `msgpack` translate it
+//! * `peer_link`: a link of the hub, with the machine of the peer layer; `relay`: how the client says what comes
+//!   over it, and how `payload` and `msgpack` translate it
 //! * `object`: the object `hub`; `acts`: what becomes of its calls; `rooms`: rooms that were entered
 //! * `inbox`: messages out of pieces; `recent`: what waits for answers that may never come; `kept`: what that takes
 //!
@@ -20,12 +20,11 @@ mod msgpack;
 mod object;
 mod options;
 mod payload;
-mod peer_layer;
+mod peer_link;
 mod protocol;
 mod proxy;
 mod recent;
 mod relay;
-mod road;
 mod rooms;
 mod secure;
 
@@ -52,9 +51,9 @@ use crosspoint_hub::wire::{FrameWriter, Part, Place};
 use crosspoint_hub::{Limit, Limits, PeerId, Reason};
 use inbox::Inbox;
 use kept::{Kept, Weight};
+use peer_link::Token;
 use proxy::Peers;
 use recent::Recent;
-use road::Token;
 use rooms::Rooms;
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -471,7 +470,7 @@ impl AnySocket {
             return self.wish(call, ticket, out);
         }
         let reply = Reply::new(&self.kept, ticket, call.method);
-        let outcome = match road::asked(&reply.method, &call.params) {
+        let outcome = match peer_link::asked(&reply.method, &call.params) {
             Ok((method, payload)) => {
                 let (number, given_up) = self.calls.add(reply);
                 self.give(ApplicationCommand::Ask {
@@ -492,7 +491,7 @@ impl AnySocket {
     fn answered(&mut self, number: u32, outcome: &hub_payload::Outcome, out: &mut FrameWriter) {
         if number & CALL != 0 {
             let Some(reply) = self.calls.take(number & !CALL) else { return };
-            let outcome = road::outcome(outcome, &reply.method, self.json_bytes_max());
+            let outcome = peer_link::outcome(outcome, &reply.method, self.json_bytes_max());
             return self.answer(With::Hub, reply, &outcome, out);
         }
         let Some(ticket) = Ticket::from_number(number) else { return };

@@ -172,7 +172,7 @@ impl Params<'_> {
     fn asked(&self) -> Result<(String, Payload), Failure> {
         let what = "a method, such as \"user.rename\", of at most 255 bytes";
         let method: String = self.optional(1, what)?.unwrap_or_default();
-        if method.len() > super::peer_layer::METHOD_BYTES_MAX {
+        if method.len() > super::peer_link::METHOD_BYTES_MAX {
             return Err(self.wrong(1, what));
         }
         let payload = match self.call.params.get(2) {

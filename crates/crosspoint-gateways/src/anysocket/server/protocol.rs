@@ -211,7 +211,7 @@ impl Protocol for AnySocket {
             }
             self.backlog |= held && !self.main.is_held();
             self.tell(out, |_| Ok(()));
-            self.tick_roads(out);
+            self.tick_links(out);
             self.tell_gone(out);
             let deadline = self.main.deadline();
             self.note(deadline);

@@ -4,9 +4,9 @@
 //! for one, and a native peer may open as many as it likes. The client sees one peer as long as there is one.
 
 use super::hold::Held;
+use super::peer_link::{PeerLink, Token, Waiting, asked};
 use super::recent::Recent;
-use super::road::{Road, Token, Waiting, asked};
-use super::{AnySocket, COMMANDS_MAX, Question, Reply, With, payload, peer_layer, write};
+use super::{AnySocket, COMMANDS_MAX, Question, Reply, With, payload, write};
 use crate::anysocket::id::Id;
 use crate::anysocket::internal::rpc::{Call, Outcome};
 use crate::anysocket::internal::{Internal, InternalError, proxy_reply};
@@ -19,7 +19,7 @@ use crosspoint_hub::command::{Addressee, Command, LinkCommand, LinkOptions, Peer
 use crosspoint_hub::payload::Failure;
 use crosspoint_hub::wire::{FrameWriter, Part, Wire};
 use crosspoint_hub::{Limit, LinkNumber, PeerId, Reason};
-use peer_layer::Said;
+use crosspoint_proto::peer::Side;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ pub(super) struct Peers {
     /// Peers that the client has.
     pub(super) proxied: HashMap<PeerId, Proxied>,
     /// All links of the hub.
-    pub(super) roads: HashMap<LinkNumber, Road>,
+    pub(super) links: HashMap<LinkNumber, PeerLink>,
     /// Peers that the client wants and may get, and what it asked with.
     wanted: Vec<(PeerId, Option<Ticket>)>,
     /// The links that the hub was asked for, in this order.
@@ -209,7 +209,7 @@ impl AnySocket {
 
     fn unlink_all(&mut self, links: &[LinkNumber], reason: Reason) {
         for link in links {
-            self.forget_road(*link);
+            self.forget_link(*link);
             self.give(LinkCommand::Close { link: *link, reason });
         }
     }
@@ -278,6 +278,7 @@ impl AnySocket {
             }
             return;
         };
+        let side = if wanted { Side::Opener } else { Side::Accepter };
         // The other side may have opened it at the time when the client asked for one.
         let wanted = wanted || self.waits_for(peer.id);
         let translated = peer.protocol != WIRE.profile().name;
@@ -292,7 +293,12 @@ impl AnySocket {
                 self.network(peer.id, false, out);
             }
         }
-        self.peers.roads.insert(link, Road::new(now, With::Peer(peer.id), None));
+        let with = With::Peer(peer.id);
+        let new = match translated {
+            true => PeerLink::new(now, with, side, self.sent_bytes_max()),
+            false => PeerLink::of_packets(now, with),
+        };
+        self.peers.links.insert(link, new);
         let known = self.peers.proxied.contains_key(&peer.id);
         let (config, id) = (&self.config, peer.id);
         let proxied = self.peers.proxied.entry(id).or_insert_with(|| {
@@ -378,7 +384,9 @@ impl AnySocket {
                 return;
             }
         }
-        if !self.post(link, Said { kind: KIND_PACKET, body: inner }) {
+        if inner.len() <= self.sent_bytes_max() {
+            self.post(link, KIND_PACKET, inner);
+        } else {
             self.end_peer(to, Reason::TooLarge);
         }
     }
@@ -400,8 +408,8 @@ impl AnySocket {
             Received::Message { body, ticket } => {
                 let payload = payload::from_json(body);
                 let posted = match ticket {
-                    None => self.post(link, peer_layer::message(&payload)),
-                    Some(ticket) => self.request_message(link, ticket, &payload),
+                    None => self.send_message(link, &payload),
+                    Some(ticket) => self.request_message(link, ticket, &payload, out),
                 };
                 self.dropped += u64::from(!posted);
             }
@@ -464,17 +472,10 @@ impl AnySocket {
         self.answer(With::Peer(to), reply, &outcome, out);
     }
 
-    /// Sends over a link. Gives whether it was not too large.
-    pub(super) fn post(&mut self, link: LinkNumber, said: Said) -> bool {
-        let Said { kind, body } = said;
-        match u32::try_from(body.len()) {
-            Ok(total) if total <= self.options.limits.message_bytes_max => {
-                let part = Part { kind, total, offset: 0, data: body };
-                self.give(Command::Send { to: Target::Link(link), part });
-                true
-            }
-            _ => false,
-        }
+    /// Sends a message over a link.
+    pub(super) fn post(&mut self, link: LinkNumber, kind: u8, body: Bytes) {
+        let part = Part { kind, ..Part::whole(body) };
+        self.give(Command::Send { to: Target::Link(link), part });
     }
 
     /// Whether so many commands wait that nobody may cause more.
@@ -487,12 +488,13 @@ impl AnySocket {
 mod tests {
     use super::*;
     use crate::anysocket::wire::LINK_BYTES;
+    use crosspoint_proto::peer::Machine;
 
     /// The worst of maps that have just grown, and the end of a peer that speaks something else.
     #[test]
     fn a_link_keeps_what_is_charged_for_it() {
-        let entries = size_of::<(LinkNumber, Road)>() + size_of::<(PeerId, Proxied)>() + 2;
-        let kept = entries * 16 / 7 + size_of::<Link<Token>>();
+        let entries = size_of::<(LinkNumber, PeerLink)>() + size_of::<(PeerId, Proxied)>() + 2;
+        let kept = entries * 16 / 7 + size_of::<Link<Token>>() + size_of::<Machine>();
         assert!((kept * 3 / 4..=kept).contains(&LINK_BYTES), "{kept}");
     }
 }

@@ -25,10 +25,6 @@ impl<T> Recent<T> {
         self.items.len() >= Self::MOST
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-
     /// Adds a thing. If there are too many, the one that waits for longest is given up.
     pub(super) fn add(&mut self, item: T) -> (u32, Option<(u32, T)>) {
         let given_up = if self.is_full() { self.items.pop_first() } else { None };
@@ -49,15 +45,6 @@ impl<T> Recent<T> {
         }
         item
     }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        self.items.iter().map(|(number, item)| (*number, item))
-    }
-
-    /// Everything that waits, the oldest first.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = T> + use<T> {
-        std::mem::take(&mut self.items).into_values()
-    }
 }
 
 #[cfg(test)]
@@ -74,7 +61,7 @@ mod tests {
         assert_eq!(recent.add(2000).1, None);
         assert_eq!(recent.add(2001).1, Some((0, 0)));
         assert_eq!((recent.take(0), recent.take(1024)), (None, Some(2000)));
-        assert_eq!(recent.drain().count(), Recent::<u32>::MOST - 1);
+        assert_eq!(recent.items.len(), Recent::<u32>::MOST - 1);
     }
 
     #[test]

@@ -1,12 +1,12 @@
-//! What is said over links of the hub in the messages of the peer layer, and how the client says it.
+//! What the peer layer brings over links of the hub, and how the client says it.
 //!
 //! A link belongs to a peer that the client has, or is for requests alone; then the client hears of it from
-//! the hub itself.
+//! the hub itself. The machine of the link keeps ids, deadlines and bounds (docs/peers.md). This module
+//! translates its events into packets, and packets into its commands.
 
-use super::peer_layer::{self, Heard, Said};
-use super::road::{
-    Asked, Asker, CLOCKS_MAX, Clock, IDLE_TIME, INCOMING_MAX, INCOMING_TIME_MAX, Incoming, Road,
-    Token, Wanted, failure, outcome,
+use super::peer_link::{
+    Asked, Asker, FOR_REQUESTS, IDLE_TIME, INCOMING_TIME_MAX, Incoming, PeerLink, Token, Wanted,
+    failure, outcome,
 };
 use super::{AnySocket, Question, Reply, With, payload};
 use crate::anysocket::internal::rpc::{Call, Outcome};
@@ -16,13 +16,15 @@ use crate::anysocket::link::{Link, Ticket};
 use crate::anysocket::wire::KIND_PACKET;
 use bytes::Bytes;
 use crosspoint_hub::command::{LinkCommand, Peer};
-use crosspoint_hub::payload::{self as hub_payload, Failure, Payload};
+use crosspoint_hub::payload::{self as hub_payload, Failure, Format, Payload};
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{LinkNumber, Reason};
-use std::time::{Duration, Instant};
+use crosspoint_proto::peer::secure::{HANDSHAKE, SEALED};
+use crosspoint_proto::peer::{self, Event, Machine, SendError, Side, code};
+use std::time::Instant;
 
 impl AnySocket {
-    /// There is a link, because the client wanted it or somebody else.
+    /// There is a link, because the client wanted it or another session.
     pub(super) fn linked(
         &mut self,
         request: Option<u32>,
@@ -31,34 +33,39 @@ impl AnySocket {
         purpose: &Bytes,
         out: &mut FrameWriter,
     ) {
-        let now = self.now;
         match request.map(|request| self.questions.take(request)) {
             Some(Some(Question::Way(to))) => self.way(link, to, out),
             Some(Some(Question::Proxy(id))) if self.is_wanted(id) => {
                 self.attach(link, peer, true, out);
             }
-            // Nobody asked for it any more.
+            // It is not wanted any more.
             Some(_) => self.give(LinkCommand::Close { link, reason: Reason::Left }),
             // The hub application is the peer that the client has already.
-            None if purpose == peer_layer::FOR_REQUESTS || peer.id == self.options.id => {
-                self.peers.roads.insert(link, Road::new(now, With::Hub, None));
+            None if purpose == FOR_REQUESTS || peer.id == self.options.id => {
+                let new = PeerLink::new(self.now, With::Hub, Side::Accepter, self.sent_bytes_max());
+                self.peers.links.insert(link, new);
             }
             None => self.attach(link, peer, false, out),
         }
     }
 
+    /// The largest message that the hub takes.
+    pub(super) fn sent_bytes_max(&self) -> usize {
+        self.options.limits.message_bytes_max as usize
+    }
+
     /// Forgets all that waits at a link. What the client is still asked is given up.
-    pub(super) fn forget_road(&mut self, link: LinkNumber) -> Option<Road> {
-        let mut road = self.peers.roads.remove(&link)?;
-        if let Some(end) = self.end_of(road.with) {
-            for incoming in road.incoming.drain().map(|(_, incoming)| incoming) {
+    pub(super) fn forget_link(&mut self, link: LinkNumber) -> Option<PeerLink> {
+        let mut gone = self.peers.links.remove(&link)?;
+        if let Some(end) = self.end_of(gone.with) {
+            for (_, incoming) in gone.incoming.drain() {
                 end.forget(incoming.number);
             }
         }
-        if let Some(to) = &road.to {
+        if let Some(to) = &gone.to {
             self.peers.ways.remove(to);
         }
-        Some(road)
+        Some(gone)
     }
 
     fn end_of(&mut self, with: With) -> Option<&mut Link<Token>> {
@@ -68,26 +75,27 @@ impl AnySocket {
         }
     }
 
+    fn machine(&mut self, link: LinkNumber) -> Option<&mut Machine> {
+        self.peers.links.get_mut(&link)?.machine.as_deref_mut()
+    }
+
     /// A link has ended.
-    pub(super) fn end_road(&mut self, link: LinkNumber, reason: Reason, out: &mut FrameWriter) {
-        let Some(mut road) = self.forget_road(link) else { return };
-        if let With::Peer(id) = road.with {
+    pub(super) fn end_link(&mut self, link: LinkNumber, reason: Reason, out: &mut FrameWriter) {
+        let Some(gone) = self.forget_link(link) else { return };
+        if let With::Peer(id) = gone.with {
             self.detach(id, link);
         }
-        for asker in road.outgoing.drain() {
-            if let Asked::Call(reply) = asker.what {
-                let error = format!("the peer has gone: {reason}");
-                let outcome = reply.failure(Failure::GOING_AWAY, &error);
-                self.answer(road.with, reply, &outcome, out);
-            }
+        for asker in gone.outgoing.into_values() {
+            let error = format!("the peer has gone: {reason}");
+            self.refuse(gone.with, asker, Failure::GOING_AWAY, &error, out);
         }
     }
 
     /// The other side broke the rules of the link, or a bound.
-    pub(super) fn break_road(&mut self, link: LinkNumber, reason: Reason, out: &mut FrameWriter) {
-        if self.peers.roads.contains_key(&link) {
+    pub(super) fn break_link(&mut self, link: LinkNumber, reason: Reason, out: &mut FrameWriter) {
+        if self.peers.links.contains_key(&link) {
             self.give(LinkCommand::Close { link, reason });
-            self.end_road(link, reason, out);
+            self.end_link(link, reason, out);
         }
     }
 
@@ -97,52 +105,92 @@ impl AnySocket {
         if self.hold_message(link, kind, &body) {
             return;
         }
-        let Some(road) = self.peers.roads.get_mut(&link) else { return };
-        road.used = now;
-        let with = road.with;
-        if let With::Peer(id) = with
-            && self.peers.proxied.get_mut(&id).is_some_and(|proxied| proxied.end().is_none())
-        {
-            match kind {
-                KIND_PACKET => self.passed_on(id, &body, out),
+        let Some(known) = self.peers.links.get_mut(&link) else { return };
+        known.used = now;
+        let with = known.with;
+        if known.machine.is_none() {
+            match (kind, with) {
+                (KIND_PACKET, With::Peer(id)) => self.passed_on(id, &body, out),
                 _ => self.dropped += 1,
             }
             return;
         }
         if self.is_loaded() {
-            return self.break_road(link, Reason::TooManyPending, out);
+            return self.break_link(link, Reason::TooManyPending, out);
         }
-        match peer_layer::read(kind, body) {
-            Ok(Heard::Message(payload)) => self.hear_message(with, &payload, out),
-            Ok(Heard::Notify { method, payload }) if method.is_empty() => {
+        // There are no keys here.
+        if matches!(kind, HANDSHAKE | SEALED) {
+            return self.break_link(link, Reason::Unsupported, out);
+        }
+        let Some(machine) = self.machine(link) else { return };
+        let late = machine.counters().late_answers;
+        let received = machine.receive(now, kind, body);
+        let late = machine.counters().late_answers - late;
+        self.dropped += late;
+        match received {
+            Ok(()) => self.work(link, out),
+            Err(_broken) => self.break_link(link, Reason::Malformed, out),
+        }
+    }
+
+    /// Hands on what the machine of a link has for the client and for the other side.
+    fn work(&mut self, link: LinkNumber, out: &mut FrameWriter) {
+        while let Some(event) = self.machine(link).and_then(Machine::poll) {
+            self.happened(link, event, out);
+        }
+        self.transmit(link);
+    }
+
+    /// Sends what the machine of a link has for the other side. Nothing waits in it: what has to wait does so in
+    /// the outbox of the other side.
+    fn transmit(&mut self, link: LinkNumber) {
+        // The clock is that of the client, which the machine is told with each answer.
+        const NO_CLOCK: u64 = 0;
+        while let Some((kind, body)) = self.machine(link).and_then(|one| one.transmit(NO_CLOCK)) {
+            self.post(link, kind, body);
+        }
+        let deadline = self.machine(link).and_then(|machine| machine.deadline());
+        self.note(deadline);
+    }
+
+    fn happened(&mut self, link: LinkNumber, event: Event, out: &mut FrameWriter) {
+        let Some(with) = self.peers.links.get(&link).map(|known| known.with) else { return };
+        match event {
+            Event::Message(payload) => self.hear_message(with, &payload, out),
+            Event::Notify { method, payload } if method.is_empty() => {
                 self.hear_message(with, &payload, out);
             }
-            Ok(Heard::Notify { method, payload }) => match self.call(&method, &payload) {
+            Event::Notify { method, payload } => match self.call(&method, &payload) {
                 Some(call) => self.tell_as(with, out, |end| end.send_internal(call)),
                 None => self.dropped += 1,
             },
-            Ok(Heard::Request { id, time_ms, method, payload }) => {
-                let until = match time_ms {
-                    0 => INCOMING_TIME_MAX,
-                    ms => Duration::from_millis(ms.into()).min(INCOMING_TIME_MAX),
-                };
-                self.hear_request(link, id, now + until, &method, &payload, out);
+            Event::Request { id, method, payload, until } => {
+                self.hear_request(link, id, until, &method, &payload, out);
             }
-            Ok(Heard::Cancel { id }) => {
-                let road = self.peers.roads.get_mut(&link);
-                let cancelled = road.and_then(|road| road.incoming.remove(&id));
+            Event::Cancelled { id } => {
+                let known = self.peers.links.get_mut(&link);
+                let cancelled = known.and_then(|known| known.incoming.remove(&id));
                 if let (Some(incoming), Some(end)) = (cancelled, self.end_of(with)) {
                     end.forget(incoming.number);
                 }
             }
-            Ok(Heard::Result { id, payload }) => self.hear_answer(link, id, Ok(payload), out),
-            Ok(Heard::Failure { id, failure }) => self.hear_answer(link, id, Err(failure), out),
-            Ok(Heard::Open { stream }) => _ = self.post(link, peer_layer::no_stream(stream)),
-            Ok(Heard::Clock { token }) => self.hear_clock(link, with, token, now, out),
-            Ok(Heard::Time { token, clock_us }) => self.hear_time(link, token, clock_us, out),
-            Ok(Heard::Handshake) => self.break_road(link, Reason::Unsupported, out),
-            Ok(Heard::Nothing) => {}
-            Err(peer_layer::Broken) => self.break_road(link, Reason::Malformed, out),
+            Event::Result { id, outcome } => self.hear_answer(link, id, outcome, out),
+            Event::Opened { stream, .. } => {
+                let machine = self.machine(link);
+                let refused = machine.map(|machine| machine.reset(stream, code::NOT_FOUND, ""));
+                debug_assert!(matches!(refused, Some(Ok(()))), "it was offered just now");
+            }
+            Event::Clock { token } => self.hear_clock(link, with, token, out),
+            Event::Time(time) => self.hear_time(link, with, time, out),
+            // Typed calls have no form here.
+            Event::Typed { .. } => self.dropped += 1,
+            // Streams were all refused, and nothing waits for room.
+            Event::Accepted { .. }
+            | Event::Readable { .. }
+            | Event::Writable { .. }
+            | Event::Ended { .. }
+            | Event::Reset { .. }
+            | Event::Room => {}
         }
     }
 
@@ -164,35 +212,32 @@ impl AnySocket {
         &mut self,
         link: LinkNumber,
         id: u32,
-        until: Instant,
+        until: Option<Instant>,
         method: &str,
         payload: &Payload,
         out: &mut FrameWriter,
     ) {
+        let longest = self.now + INCOMING_TIME_MAX;
+        let until = until.map_or(longest, |until| until.min(longest));
         let requests_max = self.config.requests_max;
-        let Some(road) = self.peers.roads.get(&link) else { return };
-        let with = road.with;
-        if road.incoming.contains_key(&id) {
-            return self.break_road(link, Reason::Malformed, out);
-        }
-        let (full, serial) = (road.incoming.len() >= INCOMING_MAX, road.serial);
+        let Some(with) = self.peers.links.get(&link).map(|known| known.with) else { return };
         let Some(end) = self.end_of(with) else { return };
-        let refused = if full || end.waiting() >= requests_max {
+        let refused = if end.waiting() >= requests_max {
             Failure::new(Failure::TOO_MANY, "too many requests wait for the peer")
         } else {
             let (body, what) = match method.is_empty() {
                 true => {
                     let body = payload::json(payload, self.json_bytes_max()).ok();
-                    (body, Wanted::Message { id, serial })
+                    (body, Wanted::Message(id))
                 }
-                false => (self.call(method, payload), Wanted::Call { id, serial }),
+                false => (self.call(method, payload), Wanted::Call(id)),
             };
             match body {
                 Some(body) => return self.ask_client(link, with, until, body, what, out),
                 None => Failure::new(Failure::UNREADABLE, payload::Unreadable::TEXT),
             }
         };
-        self.post(link, peer_layer::failure(id, &refused));
+        self.answer_request(link, id, &Err(refused));
     }
 
     fn ask_client(
@@ -204,88 +249,104 @@ impl AnySocket {
         what: Wanted,
         out: &mut FrameWriter,
     ) {
-        let token = Token { road: link, what };
+        let token = Token { link, what };
         let mut number = 0;
         self.tell_as(with, out, |end| {
             let asked = match what {
-                Wanted::Message { .. } => end.request(body, until, token),
-                Wanted::Call { .. } | Wanted::Clock(_) | Wanted::Known { .. } => {
+                Wanted::Message(_) => end.request(body, until, token),
+                Wanted::Call(_) | Wanted::Clock(_) | Wanted::Known { .. } => {
                     end.request_internal(body, until, token)
                 }
             };
             number = end.last_number();
             asked
         });
-        let (Wanted::Message { id, serial } | Wanted::Call { id, serial }) = what else { return };
+        let (Wanted::Message(id) | Wanted::Call(id)) = what else { return };
         // The link is gone if the client has no room.
-        if let Some(road) = self.peers.roads.get_mut(&link) {
-            road.serial += 1;
-            let _weight = self.kept.weigh(Incoming::BYTES);
-            road.incoming.insert(id, Incoming { number, serial, _weight });
+        if let Some(known) = self.peers.links.get_mut(&link) {
+            known.incoming.insert(id, Incoming::new(number, &self.kept));
         }
+    }
+
+    /// Takes the request that the client has answered, unless it was cancelled.
+    fn finish(&mut self, link: LinkNumber, id: u32) -> bool {
+        let known = self.peers.links.get_mut(&link);
+        known.is_some_and(|known| known.incoming.remove(&id).is_some())
     }
 
     /// The client has answered.
     pub(super) fn replied(&mut self, token: Token, body: &Json, out: &mut FrameWriter) {
-        let Token { road: link, what } = token;
-        if let Wanted::Known { serial } = what {
-            return self.known(link, serial, out);
-        }
-        let Some(road) = self.peers.roads.get_mut(&link) else { return };
+        let Token { link, what } = token;
         match what {
-            Wanted::Message { id, serial } if road.finish(id, serial) => {
-                self.post_answer(link, id, Ok(payload::from_json(body.clone())));
+            Wanted::Known { serial } => self.known(link, serial, out),
+            Wanted::Message(id) if self.finish(link, id) => {
+                self.answer_request(link, id, &Ok(payload::from_json(body.clone())));
+                self.transmit(link);
             }
-            Wanted::Call { id, serial } if road.finish(id, serial) => {
+            Wanted::Call(id) if self.finish(link, id) => {
                 let answer = match Outcome::parse(body) {
                     Ok(Outcome::Returned(value)) => Ok(payload::from_value(value)),
                     Ok(Outcome::Failed(failed)) => Err(failure(failed)),
                     Err(error) => Err(Failure::new(Failure::FAILED, error.to_string())),
                 };
-                self.post_answer(link, id, answer);
+                self.answer_request(link, id, &answer);
+                self.transmit(link);
             }
-            Wanted::Clock(token) => match Time::parse(body) {
-                Ok(time) => {
+            Wanted::Clock(token) => match (Time::parse(body), self.machine(link)) {
+                (Ok(time), Some(machine)) => {
                     // Too large and negative ones end at the nearest that there is.
-                    let clock_us = (time.clock_ms * 1000.0) as u64;
-                    self.post(link, peer_layer::time(token, clock_us));
+                    machine.tell_clock(token, (time.clock_ms * 1000.0) as u64);
+                    self.transmit(link);
                 }
-                Err(_) => self.dropped += 1,
+                _ => self.dropped += 1,
             },
-            _ => self.dropped += 1,
+            Wanted::Message(_) | Wanted::Call(_) => self.dropped += 1,
         }
     }
 
-    fn post_answer(&mut self, link: LinkNumber, id: u32, answer: hub_payload::Outcome) {
-        let said = match &answer {
-            Ok(payload) => peer_layer::result(id, payload),
-            Err(failure) => peer_layer::failure(id, failure),
+    /// Answers a request of the other side, once the machine is asked to transmit.
+    fn answer_request(&mut self, link: LinkNumber, id: u32, answer: &hub_payload::Outcome) {
+        let Some(machine) = self.machine(link) else { return };
+        let answered = match answer {
+            Ok(payload) => machine.answer(id, payload.format, &payload.data),
+            Err(Failure { code, message, details }) => {
+                machine.fail(id, *code, message, details.format, &details.data)
+            }
         };
-        if !self.post(link, said) {
-            let failed = Failure::new(Failure::FAILED, "the answer is larger than the hub allows");
-            self.post(link, peer_layer::failure(id, &failed));
-        }
+        let told = answered.or_else(|_too_large| {
+            let message = "the answer is larger than the hub allows";
+            machine.fail(id, Failure::FAILED, message, Format::BYTES, b"")
+        });
+        // A hub that takes no messages at all.
+        self.dropped += u64::from(told.is_err());
     }
 
-    /// The other side has answered.
+    /// The other side has answered, or has not in time.
     fn hear_answer(
         &mut self,
         link: LinkNumber,
         id: u32,
-        answer: hub_payload::Outcome,
+        result: peer::Outcome,
         out: &mut FrameWriter,
     ) {
-        let Some(road) = self.peers.roads.get_mut(&link) else { return };
-        let with = road.with;
-        match road.outgoing.take(id).map(|asker| asker.what) {
-            None => self.dropped += 1,
-            Some(Asked::Call(reply)) => {
-                let outcome = outcome(&answer, &reply.method, self.json_bytes_max());
+        let Some(known) = self.peers.links.get_mut(&link) else { return };
+        let with = known.with;
+        let Some(asker) = known.outgoing.remove(&id) else { return };
+        let answer = match result {
+            peer::Outcome::Result(payload) => Ok(payload),
+            peer::Outcome::Failure(failure) => Err(failure),
+            peer::Outcome::TimedOut => {
+                Err(Failure::new(Failure::TIMED_OUT, "the peer did not answer in time"))
+            }
+        };
+        let bytes_max = self.json_bytes_max();
+        match asker.what {
+            Asked::Call(reply) => {
+                let outcome = outcome(&answer, &reply.method, bytes_max);
                 self.answer(with, reply, &outcome, out);
             }
-            Some(Asked::Message(ticket)) => {
-                let bytes_max = self.json_bytes_max();
-                // A failure has no form here: the one who asked waits until its time is over.
+            // A failure has no form here: the client waits until its time is over.
+            Asked::Message(ticket) => {
                 match answer.ok().and_then(|payload| payload::json(&payload, bytes_max).ok()) {
                     Some(body) => self.tell_as(with, out, |end| end.reply(ticket, body)),
                     None => self.dropped += 1,
@@ -295,77 +356,84 @@ impl AnySocket {
     }
 
     /// Asks the client for its clock. The answer to too many is not waited for.
-    fn hear_clock(
-        &mut self,
-        link: LinkNumber,
-        with: With,
-        token: [u8; 8],
-        now: Instant,
-        out: &mut FrameWriter,
-    ) {
+    fn hear_clock(&mut self, link: LinkNumber, with: With, token: [u8; 8], out: &mut FrameWriter) {
         let requests_max = self.config.requests_max;
         let time = Json::new(&(self.options.clock)()).expect("a number has a JSON form");
         let body = Internal::SyncedTime { time }.to_json();
         let Some(end) = self.end_of(with) else { return };
         if end.waiting() >= requests_max {
-            return self.break_road(link, Reason::TooManyPending, out);
+            return self.break_link(link, Reason::TooManyPending, out);
         }
-        self.ask_client(link, with, now + IDLE_TIME, body, Wanted::Clock(token), out);
+        let until = self.now + IDLE_TIME;
+        self.ask_client(link, with, until, body, Wanted::Clock(token), out);
     }
 
-    fn hear_time(
-        &mut self,
-        link: LinkNumber,
-        token: [u8; 8],
-        clock_us: u64,
-        out: &mut FrameWriter,
-    ) {
-        let Some(road) = self.peers.roads.get_mut(&link) else { return };
-        let (with, token) = (road.with, u64::from_be_bytes(token));
-        let Some(place) = road.clocks.iter().position(|clock| clock.token == token) else {
-            self.dropped += 1;
-            return;
-        };
-        if let Some(Clock { ticket, asked, .. }) = road.clocks.remove(place) {
-            let time = Time::reply(&asked, clock_us / 1000);
-            self.tell_as(with, out, |end| end.reply(ticket, time));
+    fn hear_time(&mut self, link: LinkNumber, with: With, time: peer::Time, out: &mut FrameWriter) {
+        let now = self.now;
+        let told = self.peers.links.get_mut(&link).and_then(|known| known.clock_told(now));
+        if let Some(clock) = told {
+            let time = Time::reply(&clock.asked, time.clock_us / 1000);
+            self.tell_as(with, out, |end| end.reply(clock.ticket, time));
         }
     }
 
-    /// The client asks for the other side's clock.
+    /// The client asks for the clock of the other side.
     pub(super) fn ask_clock(&mut self, link: LinkNumber, ticket: Option<Ticket>, asked: Json) {
-        let (Some(road), Some(ticket)) = (self.peers.roads.get_mut(&link), ticket) else { return };
-        if road.clocks.len() >= CLOCKS_MAX {
-            road.clocks.pop_front();
+        let (Some(known), Some(ticket)) = (self.peers.links.get_mut(&link), ticket) else { return };
+        match known.ask_clock(self.now, ticket, asked, &self.kept) {
+            true => self.transmit(link),
+            false => self.dropped += 1,
         }
-        road.clock += 1;
-        let token = road.clock;
-        let _weight = self.kept.weigh(size_of::<Clock>() + asked.as_bytes().len());
-        road.clocks.push_back(Clock { token, ticket, asked, _weight });
-        self.post(link, peer_layer::clock(token));
     }
 
-    /// Sends the client's message, which may be answered. Gives whether it was not too large.
+    /// Sends a message of the client. Gives whether it was not too large.
+    pub(super) fn send_message(&mut self, link: LinkNumber, payload: &Payload) -> bool {
+        let Some(machine) = self.machine(link) else { return false };
+        let sent = machine.message(payload.format, &payload.data).is_ok();
+        self.transmit(link);
+        sent
+    }
+
+    /// Sends a message of the client that may be answered. Gives whether it was not too large.
     pub(super) fn request_message(
         &mut self,
         link: LinkNumber,
         ticket: Ticket,
         payload: &Payload,
+        out: &mut FrameWriter,
     ) -> bool {
-        let Some(road) = self.peers.roads.get_mut(&link) else { return false };
-        let (what, _weight) = (Asked::Message(ticket), self.kept.weigh(size_of::<Asker>()));
-        let (id, given_up) = road.outgoing.add(Asker { what, until: None, _weight });
-        if let Some((given_up, _)) = given_up {
-            self.post(link, peer_layer::cancel(given_up));
+        let now = self.now;
+        let Some(known) = self.peers.links.get_mut(&link) else { return false };
+        let (with, Some(machine)) = (known.with, known.machine.as_deref_mut()) else {
+            return false;
+        };
+        // Most messages are never answered, so the oldest one that waits makes room.
+        let full = machine.requests_out() >= machine.config().requests_out_max as usize;
+        let given_up = if full { known.outgoing.pop_first() } else { None };
+        if let Some((id, _)) = &given_up {
+            machine.cancel(*id);
         }
-        let posted = self.post(link, peer_layer::request(id, 0, "", payload));
-        if let (false, Some(road)) = (posted, self.peers.roads.get_mut(&link)) {
-            road.outgoing.take(id);
+        let sent = machine.request(now, None, "", payload.format, &payload.data);
+        if let Ok(id) = sent {
+            known.outgoing.insert(id, Asker::new(Asked::Message(ticket), &self.kept));
         }
-        posted
+        self.transmit(link);
+        if let Some((_, asker)) = given_up {
+            let error = "the peer did not answer, and too many requests wait for it";
+            self.refuse(with, asker, Failure::TOO_MANY, error, out);
+        }
+        sent.is_ok()
     }
 
-    /// Sends the client's request, which is answered or fails.
+    /// Tells the client that a call has failed. Messages have no form for that.
+    fn refuse(&mut self, with: With, asker: Asker, code: u32, error: &str, out: &mut FrameWriter) {
+        if let Asked::Call(reply) = asker.what {
+            let outcome = reply.failure(code, error);
+            self.answer(with, reply, &outcome, out);
+        }
+    }
+
+    /// Sends a request of the client, which is answered or fails.
     ///
     /// # Errors
     /// The reply, and why there is no request.
@@ -378,44 +446,63 @@ impl AnySocket {
         payload: &Payload,
     ) -> Result<(), (Reply, Failure)> {
         let now = self.now;
-        let refused = |code, message: &str| Failure::new(code, message);
-        let Some(road) = self.peers.roads.get_mut(&link) else {
-            return Err((reply, refused(Failure::GOING_AWAY, "the peer has gone")));
+        let Some(known) = self.peers.links.get_mut(&link) else {
+            return Err((reply, Failure::new(Failure::GOING_AWAY, "the peer has gone")));
         };
-        road.used = now;
-        if reply.ticket.is_none() {
-            // Nobody can be told the answer.
-            self.post(link, peer_layer::notify(method, payload));
-            return Ok(());
-        }
-        if road.outgoing.is_full() {
-            return Err((reply, refused(Failure::TOO_MANY, "too many requests wait for the peer")));
-        }
-        let time_ms = until.map_or(0, |until| {
-            let ms = until.saturating_duration_since(now).as_millis();
-            u32::try_from(ms).unwrap_or(u32::MAX).max(1)
-        });
-        let (what, _weight) = (Asked::Call(reply), self.kept.weigh(size_of::<Asker>()));
-        let (id, _) = road.outgoing.add(Asker { what, until, _weight });
-        self.note(until);
-        if self.post(link, peer_layer::request(id, time_ms, method, payload)) {
-            return Ok(());
-        }
-        let road = self.peers.roads.get_mut(&link);
-        match road.and_then(|road| road.outgoing.take(id)).map(|asker| asker.what) {
-            Some(Asked::Call(reply)) => {
-                Err((reply, refused(413, "the request is larger than the hub allows")))
+        known.used = now;
+        let Some(machine) = known.machine.as_deref_mut() else { return Ok(()) };
+        let Payload { format, data } = payload;
+        let asked = match reply.ticket {
+            // There is no way to tell the client the answer.
+            None => machine.notify(method, *format, data).map(|()| None),
+            Some(_) => {
+                let time = until.map(|until| until.saturating_duration_since(now));
+                machine.request(now, time, method, *format, data).map(Some)
             }
-            _ => Ok(()),
+        };
+        match asked {
+            Ok(None) => {}
+            Ok(Some(id)) => {
+                known.outgoing.insert(id, Asker::new(Asked::Call(reply), &self.kept));
+            }
+            // A notice that is too large is lost, as there is no way to say so.
+            Err(_) if reply.ticket.is_none() => self.dropped += 1,
+            Err(SendError::TooLarge { .. }) => {
+                return Err((
+                    reply,
+                    Failure::new(413, "the request is larger than the hub allows"),
+                ));
+            }
+            Err(_) => {
+                let message = "too many requests wait for the peer";
+                return Err((reply, Failure::new(Failure::TOO_MANY, message)));
+            }
         }
+        self.transmit(link);
+        Ok(())
+    }
+
+    /// Sends what needs no answer. Gives whether it was not too large.
+    pub(super) fn notify(&mut self, link: LinkNumber, method: &str, payload: &Payload) -> bool {
+        let Some(known) = self.peers.links.get_mut(&link) else { return false };
+        known.used = self.now;
+        let Some(machine) = known.machine.as_deref_mut() else { return false };
+        let sent = machine.notify(method, payload.format, &payload.data).is_ok();
+        self.transmit(link);
+        sent
     }
 
     /// Looks what is late on the links.
-    pub(super) fn tick_roads(&mut self, out: &mut FrameWriter) {
+    pub(super) fn tick_links(&mut self, out: &mut FrameWriter) {
         let now = self.now;
+        // First those that know by themselves that their time is over.
+        let links: Vec<_> = self.peers.links.keys().copied().collect();
+        for link in links {
+            self.tick_link(link, out);
+        }
         while let Some(token) = self.main.expired(now) {
             match token.what {
-                Wanted::Known { serial } => self.known(token.road, serial, out),
+                Wanted::Known { serial } => self.known(token.link, serial, out),
                 _ => self.give_up(token),
             }
         }
@@ -432,60 +519,34 @@ impl AnySocket {
             self.note(deadline);
             late.into_iter().for_each(|token| self.give_up(token));
         }
-        let links: Vec<_> = self.peers.roads.keys().copied().collect();
-        for link in links {
-            self.tick_road(link, out);
-        }
     }
 
-    /// The client took too long. Who asked knows by itself.
+    /// The client took too long for a request that would wait for ever.
     fn give_up(&mut self, token: Token) {
-        if let Wanted::Message { id, serial } | Wanted::Call { id, serial } = token.what
-            && let Some(road) = self.peers.roads.get_mut(&token.road)
+        if let Wanted::Message(id) | Wanted::Call(id) = token.what
+            && self.finish(token.link, id)
         {
-            road.finish(id, serial);
+            let late = Failure::new(Failure::TIMED_OUT, "the peer did not answer in time");
+            self.answer_request(token.link, id, &Err(late));
+            self.transmit(token.link);
         }
     }
 
-    fn tick_road(&mut self, link: LinkNumber, out: &mut FrameWriter) {
+    fn tick_link(&mut self, link: LinkNumber, out: &mut FrameWriter) {
         let now = self.now;
-        let Some(road) = self.peers.roads.get_mut(&link) else { return };
-        if road.to.is_some() && road.is_idle() {
-            let until = road.used + IDLE_TIME;
-            if until <= now {
-                self.give(LinkCommand::Close { link, reason: Reason::Left });
-                self.forget_road(link);
-            } else {
-                self.note(Some(until));
-            }
+        if let Some(machine) = self.machine(link) {
+            machine.tick(now);
+            self.work(link, out);
+        }
+        let Some(known) = self.peers.links.get(&link).filter(|known| known.to.is_some()) else {
             return;
+        };
+        let until = known.used + IDLE_TIME;
+        if until > now {
+            self.note(Some(until));
+        } else if known.is_idle() {
+            self.give(LinkCommand::Close { link, reason: Reason::Left });
+            self.forget_link(link);
         }
-        let is_late = |asker: &Asker| asker.until.is_some_and(|until| until <= now);
-        let waiting = road.outgoing.iter();
-        let late: Vec<u32> =
-            waiting.filter(|(_, asker)| is_late(asker)).map(|(id, _)| id).collect();
-        let with = road.with;
-        let askers: Vec<(u32, Asker)> =
-            late.into_iter().filter_map(|id| Some((id, road.outgoing.take(id)?))).collect();
-        let next = road.outgoing.iter().filter_map(|(_, asker)| asker.until).min();
-        let idle = road.to.is_some().then(|| road.used + IDLE_TIME).filter(|at| *at > now);
-        self.note(next);
-        self.note(idle);
-        for (id, asker) in askers {
-            self.post(link, peer_layer::cancel(id));
-            if let Asked::Call(reply) = asker.what {
-                let outcome = reply.failure(Failure::TIMED_OUT, "the peer did not answer in time");
-                self.answer(with, reply, &outcome, out);
-            }
-        }
-    }
-
-    /// Sends what needs no answer.
-    pub(super) fn notify(&mut self, link: LinkNumber, said: Said) -> bool {
-        let now = self.now;
-        if let Some(road) = self.peers.roads.get_mut(&link) {
-            road.used = now;
-        }
-        self.post(link, said)
     }
 }

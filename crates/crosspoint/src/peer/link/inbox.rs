@@ -80,6 +80,8 @@ impl State {
             }
             Event::Time(time) => later.time(std::mem::take(&mut self.clocks), time),
             Event::Room => later.room(),
+            // This side answers with its own clock.
+            Event::Clock { .. } => {}
         }
     }
 

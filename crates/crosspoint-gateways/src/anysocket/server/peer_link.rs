@@ -1,40 +1,47 @@
-//! One link of the hub: whose it is, and who waits for what on it.
+//! One link of the hub: whose it is, and which side of the client waits for what on it.
+//!
+//! What travels over the link is the business of the peer layer's machine.
 
-use super::kept::Weight;
-use super::recent::Recent;
-use super::{Reply, With, payload, peer_layer};
+use super::kept::{Kept, Weight};
+use super::{Reply, With, payload};
 use crate::anysocket::internal::rpc::{self, Outcome, Value};
 use crate::anysocket::json::Json;
 use crate::anysocket::link::Ticket;
 use crosspoint_hub::LinkNumber;
 use crosspoint_hub::command::Addressee;
 use crosspoint_hub::payload::{self as hub_payload, Failure, Payload};
-use std::collections::{HashMap, VecDeque};
+use crosspoint_proto::peer::{Config, Machine, NAME_BYTES_MAX, Side};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// Requests of the other side of a link that may wait for the client.
-pub(super) const INCOMING_MAX: usize = 1024;
+/// The purpose of links for requests alone: a map in MessagePack, `{"requests": true}` (docs/peers.md,
+/// section 1).
+pub(super) const FOR_REQUESTS: &[u8] = b"\x81\xa8requests\xc3";
+/// The longest method, in bytes.
+pub(super) const METHOD_BYTES_MAX: usize = NAME_BYTES_MAX;
 /// How long a request waits that says it waits for ever.
 pub(super) const INCOMING_TIME_MAX: Duration = Duration::from_secs(3600);
-/// Questions for the other side's clock that may wait.
-pub(super) const CLOCKS_MAX: usize = 64;
+/// Questions for the clock of the other side that may wait.
+const CLOCKS_MAX: usize = 64;
 /// How long a link for requests is kept that nobody uses.
 pub(super) const IDLE_TIME: Duration = Duration::from_secs(30);
 
 /// One link of the hub.
 #[derive(Debug)]
-pub(super) struct Road {
+pub(super) struct PeerLink {
     /// As whom the client hears what comes here.
     pub(super) with: With,
     /// For whom it was opened, if for own requests.
     pub(super) to: Option<Addressee>,
-    /// Requests that the client has yet to answer.
+    /// The client's side of the peer layer; nothing between two clients of AnySocket, whose packets pass as they
+    /// are.
+    pub(super) machine: Option<Box<Machine>>,
+    /// Requests that the client has yet to answer, and the packets in which it was asked.
     pub(super) incoming: HashMap<u32, Incoming>,
-    pub(super) serial: u64,
-    /// Requests that the other side has yet to answer.
-    pub(super) outgoing: Recent<Asker>,
-    pub(super) clocks: VecDeque<Clock>,
-    pub(super) clock: u64,
+    /// Requests that the other side has yet to answer. Their ids count upwards.
+    pub(super) outgoing: BTreeMap<u32, Asker>,
+    /// Questions for the clock of the other side. The first one is asked.
+    clocks: VecDeque<Clock>,
     /// When it was last used.
     pub(super) used: Instant,
 }
@@ -43,16 +50,14 @@ pub(super) struct Road {
 pub(super) struct Incoming {
     /// The packet in which the client was asked.
     pub(super) number: i32,
-    pub(super) serial: u64,
-    pub(super) _weight: Weight,
+    _weight: Weight,
 }
 
-/// Who of the client's side waits.
+/// What of the client's side waits.
 #[derive(Debug)]
 pub(super) struct Asker {
     pub(super) what: Asked,
-    pub(super) until: Option<Instant>,
-    pub(super) _weight: Weight,
+    _weight: Weight,
 }
 
 #[derive(Debug)]
@@ -62,32 +67,27 @@ pub(super) enum Asked {
     Call(Reply),
 }
 
-/// The client waits for the other side's clock.
+/// The client waits for the clock of the other side.
 #[derive(Debug)]
 pub(super) struct Clock {
-    pub(super) token: u64,
     pub(super) ticket: Ticket,
     pub(super) asked: Json,
-    pub(super) _weight: Weight,
+    _weight: Weight,
 }
 
 /// What the client was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Token {
-    pub(super) road: LinkNumber,
+    pub(super) link: LinkNumber,
     pub(super) what: Wanted,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
-    Message {
-        id: u32,
-        serial: u64,
-    },
-    Call {
-        id: u32,
-        serial: u64,
-    },
+    /// The answer to the other side's request with this id.
+    Message(u32),
+    /// The same, where the request has a method.
+    Call(u32),
     Clock([u8; 8]),
     /// A sign that it knows the peer.
     Known {
@@ -106,22 +106,52 @@ pub(super) struct Waiting {
 }
 
 impl Incoming {
-    /// What it takes here, and where the client's answer is waited for.
-    pub(super) const BYTES: usize = 192;
+    /// What it takes here, in the machine, and where the answer of the client is waited for.
+    const BYTES: usize = 320;
+
+    pub(super) fn new(number: i32, kept: &Kept) -> Self {
+        Self { number, _weight: kept.weigh(Self::BYTES) }
+    }
 }
 
-impl Road {
-    pub(super) fn new(now: Instant, with: With, to: Option<Addressee>) -> Self {
+impl Asker {
+    /// What it takes in the machine.
+    const MACHINE_BYTES: usize = 128;
+
+    pub(super) fn new(what: Asked, kept: &Kept) -> Self {
+        Self { what, _weight: kept.weigh(size_of::<Self>() + Self::MACHINE_BYTES) }
+    }
+}
+
+impl PeerLink {
+    /// A link that has just begun, over which two clients of AnySocket send each other packets.
+    pub(super) fn of_packets(now: Instant, with: With) -> Self {
         Self {
             with,
-            to,
+            to: None,
+            machine: None,
             incoming: HashMap::new(),
-            serial: 0,
-            outgoing: Recent::default(),
+            outgoing: BTreeMap::new(),
             clocks: VecDeque::new(),
-            clock: 0,
             used: now,
         }
+    }
+
+    /// A link that has just begun, over which the peer layer is spoken.
+    pub(super) fn new(now: Instant, with: With, side: Side, message_bytes_max: usize) -> Self {
+        let config = Config { own_clock: false, message_bytes_max, ..Config::default() };
+        let machine = Some(Box::new(Machine::new(side, config)));
+        Self { machine, ..Self::of_packets(now, with) }
+    }
+
+    /// The same, for requests to somebody.
+    pub(super) fn for_requests(
+        now: Instant,
+        to: Addressee,
+        side: Side,
+        message_bytes_max: usize,
+    ) -> Self {
+        Self { to: Some(to), ..Self::new(now, With::Hub, side, message_bytes_max) }
     }
 
     /// Whether nothing waits here.
@@ -129,13 +159,34 @@ impl Road {
         self.outgoing.is_empty() && self.incoming.is_empty()
     }
 
-    /// Takes a request that the client has answered, unless it was cancelled.
-    pub(super) fn finish(&mut self, id: u32, serial: u64) -> bool {
-        let current = self.incoming.get(&id).is_some_and(|incoming| incoming.serial == serial);
-        if current {
-            self.incoming.remove(&id);
+    /// Adds a question for the clock of the other side. They are asked one after the other, as an answer
+    /// measures the last one only. Gives whether there was room.
+    pub(super) fn ask_clock(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        asked: Json,
+        kept: &Kept,
+    ) -> bool {
+        let Some(machine) = self.machine.as_deref_mut() else { return false };
+        let free = self.clocks.len() < CLOCKS_MAX;
+        if free {
+            if self.clocks.is_empty() {
+                machine.measure_clock(now);
+            }
+            let _weight = kept.weigh(size_of::<Clock>() + asked.as_bytes().len());
+            self.clocks.push_back(Clock { ticket, asked, _weight });
         }
-        current
+        free
+    }
+
+    /// The other side has told its clock. Gives who asked for it, and asks for the next one.
+    pub(super) fn clock_told(&mut self, now: Instant) -> Option<Clock> {
+        let told = self.clocks.pop_front();
+        if let (Some(machine), false) = (self.machine.as_deref_mut(), self.clocks.is_empty()) {
+            machine.measure_clock(now);
+        }
+        told
     }
 }
 
@@ -146,7 +197,7 @@ impl Road {
 pub(super) fn asked(path: &[String], params: &[Value]) -> Result<(String, Payload), rpc::Failure> {
     let method = path.join(".");
     // The empty method is that of messages.
-    if method.is_empty() || method.len() > peer_layer::METHOD_BYTES_MAX {
+    if method.is_empty() || method.len() > METHOD_BYTES_MAX {
         return Err(rpc::Failure::not_found(path));
     }
     let payload = payload::from_params(params);
