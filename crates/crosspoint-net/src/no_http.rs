@@ -83,7 +83,7 @@ pub(crate) async fn serve(
     (mut reader, writer): (Reader, Writer),
     _first: BytesMut,
     _from: (Remote, &mut Admission),
-    parting: Parting,
+    parting: Arc<Parting>,
 ) -> Outcome {
     let answer = handshake::answer(404, "", TEXT, b"This hub answers no requests.\n");
     let said = async {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
 /// Bounds how long ends take: by what is usual, and once the server stops by what its stop may take.
-#[derive(Debug, Clone)]
+#[derive(Debug, Default)]
 pub(crate) struct Parting {
     pub(crate) stop: CancellationToken,
     pub(crate) flush_max: Duration,

@@ -20,7 +20,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Runs the sessions of one server.
@@ -33,9 +32,8 @@ pub struct Runner {
     pub(crate) node_id: Option<PeerId>,
     /// Checks the credentials of sessions. Without one the hub's own access token and permissions hold.
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
-    /// How long a stop may take.
-    pub(crate) flush_max: Duration,
-    pub(crate) stop: CancellationToken,
+    /// The stop of the server, and how long ends may take. Each session has it.
+    pub(crate) parting: Arc<Parting>,
     pub(crate) tasks: TaskTracker,
     /// For what any stranger can cause.
     pub(crate) logs: Arc<Logs>,
@@ -82,8 +80,7 @@ impl Runner {
             hub_name: String::new(),
             node_id: None,
             authenticator: None,
-            flush_max: Duration::ZERO,
-            stop: CancellationToken::new(),
+            parting: Arc::default(),
             tasks: TaskTracker::new(),
             logs: Arc::new(Logs::new(now())),
         }
@@ -120,11 +117,6 @@ impl Runner {
         });
     }
 
-    /// How long those may take who have to go.
-    pub(crate) fn parting(&self) -> Parting {
-        Parting { stop: self.stop.clone(), flush_max: self.flush_max }
-    }
-
     /// Opens a session on a connection.
     pub(crate) fn driver(&self, session: NewSession, carrying: Carrying) -> Box<Driver> {
         let NewSession { wire, protocol, websocket_frame_bytes_max } = session;
@@ -154,7 +146,7 @@ impl Runner {
             outlet,
             reader,
             websocket,
-            parting: self.parting(),
+            parting: self.parting.clone(),
             stall_max: self.hub.limits.outbox_stall_max.max(stall_min),
             authenticator,
             logs: self.logs.clone(),

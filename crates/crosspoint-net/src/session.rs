@@ -44,7 +44,7 @@ pub(crate) struct Driver {
     /// Unwraps WebSocket frames, if the connection has them.
     pub(crate) websocket: Option<Box<ws::Connection>>,
     /// The stop of the server, and how long all that comes behind the session's end may take.
-    pub(crate) parting: Parting,
+    pub(crate) parting: Arc<Parting>,
     /// How long the endpoint may take next to nothing of what waits.
     pub(crate) stall_max: Duration,
     /// Checks credentials, if that is not the hub's own doing.

@@ -125,9 +125,9 @@ pub(crate) async fn serve(
     (reader, writer): (Reader, Writer),
     first: BytesMut,
     (from, admission): (Remote, &mut Admission),
-    parting: Parting,
+    parting: Arc<Parting>,
 ) -> Outcome {
-    let parting = &parting;
+    let parting = parting.as_ref();
     let Parting { stop, flush_max } = parting;
     let _charge = match Held::hyper(&site.hub, from, CONNECTION_BYTES) {
         Ok(charge) => charge,

@@ -268,14 +268,14 @@ pub(super) fn remote(from: Option<SocketAddr>) -> axum::http::Extensions {
 }
 
 fn router(runner: &Arc<Runner>, options: &HttpOptions, gateways: &Gateways) -> Router {
-    let Runner { hub, stop, logs, .. } = &**runner;
+    let Runner { hub, parting, logs, .. } = &**runner;
     let mut own = Router::new();
     for (prefix, routes) in gateways.iter().filter_map(|gateway| gateway.routes(runner)) {
         own = own.nest_service(prefix, routes);
     }
     if options.health {
         own = own.route("/health", get(|| async { text(StatusCode::OK, "ok\n") }));
-        let (hub, stop) = (hub.clone(), stop.clone());
+        let (hub, stop) = (hub.clone(), parting.stop.clone());
         own = own.route("/ready", get(move || async move { ready(&hub, &stop) }));
     }
     if options.metrics && !options.metrics_apart {

@@ -196,11 +196,11 @@ impl Host {
     /// Serves a connection that speaks of a session which can be resumed. It may have been handed
     /// over to another task when this returns.
     async fn serve(&self, mut link: Link, remote: Remote) -> Reason {
-        let Runner { hub, stop, .. } = &*self.runner;
+        let Runner { hub, parting, .. } = &*self.runner;
         let held = Held::new(hub, remote);
         let opened = tokio::select! {
             opened = timeout(hub.limits.handshake_max, opened(&mut link, held)) => opened,
-            () = stop.cancelled() => return Reason::HubStopping,
+            () = parting.stop.cancelled() => return Reason::HubStopping,
         };
         let open = match opened {
             Ok(Ok(open)) => open,
@@ -282,7 +282,7 @@ impl Host {
             own.drive(driver).await;
         });
         let flow = Flow::new(now(), Side::Hub, agreed);
-        let carrier = Carrier::new(flow, end, self.runner.parting().longest());
+        let carrier = Carrier::new(flow, end, self.runner.parting.longest());
         // A pointer, as asynchronous functions that pass it on hold it several times.
         let keeper = Box::new(Keeper {
             host: self.clone(),
@@ -291,7 +291,7 @@ impl Host {
             session,
             carrier: carrier.counted_by(runner.hub.clone(), remote.ip(), &account, stall_max),
             arrivals,
-            stop: runner.stop.clone(),
+            stop: runner.parting.stop.clone(),
             stopping: false,
             ends,
             ended: None,
@@ -311,7 +311,7 @@ impl Host {
                 Found::Alive(way) => {
                     let sent = tokio::select! {
                         sent = tokio::time::timeout_at(deadline.into(), way.send(arrival)) => sent,
-                        () = runner.stop.cancelled() => return Reason::HubStopping,
+                        () = runner.parting.stop.cancelled() => return Reason::HubStopping,
                     };
                     match sent {
                         // Its task goes on with the connection.
@@ -370,7 +370,7 @@ impl Host {
     /// Closes a connection when it has taken what was said. That may take a while, so it is done in a task of
     /// its own, which keeps nothing else.
     fn part(&self, link: Link) {
-        let parting = self.runner.parting();
+        let parting = self.runner.parting.clone();
         self.runner.tasks.spawn(async move { parting.wait(LINGER, link.part(LINGER)).await });
     }
 }
@@ -561,7 +561,7 @@ impl Keeper {
                 () = self.stop.cancelled(), if !self.stopping => {
                     // The session says goodbye by itself.
                     self.stopping = true;
-                    self.carrier.hurry_more(self.host.runner.flush_max);
+                    self.carrier.hurry_more(self.host.runner.parting.flush_max);
                     continue;
                 }
                 parted = self.carrier.carry(&mut link) => parted,
@@ -676,7 +676,7 @@ impl Keeper {
         let knows = self.carrier.flow.is_told() || self.carrier.flow.is_over();
         // What nobody will get is given back before anybody is waited for.
         self.carrier.give_up(link.as_deref());
-        let parting = self.host.runner.parting();
+        let parting = self.host.runner.parting.clone();
         let until = now() + LINGER;
         let until = match self.stopping {
             true => self.carrier.until().map_or(until, |stopped| until.min(stopped)),

@@ -192,7 +192,7 @@ impl Server {
     async fn accept_all(&self, listener: &Listener, accept: fn(&Self, Stream)) {
         loop {
             let accepted = tokio::select! {
-                () = self.0.runner.stop.cancelled() => return,
+                () = self.0.runner.parting.stop.cancelled() => return,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
@@ -218,7 +218,7 @@ impl Server {
             let mut accept_all = async || {
                 loop {
                     tokio::select! {
-                        () = server.0.runner.stop.cancelled() => return,
+                        () = server.0.runner.parting.stop.cancelled() => return,
                         accepted = acceptor.accept() => match accepted {
                             Some(end) => server.accept(end.into()),
                             None => return,

@@ -13,7 +13,7 @@ use crate::http::{self, HttpOptions};
 use crate::log_limit::LogLimit;
 use crate::outlet::now;
 use crate::panics::counted;
-use crate::parting::LINGER;
+use crate::parting::{LINGER, Parting};
 use crate::presence::teller;
 use crate::reading::discard;
 #[cfg(feature = "http")]
@@ -125,7 +125,7 @@ impl Server {
             hub_name: name,
             node_id,
             authenticator,
-            flush_max,
+            parting: Arc::new(Parting { flush_max, ..Parting::default() }),
             ..Runner::new(hub.clone())
         });
         let gateways = gateways.for_server(&runner);
@@ -155,7 +155,7 @@ impl Server {
         self.spawn(async move {
             tokio::select! {
                 // A hub that stops says so to each, and no more.
-                () = runner.stop.cancelled() => {}
+                () = runner.parting.stop.cancelled() => {}
                 _panicked = counted(&runner.hub.metrics, tell) => {}
                 _panicked = counted(&runner.hub.metrics, keep) => {}
             }
@@ -211,17 +211,17 @@ impl Server {
 
     #[cfg(feature = "http")]
     async fn serve_metrics(&self, stream: Stream, remote: Remote, mut admission: Admission) {
-        let Runner { hub, stop, .. } = &*self.0.runner;
+        let Runner { hub, parting, .. } = &*self.0.runner;
         let (mut reader, writer) = stream.into_split();
         let first = tokio::select! {
             first = tokio::time::timeout(hub.limits.handshake_max, read(&mut reader)) => first,
-            () = stop.cancelled() => return,
+            () = parting.stop.cancelled() => return,
         };
         let Ok(first) = first else { return hub.metrics.hit(Limit::Handshake) };
         let first = first.unwrap_or_default();
         if !first.is_empty() {
             let from = (remote, &mut admission);
-            let (halves, parting) = ((reader, writer), self.0.runner.parting());
+            let (halves, parting) = ((reader, writer), self.0.runner.parting.clone());
             http::serve(&self.0.sites.metrics, halves, first, from, parting).await;
         }
     }
@@ -264,8 +264,8 @@ impl Server {
     /// Stops: listeners close, every session is told and flushed. Returns when all have ended,
     /// which takes no longer than [`ServerOptions::flush_max`] and a little.
     pub async fn stop(&self) {
-        let Runner { stop, tasks, .. } = &*self.0.runner;
-        stop.cancel();
+        let Runner { parting, tasks, .. } = &*self.0.runner;
+        parting.stop.cancel();
         tasks.close();
         tasks.wait().await;
     }
@@ -280,7 +280,7 @@ impl Server {
     ) -> Reason {
         let reason = self.note_refusal(remote, &refusal);
         if let Some(answer) = refusal.answer {
-            self.0.runner.parting().wait(LINGER, part(reader, writer, &answer)).await;
+            self.0.runner.parting.wait(LINGER, part(reader, writer, &answer)).await;
         }
         reason
     }
@@ -320,7 +320,7 @@ impl Server {
                 tokio::select! {
                     () = server.say_refused(stream, serves, remote, reason) => {}
                     () = tokio::time::sleep(COURTESY) => {}
-                    () = runner.stop.cancelled() => {}
+                    () = runner.parting.stop.cancelled() => {}
                 }
             };
             // Nobody hears more than nothing if it panics, which is counted.
@@ -358,6 +358,6 @@ mod tests {
     #[test]
     fn a_driver_is_small() {
         let bytes = size_of::<crate::session::Driver>();
-        assert!(bytes <= 912, "{bytes} bytes");
+        assert!(bytes <= 896, "{bytes} bytes");
     }
 }

@@ -94,7 +94,7 @@ impl Server {
         mut admission: Admission,
     ) -> Led {
         let newcomer = Newcomer::new(stream, remote, self.tls_because(serves));
-        let stop = &self.0.runner.stop;
+        let stop = &self.0.runner.parting.stop;
         let (mut newcomer, shaken) = tokio::select! {
             // Boxed, as each stage has a state of its own, and no connection is in two of them.
             shaken = Box::pin(self.shake(newcomer, &mut admission)) => match shaken {
@@ -109,8 +109,8 @@ impl Server {
             }
             Ok(Shaken::Upgraded(bytes)) => Box::pin(self.inside(&mut newcomer, bytes)).await,
             Ok(Shaken::Request(request)) => {
-                let Newcomer { reader, writer, remote, secured, tls_because, .. } = newcomer;
-                let (site, parting) = (&self.0.sites.public, self.0.runner.parting());
+                let Newcomer { reader, writer, remote, .. } = newcomer;
+                let (site, parting) = (&self.0.sites.public, self.0.runner.parting.clone());
                 let from = (remote, &mut admission);
                 match Box::pin(http::serve(site, (reader, writer), request, from, parting)).await {
                     http::Outcome::Ended(reason) => return Led::Ended(reason),
@@ -123,8 +123,7 @@ impl Server {
                         head,
                     }) => {
                         let request = Some(head);
-                        newcomer =
-                            Newcomer { reader, writer, remote, request, secured, tls_because };
+                        newcomer = Newcomer { reader, writer, remote, request, ..newcomer };
                         Box::pin(self.inside(&mut newcomer, rest)).await
                     }
                 }
@@ -465,7 +464,7 @@ impl Server {
             let words = BytesMut::new();
             return Ok(FirstWords { gateway, websocket, words, message_ended: false });
         }
-        let (idle_max, stop) = (self.hub().limits.idle_max, &self.0.runner.stop);
+        let (idle_max, stop) = (self.hub().limits.idle_max, &self.0.runner.parting.stop);
         tokio::select! {
             first = self.words(newcomer, websocket) => first,
             () = stop.cancelled() => {
