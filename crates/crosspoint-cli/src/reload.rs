@@ -122,6 +122,9 @@ impl<'a> Reload<'a> {
         let clients = new.clients.map(|clients| clients.required(required));
         if self.tls.is_some() && clients.is_none() != self.settings.tls.client_roots.is_empty() {
             // A hub that asks for certificates does not stop to because a line is missing.
+            tracing::warn!(
+                "the old certificates stay in force: whether clients are asked for certificates changes with a restart only"
+            );
             return Some("tls.client_roots");
         }
         let certificates = new.certificates;

@@ -214,3 +214,35 @@ fn client_certificates_let_programs_in_and_are_exchanged_by_a_signal() {
     assert!(hub.errors().any(|line| line.unwrap().contains("were read again")));
     assert_eq!((curl(Some("eve")), curl(Some("ann"))), (b"ok\n".to_vec(), vec![]));
 }
+
+/// A hub neither stops nor begins to ask for certificates while it runs, and says so.
+#[test]
+fn authorities_of_clients_that_appear_or_go_need_a_restart_which_the_log_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |file: &str| directory.path().join(file).display().to_string();
+    make(directory.path(), "hub", "localhost");
+    vouch(directory.path(), "ca", "ann");
+    let plain =
+        format!("[tls]\ncert = [\"{}\"]\nkey = [\"{}\"]\n", path("hub.pem"), path("hub.key"));
+    let roots = format!("client_roots = \"{}\"\n", path("ca.pem"));
+    let asking = format!("{plain}{roots}client_required = true\n");
+    for (before, after, lets_in) in [(&asking, &plain, false), (&plain, &asking, true)] {
+        std::fs::write(path("hub.toml"), before).unwrap();
+        let config = format!("--config={}", path("hub.toml"));
+        let mut serve = program(&["serve", "--listen=127.0.0.1:0", &config]);
+        let mut hub = Running::start(serve.stderr(Stdio::piped()));
+        let port = hub.wait_for("listening on 127.0.0.1:");
+        std::fs::write(path("hub.toml"), after).unwrap();
+        hub.signal("HUP");
+        let lines = hub.errors().map(Result::unwrap);
+        let said: Vec<String> = lines.take_while(|line| !line.contains("need a restart")).collect();
+        assert!(
+            said.iter().any(|line| line.contains("the old certificates stay in force")),
+            "{said:?}"
+        );
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--cacert", &path("hub.pem"), "--max-time", "20"]);
+        let answer = curl.arg(format!("https://localhost:{port}/health")).output().unwrap().stdout;
+        assert_eq!(answer == b"ok\n", lets_in);
+    }
+}

@@ -41,7 +41,8 @@ section! {
 
         /// PEM files with lists of revoked client certificates (CRL).
         ///
-        /// Certificates of authorities without a list are accepted. SIGHUP reloads the files.
+        /// Certificates of authorities without a list are accepted. A list that is past its next update
+        /// stays in force, without a warning. SIGHUP reloads the files.
         client_crls: Vec<String> = "", files(), flag "tls-client-crls";
 
         /// Whether clients without a certificate are refused, whatever protocol they speak.
