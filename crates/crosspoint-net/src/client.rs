@@ -16,7 +16,6 @@ use crosspoint_hub::protocol::{Activity, Client};
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{Command, Event, Reason};
 use crosspoint_proto::identity::ChannelBinding;
-use rustls::pki_types::ServerName;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -83,6 +82,11 @@ pub const PORT: u16 = 7680;
 pub struct NoEndpoint(String);
 
 impl Endpoint {
+    /// Whether it is reached by TLS, which not every build has ([`BUILT_IN`](crate::tls::BUILT_IN)).
+    pub fn has_tls(&self) -> bool {
+        matches!(self, Self::Tcp { tls: Some(_), .. } | Self::WebSocket { tls: Some(_), .. })
+    }
+
     /// The same, with TLS spoken like this. Without TLS nothing changes.
     #[must_use]
     pub fn with_tls(mut self, how: ClientTls) -> Self {
@@ -208,11 +212,19 @@ pub async fn dial(endpoint: &Endpoint) -> io::Result<Dialed> {
         Endpoint::Tcp { authority, tls } => (authority, None, tls),
         Endpoint::WebSocket { authority, path, tls } => (authority, Some(path), tls),
     };
+    // What is wrong with the setup is found before anybody hears of it.
+    let tls = tls.as_ref().map(|how| how.connect(host(authority))).transpose()?;
     let stream = TcpStream::connect(authority.as_str()).await?;
     stream.set_nodelay(true)?;
     let mut dialed = Dialed::direct(stream.into());
-    if let Some(how) = tls {
-        dialed = secured(dialed, how, authority).await?;
+    if let Some(tls) = tls {
+        let Dialed { reader, writer, .. } = dialed;
+        let (reader, writer) = stream::tls::handshake(tls, (reader, writer), &[], None)
+            .await
+            .map_err(|broken| broken.error)?;
+        let channel_binding = writer.channel_binding();
+        let (reader, writer) = (Reader::Tls(reader), Writer::Tls(writer));
+        dialed = Dialed { reader, writer, channel_binding, ..dialed };
     }
     let Some(path) = path else {
         return Ok(dialed);
@@ -248,21 +260,10 @@ async fn unix(_: &Path) -> io::Result<Dialed> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Goes through the handshake of TLS.
-async fn secured(dialed: Dialed, how: &ClientTls, authority: &str) -> io::Result<Dialed> {
-    let wrong = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+/// The name or address of an authority, as certificates have it.
+fn host(authority: &str) -> &str {
     let host = authority.rsplit_once(':').map_or(authority, |(host, _port)| host);
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let name = ServerName::try_from(host)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    let tls = how.connect(name).map_err(wrong)?;
-    let Dialed { reader, writer, .. } = dialed;
-    let (reader, writer) = stream::tls::handshake(tls.into(), (reader, writer), &[], None)
-        .await
-        .map_err(|broken| broken.error)?;
-    let channel_binding = writer.channel_binding();
-    let (reader, writer) = (Reader::Tls(reader), Writer::Tls(writer));
-    Ok(Dialed { reader, writer, channel_binding, ..dialed })
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// A command on its way to the hub.

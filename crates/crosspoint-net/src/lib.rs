@@ -15,9 +15,10 @@
 //! * [`regular`]: opens regular files only
 //! * [`log_limit`]: bounds how much log strangers can cause; [`panics`]: what a panic ends
 //!
-//! The features `anysocket` and `peote` add the gateways with these names, `http` the answers to HTTP requests. All are
-//! on by default. Without `http`, a program can still upgrade to WebSocket with the first request of a connection; a web
-//! page cannot, because nothing checks its origin.
+//! The features `anysocket` and `peote` add the gateways with these names, `http` the answers to HTTP requests, `tls`
+//! TLS of both sides. All are on by default. Without `http`, a program can still upgrade to WebSocket with the first request of a connection; a web
+//! page cannot, because nothing checks its origin. Without `tls`, an address with TLS
+//! is refused ([`tls::NotBuiltIn`]), and a client that begins with TLS hears by an alert that it is not served.
 mod budgets;
 pub mod client;
 mod deadline;
@@ -50,5 +51,9 @@ pub mod runner;
 pub mod server;
 pub mod session;
 pub mod stream;
+#[cfg(feature = "tls")]
+pub mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
 pub mod tls;
 pub mod ws;

@@ -1,6 +1,10 @@
 //! A connection of any transport, in two halves: the reader belongs to one task, the writer can
 //! be used from any thread.
 
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "stream/no_tls.rs"]
 pub(crate) mod tls;
 
 use crate::memory;

@@ -90,7 +90,7 @@ pub enum ConnectError {
     /// The node was connected, and does not listen.
     #[error("this node does not listen; make it with NodeBuilder::listen")]
     NoListener,
-    /// The program is built without the protocol of the address.
+    /// The program is built without the protocol of the address, or without TLS where it needs that.
     #[error("this program cannot speak to {address}; build it with the feature `{feature}`")]
     NotBuiltIn {
         /// Where it was to connect.

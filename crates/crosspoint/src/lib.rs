@@ -41,12 +41,14 @@
 //! | `anysocket` | yes | the module [`anysocket`], and the gateway for AnySocket programs; `Server::secure` |
 //! | `peote` | yes | connections to peote-servers ([`Protocol::Peote`]), and the gateway for peote-net programs |
 //! | `http` | yes | HTTP on the port of the hub: health, metrics, files and your own routes; WebSockets from web pages |
+//! | `tls` | yes | TLS: `tls://` and `wss://` addresses, certificates ([`tls`]), and TLS on the port of the hub |
 //! | `credentials` | yes | secrets (argon2id) and tokens (JWT) in `crosspoint-auth` |
 //! | `testing` | no | the module `testing`: a hub with two nodes, for tests |
 //!
 //! Without `http`, programs can upgrade to WebSocket and web pages cannot, and headers in which proxies name the client
 //! are not read (the PROXY protocol is). Without `peote`, connecting to a peote-server fails with
-//! [`ConnectError::NotBuiltIn`]. The feature `fuzz` is only for the fuzzers of this crate.
+//! [`ConnectError::NotBuiltIn`]. Without `tls`, connecting to an address with TLS fails so too, and the hub
+//! refuses clients that begin with TLS and says that in its log. The feature `fuzz` is only for the fuzzers of this crate.
 //!
 //! # Peers
 //!

@@ -340,7 +340,7 @@ impl Server {
             let (request, secured) = (None, true);
             Newcomer { reader, writer, remote, request, secured, tls_because }
         };
-        match stream::tls::handshake(accepted.into(), (reader, writer), first, Some(charge)).await {
+        match stream::tls::handshake(accepted, (reader, writer), first, Some(charge)).await {
             Ok((reader, writer)) => Ok(newcomer((Reader::Tls(reader), Writer::Tls(writer)))),
             Err(Broken { error, halves }) => Err((newcomer(halves), Refusal::broken_tls(&error))),
         }

@@ -383,7 +383,6 @@ mod tests {
     use crate::tls::client::{ClientTls, Trust};
     use crate::tls::server::Tls;
     use bytes::Bytes;
-    use rustls::pki_types::ServerName;
     use std::collections::VecDeque;
 
     /// Both ends over a way that takes so many bytes at a time.
@@ -393,14 +392,11 @@ mod tests {
         let certificate = Certificate::for_development().unwrap();
         let trust = Trust::Pinned(certificate.fingerprint().unwrap());
         let tls = Tls::new(vec![certificate]).unwrap();
-        let client =
-            ClientTls::from(trust).connect(ServerName::try_from("localhost").unwrap()).unwrap();
+        let client = ClientTls::from(trust).connect("localhost").unwrap();
         let server = tls.accept().unwrap();
         let [near, far] = [near, far].map(|end| Stream::from(end).into_split());
-        let (client, server) = tokio::join!(
-            handshake(client.into(), near, &[], None),
-            handshake(server.into(), far, &[], None)
-        );
+        let (client, server) =
+            tokio::join!(handshake(client, near, &[], None), handshake(server, far, &[], None));
         [client.unwrap(), server.unwrap()]
     }
 

@@ -7,11 +7,12 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::SingleCertAndKey;
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore,
-    SignatureScheme,
+    CertificateError, ClientConfig, ClientConnection, Connection, DigitallySignedStruct, Error,
+    RootCertStore, SignatureScheme,
 };
 use rustls_platform_verifier::BuilderVerifierExt;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 /// Whom a client believes that it is who it says.
@@ -47,7 +48,19 @@ pub struct ClientTls {
 
 impl ClientTls {
     /// A connection to a server of this name or address, before its handshake.
-    pub(crate) fn connect(&self, name: ServerName<'static>) -> Result<ClientConnection, Error> {
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] for a host that TLS has no name for, and [`io::ErrorKind::InvalidData`] if
+    /// rustls refuses the setup.
+    pub(crate) fn connect(&self, host: &str) -> io::Result<Connection> {
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let wrong = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        let config = self.config().map_err(wrong)?;
+        Ok(ClientConnection::new(Arc::new(config), name).map_err(wrong)?.into())
+    }
+
+    fn config(&self) -> Result<ClientConfig, Error> {
         let builder =
             ClientConfig::builder_with_provider(crypto()).with_safe_default_protocol_versions()?;
         let builder = match &self.trust {
@@ -57,12 +70,11 @@ impl ClientTls {
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(Pin::new(*fingerprint))),
         };
-        let config = match &self.certificate {
+        Ok(match &self.certificate {
             None => builder.with_no_client_auth(),
             Some(certificate) => builder
                 .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certificate.key()))),
-        };
-        ClientConnection::new(Arc::new(config), name)
+        })
     }
 }
 

@@ -22,6 +22,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+/// Whether this build has TLS: the feature `tls`.
+pub const BUILT_IN: bool = true;
+
 /// What is wrong with the certificates or keys of a setup.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {

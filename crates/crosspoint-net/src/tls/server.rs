@@ -7,7 +7,7 @@ use rustls::server::{
     ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, ServerConfig, ServerConnection};
+use rustls::{Connection, RootCertStore, ServerConfig, ServerConnection};
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -44,7 +44,7 @@ impl Clients {
     }
 
     /// Refuses what the lists of a text in PEM name as revoked, besides those of other texts. What an authority
-    /// without a list has issued is taken.
+    /// without a list has issued is taken. A list stays in force past its next update.
     ///
     /// # Errors
     /// [`TlsError`].
@@ -121,9 +121,9 @@ impl Tls {
     }
 
     /// A connection before its handshake.
-    pub(crate) fn accept(&self) -> Result<ServerConnection, rustls::Error> {
+    pub(crate) fn accept(&self) -> Result<Connection, rustls::Error> {
         let config = self.config.read().unwrap_or_else(PoisonError::into_inner).clone();
-        ServerConnection::new(config)
+        ServerConnection::new(config).map(Connection::from)
     }
 }
 

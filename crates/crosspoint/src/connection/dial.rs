@@ -15,7 +15,7 @@ use crosspoint_hub::protocol::{Activity, Client};
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_net::client::{Dialed, dial, run};
 use crosspoint_net::resume::{self, Connectivity};
-use crosspoint_net::tls::client::ClientTls;
+use crosspoint_net::tls::{BUILT_IN, client::ClientTls};
 use crosspoint_proto::client::{Native, Options};
 use std::io;
 use std::sync::Arc;
@@ -57,6 +57,7 @@ async fn welcomed(
         tls,
         ..
     } = options;
+    built_in(resume, address, BUILT_IN)?;
     let dialing = dial_resumed((resume, tls), address, heartbeat.of_connections()).await;
     let (dialed, connectivity) = dialing.map_err(|source| {
         let address = Box::new(address.clone());
@@ -129,6 +130,18 @@ async fn welcomed(
     Ok(connection)
 }
 
+/// Refuses addresses with TLS in a program without it.
+fn built_in(resume: &Resume, address: &Address, has_tls: bool) -> Result<(), ConnectError> {
+    let mut all = std::iter::once(&address.endpoint).chain(&resume.others);
+    match all.find(|endpoint| endpoint.has_tls() && !has_tls) {
+        None => Ok(()),
+        Some(endpoint) => {
+            let address = Box::new(Address { endpoint: endpoint.clone(), ..address.clone() });
+            Err(ConnectError::NotBuiltIn { address, feature: "tls" })
+        }
+    }
+}
+
 /// Connects, with a connection that comes back if that is wanted, and sends probes after so much
 /// silence.
 async fn dial_resumed(
@@ -199,5 +212,25 @@ impl Client for Observed {
 
     fn farewell(&mut self, reason: Reason, out: &mut FrameWriter) {
         self.native.farewell(reason, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_without_tls_refuses_every_address_with_it() {
+        let plain: Address = "tcp://h".parse().unwrap();
+        let others = vec!["ws://h".parse().unwrap(), "wss://h".parse().unwrap()];
+        let (alone, resume) = (Resume::default(), Resume { wanted: true, others });
+        assert!(built_in(&alone, &plain, false).is_ok());
+        assert!(built_in(&resume, &plain, true).is_ok());
+        for (resume, address) in [(&alone, "tls://h"), (&alone, "peote+wss://h"), (&resume, "h")] {
+            let refused = built_in(resume, &address.parse().unwrap(), false).unwrap_err();
+            let said = refused.to_string();
+            assert!(said.contains("with the feature `tls`"), "{said}");
+            assert!(said.contains("tls://h:7680") || said.contains("wss://h:7680"), "{said}");
+        }
     }
 }
