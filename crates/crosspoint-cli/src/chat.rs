@@ -132,6 +132,15 @@ async fn chat(matches: &ArgMatches) -> Result<(), Failure> {
 async fn connect(matches: &ArgMatches) -> Result<Node, Failure> {
     let text = |name: &str| matches.get_one::<String>(name);
     let hub = text("hub").map_or("", String::as_str);
+    let of_tls = ["tls-roots", "tls-pin", "tls-cert"]
+        .into_iter()
+        .find(|flag| matches.value_source(flag) == Some(clap::parser::ValueSource::CommandLine));
+    let has_tls = ["tls://", "wss://"].iter().any(|scheme| hub.starts_with(scheme));
+    if let Some(flag) = of_tls.filter(|_| !has_tls) {
+        let why =
+            format!("--{flag} has no effect on {hub}, which is without TLS; use tls:// or wss://");
+        return Err(Failure::Setup(why));
+    }
     let mut builder = Node::builder().agent(concat!("crosspoint-chat/", env!("CARGO_PKG_VERSION")));
     if let Some(token) = text("token") {
         builder = builder.token(token.clone().into_bytes());

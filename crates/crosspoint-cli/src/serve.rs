@@ -198,14 +198,23 @@ fn announce(
     if let Some(served) = tls_served(settings, fingerprint) {
         say(&format!("tls: {served}"));
     }
-    // What is shown to try speaks without TLS.
-    let Some(first) = addresses.iter().find(|(_, tls)| !tls) else { return };
-    let [near, metrics_at] = [first, metrics_at.first().unwrap_or(first)]
-        .map(|(address, _)| SocketAddr::new(near(address.ip()), address.port()));
+    let local = |address: &SocketAddr| SocketAddr::new(near(address.ip()), address.port());
     // As it was called, so that the lines can be copied.
     let program = std::env::args().next().unwrap_or_else(|| "crosspoint".into());
-    say("\nTry, in other terminals:");
-    for (what, how) in to_try(settings, near, metrics_at, &program) {
+    let plain = addresses.iter().find(|(_, tls)| !tls && !settings.tls.required);
+    let mut lines = plain.map_or_else(Vec::new, |(first, _)| {
+        let metrics_at = metrics_at.first().map_or(first, |(address, _)| address);
+        to_try(settings, local(first), local(metrics_at), &program)
+    });
+    if let (Some(fingerprint), Some((first, _))) = (fingerprint, addresses.first()) {
+        let hub = local(first);
+        let chat = format!("{program} chat --hub tls://{hub} --tls-pin {fingerprint}");
+        lines.push(("chat with TLS", chat));
+    }
+    if !lines.is_empty() {
+        say("\nTry, in other terminals:");
+    }
+    for (what, how) in lines {
         say(&format!("  {what:14}  {how}"));
     }
     say("\nStop with Ctrl-C.");
@@ -225,7 +234,7 @@ fn tls_served(settings: &Settings, fingerprint: Option<Fingerprint>) -> Option<S
     let only = if settings.tls.required { ", and nothing without it (tls.required)" } else { "" };
     match fingerprint {
         Some(fingerprint) => {
-            Some(format!("a certificate for tries with the fingerprint {fingerprint}{only}"))
+            Some(format!("a temporary certificate with the fingerprint {fingerprint}{only}"))
         }
         None if settings.tls.cert.is_empty() => None,
         None => Some(format!("{}{only}", settings.tls.cert.join(", "))),

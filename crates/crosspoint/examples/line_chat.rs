@@ -88,6 +88,8 @@ struct Chat {
     name: Option<String>,
     /// The room that it wants to enter next.
     room: Option<String>,
+    /// Whether the hub has not answered yet.
+    entering: bool,
     /// The room that it is in.
     entered: Option<JoinedChannelId>,
     idle_frames: u64,
@@ -131,7 +133,12 @@ impl Protocol for Chat {
                 let name = ChannelName::new(room.into_bytes()).ok()?;
                 let options = EnterOptions { make_room: true, ..EnterOptions::default() };
                 let enter = ChannelCommand::Enter { request: 0, name, options };
+                self.entering = true;
                 return Some(Output::Command(enter.into()));
+            }
+            // The answer of the hub comes later. What the client sends meanwhile waits for it.
+            if self.entering {
+                return None;
             }
             let Some(end) = self.input.iter().position(|byte| *byte == b'\n') else {
                 self.closed = self.input.len() > LINE_BYTES_MAX;
@@ -148,6 +155,9 @@ impl Protocol for Chat {
     }
 
     fn deliver(&mut self, _now: Instant, event: &Event, out: &mut FrameWriter) {
+        let answered =
+            matches!(event, Event::Channel(ChannelEvent::Entered(_)) | Event::Refused { .. });
+        self.entering &= !answered;
         match event {
             Event::Channel(ChannelEvent::Entered(entered)) => {
                 self.entered = Some(entered.channel);
@@ -157,6 +167,11 @@ impl Protocol for Chat {
             // Links, the directory and the hub application have no words here.
             _ => {}
         }
+    }
+
+    /// Lines that waited for the answer of the hub.
+    fn has_output(&self) -> bool {
+        !self.entering && !self.closed && self.input.contains(&b'\n')
     }
 
     fn idle_frames(&mut self) -> u64 {

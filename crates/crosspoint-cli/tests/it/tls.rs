@@ -246,3 +246,14 @@ fn authorities_of_clients_that_appear_or_go_need_a_restart_which_the_log_says() 
         assert_eq!(answer == b"ok\n", lets_in);
     }
 }
+
+/// A pin that is not used must not look as if it were.
+#[test]
+fn flags_of_tls_are_refused_where_there_is_no_tls() {
+    let pin = "00".repeat(32);
+    let mut chat = program(&["chat", "--hub", "tcp://127.0.0.1:1", "--tls-pin", &pin]);
+    let output = chat.output().expect("the program starts");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("--tls-pin has no effect on tcp://127.0.0.1:1"), "{told}");
+    assert_eq!(output.status.code(), Some(2));
+}

@@ -135,6 +135,9 @@ async fn a_protocol_from_outside_meets_the_others() {
     let heard = bob.next().await;
     let said = matches!(&heard, Some(MemberEvent::Message { data, .. }) if data == "alice: hello");
     assert!(said, "{heard:?}");
+    let mut hasty = chat("CHAT carol lobby\nhello at once\n").await;
+    assert_eq!(line(&mut hasty).await, "* you are in the room\n");
+    assert_eq!(line(&mut alice).await, "carol: hello at once\n");
     let mut wrong = chat("CHAT\t\n").await;
     assert_eq!(line(&mut wrong).await, "");
     hub.stop().await;
