@@ -1,7 +1,7 @@
 //! The certificates of the hub, from files or made for tries.
 
 use crate::failure::Failure;
-use crate::settings::{Settings, split_tls};
+use crate::settings::Settings;
 use crate::small_file::{self, BYTES_MAX, FileKind};
 use crosspoint_net::tls::certificate::Certificate;
 use crosspoint_net::tls::server::{Clients, Setup, Tls};
@@ -29,7 +29,7 @@ pub(crate) fn tls(settings: &Settings) -> Result<Option<(Tls, Option<Fingerprint
             ("tls.client_roots is set", setup.clients.is_some()),
             (
                 "server.listen has a tls:// address",
-                settings.server.listen.iter().any(|item| split_tls(item).is_some()),
+                settings.server.listen_addresses().any(|address| address.tls),
             ),
         ];
         return match set.iter().find(|(_, set)| *set) {

@@ -1,42 +1,126 @@
-//! Where the hub listens: from HOST:PORT to sockets.
+//! Where the hub listens: from addresses to sockets.
 
-use crate::settings::split_tls;
-use crosspoint_net::server::{bind, bind_v6_only};
+use crate::activation::Passed;
+use crate::settings::{ListenAddress, ListenAt};
+use crate::sockets::{Access, SocketFiles};
+use crosspoint_net::server::{Listener, bind, bind_v6_only};
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use tokio::net::{TcpListener, lookup_host};
+use tokio::net::{TcpListener, UnixListener, lookup_host};
 
 /// How often a port that the system has chosen for one address is tried for the others of its host.
 const PORT_TRIES: u32 = 20;
 
-/// A socket, and whether it serves TLS alone.
+/// A socket that listens.
 pub(crate) struct Listening {
-    pub(crate) socket: TcpListener,
+    pub(crate) listener: Listener,
+    /// Whether it serves TLS alone.
     pub(crate) tls: bool,
+    /// Whether systemd has opened it.
+    passed: bool,
+    /// Where it listens.
+    at: At,
 }
 
-/// Opens a socket at each address of each HOST:PORT or tls://HOST:PORT, of which the value of this flag is a list.
-pub(crate) async fn listen(flag: &str, wanted: &[String]) -> Result<Vec<Listening>, String> {
-    let wrong = |wanted: &str, error: &io::Error| {
-        format!("cannot listen on {wanted}: {error}; choose another with {flag} HOST:PORT")
+enum At {
+    Tcp(SocketAddr),
+    /// The path, or `@` and the name of an abstract socket.
+    Unix(String),
+}
+
+impl Listening {
+    fn new(listener: impl Into<Listener>, tls: bool, passed: bool) -> io::Result<Self> {
+        let listener = listener.into();
+        let at = match &listener {
+            Listener::Tcp(socket) => At::Tcp(socket.local_addr()?),
+            Listener::Unix(socket) => At::Unix(name(socket)?),
+        };
+        Ok(Self { listener, tls, passed, at })
+    }
+
+    /// Where it listens, if that is an address of TCP.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        match &self.at {
+            At::Tcp(address) => Some(*address),
+            At::Unix(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.tls { "tls://" } else { "" })?;
+        match &self.at {
+            At::Tcp(address) => write!(f, "{address}")?,
+            At::Unix(name) => write!(f, "unix:{name}")?,
+        }
+        f.write_str(if self.passed { " (systemd)" } else { "" })
+    }
+}
+
+fn name(socket: &UnixListener) -> io::Result<String> {
+    let address = socket.local_addr()?;
+    let path = address.as_pathname().map(|path| path.display().to_string());
+    let abstract_name = || {
+        let name = address.as_abstract_name()?;
+        Some(format!("@{}", String::from_utf8_lossy(name)))
+    };
+    Ok(path.or_else(abstract_name).unwrap_or_default())
+}
+
+/// Opens a socket at each address, beside those that systemd has passed. The files of Unix sockets are there as long
+/// as the second value.
+pub(crate) async fn listen(
+    addresses: &[ListenAddress<'_>],
+    access: Access,
+    passed: Vec<Passed>,
+) -> Result<(Vec<Listening>, SocketFiles), String> {
+    let mut listening = listen_on_hosts("--listen", addresses).await?;
+    let mut files = SocketFiles::default();
+    for address in addresses {
+        let ListenAt::Unix(path) = address.at else { continue };
+        let socket = files.open(path, access);
+        let opened = socket.and_then(|socket| Listening::new(socket, address.tls, false));
+        listening.push(opened.map_err(|error| {
+            format!("cannot listen on {address}: {error}; choose another with --listen unix:PATH")
+        })?);
+    }
+    for passed in passed {
+        let tls = passed.tls;
+        let opened = passed.into_listener().and_then(|socket| Listening::new(socket, tls, true));
+        listening.push(opened.map_err(|error| {
+            format!("cannot listen on a socket that systemd has passed: {error}")
+        })?);
+    }
+    Ok((listening, files))
+}
+
+/// Opens a socket at each address of each of these that is a host. They are the value of this flag.
+pub(crate) async fn listen_on_hosts(
+    flag: &str,
+    addresses: &[ListenAddress<'_>],
+) -> Result<Vec<Listening>, String> {
+    let wrong = |address: &ListenAddress<'_>, error: &io::Error| {
+        format!("cannot listen on {address}: {error}; choose another with {flag} HOST:PORT")
     };
     let mut hosts = Vec::new();
-    for wanted in wanted {
-        let found = resolve(split_tls(wanted).unwrap_or(wanted))
-            .await
-            .map_err(|error| wrong(wanted, &error))?;
-        hosts.push((wanted, found));
+    for address in addresses {
+        let ListenAt::Host(host) = address.at else { continue };
+        hosts.push((address, resolve(host).await.map_err(|error| wrong(address, &error))?));
     }
     // The ports that somebody wants for IPv4 are not taken for it by a socket at `[::]`.
     let ipv4 = hosts.iter().flat_map(|(_, host)| &host.addresses).filter(|at| at.is_ipv4());
     let ipv4 = ipv4.map(SocketAddr::port).filter(|port| *port != 0).collect::<Vec<_>>();
-    let mut listeners = Vec::new();
-    for (wanted, host) in hosts {
-        let sockets = host.open(&ipv4).map_err(|error| wrong(wanted, &error))?;
-        let tls = split_tls(wanted).is_some();
-        listeners.extend(sockets.into_iter().map(|socket| Listening { socket, tls }));
+    let mut listening = Vec::new();
+    for (address, host) in hosts {
+        let open = |socket| Listening::new(socket, address.tls, false);
+        let opened = host
+            .open(&ipv4)
+            .and_then(|sockets| sockets.into_iter().map(open).collect::<io::Result<Vec<_>>>());
+        listening.extend(opened.map_err(|error| wrong(address, &error))?);
     }
-    Ok(listeners)
+    Ok(listening)
 }
 
 /// The addresses of one HOST:PORT.

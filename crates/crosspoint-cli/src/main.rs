@@ -1,6 +1,7 @@
 //! The program `crosspoint`: a thin shell around the library.
 //!
-//! * [`serve`]: the hub; [`listen`]: its sockets; [`reload`]: new secrets and keys while it runs
+//! * [`serve`]: the hub; [`reload`]: new secrets and keys while it runs
+//! * [`listen`]: where it listens; [`sockets`]: Unix sockets; [`activation`] and [`notify`]: under systemd
 //! * [`settings`]: its settings, shown by `crosspoint config`; [`options`]: what they become
 //! * [`chat`]: lines of text in a room
 //! * [`identity`]: keys in files; [`hash_secret`]: hashes of secrets
@@ -10,6 +11,7 @@
 // They panic when nobody can be told, such as when the reader of a pipe has gone.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod activation;
 mod bench;
 mod certificates;
 mod chat;
@@ -20,6 +22,7 @@ mod identity;
 mod listen;
 mod logging;
 mod machine;
+mod notify;
 mod options;
 mod reload;
 mod serve;

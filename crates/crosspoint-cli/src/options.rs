@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::machine;
 use crate::settings::{self, RoomMode, Settings, split_root};
 use crate::small_file::{self, FileKind};
+use crate::sockets::{self, Access};
 use bytes::Bytes;
 use crosspoint_auth::{
     Authenticator, Certificates, CheckLimits, Either, Exempt, FileError, Secrets, Swap, Tokens,
@@ -101,6 +102,16 @@ pub(crate) fn server(
         tls: None,
         flush_max: settings.server.stop_ms_max,
     })
+}
+
+/// Who may connect to the Unix sockets that the hub creates.
+pub(crate) fn socket_access(settings: &Settings) -> Result<Access, Failure> {
+    let server = &settings.server;
+    let name = Some(server.unix_group.as_str()).filter(|name| !name.is_empty());
+    let group = name.map(sockets::group).transpose().map_err(|error| {
+        Failure::Setup(format!("server.unix_group = {:?}: {error}", server.unix_group))
+    })?;
+    Ok(Access { mode: server.unix_mode, group })
 }
 
 /// The protocols that are served, and how.

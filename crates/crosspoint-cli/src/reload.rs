@@ -78,6 +78,11 @@ impl<'a> Reload<'a> {
         }));
     }
 
+    /// Whether nothing is read now.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.reading.is_none()
+    }
+
     /// Takes what was read into force as soon as it is there. What is wrong leaves the old in force.
     /// Cancelling it loses nothing.
     pub(crate) async fn proceed(&mut self) {

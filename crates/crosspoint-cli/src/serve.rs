@@ -1,13 +1,14 @@
 //! `crosspoint serve`: the hub.
 
+use crate::activation::Passed;
 use crate::certificates;
 use crate::failure::Failure;
-use crate::listen::{Listening, listen};
+use crate::listen::{Listening, listen, listen_on_hosts};
 use crate::reload::{Load, Reload};
-use crate::settings::{Settings, split_root, split_socket};
+use crate::settings::{ListenAddress, Settings, split_root};
 use crate::small_file::FileKind;
-use crate::sockets::Sockets;
-use crate::{give_back, logging, options};
+use crate::sockets::Access;
+use crate::{activation, give_back, logging, notify, options};
 use crosspoint_auth::Swap;
 use crosspoint_hub::Hub;
 use crosspoint_net::server::{Server, ServerOptions};
@@ -30,6 +31,8 @@ struct Parts {
     server: ServerOptions,
     /// The fingerprint of a certificate that was made.
     fingerprint: Option<Fingerprint>,
+    /// Who may connect to Unix sockets.
+    access: Access,
 }
 
 /// Reads the files that the settings name, too.
@@ -40,7 +43,8 @@ fn parts(settings: &Settings) -> Result<Parts, Failure> {
     let mut server = options::server(settings, authenticator.clone())?;
     let (tls, fingerprint) = certificates::tls(settings)?.unzip();
     server.tls = tls;
-    Ok(Parts { hub, authenticator, server, fingerprint: fingerprint.flatten() })
+    let access = options::socket_access(settings)?;
+    Ok(Parts { hub, authenticator, server, fingerprint: fingerprint.flatten(), access })
 }
 
 /// Checks what can be wrong before the hub runs: the files that the settings name.
@@ -50,8 +54,11 @@ pub(crate) fn check(settings: &Settings) -> Result<(), Failure> {
 
 /// Runs the hub until a signal stops it. `load` reads the settings again.
 pub(crate) fn run(settings: &Settings, load: Load) -> Result<(), Failure> {
+    // Before there are threads.
+    let passed = activation::take(settings.server.listen_addresses())
+        .map_err(|error| Failure::Setup(error.to_string()))?;
     give_back::set_up();
-    let Parts { hub, authenticator, server, fingerprint } = parts(settings)?;
+    let Parts { hub, authenticator, server, fingerprint, access } = parts(settings)?;
     let _log = logging::start(settings, hub.metrics.log_lines_dropped.clone())?;
     give_back::set_pages(hub.limits.memory_bytes_max);
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
@@ -71,7 +78,7 @@ pub(crate) fn run(settings: &Settings, load: Load) -> Result<(), Failure> {
         );
     }
     let reload = Reload::new(load, settings, &hub, authenticator.as_deref(), server.tls.clone());
-    let serving = serve((settings, fingerprint), hub.clone(), server, reload);
+    let serving = serve((settings, fingerprint), (access, passed), hub.clone(), server, reload);
     let result = runtime.block_on(serving);
     runtime.shutdown_timeout(END_MAX);
     Ok(result?)
@@ -79,6 +86,7 @@ pub(crate) fn run(settings: &Settings, load: Load) -> Result<(), Failure> {
 
 async fn serve(
     (settings, fingerprint): (&Settings, Option<Fingerprint>),
+    (access, passed): (Access, Vec<Passed>),
     hub: Arc<Hub>,
     server: ServerOptions,
     mut reload: Reload<'_>,
@@ -89,25 +97,21 @@ async fn serve(
     let mut hang_up = signal(SignalKind::hangup()).map_err(wrong)?;
 
     let server = Server::new(hub, server);
-    let wanted = &settings.server.listen;
-    let hosts: Vec<_> =
-        wanted.iter().filter(|item| split_socket(item).is_none()).cloned().collect();
-    let listeners = listen("--listen", &hosts).await?;
-    let for_metrics = match settings.http.metrics {
-        true => listen("--http-metrics-listen", &settings.http.metrics_listen).await?,
-        false => Vec::new(),
-    };
-    let (addresses, metrics_at) = (addresses(&listeners)?, addresses(&for_metrics)?);
-    let sockets = Sockets::listen(&server, wanted)?;
-    for Listening { socket, tls } in listeners {
+    let addresses: Vec<_> = settings.server.listen_addresses().collect();
+    let (listening, _files) = listen(&addresses, access, passed).await?;
+    let metrics_at = settings.http.metrics_listen.iter().filter(|_| settings.http.metrics);
+    let metrics_at: Vec<_> = metrics_at.map(|host| ListenAddress::host(host)).collect();
+    let for_metrics = listen_on_hosts("--http-metrics-listen", &metrics_at).await?;
+    announce((settings, fingerprint), &listening, &for_metrics);
+    for Listening { listener, tls, .. } in listening {
         if tls {
-            server.listen_tls(socket);
+            server.listen_tls(listener);
         } else {
-            server.listen(socket);
+            server.listen(listener);
         }
     }
-    for_metrics.into_iter().for_each(|listener| server.listen_for_metrics(listener.socket));
-    announce((settings, fingerprint), (&addresses, &sockets), &metrics_at);
+    for_metrics.into_iter().for_each(|listening| server.listen_for_metrics(listening.listener));
+    notify::ready();
     let terminal = Terminal::new();
     let mut giving_back = pin!(give_back::run(server.hub().clone()));
     let name = loop {
@@ -116,25 +120,26 @@ async fn serve(
             name = stop.told() => break name,
             _ = hang_up.recv() => match terminal.is_gone() {
                 true => break "SIGHUP: its terminal has gone",
-                false => reload.begin(),
+                false => {
+                    notify::reloading();
+                    reload.begin();
+                }
             },
-            () = reload.proceed() => {}
+            () = reload.proceed() => {
+                if reload.is_idle() {
+                    notify::ready();
+                }
+            }
         }
     };
     tracing::info!(signal = name, sessions = server.hub().sessions(), "stopping");
+    notify::stopping(settings.server.stop_ms_max);
     tokio::select! {
         () = server.stop() => {}
         name = stop.told() => return Err(format!("{name} has cut the stop short")),
     }
     say("stopped");
     Ok(())
-}
-
-/// Where they listen, and whether for TLS alone.
-fn addresses(listeners: &[Listening]) -> Result<Vec<(SocketAddr, bool)>, String> {
-    let address = |one: &Listening| Ok((one.socket.local_addr()?, one.tls));
-    let addresses = listeners.iter().map(address);
-    addresses.collect::<io::Result<_>>().map_err(|error| error.to_string())
 }
 
 /// The terminal that the hub was started from, if it was.
@@ -178,19 +183,15 @@ impl Stop {
 
 fn announce(
     (settings, fingerprint): (&Settings, Option<Fingerprint>),
-    (addresses, sockets): (&[(SocketAddr, bool)], &Sockets),
-    metrics_at: &[(SocketAddr, bool)],
+    listening: &[Listening],
+    for_metrics: &[Listening],
 ) {
     say(concat!("crosspoint ", env!("CARGO_PKG_VERSION")));
-    for (address, tls) in addresses {
-        let scheme = if *tls { "tls://" } else { "" };
-        say(&format!("listening on {scheme}{address}"));
+    for listening in listening {
+        say(&format!("listening on {listening}"));
     }
-    for socket in sockets.paths() {
-        say(&format!("listening on unix:{}", socket.display()));
-    }
-    for (address, _) in metrics_at {
-        say(&format!("metrics on {address}"));
+    for listening in for_metrics {
+        say(&format!("metrics on {listening}"));
     }
     for (protocol, who) in open_to(settings) {
         say(&format!("{protocol}: {who}"));
@@ -198,15 +199,19 @@ fn announce(
     if let Some(served) = tls_served(settings, fingerprint) {
         say(&format!("tls: {served}"));
     }
-    let local = |address: &SocketAddr| SocketAddr::new(near(address.ip()), address.port());
+    let local = |address: SocketAddr| SocketAddr::new(near(address.ip()), address.port());
     // As it was called, so that the lines can be copied.
     let program = std::env::args().next().unwrap_or_else(|| "crosspoint".into());
-    let plain = addresses.iter().find(|(_, tls)| !tls && !settings.tls.required);
-    let mut lines = plain.map_or_else(Vec::new, |(first, _)| {
-        let metrics_at = metrics_at.first().map_or(first, |(address, _)| address);
-        to_try(settings, local(first), local(metrics_at), &program)
+    let first = |plain: bool| {
+        let mut served = listening.iter().filter(|listening| !plain || !listening.tls);
+        served.find_map(Listening::address)
+    };
+    let plain = first(true).filter(|_| !settings.tls.required);
+    let mut lines = plain.map_or_else(Vec::new, |plain| {
+        let metrics_at = for_metrics.first().and_then(Listening::address).unwrap_or(plain);
+        to_try(settings, local(plain), local(metrics_at), &program)
     });
-    if let (Some(fingerprint), Some((first, _))) = (fingerprint, addresses.first()) {
+    if let (Some(fingerprint), Some(first)) = (fingerprint, first(false)) {
         let hub = local(first);
         let chat = format!("{program} chat --hub tls://{hub} --tls-pin {fingerprint}");
         lines.push(("chat with TLS", chat));

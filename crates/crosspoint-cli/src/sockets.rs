@@ -1,38 +1,46 @@
-//! Sockets of the file system that the hub listens on. Their files are removed at the end.
+//! Unix sockets that the hub creates. Their files are removed at the end.
 
-use crate::settings::split_socket;
-use crosspoint_net::server::{FileId, Server, bind_unix};
+use crosspoint_net::server::{FileId, bind_unix};
+use nix::unistd::Group;
+use std::io;
 use std::path::{Path, PathBuf};
+use tokio::net::UnixListener;
 
-/// The files of the sockets, which this removes when it is dropped.
-pub(crate) struct Sockets(Vec<(PathBuf, FileId)>);
+/// Who may connect to the sockets.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Access {
+    /// The permissions of their files.
+    pub(crate) mode: u32,
+    /// The group of their files, if it is not that of this process.
+    pub(crate) group: Option<u32>,
+}
 
-impl Sockets {
-    /// Listens on the items of this list that are sockets.
-    pub(crate) fn listen(server: &Server, wanted: &[String]) -> Result<Self, String> {
-        let mut sockets = Self(Vec::new());
-        for path in wanted.iter().filter_map(|item| split_socket(item)) {
-            let path = Path::new(path);
-            let wrong = |error| {
-                let path = path.display();
-                format!(
-                    "cannot listen on unix:{path}: {error}; choose another with --listen unix:PATH"
-                )
-            };
-            let listener = bind_unix(path, true).map_err(wrong)?;
-            sockets.0.push((path.to_owned(), FileId::of(path).map_err(wrong)?));
-            server.listen_unix(listener);
-        }
-        Ok(sockets)
+/// The number of a group of this name or number.
+pub(crate) fn group(name: &str) -> Result<u32, String> {
+    if let Ok(number) = name.parse() {
+        return Ok(number);
     }
-
-    /// Where they are.
-    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.0.iter().map(|(path, _)| path.as_path())
+    match Group::from_name(name) {
+        Ok(Some(group)) => Ok(group.gid.as_raw()),
+        Ok(None) => Err("there is no such group".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
-impl Drop for Sockets {
+/// The files of the sockets, which this removes when it is dropped.
+#[derive(Default)]
+pub(crate) struct SocketFiles(Vec<(PathBuf, FileId)>);
+
+impl SocketFiles {
+    /// Opens a socket with this path.
+    pub(crate) fn open(&mut self, path: &Path, access: Access) -> io::Result<UnixListener> {
+        let listener = bind_unix(path, access.mode, access.group)?;
+        self.0.push((path.to_owned(), FileId::of(path)?));
+        Ok(listener)
+    }
+}
+
+impl Drop for SocketFiles {
     fn drop(&mut self) {
         for (path, file) in &self.0 {
             // What somebody else has put there stays.

@@ -352,6 +352,15 @@ pub(super) fn file_path() -> Text {
     }
 }
 
+/// The name or number of a group of the system; none if empty.
+pub(super) fn group() -> Text {
+    Text {
+        form: Form::One("GROUP"),
+        allowed: "the name or number of a group".to_owned(),
+        test: Box::new(|name| !name.contains('\0')),
+    }
+}
+
 /// The name of a channel or room.
 pub(super) fn channel_name() -> Text {
     Text {
@@ -438,5 +447,35 @@ impl Kind for Id {
 
     fn show(&self, value: &Option<PeerId>) -> String {
         quote(&value.map_or_else(String::new, |id| id.to_string()))
+    }
+}
+
+/// The permissions of a file, in octal digits.
+pub(super) struct FileMode;
+
+pub(super) fn file_mode() -> FileMode {
+    FileMode
+}
+
+impl Kind for FileMode {
+    type Value = u32;
+
+    fn form(&self) -> Form {
+        Form::One("MODE")
+    }
+
+    fn allowed(&self) -> String {
+        "permissions as octal digits from \"0000\" to \"0777\", such as \"0660\"".to_owned()
+    }
+
+    fn read(&self, given: Given<'_>) -> Result<u32, Wrong> {
+        let digits = string(given).filter(|digits| matches!(digits.len(), 3..=4));
+        let octal = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+        let mode = octal.and_then(|digits| u32::from_str_radix(digits, 8).ok());
+        mode.filter(|mode| *mode <= 0o777).ok_or(Wrong::Value)
+    }
+
+    fn show(&self, value: &u32) -> String {
+        quote(&format!("{value:04o}"))
     }
 }

@@ -1,10 +1,10 @@
 //! The kinds of values that are lists of texts.
 
+use super::address::{ListenAddress, is_address};
 use super::given::Given;
 use super::kind::{Form, Kind, Wrong, quote};
 use crosspoint_hub::networks::Network;
 use std::collections::BTreeSet;
-use std::net::Ipv6Addr;
 use toml::de::DeValue;
 
 /// A list of texts that must pass a test together.
@@ -16,16 +16,15 @@ pub(super) struct List {
     test: fn(&[&str]) -> bool,
 }
 
-/// Addresses, HOST:PORT; at least one.
+/// Addresses to listen on; at least one.
 pub(super) fn address_list() -> List {
     List {
         item: "HOST:PORT",
-        allowed: "a list of at least one HOST:PORT, tls://HOST:PORT or unix:PATH, such as 0.0.0.0:7680 or [::]:7680",
+        allowed: "a list of at least one HOST:PORT, unix:PATH, systemd or systemd:NAME, each perhaps with \
+                  tls:// before it, such as 0.0.0.0:7680 or [::]:7680",
         alone: None,
         test: |addresses| {
-            let one = |address: &&str| {
-                is_address(split_tls(address).unwrap_or(address)) || split_socket(address).is_some()
-            };
+            let one = |address: &&str| ListenAddress::parse(address).is_some();
             !addresses.is_empty() && addresses.iter().all(one)
         },
     }
@@ -129,16 +128,6 @@ pub(super) fn directories() -> List {
     }
 }
 
-/// The path of a socket of the file system, if an item of [`address_list`] is one.
-pub(crate) fn split_socket(address: &str) -> Option<&str> {
-    address.strip_prefix("unix:").filter(|path| !path.is_empty() && !path.contains('\0'))
-}
-
-/// The address that serves TLS alone, if an item of [`address_list`] is one.
-pub(crate) fn split_tls(address: &str) -> Option<&str> {
-    address.strip_prefix("tls://")
-}
-
 /// The path and the directory of an item of [`directories`].
 pub(crate) fn split_root(root: &str) -> Option<(&str, &str)> {
     root.split_once('=').filter(|(path, _)| path.starts_with('/'))
@@ -180,20 +169,4 @@ impl Kind for List {
             }
         }
     }
-}
-
-fn is_address(text: &str) -> bool {
-    let Some((host, port)) = text.rsplit_once(':') else {
-        return false;
-    };
-    let port_is_right =
-        port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
-    let host_is_right = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(host) => host.parse::<Ipv6Addr>().is_ok(),
-        None => {
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-            (1..=253).contains(&host.len()) && host.bytes().all(plain)
-        }
-    };
-    port_is_right && host_is_right
 }

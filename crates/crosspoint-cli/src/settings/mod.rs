@@ -10,6 +10,7 @@
 //! * [`tables`]: lists of tables in the file, such as rooms and rules for channels; [`mod@file`]: reading it
 //! * [`error`]: what can be wrong; [`mod@render`]: showing the effective settings
 
+mod address;
 mod error;
 mod file;
 mod given;
@@ -25,8 +26,9 @@ mod tables;
 mod tests;
 mod together;
 
+pub(crate) use address::{ListenAddress, ListenAt};
 pub(crate) use error::SettingsError;
-pub(crate) use lists::{split_root, split_socket, split_tls};
+pub(crate) use lists::split_root;
 pub(crate) use render::render;
 pub(crate) use table::Settings;
 pub(crate) use table::channels::ChannelRule;

@@ -175,7 +175,7 @@ fn everything_wrong_in_a_file_is_named_with_its_line() {
   file FILE, line 7: unknown setting limit; did you mean limits?
   file FILE, line 9: log.format = \"xml\": expected one of text, json
   file FILE, line 10: unknown setting log.bans_max; did you mean limits.bans_max?
-  file FILE, line 12: server.listen = [\"0.0.0.0\"]: expected a list of at least one HOST:PORT, tls://HOST:PORT or unix:PATH, such as 0.0.0.0:7680 or [::]:7680
+  file FILE, line 12: server.listen = [\"0.0.0.0\"]: expected a list of at least one HOST:PORT, unix:PATH, systemd or systemd:NAME, each perhaps with tls:// before it, such as 0.0.0.0:7680 or [::]:7680
   file FILE, line 13: rooms.declared[0].name is missing
   file FILE, line 14: unknown setting rooms.declared[0].nam; did you mean name?
   file FILE, line 17: rooms.declared[1].mode = 3: expected one of chunk, raw
@@ -464,6 +464,23 @@ fn an_empty_list_of_a_rule_names_nobody_and_one_that_is_not_given_everybody() {
         assert_eq!((named, not_given), (&nobody, &None), "{empty}");
         assert!(rule.blocked.is_empty());
         assert!(load(&render(&loaded)).settings.channels.rules == loaded.settings.channels.rules);
+    }
+}
+
+#[test]
+fn permissions_are_octal_digits() {
+    for (given, mode) in [("660", 0o660), ("0000", 0), ("0777", 0o777)] {
+        let loaded = load_from(&["--unix-mode", given], &[]).unwrap();
+        assert_eq!(loaded.settings.server.unix_mode, mode);
+        let shown = format!("= \"{mode:04o}\"");
+        let printed = render(&loaded);
+        let mut lines = printed.lines().filter(|line| line.starts_with("unix_mode"));
+        assert!(lines.any(|line| line.contains(&shown)), "{printed}");
+    }
+    for wrong in ["", "66", "0o660", "+660", "-066", "0668", "1777", "00660", "rw-rw----"] {
+        let flag = format!("--unix-mode={wrong}");
+        let told = message(load_from(&[&flag], &[]));
+        assert!(told.contains("expected permissions as octal digits"), "{told}");
     }
 }
 

@@ -7,4 +7,5 @@ mod log;
 mod memory;
 mod operator;
 mod program;
+mod systemd;
 mod tls;

@@ -4,8 +4,8 @@ use crate::common::{Running, get, hub, output_with_input, program};
 use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::{Command, Stdio};
 
 #[test]
 fn two_people_chat_over_tcp_and_websocket() {
@@ -501,4 +501,31 @@ fn a_socket_of_the_file_system_serves_all_that_a_port_does_to_its_user() {
     hub.signal("TERM");
     assert!(hub.wait().success());
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "kept");
+}
+
+#[test]
+fn a_socket_has_the_permissions_and_the_group_of_the_settings_whatever_the_umask_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("hub.sock");
+    let listen = format!("--listen=unix:{}", path.display());
+    let group = Command::new("id").arg("-gn").output().unwrap().stdout;
+    let group = format!("--unix-group={}", String::from_utf8(group).unwrap().trim_end());
+    let gid = Command::new("id").arg("-g").output().unwrap().stdout;
+    let gid: u32 = String::from_utf8(gid).unwrap().trim_end().parse().unwrap();
+    for (umask, group) in [("0", group.clone()), ("777", format!("--unix-group={gid}"))] {
+        let serve = program(&["serve", &listen, "--unix-mode=0606", &group]);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")]);
+        let mut hub = Running::start(shell.arg(serve.get_program()).args(serve.get_args()));
+        hub.wait_for("listening on unix:");
+        let file = path.metadata().unwrap();
+        assert_eq!((file.mode() & 0o777, file.gid()), (0o606, gid));
+    }
+    let unknown = "--unix-group=no such group";
+    for command in ["serve", "config"] {
+        let output = program(&[command, &listen, unknown]).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(error.contains("server.unix_group = \"no such group\": there is no"), "{error}");
+        assert_eq!(output.status.code(), Some(2));
+    }
 }

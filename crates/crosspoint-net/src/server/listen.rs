@@ -56,14 +56,14 @@ fn listener(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Opens a listening socket of the file system. Processes that may write to the file may connect: those of this
-/// user, and with `group` those of its group. A file that an earlier listener has left is taken away.
+/// Opens a listening socket of the file system. Processes that may write to the file may connect, which these
+/// permissions decide, such as 0o660, with the group of this process or the one of this number. They hold before
+/// anybody can connect. A file that an earlier listener has left is taken away.
 ///
 /// # Errors
 /// The system's; [`io::ErrorKind::AddrInUse`] if something else has the path, or somebody listens there.
 #[cfg(unix)]
-pub fn bind_unix(path: &Path, group: bool) -> io::Result<UnixListener> {
-    use std::os::unix::fs::PermissionsExt;
+pub fn bind_unix(path: &Path, mode: u32, group: Option<u32>) -> io::Result<UnixListener> {
     let address = socket2::SockAddr::unix(path)?;
     if let Ok(there) = std::fs::symlink_metadata(path) {
         if !is_left(&there, &address)? || FileId::of(path)? != FileId::from(&there) {
@@ -75,10 +75,22 @@ pub fn bind_unix(path: &Path, group: bool) -> io::Result<UnixListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&address)?;
     // Nobody can connect before the socket listens.
-    let mode = if group { 0o660 } else { 0o600 };
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-    socket.listen(BACKLOG)?;
-    UnixListener::from_std(socket.into())
+    let opened = permit(path, mode, group).and_then(|()| socket.listen(BACKLOG));
+    opened.and_then(|()| UnixListener::from_std(socket.into())).inspect_err(|_| {
+        let _ = std::fs::remove_file(path);
+    })
+}
+
+#[cfg(unix)]
+fn permit(path: &Path, mode: u32, group: Option<u32>) -> io::Result<()> {
+    use std::os::unix::fs::{PermissionsExt, lchown};
+    if group.is_some() {
+        let named = |error: io::Error| {
+            io::Error::new(error.kind(), format!("it cannot be given to its group: {error}"))
+        };
+        lchown(path, None, group).map_err(named)?;
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
 }
 
 /// Whether a file is a socket on which nobody listens. One that listens and is busy is in use.
@@ -125,11 +137,27 @@ impl From<&std::fs::Metadata> for FileId {
     }
 }
 
-/// A listener of any transport of the system.
-enum Listener {
+/// A listening socket of any transport of the system.
+#[derive(Debug)]
+pub enum Listener {
+    /// A TCP socket.
     Tcp(TcpListener),
+    /// A Unix socket. Limits for each address do not hold for its connections.
     #[cfg(unix)]
     Unix(UnixListener),
+}
+
+impl From<TcpListener> for Listener {
+    fn from(listener: TcpListener) -> Self {
+        Self::Tcp(listener)
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixListener> for Listener {
+    fn from(listener: UnixListener) -> Self {
+        Self::Unix(listener)
+    }
 }
 
 impl Listener {
@@ -151,27 +179,20 @@ impl Listener {
 
 impl Server {
     /// Accepts connections of a listener, in a task of its own.
-    pub fn listen(&self, listener: TcpListener) {
-        self.listen_with(Listener::Tcp(listener), Self::accept);
+    pub fn listen(&self, listener: impl Into<Listener>) {
+        self.listen_with(listener.into(), Self::accept);
     }
 
     /// As [`listen`](Self::listen), but serves no connections without TLS.
-    pub fn listen_tls(&self, listener: TcpListener) {
-        self.listen_with(Listener::Tcp(listener), Self::accept_tls);
-    }
-
-    /// Accepts connections of a socket of the file system ([`bind_unix`]), in a task of its own. Limits for
-    /// each address do not hold for them.
-    #[cfg(unix)]
-    pub fn listen_unix(&self, listener: UnixListener) {
-        self.listen_with(Listener::Unix(listener), Self::accept);
+    pub fn listen_tls(&self, listener: impl Into<Listener>) {
+        self.listen_with(listener.into(), Self::accept_tls);
     }
 
     /// Accepts connections of a listener to which `/metrics`, `/health` and `/ready` are answered and nothing else
     /// is served, in a task of its own.
     #[cfg(feature = "http")]
-    pub fn listen_for_metrics(&self, listener: TcpListener) {
-        self.listen_with(Listener::Tcp(listener), Self::accept_for_metrics);
+    pub fn listen_for_metrics(&self, listener: impl Into<Listener>) {
+        self.listen_with(listener.into(), Self::accept_for_metrics);
     }
 
     fn listen_with(&self, listener: Listener, accept: fn(&Self, Stream)) {

@@ -31,7 +31,7 @@ use crosspoint_hub::metrics::ByReason;
 use crosspoint_hub::{Hub, PeerId, Reason};
 #[cfg(unix)]
 pub use listen::{FileId, bind_unix};
-pub use listen::{bind, bind_v6_only};
+pub use listen::{Listener, bind, bind_v6_only};
 use opening::Led;
 use std::pin::Pin;
 use std::sync::Arc;

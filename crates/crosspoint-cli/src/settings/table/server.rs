@@ -1,6 +1,7 @@
 //! The section `[server]`.
 
-use crate::settings::kind::{count, millis, peer_id, secret, text};
+use crate::settings::address::ListenAddress;
+use crate::settings::kind::{count, file_mode, group, millis, peer_id, secret, text};
 use crate::settings::lists::{address_list, network_list};
 use crate::settings::row::section;
 use crosspoint_hub::PeerId;
@@ -9,7 +10,7 @@ use std::time::Duration;
 section! {
     /// Listening addresses, and what concerns the whole server.
     server: Server {
-        /// Addresses to listen on, each HOST:PORT, tls://HOST:PORT or unix:PATH.
+        /// Addresses to listen on, each HOST:PORT, unix:PATH or systemd.
         ///
         /// Each address serves all protocols and transports. Port 0 picks a free port, which the
         /// program prints at the start. An IPv6 address is written in brackets: `[::]:7680` also
@@ -17,13 +18,32 @@ section! {
         /// 127.0.0.1 and ::1, with the same port. The program exits with an error if it cannot listen
         /// on one of the addresses.
         ///
-        /// `tls://HOST:PORT` refuses connections without TLS, whatever `tls.required` says. It needs
-        /// `tls.cert` or `tls.dev`.
+        /// `unix:PATH` is a socket of the file system, for programs of the same machine:
+        /// `server.unix_mode` says which. Limits for each address do not hold there. The program
+        /// removes the file when it stops.
         ///
-        /// `unix:PATH` is a socket of the file system, for programs of the same machine: those of the
-        /// user that runs the program, and of its group (permissions 0660). Limits for each address do
-        /// not hold there. The program removes the file when it stops.
+        /// `systemd:NAME` is the TCP and Unix sockets with this `FileDescriptorName=` that systemd
+        /// passes to the program (socket activation, docs/systemd.md). `systemd` is all that no other
+        /// address takes. The program exits with an error if there is none, or if there is one that
+        /// no address takes.
+        ///
+        /// `tls://` before an address refuses connections without TLS there, whatever `tls.required`
+        /// says. It needs `tls.cert` or `tls.dev`.
         listen: Vec<String> = "0.0.0.0:7680", address_list();
+
+        /// Permissions of the Unix sockets that the program creates, in octal digits.
+        ///
+        /// Programs that may write to the file may connect: with 0660 those of the user that runs the
+        /// hub and of the group of the file, with 0666 those of everybody who can reach the directory.
+        /// The permissions hold before anybody can connect, whatever the umask is. Others who may
+        /// write to the directory can put a socket of their own in its place.
+        unix_mode: u32 = "0660", file_mode();
+
+        /// Group of the Unix sockets that the program creates; empty: the group of the program.
+        ///
+        /// A name or a number. Unless the program runs as root, its user has to be a member of the
+        /// group.
+        unix_group: String = "", group();
 
         /// Name of this hub, shown to clients.
         ///
@@ -68,5 +88,12 @@ section! {
         ///
         /// More threads than cores bring no gain. Fewer leave cores to other programs.
         threads: usize = "0", count(0..=1024).zero("one per core");
+    }
+}
+
+impl Server {
+    /// The addresses of `listen`.
+    pub(crate) fn listen_addresses(&self) -> impl Iterator<Item = ListenAddress<'_>> {
+        self.listen.iter().filter_map(|address| ListenAddress::parse(address))
     }
 }

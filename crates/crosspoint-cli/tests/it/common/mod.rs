@@ -26,7 +26,12 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(command: &mut Command) -> Self {
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        Self::start_with_input(command.stdin(Stdio::piped()))
+    }
+
+    /// As [`start`](Self::start), with the input that the command has.
+    pub(crate) fn start_with_input(command: &mut Command) -> Self {
+        let child = command.stdout(Stdio::piped()).spawn();
         let mut child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
