@@ -1,14 +1,18 @@
 // The browser bundle of the package `anysocket` in Chromium, on a server that follows
 // anysocket_convention.mjs. Prints `ok CASE` or `FAIL CASE why` for each case; exits with 0 if all
 // went well. Without names it runs all cases but `bundle`, which needs a server that serves the
-// bundle itself. The environment variable CHROMIUM may name the browser.
+// bundle itself. The environment variable CHROMIUM may name the browser, and TLS_PIN the fingerprint
+// of a server that serves TLS alone; the cases with a proxied peer are not for that.
 //
 //   node anysocket_browser.mjs HOST PORT [CASE ...]
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { once as happens } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { connect } from 'node:tls';
 import { chromium } from 'playwright-core';
 import { Client, run } from './anysocket_cases.mjs';
 import { ACCEPTED } from './anysocket_convention.mjs';
@@ -26,11 +30,21 @@ const site = createServer((request, response) => {
 });
 await new Promise((resolve) => site.listen(0, '127.0.0.1', resolve));
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  // The tests may run as root, where Chromium has no sandbox. It sees this page and nothing else.
-  args: ['--no-sandbox'],
-});
+// The tests may run as root, where Chromium has no sandbox. It sees this page and nothing else.
+const args = ['--no-sandbox'];
+const pin = process.env.TLS_PIN;
+if (pin) {
+  // Chromium knows a key by its hash, and the server tells that of its certificate.
+  const socket = connect({ host, port, rejectUnauthorized: false });
+  await happens(socket, 'secureConnect');
+  const certificate = socket.getPeerX509Certificate();
+  socket.destroy();
+  assert.equal(certificate.fingerprint256.replaceAll(':', '').toLowerCase(), pin);
+  const key = certificate.publicKey.export({ type: 'spki', format: 'der' });
+  const hash = createHash('sha256').update(key).digest('base64');
+  args.push(`--ignore-certificate-errors-spki-list=${hash}`);
+}
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args });
 
 // A page with a client of its own. `page.evaluate` runs what it is given inside the page, where
 // `client` is that client, `hub` its peer, and `once` waits for an event.
@@ -176,7 +190,7 @@ const cases = {
 
 const named = {
   async bundle() {
-    const page = await open(`http://${host}:${port}/@anysocket`);
+    const page = await open(`${pin ? 'https' : 'http'}://${host}:${port}/@anysocket`);
     check(await page.evaluate(() => talk(hub)));
   },
 };

@@ -10,6 +10,7 @@ use crosspoint_hub::{Grant, Hub, HubOptions};
 use crosspoint_net::gateways::{AnySocket, standard};
 use crosspoint_net::http::HttpOptions;
 use crosspoint_net::server::{Server, ServerOptions, bind};
+use crosspoint_net::tls::{certificate::Certificate, server};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -68,6 +69,8 @@ struct Setup {
     encrypt: bool,
     /// A directory answers late who may have which name, and whether there is a peer.
     late: bool,
+    /// It serves TLS alone, with a certificate for development.
+    tls: bool,
 }
 
 /// Runs a script of `interop/` against a hub with the program.
@@ -98,13 +101,21 @@ async fn run(script: &str, cases: &[&str], setup: &Setup) {
     let http = HttpOptions { anysocket_bundle: Some(bundle), ..HttpOptions::default() };
     let authenticator = Some(Arc::new(authenticator) as Arc<dyn Authenticator>);
     let gateways = standard().with(AnySocket { encrypt: setup.encrypt, ..AnySocket::default() });
-    let options = ServerOptions { authenticator, http, gateways, ..ServerOptions::default() };
+    let certificate = setup.tls.then(|| Certificate::for_development().unwrap());
+    let tls = certificate.clone().map(|certificate| {
+        let setup = server::Setup { certificates: vec![certificate], clients: None };
+        server::Tls::new(setup).unwrap().required(true)
+    });
+    let options = ServerOptions { authenticator, http, gateways, tls, ..ServerOptions::default() };
     let server = Server::new(hub, options);
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     server.listen(listener);
     let mut command = tokio::process::Command::new("node");
     command.current_dir(folder).arg(script).args(["127.0.0.1", &port]).args(cases);
+    if let Some(certificate) = certificate {
+        command.env("TLS_PIN", certificate.fingerprint().unwrap().to_string());
+    }
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn();
     let output = child.unwrap().wait_with_output().await.unwrap();
     let (said, cried) = (output.stdout, output.stderr);
@@ -158,4 +169,10 @@ async fn the_bundle_in_a_browser_does_what_the_client_does_and_the_hub_serves_it
     run("anysocket_browser.mjs", &["e2ee", "e2ee-by-server"], &Setup::default()).await;
     run("anysocket_browser.mjs", &cases, &Setup { encrypt: true, ..Setup::default() }).await;
     run("anysocket_browser.mjs", &["bundle"], &Setup::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bundle_in_a_browser_does_the_same_over_wss() {
+    let cases = ["talk", "large", "by-server", "e2ee", "leaves", "bundle"];
+    run("anysocket_browser.mjs", &cases, &Setup { tls: true, ..Setup::default() }).await;
 }
