@@ -159,10 +159,10 @@ async fn connect(matches: &ArgMatches) -> Result<Node, Failure> {
     }
     if let Some(name) = text("name") {
         return match builder.name(name).connect(hub).await {
-            Err(error) if is_taken(&error) => {
+            Err(error) if is_refused(&error, Reason::NameTaken) => {
                 Err(format!("{error}; choose another name with --name").into())
             }
-            result => result.map_err(failed),
+            result => result.map_err(|error| failed(error, matches)),
         };
     }
     let user = std::env::var("USER").unwrap_or_else(|_| "somebody".into());
@@ -170,8 +170,10 @@ async fn connect(matches: &ArgMatches) -> Result<Node, Failure> {
     loop {
         let name = if number == 1 { user.clone() } else { format!("{user}-{number}") };
         match builder.clone().name(name).connect(hub).await {
-            Err(error) if is_taken(&error) && number < NAMESAKES_MAX => number += 1,
-            result => return result.map_err(failed),
+            Err(error) if is_refused(&error, Reason::NameTaken) && number < NAMESAKES_MAX => {
+                number += 1;
+            }
+            result => return result.map_err(|error| failed(error, matches)),
         }
     }
 }
@@ -211,14 +213,19 @@ fn wrong(flag: &str, path: &Path, error: impl Display) -> Failure {
     Failure::Setup(format!("{flag} {}: {error}", path.display()))
 }
 
-fn is_taken(error: &ConnectError) -> bool {
-    matches!(error, ConnectError::Refused { reason: Reason::NameTaken, .. })
+fn is_refused(error: &ConnectError, why: Reason) -> bool {
+    matches!(error, ConnectError::Refused { reason, .. } if *reason == why)
 }
 
-/// An address without a meaning is wrong use.
-fn failed(error: ConnectError) -> Failure {
+/// An address or a name that cannot be is wrong use.
+fn failed(error: ConnectError, matches: &ArgMatches) -> Failure {
     match error {
         ConnectError::Address(error) => Failure::Setup(format!("--hub: {error}")),
+        ConnectError::Name(error) => Failure::Setup(format!("--name: {error}")),
+        error if is_refused(&error, Reason::NotAllowed) && !matches.contains_id("token") => {
+            let hint = "give what the hub asks for with --token, or with --tls-cert if that is a certificate";
+            Failure::Run(format!("{error}; {hint}"))
+        }
         error => Failure::Run(error.to_string()),
     }
 }

@@ -1,7 +1,7 @@
 //! What can go wrong, and what to do.
 
 use crate::{Address, NoAddress, PeerId, Reason};
-use crosspoint_hub::ids::NameTooLong;
+use crosspoint_hub::ids::{NameTooLong, NoPeerName};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -23,6 +23,9 @@ pub enum ConnectError {
     /// The address has no meaning.
     #[error(transparent)]
     Address(#[from] NoAddress),
+    /// The [name](crate::NodeBuilder::name) of the node is too long.
+    #[error(transparent)]
+    Name(#[from] NoPeerName),
     /// There is no connection to the address.
     #[error("no connection to {address}: {source}{}", hint(source))]
     Unreachable {

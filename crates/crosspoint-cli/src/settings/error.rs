@@ -77,14 +77,27 @@ pub(super) enum Fault {
     Syntax(String),
     #[error("unknown setting {}{}", printable(name), did_you_mean(suggestion.as_deref()))]
     Unknown { name: String, suggestion: Option<String> },
-    #[error("{} = {}: expected {allowed}", printable(key), printable(given))]
-    Value { key: String, given: String, allowed: String },
+    #[error("{} = {}: {expected}", printable(key), printable(given))]
+    Value {
+        key: String,
+        given: String,
+        /// What [`expected`] says.
+        expected: String,
+    },
     #[error("{key} is missing")]
     Missing { key: String },
     #[error("{key} can be set in a file only")]
     FileOnly { key: &'static str },
     #[error("{key} cannot be set together with {other} ({origin}): {advice}")]
     Excluded { key: &'static str, other: &'static str, origin: Origin, advice: &'static str },
+}
+
+/// What is expected in the place of a value, or of the one of several values that is wrong.
+pub(super) fn expected(item: Option<&str>, allowed: &str) -> String {
+    match item {
+        Some(item) => format!("{} is wrong, expected {allowed}", printable(item)),
+        None => format!("expected {allowed}"),
+    }
 }
 
 fn did_you_mean(suggestion: Option<&str>) -> String {

@@ -1,6 +1,6 @@
 //! The file of settings.
 
-use super::error::{Fault, Origin, Problem, shorten, suggest};
+use super::error::{Fault, Origin, Problem, expected, shorten, suggest};
 use super::given::{Toml, line_at};
 use super::row::Section;
 use crate::small_file::{self, FileKind};
@@ -78,8 +78,8 @@ impl File {
                 }
                 (Some(section), None) => {
                     let key = section.name.to_owned();
-                    let allowed = format!("a table [{key}]");
-                    let fault = Fault::Value { key, given: value.text(), allowed };
+                    let expected = expected(None, &format!("a table [{key}]"));
+                    let fault = Fault::Value { key, given: value.text(), expected };
                     problems.push(self.problem(section_key.span().start, fault));
                 }
                 (None, _) => {

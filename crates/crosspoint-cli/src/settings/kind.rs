@@ -12,6 +12,8 @@ use toml::de::DeValue;
 pub(super) enum Wrong {
     /// It is none of the allowed values.
     Value,
+    /// It is several values, and this one is none of the allowed ones.
+    Item(String),
     /// Parts of it, at these lines of the file, are wrong.
     Parts(Vec<(usize, Fault)>),
 }

@@ -1,6 +1,7 @@
 //! The kinds of values that are lists of texts.
 
 use super::address::{ListenAddress, is_address};
+use super::error::shorten;
 use super::given::Given;
 use super::kind::{Form, Kind, Wrong, quote};
 use crosspoint_hub::networks::Network;
@@ -154,10 +155,13 @@ impl Kind for List {
                 _ => None,
             },
         };
-        items
-            .filter(|items| (self.test)(items))
-            .map(|items| items.into_iter().map(str::to_owned).collect())
-            .ok_or(Wrong::Value)
+        let items = items.ok_or(Wrong::Value)?;
+        if (self.test)(&items) {
+            return Ok(items.into_iter().map(str::to_owned).collect());
+        }
+        let culprit = items.iter().find(|item| !(self.test)(&[item]));
+        let culprit = culprit.filter(|_| items.len() > 1);
+        Err(culprit.map_or(Wrong::Value, |item| Wrong::Item(quote(&shorten(item)))))
     }
 
     fn show(&self, value: &Vec<String>) -> String {

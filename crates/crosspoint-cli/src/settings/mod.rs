@@ -37,7 +37,7 @@ pub(crate) use table::rooms::RoomMode;
 
 use crate::small_file::FileKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use error::{Fault, Origin, Problem, shorten, suggest};
+use error::{Fault, Origin, Problem, expected, shorten, suggest};
 use file::File;
 use given::Given;
 use kind::{Form, Wrong, quote};
@@ -85,11 +85,7 @@ fn argument(row: &'static Row<Settings>, heading: &'static str) -> Option<Arg> {
         .long_help(long)
         .allow_negative_numbers(true);
     Some(match row.slot.form() {
-        Form::Switch => argument
-            .value_name("BOOL")
-            .num_args(0..=1)
-            .require_equals(true)
-            .default_missing_value("true"),
+        Form::Switch => argument.value_name("BOOL").num_args(0..=1).default_missing_value("true"),
         Form::One(name) => argument.value_name(name),
         Form::Secret => argument.value_name("TEXT"),
         Form::List(name) => argument.value_name(name).action(ArgAction::Append),
@@ -206,17 +202,19 @@ fn unknown_env(name: &str) -> Option<Problem> {
 
 /// What is wrong with a value that was refused.
 fn explain(row: &Row<Settings>, origin: &Origin, given: Given<'_>, wrong: Wrong) -> Vec<Problem> {
+    let value = |item: Option<&str>| {
+        let (line, text) = match given {
+            Given::Text(text) => (0, quote(&shorten(text))),
+            Given::Toml(toml) => (toml.line(), toml.text()),
+        };
+        let given = if row.slot.form() == Form::Secret { "***".to_owned() } else { text };
+        let expected = expected(item, &row.slot.allowed());
+        vec![(line, Fault::Value { key: row.key.to_owned(), given, expected })]
+    };
     let parts = match wrong {
         Wrong::Parts(parts) => parts,
-        Wrong::Value => {
-            let (line, text) = match given {
-                Given::Text(text) => (0, quote(&shorten(text))),
-                Given::Toml(toml) => (toml.line(), toml.text()),
-            };
-            let given = if row.slot.form() == Form::Secret { "***".to_owned() } else { text };
-            let (key, allowed) = (row.key.to_owned(), row.slot.allowed());
-            vec![(line, Fault::Value { key, given, allowed })]
-        }
+        Wrong::Value => value(None),
+        Wrong::Item(item) => value(Some(&item)),
     };
     let problem = |(line, fault)| Problem { origin: origin.clone(), line, fault };
     parts.into_iter().map(problem).collect()

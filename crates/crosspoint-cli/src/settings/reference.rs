@@ -31,8 +31,8 @@ pipe works too (`--secrets-file <(...)`, `/dev/stdin`); SIGHUP reads regular fil
 Sizes are integers, or text with one of the suffixes `KiB`, `MiB`, `GiB` (or `k`, `m`, `g`), which
 are multiples of 1024: `\"64KiB\"`. Times are integers in the unit of the name: `_ms` is milliseconds,
 `_s` is seconds. A list is an array in the file, text separated by commas in the environment, and a
-repeated flag on the command line. A flag for true or false means true without a value, and takes a
-value after an equals sign: `--metrics=false`.
+repeated flag on the command line. A flag for true or false means true without a value:
+`--metrics`, `--metrics=true`, `--metrics false`.
 
 Environment variables that begin with `CROSSPOINT_` and name no setting are errors, except those by
 which Kubernetes describes a service called `crosspoint` (`CROSSPOINT_SERVICE_HOST`,

@@ -1,6 +1,6 @@
 //! Lists of tables in the file, such as `[[channels]]`.
 
-use super::error::{Fault, suggest};
+use super::error::{Fault, expected, suggest};
 use super::given::{Given, Toml};
 use super::kind::{Form, Kind, Wrong};
 use std::collections::BTreeSet;
@@ -28,13 +28,16 @@ pub(super) struct Field<R> {
     show: Show<R>,
 }
 
-/// Reads a value into a row. Otherwise gives what is allowed.
+/// Reads a value into a row. Otherwise gives what is expected.
 type Read<R> = Box<dyn Fn(&mut R, Toml<'_>) -> Result<(), String>>;
 /// Writes the value of a row as TOML, if there is one to write.
 type Show<R> = Box<dyn Fn(&R) -> Option<String>>;
 
 fn read<K: Kind>(kind: &K, given: Toml<'_>) -> Result<K::Value, String> {
-    kind.read(Given::Toml(given)).map_err(|_wrong| kind.allowed())
+    kind.read(Given::Toml(given)).map_err(|wrong| {
+        let item = if let Wrong::Item(item) = &wrong { Some(item.as_str()) } else { None };
+        expected(item, &kind.allowed())
+    })
 }
 
 /// A key with a value in each table.
@@ -138,7 +141,7 @@ impl<R: Table> Reader<R> {
     fn row(&mut self, path: &str, given: Toml<'_>) -> R {
         let mut row = R::default();
         let Some(table) = given.value.as_table() else {
-            self.refuse(path, given, format!("a table [[{}]]", R::LIST));
+            self.refuse(path, given, expected(None, &format!("a table [[{}]]", R::LIST)));
             return row;
         };
         for (key, value) in table {
@@ -152,13 +155,13 @@ impl<R: Table> Reader<R> {
                 continue;
             };
             match (field.read)(&mut row, value) {
-                Err(allowed) => self.refuse(&path, value, allowed),
+                Err(expected) => self.refuse(&path, value, expected),
                 Ok(()) => {
                     if key.get_ref() == NAME
                         && let Some(unique) = R::UNIQUE
                         && !self.names.insert(row.name().to_owned())
                     {
-                        self.refuse(&path, value, unique.to_owned());
+                        self.refuse(&path, value, expected(None, unique));
                     }
                 }
             }
@@ -170,8 +173,8 @@ impl<R: Table> Reader<R> {
         row
     }
 
-    fn refuse(&mut self, path: &str, given: Toml<'_>, allowed: String) {
-        let fault = Fault::Value { key: path.to_owned(), given: given.text(), allowed };
+    fn refuse(&mut self, path: &str, given: Toml<'_>, expected: String) {
+        let fault = Fault::Value { key: path.to_owned(), given: given.text(), expected };
         self.faults.push((given.line(), fault));
     }
 }

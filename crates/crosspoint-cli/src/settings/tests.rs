@@ -133,7 +133,7 @@ fn every_kind_is_read_from_the_file() {
 
 #[test]
 fn lists_and_switches_are_read_from_flags_and_environment() {
-    let flags = ["--listen", "a:1", "--listen", "b:2,c:3", "--peote=false", "--metrics"];
+    let flags = ["--listen", "a:1", "--listen", "b:2,c:3", "--peote", "false", "--metrics"];
     let env = [("CROSSPOINT_HTTP__METRICS", "false"), ("CROSSPOINT_HTTP__HEALTH", "false")];
     let settings = load_from(&flags, &env).unwrap().settings;
     assert_eq!(settings.server.listen, ["a:1", "b:2", "c:3"]);
@@ -464,6 +464,33 @@ fn an_empty_list_of_a_rule_names_nobody_and_one_that_is_not_given_everybody() {
         assert_eq!((named, not_given), (&nobody, &None), "{empty}");
         assert!(rule.blocked.is_empty());
         assert!(load(&render(&loaded)).settings.channels.rules == loaded.settings.channels.rules);
+    }
+}
+
+#[test]
+fn the_wrong_one_of_several_values_is_named() {
+    let told = message(load_from(&["--listen=a:1,b:x", "--listen", "systemd"], &[]));
+    let wrong =
+        "server.listen = \"a:1,b:x,systemd\": \"b:x\" is wrong, expected a list of at least one";
+    assert!(told.contains(wrong), "{told}");
+    let file = "[server]\nlisten = [\"a:1\", \"unix:\"]\n\
+                [http]\nfiles = [\"/=a\", \"/=b\"]\n\
+                [[channels]]\nname = \"x\"\nblocked = [\"::1\", \"10.0.0.0/33\"]\n";
+    let told = message(load_file(file));
+    for wrong in [
+        "line 2: server.listen = [\"a:1\", \"unix:\"]: \"unix:\" is wrong, expected a list",
+        "line 4: http.files = [\"/=a\", \"/=b\"]: expected a list",
+        "line 7: channels[0].blocked = [\"::1\", \"10.0.0.0/33\"]: \"10.0.0.0/33\" is wrong, expected a list",
+    ] {
+        assert!(told.contains(wrong), "{told}");
+    }
+}
+
+#[test]
+fn a_switch_says_what_it_may_be() {
+    for flags in [&["--metrics", "no"][..], &["--metrics=no"]] {
+        let told = message(load_from(flags, &[]));
+        assert!(told.contains("http.metrics = \"no\": expected true or false"), "{told}");
     }
 }
 

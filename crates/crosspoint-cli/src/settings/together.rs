@@ -1,7 +1,7 @@
 //! Settings that are right one by one and wrong together.
 
 use super::Settings;
-use super::error::{Fault, Origin};
+use super::error::{Fault, Origin, expected};
 use std::collections::BTreeMap;
 
 /// Where the settings come from, by their keys.
@@ -59,7 +59,8 @@ fn wrong_order(
         if blames_larger { (larger, above, smaller) } else { (smaller, below, larger) };
     let origin = origin(origins, other);
     let allowed = format!("{relation} {other} = {bound} ({origin}), {why}");
-    (key, Fault::Value { key: key.to_owned(), given: given.to_string(), allowed })
+    let expected = expected(None, &allowed);
+    (key, Fault::Value { key: key.to_owned(), given: given.to_string(), expected })
 }
 
 fn origin(origins: &Origins, key: &str) -> Origin {

@@ -493,6 +493,13 @@ fn a_socket_of_the_file_system_serves_all_that_a_port_does_to_its_user() {
     assert!(hub.wait().success());
     assert!(!path.exists());
 
+    // A file that is none is kept.
+    let file = directory.path().join("file");
+    std::fs::write(&file, "kept").unwrap();
+    let serve = program(&["serve", &format!("--listen=unix:{}", file.display())]).output().unwrap();
+    let error = String::from_utf8_lossy(&serve.stderr).into_owned();
+    assert!(error.contains("there is a file that is no socket"), "{error}");
+
     // What has taken its place is not the hub's to remove.
     let mut hub = Running::start(&mut program(&["serve", &listen]));
     hub.wait_for("listening on unix:");
@@ -528,4 +535,21 @@ fn a_socket_has_the_permissions_and_the_group_of_the_settings_whatever_the_umask
         assert!(error.contains("server.unix_group = \"no such group\": there is no"), "{error}");
         assert_eq!(output.status.code(), Some(2));
     }
+}
+
+#[test]
+fn a_chat_says_what_a_hub_asks_for_and_which_names_are_too_long() {
+    let (_hub, port) = hub(&["--access-token=open sesame"]);
+    let address = format!("tcp://127.0.0.1:{port}");
+    let said = |more: &[&str]| {
+        let output = program(&[&["chat", "--hub", &address], more].concat()).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, error) = said(&[]);
+    assert!(code == Some(1) && error.contains("what the hub asks for with --token"), "{error}");
+    let (code, error) = said(&["--token=open barley"]);
+    assert!(code == Some(1) && !error.contains("--token"), "{error}");
+    let (code, error) = said(&["--name", &"n".repeat(256)]);
+    let told = "--name: a name has 1 to 255 bytes, this one has 256";
+    assert!(code == Some(2) && error.contains(told), "{error}");
 }

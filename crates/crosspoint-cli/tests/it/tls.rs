@@ -51,8 +51,19 @@ fn a_certificate_for_tries_is_known_by_its_fingerprint() {
     assert_eq!(bob.wait_for("Ann: "), "hello");
     let mut eve = chat("Eve", "tls", &"00".repeat(32));
     let said = eve.errors().next().unwrap().unwrap();
-    assert!(said.contains("certificate"), "{said}");
+    assert!(said.contains("the certificate is not the one that is pinned"), "{said}");
     assert_eq!(eve.wait().code(), Some(1));
+
+    let (_plain, plain) = crate::common::hub(&[]);
+    for (port, said) in [
+        (&port, "no trusted authority vouches for the certificate"),
+        (&plain, "a hub without TLS answers so"),
+    ] {
+        let address = format!("tls://localhost:{port}");
+        let output = program(&["chat", "--hub", &address]).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(error.contains(said), "{error}");
+    }
 }
 
 #[test]

@@ -64,10 +64,18 @@ fn listener(address: SocketAddr, v6_only: bool) -> io::Result<TcpListener> {
 /// The system's; [`io::ErrorKind::AddrInUse`] if something else has the path, or somebody listens there.
 #[cfg(unix)]
 pub fn bind_unix(path: &Path, mode: u32, group: Option<u32>) -> io::Result<UnixListener> {
-    let address = socket2::SockAddr::unix(path)?;
+    use std::os::unix::fs::FileTypeExt;
+    let address = socket2::SockAddr::unix(path).map_err(|error| {
+        let length = path.as_os_str().len();
+        io::Error::new(error.kind(), format!("{error}, about 100 bytes, and this one has {length}"))
+    })?;
     if let Ok(there) = std::fs::symlink_metadata(path) {
-        if !is_left(&there, &address)? || FileId::of(path)? != FileId::from(&there) {
-            return Err(io::ErrorKind::AddrInUse.into());
+        let in_use = |why| io::Error::new(io::ErrorKind::AddrInUse, why);
+        if !there.file_type().is_socket() {
+            return Err(in_use("there is a file that is no socket"));
+        }
+        if !is_left(&address)? || FileId::of(path)? != FileId::from(&there) {
+            return Err(in_use("another program has a socket there"));
         }
         std::fs::remove_file(path)?;
     }
@@ -93,13 +101,9 @@ fn permit(path: &Path, mode: u32, group: Option<u32>) -> io::Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
 }
 
-/// Whether a file is a socket on which nobody listens. One that listens and is busy is in use.
+/// Whether nobody listens on a socket. One that listens and is busy is in use.
 #[cfg(unix)]
-fn is_left(there: &std::fs::Metadata, address: &socket2::SockAddr) -> io::Result<bool> {
-    use std::os::unix::fs::FileTypeExt;
-    if !there.file_type().is_socket() {
-        return Ok(false);
-    }
+fn is_left(address: &socket2::SockAddr) -> io::Result<bool> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     // What listens may take nobody.
     socket.set_nonblocking(true)?;

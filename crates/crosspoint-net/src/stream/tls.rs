@@ -8,7 +8,7 @@
 //! repeated with the same bytes.
 
 use crate::stream::{Reader, Writer};
-use crate::tls;
+use crate::tls::{self, told};
 use crosspoint_auth::ClientCertificate;
 use crosspoint_hub::ledger::Charge;
 use crosspoint_proto::identity::{ChannelBinding, EXPORTER_BYTES, EXPORTER_LABEL};
@@ -218,7 +218,9 @@ impl State {
             Err(error) => {
                 // The alert, if there is room for it.
                 let _ = self.flush(below);
-                Err(io::Error::new(io::ErrorKind::InvalidData, format!("TLS: {error}")))
+                let is_client = matches!(self.tls, Connection::Client(_));
+                let told = format!("TLS: {}", told(&error, is_client));
+                Err(io::Error::new(io::ErrorKind::InvalidData, told))
             }
         }
     }

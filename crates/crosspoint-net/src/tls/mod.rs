@@ -55,6 +55,29 @@ pub enum TlsError {
     Verifier(#[from] rustls::server::VerifierBuilderError),
 }
 
+/// Why a connection fails, in words for its user.
+pub(crate) fn told(error: &rustls::Error, is_client: bool) -> String {
+    use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
+    match error {
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "no trusted authority vouches for the certificate; trust its authority or, as a client, \
+             pin the certificate"
+                .to_owned()
+        }
+        // What `client::Trust::Pinned` says.
+        Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure) => {
+            "the certificate is not the one that is pinned; is this the right server?".to_owned()
+        }
+        Error::AlertReceived(AlertDescription::HandshakeFailure) if is_client => {
+            format!("{error}; a hub without TLS answers so")
+        }
+        Error::InvalidMessage(InvalidMessage::InvalidContentType) if is_client => {
+            "the other side does not speak TLS".to_owned()
+        }
+        error => error.to_string(),
+    }
+}
+
 fn crypto() -> Arc<CryptoProvider> {
     Arc::new(provider::default_provider())
 }

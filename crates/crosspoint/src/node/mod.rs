@@ -15,7 +15,7 @@ use crate::error::{ChannelError, ConnectError, PingError};
 use crate::options::{ChannelOptions, EnterOptions};
 use crate::peer::{Opener, Reception, Terms};
 use crosspoint_hub::command::{ChannelCommand, Hello, Mode};
-use crosspoint_hub::{ChannelName, PeerId, Reason};
+use crosspoint_hub::{ChannelName, PeerId, PeerName, Reason};
 use crosspoint_net::resume::Connectivity;
 use site::Site;
 use std::sync::Arc;
@@ -60,6 +60,10 @@ async fn connect(
     hello: Hello,
     address: Address,
 ) -> Result<Node, ConnectError> {
+    // The empty name is none.
+    if let Some(name) = hello.name.as_ref().filter(|name| !name.is_empty()) {
+        PeerName::new(name)?;
+    }
     let site = Site::new(reception);
     let terms = reception.terms();
     let above = (&terms.pool, site.clone() as Arc<_>);
