@@ -4,7 +4,8 @@ use crate::common::{Running, get, program};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -128,25 +129,47 @@ fn sockets_for_another_process_are_left_alone() {
 #[test]
 fn the_service_manager_hears_when_the_hub_is_ready_reads_its_files_again_and_stops() {
     let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notify").display().to_string();
+    let name = path.replace('/', "-");
+    for (socket, address) in [
+        (path.clone(), SocketAddr::from_pathname(&path).unwrap()),
+        (format!("@{name}"), SocketAddr::from_abstract_name(name).unwrap()),
+    ] {
+        let manager = UnixDatagram::bind_addr(&address).unwrap();
+        manager.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let heard = || {
+            let mut message = [0; 256];
+            let bytes = manager.recv(&mut message).unwrap();
+            String::from_utf8(message[..bytes].to_vec()).unwrap()
+        };
+        let mut serve = program(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut hub = Running::start(serve.env("NOTIFY_SOCKET", socket).stderr(Stdio::null()));
+        assert_eq!(heard(), "READY=1\n");
+        let port = hub.wait_for("listening on 127.0.0.1:");
+        assert!(get(&port, "/ready").starts_with("HTTP/1.1 200 "));
+        hub.signal("HUP");
+        let reloading = heard();
+        let micros = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").map(str::trim_end);
+        assert!(micros.is_some_and(|micros| micros.parse::<u64>().is_ok()), "{reloading}");
+        assert_eq!(heard(), "READY=1\n");
+        hub.signal("TERM");
+        assert_eq!(heard(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=15000000\n");
+        assert!(hub.wait().success());
+    }
+}
+
+#[test]
+fn a_service_manager_that_does_not_listen_holds_up_no_stop() {
+    let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("notify");
-    let manager = UnixDatagram::bind(&path).unwrap();
-    manager.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    let heard = || {
-        let mut message = [0; 256];
-        let bytes = manager.recv(&mut message).unwrap();
-        String::from_utf8(message[..bytes].to_vec()).unwrap()
-    };
+    let _deaf = UnixDatagram::bind(&path).unwrap();
+    let other = UnixDatagram::unbound().unwrap();
+    other.set_nonblocking(true).unwrap();
+    while other.send_to(b"more", &path).is_ok() {}
     let mut serve = program(&["serve", "--listen", "127.0.0.1:0"]);
     let mut hub = Running::start(serve.env("NOTIFY_SOCKET", &path).stderr(Stdio::null()));
-    assert_eq!(heard(), "READY=1\n");
-    let port = hub.wait_for("listening on 127.0.0.1:");
-    assert!(get(&port, "/ready").starts_with("HTTP/1.1 200 "));
-    hub.signal("HUP");
-    let reloading = heard();
-    let micros = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").map(str::trim_end);
-    assert!(micros.is_some_and(|micros| micros.parse::<u64>().is_ok()), "{reloading}");
-    assert_eq!(heard(), "READY=1\n");
+    let _watch = hub.watch(Duration::from_secs(60));
+    hub.wait_for("listening on 127.0.0.1:");
     hub.signal("TERM");
-    assert_eq!(heard(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=15000000\n");
     assert!(hub.wait().success());
 }
