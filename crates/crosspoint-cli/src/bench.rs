@@ -310,7 +310,7 @@ impl FromStr for Place {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse::<Endpoint>() {
             Ok(Endpoint::Tcp { authority, tls: None }) => Ok(Self { authority, web_socket: false }),
-            Ok(Endpoint::WebSocket { authority, path, tls: None }) if path == "/" => {
+            Ok(Endpoint::WebSocket { authority, path, tls: None, .. }) if path == "/" => {
                 Ok(Self { authority, web_socket: true })
             }
             Ok(_) => Err("bench connects to no path of a server".into()),

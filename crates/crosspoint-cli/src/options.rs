@@ -305,6 +305,10 @@ fn limits(settings: &Settings, memory: Option<u64>) -> Limits {
     let limits = &settings.limits;
     Limits {
         frame_bytes_max: limits.frame_bytes_max,
+        compressed_bytes_min: {
+            let websocket = &settings.websocket;
+            websocket.deflate.then_some(websocket.deflate_bytes_min)
+        },
         message_bytes_max: limits.message_bytes_max,
         message_time_max: limits.message_s_max,
         outbox_bytes_max: limits.outbox_bytes_max,

@@ -3,6 +3,7 @@
 mod link;
 
 use crate::endpoint::{Endpoint, PendingWrites, Pushed, Room, Sending};
+use crate::envelope::Compressed;
 use crate::gathering::{Gathering, Unfinished};
 use crate::ledger::{Account, Common};
 use crate::limit::Limit;
@@ -49,11 +50,12 @@ fn encode(
     place: Place,
     edge: Edge,
     parts: &[Part],
-    payer: &Account,
+    (payer, compressed): (&Account, &mut Compressed),
 ) -> Encoded {
     const HEADER_BYTES_GUESS: usize = 8;
     let tight = is_tight(payer, parts);
-    let mut writer = FrameWriter::new(endpoint.profile.prefix).copying(tight);
+    let mut writer = endpoint.frame_writer().copying(tight);
+    writer.share(compressed);
     let lengths = parts.iter().map(|part| part.data.len());
     let copied = |length: usize| if length > FrameWriter::COPY_BYTES_MAX { 0 } else { length };
     writer.reserve(lengths.map(|length| copied(length) + HEADER_BYTES_GUESS).sum());
@@ -61,6 +63,7 @@ fn encode(
         let chunk = edge.chunk();
         endpoint.wire.encode(&Content::Part { place, chunk, part }, &mut writer);
     }
+    writer.give_back(compressed);
     writer.take()
 }
 
@@ -127,7 +130,7 @@ fn push_one(
             Pushed::Accepted => Sent::To(1),
         };
     }
-    let data = encode(endpoint, place, edge, parts, payer);
+    let data = encode(endpoint, place, edge, parts, (payer, &mut Compressed::default()));
     match endpoint.push_alone(&data, writes) {
         Pushed::Dead => Sent::To(0),
         Pushed::Accepted => Sent::To(1),
@@ -144,8 +147,14 @@ pub(crate) trait Shareable {
     /// Whether there is nothing to send.
     fn is_empty(&self) -> bool;
 
-    /// Encodes it for an endpoint. `payer` pays for it.
-    fn encode(&self, endpoint: &Endpoint, to: Self::To, payer: &Account) -> Encoded;
+    /// Encodes it for an endpoint. The account pays for it, and `Compressed` keeps what is compressed for the next
+    /// receivers.
+    fn encode(
+        &self,
+        endpoint: &Endpoint,
+        to: Self::To,
+        payer: (&Account, &mut Compressed),
+    ) -> Encoded;
 
     /// The form in which it waits. What it holds is charged to `common`.
     fn wait(&self, common: &Common) -> Self::Waiting;
@@ -170,7 +179,12 @@ impl Shareable for [Part] {
         self.is_empty()
     }
 
-    fn encode(&self, endpoint: &Endpoint, (place, edge): Self::To, payer: &Account) -> Encoded {
+    fn encode(
+        &self,
+        endpoint: &Endpoint,
+        (place, edge): Self::To,
+        payer: (&Account, &mut Compressed),
+    ) -> Encoded {
         encode(endpoint, place, edge, self, payer)
     }
 
@@ -200,12 +214,15 @@ pub(crate) struct Shared<'a, S: Shareable + ?Sized> {
     /// Its form for receivers whose own tasks encode, once there is one.
     waiting: Option<S::Waiting>,
     encoded: Vec<Kind<S::To>>,
+    /// What was compressed for all of them.
+    compressed: Compressed,
     /// Where the last receiver's bytes are: most receivers are alike.
     last: usize,
 }
 
-/// Receivers that get the same bytes: the number of their wire, and what else tells them apart.
-type Key<To> = (u8, To);
+/// Receivers that get the same bytes: the number of their wire, whether they are compressed, and what else tells
+/// them apart.
+type Key<To> = ((u8, bool), To);
 
 /// What the log of a channel has, by the receivers of its messages.
 pub(crate) type ChannelTails = Tails<Key<(Place, Edge)>>;
@@ -220,7 +237,8 @@ struct Kind<To> {
 impl<'a, S: Shareable + ?Sized> Shared<'a, S> {
     /// What waits for the receivers is charged to `common`.
     pub(crate) fn new(common: &'a Common, what: &'a S) -> Self {
-        Self { common, what, waiting: None, encoded: Vec::new(), last: 0 }
+        let (encoded, compressed) = (Vec::new(), Compressed::default());
+        Self { common, what, waiting: None, encoded, compressed, last: 0 }
     }
 
     /// Gives 1 if the receiver lives.
@@ -238,12 +256,13 @@ impl<'a, S: Shareable + ?Sized> Shared<'a, S> {
             let waiting = self.waiting.get_or_insert_with(|| self.what.wait(self.common));
             return usize::from(S::push(waiting, endpoint, to, writes) == Pushed::Accepted);
         }
-        let key = (endpoint.profile.id, to);
+        let key = ((endpoint.profile.id, endpoint.compresses()), to);
         if self.encoded.get(self.last).is_none_or(|kind| kind.key != key) {
             self.last = match self.encoded.iter().position(|kind| kind.key == key) {
                 Some(index) => index,
                 None => {
-                    let data = self.what.encode(endpoint, to, self.common.payer());
+                    let payer = (&**self.common.payer(), &mut self.compressed);
+                    let data = self.what.encode(endpoint, to, payer);
                     let data = data.map(|piece| self.common.charge(piece));
                     self.encoded.push(Kind { key, data, logged: None });
                     self.encoded.len() - 1
@@ -293,10 +312,17 @@ mod tests {
             self.text.is_empty()
         }
 
-        fn encode(&self, endpoint: &Endpoint, zone: u8, _payer: &Account) -> Encoded {
+        fn encode(
+            &self,
+            endpoint: &Endpoint,
+            zone: u8,
+            (_, compressed): (&Account, &mut Compressed),
+        ) -> Encoded {
             self.encoded.set(self.encoded.get() + 1);
-            let mut out = FrameWriter::new(endpoint.profile.prefix);
+            let mut out = endpoint.frame_writer();
+            out.share(compressed);
             out.small(format!("{zone}: {}", self.text).as_bytes());
+            out.give_back(compressed);
             out.take()
         }
 

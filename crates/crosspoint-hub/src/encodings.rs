@@ -63,6 +63,11 @@ impl<K, C> Encoding<K, C> {
         Self { key, bytes, ends, _charge }
     }
 
+    /// What tells it from others.
+    pub(crate) fn key(&self) -> &K {
+        &self.key
+    }
+
     /// What was written.
     pub(crate) fn bytes(&self) -> &Bytes {
         &self.bytes

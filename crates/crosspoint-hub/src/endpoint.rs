@@ -10,6 +10,7 @@ mod pending;
 mod room;
 mod writing;
 
+use crate::envelope::{Compressor, FrameCompressor};
 use crate::ids::PeerId;
 use crate::ledger::{Account, Purpose, Tab};
 use crate::limit::Limit;
@@ -18,7 +19,7 @@ use crate::outbox::Outbox;
 use crate::peer::Peer;
 use crate::reason::Reason;
 use crate::secrecy::Secrecy;
-use crate::wire::{Profile, Wire};
+use crate::wire::{FrameWriter, Profile, Wire};
 pub(crate) use pending::PendingWrites;
 use room::Congestion;
 pub(crate) use room::{Paused, Reception, Room, Sending};
@@ -40,6 +41,12 @@ pub trait Outlet: Send + Sync {
     fn unread(&self) -> bool {
         false
     }
+    /// What compresses the frames of the endpoint, if that was agreed with it
+    /// ([`Hub::compressor`](crate::Hub::compressor)). Frames are compressed if its wire can do that
+    /// ([`Envelope::compression`](crate::wire::Envelope::compression)). The answer does not change.
+    fn compressor(&self) -> Option<Arc<Compressor>> {
+        None
+    }
 }
 
 /// What a session is reached by. Shared among all who send to it.
@@ -54,6 +61,8 @@ pub struct Endpoint {
     pub wire: &'static dyn Wire,
     /// What is to be known of its protocol.
     pub profile: Profile,
+    /// Whether its frames are compressed.
+    compresses: bool,
     /// Whether what it writes is encrypted.
     pub(crate) secrecy: Secrecy,
     known: OnceLock<Known>,
@@ -106,6 +115,7 @@ impl Endpoint {
             known_by,
             wire,
             profile: wire.profile(),
+            compresses: outlet.compressor().is_some(),
             secrecy: Secrecy::default(),
             known: OnceLock::new(),
             links: Mutex::default(),
@@ -117,6 +127,28 @@ impl Endpoint {
             account,
             outlet,
         }
+    }
+
+    /// Writes frames as they are to be for the endpoint: in the envelope of its wire, and compressed if that was
+    /// agreed.
+    pub fn frame_writer(&self) -> FrameWriter {
+        let envelope = self.profile.envelope;
+        let writer = FrameWriter::new(envelope);
+        if !self.compresses {
+            return writer;
+        }
+        let compression = envelope.and_then(|envelope| envelope.compression.as_ref());
+        match self.outlet.compressor().zip(compression) {
+            Some((compressor, compression)) => {
+                writer.compressing(FrameCompressor::new(compressor, compression))
+            }
+            None => writer,
+        }
+    }
+
+    /// Whether its frames are compressed.
+    pub(crate) fn compresses(&self) -> bool {
+        self.compresses
     }
 
     /// What is held for the session.

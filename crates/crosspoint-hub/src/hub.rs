@@ -8,6 +8,7 @@ use crate::command::{
 };
 use crate::directory::{ClaimId, Claimed, Directory};
 use crate::endpoint::{Endpoint, Outlet, PendingWrites, Reception};
+use crate::envelope::Compressor;
 use crate::ids::{ChannelName, OwnedChannelId, PeerId, PeerName};
 use crate::ledger::{
     Account, CONNECTION_BYTES, Charge, Exhausted, Ledger, Pot, Purpose, SESSION_BYTES,
@@ -127,6 +128,8 @@ pub struct Hub {
     channels: Mutex<Channels>,
     sessions: Mutex<HashMap<u64, Arc<Endpoint>>>,
     wires: WireIds,
+    /// Compresses what is written, if that is wanted.
+    compressor: Option<Arc<Compressor>>,
     connections: Mutex<Connections>,
     /// When memory was last given back because a budget was exceeded.
     relief: Mutex<Option<Instant>>,
@@ -201,6 +204,9 @@ impl Hub {
         let peers =
             Mutex::new(Peers::new(ledger.account(None, "hub"), limits.announced_per_second_max));
         let hub = Self {
+            compressor: limits
+                .compressed_bytes_min
+                .map(|bytes_min| Arc::new(Compressor::new(bytes_min, &metrics))),
             limits: Arc::new(limits),
             metrics,
             ledger,
@@ -381,6 +387,11 @@ impl Hub {
         }
     }
 
+    /// What compresses frames, if that is wanted ([`Limits::compressed_bytes_min`]).
+    pub fn compressor(&self) -> Option<Arc<Compressor>> {
+        self.compressor.clone()
+    }
+
     /// Makes the endpoint of a new session.
     pub(crate) fn add_endpoint(
         &self,
@@ -393,8 +404,8 @@ impl Hub {
         let known_by = self.limits.known_by(address);
         let account = self.ledger.account(known_by, wire.profile().name);
         let bytes_max = self.limits.outbox_bytes_max;
-        let endpoint =
-            Arc::new(Endpoint::new(id, (address, known_by), wire, bytes_max, account, outlet));
+        let from = (address, known_by);
+        let endpoint = Arc::new(Endpoint::new(id, from, wire, bytes_max, account, outlet));
         lock(&self.sessions).insert(id, endpoint.clone());
         endpoint
     }

@@ -10,6 +10,7 @@
 //! * [`endpoint`]: how a session is reached: its identity, outlet, links, liveness and outbox
 //! * [`outbox`]: the bounded queue of one endpoint
 //! * [`wire`]: the stateless encoder of a protocol, so that one encoding serves many receivers
+//! * [`envelope`]: what is written around frames, and their compression
 //! * [`protocol`]: the traits of protocol state machines
 //! * [`command`]: commands and events; [`reason`]: why something ended or was refused
 //! * [`directory`]: who may have which name in several hubs
@@ -43,6 +44,7 @@ mod delivery;
 pub mod directory;
 mod encodings;
 pub mod endpoint;
+pub mod envelope;
 mod gathering;
 pub mod hub;
 pub mod ids;

@@ -23,6 +23,9 @@ pub struct Limits {
     /// Largest frame of the native protocol in bytes. Above: the session is closed with
     /// [`TooLarge`](crate::Reason::TooLarge). Worst case memory of a slow sender: one frame.
     pub frame_bytes_max: usize,
+    /// The smallest frame that is compressed for endpoints that have agreed to it, in bytes. `None`: none is
+    /// compressed, and nobody is offered it.
+    pub compressed_bytes_min: Option<u32>,
     /// Largest message in bytes, over all its parts. Above: the session is closed with `TooLarge`.
     pub message_bytes_max: u32,
     /// How long one message may take from its first part to its last, and one frame from its first byte. Time
@@ -150,6 +153,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             frame_bytes_max: 64 * 1024,
+            compressed_bytes_min: None,
             message_bytes_max: 16 * 1024 * 1024,
             message_time_max: Duration::from_secs(600),
             outbox_bytes_max: 4 * 1024 * 1024,

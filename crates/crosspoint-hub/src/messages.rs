@@ -1,6 +1,7 @@
 //! Messages for many receivers whose own tasks write data, kept once for all of them.
 
 use crate::encodings::{Encoding, Encodings};
+use crate::envelope::FrameCompressor;
 use crate::ledger::{Common, SharedCharge};
 use crate::wire::{FrameWriter, Part};
 use std::fmt;
@@ -14,6 +15,8 @@ type BodyKey = (u8, Box<[u8]>);
 struct Messages {
     parts: Vec<Part>,
     bodies: Encodings<BodyKey, ()>,
+    /// The same bodies compressed, empty where that is not smaller.
+    compressed: Encodings<BodyKey, ()>,
     /// The channel, which is charged for what its receivers share.
     common: Common,
     /// For the list and for small data, once a receiver shares them.
@@ -62,8 +65,9 @@ impl Run {
         for part in &mut parts {
             part.data = common.charge(std::mem::take(&mut part.data));
         }
-        let (bodies, charge) = (Encodings::default(), OnceLock::new());
-        let messages = Messages { parts, bodies, common: common.clone(), charge };
+        let [bodies, compressed] = [Encodings::default(), Encodings::default()];
+        let (common, charge) = (common.clone(), OnceLock::new());
+        let messages = Messages { parts, bodies, compressed, common, charge };
         Self { messages: Arc::new(messages), range: 0..length, bytes, own }
     }
 
@@ -160,31 +164,69 @@ impl<'a> Bodies<'a> {
     pub fn iter(&self) -> impl Iterator<Item = (&'a Part, Body<'a>)> + use<'a> {
         let Self { run, encoding } = *self;
         let bodies =
-            run.range.clone().map(|index| Body { encoding, range: encoding.range(index as usize) });
+            run.range.clone().map(move |index| Body { run, encoding, index: index as usize });
         run.parts().iter().zip(bodies)
     }
 }
 
 /// The body of one message.
 pub struct Body<'a> {
+    run: &'a Run,
     encoding: &'a Encoding<BodyKey, ()>,
-    range: Range<usize>,
+    index: usize,
 }
 
 impl Body<'_> {
+    fn range(&self) -> Range<usize> {
+        self.encoding.range(self.index)
+    }
+
     /// Its bytes.
     pub fn len(&self) -> usize {
-        self.range.len()
+        self.range().len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.range.is_empty()
+        self.range().is_empty()
     }
 
-    /// Writes it as a frame, behind a header.
+    /// Writes it as a frame, behind a header. Where frames are compressed, the body is compressed once for all.
     pub fn frame(self, header: &[u8], out: &mut FrameWriter) {
-        out.frame_of(header, self.encoding.bytes(), self.range);
+        let compressor = out.compressor(header.len() + self.len());
+        if let Some(compressed) = compressor.and_then(|compressor| self.compressed(compressor)) {
+            let range = compressed.range(self.index);
+            if !range.is_empty() {
+                return out.compressed_frame_of(header, compressed.bytes(), range);
+            }
+        }
+        out.frame_of(header, self.encoding.bytes(), self.range());
+    }
+
+    /// All bodies compressed that are large enough. `None` if there are too many kinds of them.
+    fn compressed(&self, compressor: &FrameCompressor) -> Option<&Encoding<BodyKey, ()>> {
+        let Self { run, encoding, .. } = self;
+        let Messages { parts, compressed, common, .. } = &*run.messages;
+        compressed.get(
+            Run::INTROS_MAX,
+            |key| key == encoding.key(),
+            || {
+                let mut out = Vec::new();
+                let mut ends = Vec::with_capacity(parts.len());
+                for index in 0..parts.len() {
+                    let body = &encoding.bytes()[encoding.range(index)];
+                    if compressor.wants(body.len())
+                        && let Some(body) = compressor.compress(body)
+                    {
+                        out.extend_from_slice(&body);
+                    }
+                    ends.push(out.len());
+                }
+                out.shrink_to_fit();
+                let charge = common.hold(out.len() + size_of_val(&*ends));
+                Encoding::new(encoding.key().clone(), charge.with(out.into()), ends, |_| ())
+            },
+        )
     }
 }
 

@@ -101,6 +101,16 @@ pub struct Metrics {
     pub bytes_in: Counter,
     /// Bytes written.
     pub bytes_out: Counter,
+    /// Messages that were compressed, each once however many receive it.
+    pub compressed_messages: Counter,
+    /// Their bytes before.
+    pub compressed_bytes_before: Counter,
+    /// Their bytes after.
+    pub compressed_bytes_after: Counter,
+    /// Bytes of compressed messages that have come, as they came.
+    pub decompressed_bytes_before: Counter,
+    /// Bytes of compressed messages that have come, decompressed.
+    pub decompressed_bytes_after: Counter,
     /// Messages for numbers that name nothing (any more).
     pub dropped: Counter,
     /// Commands refused, by reason.
@@ -190,6 +200,31 @@ impl Metrics {
             ),
             bytes_in: register(&mut registry, "bytes_received", "Bytes read"),
             bytes_out: register(&mut registry, "bytes_sent", "Bytes written"),
+            compressed_messages: register(
+                &mut registry,
+                "messages_compressed",
+                "Messages compressed, each once however many receive it",
+            ),
+            compressed_bytes_before: register(
+                &mut registry,
+                "compressed_bytes_before",
+                "Bytes of messages before they were compressed",
+            ),
+            compressed_bytes_after: register(
+                &mut registry,
+                "compressed_bytes_after",
+                "Bytes of messages after they were compressed",
+            ),
+            decompressed_bytes_before: register(
+                &mut registry,
+                "decompressed_bytes_before",
+                "Bytes of compressed messages received",
+            ),
+            decompressed_bytes_after: register(
+                &mut registry,
+                "decompressed_bytes_after",
+                "Bytes of compressed messages received, after they were decompressed",
+            ),
             dropped: register(
                 &mut registry,
                 "messages_dropped",

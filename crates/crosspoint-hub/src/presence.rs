@@ -9,7 +9,7 @@ use crate::ids::{MemberNumber, PeerId};
 use crate::ledger::{Account, Charge, Purpose};
 use crate::peer::Peer;
 use crate::reason::Reason;
-use crate::wire::{FrameWriter, Prefix};
+use crate::wire::{Envelope, FrameWriter};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -218,8 +218,9 @@ impl<T> News<T> {
         frame: impl Fn(&T, &mut FrameWriter),
     ) {
         const FEW: usize = 4;
-        let key = (out.prefix().map(|prefix| prefix as usize), key);
-        let write = || self.encode(key, out.prefix(), &frame);
+        let envelope = out.envelope();
+        let key = (envelope.map(|envelope| std::ptr::from_ref(envelope).addr()), key);
+        let write = || self.encode(key, envelope, &frame);
         let many = self.list.len() > from + FEW;
         let frames =
             many.then(|| self.encodings.get(usize::MAX, |known| *known == key, write)).flatten();
@@ -245,10 +246,10 @@ impl<T> News<T> {
     fn encode(
         &self,
         key: (Option<usize>, u32),
-        prefix: Option<Prefix>,
+        envelope: Option<&'static Envelope>,
         frame: impl Fn(&T, &mut FrameWriter),
     ) -> Encoding<(Option<usize>, u32), Charge> {
-        let mut writer = FrameWriter::new(prefix);
+        let mut writer = FrameWriter::new(envelope);
         let mut ends = Vec::with_capacity(self.list.len());
         for news in &self.list {
             frame(news, &mut writer);

@@ -47,7 +47,7 @@ impl Wire for Lines {
             application: false,
             secures: false,
             settle: Duration::ZERO,
-            prefix: None,
+            envelope: None,
         }
     }
 
@@ -89,7 +89,7 @@ impl Events {
         application: false,
         secures: false,
         settle: Duration::ZERO,
-        prefix: None,
+        envelope: None,
     };
 }
 

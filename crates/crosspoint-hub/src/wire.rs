@@ -1,12 +1,15 @@
 //! How data is written for a receiver, so that one encoding serves all receivers that would get
 //! the same bytes.
 
+use crate::envelope::{Compressed, FrameCompressor};
 use crate::ids::{JoinedChannelId, LinkNumber, MemberNumber, OwnedChannelId};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+pub use crate::envelope::{Compression, Envelope, Prefix};
 
 /// A message, or a part of a large one.
 ///
@@ -114,9 +117,6 @@ pub struct Capacity {
     pub members_max: u32,
 }
 
-/// Writes a large frame's envelope: payload length in, bytes out.
-pub type Prefix = fn(payload_len: usize, out: &mut BytesMut);
-
 /// What the hub and other endpoints have to know of a protocol. Each wire states every field, so that
 /// a wire around another one passes all of it on.
 #[derive(Debug, Clone, Copy)]
@@ -155,8 +155,8 @@ pub struct Profile {
     /// How long a new session waits at most, where what it wants to create or enter is held by another of
     /// its address whose farewell may have come with it. For protocols whose programs change connections.
     pub settle: Duration,
-    /// Written before each frame, if frames have an envelope.
-    pub prefix: Option<Prefix>,
+    /// Written around each frame, if frames have an envelope.
+    pub envelope: Option<&'static Envelope>,
 }
 
 /// Which wire has which id, so that no two wires of a hub share one by mistake.
@@ -264,12 +264,34 @@ impl Encoded {
     }
 }
 
+/// What a writer does with frames. Small, as each session has a writer.
+#[derive(Debug)]
+enum Form {
+    /// `copies`: large payloads are copied too, each by itself.
+    AsTheyAre {
+        envelope: Option<&'static Envelope>,
+        copies: bool,
+    },
+    Compressed(Box<CompressedForm>),
+}
+
+#[derive(Debug)]
+struct CompressedForm {
+    envelope: Option<&'static Envelope>,
+    copies: bool,
+    compressor: FrameCompressor,
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        Self::AsTheyAre { envelope: None, copies: false }
+    }
+}
+
 /// Gathers frames. Small payloads are copied next to each other, large ones are shared.
 #[derive(Debug, Default)]
 pub struct FrameWriter {
-    prefix: Option<Prefix>,
-    /// Large payloads are copied too, each by itself.
-    copies: bool,
+    form: Form,
     buffer: BytesMut,
     pieces: Vec<Bytes>,
 }
@@ -280,13 +302,60 @@ impl FrameWriter {
     pub(crate) const COPY_BYTES_MAX: usize = 8 * 1024;
 
     /// An empty writer with the envelope of a wire.
-    pub fn new(prefix: Option<Prefix>) -> Self {
-        Self { prefix, copies: false, buffer: BytesMut::new(), pieces: Vec::new() }
+    pub fn new(envelope: Option<&'static Envelope>) -> Self {
+        Self { form: Form::AsTheyAre { envelope, copies: false }, ..Self::default() }
+    }
+
+    /// Has frames compressed.
+    pub(crate) fn compressing(self, compressor: FrameCompressor) -> Self {
+        let (envelope, copies) = (self.envelope(), self.copies());
+        let form = CompressedForm { envelope, copies, compressor };
+        Self { form: Form::Compressed(Box::new(form)), ..self }
+    }
+
+    fn copies(&self) -> bool {
+        match &self.form {
+            Form::AsTheyAre { copies, .. } => *copies,
+            Form::Compressed(form) => form.copies,
+        }
+    }
+
+    fn compressor_mut(&mut self) -> Option<&mut FrameCompressor> {
+        match &mut self.form {
+            Form::AsTheyAre { .. } => None,
+            Form::Compressed(form) => Some(&mut form.compressor),
+        }
+    }
+
+    /// Takes over the payloads that were compressed for others, if frames are compressed.
+    pub(crate) fn share(&mut self, shared: &mut Compressed) {
+        if let Some(compressor) = self.compressor_mut() {
+            compressor.share(std::mem::take(shared));
+        }
+    }
+
+    /// Gives back what [`share`](Self::share) took, and what has come to it.
+    pub(crate) fn give_back(&mut self, shared: &mut Compressed) {
+        if let Some(compressor) = self.compressor_mut() {
+            *shared = compressor.take_shared();
+        }
+    }
+
+    /// What compresses a frame of this length, if it is to be compressed.
+    pub(crate) fn compressor(&self, length: usize) -> Option<&FrameCompressor> {
+        match &self.form {
+            Form::AsTheyAre { .. } => None,
+            Form::Compressed(form) => Some(&form.compressor).filter(|it| it.wants(length)),
+        }
     }
 
     /// Has large payloads copied as well, so that they keep nothing alive but themselves.
-    pub(crate) fn copying(self, copies: bool) -> Self {
-        Self { copies, ..self }
+    pub(crate) fn copying(mut self, to: bool) -> Self {
+        match &mut self.form {
+            Form::AsTheyAre { copies, .. } => *copies = to,
+            Form::Compressed(form) => form.copies = to,
+        }
+        self
     }
 
     /// Makes room for small frames of this many bytes in all.
@@ -296,22 +365,57 @@ impl FrameWriter {
 
     /// Adds a frame.
     pub fn frame(&mut self, header: &[u8], payload: &Bytes) {
+        if let Form::Compressed(form) = &mut self.form
+            && let Some(compressed) = form.compressor.payload(header, payload)
+        {
+            form.compressor.begin(header, compressed.len(), &mut self.buffer);
+            return self.put(compressed, false);
+        }
+        self.frame_as_it_is(header, payload);
+    }
+
+    /// Adds a frame that is not compressed, because that would be in vain.
+    pub fn frame_as_it_is(&mut self, header: &[u8], payload: &Bytes) {
         self.begin(header, payload.len());
         if payload.len() <= Self::COPY_BYTES_MAX {
             self.buffer.put_slice(payload);
         } else {
-            self.cut();
-            self.pieces.push(match self.copies {
-                true => Bytes::copy_from_slice(payload),
-                false => payload.clone(),
-            });
+            self.put(payload.clone(), self.copies());
         }
+    }
+
+    /// Adds a frame whose payload is a part of bytes that others share, and is compressed.
+    pub(crate) fn compressed_frame_of(
+        &mut self,
+        header: &[u8],
+        bytes: &Bytes,
+        range: Range<usize>,
+    ) {
+        if let Form::Compressed(form) = &self.form {
+            form.compressor.begin(header, range.len(), &mut self.buffer);
+            match range.len() <= Self::COPY_BYTES_MAX {
+                true => self.buffer.put_slice(&bytes[range]),
+                false => self.put(bytes.slice(range), false),
+            }
+        }
+    }
+
+    /// Adds a payload behind what was begun.
+    fn put(&mut self, payload: Bytes, copies: bool) {
+        if payload.len() <= Self::COPY_BYTES_MAX {
+            return self.buffer.put_slice(&payload);
+        }
+        self.cut();
+        self.pieces.push(match copies {
+            true => Bytes::copy_from_slice(&payload),
+            false => payload,
+        });
     }
 
     /// Adds a frame whose payload is a part of bytes that others share.
     pub(crate) fn frame_of(&mut self, header: &[u8], bytes: &Bytes, range: Range<usize>) {
         if range.len() > Self::COPY_BYTES_MAX {
-            return self.frame(header, &bytes.slice(range));
+            return self.frame_as_it_is(header, &bytes.slice(range));
         }
         self.begin(header, range.len());
         self.buffer.put_slice(&bytes[range]);
@@ -323,15 +427,18 @@ impl FrameWriter {
     }
 
     fn begin(&mut self, header: &[u8], payload_len: usize) {
-        if let Some(prefix) = self.prefix {
-            prefix(header.len() + payload_len, &mut self.buffer);
+        if let Some(envelope) = self.envelope() {
+            (envelope.prefix)(header.len() + payload_len, &mut self.buffer);
         }
         self.buffer.put_slice(header);
     }
 
     /// The envelope of its frames.
-    pub(crate) fn prefix(&self) -> Option<Prefix> {
-        self.prefix
+    pub(crate) fn envelope(&self) -> Option<&'static Envelope> {
+        match &self.form {
+            Form::AsTheyAre { envelope, .. } => *envelope,
+            Form::Compressed(form) => form.envelope,
+        }
     }
 
     /// Adds frames that were written before, with the same envelope.
@@ -372,7 +479,9 @@ mod tests {
 
     #[test]
     fn small_frames_share_a_piece_and_large_payloads_are_not_copied() {
-        let mut writer = FrameWriter::new(Some(|len, out| out.put_u32(len as u32)));
+        static LENGTHS: Envelope =
+            Envelope { prefix: |len, out| out.put_u32(len as u32), compression: None };
+        let mut writer = FrameWriter::new(Some(&LENGTHS));
         let large = Bytes::from(vec![7; 100_000]);
         writer.frame(b"a", &Bytes::from_static(b"bc"));
         writer.frame(b"d", &large);

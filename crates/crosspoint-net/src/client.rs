@@ -38,6 +38,9 @@ const WRITE_BYTES_MAX: usize = 256 * 1024;
 /// written before nothing more is read.
 const ANSWERS_BYTES_MAX: usize = 16 * 1024;
 
+/// The largest compressed message of a hub, inflated, in bytes. Hubs compress smaller ones.
+const INFLATED_BYTES_MAX: u32 = 16 << 20;
+
 /// Where a hub is reached.
 #[derive(Debug, Clone)]
 pub enum Endpoint {
@@ -56,6 +59,8 @@ pub enum Endpoint {
         path: String,
         /// How TLS is spoken, if it is.
         tls: Option<ClientTls>,
+        /// The smallest message that is compressed, in bytes, if permessage-deflate is offered.
+        deflate_bytes_min: Option<u32>,
     },
     /// `unix:PATH`: a socket of the file system.
     Unix {
@@ -98,6 +103,18 @@ impl Endpoint {
     }
 }
 
+impl Endpoint {
+    /// The same, which offers permessage-deflate if it is a WebSocket. Messages from so many bytes on are compressed
+    /// then; `None` offers nothing.
+    #[must_use]
+    pub fn deflating(mut self, bytes_min: Option<u32>) -> Self {
+        if let Self::WebSocket { deflate_bytes_min, .. } = &mut self {
+            *deflate_bytes_min = bytes_min;
+        }
+        self
+    }
+}
+
 impl FromStr for Endpoint {
     type Err = NoEndpoint;
 
@@ -132,7 +149,7 @@ impl FromStr for Endpoint {
             "ws" | "wss" => {
                 let path = if path.is_empty() { "/" } else { path }.to_owned();
                 let tls = (scheme == "wss").then(ClientTls::default);
-                Ok(Self::WebSocket { authority, path, tls })
+                Ok(Self::WebSocket { authority, path, tls, deflate_bytes_min: None })
             }
             _ => Err(wrong()),
         }
@@ -144,8 +161,10 @@ impl fmt::Display for Endpoint {
         match self {
             Self::Tcp { authority, tls: None } => write!(f, "tcp://{authority}"),
             Self::Tcp { authority, tls: Some(_) } => write!(f, "tls://{authority}"),
-            Self::WebSocket { authority, path, tls: None } => write!(f, "ws://{authority}{path}"),
-            Self::WebSocket { authority, path, tls: Some(_) } => {
+            Self::WebSocket { authority, path, tls: None, .. } => {
+                write!(f, "ws://{authority}{path}")
+            }
+            Self::WebSocket { authority, path, tls: Some(_), .. } => {
                 write!(f, "wss://{authority}{path}")
             }
             Self::Unix { path } => write!(f, "unix:{}", path.display()),
@@ -204,13 +223,15 @@ impl Dialed {
 /// # Errors
 /// The system's, and [`io::ErrorKind::InvalidData`] if the other side speaks no WebSocket.
 pub async fn dial(endpoint: &Endpoint) -> io::Result<Dialed> {
-    let (authority, path, tls) = match endpoint {
+    let (authority, websocket, tls) = match endpoint {
         Endpoint::Memory { connector, shape } => {
             return Ok(Dialed::direct(connector.connect(shape.clone())?.into()));
         }
         Endpoint::Unix { path } => return unix(path).await,
         Endpoint::Tcp { authority, tls } => (authority, None, tls),
-        Endpoint::WebSocket { authority, path, tls } => (authority, Some(path), tls),
+        Endpoint::WebSocket { authority, path, tls, deflate_bytes_min } => {
+            (authority, Some((path, *deflate_bytes_min)), tls)
+        }
     };
     // What is wrong with the setup is found before anybody hears of it.
     let tls = tls.as_ref().map(|how| how.connect(host(authority))).transpose()?;
@@ -226,27 +247,33 @@ pub async fn dial(endpoint: &Endpoint) -> io::Result<Dialed> {
         let (reader, writer) = (Reader::Tls(reader), Writer::Tls(writer));
         dialed = Dialed { reader, writer, channel_binding, ..dialed };
     }
-    let Some(path) = path else {
+    let Some((path, deflate_bytes_min)) = websocket else {
         return Ok(dialed);
     };
     let Dialed { reader, writer, .. } = &mut dialed;
     let wrong = |error| io::Error::new(io::ErrorKind::InvalidData, error);
     let key = handshake::new_key().map_err(wrong)?;
-    writer.write_all(&handshake::client_request(authority, path, &key).map_err(wrong)?).await?;
+    let offered = deflate_bytes_min.is_some();
+    let request = handshake::client_request(authority, path, &key, offered).map_err(wrong)?;
+    writer.write_all(&request).await?;
     let mut answer = BytesMut::new();
-    let length = loop {
+    let handshake::Accepted { head_len, deflate } = loop {
         let more = read(reader).await?;
         if more.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         answer.unsplit(more);
-        if let Some(length) = handshake::parse_response(&answer, &key).map_err(wrong)? {
-            break length;
+        let accepted = handshake::parse_response(&answer, &key, offered).map_err(wrong)?;
+        if let Some(accepted) = accepted {
+            break accepted;
         }
     };
     let config = ws::Config { frame_bytes_max: u64::from(u32::MAX), lenient: false };
-    let mut websocket = ws::Connection::new(ws::Role::Client, config);
-    websocket.receive(answer.split_off(length));
+    let deflate = deflate_bytes_min
+        .filter(|_| deflate)
+        .map(|bytes_min| ws::Deflate { bytes_min, inflated_bytes_max: INFLATED_BYTES_MAX });
+    let mut websocket = ws::Connection::new(ws::Role::Client, config).with_deflate(deflate);
+    websocket.receive(answer.split_off(head_len));
     Ok(Dialed { websocket: Some(websocket), ..dialed })
 }
 

@@ -56,4 +56,5 @@ pub mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "no_tls.rs"]
 pub mod tls;
+mod upgraded;
 pub mod ws;

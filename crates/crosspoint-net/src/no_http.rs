@@ -8,6 +8,7 @@ use crate::refusal;
 use crate::remote::Remote;
 use crate::runner::Runner;
 use crate::stream::{Reader, Writer};
+use crate::upgraded::Accepted;
 use crate::ws::handshake::{self, Upgrade};
 use ::http::request::Parts;
 use bytes::{Bytes, BytesMut};
@@ -30,8 +31,8 @@ pub(crate) struct Site {
     hub: Arc<Hub>,
 }
 
-/// The answer to a request to upgrade and where it comes from, or the reason to close and the answer.
-type Verdict = Result<(Bytes, Remote), (Reason, Bytes)>;
+/// What becomes of a request to upgrade; if it is refused, the reason to close and the answer.
+type Verdict = Result<Accepted, (Reason, Bytes)>;
 
 /// What became of a connection.
 pub(crate) enum Outcome {
@@ -64,15 +65,15 @@ impl Site {
             return (Err((Reason::NotAllowed, handshake::answer(403, "", TEXT, text))), None);
         }
         let protocol = upgrade.protocols.first().map(String::as_str);
-        (Ok((handshake::response(&upgrade.key, protocol), from)), None)
+        (Ok(Accepted::new(&self.hub, upgrade, protocol, from)), None)
     }
 }
 
 /// A verdict after the connection was counted where it comes from.
 pub(crate) fn counted(verdict: Verdict, admission: &mut Admission) -> Verdict {
-    let (answer, remote) = verdict?;
-    match admission.come_from(remote.ip()) {
-        Ok(()) => Ok((answer, remote)),
+    let accepted = verdict?;
+    match admission.come_from(accepted.remote.ip()) {
+        Ok(()) => Ok(accepted),
         Err(reason) => Err((reason, refusal::later(reason))),
     }
 }

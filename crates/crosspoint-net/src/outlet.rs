@@ -4,6 +4,7 @@ use crate::stream::Writer;
 use bytes::Bytes;
 use crosspoint_hub::Hub;
 use crosspoint_hub::endpoint::{self, Endpoint};
+use crosspoint_hub::envelope::Compressor;
 use crosspoint_hub::metrics::Metrics;
 use crosspoint_hub::outbox::WriteStep;
 use std::cell::RefCell;
@@ -46,6 +47,14 @@ impl Outlet {
     /// The outlet of a connection.
     pub fn new(hub: Arc<Hub>, writer: Writer) -> Self {
         Self(Arc::new(Inner { hub, writer, task: Notify::new() }))
+    }
+
+    /// The same for the endpoint of the connection, which may have agreed to compressed frames.
+    pub(crate) fn of_endpoint(&self, compresses: bool) -> Box<dyn endpoint::Outlet> {
+        match compresses {
+            true => Box::new(CompressedOutlet(self.clone())),
+            false => Box::new(self.clone()),
+        }
     }
 
     /// The connection's writing half.
@@ -108,6 +117,27 @@ impl endpoint::Outlet for Outlet {
 
     fn unread(&self) -> bool {
         self.0.writer.unread()
+    }
+}
+
+/// The outlet of an endpoint that has agreed to compressed frames.
+struct CompressedOutlet(Outlet);
+
+impl endpoint::Outlet for CompressedOutlet {
+    fn flush(&self, endpoint: &Endpoint) {
+        self.0.flush(endpoint);
+    }
+
+    fn wake(&self) {
+        self.0.wake();
+    }
+
+    fn unread(&self) -> bool {
+        self.0.unread()
+    }
+
+    fn compressor(&self) -> Option<Arc<Compressor>> {
+        self.0.0.hub.compressor()
     }
 }
 

@@ -136,7 +136,8 @@ impl Runner {
             None => to,
         });
         let outlet = Outlet::new(self.hub.clone(), writer);
-        let session = self.hub.open(now(), remote.ip(), wire, Box::new(outlet.clone()));
+        let compresses = websocket.as_ref().is_some_and(|websocket| websocket.deflates());
+        let session = self.hub.open(now(), remote.ip(), wire, outlet.of_endpoint(compresses));
         let id = session.endpoint().id;
         tracing::debug!(session = id, address = %remote, protocol = wire.profile().name, "session opened");
         Box::new(Driver {

@@ -74,6 +74,8 @@ struct State {
     said: Option<Instant>,
     /// The probe of the endpoint, if another session has come with its name or id.
     probe: Probe,
+    /// What has come is not all looked at, as it becomes a lot when it is inflated.
+    inflating: bool,
     /// Why the session ends as soon as all before that was sent.
     ending: Option<Reason>,
     /// The session waits for room at a receiver.
@@ -110,15 +112,15 @@ impl Driver {
 
     /// Runs the session to its end.
     pub(crate) async fn run(mut self: Box<Self>) -> Ended {
-        let prefix = self.session.endpoint().profile.prefix;
         let limits = &self.session.hub().limits;
         let begun = now();
         let mut state = State {
-            out: FrameWriter::new(prefix),
+            out: self.session.endpoint().frame_writer(),
             read_at: begun,
             timers: Timers::new(begun),
             said: None,
             probe: Probe::new(limits.probe_max),
+            inflating: false,
             ending: None,
             waiting: false,
             authenticating: None,

@@ -32,7 +32,7 @@ impl Wire for NativeWire {
             application: false,
             secures: false,
             settle: std::time::Duration::ZERO,
-            prefix: None,
+            envelope: None,
         }
     }
 

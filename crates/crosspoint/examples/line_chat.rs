@@ -65,7 +65,7 @@ impl Wire for Lines {
             application: false,
             secures: false,
             settle: Duration::ZERO,
-            prefix: None,
+            envelope: None,
         }
     }
 

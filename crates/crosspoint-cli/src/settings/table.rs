@@ -13,6 +13,7 @@ mod resume;
 pub(super) mod rooms;
 mod server;
 mod tls;
+mod websocket;
 
 use super::row::{Place, Row, Section};
 use std::sync::LazyLock;
@@ -51,6 +52,7 @@ settings! {
     peers: Peers,
     log: Log,
     http: Http,
+    websocket: WebSocket,
     peote: Peote,
     anysocket: AnySocket,
     resume: Resume,

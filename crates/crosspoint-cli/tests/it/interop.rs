@@ -1,6 +1,6 @@
 //! Real clients from npm against the hub. `./check` installs them into `interop/`.
 
-use crate::common::{Running, hub, program};
+use crate::common::{Running, get, hub, program};
 use std::process::Command;
 
 pub(crate) fn node(script: &str, arguments: &[&str]) -> Command {
@@ -61,4 +61,31 @@ fn a_client_written_from_the_specification_meets_a_rust_program_in_a_room() {
     page.wait_for("hello JavaScript");
     assert_eq!(ann.wait_for("node: "), "hello Rust");
     assert!(page.wait().success());
+}
+
+/// The client `ws` offers compression by itself, and compresses what is 1 KiB long.
+#[test]
+fn clients_from_npm_and_rust_programs_hear_each_other_through_a_hub_that_compresses() {
+    let (hub, port) = hub(&["--websocket-deflate", "--websocket-deflate-bytes-min=64"]);
+    let output = node("joint_over_websocket.mjs", &[&port]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let long = "hello Rust ".repeat(150).trim_end().to_owned();
+    let mut page = Running::start(&mut node("native_over_websocket.mjs", &[&port, "lobby", &long]));
+    page.wait_for("entered");
+    let address = format!("tcp://127.0.0.1:{port}");
+    let mut ann = Running::start(&mut program(&["chat", "--name", "Ann", "--hub", &address]));
+    ann.wait_for("node is here");
+    let said = "hello JavaScript ".repeat(50);
+    ann.type_line(&said);
+    page.wait_for(said.trim_end());
+    assert_eq!(ann.wait_for("node: "), long);
+    assert!(page.wait().success());
+    let metrics = get(&port, "/metrics");
+    let counted = |name: &str| {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|value| value.trim().parse::<u64>().ok()).unwrap()
+    };
+    assert!(counted("crosspoint_compressed_bytes_before_total ") >= 800);
+    assert!(counted("crosspoint_decompressed_bytes_after_total ") >= 1600);
+    drop(hub);
 }

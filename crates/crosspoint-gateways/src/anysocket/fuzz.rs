@@ -16,10 +16,13 @@ use crosspoint_hub::command::{
     DirectoryCommand, DirectoryEvent, Entered, Event, LinkCommand, LinkEvent, Mode, Peer,
 };
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
-use crosspoint_hub::wire::{Encoded, FrameWriter, Part, Place};
+use crosspoint_hub::wire::{Encoded, Envelope, FrameWriter, Part, Place};
 use crosspoint_hub::{JoinedChannelId, Limits, LinkNumber, MemberNumber, PeerId, Reason};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+static LENGTHS: Envelope =
+    Envelope { prefix: |length, out| out.put_u32(length as u32), compression: None };
 
 const OURS: PeerId = PeerId::new([0x5e; 16]);
 const THEIRS: PeerId = PeerId::new([0xc1; 16]);
@@ -171,7 +174,7 @@ pub fn fuzz_anysocket_server(mut data: &[u8]) {
         let (bytes, rest) = rest.split_at(length);
         data = rest;
         let bytes = Bytes::copy_from_slice(bytes);
-        let mut out = FrameWriter::new(Some(|length, out| out.put_u32(length as u32)));
+        let mut out = FrameWriter::new(Some(&LENGTHS));
         match what & 7 {
             0..=2 => {
                 server.receive(now, bytes);

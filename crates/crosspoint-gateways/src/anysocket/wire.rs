@@ -40,7 +40,7 @@ impl Wire for AnySocketWire {
             application: true,
             secures: true,
             settle: std::time::Duration::ZERO,
-            prefix: None,
+            envelope: None,
         }
     }
 

@@ -39,7 +39,7 @@ impl Wire for JointWire {
             application: false,
             secures: false,
             settle: SETTLE,
-            prefix: None,
+            envelope: None,
         }
     }
 

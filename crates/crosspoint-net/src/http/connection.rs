@@ -10,6 +10,7 @@ use crate::reading::discard;
 use crate::refusal;
 use crate::remote::Remote;
 use crate::stream::{Reader, Writer};
+use crate::upgraded::Accepted;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -46,8 +47,8 @@ pub(crate) struct Upgraded {
     pub(crate) writer: Writer,
     /// What followed the request.
     pub(crate) rest: BytesMut,
-    /// Where the request comes from.
-    pub(crate) remote: Remote,
+    /// What was accepted.
+    pub(crate) accepted: Accepted,
     /// The request.
     pub(crate) head: Box<Parts>,
 }
@@ -225,7 +226,7 @@ pub(crate) async fn serve(
             let (verdict, head): (Verdict, _) =
                 verdict.into_inner().expect("it was there a moment ago");
             let (answer, refused) = match counted(verdict, admission) {
-                Ok((answer, remote)) => (answer, Ok(remote)),
+                Ok(accepted) => (accepted.answer.clone(), Ok(accepted)),
                 Err((reason, answer)) => (answer, Err(reason)),
             };
             let written = tokio::select! {
@@ -235,9 +236,9 @@ pub(crate) async fn serve(
                 () = tokio::time::sleep(stall_max) => Err(io::ErrorKind::TimedOut.into()),
             };
             match (written, refused) {
-                (Ok(()), Ok(remote)) => {
+                (Ok(()), Ok(accepted)) => {
                     let rest = first;
-                    return Outcome::Upgraded(Upgraded { reader, writer, rest, remote, head });
+                    return Outcome::Upgraded(Upgraded { reader, writer, rest, accepted, head });
                 }
                 (Ok(()), Err(reason)) => reason,
                 (Err(_lost), _) => return Outcome::Ended(Reason::ConnectionLost),

@@ -12,6 +12,7 @@ use crate::log_limit::Logs;
 use crate::refusal;
 use crate::remote::Remote;
 use crate::runner::Runner;
+use crate::upgraded::Accepted;
 use crate::ws::handshake::{self, HEAD_BYTES_MAX, HEADERS_MAX, RequestError, Upgrade};
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
@@ -59,15 +60,14 @@ pub(crate) struct Site {
     logs: Arc<Logs>,
 }
 
-/// What becomes of a request to upgrade: the answer and where the request comes from, or if it is refused
-/// the reason to close and the answer.
-pub(crate) type Verdict = Result<(Bytes, Remote), (Reason, Bytes)>;
+/// What becomes of a request to upgrade; if it is refused, the reason to close and the answer.
+pub(crate) type Verdict = Result<Accepted, (Reason, Bytes)>;
 
 /// A verdict after the connection was counted where it comes from.
 pub(crate) fn counted(verdict: Verdict, admission: &mut Admission) -> Verdict {
-    let (answer, remote) = verdict?;
-    match admission.come_from(remote.ip()) {
-        Ok(()) => Ok((answer, remote)),
+    let accepted = verdict?;
+    match admission.come_from(accepted.remote.ip()) {
+        Ok(()) => Ok(accepted),
         Err(reason) => Err((reason, refusal::later(reason))),
     }
 }
@@ -250,7 +250,7 @@ impl Site {
     fn accept(&self, upgrade: &Upgrade, from: Remote) -> Verdict {
         // Browsers refuse an answer without one of the protocols that they offered.
         let protocol = upgrade.protocols.first().map(String::as_str);
-        Ok((handshake::response(&upgrade.key, protocol), from))
+        Ok(Accepted::new(&self.hub, upgrade, protocol, from))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::record::{Record, RecordError};
 use crate::client::Dialed;
-use crate::reading::{discard_until_closed, read};
+use crate::reading::{READ_BYTES_MAX, discard_until_closed, read};
 use crate::stream::{Reader, Writer};
 use crate::ws;
 use bytes::{Bytes, BytesMut};
@@ -22,6 +22,10 @@ const PIECE_BYTES: usize = 96;
 
 /// The most bytes of one WebSocket message; hubs take that much in any case.
 const MESSAGE_BYTES_MAX: usize = 32 * 1024;
+
+/// Bytes of records that are looked at before a WebSocket is asked for more. Above all that one read brings, and one
+/// record that is not whole.
+const INPUT_BYTES_MAX: usize = 2 * READ_BYTES_MAX;
 
 /// Why nothing more is read from a connection.
 #[derive(Debug, thiserror::Error)]
@@ -112,12 +116,13 @@ impl Link {
         self.unwrap()
     }
 
-    /// Takes the frames out of the WebSocket, if there is one.
+    /// Takes the frames out of the WebSocket, if there is one. What is inflated is looked at before there is more.
     pub(crate) fn unwrap(&mut self) -> Result<(), Fault> {
         let Some(websocket) = &mut self.websocket else {
             return Ok(());
         };
-        while let Some(event) = websocket.poll()? {
+        while self.input.len() < INPUT_BYTES_MAX {
+            let Some(event) = websocket.poll()? else { return Ok(()) };
             match event {
                 ws::Event::Data { bytes, .. } => self.input.push(bytes),
                 ws::Event::Closed(_) => {
@@ -153,7 +158,16 @@ impl Link {
 
     /// The next record, if it is there whole.
     pub(crate) fn next(&mut self) -> Result<Option<Record>, Fault> {
-        Ok(Record::next(&mut self.input)?)
+        loop {
+            if let Some(record) = Record::next(&mut self.input)? {
+                return Ok(Some(record));
+            }
+            let before = self.input.len();
+            self.unwrap()?;
+            if self.input.len() == before {
+                return Ok(None);
+            }
+        }
     }
 
     /// Says a record after all that was said before.

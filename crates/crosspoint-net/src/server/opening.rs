@@ -18,6 +18,7 @@ use crate::session::Driver;
 use crate::stream::tls::{Broken, HANDSHAKE_CHARGE_BYTES};
 use crate::stream::{self, Reader, Stream, Writer};
 use crate::tls::server::Tls;
+use crate::upgraded::Accepted;
 use crate::ws;
 use crate::ws::handshake::{self, RequestError};
 use ::http::request::Parts;
@@ -44,6 +45,8 @@ struct Newcomer {
     remote: Remote,
     /// The request of its upgrade, once it has become a WebSocket.
     request: Option<Box<Parts>>,
+    /// What is agreed on compression with it.
+    deflate: Option<ws::Deflate>,
     /// Whether it speaks inside TLS.
     secured: bool,
     /// Why it has to, if it has to: a setting.
@@ -80,7 +83,8 @@ const WEBSOCKET_FRAME_BYTES: u64 = 65_536;
 impl Newcomer {
     fn new(stream: Stream, remote: Remote, tls_because: Option<&'static str>) -> Self {
         let (reader, writer) = stream.into_split();
-        Self { reader, writer, remote, request: None, secured: false, tls_because }
+        let (request, deflate, secured) = (None, None, false);
+        Self { reader, writer, remote, request, deflate, secured, tls_because }
     }
 }
 
@@ -119,11 +123,11 @@ impl Server {
                         reader,
                         writer,
                         rest,
-                        remote,
+                        accepted: Accepted { remote, deflate, .. },
                         head,
                     }) => {
                         let request = Some(head);
-                        newcomer = Newcomer { reader, writer, remote, request, ..newcomer };
+                        newcomer = Newcomer { reader, writer, remote, request, deflate, ..newcomer };
                         Box::pin(self.inside(&mut newcomer, rest)).await
                     }
                 }
@@ -337,8 +341,8 @@ impl Server {
         };
         let Newcomer { reader, writer, remote, tls_because, .. } = newcomer;
         let newcomer = |(reader, writer)| {
-            let (request, secured) = (None, true);
-            Newcomer { reader, writer, remote, request, secured, tls_because }
+            let (request, deflate, secured) = (None, None, true);
+            Newcomer { reader, writer, remote, request, deflate, secured, tls_because }
         };
         match stream::tls::handshake(accepted, (reader, writer), first, Some(charge)).await {
             Ok((reader, writer)) => Ok(newcomer((Reader::Tls(reader), Writer::Tls(writer)))),
@@ -416,7 +420,7 @@ impl Server {
         newcomer: &mut Newcomer,
         admission: Option<&mut Admission>,
     ) -> Result<Option<Shaken>, Refusal> {
-        let Newcomer { writer, remote, request: upgraded, .. } = newcomer;
+        let Newcomer { writer, remote, request: upgraded, deflate: agreed, .. } = newcomer;
         let wrong = |error: RequestError| {
             Refusal::answered(Reason::Malformed, error.answer()).because(error)
         };
@@ -435,9 +439,9 @@ impl Server {
             Some(admission) => http::counted(verdict, admission),
             None => verdict,
         };
-        let (answer, from) =
+        let Accepted { answer, remote: from, deflate } =
             verdict.map_err(|(reason, answer)| Refusal::answered(reason, answer))?;
-        (*remote, *upgraded) = (from, head.map(Box::new));
+        (*remote, *upgraded, *agreed) = (from, head.map(Box::new), deflate);
         match writer.write_all(&answer).await {
             Ok(()) => Ok(Some(Shaken::Upgraded(bytes.split_off(length)))),
             Err(_lost) => Err(Refusal::LOST),
@@ -455,7 +459,8 @@ impl Server {
             frame_bytes_max: frame_bytes_max.max(WEBSOCKET_FRAME_BYTES),
             lenient: true,
         };
-        let mut websocket = Box::new(ws::Connection::new(ws::Role::Server, config));
+        let websocket = ws::Connection::new(ws::Role::Server, config);
+        let mut websocket = Box::new(websocket.with_deflate(newcomer.deflate));
         websocket.receive(rest);
         if let Some(head) = &newcomer.request
             && let Ok(gateway) = self.0.gateways.recognise(&Opening::Upgrade(head))

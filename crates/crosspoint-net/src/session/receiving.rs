@@ -6,11 +6,15 @@ use crate::outlet::now;
 use crate::ws;
 use bytes::BytesMut;
 use crosspoint_hub::command::Command;
+use crosspoint_hub::endpoint::Outlet as _;
 use crosspoint_hub::protocol::Output;
 use crosspoint_hub::session::Step;
 use crosspoint_hub::wire::Framing;
 use crosspoint_hub::{Limit, PeerName, Reason};
 use std::time::Instant;
+
+/// Bytes that are inflated before the task does something else as well.
+const INFLATED_BYTES_MAX: u64 = 64 * 1024;
 
 impl Driver {
     pub(super) fn received(&mut self, state: &mut State, bytes: BytesMut) -> Result<(), Reason> {
@@ -29,6 +33,8 @@ impl Driver {
         self.be_patient(state, now);
         let mut result = Ok(());
         let mut messages = 0;
+        let mut inflated = 0;
+        state.inflating = false;
         while !state.waiting && state.authenticating.is_none() {
             match self.protocol.poll(now, &mut state.out) {
                 Some(Output::Command(Command::Hello(hello))) if self.authenticator.is_some() => {
@@ -65,8 +71,17 @@ impl Driver {
                         .measured(self.session.endpoint().profile.name, measurement);
                     continue;
                 }
+                None if inflated > 0
+                    && (inflated >= INFLATED_BYTES_MAX || state.is_throttled()) =>
+                {
+                    let waits = self.websocket.as_ref().is_some_and(|it| it.buffered() > 0);
+                    state.inflating = waits;
+                }
                 None => match self.unwrap(now) {
-                    Ok(true) => continue,
+                    Ok(true) => {
+                        inflated += self.count_inflated(state, now);
+                        continue;
+                    }
                     Ok(false) => {}
                     Err(reason) => result = Err(reason),
                 },
@@ -98,7 +113,24 @@ impl Driver {
             state.midway = midway.map(|number| (number, now));
         }
         self.set_timers(state, now);
+        if state.inflating && !state.waiting && !state.is_throttled() {
+            self.outlet.wake();
+        }
         result
+    }
+
+    /// Counts what was inflated, against the rate too: of the bytes that were read, those are the ones that cost.
+    /// Gives how many more they have become.
+    fn count_inflated(&mut self, state: &mut State, now: Instant) -> u64 {
+        let inflated =
+            self.websocket.as_mut().map(|websocket| websocket.take_inflated()).unwrap_or_default();
+        if inflated.from > 0 {
+            let metrics = &self.session.hub().metrics;
+            metrics.decompressed_bytes_before.inc_by(inflated.from);
+            metrics.decompressed_bytes_after.inc_by(inflated.to);
+            state.throttle(self.session.count(now, 0, inflated.growth()));
+        }
+        inflated.to
     }
 
     /// Takes the next piece of a message out of the WebSocket, if there is one. Gives whether there was.
@@ -131,7 +163,10 @@ impl Driver {
     /// Goes on where the session had to wait for room.
     pub(super) fn proceed(&mut self, state: &mut State) -> Result<(), Reason> {
         if !state.waiting {
-            return Ok(());
+            return match state.inflating && !state.is_throttled() {
+                true => self.advance(state),
+                false => Ok(()),
+            };
         }
         match self.flush_session(state, now()) {
             Step::Wait => Ok(()),

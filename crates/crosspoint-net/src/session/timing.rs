@@ -75,7 +75,10 @@ impl Driver {
             Timer::Throttled => {
                 // The silence meanwhile was ours.
                 state.read_at = now;
-                Ok(())
+                match state.inflating {
+                    true => self.proceed(state),
+                    false => Ok(()),
+                }
             }
             Timer::Handshake => {
                 hit(Limit::Handshake);
@@ -139,7 +142,12 @@ impl State {
     }
 
     pub(super) fn may_read(&self) -> bool {
-        !self.waiting && !self.timers.is_set(Timer::Throttled) && self.authenticating.is_none()
+        let listens = !self.waiting && !self.inflating && self.authenticating.is_none();
+        listens && !self.is_throttled()
+    }
+
+    pub(super) fn is_throttled(&self) -> bool {
+        self.timers.is_set(Timer::Throttled)
     }
 
     /// Sets when the answer to a probe is overdue. As long as the endpoint is not listened to, it is not.

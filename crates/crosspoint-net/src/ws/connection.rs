@@ -12,9 +12,11 @@
 //!   a ping before it that was not answered needs no answer any more (section 5.5.2).
 //! * A broken rule ends the connection: every further [`Connection::poll`] gives the same error, and the
 //!   close frame says its code.
+//! * A compressed message comes as one piece, when it is whole. What waits until then is as it came.
 //! * After this side has closed, data is discarded, and the close frame of the other side is still looked for.
 
-use super::frame::{CloseCode, CloseFrame, MessageKind};
+use super::deflate::{Deflate, MESSAGE_BYTES_MAX, deflate, deflated_bytes_max, inflate};
+use super::frame::{CloseCode, CloseFrame, Header, MessageKind};
 use super::{Config, Decoder, Incoming, Role, WsError, frame};
 use bytes::{Bytes, BytesMut};
 
@@ -44,6 +46,33 @@ enum Remote {
     Broken(WsError),
 }
 
+/// Bytes of compressed messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Inflated {
+    /// As they came.
+    pub from: u64,
+    /// Inflated.
+    pub to: u64,
+}
+
+impl Inflated {
+    /// How many more they have become.
+    #[must_use]
+    pub const fn growth(&self) -> u64 {
+        self.to.saturating_sub(self.from)
+    }
+}
+
+/// What an end knows of compressed messages.
+#[derive(Debug)]
+struct Compressed {
+    agreed: Deflate,
+    /// What has come of a message that is not whole.
+    waiting: BytesMut,
+    /// What was inflated since it was last counted.
+    inflated: Inflated,
+}
+
 /// One end of a WebSocket.
 #[derive(Debug)]
 pub struct Connection {
@@ -54,6 +83,8 @@ pub struct Connection {
     message_bytes_max: u64,
     /// Bytes that have come of the message that is not whole.
     message_bytes: u64,
+    /// Compressed messages, if that was agreed on.
+    compression: Option<Box<Compressed>>,
     /// Payload of the last ping that was not answered.
     ping: Option<Bytes>,
     /// Frames and pieces of frames that were looked at since they were last counted.
@@ -71,9 +102,30 @@ impl Connection {
             close_sent: false,
             message_bytes_max: u64::MAX,
             message_bytes: 0,
+            compression: None,
             ping: None,
             frames: 0,
         }
+    }
+
+    /// The same end, where permessage-deflate was agreed on: compressed messages are accepted, and a client
+    /// compresses its own.
+    #[must_use]
+    pub fn with_deflate(mut self, deflate: Option<Deflate>) -> Self {
+        if deflate.is_some() {
+            self.decoder.accept_compressed();
+        }
+        let compressed = |agreed| {
+            let (waiting, inflated) = (BytesMut::new(), Inflated::default());
+            Box::new(Compressed { agreed, waiting, inflated })
+        };
+        Self { compression: deflate.map(compressed), ..self }
+    }
+
+    /// Whether permessage-deflate was agreed on.
+    #[must_use]
+    pub fn deflates(&self) -> bool {
+        self.compression.is_some()
     }
 
     /// Changes the longest payload of a data frame, in bytes. It holds from the next frame on.
@@ -109,10 +161,13 @@ impl Connection {
         while let Some(incoming) = self.decoder.decode()? {
             self.frames += 1;
             match incoming {
-                Incoming::Data { kind, bytes, message_fin, .. } => {
-                    if self.close_sent {
-                        continue;
+                Incoming::Data { .. } if self.close_sent => {}
+                Incoming::Data { kind, bytes, compressed: true, message_fin, .. } => {
+                    if let Some(bytes) = self.inflated(kind, &bytes, message_fin)? {
+                        return Ok(Some(Event::Data { kind, bytes, message_fin: true }));
                     }
+                }
+                Incoming::Data { kind, bytes, message_fin, .. } => {
                     self.message_bytes += bytes.len() as u64;
                     if self.message_bytes > self.message_bytes_max {
                         return Err(WsError::MessageTooLarge { max: self.message_bytes_max });
@@ -134,17 +189,60 @@ impl Connection {
         Ok(None)
     }
 
+    /// Takes the next piece of a compressed message, and gives the message when it is whole.
+    fn inflated(
+        &mut self,
+        kind: MessageKind,
+        piece: &[u8],
+        message_fin: bool,
+    ) -> Result<Option<Bytes>, WsError> {
+        let max = self.message_bytes_max.min(self.decoder.frame_bytes_max());
+        // The decoder gives no such piece otherwise.
+        let Some(compression) = &mut self.compression else { return Err(WsError::Deflate) };
+        let Compressed { agreed, waiting, inflated } = &mut **compression;
+        let max = max.min(agreed.inflated_bytes_max.into());
+        if (waiting.len() + piece.len()) as u64 > deflated_bytes_max(max) {
+            return Err(WsError::MessageTooLarge { max });
+        }
+        if !message_fin {
+            waiting.extend_from_slice(piece);
+            return Ok(None);
+        }
+        let mut whole = std::mem::take(waiting);
+        let whole = match whole.is_empty() {
+            true => piece,
+            false => {
+                whole.extend_from_slice(piece);
+                &whole
+            }
+        };
+        let message = inflate(whole, max)?;
+        inflated.from += whole.len() as u64;
+        inflated.to += message.len() as u64;
+        if kind == MessageKind::Text && str::from_utf8(&message).is_err() {
+            return Err(WsError::TextNotUtf8);
+        }
+        Ok(Some(message))
+    }
+
+    /// What was inflated since the last call.
+    pub fn take_inflated(&mut self) -> Inflated {
+        let compression = self.compression.as_mut();
+        compression.map(|it| std::mem::take(&mut it.inflated)).unwrap_or_default()
+    }
+
     /// How many frames were looked at since the last call, control frames too. A frame that arrives in pieces
     /// counts for each of them.
     pub fn take_frames(&mut self) -> u64 {
         std::mem::take(&mut self.frames)
     }
 
-    /// Bytes held here: at most one header, one control payload and that of one ping after
-    /// [`poll`](Self::poll) has given `None`.
+    /// Bytes held here: at most one header, one control payload, that of one ping and what has come of one compressed
+    /// message after [`poll`](Self::poll) has given `None`.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        self.decoder.buffered() + self.ping.as_ref().map_or(0, Bytes::len)
+        let compressed = self.compression.as_ref().map_or(0, |it| it.waiting.capacity());
+        self.decoder.buffered() + self.ping.as_ref().map_or(0, Bytes::len) + compressed
     }
 
     /// Whether a ping was not answered.
@@ -162,18 +260,33 @@ impl Connection {
         Ok(Some(frame::pong_frame(&payload, self.mask()?)))
     }
 
-    /// A whole message in one frame, copied. No message may be written after [`close`](Self::close).
+    /// A whole message in one frame, copied, and compressed if that was agreed on. No message may be written after
+    /// [`close`](Self::close).
     ///
     /// # Errors
     /// As [`pong`](Self::pong).
     pub fn message(&self, kind: MessageKind, payload: &[u8]) -> Result<Bytes, getrandom::Error> {
+        let mask = self.mask()?;
+        let bytes_min = self.compression.as_ref().map(|it| it.agreed.bytes_min as usize);
+        let wanted =
+            bytes_min.is_some_and(|bytes| (bytes..=MESSAGE_BYTES_MAX).contains(&payload.len()));
+        let compressed = wanted.then(|| deflate(payload)).flatten();
         let mut framed = BytesMut::new();
-        frame::append_frame(kind.into(), true, payload, self.mask()?, &mut framed);
+        match compressed {
+            Some(payload) => {
+                let header = Header::new(kind.into(), true, payload.len(), mask).compressed();
+                frame::append_frame(header, &payload, mask, &mut framed);
+            }
+            None => {
+                let header = Header::new(kind.into(), true, payload.len(), mask);
+                frame::append_frame(header, payload, mask, &mut framed);
+            }
+        }
         Ok(framed.freeze())
     }
 
-    /// As [`message`](Self::message), in pieces: a server's payload is shared and not copied. Gives the length
-    /// of all pieces.
+    /// As [`message`](Self::message), in pieces: a server's payload is shared, neither copied nor compressed. Gives
+    /// the length of all pieces.
     ///
     /// # Errors
     /// As [`pong`](Self::pong).

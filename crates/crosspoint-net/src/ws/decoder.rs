@@ -2,9 +2,10 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::deflate::deflated_bytes_max;
 use super::frame::{
     CONTROL_BYTES_MAX, CloseCode, CloseFrame, FIN, HEADER_BYTES_MAX, LENGTH_16, LENGTH_64, MASKED,
-    MessageKind, Opcode, apply_mask,
+    MessageKind, Opcode, RSV1, apply_mask,
 };
 use super::text::Utf8;
 use super::{Role, WsError};
@@ -32,6 +33,8 @@ pub enum Incoming {
         /// The next bytes, unmasked. Empty only for a frame without payload; collecting pieces
         /// should therefore drop empty ones, which cost their sender next to nothing.
         bytes: Bytes,
+        /// The message is compressed, and so is this piece of it.
+        compressed: bool,
         /// This piece ends its frame.
         frame_fin: bool,
         /// This piece ends its message.
@@ -54,10 +57,12 @@ pub enum Incoming {
 pub struct Decoder {
     role: Role,
     config: Config,
+    /// Whether messages may be compressed.
+    deflate: bool,
     /// Received and not yet looked at.
     buffer: BytesMut,
-    /// Kind of the message that still lacks its last frame.
-    unfinished: Option<MessageKind>,
+    /// Kind of the message that still lacks its last frame, and whether it is compressed.
+    unfinished: Option<(MessageKind, bool)>,
     /// What the text messages have been so far.
     text: Utf8,
     state: State,
@@ -68,7 +73,7 @@ enum State {
     /// Gathering a header.
     Head { bytes: [u8; HEADER_BYTES_MAX], have: u8 },
     /// Inside a data frame; `mask` is turned so that it fits the next byte.
-    Data { kind: MessageKind, fin: bool, remaining: u64, mask: Option<[u8; 4]> },
+    Data { kind: MessageKind, compressed: bool, fin: bool, remaining: u64, mask: Option<[u8; 4]> },
     /// Gathering the payload of a control frame.
     Control { opcode: Opcode, payload: BytesMut, len: u8, mask: Option<[u8; 4]> },
     /// A close frame was handed up.
@@ -123,7 +128,19 @@ impl Decoder {
     #[must_use]
     pub fn new(role: Role, config: Config) -> Self {
         let (buffer, text) = (BytesMut::new(), Utf8::default());
-        Self { role, config, buffer, unfinished: None, text, state: State::HEAD }
+        let deflate = false;
+        Self { role, config, deflate, buffer, unfinished: None, text, state: State::HEAD }
+    }
+
+    /// Accepts compressed messages from the next one on.
+    pub fn accept_compressed(&mut self) {
+        self.deflate = true;
+    }
+
+    /// The longest payload of a data frame.
+    #[must_use]
+    pub fn frame_bytes_max(&self) -> u64 {
+        self.config.frame_bytes_max
     }
 
     /// Changes the longest payload of a data frame. It holds from the next frame on.
@@ -190,7 +207,7 @@ impl Decoder {
                     let head = Head::read(bytes);
                     self.state = self.enter(&head)?;
                 }
-                State::Data { kind, fin, remaining, mask } => {
+                State::Data { kind, compressed, fin, remaining, mask } => {
                     if *remaining > 0 && self.buffer.is_empty() {
                         return Ok(None);
                     }
@@ -200,9 +217,10 @@ impl Decoder {
                         mask.rotate_left(bytes.len() % 4);
                     }
                     *remaining -= bytes.len() as u64;
-                    let (kind, frame_fin) = (*kind, *remaining == 0);
+                    let (kind, compressed, frame_fin) = (*kind, *compressed, *remaining == 0);
                     let message_fin = frame_fin && *fin;
-                    if kind == MessageKind::Text && !self.text.takes(&bytes, message_fin) {
+                    let is_text = kind == MessageKind::Text && !compressed;
+                    if is_text && !self.text.takes(&bytes, message_fin) {
                         return Err(WsError::TextNotUtf8);
                     }
                     if frame_fin {
@@ -211,6 +229,7 @@ impl Decoder {
                     return Ok(Some(Incoming::Data {
                         kind,
                         bytes: bytes.freeze(),
+                        compressed,
                         frame_fin,
                         message_fin,
                     }));
@@ -245,10 +264,14 @@ impl Decoder {
     /// Judges a header and gives the state that reads its payload.
     fn enter(&mut self, head: &Head) -> Result<State, WsError> {
         let &Head { byte0, len, form_min, mask } = head;
-        if byte0 & RSV != 0 {
+        let opcode = Opcode::from_bits(byte0);
+        // Of a compressed message the first frame says it (RFC 7692 section 6).
+        let begins = matches!(opcode, Some(Opcode::Text | Opcode::Binary));
+        let known = if self.deflate && begins { RSV1 } else { 0 };
+        if byte0 & RSV & !known != 0 {
             return Err(WsError::ReservedBits { bits: byte0 & RSV });
         }
-        let Some(opcode) = Opcode::from_bits(byte0) else {
+        let Some(opcode) = opcode else {
             return Err(WsError::ReservedOpcode { opcode: byte0 & 0x0f });
         };
         let fin = byte0 & FIN != 0;
@@ -271,7 +294,8 @@ impl Decoder {
         if len < form_min && !self.config.lenient {
             return Err(WsError::LengthNotMinimal { len });
         }
-        let kind = match (opcode, self.unfinished) {
+        let compressed = byte0 & known != 0;
+        let (kind, compressed) = match (opcode, self.unfinished) {
             (Opcode::Close | Opcode::Ping | Opcode::Pong, _) => {
                 return Ok(State::Control {
                     opcode,
@@ -284,16 +308,16 @@ impl Decoder {
             (Opcode::Text | Opcode::Binary, Some(_)) => {
                 return Err(WsError::ContinuationMissing { opcode });
             }
-            (Opcode::Continuation, Some(kind)) => kind,
-            (Opcode::Text, None) => MessageKind::Text,
-            (Opcode::Binary, None) => MessageKind::Binary,
+            (Opcode::Continuation, Some(begun)) => begun,
+            (Opcode::Text, None) => (MessageKind::Text, compressed),
+            (Opcode::Binary, None) => (MessageKind::Binary, compressed),
         };
         let max = self.config.frame_bytes_max;
-        if len > max {
+        if len > if compressed { deflated_bytes_max(max) } else { max } {
             return Err(WsError::FrameTooLarge { len, max });
         }
-        self.unfinished = (!fin).then_some(kind);
-        Ok(State::Data { kind, fin, remaining: len, mask })
+        self.unfinished = (!fin).then_some((kind, compressed));
+        Ok(State::Data { kind, compressed, fin, remaining: len, mask })
     }
 }
 
@@ -334,7 +358,8 @@ mod tests {
     }
 
     fn data(kind: MessageKind, bytes: &[u8], frame_fin: bool, message_fin: bool) -> Incoming {
-        Incoming::Data { kind, bytes: Bytes::copy_from_slice(bytes), frame_fin, message_fin }
+        let bytes = Bytes::copy_from_slice(bytes);
+        Incoming::Data { kind, bytes, compressed: false, frame_fin, message_fin }
     }
 
     #[test]

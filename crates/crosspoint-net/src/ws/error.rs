@@ -9,8 +9,8 @@ use super::frame::{CONTROL_BYTES_MAX, CloseCode, Opcode};
 /// closed with [`WsError::close_code`]; no later frame can be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum WsError {
-    /// RSV bits are set although no extension was negotiated.
-    #[error("frame with reserved bits {bits:#04x}; no extension was negotiated")]
+    /// RSV bits are set that mean nothing here: no extension was negotiated that uses them in such a frame.
+    #[error("frame with reserved bits {bits:#04x}, for which no extension was negotiated")]
     ReservedBits {
         /// The bits as they stand in header byte 0.
         bits: u8,
@@ -76,6 +76,9 @@ pub enum WsError {
         /// The limit in bytes.
         max: u64,
     },
+    /// A compressed message that cannot be decompressed (RFC 7692 section 7.2.2).
+    #[error("compressed message that is not one whole deflate stream")]
+    Deflate,
     /// A text message that is not UTF-8 (section 8.1).
     #[error("text message that is not UTF-8; send other bytes as a binary message")]
     TextNotUtf8,
@@ -107,7 +110,7 @@ impl WsError {
     pub const fn close_code(&self) -> CloseCode {
         match self {
             Self::FrameTooLarge { .. } | Self::MessageTooLarge { .. } => CloseCode::TOO_BIG,
-            Self::CloseReasonNotUtf8 | Self::TextNotUtf8 => CloseCode::INVALID_DATA,
+            Self::CloseReasonNotUtf8 | Self::TextNotUtf8 | Self::Deflate => CloseCode::INVALID_DATA,
             _ => CloseCode::PROTOCOL_ERROR,
         }
     }

@@ -14,6 +14,8 @@ pub const HEADER_BYTES_MAX: usize = 14;
 
 /// Header byte 0: the last frame of its message.
 pub(super) const FIN: u8 = 0x80;
+/// Header byte 0: the message is compressed (RFC 7692 section 6).
+pub(super) const RSV1: u8 = 0x40;
 /// Header byte 1: a masking key follows the length.
 pub(super) const MASKED: u8 = 0x80;
 /// Length field that announces 16 bits of length.
@@ -105,7 +107,12 @@ impl Header {
         &self.bytes[..usize::from(self.len)]
     }
 
-    fn new(opcode: Opcode, fin: bool, payload_len: usize, mask: Option<[u8; 4]>) -> Self {
+    pub(super) fn new(
+        opcode: Opcode,
+        fin: bool,
+        payload_len: usize,
+        mask: Option<[u8; 4]>,
+    ) -> Self {
         let mut header = Self { bytes: [0; HEADER_BYTES_MAX], len: 0 };
         header.push(&[opcode.bits() | if fin { FIN } else { 0 }]);
         let masked = if mask.is_some() { MASKED } else { 0 };
@@ -122,6 +129,13 @@ impl Header {
             header.push(&key);
         }
         header
+    }
+
+    /// The same header for the first frame of a compressed message.
+    #[must_use]
+    pub fn compressed(mut self) -> Self {
+        self.bytes[0] |= RSV1;
+        self
     }
 
     fn push(&mut self, part: &[u8]) {
@@ -149,7 +163,7 @@ pub fn client_header(opcode: Opcode, fin: bool, payload_len: usize, mask: [u8; 4
 ///
 /// `mask` must be fresh and unpredictable for every frame (section 5.3), see [`new_mask`].
 pub fn client_frame(opcode: Opcode, fin: bool, payload: &[u8], mask: [u8; 4], out: &mut BytesMut) {
-    append_frame(opcode, fin, payload, Some(mask), out);
+    append_frame(Header::new(opcode, fin, payload.len(), Some(mask)), payload, Some(mask), out);
 }
 
 /// A fresh masking key from the operating system's random source.
@@ -204,18 +218,16 @@ pub fn close_frame(close: Option<&CloseFrame>, mask: Option<[u8; 4]>) -> Bytes {
 fn control_frame(opcode: Opcode, payload: &[u8], mask: Option<[u8; 4]>) -> Bytes {
     let payload = &payload[..payload.len().min(CONTROL_BYTES_MAX)];
     let mut out = BytesMut::new();
-    append_frame(opcode, true, payload, mask, &mut out);
+    append_frame(Header::new(opcode, true, payload.len(), mask), payload, mask, &mut out);
     out.freeze()
 }
 
 pub(super) fn append_frame(
-    opcode: Opcode,
-    fin: bool,
+    header: Header,
     payload: &[u8],
     mask: Option<[u8; 4]>,
     out: &mut BytesMut,
 ) {
-    let header = Header::new(opcode, fin, payload.len(), mask);
     out.reserve(header.as_slice().len() + payload.len());
     out.put_slice(header.as_slice());
     let start = out.len();

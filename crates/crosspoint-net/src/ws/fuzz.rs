@@ -2,16 +2,23 @@
 
 use bytes::BytesMut;
 
+use super::deflate::{Deflate, deflate, deflated_bytes_max, inflate, store};
 use super::frame::{CONTROL_BYTES_MAX, HEADER_BYTES_MAX};
 use super::handshake::{
-    Request, UpgradeError, client_request, parse_request, parse_response, response,
+    Accepted, Request, UpgradeError, client_request, parse_request, parse_response, response,
 };
 use super::{Config, Connection, Decoder, Event, Incoming, MessageKind, Role, WsError};
 
 /// What was received, independent of the borders of pieces.
 #[derive(Debug, PartialEq)]
 enum Seen {
-    Frame { kind: MessageKind, bytes: Vec<u8>, frame_fin: bool, message_fin: bool },
+    Frame {
+        kind: MessageKind,
+        compressed: bool,
+        bytes: Vec<u8>,
+        frame_fin: bool,
+        message_fin: bool,
+    },
     Other(Incoming),
     Failed(WsError),
 }
@@ -29,15 +36,51 @@ pub fn fuzz_ws(data: &[u8]) {
     let config =
         Config { frame_bytes_max: u64::from(limit) << (flags >> 4), lenient: flags & 2 != 0 };
     let step = usize::from(step).max(1);
-    let whole = decode_in_steps(role, config, input, input.len().max(1));
-    let cut = decode_in_steps(role, config, input, step);
+    let settings = (config, flags & 4 != 0);
+    let whole = decode_in_steps(role, settings, input, input.len().max(1));
+    let cut = decode_in_steps(role, settings, input, step);
     assert_eq!(whole, cut, "frames depend on how the bytes arrive");
     handshake(input, step);
     fuzz_connection(data);
+    if settings.1 {
+        fuzz_deflate(data);
+    }
 }
 
-fn decode_in_steps(role: Role, config: Config, input: &[u8], step: usize) -> Vec<Seen> {
+/// Inflates arbitrary bytes, which never become more than they may; and deflates them, after which they inflate to what
+/// they were, also behind bytes that are only stored. The first byte is the bound, in KiB.
+///
+/// # Panics
+/// When an invariant is broken.
+pub fn fuzz_deflate(data: &[u8]) {
+    let Some((&bound, input)) = data.split_first() else { return };
+    let max = u64::from(bound) << 10;
+    if let Ok(inflated) = inflate(input, max) {
+        assert!(inflated.len() as u64 <= max);
+    }
+    let (header, body) = input.split_at(input.len().min(usize::from(bound)));
+    if let Some(deflated) = deflate(body) {
+        assert!(deflated.len() < body.len(), "it is sent compressed only if that is smaller");
+        let mut message = BytesMut::new();
+        store(header, &mut message);
+        message.extend_from_slice(&deflated);
+        let length = input.len() as u64;
+        assert_eq!(inflate(&message, length).as_deref(), Ok(input));
+        let above = inflate(&message, length - 1);
+        assert_eq!(above, Err(WsError::MessageTooLarge { max: length - 1 }));
+    }
+}
+
+fn decode_in_steps(
+    role: Role,
+    (config, compressed): (Config, bool),
+    input: &[u8],
+    step: usize,
+) -> Vec<Seen> {
     let mut decoder = Decoder::new(role, config);
+    if compressed {
+        decoder.accept_compressed();
+    }
     let mut seen = Vec::new();
     let mut handed_up = 0;
     'input: for piece in input.chunks(step) {
@@ -45,9 +88,9 @@ fn decode_in_steps(role: Role, config: Config, input: &[u8], step: usize) -> Vec
         loop {
             match decoder.decode() {
                 Ok(None) => break,
-                Ok(Some(Incoming::Data { kind, bytes, frame_fin, message_fin })) => {
+                Ok(Some(Incoming::Data { kind, bytes, compressed, frame_fin, message_fin })) => {
                     handed_up += bytes.len();
-                    add(&mut seen, kind, &bytes, frame_fin, message_fin);
+                    add(&mut seen, (kind, compressed), &bytes, frame_fin, message_fin);
                 }
                 Ok(Some(other)) => seen.push(Seen::Other(other)),
                 Err(error) => {
@@ -70,21 +113,30 @@ fn decode_in_steps(role: Role, config: Config, input: &[u8], step: usize) -> Vec
     seen
 }
 
-fn add(seen: &mut Vec<Seen>, kind: MessageKind, piece: &[u8], frame_fin: bool, message_fin: bool) {
+fn add(
+    seen: &mut Vec<Seen>,
+    (kind, compressed): (MessageKind, bool),
+    piece: &[u8],
+    frame_fin: bool,
+    message_fin: bool,
+) {
     assert!(frame_fin || !message_fin, "a message ends inside a frame");
     if let Some(Seen::Frame {
         kind: open_kind,
+        compressed: open_compressed,
         bytes,
         frame_fin: open @ false,
         message_fin: open_message_fin,
     }) = seen.last_mut()
     {
-        assert_eq!(kind, *open_kind, "a frame changes its kind");
+        let open_kind = (*open_kind, *open_compressed);
+        assert_eq!((kind, compressed), open_kind, "a frame changes its kind");
         bytes.extend_from_slice(piece);
         *open = frame_fin;
         *open_message_fin = message_fin;
     } else {
-        seen.push(Seen::Frame { kind, bytes: piece.to_vec(), frame_fin, message_fin });
+        let bytes = piece.to_vec();
+        seen.push(Seen::Frame { kind, compressed, bytes, frame_fin, message_fin });
     }
 }
 
@@ -102,8 +154,11 @@ pub fn fuzz_connection(data: &[u8]) {
         Config { frame_bytes_max: u64::from(limit) << (flags >> 4), lenient: flags & 2 != 0 };
     let end = usize::from(end).min(input.len());
     let converse = |step: usize| {
-        let mut connection = Connection::new(role, config);
-        connection.set_message_bytes_max(u64::from(limit) << 5);
+        let deflate = Deflate { bytes_min: 0, inflated_bytes_max: 1 << 16 };
+        let connection = Connection::new(role, config);
+        let mut connection = connection.with_deflate(Some(deflate).filter(|_| flags & 4 != 0));
+        let message_bytes_max = u64::from(limit) << 5;
+        connection.set_message_bytes_max(message_bytes_max);
         let (mut data, mut closed) = (Vec::new(), None);
         for (closes, part) in [(false, &input[..end]), (true, &input[end..])] {
             for piece in part.chunks(step.max(1)) {
@@ -121,8 +176,12 @@ pub fn fuzz_connection(data: &[u8]) {
                 let pong = connection.pong().expect("there is randomness");
                 let ended = closes || closed.is_some();
                 assert!(pong.is_none() || !ended, "nothing is answered behind a close frame");
-                let held = connection.buffered();
-                assert!(held < CONTROL_BYTES_MAX.max(HEADER_BYTES_MAX), "{held} bytes held back");
+                let held = connection.buffered() as u64;
+                // As it grows, what waits of a compressed message takes up to twice its length.
+                let compressed = 2 * deflated_bytes_max(message_bytes_max.min(1 << 16)) + 64;
+                let waits = if connection.deflates() { compressed } else { 0 };
+                let most = waits + CONTROL_BYTES_MAX.max(HEADER_BYTES_MAX) as u64;
+                assert!(held < most, "{held} bytes held back");
             }
             let close = connection.close(None).expect("there is randomness");
             assert_eq!(close.is_some(), !closes, "a side closes once");
@@ -151,7 +210,7 @@ pub fn fuzz_handshake(data: &[u8]) {
         Ok(Some((request, _))) => understood(&request),
         Err(error) => {
             let status = error.status();
-            let told = parse_response(&error.answer(), "key");
+            let told = parse_response(&error.answer(), "key", true);
             assert_eq!(told, Err(UpgradeError::Refused { status }), "{error}");
         }
     }
@@ -161,7 +220,7 @@ pub fn fuzz_handshake(data: &[u8]) {
     let (Some(host), Some(path), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
         return;
     };
-    if let Ok(head) = client_request(host, path, key) {
+    if let Ok(head) = client_request(host, path, key, false) {
         let request = whole_request(&head);
         assert_eq!((request.host.as_deref(), &*request.target), (Some(host), path));
         assert_eq!(request.upgrade.map(|upgrade| upgrade.key).as_deref(), Some(key));
@@ -180,35 +239,37 @@ fn understood(request: &Request) {
         return;
     };
     for protocol in [None].into_iter().chain(upgrade.protocols.iter().map(Some)) {
-        let accepted = response(&upgrade.key, protocol.map(String::as_str));
+        let accepted = response(&upgrade.key, protocol.map(String::as_str), upgrade.deflate);
+        let deflate = upgrade.deflate.is_some();
         let expected = match protocol {
-            None => Ok(Some(accepted.len())),
+            None => Ok(Some(Accepted { head_len: accepted.len(), deflate })),
             // The client role offers none.
             Some(_) => Err(UpgradeError::NotOffered { name: "Sec-WebSocket-Protocol" }),
         };
-        assert_eq!(parse_response(&accepted, &upgrade.key), expected);
+        assert_eq!(parse_response(&accepted, &upgrade.key, true), expected);
     }
-    if let Ok(head) = client_request("host", &request.target, &upgrade.key) {
+    if let Ok(head) = client_request("host", &request.target, &upgrade.key, true) {
         let again = whole_request(&head);
         assert_eq!(again.target, request.target);
+        assert!(again.upgrade.as_ref().is_some_and(|again| again.deflate.is_some()));
         assert_eq!(again.upgrade.map(|again| again.key).as_ref(), Some(&upgrade.key));
     }
 }
 
 fn handshake(input: &[u8], step: usize) {
     let request = parse_request(input);
-    let response = parse_response(input, "key");
+    let response = parse_response(input, "key", true);
     if let Ok(Some((_, head_len))) = &request {
         assert_eq!(parse_request(&input[..head_len - 1]), Ok(None));
     }
-    if let Ok(Some(head_len)) = &response {
-        assert_eq!(parse_response(&input[..head_len - 1], "key"), Ok(None));
+    if let Ok(Some(Accepted { head_len, .. })) = &response {
+        assert_eq!(parse_response(&input[..head_len - 1], "key", true), Ok(None));
     }
     // Parsing starts over with every prefix, so only a few are tried.
     for end in (0..input.len()).step_by(step.max(input.len() / 16)) {
         let early = parse_request(&input[..end]);
         assert!(early == Ok(None) || early == request, "request changes");
-        let early = parse_response(&input[..end], "key");
+        let early = parse_response(&input[..end], "key", true);
         assert!(early == Ok(None) || early == response, "response changes");
     }
 }

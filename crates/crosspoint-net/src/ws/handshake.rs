@@ -3,6 +3,7 @@
 //! The port that takes WebSocket upgrades also answers plain HTTP, so a request without an upgrade
 //! is a result and not an error. What follows a head is never looked at.
 
+use super::extensions;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -46,6 +47,8 @@ pub struct Upgrade {
     pub protocols: Vec<String>,
     /// `Sec-WebSocket-Version`: 13, 8, or `None` if there was none.
     pub version: Option<u8>,
+    /// What accepts an offer of permessage-deflate, if there is one that this side can meet.
+    pub deflate: Option<&'static str>,
 }
 
 /// Why a request is refused. [`RequestError::answer`] is what to send before closing.
@@ -225,15 +228,17 @@ fn read_upgrade(headers: &Headers<'_, '_>) -> Result<Upgrade, RequestError> {
         .filter(|element| is_token(element))
         .map(|element| String::from_utf8_lossy(element).into_owned())
         .collect();
-    Ok(Upgrade { key: key.to_owned(), protocols, version })
+    let deflate = extensions::answer(headers.values(extensions::HEADER));
+    Ok(Upgrade { key: key.to_owned(), protocols, version, deflate })
 }
 
 /// The answer that accepts an upgrade.
 ///
 /// `key` is [`Upgrade::key`] and `protocol` one of [`Upgrade::protocols`]. A `protocol` that is not
-/// a token is left out, because it could not be written without breaking the head.
+/// a token is left out, because it could not be written without breaking the head. `deflate` is
+/// [`Upgrade::deflate`], if the offer is accepted.
 #[must_use]
-pub fn response(key: &str, protocol: Option<&str>) -> Bytes {
+pub fn response(key: &str, protocol: Option<&str>, deflate: Option<&'static str>) -> Bytes {
     let mut head = format!(
         "HTTP/1.1 101 Switching Protocols\r\n\
          Upgrade: websocket\r\n\
@@ -244,6 +249,12 @@ pub fn response(key: &str, protocol: Option<&str>) -> Bytes {
     if let Some(protocol) = protocol.filter(|protocol| is_token(protocol.as_bytes())) {
         head.push_str("Sec-WebSocket-Protocol: ");
         head.push_str(protocol);
+        head.push_str("\r\n");
+    }
+    if let Some(deflate) = deflate {
+        head.push_str(extensions::HEADER);
+        head.push_str(": ");
+        head.push_str(deflate);
         head.push_str("\r\n");
     }
     head.push_str("\r\n");
@@ -319,8 +330,8 @@ pub enum UpgradeError {
         /// Name of the header.
         name: &'static str,
     },
-    /// The server chose an extension or a subprotocol, of which none was offered.
-    #[error("server's answer has a {name} header, but nothing was offered")]
+    /// The server chose an extension, parameters or a subprotocol that were not offered.
+    #[error("server's answer has a {name} header with what was not offered")]
     NotOffered {
         /// Name of the header.
         name: &'static str,
@@ -337,12 +348,17 @@ pub fn new_key() -> Result<String, UpgradeError> {
     Ok(STANDARD.encode(nonce))
 }
 
-/// The upgrade request of a client. `host` is host and, unless it is the default, port; `path` is
-/// an absolute path with an optional query; `key` comes from [`new_key`].
+/// The upgrade request of a client, which offers permessage-deflate if `deflate` is true. `host` is host and, unless
+/// it is the default, port; `path` is an absolute path with an optional query; `key` comes from [`new_key`].
 ///
 /// # Errors
 /// When `host`, `path` or `key` has characters that cannot stand in a request head.
-pub fn client_request(host: &str, path: &str, key: &str) -> Result<Bytes, UpgradeError> {
+pub fn client_request(
+    host: &str,
+    path: &str,
+    key: &str,
+    deflate: bool,
+) -> Result<Bytes, UpgradeError> {
     let graphic = |value: &str| !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic());
     let checks = [
         ("host", host, graphic(host) && !host.contains(['/', '?', '#', '@'])),
@@ -355,22 +371,37 @@ pub fn client_request(host: &str, path: &str, key: &str) -> Result<Bytes, Upgrad
             return Err(UpgradeError::Unsendable { what, value });
         }
     }
+    let (name, offer) = (extensions::HEADER, extensions::AGREED);
+    let offer = if deflate { format!("{name}: {offer}\r\n") } else { String::new() };
     Ok(Bytes::from(format!(
         "GET {path} HTTP/1.1\r\n\
          Host: {host}\r\n\
          Upgrade: websocket\r\n\
          Connection: Upgrade\r\n\
          Sec-WebSocket-Key: {key}\r\n\
-         Sec-WebSocket-Version: 13\r\n\r\n"
+         Sec-WebSocket-Version: 13\r\n{offer}\r\n"
     )))
 }
 
-/// Checks the answer to [`client_request`] at the beginning of `bytes` (section 4.1): the length
-/// of its head, after which frames follow, or `None` if it is not complete yet.
+/// What a server has answered to [`client_request`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// The length of the head in bytes, after which frames follow.
+    pub head_len: usize,
+    /// Whether the server has accepted permessage-deflate.
+    pub deflate: bool,
+}
+
+/// Checks the answer to [`client_request`] at the beginning of `bytes` (section 4.1), where permessage-deflate was
+/// `offered` or not. `None` if it is not complete yet.
 ///
 /// # Errors
 /// When the server refuses, or its answer does not prove that it understood the upgrade.
-pub fn parse_response(bytes: &[u8], key: &str) -> Result<Option<usize>, UpgradeError> {
+pub fn parse_response(
+    bytes: &[u8],
+    key: &str,
+    offered: bool,
+) -> Result<Option<Accepted>, UpgradeError> {
     let mut headers = [EMPTY_HEADER; HEADERS_MAX];
     let mut parsed = httparse::Response::new(&mut headers);
     let visible = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];
@@ -398,12 +429,16 @@ pub fn parse_response(bytes: &[u8], key: &str) -> Result<Option<usize>, UpgradeE
             return Err(UpgradeError::WrongHeader { name });
         }
     }
-    for name in ["Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol"] {
-        if headers.values(name).next().is_some() {
-            return Err(UpgradeError::NotOffered { name });
-        }
+    let name = extensions::HEADER;
+    let deflate = headers.values(name).next().is_some();
+    if deflate && !(offered && extensions::is_accepted(headers.values(name))) {
+        return Err(UpgradeError::NotOffered { name });
     }
-    Ok(Some(head_len))
+    let name = "Sec-WebSocket-Protocol";
+    if headers.values(name).next().is_some() {
+        return Err(UpgradeError::NotOffered { name });
+    }
+    Ok(Some(Accepted { head_len, deflate }))
 }
 
 /// `Sec-WebSocket-Accept` for a key (section 1.3).

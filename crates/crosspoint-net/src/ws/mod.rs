@@ -4,13 +4,16 @@
 //! and back, [`frame`] writes frames, [`Decoder`] turns received bytes into [`Incoming`], and
 //! [`Connection`] knows what the frames mean to each other.
 //!
-//! No extension is ever negotiated: offered ones are ignored, so the RSV bits must be zero.
+//! The one extension is permessage-deflate ([`deflate`]), where both sides want it. Others are ignored, so the other
+//! RSV bits must be zero.
 //! The decoder sees that text messages are UTF-8 (section 8.1), though it hands up pieces that may end
 //! inside a character.
 
 pub mod connection;
 pub mod decoder;
+pub mod deflate;
 pub mod error;
+mod extensions;
 pub mod frame;
 #[cfg(feature = "fuzz")]
 #[doc(hidden)]
@@ -21,6 +24,7 @@ pub mod wire;
 
 pub use connection::{Connection, Event};
 pub use decoder::{Config, Decoder, Incoming};
+pub use deflate::Deflate;
 pub use error::WsError;
 pub use frame::{CloseCode, CloseFrame, Header, MessageKind, Opcode};
 

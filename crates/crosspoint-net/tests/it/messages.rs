@@ -37,7 +37,7 @@ async fn dialed() -> (Dialed, Script) {
                 break request.upgrade.unwrap().key;
             }
         };
-        stream.write_all(&handshake::response(&key, None)).await.unwrap();
+        stream.write_all(&handshake::response(&key, None, None)).await.unwrap();
         let config = Config { frame_bytes_max: 64 << 20, lenient: false };
         Script { stream, decoder: Decoder::new(Role::Server, config) }
     };
@@ -56,11 +56,17 @@ impl Script {
         let mut message = Vec::new();
         loop {
             match self.decoder.decode().unwrap() {
-                Some(Incoming::Data { kind, bytes, frame_fin, message_fin }) => {
+                Some(Incoming::Data { kind, bytes, compressed, frame_fin, message_fin }) => {
                     message.extend_from_slice(&bytes);
                     if message_fin {
                         let bytes = message.into();
-                        return Some(Incoming::Data { kind, bytes, frame_fin, message_fin });
+                        return Some(Incoming::Data {
+                            kind,
+                            bytes,
+                            compressed,
+                            frame_fin,
+                            message_fin,
+                        });
                     }
                 }
                 Some(other) => return Some(other),

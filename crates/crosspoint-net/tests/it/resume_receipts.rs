@@ -273,6 +273,7 @@ async fn one_session_goes_from_tcp_to_websocket_to_memory() {
             authority: websocket.address.to_string(),
             path: "/".into(),
             tls: None,
+            deflate_bytes_min: None,
         },
         Endpoint::Memory { connector: connector.clone(), shape: memory::Shape::default() },
     ];

@@ -4,11 +4,17 @@ use std::io::{self, Read, Write};
 
 use crosspoint_net::ws::fuzz::{fuzz_handshake, fuzz_ws};
 use crosspoint_net::ws::handshake::{
-    HEAD_BYTES_MAX, Request, RequestError, UpgradeError, client_request, new_key, parse_request,
-    parse_response, response,
+    Accepted, HEAD_BYTES_MAX, Request, RequestError, UpgradeError, client_request, new_key,
+    parse_request, parse_response, response,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
+
+/// An answer with a head of this length, without compression.
+#[expect(clippy::unnecessary_wraps, reason = "it is compared")]
+fn accepted(head_len: usize) -> Result<Option<Accepted>, UpgradeError> {
+    Ok(Some(Accepted { head_len, deflate: false }))
+}
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -172,13 +178,13 @@ fn heads_above_a_limit_are_refused_whether_complete_or_not() {
 
 #[test]
 fn the_answer_carries_the_accept_of_section_1_3() {
-    let answer = response(KEY, Some("chat"));
+    let answer = response(KEY, Some("chat"), None);
     let expected = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {ACCEPT}\r\nSec-WebSocket-Protocol: chat\r\n\r\n"
     );
     assert_eq!(answer, expected);
-    assert_eq!(response(KEY, Some("a\r\nSet-Cookie: b")), response(KEY, None));
+    assert_eq!(response(KEY, Some("a\r\nSet-Cookie: b"), None), response(KEY, None, None));
 }
 
 #[test]
@@ -195,19 +201,19 @@ fn our_client_and_our_server_agree() {
     let key = new_key().unwrap();
     assert_eq!(key.len(), 24);
     assert_ne!(key, new_key().unwrap());
-    let request = client_request("example.com:7680", "/chat?room=1", &key).unwrap();
+    let request = client_request("example.com:7680", "/chat?room=1", &key, false).unwrap();
     let (read, head_len) = parse_request(&request).unwrap().unwrap();
     assert_eq!((head_len, &*read.target), (request.len(), "/chat?room=1"));
     let upgrade = read.upgrade.unwrap();
     assert_eq!(upgrade.version, Some(13));
 
-    let answer = response(&upgrade.key, None);
+    let answer = response(&upgrade.key, None, None);
     for end in 0..answer.len() {
-        assert_eq!(parse_response(&answer[..end], &key), Ok(None));
+        assert_eq!(parse_response(&answer[..end], &key, false), Ok(None));
     }
     let mut with_frame = answer.to_vec();
     with_frame.extend_from_slice(b"\x89\x00");
-    assert_eq!(parse_response(&with_frame, &key), Ok(Some(answer.len())));
+    assert_eq!(parse_response(&with_frame, &key, false), accepted(answer.len()));
 }
 
 #[test]
@@ -217,7 +223,7 @@ fn answers_that_do_not_prove_an_upgrade_are_refused() {
             "HTTP/1.1 101 WebSocket Protocol Handshake\r\nUpgrade: WebSocket\r\n\
              Connection: Upgrade\r\nSec-WebSocket-Accept: {ACCEPT}\r\n\r\n"
         );
-        parse_response(good.replace(old, new).as_bytes(), KEY)
+        parse_response(good.replace(old, new).as_bytes(), KEY, false)
     };
     assert!(matches!(answer("", ""), Ok(Some(_))), "as real servers answer");
     let wrong = |name| Err(UpgradeError::WrongHeader { name });
@@ -231,9 +237,9 @@ fn answers_that_do_not_prove_an_upgrade_are_refused() {
     assert_eq!(extra("Sec-WebSocket-Protocol: null"), not_offered("Sec-WebSocket-Protocol"));
     assert_eq!(extra("Sec-WebSocket-Extensions: x"), not_offered("Sec-WebSocket-Extensions"));
     let endless = format!("HTTP/1.1 101 S\r\nA: {}", "a".repeat(HEAD_BYTES_MAX));
-    let refused = parse_response(endless.as_bytes(), KEY);
+    let refused = parse_response(endless.as_bytes(), KEY, false);
     assert_eq!(refused, Err(UpgradeError::HeadTooLarge));
-    assert!(matches!(parse_response(b"SSH-2.0", KEY), Err(UpgradeError::Malformed(_))));
+    assert!(matches!(parse_response(b"SSH-2.0", KEY, false), Err(UpgradeError::Malformed(_))));
 }
 
 #[test]
@@ -247,7 +253,7 @@ fn a_request_cannot_be_broken_by_its_parts() {
         ("a", "/#b", KEY),
         ("a", "/", ""),
     ] {
-        let refused = client_request(host, path, key);
+        let refused = client_request(host, path, key, false);
         assert!(matches!(refused, Err(UpgradeError::Unsendable { .. })), "{refused:?}");
     }
 }
@@ -288,17 +294,17 @@ fn scripted<F: FnMut(&[u8]) -> Option<Vec<u8>>>(answer: F) -> Scripted<F> {
 #[test]
 fn tungstenite_accepts_our_request() {
     let key = new_key().unwrap();
-    let mut request = Some(client_request("example.com", "/", &key).unwrap().to_vec());
+    let mut request = Some(client_request("example.com", "/", &key, false).unwrap().to_vec());
     let socket = tungstenite::accept(scripted(|_| request.take())).expect("a valid request");
     let written = &socket.get_ref().written;
-    assert_eq!(parse_response(written, &key), Ok(Some(written.len())));
+    assert_eq!(parse_response(written, &key, false), accepted(written.len()));
 }
 
 #[test]
 fn tungstenite_accepts_our_answer() {
     let server = scripted(|written| {
         let (request, _) = parse_request(written).ok()??;
-        Some(response(&request.upgrade?.key, None).to_vec())
+        Some(response(&request.upgrade?.key, None, None).to_vec())
     });
     let connected = tungstenite::client("ws://example.com/", server);
     assert!(connected.is_ok(), "{:?}", connected.err());
@@ -323,7 +329,7 @@ proptest! {
         let head = if is_request {
             upgrade("Origin: a\nSec-WebSocket-Protocol: null").into_bytes()
         } else {
-            response(KEY, None).to_vec()
+            response(KEY, None, None).to_vec()
         };
         let mut data = vec![0, 255, step];
         data.extend_from_slice(&head);

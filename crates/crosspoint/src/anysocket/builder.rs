@@ -38,6 +38,7 @@ pub struct ClientBuilder {
     limits: Limits,
     handlers: Handlers,
     tls: ClientTls,
+    deflate_bytes_min: Option<u32>,
 }
 
 impl Default for ClientBuilder {
@@ -52,6 +53,7 @@ impl Default for ClientBuilder {
             limits: Limits::default(),
             handlers: Handlers::default(),
             tls: ClientTls::default(),
+            deflate_bytes_min: None,
         }
     }
 }
@@ -86,6 +88,14 @@ impl ClientBuilder {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// Offers permessage-deflate, and compresses messages of at least so many bytes if the server accepts it. By
+    /// default it is not offered.
+    #[must_use]
+    pub fn deflate(mut self, bytes_min: u32) -> Self {
+        self.deflate_bytes_min = Some(bytes_min);
         self
     }
 
@@ -213,7 +223,9 @@ impl ClientBuilder {
     /// [`ConnectError`]
     pub async fn connect(self, address: &str) -> Result<Peer, ConnectError> {
         let endpoint = match address.parse() {
-            Ok(endpoint @ Endpoint::WebSocket { .. }) => endpoint.with_tls(self.tls.clone()),
+            Ok(endpoint @ Endpoint::WebSocket { .. }) => {
+                endpoint.with_tls(self.tls.clone()).deflating(self.deflate_bytes_min)
+            }
             _ => return Err(ConnectError::Address(address.to_owned())),
         };
         let after = self.timeout;

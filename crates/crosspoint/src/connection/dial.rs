@@ -13,9 +13,9 @@ use crosspoint_hub::Reason;
 use crosspoint_hub::command::{Command, Event, Hello};
 use crosspoint_hub::protocol::{Activity, Client};
 use crosspoint_hub::wire::FrameWriter;
-use crosspoint_net::client::{Dialed, dial, run};
+use crosspoint_net::client::{Dialed, Endpoint, dial, run};
 use crosspoint_net::resume::{self, Connectivity};
-use crosspoint_net::tls::{BUILT_IN, client::ClientTls};
+use crosspoint_net::tls::BUILT_IN;
 use crosspoint_proto::client::{Native, Options};
 use std::io;
 use std::sync::Arc;
@@ -47,18 +47,10 @@ async fn welcomed(
     address: &Address,
 ) -> Result<Arc<Connection>, ConnectError> {
     let NodeOptions {
-        agent,
-        identity,
-        accept_unproven,
-        unbound_proof,
-        resume,
-        heartbeat,
-        queue_bytes,
-        tls,
-        ..
+        agent, identity, accept_unproven, unbound_proof, heartbeat, queue_bytes, ..
     } = options;
-    built_in(resume, address, BUILT_IN)?;
-    let dialing = dial_resumed((resume, tls), address, heartbeat.of_connections()).await;
+    built_in(&options.resume, address, BUILT_IN)?;
+    let dialing = dial_resumed(options, address, heartbeat.of_connections()).await;
     let (dialed, connectivity) = dialing.map_err(|source| {
         let address = Box::new(address.clone());
         ConnectError::Unreachable { address, source }
@@ -145,15 +137,17 @@ fn built_in(resume: &Resume, address: &Address, has_tls: bool) -> Result<(), Con
 /// Connects, with a connection that comes back if that is wanted, and sends probes after so much
 /// silence.
 async fn dial_resumed(
-    (Resume { wanted, others }, tls): (&Resume, &ClientTls),
+    options: &NodeOptions,
     address: &Address,
     heartbeat: Option<Duration>,
 ) -> io::Result<(Dialed, Option<watch::Receiver<Connectivity>>)> {
+    let NodeOptions { resume: Resume { wanted, others }, tls, deflate_bytes_min, .. } = options;
+    let reached = |endpoint: Endpoint| endpoint.with_tls(tls.clone()).deflating(*deflate_bytes_min);
     if !wanted || address.protocol != Protocol::Native {
-        return Ok((dial(&address.endpoint.clone().with_tls(tls.clone())).await?, None));
+        return Ok((dial(&reached(address.endpoint.clone())).await?, None));
     }
     let all = std::iter::once(&address.endpoint).chain(others);
-    let endpoints = all.cloned().map(|endpoint| endpoint.with_tls(tls.clone())).collect();
+    let endpoints = all.cloned().map(reached).collect();
     let options = resume::Options { heartbeat, ..resume::Options::new(endpoints) };
     let (dialed, states) = resume::dial(options).await?;
     Ok((dialed, Some(states)))

@@ -104,6 +104,15 @@ impl NodeBuilder {
         self
     }
 
+    /// Offers permessage-deflate to hubs at addresses with WebSockets (`ws://` and `wss://`), and compresses messages of
+    /// at least this many bytes if the hub accepts. The default is not to. A hub accepts if its setting
+    /// `websocket.deflate` is on. It does not compress what it sends to a node that [resumes](Self::resume).
+    #[must_use]
+    pub fn deflate(mut self, bytes_min: u32) -> Self {
+        self.options.deflate_bytes_min = Some(bytes_min);
+        self
+    }
+
     /// Sets how node and hub detect that the other one is gone. It has no effect on a peote-server.
     #[must_use]
     pub fn heartbeat(mut self, heartbeat: Heartbeat) -> Self {

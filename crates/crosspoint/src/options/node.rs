@@ -30,6 +30,8 @@ pub(crate) struct NodeOptions {
     pub(crate) heartbeat: Heartbeat,
     /// How it speaks TLS, at addresses with it.
     pub(crate) tls: ClientTls,
+    /// From which size on it compresses messages in WebSockets, if it offers that.
+    pub(crate) deflate_bytes_min: Option<u32>,
 }
 
 impl Default for NodeOptions {
@@ -51,6 +53,7 @@ impl Default for NodeOptions {
             resume: Resume::default(),
             heartbeat: Heartbeat::default(),
             tls: ClientTls::default(),
+            deflate_bytes_min: None,
         }
     }
 }

@@ -34,7 +34,7 @@ impl Script {
                 break request.upgrade.unwrap().key;
             }
         };
-        stream.write_all(&handshake::response(&key, None)).await.unwrap();
+        stream.write_all(&handshake::response(&key, None, None)).await.unwrap();
         let config = Config { frame_bytes_max: 1 << 20, lenient: false };
         let mut script = Self { stream, decoder: Decoder::new(Role::Server, config) };
         assert!(script.hear().await.unwrap().starts_with("11\0\0\0\u{1}{\"id\":"));

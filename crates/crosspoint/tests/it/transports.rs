@@ -47,6 +47,39 @@ async fn tcp_and_websocket_meet_in_one_channel() {
     assert_eq!((ann.closed().await, bob.closed().await), (reason, reason));
 }
 
+#[tokio::test]
+async fn compression_is_offered_and_used_both_ways_by_those_who_want_it() {
+    let limits = Limits { compressed_bytes_min: Some(1024), ..Limits::default() };
+    let hub = Server::new(HubOptions { limits, ..HubOptions::default() });
+    let address = hub.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = format!("ws://{address}/");
+    let ann = Node::builder().deflate(1024).connect(address.clone()).await.unwrap();
+    for (bob, resumes) in [(Node::builder(), false), (Node::builder().resume(), true)] {
+        let bob = bob.deflate(1024).connect(address.clone()).await.unwrap();
+        let options = ChannelOptions::new().chunk_max(1 << 20);
+        let (mut owner, mut member) = channel(&ann, &bob, options, EnterOptions::new()).await;
+        let large = "large ".repeat(100_000);
+        let before = hub.hub().metrics.decompressed_bytes_after.get();
+        member.send(large.clone()).await.unwrap();
+        assert_eq!(heard(&mut owner).await, message(0, &large));
+        let compressed = hub.hub().metrics.compressed_bytes_before.get();
+        owner.broadcast(large.clone(), None).await.unwrap();
+        assert_eq!(told(&mut member).await, from_owner(&large));
+        let metrics = &hub.hub().metrics;
+        let inflated = metrics.decompressed_bytes_after.get() - before;
+        // What a session that can be resumed receives is not compressed, and what it sends is not counted.
+        assert!(inflated >= large.len() as u64 * if resumes { 1 } else { 2 }, "{inflated}");
+        assert_eq!(metrics.compressed_bytes_before.get() > compressed, !resumes);
+    }
+    // A hub that does not want it, and a node that does not.
+    let plain = Server::new(HubOptions::default());
+    let at = plain.listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    Node::builder().deflate(1024).connect(format!("ws://{at}/")).await.unwrap();
+    Node::connect(address).await.unwrap();
+    hub.stop().await;
+    plain.stop().await;
+}
+
 /// A hub inside TLS whose certificate nobody vouches for, and what a client needs to trust it.
 fn secured_hub() -> (Server, SocketAddr, Trust) {
     let certificate = Certificate::for_development().unwrap();

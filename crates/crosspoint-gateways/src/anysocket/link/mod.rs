@@ -391,6 +391,11 @@ impl<T> Link<T> {
         self.seal(random, packet).map(Some)
     }
 
+    /// Whether what is sent is encrypted.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.sending == Sending::Sealed
+    }
+
     /// Whether what is sent now leaves at once and in clear.
     pub(super) fn is_clear(&self) -> bool {
         let waits = self.answer || self.probe || self.queue.len() > 0;

@@ -604,15 +604,20 @@ fn write(
         bytes = bytes.saturating_add(packet.body.len());
         let header = packet.header();
         let header = header.as_ref();
-        let Some(before) = before else {
-            out.frame(header, &packet.body);
-            continue;
-        };
         let mut both = [0; packet::FORWARD_BYTES_MAX + packet::HEADER_BYTES_MAX];
-        let length = before.len() + header.len();
-        both[..before.len()].copy_from_slice(before);
-        both[before.len()..length].copy_from_slice(header);
-        out.frame(&both[..length], &packet.body);
+        let header = match before {
+            None => header,
+            Some(before) => {
+                let length = before.len() + header.len();
+                both[..before.len()].copy_from_slice(before);
+                both[before.len()..length].copy_from_slice(header);
+                &both[..length]
+            }
+        };
+        match link.is_sealed() {
+            true => out.frame_as_it_is(header, &packet.body),
+            false => out.frame(header, &packet.body),
+        }
     }
     Ok(false)
 }

@@ -15,7 +15,7 @@ use crosspoint_hub::outbox::WriteStep;
 use crosspoint_hub::protocol::{Activity, Client, Output, Protocol};
 use crosspoint_hub::session::Step;
 pub(crate) use crosspoint_hub::testing::Dice;
-use crosspoint_hub::wire::{Content, Encoded, FrameWriter, Profile, Wire};
+use crosspoint_hub::wire::{Content, Encoded, Envelope, FrameWriter, Profile, Wire};
 use crosspoint_hub::{Hub, HubOptions, PeerId, Reason, Session};
 use crosspoint_proto::client::Options as NativeOptions;
 use std::collections::VecDeque;
@@ -58,12 +58,12 @@ struct Framed;
 
 static FRAMED: Framed = Framed;
 
+static LENGTHS: Envelope =
+    Envelope { prefix: |length, out| out.put_u32(length as u32), compression: None };
+
 impl Wire for Framed {
     fn profile(&self) -> Profile {
-        Profile {
-            prefix: Some(|length, out| out.put_u32(length as u32)),
-            ..anysocket::WIRE.profile()
-        }
+        Profile { envelope: Some(&LENGTHS), ..anysocket::WIRE.profile() }
     }
 
     fn encode(&self, content: &Content<'_>, out: &mut FrameWriter) {
@@ -330,7 +330,7 @@ impl End {
     }
 
     fn writer(&self) -> FrameWriter {
-        FrameWriter::new(self.endpoint.profile.prefix)
+        self.endpoint.frame_writer()
     }
 
     /// Carries out what the protocol wants, as far as the receivers have room.
@@ -420,7 +420,7 @@ impl End {
                 }
                 WriteStep::Write => self.endpoint.wrote(now, &mut pieces, 0, true),
                 WriteStep::Event(tag, event) => {
-                    let mut out = FrameWriter::new(self.endpoint.profile.prefix);
+                    let mut out = self.endpoint.frame_writer();
                     if session.observe(tag, &event) {
                         self.protocol.deliver(now, &event, &mut out);
                     }
@@ -428,7 +428,7 @@ impl End {
                 }
                 WriteStep::Dead(reason) => self.finish(reason),
                 WriteStep::Nothing | WriteStep::ForTask | WriteStep::Blocked => {
-                    let mut out = FrameWriter::new(self.endpoint.profile.prefix);
+                    let mut out = self.endpoint.frame_writer();
                     self.protocol.write_more(&mut out);
                     if out.is_empty() {
                         break;

@@ -6,7 +6,7 @@ mod program;
 use crate::common::late::Late;
 use crosspoint_auth::{Authenticator, Denied, from_fn};
 use crosspoint_hub::directory::Directory;
-use crosspoint_hub::{Grant, Hub, HubOptions};
+use crosspoint_hub::{Grant, Hub, HubOptions, Limits};
 use crosspoint_net::gateways::{AnySocket, standard};
 use crosspoint_net::http::HttpOptions;
 use crosspoint_net::server::{Server, ServerOptions, bind};
@@ -71,6 +71,8 @@ struct Setup {
     late: bool,
     /// It serves TLS alone, with a certificate for development.
     tls: bool,
+    /// It compresses messages of so many bytes.
+    compressed_bytes_min: Option<u32>,
 }
 
 /// Runs a script of `interop/` against a hub with the program.
@@ -82,7 +84,9 @@ async fn run(script: &str, cases: &[&str], setup: &Setup) {
     );
     let late = setup.late.then(|| Late::new(Duration::from_millis(20), 5));
     let directory = late.clone().map(|late| late as Arc<dyn Directory>);
-    let hub = Hub::new(HubOptions { directory, ..HubOptions::default() });
+    let compressed_bytes_min = setup.compressed_bytes_min;
+    let limits = Limits { compressed_bytes_min, ..Limits::default() };
+    let hub = Hub::new(HubOptions { directory, limits, ..HubOptions::default() });
     program::start(&hub);
     if let Some(late) = late {
         late.serves(&hub);
@@ -107,7 +111,7 @@ async fn run(script: &str, cases: &[&str], setup: &Setup) {
         server::Tls::new(setup).unwrap().required(true)
     });
     let options = ServerOptions { authenticator, http, gateways, tls, ..ServerOptions::default() };
-    let server = Server::new(hub, options);
+    let server = Server::new(hub.clone(), options);
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     server.listen(listener);
@@ -126,11 +130,24 @@ async fn run(script: &str, cases: &[&str], setup: &Setup) {
         String::from_utf8_lossy(&cried)
     );
     server.stop().await;
+    // The clients have offered it by themselves.
+    let metrics = &hub.metrics;
+    let counted = [&metrics.compressed_bytes_after, &metrics.decompressed_bytes_before];
+    let compressed = compressed_bytes_min.is_some();
+    assert_eq!(counted.map(|counter| counter.get() > 0), [compressed; 2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unmodified_client_does_everything_that_its_package_can() {
     run("anysocket_client.mjs", CASES, &Setup::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unmodified_clients_do_the_same_on_a_hub_that_compresses() {
+    let compressed = Setup { compressed_bytes_min: Some(64), ..Setup::default() };
+    run("anysocket_client.mjs", CASES, &compressed).await;
+    let cases = ["talk", "large", "by-server", "proxy", "proxy-e2ee", "leaves"];
+    run("anysocket_browser.mjs", &cases, &compressed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
