@@ -27,6 +27,10 @@ const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 /// A last block without content: it is understood only where a block may begin.
 const LAST_BLOCK: [u8; 2] = [3, 0];
 
+/// The most blocks of one message that say that they are the last one. Compressors write one at most, and each
+/// costs the whole window of the decompressor, which is cleared.
+const LAST_BLOCKS_MAX: usize = 16;
+
 /// How much is inflated at once.
 const STEP_BYTES: usize = 16 * 1024;
 
@@ -121,6 +125,7 @@ fn feed(
     inflated: &mut BytesMut,
     bytes_max: u64,
 ) -> Result<(), WsError> {
+    let mut last_blocks = 0;
     loop {
         let (before_in, before_out) = (decompress.total_in(), decompress.total_out());
         let status = decompress.decompress(part, out, FlushDecompress::Sync);
@@ -134,6 +139,10 @@ fn feed(
         inflated.extend_from_slice(&out[..given]);
         if status == Status::StreamEnd {
             // A block that says that it is the last one; blocks without content follow it (section 7.2.3.5).
+            last_blocks += 1;
+            if last_blocks > LAST_BLOCKS_MAX {
+                return Err(WsError::Deflate);
+            }
             decompress.reset(false);
         } else if part.is_empty() && given < out.len() {
             return Ok(());

@@ -119,6 +119,24 @@ fn a_bomb_is_cut_off_at_the_bound_and_not_above_it() {
     assert_eq!(result, Err(WsError::MessageTooLarge { max: BOUND }));
 }
 
+/// Each one has the decompressor begin anew, which costs much more than its two bytes.
+#[test]
+fn a_message_has_sixteen_last_blocks_at_most() {
+    let ends = |count: usize| heard(&frame(0xc2, &[&[3, 0].repeat(count)[..], &[0]].concat()));
+    assert_eq!(ends(16), whole(b""));
+    assert_eq!(ends(17), Err(WsError::Deflate));
+    assert_eq!(ends(30_000), Err(WsError::Deflate));
+}
+
+#[test]
+fn an_empty_message_or_fragment_holds_up_nothing_behind_it() {
+    let hello: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
+    let empty = [frame(0xc1, &[0]), frame(0xc1, b""), frame(0x41, b""), frame(0x80, &[0])];
+    let mut all = heard(&[empty.concat(), frame(0xc1, &hello)].concat()).unwrap();
+    assert_eq!(all.pop(), Some((Bytes::from_static(b"Hello"), true)));
+    assert_eq!(all, vec![(Bytes::new(), true); 3]);
+}
+
 #[test]
 fn what_does_not_become_smaller_is_sent_as_it_is() {
     let mut random = 1u64;
