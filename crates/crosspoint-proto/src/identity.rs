@@ -39,7 +39,8 @@ pub enum ChannelBinding {
     /// The connection has no TLS.
     #[default]
     None,
-    /// It has a TLS to which nothing can be bound safely: a version before 1.3.
+    /// It has a TLS to which nothing can be bound safely: a version before 1.3, or the session can be resumed and
+    /// is not bound itself (docs/resume.md, section 3).
     Unavailable,
     /// What its two ends derive under [`EXPORTER_LABEL`], and nobody else knows.
     Exporter([u8; EXPORTER_BYTES]),

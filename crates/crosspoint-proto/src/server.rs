@@ -21,7 +21,8 @@ use std::time::{Duration, Instant};
 /// Why a proof is not taken. Clients are told.
 const TLS_ENDS_BEFORE: &str = "the proof would be bound to TLS, which ends before this hub; a client that trusts what is in between has to choose a proof that is not bound";
 const NOT_BOUND: &str = "over TLS the proof of a key has to be bound to the connection";
-const UNBINDABLE: &str = "the proof of a key needs TLS 1.3, to be bound to the connection";
+const UNBINDABLE: &str = "the proof of a key has to be bound to the connection: that needs TLS 1.3 from the client to the hub, and a \
+     session that can be resumed has to be bound as well";
 
 /// What the hub's side is set up with.
 #[derive(Clone, Default)]

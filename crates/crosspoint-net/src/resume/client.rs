@@ -6,7 +6,8 @@ use super::carrier::{Carrier, Parted, way};
 use super::core::{Agreed, Flow, Side, silence_max};
 use super::link::{Fault, Link};
 use super::receipt::{Connectivity, Receipt, Totals, Why};
-use super::record::{Accepted, Gone, MAGIC, Open, Record, Token, VERSION, millis};
+use super::record::{Accepted, Gone, MAGIC, Open, Record, VERSION, millis};
+use super::token::{Known, Token};
 use crate::client::{self, Dialed, Endpoint};
 use crate::outlet::now;
 use crosspoint_hub::Reason;
@@ -55,10 +56,10 @@ impl Options {
         }
     }
 
-    /// The first record of a connection.
-    fn open(&self, token: Token, received: Totals, sent: Totals) -> Open {
+    /// What the first record of a connection says, whatever connection that is.
+    fn asks(&self, known: Known, received: Totals, sent: Totals) -> Asks {
         let heartbeat_ms = self.heartbeat.map_or(0, |interval| millis(interval).max(1));
-        Open { version: VERSION, token, received, sent, heartbeat_ms }
+        Asks { known, received, sent, heartbeat_ms }
     }
 }
 
@@ -71,6 +72,15 @@ impl fmt::Debug for Options {
             .field("backoff", &self.backoff)
             .finish_non_exhaustive()
     }
+}
+
+/// What is said on a connection first.
+#[derive(Clone, Copy)]
+struct Asks {
+    known: Known,
+    received: Totals,
+    sent: Totals,
+    heartbeat_ms: u32,
 }
 
 /// What the hub answers to a first record.
@@ -93,10 +103,10 @@ enum Answer {
 /// [`io::ErrorKind::ConnectionRefused`] or [`io::ErrorKind::InvalidData`] if the hub does not want
 /// it or cannot do it.
 pub async fn dial(options: Options) -> io::Result<(Dialed, watch::Receiver<Connectivity>)> {
-    let open = options.open(Token::NEW, Totals::default(), Totals::default());
+    let asks = options.asks(Known::NOTHING, Totals::default(), Totals::default());
     let mut result = Err(io::Error::new(io::ErrorKind::InvalidInput, "no endpoint was given"));
     for (index, endpoint) in options.endpoints.iter().enumerate() {
-        result = begin(endpoint, open, options.attempt_max).await.map(|begun| (index, begun));
+        result = begin(endpoint, asks, options.attempt_max).await.map(|begun| (index, begun));
         if result.is_ok() {
             break;
         }
@@ -112,7 +122,7 @@ pub async fn dial(options: Options) -> io::Result<(Dialed, watch::Receiver<Conne
     // Until the loss is noticed, until the hub is found again, and until the last attempt has succeeded.
     let away_max = silence + patience + options.attempt_max;
     let seeker = Seeker {
-        token: accepted.token,
+        known: Known { token: accepted.token, bound: accepted.bound },
         patience,
         carrier: Carrier::new(flow, end, FLUSH_MAX),
         goodbye_by: None,
@@ -128,11 +138,11 @@ pub async fn dial(options: Options) -> io::Result<(Dialed, watch::Receiver<Conne
 /// Opens a session at one place.
 async fn begin(
     endpoint: &Endpoint,
-    open: Open,
+    asks: Asks,
     attempt_max: Duration,
 ) -> io::Result<(Box<Link>, Accepted, Agreed)> {
     let wrong = |what: &'static str| io::Error::new(io::ErrorKind::InvalidData, what);
-    let answer = timeout(attempt_max, knock(endpoint, open)).await.map_err(io::Error::other);
+    let answer = timeout(attempt_max, knock(endpoint, asks)).await.map_err(io::Error::other);
     let answer = answer.map_err(|error| io::Error::new(io::ErrorKind::TimedOut, error))?;
     match answer {
         Ok(Answer::Accepted(link, accepted)) => {
@@ -157,11 +167,16 @@ async fn begin(
 }
 
 /// Connects, says the first record and waits for the answer.
-async fn knock(endpoint: &Endpoint, open: Open) -> Result<Answer, Fault> {
+async fn knock(endpoint: &Endpoint, asks: Asks) -> Result<Answer, Fault> {
+    let Asks { known, received, sent, heartbeat_ms } = asks;
     let mut link = Box::new(Link::dialed(client::dial(endpoint).await?));
+    let (token, proof) = known
+        .shown(link.writer.channel_binding())
+        .map_err(io::Error::other)
+        .map_err(Fault::Lost)?;
     link.unwrap()?;
     link.out.small(&MAGIC);
-    link.say(Record::Open(open));
+    link.say(Record::Open(Open { version: VERSION, token, received, sent, heartbeat_ms, proof }));
     link.flush().await?;
     loop {
         return Ok(match link.next()? {
@@ -180,7 +195,7 @@ async fn knock(endpoint: &Endpoint, open: Open) -> Result<Answer, Fault> {
 /// Looks for the hub whenever it is lost.
 struct Seeker {
     options: Options,
-    token: Token,
+    known: Known,
     patience: Duration,
     carrier: Carrier,
     /// When the hub is not looked for any longer, if the session has ended here.
@@ -239,17 +254,18 @@ impl Seeker {
             let pause = self.options.backoff.pause(attempts, (self.options.random)());
             self.meanwhile(until, sleep(pause)).await.ok_or((Why::NoAnswer, None))?;
             let (sent, received) = self.carrier.flow.totals();
-            let open = self.options.open(self.token, received, sent);
+            let asks = self.options.asks(self.known, received, sent);
             let turn = attempts as usize % self.options.endpoints.len();
             let index = (self.index + turn) % self.options.endpoints.len();
             let endpoint = self.options.endpoints[index].clone();
-            let attempt = timeout(self.options.attempt_max, knock(&endpoint, open));
+            let attempt = timeout(self.options.attempt_max, knock(&endpoint, asks));
             match self.meanwhile(until, attempt).await {
                 None => break,
                 Some(Ok(Ok(Answer::Accepted(link, accepted)))) => {
                     self.index = index;
-                    // Another session than the one that was asked for is somebody else's.
-                    let fits = accepted.token == self.token
+                    // Another session than the one that was asked for is somebody else's. A hub that does not
+                    // know the token is no hub.
+                    let fits = accepted.token == self.known.token
                         && self.carrier.flow.fits(accepted.received, accepted.sent);
                     let attached = self.carrier.attach(accepted.received, received.bytes);
                     return match fits && attached.is_ok() {

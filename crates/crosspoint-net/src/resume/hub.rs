@@ -7,8 +7,9 @@ use super::carrier::{Carrier, Parted, way};
 use super::core::{Agreed, Flow, Side, silence_max};
 use super::link::{Fault, Link};
 use super::receipt::{Receipt, Why};
-use super::record::{Accepted, Gone, MAGIC, Open, Record, Token, VERSION, millis};
+use super::record::{Accepted, Gone, MAGIC, Open, Record, VERSION, millis};
 use super::registry::{Bounds, Found, Registry, Tombstone};
+use super::token::{Known, Token};
 use super::{Config, RETAINED_BYTES};
 use crate::gateway::{
     Carrier as Carries, Connection, Context, Gateway, Match, Opened, Opening, Refused, Transport,
@@ -25,6 +26,7 @@ use crosspoint_hub::ledger::Charge;
 use crosspoint_hub::limits::Bounded;
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{Hub, Limit, Limits, Reason};
+use crosspoint_proto::identity::ChannelBinding;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -227,13 +229,18 @@ impl Host {
             }
             return self.turn_down(arrival.link, Reason::Internal);
         }
-        let token = Token::new(token);
+        let connection = arrival.link.writer.channel_binding();
+        let bound = Token::NEW.is_proven(connection, arrival.open.proof);
+        let known = Known { token: Token::new(token), bound };
         let agreed = sessions.agreed(&runner.hub, arrival.open.heartbeat_ms);
         let patience = sessions.patience(agreed);
         let context = Context {
             away_max: patience.away_max,
-            // The session is proven over its first connection. Its token, told there, proves the others.
-            channel_binding: arrival.link.writer.channel_binding(),
+            // The session is proven over its first connection. If it is bound, so are the others.
+            channel_binding: match connection {
+                ChannelBinding::Exporter(_) if !bound => ChannelBinding::Unavailable,
+                connection => connection,
+            },
             ..Context::new(runner, Transport::Stream, remote.address)
         };
         let session = match self.inner.open(&context) {
@@ -247,16 +254,16 @@ impl Host {
             Err(reason) => return self.turn_down(arrival.link, reason),
         };
         let (way_in, arrivals) = mpsc::channel(1);
-        if !sessions.lock().add(token, way_in) {
+        if !sessions.lock().add(known.found_by(), way_in) {
             return self.turn_down(arrival.link, Reason::Internal);
         }
         let limits = &runner.hub.limits;
-        let known = limits.known_by(remote.ip());
+        let address = limits.known_by(remote.ip());
         let place = Place {
             sessions: sessions.clone(),
             hub: runner.hub.clone(),
-            token,
-            address: known.filter(|_| limits.connections_per_address_max > 0),
+            known,
+            address: address.filter(|_| limits.connections_per_address_max > 0),
             away: false,
         };
         let (drivers_end, end) = way();
@@ -403,7 +410,7 @@ async fn opened(link: &mut Link, mut held: Held) -> Result<Open, Reason> {
 struct Place {
     sessions: Sessions,
     hub: Arc<Hub>,
-    token: Token,
+    known: Known,
     /// Where its first connection came from, if limits per address hold there.
     address: Option<IpAddr>,
     away: bool,
@@ -429,12 +436,12 @@ impl Place {
 
     /// The session has ended, and is remembered.
     fn bury(&self, tombstone: Tombstone) {
-        self.sessions.lock().bury(now(), self.token, tombstone);
+        self.sessions.lock().bury(now(), self.known.found_by(), tombstone);
     }
 
     /// The session has ended, and nothing is remembered of it.
     fn turn_away(&self) {
-        self.sessions.lock().turn_away(self.token);
+        self.sessions.lock().turn_away(self.known.found_by());
     }
 }
 
@@ -498,9 +505,15 @@ impl Keeper {
     /// Takes a connection over, if what it says fits.
     fn accept(&mut self, arrival: Box<Arrival>) -> Option<Box<Link>> {
         let Arrival { mut link, open } = *arrival;
+        let Known { token, bound } = self.place.known;
         let flow = &self.carrier.flow;
         let refused = if self.stopping {
             Some(Reason::HubStopping)
+        } else if open.token != Token::NEW
+            && bound
+            && !token.is_proven(link.writer.channel_binding(), open.proof)
+        {
+            Some(Reason::Unbound)
         } else if !flow.fits(open.received.bytes, open.sent.bytes) {
             Some(Reason::Malformed)
         } else {
@@ -518,12 +531,13 @@ impl Keeper {
         attached.expect("what fits can be attached");
         let config = &self.place.sessions.config;
         link.say(Record::Accepted(Accepted {
-            token: self.place.token,
+            token,
             received: received.bytes,
             sent: sent.bytes,
             window_ms: millis(config.window),
             retained_bytes_max: config.retained_bytes_max,
             heartbeat_ms: millis(self.carrier.flow.interval()),
+            bound,
         }));
         if open.token != Token::NEW {
             self.host.runner.hub.metrics.resumed.inc();

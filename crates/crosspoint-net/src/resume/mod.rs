@@ -6,7 +6,7 @@
 //! of whatever transport: it numbers them, keeps them until they are acknowledged, and goes on
 //! where the other side has stopped receiving.
 //!
-//! * `core`: numbers, acknowledgements and probes, pure; `record`: what is written
+//! * `core`: numbers, acknowledgements and probes, pure; `record`: what is written; `token`: whose session it is
 //! * `link`: one connection; `carrier`: between a driver and the connections
 //! * `hub`, `registry`: the hub's side; `client`, `backoff`: the other
 //! * `receipt`: what was lost, when a session could not go on; `frames` counts that in frames
@@ -22,15 +22,16 @@ mod pieces;
 mod receipt;
 mod record;
 mod registry;
+mod token;
 
 pub use backoff::Backoff;
 pub use client::{Options, Random, dial};
 pub use hub::Resumable;
 pub use receipt::{Connectivity, Lost, Receipt, Totals, Why};
 pub use record::{
-    Accepted, DATA_BYTES_MAX, Gone, MAGIC, Open, RECORD_BYTES_MAX, Record, RecordError, Token,
-    VERSION,
+    Accepted, DATA_BYTES_MAX, Gone, MAGIC, Open, RECORD_BYTES_MAX, Record, RecordError, VERSION,
 };
+pub use token::{Proof, Token};
 
 use std::time::Duration;
 

@@ -9,6 +9,7 @@
 //! except in DATA.
 
 use super::receipt::{Totals, Why};
+use super::token::{Proof, Token};
 use bytes::{Buf, BufMut, Bytes};
 use crosspoint_hub::Reason;
 use crosspoint_hub::input::Input;
@@ -29,33 +30,12 @@ pub const RECORD_BYTES_MAX: usize = 64 * 1024;
 /// never waits for long behind data.
 pub const DATA_BYTES_MAX: usize = 16 * 1024;
 
-/// Names a session that can be resumed. Anyone who knows it is the client.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Token([u8; 16]);
-
-impl Token {
-    /// Asks for a new session.
-    pub const NEW: Self = Self([0; 16]);
-
-    /// The token of 16 random bytes.
-    pub fn new(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-}
-
-impl std::fmt::Debug for Token {
-    /// It is a secret, and stays out of logs.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if *self == Self::NEW { "Token::NEW" } else { "Token(..)" })
-    }
-}
-
 /// The client's first record: a new session, or one to go on with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Open {
     /// The version of the records.
     pub version: u8,
-    /// Which session.
+    /// Which session: its token, or the name of one that is bound.
     pub token: Token,
     /// What the client has received.
     pub received: Totals,
@@ -64,6 +44,8 @@ pub struct Open {
     /// After how much silence a probe is to be sent, in milliseconds; 0 if the client does not
     /// care. Only the first record of a session is heeded for this.
     pub heartbeat_ms: u32,
+    /// Over TLS 1.3, that this end of the connection knows the token. For a new session, that it wants to be bound.
+    pub proof: Option<Proof>,
 }
 
 /// The hub's answer when the session goes on, or begins.
@@ -81,6 +63,8 @@ pub struct Accepted {
     pub retained_bytes_max: u32,
     /// After how much silence a probe is sent, in milliseconds.
     pub heartbeat_ms: u32,
+    /// Whether the session goes on only over TLS connections whose client proves that it knows the token.
+    pub bound: bool,
 }
 
 /// The session cannot go on.
@@ -160,19 +144,21 @@ impl Record {
         let kind = match self {
             Self::Open(open) => {
                 body.put_u8(open.version);
-                body.put_slice(&open.token.0);
+                body.put_slice(open.token.bytes());
                 put_totals(open.received, &mut body);
                 put_totals(open.sent, &mut body);
                 body.put_u32(open.heartbeat_ms);
+                body.put_slice(&Proof::to_bytes(open.proof));
                 OPEN
             }
             Self::Accepted(accepted) => {
-                body.put_slice(&accepted.token.0);
+                body.put_slice(accepted.token.bytes());
                 body.put_u64(accepted.received);
                 body.put_u64(accepted.sent);
                 body.put_u32(accepted.window_ms);
                 body.put_u32(accepted.retained_bytes_max);
                 body.put_u32(accepted.heartbeat_ms);
+                body.put_u8(accepted.bound.into());
                 ACCEPTED
             }
             Self::Gone(gone) => {
@@ -233,7 +219,7 @@ impl Record {
         let wrong = RecordError::Body(kind);
         let length = match kind {
             OPEN => 1 + 16 + 32,
-            ACCEPTED => 16 + 16 + 12,
+            ACCEPTED => 16 + 16 + 12 + 1,
             GONE => 4 + 32,
             REFUSED => 2,
             DATA => 4 + 1,
@@ -247,19 +233,24 @@ impl Record {
         Ok(match kind {
             OPEN => Self::Open(Open {
                 version: body.get_u8(),
-                token: token(&mut body),
+                token: Token::new(sixteen(&mut body)),
                 received: totals(&mut body),
                 sent: totals(&mut body),
-                // Older clients do not say it.
+                // Both may be left out.
                 heartbeat_ms: body.try_get_u32().unwrap_or_default(),
+                proof: match body.len() {
+                    16.. => Proof::from_bytes(sixteen(&mut body)),
+                    _ => None,
+                },
             }),
             ACCEPTED => Self::Accepted(Accepted {
-                token: token(&mut body),
+                token: Token::new(sixteen(&mut body)),
                 received: body.get_u64(),
                 sent: body.get_u64(),
                 window_ms: body.get_u32(),
                 retained_bytes_max: body.get_u32(),
                 heartbeat_ms: body.get_u32(),
+                bound: body.get_u8() != 0,
             }),
             GONE => {
                 let (number, reason) = (body.get_u8(), body.get_u16());
@@ -308,10 +299,10 @@ fn totals(body: &mut Bytes) -> Totals {
     Totals { bytes, frames }
 }
 
-fn token(body: &mut Bytes) -> Token {
-    let mut token = [0; 16];
-    body.copy_to_slice(&mut token);
-    Token(token)
+fn sixteen(body: &mut Bytes) -> [u8; 16] {
+    let mut sixteen = [0; 16];
+    body.copy_to_slice(&mut sixteen);
+    sixteen
 }
 
 #[cfg(test)]
@@ -336,15 +327,20 @@ mod tests {
             reason().prop_map(Why::Ended),
         ];
         prop_oneof![
-            (any::<u8>(), any::<[u8; 16]>(), totals(), totals(), any::<u32>()).prop_map(
-                |(version, token, received, sent, heartbeat_ms)| {
-                    let token = Token(token);
-                    Record::Open(Open { version, token, received, sent, heartbeat_ms })
+            (any::<u8>(), any::<[[u8; 16]; 2]>(), totals(), totals(), any::<u32>()).prop_map(
+                |(version, [token, proof], received, sent, heartbeat_ms)| {
+                    let (token, proof) = (Token::new(token), Proof::from_bytes(proof));
+                    Record::Open(Open { version, token, received, sent, heartbeat_ms, proof })
                 }
             ),
-            (any::<[u8; 16]>(), any::<[u64; 2]>(), any::<[u32; 3]>()).prop_map(
-                |(token, [received, sent], [window_ms, retained_bytes_max, heartbeat_ms])| {
-                    let token = Token(token);
+            (any::<[u8; 16]>(), any::<[u64; 2]>(), any::<[u32; 3]>(), any::<bool>()).prop_map(
+                |(
+                    token,
+                    [received, sent],
+                    [window_ms, retained_bytes_max, heartbeat_ms],
+                    bound,
+                )| {
+                    let token = Token::new(token);
                     Record::Accepted(Accepted {
                         token,
                         received,
@@ -352,6 +348,7 @@ mod tests {
                         window_ms,
                         retained_bytes_max,
                         heartbeat_ms,
+                        bound,
                     })
                 }
             ),
@@ -406,14 +403,14 @@ mod tests {
     }
 
     #[test]
-    fn an_older_client_has_no_wish() {
+    fn a_client_may_leave_out_its_wish_and_its_proof() {
         let mut bytes = vec![1 + 49, OPEN, VERSION];
         bytes.resize(1 + 1 + 49, 0);
         let mut input = Input::default();
         input.push(bytes.into());
         let none = Totals { bytes: 0, frames: Some(0) };
         let (version, token, received, sent) = (VERSION, Token::NEW, none, none);
-        let open = Open { version, token, received, sent, heartbeat_ms: 0 };
+        let open = Open { version, token, received, sent, heartbeat_ms: 0, proof: None };
         assert_eq!(Record::next(&mut input), Ok(Some(Record::Open(open))));
     }
 

@@ -2,7 +2,7 @@
 //! Time comes in; what leads to a session is up to the caller.
 
 use super::receipt::{Totals, Why};
-use super::record::Token;
+use super::token::Token;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;

@@ -127,7 +127,8 @@ impl Server {
                         head,
                     }) => {
                         let request = Some(head);
-                        newcomer = Newcomer { reader, writer, remote, request, deflate, ..newcomer };
+                        newcomer =
+                            Newcomer { reader, writer, remote, request, deflate, ..newcomer };
                         Box::pin(self.inside(&mut newcomer, rest)).await
                     }
                 }

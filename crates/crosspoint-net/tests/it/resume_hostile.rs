@@ -46,7 +46,7 @@ fn open(token: Token, received: u64, sent: u64) -> Record {
 fn wishing(token: Token, received: u64, sent: u64, heartbeat_ms: u32) -> Record {
     let totals = |bytes| Totals { bytes, frames: Some(0) };
     let (received, sent) = (totals(received), totals(sent));
-    Record::Open(Open { version: VERSION, token, received, sent, heartbeat_ms })
+    Record::Open(Open { version: VERSION, token, received, sent, heartbeat_ms, proof: None })
 }
 
 /// What a native client says first.
@@ -751,6 +751,7 @@ async fn a_hub_that_resumes_another_session_than_asked_for_is_left() {
                 window_ms: 20_000,
                 retained_bytes_max: 1 << 20,
                 heartbeat_ms: 5_000,
+                bound: false,
             }))
             .await;
             raw.link.finish();

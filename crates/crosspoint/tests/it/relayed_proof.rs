@@ -16,8 +16,8 @@ use rustls::{
     SignatureScheme, StreamOwned,
 };
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -119,14 +119,27 @@ fn onwards(to: SocketAddr, tls: bool) -> Box<dyn Both> {
     Box::new(StreamOwned::new(connection, tcp))
 }
 
+/// Somebody in the middle of one connection.
+struct Middle {
+    address: SocketAddr,
+    /// What the hub answers there.
+    answers: mpsc::Receiver<Vec<u8>>,
+    /// The connection, to cut it.
+    connections: mpsc::Receiver<TcpStream>,
+}
+
 /// Ends TLS, if the client comes with it, and passes on what both sides say in turns, as they do until the
-/// welcome. `onwards` says whether that goes on inside TLS.
-fn in_the_middle(own: Option<&Made>, to: SocketAddr, tls: bool) -> SocketAddr {
+/// welcome. `tls` says whether that goes on inside TLS.
+fn in_the_middle(own: Option<&Made>, to: SocketAddr, tls: bool) -> Middle {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let config = own.map(Made::server);
+    let (tell, answers) = mpsc::channel();
+    let (show, connections) = mpsc::channel();
     thread::spawn(move || -> io::Result<()> {
         let (tcp, _) = listener.accept()?;
+        // Most tests do not look.
+        _ = show.send(tcp.try_clone()?);
         tcp.set_read_timeout(Some(Duration::from_secs(10)))?;
         let mut client: Box<dyn Both> = match config {
             None => Box::new(tcp),
@@ -145,11 +158,12 @@ fn in_the_middle(own: Option<&Made>, to: SocketAddr, tls: bool) -> SocketAddr {
             if count == 0 {
                 return Ok(());
             }
+            _ = tell.send(bytes[..count].to_vec());
             client.write_all(&bytes[..count])?;
             client.flush()?;
         }
     });
-    address
+    Middle { address, answers, connections }
 }
 
 fn anna() -> NodeBuilder {
@@ -173,21 +187,21 @@ async fn a_proof_that_is_relayed_by_somebody_whom_the_client_trusts_is_worth_not
         for (to, tls, reason) in
             [(at_secured, true, Reason::BadProof), (at_plain, false, Reason::Unbound)]
         {
-            let address = in_the_middle(Some(&middle), to, tls);
+            let Middle { address, .. } = in_the_middle(Some(&middle), to, tls);
             let node = anna().trust(middle.trust());
             let error = node.connect(format!("{scheme}://{address}")).await.unwrap_err();
             assert_eq!(refused(&error), reason, "{scheme} {tls}");
         }
     }
     // Also not that of a client without TLS.
-    let address = in_the_middle(None, at_secured, true);
+    let Middle { address, .. } = in_the_middle(None, at_secured, true);
     let error = anna().connect(format!("tcp://{address}")).await.unwrap_err();
     assert_eq!(refused(&error), Reason::Unbound);
-    // The session is proven over its first connection.
-    let address = in_the_middle(Some(&middle), at_secured, true);
+    // Somebody in the middle of the first connection is noticed before the proof if the session can be resumed.
+    let Middle { address, .. } = in_the_middle(Some(&middle), at_secured, true);
     let node = anna().trust(middle.trust()).resume();
     let error = node.connect(format!("tls://{address}")).await.unwrap_err();
-    assert_eq!(refused(&error), Reason::BadProof);
+    assert_eq!(refused(&error), Reason::Unbound);
     plain.stop().await;
     secured.stop().await;
 }
@@ -196,7 +210,7 @@ async fn a_proof_that_is_relayed_by_somebody_whom_the_client_trusts_is_worth_not
 async fn a_proxy_that_ends_tls_serves_clients_that_have_agreed_to_it() {
     let middle = Made::new();
     let (plain, at_plain) = hub(None);
-    let address = in_the_middle(Some(&middle), at_plain, false);
+    let Middle { address, .. } = in_the_middle(Some(&middle), at_plain, false);
     let node = anna().trust(middle.trust()).unbound_proof();
     let node = node.connect(format!("tls://{address}")).await.unwrap();
     assert_eq!(node.peer_id(), Identity::from_bytes(&[1; 32]).peer_id());
@@ -231,4 +245,43 @@ async fn a_session_that_was_proven_over_tls_goes_on_over_another_connection() {
         ann.close().await;
     }
     secured.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_in_the_middle_of_a_later_connection_takes_a_session_over() {
+    let (own, middle) = (Made::new(), Made::new());
+    let (secured, at) = hub(Some(Tls::new(vec![own.certificate()]).unwrap()));
+    let trusted = [own.chain.as_bytes(), middle.chain.as_bytes()].concat();
+    for tls in [true, false] {
+        let (near, way) = relay(at).await.unwrap();
+        let Middle { address, answers, .. } = in_the_middle(Some(&middle), at, tls);
+        let mut ann = anna().trust(Trust::roots(&trusted).unwrap());
+        for later in [format!("tls://{address}"), format!("tcp://{at}"), format!("tls://{at}")] {
+            ann = ann.resume_at(later.parse().unwrap());
+        }
+        let ann = ann.connect(format!("tls://{near}")).await.unwrap();
+        way.abort();
+        let _cut = way.await;
+        ann.create("game", ChannelOptions::new()).await.unwrap();
+        // The record REFUSED.
+        let [_, unbound] = Reason::Unbound.number().to_be_bytes();
+        assert_eq!(answers.recv().unwrap(), [3, 4, 0, unbound], "in the middle, tls: {tls}");
+        assert_eq!(secured.hub().metrics.resumed.get(), if tls { 1 } else { 2 });
+        ann.close().await;
+    }
+    secured.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_goes_on_through_a_proxy_that_ends_tls() {
+    let proxy = Made::new();
+    let (plain, at) = hub(None);
+    let Middle { address, connections, .. } = in_the_middle(Some(&proxy), at, false);
+    let ann =
+        Node::builder().trust(proxy.trust()).resume_at(format!("tcp://{at}").parse().unwrap());
+    let ann = ann.connect(format!("tls://{address}")).await.unwrap();
+    connections.recv().unwrap().shutdown(Shutdown::Both).unwrap();
+    ann.create("game", ChannelOptions::new()).await.unwrap();
+    assert_eq!(plain.hub().metrics.resumed.get(), 1);
+    plain.stop().await;
 }
