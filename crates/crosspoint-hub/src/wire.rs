@@ -365,6 +365,37 @@ impl FrameWriter {
 
     /// Adds a frame.
     pub fn frame(&mut self, header: &[u8], payload: &Bytes) {
+        match self.form {
+            Form::AsTheyAre { envelope, copies } => {
+                self.plain_frame(envelope, copies, header, payload);
+            }
+            Form::Compressed(_) => self.frame_compressed_if_smaller(header, payload),
+        }
+    }
+
+    /// Adds a frame that is not compressed, because that would be in vain.
+    pub fn frame_as_it_is(&mut self, header: &[u8], payload: &Bytes) {
+        self.plain_frame(self.envelope(), self.copies(), header, payload);
+    }
+
+    fn plain_frame(
+        &mut self,
+        envelope: Option<&'static Envelope>,
+        copies: bool,
+        header: &[u8],
+        payload: &Bytes,
+    ) {
+        self.begin(envelope, header, payload.len());
+        if payload.len() <= Self::COPY_BYTES_MAX {
+            self.buffer.put_slice(payload);
+        } else {
+            self.put(payload.clone(), copies);
+        }
+    }
+
+    /// Kept out of the way of frames that are not compressed.
+    #[cold]
+    fn frame_compressed_if_smaller(&mut self, header: &[u8], payload: &Bytes) {
         if let Form::Compressed(form) = &mut self.form
             && let Some(compressed) = form.compressor.payload(header, payload)
         {
@@ -372,16 +403,6 @@ impl FrameWriter {
             return self.put(compressed, false);
         }
         self.frame_as_it_is(header, payload);
-    }
-
-    /// Adds a frame that is not compressed, because that would be in vain.
-    pub fn frame_as_it_is(&mut self, header: &[u8], payload: &Bytes) {
-        self.begin(header, payload.len());
-        if payload.len() <= Self::COPY_BYTES_MAX {
-            self.buffer.put_slice(payload);
-        } else {
-            self.put(payload.clone(), self.copies());
-        }
     }
 
     /// Adds a frame whose payload is a part of bytes that others share, and is compressed.
@@ -417,17 +438,17 @@ impl FrameWriter {
         if range.len() > Self::COPY_BYTES_MAX {
             return self.frame_as_it_is(header, &bytes.slice(range));
         }
-        self.begin(header, range.len());
+        self.begin(self.envelope(), header, range.len());
         self.buffer.put_slice(&bytes[range]);
     }
 
     /// Adds a frame that is small and in one place.
     pub fn small(&mut self, frame: &[u8]) {
-        self.begin(frame, 0);
+        self.begin(self.envelope(), frame, 0);
     }
 
-    fn begin(&mut self, header: &[u8], payload_len: usize) {
-        if let Some(envelope) = self.envelope() {
+    fn begin(&mut self, envelope: Option<&'static Envelope>, header: &[u8], payload_len: usize) {
+        if let Some(envelope) = envelope {
             (envelope.prefix)(header.len() + payload_len, &mut self.buffer);
         }
         self.buffer.put_slice(header);
