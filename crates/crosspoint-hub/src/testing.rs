@@ -8,7 +8,7 @@ use crate::hub::Hub;
 use crate::outbox::WriteStep;
 use crate::reason::Reason;
 use crate::session::Session;
-use crate::wire::{Capacity, Content, FrameWriter, Framing, Place, Profile, Wire};
+use crate::wire::{Capacity, Content, FrameWriter, Framing, Pauses, Place, Profile, Wire};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -41,7 +41,10 @@ impl Wire for Lines {
             whole: false,
             links: self.framing == Framing::Messages,
             credentials: self.framing == Framing::Messages,
-            pauses: self.framing == Framing::Messages,
+            pauses: match self.framing {
+                Framing::Messages => Pauses::Targets,
+                Framing::Pieces => Pauses::Nothing,
+            },
             link_bytes: 0,
             successors: self.framing == Framing::Messages,
             application: false,
@@ -83,7 +86,7 @@ impl Events {
         whole: false,
         links: true,
         credentials: true,
-        pauses: true,
+        pauses: Pauses::Targets,
         link_bytes: 0,
         successors: false,
         application: false,

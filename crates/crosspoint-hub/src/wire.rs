@@ -141,9 +141,8 @@ pub struct Profile {
     /// Whether a client can present credentials. One that cannot is not asked for the access token
     /// ([`HubOptions::access_token`](crate::HubOptions::access_token)).
     pub credentials: bool,
-    /// Whether a client can be told to pause a target ([`Event::Paused`](crate::Event::Paused)). Those that
-    /// heed it say so in their hello ([`Hello::pauses`](crate::command::Hello::pauses)).
-    pub pauses: bool,
+    /// What is held back when the hub says that a target has no room ([`Event::Paused`](crate::Event::Paused)).
+    pub pauses: Pauses,
     /// What its side of a session keeps for each link, in bytes. Who opens the link pays for it.
     pub link_bytes: usize,
     /// Whether the protocol can say that a member becomes the owner of its channel.
@@ -157,6 +156,18 @@ pub struct Profile {
     pub settle: Duration,
     /// Written around each frame, if frames have an envelope.
     pub envelope: Option<&'static Envelope>,
+}
+
+/// What of a session is held back when it is told to pause a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pauses {
+    /// Nothing: there is no way to tell it.
+    Nothing,
+    /// What others make the session send over links, such as answers to requests. The protocol holds it back
+    /// itself, and is told in every session. What the client sends on its own goes on.
+    Links,
+    /// Everything, by those clients that say so in their hello ([`Hello::pauses`](crate::command::Hello::pauses)).
+    Targets,
 }
 
 /// Which wire has which id, so that no two wires of a hub share one by mistake.

@@ -2,7 +2,7 @@
 
 use crate::frame::FRAME_BYTES_MAX;
 use crate::message::{kind, put_in_parts};
-use crosspoint_hub::wire::{Capacity, Content, FrameWriter, Framing, Place, Profile, Wire};
+use crosspoint_hub::wire::{Capacity, Content, FrameWriter, Framing, Pauses, Place, Profile, Wire};
 
 /// The native wire.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Wire for NativeWire {
             whole: false,
             links: true,
             credentials: true,
-            pauses: true,
+            pauses: Pauses::Targets,
             link_bytes: 0,
             successors: true,
             application: false,

@@ -6,7 +6,7 @@
 use crosspoint::gateway::{
     Activity, Capacity, ChannelCommand, ChannelEvent, Command, Content, Context, EnterOptions,
     Event, FrameWriter, Framing, Gateway, Hello, JoinedChannelId, Match, Opened, Opening, Output,
-    Part, Profile, Protocol, Refused, Target, Wire,
+    Part, Pauses, Profile, Protocol, Refused, Target, Wire,
 };
 use crosspoint::gateways::standard;
 use crosspoint::{Bytes, ChannelName, Hub, HubOptions, Reason, Server, ServerOptions};
@@ -59,7 +59,7 @@ impl Wire for Lines {
             whole: true,
             links: false,
             credentials: false,
-            pauses: false,
+            pauses: Pauses::Nothing,
             link_bytes: 0,
             successors: false,
             application: false,

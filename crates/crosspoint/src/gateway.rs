@@ -12,8 +12,8 @@ pub use crosspoint_hub::command::{
 pub use crosspoint_hub::ids::{self, JoinedChannelId, LinkNumber, OwnedChannelId, PeerName};
 pub use crosspoint_hub::protocol::{Activity, Output, Protocol};
 pub use crosspoint_hub::wire::{
-    Capacity, Compression, Content, Encoded, Envelope, FrameWriter, Framing, Part, Place, Prefix,
-    Profile, Wire,
+    Capacity, Compression, Content, Encoded, Envelope, FrameWriter, Framing, Part, Pauses, Place,
+    Prefix, Profile, Wire,
 };
 pub use crosspoint_net::gateway::{
     Carrier, Connection, Context, Gateway, Gateways, Match, NewSession, Opened, Opening, Refused,

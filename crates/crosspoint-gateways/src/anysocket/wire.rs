@@ -3,7 +3,7 @@
 //! Every packet has a number that its link counts, and may be encrypted. So the session's own task writes
 //! all data, and gets it from the hub as it was sent; see [`super::server`].
 
-use crosspoint_hub::wire::{Capacity, Content, FrameWriter, Framing, Profile, Wire};
+use crosspoint_hub::wire::{Capacity, Content, FrameWriter, Framing, Pauses, Profile, Wire};
 
 /// The kind of messages on a link of the hub that are packets of AnySocket as they are (docs/peers.md,
 /// section 2).
@@ -34,7 +34,7 @@ impl Wire for AnySocketWire {
             whole: true,
             links: true,
             credentials: true,
-            pauses: false,
+            pauses: Pauses::Links,
             link_bytes: LINK_BYTES,
             successors: false,
             application: true,

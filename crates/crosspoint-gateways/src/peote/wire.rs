@@ -3,7 +3,9 @@
 use super::chunk::ChunkSize;
 use super::frame::{CHANNELS_MAX, MEMBERS_MAX, put_data};
 use bytes::Bytes;
-use crosspoint_hub::wire::{Capacity, Content, FrameWriter, Framing, Part, Place, Profile, Wire};
+use crosspoint_hub::wire::{
+    Capacity, Content, FrameWriter, Framing, Part, Pauses, Place, Profile, Wire,
+};
 use std::time::Duration;
 
 /// How long a new connection waits at most for the farewell of the former one of its program. The library
@@ -33,7 +35,7 @@ impl Wire for JointWire {
             whole: false,
             links: false,
             credentials: false,
-            pauses: false,
+            pauses: Pauses::Nothing,
             link_bytes: 0,
             successors: false,
             application: false,

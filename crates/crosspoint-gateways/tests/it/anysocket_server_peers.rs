@@ -36,7 +36,7 @@ pub(crate) fn connect_with(world: &mut World, guard_races: bool) -> usize {
 }
 
 /// A client that is let in.
-fn client(world: &mut World, id: PeerId) -> usize {
+pub(crate) fn client(world: &mut World, id: PeerId) -> usize {
     let end = connect(world);
     introduce(world, end, id)
 }

@@ -9,6 +9,7 @@ mod anysocket_server_holds;
 mod anysocket_server_peers;
 mod anysocket_server_rooms;
 mod anysocket_server_secure;
+mod anysocket_server_strangers;
 mod anysocket_server_transcripts;
 mod anysocket_switch;
 mod anysocket_transcripts;

@@ -136,7 +136,8 @@ pub enum Event {
         run: Run,
     },
     /// A target has no room: nothing more is to be sent to it until [`Event::Resumed`]. Only to
-    /// endpoints that said that they can do that ([`Hello::pauses`]).
+    /// endpoints that said that they can do that ([`Hello::pauses`]), and to protocols that hold back what others make
+    /// them send over links ([`Pauses::Links`](crate::wire::Pauses::Links)).
     Paused {
         /// The target, a single receiver.
         to: Target,

@@ -5,6 +5,9 @@
 //! * A sender whose protocol can be told pauses the target from three eighths of the bound on, and
 //!   sends to others meanwhile. What is on its way until it has heard of that is still taken. A sender
 //!   that goes on instead is read no further from seven eighths on.
+//! * A sender whose protocol holds back what others make it send over links is told of that at the same time.
+//!   What is on its way is taken. One that is above its bound already has to keep up with a rate for that, or
+//!   ends. What comes later is the client's own, and counts as that of one of the next two.
 //! * A sender that sends to nobody else is read no further from the half on, until there is room.
 //! * From there on any other is slowed to a rate that the receiver has to keep up with. A receiver that does not
 //!   is waited for no longer after a second, and ends at its bound.
@@ -15,8 +18,9 @@
 use super::{Endpoint, Queue};
 use crate::command::{Event, Target};
 use crate::outbox::Outbox;
+use crate::wire::Pauses;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 /// The longest time for which one receiver makes a sender wait that sends to others too.
@@ -35,6 +39,13 @@ pub(crate) struct Sending<'a> {
     /// What a receiver has to take in a second to slow such a session.
     pub(crate) rate: u64,
     pub(crate) paused: &'a mut Paused,
+}
+
+impl Sending<'_> {
+    /// Whether the sender's protocol holds back what others make the sender send to this target.
+    fn holds_back(&self) -> bool {
+        self.from.profile.pauses == Pauses::Links && matches!(self.to, Target::Link(_))
+    }
 }
 
 /// Whether something for a single receiver is taken.
@@ -208,20 +219,27 @@ impl Endpoint {
             return Room::Free;
         }
         let congestion = congestion.begin();
+        let is_new = sending.paused.get(&sending.to) != Some(&self.id);
         if sending.from.pauses() {
             // The rest is for what goes to many.
             if outbox.has_filled(7) {
                 congestion.senders.wait(sending.from);
                 return Room::None(None);
             }
-            if sending.paused.get(&sending.to) != Some(&self.id) {
-                let to = sending.to;
-                congestion.senders.paused.push((Arc::downgrade(sending.from), to));
-                drop(queue);
-                sending.paused.insert(to, self.id);
-                sending.from.notify(Event::Paused { to });
+            if is_new {
+                self.tell_to_pause(queue, sending);
             }
             return Room::Free;
+        }
+        // Nobody can make such a session wait for others: only what its client sends on its own comes later.
+        if is_new && sending.holds_back() {
+            let over = outbox.has_filled(8);
+            if over && congestion.keeps_pace(sending.now, sending.rate) {
+                congestion.senders.wait(sending.from);
+                return Room::None(Some(sending.now + PAUSE_MAX));
+            }
+            self.tell_to_pause(queue, sending);
+            return if over { Room::UpToBound } else { Room::Free };
         }
         if !outbox.has_filled(4) {
             return Room::Free;
@@ -247,6 +265,16 @@ impl Endpoint {
         }
         congestion.paid = Some(paid + time(bytes + Outbox::ENTRY_BYTES));
         Room::UpToBound
+    }
+
+    /// Tells a sender to pause the target that this endpoint is, once until there is room.
+    fn tell_to_pause(&self, mut queue: MutexGuard<'_, Queue>, sending: &mut Sending<'_>) {
+        let to = sending.to;
+        let senders = &mut queue.congestion.begin().senders;
+        senders.paused.push((Arc::downgrade(sending.from), to));
+        drop(queue);
+        sending.paused.insert(to, self.id);
+        sending.from.notify(Event::Paused { to });
     }
 
     /// Those who wait for room here may go on: what they have is for somebody else now.

@@ -21,6 +21,7 @@ use crate::payload::Ask;
 use crate::peers::{Newcomer, SERVICE_BYTES, WATCH_BYTES};
 use crate::permissions::Grant;
 use crate::reason::Reason;
+use crate::wire::Pauses;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Instant;
@@ -72,7 +73,7 @@ impl Session {
             return Step::Close(reason);
         }
         let (proven, permissions) = (hello.proven, grant.permissions);
-        let pauses = hello.pauses && self.endpoint.profile.pauses;
+        let pauses = hello.pauses && self.endpoint.profile.pauses == Pauses::Targets;
         let greeting = Greeting { id, name, proven, granted, pauses, permissions };
         let claim = Claim::Session { id, name: greeting.name.as_ref(), proven, granted };
         match self.claim(&claim) {

@@ -6,7 +6,7 @@ use crosspoint_hub::command::{ChannelEvent, Command, Event, Hello, Target};
 use crosspoint_hub::outbox::WriteStep;
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{Events, LINES, data, events};
-use crosspoint_hub::wire::Profile;
+use crosspoint_hub::wire::{Pauses, Profile};
 use crosspoint_hub::{
     Hub, HubOptions, JoinedChannelId, LinkNumber, MemberNumber, OwnedChannelId, Part, Reason,
     Session,
@@ -92,7 +92,7 @@ fn who_can_pause_is_told_and_sends_to_others_meanwhile() {
 
 #[test]
 fn who_speaks_a_protocol_without_pauses_is_not_told_whatever_its_hello_says() {
-    static WITHOUT_PAUSES: Events = Events(Profile { pauses: false, ..Events::PROFILE });
+    static WITHOUT_PAUSES: Events = Events(Profile { pauses: Pauses::Nothing, ..Events::PROFILE });
     let hub = narrow();
     let hello = Hello { pauses: true, ..Hello::default() };
     let (mut owner, _, step) = try_open(&hub, &WITHOUT_PAUSES, hello);
@@ -156,6 +156,31 @@ fn a_pause_ends_with_the_receiver_and_is_not_that_of_the_next_one() {
         assert_eq!(say(&mut owner, member(0), &line(number)), Step::Go);
     }
     assert_eq!(events(&mut owner), [Event::Paused { to: member(0) }]);
+}
+
+/// However full the receiver is already: nobody else can make the session wait for it.
+#[test]
+fn a_protocol_that_holds_back_what_others_make_it_send_is_told_before_it_has_to_wait() {
+    static HOLDS_BACK: Events = Events(Profile { pauses: Pauses::Links, ..Events::PROFILE });
+    let hub = narrow();
+    let road = Target::Link(LinkNumber(0));
+    let (mut heedless, mut other) = (pausing(&hub), open(&hub, 2, ""));
+    let (mut one, _, step) = try_open(&hub, &HOLDS_BACK, Hello::default());
+    assert_eq!(step, Step::Go);
+    for session in [&mut heedless, &mut one] {
+        ask(session, link(to(2)));
+        events(session);
+    }
+    while say(&mut heedless, road, &line(0)) == Step::Go {}
+    assert!(other.endpoint().cost() > 17_000);
+    assert_eq!(say(&mut one, road, "what was on its way"), Step::Go);
+    assert_eq!(events(&mut one), [Event::Paused { to: road }]);
+    // What it sends behind that is its client's own.
+    assert_eq!(say(&mut one, road, "its own"), Step::Wait);
+    data(&mut other);
+    assert_eq!(one.flush(Instant::now()), Step::Go);
+    assert_eq!(events(&mut one), [Event::Resumed { to: road, of: other.endpoint().id }]);
+    assert_eq!(death(&other), None);
 }
 
 #[test]

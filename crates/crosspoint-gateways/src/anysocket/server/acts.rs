@@ -235,7 +235,7 @@ impl AnySocket {
     /// There is a link for requests.
     pub(super) fn way(&mut self, link: LinkNumber, to: Addressee, out: &mut FrameWriter) {
         let now = self.now;
-        let new = PeerLink::for_requests(now, to.clone(), Side::Opener, self.sent_bytes_max());
+        let new = PeerLink::for_requests(now, to.clone(), Side::Opener, &self.options.limits);
         self.peers.links.insert(link, new);
         self.peers.ways.insert(to.clone(), link);
         self.note(Some(now + IDLE_TIME));

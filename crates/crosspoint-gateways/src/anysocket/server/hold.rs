@@ -49,8 +49,9 @@ impl AnySocket {
         if !self.options.guard_races {
             return None;
         }
-        self.peers.held += 1;
-        let serial = self.peers.held;
+        let held = &mut self.peers.totals().held;
+        *held += 1;
+        let serial = *held;
         let until = self.now + ANSWER_TIME_MAX;
         let time = Json::new(&(self.options.clock)()).expect("a number has a JSON form");
         let body = Internal::SyncedTime { time }.to_json();

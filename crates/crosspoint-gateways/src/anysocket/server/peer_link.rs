@@ -7,9 +7,9 @@ use super::{Reply, With, payload};
 use crate::anysocket::internal::rpc::{self, Outcome, Value};
 use crate::anysocket::json::Json;
 use crate::anysocket::link::Ticket;
-use crosspoint_hub::LinkNumber;
 use crosspoint_hub::command::Addressee;
 use crosspoint_hub::payload::{self as hub_payload, Failure, Payload};
+use crosspoint_hub::{Limits, LinkNumber};
 use crosspoint_proto::peer::{Config, Machine, NAME_BYTES_MAX, Side};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -44,6 +44,12 @@ pub(super) struct PeerLink {
     clocks: VecDeque<Clock>,
     /// When it was last used.
     pub(super) used: Instant,
+    /// The other side has no room, so that what it makes the client send waits in the machine.
+    pub(super) paused: bool,
+    /// It is one of [`Totals::behind`](super::proxy::Totals::behind).
+    pub(super) behind: bool,
+    /// What waits in the machine to be sent, in bytes, as it was counted last.
+    pub(super) unsent: usize,
 }
 
 #[derive(Debug)]
@@ -134,24 +140,33 @@ impl PeerLink {
             outgoing: BTreeMap::new(),
             clocks: VecDeque::new(),
             used: now,
+            paused: false,
+            behind: false,
+            unsent: 0,
         }
     }
 
     /// A link that has just begun, over which the peer layer is spoken.
-    pub(super) fn new(now: Instant, with: With, side: Side, message_bytes_max: usize) -> Self {
-        let config = Config { own_clock: false, message_bytes_max, ..Config::default() };
+    pub(super) fn new(now: Instant, with: With, side: Side, limits: &Limits) -> Self {
+        let config = Config {
+            own_clock: false,
+            message_bytes_max: limits.message_bytes_max as usize,
+            queue_bytes_max: limits.outbox_bytes_max,
+            ..Config::default()
+        };
         let machine = Some(Box::new(Machine::new(side, config)));
         Self { machine, ..Self::of_packets(now, with) }
     }
 
     /// The same, for requests to somebody.
-    pub(super) fn for_requests(
-        now: Instant,
-        to: Addressee,
-        side: Side,
-        message_bytes_max: usize,
-    ) -> Self {
-        Self { to: Some(to), ..Self::new(now, With::Hub, side, message_bytes_max) }
+    pub(super) fn for_requests(now: Instant, to: Addressee, side: Side, limits: &Limits) -> Self {
+        Self { to: Some(to), ..Self::new(now, With::Hub, side, limits) }
+    }
+
+    /// Whether as much waits in the machine as may.
+    pub(super) fn is_full(&self) -> bool {
+        let full = |machine: &Machine| self.unsent >= machine.config().queue_bytes_max;
+        self.machine.as_deref().is_some_and(full)
     }
 
     /// Whether nothing waits here.

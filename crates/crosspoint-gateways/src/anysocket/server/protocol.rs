@@ -6,7 +6,7 @@ use crate::anysocket::heartbeat::Beat;
 use crate::anysocket::packet;
 use bytes::Bytes;
 use crosspoint_hub::command::{
-    ApplicationEvent, ChannelEvent, Command, DirectoryEvent, Event, LinkEvent,
+    ApplicationEvent, ChannelEvent, Command, DirectoryEvent, Event, LinkEvent, Target,
 };
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
 use crosspoint_hub::wire::FrameWriter;
@@ -84,6 +84,9 @@ impl Protocol for AnySocket {
             if self.state == State::Closed {
                 return None;
             }
+            if self.catch_up(out) {
+                continue;
+            }
             match self.inbox.next() {
                 Ok(Some(message)) => {
                     self.message(message, out);
@@ -125,6 +128,8 @@ impl Protocol for AnySocket {
             Event::Messages { place, run } => self.messages(*place, run, out),
             Event::Refused { request, reason, .. } => self.refused(*request, *reason, out),
             Event::Done { request } => self.done(*request, out),
+            Event::Paused { to: Target::Link(link) } => self.pause(*link),
+            Event::Resumed { to: Target::Link(link), .. } => self.resume(*link, out),
             // The first was known before. The next two are for those who said that they pause.
             Event::Welcome { .. }
             | Event::Paused { .. }
@@ -134,7 +139,7 @@ impl Protocol for AnySocket {
     }
 
     fn has_output(&self) -> bool {
-        !self.ready.is_empty()
+        !self.ready.is_empty() || self.peers.is_behind()
     }
 
     fn write_more(&mut self, out: &mut FrameWriter) {
@@ -153,7 +158,7 @@ impl Protocol for AnySocket {
         };
         let ready: usize = self.ready.iter().map(sent).sum();
         let ready = ready + self.ready.capacity() * size_of::<Output>();
-        let peers = self.peers.kept + self.peers.held_bytes;
+        let peers = self.peers.kept + self.peers.held_bytes + self.peers.unsent();
         self.inbox.bytes()
             + early
             + self.main.buffered()

@@ -6,7 +6,7 @@
 use super::hold::Held;
 use super::peer_link::{PeerLink, Token, Waiting, asked};
 use super::recent::Recent;
-use super::{AnySocket, COMMANDS_MAX, Question, Reply, With, payload, write};
+use super::{AnySocket, Question, Reply, With, payload, write};
 use crate::anysocket::id::Id;
 use crate::anysocket::internal::rpc::{Call, Outcome};
 use crate::anysocket::internal::{Internal, InternalError, proxy_reply};
@@ -20,7 +20,7 @@ use crosspoint_hub::payload::Failure;
 use crosspoint_hub::wire::{FrameWriter, Part, Wire};
 use crosspoint_hub::{Limit, LinkNumber, PeerId, Reason};
 use crosspoint_proto::peer::Side;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// The links of a session, and what is at their other ends.
@@ -38,15 +38,40 @@ pub(super) struct Peers {
     pub(super) ways: HashMap<Addressee, LinkNumber>,
     /// Requests that wait until there is a link.
     pub(super) opening: HashMap<Addressee, Vec<Waiting>>,
-    /// How often something was held back.
-    pub(super) held: u64,
     /// What is held back of all peers, in bytes, as it was found last. 0 is always true.
     pub(super) held_bytes: usize,
+    /// Of all links together. Boxed, as most clients have none.
+    totals: Option<Box<Totals>>,
     /// What the ends of all peers hold, in bytes, as it was found last. 0 is always true.
     pub(super) kept: usize,
 }
 
+/// What is counted of all links of a client.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    /// Links that have something to send as soon as fewer commands wait.
+    pub(super) behind: VecDeque<LinkNumber>,
+    /// What the machines of all links hold back, in bytes.
+    pub(super) unsent: usize,
+    /// How often what comes from a peer was held back.
+    pub(super) held: u64,
+}
+
 impl Peers {
+    pub(super) fn totals(&mut self) -> &mut Totals {
+        self.totals.get_or_insert_default()
+    }
+
+    /// What the machines of all links hold back, in bytes.
+    pub(super) fn unsent(&self) -> usize {
+        self.totals.as_ref().map_or(0, |totals| totals.unsent)
+    }
+
+    /// Whether links have something to send as soon as fewer commands wait.
+    pub(super) fn is_behind(&self) -> bool {
+        self.totals.as_ref().is_some_and(|totals| !totals.behind.is_empty())
+    }
+
     /// Looks how much the ends of all peers hold, if any of them holds something.
     pub(super) fn buffered(&mut self) -> usize {
         if self.kept > 0 {
@@ -295,7 +320,7 @@ impl AnySocket {
         }
         let with = With::Peer(peer.id);
         let new = match translated {
-            true => PeerLink::new(now, with, side, self.sent_bytes_max()),
+            true => PeerLink::new(now, with, side, &self.options.limits),
             false => PeerLink::of_packets(now, with),
         };
         self.peers.links.insert(link, new);
@@ -476,11 +501,6 @@ impl AnySocket {
     pub(super) fn post(&mut self, link: LinkNumber, kind: u8, body: Bytes) {
         let part = Part { kind, ..Part::whole(body) };
         self.give(Command::Send { to: Target::Link(link), part });
-    }
-
-    /// Whether so many commands wait that nobody may cause more.
-    pub(super) fn is_loaded(&self) -> bool {
-        self.ready.len() >= COMMANDS_MAX
     }
 }
 

@@ -8,7 +8,7 @@ use super::peer_link::{
     Asked, Asker, FOR_REQUESTS, IDLE_TIME, INCOMING_TIME_MAX, Incoming, PeerLink, Token, Wanted,
     failure, outcome,
 };
-use super::{AnySocket, Question, Reply, With, payload};
+use super::{AnySocket, COMMANDS_MAX, Question, Reply, With, payload};
 use crate::anysocket::internal::rpc::{Call, Outcome};
 use crate::anysocket::internal::{Internal, Time};
 use crate::anysocket::json::Json;
@@ -21,6 +21,7 @@ use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{LinkNumber, Reason};
 use crosspoint_proto::peer::secure::{HANDSHAKE, SEALED};
 use crosspoint_proto::peer::{self, Event, Machine, SendError, Side, code};
+use std::collections::VecDeque;
 use std::time::Instant;
 
 impl AnySocket {
@@ -42,7 +43,7 @@ impl AnySocket {
             Some(_) => self.give(LinkCommand::Close { link, reason: Reason::Left }),
             // The hub application is the peer that the client has already.
             None if purpose == FOR_REQUESTS || peer.id == self.options.id => {
-                let new = PeerLink::new(self.now, With::Hub, Side::Accepter, self.sent_bytes_max());
+                let new = PeerLink::new(self.now, With::Hub, Side::Accepter, &self.options.limits);
                 self.peers.links.insert(link, new);
             }
             None => self.attach(link, peer, false, out),
@@ -57,6 +58,9 @@ impl AnySocket {
     /// Forgets all that waits at a link. What the client is still asked is given up.
     pub(super) fn forget_link(&mut self, link: LinkNumber) -> Option<PeerLink> {
         let mut gone = self.peers.links.remove(&link)?;
+        if gone.unsent > 0 {
+            self.peers.totals().unsent -= gone.unsent;
+        }
         if let Some(end) = self.end_of(gone.with) {
             for (_, incoming) in gone.incoming.drain() {
                 end.forget(incoming.number);
@@ -115,9 +119,6 @@ impl AnySocket {
             }
             return;
         }
-        if self.is_loaded() {
-            return self.break_link(link, Reason::TooManyPending, out);
-        }
         // There are no keys here.
         if matches!(kind, HANDSHAKE | SEALED) {
             return self.break_link(link, Reason::Unsupported, out);
@@ -138,18 +139,98 @@ impl AnySocket {
         while let Some(event) = self.machine(link).and_then(Machine::poll) {
             self.happened(link, event, out);
         }
-        self.transmit(link);
+        self.transmit(link, out);
     }
 
-    /// Sends what the machine of a link has for the other side. Nothing waits in it: what has to wait does so in
-    /// the outbox of the other side.
-    fn transmit(&mut self, link: LinkNumber) {
+    /// Sends what the machine of a link has for the other side, because of something that the other side did. If
+    /// that has no room, it waits in the machine. The link ends if it is too much.
+    fn transmit(&mut self, link: LinkNumber, out: &mut FrameWriter) {
+        if !self.holds_back(link) {
+            self.post_all(link);
+        } else if self.has_too_much(link) {
+            self.break_link(link, Reason::TooManyPending, out);
+        }
+    }
+
+    /// The same, because of something that the client has said by itself. If it is too much, the hub lets the client
+    /// wait, as it does with all who send.
+    fn speak(&mut self, link: LinkNumber) {
+        if !self.holds_back(link) || self.has_too_much(link) {
+            self.post_all(link);
+        }
+    }
+
+    /// Whether nothing is sent over a link for now. If so, looks how much waits there.
+    fn holds_back(&mut self, link: LinkNumber) -> bool {
+        let loaded = self.ready.len() >= COMMANDS_MAX;
+        let known = self.peers.links.get_mut(&link);
+        let Some(known) = known.filter(|known| loaded || known.paused) else { return false };
+        let Some(machine) = known.machine.as_deref() else { return false };
+        let (unsent, deadline) =
+            (machine.unsent_bytes() + machine.held_bytes(), machine.deadline());
+        let before = std::mem::replace(&mut known.unsent, unsent);
+        let falls_behind = loaded && !std::mem::replace(&mut known.behind, true);
+        let totals = self.peers.totals();
+        totals.unsent = totals.unsent - before + unsent;
+        if falls_behind {
+            totals.behind.push_back(link);
+        }
+        self.note(deadline);
+        true
+    }
+
+    /// Whether a link holds back more than it may, or more than is left for all others.
+    fn has_too_much(&self, link: LinkNumber) -> bool {
+        let free = self.config.queue_bytes_max.saturating_sub(self.peers.unsent());
+        let known = self.peers.links.get(&link);
+        known.is_some_and(|known| known.is_full() || known.unsent > free)
+    }
+
+    /// The other side of a link has no room.
+    pub(super) fn pause(&mut self, link: LinkNumber) {
+        if let Some(known) = self.peers.links.get_mut(&link) {
+            known.paused = true;
+        }
+    }
+
+    /// The other side of a link has room again.
+    pub(super) fn resume(&mut self, link: LinkNumber, out: &mut FrameWriter) {
+        if let Some(known) = self.peers.links.get_mut(&link) {
+            known.paused = false;
+            self.transmit(link, out);
+        }
+    }
+
+    /// Sends what has waited until fewer commands wait. Gives whether there was something.
+    pub(super) fn catch_up(&mut self, out: &mut FrameWriter) -> bool {
+        if !self.peers.is_behind() {
+            return false;
+        }
+        let behind = &mut self.peers.totals().behind;
+        let Some(link) = behind.pop_front() else { return false };
+        if behind.is_empty() {
+            *behind = VecDeque::new();
+        }
+        if let Some(known) = self.peers.links.get_mut(&link) {
+            known.behind = false;
+            self.transmit(link, out);
+        }
+        true
+    }
+
+    /// Sends all that the machine of a link has.
+    fn post_all(&mut self, link: LinkNumber) {
         // The clock is that of the client, which the machine is told with each answer.
         const NO_CLOCK: u64 = 0;
         while let Some((kind, body)) = self.machine(link).and_then(|one| one.transmit(NO_CLOCK)) {
             self.post(link, kind, body);
         }
-        let deadline = self.machine(link).and_then(|machine| machine.deadline());
+        let Some(known) = self.peers.links.get_mut(&link) else { return };
+        let deadline = known.machine.as_deref().and_then(Machine::deadline);
+        let unsent = std::mem::take(&mut known.unsent);
+        if unsent > 0 {
+            self.peers.totals().unsent -= unsent;
+        }
         self.note(deadline);
     }
 
@@ -237,7 +318,7 @@ impl AnySocket {
                 None => Failure::new(Failure::UNREADABLE, payload::Unreadable::TEXT),
             }
         };
-        self.answer_request(link, id, &Err(refused));
+        self.answer_request(link, id, &Err(refused), out);
     }
 
     fn ask_client(
@@ -280,8 +361,9 @@ impl AnySocket {
         match what {
             Wanted::Known { serial } => self.known(link, serial, out),
             Wanted::Message(id) if self.finish(link, id) => {
-                self.answer_request(link, id, &Ok(payload::from_json(body.clone())));
-                self.transmit(link);
+                let answer = Ok(payload::from_json(body.clone()));
+                self.answer_request(link, id, &answer, out);
+                self.transmit(link, out);
             }
             Wanted::Call(id) if self.finish(link, id) => {
                 let answer = match Outcome::parse(body) {
@@ -289,14 +371,14 @@ impl AnySocket {
                     Ok(Outcome::Failed(failed)) => Err(failure(failed)),
                     Err(error) => Err(Failure::new(Failure::FAILED, error.to_string())),
                 };
-                self.answer_request(link, id, &answer);
-                self.transmit(link);
+                self.answer_request(link, id, &answer, out);
+                self.transmit(link, out);
             }
             Wanted::Clock(token) => match (Time::parse(body), self.machine(link)) {
                 (Ok(time), Some(machine)) => {
                     // Too large and negative ones end at the nearest that there is.
                     machine.tell_clock(token, (time.clock_ms * 1000.0) as u64);
-                    self.transmit(link);
+                    self.transmit(link, out);
                 }
                 _ => self.dropped += 1,
             },
@@ -305,7 +387,13 @@ impl AnySocket {
     }
 
     /// Answers a request of the other side, once the machine is asked to transmit.
-    fn answer_request(&mut self, link: LinkNumber, id: u32, answer: &hub_payload::Outcome) {
+    fn answer_request(
+        &mut self,
+        link: LinkNumber,
+        id: u32,
+        answer: &hub_payload::Outcome,
+        out: &mut FrameWriter,
+    ) {
         let Some(machine) = self.machine(link) else { return };
         let answered = match answer {
             Ok(payload) => machine.answer(id, payload.format, &payload.data),
@@ -313,12 +401,19 @@ impl AnySocket {
                 machine.fail(id, *code, message, details.format, &details.data)
             }
         };
-        let told = answered.or_else(|_too_large| {
-            let message = "the answer is larger than the hub allows";
-            machine.fail(id, Failure::FAILED, message, Format::BYTES, b"")
-        });
-        // A hub that takes no messages at all.
-        self.dropped += u64::from(told.is_err());
+        let told = match answered {
+            Err(SendError::TooLarge { .. }) => {
+                let message = "the answer is larger than the hub allows";
+                machine.fail(id, Failure::FAILED, message, Format::BYTES, b"")
+            }
+            answered => answered,
+        };
+        match told {
+            Ok(()) => {}
+            Err(SendError::Full) => self.break_link(link, Reason::TooManyPending, out),
+            // A hub that takes no messages at all.
+            Err(_) => self.dropped += 1,
+        }
     }
 
     /// The other side has answered, or has not in time.
@@ -381,7 +476,7 @@ impl AnySocket {
     pub(super) fn ask_clock(&mut self, link: LinkNumber, ticket: Option<Ticket>, asked: Json) {
         let (Some(known), Some(ticket)) = (self.peers.links.get_mut(&link), ticket) else { return };
         match known.ask_clock(self.now, ticket, asked, &self.kept) {
-            true => self.transmit(link),
+            true => self.speak(link),
             false => self.dropped += 1,
         }
     }
@@ -390,7 +485,7 @@ impl AnySocket {
     pub(super) fn send_message(&mut self, link: LinkNumber, payload: &Payload) -> bool {
         let Some(machine) = self.machine(link) else { return false };
         let sent = machine.message(payload.format, &payload.data).is_ok();
-        self.transmit(link);
+        self.speak(link);
         sent
     }
 
@@ -417,7 +512,7 @@ impl AnySocket {
         if let Ok(id) = sent {
             known.outgoing.insert(id, Asker::new(Asked::Message(ticket), &self.kept));
         }
-        self.transmit(link);
+        self.speak(link);
         if let Some((_, asker)) = given_up {
             let error = "the peer did not answer, and too many requests wait for it";
             self.refuse(with, asker, Failure::TOO_MANY, error, out);
@@ -478,7 +573,7 @@ impl AnySocket {
                 return Err((reply, Failure::new(Failure::TOO_MANY, message)));
             }
         }
-        self.transmit(link);
+        self.speak(link);
         Ok(())
     }
 
@@ -488,7 +583,7 @@ impl AnySocket {
         known.used = self.now;
         let Some(machine) = known.machine.as_deref_mut() else { return false };
         let sent = machine.notify(method, payload.format, &payload.data).is_ok();
-        self.transmit(link);
+        self.speak(link);
         sent
     }
 
@@ -503,7 +598,7 @@ impl AnySocket {
         while let Some(token) = self.main.expired(now) {
             match token.what {
                 Wanted::Known { serial } => self.known(token.link, serial, out),
-                _ => self.give_up(token),
+                _ => self.give_up(token, out),
             }
         }
         let ids: Vec<_> = self.peers.proxied.keys().copied().collect();
@@ -517,18 +612,18 @@ impl AnySocket {
             let late: Vec<Token> = std::iter::from_fn(|| end.expired(now)).collect();
             let deadline = end.deadline();
             self.note(deadline);
-            late.into_iter().for_each(|token| self.give_up(token));
+            late.into_iter().for_each(|token| self.give_up(token, out));
         }
     }
 
     /// The client took too long for a request that would wait for ever.
-    fn give_up(&mut self, token: Token) {
+    fn give_up(&mut self, token: Token, out: &mut FrameWriter) {
         if let Wanted::Message(id) | Wanted::Call(id) = token.what
             && self.finish(token.link, id)
         {
             let late = Failure::new(Failure::TIMED_OUT, "the peer did not answer in time");
-            self.answer_request(token.link, id, &Err(late));
-            self.transmit(token.link);
+            self.answer_request(token.link, id, &Err(late), out);
+            self.transmit(token.link, out);
         }
     }
 
