@@ -47,7 +47,7 @@ struct Arguments {
     #[arg(long, value_name = "PID", requires = "perl")]
     perl_pid: Option<u32>,
 
-    /// What to compare; if not given, all but anysocket, rooms and npm, and perl only where it is.
+    /// What to compare; if not given, all but tls, anysocket, rooms and npm, and perl only where it is.
     #[arg(long, value_delimiter = ',', value_name = "TARGET,...")]
     targets: Option<Vec<Target>>,
 

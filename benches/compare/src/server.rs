@@ -9,6 +9,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crosspoint_net::tls::Fingerprint;
+
 /// Why a server is not there.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServerError {
@@ -81,6 +83,14 @@ impl Server {
         Server::that_says_where(command)
     }
 
+    /// The hub with TLS as well, and the fingerprint of its certificate.
+    pub(crate) fn hub_with_tls(program: &Path) -> Result<(Server, Fingerprint), ServerError> {
+        let mut command = Command::new(program);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--tls-dev"]);
+        let (child, (address, pin)) = that_says(command, address_and_pin_in)?;
+        Ok((Server { child, address }, pin))
+    }
+
     /// This program as a hub with a handler of its own.
     pub(crate) fn own_hub() -> Result<Server, ServerError> {
         let program = "compare";
@@ -105,31 +115,9 @@ impl Server {
     }
 
     /// Starts a program that chooses its port itself, and waits until it says which.
-    fn that_says_where(mut command: Command) -> Result<Server, ServerError> {
-        let name = command.get_program().to_string_lossy().into_owned();
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::NotFound => ServerError::NoProgram(name.clone()),
-                _ => ServerError::Start { program: name.clone(), source },
-            })?;
-        let (found, addresses) = mpsc::channel();
-        if let Some(output) = child.stdout.take() {
-            watch(output, found.clone());
-        }
-        if let Some(output) = child.stderr.take() {
-            watch(output, found);
-        }
-        match addresses.recv_timeout(PATIENCE) {
-            Ok(address) => Ok(Server { child, address }),
-            Err(_) => {
-                end(&mut child);
-                Err(ServerError::Silent { program: name })
-            }
-        }
+    fn that_says_where(command: Command) -> Result<Server, ServerError> {
+        let (child, address) = that_says(command, address_in)?;
+        Ok(Server { child, address })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -186,6 +174,37 @@ impl Drop for Server {
     }
 }
 
+/// Starts a program, and waits until it prints a line in which something is found.
+fn that_says<T: Send + 'static>(
+    mut command: Command,
+    find: fn(&str) -> Option<T>,
+) -> Result<(Child, T), ServerError> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => ServerError::NoProgram(name.clone()),
+            _ => ServerError::Start { program: name.clone(), source },
+        })?;
+    let (sender, found) = mpsc::channel();
+    if let Some(output) = child.stdout.take() {
+        watch(output, find, sender.clone());
+    }
+    if let Some(output) = child.stderr.take() {
+        watch(output, find, sender);
+    }
+    match found.recv_timeout(PATIENCE) {
+        Ok(found) => Ok((child, found)),
+        Err(_) => {
+            end(&mut child);
+            Err(ServerError::Silent { program: name })
+        }
+    }
+}
+
 /// Where programs are looked for; Debian keeps servers outside the path of ordinary users.
 const PLACES: [&str; 2] = ["", "/usr/sbin/"];
 
@@ -206,16 +225,27 @@ pub(crate) fn loopback() -> Result<(TcpListener, SocketAddr), ServerError> {
     open().map_err(ServerError::NoPort)
 }
 
-/// Reads the output to its end, so that the child never waits, and reports the address in it.
-fn watch(output: impl Read + Send + 'static, found: mpsc::Sender<SocketAddr>) {
+/// Reads the output to its end, so that the child never waits, and reports what is found in it.
+fn watch<T: Send + 'static>(
+    output: impl Read + Send + 'static,
+    find: fn(&str) -> Option<T>,
+    found: mpsc::Sender<T>,
+) {
     thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
-            if let Some(address) = address_in(&line) {
-                // Nobody waits for a second address.
-                let _ = found.send(address);
+            if let Some(what) = find(&line) {
+                // Nobody waits for a second one.
+                let _ = found.send(what);
             }
         }
     });
+}
+
+/// The hint of a hub with a certificate of its own making.
+fn address_and_pin_in(line: &str) -> Option<(SocketAddr, Fingerprint)> {
+    let (_, after) = line.split_once("--hub tls://")?;
+    let (address, pin) = after.split_once(" --tls-pin ")?;
+    Some((address.parse().ok()?, pin.trim().parse().ok()?))
 }
 
 /// Where a program says that it listens: an address, or a port of this machine.
@@ -237,5 +267,9 @@ mod tests {
         assert_eq!(address_in("listening 7000"), Some(address));
         assert_eq!(address_in("listening with pleasure"), None);
         assert_eq!(address_in("7000"), None);
+        let pin = "ab".repeat(32);
+        let hint =
+            format!("  chat with TLS  crosspoint chat --hub tls://{address} --tls-pin {pin}");
+        assert_eq!(address_and_pin_in(&hint), Some((address, pin.parse().unwrap())));
     }
 }

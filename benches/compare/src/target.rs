@@ -3,7 +3,11 @@
 use std::net::{SocketAddr, TcpListener};
 
 use clap::ValueEnum;
-use crosspoint_bench::{AnySocket, Bare, Dialect, Encrypted, Joint, Native, Nats, Proxied, Redis};
+use crosspoint_bench::{
+    AnySocket, Bare, Dialect, Encrypted, Joint, Native, Nats, Proxied, Redis, Transport,
+};
+use crosspoint_net::tls::Fingerprint;
+use crosspoint_net::tls::client::{ClientTls, Trust};
 
 use crate::server::{Server, loopback};
 use crate::work::Work;
@@ -17,7 +21,9 @@ pub(crate) enum Target {
     Joint,
     /// The hub, spoken to over its native protocol.
     Native,
-    /// The same, with links encrypted from end to end.
+    /// The same inside TLS, which the load generator decrypts.
+    Tls,
+    /// The hub, spoken to over its native protocol with links encrypted from end to end.
     Encrypted,
     /// A hub with a handler in Rust, spoken to over AnySocket.
     Anysocket,
@@ -45,7 +51,7 @@ impl Target {
     /// with the system's packages, or compare only with each other.
     pub(crate) fn usual(self, perl: bool) -> bool {
         match self {
-            Target::Anysocket | Target::Rooms | Target::Npm => false,
+            Target::Tls | Target::Anysocket | Target::Rooms | Target::Npm => false,
             Target::Perl => perl,
             _ => true,
         }
@@ -65,27 +71,27 @@ impl Target {
                     | Target::Npm
             ),
             Work::Stall { .. } => {
-                use Target::{Joint, Native, Nats, Perl, Redis};
-                matches!(self, Joint | Native | Nats | Redis | Perl)
+                use Target::{Joint, Native, Nats, Perl, Redis, Tls};
+                matches!(self, Joint | Native | Tls | Nats | Redis | Perl)
             }
             Work::Idle { .. } => {
                 !matches!(self, Target::Encrypted | Target::Haproxy | Target::Bare)
             }
             Work::Requests { .. } => {
-                use Target::{Anysocket, Encrypted, Native, Nats, Npm, Rooms};
-                matches!(self, Native | Encrypted | Nats | Anysocket | Rooms | Npm)
+                use Target::{Anysocket, Encrypted, Native, Nats, Npm, Rooms, Tls};
+                matches!(self, Native | Tls | Encrypted | Nats | Anysocket | Rooms | Npm)
             }
             Work::Stream { .. } => {
-                matches!(self, Target::Native | Target::Haproxy | Target::Bare)
+                matches!(self, Target::Native | Target::Tls | Target::Haproxy | Target::Bare)
             }
-            Work::Stalled { .. } => self == Target::Native,
+            Work::Stalled { .. } => matches!(self, Target::Native | Target::Tls),
         }
     }
 
-    /// Whether others are measured by it. Native is what encryption is measured by.
+    /// Whether others are measured by it. Native is what encryption and TLS are measured by.
     pub(crate) fn is_yardstick(self, present: impl Fn(Target) -> bool) -> bool {
         match self {
-            Target::Native => present(Target::Encrypted),
+            Target::Native => present(Target::Encrypted) || present(Target::Tls),
             Target::Nats | Target::Bare | Target::Haproxy | Target::Npm => present(self),
             _ => false,
         }
@@ -96,6 +102,8 @@ impl Target {
 pub(crate) enum Place {
     /// A server started for this comparison.
     Ours(Server),
+    /// A server with TLS started for this comparison, and by what its certificate is known.
+    Pinned(Server, Fingerprint),
     /// A proxy started for this comparison, and what it connects to.
     Proxy(Server, TcpListener),
     /// A server that was running before.
@@ -109,6 +117,10 @@ impl Place {
         Ok(match target {
             Target::Joint | Target::Native | Target::Encrypted | Target::Rooms => {
                 Place::Ours(Server::hub(&arguments.hub)?)
+            }
+            Target::Tls => {
+                let (server, pin) = Server::hub_with_tls(&arguments.hub)?;
+                Place::Pinned(server, pin)
             }
             Target::Anysocket => Place::Ours(Server::own_hub()?),
             Target::Npm => Place::Ours(Server::npm(&arguments.interop)?),
@@ -128,12 +140,14 @@ impl Place {
 
     /// Whether a fresh one can be started.
     pub(crate) fn is_ours(&self) -> bool {
-        matches!(self, Place::Ours(_) | Place::Proxy(..))
+        matches!(self, Place::Ours(_) | Place::Pinned(..) | Place::Proxy(..))
     }
 
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         match self {
-            Place::Ours(server) | Place::Proxy(server, _) => Some(server.address()),
+            Place::Ours(server) | Place::Pinned(server, _) | Place::Proxy(server, _) => {
+                Some(server.address())
+            }
             Place::Running(address, _) => Some(*address),
             Place::Nowhere => None,
         }
@@ -141,7 +155,9 @@ impl Place {
 
     pub(crate) fn pid(&self) -> Option<u32> {
         match self {
-            Place::Ours(server) | Place::Proxy(server, _) => Some(server.pid()),
+            Place::Ours(server) | Place::Pinned(server, _) | Place::Proxy(server, _) => {
+                Some(server.pid())
+            }
             Place::Running(_, pid) => *pid,
             Place::Nowhere => None,
         }
@@ -152,13 +168,18 @@ impl Place {
             let behind = behind.try_clone().map_err(CompareError::Listener)?;
             return Ok(Box::new(Proxied::new(server.address(), behind)));
         }
+        if let Place::Pinned(server, pin) = self {
+            let (address, how) = (server.address(), ClientTls::from(Trust::Pinned(*pin)));
+            let transport = Transport::with_tls(address, &address.ip().to_string(), &how)?;
+            return Ok(Box::new(Native::new(transport)));
+        }
         let Some(address) = self.address() else {
             return Ok(Box::new(Bare));
         };
         Ok(match target {
             Target::Bare | Target::Haproxy => Box::new(Bare),
             Target::Joint | Target::Perl => Box::new(Joint::new(address)),
-            Target::Native => Box::new(Native::new(address)),
+            Target::Native | Target::Tls => Box::new(Native::new(address)),
             Target::Encrypted => Box::new(Encrypted::new(address)),
             Target::Anysocket | Target::Npm => Box::new(AnySocket::new(address, Some(AUTH.into()))),
             Target::Rooms => Box::new(AnySocket::detect(address, None)?),
@@ -181,5 +202,6 @@ mod tests {
         };
         assert_eq!(of(&[Target::Native, Target::Nats]), [Target::Nats]);
         assert_eq!(of(&[Target::Native, Target::Encrypted]), [Target::Native]);
+        assert_eq!(of(&[Target::Native, Target::Tls]), [Target::Native]);
     }
 }

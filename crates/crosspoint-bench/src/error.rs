@@ -13,6 +13,14 @@ pub enum BenchError {
         /// What the system said.
         source: io::Error,
     },
+    /// There is no TLS with the server.
+    #[error("no TLS with {address}: {source}")]
+    Tls {
+        /// The server's address.
+        address: SocketAddr,
+        /// What was wrong: a [`HandshakeError`](crosspoint_net::tls::client::HandshakeError), or what the system said.
+        source: io::Error,
+    },
     /// A socket failed, or stayed silent for longer than a handshake may take.
     #[error("{dialect}: {doing} failed: {source}")]
     Io {

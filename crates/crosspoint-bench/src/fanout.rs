@@ -4,13 +4,13 @@
 //! it by a window, so a hub is never short of work and never has to drop anybody.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::connection::Connection;
 use crate::dialect::{Dialect, Fanout, FanoutShape, KEEPALIVE_EVERY};
 use crate::receivers::{Discard, Receivers, prove};
 use crate::schedule::{Phase, READ_BYTES, Schedule, TICK};
@@ -30,7 +30,7 @@ pub struct Plan {
     pub batch: usize,
     /// Whether receivers copy what arrives into memory, as applications do. If not, the system
     /// drops it unseen where it can (Linux), so that receiving costs the server's machine less.
-    /// Where deliveries differ in length they are always copied, and counted one by one.
+    /// Inside TLS, and where deliveries differ in length, they are always copied.
     pub copy: bool,
     /// Time before counting begins.
     pub warm_up: Duration,
@@ -128,7 +128,7 @@ pub fn run(
         // A sender that is still writing does so to a server that takes nothing any more.
         for source in &fanout.sources {
             // Already closed by the other side: just as well.
-            let _ = source.shutdown(Shutdown::Both);
+            let _ = source.shutdown();
         }
         let sent = match sender.join() {
             Ok(sent) => sent,
@@ -218,7 +218,7 @@ fn send(
 }
 
 /// Takes what the server answers to a source, until the connection ends: how, the sender hears.
-fn take_answers(mut source: &TcpStream) {
+fn take_answers(mut source: &Connection) {
     let mut buffer = vec![0; READ_BYTES];
     loop {
         match source.read(&mut buffer) {
@@ -229,7 +229,7 @@ fn take_answers(mut source: &TcpStream) {
     }
 }
 
-pub(crate) fn write_all(sources: &[TcpStream], bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_all(sources: &[Connection], bytes: &[u8]) -> io::Result<()> {
     sources.iter().try_for_each(|mut source| source.write_all(bytes))
 }
 
@@ -258,20 +258,18 @@ impl Taker {
         mut took: impl FnMut(usize, u64, u64),
     ) -> Result<(), BenchError> {
         match self {
-            Taker::Bytes(discard) => receivers.sweep(TICK, discard.capacity(), |index, stream| {
-                let count = discard.read(stream)?;
-                took(index, count as u64, count as u64);
-                Ok(count)
+            Taker::Bytes(discard) => receivers.sweep(TICK, |index, receiver| {
+                discard.read(receiver, |count| took(index, count as u64, count as u64))
             }),
             Taker::Data { dialect, unframers, buffer } => {
                 let mut wrong = None;
-                receivers.sweep(TICK, buffer.len(), |index, stream| {
-                    let count = stream.read(buffer)?;
-                    let mut data = 0;
-                    let fed = unframers[index].feed(&buffer[..count], |run| data += run.len());
-                    wrong = wrong.or(fed.err());
-                    took(index, count as u64, data as u64);
-                    Ok(count)
+                receivers.sweep(TICK, |index, receiver| {
+                    receiver.read(buffer, |bytes| {
+                        let mut data = 0;
+                        let fed = unframers[index].feed(bytes, |run| data += run.len());
+                        wrong = wrong.or(fed.err());
+                        took(index, bytes.len() as u64, data as u64);
+                    })
                 })?;
                 wrong.map_or(Ok(()), |reason| Err(BenchError::OutOfStep { dialect, reason }))
             }

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::connection::Connection;
 use crate::dialect::{Dialect, IdleState, KEEPALIVE_EVERY};
 use crate::{BenchError, Progress, raise_file_limit};
 
@@ -117,7 +117,7 @@ fn growth(before: u64, after: u64, connections: usize) -> Option<f64> {
 }
 
 /// Waits; the connections send keepalives where the protocol wants them.
-fn settle(streams: &[TcpStream], dialect: &dyn Dialect, time: Duration) -> Result<(), BenchError> {
+fn settle(streams: &[Connection], dialect: &dyn Dialect, time: Duration) -> Result<(), BenchError> {
     let Some(keepalive) = dialect.keepalive() else {
         thread::sleep(time);
         return Ok(());

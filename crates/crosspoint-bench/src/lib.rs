@@ -14,11 +14,15 @@
 //! [`Redis`], a [`Proxied`] connection, or [`Bare`] sockets without a hub as the upper bound. A dialect
 //! that has no form for a workload returns [`BenchError::Unsupported`].
 //!
+//! A [`Transport`] says where the server is and whether TLS is spoken. Inside TLS the load generator decrypts
+//! all that arrives.
+//!
 //! The client is cheap compared to the server, because both usually share a machine. It prepares
 //! messages once and writes many at a time. One thread reads all receivers with one poll. Where only
-//! the amount of data matters, the kernel drops the data.
+//! the amount of data matters, and it is not inside TLS, the kernel drops the data.
 
 mod anysocket_frame;
+mod connection;
 pub mod dialect;
 mod error;
 pub mod fanout;
@@ -34,8 +38,11 @@ mod schedule;
 pub mod stall;
 pub mod stalled;
 pub mod stream;
+mod tls;
+mod transport;
 pub mod unframe;
 
+pub use connection::Connection;
 pub use dialect::{
     Dialect, anysocket::AnySocket, bare::Bare, encrypted::Encrypted, joint::Joint, native::Native,
     nats::Nats, proxied::Proxied, redis::Redis,
@@ -43,6 +50,7 @@ pub use dialect::{
 pub use error::BenchError;
 pub use latency::Latency;
 pub use net::raise_file_limit;
+pub use transport::Transport;
 
 /// Called now and then during a run with the finished fraction (0 to 1) and what is being done.
 pub type Progress<'a> = dyn FnMut(f64, &str) + 'a;

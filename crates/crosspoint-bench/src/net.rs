@@ -1,19 +1,15 @@
 //! Connecting, and the blocking conversation that precedes a workload.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use crosspoint_proto::identity::ChannelBinding;
 
 use crate::BenchError;
-use crate::schedule::PATIENCE;
+use crate::connection::Connection;
+use crate::transport::{Options, Transport};
 
 /// No greeting line of any protocol is longer than this.
 const LONGEST_LINE: usize = 64 * 1024;
-
-/// Connections to one server address that share a loopback source address. Linux has about 28,000
-/// ports to give to each.
-const PER_SOURCE_ADDRESS: usize = 20_000;
 
 /// Raises the limit of open files of this process (and of those it starts later) as far as the
 /// system allows without privileges. Returns the limit.
@@ -25,35 +21,24 @@ pub fn raise_file_limit() -> Result<u64, BenchError> {
     rlimit::increase_nofile_limit(u64::MAX).map_err(BenchError::system("raising the file limit"))
 }
 
-/// The segment size every host takes, in bytes (RFC 9293).
-#[cfg(target_os = "linux")]
-const SMALL_SEGMENT: u32 = 536;
-
-/// How a connection is opened.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Options {
-    /// Position among many connections: decides the source address.
-    pub(crate) index: usize,
-    /// The smallest buffers the system grants: when this end stops reading, the other end cannot
-    /// write any more after a few dozen kilobytes.
-    pub(crate) tiny_buffer: bool,
-}
-
 /// A connection during its handshake: blocking, with a time limit.
 pub(crate) struct Link {
-    stream: TcpStream,
+    stream: Connection,
     dialect: &'static str,
 }
 
 impl Link {
     pub(crate) fn connect(
         dialect: &'static str,
-        address: SocketAddr,
+        transport: &Transport,
         options: Options,
     ) -> Result<Link, BenchError> {
-        let stream =
-            open(address, options).map_err(|source| BenchError::Connect { address, source })?;
-        Ok(Link { stream, dialect })
+        Ok(Link { stream: transport.connect(options)?, dialect })
+    }
+
+    /// What a proof of a key is bound to.
+    pub(crate) fn channel_binding(&self) -> ChannelBinding {
+        self.stream.channel_binding()
     }
 
     pub(crate) fn send(&mut self, doing: &'static str, bytes: &[u8]) -> Result<(), BenchError> {
@@ -127,39 +112,16 @@ impl Link {
     }
 
     /// The connection for the workload: blocking, without a time limit.
-    pub(crate) fn ready(self) -> Result<TcpStream, BenchError> {
-        let plain = |stream: &TcpStream| {
+    pub(crate) fn ready(self) -> Result<Connection, BenchError> {
+        let unlimited = |stream: &Connection| {
             stream.set_read_timeout(None)?;
             stream.set_write_timeout(None)
         };
-        plain(&self.stream).map_err(|source| self.failed("ending the handshake", source))?;
+        unlimited(&self.stream).map_err(|source| self.failed("ending the handshake", source))?;
         Ok(self.stream)
     }
 
     fn failed(&self, doing: &'static str, source: io::Error) -> BenchError {
         BenchError::Io { dialect: self.dialect, doing, source }
     }
-}
-
-fn open(address: SocketAddr, options: Options) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    let group = options.index / PER_SOURCE_ADDRESS;
-    if group > 0 && matches!(address.ip(), IpAddr::V4(ip) if ip.is_loopback()) {
-        let host = group + 1;
-        let source = Ipv4Addr::new(127, 0, (host >> 8) as u8, (host & 0xff) as u8);
-        socket.bind(&SocketAddr::from((source, 0)).into())?;
-    }
-    if options.tiny_buffer {
-        socket.set_recv_buffer_size(1)?;
-        // The other side's send buffer grows with the size of a segment: on the loopback
-        // interface to megabytes, which a short run would never fill.
-        #[cfg(target_os = "linux")]
-        socket.set_tcp_mss(SMALL_SEGMENT)?;
-    }
-    socket.connect_timeout(&address.into(), PATIENCE)?;
-    socket.set_tcp_nodelay(true)?;
-    let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    Ok(stream)
 }

@@ -2,13 +2,12 @@
 
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
-use std::net::TcpStream;
 use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token};
-use socket2::SockRef;
 
 use crate::BenchError;
+use crate::connection::{Connection, Found, Receiver};
 use crate::dialect::{FILL, Fanout};
 use crate::schedule::PATIENCE;
 use crate::unframe::Unframer;
@@ -17,67 +16,72 @@ use crate::unframe::Unframer;
 pub(crate) struct Receivers {
     poll: Poll,
     events: Events,
-    streams: Vec<mio::net::TcpStream>,
+    receivers: Vec<Receiver>,
+    /// Whether each was read once.
+    begun: bool,
 }
 
 /// Connections looked after in one round of the poll.
 const EVENTS: usize = 1024;
 
 impl Receivers {
-    pub(crate) fn new(streams: Vec<TcpStream>) -> Result<Receivers, BenchError> {
+    pub(crate) fn new(connections: Vec<Connection>) -> Result<Receivers, BenchError> {
         let open = || {
             let poll = Poll::new()?;
-            let mut registered = Vec::with_capacity(streams.len());
-            for (index, stream) in streams.into_iter().enumerate() {
-                stream.set_nonblocking(true)?;
-                let mut stream = mio::net::TcpStream::from_std(stream);
-                poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
-                registered.push(stream);
+            let mut receivers = Vec::with_capacity(connections.len());
+            for (index, connection) in connections.into_iter().enumerate() {
+                let mut receiver = Receiver::new(connection)?;
+                let source = receiver.source();
+                poll.registry().register(source, Token(index), Interest::READABLE)?;
+                receivers.push(receiver);
             }
-            Ok(Receivers { poll, events: Events::with_capacity(EVENTS), streams: registered })
+            Ok(Receivers { poll, events: Events::with_capacity(EVENTS), receivers, begun: false })
         };
         open().map_err(BenchError::system("polling the receivers"))
     }
 
-    /// Writes a few bytes to each receiver.
+    /// Writes a few bytes to each receiver whose last ones the server has taken: others would tell
+    /// it nothing new.
     pub(crate) fn write_to_each(&mut self, bytes: &[u8]) -> Result<(), BenchError> {
-        for (receiver, stream) in self.streams.iter_mut().enumerate() {
-            match stream.write(bytes) {
-                Ok(count) if count == bytes.len() => {}
-                // The server has not taken the last ones yet: these would tell it nothing new.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // Part of them would be the beginning of a frame without an end.
-                Ok(_) | Err(_) => return Err(BenchError::Dropped { receiver }),
+        for (receiver, connection) in self.receivers.iter_mut().enumerate() {
+            // Part of them would be the beginning of a frame without an end.
+            if !matches!(connection.write_if_free(bytes), Ok(true)) {
+                return Err(BenchError::Dropped { receiver });
             }
         }
         Ok(())
     }
 
     /// Waits for data, then lets `read` take it from each receiver that has some. `read` gets the
-    /// receiver's index; it returns the number of bytes, and is called again until it returns
-    /// fewer than `capacity`.
+    /// receiver's index, and is called again as long as there may be more.
     pub(crate) fn sweep(
         &mut self,
         timeout: Duration,
-        capacity: usize,
-        mut read: impl FnMut(usize, &mut mio::net::TcpStream) -> io::Result<usize>,
+        mut read: impl FnMut(usize, &mut Receiver) -> io::Result<Found>,
     ) -> Result<(), BenchError> {
+        let mut empty = |receiver: usize, connection: &mut Receiver| loop {
+            match read(receiver, connection) {
+                Ok(Found::End) => return Err(BenchError::Dropped { receiver }),
+                Ok(Found::All) => return Ok(()),
+                Ok(Found::More) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(BenchError::Dropped { receiver }),
+            }
+        };
+        if !self.begun {
+            // No event tells of what was decrypted before.
+            self.begun = true;
+            let mut all = self.receivers.iter_mut().enumerate();
+            all.try_for_each(|(index, receiver)| empty(index, receiver))?;
+        }
         match self.poll.poll(&mut self.events, Some(timeout)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             other => other.map_err(BenchError::system("polling the receivers"))?,
         }
         for event in &self.events {
-            let Token(receiver) = event.token();
-            loop {
-                match read(receiver, &mut self.streams[receiver]) {
-                    Ok(0) => return Err(BenchError::Dropped { receiver }),
-                    Ok(count) if count < capacity => break,
-                    Ok(_) => {}
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(_) => return Err(BenchError::Dropped { receiver }),
-                }
-            }
+            let Token(index) = event.token();
+            empty(index, &mut self.receivers[index])?;
         }
         Ok(())
     }
@@ -85,27 +89,39 @@ impl Receivers {
 
 /// Takes what has arrived without looking at it.
 pub(crate) struct Discard {
-    buffer: Vec<MaybeUninit<u8>>,
+    /// For what the system drops, or copies into it.
+    unread: Vec<MaybeUninit<u8>>,
     flags: i32,
+    /// For what has to be decrypted.
+    sealed: Vec<u8>,
 }
+
+/// Copies into such a buffer stay in the processor's cache.
+const COPIED_BYTES: usize = 256 << 10;
 
 impl Discard {
     /// With `copy`, bytes go through memory. Without, they do so only where the system has no
-    /// other way.
+    /// other way, and inside TLS.
     pub(crate) fn new(copy: bool) -> Discard {
-        // Copies into a smaller buffer stay in the processor's cache.
-        let (flags, capacity) = if copy || DROP == 0 { (0, 256 << 10) } else { (DROP, 1 << 20) };
-        Discard { buffer: vec![MaybeUninit::uninit(); capacity], flags }
+        let (flags, capacity) = if copy || DROP == 0 { (0, COPIED_BYTES) } else { (DROP, 1 << 20) };
+        let unread = vec![MaybeUninit::uninit(); capacity];
+        Discard { unread, flags, sealed: vec![0; COPIED_BYTES] }
     }
 
-    /// At most this much is taken at once.
-    pub(crate) fn capacity(&self) -> usize {
-        self.buffer.len()
-    }
-
-    /// Number of bytes taken; 0 at the end of the stream.
-    pub(crate) fn read(&mut self, stream: &mio::net::TcpStream) -> io::Result<usize> {
-        SockRef::from(stream).recv_with_flags(&mut self.buffer, self.flags)
+    /// Reads once, and calls `took` with the number of bytes.
+    pub(crate) fn read(
+        &mut self,
+        receiver: &mut Receiver,
+        mut took: impl FnMut(usize),
+    ) -> io::Result<Found> {
+        match receiver.receive(&mut self.unread, self.flags) {
+            Some(received) => {
+                let (count, found) = received?;
+                took(count);
+                Ok(found)
+            }
+            None => receiver.read(&mut self.sealed, |data| took(data.len())),
+        }
     }
 }
 
@@ -125,7 +141,7 @@ pub(crate) fn prove(
 ) -> Result<(), BenchError> {
     let failed = |source| BenchError::Io { dialect, doing: "the first broadcast", source };
     for mut source in &fanout.sources {
-        io::Write::write_all(&mut source, &fanout.message.bytes).map_err(failed)?;
+        source.write_all(&fanout.message.bytes).map_err(failed)?;
     }
     for stream in &fanout.receivers[..readers] {
         stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
@@ -138,7 +154,7 @@ pub(crate) fn prove(
 /// Reads one message made of fill bytes, to the end of its frame.
 pub(crate) fn read_one(
     dialect: &'static str,
-    mut stream: &TcpStream,
+    mut stream: &Connection,
     unframer: &mut Unframer,
     payload: usize,
     doing: &'static str,

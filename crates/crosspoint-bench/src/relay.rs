@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
 use std::thread;
 use std::time::Instant;
 
@@ -54,9 +53,11 @@ pub fn run(
     let report = thread::scope(|scope| {
         let answering = scope.spawn(|| respond(name, &responder, plan));
         let measured = request(name, &requester, plan, progress);
-        for stream in [&requester.read, &requester.write, &responder.read, &responder.write] {
-            // Closed by the other side or through its duplicate: just as well.
-            let _ = stream.shutdown(Shutdown::Both);
+        for end in [&requester, &responder] {
+            for stream in [&end.write, end.reader()] {
+                // Closed by the other side, or the same as before: just as well.
+                let _ = stream.shutdown();
+            }
         }
         with_helper(measured, answering)
     });
@@ -87,7 +88,7 @@ impl Incoming {
         end: &End,
     ) -> Result<Option<usize>, BenchError> {
         let count = loop {
-            match (&end.read).read(&mut self.buffer) {
+            match end.reader().read(&mut self.buffer) {
                 Ok(0) => return Ok(None),
                 Ok(count) => break count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -132,10 +133,10 @@ fn request(
 ) -> Result<Report, BenchError> {
     const DOING: &str = "waiting for replies";
     let failed = |source| BenchError::Io { dialect, doing: DOING, source };
-    end.read.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+    end.reader().set_read_timeout(Some(PATIENCE)).map_err(failed)?;
     (&end.write).write_all(&end.message).map_err(failed)?;
     let mut incoming = Incoming::new(end, plan.payload);
-    read_one(dialect, &end.read, &mut incoming.unframer, plan.payload, DOING)?;
+    read_one(dialect, end.reader(), &mut incoming.unframer, plan.payload, DOING)?;
 
     let requests = end.message.repeat(plan.in_flight);
     let mut under_way = VecDeque::new();

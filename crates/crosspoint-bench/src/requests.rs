@@ -2,13 +2,13 @@
 //! with one or many under way.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::dialect::{Asker, Dialect, LARGEST_NUMBER, Requests, Responder, duplicate};
+use crate::connection::Connection;
+use crate::dialect::{Answerer, Asker, Dialect, LARGEST_NUMBER, Requests, Responder};
 use crate::latency::{Latency, Recorder};
 use crate::schedule::{PATIENCE, Phase, READ_BYTES, Schedule, with_helper};
 use crate::{BenchError, Progress};
@@ -59,25 +59,27 @@ pub fn run(
         .stream
         .set_read_timeout(Some(PATIENCE))
         .map_err(BenchError::system("setting a time limit"))?;
-    let Some(mut responder) = responder else {
+    let Some(Responder { stream: answers, mut answerer }) = responder else {
         return conversation.measure(plan, progress);
     };
-    let end = duplicate(&responder.stream)?;
     thread::scope(|scope| {
-        let answering = scope.spawn(move || respond(name, &mut responder));
+        let answering = scope.spawn(|| respond(name, &answers, &mut *answerer));
         let measured = conversation.measure(plan, progress);
-        for stream in [&conversation.stream, &end] {
+        for stream in [&conversation.stream, &answers] {
             // Closed by the other side: just as well.
-            let _ = stream.shutdown(Shutdown::Both);
+            let _ = stream.shutdown();
         }
         with_helper(measured, answering)
     })
 }
 
 /// Answers until the connection ends.
-fn respond(dialect: &'static str, responder: &mut Responder) -> Result<(), BenchError> {
+fn respond(
+    dialect: &'static str,
+    mut stream: &Connection,
+    answerer: &mut dyn Answerer,
+) -> Result<(), BenchError> {
     let failed = |source| BenchError::Io { dialect, doing: "answering", source };
-    let Responder { stream, answerer } = responder;
     let (mut buffer, mut out) = (vec![0; READ_BYTES], Vec::new());
     loop {
         let count = match stream.read(&mut buffer) {
@@ -96,7 +98,7 @@ fn respond(dialect: &'static str, responder: &mut Responder) -> Result<(), Bench
 
 struct Conversation {
     dialect: &'static str,
-    stream: TcpStream,
+    stream: Connection,
     asker: Box<dyn Asker>,
     waiting: Waiting,
     out: Vec<u8>,

@@ -5,13 +5,13 @@
 //! the sender is late because the server did not take the message before, the time is the one at
 //! which it was due, so that waiting caused by the server is counted.
 
-use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::connection::{Connection, Found, Receiver};
 use crate::dialect::{Dialect, Fanout, FanoutShape};
 use crate::fanout::write_all;
 use crate::latency::{Latency, Recorder};
@@ -141,7 +141,6 @@ fn part(
         payload: plan.payload,
         recorder: Recorder::new(),
         members: vec![Member::new(Unframer::new(fanout.framing.clone())); readers],
-        buffer: vec![0; READ_BYTES],
         received: 0,
     };
     thread::scope(|scope| {
@@ -149,7 +148,7 @@ fn part(
         let read = members.read_all(&mut receivers, plan, progress);
         for source in &fanout.sources {
             // Ends a sender that waits for a server that takes nothing; else it is done anyway.
-            let _ = source.shutdown(Shutdown::Both);
+            let _ = source.shutdown();
         }
         let sent = match sender.join() {
             Ok(sent) => sent,
@@ -242,7 +241,6 @@ struct Members<'a> {
     payload: usize,
     recorder: Recorder,
     members: Vec<Member>,
-    buffer: Vec<u8>,
     received: u64,
 }
 
@@ -257,14 +255,15 @@ impl Members<'_> {
         let whole = plan.warm_up + plan.duration;
         let mut told = Duration::ZERO;
         let mut quiet_since = (0, Duration::ZERO);
+        let mut buffer = vec![0; READ_BYTES];
         loop {
             let mut wrong = None;
-            receivers.sweep(TICK, READ_BYTES, |index, stream| {
-                let count = std::io::Read::read(stream, &mut self.buffer)?;
-                if let Err(reason) = self.take(index, count) {
-                    wrong = Some(reason);
-                }
-                Ok(count)
+            receivers.sweep(TICK, |index, receiver| {
+                receiver.read(&mut buffer, |bytes| {
+                    if let Err(reason) = self.take(index, bytes) {
+                        wrong = Some(reason);
+                    }
+                })
             })?;
             if let Some(reason) = wrong {
                 return Err(BenchError::OutOfStep { dialect: self.dialect, reason });
@@ -289,11 +288,11 @@ impl Members<'_> {
     }
 
     /// Looks into the bytes just read for one member.
-    fn take(&mut self, index: usize, count: usize) -> Result<(), &'static str> {
+    fn take(&mut self, index: usize, bytes: &[u8]) -> Result<(), &'static str> {
         let now = self.clock.start.elapsed();
-        let Members { members, buffer, recorder, received, payload, warm_up, .. } = self;
+        let Members { members, recorder, received, payload, warm_up, .. } = self;
         let Member { unframer, filled, stamp } = &mut members[index];
-        unframer.feed(&buffer[..count], |mut data| {
+        unframer.feed(bytes, |mut data| {
             while !data.is_empty() {
                 let (here, rest) = data.split_at(data.len().min(*payload - *filled));
                 if *filled < STAMP {
@@ -315,16 +314,15 @@ impl Members<'_> {
     }
 }
 
-/// Whether the server has closed this connection.
-fn was_dropped(stream: std::net::TcpStream) -> bool {
-    if stream.set_nonblocking(true).is_err() {
+/// Whether the server has closed this connection. TLS says nothing more of it.
+fn was_dropped(connection: Connection) -> bool {
+    let Ok(mut receiver) = Receiver::new(connection.into_socket().into()) else {
         return true;
-    }
-    let stream = mio::net::TcpStream::from_std(stream);
+    };
     let mut discard = Discard::new(false);
     loop {
-        match discard.read(&stream) {
-            Ok(0) => return true,
+        match discard.read(&mut receiver, |_| {}) {
+            Ok(Found::End) => return true,
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => return error.kind() != std::io::ErrorKind::WouldBlock,

@@ -1,13 +1,13 @@
 //! Bytes in one direction: sender → hub → receiver, as fast as the receiver takes them.
 
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::connection::Connection;
 use crate::dialect::{Dialect, STREAM_CHUNK, StreamEnds, StreamShape};
 use crate::schedule::{PATIENCE, Phase, READ_BYTES, Schedule, with_helper};
 use crate::unframe::Unframer;
@@ -80,7 +80,7 @@ pub fn run(
             let sent = outgoing.send(&sender, &stop);
             if sent.is_err() {
                 // Nothing more comes for the receiver to wait for. It may be closed already.
-                let _ = receiver.shutdown(Shutdown::Both);
+                let _ = receiver.shutdown();
             }
             sent
         });
@@ -96,7 +96,7 @@ pub fn run(
         stop.store(true, Ordering::Release);
         for stream in [&sender, &receiver] {
             // Closed by the other side: just as well.
-            let _ = stream.shutdown(Shutdown::Both);
+            let _ = stream.shutdown();
         }
         with_helper(measured, sending)
     });
@@ -127,11 +127,7 @@ struct Outgoing {
 
 impl Outgoing {
     /// Writes until told to stop.
-    fn send(
-        &mut self,
-        mut stream: &std::net::TcpStream,
-        stop: &AtomicBool,
-    ) -> Result<(), BenchError> {
+    fn send(&mut self, mut stream: &Connection, stop: &AtomicBool) -> Result<(), BenchError> {
         let batch = self.chunk.repeat(BATCH);
         let mut buffer = vec![0; READ_BYTES];
         while !stop.load(Ordering::Acquire) {
@@ -154,11 +150,7 @@ impl Outgoing {
     }
 
     /// Waits for credit.
-    fn wait(
-        &mut self,
-        mut stream: &std::net::TcpStream,
-        buffer: &mut [u8],
-    ) -> Result<(), BenchError> {
+    fn wait(&mut self, mut stream: &Connection, buffer: &mut [u8]) -> Result<(), BenchError> {
         const DOING: &str = "waiting for credit";
         let count = read(stream, buffer).map_err(|source| self.failed(DOING, source))?;
         if let Some(credits) = &mut self.credits {
@@ -177,7 +169,7 @@ impl Outgoing {
 }
 
 /// Something that arrives; the end of the stream is an error.
-fn read(mut stream: &std::net::TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+fn read(mut stream: &Connection, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match stream.read(buffer) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -201,7 +193,7 @@ struct Incoming {
 impl Incoming {
     fn measure(
         &mut self,
-        stream: &std::net::TcpStream,
+        stream: &Connection,
         plan: &Plan,
         progress: &mut Progress<'_>,
     ) -> Result<Report, BenchError> {
@@ -225,7 +217,7 @@ impl Incoming {
     }
 
     /// Reads once, and gives credit; how many bytes of data there were.
-    fn take(&mut self, mut stream: &std::net::TcpStream) -> Result<usize, BenchError> {
+    fn take(&mut self, mut stream: &Connection) -> Result<usize, BenchError> {
         let dialect = self.dialect;
         let failed = |doing| move |source| BenchError::Io { dialect, doing, source };
         let count = read(stream, &mut self.buffer).map_err(failed("waiting for data"))?;

@@ -1,15 +1,19 @@
 //! `crosspoint bench`: how fast a hub is. The load generator is the library `crosspoint-bench`;
 //! here are its flags and its output.
 
+use crate::client_tls;
+use crate::failure::Failure;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use crosspoint_bench::{
-    AnySocket, BenchError, Dialect, Encrypted, Joint, Latency, Native, fanout, idle, relay,
-    requests, stall, stalled, stream,
+    AnySocket, BenchError, Dialect, Encrypted, Joint, Latency, Native, Transport, fanout, idle,
+    relay, requests, stall, stalled, stream,
 };
-use crosspoint_net::client::Endpoint;
+use crosspoint_net::client::{Endpoint, host};
+use crosspoint_net::tls::Fingerprint;
+use crosspoint_net::tls::client::{ClientTls, HandshakeError, Trust};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::{Child, Stdio};
 use std::str::FromStr;
@@ -18,7 +22,7 @@ use std::time::Duration;
 /// The command, its workloads and their flags.
 pub(crate) fn command() -> Command {
     let workload = |name: &'static str, about: &'static str| {
-        Command::new(name)
+        let command = Command::new(name)
             .about(about)
             .arg(
                 Arg::new("hub")
@@ -26,8 +30,9 @@ pub(crate) fn command() -> Command {
                     .value_name("ADDRESS")
                     .value_parser(value_parser!(Place))
                     .help(
-                        "The hub or other server: HOST:PORT, tcp://HOST:PORT, or with anysocket also \
-                         ws://HOST:PORT; if not given, a hub is started for the run",
+                        "The hub or other server: HOST:PORT, tcp:// or tls://HOST:PORT, with \
+                         anysocket also ws:// or wss://HOST:PORT; if not given, a hub is started for \
+                         the run",
                     ),
             )
             .arg(
@@ -63,6 +68,14 @@ pub(crate) fn command() -> Command {
                     .action(ArgAction::SetTrue)
                     .help("Print the result as JSON"),
             )
+            .arg(
+                Arg::new("tls")
+                    .long("tls")
+                    .action(ArgAction::SetTrue)
+                    .conflicts_with_all(["hub", "tls-pin", "tls-roots"])
+                    .help("Connect with TLS to the hub that is started for the run"),
+            );
+        client_tls::add_arguments(command)
     };
     let seconds = || number("seconds", "3", "Seconds measured, after one second of warm-up");
     let timed = |command: Command| {
@@ -138,34 +151,35 @@ fn number(name: &'static str, default: &'static str, help: &'static str) -> Arg 
 }
 
 /// How the server at this address is spoken to.
-fn dialect(address: SocketAddr, matches: &ArgMatches) -> Result<Box<dyn Dialect>, String> {
+fn dialect(target: &Target, matches: &ArgMatches) -> Result<Box<dyn Dialect>, Failure> {
+    let transport = target.transport.clone();
     let text = |name: &str| matches.get_one::<String>(name).cloned();
     let token = text("token");
     let bytes = token.clone().map(|token| token.into_bytes().into());
     Ok(match text("protocol").as_deref() {
         Some("joint") if token.is_some() => {
-            return Err(
-                "the joint protocol cannot present a token; choose another --protocol".into()
-            );
+            return Err(Failure::Setup(
+                "the joint protocol cannot present a token; choose another --protocol".to_owned(),
+            ));
         }
-        Some("joint") => Box::new(Joint::new(address)),
-        Some("encrypted") => Box::new(Encrypted::new(address).with_token(bytes)),
+        Some("joint") => Box::new(Joint::new(transport)),
+        Some("encrypted") => Box::new(Encrypted::new(transport).with_token(bytes)),
         Some("anysocket") => {
             let token = token.map(|token| serde_json::Value::from(token).to_string());
-            let detected = AnySocket::detect(address, text("auth").or(token));
-            Box::new(detected.map_err(|error| error.to_string())?)
+            let detected = AnySocket::detect(transport, text("auth").or(token));
+            Box::new(detected.map_err(|error| target.failed(error))?)
         }
-        _ => Box::new(Native::new(address).with_token(bytes)),
+        _ => Box::new(Native::new(transport).with_token(bytes)),
     })
 }
 
 /// Runs a workload and prints what came out.
-pub(crate) fn run(matches: &ArgMatches) -> Result<(), String> {
+pub(crate) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let Some((workload, matches)) = matches.subcommand() else {
         unreachable!("clap demands a workload");
     };
     let target = Target::of(matches)?;
-    let dialect = dialect(target.address, matches)?;
+    let dialect = dialect(&target, matches)?;
     let count = |name: &str| matches.get_one::<u32>(name).copied().unwrap_or_default();
     let size = |name: &str| count(name) as usize;
     let seconds = || Duration::from_secs(count("seconds").into());
@@ -174,7 +188,7 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), String> {
         bar.set_position((done * 1000.0) as u64);
         bar.set_message(doing.to_owned());
     };
-    let wrong = |error: BenchError| error.to_string();
+    let wrong = |error: BenchError| target.failed(error);
     let json = matches.get_flag("json");
     match workload {
         "fanout" => {
@@ -299,46 +313,62 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), String> {
 
 /// Where a server is, as `--hub` says.
 #[derive(Debug, Clone)]
-struct Place {
-    authority: String,
-    web_socket: bool,
-}
+struct Place(Endpoint);
 
 impl FromStr for Place {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse::<Endpoint>() {
-            Ok(Endpoint::Tcp { authority, tls: None }) => Ok(Self { authority, web_socket: false }),
-            Ok(Endpoint::WebSocket { authority, path, tls: None, .. }) if path == "/" => {
-                Ok(Self { authority, web_socket: true })
+            Ok(endpoint @ Endpoint::Tcp { .. }) => Ok(Self(endpoint)),
+            Ok(Endpoint::WebSocket { path, .. }) if path != "/" => {
+                Err(format!("bench connects to no path of a server; leave {path} out"))
             }
-            Ok(_) => Err("bench connects to no path of a server".into()),
+            Ok(endpoint @ Endpoint::WebSocket { .. }) => Ok(Self(endpoint)),
+            Ok(_) => {
+                Err("bench connects over TCP only; write HOST:PORT or tls://HOST:PORT, where \
+                          the hub listens too"
+                    .to_owned())
+            }
             Err(error) => Err(error.to_string()),
         }
     }
 }
 
 impl Place {
-    /// The first address, for a protocol of the load generator.
-    fn resolve(&self, protocol: &str) -> Result<SocketAddr, String> {
-        let Self { authority, web_socket } = self;
-        if *web_socket && protocol != "anysocket" {
-            return Err(format!(
-                "bench speaks {protocol} over TCP only: write --hub tcp://{authority}"
-            ));
-        }
+    /// The way there, for a protocol of the load generator.
+    fn transport(&self, protocol: &str, matches: &ArgMatches) -> Result<Transport, Failure> {
+        let (authority, tls) = match &self.0 {
+            Endpoint::WebSocket { authority, tls, .. } if protocol != "anysocket" => {
+                let scheme = if tls.is_some() { "tls" } else { "tcp" };
+                return Err(Failure::Setup(format!(
+                    "bench speaks {protocol} without WebSocket: write --hub {scheme}://{authority}"
+                )));
+            }
+            Endpoint::Tcp { authority, tls } | Endpoint::WebSocket { authority, tls, .. } => {
+                (authority, tls.is_some())
+            }
+            other => return Err(Failure::Setup(format!("bench cannot connect to {other}"))),
+        };
         let found = authority
             .to_socket_addrs()
             .map_err(|error| format!("{authority} cannot be looked up: {error}"))?
             .next();
-        found.ok_or_else(|| format!("{authority} has no address"))
+        let address = found.ok_or_else(|| format!("{authority} has no address"))?;
+        if !tls {
+            client_tls::refuse_without_tls(matches, &self.0)?;
+            return Ok(address.into());
+        }
+        let transport = Transport::with_tls(address, host(authority), &client_tls::read(matches)?);
+        transport.map_err(|error| Failure::Setup(error.to_string()))
     }
 }
 
 /// Whom to measure.
 struct Target {
-    address: SocketAddr,
+    transport: Transport,
+    /// How people write it.
+    name: String,
     child: Option<Hub>,
 }
 
@@ -354,39 +384,83 @@ impl Drop for Hub {
 }
 
 impl Target {
-    fn of(matches: &ArgMatches) -> Result<Self, String> {
+    fn of(matches: &ArgMatches) -> Result<Self, Failure> {
         if let Some(place) = matches.get_one::<Place>("hub") {
             let protocol = matches.get_one::<String>("protocol").map_or("", String::as_str);
-            return Ok(Self { address: place.resolve(protocol)?, child: None });
+            let transport = place.transport(protocol, matches)?;
+            return Ok(Self { transport, name: place.0.to_string(), child: None });
+        }
+        let tls = matches.get_flag("tls");
+        if !tls {
+            client_tls::refuse_without_tls(matches, "the hub of this run")?;
         }
         let wrong = |error: std::io::Error| format!("no hub could be started: {error}");
         let program = std::env::current_exe().map_err(wrong)?;
         let mut child = std::process::Command::new(program)
             .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(tls.then_some("--tls-dev"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .map_err(wrong)?;
         let output = child.stdout.take();
-        let child = Hub(child);
+        let child = Some(Hub(child));
         let lines = output.into_iter().flat_map(|output| BufReader::new(output).lines());
-        let address = lines
-            .map_while(Result::ok)
-            .find_map(|line| line.strip_prefix("listening on ")?.parse().ok());
-        let address = address.ok_or("the hub that was started does not listen")?;
-        Ok(Self { address, child: Some(child) })
+        let mut lines = lines.map_while(Result::ok);
+        let address: Option<SocketAddr> =
+            lines.find_map(|line| line.strip_prefix("listening on ")?.parse().ok());
+        let address =
+            address.ok_or_else(|| "the hub that was started does not listen".to_owned())?;
+        if !tls {
+            return Ok(Self { transport: address.into(), name: format!("tcp://{address}"), child });
+        }
+        let pin = lines.find_map(|line| {
+            let (_, fingerprint) = line.split_once("with the fingerprint ")?;
+            fingerprint.parse::<Fingerprint>().ok()
+        });
+        let pin = pin.ok_or_else(|| "the hub that was started serves no TLS".to_owned())?;
+        let how = ClientTls { trust: Trust::Pinned(pin), ..client_tls::read(matches)? };
+        let transport = Transport::with_tls(address, &address.ip().to_string(), &how);
+        let transport = transport.map_err(|error| error.to_string())?;
+        Ok(Self { transport, name: format!("tls://{address}"), child })
+    }
+
+    /// Why there is no result, and what to do about it.
+    fn failed(&self, error: BenchError) -> Failure {
+        Failure::Run(match &error {
+            BenchError::Tls { source, .. } if let Some(wrong) = HandshakeError::find(source) => {
+                format!("no connection to {}: {wrong}{}", self.name, client_tls::advice(wrong))
+            }
+            BenchError::Io { source, .. }
+                if self.name.starts_with("tcp://") && is_end(source.kind()) =>
+            {
+                format!(
+                    "{error}; {} closed the connection: if a hub is there, its log says why; it \
+                     may take TLS only (tls://)",
+                    self.name
+                )
+            }
+            error => error.to_string(),
+        })
     }
 }
 
 impl Target {
     /// The hub's process, to read its memory.
-    fn process(&self, matches: &ArgMatches) -> Result<u32, String> {
+    fn process(&self, matches: &ArgMatches) -> Result<u32, Failure> {
         match (matches.get_one::<u32>("pid"), &self.child) {
             (Some(pid), _) => Ok(*pid),
             (None, Some(child)) => Ok(child.0.id()),
-            (None, None) => Err("say which process the hub is: --pid PID".into()),
+            (None, None) => {
+                Err(Failure::Setup("say which process the hub is: --pid PID".to_owned()))
+            }
         }
     }
+}
+
+/// Whether the other side has ended the connection.
+fn is_end(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
 }
 
 fn bar() -> ProgressBar {
@@ -400,7 +474,7 @@ fn print<T: Serialize>(
     json: bool,
     report: &T,
     describe: impl FnOnce(&T, &mut String),
-) -> Result<(), String> {
+) -> Result<(), Failure> {
     let mut text = String::new();
     if json {
         text = serde_json::to_string_pretty(report).map_err(|error| error.to_string())?;
@@ -409,7 +483,7 @@ fn print<T: Serialize>(
         describe(report, &mut text);
     }
     let shown = std::io::stdout().write_all(text.as_bytes());
-    shown.map_err(|error| format!("the result cannot be shown: {error}"))
+    shown.map_err(|error| format!("the result cannot be shown: {error}").into())
 }
 
 fn row(text: &mut String, name: &str, value: &str) {

@@ -1,20 +1,17 @@
 //! `crosspoint chat`: lines of text in a room, to see the hub at work.
 
+use crate::client_tls;
 use crate::failure::Failure;
 use crate::identity;
 use crate::logging::{Style, clean};
-use crate::small_file::{self, BYTES_MAX, FileKind};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use crosspoint::tls::Fingerprint;
-use crosspoint::tls::certificate::Certificate;
-use crosspoint::tls::client::Trust;
+use crosspoint::tls::client::{ClientTls, HandshakeError};
 use crosspoint::{
     ChannelError, ConnectError, EnterOptions, MemberEvent, MemberNumber, Node, Reason,
 };
 use std::collections::HashMap;
-use std::fmt::Display;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::runtime::Builder;
 
@@ -26,7 +23,7 @@ pub(crate) fn command() -> Command {
     let flag = |name: &'static str, value: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name(value).help(help)
     };
-    Command::new("chat")
+    let command = Command::new("chat")
         .about("Talk in a room: lines you type go to everybody else in it")
         .long_about(
             "Talk in a room: each line you type goes to everybody else in it, and theirs are shown. \
@@ -40,31 +37,14 @@ pub(crate) fn command() -> Command {
                 .value_parser(value_parser!(PathBuf)),
         )
         .arg(
-            flag("tls-roots", "FILE", "Trust the authorities of this file (PEM) instead of those of the system, with tls:// and wss://")
-                .value_parser(value_parser!(PathBuf))
-                .conflicts_with("tls-pin"),
-        )
-        .arg(
-            flag("tls-pin", "FINGERPRINT", "Trust the hub whose certificate has this fingerprint (SHA-256), with tls:// and wss://")
-                .value_parser(value_parser!(Fingerprint)),
-        )
-        .arg(
-            flag("tls-cert", "FILE", "Show this certificate (PEM, with its chain) to a hub that asks for one, with tls:// and wss://")
-                .value_parser(value_parser!(PathBuf)),
-        )
-        .arg(
-            flag("tls-key", "FILE", "The key of --tls-cert (PEM), if it is not in the same file")
-                .value_parser(value_parser!(PathBuf))
-                .requires("tls-cert"),
-        )
-        .arg(
             Arg::new("unbound-proof")
                 .long("unbound-proof")
                 .help("Do not bind the proof of --identity to TLS: for a hub behind a proxy that ends TLS, which could then use the proof")
                 .action(ArgAction::SetTrue)
                 .requires("identity"),
         )
-        .arg(flag("token", "TOKEN", "What the hub asks for: its access token, NAME:SECRET, or a signed token"))
+        .arg(flag("token", "TOKEN", "What the hub asks for: its access token, NAME:SECRET, or a signed token"));
+    client_tls::add_arguments(command)
 }
 
 /// Chats until the input ends, Ctrl-C, or the hub ends it.
@@ -132,16 +112,12 @@ async fn chat(matches: &ArgMatches) -> Result<(), Failure> {
 async fn connect(matches: &ArgMatches) -> Result<Node, Failure> {
     let text = |name: &str| matches.get_one::<String>(name);
     let hub = text("hub").map_or("", String::as_str);
-    let of_tls = ["tls-roots", "tls-pin", "tls-cert"]
-        .into_iter()
-        .find(|flag| matches.value_source(flag) == Some(clap::parser::ValueSource::CommandLine));
-    let has_tls = ["tls://", "wss://"].iter().any(|scheme| hub.starts_with(scheme));
-    if let Some(flag) = of_tls.filter(|_| !has_tls) {
-        let why =
-            format!("--{flag} has no effect on {hub}, which is without TLS; use tls:// or wss://");
-        return Err(Failure::Setup(why));
+    if !["tls://", "wss://"].iter().any(|scheme| hub.starts_with(scheme)) {
+        client_tls::refuse_without_tls(matches, hub)?;
     }
-    let mut builder = Node::builder().agent(concat!("crosspoint-chat/", env!("CARGO_PKG_VERSION")));
+    let ClientTls { trust, certificate } = client_tls::read(matches)?;
+    let mut builder =
+        Node::builder().agent(concat!("crosspoint-chat/", env!("CARGO_PKG_VERSION"))).trust(trust);
     if let Some(token) = text("token") {
         builder = builder.token(token.clone().into_bytes());
     }
@@ -151,10 +127,7 @@ async fn connect(matches: &ArgMatches) -> Result<Node, Failure> {
     if matches.get_flag("unbound-proof") {
         builder = builder.unbound_proof();
     }
-    if let Some(trust) = trust(matches)? {
-        builder = builder.trust(trust);
-    }
-    if let Some(certificate) = certificate(matches)? {
+    if let Some(certificate) = certificate {
         builder = builder.client_certificate(certificate);
     }
     if let Some(name) = text("name") {
@@ -178,41 +151,6 @@ async fn connect(matches: &ArgMatches) -> Result<Node, Failure> {
     }
 }
 
-/// Whom the flags say to trust, if they do.
-fn trust(matches: &ArgMatches) -> Result<Option<Trust>, Failure> {
-    if let Some(fingerprint) = matches.get_one::<Fingerprint>("tls-pin") {
-        return Ok(Some(Trust::Pinned(*fingerprint)));
-    }
-    let Some(path) = matches.get_one::<PathBuf>("tls-roots") else {
-        return Ok(None);
-    };
-    let roots = Trust::roots(text("--tls-roots", path)?.as_bytes());
-    roots.map(Some).map_err(|error| wrong("--tls-roots", path, error))
-}
-
-/// What the flags say to show, if they do.
-fn certificate(matches: &ArgMatches) -> Result<Option<Certificate>, Failure> {
-    let Some(path) = matches.get_one::<PathBuf>("tls-cert") else {
-        return Ok(None);
-    };
-    let chain = text("--tls-cert", path)?;
-    let key = matches.get_one::<PathBuf>("tls-key").map(|path| text("--tls-key", path));
-    let key = key.transpose()?;
-    let certificate =
-        Certificate::from_pem(chain.as_bytes(), key.as_ref().unwrap_or(&chain).as_bytes());
-    certificate.map(Some).map_err(|error| wrong("--tls-cert", path, error))
-}
-
-/// The text of a file that a flag names.
-fn text(flag: &str, path: &Path) -> Result<String, Failure> {
-    let file = small_file::read(path, FileKind::Any, BYTES_MAX);
-    file.map(|file| file.text).map_err(|error| wrong(flag, path, error))
-}
-
-fn wrong(flag: &str, path: &Path, error: impl Display) -> Failure {
-    Failure::Setup(format!("{flag} {}: {error}", path.display()))
-}
-
 fn is_refused(error: &ConnectError, why: Reason) -> bool {
     matches!(error, ConnectError::Refused { reason, .. } if *reason == why)
 }
@@ -225,6 +163,12 @@ fn failed(error: ConnectError, matches: &ArgMatches) -> Failure {
         error if is_refused(&error, Reason::NotAllowed) && !matches.contains_id("token") => {
             let hint = "give what the hub asks for with --token, or with --tls-cert if that is a certificate";
             Failure::Run(format!("{error}; {hint}"))
+        }
+        ConnectError::Unreachable { ref address, ref source }
+            if let Some(wrong) = HandshakeError::find(source) =>
+        {
+            let advice = client_tls::advice(wrong);
+            Failure::Run(format!("no connection to {address}: {wrong}{advice}"))
         }
         error => Failure::Run(error.to_string()),
     }

@@ -4,6 +4,7 @@
 //! * [`listen`]: where it listens; [`sockets`]: Unix sockets; [`activation`] and [`notify`]: under systemd
 //! * [`settings`]: its settings, shown by `crosspoint config`; [`options`]: what they become
 //! * [`chat`]: lines of text in a room
+//! * [`client_tls`]: whom the clients trust
 //! * [`identity`]: keys in files; [`hash_secret`]: hashes of secrets
 //! * [`mod@bench`]: the load generator
 //! * [`logging`]: the log; [`small_file`]: how files are read
@@ -15,6 +16,7 @@ mod activation;
 mod bench;
 mod certificates;
 mod chat;
+mod client_tls;
 mod failure;
 mod give_back;
 mod hash_secret;
@@ -63,7 +65,7 @@ fn main() -> ExitCode {
         Some(("chat", matches)) => finish(chat::run(matches)),
         Some(("id", matches)) => finish(identity::run(matches).map_err(Failure::Run)),
         Some(("hash-secret", _)) => finish(hash_secret::run().map_err(Failure::Run)),
-        Some(("bench", matches)) => finish(bench::run(matches).map_err(Failure::Run)),
+        Some(("bench", matches)) => finish(bench::run(matches)),
         _ => unreachable!("clap demands one of the commands"),
     }
 }

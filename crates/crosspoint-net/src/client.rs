@@ -9,7 +9,7 @@ use crate::outlet::now;
 use crate::parting::LINGER;
 use crate::reading::{discard_until_closed, read};
 use crate::stream::{self, Reader, Stream, Writer};
-use crate::tls::client::ClientTls;
+use crate::tls::client::{ClientTls, HandshakeError};
 use crate::ws::{self, handshake};
 use bytes::{Bytes, BytesMut};
 use crosspoint_hub::protocol::{Activity, Client};
@@ -242,7 +242,7 @@ pub async fn dial(endpoint: &Endpoint) -> io::Result<Dialed> {
         let Dialed { reader, writer, .. } = dialed;
         let (reader, writer) = stream::tls::handshake(tls, (reader, writer), &[], None)
             .await
-            .map_err(|broken| broken.error)?;
+            .map_err(|broken| HandshakeError::in_handshake(broken.error))?;
         let channel_binding = writer.channel_binding();
         let (reader, writer) = (Reader::Tls(reader), Writer::Tls(writer));
         dialed = Dialed { reader, writer, channel_binding, ..dialed };
@@ -288,7 +288,7 @@ async fn unix(_: &Path) -> io::Result<Dialed> {
 }
 
 /// The name or address of an authority, as certificates have it.
-fn host(authority: &str) -> &str {
+pub fn host(authority: &str) -> &str {
     let host = authority.rsplit_once(':').map_or(authority, |(host, _port)| host);
     host.trim_start_matches('[').trim_end_matches(']')
 }

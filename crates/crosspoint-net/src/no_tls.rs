@@ -27,6 +27,17 @@ pub mod client {
         Platform,
     }
 
+    /// Why a client has no TLS connection to a server. There is none to fail.
+    #[derive(Debug)]
+    pub struct HandshakeError(Absent);
+
+    impl HandshakeError {
+        /// Gives the error back.
+        pub(crate) fn in_handshake(error: io::Error) -> io::Error {
+            error
+        }
+    }
+
     /// How a client would speak TLS.
     #[derive(Debug, Clone, Default)]
     pub struct ClientTls {

@@ -9,10 +9,63 @@ use std::time::Duration;
 
 /// What to look at when there is no connection.
 fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
+    match (tls_hint(error), error.kind()) {
+        (Some(hint), _) => hint,
         // Somebody is there, and says something wrong.
-        io::ErrorKind::InvalidData => "",
-        _ => "; is a hub running there?",
+        (None, io::ErrorKind::InvalidData) => "",
+        (None, _) => "; is a hub running there?",
+    }
+}
+
+/// What to do when there is no connection for a reason of TLS.
+#[cfg(feature = "tls")]
+pub(crate) fn tls_hint(error: &io::Error) -> Option<&'static str> {
+    use crosspoint_net::tls::client::HandshakeError;
+    Some(match HandshakeError::find(error)? {
+        HandshakeError::OtherCertificate { .. } => {
+            "; if its operator has exchanged the certificate, trust the new fingerprint; if not, somebody is in the middle"
+        }
+        HandshakeError::UnknownAuthority => {
+            "; trust that authority (Trust::roots) or the certificate alone (Trust::Pinned)"
+        }
+        HandshakeError::BadSignature => {
+            "; an authority with the same name and a new key may have signed it: trust that one (Trust::roots)"
+        }
+        HandshakeError::AuthorityCertificate => {
+            "; trust it alone (Trust::Pinned), or have one made for a server (basicConstraints=CA:FALSE)"
+        }
+        HandshakeError::OldCertificate => "; have one of version 3 made",
+        HandshakeError::OtherName(_) => {
+            "; connect to one of the names of the certificate, or trust it alone (Trust::Pinned)"
+        }
+        HandshakeError::WrongTime(_) => "; have it renewed, and compare the clocks",
+        HandshakeError::NoTls | HandshakeError::Refused | HandshakeError::Closed => {
+            "; if no TLS is served there, use tcp:// or ws:// in the place of tls:// or wss://"
+        }
+        HandshakeError::ClientCertificate(_) => {
+            "; show one that it takes (client_certificate of the builder)"
+        }
+        _ => "",
+    })
+}
+
+/// Nothing fails for a reason of TLS.
+#[cfg(not(feature = "tls"))]
+pub(crate) fn tls_hint(_: &io::Error) -> Option<&'static str> {
+    None
+}
+
+/// How a hub has refused a connection. One that takes TLS only, or wants a certificate of the client, closes it and
+/// says nothing.
+fn refused(address: &Address, reason: Reason) -> String {
+    match (reason, address.endpoint.has_tls()) {
+        (Reason::ConnectionLost, false) => format!(
+            "{address} closed the connection and gave no answer; if a hub is there, its log says why; it may take TLS only (tls:// or wss://)"
+        ),
+        (Reason::ConnectionLost, true) => format!(
+            "{address} closed the connection and gave no answer; if a hub is there, its log says why; it may want a certificate of the client"
+        ),
+        (reason, _) => format!("the hub at {address} has refused the connection: {reason}"),
     }
 }
 
@@ -35,7 +88,7 @@ pub enum ConnectError {
         source: io::Error,
     },
     /// The hub closed the connection instead of a welcome.
-    #[error("the hub at {address} has refused the connection: {reason}")]
+    #[error("{}", refused(address, *reason))]
     Refused {
         /// Where it was tried.
         address: Box<Address>,

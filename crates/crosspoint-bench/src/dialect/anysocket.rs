@@ -8,7 +8,6 @@
 //!   but the one who asked, and answers nothing.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Instant, SystemTime};
 
@@ -21,13 +20,15 @@ use crate::BenchError;
 use crate::anysocket_frame::{
     ALIVE, Around, Envelope, Frame, PROBE, kind, missing, put_forwarded, put_packet, read_frame,
 };
-use crate::net::{Link, Options};
+use crate::connection::Connection;
+use crate::net::Link;
+use crate::transport::{Options, Transport};
 use crate::unframe::Framing;
 
 /// A server that speaks AnySocket.
 #[derive(Debug, Clone)]
 pub struct AnySocket {
-    address: SocketAddr,
+    transport: Transport,
     auth: Option<String>,
     helper: Helper,
 }
@@ -51,10 +52,10 @@ const AUTH_SEQ: i32 = 1;
 const FIRST_SEQ: i32 = 2;
 
 impl AnySocket {
-    /// Speaks to the server at `address`, whose application takes part. `auth` is the JSON text of
+    /// Speaks to the server at this address, whose application takes part. `auth` is the JSON text of
     /// the value that the server wants to see, if it wants one.
-    pub fn new(address: SocketAddr, auth: Option<String>) -> AnySocket {
-        AnySocket { address, auth, helper: Helper::Application }
+    pub fn new(server: impl Into<Transport>, auth: Option<String>) -> AnySocket {
+        AnySocket { transport: server.into(), auth, helper: Helper::Application }
     }
 
     /// As [`AnySocket::new`], unless the server says that it is a Crosspoint hub: then its rooms and
@@ -63,8 +64,11 @@ impl AnySocket {
     /// # Errors
     ///
     /// Any [`BenchError`] of connecting and shaking hands.
-    pub fn detect(address: SocketAddr, auth: Option<String>) -> Result<AnySocket, BenchError> {
-        let server = AnySocket::new(address, auth);
+    pub fn detect(
+        server: impl Into<Transport>,
+        auth: Option<String>,
+    ) -> Result<AnySocket, BenchError> {
+        let server = AnySocket::new(server, auth);
         let mut link = server.connect(&Id::fresh(), Options::default())?;
         let answer = call(&mut link, "asking for a hub", "me", "")?;
         let helper = match is_result(&answer) {
@@ -77,11 +81,11 @@ impl AnySocket {
     /// A connection that the server has let in.
     fn connect(&self, id: &Id, options: Options) -> Result<Link, BenchError> {
         const DOING: &str = "opening a WebSocket";
-        let mut link = Link::connect(NAME, self.address, options)?;
+        let mut link = Link::connect(NAME, &self.transport, options)?;
         let upgrade = format!(
             "GET / HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: Y3Jvc3Nwb2ludC1iZW5jaA==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-            self.address
+            self.transport.address()
         );
         link.send(DOING, upgrade.as_bytes())?;
         let status = link.line(DOING)?;
@@ -250,7 +254,7 @@ impl Dialect for AnySocket {
         state: IdleState,
         count: usize,
         opened: &mut dyn FnMut(usize),
-    ) -> Result<Vec<TcpStream>, BenchError> {
+    ) -> Result<Vec<Connection>, BenchError> {
         if state == IdleState::Member && self.helper == Helper::Application {
             return Err(BenchError::Unsupported { dialect: NAME, workload: "idle members" });
         }
@@ -270,7 +274,7 @@ impl Dialect for AnySocket {
 
 /// Connections that send keepalives while more are opened.
 struct Awake {
-    streams: Vec<TcpStream>,
+    streams: Vec<Connection>,
     keepalive: Option<Vec<u8>>,
     last: Instant,
 }
@@ -290,7 +294,7 @@ impl Awake {
             && self.last.elapsed() >= KEEPALIVE_EVERY
         {
             self.last = Instant::now();
-            for mut stream in &self.streams {
+            for stream in &mut self.streams {
                 stream.write_all(keepalive).map_err(|source| BenchError::Io {
                     dialect: NAME,
                     doing: "sending a keepalive",

@@ -10,10 +10,12 @@ use std::thread::{self, JoinHandle};
 use super::joint::{check_payload, to_member};
 use super::{
     Dialect, End, FILL, Fanout, FanoutShape, IdleState, Message, Relay, STREAM_CHUNK, StreamEnds,
-    StreamShape, duplicate,
+    StreamShape,
 };
 use crate::BenchError;
-use crate::net::{Link, Options};
+use crate::connection::Connection;
+use crate::net::Link;
+use crate::transport::Options;
 use crate::unframe::Framing;
 
 /// Sockets without a server between them.
@@ -42,7 +44,7 @@ impl Dialect for Bare {
         for index in 0..shape.receivers {
             let (near, far) = pair(&listener, address, shape.options(index))?;
             receivers.push(near);
-            sources.push(far);
+            sources.push(far.into());
         }
         let bytes = to_member(shape.payload);
         Ok(Fanout {
@@ -65,17 +67,11 @@ impl Dialect for Bare {
             (from_responder, from_requester),
         ]
         .map(|(from, to)| thread::spawn(move || copy(from, to)));
-        let end = |write: TcpStream| {
-            Ok(End {
-                read: duplicate(&write)?,
-                write,
-                message: to_member(payload),
-                framing: Framing::Joint,
-            })
-        };
+        let end =
+            |write| End { write, read: None, message: to_member(payload), framing: Framing::Joint };
         Ok(Relay {
-            requester: end(requester)?,
-            responder: end(responder)?,
+            requester: end(requester),
+            responder: end(responder),
             keep: Some(Box::new(Copiers(relay.into()))),
         })
     }
@@ -102,7 +98,7 @@ impl Dialect for Bare {
         _state: IdleState,
         _count: usize,
         _opened: &mut dyn FnMut(usize),
-    ) -> Result<Vec<TcpStream>, BenchError> {
+    ) -> Result<Vec<Connection>, BenchError> {
         Err(BenchError::Unsupported { dialect: NAME, workload: "idle" })
     }
 }
@@ -145,8 +141,8 @@ fn pair(
     listener: &TcpListener,
     address: SocketAddr,
     options: Options,
-) -> Result<(TcpStream, TcpStream), BenchError> {
-    let near = Link::connect(NAME, address, options)?.ready()?;
+) -> Result<(Connection, TcpStream), BenchError> {
+    let near = Link::connect(NAME, &address.into(), options)?.ready()?;
     let accept = || {
         let (far, _) = listener.accept()?;
         far.set_nodelay(true)?;
@@ -154,4 +150,9 @@ fn pair(
     };
     let far = accept().map_err(BenchError::system("accepting a loopback connection"))?;
     Ok((near, far))
+}
+
+/// Another handle for the same connection.
+fn duplicate(stream: &TcpStream) -> Result<TcpStream, BenchError> {
+    stream.try_clone().map_err(BenchError::system("duplicating a socket"))
 }

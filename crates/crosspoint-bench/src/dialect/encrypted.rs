@@ -1,7 +1,6 @@
 //! The native protocol with links that are encrypted from end to end (docs/peers.md, section 6).
 //! Both ends encrypt and decrypt in the load generator, as they would in two programs.
 
-use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +11,8 @@ use super::native_link::{Echo, Reply, Speaker};
 use super::native_pair::Pair;
 use super::{Dialect, Fanout, FanoutShape, IdleState, Relay, Requests, Responder, native};
 use crate::BenchError;
-use crate::net::Options;
+use crate::connection::Connection;
+use crate::transport::{Options, Transport};
 
 /// A hub that speaks the native protocol, with endpoints that keep from it what they say.
 #[derive(Debug, Clone)]
@@ -21,9 +21,9 @@ pub struct Encrypted(Native);
 const NAME: &str = "encrypted";
 
 impl Encrypted {
-    /// Speaks to the hub at `address`.
-    pub fn new(address: SocketAddr) -> Encrypted {
-        Encrypted(Native::new(address))
+    /// Speaks to the hub at this address.
+    pub fn new(hub: impl Into<Transport>) -> Encrypted {
+        Encrypted(Native::new(hub))
     }
 
     /// The same with what the hub asks for before it lets anybody in.
@@ -72,7 +72,7 @@ impl Dialect for Encrypted {
         _state: IdleState,
         _count: usize,
         _opened: &mut dyn FnMut(usize),
-    ) -> Result<Vec<TcpStream>, BenchError> {
+    ) -> Result<Vec<Connection>, BenchError> {
         Err(BenchError::Unsupported { dialect: NAME, workload: "idle" })
     }
 }

@@ -2,19 +2,17 @@
 //! channel holds 256 of them, so larger audiences are spread evenly over several channels of the
 //! same owner.
 
-use std::net::{SocketAddr, TcpStream};
-
-use super::{
-    Dialect, End, FILL, Fanout, FanoutShape, IdleState, Message, Relay, duplicate, fresh_name,
-};
+use super::{Dialect, End, FILL, Fanout, FanoutShape, IdleState, Message, Relay, fresh_name};
 use crate::BenchError;
-use crate::net::{Link, Options};
+use crate::connection::Connection;
+use crate::net::Link;
+use crate::transport::{Options, Transport};
 use crate::unframe::Framing;
 
 /// A server that speaks the joint protocol.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Joint {
-    address: SocketAddr,
+    transport: Transport,
 }
 
 const NAME: &str = "joint";
@@ -32,9 +30,9 @@ const CREATE: u8 = 0;
 const ENTER: u8 = 1;
 
 impl Joint {
-    /// Speaks to the server at `address`.
-    pub fn new(address: SocketAddr) -> Joint {
-        Joint { address }
+    /// Speaks to the server at this address.
+    pub fn new(server: impl Into<Transport>) -> Joint {
+        Joint { transport: server.into() }
     }
 
     /// Opens `count` channels, 128 on each owner connection. They last as long as the returned
@@ -43,7 +41,7 @@ impl Joint {
     /// # Errors
     ///
     /// Any [`BenchError`] of connecting and creating.
-    pub fn open_channels(&self, count: usize) -> Result<Vec<TcpStream>, BenchError> {
+    pub fn open_channels(&self, count: usize) -> Result<Vec<Connection>, BenchError> {
         let mut owners = Vec::new();
         for first in (0..count).step_by(OWNED) {
             let mut owner = self.connect(Options::default())?;
@@ -56,7 +54,7 @@ impl Joint {
     }
 
     fn connect(&self, options: Options) -> Result<Link, BenchError> {
-        Link::connect(NAME, self.address, options)
+        Link::connect(NAME, &self.transport, options)
     }
 }
 
@@ -112,7 +110,7 @@ impl Dialect for Joint {
         member_came(&mut owner)?;
         let end = |link: Link, message| {
             let write = link.ready()?;
-            Ok(End { read: duplicate(&write)?, write, message, framing: Framing::Joint })
+            Ok(End { write, read: None, message, framing: Framing::Joint })
         };
         let mut reply = Vec::new();
         put_frame(&mut reply, &[0x80, 0], payload);
@@ -128,7 +126,7 @@ impl Dialect for Joint {
         state: IdleState,
         count: usize,
         opened: &mut dyn FnMut(usize),
-    ) -> Result<Vec<TcpStream>, BenchError> {
+    ) -> Result<Vec<Connection>, BenchError> {
         let mut streams = Vec::with_capacity(count);
         let mut owner: Option<(Link, String)> = None;
         for index in 0..count {

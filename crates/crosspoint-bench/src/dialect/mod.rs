@@ -14,12 +14,12 @@ pub mod redis;
 mod rejoin;
 
 use std::any::Any;
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::BenchError;
-use crate::net::Options;
+use crate::connection::Connection;
+use crate::transport::Options;
 use crate::unframe::Framing;
 
 /// How a protocol is spoken: opens the connections of each workload, up to the point where only
@@ -98,7 +98,7 @@ pub trait Dialect: Send + Sync {
         state: IdleState,
         count: usize,
         opened: &mut dyn FnMut(usize),
-    ) -> Result<Vec<TcpStream>, BenchError>;
+    ) -> Result<Vec<Connection>, BenchError>;
 }
 
 /// What a broadcast needs.
@@ -124,11 +124,11 @@ impl FanoutShape {
 pub struct Fanout {
     /// Each message is written to all of these: one connection to a hub, or without a hub the
     /// other ends of all receivers.
-    pub sources: Vec<TcpStream>,
+    pub sources: Vec<Connection>,
     /// Whether the server answers each message to its source, who has to take the answers.
     pub answered: bool,
     /// Where the deliveries arrive.
-    pub receivers: Vec<TcpStream>,
+    pub receivers: Vec<Connection>,
     /// What is written for one message.
     pub message: Message,
     /// How the data is found in what a receiver gets.
@@ -151,20 +151,27 @@ pub struct Relay {
 #[derive(Debug)]
 pub struct End {
     /// Where messages to the other end are written.
-    pub write: TcpStream,
-    /// Where messages from the other end arrive: the same connection, or one of its own where
-    /// the protocol wants that.
-    pub read: TcpStream,
+    pub write: Connection,
+    /// Where messages from the other end arrive, if the protocol wants a connection of its own for
+    /// that.
+    pub read: Option<Connection>,
     /// The bytes of one message to the other end.
     pub message: Vec<u8>,
     /// How the data is found in what arrives.
     pub framing: Framing,
 }
 
+impl End {
+    /// Where messages from the other end arrive.
+    pub(crate) fn reader(&self) -> &Connection {
+        self.read.as_ref().unwrap_or(&self.write)
+    }
+}
+
 /// A connection for requests.
 pub struct Requests {
     /// The connection.
-    pub stream: TcpStream,
+    pub stream: Connection,
     /// How it is spoken.
     pub asker: Box<dyn Asker>,
     /// Who answers, if it is not the server itself.
@@ -174,7 +181,7 @@ pub struct Requests {
 /// A connection over which requests are answered.
 pub struct Responder {
     /// The connection.
-    pub stream: TcpStream,
+    pub stream: Connection,
     /// How it is spoken.
     pub answerer: Box<dyn Answerer>,
 }
@@ -230,13 +237,13 @@ pub const STREAM_CHUNK: usize = 16 << 10;
 /// The two ends of a stream, ready for data.
 pub struct StreamEnds {
     /// Where chunks are written.
-    pub sender: TcpStream,
+    pub sender: Connection,
     /// What is written for [`STREAM_CHUNK`] bytes of data.
     pub chunk: Vec<u8>,
     /// Finds out how many more bytes the sender may send. `None` if only the connection slows it.
     pub credits: Option<Box<dyn Credits>>,
     /// Where the data arrives.
-    pub receiver: TcpStream,
+    pub receiver: Connection,
     /// How the data is found in what arrives.
     pub framing: Framing,
     /// What the receiver writes each time it has consumed half of the window, if anything.
@@ -290,8 +297,3 @@ pub(crate) fn fresh_name() -> String {
 
 /// The byte payloads are filled with.
 pub(crate) const FILL: u8 = b'.';
-
-/// Another handle for the same connection.
-pub(crate) fn duplicate(stream: &TcpStream) -> Result<TcpStream, BenchError> {
-    stream.try_clone().map_err(BenchError::system("duplicating a socket"))
-}

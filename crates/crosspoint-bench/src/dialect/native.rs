@@ -1,7 +1,6 @@
 //! The native protocol. The conversation before data flows is held by the protocol's own client;
 //! the data frames are prepared here (section 6 of its specification).
 
-use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,16 +20,18 @@ use super::native_link::{
 use super::native_pair::{Pair, STREAM};
 use super::{
     Dialect, End, FILL, Fanout, FanoutShape, IdleState, Message, Relay, Requests, Responder,
-    STREAM_CHUNK, StreamEnds, StreamShape, duplicate, fresh_name,
+    STREAM_CHUNK, StreamEnds, StreamShape, fresh_name,
 };
 use crate::BenchError;
-use crate::net::{Link, Options};
+use crate::connection::Connection;
+use crate::net::Link;
+use crate::transport::{Options, Transport};
 use crate::unframe::Framing;
 
 /// A hub that speaks the native protocol.
 #[derive(Debug, Clone)]
 pub struct Native {
-    address: SocketAddr,
+    transport: Transport,
     token: Option<Bytes>,
 }
 
@@ -43,9 +44,9 @@ const IDLE_MEMBERS: usize = 250;
 const LARGEST: usize = 2 * PART_BYTES_MAX;
 
 impl Native {
-    /// Speaks to the hub at `address`.
-    pub fn new(address: SocketAddr) -> Native {
-        Native { address, token: None }
+    /// Speaks to the hub at this address.
+    pub fn new(hub: impl Into<Transport>) -> Native {
+        Native { transport: hub.into(), token: None }
     }
 
     /// The same with what the hub asks for before it lets anybody in.
@@ -67,9 +68,11 @@ impl Native {
     ) -> Result<Session, BenchError> {
         const DOING: &str = "waiting for the hub's welcome";
         let mut out = FrameWriter::default();
-        let link = Link::connect(NAME, self.address, options)?;
+        let link = Link::connect(NAME, &self.transport, options)?;
         let hello = Hello { name, token: self.token.clone(), ..Hello::default() };
-        let own = client::Options { hello, identity, ..client::Options::default() };
+        let channel_binding = link.channel_binding();
+        let own =
+            client::Options { hello, identity, channel_binding, ..client::Options::default() };
         let client = client::Native::new(Instant::now(), own, &mut out);
         let mut session = Session { link, client, out };
         session.wait(DOING, |event| match event {
@@ -164,7 +167,7 @@ impl Session {
     }
 
     /// The connection, for data that is written and read elsewhere.
-    pub(super) fn ready(self) -> Result<TcpStream, BenchError> {
+    pub(super) fn ready(self) -> Result<Connection, BenchError> {
         self.link.ready()
     }
 
@@ -245,7 +248,7 @@ impl Dialect for Native {
         let (member, number, inside) = self.enter(&mut owner, &channel, Options::default())?;
         let end = |session: Session, message| {
             let write = session.link.ready()?;
-            Ok(End { read: duplicate(&write)?, write, message, framing: Framing::Native })
+            Ok(End { write, read: None, message, framing: Framing::Native })
         };
         Ok(Relay {
             requester: end(member, frame(kind::SEND, &[inside], payload))?,
@@ -298,7 +301,7 @@ impl Dialect for Native {
         state: IdleState,
         count: usize,
         opened: &mut dyn FnMut(usize),
-    ) -> Result<Vec<TcpStream>, BenchError> {
+    ) -> Result<Vec<Connection>, BenchError> {
         let mut streams = Vec::with_capacity(count);
         let mut index = 0;
         while index < count {

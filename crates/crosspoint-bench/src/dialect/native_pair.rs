@@ -16,7 +16,7 @@ use crosspoint_proto::peer::secure::{self, HANDSHAKE, Role, Secure};
 use super::fresh_name;
 use super::native::{Native, Session};
 use crate::BenchError;
-use crate::net::Options;
+use crate::transport::Options;
 
 /// One end of a link.
 pub(super) struct Side {

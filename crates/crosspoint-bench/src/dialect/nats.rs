@@ -1,14 +1,16 @@
 //! Core NATS text protocol: a channel is a subject.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 
 use super::nats_request::{Echo, Reply};
 use super::{
     Dialect, End, FILL, Fanout, FanoutShape, IdleState, Message, Relay, Requests, Responder,
-    duplicate, fresh_name,
+    fresh_name,
 };
 use crate::BenchError;
-use crate::net::{Link, Options};
+use crate::connection::Connection;
+use crate::net::Link;
+use crate::transport::Options;
 use crate::unframe::Framing;
 
 /// A NATS server.
@@ -27,7 +29,7 @@ impl Nats {
 
     fn connect(&self, options: Options) -> Result<Link, BenchError> {
         const DOING: &str = "connecting";
-        let mut link = Link::connect(NAME, self.address, options)?;
+        let mut link = Link::connect(NAME, &self.address.into(), options)?;
         let info = link.line("waiting for the server's greeting")?;
         if !info.starts_with(b"INFO ") {
             return Err(link.refused(DOING, &info));
@@ -37,7 +39,7 @@ impl Nats {
         Ok(link)
     }
 
-    fn subscribe(&self, subject: &str, options: Options) -> Result<TcpStream, BenchError> {
+    fn subscribe(&self, subject: &str, options: Options) -> Result<Connection, BenchError> {
         const DOING: &str = "subscribing";
         let mut link = self.connect(options)?;
         link.send(DOING, format!("SUB {subject} 1\r\nPING\r\n").as_bytes())?;
@@ -76,7 +78,7 @@ impl Dialect for Nats {
         let (requests, replies) = (fresh_name(), fresh_name());
         let end = |listen: &str, message, framing| {
             let write = self.subscribe(listen, Options::default())?;
-            Ok(End { read: duplicate(&write)?, write, message, framing })
+            Ok(End { write, read: None, message, framing })
         };
         let request = publish(&requests, &replies, payload);
         let reply = publish(&replies, "", payload);
@@ -104,7 +106,7 @@ impl Dialect for Nats {
         state: IdleState,
         count: usize,
         opened: &mut dyn FnMut(usize),
-    ) -> Result<Vec<TcpStream>, BenchError> {
+    ) -> Result<Vec<Connection>, BenchError> {
         let subject = fresh_name();
         let mut streams = Vec::with_capacity(count);
         for index in 0..count {

@@ -12,7 +12,9 @@ use super::{
     fresh_name,
 };
 use crate::BenchError;
-use crate::net::{Link, Options};
+use crate::connection::Connection;
+use crate::net::Link;
+use crate::transport::Options;
 use crate::unframe::Framing;
 
 /// A proxy that hands connections on to a listener of this process.
@@ -55,7 +57,7 @@ impl Dialect for Proxied {
     }
 
     fn open_stream(&self, _shape: &StreamShape) -> Result<StreamEnds, BenchError> {
-        let mut near = Link::connect(NAME, self.address, Options::default())?;
+        let mut near = Link::connect(NAME, &self.address.into(), Options::default())?;
         let token = fresh_name();
         near.send("connecting", token.as_bytes())?;
         let receiver = self
@@ -65,7 +67,7 @@ impl Dialect for Proxied {
             sender: near.ready()?,
             chunk: vec![FILL; STREAM_CHUNK],
             credits: None,
-            receiver,
+            receiver: receiver.into(),
             framing: Framing::Raw,
             credit: Vec::new(),
             keep: None,
@@ -85,7 +87,7 @@ impl Dialect for Proxied {
         _state: IdleState,
         _count: usize,
         _opened: &mut dyn FnMut(usize),
-    ) -> Result<Vec<TcpStream>, BenchError> {
+    ) -> Result<Vec<Connection>, BenchError> {
         Err(BenchError::Unsupported { dialect: NAME, workload: "idle" })
     }
 }

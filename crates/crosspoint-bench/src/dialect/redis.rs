@@ -1,11 +1,13 @@
 //! Redis publish and subscribe (RESP 2). A subscribed connection cannot publish, so an end of a
 //! conversation is two connections. Publishers switch the counts off that would be their replies.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 
 use super::{Dialect, End, FILL, Fanout, FanoutShape, IdleState, Message, Relay, fresh_name};
 use crate::BenchError;
-use crate::net::{Link, Options};
+use crate::connection::Connection;
+use crate::net::Link;
+use crate::transport::Options;
 use crate::unframe::Framing;
 
 /// A Redis server.
@@ -24,19 +26,19 @@ impl Redis {
 
     fn connect(&self, options: Options) -> Result<Link, BenchError> {
         const DOING: &str = "connecting";
-        let mut link = Link::connect(NAME, self.address, options)?;
+        let mut link = Link::connect(NAME, &self.address.into(), options)?;
         link.send(DOING, b"PING\r\n")?;
         link.expect(DOING, b"+PONG\r\n")?;
         Ok(link)
     }
 
-    fn publisher(&self) -> Result<TcpStream, BenchError> {
+    fn publisher(&self) -> Result<Connection, BenchError> {
         let mut link = self.connect(Options::default())?;
         link.send("switching replies off", b"CLIENT REPLY OFF\r\n")?;
         link.ready()
     }
 
-    fn subscribe(&self, name: &str, options: Options) -> Result<TcpStream, BenchError> {
+    fn subscribe(&self, name: &str, options: Options) -> Result<Connection, BenchError> {
         const DOING: &str = "subscribing";
         let mut link = self.connect(options)?;
         link.send(DOING, format!("SUBSCRIBE {name}\r\n").as_bytes())?;
@@ -77,7 +79,7 @@ impl Dialect for Redis {
         let (requests, replies) = (fresh_name(), fresh_name());
         let end = |speak: &str, listen: &str| {
             Ok(End {
-                read: self.subscribe(listen, Options::default())?,
+                read: Some(self.subscribe(listen, Options::default())?),
                 write: self.publisher()?,
                 message: publish(speak, payload),
                 framing: delivery(listen, payload).0,
@@ -95,7 +97,7 @@ impl Dialect for Redis {
         state: IdleState,
         count: usize,
         opened: &mut dyn FnMut(usize),
-    ) -> Result<Vec<TcpStream>, BenchError> {
+    ) -> Result<Vec<Connection>, BenchError> {
         let name = fresh_name();
         let mut streams = Vec::with_capacity(count);
         for index in 0..count {

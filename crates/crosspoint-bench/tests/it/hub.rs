@@ -13,22 +13,28 @@ use crosspoint_bench::{
 };
 use crosspoint_hub::{Hub, HubOptions};
 use crosspoint_net::server::{Server, ServerOptions, bind};
+use crosspoint_net::tls::server::Tls;
 use tokio::runtime::Runtime;
 
-const SHORT: Duration = Duration::from_millis(100);
+pub(crate) const SHORT: Duration = Duration::from_millis(100);
 
 /// A hub inside this process, ended with the test.
-struct TestHub {
-    address: SocketAddr,
-    hub: Arc<Hub>,
+pub(crate) struct TestHub {
+    pub(crate) address: SocketAddr,
+    pub(crate) hub: Arc<Hub>,
     _runtime: Runtime,
 }
 
 impl TestHub {
-    fn start() -> TestHub {
+    pub(crate) fn start() -> TestHub {
+        TestHub::with_tls(None)
+    }
+
+    pub(crate) fn with_tls(tls: Option<Tls>) -> TestHub {
         let runtime = Runtime::new().unwrap();
         let (address, hub) = runtime.block_on(async {
-            let server = Server::new(Hub::new(HubOptions::default()), ServerOptions::default());
+            let options = ServerOptions { tls, ..ServerOptions::default() };
+            let server = Server::new(Hub::new(HubOptions::default()), options);
             let listener = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
             let address = listener.local_addr().unwrap();
             server.listen(listener);

@@ -3,4 +3,5 @@
 
 mod anysocket;
 mod hub;
+mod tls;
 mod workloads;

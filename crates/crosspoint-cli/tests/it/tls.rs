@@ -25,6 +25,17 @@ fn make(directory: &Path, name: &str, host: &str) {
     assert!(openssl.status().expect("run ./check once, or install openssl").success());
 }
 
+/// Makes a certificate of version 1 for `hub.key`, as openssl does unless told otherwise: `old.pem`.
+fn make_old(directory: &Path) {
+    let request = "req -new -key hub.key -subj /CN=localhost -out old.csr";
+    let sign = "x509 -req -days 2 -in old.csr -signkey hub.key -out old.pem";
+    for command in [request, sign] {
+        let mut openssl = Command::new("openssl");
+        openssl.current_dir(directory).args(command.split(' ')).stderr(Stdio::null());
+        assert!(openssl.status().expect("run ./check once, or install openssl").success());
+    }
+}
+
 /// What openssl says of a connection.
 fn s_client(port: &str, arguments: &[&str]) -> String {
     let mut openssl = Command::new("openssl");
@@ -51,14 +62,13 @@ fn a_certificate_for_tries_is_known_by_its_fingerprint() {
     assert_eq!(bob.wait_for("Ann: "), "hello");
     let mut eve = chat("Eve", "tls", &"00".repeat(32));
     let said = eve.errors().next().unwrap().unwrap();
-    assert!(said.contains("the certificate is not the one that is pinned"), "{said}");
+    assert!(said.contains("its certificate has the fingerprint"), "{said}");
     assert_eq!(eve.wait().code(), Some(1));
 
     let (_plain, plain) = crate::common::hub(&[]);
-    for (port, said) in [
-        (&port, "no trusted authority vouches for the certificate"),
-        (&plain, "a hub without TLS answers so"),
-    ] {
+    for (port, said) in
+        [(&port, "an authority that is not trusted here"), (&plain, "it refuses TLS; ")]
+    {
         let address = format!("tls://localhost:{port}");
         let output = program(&["chat", "--hub", &address]).output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -127,6 +137,11 @@ fn what_is_wrong_with_the_settings_of_tls_is_said() {
     let directory = tempfile::tempdir().unwrap();
     let nothing = directory.path().join("nothing.pem").display().to_string();
     std::fs::write(&nothing, "").unwrap();
+    make(directory.path(), "hub", "localhost");
+    make(directory.path(), "other", "localhost");
+    make_old(directory.path());
+    let [old, cert, key, other] = ["old.pem", "hub.pem", "hub.key", "other.key"]
+        .map(|file| directory.path().join(file).display().to_string());
     for (arguments, said) in [
         (&["--tls-required"][..], "tls.required is true without tls.cert or tls.dev"),
         (&["--tls-cert=/nowhere/cert.pem"], "tls.cert: /nowhere/cert.pem: "),
@@ -139,6 +154,8 @@ fn what_is_wrong_with_the_settings_of_tls_is_said() {
         ),
         (&["--tls-dev", "--tls-client-required"], "tls.client_required is set without"),
         (&["--tls-dev", "--tls-client-roots", &nothing], "there is no certificate in it"),
+        (&["--tls-cert", &old, "--tls-key", &key], "version 1, and TLS takes version 3"),
+        (&["--tls-cert", &cert, "--tls-key", &other], "the key belongs to another certificate"),
     ] {
         let mut serve = program(&["serve"]);
         let output = serve.args(arguments).output().unwrap();
@@ -267,4 +284,143 @@ fn flags_of_tls_are_refused_where_there_is_no_tls() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("--tls-pin has no effect on tcp://127.0.0.1:1"), "{told}");
     assert_eq!(output.status.code(), Some(2));
+}
+
+/// Runs a workload of bench, and gives its report.
+fn bench(arguments: &[&str]) -> serde_json::Value {
+    let output = program(&[&["bench"], arguments, &["--json"]].concat()).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn bench_measures_a_hub_over_tls_as_it_does_without() {
+    let directory = tempfile::tempdir().unwrap();
+    make(directory.path(), "hub", "localhost");
+    let path = |file: &str| directory.path().join(file).display().to_string();
+    let cert = format!("--tls-cert={}", path("hub.pem"));
+    let key = format!("--tls-key={}", path("hub.key"));
+    let (hub, port) = hub(&[&cert, &key, "--tls-required"]);
+    let [tls, wss] = ["tls", "wss"].map(|scheme| format!("{scheme}://localhost:{port}"));
+    let (roots, pid) = (path("hub.pem"), hub.id().to_string());
+    let idle = ["idle", "--connections", "500", "--pid", &pid, "--tls-roots", &roots];
+    let report = bench(&[&idle[..], &["--hub", &tls]].concat());
+    assert!(report["bytes_per_connection"].as_f64().unwrap() > 8000.0, "{report}");
+    let short = ["--seconds", "1", "--tls-roots", &roots, "--hub"];
+    for (workload, protocol, address) in [
+        (&["fanout", "--receivers", "3"][..], "native", &tls),
+        (&["fanout", "--receivers", "3"], "joint", &tls),
+        (&["requests", "--in-flight", "8"], "encrypted", &tls),
+        (&["requests", "--in-flight", "8"], "anysocket", &wss),
+    ] {
+        let report = bench(&[workload, &short[..], &[address], &["--protocol", protocol]].concat());
+        assert_eq!(report["dialect"], protocol);
+        assert_eq!(report["missing"].as_u64().unwrap_or(0), 0, "{report}");
+        for measured in ["deliveries", "requests_per_second"] {
+            assert!(report[measured].as_f64().is_none_or(|value| value > 0.0), "{report}");
+        }
+    }
+    // A hub of its own, by the fingerprint that it prints.
+    bench(&["stream", "--seconds", "1", "--tls"]);
+}
+
+/// What a command says, and its exit code.
+fn fails(arguments: &[&str]) -> (String, Option<i32>) {
+    let output = program(arguments).stdin(Stdio::null()).output().unwrap();
+    (String::from_utf8_lossy(&output.stderr).into_owned(), output.status.code())
+}
+
+/// Each command says where it was to connect, what happened, and what to do.
+#[test]
+fn what_is_wrong_with_tls_is_said_in_plain_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |file: &str| directory.path().join(file).display().to_string();
+    make(directory.path(), "hub", "localhost");
+    make(directory.path(), "other", "localhost");
+    make(directory.path(), "another", "another.example");
+    make_old(directory.path());
+    // Its authority, as openssl makes one unless told otherwise.
+    vouch(directory.path(), "ca", "ann");
+    let serve = |name: &str, key: &str| {
+        let listen = "--listen=127.0.0.1:0,tls://127.0.0.1:0";
+        let mut serve = program(&["serve", listen]);
+        serve.arg(format!("--tls-cert={}", path(&format!("{name}.pem"))));
+        let mut hub =
+            Running::start(serve.arg(format!("--tls-key={}", path(&format!("{key}.key")))));
+        let both = hub.wait_for("listening on 127.0.0.1:");
+        (both, hub.wait_for("listening on tls://127.0.0.1:"), hub)
+    };
+    let (port, only_tls, _hub) = serve("hub", "hub");
+    // This hub does not serve such a certificate, others do.
+    let mut old = Command::new("openssl");
+    old.current_dir(directory.path());
+    old.args("s_server -www -accept 0 -cert old.pem -key hub.key".split(' '));
+    let mut old = Running::start(old.stderr(Stdio::null()));
+    let accepts = old.wait_for("ACCEPT ");
+    let old_port = accepts.rsplit(':').next().unwrap();
+    let (authority, _, _authority) = serve("ca", "ca");
+    let (another, _, _another) = serve("another", "another");
+    let (_plain, no_tls) = hub(&[]);
+    let at = |scheme: &str, port: &str| format!("{scheme}://localhost:{port}");
+    let [hub, old_hub, authority, no_tls, another] = [
+        at("tls", &port),
+        at("tls", old_port),
+        at("tls", &authority),
+        at("tls", &no_tls),
+        at("tls", &another),
+    ];
+    let wrong = "00".repeat(32);
+    let [strange, namesake, old_roots, ca] =
+        ["another", "other", "old", "ca"].map(|name| path(&format!("{name}.pem")));
+    for (hub, flags, said) in [
+        (&hub, &["--tls-pin", &wrong][..], &["fingerprint", &wrong, "--tls-pin"][..]),
+        (
+            &hub,
+            &["--tls-roots", &strange],
+            &["an authority that is not trusted here", "--tls-roots FILE"],
+        ),
+        (&hub, &["--tls-roots", &namesake], &["a signature by another key", "--tls-roots"]),
+        // Those of the system, which may have an authority with this name.
+        (&hub, &[], &["its certificate ", "--tls-pin"]),
+        (&old_hub, &["--tls-roots", &old_roots], &["X.509 version 1", "docs/tls.md"]),
+        (&authority, &["--tls-roots", &ca], &["CA:TRUE", "--tls-pin"]),
+        (
+            &another,
+            &["--tls-roots", &strange],
+            &["not for this name, but for another.example, 127.0.0.1", "--tls-pin"],
+        ),
+        (&no_tls, &["--tls-pin", &wrong], &["it refuses TLS", "tcp://"]),
+    ] {
+        for command in [&["chat"][..], &["bench", "relay"]] {
+            let (told, code) = fails(&[command, &["--hub", hub], flags].concat());
+            let beginning = format!("no connection to {hub}: ");
+            for text in [&[&*beginning], said].concat() {
+                assert!(
+                    told.contains(text),
+                    "{command:?} {hub} {flags:?}: `{text}` is not in {told}"
+                );
+            }
+            assert_eq!((code, told.lines().count()), (Some(1), 1), "{told}");
+        }
+    }
+    let [tcp, ws] = ["tcp", "ws"].map(|scheme| at(scheme, &only_tls));
+    for (command, hub, said) in [
+        (&["chat"][..], &tcp, "TLS only (tls:// or wss://)"),
+        (&["chat"], &ws, "TLS only: use wss://"),
+        (&["bench", "relay"], &tcp, "TLS only (tls://)"),
+    ] {
+        let (told, code) = fails(&[command, &["--hub", hub]].concat());
+        assert!(told.contains(said) && told.contains(&**hub), "{told}");
+        assert_eq!(code, Some(1));
+    }
+    for (address, flag, said) in [
+        (&*tcp, "--tls-pin", "--tls-pin has no effect on tcp://"),
+        ("wss://localhost:1", "--tls-pin", "without WebSocket: write --hub tls://localhost:1"),
+        ("unix:/nowhere", "--tls-pin", "over TCP only"),
+    ] {
+        let (told, code) = fails(&["bench", "relay", "--hub", address, flag, &wrong]);
+        assert!(told.contains(said), "{told}");
+        assert_eq!(code, Some(2));
+    }
 }

@@ -8,11 +8,12 @@
 //! repeated with the same bytes.
 
 use crate::stream::{Reader, Writer};
-use crate::tls::{self, told};
+use crate::tls::client::HandshakeError;
+use crate::tls::{self, client_fault};
 use crosspoint_auth::ClientCertificate;
 use crosspoint_hub::ledger::Charge;
-use crosspoint_proto::identity::{ChannelBinding, EXPORTER_BYTES, EXPORTER_LABEL};
-use rustls::{Connection, ProtocolVersion};
+use crosspoint_proto::identity::ChannelBinding;
+use rustls::Connection;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice, Read, Write};
@@ -218,9 +219,13 @@ impl State {
             Err(error) => {
                 // The alert, if there is room for it.
                 let _ = self.flush(below);
-                let is_client = matches!(self.tls, Connection::Client(_));
-                let told = format!("TLS: {}", told(&error, is_client));
-                Err(io::Error::new(io::ErrorKind::InvalidData, told))
+                Err(match self.tls {
+                    Connection::Client(_) => HandshakeError::from(error).into(),
+                    Connection::Server(_) => io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        format!("TLS: {}", client_fault(&error)),
+                    ),
+                })
             }
         }
     }
@@ -336,14 +341,7 @@ impl TlsWriter {
 
     /// What a proof over this connection is bound to.
     pub(crate) fn channel_binding(&self) -> ChannelBinding {
-        let state = self.shared.lock();
-        // Before 1.3 two connections can have the same keys (RFC 7627), and rustls does not tell which.
-        if state.tls.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
-            return ChannelBinding::Unavailable;
-        }
-        let exported =
-            state.tls.export_keying_material([0; EXPORTER_BYTES], EXPORTER_LABEL, Some(b""));
-        exported.map_or(ChannelBinding::Unavailable, ChannelBinding::Exporter)
+        tls::channel_binding(&self.shared.lock().tls)
     }
 
     /// The certificate of the client, at a server that has asked for it and verified it.

@@ -1,7 +1,9 @@
 //! The side that connects: whom it trusts.
 
 use super::certificate::Certificate;
+use super::failure::NotPinned;
 use super::{Fingerprint, TlsError, crypto, roots};
+use rustls::OtherError;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -14,6 +16,8 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+
+pub use super::failure::HandshakeError;
 
 /// Whom a client believes that it is who it says.
 #[derive(Clone, Default)]
@@ -60,7 +64,11 @@ impl ClientTls {
         Ok(ClientConnection::new(Arc::new(config), name).map_err(wrong)?.into())
     }
 
-    fn config(&self) -> Result<ClientConfig, Error> {
+    /// The same for rustls, for those that have sockets of their own.
+    ///
+    /// # Errors
+    /// What rustls has against the setup.
+    pub fn config(&self) -> Result<ClientConfig, Error> {
         let builder =
             ClientConfig::builder_with_provider(crypto()).with_safe_default_protocol_versions()?;
         let builder = match &self.trust {
@@ -116,9 +124,13 @@ impl ServerCertVerifier for Pin {
         _ocsp: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match Fingerprint::of(certificate) == self.fingerprint {
+        let shown = Fingerprint::of(certificate);
+        match shown == self.fingerprint {
             true => Ok(ServerCertVerified::assertion()),
-            false => Err(CertificateError::ApplicationVerificationFailure.into()),
+            false => {
+                let wrong = NotPinned { pinned: self.fingerprint, shown };
+                Err(CertificateError::Other(OtherError(Arc::new(wrong))).into())
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! * [`server`]: the side that accepts; [`client`]: whom a client trusts, and the side that connects
 //! * [`certificate`]: what either side shows; `names`: who a client is by its certificate
+//! * `failure`: why a client has no connection
 //!
 //! A connection after its handshake is a [`stream`](crate::stream) like any other.
 //!
@@ -9,15 +10,17 @@
 
 pub mod certificate;
 pub mod client;
+pub(crate) mod failure;
 pub(crate) mod names;
 pub mod server;
 
 use aws_lc_rs::digest;
 
-use rustls::RootCertStore;
+use crosspoint_proto::identity::{ChannelBinding, EXPORTER_BYTES, EXPORTER_LABEL};
 use rustls::crypto::{CryptoProvider, aws_lc_rs as provider};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{self, CertificateDer, CertificateRevocationListDer};
+use rustls::{CertificateError, Connection, InconsistentKeys, ProtocolVersion, RootCertStore};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -44,9 +47,17 @@ pub enum TlsError {
         "the chain of certificates is longer than 64 KiB; leave out what does not lead to the first"
     )]
     ChainTooLong,
+    /// The certificate has an old format, which TLS has no use for.
+    #[error(
+        "the certificate is of X.509 version 1, and TLS takes version 3; make one with subjectAltName, which needs version 3 (docs/tls.md)"
+    )]
+    OldCertificate,
+    /// The key is not that of the certificate.
+    #[error("the key belongs to another certificate; name the one that was made with it")]
+    OtherKey,
     /// Rustls does not take it.
-    #[error(transparent)]
-    Rustls(#[from] rustls::Error),
+    #[error("rustls does not take it: {0}")]
+    Rustls(rustls::Error),
     /// The certificate for development could not be made.
     #[error("no certificate could be made: {0}")]
     Made(#[from] rcgen::Error),
@@ -55,24 +66,21 @@ pub enum TlsError {
     Verifier(#[from] rustls::server::VerifierBuilderError),
 }
 
-/// Why a connection fails, in words for its user.
-pub(crate) fn told(error: &rustls::Error, is_client: bool) -> String {
-    use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
+impl From<rustls::Error> for TlsError {
+    fn from(error: rustls::Error) -> Self {
+        match error {
+            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => Self::OtherKey,
+            error if failure::is_old_certificate(&error) => Self::OldCertificate,
+            error => Self::Rustls(error),
+        }
+    }
+}
+
+/// What a client has done wrong, for the log of a server.
+pub(crate) fn client_fault(error: &rustls::Error) -> String {
     match error {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "no trusted authority vouches for the certificate; trust its authority or, as a client, \
-             pin the certificate"
-                .to_owned()
-        }
-        // What `client::Trust::Pinned` says.
-        Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure) => {
-            "the certificate is not the one that is pinned; is this the right server?".to_owned()
-        }
-        Error::AlertReceived(AlertDescription::HandshakeFailure) if is_client => {
-            format!("{error}; a hub without TLS answers so")
-        }
-        Error::InvalidMessage(InvalidMessage::InvalidContentType) if is_client => {
-            "the other side does not speak TLS".to_owned()
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "no trusted authority vouches for the certificate of the client".to_owned()
         }
         error => error.to_string(),
     }
@@ -80,6 +88,16 @@ pub(crate) fn told(error: &rustls::Error, is_client: bool) -> String {
 
 fn crypto() -> Arc<CryptoProvider> {
     Arc::new(provider::default_provider())
+}
+
+/// What a proof over a connection is bound to, after its handshake.
+pub fn channel_binding(tls: &Connection) -> ChannelBinding {
+    // Before 1.3 two connections can have the same keys (RFC 7627), and rustls does not tell which.
+    if tls.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+        return ChannelBinding::Unavailable;
+    }
+    let exported = tls.export_keying_material([0; EXPORTER_BYTES], EXPORTER_LABEL, Some(b""));
+    exported.map_or(ChannelBinding::Unavailable, ChannelBinding::Exporter)
 }
 
 /// Certificates in PEM, at least one.

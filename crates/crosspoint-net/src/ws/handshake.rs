@@ -319,7 +319,7 @@ pub enum UpgradeError {
     #[error("head of the server's answer is longer than {HEAD_BYTES_MAX} bytes")]
     HeadTooLarge,
     /// The server answered with a status other than 101.
-    #[error("server answered with HTTP status {status} instead of upgrading")]
+    #[error("server answered with HTTP status {status} instead of upgrading{}", remedy(*status))]
     Refused {
         /// The HTTP status.
         status: u16,
@@ -336,6 +336,14 @@ pub enum UpgradeError {
         /// Name of the header.
         name: &'static str,
     },
+}
+
+/// What to do about a status, if that is known.
+fn remedy(status: u16) -> &'static str {
+    match status {
+        426 => "; it takes connections with TLS only: use wss://",
+        _ => "",
+    }
 }
 
 /// A fresh `Sec-WebSocket-Key`: 16 random bytes in base64.

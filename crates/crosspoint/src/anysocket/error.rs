@@ -1,6 +1,7 @@
 //! What can go wrong with AnySocket peers, and what to do.
 
 use super::{Ended, ProxyError};
+use crate::error::tls_hint;
 use crosspoint_gateways::anysocket::internal::rpc::Failure;
 use crosspoint_gateways::anysocket::link;
 use serde_json::Value;
@@ -16,7 +17,7 @@ pub enum ConnectError {
     #[error("`{0}` is no AnySocket address; write ws://HOST:PORT/ or wss://HOST:PORT/")]
     Address(String),
     /// The server cannot be reached, or speaks no WebSocket.
-    #[error("cannot connect to {address}: {source}")]
+    #[error("cannot connect to {address}: {source}{}", tls_hint(source).unwrap_or_default())]
     Unreachable {
         /// Which server.
         address: String,

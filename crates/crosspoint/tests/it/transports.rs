@@ -119,12 +119,30 @@ async fn every_protocol_of_the_library_can_be_spoken_inside_tls() {
 async fn a_server_that_is_not_trusted_is_left_before_anything_is_said() {
     let (hub, address, _trust) = secured_hub();
     let strange = Trust::Pinned("00".repeat(32).parse().unwrap());
-    for trust in [Trust::Platform, strange] {
+    for (trust, remedy) in [(Trust::Platform, "Trust::"), (strange, "trust the new fingerprint")] {
         let node = Node::builder().trust(trust).token("secret");
         let error = node.connect(format!("tls://{address}")).await.unwrap_err();
         let text = error.to_string();
         assert!(matches!(error, ConnectError::Unreachable { .. }), "{text}");
         assert!(text.contains("certificate") && !text.contains("is a hub running"), "{text}");
+        assert!(text.contains(&address.to_string()) && text.contains(remedy), "{text}");
+    }
+    hub.stop().await;
+}
+
+/// Neither side can tell the other in its own words, so the error says what it may be.
+#[tokio::test]
+async fn tls_to_a_plain_hub_and_plain_connections_to_one_of_tls_say_what_to_try() {
+    let (plain, address) = hub();
+    for scheme in ["tls", "wss"] {
+        let text = Node::connect(format!("{scheme}://{address}")).await.unwrap_err().to_string();
+        assert!(text.contains("it refuses TLS; ") && text.contains("tcp://"), "{text}");
+    }
+    plain.stop().await;
+    let (hub, address, _trust) = secured_hub();
+    for (scheme, remedy) in [("tcp", "TLS only (tls:// or wss://)"), ("ws", "use wss://")] {
+        let text = Node::connect(format!("{scheme}://{address}")).await.unwrap_err().to_string();
+        assert!(text.contains(remedy) && text.contains(&address.to_string()), "{text}");
     }
     hub.stop().await;
 }
