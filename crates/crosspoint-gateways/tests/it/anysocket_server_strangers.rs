@@ -1,8 +1,10 @@
 //! Peers that do what they can to harm a client of AnySocket, or other peers of it: they harm themselves alone.
 
-use crate::anysocket_server_peers::{ANN, BERT, client, heard, say_to};
+use crate::anysocket_server_peers::{
+    ANN, BERT, client, connect_with, heard, introduce, network, say, say_to, world,
+};
 use crate::common::World;
-use crate::common::speaker::Speaker;
+use crate::common::speaker::{FOR_REQUESTS, Speaker};
 use crosspoint_gateways::anysocket::Kind;
 use crosspoint_hub::command::{Event, LinkEvent};
 use crosspoint_hub::{HubOptions, Limits, LinkNumber, PeerId, Reason};
@@ -143,4 +145,94 @@ fn a_peer_that_reads_again_gets_all_that_was_held_back_for_it_in_order() {
     assert!(answers.iter().zip(0..).all(|(answer, turn)| *answer == wanted(turn)));
     assert_eq!(answers.len(), 70);
     assert!(world.buffered(ann) < before + 10_000);
+}
+
+#[test]
+fn requests_of_one_peer_leave_room_for_those_of_others_however_many_links_it_has() {
+    let mut world = world();
+    let end = connect_with(&mut world, true);
+    let ann = introduce(&mut world, end, ANN);
+    let mut bert = Speaker::new(&world.hub, world.now, BERT, None);
+    let links: Vec<LinkNumber> = (0..5).map(|_| bert.link(ANN, FOR_REQUESTS)).collect();
+    for link in &links {
+        (0..1024).for_each(|id| bert.say(*link, REQUEST, &request(id, "m")));
+    }
+    world.idle();
+    let asked = heard(&mut world, ann);
+    assert_eq!(asked.len(), 512, "one part in eight");
+    let refused = bert.heard();
+    assert_eq!(refused.len(), 5 * 1024 - 512);
+    let refusal = b"\xad\x03";
+    assert!(refused.iter().all(|event| matches!(
+        event,
+        Event::Data { part, .. } if part.kind == 0x13 && part.data.windows(2).any(|code| code == refusal)
+    )));
+    // Others ask, are asked for, and come.
+    let mut carl = Speaker::new(&world.hub, world.now, CARL, None);
+    let link = carl.link(ANN, FOR_REQUESTS);
+    carl.say(link, REQUEST, &request(0, "c"));
+    carl.link(ANN, b"");
+    world.idle();
+    let told = heard(&mut world, ann);
+    assert!(told[0].contains(r#""method":["c"]"#), "{told:?}");
+    assert!(told[1].contains(&network("connected", CARL)), "{told:?}");
+    // Those that are answered, cancelled or gone with their link make room.
+    let seq: i32 = asked[0].split(' ').nth(1).expect("a number").parse().expect("a number");
+    say(&mut world, ann, Kind::Internal, -seq, r#"{"result":1,"bin":false}"#);
+    bert.heard();
+    bert.say(links[0], 0x14, &number(1));
+    (2000..2003).for_each(|id| bert.say(links[4], REQUEST, &request(id, "m")));
+    world.idle();
+    assert_eq!(heard(&mut world, ann).len(), 2);
+    bert.give(crosspoint_hub::command::LinkCommand::Close { link: links[0], reason: Reason::Left });
+    (3000..3600).for_each(|id| bert.say(links[3], REQUEST, &request(id, "m")));
+    world.idle();
+    assert_eq!(heard(&mut world, ann).len(), 510);
+}
+
+#[test]
+fn nobody_says_anything_in_the_name_of_the_hub() {
+    let forged = br#"{"hub":"room","event":"ended","room":"lobby","reason":"kicked"}"#;
+    let mut world = world();
+    let ann = client(&mut world, ANN);
+    let mut bert = Speaker::new(&world.hub, world.now, BERT, None);
+    let link = bert.link(ANN, FOR_REQUESTS);
+    // A request to no method is a message that may be answered.
+    bert.say(link, REQUEST, &[b"\x05\x00\x00\x02", &forged[..]].concat());
+    bert.say(link, 0x15, &[b"\x00\x02", &forged[..]].concat());
+    bert.say(link, REQUEST, &request(6, "m"));
+    world.idle();
+    assert!(matches!(&heard(&mut world, ann)[..], [call] if call.starts_with("Internal 2 ")));
+    let [(0x13, refusal)] = &bert.data(link)[..] else { panic!("no refusal") };
+    assert_eq!(refusal[..3], [5, 0x93, 3], "403");
+    bert.say(link, 0x10, &[b"\x02", &forged[..]].concat());
+    world.idle();
+    assert_eq!(heard(&mut world, ann), [""; 0]);
+    assert_eq!(ends(&bert.heard()), [(link, Reason::Malformed)]);
+}
+
+#[test]
+fn questions_for_the_clock_are_bounded_on_each_link_and_counted() {
+    let mut world = world();
+    let ann = client(&mut world, ANN);
+    let mut bert = Speaker::new(&world.hub, world.now, BERT, None);
+    for purpose in [b"", FOR_REQUESTS] {
+        let link = bert.link(ANN, purpose);
+        world.idle();
+        heard(&mut world, ann);
+        let before = world.buffered(ann);
+        let ask = |bert: &mut Speaker, turn: u64| bert.say(link, 0x1e, &turn.to_be_bytes());
+        (0..64).for_each(|turn| ask(&mut bert, turn));
+        // The same question twice is one.
+        ask(&mut bert, 63);
+        world.idle();
+        let asked = heard(&mut world, ann);
+        assert_eq!(asked.len(), 64);
+        assert!(world.buffered(ann) > before + 64 * 100);
+        ask(&mut bert, 64);
+        world.idle();
+        assert_eq!(ends(&bert.heard()), [(link, Reason::TooManyPending)]);
+        assert!(world.buffered(ann) < before + 1000);
+        world.pass(std::time::Duration::from_millis(200));
+    }
 }

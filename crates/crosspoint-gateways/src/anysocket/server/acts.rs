@@ -14,7 +14,6 @@ use crosspoint_hub::command::{
 use crosspoint_hub::payload::Payload;
 use crosspoint_hub::wire::{FrameWriter, Part};
 use crosspoint_hub::{ChannelName, JoinedChannelId, LinkNumber, MemberNumber, PeerId, Reason};
-use crosspoint_proto::peer::Side;
 use std::time::Instant;
 
 /// Links for requests that a client may have opened at once.
@@ -233,9 +232,15 @@ impl AnySocket {
     }
 
     /// There is a link for requests.
-    pub(super) fn way(&mut self, link: LinkNumber, to: Addressee, out: &mut FrameWriter) {
+    pub(super) fn way(
+        &mut self,
+        link: LinkNumber,
+        to: Addressee,
+        peer: PeerId,
+        out: &mut FrameWriter,
+    ) {
         let now = self.now;
-        let new = PeerLink::for_requests(now, to.clone(), Side::Opener, &self.options.limits);
+        let new = PeerLink::for_requests(now, to.clone(), peer, &self.options.limits);
         self.peers.links.insert(link, new);
         self.peers.ways.insert(to.clone(), link);
         self.note(Some(now + IDLE_TIME));

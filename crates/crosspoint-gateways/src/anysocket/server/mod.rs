@@ -202,6 +202,8 @@ impl AnySocket {
             queue_bytes_max: options.limits.outbox_bytes_max.saturating_add(2 * bytes_max),
             queue_max: (options.limits.outbox_bytes_max / 256).max(4096),
             mark_switch: options.guard_races,
+            // Half of it for what peers ask, the rest for what the hub asks itself.
+            requests_max: 2 * Config::default().requests_max,
             ..Config::default()
         });
         Self {

@@ -9,7 +9,7 @@ use crate::anysocket::json::Json;
 use crate::anysocket::link::Ticket;
 use crosspoint_hub::command::Addressee;
 use crosspoint_hub::payload::{self as hub_payload, Failure, Payload};
-use crosspoint_hub::{Limits, LinkNumber};
+use crosspoint_hub::{Limits, LinkNumber, PeerId};
 use crosspoint_proto::peer::{Config, Machine, NAME_BYTES_MAX, Side};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -21,8 +21,8 @@ pub(super) const FOR_REQUESTS: &[u8] = b"\x81\xa8requests\xc3";
 pub(super) const METHOD_BYTES_MAX: usize = NAME_BYTES_MAX;
 /// How long a request waits that says it waits for ever.
 pub(super) const INCOMING_TIME_MAX: Duration = Duration::from_secs(3600);
-/// Questions for the clock of the other side that may wait.
-const CLOCKS_MAX: usize = 64;
+/// Questions of one side for the clock of the other that may wait.
+pub(super) const CLOCKS_MAX: usize = 64;
 /// How long a link for requests is kept that nobody uses.
 pub(super) const IDLE_TIME: Duration = Duration::from_secs(30);
 
@@ -31,6 +31,8 @@ pub(super) const IDLE_TIME: Duration = Duration::from_secs(30);
 pub(super) struct PeerLink {
     /// As whom the client hears what comes here.
     pub(super) with: With,
+    /// Who is at the other side.
+    pub(super) peer: PeerId,
     /// For whom it was opened, if for own requests.
     pub(super) to: Option<Addressee>,
     /// The client's side of the peer layer; nothing between two clients of AnySocket, whose packets pass as they
@@ -38,6 +40,8 @@ pub(super) struct PeerLink {
     pub(super) machine: Option<Box<Machine>>,
     /// Requests that the client has yet to answer, and the packets in which it was asked.
     pub(super) incoming: HashMap<u32, Incoming>,
+    /// The same for questions for the clock of the client, by their tokens.
+    pub(super) clocks_in: BTreeMap<[u8; 8], Incoming>,
     /// Requests that the other side has yet to answer. Their ids count upwards.
     pub(super) outgoing: BTreeMap<u32, Asker>,
     /// Questions for the clock of the other side. The first one is asked.
@@ -131,12 +135,14 @@ impl Asker {
 
 impl PeerLink {
     /// A link that has just begun, over which two clients of AnySocket send each other packets.
-    pub(super) fn of_packets(now: Instant, with: With) -> Self {
+    pub(super) fn of_packets(now: Instant, with: With, peer: PeerId) -> Self {
         Self {
             with,
+            peer,
             to: None,
             machine: None,
             incoming: HashMap::new(),
+            clocks_in: BTreeMap::new(),
             outgoing: BTreeMap::new(),
             clocks: VecDeque::new(),
             used: now,
@@ -147,7 +153,7 @@ impl PeerLink {
     }
 
     /// A link that has just begun, over which the peer layer is spoken.
-    pub(super) fn new(now: Instant, with: With, side: Side, limits: &Limits) -> Self {
+    pub(super) fn new(now: Instant, with: With, peer: PeerId, side: Side, limits: &Limits) -> Self {
         let config = Config {
             own_clock: false,
             message_bytes_max: limits.message_bytes_max as usize,
@@ -155,12 +161,12 @@ impl PeerLink {
             ..Config::default()
         };
         let machine = Some(Box::new(Machine::new(side, config)));
-        Self { machine, ..Self::of_packets(now, with) }
+        Self { machine, ..Self::of_packets(now, with, peer) }
     }
 
     /// The same, for requests to somebody.
-    pub(super) fn for_requests(now: Instant, to: Addressee, side: Side, limits: &Limits) -> Self {
-        Self { to: Some(to), ..Self::new(now, With::Hub, side, limits) }
+    pub(super) fn for_requests(now: Instant, to: Addressee, peer: PeerId, limits: &Limits) -> Self {
+        Self { to: Some(to), ..Self::new(now, With::Hub, peer, Side::Opener, limits) }
     }
 
     /// Whether as much waits in the machine as may.

@@ -18,9 +18,9 @@ use bytes::Bytes;
 use crosspoint_hub::command::{Addressee, Command, LinkCommand, LinkOptions, Peer, Target};
 use crosspoint_hub::payload::Failure;
 use crosspoint_hub::wire::{FrameWriter, Part, Wire};
-use crosspoint_hub::{Limit, LinkNumber, PeerId, Reason};
+use crosspoint_hub::{Limit, Limits, LinkNumber, PeerId, Reason};
 use crosspoint_proto::peer::Side;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// The links of a session, and what is at their other ends.
@@ -55,6 +55,36 @@ pub(super) struct Totals {
     pub(super) unsent: usize,
     /// How often what comes from a peer was held back.
     pub(super) held: u64,
+    /// How much the client has yet to answer of what peers ask it over links for requests alone, by peer.
+    asking: BTreeMap<PeerId, usize>,
+    /// The same of all of them.
+    asking_total: usize,
+}
+
+impl Totals {
+    /// Whether a peer may ask the client for more, where all together may ask `most`: one may have its share, and no
+    /// more than is left for others.
+    pub(super) fn may_ask(&self, peer: PeerId, most: usize) -> bool {
+        let asked = self.asking.get(&peer).copied().unwrap_or_default();
+        asked < (most / Limits::ADDRESS_SHARE).min(most.saturating_sub(self.asking_total))
+    }
+
+    /// A peer has asked the client for something.
+    pub(super) fn asks(&mut self, peer: PeerId) {
+        *self.asking.entry(peer).or_default() += 1;
+        self.asking_total += 1;
+    }
+
+    /// So much of what a peer has asked for waits no more.
+    pub(super) fn asked(&mut self, peer: PeerId, count: usize) {
+        if let Some(asking) = self.asking.get_mut(&peer) {
+            *asking -= count;
+            self.asking_total -= count;
+            if *asking == 0 {
+                self.asking.remove(&peer);
+            }
+        }
+    }
 }
 
 impl Peers {
@@ -320,8 +350,8 @@ impl AnySocket {
         }
         let with = With::Peer(peer.id);
         let new = match translated {
-            true => PeerLink::new(now, with, side, &self.options.limits),
-            false => PeerLink::of_packets(now, with),
+            true => PeerLink::new(now, with, peer.id, side, &self.options.limits),
+            false => PeerLink::of_packets(now, with, peer.id),
         };
         self.peers.links.insert(link, new);
         let known = self.peers.proxied.contains_key(&peer.id);

@@ -5,8 +5,8 @@
 //! translates its events into packets, and packets into its commands.
 
 use super::peer_link::{
-    Asked, Asker, FOR_REQUESTS, IDLE_TIME, INCOMING_TIME_MAX, Incoming, PeerLink, Token, Wanted,
-    failure, outcome,
+    Asked, Asker, CLOCKS_MAX, FOR_REQUESTS, IDLE_TIME, INCOMING_TIME_MAX, Incoming, PeerLink,
+    Token, Wanted, failure, outcome,
 };
 use super::{AnySocket, COMMANDS_MAX, Question, Reply, With, payload};
 use crate::anysocket::internal::rpc::{Call, Outcome};
@@ -18,7 +18,7 @@ use bytes::Bytes;
 use crosspoint_hub::command::{LinkCommand, Peer};
 use crosspoint_hub::payload::{self as hub_payload, Failure, Format, Payload};
 use crosspoint_hub::wire::FrameWriter;
-use crosspoint_hub::{LinkNumber, Reason};
+use crosspoint_hub::{LinkNumber, PeerId, Reason};
 use crosspoint_proto::peer::secure::{HANDSHAKE, SEALED};
 use crosspoint_proto::peer::{self, Event, Machine, SendError, Side, code};
 use std::collections::VecDeque;
@@ -35,7 +35,7 @@ impl AnySocket {
         out: &mut FrameWriter,
     ) {
         match request.map(|request| self.questions.take(request)) {
-            Some(Some(Question::Way(to))) => self.way(link, to, out),
+            Some(Some(Question::Way(to))) => self.way(link, to, peer.id, out),
             Some(Some(Question::Proxy(id))) if self.is_wanted(id) => {
                 self.attach(link, peer, true, out);
             }
@@ -43,7 +43,8 @@ impl AnySocket {
             Some(_) => self.give(LinkCommand::Close { link, reason: Reason::Left }),
             // The hub application is the peer that the client has already.
             None if purpose == FOR_REQUESTS || peer.id == self.options.id => {
-                let new = PeerLink::new(self.now, With::Hub, Side::Accepter, &self.options.limits);
+                let (side, limits) = (Side::Accepter, &self.options.limits);
+                let new = PeerLink::new(self.now, With::Hub, peer.id, side, limits);
                 self.peers.links.insert(link, new);
             }
             None => self.attach(link, peer, false, out),
@@ -61,8 +62,13 @@ impl AnySocket {
         if gone.unsent > 0 {
             self.peers.totals().unsent -= gone.unsent;
         }
+        let asked = gone.incoming.len() + gone.clocks_in.len();
+        if asked > 0 {
+            self.unask(gone.with, gone.peer, asked);
+        }
         if let Some(end) = self.end_of(gone.with) {
-            for (_, incoming) in gone.incoming.drain() {
+            let clocks = std::mem::take(&mut gone.clocks_in).into_values();
+            for incoming in gone.incoming.drain().map(|(_, incoming)| incoming).chain(clocks) {
                 end.forget(incoming.number);
             }
         }
@@ -235,8 +241,18 @@ impl AnySocket {
     }
 
     fn happened(&mut self, link: LinkNumber, event: Event, out: &mut FrameWriter) {
-        let Some(with) = self.peers.links.get(&link).map(|known| known.with) else { return };
+        let Some(known) = self.peers.links.get(&link) else { return };
+        let (with, peer) = (known.with, known.peer);
+        // What is no call looks as if the hub had said it. Only the hub application may do that.
+        let speaks = with != With::Hub || self.is_home(peer);
         match event {
+            Event::Message(_) if !speaks => self.break_link(link, Reason::Malformed, out),
+            Event::Notify { method, .. } if method.is_empty() && !speaks => self.dropped += 1,
+            Event::Request { id, method, .. } if method.is_empty() && !speaks => {
+                let message = "this link is for calls: a request needs a method";
+                let refused = Failure::new(Failure::FORBIDDEN, message);
+                self.answer_request(link, id, &Err(refused), out);
+            }
             Event::Message(payload) => self.hear_message(with, &payload, out),
             Event::Notify { method, payload } if method.is_empty() => {
                 self.hear_message(with, &payload, out);
@@ -250,9 +266,11 @@ impl AnySocket {
             }
             Event::Cancelled { id } => {
                 let known = self.peers.links.get_mut(&link);
-                let cancelled = known.and_then(|known| known.incoming.remove(&id));
-                if let (Some(incoming), Some(end)) = (cancelled, self.end_of(with)) {
-                    end.forget(incoming.number);
+                if let Some(incoming) = known.and_then(|known| known.incoming.remove(&id)) {
+                    self.unask(with, peer, 1);
+                    if let Some(end) = self.end_of(with) {
+                        end.forget(incoming.number);
+                    }
                 }
             }
             Event::Result { id, outcome } => self.hear_answer(link, id, outcome, out),
@@ -261,7 +279,7 @@ impl AnySocket {
                 let refused = machine.map(|machine| machine.reset(stream, code::NOT_FOUND, ""));
                 debug_assert!(matches!(refused, Some(Ok(()))), "it was offered just now");
             }
-            Event::Clock { token } => self.hear_clock(link, with, token, out),
+            Event::Clock { token } => self.hear_clock(link, token, out),
             Event::Time(time) => self.hear_time(link, with, time, out),
             // Typed calls have no form here.
             Event::Typed { .. } => self.dropped += 1,
@@ -300,10 +318,9 @@ impl AnySocket {
     ) {
         let longest = self.now + INCOMING_TIME_MAX;
         let until = until.map_or(longest, |until| until.min(longest));
-        let requests_max = self.config.requests_max;
-        let Some(with) = self.peers.links.get(&link).map(|known| known.with) else { return };
-        let Some(end) = self.end_of(with) else { return };
-        let refused = if end.waiting() >= requests_max {
+        let Some(known) = self.peers.links.get(&link) else { return };
+        let (with, peer) = (known.with, known.peer);
+        let refused = if !self.may_ask(with, peer) {
             Failure::new(Failure::TOO_MANY, "too many requests wait for the peer")
         } else {
             let (body, what) = match method.is_empty() {
@@ -314,17 +331,39 @@ impl AnySocket {
                 false => (self.call(method, payload), Wanted::Call(id)),
             };
             match body {
-                Some(body) => return self.ask_client(link, with, until, body, what, out),
+                Some(body) => return self.ask_client((link, with, peer), until, body, what, out),
                 None => Failure::new(Failure::UNREADABLE, payload::Unreadable::TEXT),
             }
         };
         self.answer_request(link, id, &Err(refused), out);
     }
 
+    /// Whether this is the hub application.
+    fn is_home(&self, peer: PeerId) -> bool {
+        peer == self.options.id
+    }
+
+    /// Whether the client may be asked for one thing more. What it is asked as by the hub is shared among peers, and
+    /// leaves room for what the hub asks itself.
+    fn may_ask(&mut self, with: With, peer: PeerId) -> bool {
+        let most = self.config.requests_max / 2;
+        match with {
+            With::Hub if self.is_home(peer) => self.main.waiting() < self.config.requests_max,
+            With::Hub => self.peers.totals().may_ask(peer, most),
+            With::Peer(_) => self.end_of(with).is_some_and(|end| end.waiting() < most),
+        }
+    }
+
+    /// So much that a peer wanted to know waits no more.
+    fn unask(&mut self, with: With, peer: PeerId, count: usize) {
+        if with == With::Hub && !self.is_home(peer) {
+            self.peers.totals().asked(peer, count);
+        }
+    }
+
     fn ask_client(
         &mut self,
-        link: LinkNumber,
-        with: With,
+        (link, with, peer): (LinkNumber, With, PeerId),
         until: Instant,
         body: Json,
         what: Wanted,
@@ -342,17 +381,32 @@ impl AnySocket {
             number = end.last_number();
             asked
         });
-        let (Wanted::Message(id) | Wanted::Call(id)) = what else { return };
         // The link is gone if the client has no room.
-        if let Some(known) = self.peers.links.get_mut(&link) {
-            known.incoming.insert(id, Incoming::new(number, &self.kept));
+        let Some(known) = self.peers.links.get_mut(&link) else { return };
+        let incoming = Incoming::new(number, &self.kept);
+        match what {
+            Wanted::Message(id) | Wanted::Call(id) => known.incoming.insert(id, incoming),
+            Wanted::Clock(token) => known.clocks_in.insert(token, incoming),
+            Wanted::Known { .. } => return,
+        };
+        if with == With::Hub && !self.is_home(peer) {
+            self.peers.totals().asks(peer);
         }
     }
 
     /// Takes the request that the client has answered, unless it was cancelled.
-    fn finish(&mut self, link: LinkNumber, id: u32) -> bool {
-        let known = self.peers.links.get_mut(&link);
-        known.is_some_and(|known| known.incoming.remove(&id).is_some())
+    fn finish(&mut self, link: LinkNumber, what: Wanted) -> bool {
+        let Some(known) = self.peers.links.get_mut(&link) else { return false };
+        let taken = match what {
+            Wanted::Message(id) | Wanted::Call(id) => known.incoming.remove(&id),
+            Wanted::Clock(token) => known.clocks_in.remove(&token),
+            Wanted::Known { .. } => None,
+        };
+        let (with, peer) = (known.with, known.peer);
+        if taken.is_some() {
+            self.unask(with, peer, 1);
+        }
+        taken.is_some()
     }
 
     /// The client has answered.
@@ -360,12 +414,12 @@ impl AnySocket {
         let Token { link, what } = token;
         match what {
             Wanted::Known { serial } => self.known(link, serial, out),
-            Wanted::Message(id) if self.finish(link, id) => {
+            Wanted::Message(id) if self.finish(link, what) => {
                 let answer = Ok(payload::from_json(body.clone()));
                 self.answer_request(link, id, &answer, out);
                 self.transmit(link, out);
             }
-            Wanted::Call(id) if self.finish(link, id) => {
+            Wanted::Call(id) if self.finish(link, what) => {
                 let answer = match Outcome::parse(body) {
                     Ok(Outcome::Returned(value)) => Ok(payload::from_value(value)),
                     Ok(Outcome::Failed(failed)) => Err(failure(failed)),
@@ -374,15 +428,17 @@ impl AnySocket {
                 self.answer_request(link, id, &answer, out);
                 self.transmit(link, out);
             }
-            Wanted::Clock(token) => match (Time::parse(body), self.machine(link)) {
-                (Ok(time), Some(machine)) => {
-                    // Too large and negative ones end at the nearest that there is.
-                    machine.tell_clock(token, (time.clock_ms * 1000.0) as u64);
-                    self.transmit(link, out);
+            Wanted::Clock(token) if self.finish(link, what) => {
+                match (Time::parse(body), self.machine(link)) {
+                    (Ok(time), Some(machine)) => {
+                        // Too large and negative ones end at the nearest that there is.
+                        machine.tell_clock(token, (time.clock_ms * 1000.0) as u64);
+                        self.transmit(link, out);
+                    }
+                    _ => self.dropped += 1,
                 }
-                _ => self.dropped += 1,
-            },
-            Wanted::Message(_) | Wanted::Call(_) => self.dropped += 1,
+            }
+            Wanted::Message(_) | Wanted::Call(_) | Wanted::Clock(_) => self.dropped += 1,
         }
     }
 
@@ -450,17 +506,20 @@ impl AnySocket {
         }
     }
 
-    /// Asks the client for its clock. The answer to too many is not waited for.
-    fn hear_clock(&mut self, link: LinkNumber, with: With, token: [u8; 8], out: &mut FrameWriter) {
-        let requests_max = self.config.requests_max;
-        let time = Json::new(&(self.options.clock)()).expect("a number has a JSON form");
-        let body = Internal::SyncedTime { time }.to_json();
-        let Some(end) = self.end_of(with) else { return };
-        if end.waiting() >= requests_max {
+    /// Asks the client for its clock. The same question twice at once has one answer.
+    fn hear_clock(&mut self, link: LinkNumber, token: [u8; 8], out: &mut FrameWriter) {
+        let Some(known) = self.peers.links.get(&link) else { return };
+        if known.clocks_in.contains_key(&token) {
+            return;
+        }
+        let (with, peer) = (known.with, known.peer);
+        if known.clocks_in.len() >= CLOCKS_MAX || !self.may_ask(with, peer) {
             return self.break_link(link, Reason::TooManyPending, out);
         }
+        let time = Json::new(&(self.options.clock)()).expect("a number has a JSON form");
+        let body = Internal::SyncedTime { time }.to_json();
         let until = self.now + IDLE_TIME;
-        self.ask_client(link, with, until, body, Wanted::Clock(token), out);
+        self.ask_client((link, with, peer), until, body, Wanted::Clock(token), out);
     }
 
     fn hear_time(&mut self, link: LinkNumber, with: With, time: peer::Time, out: &mut FrameWriter) {
@@ -618,8 +677,8 @@ impl AnySocket {
 
     /// The client took too long for a request that would wait for ever.
     fn give_up(&mut self, token: Token, out: &mut FrameWriter) {
-        if let Wanted::Message(id) | Wanted::Call(id) = token.what
-            && self.finish(token.link, id)
+        if self.finish(token.link, token.what)
+            && let Wanted::Message(id) | Wanted::Call(id) = token.what
         {
             let late = Failure::new(Failure::TIMED_OUT, "the peer did not answer in time");
             self.answer_request(token.link, id, &Err(late), out);
