@@ -5,14 +5,18 @@
 //! before the client has answered a question for its clock, which the original reads and answers in order
 //! behind the news of the peer.
 
+use super::kept::Weight;
 use super::peer_link::{Token, Wanted};
-use super::proxy::Peers;
+use super::proxy::{Peers, Proxied};
 use super::{AnySocket, With};
 use crate::anysocket::internal::Internal;
 use crate::anysocket::json::Json;
+use crate::anysocket::link::Link;
+use crate::anysocket::wire::KIND_PACKET;
 use bytes::Bytes;
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{Limit, LinkNumber, PeerId, Reason};
+use crosspoint_proto::peer::body::{self, Incoming};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -23,19 +27,34 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 /// What each held message counts besides its length.
 const ENTRY_BYTES: usize = 64;
 
-/// What came from a peer while the client may not know it.
+/// How much of what was held back is handed on at once, or a single message.
+const STEP_MAX: usize = 256;
+const STEP_BYTES_MAX: usize = 256 * 1024;
+
+/// What came from a peer while the client may not know it. Links that end meanwhile leave nothing else.
 #[derive(Debug)]
 pub(super) struct Held {
     /// Tells the answer to this question from those to earlier ones.
     serial: u64,
-    messages: VecDeque<(LinkNumber, News)>,
+    messages: VecDeque<Message>,
     bytes: usize,
+    /// The client knows the peer, and is told step by step what has come.
+    is_known: bool,
+    /// The peer itself, which may have no link any more.
+    _weight: Weight,
 }
 
 #[derive(Debug)]
-enum News {
-    Message { kind: u8, body: Bytes },
-    Unlinked(Reason),
+struct Message {
+    link: LinkNumber,
+    kind: u8,
+    body: Bytes,
+}
+
+impl Message {
+    fn cost(&self) -> usize {
+        self.body.len() + ENTRY_BYTES
+    }
 }
 
 impl AnySocket {
@@ -45,7 +64,12 @@ impl AnySocket {
     }
 
     /// The client has just been told of a peer. Gives what comes from it until the client knows it.
-    pub(super) fn hold(&mut self, link: LinkNumber, out: &mut FrameWriter) -> Option<Held> {
+    pub(super) fn hold(
+        &mut self,
+        peer: PeerId,
+        link: LinkNumber,
+        out: &mut FrameWriter,
+    ) -> Option<Held> {
         if !self.options.guard_races {
             return None;
         }
@@ -55,9 +79,10 @@ impl AnySocket {
         let until = self.now + ANSWER_TIME_MAX;
         let time = Json::new(&(self.options.clock)()).expect("a number has a JSON form");
         let body = Internal::SyncedTime { time }.to_json();
-        let token = Token { link, what: Wanted::Known { serial } };
+        let token = Token { link, what: Wanted::Known { peer, serial } };
         self.tell(out, |main| main.request_internal(body, until, token));
-        Some(Held { serial, messages: VecDeque::new(), bytes: 0 })
+        let _weight = self.kept.weigh(size_of::<(Proxied, Link<Token>)>());
+        Some(Held { serial, messages: VecDeque::new(), bytes: 0, is_known: false, _weight })
     }
 
     /// Holds a message of a link back, if the client may not know the peer yet. Gives whether it did.
@@ -65,24 +90,19 @@ impl AnySocket {
         let Some(id) = self.peer_at(link).filter(|id| self.peers.held_mut(*id).is_some()) else {
             return false;
         };
-        let bytes = body.len() + ENTRY_BYTES;
-        if self.peers.held_bytes.saturating_add(bytes) > self.config.queue_bytes_max {
+        let message = Message { link, kind, body: body.clone() };
+        let bytes = message.cost();
+        let free = self.config.queue_bytes_max.saturating_sub(self.peers.held_bytes);
+        // One peer may have no more than is left for others.
+        if let Some(held) = self.peers.held_mut(id).filter(|held| held.bytes + bytes <= free) {
+            held.bytes += bytes;
+            held.messages.push_back(message);
+            self.peers.held_bytes += bytes;
+        } else {
             self.hits.push(Limit::OutboxBytes);
             self.end_peer(id, Reason::TooManyPending);
-        } else if let Some(held) = self.peers.held_mut(id) {
-            held.bytes += bytes;
-            held.messages.push_back((link, News::Message { kind, body: body.clone() }));
-            self.peers.held_bytes += bytes;
         }
         true
-    }
-
-    /// A link has ended, which the client hears behind what came before.
-    pub(super) fn unlinked(&mut self, link: LinkNumber, reason: Reason, out: &mut FrameWriter) {
-        match self.peer_at(link).and_then(|id| self.peers.held_mut(id)) {
-            Some(held) => held.messages.push_back((link, News::Unlinked(reason))),
-            None => self.end_link(link, reason, out),
-        }
     }
 
     /// The peer at the other end of a link.
@@ -94,24 +114,64 @@ impl AnySocket {
     }
 
     /// The client has answered, or does not answer such questions.
-    pub(super) fn known(&mut self, link: LinkNumber, serial: u64, out: &mut FrameWriter) {
-        let held = self.peer_at(link).and_then(|id| Some((id, self.peers.held_mut(id)?)));
-        if let Some((id, held)) = held
+    pub(super) fn known(&mut self, id: PeerId, serial: u64, out: &mut FrameWriter) {
+        if let Some(held) = self.peers.held_mut(id)
             && held.serial == serial
         {
-            self.release(id, out);
+            held.is_known = true;
+            self.peers.totals().releasing.push_back(id);
+            self.release_some(out);
         }
     }
 
-    /// Hands on what was held back.
-    fn release(&mut self, id: PeerId, out: &mut FrameWriter) {
-        let Some(held) = self.peers.release(id) else { return };
-        self.peers.count_held();
-        for (link, news) in held.messages {
-            match news {
-                News::Message { kind, body } => self.heard(link, kind, body, out),
-                News::Unlinked(reason) => self.end_link(link, reason, out),
+    /// Hands on some of what was held back. The rest follows when that was written.
+    pub(super) fn release_some(&mut self, out: &mut FrameWriter) {
+        let (mut count, mut bytes) = (0, 0);
+        while count < STEP_MAX && bytes < STEP_BYTES_MAX {
+            let Some(id) = self.peers.releasing() else { return };
+            let message = self.peers.next_held(id);
+            let Some(message) = message else {
+                self.released(id);
+                continue;
+            };
+            count += 1;
+            bytes += message.cost();
+            let Message { link, kind, body } = message;
+            match self.peers.links.contains_key(&link) {
+                true => self.heard_now(link, kind, body, out),
+                false => self.hear_last_words(id, kind, body, out),
             }
+        }
+    }
+
+    /// All that was held back of a peer was handed on.
+    fn released(&mut self, id: PeerId) {
+        self.peers.totals().releasing.pop_front();
+        if let Some(proxied) = self.peers.proxied.get_mut(&id)
+            && proxied.held.as_ref().is_some_and(|held| held.is_known)
+        {
+            proxied.held = None;
+            self.look_for_links(id);
+        }
+    }
+
+    /// Hands on what came over a link that has ended. Nobody waits for an answer.
+    fn hear_last_words(&mut self, id: PeerId, kind: u8, body: Bytes, out: &mut FrameWriter) {
+        let Some(proxied) = self.peers.proxied.get_mut(&id) else { return };
+        if proxied.end().is_none() {
+            return match kind {
+                KIND_PACKET => self.passed_on(id, &body, out),
+                _ => self.dropped += 1,
+            };
+        }
+        match body::parse(kind, body) {
+            Ok(Some(Incoming::Message(payload))) => {
+                self.hear_message(With::Peer(id), &payload, out);
+            }
+            Ok(Some(Incoming::Notify { method, payload })) => {
+                self.hear_notice(With::Peer(id), &method, &payload, out);
+            }
+            _ => self.dropped += 1,
         }
     }
 }
@@ -121,15 +181,57 @@ impl Peers {
         self.proxied.get_mut(&id)?.held.as_mut()
     }
 
-    fn release(&mut self, id: PeerId) -> Option<Held> {
-        self.proxied.get_mut(&id)?.held.take()
+    /// The next of what is held back of a peer, if the client may be told of it.
+    fn next_held(&mut self, id: PeerId) -> Option<Message> {
+        let message = self.held_mut(id).filter(|held| held.is_known)?.messages.pop_front()?;
+        let bytes = message.cost();
+        self.held_mut(id)?.bytes -= bytes;
+        self.held_bytes -= bytes;
+        Some(message)
     }
 
-    /// Looks how much is held back of all peers, if anything is.
-    pub(super) fn count_held(&mut self) {
-        if self.held_bytes > 0 {
-            let held = self.proxied.values().filter_map(|proxied| proxied.held.as_ref());
-            self.held_bytes = held.map(|held| held.bytes).sum();
+    /// What is held back of a peer is not told any more.
+    pub(super) fn forget_held(&mut self, held: Option<Held>) {
+        self.held_bytes -= held.map_or(0, |held| held.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::anysocket::server::Options;
+    use crosspoint_hub::command::{Event, LinkEvent, Peer};
+    use crosspoint_hub::protocol::Protocol;
+    use std::time::Instant;
+
+    #[test]
+    fn links_that_end_before_the_client_knows_the_peer_leave_nothing() {
+        let now = Instant::now();
+        let options = Options {
+            id: PeerId::new([0x5e; 16]),
+            auth: None,
+            limits: std::sync::Arc::default(),
+            clock: || 0,
+            guard_races: true,
+            encrypt: false,
+        };
+        let mut session = AnySocket::new(now, options);
+        let mut out = FrameWriter::default();
+        session
+            .receive(now, Bytes::from(format!("11\0\0\0\x01{{\"id\":\"{}\"}}", "a1".repeat(16))));
+        session.message_ended(now);
+        while session.poll(now, &mut out).is_some() {}
+        let id = PeerId::new([0xb2; 16]);
+        for number in 0..100 {
+            let link = LinkNumber(number);
+            let peer = Peer { id, name: None, protocol: "native" };
+            let opened = LinkEvent::Opened { request: None, link, peer, purpose: Bytes::new() };
+            session.deliver(now, &Event::Link(opened), &mut out);
+            let closed = LinkEvent::Closed { link, reason: Reason::Left };
+            session.deliver(now, &Event::Link(closed), &mut out);
         }
+        assert_eq!((session.peers.links.len(), session.peers.proxied.len()), (0, 1));
+        let note = session.buffered();
+        assert!((1..4000).contains(&note), "{note}");
     }
 }

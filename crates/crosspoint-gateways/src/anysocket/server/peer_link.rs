@@ -101,6 +101,7 @@ pub(super) enum Wanted {
     Clock([u8; 8]),
     /// A sign that it knows the peer.
     Known {
+        peer: PeerId,
         serial: u64,
     },
 }

@@ -115,7 +115,7 @@ impl Protocol for AnySocket {
             Event::Link(LinkEvent::Opened { request, link, peer, purpose }) => {
                 self.linked(*request, *link, peer, purpose, out);
             }
-            Event::Link(LinkEvent::Closed { link, reason }) => self.unlinked(*link, *reason, out),
+            Event::Link(LinkEvent::Closed { link, reason }) => self.end_link(*link, *reason, out),
             Event::Directory(event) => self.directory_event(event, out),
             Event::Application(ApplicationEvent::Told { payload }) => {
                 self.told_by_home(payload, out);
@@ -144,6 +144,9 @@ impl Protocol for AnySocket {
 
     fn write_more(&mut self, out: &mut FrameWriter) {
         self.write_backlog(out);
+        if out.is_empty() {
+            self.release_some(out);
+        }
     }
 
     fn limit_hit(&mut self) -> Option<Limit> {

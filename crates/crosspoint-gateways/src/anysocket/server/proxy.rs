@@ -38,7 +38,7 @@ pub(super) struct Peers {
     pub(super) ways: HashMap<Addressee, LinkNumber>,
     /// Requests that wait until there is a link.
     pub(super) opening: HashMap<Addressee, Vec<Waiting>>,
-    /// What is held back of all peers, in bytes, as it was found last. 0 is always true.
+    /// What is held back of all peers, in bytes.
     pub(super) held_bytes: usize,
     /// Of all links together. Boxed, as most clients have none.
     totals: Option<Box<Totals>>,
@@ -53,6 +53,8 @@ pub(super) struct Totals {
     pub(super) behind: VecDeque<LinkNumber>,
     /// What the machines of all links hold back, in bytes.
     pub(super) unsent: usize,
+    /// Peers of which the client is told what was held back.
+    pub(super) releasing: VecDeque<PeerId>,
     /// How often what comes from a peer was held back.
     pub(super) held: u64,
     /// How much the client has yet to answer of what peers ask it over links for requests alone, by peer.
@@ -97,6 +99,11 @@ impl Peers {
         self.totals.as_ref().map_or(0, |totals| totals.unsent)
     }
 
+    /// The first peer of which the client is told what was held back.
+    pub(super) fn releasing(&self) -> Option<PeerId> {
+        self.totals.as_ref()?.releasing.front().copied()
+    }
+
     /// Whether links have something to send as soon as fewer commands wait.
     pub(super) fn is_behind(&self) -> bool {
         self.totals.as_ref().is_some_and(|totals| !totals.behind.is_empty())
@@ -127,8 +134,9 @@ const GRACE: Duration = Duration::from_millis(100);
 /// A peer that the client has.
 #[derive(Debug)]
 pub(super) struct Proxied {
-    /// The first is spoken over. Without any the peer has gone, and the client is about to be told.
-    links: Vec<LinkNumber>,
+    /// In the order of their numbers. The first is spoken over. Without any the peer has gone, and the client is about
+    /// to be told, or hears what is held back before.
+    links: VecDeque<LinkNumber>,
     /// When the client is told.
     gone: Option<Instant>,
     /// The AnySocket end, if the other side speaks something else.
@@ -257,15 +265,15 @@ impl AnySocket {
     fn let_go(&mut self, id: PeerId) {
         if let Some(proxied) = self.peers.proxied.remove(&id) {
             self.peers.buffered();
-            self.peers.count_held();
-            self.unlink_all(&proxied.links, Reason::Left);
+            self.peers.forget_held(proxied.held);
+            self.unlink_all(proxied.links, Reason::Left);
         }
     }
 
-    fn unlink_all(&mut self, links: &[LinkNumber], reason: Reason) {
+    fn unlink_all(&mut self, links: VecDeque<LinkNumber>, reason: Reason) {
         for link in links {
-            self.forget_link(*link);
-            self.give(LinkCommand::Close { link: *link, reason });
+            self.forget_link(link);
+            self.give(LinkCommand::Close { link, reason });
         }
     }
 
@@ -273,7 +281,7 @@ impl AnySocket {
     pub(super) fn end_peer(&mut self, id: PeerId, reason: Reason) {
         if let Some(proxied) = self.peers.proxied.get_mut(&id) {
             let links = std::mem::take(&mut proxied.links);
-            self.unlink_all(&links, reason);
+            self.unlink_all(links, reason);
             self.lose(id);
         }
     }
@@ -284,6 +292,8 @@ impl AnySocket {
         if let Some(proxied) = self.peers.proxied.get_mut(&id) {
             proxied.end = None;
             proxied.gone = Some(now + GRACE);
+            let held = proxied.held.take();
+            self.peers.forget_held(held);
             self.peers.buffered();
             self.note(Some(now + GRACE));
         }
@@ -298,7 +308,6 @@ impl AnySocket {
         for (id, at) in gone {
             if at <= now {
                 self.peers.proxied.remove(&id);
-                self.peers.count_held();
                 self.network(id, false, out);
             } else {
                 self.note(Some(at));
@@ -362,16 +371,18 @@ impl AnySocket {
                 end.set_peer(Id::Peer(us));
                 Box::new(end)
             });
-            Proxied { links: Vec::new(), gone: None, end, held: None }
+            Proxied { links: VecDeque::new(), gone: None, end, held: None }
         });
-        proxied.links.push(link);
+        // Most often behind all others.
+        let place = proxied.links.partition_point(|known| *known < link);
+        proxied.links.insert(place, link);
         match wanted {
             true => self.proxy_answered(peer.id, true, out),
             false if !known => self.network(peer.id, true, out),
             false => {}
         }
         if !known {
-            let held = self.hold(link, out);
+            let held = self.hold(id, link, out);
             if let Some(proxied) = self.peers.proxied.get_mut(&id) {
                 proxied.held = held;
             }
@@ -381,8 +392,18 @@ impl AnySocket {
     /// One of a peer's links has ended.
     pub(super) fn detach(&mut self, id: PeerId, link: LinkNumber) {
         let Some(proxied) = self.peers.proxied.get_mut(&id) else { return };
-        proxied.links.retain(|known| *known != link);
-        if proxied.links.is_empty() && proxied.gone.is_none() {
+        if let Ok(place) = proxied.links.binary_search(&link) {
+            proxied.links.remove(place);
+        }
+        self.look_for_links(id);
+    }
+
+    /// A peer without links has gone, as soon as nothing of it is held back.
+    pub(super) fn look_for_links(&mut self, id: PeerId) {
+        let proxied = self.peers.proxied.get(&id);
+        if proxied.is_some_and(|proxied| {
+            proxied.links.is_empty() && proxied.gone.is_none() && proxied.held.is_none()
+        }) {
             self.lose(id);
         }
     }
@@ -402,7 +423,7 @@ impl AnySocket {
             return;
         };
         let Some(end) = end else {
-            let Some(link) = links.first().copied() else { return };
+            let Some(link) = links.front().copied() else { return };
             return self.pass_on(to, link, inner);
         };
         let packet = match packet::parse_inner(inner) {
@@ -456,7 +477,7 @@ impl AnySocket {
     /// The client says something to a peer that speaks something else.
     fn said(&mut self, to: PeerId, received: Received<Token>, out: &mut FrameWriter) {
         let links = self.peers.proxied.get(&to).map(|proxied| &proxied.links);
-        let Some(link) = links.and_then(|links| links.first().copied()) else {
+        let Some(link) = links.and_then(|links| links.front().copied()) else {
             return;
         };
         match received {

@@ -111,10 +111,20 @@ impl AnySocket {
 
     /// A message has come over a link.
     pub(super) fn heard(&mut self, link: LinkNumber, kind: u8, body: Bytes, out: &mut FrameWriter) {
-        let now = self.now;
-        if self.hold_message(link, kind, &body) {
-            return;
+        if !self.hold_message(link, kind, &body) {
+            self.heard_now(link, kind, body, out);
         }
+    }
+
+    /// A message that has come over a link is for the client, which knows the peer.
+    pub(super) fn heard_now(
+        &mut self,
+        link: LinkNumber,
+        kind: u8,
+        body: Bytes,
+        out: &mut FrameWriter,
+    ) {
+        let now = self.now;
         let Some(known) = self.peers.links.get_mut(&link) else { return };
         known.used = now;
         let with = known.with;
@@ -254,13 +264,7 @@ impl AnySocket {
                 self.answer_request(link, id, &Err(refused), out);
             }
             Event::Message(payload) => self.hear_message(with, &payload, out),
-            Event::Notify { method, payload } if method.is_empty() => {
-                self.hear_message(with, &payload, out);
-            }
-            Event::Notify { method, payload } => match self.call(&method, &payload) {
-                Some(call) => self.tell_as(with, out, |end| end.send_internal(call)),
-                None => self.dropped += 1,
-            },
+            Event::Notify { method, payload } => self.hear_notice(with, &method, &payload, out),
             Event::Request { id, method, payload, until } => {
                 self.hear_request(link, id, until, &method, &payload, out);
             }
@@ -293,7 +297,24 @@ impl AnySocket {
         }
     }
 
-    fn hear_message(&mut self, with: With, payload: &Payload, out: &mut FrameWriter) {
+    /// A notice has come, or a message if it has no method.
+    pub(super) fn hear_notice(
+        &mut self,
+        with: With,
+        method: &str,
+        payload: &Payload,
+        out: &mut FrameWriter,
+    ) {
+        if method.is_empty() {
+            return self.hear_message(with, payload, out);
+        }
+        match self.call(method, payload) {
+            Some(call) => self.tell_as(with, out, |end| end.send_internal(call)),
+            None => self.dropped += 1,
+        }
+    }
+
+    pub(super) fn hear_message(&mut self, with: With, payload: &Payload, out: &mut FrameWriter) {
         match payload::json(payload, self.json_bytes_max()) {
             Ok(body) => self.tell_as(with, out, |end| end.send(body)),
             Err(payload::Unreadable) => self.dropped += 1,
@@ -413,7 +434,7 @@ impl AnySocket {
     pub(super) fn replied(&mut self, token: Token, body: &Json, out: &mut FrameWriter) {
         let Token { link, what } = token;
         match what {
-            Wanted::Known { serial } => self.known(link, serial, out),
+            Wanted::Known { peer, serial } => self.known(peer, serial, out),
             Wanted::Message(id) if self.finish(link, what) => {
                 let answer = Ok(payload::from_json(body.clone()));
                 self.answer_request(link, id, &answer, out);
@@ -656,7 +677,7 @@ impl AnySocket {
         }
         while let Some(token) = self.main.expired(now) {
             match token.what {
-                Wanted::Known { serial } => self.known(token.link, serial, out),
+                Wanted::Known { peer, serial } => self.known(peer, serial, out),
                 _ => self.give_up(token, out),
             }
         }
