@@ -1,8 +1,10 @@
 //! JSON texts that are checked once and then passed on as they are.
 
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A JSON text, known to be valid. A clone shares its bytes.
@@ -79,6 +81,15 @@ impl Json {
         self.0
     }
 
+    /// Whether it is an object that has a field for JavaScript. An object with a name that cannot be read may have any.
+    pub(super) fn may_have(&self, field: &str) -> bool {
+        if !self.text().trim_start().starts_with('{') {
+            return false;
+        }
+        let fields: Result<BTreeMap<String, IgnoredAny>, _> = serde_json::from_slice(&self.0);
+        fields.map_or(true, |fields| fields.contains_key(field))
+    }
+
     /// Whether JavaScript takes the value for false: `null`, `false`, zero and the empty text.
     pub fn is_falsy(&self) -> bool {
         match &self.0[..] {
@@ -131,6 +142,23 @@ mod tests {
         let depth = 1 << 20;
         let text = "[".repeat(depth) + &"]".repeat(depth);
         assert!(Json::parse(text.into()).is_ok());
+    }
+
+    #[test]
+    fn a_field_is_found_however_it_is_written() {
+        let has = |text: &'static str| Json::parse(text.into()).unwrap().may_have("hub");
+        for text in [
+            r#"{"hub":1}"#,
+            r#" {"a":{},"hub":null}"#,
+            r#"{"\u0068ub":1}"#,
+            r#"{"hub":1,"hub":2}"#,
+            r#"{"\ud800":1,"hub":2}"#,
+        ] {
+            assert!(has(text), "{text}");
+        }
+        for text in [r#"{"a":{"hub":1}}"#, r#"[{"hub":1}]"#, r#""hub""#, "{}", "null"] {
+            assert!(!has(text), "{text}");
+        }
     }
 
     #[test]

@@ -218,11 +218,19 @@ fn links_for_requests_are_heard_of_from_the_hub_and_not_announced() {
     let mut bert = Speaker::new(&world.hub, world.now, BERT, None);
     let link = bert.link(ANN, FOR_REQUESTS);
     bert.say(link, 0x11, b"\x05\x00\x03a.b\x02[1]");
+    bert.say(link, 0x11, b"\x06\x00\x00\x02{\"m\":1}");
+    bert.say(link, 0x15, b"\x00\x00\xff");
     world.idle();
-    let asked = [r#"Internal 2 {"type":3,"method":["a","b"],"params":[1],"bin":[]}"#];
+    let asked = [
+        r#"Internal 2 {"type":3,"method":["a","b"],"params":[1],"bin":[]}"#,
+        r#"Link 3 {"m":1}"#,
+        r#"Link 4 {"base64":"/w=="}"#,
+    ];
     assert_eq!(heard(&mut world, ann), asked);
+    say(&mut world, ann, Kind::Link, -3, r#"{"a":2}"#);
     say(&mut world, ann, Kind::Internal, -2, r#"{"result":7,"bin":false}"#);
-    assert_eq!(bert.data(link), [(0x12, b"\x05\x027".to_vec())]);
+    let answers = [(0x12, b"\x06\x02{\"a\":2}".to_vec()), (0x12, b"\x05\x027".to_vec())];
+    assert_eq!(bert.data(link), answers);
     // The same id twice at once breaks the link, as it does between all others.
     bert.say(link, 0x11, b"\x05\x00\x01a\x02[]");
     bert.say(link, 0x11, b"\x05\x00\x01a\x02[]");

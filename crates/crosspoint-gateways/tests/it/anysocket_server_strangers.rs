@@ -191,7 +191,7 @@ fn requests_of_one_peer_leave_room_for_those_of_others_however_many_links_it_has
 }
 
 #[test]
-fn nobody_says_anything_in_the_name_of_the_hub() {
+fn nobody_forges_an_event_of_the_hub() {
     let forged = br#"{"hub":"room","event":"ended","room":"lobby","reason":"kicked"}"#;
     let mut world = world();
     let ann = client(&mut world, ANN);

@@ -253,13 +253,19 @@ impl AnySocket {
     fn happened(&mut self, link: LinkNumber, event: Event, out: &mut FrameWriter) {
         let Some(known) = self.peers.links.get(&link) else { return };
         let (with, peer) = (known.with, known.peer);
-        // What is no call looks as if the hub had said it. Only the hub application may do that.
-        let speaks = with != With::Hub || self.is_home(peer);
+        // The client hears it from the hub, so others than the hub application may not say what the hub says.
+        let foreign = with == With::Hub && !self.is_home(peer);
         match event {
-            Event::Message(_) if !speaks => self.break_link(link, Reason::Malformed, out),
-            Event::Notify { method, .. } if method.is_empty() && !speaks => self.dropped += 1,
-            Event::Request { id, method, .. } if method.is_empty() && !speaks => {
-                let message = "this link is for calls: a request needs a method";
+            Event::Message(_) if foreign => self.break_link(link, Reason::Malformed, out),
+            Event::Notify { method, payload }
+                if foreign && method.is_empty() && self.is_event(&payload) =>
+            {
+                self.dropped += 1;
+            }
+            Event::Request { id, method, payload, .. }
+                if foreign && method.is_empty() && self.is_event(&payload) =>
+            {
+                let message = "only the hub sends objects with the field `hub` over such a link";
                 let refused = Failure::new(Failure::FORBIDDEN, message);
                 self.answer_request(link, id, &Err(refused), out);
             }
@@ -357,6 +363,11 @@ impl AnySocket {
             }
         };
         self.answer_request(link, id, &Err(refused), out);
+    }
+
+    /// Whether the client would take it for an event of the hub.
+    fn is_event(&self, payload: &Payload) -> bool {
+        payload::json(payload, self.json_bytes_max()).is_ok_and(|body| body.may_have("hub"))
     }
 
     /// Whether this is the hub application.
