@@ -27,8 +27,8 @@ use crate::secrecy::{Done, Fingerprint};
 use crate::wire::{Profile, Wire, WireIds};
 use bytes::Bytes;
 use std::cmp::Reverse;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -126,7 +126,8 @@ pub struct Hub {
     /// Held while somebody opens a link of which there can be only one. No other lock is held before.
     single_links: Mutex<()>,
     channels: Mutex<Channels>,
-    sessions: Mutex<HashMap<u64, Arc<Endpoint>>>,
+    /// A tree grows bit by bit, where a large table is moved as a whole, for which others would wait.
+    sessions: Mutex<BTreeMap<u64, Arc<Endpoint>>>,
     wires: WireIds,
     /// Compresses what is written, if that is wanted.
     compressor: Option<Arc<Compressor>>,
@@ -424,6 +425,12 @@ impl Hub {
     /// stay.
     pub fn set_access_token(&self, token: Option<Bytes>) {
         *self.access_token.write().unwrap_or_else(PoisonError::into_inner) = token;
+    }
+
+    /// Wakes the tasks of all sessions, which look again what there is to do.
+    pub fn wake_sessions(&self) {
+        let endpoints: Vec<_> = lock(&self.sessions).values().cloned().collect();
+        endpoints.iter().for_each(|endpoint| endpoint.wake());
     }
 
     /// How many sessions are open.

@@ -9,7 +9,7 @@ use crate::ids::LinkNumber;
 use crate::ledger::{Charge, Holder};
 use crate::limit::Limit;
 use crate::reason::Reason;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One side of a link.
@@ -141,7 +141,8 @@ pub(crate) struct Links<E> {
 /// At least one link.
 #[derive(Debug)]
 struct Open<E> {
-    links: HashMap<LinkNumber, (Arc<Link<E>>, Side)>,
+    /// In the order of their numbers. Each message looks one up, and there are few.
+    links: BTreeMap<LinkNumber, (Arc<Link<E>>, Side)>,
     /// How many there are of each side, so that others cannot use up what a session may open.
     counts: [usize; 2],
     /// How many of them one address or identity has opened, of those that others have.
@@ -159,7 +160,7 @@ impl<E> Default for Links<E> {
 impl<E> Default for Open<E> {
     fn default() -> Self {
         Self {
-            links: HashMap::new(),
+            links: BTreeMap::new(),
             counts: [0; 2],
             openers: HashMap::new(),
             singles: HashMap::new(),
@@ -238,9 +239,7 @@ impl<E> Links<E> {
     /// what waits for the session says things of them.
     pub(crate) fn close(&mut self) -> Vec<(Arc<Link<E>>, Side)> {
         self.closed = true;
-        let mut links: Vec<_> = self.open.iter().flat_map(|open| &open.links).collect();
-        links.sort_unstable_by_key(|(number, _)| **number);
-        links.into_iter().map(|(_, link)| link.clone()).collect()
+        self.open.iter().flat_map(|open| open.links.values().cloned()).collect()
     }
 }
 

@@ -35,7 +35,12 @@ impl SendPath {
 /// Messages of which some parts have come and some have not.
 #[derive(Debug, Default)]
 pub(crate) struct Order {
-    open: HashMap<SendPath, Open>,
+    /// Boxed, as most sessions send whole messages.
+    #[expect(
+        clippy::box_collection,
+        reason = "an empty map takes six times as much in each session"
+    )]
+    open: Option<Box<HashMap<SendPath, Open>>>,
     /// When the first of them began, at the earliest: it may have ended since.
     earliest: Option<Duration>,
 }
@@ -73,6 +78,7 @@ impl Order {
     ///
     /// # Errors
     /// [`Reason::Malformed`] if the part contradicts itself or what came before it.
+    #[inline]
     pub(crate) fn follow(
         &mut self,
         to: Target,
@@ -81,16 +87,28 @@ impl Order {
         time: impl FnOnce() -> Duration,
         holds: impl Fn(SendPath) -> bool,
     ) -> Result<bool, Reason> {
-        if part.is_first() && part.is_last() && self.open.is_empty() {
-            return Ok(true);
+        match part.is_first() && part.is_last() && self.is_empty() {
+            true => Ok(true),
+            false => self.follow_part(to, part, framing, time, holds),
         }
+    }
+
+    /// As [`Order::follow`], where the part is not the whole message or another message has begun.
+    fn follow_part(
+        &mut self,
+        to: Target,
+        part: &Part,
+        framing: Framing,
+        time: impl FnOnce() -> Duration,
+        holds: impl Fn(SendPath) -> bool,
+    ) -> Result<bool, Reason> {
         let end = u64::from(part.offset) + part.data.len() as u64;
         if end > u64::from(part.total) || (part.data.is_empty() && part.total > 0) {
             return Err(Reason::Malformed);
         }
         let path = SendPath::to(to, framing);
         let next = Next { to, kind: part.kind, total: part.total, offset: part.offset };
-        let known = self.open.remove(&path);
+        let known = self.open.as_mut().and_then(|open| open.remove(&path));
         match &known {
             Some(open) if open.next != next => return Err(Reason::Malformed),
             None if !part.is_first() || !holds(path) => return Ok(false),
@@ -103,19 +121,26 @@ impl Order {
         let begun = known.and_then(|open| open.begun).unwrap_or_else(time);
         self.earliest = Some(self.earliest.map_or(begun, |earliest| earliest.min(begun)));
         let next = Next { offset: part.offset + part.data.len() as u32, ..next };
-        self.open.insert(path, Open { next, begun: Some(begun) });
+        self.open.get_or_insert_default().insert(path, Open { next, begun: Some(begun) });
         Ok(true)
     }
 
     /// What was begun on a path does not go on.
     pub(crate) fn forget(&mut self, path: SendPath) {
-        self.open.remove(&path);
+        if let Some(open) = &mut self.open {
+            open.remove(&path);
+        }
         self.rest();
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.open.as_ref().is_none_or(|open| open.is_empty())
     }
 
     /// Nothing can be late where nothing is open.
     fn rest(&mut self) {
-        if self.open.is_empty() {
+        if self.is_empty() {
             self.earliest = None;
         }
     }
@@ -127,7 +152,8 @@ impl Order {
 
     /// The time of what goes to a target begins anew, as the sender was told to pause it until now.
     pub(crate) fn excuse(&mut self, target: Target, framing: Framing) {
-        let open = self.open.get_mut(&SendPath::to(target, framing));
+        let path = SendPath::to(target, framing);
+        let open = self.open.as_mut().and_then(|open| open.get_mut(&path));
         if let Some(open) = open.filter(|open| open.next.to == target) {
             open.begun = None;
         }
@@ -143,7 +169,8 @@ impl Order {
     ) -> Vec<Late> {
         let mut late = Vec::new();
         let mut earliest: Option<Duration> = None;
-        self.open.retain(|path, open| {
+        let Some(open) = &mut self.open else { return late };
+        open.retain(|path, open| {
             let mut begun = *open.begun.get_or_insert(time);
             if begun + most <= time {
                 if !paused(&open.next.to) {
@@ -163,9 +190,11 @@ impl Order {
 
     /// An own channel is gone.
     pub(crate) fn forget_own(&mut self, number: OwnedChannelId) {
-        self.open.retain(
-            |path, _| !matches!(path, SendPath::Own(own) | SendPath::Member(own, _) if *own == number),
-        );
+        if let Some(open) = &mut self.open {
+            open.retain(
+                |path, _| !matches!(path, SendPath::Own(own) | SendPath::Member(own, _) if *own == number),
+            );
+        }
         self.rest();
     }
 }

@@ -573,6 +573,10 @@ impl Outbox {
     fn add(&mut self, entry: Entry) {
         self.cost += entry.cost();
         self.shared += entry.shared();
+        // It would grow to room for four at once, and in most outboxes no more than two ever wait.
+        if self.entries.len() == self.entries.capacity() && self.entries.len() < 2 {
+            self.entries.reserve_exact(1);
+        }
         self.entries.push_back(entry);
     }
 

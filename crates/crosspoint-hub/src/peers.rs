@@ -13,7 +13,7 @@ use crate::outbox::Tag;
 use crate::payload::Payload;
 use crate::presence::{self, Begun, Comings, News, PeerNews};
 use crate::reason::Reason;
-use std::collections::hash_map::Entry;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub enum Duplicates {
 pub(crate) struct Peers {
     /// Who pays for what those who watch are told.
     payer: Arc<Account>,
-    ids: HashMap<PeerId, Arc<Endpoint>>,
+    ids: BTreeMap<PeerId, Arc<Endpoint>>,
     names: BTreeMap<PeerName, Arc<Endpoint>>,
     /// Those that clients find and that have no name, by their ids.
     nameless: BTreeMap<PeerId, Arc<Endpoint>>,
@@ -125,7 +125,7 @@ pub(crate) struct Newcomer<'a> {
 
 /// Whether a session has its id and was not replaced, and clients find it. One that was replaced provides
 /// its services until its task notices.
-fn is_there(ids: &HashMap<PeerId, Arc<Endpoint>>, endpoint: &Endpoint) -> bool {
+fn is_there(ids: &BTreeMap<PeerId, Arc<Endpoint>>, endpoint: &Endpoint) -> bool {
     let known = endpoint.peer().and_then(|peer| ids.get(&peer.id));
     known.is_some_and(|known| known.id == endpoint.id) && is_found(endpoint)
 }
@@ -140,7 +140,7 @@ impl Peers {
     pub(crate) fn new(payer: Arc<Account>, announced_per_second_max: u32) -> Self {
         Self {
             payer,
-            ids: HashMap::new(),
+            ids: BTreeMap::new(),
             names: BTreeMap::new(),
             nameless: BTreeMap::new(),
             services: HashMap::new(),

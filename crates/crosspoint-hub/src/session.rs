@@ -47,7 +47,7 @@ pub struct Session {
     entered: Slots<Membership>,
     next_tag: u32,
     /// Entries that wait for an owner's decision.
-    pending: usize,
+    pending: u32,
     /// Boxed, as a hub that decides by itself needs none.
     claims: Option<Box<Claims>>,
     services: Vec<Provided>,
@@ -76,7 +76,7 @@ pub struct Session {
     /// For how long the endpoint was not listened to.
     unheard: Duration,
     /// What the endpoint has done wrong, for people.
-    complaint: Option<String>,
+    complaint: Option<Box<str>>,
     /// The time of the call.
     now: Instant,
     /// Before that nothing more may be read, because of the rule for a channel.
@@ -168,7 +168,7 @@ impl Session {
         Self {
             limiter: RateLimiter::new(now, messages, bytes),
             rates: Rates::default(),
-            settling: Settling::new(now, endpoint.wire),
+            settling: Settling::default(),
             begun: now,
             unheard: Duration::ZERO,
             complaint: None,
@@ -299,7 +299,7 @@ impl Session {
         match event {
             Event::Channel(event) => self.observe_channel(tag, event),
             Event::Resumed { to, of } => {
-                let current = self.paused.get(to) == Some(of);
+                let current = self.paused.get(to) == Some(*of);
                 if current {
                     self.paused.remove(to);
                     self.order.excuse(*to, self.endpoint.profile.framing);
@@ -481,7 +481,7 @@ mod tests {
     #[test]
     fn a_session_and_its_endpoint_are_small() {
         // What few sessions need is boxed. The sizes are those of a system with 64 bits.
-        assert!(size_of::<Session>() <= 720, "{} bytes", size_of::<Session>());
+        assert!(size_of::<Session>() <= 608, "{} bytes", size_of::<Session>());
         assert!(size_of::<Endpoint>() <= 496, "{} bytes", size_of::<Endpoint>());
     }
 }

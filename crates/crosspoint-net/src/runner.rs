@@ -6,7 +6,6 @@ use crate::outlet::{Outlet, now};
 use crate::panics::counted;
 use crate::parting::Parting;
 use crate::remote::Remote;
-use crate::session::authenticating::Shown;
 use crate::session::{Driver, Ended, SessionEnds};
 use crate::stream::{Reader, Stream, Writer};
 use crate::ws;
@@ -118,7 +117,7 @@ impl Runner {
     }
 
     /// Opens a session on a connection.
-    pub(crate) fn driver(&self, session: NewSession, carrying: Carrying) -> Box<Driver> {
+    pub(crate) fn driver(self: &Arc<Self>, session: NewSession, carrying: Carrying) -> Box<Driver> {
         let NewSession { wire, protocol, websocket_frame_bytes_max } = session;
         let Carrying {
             remote,
@@ -131,10 +130,6 @@ impl Runner {
         if let (Some(websocket), Some(bytes)) = (&mut websocket, websocket_frame_bytes_max) {
             websocket.set_frame_bytes_max(bytes as u64);
         }
-        let authenticator = self.authenticator.clone().map(|to| match certificate {
-            Some(certificate) => Arc::new(Shown { certificate, to }),
-            None => to,
-        });
         let outlet = Outlet::new(self.hub.clone(), writer);
         let compresses = websocket.as_ref().is_some_and(|websocket| websocket.deflates());
         let session = self.hub.open(now(), remote.ip(), wire, outlet.of_endpoint(compresses));
@@ -147,20 +142,23 @@ impl Runner {
             outlet,
             reader,
             websocket,
-            parting: self.parting.clone(),
+            runner: self.clone(),
             stall_max: self.hub.limits.outbox_stall_max.max(stall_min),
-            authenticator,
-            logs: self.logs.clone(),
+            certificate,
             tell_end,
         })
     }
 
     /// Runs a session to its end. Boxed, as an asynchronous function that passes it on would hold it twice.
-    pub(crate) async fn drive(&self, driver: Box<Driver>) -> Reason {
-        let (endpoint, address) = (driver.session.endpoint().clone(), driver.remote);
+    pub(crate) async fn drive(&self, mut driver: Box<Driver>) {
         let run = counted(&self.hub.metrics, driver.run()).await;
-        let panicked = Ended { reason: Reason::Internal, fault: None, exceeded: None };
-        let Ended { reason, fault, exceeded } = run.unwrap_or(panicked);
+        let Ended { reason, fault, exceeded } = run.unwrap_or_else(|| {
+            driver.session.close(Reason::Internal);
+            Ended { reason: Reason::Internal, fault: None, exceeded: None }
+        });
+        // Looked up here, as what is looked up before has a place in each session.
+        let (endpoint, address) = (driver.session.endpoint().clone(), driver.remote);
+        drop(driver);
         let (id, logs) = (endpoint.id, &self.logs);
         let peer = endpoint.peer().map(|peer| peer.id).map(tracing::field::display);
         let name = endpoint.peer().and_then(|peer| peer.name.as_deref());
@@ -171,7 +169,7 @@ impl Runner {
                 }
             }
             Reason::ConnectionLost | Reason::Bye | Reason::HubStopping => {
-                tracing::debug!(session = id, peer, name, %reason, "session closed");
+                tracing::debug!(session = id, %address, peer, name, %reason, "session closed");
             }
             _ => {
                 if let Some(unsaid) = logs.closed.line(now()) {
@@ -181,6 +179,5 @@ impl Runner {
                 }
             }
         }
-        reason
     }
 }

@@ -13,15 +13,14 @@ mod timers;
 mod timing;
 
 use crate::deadline::{FAR, reach};
-use crate::log_limit::Logs;
 use crate::outlet::{Outlet, now};
-use crate::parting::Parting;
 use crate::remote::Remote;
+use crate::runner::Runner;
 use crate::stream::Reader;
 use crate::ws;
 use authenticating::{Authenticating, hear, verdict};
 use bytes::BytesMut;
-use crosspoint_auth::Authenticator;
+use crosspoint_auth::ClientCertificate;
 use crosspoint_hub::outbox::Exceeded;
 use crosspoint_hub::probe::Probe;
 use crosspoint_hub::protocol::Protocol;
@@ -43,14 +42,12 @@ pub(crate) struct Driver {
     pub(crate) reader: Reader,
     /// Unwraps WebSocket frames, if the connection has them.
     pub(crate) websocket: Option<Box<ws::Connection>>,
-    /// The stop of the server, and how long all that comes behind the session's end may take.
-    pub(crate) parting: Arc<Parting>,
+    /// What it shares with the other sessions of its server.
+    pub(crate) runner: Arc<Runner>,
     /// How long the endpoint may take next to nothing of what waits.
     pub(crate) stall_max: Duration,
-    /// Checks credentials, if that is not the hub's own doing.
-    pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
-    /// For what any stranger can cause.
-    pub(crate) logs: Arc<Logs>,
+    /// What the client has shown over TLS.
+    pub(crate) certificate: Option<Arc<ClientCertificate>>,
     /// Who wants to hear at once that the session ends.
     pub(crate) tell_end: Option<oneshot::Sender<SessionEnds>>,
 }
@@ -72,8 +69,8 @@ struct State {
     /// When time made the protocol say something. That may wait for a while before it is written,
     /// and must not be said over and over meanwhile.
     said: Option<Instant>,
-    /// The probe of the endpoint, if another session has come with its name or id.
-    probe: Probe,
+    /// The probe of the endpoint, if another session has come with its name or id. Boxed, as that happens to few.
+    probe: Option<Box<Probe>>,
     /// What has come is not all looked at, as it becomes a lot when it is inflated.
     inflating: bool,
     /// Why the session ends as soon as all before that was sent.
@@ -111,7 +108,7 @@ impl Driver {
     }
 
     /// Runs the session to its end.
-    pub(crate) async fn run(mut self: Box<Self>) -> Ended {
+    pub(crate) async fn run(&mut self) -> Ended {
         let limits = &self.session.hub().limits;
         let begun = now();
         let mut state = State {
@@ -119,7 +116,7 @@ impl Driver {
             read_at: begun,
             timers: Timers::new(begun),
             said: None,
-            probe: Probe::new(limits.probe_max),
+            probe: None,
             inflating: false,
             ending: None,
             waiting: false,
@@ -139,11 +136,13 @@ impl Driver {
     }
 
     async fn serve(&mut self, state: &mut State) -> Reason {
-        let stop = self.parting.stop.clone();
-        let mut stopped = pin!(stop.cancelled());
         let mut timer = pin!(sleep_until((now() + FAR).into()));
         loop {
             tokio::task::consume_budget().await;
+            // The stop wakes all sessions: to wait for it would take a place in each.
+            if self.runner.parting.stop.is_cancelled() {
+                return Reason::HubStopping;
+            }
             self.session.heed_absence();
             match self.drain(state).and_then(|()| self.say_more(state)) {
                 Ok(()) => {}
@@ -162,12 +161,13 @@ impl Driver {
             // one that is told without end is always notified, so that comes last.
             let result = tokio::select! {
                 biased;
-                () = &mut stopped => Err(Reason::HubStopping),
                 () = &mut timer => self.tick(state),
                 // What is wrong with the connection is seen by the write that follows.
                 _ = self.outlet.writer().writable(), if state.blocked => {
                     state.blocked = false;
-                    state.probe.took(now());
+                    if let Some(probe) = &mut state.probe {
+                        probe.took(now());
+                    }
                     state.set_probe();
                     Ok(())
                 }
@@ -177,7 +177,9 @@ impl Driver {
                 bytes = hear(&mut self.reader, authenticating), if hears => match bytes {
                     Ok(bytes) if !bytes.is_empty() => {
                         state.read_at = now();
-                        state.probe.heard();
+                        if let Some(probe) = &mut state.probe {
+                            probe.heard();
+                        }
                         self.received(state, bytes)
                     }
                     _ => Err(Reason::ConnectionLost),

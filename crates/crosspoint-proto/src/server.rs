@@ -64,7 +64,7 @@ pub struct Native {
     input: Input,
     state: State,
     limits: Arc<Limits>,
-    hub: String,
+    hub: Box<str>,
     home: Option<PeerId>,
     away_max: Duration,
     /// What a client that shows a key is asked with. Gone with HELLO.
@@ -122,7 +122,7 @@ impl Native {
             input: Input::default(),
             state: State::Magic,
             limits,
-            hub,
+            hub: hub.into(),
             home,
             away_max,
             asking: random.map(|random| Box::new(Asking { random, channel_binding })),
@@ -302,7 +302,7 @@ impl Native {
         let map = WelcomeMap {
             v: VERSION,
             id: ByteBuf::from(peer.to_vec()),
-            hub: self.hub.clone(),
+            hub: self.hub.clone().into(),
             frame_max: u32::try_from(limits.frame_bytes_max).unwrap_or(u32::MAX),
             message_max: limits.message_bytes_max,
             heartbeat_ms: self.heartbeat.interval().map_or(0, |time| message::millis(time).max(1)),

@@ -539,7 +539,7 @@ fn an_idle_connection_takes_little() {
 
 /// What an idle connection may take by each protocol, with its part of what the first ones make the hub take.
 const IDLE_BYTES_MAX: [(&str, f64); 3] =
-    [("native", 6000.0), ("joint", 6000.0), ("anysocket", 7800.0)];
+    [("native", 5000.0), ("joint", 5000.0), ("anysocket", 6400.0)];
 
 #[test]
 fn connections_over_which_nothing_is_said_are_paid_for_and_given_back() {

@@ -124,8 +124,28 @@ pub fn parse_inner(inner: Bytes) -> Result<Packet, PacketError> {
     }
 }
 
-fn packet(mut message: Bytes) -> Result<Packet, PacketError> {
-    let mut header = Characters { bytes: &message, position: 0 };
+/// As [`parse_inner`], where only the type is wanted.
+///
+/// # Errors
+/// As [`parse_inner`].
+pub fn inner_kind(inner: &[u8]) -> Result<Kind, PacketError> {
+    match inner.first() {
+        Some(&FORWARD) => Err(PacketError::Nested),
+        _ => head(inner).map(|head| head.kind),
+    }
+}
+
+/// What a packet begins with.
+struct Head {
+    last: bool,
+    kind: Kind,
+    seq: i32,
+    /// Its length in bytes.
+    length: usize,
+}
+
+fn head(message: &[u8]) -> Result<Head, PacketError> {
+    let mut header = Characters(message);
     let last = match header.next()? {
         LAST => true,
         MORE => false,
@@ -134,49 +154,49 @@ fn packet(mut message: Bytes) -> Result<Packet, PacketError> {
     let kind = header.next()?;
     let kind = Kind::from_character(kind).ok_or(PacketError::UnknownKind(kind))?;
     let seq = i32::from_be_bytes(header.array()?);
-    let length = header.position;
+    Ok(Head { last, kind, seq, length: message.len() - header.0.len() })
+}
+
+fn packet(mut message: Bytes) -> Result<Packet, PacketError> {
+    let Head { last, kind, seq, length } = head(&message)?;
     let body = message.split_off(length);
     Ok(Packet { last, kind, seq, body })
 }
 
 fn forward(mut message: Bytes) -> Result<Forward, PacketError> {
-    let mut header = Characters { bytes: &message, position: 1 };
+    let mut header = Characters(message.get(1..).unwrap_or_default());
     let to = PeerId::new(header.array()?);
     let from = PeerId::new(header.array()?);
-    let length = header.position;
+    let length = message.len() - header.0.len();
     let inner = message.split_off(length);
     Ok(Forward { to, from, inner })
 }
 
-/// Reads characters from 0 to 255 out of UTF-8.
-struct Characters<'a> {
-    bytes: &'a [u8],
-    position: usize,
-}
+/// Characters from 0 to 255 in UTF-8, which are taken one by one.
+struct Characters<'a>(&'a [u8]);
 
 impl Characters<'_> {
+    #[inline]
     fn next(&mut self) -> Result<u8, PacketError> {
-        let rest = self.bytes.get(self.position..).unwrap_or_default();
-        let (character, length) = match *rest {
-            [ascii @ 0..0x80, ..] => (ascii, 1),
-            [lead @ (0xc2 | 0xc3), next @ 0x80..0xc0, ..] => (lead << 6 | next & 0x3f, 2),
+        let (character, rest) = match self.0 {
+            [ascii @ 0..0x80, rest @ ..] => (*ascii, rest),
+            [lead @ (0xc2 | 0xc3), next @ 0x80..0xc0, rest @ ..] => (lead << 6 | next & 0x3f, rest),
             [] | [0xc2 | 0xc3] => return Err(PacketError::Short),
             _ => return Err(PacketError::NotLatin),
         };
-        self.position += length;
+        self.0 = rest;
         Ok(character)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], PacketError> {
-        let mut array = [0; N];
         // Most numbers and some ids have no byte of 0x80 and above.
-        let rest = self.bytes.get(self.position..).unwrap_or_default();
-        if let Some(ascii) = rest.first_chunk::<N>()
+        if let Some((ascii, rest)) = self.0.split_first_chunk::<N>()
             && ascii.is_ascii()
         {
-            self.position += N;
+            self.0 = rest;
             return Ok(*ascii);
         }
+        let mut array = [0; N];
         for byte in &mut array {
             *byte = self.next()?;
         }
@@ -199,12 +219,43 @@ impl<const N: usize> Header<N> {
 
     fn push(&mut self, character: u8) {
         let at = usize::from(self.length);
-        // Without a branch, as nobody can foresee the numbers' last characters. There is room for two.
-        let wide = character >> 7;
-        self.bytes[at] = if wide == 0 { character } else { 0xc0 | character >> 6 };
-        self.bytes[at + 1] = 0x80 | character & 0x3f;
-        self.length += 1 + wide;
+        // There is room for two.
+        let (bytes, length) = utf8(character);
+        self.bytes[at..at + 2].copy_from_slice(&bytes);
+        self.length += length as u8;
     }
+
+    fn push_id(&mut self, id: PeerId) {
+        let characters = id.as_bytes();
+        if characters.is_ascii() {
+            return self.extend(characters);
+        }
+        // Twice as long as the longest, so that no place has to be checked.
+        let mut text = [0; 64];
+        let mut end = 0;
+        for character in characters {
+            let ([first, second], length) = utf8(*character);
+            text[end % 64] = first;
+            text[(end + 1) % 64] = second;
+            end += length;
+        }
+        self.extend(&text[..end]);
+    }
+
+    fn extend(&mut self, text: &[u8]) {
+        let at = usize::from(self.length);
+        self.bytes[at..at + text.len()].copy_from_slice(text);
+        self.length += text.len() as u8;
+    }
+}
+
+/// A character in UTF-8: its bytes, of which the second may not belong to it, and how many do. Without a branch, as nobody
+/// can foresee the characters of ids and of the ends of numbers.
+#[inline]
+fn utf8(character: u8) -> ([u8; 2], usize) {
+    let wide = character >> 7;
+    let first = if wide == 0 { character } else { 0xc0 | character >> 6 };
+    ([first, 0x80 | character & 0x3f], 1 + usize::from(wide))
 }
 
 impl<const N: usize> AsRef<[u8]> for Header<N> {
@@ -237,8 +288,8 @@ impl Forward {
     pub fn header(to: PeerId, from: PeerId) -> Header<FORWARD_BYTES_MAX> {
         let mut header = Header::new();
         header.push(FORWARD);
-        let ids = to.as_bytes().iter().chain(from.as_bytes());
-        ids.for_each(|byte| header.push(*byte));
+        header.push_id(to);
+        header.push_id(from);
         header
     }
 

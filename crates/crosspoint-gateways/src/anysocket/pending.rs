@@ -8,9 +8,12 @@ use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::Instant;
 
-/// Requests by number; `T` is whatever their owner wants back with the reply.
+/// Requests by number; `T` is whatever their owner wants back with the reply. Boxed, as most links never ask.
 #[derive(Debug)]
-pub struct Pending<T> {
+pub struct Pending<T>(Option<Box<Requests<T>>>);
+
+#[derive(Debug)]
+struct Requests<T> {
     waiting: HashMap<u32, Waiting<T>>,
     /// Of all that wait, and of some that do not any more.
     deadlines: BinaryHeap<Reverse<(Instant, u32)>>,
@@ -28,6 +31,12 @@ const STALE_MAX: usize = 64;
 
 impl<T> Default for Pending<T> {
     fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T> Default for Requests<T> {
+    fn default() -> Self {
         Self { waiting: HashMap::new(), deadlines: BinaryHeap::new() }
     }
 }
@@ -35,36 +44,27 @@ impl<T> Default for Pending<T> {
 impl<T> Pending<T> {
     /// How many wait.
     pub fn len(&self) -> usize {
-        self.waiting.len()
+        self.0.as_ref().map_or(0, |requests| requests.waiting.len())
     }
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.len() == 0
     }
 
     /// Whether a request with this number waits.
     pub fn contains(&self, seq: u32) -> bool {
-        self.waiting.contains_key(&seq)
+        self.0.as_ref().is_some_and(|requests| requests.waiting.contains_key(&seq))
     }
 
     /// Adds a request, whose number must be free.
     pub fn insert(&mut self, seq: u32, kind: Kind, deadline: Instant, token: T) {
-        if self.deadlines.len() > 2 * self.waiting.len() + STALE_MAX {
-            let waiting = &self.waiting;
-            let waits = |&Reverse((deadline, seq)): &Reverse<(Instant, u32)>| {
-                waiting.get(&seq).is_some_and(|request| request.deadline == deadline)
-            };
-            self.deadlines.retain(waits);
-        }
-        let before = self.waiting.insert(seq, Waiting { kind, deadline, token });
-        debug_assert!(before.is_none(), "number {seq} is free");
-        self.deadlines.push(Reverse((deadline, seq)));
+        self.0.get_or_insert_default().insert(seq, Waiting { kind, deadline, token });
     }
 
     /// The request that a reply answers; `None` if none of this kind waits under the number.
     pub fn take(&mut self, seq: u32, kind: Kind) -> Option<T> {
-        let Entry::Occupied(request) = self.waiting.entry(seq) else {
+        let Entry::Occupied(request) = self.0.as_mut()?.waiting.entry(seq) else {
             return None;
         };
         (request.get().kind == kind).then(|| request.remove().token)
@@ -72,11 +72,54 @@ impl<T> Pending<T> {
 
     /// Gives a request up.
     pub fn forget(&mut self, seq: u32) -> Option<T> {
-        self.waiting.remove(&seq).map(|request| request.token)
+        self.0.as_mut()?.waiting.remove(&seq).map(|request| request.token)
     }
 
     /// The next deadline of a request that waits.
     pub fn deadline(&mut self) -> Option<Instant> {
+        self.0.as_mut()?.deadline()
+    }
+
+    /// The next request whose time is over. Ask until there is none.
+    pub fn expired(&mut self, now: Instant) -> Option<T> {
+        let requests = self.0.as_mut()?;
+        if requests.deadline()? > now {
+            return None;
+        }
+        let Reverse((_, seq)) = requests.deadlines.pop()?;
+        requests.waiting.remove(&seq).map(|request| request.token)
+    }
+
+    /// Everything that waits, when the link has ended.
+    pub fn drain(&mut self) -> impl Iterator<Item = T> + use<T> {
+        let requests = self.0.take();
+        let waiting = requests.map(|requests| requests.waiting).into_iter().flatten();
+        waiting.map(|(_, request)| request.token)
+    }
+
+    /// Gives memory back, if nothing waits.
+    pub fn release_buffers(&mut self) {
+        if self.is_empty() {
+            self.0 = None;
+        }
+    }
+}
+
+impl<T> Requests<T> {
+    fn insert(&mut self, seq: u32, request: Waiting<T>) {
+        if self.deadlines.len() > 2 * self.waiting.len() + STALE_MAX {
+            let waiting = &self.waiting;
+            let waits = |&Reverse((deadline, seq)): &Reverse<(Instant, u32)>| {
+                waiting.get(&seq).is_some_and(|request| request.deadline == deadline)
+            };
+            self.deadlines.retain(waits);
+        }
+        self.deadlines.push(Reverse((request.deadline, seq)));
+        let before = self.waiting.insert(seq, request);
+        debug_assert!(before.is_none(), "number {seq} is free");
+    }
+
+    fn deadline(&mut self) -> Option<Instant> {
         loop {
             let next = self.deadlines.peek_mut()?;
             let Reverse((deadline, seq)) = *next;
@@ -84,28 +127,6 @@ impl<T> Pending<T> {
                 return Some(deadline);
             }
             std::collections::binary_heap::PeekMut::pop(next);
-        }
-    }
-
-    /// The next request whose time is over. Ask until there is none.
-    pub fn expired(&mut self, now: Instant) -> Option<T> {
-        if self.deadline()? > now {
-            return None;
-        }
-        let Reverse((_, seq)) = self.deadlines.pop()?;
-        self.waiting.remove(&seq).map(|request| request.token)
-    }
-
-    /// Everything that waits, when the link has ended.
-    pub fn drain(&mut self) -> impl Iterator<Item = T> + use<T> {
-        self.deadlines = BinaryHeap::new();
-        std::mem::take(&mut self.waiting).into_values().map(|request| request.token)
-    }
-
-    /// Gives memory back, if nothing waits.
-    pub fn release_buffers(&mut self) {
-        if self.is_empty() {
-            *self = Self::default();
         }
     }
 }
@@ -150,7 +171,8 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(pending.len(), model.len());
-                prop_assert!(pending.deadlines.len() <= 2 * 12 + STALE_MAX + 1);
+                let deadlines = pending.0.as_ref().map_or(0, |requests| requests.deadlines.len());
+                prop_assert!(deadlines <= 2 * 12 + STALE_MAX + 1);
             }
             let rest: BTreeMap<u32, ()> = pending.drain().map(|seq| (seq, ())).collect();
             prop_assert!(rest.keys().eq(model.keys()));

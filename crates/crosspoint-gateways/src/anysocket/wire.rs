@@ -13,7 +13,7 @@ pub const KIND_PACKET: u8 = 0x40;
 pub(super) const ID: u8 = 3;
 
 /// What a session keeps for each link.
-pub(super) const LINK_BYTES: usize = 1536;
+pub(super) const LINK_BYTES: usize = 1152;
 
 /// The wire of AnySocket. It needs WebSocket's text messages around its frames.
 #[derive(Debug)]

@@ -29,8 +29,8 @@ pub struct Joint {
     decoders: HashMap<Target, Stream>,
     /// What one frame has given.
     ready: VecDeque<Output>,
-    /// What the client has done wrong, for people.
-    complaint: Option<&'static str>,
+    /// For what the client is closed, if it has done something wrong.
+    fault: Option<Reason>,
     /// Whether the last frame has given nothing to carry out yet.
     idle: bool,
     /// Frames that gave nothing to carry out, until they are counted.
@@ -76,7 +76,7 @@ impl Joint {
             decoders: HashMap::new(),
             // It would begin with room for four, which few frames need.
             ready: VecDeque::with_capacity(1),
-            complaint: None,
+            fault: None,
             idle: false,
             idle_frames: 0,
             items: 0,
@@ -193,10 +193,7 @@ impl Joint {
 
     fn fail(&mut self, reason: Reason) {
         self.state = State::Closed;
-        self.complaint = match reason {
-            Reason::TooLarge => Some("a chunk is longer than its channel allows"),
-            _ => Some("a command is none of create, enter, leave and delete"),
-        };
+        self.fault = Some(reason);
         self.ready.push_back(Output::Close(reason));
     }
 
@@ -327,6 +324,10 @@ impl Protocol for Joint {
             if let Some(output) = self.ready.pop_front() {
                 return Some(output);
             }
+            // The first frame gives two, and no other does.
+            if self.ready.capacity() > 1 {
+                self.ready = VecDeque::with_capacity(1);
+            }
             if self.state == State::Closed {
                 return None;
             }
@@ -397,7 +398,11 @@ impl Protocol for Joint {
     }
 
     fn complaint(&self) -> Option<String> {
-        self.complaint.map(str::to_owned)
+        let complaint = match self.fault? {
+            Reason::TooLarge => "a chunk is longer than its channel allows",
+            _ => "a command is none of create, enter, leave and delete",
+        };
+        Some(complaint.to_owned())
     }
 }
 

@@ -27,7 +27,7 @@ pub enum LinkCommand {
 }
 
 /// The addressee of a link.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Addressee {
     /// The session with this id.
     Peer(PeerId),

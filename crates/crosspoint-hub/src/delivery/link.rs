@@ -56,13 +56,12 @@ impl Link<Endpoint> {
 mod tests {
     use super::*;
     use crate::command::Target;
-    use crate::endpoint::Outlet;
+    use crate::endpoint::{Outlet, Paused};
     use crate::ids::LinkNumber;
     use crate::ledger::{Account, Ledger, Purpose};
     use crate::limits::Limits;
     use crate::testing::LINES;
     use prometheus_client::metrics::family::Family;
-    use std::collections::HashMap;
     use std::sync::Arc;
     use std::time::Instant;
 
@@ -103,7 +102,7 @@ mod tests {
         let mut writes = PendingWrites::default();
         link.disconnect(Side::Accepter, Reason::ConnectionLost, &mut writes);
         assert!(!link.connect(ends, 1, &Bytes::new(), &mut writes));
-        let (to, mut paused) = (Target::Link(LinkNumber(0)), HashMap::new());
+        let (to, mut paused) = (Target::Link(LinkNumber(0)), Paused::default());
         let sending = Sending {
             from: &endpoints[0],
             now: Instant::now(),

@@ -126,7 +126,7 @@ impl Session {
 
     /// The number of its entries and claims that wait for the decision of another session or hub.
     pub(super) fn waits_for(&self) -> usize {
-        self.pending + self.claims.as_ref().map_or(0, |claims| claims.waiting.len())
+        self.pending as usize + self.claims.as_ref().map_or(0, |claims| claims.waiting.len())
     }
 
     /// Does what is wished when the claim for it is granted.

@@ -35,7 +35,7 @@ impl Session {
         self.now = now;
         let (time, most) = (time(self.begun, self.unheard, now), self.hub.limits.message_time_max);
         let paused = &self.paused;
-        let late = self.order.late(time, most, |to| paused.contains_key(to));
+        let late = self.order.late(time, most, |to| paused.get(to).is_some());
         let mut step = Step::Go;
         for Late { path, to } in late {
             self.hub.metrics.hit(Limit::MessageTime);
@@ -44,7 +44,7 @@ impl Session {
                 // An owner whose protocol has no borders does not know what its members take for a message.
                 (SendPath::Member(channel, member), _) => self.kick(now, channel, member, None),
                 (SendPath::Own(_) | SendPath::In(_), to) => {
-                    self.complaint = Some(self.complain(to, most));
+                    self.complaint = Some(self.complain(to, most).into());
                     step = Step::Close(Reason::IdleTimeout);
                 }
             }

@@ -4,29 +4,20 @@
 use super::Session;
 use crate::channel::Nearby;
 use crate::ids::ChannelName;
-use crate::wire::Wire;
 use std::time::{Duration, Instant};
 
 /// The interval of the checks whether the former session has gone.
 const AGAIN: Duration = Duration::from_millis(1);
 
 /// The state of a new session that settles.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Settling {
-    /// From then on it is no new session any more.
-    until: Option<Instant>,
-    /// When to look again.
-    again: Option<Instant>,
+    /// It is no new session any more.
+    settled: bool,
     /// It has let others have a turn.
     yielded: bool,
-}
-
-impl Settling {
-    pub(super) fn new(now: Instant, wire: &dyn Wire) -> Self {
-        let settle = wire.profile().settle;
-        let until = (!settle.is_zero()).then(|| now + settle);
-        Self { until, again: None, yielded: false }
-    }
+    /// When to look again.
+    again: Option<Instant>,
 }
 
 impl Session {
@@ -38,13 +29,13 @@ impl Session {
     /// Whether to wait with creating or entering a channel.
     pub(super) fn unsettled(&mut self, now: Instant, name: &ChannelName, create: bool) -> bool {
         self.settling.again = None;
-        match self.settling.until {
-            None => return false,
-            Some(until) if until <= now => {
-                self.settling.until = None;
-                return false;
-            }
-            Some(_) => {}
+        if self.settling.settled {
+            return false;
+        }
+        let settle = self.endpoint.profile.settle;
+        if settle.is_zero() || self.begun + settle <= now {
+            self.settling.settled = true;
+            return false;
         }
         match self.hub.nearby(name, &self.endpoint, create) {
             Nearby::Nobody => false,

@@ -1,11 +1,14 @@
 //! AnySocket (docs/anysocket.md).
 
 use crate::gateway::{Context, Gateway, Match, NewSession, Opened, Opening, Refused, WebSocket};
+use crate::runner::Runner;
 use crosspoint_gateways::anysocket;
+use crosspoint_gateways::anysocket::server::{MESSAGE_BYTES_MAX, Options, Setup};
 use crosspoint_gateways::anysocket::wire::AnySocketWire;
 use crosspoint_hub::Reason;
 use crosspoint_hub::wire::Wire;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 /// A JSON value as its text.
@@ -63,6 +66,17 @@ impl Gateway for AnySocket {
     }
 
     fn open(&self, context: &Context<'_>) -> Result<Opened, Refused> {
+        Ok(self.session(context, self.options(context)?))
+    }
+
+    fn for_server(&self, _: &Arc<Runner>) -> Option<Arc<dyn Gateway>> {
+        Some(Arc::new(Served { gateway: self.clone(), setup: OnceLock::new() }))
+    }
+}
+
+impl AnySocket {
+    /// What sessions are set up with.
+    fn options(&self, context: &Context<'_>) -> Result<Options, Refused> {
         let fault = "programs of AnySocket are not served here (anysocket.enabled)";
         if !self.enabled {
             return Err(Refused::unknown(fault));
@@ -71,21 +85,56 @@ impl Gateway for AnySocket {
             let fault = "the system gave no randomness for the hub's id";
             return Err(Refused { reason: Reason::Internal, fault: fault.to_owned() });
         };
-        let options = anysocket::server::Options {
+        Ok(Options {
             id,
             auth: self.auth.clone(),
             limits: context.hub.limits.clone(),
             clock: clock_ms,
             guard_races: true,
             encrypt: self.encrypt,
-        };
-        let protocol = anysocket::server::AnySocket::new(context.now, options);
+        })
+    }
+
+    fn session(&self, context: &Context<'_>, setup: impl Into<Arc<Setup>>) -> Opened {
+        let protocol = anysocket::server::AnySocket::new(context.now, setup);
         // Its largest pieces are larger than other protocols' frames.
-        Ok(Opened::Session(NewSession {
+        Opened::Session(NewSession {
             wire: &IN_WEBSOCKET,
             protocol: Box::new(protocol),
-            websocket_frame_bytes_max: Some(anysocket::server::MESSAGE_BYTES_MAX),
-        }))
+            websocket_frame_bytes_max: Some(MESSAGE_BYTES_MAX),
+        })
+    }
+}
+
+/// The gateway of one server, whose sessions share what they are set up with.
+#[derive(Debug)]
+struct Served {
+    gateway: AnySocket,
+    setup: OnceLock<Arc<Setup>>,
+}
+
+impl Gateway for Served {
+    fn name(&self) -> &'static str {
+        self.gateway.name()
+    }
+
+    fn needs_hub_id(&self) -> bool {
+        self.gateway.needs_hub_id()
+    }
+
+    fn recognise(&self, opening: &Opening<'_>) -> Match {
+        self.gateway.recognise(opening)
+    }
+
+    fn open(&self, context: &Context<'_>) -> Result<Opened, Refused> {
+        let options = self.gateway.options(context)?;
+        let id = options.id;
+        let setup = self.setup.get_or_init(|| options.into());
+        // The hub has another id from when its own program comes.
+        match setup.options().id == id {
+            true => Ok(self.gateway.session(context, setup.clone())),
+            false => self.gateway.open(context),
+        }
     }
 }
 

@@ -238,34 +238,41 @@ impl Server {
         let server = self.clone();
         // Boxed, as its state is larger than that of any session; and here, as an asynchronous function
         // keeps the place of its arguments to its end.
-        let opening =
-            Box::pin(async move { server.open(stream, serves, address, admission).await });
+        let opening = Box::pin(async move {
+            let led = server.open(stream, serves, address, admission).await;
+            if let Led::Ended(reason) = &led {
+                tracing::debug!(%address, %reason, "connection ended");
+            }
+            led
+        });
         async move {
-            let reason = counted(&self.hub().metrics, self.serve(opening)).await;
-            let reason = reason.unwrap_or(Reason::Internal);
-            tracing::debug!(%address, %reason, "connection ended");
+            // A panic is counted, and the panic hook has told of it.
+            let _panicked = counted(&self.hub().metrics, self.serve(opening)).await;
         }
     }
 
-    async fn serve(&self, opening: Pin<Box<impl Future<Output = Led>>>) -> Reason {
+    async fn serve(&self, opening: Pin<Box<impl Future<Output = Led>>>) {
         match opening.await {
             Led::Session(driver, admission) => {
-                let reason = self.0.runner.drive(driver).await;
+                self.0.runner.drive(driver).await;
                 drop(admission);
-                reason
             }
             Led::Carried(carrier, connection) => {
-                carrier.carry(*connection, self.0.runner.clone()).await
+                let address = Remote::new(connection.address);
+                let reason = carrier.carry(*connection, self.0.runner.clone()).await;
+                tracing::debug!(%address, %reason, "connection ended");
             }
-            Led::Ended(reason) => reason,
+            Led::Ended(_) => {}
         }
     }
 
     /// Stops: listeners close, every session is told and flushed. Returns when all have ended,
     /// which takes no longer than [`ServerOptions::flush_max`] and a little.
     pub async fn stop(&self) {
-        let Runner { parting, tasks, .. } = &*self.0.runner;
+        let Runner { hub, parting, tasks, .. } = &*self.0.runner;
         parting.stop.cancel();
+        // Sessions look for the stop when they are woken.
+        hub.wake_sessions();
         tasks.close();
         tasks.wait().await;
     }
@@ -352,12 +359,12 @@ mod tests {
         let admission = server.hub().admit(None).expect("there is room");
         let task = server.keep(end.into(), Serves::All, Remote::default(), admission);
         let bytes = size_of_val(&task);
-        assert!(bytes <= 1120, "{bytes} bytes");
+        assert!(bytes <= 912, "{bytes} bytes");
     }
 
     #[test]
     fn a_driver_is_small() {
         let bytes = size_of::<crate::session::Driver>();
-        assert!(bytes <= 896, "{bytes} bytes");
+        assert!(bytes <= 768, "{bytes} bytes");
     }
 }

@@ -6,12 +6,11 @@ use crate::outlet::now;
 use crate::reading::{READ_BYTES_MAX, read};
 use crate::stream::Reader;
 use bytes::{Bytes, BytesMut};
-use crosspoint_auth::{Authenticator, BoxFuture, ClientCertificate, Credentials, Denied};
+use crosspoint_auth::{BoxFuture, Credentials, Denied};
 use crosspoint_hub::command::Hello;
 use crosspoint_hub::session::Step;
 use crosspoint_hub::{Grant, Reason};
 use std::io;
-use std::sync::Arc;
 
 /// A session whose credentials are being checked.
 pub(super) struct Authenticating {
@@ -35,7 +34,7 @@ impl Driver {
             false => Ok(grant),
         });
         let grant = verdict.map_err(|denied| {
-            if let Some(unsaid) = self.logs.denied.line(now()) {
+            if let Some(unsaid) = self.runner.logs.denied.line(now()) {
                 let (name, reason) = (hello.name.as_deref(), &*denied.reason);
                 tracing::info!(address = %self.remote, name, reason, unsaid, "credentials denied");
             }
@@ -60,13 +59,13 @@ impl Driver {
     /// Whether a session calls itself by a name that others' credentials grant.
     fn is_reserved(&self, hello: &Hello, grant: &Grant) -> bool {
         let claimed = hello.name.as_deref().filter(|_| grant.name.is_none());
-        let authenticator = self.authenticator.as_ref();
+        let authenticator = self.runner.authenticator.as_ref();
         claimed.zip(authenticator).is_some_and(|(name, by)| by.reserves(name))
     }
 
     /// Lets the credentials of a hello be checked.
     pub(super) fn authenticating(&self, hello: Hello) -> Option<Box<Authenticating>> {
-        let authenticator = self.authenticator.clone()?;
+        let authenticator = self.runner.authenticator.clone()?;
         let credentials = self.credentials(&hello);
         let verdict = Box::pin(async move { authenticator.authenticate(credentials).await });
         Some(Box::new(Authenticating { hello, verdict }))
@@ -78,7 +77,7 @@ impl Driver {
             protocol: endpoint.profile.name,
             address: endpoint.address,
             process: self.remote.process,
-            certificate: None,
+            certificate: self.certificate.clone(),
             peer: hello.peer,
             key_proven: hello.proven,
             name: hello.name.clone(),
@@ -92,25 +91,6 @@ impl Driver {
         // No handshake is longer.
         let token = credentials.token(READ_BYTES_MAX);
         hello.token = token.ok().map(|token| Bytes::copy_from_slice(&token));
-    }
-}
-
-/// Adds the certificate that a client has shown to its credentials. Few sessions have one, so it takes no place in the
-/// others.
-#[derive(Debug)]
-pub(crate) struct Shown {
-    pub(crate) certificate: Arc<ClientCertificate>,
-    pub(crate) to: Arc<dyn Authenticator>,
-}
-
-impl Authenticator for Shown {
-    fn authenticate(&self, credentials: Credentials) -> BoxFuture<'_, Result<Grant, Denied>> {
-        let certificate = Some(self.certificate.clone());
-        self.to.authenticate(Credentials { certificate, ..credentials })
-    }
-
-    fn reserves(&self, name: &str) -> bool {
-        self.to.reserves(name)
     }
 }
 

@@ -33,7 +33,7 @@ impl Driver {
     /// Nothing can be written any more. What the endpoint said before it went still holds: it may
     /// be that it left on purpose (docs/peote.md, section 3.4).
     pub(super) async fn last_words(&mut self, state: &mut State) {
-        let parting = self.parting.clone();
+        let parting = self.runner.parting.clone();
         let words = async {
             while state.may_read()
                 && let Ok(bytes) = read(&mut self.reader).await
@@ -45,8 +45,8 @@ impl Driver {
         parting.wait(LINGER, words).await;
     }
 
-    /// Tells everybody, the endpoint too if it can still hear, and lets go.
-    pub(super) async fn end(mut self: Box<Self>, state: &mut State, reason: Reason) {
+    /// Tells everybody, the endpoint too if it can still hear. Then the driver is to be dropped.
+    pub(super) async fn end(&mut self, state: &mut State, reason: Reason) {
         if let Some(tell) = self.tell_end.take() {
             let let_in = self.session.endpoint().peer().is_some();
             // Nobody wants to hear it if the connection has ended before.
@@ -58,7 +58,7 @@ impl Driver {
         if matches!(reason, Reason::ConnectionLost | Reason::SlowReceiver) {
             return;
         }
-        let parting = self.parting.clone();
+        let parting = self.runner.parting.clone();
         let farewell = async {
             self.part(state, reason).await;
             let writer = self.outlet.writer();

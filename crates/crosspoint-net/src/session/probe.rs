@@ -2,6 +2,7 @@
 
 use super::{Driver, State};
 use crate::outlet::now;
+use crosspoint_hub::probe::Probe;
 use crosspoint_hub::{Limit, Reason};
 use std::time::Instant;
 
@@ -9,11 +10,13 @@ impl Driver {
     /// Sends the endpoint a probe, if one is requested.
     pub(super) fn send_probe(&mut self, state: &mut State) {
         let now = now();
-        if self.session.endpoint().take_probe_request()
-            && state.probe.may_send(now)
-            && self.protocol.probe(now, &mut state.out)
-        {
-            state.probe.sent(now);
+        if !self.session.endpoint().take_probe_request() {
+            return;
+        }
+        let most = self.session.hub().limits.probe_max;
+        let probe = state.probe.get_or_insert_with(|| Box::new(Probe::new(most)));
+        if probe.may_send(now) && self.protocol.probe(now, &mut state.out) {
+            probe.sent(now);
             state.set_probe();
             self.session.endpoint().push_own(&state.out.take());
         }
@@ -22,7 +25,8 @@ impl Driver {
     /// # Errors
     /// [`Reason::HeartbeatLost`] if the probe was not answered in time.
     pub(super) fn check_probe(&self, state: &mut State, now: Instant) -> Result<(), Reason> {
-        if !state.probe.is_overdue(now, state.read_at) {
+        let read_at = state.read_at;
+        if !state.probe.as_mut().is_some_and(|probe| probe.is_overdue(now, read_at)) {
             return Ok(());
         }
         self.session.hub().metrics.hit(Limit::Probe);

@@ -37,7 +37,9 @@ impl Driver {
         state.inflating = false;
         while !state.waiting && state.authenticating.is_none() {
             match self.protocol.poll(now, &mut state.out) {
-                Some(Output::Command(Command::Hello(hello))) if self.authenticator.is_some() => {
+                Some(Output::Command(Command::Hello(hello)))
+                    if self.runner.authenticator.is_some() =>
+                {
                     // Nobody is asked about a name that nobody may have, and no log shows it.
                     if hello.name.as_ref().is_none_or(|name| name.len() <= PeerName::BYTES_MAX) {
                         state.authenticating = self.authenticating(hello);
@@ -209,7 +211,7 @@ impl Driver {
     /// Logs that a ban by address is less than its owner may think.
     fn tell_of_ban(&mut self) {
         if let Some(peer) = self.session.banned_by_id()
-            && let Some(unsaid) = self.logs.bans.line(now())
+            && let Some(unsaid) = self.runner.logs.bans.line(now())
         {
             let session = self.session.endpoint().id;
             tracing::info!(session, %peer, unsaid, "a ban by address holds for the peer id alone, as many share the address");

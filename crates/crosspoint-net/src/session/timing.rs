@@ -152,7 +152,9 @@ impl State {
 
     /// Sets when the answer to a probe is overdue. As long as the endpoint is not listened to, it is not.
     pub(super) fn set_probe(&mut self) {
-        let overdue = self.probe.deadline(self.read_at).filter(|_| self.may_read());
+        let probe = self.probe.as_ref();
+        let overdue = probe.and_then(|probe| probe.deadline(self.read_at));
+        let overdue = overdue.filter(|_| self.may_read());
         self.timers.set(Timer::Probe, overdue);
     }
 }

@@ -148,7 +148,7 @@ impl AnySocket {
     }
 
     fn send_in(&mut self, room: &ChannelName, data: Bytes, method: &[String]) -> Outcome {
-        let limit = self.options.limits.message_bytes_max;
+        let limit = self.setup.options.limits.message_bytes_max;
         let size = |most: u32| {
             let error = format!("a message in this room has 1 to {most} bytes");
             Outcome::Failed(Failure { code: 413, ..Failure::failed(&error, method) })
@@ -198,7 +198,8 @@ impl AnySocket {
 
     /// Ends a link for requests where nothing waits, if there is one.
     fn end_idle_way(&mut self) -> bool {
-        let idle = |link: &&LinkNumber| self.peers.links.get(*link).is_some_and(PeerLink::is_idle);
+        let idle =
+            |link: &&LinkNumber| self.peers.links.get(*link).is_some_and(|known| known.is_idle());
         let Some(link) = self.peers.ways.values().find(idle).copied() else { return false };
         self.give(LinkCommand::Close { link, reason: Reason::Left });
         self.forget_link(link);
@@ -240,8 +241,8 @@ impl AnySocket {
         out: &mut FrameWriter,
     ) {
         let now = self.now;
-        let new = PeerLink::for_requests(now, to.clone(), peer, &self.options.limits);
-        self.peers.links.insert(link, new);
+        let new = PeerLink::for_requests(now, to.clone(), peer, &self.setup.options.limits);
+        self.peers.links.insert(link, Box::new(new));
         self.peers.ways.insert(to.clone(), link);
         self.note(Some(now + IDLE_TIME));
         for waiting in self.peers.opening.remove(&to).unwrap_or_default() {

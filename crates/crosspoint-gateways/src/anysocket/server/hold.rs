@@ -60,7 +60,7 @@ impl Message {
 impl AnySocket {
     /// Whether another peer can be told of, which takes a question to the client.
     pub(super) fn may_hold(&self) -> bool {
-        !self.options.guard_races || self.main.waiting() < self.config.requests_max
+        !self.setup.options.guard_races || self.main.waiting() < self.setup.config.requests_max
     }
 
     /// The client has just been told of a peer. Gives what comes from it until the client knows it.
@@ -70,14 +70,14 @@ impl AnySocket {
         link: LinkNumber,
         out: &mut FrameWriter,
     ) -> Option<Held> {
-        if !self.options.guard_races {
+        if !self.setup.options.guard_races {
             return None;
         }
         let held = &mut self.peers.totals().held;
         *held += 1;
         let serial = *held;
         let until = self.now + ANSWER_TIME_MAX;
-        let time = Json::new(&(self.options.clock)()).expect("a number has a JSON form");
+        let time = Json::new(&(self.setup.options.clock)()).expect("a number has a JSON form");
         let body = Internal::SyncedTime { time }.to_json();
         let token = Token { link, what: Wanted::Known { peer, serial } };
         self.tell(out, |main| main.request_internal(body, until, token));
@@ -92,7 +92,7 @@ impl AnySocket {
         };
         let message = Message { link, kind, body: body.clone() };
         let bytes = message.cost();
-        let free = self.config.queue_bytes_max.saturating_sub(self.peers.held_bytes);
+        let free = self.setup.config.queue_bytes_max.saturating_sub(self.peers.held_bytes);
         // One peer may have no more than is left for others.
         if let Some(held) = self.peers.held_mut(id).filter(|held| held.bytes + bytes <= free) {
             held.bytes += bytes;
@@ -138,7 +138,7 @@ impl AnySocket {
             bytes += message.cost();
             let Message { link, kind, body } = message;
             match self.peers.links.contains_key(&link) {
-                true => self.heard_now(link, kind, body, out),
+                true => self.heard_now(link, kind, &body, out),
                 false => self.hear_last_words(id, kind, body, out),
             }
         }

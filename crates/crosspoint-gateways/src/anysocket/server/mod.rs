@@ -2,7 +2,7 @@
 //!
 //! * what belongs to the connection, such as AUTH and whom a message is for, is here; `protocol` is how the
 //!   driver calls it
-//! * `options`: what an embedder sets; `secure`: encryption that this side begins
+//! * `options`: what an embedder sets, and what the sessions of a server share; `secure`: encryption that this side begins
 //! * `proxy`: peers behind the hub (sections 9 and 10); `hold`: what comes before the client knows them
 //! * `peer_link`: a link of the hub, with the machine of the peer layer; `relay`: how the client says what comes
 //!   over it, and how `payload` and `msgpack` translate it
@@ -35,9 +35,9 @@ use super::id::Id;
 use super::internal::rpc::{Call, Failure, Outcome};
 use super::internal::{Internal, InternalError, Time};
 use super::json::Json;
-use super::link::{Config, Link, LinkError, Received, SendError, Ticket};
+use super::link::{Link, LinkError, Received, SendError, Ticket};
 use super::packet::{self, Kind, Message, Packet};
-use super::reassembly::{Bounds, PieceError};
+use super::reassembly::PieceError;
 use super::split::PIECE_UNITS_MAX;
 use super::wire;
 use acts::Question;
@@ -62,7 +62,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub use options::Options;
+pub use options::{Options, Setup};
 
 /// The largest message of the WebSocket in bytes: a piece of the largest size with characters of three
 /// bytes, encrypted, in hexadecimal digits, with all headers.
@@ -77,8 +77,7 @@ const COMMANDS_MAX: usize = 4096;
 
 /// The server's side of one connection.
 pub struct AnySocket {
-    options: Options,
-    config: Arc<Config>,
+    setup: Arc<Setup>,
     random: Box<dyn Random + Send>,
     /// The time of the call.
     now: Instant,
@@ -184,31 +183,21 @@ impl Budget {
 }
 
 impl AnySocket {
-    /// A connection that has just begun.
-    pub fn new(now: Instant, options: Options) -> Self {
-        Self::with_random(now, options, Box::new(SystemRandom))
+    /// A connection that has just begun. What is set may be shared with others.
+    pub fn new(now: Instant, setup: impl Into<Arc<Setup>>) -> Self {
+        Self::with_random(now, setup, Box::new(SystemRandom))
     }
 
     /// As [`AnySocket::new`], with random bytes from elsewhere.
-    pub fn with_random(now: Instant, options: Options, random: Box<dyn Random + Send>) -> Self {
-        let bytes_max = options.limits.message_bytes_max as usize;
-        let config = Arc::new(Config {
-            pieces: Bounds {
-                bytes_max,
-                whole_time_max: options.limits.message_time_max,
-                ..Bounds::default()
-            },
-            // What waits for encryption would have waited in the outbox, and with it some large messages.
-            queue_bytes_max: options.limits.outbox_bytes_max.saturating_add(2 * bytes_max),
-            queue_max: (options.limits.outbox_bytes_max / 256).max(4096),
-            mark_switch: options.guard_races,
-            // Half of it for what peers ask, the rest for what the hub asks itself.
-            requests_max: 2 * Config::default().requests_max,
-            ..Config::default()
-        });
+    pub fn with_random(
+        now: Instant,
+        setup: impl Into<Arc<Setup>>,
+        random: Box<dyn Random + Send>,
+    ) -> Self {
+        let setup = setup.into();
         Self {
-            main: Link::new(config.clone(), options.id),
-            config,
+            main: Link::new(setup.config.clone(), setup.options.id),
+            setup,
             random,
             now,
             inbox: Inbox::default(),
@@ -233,7 +222,6 @@ impl AnySocket {
             backlog: false,
             hits: Vec::new(),
             complaint: None,
-            options,
         }
     }
 
@@ -244,7 +232,7 @@ impl AnySocket {
 
     /// The largest that JSON may become out of something smaller.
     fn json_bytes_max(&self) -> usize {
-        2 * self.options.limits.message_bytes_max as usize
+        2 * self.setup.options.limits.message_bytes_max as usize
     }
 
     fn give(&mut self, command: impl Into<Command>) {
@@ -412,10 +400,10 @@ impl AnySocket {
             Err(error) => return self.blame(&error),
         };
         self.peer = id.peer();
-        if self.peer == Some(self.options.id) {
+        if self.peer == Some(self.setup.options.id) {
             return self.fail(Reason::IdTaken);
         }
-        if self.options.encrypt && id.text().is_none() {
+        if self.setup.options.encrypt && id.text().is_none() {
             return self.fail(Reason::Unsupported);
         }
         self.name = auth.as_ref().and_then(name);
@@ -433,11 +421,12 @@ impl AnySocket {
     fn greet(&mut self, out: &mut FrameWriter) {
         let now = self.now;
         self.state = State::Open;
-        let Limits { heartbeat, heartbeat_missed_max, .. } = *self.options.limits;
+        let Limits { heartbeat, heartbeat_missed_max, .. } = *self.setup.options.limits;
         self.heartbeat = Some(Heartbeat::new(now, heartbeat, heartbeat_missed_max));
-        let auth = Auth { id: Id::Peer(self.options.id), auth: self.options.auth.clone() };
+        let auth =
+            Auth { id: Id::Peer(self.setup.options.id), auth: self.setup.options.auth.clone() };
         self.tell(out, |link| link.authenticate(auth.to_json()));
-        if self.options.encrypt {
+        if self.setup.options.encrypt {
             self.encrypt(now + secure::PAUSE, out);
         }
         for packet in std::mem::take(&mut self.early) {
@@ -450,7 +439,7 @@ impl AnySocket {
             Ok(Internal::Rpc(call)) => self.called(call, ticket, out),
             Ok(Internal::SyncedTime { time }) => {
                 if let Some(ticket) = ticket {
-                    let time = Time::reply(&time, (self.options.clock)());
+                    let time = Time::reply(&time, (self.setup.options.clock)());
                     self.tell(out, |link| link.reply(ticket, time));
                 }
             }
@@ -516,7 +505,7 @@ impl AnySocket {
     /// A message has come from the hub, which puts parts together.
     fn data(&mut self, place: Place, part: &Part, out: &mut FrameWriter) {
         match place {
-            Place::Link(link) => self.heard(link, part.kind, part.data.clone(), out),
+            Place::Link(link) => self.heard(link, part.kind, &part.data, out),
             Place::Room(room, member) => self.room_data(room, Some(member), part, out),
             Place::In(room) => self.room_data(room, None, part, out),
             // Such a session owns no channels.
@@ -631,5 +620,16 @@ impl fmt::Debug for AnySocket {
             .field("peer", &self.peer)
             .field("name", &self.name)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_small() {
+        // What few sessions need is boxed. The size is that of a system with 64 bits.
+        assert!(size_of::<AnySocket>() <= 1024, "{} bytes", size_of::<AnySocket>());
     }
 }

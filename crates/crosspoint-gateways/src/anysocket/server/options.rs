@@ -1,6 +1,8 @@
 //! What an embedder sets.
 
 use crate::anysocket::json::Json;
+use crate::anysocket::link::Config;
+use crate::anysocket::reassembly::Bounds;
 use crosspoint_hub::{Limits, PeerId};
 use std::fmt;
 use std::sync::Arc;
@@ -37,5 +39,47 @@ impl fmt::Debug for Options {
             .field("guard_races", guard_races)
             .field("encrypt", encrypt)
             .finish_non_exhaustive()
+    }
+}
+
+/// [`Options`], and what follows from them. Made once, as all sessions of a server share it.
+#[derive(Debug)]
+pub struct Setup {
+    pub(super) options: Options,
+    pub(super) config: Arc<Config>,
+}
+
+impl Setup {
+    /// What was set.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+}
+
+impl From<Options> for Setup {
+    fn from(options: Options) -> Self {
+        let limits = &options.limits;
+        let bytes_max = limits.message_bytes_max as usize;
+        let config = Config {
+            pieces: Bounds {
+                bytes_max,
+                whole_time_max: limits.message_time_max,
+                ..Bounds::default()
+            },
+            // What waits for encryption would have waited in the outbox, and with it some large messages.
+            queue_bytes_max: limits.outbox_bytes_max.saturating_add(2 * bytes_max),
+            queue_max: (limits.outbox_bytes_max / 256).max(4096),
+            mark_switch: options.guard_races,
+            // Half of it for what peers ask, the rest for what the hub asks itself.
+            requests_max: 2 * Config::default().requests_max,
+            ..Config::default()
+        };
+        Self { options, config: Arc::new(config) }
+    }
+}
+
+impl From<Options> for Arc<Setup> {
+    fn from(options: Options) -> Self {
+        Self::new(options.into())
     }
 }

@@ -1,6 +1,5 @@
 //! How the driver of the connection calls the session.
 
-use super::proxy::Proxied;
 use super::{AnySocket, EARLY_BYTES_MAX, MESSAGE_BYTES_MAX, State, acts};
 use crate::anysocket::heartbeat::Beat;
 use crate::anysocket::packet;
@@ -177,13 +176,13 @@ impl Protocol for AnySocket {
 
     fn unheard(&mut self, time: Duration) {
         self.main.unheard(time);
-        let ends = self.peers.proxied.values_mut().filter_map(Proxied::end);
+        let ends = self.peers.proxied.values_mut().filter_map(|proxied| proxied.end());
         ends.for_each(|end| end.unheard(time));
     }
 
     fn deadline(&self, activity: Activity) -> Option<Instant> {
         let heartbeat = self.heartbeat.as_ref().map(|heartbeat| {
-            heartbeat.deadline().max(activity.read + self.options.limits.heartbeat)
+            heartbeat.deadline().max(activity.read + self.setup.options.limits.heartbeat)
         });
         [heartbeat, self.due].into_iter().flatten().min()
     }
@@ -209,7 +208,7 @@ impl Protocol for AnySocket {
             // What we wait for may be here already, where nobody listens.
             if activity.read >= now {
                 self.main.wait_longer(now);
-                let ends = self.peers.proxied.values_mut().filter_map(Proxied::end);
+                let ends = self.peers.proxied.values_mut().filter_map(|proxied| proxied.end());
                 ends.for_each(|end| end.wait_longer(now));
             }
             let held = self.main.is_held();

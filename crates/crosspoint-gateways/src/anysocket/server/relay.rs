@@ -42,10 +42,10 @@ impl AnySocket {
             // It is not wanted any more.
             Some(_) => self.give(LinkCommand::Close { link, reason: Reason::Left }),
             // The hub application is the peer that the client has already.
-            None if purpose == FOR_REQUESTS || peer.id == self.options.id => {
-                let (side, limits) = (Side::Accepter, &self.options.limits);
+            None if purpose == FOR_REQUESTS || peer.id == self.setup.options.id => {
+                let (side, limits) = (Side::Accepter, &self.setup.options.limits);
                 let new = PeerLink::new(self.now, With::Hub, peer.id, side, limits);
-                self.peers.links.insert(link, new);
+                self.peers.links.insert(link, Box::new(new));
             }
             None => self.attach(link, peer, false, out),
         }
@@ -53,11 +53,11 @@ impl AnySocket {
 
     /// The largest message that the hub takes.
     pub(super) fn sent_bytes_max(&self) -> usize {
-        self.options.limits.message_bytes_max as usize
+        self.setup.options.limits.message_bytes_max as usize
     }
 
     /// Forgets all that waits at a link. What the client is still asked is given up.
-    pub(super) fn forget_link(&mut self, link: LinkNumber) -> Option<PeerLink> {
+    pub(super) fn forget_link(&mut self, link: LinkNumber) -> Option<Box<PeerLink>> {
         let mut gone = self.peers.links.remove(&link)?;
         if gone.unsent > 0 {
             self.peers.totals().unsent -= gone.unsent;
@@ -110,8 +110,14 @@ impl AnySocket {
     }
 
     /// A message has come over a link.
-    pub(super) fn heard(&mut self, link: LinkNumber, kind: u8, body: Bytes, out: &mut FrameWriter) {
-        if !self.hold_message(link, kind, &body) {
+    pub(super) fn heard(
+        &mut self,
+        link: LinkNumber,
+        kind: u8,
+        body: &Bytes,
+        out: &mut FrameWriter,
+    ) {
+        if !self.hold_message(link, kind, body) {
             self.heard_now(link, kind, body, out);
         }
     }
@@ -121,7 +127,7 @@ impl AnySocket {
         &mut self,
         link: LinkNumber,
         kind: u8,
-        body: Bytes,
+        body: &Bytes,
         out: &mut FrameWriter,
     ) {
         let now = self.now;
@@ -130,7 +136,7 @@ impl AnySocket {
         let with = known.with;
         if known.machine.is_none() {
             match (kind, with) {
-                (KIND_PACKET, With::Peer(id)) => self.passed_on(id, &body, out),
+                (KIND_PACKET, With::Peer(id)) => self.passed_on(id, body, out),
                 _ => self.dropped += 1,
             }
             return;
@@ -141,7 +147,7 @@ impl AnySocket {
         }
         let Some(machine) = self.machine(link) else { return };
         let late = machine.counters().late_answers;
-        let received = machine.receive(now, kind, body);
+        let received = machine.receive(now, kind, body.clone());
         let late = machine.counters().late_answers - late;
         self.dropped += late;
         match received {
@@ -197,7 +203,7 @@ impl AnySocket {
 
     /// Whether a link holds back more than it may, or more than is left for all others.
     fn has_too_much(&self, link: LinkNumber) -> bool {
-        let free = self.config.queue_bytes_max.saturating_sub(self.peers.unsent());
+        let free = self.setup.config.queue_bytes_max.saturating_sub(self.peers.unsent());
         let known = self.peers.links.get(&link);
         known.is_some_and(|known| known.is_full() || known.unsent > free)
     }
@@ -372,15 +378,15 @@ impl AnySocket {
 
     /// Whether this is the hub application.
     fn is_home(&self, peer: PeerId) -> bool {
-        peer == self.options.id
+        peer == self.setup.options.id
     }
 
     /// Whether the client may be asked for one thing more. What it is asked as by the hub is shared among peers, and
     /// leaves room for what the hub asks itself.
     fn may_ask(&mut self, with: With, peer: PeerId) -> bool {
-        let most = self.config.requests_max / 2;
+        let most = self.setup.config.requests_max / 2;
         match with {
-            With::Hub if self.is_home(peer) => self.main.waiting() < self.config.requests_max,
+            With::Hub if self.is_home(peer) => self.main.waiting() < self.setup.config.requests_max,
             With::Hub => self.peers.totals().may_ask(peer, most),
             With::Peer(_) => self.end_of(with).is_some_and(|end| end.waiting() < most),
         }
@@ -548,7 +554,7 @@ impl AnySocket {
         if known.clocks_in.len() >= CLOCKS_MAX || !self.may_ask(with, peer) {
             return self.break_link(link, Reason::TooManyPending, out);
         }
-        let time = Json::new(&(self.options.clock)()).expect("a number has a JSON form");
+        let time = Json::new(&(self.setup.options.clock)()).expect("a number has a JSON form");
         let body = Internal::SyncedTime { time }.to_json();
         let until = self.now + IDLE_TIME;
         self.ask_client((link, with, peer), until, body, Wanted::Clock(token), out);

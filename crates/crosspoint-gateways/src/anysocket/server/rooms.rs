@@ -10,15 +10,17 @@ use std::collections::HashMap;
 /// All that the client has entered.
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
-    /// Boxed, as the smallest table has room for three of them.
-    rooms: HashMap<JoinedChannelId, Box<Room>>,
-    numbers: HashMap<ChannelName, JoinedChannelId>,
+    /// By number.
+    rooms: Vec<Room>,
+    /// Their numbers, by name. Most clients are in one room, and a table would begin with room for three.
+    numbers: Vec<JoinedChannelId>,
     /// What is kept of others.
     bytes: usize,
 }
 
 #[derive(Debug)]
 struct Room {
+    number: JoinedChannelId,
     name: ChannelName,
     mode: Mode,
     /// The others, if the client wanted to know of them: what is said of each, without braces.
@@ -45,26 +47,61 @@ impl Rooms {
         self.bytes
     }
 
-    fn forget(&mut self, number: JoinedChannelId) -> Option<Box<Room>> {
-        let room = self.rooms.remove(&number)?;
+    /// Where the room with this number is, or would be.
+    fn place(&self, number: JoinedChannelId) -> Result<usize, usize> {
+        self.rooms.binary_search_by_key(&number, |room| room.number)
+    }
+
+    /// Where the number of the room with this name is, or would be.
+    fn place_of_name(&self, name: &ChannelName) -> Result<usize, usize> {
+        self.numbers
+            .binary_search_by(|number| self.get(*number).map(|room| &room.name).cmp(&Some(name)))
+    }
+
+    fn get(&self, number: JoinedChannelId) -> Option<&Room> {
+        self.place(number).ok().map(|index| &self.rooms[index])
+    }
+
+    fn number(&self, name: &ChannelName) -> Option<JoinedChannelId> {
+        self.place_of_name(name).ok().map(|index| self.numbers[index])
+    }
+
+    fn forget(&mut self, number: JoinedChannelId) -> Option<Room> {
+        let index = self.place(number).ok()?;
+        if let Ok(index) = self.place_of_name(&self.rooms[index].name) {
+            self.numbers.remove(index);
+        }
+        let room = self.rooms.remove(index);
         self.bytes -= room.others.values().map(|other| cost(other)).sum::<usize>();
         Some(room)
+    }
+
+    fn add(&mut self, room: Room) {
+        // The hub gives a number again at once, and says first that the former holding has ended.
+        self.forget(room.number);
+        if let Some(former) = self.number(&room.name) {
+            self.forget(former);
+        }
+        if self.rooms.is_empty() {
+            (self.rooms, self.numbers) = (Vec::with_capacity(1), Vec::with_capacity(1));
+        }
+        let (Ok(at) | Err(at)) = self.place_of_name(&room.name);
+        self.numbers.insert(at, room.number);
+        let (Ok(at) | Err(at)) = self.place(room.number);
+        self.rooms.insert(at, room);
     }
 
     /// The client is a member now. Gives what it is told.
     pub(super) fn enter(&mut self, name: ChannelName, entered: &Entered) -> Json {
         let told = format!(r#"{{"room":{},"member":{}}}"#, text(&name.to_string()), entered.member);
-        self.numbers.insert(name.clone(), entered.channel);
-        let room = Box::new(Room { name, mode: entered.mode, others: HashMap::new() });
-        // The hub gives a number again at once, and says first that the former holding has ended.
-        self.forget(entered.channel);
-        self.rooms.insert(entered.channel, room);
+        let (number, mode) = (entered.channel, entered.mode);
+        self.add(Room { number, name, mode, others: HashMap::new() });
         Json::made(told)
     }
 
     /// The client leaves.
     pub(super) fn leave(&mut self, name: &ChannelName) -> Option<JoinedChannelId> {
-        let number = self.numbers.remove(name)?;
+        let number = self.number(name)?;
         self.forget(number);
         Some(number)
     }
@@ -75,8 +112,8 @@ impl Rooms {
         name: &ChannelName,
         bytes: usize,
     ) -> Result<JoinedChannelId, CannotSend> {
-        let number = *self.numbers.get(name).ok_or(CannotSend::NotEntered)?;
-        match self.rooms.get(&number).map(|room| room.mode) {
+        let number = self.number(name).ok_or(CannotSend::NotEntered)?;
+        match self.get(number).map(|room| room.mode) {
             Some(Mode::Chunk { bytes_max }) if bytes == 0 || bytes > bytes_max as usize => {
                 Err(CannotSend::Size(bytes_max))
             }
@@ -87,7 +124,6 @@ impl Rooms {
     /// The membership has ended. Gives what the client is told.
     pub(super) fn end(&mut self, number: JoinedChannelId, reason: Reason) -> Option<Json> {
         let name = self.forget(number)?.name;
-        self.numbers.remove(&name);
         let (name, word) = (text(&name.to_string()), text(&reason.word()));
         Some(Json::made(format!(
             r#"{{"hub":"room","event":"ended","room":{name},"reason":{word}}}"#
@@ -101,7 +137,8 @@ impl Rooms {
         member: MemberNumber,
         peer: &Peer,
     ) -> Option<Json> {
-        let room = self.rooms.get_mut(&number)?;
+        let index = self.place(number).ok()?;
+        let room = &mut self.rooms[index];
         let other = format!(r#""member":{member},{}"#, peer_fields(peer));
         let told = room.event("entered", &other, None);
         self.bytes += cost(&other);
@@ -118,7 +155,8 @@ impl Rooms {
         member: MemberNumber,
         reason: Reason,
     ) -> Option<Json> {
-        let room = self.rooms.get_mut(&number)?;
+        let index = self.place(number).ok()?;
+        let room = &mut self.rooms[index];
         let other = match room.others.remove(&member) {
             Some(other) => {
                 self.bytes -= cost(&other);
@@ -132,7 +170,7 @@ impl Rooms {
     /// Something has become of a channel's owner.
     pub(super) fn owner(&self, number: JoinedChannelId, news: &OwnerNews) -> Option<Json> {
         const OWNER: &str = r#""owner":true"#;
-        let room = self.rooms.get(&number)?;
+        let room = self.get(number)?;
         match news {
             OwnerNews::Away => Some(room.event("away", OWNER, None)),
             OwnerNews::Back => Some(room.event("back", OWNER, None)),
@@ -151,7 +189,7 @@ impl Rooms {
         number: JoinedChannelId,
         from: Option<MemberNumber>,
     ) -> Option<String> {
-        let room = self.rooms.get(&number)?;
+        let room = self.get(number)?;
         let unknown = from.map(unknown);
         let from = from.and_then(|member| room.others.get(&member)).or(unknown.as_ref());
         let from = from.map_or(r#""owner":true"#, |from| from);
