@@ -8,21 +8,33 @@ use crosspoint_net::tls::server::{Clients, Setup, Tls};
 use crosspoint_net::tls::{Fingerprint, TlsError};
 use std::path::Path;
 
-/// How TLS is served, and the fingerprint of a certificate that was made.
-pub(crate) fn tls(settings: &Settings) -> Result<Option<(Tls, Option<Fingerprint>)>, Failure> {
-    let wrong = |error| Failure::Setup(format!("tls.dev: {error}"));
-    let (setup, fingerprint) = if settings.tls.dev {
+/// A certificate that was made for tries. It stays the same as long as the hub runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Made {
+    certificate: Certificate,
+    pub(crate) fingerprint: Fingerprint,
+}
+
+impl Made {
+    fn new() -> Result<Self, TlsError> {
+        let certificate = Certificate::for_development()?;
+        let fingerprint = certificate.fingerprint()?;
+        Ok(Self { certificate, fingerprint })
+    }
+}
+
+/// How TLS is served, and the certificate if it was made.
+pub(crate) fn tls(settings: &Settings) -> Result<Option<(Tls, Option<Made>)>, Failure> {
+    let made = if settings.tls.dev {
         if !settings.tls.cert.is_empty() {
             let fault = "tls.dev makes a certificate, and tls.cert names one; set one of them";
             return Err(Failure::Setup(fault.to_owned()));
         }
-        let certificate = Certificate::for_development().map_err(wrong)?;
-        let fingerprint = certificate.fingerprint().map_err(wrong)?;
-        let certificates = vec![certificate];
-        (Setup { certificates, clients: clients(settings, FileKind::Any)? }, Some(fingerprint))
+        Some(Made::new().map_err(|error| Failure::Setup(format!("tls.dev: {error}")))?)
     } else {
-        (read(settings, FileKind::Any)?, None)
+        None
     };
+    let setup = read(settings, FileKind::Any, made.as_ref())?;
     if setup.certificates.is_empty() {
         let set = [
             ("tls.required is true", settings.tls.required),
@@ -38,12 +50,21 @@ pub(crate) fn tls(settings: &Settings) -> Result<Option<(Tls, Option<Fingerprint
         };
     }
     let tls = Tls::new(setup).map_err(|error| Failure::Setup(format!("tls.cert: {error}")))?;
-    Ok(Some((tls.required(settings.tls.required), fingerprint)))
+    Ok(Some((tls.required(settings.tls.required), made)))
 }
 
-/// Reads the certificates and authorities that the settings name, from files of this kind.
-pub(crate) fn read(settings: &Settings, kind: FileKind) -> Result<Setup, Failure> {
-    Ok(Setup { certificates: certificates(settings, kind)?, clients: clients(settings, kind)? })
+/// Reads the certificates and authorities that the settings name, from files of this kind. A certificate that was
+/// made stands in for those of files.
+pub(crate) fn read(
+    settings: &Settings,
+    kind: FileKind,
+    made: Option<&Made>,
+) -> Result<Setup, Failure> {
+    let certificates = match made {
+        Some(made) => vec![made.certificate.clone()],
+        None => certificates(settings, kind)?,
+    };
+    Ok(Setup { certificates, clients: clients(settings, kind)? })
 }
 
 fn text(setting: &str, path: &str, kind: FileKind) -> Result<String, Failure> {

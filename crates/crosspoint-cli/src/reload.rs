@@ -1,13 +1,13 @@
 //! New secrets and keys without a new start.
 
-use crate::certificates;
+use crate::certificates::{self, Made};
 use crate::failure::Failure;
 use crate::options;
 use crate::settings::{Loaded, Settings, changed};
 use crate::small_file::FileKind;
 use crosspoint_auth::{Authenticator, Swap};
 use crosspoint_hub::Hub;
-use crosspoint_net::tls::server::{Setup, Tls};
+use crosspoint_net::tls::server::{Checked, Tls};
 use std::future::pending;
 use std::sync::Arc;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
@@ -25,8 +25,8 @@ pub(crate) struct Reload<'a> {
     hub: &'a Hub,
     /// Who checks credentials, if files say it.
     authenticator: Option<&'a Swap>,
-    /// Whose certificates are exchanged, if files hold them.
-    tls: Option<Tls>,
+    /// Whose certificates are exchanged, but for one that was made.
+    tls: Option<(Tls, Option<Made>)>,
     reading: Option<JoinHandle<Result<New, Failure>>>,
     /// The files may have changed after they were read.
     again: bool,
@@ -36,7 +36,14 @@ pub(crate) struct Reload<'a> {
 struct New {
     settings: Settings,
     authenticator: Option<Arc<dyn Authenticator>>,
-    certificates: Setup,
+    /// `None` without certificates.
+    tls: Option<NewTls>,
+}
+
+struct NewTls {
+    setup: Checked,
+    /// Whether clients are asked for certificates.
+    asks: bool,
 }
 
 /// The settings whose new values hold at once.
@@ -57,7 +64,7 @@ impl<'a> Reload<'a> {
         settings: &'a Settings,
         hub: &'a Hub,
         authenticator: Option<&'a Swap>,
-        tls: Option<Tls>,
+        tls: Option<(Tls, Option<Made>)>,
     ) -> Self {
         Self { load, settings, hub, authenticator, tls, reading: None, again: false }
     }
@@ -69,12 +76,14 @@ impl<'a> Reload<'a> {
             return;
         }
         let load = self.load.clone();
+        let made = self.tls.as_ref().and_then(|(_, made)| made.clone());
+        let required = self.settings.tls.client_required;
         self.reading = Some(spawn_blocking(move || {
             // What cannot be read twice, such as a pipe, would take the hub's secrets away.
             let Loaded { settings, .. } = load(FileKind::Regular)?;
             let authenticator = options::authenticator(&settings, FileKind::Regular)?;
-            let certificates = certificates::read(&settings, FileKind::Regular)?;
-            Ok(New { settings, authenticator, certificates })
+            let tls = new_tls(&settings, made.as_ref(), required)?;
+            Ok(New { settings, authenticator, tls })
         }));
     }
 
@@ -122,36 +131,26 @@ impl<'a> Reload<'a> {
     }
 
     /// Exchanges the certificates. Gives the setting if that needs a restart.
-    fn take_certificates(&self, new: Setup) -> Option<&'static str> {
-        let required = self.settings.tls.client_required;
-        let clients = new.clients.map(|clients| clients.required(required));
-        if self.tls.is_some() && clients.is_none() != self.settings.tls.client_roots.is_empty() {
+    fn take_certificates(&self, new: Option<NewTls>) -> Option<&'static str> {
+        // Whether TLS is served is decided at the start.
+        let ((tls, _), NewTls { setup, asks }) = match (&self.tls, new) {
+            (Some(tls), Some(new)) => (tls, new),
+            (None, None) => return None,
+            (Some(_), None) | (None, Some(_)) => return Some("tls.cert"),
+        };
+        if asks == self.settings.tls.client_roots.is_empty() {
             // A hub that asks for certificates does not stop to because a line is missing.
             tracing::warn!(
                 "the old certificates stay in force: whether clients are asked for certificates changes with a restart only"
             );
             return Some("tls.client_roots");
         }
-        let certificates = new.certificates;
-        match &self.tls {
-            Some(tls) if !certificates.is_empty() => {
-                match tls.replace(Setup { certificates, clients }) {
-                    Ok(()) => None,
-                    Err(error) => {
-                        tracing::error!(%error, "the old certificates stay in force");
-                        None
-                    }
-                }
-            }
-            // Whether TLS is served is decided at the start, and so is a certificate that is made.
-            Some(_) if !self.settings.tls.dev => Some("tls.cert"),
-            None if !certificates.is_empty() => Some("tls.cert"),
-            Some(_) | None => None,
-        }
+        tls.replace(setup);
+        None
     }
 
     /// Gives the settings that have changed and need a restart.
-    fn take(&self, New { settings, authenticator, certificates }: New) -> Vec<&'static str> {
+    fn take(&self, New { settings, authenticator, tls }: New) -> Vec<&'static str> {
         let (old, new) = (&self.settings.server.access_token, &settings.server.access_token);
         let same_check = self.authenticator.is_some() == authenticator.is_some();
         // A hub that asks for something does not begin to let everybody in because a line is missing.
@@ -167,10 +166,27 @@ impl<'a> Reload<'a> {
                 }
             }
             self.hub.set_access_token(options::access_token(&settings));
-            restart.extend(self.take_certificates(certificates));
+            restart.extend(self.take_certificates(tls));
         } else if opens {
             restart.push("server.access_token");
         }
         restart
     }
+}
+
+/// Reads and checks how TLS is to be served. Whether clients have to show a certificate does not change.
+fn new_tls(
+    settings: &Settings,
+    made: Option<&Made>,
+    required: bool,
+) -> Result<Option<NewTls>, Failure> {
+    let mut setup = certificates::read(settings, FileKind::Regular, made)?;
+    if setup.certificates.is_empty() {
+        return Ok(None);
+    }
+    let asks = setup.clients.is_some();
+    setup.clients = setup.clients.map(|clients| clients.required(required));
+    let setup =
+        Checked::new(setup).map_err(|error| Failure::Setup(format!("tls.cert: {error}")))?;
+    Ok(Some(NewTls { setup, asks }))
 }

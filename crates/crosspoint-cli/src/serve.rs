@@ -1,7 +1,7 @@
 //! `crosspoint serve`: the hub.
 
 use crate::activation::Passed;
-use crate::certificates;
+use crate::certificates::{self, Made};
 use crate::failure::Failure;
 use crate::listen::{Listening, listen, listen_on_hosts};
 use crate::reload::{Load, Reload};
@@ -29,8 +29,8 @@ struct Parts {
     hub: Arc<Hub>,
     authenticator: Option<Arc<Swap>>,
     server: ServerOptions,
-    /// The fingerprint of a certificate that was made.
-    fingerprint: Option<Fingerprint>,
+    /// The certificate, if it was made.
+    made: Option<Made>,
     /// Who may connect to Unix sockets.
     access: Access,
 }
@@ -41,10 +41,10 @@ fn parts(settings: &Settings) -> Result<Parts, Failure> {
     let authenticator =
         options::authenticator(settings, FileKind::Any)?.map(Swap::new).map(Arc::new);
     let mut server = options::server(settings, authenticator.clone())?;
-    let (tls, fingerprint) = certificates::tls(settings)?.unzip();
+    let (tls, made) = certificates::tls(settings)?.unzip();
     server.tls = tls;
     let access = options::socket_access(settings)?;
-    Ok(Parts { hub, authenticator, server, fingerprint: fingerprint.flatten(), access })
+    Ok(Parts { hub, authenticator, server, made: made.flatten(), access })
 }
 
 /// Checks what can be wrong before the hub runs: the files that the settings name.
@@ -58,7 +58,7 @@ pub(crate) fn run(settings: &Settings, load: Load) -> Result<(), Failure> {
     let passed = activation::take(settings.server.listen_addresses())
         .map_err(|error| Failure::Setup(error.to_string()))?;
     give_back::set_up();
-    let Parts { hub, authenticator, server, fingerprint, access } = parts(settings)?;
+    let Parts { hub, authenticator, server, made, access } = parts(settings)?;
     let _log = logging::start(settings, hub.metrics.log_lines_dropped.clone())?;
     give_back::set_pages(hub.limits.memory_bytes_max);
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
@@ -77,7 +77,9 @@ pub(crate) fn run(settings: &Settings, load: Load) -> Result<(), Failure> {
             "server.access_token begins or ends with a space, which clients have to give as well"
         );
     }
-    let reload = Reload::new(load, settings, &hub, authenticator.as_deref(), server.tls.clone());
+    let fingerprint = made.as_ref().map(|made| made.fingerprint);
+    let tls = server.tls.clone().map(|tls| (tls, made));
+    let reload = Reload::new(load, settings, &hub, authenticator.as_deref(), tls);
     let serving = serve((settings, fingerprint), (access, passed), hub.clone(), server, reload);
     let result = runtime.block_on(serving);
     runtime.shutdown_timeout(END_MAX);
@@ -213,7 +215,11 @@ fn announce(
     });
     if let (Some(fingerprint), Some(first)) = (fingerprint, first(false)) {
         let hub = local(first);
-        let chat = format!("{program} chat --hub tls://{hub} --tls-pin {fingerprint}");
+        let shown = match settings.auth.certificates {
+            true => " --tls-cert CERTIFICATE --tls-key KEY",
+            false => token(settings),
+        };
+        let chat = format!("{program} chat --hub tls://{hub} --tls-pin {fingerprint}{shown}");
         lines.push(("chat with TLS", chat));
     }
     if !lines.is_empty() {
@@ -262,6 +268,11 @@ fn open_to(settings: &Settings) -> [(&'static str, &'static str); 3] {
     [("native", known), ("anysocket", anysocket), ("peote", peote)]
 }
 
+/// The flag that a chat needs at a hub that asks for credentials.
+fn token(settings: &Settings) -> &'static str {
+    if asks(settings) { " --token TOKEN" } else { "" }
+}
+
 /// What can connect, and how.
 fn to_try(
     settings: &Settings,
@@ -270,8 +281,7 @@ fn to_try(
     program: &str,
 ) -> Vec<(&'static str, String)> {
     let (host, port) = (near.ip(), near.port());
-    let asks = asks(settings);
-    let token = if asks { " --token TOKEN" } else { "" };
+    let (asks, token) = (asks(settings), token(settings));
     let chat = |scheme| format!("{program} chat --room lobby --hub {scheme}://{near}{token}");
     let mut lines = vec![("a chat", chat("tcp")), ("over WebSocket", chat("ws"))];
     if settings.peote.enabled.unwrap_or(!asks) {

@@ -109,7 +109,7 @@ pub enum ConnectError {
     /// ends at a proxy before the hub, or is older than 1.3, or the node has proven its key
     /// [without it](crate::NodeBuilder::unbound_proof) at a hub that is itself the end of TLS.
     #[error(
-        "TLS 1.3 does not reach to the hub at {address}, or the proof of the identity was not bound to it; connect to the hub itself, or trust a proxy in between with NodeBuilder::unbound_proof and only there"
+        "TLS 1.3 does not reach to the hub at {address}, or the proof of the identity was not bound to it; connect to the hub itself, or trust a proxy in between with an unbound proof (NodeBuilder::unbound_proof, `crosspoint chat --unbound-proof`) at a hub that has no TLS itself"
     )]
     Unbound {
         /// Where it was tried.

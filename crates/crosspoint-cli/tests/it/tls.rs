@@ -243,6 +243,56 @@ fn client_certificates_let_programs_in_and_are_exchanged_by_a_signal() {
     assert_eq!((curl(Some("eve")), curl(Some("ann"))), (b"ok\n".to_vec(), vec![]));
 }
 
+#[test]
+fn a_wrong_list_of_revoked_certificates_leaves_all_in_force_and_authorities_change_with_a_made_certificate()
+ {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |file: &str| directory.path().join(file).display().to_string();
+    vouch(directory.path(), "ca", "ann");
+    vouch(directory.path(), "other", "eve");
+    let wrong = "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n";
+    std::fs::write(path("wrong.pem"), wrong).unwrap();
+    let set = |token: &str, roots: &str, lists: &[String]| {
+        let text = format!(
+            "server.access_token = \"{token}\"\n[tls]\ndev = true\nclient_roots = \"{}\"\nclient_crls = {lists:?}\n",
+            path(roots)
+        );
+        std::fs::write(path("hub.toml"), text).unwrap();
+    };
+    let config = format!("--config={}", path("hub.toml"));
+    let serve = || program(&["serve", "--listen=127.0.0.1:0", &config]);
+    set("one", "ca.pem", &[path("wrong.pem")]);
+    let output = serve().output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains(&format!("tls.client_crls: {}", path("wrong.pem"))), "{error}");
+
+    set("one", "ca.pem", &[]);
+    let mut hub = Running::start(serve().stderr(Stdio::piped()));
+    let port = hub.wait_for("listening on 127.0.0.1:");
+    let pin = hub.wait_for("with the fingerprint ");
+    let hint = hub.wait_for("chat with TLS ");
+    assert!(hint.ends_with(" --token TOKEN"), "{hint}");
+    let chat = |token: &str, name: &str| {
+        let address = format!("tls://localhost:{port}");
+        let mut chat = program(&["chat", "--name", "Ann", "--hub", &address, "--tls-pin", &pin]);
+        let [pem, key] = ["pem", "key"].map(|end| path(&format!("{name}.{end}")));
+        chat.args(["--token", token, "--tls-cert", &pem, "--tls-key", &key]);
+        Running::start(chat.stderr(Stdio::piped()))
+    };
+    let mut errors = hub.errors();
+    let mut hung_up = |said: &str| {
+        hub.signal("HUP");
+        assert!(errors.any(|line| line.unwrap().contains(said)));
+    };
+    set("two", "ca.pem", &[path("wrong.pem")]);
+    hung_up("nothing was read again");
+    chat("one", "ann").wait_for("you are in lobby");
+    set("two", "other.pem", &[]);
+    hung_up("were read again");
+    chat("two", "eve").wait_for("you are in lobby");
+    assert_eq!(chat("two", "ann").wait().code(), Some(1));
+}
+
 /// A hub neither stops nor begins to ask for certificates while it runs, and says so.
 #[test]
 fn authorities_of_clients_that_appear_or_go_need_a_restart_which_the_log_says() {

@@ -117,8 +117,9 @@ fn is_left(address: &socket2::SockAddr) -> io::Result<bool> {
 pub struct FileId {
     device: u64,
     inode: u64,
-    /// When it was made, as numbers of files are used again.
-    changed: (i64, i64),
+    /// When it was made, as numbers of files are used again. Nothing is written to a socket later, and a change of
+    /// its permissions is no writing.
+    made: (i64, i64),
 }
 
 #[cfg(unix)]
@@ -137,7 +138,7 @@ impl From<&std::fs::Metadata> for FileId {
     fn from(metadata: &std::fs::Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;
         let (device, inode) = (metadata.dev(), metadata.ino());
-        Self { device, inode, changed: (metadata.ctime(), metadata.ctime_nsec()) }
+        Self { device, inode, made: (metadata.mtime(), metadata.mtime_nsec()) }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::certificate::Certificate;
 use super::{TlsError, crl, crypto, roots};
 use rustls::pki_types::{CertificateRevocationListDer, ServerName};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier,
 };
@@ -12,7 +13,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// What is spoken inside, of which clients choose: those of HTTP offer more than is served.
-const ALPN: &[u8] = b"http/1.1";
+const ALPN: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
 
 /// Chooses by the name that the client asks for: the first certificate for it, or else the first.
 #[derive(Debug)]
@@ -50,7 +51,18 @@ impl Clients {
     /// [`TlsError`].
     pub fn revoked(mut self, lists: &[u8]) -> Result<Self, TlsError> {
         self.revoked.extend(crl(lists)?);
+        // So that a wrong list is found where it is known which one it is.
+        self.verifier()?;
         Ok(self)
+    }
+
+    fn verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+        let Self { roots, revoked, required } = self;
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots.clone(), crypto())
+            .with_crls(revoked.iter().cloned())
+            .allow_unknown_revocation_status();
+        let verifier = if *required { verifier } else { verifier.allow_unauthenticated() };
+        Ok(verifier.build()?)
     }
 
     /// Refuses clients that show no certificate.
@@ -86,6 +98,26 @@ impl From<Vec<Certificate>> for Setup {
     }
 }
 
+/// A [`Setup`] that can be served.
+#[derive(Clone)]
+pub struct Checked(Arc<ServerConfig>);
+
+impl Checked {
+    /// Checks it.
+    ///
+    /// # Errors
+    /// [`TlsError`], also without certificates.
+    pub fn new(setup: impl Into<Setup>) -> Result<Self, TlsError> {
+        config(setup.into()).map(Self)
+    }
+}
+
+impl fmt::Debug for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Checked(..)")
+    }
+}
+
 /// How a server serves TLS. Clones share their certificates.
 #[derive(Clone)]
 pub struct Tls {
@@ -100,8 +132,8 @@ impl Tls {
     /// # Errors
     /// [`TlsError`], also without certificates.
     pub fn new(setup: impl Into<Setup>) -> Result<Self, TlsError> {
-        let config = Arc::new(RwLock::new(config(setup.into())?));
-        Ok(Self { config, required: false })
+        let Checked(config) = Checked::new(setup)?;
+        Ok(Self { config: Arc::new(RwLock::new(config)), required: false })
     }
 
     /// Connections without TLS are refused.
@@ -111,13 +143,8 @@ impl Tls {
     }
 
     /// Exchanges the certificates, and what clients are asked for. Connections that are there stay.
-    ///
-    /// # Errors
-    /// As [`Tls::new`]; nothing has changed then.
-    pub fn replace(&self, setup: impl Into<Setup>) -> Result<(), TlsError> {
-        let new = config(setup.into())?;
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = new;
-        Ok(())
+    pub fn replace(&self, Checked(config): Checked) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
     /// A connection before its handshake.
@@ -142,16 +169,10 @@ fn config(Setup { certificates, clients }: Setup) -> Result<Arc<ServerConfig>, T
     let asks = clients.is_some();
     let builder = match clients {
         None => builder.with_no_client_auth(),
-        Some(Clients { roots, revoked, required }) => {
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots, crypto())
-                .with_crls(revoked)
-                .allow_unknown_revocation_status();
-            let verifier = if required { verifier } else { verifier.allow_unauthenticated() };
-            builder.with_client_cert_verifier(verifier.build()?)
-        }
+        Some(clients) => builder.with_client_cert_verifier(clients.verifier()?),
     };
     let mut config = builder.with_cert_resolver(Arc::new(ByName(certificates)));
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
     config.session_storage = Arc::new(NoServerSessionStorage {});
     if asks {
         // Who goes on by a ticket would not show a certificate again, which may be revoked by then.

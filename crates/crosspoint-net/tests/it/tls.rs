@@ -5,7 +5,7 @@ use crate::common::{Served, serve_as, until, within};
 use crosspoint_hub::{HubOptions, Limits, Reason};
 use crosspoint_net::server::{ServerOptions, bind};
 use crosspoint_net::tls::certificate::Certificate;
-use crosspoint_net::tls::server::Tls;
+use crosspoint_net::tls::server::{Checked, Tls};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -110,8 +110,8 @@ async fn new_certificates_hold_for_new_connections_and_the_old_ones_stay() {
         stream
     });
     let mut stream = stream.await;
-    tls.replace(vec![new]).unwrap();
-    assert!(tls.replace(Vec::new()).is_err());
+    tls.replace(Checked::new(vec![new]).unwrap());
+    assert!(Checked::new(Vec::new()).is_err());
     let answer = blocking(move || health(connect(&served, &new_pem, "localhost", &TLS13))).await;
     assert!(answer.is_ok());
     blocking(move || {

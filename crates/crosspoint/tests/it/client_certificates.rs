@@ -3,7 +3,7 @@
 use crate::resume::relay;
 use crosspoint::tls::certificate::Certificate;
 use crosspoint::tls::client::Trust;
-use crosspoint::tls::server::{Clients, Setup, Tls};
+use crosspoint::tls::server::{Checked, Clients, Setup, Tls};
 use crosspoint::{
     ChannelOptions, ConnectError, Hub, HubOptions, Node, NodeBuilder, Reason, Server, ServerOptions,
 };
@@ -212,7 +212,8 @@ async fn certificates_that_nobody_vouches_for_now_are_refused_in_the_handshake()
     // Those that are right come in, before and after an exchange of the authorities.
     served.enter(authority.issue(&client("ann"))).await.unwrap();
     let clients = Some(stranger.clients().required(true));
-    served.tls.replace(Setup { certificates: vec![served.own.clone()], clients }).unwrap();
+    let setup = Setup { certificates: vec![served.own.clone()], clients };
+    served.tls.replace(Checked::new(setup).unwrap());
     refused(served.enter(authority.issue(&client("ann"))).await.unwrap_err());
     served.enter(stranger.issue(&client("ann"))).await.unwrap();
     served.hub.stop().await;
