@@ -329,11 +329,12 @@ fn who_wants_to_come_back_is_told_for_how_long_that_is_possible_or_turned_away()
         "--resume-retained-bytes-max=64k",
         "--resume-heartbeat-ms=3000",
     ]);
-    let mut accepted = [0; 46];
+    let mut accepted = [0; 47];
     knock(&port).read_exact(&mut accepted).unwrap();
-    assert_eq!(accepted[..2], [45, 2], "length and type of ACCEPTED");
+    assert_eq!(accepted[..2], [46, 2], "length and type of ACCEPTED");
+    assert_eq!(accepted[46], 0, "not bound without TLS");
     let told: Vec<_> =
-        accepted[34..].chunks(4).map(|it| u32::from_be_bytes(it.try_into().unwrap())).collect();
+        accepted[34..46].chunks(4).map(|it| u32::from_be_bytes(it.try_into().unwrap())).collect();
     assert_eq!(told, [7000, 64 << 10, 3000]);
 
     let (_hub, port) = hub(&["--resume=false"]);
