@@ -2,6 +2,7 @@
 
 use super::object::{self, EnterFields, Wish};
 use super::peer_link::{FOR_REQUESTS, IDLE_TIME, PeerLink, Waiting};
+use super::proxy::Due;
 use super::rooms::{self, CannotSend};
 use super::{AnySocket, Json, Reply, With};
 use crate::anysocket::internal::rpc::{Call, Failure, Outcome, Value};
@@ -209,7 +210,7 @@ impl AnySocket {
     fn send_waiting(&mut self, link: LinkNumber, waiting: Waiting, out: &mut FrameWriter) {
         let now = self.now;
         let Waiting { method, payload, asker, _weight } = waiting;
-        self.note(Some(now + IDLE_TIME));
+        self.schedule(Due::Link(link), Some(now + IDLE_TIME));
         let Some((reply, until)) = asker else {
             let sent = self.notify(link, &method, &payload);
             self.dropped += u64::from(!sent);
@@ -244,7 +245,7 @@ impl AnySocket {
         let new = PeerLink::for_requests(now, to.clone(), peer, &self.setup.options.limits);
         self.peers.links.insert(link, Box::new(new));
         self.peers.ways.insert(to.clone(), link);
-        self.note(Some(now + IDLE_TIME));
+        self.schedule(Due::Link(link), Some(now + IDLE_TIME));
         for waiting in self.peers.opening.remove(&to).unwrap_or_default() {
             self.send_waiting(link, waiting, out);
         }

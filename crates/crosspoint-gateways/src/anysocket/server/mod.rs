@@ -542,8 +542,8 @@ impl AnySocket {
 
     /// Bytes of messages of the client of which not all pieces have come, and of what waits for
     /// encryption.
-    fn unfinished(&mut self) -> usize {
-        self.main.buffered() + self.peers.buffered()
+    fn unfinished(&self) -> usize {
+        self.main.buffered() + self.peers.kept
     }
 }
 

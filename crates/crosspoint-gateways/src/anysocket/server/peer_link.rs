@@ -48,6 +48,8 @@ pub(super) struct PeerLink {
     clocks: VecDeque<Clock>,
     /// When it was last used.
     pub(super) used: Instant,
+    /// When it is looked at, as [`Totals`](super::proxy::Totals) know it.
+    pub(super) due: Option<Instant>,
     /// The other side has no room, so that what it makes the client send waits in the machine.
     pub(super) paused: bool,
     /// It is one of [`Totals::behind`](super::proxy::Totals::behind).
@@ -147,6 +149,7 @@ impl PeerLink {
             outgoing: BTreeMap::new(),
             clocks: VecDeque::new(),
             used: now,
+            due: None,
             paused: false,
             behind: false,
             unsent: 0,

@@ -206,10 +206,9 @@ impl Protocol for AnySocket {
         if self.due.is_some_and(|due| due <= now) {
             self.due = None;
             // What we wait for may be here already, where nobody listens.
-            if activity.read >= now {
+            let has_come = activity.read >= now;
+            if has_come {
                 self.main.wait_longer(now);
-                let ends = self.peers.proxied.values_mut().filter_map(|proxied| proxied.end());
-                ends.for_each(|end| end.wait_longer(now));
             }
             let held = self.main.is_held();
             if let Err(error) = self.main.tick(now) {
@@ -218,10 +217,10 @@ impl Protocol for AnySocket {
             }
             self.backlog |= held && !self.main.is_held();
             self.tell(out, |_| Ok(()));
-            self.tick_links(out);
-            self.tell_gone(out);
+            self.tick_links(has_come, out);
             let deadline = self.main.deadline();
             self.note(deadline);
+            self.note(self.peers.next_due());
         }
         None
     }

@@ -20,7 +20,7 @@ use crosspoint_hub::payload::Failure;
 use crosspoint_hub::wire::{FrameWriter, Part, Wire};
 use crosspoint_hub::{Limit, Limits, LinkNumber, PeerId, Reason};
 use crosspoint_proto::peer::Side;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 /// The links of a session, and what is at their other ends. The maps are ordered ones, as most of them are empty or
@@ -43,8 +43,15 @@ pub(super) struct Peers {
     pub(super) held_bytes: usize,
     /// Of all links together. Boxed, as most clients have none.
     totals: Option<Box<Totals>>,
-    /// What the ends of all peers hold, in bytes, as it was found last. 0 is always true.
+    /// What the ends of all peers hold, in bytes.
     pub(super) kept: usize,
+}
+
+/// What may be late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Due {
+    Link(LinkNumber),
+    Peer(PeerId),
 }
 
 /// What is counted of all links of a client.
@@ -54,6 +61,8 @@ pub(super) struct Totals {
     pub(super) behind: VecDeque<LinkNumber>,
     /// What the machines of all links hold back, in bytes.
     pub(super) unsent: usize,
+    /// What is looked at when, so that nothing else is.
+    due: BTreeSet<(Instant, Due)>,
     /// Peers of which the client is told what was held back.
     pub(super) releasing: VecDeque<PeerId>,
     /// How often what comes from a peer was held back.
@@ -91,6 +100,52 @@ impl Totals {
 }
 
 impl Peers {
+    /// Looks at something at this time, if it is not looked at earlier.
+    fn schedule(&mut self, what: Due, at: Instant) {
+        let due = match what {
+            Due::Link(link) => self.links.get_mut(&link).map(|known| &mut known.due),
+            Due::Peer(id) => self.proxied.get_mut(&id).map(|proxied| &mut proxied.due),
+        };
+        let Some(due) = due.filter(|due| due.is_none_or(|due| at < due)) else { return };
+        let former = due.replace(at);
+        let all = &mut self.totals().due;
+        if let Some(former) = former {
+            all.remove(&(former, what));
+        }
+        all.insert((at, what));
+    }
+
+    /// Something has gone that was to be looked at.
+    pub(super) fn unschedule(&mut self, what: Due, due: Option<Instant>) {
+        if let Some(at) = due {
+            self.totals().due.remove(&(at, what));
+        }
+    }
+
+    /// When something is looked at next.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.totals.as_ref()?.due.first().map(|(at, _)| *at)
+    }
+
+    /// All that is late: links, and peers.
+    pub(super) fn take_due(&mut self, now: Instant) -> (Vec<LinkNumber>, Vec<PeerId>) {
+        let (mut links, mut peers) = (Vec::new(), Vec::new());
+        while self.next_due().is_some_and(|at| at <= now) {
+            match self.totals().due.pop_first() {
+                Some((_, Due::Link(link))) => {
+                    links.push(link);
+                    self.links.get_mut(&link).into_iter().for_each(|known| known.due = None);
+                }
+                Some((_, Due::Peer(id))) => {
+                    peers.push(id);
+                    self.proxied.get_mut(&id).into_iter().for_each(|proxied| proxied.due = None);
+                }
+                None => break,
+            }
+        }
+        (links, peers)
+    }
+
     pub(super) fn totals(&mut self) -> &mut Totals {
         self.totals.get_or_insert_default()
     }
@@ -110,13 +165,11 @@ impl Peers {
         self.totals.as_ref().is_some_and(|totals| !totals.behind.is_empty())
     }
 
-    /// Looks how much the ends of all peers hold, if any of them holds something.
-    pub(super) fn buffered(&mut self) -> usize {
-        if self.kept > 0 {
-            let ends = self.proxied.values().filter_map(|proxied| proxied.end.as_ref());
-            self.kept = ends.map(|end| end.buffered()).sum();
-        }
-        self.kept
+    /// Counts what the end of a peer holds.
+    fn count_kept(&mut self, id: PeerId) {
+        let Some(proxied) = self.proxied.get_mut(&id) else { return };
+        let kept = proxied.end.as_ref().map_or(0, |end| end.buffered());
+        self.kept = self.kept - std::mem::replace(&mut proxied.kept, kept) + kept;
     }
 }
 
@@ -140,6 +193,10 @@ pub(super) struct Proxied {
     links: VecDeque<LinkNumber>,
     /// When the client is told.
     gone: Option<Instant>,
+    /// When it is looked at, as [`Totals`] know it.
+    due: Option<Instant>,
+    /// What its end holds, in bytes, as it was counted last.
+    kept: usize,
     /// The AnySocket end, if the other side speaks something else.
     end: Option<Box<Link<Token>>>,
     /// What has come before the client knows the peer, until it does.
@@ -168,9 +225,8 @@ impl AnySocket {
         let before = Some(header.as_ref());
         let result = said.and_then(|()| write(end, &mut *self.random, before, out, usize::MAX));
         let deadline = end.deadline();
-        self.peers.kept += end.buffered();
-        self.peers.buffered();
-        self.note(deadline);
+        self.peers.count_kept(id);
+        self.schedule(Due::Peer(id), deadline);
         if let Err(reason) = result {
             self.end_peer(id, reason);
         }
@@ -265,7 +321,8 @@ impl AnySocket {
 
     fn let_go(&mut self, id: PeerId) {
         if let Some(proxied) = self.peers.proxied.remove(&id) {
-            self.peers.buffered();
+            self.peers.kept -= proxied.kept;
+            self.peers.unschedule(Due::Peer(id), proxied.due);
             self.peers.forget_held(proxied.held);
             self.unlink_all(proxied.links, Reason::Left);
         }
@@ -295,24 +352,41 @@ impl AnySocket {
             proxied.gone = Some(now + GRACE);
             let held = proxied.held.take();
             self.peers.forget_held(held);
-            self.peers.buffered();
-            self.note(Some(now + GRACE));
+            self.peers.count_kept(id);
+            self.schedule(Due::Peer(id), Some(now + GRACE));
         }
     }
 
-    /// Tells the client of those that have gone.
-    pub(super) fn tell_gone(&mut self, out: &mut FrameWriter) {
+    /// Looks what of a peer is late. `has_come`: what it waits for may be here already, where nobody listens.
+    pub(super) fn tick_peer(&mut self, id: PeerId, has_come: bool, out: &mut FrameWriter) {
         let now = self.now;
-        let gone = self.peers.proxied.iter();
-        let gone = gone.filter_map(|(id, proxied)| Some((*id, proxied.gone?)));
-        let gone: Vec<(PeerId, Instant)> = gone.collect();
-        for (id, at) in gone {
-            if at <= now {
-                self.peers.proxied.remove(&id);
-                self.network(id, false, out);
-            } else {
-                self.note(Some(at));
+        let Some(proxied) = self.peers.proxied.get_mut(&id) else { return };
+        if let Some(at) = proxied.gone {
+            if at > now {
+                return self.schedule(Due::Peer(id), Some(at));
             }
+            self.peers.proxied.remove(&id);
+            return self.network(id, false, out);
+        }
+        let Some(end) = proxied.end() else { return };
+        if has_come {
+            end.wait_longer(now);
+        }
+        if let Err(error) = end.tick(now) {
+            let reason = self.fault(&error);
+            return self.end_peer(id, reason);
+        }
+        let late: Vec<Token> = std::iter::from_fn(|| end.expired(now)).collect();
+        let deadline = end.deadline();
+        self.schedule(Due::Peer(id), deadline);
+        late.into_iter().for_each(|token| self.give_up(token, out));
+    }
+
+    /// Has something looked at when it may be late.
+    pub(super) fn schedule(&mut self, what: Due, at: Option<Instant>) {
+        if let Some(at) = at {
+            self.peers.schedule(what, at);
+            self.note(Some(at));
         }
     }
 
@@ -372,7 +446,8 @@ impl AnySocket {
                 end.set_peer(Id::Peer(us));
                 Box::new(end)
             });
-            Box::new(Proxied { links: VecDeque::new(), gone: None, end, held: None })
+            let links = VecDeque::new();
+            Box::new(Proxied { links, gone: None, due: None, kept: 0, end, held: None })
         });
         // Most often behind all others.
         let place = proxied.links.partition_point(|known| *known < link);
@@ -436,13 +511,12 @@ impl AnySocket {
         }
         let last = packet.last;
         let received = end.receive(now, &mut *self.random, packet);
-        self.peers.kept += end.buffered();
+        self.peers.count_kept(to);
         // Each link may gather one large message, but not all of them at once.
         if !last && self.unfinished() > self.setup.options.limits.unfinished_bytes_max {
             self.hits.push(Limit::UnfinishedBytes);
             return self.end_peer(to, Reason::TooLarge);
         }
-        self.peers.buffered();
         match received {
             Ok(None) => {}
             Ok(Some(received)) => self.said(to, received, out),
@@ -561,6 +635,31 @@ mod tests {
     use super::*;
     use crate::anysocket::wire::LINK_BYTES;
     use crosspoint_proto::peer::Machine;
+
+    #[test]
+    fn only_what_is_late_is_looked_at() {
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let mut peers = Peers::default();
+        let id = PeerId::new([7; 16]);
+        for number in 0..100 {
+            let link = LinkNumber(number);
+            let new = PeerLink::of_packets(now, With::Peer(id), id);
+            peers.links.insert(link, Box::new(new));
+            peers.schedule(Due::Link(link), at(u64::from(number) + 10));
+            // A later time changes nothing, an earlier one does.
+            peers.schedule(Due::Link(link), at(1000));
+            peers.schedule(Due::Link(link), at(u64::from(number) + 5));
+        }
+        peers.schedule(Due::Peer(id), at(1));
+        assert_eq!(peers.next_due(), Some(at(5)), "nothing is kept of who is not there");
+        assert_eq!(peers.take_due(at(6)).0, [LinkNumber(0), LinkNumber(1)]);
+        let gone = peers.links.remove(&LinkNumber(2)).expect("it is there");
+        peers.unschedule(Due::Link(LinkNumber(2)), gone.due);
+        assert_eq!(peers.next_due(), Some(at(8)));
+        assert_eq!(peers.take_due(at(1000)).0.len(), 97);
+        assert_eq!(peers.next_due(), None);
+    }
 
     /// Its entry and that of its peer, in maps whose nodes are half full, and the end of a peer that speaks something
     /// else.

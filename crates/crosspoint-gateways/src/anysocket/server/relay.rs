@@ -8,6 +8,7 @@ use super::peer_link::{
     Asked, Asker, CLOCKS_MAX, FOR_REQUESTS, IDLE_TIME, INCOMING_TIME_MAX, Incoming, PeerLink,
     Token, Wanted, failure, outcome,
 };
+use super::proxy::Due;
 use super::{AnySocket, COMMANDS_MAX, Question, Reply, With, payload};
 use crate::anysocket::internal::rpc::{Call, Outcome};
 use crate::anysocket::internal::{Internal, Time};
@@ -62,6 +63,7 @@ impl AnySocket {
         if gone.unsent > 0 {
             self.peers.totals().unsent -= gone.unsent;
         }
+        self.peers.unschedule(Due::Link(link), gone.due);
         let asked = gone.incoming.len() + gone.clocks_in.len();
         if asked > 0 {
             self.unask(gone.with, gone.peer, asked);
@@ -197,7 +199,7 @@ impl AnySocket {
         if falls_behind {
             totals.behind.push_back(link);
         }
-        self.note(deadline);
+        self.schedule(Due::Link(link), deadline);
         true
     }
 
@@ -253,7 +255,7 @@ impl AnySocket {
         if unsent > 0 {
             self.peers.totals().unsent -= unsent;
         }
-        self.note(deadline);
+        self.schedule(Due::Link(link), deadline);
     }
 
     fn happened(&mut self, link: LinkNumber, event: Event, out: &mut FrameWriter) {
@@ -684,11 +686,11 @@ impl AnySocket {
         sent
     }
 
-    /// Looks what is late on the links.
-    pub(super) fn tick_links(&mut self, out: &mut FrameWriter) {
+    /// Looks what is late on the links. `has_come`: what they wait for may be here already, where nobody listens.
+    pub(super) fn tick_links(&mut self, has_come: bool, out: &mut FrameWriter) {
         let now = self.now;
+        let (links, peers) = self.peers.take_due(now);
         // First those that know by themselves that their time is over.
-        let links: Vec<_> = self.peers.links.keys().copied().collect();
         for link in links {
             self.tick_link(link, out);
         }
@@ -698,23 +700,13 @@ impl AnySocket {
                 _ => self.give_up(token, out),
             }
         }
-        let ids: Vec<_> = self.peers.proxied.keys().copied().collect();
-        for id in ids {
-            let Some(end) = self.end_of(With::Peer(id)) else { continue };
-            if let Err(error) = end.tick(now) {
-                let reason = self.fault(&error);
-                self.end_peer(id, reason);
-                continue;
-            }
-            let late: Vec<Token> = std::iter::from_fn(|| end.expired(now)).collect();
-            let deadline = end.deadline();
-            self.note(deadline);
-            late.into_iter().for_each(|token| self.give_up(token, out));
+        for id in peers {
+            self.tick_peer(id, has_come, out);
         }
     }
 
     /// The client took too long for a request that would wait for ever.
-    fn give_up(&mut self, token: Token, out: &mut FrameWriter) {
+    pub(super) fn give_up(&mut self, token: Token, out: &mut FrameWriter) {
         if self.finish(token.link, token.what)
             && let Wanted::Message(id) | Wanted::Call(id) = token.what
         {
@@ -735,8 +727,10 @@ impl AnySocket {
         };
         let until = known.used + IDLE_TIME;
         if until > now {
-            self.note(Some(until));
-        } else if known.is_idle() {
+            self.schedule(Due::Link(link), Some(until));
+        } else if !known.is_idle() {
+            self.schedule(Due::Link(link), Some(now + IDLE_TIME));
+        } else {
             self.give(LinkCommand::Close { link, reason: Reason::Left });
             self.forget_link(link);
         }
