@@ -163,8 +163,10 @@ impl<'a> Bodies<'a> {
     /// The messages, each with its body.
     pub fn iter(&self) -> impl Iterator<Item = (&'a Part, Body<'a>)> + use<'a> {
         let Self { run, encoding } = *self;
-        let bodies =
-            run.range.clone().map(move |index| Body { run, encoding, index: index as usize });
+        let bodies = run.range.clone().map(move |index| {
+            let index = index as usize;
+            Body { run, encoding, index, range: encoding.range(index) }
+        });
         run.parts().iter().zip(bodies)
     }
 }
@@ -174,33 +176,39 @@ pub struct Body<'a> {
     run: &'a Run,
     encoding: &'a Encoding<BodyKey, ()>,
     index: usize,
+    range: Range<usize>,
 }
 
 impl Body<'_> {
-    fn range(&self) -> Range<usize> {
-        self.encoding.range(self.index)
-    }
-
     /// Its bytes.
     pub fn len(&self) -> usize {
-        self.range().len()
+        self.range.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.range().is_empty()
+        self.range.is_empty()
     }
 
     /// Writes it as a frame, behind a header. Where frames are compressed, the body is compressed once for all.
     pub fn frame(self, header: &[u8], out: &mut FrameWriter) {
-        let compressor = out.compressor(header.len() + self.len());
-        if let Some(compressed) = compressor.and_then(|compressor| self.compressed(compressor)) {
-            let range = compressed.range(self.index);
-            if !range.is_empty() {
-                return out.compressed_frame_of(header, compressed.bytes(), range);
-            }
+        if !out.compresses() || !self.compressed_frame(header, out) {
+            out.frame_of(header, self.encoding.bytes(), self.range);
         }
-        out.frame_of(header, self.encoding.bytes(), self.range());
+    }
+
+    /// Writes it compressed. Gives whether it becomes smaller by that.
+    #[cold]
+    fn compressed_frame(&self, header: &[u8], out: &mut FrameWriter) -> bool {
+        let compressor = out.compressor(header.len() + self.len());
+        let compressed = compressor.and_then(|compressor| self.compressed(compressor));
+        let Some(compressed) = compressed else { return false };
+        let range = compressed.range(self.index);
+        let smaller = !range.is_empty();
+        if smaller {
+            out.compressed_frame_of(header, compressed.bytes(), range);
+        }
+        smaller
     }
 
     /// All bodies compressed that are large enough. `None` if there are too many kinds of them.

@@ -352,6 +352,11 @@ impl FrameWriter {
         }
     }
 
+    /// Whether frames are compressed that become smaller by that.
+    pub(crate) fn compresses(&self) -> bool {
+        matches!(self.form, Form::Compressed(_))
+    }
+
     /// What compresses a frame of this length, if it is to be compressed.
     pub(crate) fn compressor(&self, length: usize) -> Option<&FrameCompressor> {
         match &self.form {
