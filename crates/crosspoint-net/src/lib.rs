@@ -23,6 +23,7 @@ mod budgets;
 pub mod client;
 mod deadline;
 mod detect;
+mod driving;
 #[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;

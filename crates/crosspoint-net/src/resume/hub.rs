@@ -11,6 +11,7 @@ use super::record::{Accepted, Gone, MAGIC, Open, Record, VERSION, millis};
 use super::registry::{Bounds, Found, Registry, Tombstone};
 use super::token::{Known, Token};
 use super::{Config, RETAINED_BYTES};
+use crate::driving::Carrying;
 use crate::gateway::{
     Carrier as Carries, Connection, Context, Gateway, Match, Opened, Opening, Refused, Transport,
 };
@@ -18,7 +19,7 @@ use crate::held::{self, Held};
 use crate::outlet::now;
 use crate::parting::LINGER;
 use crate::remote::Remote;
-use crate::runner::{Carrying, Runner};
+use crate::runner::Runner;
 use crate::session::SessionEnds;
 use bytes::Bytes;
 use crosspoint_hub::endpoint::Endpoint;

@@ -3,6 +3,7 @@
 use super::{Server, Serves, part};
 use crate::deadline::FAR;
 use crate::detect::{Detected, detect};
+use crate::driving::Carrying;
 use crate::gateway::{
     Carrier, Connection, Context, Gateway, Match, Opened, Opening, Refused, Silence, Transport,
 };
@@ -13,7 +14,6 @@ use crate::proxy::preface;
 use crate::reading::read;
 use crate::refusal::{self, Refusal};
 use crate::remote::Remote;
-use crate::runner::Carrying;
 use crate::session::Driver;
 use crate::stream::tls::{Broken, HANDSHAKE_CHARGE_BYTES};
 use crate::stream::{self, Reader, Stream, Writer};

@@ -13,7 +13,7 @@ use crosspoint_hub::wire::Framing;
 use crosspoint_hub::{Limit, PeerName, Reason};
 use std::time::Instant;
 
-/// Bytes that are inflated before the task does something else as well.
+/// Bytes that are inflated, or work like that, before the task does something else as well.
 const INFLATED_BYTES_MAX: u64 = 64 * 1024;
 
 impl Driver {
@@ -122,7 +122,7 @@ impl Driver {
     }
 
     /// Counts what was inflated, against the rate too: of the bytes that were read, those are the ones that cost.
-    /// Gives how many more they have become.
+    /// Gives how much work that was, in bytes.
     fn count_inflated(&mut self, state: &mut State, now: Instant) -> u64 {
         let inflated =
             self.websocket.as_mut().map(|websocket| websocket.take_inflated()).unwrap_or_default();
@@ -132,7 +132,7 @@ impl Driver {
             metrics.decompressed_bytes_after.inc_by(inflated.to);
             state.throttle(self.session.count(now, 0, inflated.growth()));
         }
-        inflated.to
+        inflated.work()
     }
 
     /// Takes the next piece of a message out of the WebSocket, if there is one. Gives whether there was.

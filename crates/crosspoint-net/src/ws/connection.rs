@@ -15,7 +15,9 @@
 //! * A compressed message comes as one piece, when it is whole. What waits until then is as it came.
 //! * After this side has closed, data is discarded, and the close frame of the other side is still looked for.
 
-use super::deflate::{Deflate, MESSAGE_BYTES_MAX, deflate, deflated_bytes_max, inflate};
+use super::deflate::{
+    BLOCK_BYTES, Deflate, InflatedMessage, MESSAGE_BYTES_MAX, deflate, deflated_bytes_max, inflate,
+};
 use super::frame::{CloseCode, CloseFrame, Header, MessageKind};
 use super::{Config, Decoder, Incoming, Role, WsError, frame};
 use bytes::{Bytes, BytesMut};
@@ -53,6 +55,8 @@ pub struct Inflated {
     pub from: u64,
     /// Inflated.
     pub to: u64,
+    /// Blocks of which they were made.
+    pub blocks: u64,
 }
 
 impl Inflated {
@@ -60,6 +64,12 @@ impl Inflated {
     #[must_use]
     pub const fn growth(&self) -> u64 {
         self.to.saturating_sub(self.from)
+    }
+
+    /// How much work it was, in bytes that are inflated in the same time.
+    #[must_use]
+    pub const fn work(&self) -> u64 {
+        self.to + self.blocks * BLOCK_BYTES
     }
 }
 
@@ -71,7 +81,15 @@ struct Compressed {
     waiting: BytesMut,
     /// What was inflated since it was last counted.
     inflated: Inflated,
+    /// Blocks that may come yet without any content.
+    blocks_left: u64,
 }
+
+/// The most blocks that may come without any content, as in empty messages. Each byte pays for one.
+const EMPTY_BLOCKS_MAX: u64 = 4096;
+
+/// Blocks of a usual message: its own, what was flushed behind it, and an end.
+const BLOCKS_USUAL: u64 = 3;
 
 /// One end of a WebSocket.
 #[derive(Debug)]
@@ -117,7 +135,8 @@ impl Connection {
         }
         let compressed = |agreed| {
             let (waiting, inflated) = (BytesMut::new(), Inflated::default());
-            Box::new(Compressed { agreed, waiting, inflated })
+            let blocks_left = EMPTY_BLOCKS_MAX;
+            Box::new(Compressed { agreed, waiting, inflated, blocks_left })
         };
         Self { compression: deflate.map(compressed), ..self }
     }
@@ -199,7 +218,7 @@ impl Connection {
         let max = self.message_bytes_max.min(self.decoder.frame_bytes_max());
         // The decoder gives no such piece otherwise.
         let Some(compression) = &mut self.compression else { return Err(WsError::Deflate) };
-        let Compressed { agreed, waiting, inflated } = &mut **compression;
+        let Compressed { agreed, waiting, inflated, blocks_left } = &mut **compression;
         let max = max.min(agreed.inflated_bytes_max.into());
         if (waiting.len() + piece.len()) as u64 > deflated_bytes_max(max) {
             return Err(WsError::MessageTooLarge { max });
@@ -216,9 +235,15 @@ impl Connection {
                 &whole
             }
         };
-        let message = inflate(whole, max)?;
+        let InflatedMessage { bytes: message, blocks } = inflate(whole, max)?;
+        let paid =
+            blocks_left.saturating_add(message.len() as u64).min(EMPTY_BLOCKS_MAX.max(blocks));
+        *blocks_left = paid.checked_sub(blocks).ok_or(WsError::Deflate)?;
         inflated.from += whole.len() as u64;
         inflated.to += message.len() as u64;
+        inflated.blocks += blocks;
+        // More blocks are work as more frames are.
+        self.frames += blocks.saturating_sub(BLOCKS_USUAL);
         if kind == MessageKind::Text && str::from_utf8(&message).is_err() {
             return Err(WsError::TextNotUtf8);
         }

@@ -5,7 +5,9 @@
 
 use super::WsError;
 use bytes::{BufMut, Bytes, BytesMut};
-use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+use flate2::{Compress, Compression, FlushCompress};
+use miniz_oxide::inflate::TINFLStatus as Status;
+use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
 use std::cell::RefCell;
 
 /// The largest message that is compressed, in bytes. Larger ones are sent as they are.
@@ -27,12 +29,19 @@ const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 /// A last block without content: it is understood only where a block may begin.
 const LAST_BLOCK: [u8; 2] = [3, 0];
 
-/// The most blocks of one message that say that they are the last one. Compressors write one at most, and each
-/// costs the whole window of the decompressor, which is cleared.
-const LAST_BLOCKS_MAX: usize = 16;
+/// The most blocks of one message that say that they are the last one. Compressors write one at most.
+const LAST_BLOCKS_MAX: u64 = 16;
 
-/// How much is inflated at once.
-const STEP_BYTES: usize = 16 * 1024;
+/// The most blocks of one message, besides one for each [`BLOCK_BYTES`] that are inflated. The tables of a block cost
+/// more to make than many bytes to inflate, and a block may have ten bits and no content. Compressors write one or two
+/// where they are told to flush, and else have some thousand symbols in each.
+const BLOCKS_MAX: u64 = 256;
+
+/// As many bytes take about as long to inflate as the tables of a block to make.
+pub const BLOCK_BYTES: u64 = 1024;
+
+/// The first room for a message that is inflated. It doubles when it is full.
+const ROOM_BYTES: usize = 1024;
 
 /// The most bytes of one stored block.
 const STORED_BYTES_MAX: usize = u16::MAX as usize;
@@ -42,14 +51,9 @@ struct Deflater {
     out: Vec<u8>,
 }
 
-struct Inflater {
-    decompress: Decompress,
-    out: Box<[u8]>,
-}
-
 thread_local! {
     static DEFLATER: RefCell<Option<Box<Deflater>>> = const { RefCell::new(None) };
-    static INFLATER: RefCell<Option<Box<Inflater>>> = const { RefCell::new(None) };
+    static INFLATER: RefCell<Option<Box<DecompressorOxide>>> = const { RefCell::new(None) };
 }
 
 /// The most bytes that a message of this length may have compressed: deflate stores what it cannot make smaller,
@@ -90,64 +94,111 @@ pub fn store(bytes: &[u8], out: &mut BytesMut) {
     }
 }
 
-/// Inflates a message. It never takes more memory than `bytes_max`.
+/// A message that was inflated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InflatedMessage {
+    /// The message.
+    pub bytes: Bytes,
+    /// Of how many blocks it was made.
+    pub blocks: u64,
+}
+
+/// Inflates a message. It never takes more than twice the memory of `bytes_max`.
 ///
 /// # Errors
-/// [`WsError::Deflate`] if it is not whole and nothing else, [`WsError::MessageTooLarge`] above `bytes_max`.
-pub fn inflate(message: &[u8], bytes_max: u64) -> Result<Bytes, WsError> {
+/// [`WsError::Deflate`] if it is not whole and nothing else, or has too many blocks for its length;
+/// [`WsError::MessageTooLarge`] above `bytes_max`.
+pub fn inflate(message: &[u8], bytes_max: u64) -> Result<InflatedMessage, WsError> {
     if message.is_empty() {
-        return Ok(Bytes::new());
+        return Ok(InflatedMessage { bytes: Bytes::new(), blocks: 0 });
     }
     INFLATER.with_borrow_mut(|inflater| {
-        let Inflater { decompress, out } = &mut **inflater.get_or_insert_with(|| {
-            let decompress = Decompress::new(false);
-            Box::new(Inflater { decompress, out: vec![0; STEP_BYTES].into() })
-        });
-        decompress.reset(false);
-        let mut inflated = BytesMut::new();
-        for part in [message, &TAIL] {
-            feed(decompress, out, part, &mut inflated, bytes_max)?;
-        }
+        let decompressor = &mut **inflater.get_or_insert_with(Box::default);
+        decompressor.init();
+        let (blocks, last_blocks) = (0, 0);
+        let mut reader =
+            Reader { decompressor, out: Vec::new(), length: 0, bytes_max, blocks, last_blocks };
+        reader.feed(message)?;
+        reader.feed(&TAIL)?;
         // Where this is no end, the message was cut off in the middle of a block.
-        let before = decompress.total_out();
-        match decompress.decompress(&LAST_BLOCK, out, FlushDecompress::Sync) {
-            Ok(Status::StreamEnd) if decompress.total_out() == before => Ok(inflated.freeze()),
-            _ => Err(WsError::Deflate),
+        match reader.step(&LAST_BLOCK) {
+            (Status::Done, _, 0) => {}
+            _ => return Err(WsError::Deflate),
         }
+        let Reader { mut out, length, blocks, .. } = reader;
+        out.truncate(length);
+        Ok(InflatedMessage { bytes: out.into(), blocks })
     })
 }
 
-/// Inflates a part of a message.
-fn feed(
-    decompress: &mut Decompress,
-    out: &mut [u8],
-    mut part: &[u8],
-    inflated: &mut BytesMut,
+/// A message that is inflated.
+struct Reader<'a> {
+    decompressor: &'a mut DecompressorOxide,
+    /// What was inflated, with room for more.
+    out: Vec<u8>,
+    length: usize,
     bytes_max: u64,
-) -> Result<(), WsError> {
-    let mut last_blocks = 0;
-    loop {
-        let (before_in, before_out) = (decompress.total_in(), decompress.total_out());
-        let status = decompress.decompress(part, out, FlushDecompress::Sync);
-        let status = status.map_err(|_| WsError::Deflate)?;
-        let taken = (decompress.total_in() - before_in) as usize;
-        let given = (decompress.total_out() - before_out) as usize;
-        part = &part[taken..];
-        if (inflated.len() + given) as u64 > bytes_max {
-            return Err(WsError::MessageTooLarge { max: bytes_max });
-        }
-        inflated.extend_from_slice(&out[..given]);
-        if status == Status::StreamEnd {
-            // A block that says that it is the last one; blocks without content follow it (section 7.2.3.5).
-            last_blocks += 1;
-            if last_blocks > LAST_BLOCKS_MAX {
-                return Err(WsError::Deflate);
+    blocks: u64,
+    last_blocks: u64,
+}
+
+impl Reader<'_> {
+    /// Takes a part of the message.
+    fn feed(&mut self, mut part: &[u8]) -> Result<(), WsError> {
+        loop {
+            let (status, taken, _given) = self.step(part);
+            part = &part[taken..];
+            if self.length as u64 > self.bytes_max {
+                return Err(self.too_large());
             }
-            decompress.reset(false);
-        } else if part.is_empty() && given < out.len() {
-            return Ok(());
-        } else if taken == 0 && given == 0 {
-            return if part.is_empty() { Ok(()) } else { Err(WsError::Deflate) };
+            match status {
+                Status::NeedsMoreInput => return Ok(()),
+                Status::HasMoreOutput => self.grow()?,
+                Status::BlockBoundary => self.count_block()?,
+                // A block that says that it is the last one; blocks without content follow it (section 7.2.3.5).
+                Status::Done => {
+                    self.count_block()?;
+                    self.last_blocks += 1;
+                    if self.last_blocks > LAST_BLOCKS_MAX {
+                        return Err(WsError::Deflate);
+                    }
+                    self.decompressor.init();
+                }
+                _ => return Err(WsError::Deflate),
+            }
         }
+    }
+
+    /// Inflates until the part is used up, there is no room, or a block ends.
+    fn step(&mut self, part: &[u8]) -> (Status, usize, usize) {
+        // What is copied from before is looked for in this message only.
+        const FLAGS: u32 = inflate_flags::TINFL_FLAG_HAS_MORE_INPUT
+            | inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF
+            | inflate_flags::TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY;
+        let step = decompress(self.decompressor, part, &mut self.out, self.length, FLAGS);
+        self.length += step.2;
+        step
+    }
+
+    fn grow(&mut self) -> Result<(), WsError> {
+        // One more than may be, to see whether there is more.
+        let most = usize::try_from(self.bytes_max.saturating_add(1)).unwrap_or(usize::MAX);
+        if self.out.len() >= most {
+            return Err(self.too_large());
+        }
+        self.out.resize(self.out.len().saturating_mul(2).clamp(ROOM_BYTES.min(most), most), 0);
+        Ok(())
+    }
+
+    fn count_block(&mut self) -> Result<(), WsError> {
+        self.blocks += 1;
+        match self.blocks > BLOCKS_MAX + self.length as u64 / BLOCK_BYTES {
+            true => Err(WsError::Deflate),
+            false => Ok(()),
+        }
+    }
+
+    fn too_large(&self) -> WsError {
+        WsError::MessageTooLarge { max: self.bytes_max }
     }
 }

@@ -99,7 +99,7 @@ async fn a_broadcast_is_compressed_once_for_all_who_have_agreed_to_it() {
         let frame = match index {
             0..100 => {
                 assert!(payload.len() < 200, "{} bytes", payload.len());
-                inflate(&payload, 10_000).unwrap()
+                inflate(&payload, 10_000).unwrap().bytes
             }
             _ => payload,
         };

@@ -128,6 +128,43 @@ fn a_message_has_sixteen_last_blocks_at_most() {
     assert_eq!(ends(30_000), Err(WsError::Deflate));
 }
 
+/// Writes bits, the first one lowest.
+fn bits(codes: impl IntoIterator<Item = (u64, u32)>) -> Vec<u8> {
+    let (mut out, mut held, mut count) = (Vec::new(), 0u64, 0);
+    for (code, length) in codes {
+        held |= code << count;
+        count += length;
+        while count >= 8 {
+            out.push(held as u8);
+            held >>= 8;
+            count -= 8;
+        }
+    }
+    // What is missing to a byte, and a stored block, of which the last four bytes are left out.
+    out.push(held as u8);
+    if count > 5 {
+        out.push(0);
+    }
+    out
+}
+
+/// A block with the codes that are known beforehand and nothing in it has ten bits. Its tables are made all the same.
+#[test]
+fn a_message_has_no_more_blocks_than_its_length_is_worth() {
+    let empty = |count: usize| bits(std::iter::repeat_n((0b010, 10), count));
+    let message = |count: usize| heard(&frame(0xc2, &empty(count)));
+    assert_eq!(message(255), whole(b""));
+    assert_eq!(message(256), Err(WsError::Deflate));
+    assert_eq!(message(40_000), Err(WsError::Deflate));
+    // Nor more in many messages that say nothing.
+    let many = |count: usize| heard(&frame(0xc2, &empty(255)).repeat(count));
+    assert!(many(16).is_ok());
+    assert_eq!(many(17), Err(WsError::Deflate));
+    let stored = |count: usize| heard(&frame(0xc2, &[0]).repeat(count));
+    assert!(stored(4096).is_ok());
+    assert_eq!(stored(4097), Err(WsError::Deflate));
+}
+
 #[test]
 fn an_empty_message_or_fragment_holds_up_nothing_behind_it() {
     let hello: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
@@ -186,7 +223,7 @@ proptest! {
         let mut message = BytesMut::new();
         store(&header, &mut message);
         message.extend_from_slice(&deflate(&body).unwrap());
-        let inflated = inflate(&message, u64::MAX).unwrap();
+        let inflated = inflate(&message, u64::MAX).unwrap().bytes;
         prop_assert_eq!(inflated, [header, body].concat());
     }
 }

@@ -1,8 +1,7 @@
 //! What becomes of the calls of the object `hub`.
 
 use super::object::{self, EnterFields, Wish};
-use super::peer_link::{FOR_REQUESTS, IDLE_TIME, PeerLink, Waiting};
-use super::proxy::Due;
+use super::peer_link::{Due, FOR_REQUESTS, IDLE_TIME, PeerLink, Waiting};
 use super::rooms::{self, CannotSend};
 use super::{AnySocket, Json, Reply, With};
 use crate::anysocket::internal::rpc::{Call, Failure, Outcome, Value};

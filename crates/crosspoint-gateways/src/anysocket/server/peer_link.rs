@@ -26,6 +26,13 @@ pub(super) const CLOCKS_MAX: usize = 64;
 /// How long a link for requests is kept that nobody uses.
 pub(super) const IDLE_TIME: Duration = Duration::from_secs(30);
 
+/// What may be late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Due {
+    Link(LinkNumber),
+    Peer(PeerId),
+}
+
 /// One link of the hub.
 #[derive(Debug)]
 pub(super) struct PeerLink {

@@ -4,7 +4,7 @@
 //! for one, and a native peer may open as many as it likes. The client sees one peer as long as there is one.
 
 use super::hold::Held;
-use super::peer_link::{PeerLink, Token, Waiting, asked};
+use super::peer_link::{Due, PeerLink, Token, Waiting, asked};
 use super::recent::Recent;
 use super::{AnySocket, Question, Reply, With, payload, write};
 use crate::anysocket::id::Id;
@@ -45,13 +45,6 @@ pub(super) struct Peers {
     totals: Option<Box<Totals>>,
     /// What the ends of all peers hold, in bytes.
     pub(super) kept: usize,
-}
-
-/// What may be late.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Due {
-    Link(LinkNumber),
-    Peer(PeerId),
 }
 
 /// What is counted of all links of a client.

@@ -5,10 +5,9 @@
 //! translates its events into packets, and packets into its commands.
 
 use super::peer_link::{
-    Asked, Asker, CLOCKS_MAX, FOR_REQUESTS, IDLE_TIME, INCOMING_TIME_MAX, Incoming, PeerLink,
+    Asked, Asker, CLOCKS_MAX, Due, FOR_REQUESTS, IDLE_TIME, INCOMING_TIME_MAX, Incoming, PeerLink,
     Token, Wanted, failure, outcome,
 };
-use super::proxy::Due;
 use super::{AnySocket, COMMANDS_MAX, Question, Reply, With, payload};
 use crate::anysocket::internal::rpc::{Call, Outcome};
 use crate::anysocket::internal::{Internal, Time};
