@@ -17,7 +17,8 @@ pub(crate) struct Access {
 
 /// The number of a group of this name or number.
 pub(crate) fn group(name: &str) -> Result<u32, String> {
-    if let Ok(number) = name.parse() {
+    // The largest number says to the system that the group stays as it is.
+    if let Some(number) = name.parse().ok().filter(|number| *number != u32::MAX) {
         return Ok(number);
     }
     match Group::from_name(name) {

@@ -387,9 +387,9 @@ impl Carrier {
                 }
             }
         }
-        self.midway = match link.input().is_empty() {
-            true => None,
-            false => self.midway.filter(|_| records == 0).or_else(|| Some(now())),
+        self.midway = match link.is_midway() {
+            false => None,
+            true => self.midway.filter(|_| records == 0).or_else(|| Some(now())),
         };
         if let Some(limiter) = &mut self.limiter {
             self.throttled = limiter.count(now(), records, 0).0;

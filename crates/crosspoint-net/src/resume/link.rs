@@ -134,6 +134,11 @@ impl Link {
         Ok(())
     }
 
+    /// Whether a record has come in part.
+    pub(crate) fn is_midway(&self) -> bool {
+        !self.input.is_empty() || self.websocket.as_ref().is_some_and(|it| it.is_midway())
+    }
+
     /// Answers a close frame behind all that waits, as far as that goes without waiting.
     fn answer_close(&mut self) {
         // Without randomness there is no answer.

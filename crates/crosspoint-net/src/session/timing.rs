@@ -24,6 +24,9 @@ impl Driver {
             if let Some((_, since)) = &mut state.midway {
                 *since += time;
             }
+            if let Some(websocket) = &mut self.websocket {
+                websocket.unheard(time);
+            }
         }
         state.deaf = (!state.may_read()).then_some(now);
     }
@@ -31,13 +34,16 @@ impl Driver {
     /// Sets the timers that what has come, or the silence since then, is the cause of.
     pub(super) fn set_timers(&mut self, state: &mut State, now: Instant) {
         self.be_patient(state, now);
+        let compressed = self.websocket.as_mut().and_then(|it| it.unfinished_since(now));
         let limits = &self.session.hub().limits;
         if state.timers.is_set(Timer::Handshake) && self.session.endpoint().peer().is_some() {
             state.timers.stop(Timer::Handshake);
         }
         let listened = state.deaf.is_none();
         let idle = limits.idle_max.map(|most| state.read_at + most);
-        let frame = state.midway.map(|(_, since)| since + limits.message_time_max);
+        let midway = state.midway.map(|(_, since)| since);
+        let begun = midway.into_iter().chain(compressed).min();
+        let frame = begun.map(|since| since + limits.message_time_max);
         state.timers.set(Timer::Idle, idle.filter(|_| listened));
         state.timers.set(Timer::UnfinishedFrame, frame.filter(|_| listened));
         let message = self.session.overdue_at();

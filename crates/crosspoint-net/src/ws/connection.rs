@@ -21,6 +21,7 @@ use super::deflate::{
 use super::frame::{CloseCode, CloseFrame, Header, MessageKind};
 use super::{Config, Decoder, Incoming, Role, WsError, frame};
 use bytes::{Bytes, BytesMut};
+use std::time::{Duration, Instant};
 
 /// What has arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +80,8 @@ struct Compressed {
     agreed: Deflate,
     /// What has come of a message that is not whole.
     waiting: BytesMut,
+    /// Since when it waits for its end, as far as that was looked at.
+    since: Option<Instant>,
     /// What was inflated since it was last counted.
     inflated: Inflated,
     /// Blocks that may come yet without any content.
@@ -136,7 +139,7 @@ impl Connection {
         let compressed = |agreed| {
             let (waiting, inflated) = (BytesMut::new(), Inflated::default());
             let blocks_left = EMPTY_BLOCKS_MAX;
-            Box::new(Compressed { agreed, waiting, inflated, blocks_left })
+            Box::new(Compressed { agreed, waiting, since: None, inflated, blocks_left })
         };
         Self { compression: deflate.map(compressed), ..self }
     }
@@ -218,7 +221,7 @@ impl Connection {
         let max = self.message_bytes_max.min(self.decoder.frame_bytes_max());
         // The decoder gives no such piece otherwise.
         let Some(compression) = &mut self.compression else { return Err(WsError::Deflate) };
-        let Compressed { agreed, waiting, inflated, blocks_left } = &mut **compression;
+        let Compressed { agreed, waiting, since, inflated, blocks_left } = &mut **compression;
         let max = max.min(agreed.inflated_bytes_max.into());
         if (waiting.len() + piece.len()) as u64 > deflated_bytes_max(max) {
             return Err(WsError::MessageTooLarge { max });
@@ -227,6 +230,7 @@ impl Connection {
             waiting.extend_from_slice(piece);
             return Ok(None);
         }
+        *since = None;
         let mut whole = std::mem::take(waiting);
         let whole = match whole.is_empty() {
             true => piece,
@@ -248,6 +252,24 @@ impl Connection {
             return Err(WsError::TextNotUtf8);
         }
         Ok(Some(message))
+    }
+
+    /// Since when a compressed message waits for its end. What is not compressed is given away as it comes.
+    pub fn unfinished_since(&mut self, now: Instant) -> Option<Instant> {
+        let Compressed { waiting, since, .. } = self.compression.as_deref_mut()?;
+        (!waiting.is_empty()).then(|| *since.get_or_insert(now))
+    }
+
+    /// Whether a compressed message waits for its end.
+    pub fn is_midway(&self) -> bool {
+        self.compression.as_deref().is_some_and(|it| !it.waiting.is_empty())
+    }
+
+    /// Nobody has listened to the other side for so long.
+    pub fn unheard(&mut self, time: Duration) {
+        if let Some(since) = self.compression.as_deref_mut().and_then(|it| it.since.as_mut()) {
+            *since += time;
+        }
     }
 
     /// What was inflated since the last call.

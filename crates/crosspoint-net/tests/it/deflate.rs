@@ -6,6 +6,8 @@ use bytes::{Bytes, BytesMut};
 use crosspoint_hub::OwnedChannelId;
 use crosspoint_net::ws::deflate::{deflate, inflate};
 use crosspoint_net::ws::{Opcode, frame};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// A hub that compresses messages from 1 KiB on.
 fn compressing() -> Served {
@@ -160,4 +162,35 @@ async fn what_is_inflated_counts_against_the_rate_and_all_of_it_arrives() {
     assert!(all == b"\x05\x80\0abc".repeat(6 * 12_000));
     assert!(served.hits("bytes_per_second_max") > 0);
     assert_eq!(served.hub.metrics.decompressed_bytes_after.get(), 6 * 60_000);
+}
+
+/// What is compressed waits outside of the protocol, which does not see that it has begun.
+#[tokio::test(start_paused = true)]
+async fn a_compressed_message_that_is_never_whole_ends_its_sender() {
+    let most = Duration::from_secs(3);
+    let served = serve_with(|options| {
+        options.limits.compressed_bytes_min = Some(1024);
+        options.limits.message_time_max = most;
+    });
+    let mut owner = Peer::native(served.memory()).await;
+    owner.tell(create(1, "room")).await;
+    owner.settle().await;
+    let mut member = served.memory();
+    agreed(&mut member).await;
+    enters(&mut member).await;
+    // One that is whole begins no time for the next.
+    member.send(&compressed(&b"\x04\0abc".repeat(1000))).await;
+    let begun = Instant::now();
+    for opcode in [Opcode::Binary, Opcode::Continuation, Opcode::Continuation] {
+        let mut framed = BytesMut::new();
+        frame::client_frame(opcode, false, &[7], [1, 2, 3, 4], &mut framed);
+        framed[0] |= if opcode == Opcode::Binary { 0x40 } else { 0 };
+        member.send(&framed).await;
+        tokio::time::sleep(most / 4).await;
+    }
+    // The program of peote is told first that its joint has ended.
+    let (0x82, _) = server_frame(&mut member).await else { panic!("its joint goes on") };
+    closed_with(&mut member, 1008).await;
+    assert_eq!(begun.elapsed(), most);
+    assert_eq!(served.hits("message_s_max"), 1);
 }
