@@ -69,6 +69,12 @@ pub trait Protocol: Send {
     /// and their answers. They count against the messages in a second, as commands do.
     fn idle_frames(&mut self) -> u64;
 
+    /// How many of the commands since the last call were for what others have said, such as the refusals that a
+    /// gateway writes for its client. They do not count against the messages in a second.
+    fn unasked_commands(&mut self) -> u64 {
+        0
+    }
+
     /// A limit that was reached since the last call and that nobody else sees, for the metrics.
     fn limit_hit(&mut self) -> Option<Limit> {
         None

@@ -32,7 +32,7 @@ impl Driver {
         let now = now();
         self.be_patient(state, now);
         let mut result = Ok(());
-        let mut messages = 0;
+        let mut messages: u64 = 0;
         let mut inflated = 0;
         state.inflating = false;
         while !state.waiting && state.authenticating.is_none() {
@@ -92,6 +92,7 @@ impl Driver {
         }
         self.count_limits();
         self.tell_of_ban();
+        messages = messages.saturating_sub(self.protocol.unasked_commands());
         messages += self.protocol.idle_frames();
         // A frame of the WebSocket is work too, whether or not it carries anything.
         let frames = self.websocket.as_mut().map_or(0, |websocket| websocket.take_frames());

@@ -75,6 +75,15 @@ const EARLY_BYTES_MAX: usize = 64 * 1024;
 /// How many commands may wait to be carried out before what links have to send waits as well.
 const COMMANDS_MAX: usize = 4096;
 
+/// How many commands are for what others have said, and not for what the client has.
+#[derive(Debug, Default)]
+struct Unasked {
+    /// Those that the driver has not taken.
+    waiting: u32,
+    /// Those that it has, until they are counted.
+    given: u32,
+}
+
 /// The server's side of one connection.
 pub struct AnySocket {
     setup: Arc<Setup>,
@@ -107,6 +116,8 @@ pub struct AnySocket {
     ready: VecDeque<Output>,
     /// Messages that gave nothing to carry out, until they are counted.
     idle_frames: u64,
+    /// Commands for what others have said.
+    unasked: Unasked,
     /// When something is late, at the earliest.
     due: Option<Instant>,
     dropped: u64,
@@ -217,6 +228,7 @@ impl AnySocket {
             // It would begin with room for four, which few clients need.
             ready: VecDeque::with_capacity(1),
             idle_frames: 0,
+            unasked: Unasked::default(),
             due: None,
             dropped: 0,
             backlog: false,

@@ -14,6 +14,47 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 impl AnySocket {
+    /// What is in the queue behind the first so many is for what others have said.
+    fn note_unasked(&mut self, before: usize) {
+        let more = self.ready.len().saturating_sub(before);
+        self.unasked.waiting += u32::try_from(more).unwrap_or(u32::MAX);
+    }
+
+    fn hear(&mut self, event: &Event, out: &mut FrameWriter) {
+        if self.state == State::Greeting {
+            self.greet(out);
+        }
+        if self.state == State::Closed {
+            return;
+        }
+        match event {
+            Event::Channel(event) => self.channel_event(event, out),
+            Event::Link(LinkEvent::Opened { request, link, peer, purpose }) => {
+                self.linked(*request, *link, peer, purpose, out);
+            }
+            Event::Link(LinkEvent::Closed { link, reason }) => self.end_link(*link, *reason, out),
+            Event::Directory(event) => self.directory_event(event, out),
+            Event::Application(ApplicationEvent::Told { payload }) => {
+                self.told_by_home(payload, out);
+            }
+            Event::Application(ApplicationEvent::Answer { ticket, outcome }) => {
+                self.answered(*ticket, outcome, out);
+            }
+            Event::Secure => self.secure_for_home(out),
+            Event::Data { place, part } => self.data(*place, part, out),
+            Event::Messages { place, run } => self.messages(*place, run, out),
+            Event::Refused { request, reason, .. } => self.refused(*request, *reason, out),
+            Event::Done { request } => self.done(*request, out),
+            Event::Paused { to: Target::Link(link) } => self.pause(*link),
+            Event::Resumed { to: Target::Link(link), .. } => self.resume(*link, out),
+            // The first was known before. The next two are for those who said that they pause.
+            Event::Welcome { .. }
+            | Event::Paused { .. }
+            | Event::Resumed { .. }
+            | Event::Closed { .. } => {}
+        }
+    }
+
     fn channel_event(&mut self, event: &ChannelEvent, out: &mut FrameWriter) {
         match event {
             ChannelEvent::Entered(entered) => self.entered(entered, out),
@@ -75,8 +116,14 @@ impl Protocol for AnySocket {
         }
         loop {
             if let Some(output) = self.ready.pop_front() {
+                // Which of them it was makes no difference.
+                if self.unasked.waiting > 0 && matches!(output, Output::Command(_)) {
+                    self.unasked.waiting -= 1;
+                    self.unasked.given += 1;
+                }
                 return Some(output);
             }
+            self.unasked.waiting = 0;
             if self.ready.capacity() > 64 {
                 self.ready = VecDeque::new();
             }
@@ -84,6 +131,7 @@ impl Protocol for AnySocket {
                 return None;
             }
             if self.catch_up(out) {
+                self.note_unasked(0);
                 continue;
             }
             match self.inbox.next() {
@@ -101,40 +149,15 @@ impl Protocol for AnySocket {
         std::mem::take(&mut self.idle_frames)
     }
 
+    fn unasked_commands(&mut self) -> u64 {
+        std::mem::take(&mut self.unasked.given).into()
+    }
+
     fn deliver(&mut self, now: Instant, event: &Event, out: &mut FrameWriter) {
         self.now = now;
-        if self.state == State::Greeting {
-            self.greet(out);
-        }
-        if self.state == State::Closed {
-            return;
-        }
-        match event {
-            Event::Channel(event) => self.channel_event(event, out),
-            Event::Link(LinkEvent::Opened { request, link, peer, purpose }) => {
-                self.linked(*request, *link, peer, purpose, out);
-            }
-            Event::Link(LinkEvent::Closed { link, reason }) => self.end_link(*link, *reason, out),
-            Event::Directory(event) => self.directory_event(event, out),
-            Event::Application(ApplicationEvent::Told { payload }) => {
-                self.told_by_home(payload, out);
-            }
-            Event::Application(ApplicationEvent::Answer { ticket, outcome }) => {
-                self.answered(*ticket, outcome, out);
-            }
-            Event::Secure => self.secure_for_home(out),
-            Event::Data { place, part } => self.data(*place, part, out),
-            Event::Messages { place, run } => self.messages(*place, run, out),
-            Event::Refused { request, reason, .. } => self.refused(*request, *reason, out),
-            Event::Done { request } => self.done(*request, out),
-            Event::Paused { to: Target::Link(link) } => self.pause(*link),
-            Event::Resumed { to: Target::Link(link), .. } => self.resume(*link, out),
-            // The first was known before. The next two are for those who said that they pause.
-            Event::Welcome { .. }
-            | Event::Paused { .. }
-            | Event::Resumed { .. }
-            | Event::Closed { .. } => {}
-        }
+        let before = self.ready.len();
+        self.hear(event, out);
+        self.note_unasked(before);
     }
 
     fn has_output(&self) -> bool {
@@ -245,5 +268,52 @@ impl Protocol for AnySocket {
 
     fn complaint(&self) -> Option<String> {
         self.complaint.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::anysocket::server::Options;
+    use crosspoint_hub::command::Peer;
+    use crosspoint_hub::wire::{Part, Place};
+    use crosspoint_hub::{LinkNumber, PeerId};
+
+    #[test]
+    fn what_the_hub_refuses_for_a_client_is_not_counted_as_said_by_it() {
+        let now = Instant::now();
+        let options = Options {
+            id: PeerId::new([0x5e; 16]),
+            auth: None,
+            limits: std::sync::Arc::default(),
+            clock: || 0,
+            guard_races: false,
+            encrypt: false,
+        };
+        let mut session = AnySocket::new(now, options);
+        let mut out = FrameWriter::default();
+        let auth = format!("11\0\0\0\x01{{\"id\":\"{}\"}}", "a1".repeat(16));
+        session.receive(now, Bytes::from(auth));
+        session.message_ended(now);
+        let commands = |session: &mut AnySocket, out: &mut FrameWriter| {
+            let outputs = std::iter::from_fn(|| session.poll(now, out));
+            outputs.filter(|output| matches!(output, Output::Command(_))).count() as u64
+        };
+        assert!(commands(&mut session, &mut out) > 0);
+        assert_eq!(session.unasked_commands(), 0, "it has said who it is");
+        let (link, id) = (LinkNumber(7), PeerId::new([0xb2; 16]));
+        let peer = Peer { id, name: None, protocol: "native" };
+        let opened = LinkEvent::Opened { request: None, link, peer, purpose: Bytes::new() };
+        session.deliver(now, &Event::Link(opened), &mut out);
+        for stream in 0..20 {
+            const OPEN: u8 = 0x18;
+            let data = Bytes::from(vec![2 * stream, 0x10, 1, b's']);
+            let part = Part { kind: OPEN, ..Part::whole(data) };
+            session.deliver(now, &Event::Data { place: Place::Link(link), part }, &mut out);
+        }
+        let refused = commands(&mut session, &mut out);
+        assert!(refused >= 20, "{refused}");
+        assert_eq!(session.unasked_commands(), refused);
+        assert_eq!(session.unasked_commands(), 0, "they are told once");
     }
 }
