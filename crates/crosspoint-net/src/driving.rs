@@ -32,7 +32,7 @@ pub(crate) struct Carrying {
 
 impl Runner {
     /// Runs a session whose client is at the other end of a stream, in a task of its own. `address` is where
-    /// that client is, and `admission` its right to be there ([`Hub::admit`]).
+    /// that client is, and `admission` its right to be there ([`Hub::admit`](crosspoint_hub::Hub::admit)).
     ///
     /// For gateways that move bytes between a session and connections that come and go.
     pub fn run(
