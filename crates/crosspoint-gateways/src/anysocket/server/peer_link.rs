@@ -127,7 +127,7 @@ pub(super) struct Waiting {
 
 impl Incoming {
     /// What it takes here, in the machine, and where the answer of the client is waited for.
-    const BYTES: usize = 320;
+    pub(super) const BYTES: usize = 320;
 
     pub(super) fn new(number: i32, kept: &Kept) -> Self {
         Self { number, _weight: kept.weigh(Self::BYTES) }

@@ -279,9 +279,7 @@ mod tests {
     use crosspoint_hub::wire::{Part, Place};
     use crosspoint_hub::{LinkNumber, PeerId};
 
-    #[test]
-    fn what_the_hub_refuses_for_a_client_is_not_counted_as_said_by_it() {
-        let now = Instant::now();
+    fn session() -> (AnySocket, FrameWriter) {
         let options = Options {
             id: PeerId::new([0x5e; 16]),
             auth: None,
@@ -290,30 +288,68 @@ mod tests {
             guard_races: false,
             encrypt: false,
         };
-        let mut session = AnySocket::new(now, options);
-        let mut out = FrameWriter::default();
+        let (mut session, out) = (AnySocket::new(Instant::now(), options), FrameWriter::default());
         let auth = format!("11\0\0\0\x01{{\"id\":\"{}\"}}", "a1".repeat(16));
-        session.receive(now, Bytes::from(auth));
-        session.message_ended(now);
-        let commands = |session: &mut AnySocket, out: &mut FrameWriter| {
-            let outputs = std::iter::from_fn(|| session.poll(now, out));
-            outputs.filter(|output| matches!(output, Output::Command(_))).count() as u64
-        };
+        session.receive(Instant::now(), Bytes::from(auth));
+        session.message_ended(Instant::now());
+        (session, out)
+    }
+
+    fn commands(session: &mut AnySocket, out: &mut FrameWriter) -> u64 {
+        let outputs = std::iter::from_fn(|| session.poll(Instant::now(), out));
+        outputs.filter(|output| matches!(output, Output::Command(_))).count() as u64
+    }
+
+    /// A peer opens a link.
+    fn link(session: &mut AnySocket, out: &mut FrameWriter, link: LinkNumber, peer: u8) {
+        let peer = Peer { id: PeerId::new([peer; 16]), name: None, protocol: "native" };
+        let opened = LinkEvent::Opened { request: None, link, peer, purpose: Bytes::new() };
+        session.deliver(Instant::now(), &Event::Link(opened), out);
+    }
+
+    fn say(
+        session: &mut AnySocket,
+        out: &mut FrameWriter,
+        link: LinkNumber,
+        kind: u8,
+        body: Vec<u8>,
+    ) {
+        let part = Part { kind, ..Part::whole(Bytes::from(body)) };
+        session.deliver(Instant::now(), &Event::Data { place: Place::Link(link), part }, out);
+    }
+
+    #[test]
+    fn what_the_hub_refuses_for_a_client_is_not_counted_as_said_by_it() {
+        const OPEN: u8 = 0x18;
+        let (mut session, mut out) = session();
         assert!(commands(&mut session, &mut out) > 0);
         assert_eq!(session.unasked_commands(), 0, "it has said who it is");
-        let (link, id) = (LinkNumber(7), PeerId::new([0xb2; 16]));
-        let peer = Peer { id, name: None, protocol: "native" };
-        let opened = LinkEvent::Opened { request: None, link, peer, purpose: Bytes::new() };
-        session.deliver(now, &Event::Link(opened), &mut out);
+        link(&mut session, &mut out, LinkNumber(7), 0xb2);
         for stream in 0..20 {
-            const OPEN: u8 = 0x18;
-            let data = Bytes::from(vec![2 * stream, 0x10, 1, b's']);
-            let part = Part { kind: OPEN, ..Part::whole(data) };
-            session.deliver(now, &Event::Data { place: Place::Link(link), part }, &mut out);
+            say(&mut session, &mut out, LinkNumber(7), OPEN, vec![2 * stream, 0x10, 1, b's']);
         }
         let refused = commands(&mut session, &mut out);
         assert!(refused >= 20, "{refused}");
         assert_eq!(session.unasked_commands(), refused);
         assert_eq!(session.unasked_commands(), 0, "they are told once");
+    }
+
+    #[test]
+    fn however_many_peers_ask_a_client_that_does_not_answer_what_waits_is_bounded() {
+        const REQUEST: u8 = 0x11;
+        let (mut session, mut out) = session();
+        let most = session.setup.options.limits.outbox_bytes_max;
+        for peer in 1..90 {
+            link(&mut session, &mut out, LinkNumber(peer.into()), peer);
+            for id in 0..1000u16 {
+                let [high, low] = [id >> 7, id & 0x7f].map(|part| part as u8);
+                let body = vec![low | 0x80, high, 0, 1, b'm', 1];
+                say(&mut session, &mut out, LinkNumber(peer.into()), REQUEST, body);
+            }
+            while session.poll(Instant::now(), &mut out).is_some() {}
+            drop(out.take());
+        }
+        let kept = session.kept.bytes();
+        assert!((most - 1024..=most).contains(&kept), "{kept} of {most}");
     }
 }

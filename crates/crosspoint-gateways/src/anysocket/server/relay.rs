@@ -389,7 +389,12 @@ impl AnySocket {
         match with {
             With::Hub if self.is_home(peer) => self.main.waiting() < self.setup.config.requests_max,
             With::Hub => self.peers.totals().may_ask(peer, most),
-            With::Peer(_) => self.end_of(with).is_some_and(|end| end.waiting() < most),
+            With::Peer(_) => {
+                // One peer may have no more than is left for others, so that all together do not end the client.
+                let kept_max = self.setup.options.limits.outbox_bytes_max;
+                let free = kept_max.saturating_sub(self.kept.bytes()) / Incoming::BYTES;
+                self.end_of(with).is_some_and(|end| end.waiting() < most.min(free))
+            }
         }
     }
 
