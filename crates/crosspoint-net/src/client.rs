@@ -101,9 +101,7 @@ impl Endpoint {
         }
         self
     }
-}
 
-impl Endpoint {
     /// The same, which offers permessage-deflate if it is a WebSocket. Messages from so many bytes on are compressed
     /// then; `None` offers nothing.
     #[must_use]

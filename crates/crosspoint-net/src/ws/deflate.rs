@@ -29,9 +29,6 @@ const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 /// A last block without content: it is understood only where a block may begin.
 const LAST_BLOCK: [u8; 2] = [3, 0];
 
-/// The most blocks of one message that say that they are the last one. Compressors write one at most.
-const LAST_BLOCKS_MAX: u64 = 16;
-
 /// The most blocks of one message, besides one for each [`BLOCK_BYTES`] that are inflated. The tables of a block cost
 /// more to make than many bytes to inflate, and a block may have ten bits and no content. Compressors write one or two
 /// where they are told to flush, and else have some thousand symbols in each.
@@ -115,9 +112,7 @@ pub fn inflate(message: &[u8], bytes_max: u64) -> Result<InflatedMessage, WsErro
     INFLATER.with_borrow_mut(|inflater| {
         let decompressor = &mut **inflater.get_or_insert_with(Box::default);
         decompressor.init();
-        let (blocks, last_blocks) = (0, 0);
-        let mut reader =
-            Reader { decompressor, out: Vec::new(), length: 0, bytes_max, blocks, last_blocks };
+        let mut reader = Reader { decompressor, out: Vec::new(), length: 0, bytes_max, blocks: 0 };
         reader.feed(message)?;
         reader.feed(&TAIL)?;
         // Where this is no end, the message was cut off in the middle of a block.
@@ -139,7 +134,6 @@ struct Reader<'a> {
     length: usize,
     bytes_max: u64,
     blocks: u64,
-    last_blocks: u64,
 }
 
 impl Reader<'_> {
@@ -158,10 +152,6 @@ impl Reader<'_> {
                 // A block that says that it is the last one; blocks without content follow it (section 7.2.3.5).
                 Status::Done => {
                     self.count_block()?;
-                    self.last_blocks += 1;
-                    if self.last_blocks > LAST_BLOCKS_MAX {
-                        return Err(WsError::Deflate);
-                    }
                     self.decompressor.init();
                 }
                 _ => return Err(WsError::Deflate),

@@ -199,7 +199,7 @@ impl Peers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::anysocket::server::Options;
+    use crate::anysocket::server::testing::session;
     use crosspoint_hub::command::{Event, LinkEvent, Peer};
     use crosspoint_hub::protocol::Protocol;
     use std::time::Instant;
@@ -207,19 +207,7 @@ mod tests {
     #[test]
     fn links_that_end_before_the_client_knows_the_peer_leave_nothing() {
         let now = Instant::now();
-        let options = Options {
-            id: PeerId::new([0x5e; 16]),
-            auth: None,
-            limits: std::sync::Arc::default(),
-            clock: || 0,
-            guard_races: true,
-            encrypt: false,
-        };
-        let mut session = AnySocket::new(now, options);
-        let mut out = FrameWriter::default();
-        session
-            .receive(now, Bytes::from(format!("11\0\0\0\x01{{\"id\":\"{}\"}}", "a1".repeat(16))));
-        session.message_ended(now);
+        let (mut session, mut out) = session(now, true);
         while session.poll(now, &mut out).is_some() {}
         let id = PeerId::new([0xb2; 16]);
         for number in 0..100 {

@@ -27,6 +27,8 @@ mod recent;
 mod relay;
 mod rooms;
 mod secure;
+#[cfg(test)]
+mod testing;
 
 use super::auth::Auth;
 use super::cipher::{Random, SystemRandom};

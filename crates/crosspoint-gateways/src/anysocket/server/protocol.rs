@@ -274,26 +274,10 @@ impl Protocol for AnySocket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::anysocket::server::Options;
+    use crate::anysocket::server::testing::session;
     use crosspoint_hub::command::Peer;
     use crosspoint_hub::wire::{Part, Place};
     use crosspoint_hub::{LinkNumber, PeerId};
-
-    fn session() -> (AnySocket, FrameWriter) {
-        let options = Options {
-            id: PeerId::new([0x5e; 16]),
-            auth: None,
-            limits: std::sync::Arc::default(),
-            clock: || 0,
-            guard_races: false,
-            encrypt: false,
-        };
-        let (mut session, out) = (AnySocket::new(Instant::now(), options), FrameWriter::default());
-        let auth = format!("11\0\0\0\x01{{\"id\":\"{}\"}}", "a1".repeat(16));
-        session.receive(Instant::now(), Bytes::from(auth));
-        session.message_ended(Instant::now());
-        (session, out)
-    }
 
     fn commands(session: &mut AnySocket, out: &mut FrameWriter) -> u64 {
         let outputs = std::iter::from_fn(|| session.poll(Instant::now(), out));
@@ -321,7 +305,7 @@ mod tests {
     #[test]
     fn what_the_hub_refuses_for_a_client_is_not_counted_as_said_by_it() {
         const OPEN: u8 = 0x18;
-        let (mut session, mut out) = session();
+        let (mut session, mut out) = session(Instant::now(), false);
         assert!(commands(&mut session, &mut out) > 0);
         assert_eq!(session.unasked_commands(), 0, "it has said who it is");
         link(&mut session, &mut out, LinkNumber(7), 0xb2);
@@ -337,7 +321,7 @@ mod tests {
     #[test]
     fn however_many_peers_ask_a_client_that_does_not_answer_what_waits_is_bounded() {
         const REQUEST: u8 = 0x11;
-        let (mut session, mut out) = session();
+        let (mut session, mut out) = session(Instant::now(), false);
         let most = session.setup.options.limits.outbox_bytes_max;
         for peer in 1..90 {
             link(&mut session, &mut out, LinkNumber(peer.into()), peer);
