@@ -74,6 +74,8 @@ pub struct Endpoint {
     told_away: AtomicBool,
     /// Whether it is in somebody's [`PendingWrites`]. Set under the lock of the queue.
     pending: AtomicBool,
+    /// Whether events wait until its protocol takes them.
+    holds_events: AtomicBool,
     queue: Mutex<Queue>,
     /// What is held for it.
     account: Arc<Account>,
@@ -108,7 +110,8 @@ impl Endpoint {
     ) -> Self {
         let outbox = Outbox::new(Tab::new(&account, Purpose::Outbox), bytes_max);
         let queue = Mutex::new(Queue { outbox, congestion: Congestion::default() });
-        let [probe_requested, away, told_away, pending] = [false; 4].map(AtomicBool::new);
+        let [probe_requested, away, told_away, pending, holds_events] =
+            [false; 5].map(AtomicBool::new);
         Self {
             id,
             address,
@@ -123,6 +126,7 @@ impl Endpoint {
             away,
             told_away,
             pending,
+            holds_events,
             queue,
             account,
             outlet,

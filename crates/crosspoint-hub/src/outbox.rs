@@ -187,6 +187,12 @@ impl Outbox {
     /// Adds what the session's own protocol has written, before all events that wait if `before_events`.
     /// Above the bound, the session is ended with `SlowReceiver`.
     pub(crate) fn push_own(&mut self, data: &Encoded, before_events: bool) {
+        self.push_held(data, before_events);
+        self.check();
+    }
+
+    /// As [`Outbox::push_own`], and never ends the session.
+    pub(crate) fn push_held(&mut self, data: &Encoded, before_events: bool) {
         let first_event = match before_events && !data.is_empty() {
             true => self.entries.iter().position(|entry| entry.is_event()),
             false => None,
@@ -199,7 +205,6 @@ impl Outbox {
             }
             None => self.add_all(data),
         }
-        self.check();
         self.pay();
     }
 
@@ -240,9 +245,10 @@ impl Outbox {
         self.sealed = true;
     }
 
-    /// Takes out what comes next. `task` says whether the session's own task asks.
+    /// Takes out what comes next. `task` says whether the session's own task asks, and `events` whether it takes
+    /// events.
     #[inline]
-    pub(crate) fn next(&mut self, task: bool, pieces: &mut Vec<Bytes>) -> WriteStep {
+    pub(crate) fn next(&mut self, task: bool, events: bool, pieces: &mut Vec<Bytes>) -> WriteStep {
         if let Some(reason) = self.dead {
             return WriteStep::Dead(reason);
         }
@@ -260,7 +266,7 @@ impl Outbox {
         if (self.blocked || self.sealed) && !task {
             return WriteStep::Blocked;
         }
-        if task
+        if events
             && pieces.is_empty()
             && let Some((tag, event)) = self.pop_event()
         {
@@ -638,7 +644,7 @@ mod tests {
             let (now, mut pieces) = (Instant::now(), Vec::new());
             let mut taken = taken.iter().copied().chain(std::iter::repeat(usize::MAX));
             loop {
-                match outbox.next(true, &mut pieces) {
+                match outbox.next(true, true, &mut pieces) {
                     WriteStep::Write => {
                         let bytes: Vec<u8> = pieces.iter().flatten().copied().collect();
                         let count = taken.next().unwrap_or(usize::MAX).min(bytes.len());
@@ -673,7 +679,7 @@ mod tests {
         let (limit, waited) =
             (Limit::OutboxBytes, 1000 + Entry::event_cost(&Event::Done { request: 1 }));
         assert_eq!(outbox.exceeded(), Some(Exceeded { limit, waited }));
-        assert_eq!(outbox.next(true, &mut Vec::new()), WriteStep::Dead(Reason::SlowReceiver));
+        assert_eq!(outbox.next(true, true, &mut Vec::new()), WriteStep::Dead(Reason::SlowReceiver));
         assert_eq!((outbox.cost(), account.used()), (0, 0));
     }
 }

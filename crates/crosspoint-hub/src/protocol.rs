@@ -53,6 +53,13 @@ pub trait Protocol: Send {
     /// only if the protocol's wire is [stateful](crate::wire::Profile::stateful).
     fn deliver(&mut self, now: Instant, event: &Event, out: &mut FrameWriter);
 
+    /// Whether it takes what the hub tells now. What it does not take waits in the outbox, so that those who send it
+    /// wait for room there. It may say no only while something of the endpoint must come first, and for a bounded
+    /// time: the endpoint counts as one that does not read.
+    fn takes_events(&self) -> bool {
+        true
+    }
+
     /// Whether [`Protocol::poll`] has something to give though nothing has arrived since it gave
     /// `None`: what the hub told, or the time, was the cause.
     fn has_output(&self) -> bool {

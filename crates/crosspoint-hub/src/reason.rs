@@ -107,8 +107,8 @@ pub enum Reason {
     /// prefers the newer one.
     #[error("another session took over this name or peer id")]
     Replaced = 29,
-    /// No session has this id or name.
-    #[error("no peer has this id or name")]
+    /// No session has this id or name, or provides this service.
+    #[error("no peer has this id or name, or provides this service")]
     NoSuchPeer = 30,
     /// The session has as many links as it may.
     #[error(

@@ -377,7 +377,8 @@ impl Session {
             return self.hello(hello);
         }
         // Who does not read answers is told no more of them.
-        if is_answered(&command) && self.endpoint.congested(&self.endpoint) {
+        let is_awaited = self.endpoint.holds_events();
+        if is_answered(&command) && !is_awaited && self.endpoint.congested(&self.endpoint) {
             return self.hold(command);
         }
         match command {

@@ -35,23 +35,34 @@ pub(crate) fn poll_read(
     })
 }
 
-/// Reads to the end of the stream.
+/// The most bytes that are read after the end, in which the other side has to notice it: far more than is on its way
+/// then.
+const DISCARD_BYTES_MAX: usize = 16 << 20;
+
+/// Reads to the end of the stream, or until the other side should have noticed that nobody listens.
 pub(crate) async fn discard(reader: &mut Reader) {
-    while let Ok(bytes) = read(reader).await
-        && !bytes.is_empty()
-    {}
+    let mut left = DISCARD_BYTES_MAX;
+    while let Some(bytes) = read_of(reader, &mut left).await {
+        drop(bytes);
+    }
 }
 
-/// Reads to the end of the stream, or to the close frame of the other side if this side has closed a WebSocket:
-/// nothing follows it.
+/// Reads some of what is left. `None` at the end, or when nothing is left.
+async fn read_of(reader: &mut Reader, left: &mut usize) -> Option<BytesMut> {
+    let bytes = read(reader).await.ok()?;
+    *left = left.checked_sub(bytes.len())?;
+    (!bytes.is_empty()).then_some(bytes)
+}
+
+/// As [`discard`], or to the close frame of the other side if this side has closed a WebSocket: nothing follows it.
 pub(crate) async fn discard_until_closed(
     reader: &mut Reader,
     websocket: Option<&mut ws::Connection>,
 ) {
     let Some(websocket) = websocket else { return discard(reader).await };
+    let mut left = DISCARD_BYTES_MAX;
     while !websocket.drain()
-        && let Ok(bytes) = read(reader).await
-        && !bytes.is_empty()
+        && let Some(bytes) = read_of(reader, &mut left).await
     {
         websocket.receive(bytes);
     }

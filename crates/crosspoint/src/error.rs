@@ -65,6 +65,9 @@ fn refused(address: &Address, reason: Reason) -> String {
         (Reason::ConnectionLost, true) => format!(
             "{address} closed the connection and gave no answer; if a hub is there, its log says why; it may want a certificate of the client"
         ),
+        (Reason::Malformed, _) => format!(
+            "{address} gave an answer that is not of this protocol; check that a hub is there, and that the scheme (tcp, ws, peote, with TLS or without) is one that it serves"
+        ),
         (reason, _) => format!("the hub at {address} has refused the connection: {reason}"),
     }
 }

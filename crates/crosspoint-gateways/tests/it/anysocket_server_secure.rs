@@ -2,6 +2,7 @@
 //! this crate that says nothing the original does not say.
 
 use crate::common::World;
+use crate::common::speaker::{FOR_REQUESTS, Speaker};
 use bytes::BytesMut;
 use crosspoint_gateways::anysocket::auth::Auth;
 use crosspoint_gateways::anysocket::cipher::SystemRandom;
@@ -9,11 +10,12 @@ use crosspoint_gateways::anysocket::packet::{Message, parse};
 use crosspoint_gateways::anysocket::server::{AnySocket, Options};
 use crosspoint_gateways::anysocket::{Config, Id, Json, Kind, Link, Packet, Received};
 use crosspoint_hub::application::{Application, Reply};
-use crosspoint_hub::command::Peer;
+use crosspoint_hub::command::{Command, Peer, Target};
 use crosspoint_hub::payload::{Ask, Payload};
 use crosspoint_hub::protocol::{Activity, Protocol};
 use crosspoint_hub::secrecy::Fingerprint;
-use crosspoint_hub::wire::FrameWriter;
+use crosspoint_hub::session::Step;
+use crosspoint_hub::wire::{FrameWriter, Part};
 use crosspoint_hub::{HubOptions, Limits, PeerId, Reason};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -109,10 +111,13 @@ impl Pair {
                 Some(Received::Reply { token, body }) => {
                     self.heard.push(format!("{token}: {body}"))
                 }
-                // The question for the clock.
-                Some(Received::Internal { ticket, .. }) => {
-                    self.client.reply(ticket.unwrap(), Json::EMPTY).unwrap();
-                }
+                Some(Received::Internal { body, ticket }) => match body.text() {
+                    // The question for the clock.
+                    text if text.starts_with(r#"{"type":5,"#) => {
+                        self.client.reply(ticket.unwrap(), Json::EMPTY).unwrap();
+                    }
+                    text => self.heard.push(text.to_owned()),
+                },
                 Some(Received::Encrypted { fingerprint }) => self.fingerprint = Some(fingerprint),
                 None => {}
             }
@@ -196,14 +201,13 @@ fn what_the_hub_gives_to_the_check_of_its_clients_is_not_printed() {
 }
 
 #[test]
-fn what_waits_for_encryption_is_bounded() {
+fn what_waits_for_encryption_is_bounded_as_what_a_client_does_not_read() {
     let limits =
         Limits { outbox_bytes_max: 256 * 1024, message_bytes_max: 100_000, ..Limits::default() };
-    let bound = limits.outbox_bytes_max + 2 * limits.message_bytes_max as usize;
+    let bound = limits.outbox_bytes_max;
     let mut pair = Pair::with(limits, false);
     let settled = pair.secure();
-    // Its JSON form has two bytes more.
-    let text = "x".repeat(39_998);
+    let text = "x".repeat(39_800);
     for _ in 0..bound / 40_000 {
         pair.tell(&text);
     }
@@ -211,6 +215,55 @@ fn what_waits_for_encryption_is_bounded() {
     pair.tell(&text);
     assert_eq!(pair.world.closed(pair.end), Some(Reason::SlowReceiver));
     assert_eq!(settled.try_recv(), Ok(Err(Reason::SlowReceiver)));
+}
+
+/// What they say would fill the memory that is there for it within a moment.
+#[test]
+fn strangers_that_flood_a_client_while_it_begins_to_encrypt_wait_for_it() {
+    const NOTIFY: u8 = 0x15;
+    for encrypt in [false, true] {
+        let mut pair = Pair::new(encrypt);
+        let now = pair.world.now;
+        let mut bert = Speaker::new(&pair.world.hub, now, PeerId::new([0xb2; 16]), None);
+        let link = bert.link(ANN, FOR_REQUESTS);
+        let settled = pair.secure();
+        pair.world.pass(PAUSE);
+        let flood = |bert: &mut Speaker, sent: &mut u64| {
+            loop {
+                let part = Part { kind: NOTIFY, ..Part::whole(format!("\u{1}p\u{2}[{sent}]")) };
+                let said = Command::Send { to: Target::Link(link), part };
+                let steps = (bert.session.execute(now, said), bert.session.flush(now));
+                *sent += 1;
+                if steps != (Step::Go, Step::Go) || *sent == 40_000 {
+                    return;
+                }
+            }
+        };
+        let mut sent = 0;
+        flood(&mut bert, &mut sent);
+        assert!(sent < 40_000, "it has to wait");
+        pair.world.idle();
+        pair.collect();
+        assert_eq!(pair.written.len(), 2, "the question for the clock, and SWITCH");
+        // The client is read all the same.
+        let call = r#"{"type":3,"method":["hub","peers"],"params":[],"bin":[]}"#;
+        pair.client.send_internal(Json::parse(call.into()).unwrap()).unwrap();
+        pair.speak();
+        assert!(!pair.world.waits(pair.end));
+        pair.settle();
+        assert_eq!(pair.world.hub.secured(ANN), pair.fingerprint);
+        assert!(settled.try_recv().unwrap().is_ok());
+        while sent < 40_000 {
+            assert_eq!(bert.session.flush(now), Step::Go);
+            flood(&mut bert, &mut sent);
+            pair.world.idle();
+            pair.settle();
+        }
+        assert_eq!(pair.world.closed(pair.end), None);
+        assert_eq!(pair.heard.len(), 40_000);
+        let mut heard = pair.heard.iter().zip(0..40_000);
+        assert!(heard.all(|(heard, sent)| heard.contains(&format!("[{sent}]"))));
+    }
 }
 
 /// The hub waits for a slow receiver, say, and the answer may lie there unread.

@@ -8,6 +8,7 @@ use crate::outbox::{Exceeded, Outbox, Tag, WriteStep};
 use crate::segment::Logged;
 use crate::wire::{Encoded, Part, Place};
 use bytes::Bytes;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
@@ -119,7 +120,7 @@ impl Endpoint {
     pub fn push_held(&self, data: &Encoded) {
         let mut queue = self.lock();
         if !queue.outbox.is_dead() {
-            queue.outbox.push_alone(data);
+            queue.outbox.push_held(data, self.profile.stateful);
         }
     }
 
@@ -147,9 +148,26 @@ impl Endpoint {
     /// Which part of a full outbox is the least that an endpoint has to take not to count as stalled.
     pub const TAKEN_SHARE: usize = Outbox::TAKEN_SHARE;
 
-    /// Takes out what comes next. `task` says whether the session's own task asks.
+    /// Takes out what comes next. `task` says whether the session's own task asks, which gets events as well, unless
+    /// they are [held](Self::hold_events).
     pub fn next(&self, task: bool, pieces: &mut Vec<Bytes>) -> WriteStep {
-        self.lock().outbox.next(task, pieces)
+        let events = task && !self.holds_events();
+        self.lock().outbox.next(task, events, pieces)
+    }
+
+    /// Says whether events wait, because the session's protocol
+    /// [takes none](crate::Protocol::takes_events) at present.
+    pub fn hold_events(&self, hold: bool) {
+        if self.holds_events() != hold {
+            self.holds_events.store(hold, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether events wait until the endpoint has said something. The session has to be read for that, so it must not
+    /// wait for room that there is only afterwards.
+    pub(crate) fn holds_events(&self) -> bool {
+        // Its own task alone says so, and asks where it matters.
+        self.holds_events.load(Ordering::Relaxed)
     }
 
     /// Ends a [`WriteStep::Write`]: `written` bytes of the pieces were taken by the endpoint, and

@@ -74,7 +74,9 @@ impl Session {
             if self.last.replace(*to).is_some_and(|last| last != *to) {
                 self.switched = Some(now);
             }
-            let mixed = self.switched.is_some_and(|at| now < at + MIXED);
+            // One whose own events wait for what it says next is sent to by others.
+            let is_awaited = self.endpoint.holds_events();
+            let mixed = is_awaited || self.switched.is_some_and(|at| now < at + MIXED);
             let rate = self.hub.limits.receiver_bytes_per_second_min;
             let (from, paused) = (&self.endpoint, &mut self.paused);
             let sending = Sending { from, now, to: *to, mixed, rate, paused };

@@ -293,6 +293,28 @@ fn a_receiver_that_is_fast_enough_is_waited_for_by_who_cannot_pause() {
     assert!(hits(&hub, "outbox_bytes_max") > 0);
 }
 
+/// What it waits for may be what its client says next.
+#[test]
+fn who_is_told_nothing_until_it_has_said_something_is_held_up_shortly_by_the_only_one_it_sends_to()
+{
+    let hub = narrow();
+    let mut one = open(&hub, 1, "");
+    let [stopped] = channel(&hub, &mut one);
+    one.endpoint().hold_events(true);
+    let begun = Instant::now();
+    let mut now = begun;
+    while death(&stopped).is_none() {
+        let mut step = say_at(&mut one, now, member(0), &line(0));
+        while step == Step::Wait {
+            now = one.retry_at().expect("it goes on even if nobody reads");
+            step = one.flush(now);
+        }
+        assert_eq!(step, Step::Go);
+    }
+    assert_eq!(death(&stopped), Some(Reason::SlowReceiver));
+    assert!(now <= begun + Duration::from_millis(1250), "{:?}", now - begun);
+}
+
 #[test]
 fn who_sends_to_one_only_waits_for_it() {
     let hub = narrow();

@@ -72,6 +72,33 @@ fn what_a_protocol_has_written_comes_before_what_it_was_not_told_yet() {
     assert_eq!(endpoint.next(true, &mut pieces), WriteStep::Nothing);
 }
 
+/// It waits for something that its client says next, so the client has to be read.
+#[test]
+fn what_a_protocol_does_not_take_yet_waits_and_only_those_who_send_it_are_held_up() {
+    let (mut receiver, mut sender, link) = linked(1 << 16);
+    let endpoint: Arc<_> = receiver.endpoint().clone();
+    let (mut pieces, now): (Vec<Bytes>, _) = (Vec::new(), Instant::now());
+    let say = || Command::Send { to: Target::Link(link), part: Part::whole(vec![7; 1000]) };
+    endpoint.hold_events(true);
+    let mut sent = 0;
+    while (sender.execute(now, say()), sender.flush(now)) == (Step::Go, Step::Go) {
+        sent += 1;
+    }
+    assert!((20..65).contains(&sent), "{sent} are more than half of what may wait");
+    endpoint.push_own(&encoded(b"own".to_vec()));
+    endpoint.push_held(&encoded(b" held".to_vec()));
+    assert_eq!(endpoint.next(true, &mut pieces), WriteStep::Write);
+    assert_eq!(pieces.concat(), b"own held");
+    endpoint.wrote(now, &mut pieces, 8, false);
+    assert_eq!(endpoint.next(true, &mut pieces), WriteStep::ForTask);
+    give(&mut receiver, Command::create(1, "its own"));
+    endpoint.hold_events(false);
+    let told = events(&mut receiver);
+    let data = told.iter().filter(|event| matches!(event, Event::Data { .. })).count();
+    assert_eq!((data, told.len()), (sent, sent + 1));
+    assert_eq!(sender.flush(now), Step::Go);
+}
+
 /// Who is only spoken to by events that are nothing in its protocol takes all there is.
 #[test]
 fn an_event_that_makes_nothing_to_write_is_no_sign_of_a_slow_receiver() {

@@ -23,6 +23,8 @@ impl Driver {
     /// If others go on and on adding, the rest is left for the next time, which comes at once.
     pub(super) fn drain(&mut self, state: &mut State) -> Result<(), Reason> {
         for _ in 0..ROUNDS_MAX {
+            let takes_events = self.protocol.takes_events();
+            self.session.endpoint().hold_events(!takes_events);
             match self.outlet.step(self.session.endpoint(), true) {
                 Ok(Wrote::All) => {}
                 Ok(Wrote::Blocked) => {
@@ -34,10 +36,11 @@ impl Driver {
                 Err(WriteStep::Dead(reason)) => return Err(reason),
                 Err(_) => {
                     self.protocol.write_more(&mut state.out);
-                    if state.out.is_empty() {
+                    if !state.out.is_empty() {
+                        self.session.endpoint().push_held(&state.out.take());
+                    } else if takes_events || !self.protocol.takes_events() {
                         return Ok(());
                     }
-                    self.session.endpoint().push_held(&state.out.take());
                 }
             }
         }
@@ -60,7 +63,8 @@ impl Driver {
             }
             count += 1;
             // The rest flows by the room that there is.
-            next = match count < EVENTS_MAX && state.out.len() < EVENT_BYTES_MAX {
+            let more = count < EVENTS_MAX && state.out.len() < EVENT_BYTES_MAX;
+            next = match more && self.protocol.takes_events() {
                 true => self.session.endpoint().next_event(),
                 false => None,
             };
@@ -99,7 +103,9 @@ impl Driver {
 
     pub(super) async fn flush(&mut self, state: &mut State) {
         while self.drain(state).is_ok() {
-            if self.session.endpoint().is_empty() {
+            // What the protocol does not take is not waited for.
+            let waits = state.blocked || self.protocol.takes_events();
+            if self.session.endpoint().is_empty() || !waits {
                 return;
             }
             tokio::select! {

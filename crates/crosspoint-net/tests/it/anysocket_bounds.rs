@@ -95,9 +95,14 @@ async fn who_does_not_answer_the_hub_s_call_for_encryption_is_closed_and_the_pro
     let begun = Instant::now();
     let done = Box::new(|outcome| sender.send(outcome).expect("the test waits"));
     assert_eq!(served.hub.secure(ANN, done), Ok(()));
+    // It is not told of this any more, and not kept for it.
+    let mut bert = Peer::native(served.memory()).await;
+    let (to, options) = (Addressee::Peer(ANN), LinkOptions::default());
+    bert.tell(LinkCommand::Open { request: 7, to, options }).await;
     assert_eq!(settled.await, Ok(Err(Reason::HandshakeTimeout)));
     assert_eq!(begun.elapsed(), seconds(5));
     let kinds = [server_frame(&mut link).await, server_frame(&mut link).await];
     assert_eq!(kinds.map(|(_, text)| text[1]), *b"24", "the question for the clock, and SWITCH");
     assert_eq!(server_frame(&mut link).await.0, 0x88);
+    assert_eq!(begun.elapsed(), seconds(5));
 }

@@ -26,6 +26,31 @@ async fn settled(link: &mut Link) {
     link.expect(&[0, 3, 0xee, 1, 1]).await;
 }
 
+/// In those two seconds it could send without a rate.
+#[tokio::test(start_paused = true)]
+async fn who_goes_on_after_its_end_is_listened_to_only_as_long_as_it_takes_to_notice() {
+    let served = serve();
+    let nothing = vec![0; 64 * 1024];
+    for (websocket, flood) in [(false, nothing.clone().into()), (true, message(&nothing))] {
+        let mut link = served.memory();
+        let mistake = b"\0\0\x01\x04room\0\xff\xff\xff\xff";
+        if websocket {
+            upgrade(&mut link).await;
+            link.send(&message(mistake)).await;
+        } else {
+            link.send(mistake).await;
+        }
+        let (begun, mut sent) = (tokio::time::Instant::now(), 0);
+        while link.sends(&flood).await {
+            sent += flood.len();
+            assert!(sent < 20 << 20, "it reads on and on");
+        }
+        assert!(sent > 15 << 20, "{sent} {websocket}: so much may be on its way");
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        served.empty().await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_largest_frame_of_a_member_arrives_as_two() {
     let served = serve();

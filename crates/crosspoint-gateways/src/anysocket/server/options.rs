@@ -66,7 +66,7 @@ impl From<Options> for Setup {
                 whole_time_max: limits.message_time_max,
                 ..Bounds::default()
             },
-            // What waits for encryption would have waited in the outbox, and with it some large messages.
+            // What the client asks for itself until it has answered the call for encryption, with some large messages.
             queue_bytes_max: limits.outbox_bytes_max.saturating_add(2 * bytes_max),
             queue_max: (limits.outbox_bytes_max / 256).max(4096),
             mark_switch: options.guard_races,

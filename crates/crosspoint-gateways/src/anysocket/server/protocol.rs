@@ -160,13 +160,17 @@ impl Protocol for AnySocket {
         self.note_unasked(before);
     }
 
+    fn takes_events(&self) -> bool {
+        self.state == State::Closed || !(self.main.is_held() || self.backlog)
+    }
+
     fn has_output(&self) -> bool {
         !self.ready.is_empty() || self.peers.is_behind()
     }
 
     fn write_more(&mut self, out: &mut FrameWriter) {
         self.write_backlog(out);
-        if out.is_empty() {
+        if out.is_empty() && self.takes_events() {
             self.release_some(out);
         }
     }

@@ -411,6 +411,8 @@ impl End {
             if !self.reading && self.endpoint.stalled().is_some() {
                 break;
             }
+            let takes_events = self.protocol.takes_events();
+            self.endpoint.hold_events(!takes_events);
             match self.endpoint.next(true, &mut pieces) {
                 WriteStep::Write if self.reading => {
                     let length = pieces.iter().map(Bytes::len).sum();
@@ -430,10 +432,11 @@ impl End {
                 WriteStep::Nothing | WriteStep::ForTask | WriteStep::Blocked => {
                     let mut out = self.endpoint.frame_writer();
                     self.protocol.write_more(&mut out);
-                    if out.is_empty() {
+                    if !out.is_empty() {
+                        self.endpoint.push_held(&out.take());
+                    } else if takes_events || !self.protocol.takes_events() {
                         break;
                     }
-                    self.endpoint.push_held(&out.take());
                 }
             }
             moved = true;

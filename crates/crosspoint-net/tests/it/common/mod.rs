@@ -186,7 +186,12 @@ impl Link {
 
     /// Writes all of it. Whether the other side is there to hear it is not asked.
     pub(crate) async fn send(&self, bytes: &[u8]) {
-        let _ = within("writing", self.writer.write_all(bytes)).await;
+        let _ = self.sends(bytes).await;
+    }
+
+    /// As [`Link::send`]; gives whether the other side was there.
+    pub(crate) async fn sends(&self, bytes: &[u8]) -> bool {
+        within("writing", self.writer.write_all(bytes)).await.is_ok()
     }
 
     /// Writes each byte by itself, and lets the server look at each.
