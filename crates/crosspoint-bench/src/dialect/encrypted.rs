@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crosspoint_proto::identity::Identity;
 
-use super::native::Native;
 use super::native_link::{Echo, Reply, Speaker};
 use super::native_pair::Pair;
+use super::native_session::Native;
 use super::{Dialect, Fanout, FanoutShape, IdleState, Relay, Requests, Responder, native};
 use crate::BenchError;
 use crate::connection::Connection;

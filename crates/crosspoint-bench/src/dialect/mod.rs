@@ -7,6 +7,7 @@ pub mod joint;
 pub mod native;
 mod native_link;
 mod native_pair;
+mod native_session;
 pub mod nats;
 mod nats_request;
 pub mod proxied;

@@ -14,7 +14,7 @@ use crosspoint_proto::peer::kind;
 use crosspoint_proto::peer::secure::{self, HANDSHAKE, Role, Secure};
 
 use super::fresh_name;
-use super::native::{Native, Session};
+use super::native_session::{Native, Session};
 use crate::BenchError;
 use crate::transport::Options;
 

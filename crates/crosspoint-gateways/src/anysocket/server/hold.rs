@@ -5,7 +5,7 @@
 //! before the client has answered a question for its clock, which the original reads and answers in order
 //! behind the news of the peer.
 
-use super::kept::Weight;
+use super::held::{Held, Message};
 use super::peer_link::{Token, Wanted};
 use super::proxy::{Peers, Proxied};
 use super::{AnySocket, With};
@@ -17,45 +17,15 @@ use bytes::Bytes;
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{Limit, LinkNumber, PeerId, Reason};
 use crosspoint_proto::peer::body::{self, Incoming};
-use std::collections::VecDeque;
 use std::time::Duration;
 
 /// How long a client may take to answer before it is taken for one that does not answer such questions. Longer
 /// than encryption may take to begin, before which the question does not leave.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// What each held message counts besides its length.
-const ENTRY_BYTES: usize = 64;
-
 /// How much of what was held back is handed on at once, or a single message.
 const STEP_MAX: usize = 256;
 const STEP_BYTES_MAX: usize = 256 * 1024;
-
-/// What came from a peer while the client may not know it. Links that end meanwhile leave nothing else.
-#[derive(Debug)]
-pub(super) struct Held {
-    /// Tells the answer to this question from those to earlier ones.
-    serial: u64,
-    messages: VecDeque<Message>,
-    bytes: usize,
-    /// The client knows the peer, and is told step by step what has come.
-    is_known: bool,
-    /// The peer itself, which may have no link any more.
-    _weight: Weight,
-}
-
-#[derive(Debug)]
-struct Message {
-    link: LinkNumber,
-    kind: u8,
-    body: Bytes,
-}
-
-impl Message {
-    fn cost(&self) -> usize {
-        self.body.len() + ENTRY_BYTES
-    }
-}
 
 impl AnySocket {
     /// Whether another peer can be told of, which takes a question to the client.
@@ -81,8 +51,7 @@ impl AnySocket {
         let body = Internal::SyncedTime { time }.to_json();
         let token = Token { link, what: Wanted::Known { peer, serial } };
         self.tell(out, |main| main.request_internal(body, until, token));
-        let _weight = self.kept.weigh(size_of::<(Proxied, Link<Token>)>());
-        Some(Held { serial, messages: VecDeque::new(), bytes: 0, is_known: false, _weight })
+        Some(Held::new(serial, self.kept.weigh(size_of::<(Proxied, Link<Token>)>())))
     }
 
     /// Holds a message of a link back, if the client may not know the peer yet. Gives whether it did.
@@ -94,9 +63,8 @@ impl AnySocket {
         let bytes = message.cost();
         let free = self.setup.config.queue_bytes_max.saturating_sub(self.peers.held_bytes);
         // One peer may have no more than is left for others.
-        if let Some(held) = self.peers.held_mut(id).filter(|held| held.bytes + bytes <= free) {
-            held.bytes += bytes;
-            held.messages.push_back(message);
+        if let Some(held) = self.peers.held_mut(id).filter(|held| held.bytes() + bytes <= free) {
+            held.push(message);
             self.peers.held_bytes += bytes;
         } else {
             self.hits.push(Limit::OutboxBytes);
@@ -183,16 +151,14 @@ impl Peers {
 
     /// The next of what is held back of a peer, if the client may be told of it.
     fn next_held(&mut self, id: PeerId) -> Option<Message> {
-        let message = self.held_mut(id).filter(|held| held.is_known)?.messages.pop_front()?;
-        let bytes = message.cost();
-        self.held_mut(id)?.bytes -= bytes;
-        self.held_bytes -= bytes;
+        let message = self.held_mut(id)?.next()?;
+        self.held_bytes -= message.cost();
         Some(message)
     }
 
     /// What is held back of a peer is not told any more.
     pub(super) fn forget_held(&mut self, held: Option<Held>) {
-        self.held_bytes -= held.map_or(0, |held| held.bytes);
+        self.held_bytes -= held.map_or(0, |held| held.bytes());
     }
 }
 

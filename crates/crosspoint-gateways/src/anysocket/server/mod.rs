@@ -3,7 +3,7 @@
 //! * what belongs to the connection, such as AUTH and whom a message is for, is here; `protocol` is how the
 //!   driver calls it
 //! * `options`: what an embedder sets, and what the sessions of a server share; `secure`: encryption that this side begins
-//! * `proxy`: peers behind the hub (sections 9 and 10); `hold`: what comes before the client knows them
+//! * `proxy`: peers behind the hub (sections 9 and 10); `hold`: what comes before the client knows them, kept as `held`
 //! * `peer_link`: a link of the hub, with the machine of the peer layer; `relay`: how the client says what comes
 //!   over it, and how `payload` and `msgpack` translate it
 //! * `object`: the object `hub`; `acts`: what becomes of its calls; `rooms`: rooms that were entered
@@ -13,6 +13,7 @@
 //! all others this session is the AnySocket end of a proxied link, and translates.
 
 mod acts;
+mod held;
 mod hold;
 mod inbox;
 mod kept;

@@ -3,7 +3,7 @@
 //! A proxied peer is a link of the hub, or several to the same peer: both ends may have asked at once, each
 //! for one, and a native peer may open as many as it likes. The client sees one peer as long as there is one.
 
-use super::hold::Held;
+use super::held::Held;
 use super::peer_link::{Due, PeerLink, Token, Waiting, asked};
 use super::recent::Recent;
 use super::{AnySocket, Question, Reply, With, payload, write};
