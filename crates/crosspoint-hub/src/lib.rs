@@ -66,6 +66,7 @@ pub mod permissions;
 pub mod presence;
 pub mod probe;
 pub mod protocol;
+mod rare_map;
 pub mod rate_limiter;
 pub mod reason;
 pub mod reassembly;

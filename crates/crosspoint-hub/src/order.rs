@@ -3,9 +3,9 @@
 
 use crate::command::Target;
 use crate::ids::{JoinedChannelId, LinkNumber, MemberNumber, OwnedChannelId};
+use crate::rare_map::RareMap;
 use crate::reason::Reason;
 use crate::wire::{Framing, Part};
-use std::collections::HashMap;
 use std::time::Duration;
 
 /// A channel from the sender's view. One message at a time travels it.
@@ -35,12 +35,8 @@ impl SendPath {
 /// Messages of which some parts have come and some have not.
 #[derive(Debug, Default)]
 pub(crate) struct Order {
-    /// Boxed, as most sessions send whole messages.
-    #[expect(
-        clippy::box_collection,
-        reason = "an empty map takes six times as much in each session"
-    )]
-    open: Option<Box<HashMap<SendPath, Open>>>,
+    /// Most sessions send whole messages.
+    open: RareMap<SendPath, Open>,
     /// When the first of them began, at the earliest: it may have ended since.
     earliest: Option<Duration>,
 }
@@ -108,7 +104,7 @@ impl Order {
         }
         let path = SendPath::to(to, framing);
         let next = Next { to, kind: part.kind, total: part.total, offset: part.offset };
-        let known = self.open.as_mut().and_then(|open| open.remove(&path));
+        let known = self.open.remove(&path);
         match &known {
             Some(open) if open.next != next => return Err(Reason::Malformed),
             None if !part.is_first() || !holds(path) => return Ok(false),
@@ -121,21 +117,19 @@ impl Order {
         let begun = known.and_then(|open| open.begun).unwrap_or_else(time);
         self.earliest = Some(self.earliest.map_or(begun, |earliest| earliest.min(begun)));
         let next = Next { offset: part.offset + part.data.len() as u32, ..next };
-        self.open.get_or_insert_default().insert(path, Open { next, begun: Some(begun) });
+        self.open.insert(path, Open { next, begun: Some(begun) });
         Ok(true)
     }
 
     /// What was begun on a path does not go on.
     pub(crate) fn forget(&mut self, path: SendPath) {
-        if let Some(open) = &mut self.open {
-            open.remove(&path);
-        }
+        self.open.remove(&path);
         self.rest();
     }
 
     #[inline]
     fn is_empty(&self) -> bool {
-        self.open.as_ref().is_none_or(|open| open.is_empty())
+        self.open.is_empty()
     }
 
     /// Nothing can be late where nothing is open.
@@ -153,8 +147,7 @@ impl Order {
     /// The time of what goes to a target begins anew, as the sender was told to pause it until now.
     pub(crate) fn excuse(&mut self, target: Target, framing: Framing) {
         let path = SendPath::to(target, framing);
-        let open = self.open.as_mut().and_then(|open| open.get_mut(&path));
-        if let Some(open) = open.filter(|open| open.next.to == target) {
+        if let Some(open) = self.open.get_mut(&path).filter(|open| open.next.to == target) {
             open.begun = None;
         }
     }
@@ -169,8 +162,10 @@ impl Order {
     ) -> Vec<Late> {
         let mut late = Vec::new();
         let mut earliest: Option<Duration> = None;
-        let Some(open) = &mut self.open else { return late };
-        open.retain(|path, open| {
+        if self.is_empty() {
+            return late;
+        }
+        self.open.retain(|path, open| {
             let mut begun = *open.begun.get_or_insert(time);
             if begun + most <= time {
                 if !paused(&open.next.to) {
@@ -190,11 +185,9 @@ impl Order {
 
     /// An own channel is gone.
     pub(crate) fn forget_own(&mut self, number: OwnedChannelId) {
-        if let Some(open) = &mut self.open {
-            open.retain(
-                |path, _| !matches!(path, SendPath::Own(own) | SendPath::Member(own, _) if *own == number),
-            );
-        }
+        self.open.retain(
+            |path, _| !matches!(path, SendPath::Own(own) | SendPath::Member(own, _) if *own == number),
+        );
         self.rest();
     }
 }

@@ -299,7 +299,7 @@ impl Session {
         match event {
             Event::Channel(event) => self.observe_channel(tag, event),
             Event::Resumed { to, of } => {
-                let current = self.paused.get(to) == Some(*of);
+                let current = self.paused.get(to) == Some(of);
                 if current {
                     self.paused.remove(to);
                     self.order.excuse(*to, self.endpoint.profile.framing);

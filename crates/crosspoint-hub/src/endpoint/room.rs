@@ -18,47 +18,17 @@
 use super::{Endpoint, Queue};
 use crate::command::{Event, Target};
 use crate::outbox::Outbox;
+use crate::rare_map::RareMap;
 use crate::wire::Pauses;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::{Arc, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 /// The longest time for which one receiver makes a sender wait that sends to others too.
 pub(crate) const PAUSE_MAX: Duration = Duration::from_millis(250);
 
-/// Targets that an endpoint was told to pause, and the endpoints that were meant. Boxed, as most are told nothing.
-#[derive(Debug, Default)]
-#[expect(clippy::box_collection, reason = "an empty map takes six times as much in each session")]
-pub(crate) struct Paused(Option<Box<HashMap<Target, u64>>>);
-
-impl Paused {
-    /// The endpoint that was meant by a target, if that is paused.
-    pub(crate) fn get(&self, to: &Target) -> Option<u64> {
-        self.0.as_ref()?.get(to).copied()
-    }
-
-    fn insert(&mut self, to: Target, endpoint: u64) {
-        self.0.get_or_insert_default().insert(to, endpoint);
-    }
-
-    pub(crate) fn remove(&mut self, to: &Target) {
-        if let Some(paused) = &mut self.0
-            && paused.remove(to).is_some()
-            && paused.is_empty()
-        {
-            self.0 = None;
-        }
-    }
-
-    /// Forgets the others.
-    pub(crate) fn retain(&mut self, keeps: impl Fn(&Target) -> bool) {
-        let Some(paused) = &mut self.0 else { return };
-        paused.retain(|to, _| keeps(to));
-        if paused.is_empty() {
-            self.0 = None;
-        }
-    }
-}
+/// Targets that an endpoint was told to pause, and the endpoints that were meant.
+pub(crate) type Paused = RareMap<Target, u64>;
 
 /// Who wants to send something to a single receiver.
 pub(crate) struct Sending<'a> {
@@ -250,7 +220,7 @@ impl Endpoint {
             return Room::Free;
         }
         let congestion = congestion.begin();
-        let is_new = sending.paused.get(&sending.to) != Some(self.id);
+        let is_new = sending.paused.get(&sending.to) != Some(&self.id);
         if sending.from.pauses() {
             // The rest is for what goes to many.
             if outbox.has_filled(7) {

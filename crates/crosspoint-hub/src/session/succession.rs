@@ -122,7 +122,7 @@ impl Session {
     pub(super) fn take_owned(&mut self, number: OwnedChannelId) -> Option<Owned> {
         owned(&self.owned, number)?;
         self.order.forget_own(number);
-        self.paused.retain(|to| !matches!(to, Target::Member(own, _) if *own == number));
+        self.paused.retain(|to, _| !matches!(to, Target::Member(own, _) if *own == number));
         self.owned.remove(number.0)
     }
 }
