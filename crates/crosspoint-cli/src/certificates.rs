@@ -12,19 +12,25 @@ use std::path::Path;
 #[derive(Debug, Clone)]
 pub(crate) struct Made {
     certificate: Certificate,
-    pub(crate) fingerprint: Fingerprint,
 }
 
 impl Made {
     fn new() -> Result<Self, TlsError> {
-        let certificate = Certificate::for_development()?;
-        let fingerprint = certificate.fingerprint()?;
-        Ok(Self { certificate, fingerprint })
+        Ok(Self { certificate: Certificate::for_development()? })
     }
 }
 
-/// How TLS is served, and the certificate if it was made.
-pub(crate) fn tls(settings: &Settings) -> Result<Option<(Tls, Option<Made>)>, Failure> {
+/// TLS as it is served.
+pub(crate) struct Served {
+    pub(crate) tls: Tls,
+    /// The certificate, if it was made.
+    pub(crate) made: Option<Made>,
+    /// Of the certificate for clients that name no host.
+    pub(crate) fingerprint: Fingerprint,
+}
+
+/// How TLS is served, if it is.
+pub(crate) fn tls(settings: &Settings) -> Result<Option<Served>, Failure> {
     let made = if settings.tls.dev {
         if !settings.tls.cert.is_empty() {
             let fault = "tls.dev makes a certificate, and tls.cert names one; set one of them";
@@ -35,7 +41,7 @@ pub(crate) fn tls(settings: &Settings) -> Result<Option<(Tls, Option<Made>)>, Fa
         None
     };
     let setup = read(settings, FileKind::Any, made.as_ref())?;
-    if setup.certificates.is_empty() {
+    let Some(first) = setup.certificates.first() else {
         let set = [
             ("tls.required is true", settings.tls.required),
             ("tls.client_roots is set", setup.clients.is_some()),
@@ -48,9 +54,11 @@ pub(crate) fn tls(settings: &Settings) -> Result<Option<(Tls, Option<Made>)>, Fa
             Some((what, _)) => Err(Failure::Setup(format!("{what} without tls.cert or tls.dev"))),
             None => Ok(None),
         };
-    }
-    let tls = Tls::new(setup).map_err(|error| Failure::Setup(format!("tls.cert: {error}")))?;
-    Ok(Some((tls.required(settings.tls.required), made)))
+    };
+    let wrong = |error: TlsError| Failure::Setup(format!("tls.cert: {error}"));
+    let fingerprint = first.fingerprint().map_err(wrong)?;
+    let tls = Tls::new(setup).map_err(wrong)?.required(settings.tls.required);
+    Ok(Some(Served { tls, made, fingerprint }))
 }
 
 /// Reads the certificates and authorities that the settings name, from files of this kind. A certificate that was

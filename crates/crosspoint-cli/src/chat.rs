@@ -4,6 +4,7 @@ use crate::client_tls;
 use crate::failure::Failure;
 use crate::identity;
 use crate::logging::{Style, clean};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use crosspoint::tls::client::{ClientTls, HandshakeError};
 use crosspoint::{
@@ -29,8 +30,13 @@ pub(crate) fn command() -> Command {
             "Talk in a room: each line you type goes to everybody else in it, and theirs are shown. \
              The end of the input (Ctrl-D) or Ctrl-C leaves.",
         )
-        .arg(flag("room", "NAME", "The room; made if there is none of this name").default_value("lobby"))
-        .arg(flag("hub", "ADDRESS", "Where the hub is: tcp://, tls://, ws:// or wss://HOST:PORT").default_value("tcp://127.0.0.1:7680"))
+        .arg(
+            flag("room", "NAME", "The room, or a channel that somebody owns; a room is made if there is none of this name")
+                .default_value("lobby")
+                .value_parser(NonEmptyStringValueParser::new()),
+        )
+        .arg(flag("password", "PASSWORD", "The password of the channel, if its owner has set one"))
+        .arg(flag("hub", "ADDRESS", "Where the hub is: tcp://, tls://, ws:// or wss://HOST:PORT, or unix:PATH").default_value("tcp://127.0.0.1:7680"))
         .arg(flag("name", "NAME", "What others see, different from theirs; your user name if not given"))
         .arg(
             flag("identity", "FILE", "Prove to be the owner of an identity that `crosspoint id new` made")
@@ -60,9 +66,17 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), Failure> {
 async fn chat(matches: &ArgMatches) -> Result<(), Failure> {
     let room = matches.get_one::<String>("room").cloned().unwrap_or_default();
     let node = connect(matches).await?;
-    let options = EnterOptions::new().room().presence();
-    let mut member = node.enter(room.as_str(), options).await.map_err(|error| error.to_string())?;
-    show(&format!("* you are in {}; type a line, or Ctrl-D to leave", plain(&room)))?;
+    let mut options = EnterOptions::new().room().presence();
+    if let Some(password) = matches.get_one::<String>("password") {
+        options = options.password(password.clone());
+    }
+    let entered = node.enter(room.as_str(), options).await;
+    let mut member = entered.map_err(|error| format!("{error}{}", advice(&error)))?;
+    let hearers = match member.is_room() {
+        true => "",
+        false => ", a channel whose owner alone gets your lines",
+    };
+    show(&format!("* you are in {}{hearers}; type a line, or Ctrl-D to leave", plain(&room)))?;
 
     let mut names: HashMap<MemberNumber, String> = HashMap::new();
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
@@ -108,10 +122,25 @@ async fn chat(matches: &ArgMatches) -> Result<(), Failure> {
     result
 }
 
+/// What to do if the room cannot be entered, to be said behind the error.
+fn advice(error: &ChannelError) -> &'static str {
+    match error {
+        ChannelError::Refused(Reason::NotAllowed) => {
+            "; your permissions have to cover entering this room, and creating it if nobody is in it; the hub's log says which one does not"
+        }
+        ChannelError::Refused(Reason::WrongPassword) => "; give it with --password",
+        _ => "",
+    }
+}
+
 /// Connects. Names are unique at a hub, so a number tells the windows of one user apart.
 async fn connect(matches: &ArgMatches) -> Result<Node, Failure> {
     let text = |name: &str| matches.get_one::<String>(name);
     let hub = text("hub").map_or("", String::as_str);
+    if hub.starts_with("peote") {
+        let fault = "--hub: a peote server has no rooms to talk in; write tcp://, tls://, ws:// or wss://HOST:PORT";
+        return Err(Failure::Setup(fault.to_owned()));
+    }
     if !["tls://", "wss://"].iter().any(|scheme| hub.starts_with(scheme)) {
         client_tls::refuse_without_tls(matches, hub)?;
     }

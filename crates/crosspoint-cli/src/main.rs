@@ -32,7 +32,8 @@ mod settings;
 mod small_file;
 mod sockets;
 
-use clap::{ArgMatches, Command};
+use clap::builder::UnknownArgumentValueParser;
+use clap::{Arg, ArgMatches, Command};
 use failure::Failure;
 use settings::{Loaded, add_arguments, load, render};
 use small_file::FileKind;
@@ -85,12 +86,20 @@ fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .after_help("Exit codes: 0 success, 1 failure, 2 wrong usage or invalid settings")
-        .subcommand(add_arguments(serve))
+        .subcommand(add_arguments(serve).arg(no_port()))
         .subcommand(add_arguments(config))
         .subcommand(chat::command())
         .subcommand(identity::command())
         .subcommand(hash_secret::command())
         .subcommand(bench::command())
+}
+
+/// A flag that many programs have. Here it says what to write instead.
+fn no_port() -> Arg {
+    let parser = UnknownArgumentValueParser::suggest_arg("--listen").and_suggest(
+        "write `--listen 0.0.0.0:PORT`, or `--listen 127.0.0.1:PORT` for this machine only",
+    );
+    Arg::new("port").long("port").hide(true).value_parser(parser)
 }
 
 fn with_settings(

@@ -1,7 +1,7 @@
 //! `crosspoint serve`: the hub.
 
 use crate::activation::Passed;
-use crate::certificates::{self, Made};
+use crate::certificates::{self, Served};
 use crate::failure::Failure;
 use crate::listen::{Listening, listen, listen_on_hosts};
 use crate::reload::{Load, Reload};
@@ -29,8 +29,7 @@ struct Parts {
     hub: Arc<Hub>,
     authenticator: Option<Arc<Swap>>,
     server: ServerOptions,
-    /// The certificate, if it was made.
-    made: Option<Made>,
+    tls: Option<Served>,
     /// Who may connect to Unix sockets.
     access: Access,
 }
@@ -41,10 +40,10 @@ fn parts(settings: &Settings) -> Result<Parts, Failure> {
     let authenticator =
         options::authenticator(settings, FileKind::Any)?.map(Swap::new).map(Arc::new);
     let mut server = options::server(settings, authenticator.clone())?;
-    let (tls, made) = certificates::tls(settings)?.unzip();
-    server.tls = tls;
+    let tls = certificates::tls(settings)?;
+    server.tls = tls.as_ref().map(|served| served.tls.clone());
     let access = options::socket_access(settings)?;
-    Ok(Parts { hub, authenticator, server, made: made.flatten(), access })
+    Ok(Parts { hub, authenticator, server, tls, access })
 }
 
 /// Checks what can be wrong before the hub runs: the files that the settings name.
@@ -58,7 +57,7 @@ pub(crate) fn run(settings: &Settings, load: Load) -> Result<(), Failure> {
     let passed = activation::take(settings.server.listen_addresses())
         .map_err(|error| Failure::Setup(error.to_string()))?;
     give_back::set_up();
-    let Parts { hub, authenticator, server, made, access } = parts(settings)?;
+    let Parts { hub, authenticator, server, tls, access } = parts(settings)?;
     let _log = logging::start(settings, hub.metrics.log_lines_dropped.clone())?;
     give_back::set_pages(hub.limits.memory_bytes_max);
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
@@ -77,8 +76,8 @@ pub(crate) fn run(settings: &Settings, load: Load) -> Result<(), Failure> {
             "server.access_token begins or ends with a space, which clients have to give as well"
         );
     }
-    let fingerprint = made.as_ref().map(|made| made.fingerprint);
-    let tls = server.tls.clone().map(|tls| (tls, made));
+    let fingerprint = tls.as_ref().map(|served| served.fingerprint);
+    let tls = tls.map(|served| (served.tls, served.made));
     let reload = Reload::new(load, settings, &hub, authenticator.as_deref(), tls);
     let serving = serve((settings, fingerprint), (access, passed), hub.clone(), server, reload);
     let result = runtime.block_on(serving);
@@ -214,12 +213,9 @@ fn announce(
         to_try(settings, local(plain), local(metrics_at), &program)
     });
     if let (Some(fingerprint), Some(first)) = (fingerprint, first(false)) {
-        let hub = local(first);
-        let shown = match settings.auth.certificates {
-            true => " --tls-cert CERTIFICATE --tls-key KEY",
-            false => token(settings),
-        };
-        let chat = format!("{program} chat --hub tls://{hub} --tls-pin {fingerprint}{shown}");
+        let (hub, shown) = (local(first), shown(settings));
+        let chat =
+            format!("{program} chat --room lobby --hub tls://{hub} --tls-pin {fingerprint}{shown}");
         lines.push(("chat with TLS", chat));
     }
     if !lines.is_empty() {
@@ -233,23 +229,25 @@ fn announce(
 
 /// Whether clients have to present credentials.
 fn asks(settings: &Settings) -> bool {
+    takes_tokens(settings) || settings.auth.certificates
+}
+
+/// Whether a token can be the credentials of a client.
+fn takes_tokens(settings: &Settings) -> bool {
     let auth = &settings.auth;
     [&auth.secrets_file, &auth.jwt_keys, &settings.server.access_token]
         .iter()
         .any(|set| !set.is_empty())
-        || auth.certificates
 }
 
 /// How TLS is served, if it is.
 fn tls_served(settings: &Settings, fingerprint: Option<Fingerprint>) -> Option<String> {
     let only = if settings.tls.required { ", and nothing without it (tls.required)" } else { "" };
-    match fingerprint {
-        Some(fingerprint) => {
-            Some(format!("a temporary certificate with the fingerprint {fingerprint}{only}"))
-        }
-        None if settings.tls.cert.is_empty() => None,
-        None => Some(format!("{}{only}", settings.tls.cert.join(", "))),
-    }
+    let fingerprint = fingerprint?;
+    Some(match settings.tls.dev {
+        true => format!("a temporary certificate with the fingerprint {fingerprint}{only}"),
+        false => format!("{}{only}", settings.tls.cert.join(", ")),
+    })
 }
 
 /// Which protocols are open, and to whom.
@@ -268,12 +266,16 @@ fn open_to(settings: &Settings) -> [(&'static str, &'static str); 3] {
     [("native", known), ("anysocket", anysocket), ("peote", peote)]
 }
 
-/// The flag that a chat needs at a hub that asks for credentials.
-fn token(settings: &Settings) -> &'static str {
-    if asks(settings) { " --token TOKEN" } else { "" }
+/// The flags that a chat over TLS needs at a hub that asks for credentials.
+fn shown(settings: &Settings) -> &'static str {
+    match settings.auth.certificates {
+        true => " --tls-cert CERTIFICATE --tls-key KEY",
+        false if asks(settings) => " --token TOKEN",
+        false => "",
+    }
 }
 
-/// What can connect, and how.
+/// What can connect without TLS, and how. A client whose only credentials can be a certificate cannot.
 fn to_try(
     settings: &Settings,
     near: SocketAddr,
@@ -281,14 +283,19 @@ fn to_try(
     program: &str,
 ) -> Vec<(&'static str, String)> {
     let (host, port) = (near.ip(), near.port());
-    let (asks, token) = (asks(settings), token(settings));
+    let asks = asks(settings);
+    let lets_in = !asks || takes_tokens(settings);
+    let token = if asks { " --token TOKEN" } else { "" };
     let chat = |scheme| format!("{program} chat --room lobby --hub {scheme}://{near}{token}");
-    let mut lines = vec![("a chat", chat("tcp")), ("over WebSocket", chat("ws"))];
+    let mut lines = Vec::new();
+    if lets_in {
+        lines.extend([("a chat", chat("tcp")), ("over WebSocket", chat("ws"))]);
+    }
     if settings.peote.enabled.unwrap_or(!asks) {
         let line = format!("new PeoteServer({{...}}).create(\"{host}\", {port}, \"arena\")");
         lines.push(("peote-net", line));
     }
-    if settings.anysocket.enabled {
+    if settings.anysocket.enabled && lets_in {
         let auth = if asks { "; socket.authPacket = () => TOKEN" } else { "" };
         let line = format!(
             "const socket = new AnySocket(){auth}; await socket.connect(\"ws\", \"{host}\", {port})"

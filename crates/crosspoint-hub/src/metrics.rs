@@ -22,8 +22,15 @@ pub struct ByProtocol {
 /// The label of counters by reason.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ByReason {
-    /// The word of a [`Reason`].
+    /// The word of a [`Reason`], or [`ByReason::tls_not_served`].
     pub reason: String,
+}
+
+impl ByReason {
+    /// A connection begins TLS at a hub without it, as programs of AnySocket do each time.
+    pub fn tls_not_served() -> Self {
+        Self { reason: "tls_not_served".to_owned() }
+    }
 }
 
 /// The label of counters by limit.
@@ -322,5 +329,6 @@ impl Metrics {
                 let _zero = family.get_or_create(&label);
             }
         }
+        let _zero = self.connections_refused.get_or_create(&ByReason::tls_not_served());
     }
 }

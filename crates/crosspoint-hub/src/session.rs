@@ -4,6 +4,7 @@
 
 mod channels;
 mod claims;
+mod notice;
 mod overdue;
 mod peering;
 mod rates;
@@ -20,7 +21,7 @@ use crate::command::{
 };
 use crate::endpoint::{Endpoint, Outlet, Paused, PendingWrites};
 use crate::hub::Hub;
-use crate::ids::{JoinedChannelId, MemberNumber, OwnedChannelId, PeerId, PeerName};
+use crate::ids::{JoinedChannelId, MemberNumber, OwnedChannelId, PeerName};
 use crate::ledger::{Charge, Purpose, SESSION_BYTES, Tab};
 use crate::limit::Limit;
 use crate::order::Order;
@@ -31,6 +32,7 @@ use crate::reason::Reason;
 use crate::slots::Slots;
 use crate::wire::{Part, Wire};
 use claims::Claims;
+pub use notice::Notice;
 use rates::Rates;
 use settling::Settling;
 use std::net::IpAddr;
@@ -81,9 +83,8 @@ pub struct Session {
     now: Instant,
     /// Before that nothing more may be read, because of the rule for a channel.
     ruled: Option<Instant>,
-    /// Whom it has banned by an address that many share, until its driver has heard of that. Boxed, as most ban
-    /// nobody.
-    banned_by_id: Option<Box<PeerId>>,
+    /// What the operator should know, until the driver has heard of it. Boxed, as most have nothing.
+    notice: Option<Box<Notice>>,
     writes: PendingWrites,
     closed: bool,
     /// What has come and is not carried out.
@@ -194,7 +195,7 @@ impl Session {
             last: None,
             switched: None,
             retry: None,
-            banned_by_id: None,
+            notice: None,
             writes: PendingWrites::default(),
             closed: false,
         }
@@ -228,12 +229,6 @@ impl Session {
     /// behind [`Session::flush`].
     pub fn ruled(&mut self) -> Option<Instant> {
         self.ruled.take()
-    }
-
-    /// Whom the session has banned by address since this was called last, where that holds for the peer id
-    /// alone, as many share the address: the last one, if there were several.
-    pub fn banned_by_id(&mut self) -> Option<PeerId> {
-        self.banned_by_id.take().map(|banned| *banned)
     }
 
     /// Carries out a command. Messages may wait for [`Session::flush`], which has to follow.
@@ -411,6 +406,9 @@ impl Session {
 
     fn hello(&mut self, hello: Hello) -> Step {
         if !self.hub.allows(hello.token.as_deref(), &self.endpoint.profile) {
+            let given = hello.token.is_some();
+            let name = hello.name.filter(|name| name.len() <= PeerName::BYTES_MAX).map(Into::into);
+            self.notify(|| Notice::WrongToken { given, name });
             return Step::Close(Reason::NotAllowed);
         }
         let permissions = (*self.hub.permissions).clone();

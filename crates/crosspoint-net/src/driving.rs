@@ -93,9 +93,9 @@ impl Runner {
     /// Runs a session to its end. Boxed, as an asynchronous function that passes it on would hold it twice.
     pub(crate) async fn drive(&self, mut driver: Box<Driver>) {
         let run = counted(&self.hub.metrics, driver.run()).await;
-        let Ended { reason, fault, exceeded } = run.unwrap_or_else(|| {
+        let Ended { reason, fault, exceeded, denied } = run.unwrap_or_else(|| {
             driver.session.close(Reason::Internal);
-            Ended { reason: Reason::Internal, fault: None, exceeded: None }
+            Ended { reason: Reason::Internal, fault: None, exceeded: None, denied: false }
         });
         // Looked up here, as what is looked up before has a place in each session.
         let (endpoint, address) = (driver.session.endpoint().clone(), driver.remote);
@@ -103,15 +103,17 @@ impl Runner {
         let (id, logs) = (endpoint.id, &self.logs);
         let peer = endpoint.peer().map(|peer| peer.id).map(tracing::field::display);
         let name = endpoint.peer().and_then(|peer| peer.name.as_deref());
+        let debug = || {
+            tracing::debug!(session = id, %address, peer, name, %reason, "session closed");
+        };
         match reason {
             _ if fault.is_some() => {
                 if let Some(unsaid) = logs.faults.line(now()) {
                     tracing::info!(session = id, %address, peer, name, %reason, fault, unsaid, "session closed");
                 }
             }
-            Reason::ConnectionLost | Reason::Bye | Reason::HubStopping => {
-                tracing::debug!(session = id, %address, peer, name, %reason, "session closed");
-            }
+            _ if denied => debug(),
+            Reason::ConnectionLost | Reason::Bye | Reason::HubStopping => debug(),
             _ => {
                 if let Some(unsaid) = logs.closed.line(now()) {
                     let limit = exceeded.map(|exceeded| exceeded.limit.label());

@@ -64,10 +64,12 @@ pub(crate) struct Logs {
     pub(crate) faults: LogLimit,
     /// Connections that did not become sessions.
     pub(crate) refused: LogLimit,
-    /// Connections that spoke TLS. Programs of AnySocket try that first each time.
+    /// Connections on which TLS failed.
     pub(crate) tls: LogLimit,
     /// Credentials that were refused.
     pub(crate) denied: LogLimit,
+    /// Sessions that were refused what they may not do.
+    pub(crate) not_allowed: LogLimit,
     /// Connections that came back to their sessions.
     pub(crate) resumed: LogLimit,
     /// Connections that came back to nothing, or with what does not fit.
@@ -89,6 +91,7 @@ impl Logs {
             refused: LogLimit::new(now),
             tls: LogLimit::of(1, Duration::from_secs(60), now),
             denied: LogLimit::new(now),
+            not_allowed: LogLimit::new(now),
             resumed: LogLimit::new(now),
             not_resumed: LogLimit::new(now),
             bans: LogLimit::new(now),

@@ -21,8 +21,17 @@ pub(crate) struct Refusal {
     pub(crate) fault: Option<String>,
     /// What it is told, if there are words for it.
     pub(crate) answer: Option<Bytes>,
-    /// Whether it speaks TLS, which some programs try first each time.
-    pub(crate) tls: bool,
+    /// Whether it speaks TLS.
+    pub(crate) tls: Option<RefusedTls>,
+}
+
+/// How a connection speaks TLS and is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RefusedTls {
+    /// TLS is served, and failed.
+    Broken,
+    /// TLS is not served. Some programs try it first each time.
+    NotServed,
 }
 
 impl Refusal {
@@ -30,11 +39,11 @@ impl Refusal {
     pub(crate) const LOST: Self = Self::silent(Reason::ConnectionLost);
 
     pub(crate) const fn silent(reason: Reason) -> Self {
-        Self { reason, fault: None, answer: None, tls: false }
+        Self { reason, fault: None, answer: None, tls: None }
     }
 
     pub(crate) fn answered(reason: Reason, answer: Bytes) -> Self {
-        Self { reason, fault: None, answer: Some(answer), tls: false }
+        Self { reason, fault: None, answer: Some(answer), tls: None }
     }
 
     pub(crate) fn because(self, fault: impl ToString) -> Self {
@@ -44,7 +53,7 @@ impl Refusal {
     /// Closes a WebSocket in which no protocol is spoken.
     pub(crate) fn in_websocket(reason: Reason, code: ws::CloseCode, fault: Option<String>) -> Self {
         let answer = close(code, reason, fault.as_deref());
-        Self { reason, fault, answer: Some(answer), tls: false }
+        Self { reason, fault, answer: Some(answer), tls: None }
     }
 
     /// TLS is served, and it failed. Its client was told by its own words.
@@ -55,7 +64,7 @@ impl Refusal {
         };
         let fault = (reason == Reason::Malformed).then(|| error.to_string());
         // Nothing more is to be said, and that has to be read.
-        Self { reason, fault, answer: Some(Bytes::new()), tls: true }
+        Self { reason, fault, answer: Some(Bytes::new()), tls: Some(RefusedTls::Broken) }
     }
 
     /// Nothing but TLS is served, because of this setting.
@@ -65,14 +74,19 @@ impl Refusal {
             let kind = "text/plain; charset=utf-8";
             handshake::answer(426, "Upgrade: TLS/1.3\r\n", kind, format!("{fault}\n").as_bytes())
         });
-        Self { reason: Reason::NotAllowed, fault: Some(fault), answer, tls: false }
+        Self { reason: Reason::NotAllowed, fault: Some(fault), answer, tls: None }
     }
 
     /// TLS is not served. The word for that is the one that its clients understand.
     pub(crate) fn tls() -> Self {
-        let fault = "TLS is not served here; connect without it, or through a proxy".to_owned();
+        let fault = "TLS is not served here (tls.cert); programs of AnySocket try it first, and then connect without it".to_owned();
         let answer = Some(Bytes::from_static(TLS_ALERT));
-        Self { reason: Reason::UnknownProtocol, fault: Some(fault), answer, tls: true }
+        Self {
+            reason: Reason::UnknownProtocol,
+            fault: Some(fault),
+            answer,
+            tls: Some(RefusedTls::NotServed),
+        }
     }
 
     /// What the fault is of a connection that begins with what nobody here knows.

@@ -85,6 +85,8 @@ struct State {
     midway: Option<(u64, Instant)>,
     /// The connection took no more at the last try.
     blocked: bool,
+    /// The session was not let in, and the log says why.
+    denied: bool,
 }
 
 /// How a session ended.
@@ -94,6 +96,8 @@ pub(crate) struct Ended {
     pub(crate) fault: Option<String>,
     /// Which bound it has exceeded by not reading, if that was it.
     pub(crate) exceeded: Option<Exceeded>,
+    /// Whether it was not let in, and the log says why.
+    pub(crate) denied: bool,
 }
 
 impl Driver {
@@ -124,6 +128,7 @@ impl Driver {
             deaf: None,
             midway: None,
             blocked: false,
+            denied: false,
         };
         state.timers.set(Timer::Handshake, begun.checked_add(limits.handshake_max));
         let reason = match self.advance(&mut state) {
@@ -132,7 +137,7 @@ impl Driver {
         };
         let (fault, exceeded) = (self.fault(), self.session.endpoint().exceeded());
         self.end(&mut state, reason).await;
-        Ended { reason, fault, exceeded }
+        Ended { reason, fault, exceeded, denied: state.denied }
     }
 
     async fn serve(&mut self, state: &mut State) -> Reason {

@@ -110,6 +110,8 @@ impl Chat {
                 let hello = Hello { name: Some(name.to_owned()), ..Hello::default() };
                 Some(Output::Command(Command::Hello(hello)))
             }
+            // The name is in the line, as `Wire::encode` does not know of whom a message is. Clients that show the
+            // names of senders themselves show it twice.
             (Some(name), Some(room)) if !line.is_empty() => {
                 let part = Part::whole(format!("{name}: {line}"));
                 Some(Output::Command(Command::Send { to: Target::Up(room), part }))

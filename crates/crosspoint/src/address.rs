@@ -41,12 +41,18 @@ pub struct Address {
     pub endpoint: Endpoint,
 }
 
-/// A text that is no address of a hub.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// A text that is no address of a hub. `Debug` shows the same text as `Display`.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is no address of a hub; write tcp://HOST:PORT, ws://HOST:PORT/PATH, peote://HOST:PORT or peote+ws://HOST:PORT/PATH; inside TLS, tls:// and wss:// in the place of tcp:// and ws://; for a socket of the file system, unix:PATH"
 )]
 pub struct NoAddress(String);
+
+impl fmt::Debug for NoAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 impl Address {
     /// The same place, spoken to as a peote program does.

@@ -3,6 +3,7 @@
 use crate::{Address, NoAddress, PeerId, Reason};
 use crosspoint_hub::ids::{NameTooLong, NoPeerName};
 use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,7 +13,7 @@ fn hint(error: &io::Error) -> &'static str {
     match (tls_hint(error), error.kind()) {
         (Some(hint), _) => hint,
         // Somebody is there, and says something wrong.
-        (None, io::ErrorKind::InvalidData) => "",
+        (None, io::ErrorKind::InvalidData) => "; is it a hub?",
         (None, _) => "; is a hub running there?",
     }
 }
@@ -72,8 +73,9 @@ fn refused(address: &Address, reason: Reason) -> String {
     }
 }
 
-/// Why a node could not connect.
-#[derive(Debug, thiserror::Error)]
+/// Why a node could not connect. `Debug` shows the same text as `Display`, because Rust prints the `Debug` of an error
+/// that `main` returns.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
     /// The address has no meaning.
@@ -160,6 +162,12 @@ pub enum ConnectError {
     /// The system has no source of randomness for a peer id.
     #[error("the system gives no random peer id ({0}); set one with NodeBuilder::peer_id")]
     NoPeerId(String),
+}
+
+impl fmt::Debug for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl From<Infallible> for ConnectError {

@@ -75,7 +75,17 @@
 //! let Some(PeerEvent::Message(hello)) = to_ann.next().await else { panic!() };
 //! assert_eq!(hello.data, "hello");
 //!
-//! // A stream. A slow reader slows the writer.
+//! // Without a handler, a request is an event, as every message of a JavaScript program with AnySocket is.
+//! let ask = async { to_bob.request("ping").await };
+//! let answer = async {
+//!     let Some(PeerEvent::Request(request, responder)) = to_ann.next().await else { panic!() };
+//!     assert_eq!(request.payload().data, "ping");
+//!     responder.send(Ok("pong")).await
+//! };
+//! assert_eq!(tokio::try_join!(ask, answer)?.0.data, "pong");
+//!
+//! // A stream. A slow reader slows the writer. `open` waits for `accept` without a timeout, so one task that does
+//! // both does them at the same time.
 //! let bobs = async {
 //!     let mut stream = to_ann.open("poem", "").await?;
 //!     stream.write_all(b"roses are red").await?;
@@ -184,3 +194,8 @@ pub use server::Server;
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The code in the page about resume is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/resume.md")]
+struct Resume;

@@ -28,7 +28,7 @@ async fn the_documented_file_of_secrets_lets_in_with_the_documented_permissions(
     }
     let secrets = Secrets::from_toml(&text, &Permissions::ALL).unwrap();
     let players = Permissions {
-        create: rule(["arena-*"]).unwrap(),
+        create: rule(["arena-*", "lobby"]).unwrap(),
         enter: rule(["arena-*", "lobby"]).unwrap(),
         provide: rule([""; 0]).unwrap(),
         ..Permissions::ALL

@@ -1,11 +1,13 @@
 //! The program as its user sees it.
 
 use crate::common::{Running, get, hub, output_with_input, program};
+use crosspoint::{ChannelOptions, Node};
 use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
+use tokio::runtime::Builder;
 
 #[test]
 fn two_people_chat_over_tcp_and_websocket() {
@@ -240,6 +242,9 @@ fn a_secret_or_a_signed_token_lets_in_and_decides_what_is_allowed() {
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{text}");
         assert!(text.contains("not allowed"), "{text}");
+        let is_known = room == "lobby" || (room, token) == ("cave-1", signed);
+        let told = text.contains("have to cover entering this room, and creating it");
+        assert_eq!(told, is_known, "{text}");
     }
     let mut thief = Running::start(&mut chat("cave-2", "thieves:open sesame"));
     thief.wait_for("you are in cave-2");
@@ -555,4 +560,39 @@ fn a_chat_says_what_a_hub_asks_for_and_which_names_are_too_long() {
     let (code, error) = said(&["--name", &"n".repeat(256)]);
     let told = "--name: a name has 1 to 255 bytes, this one has 256";
     assert!(code == Some(2) && error.contains(told), "{error}");
+    let (code, error) = said(&["--room="]);
+    assert!(code == Some(2) && error.contains("--room"), "{error}");
+    let output = program(&["chat", "--hub", "peote://localhost"]).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && error.contains("has no rooms"), "{error}");
+}
+
+#[test]
+fn a_port_alone_is_answered_with_how_to_listen_at_it() {
+    let output = program(&["serve", "--port", "7680"]).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && error.contains("--listen 0.0.0.0:PORT"), "{error}");
+}
+
+#[test]
+fn a_chat_in_a_channel_gives_its_password_and_says_who_gets_the_lines() {
+    let (_hub, port) = hub(&[]);
+    let address = format!("tcp://127.0.0.1:{port}");
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let _owner = runtime.block_on(async {
+        let node = Node::connect(&address).await.unwrap();
+        let options = ChannelOptions::new().password("swordfish");
+        node.create("cave", options).await.unwrap()
+    });
+    let chat = |more: &[&str]| {
+        let mut chat = program(&[&["chat", "--hub", &address, "--room=cave"], more].concat());
+        chat.stderr(Stdio::piped());
+        chat
+    };
+    let error = chat(&[]).output().unwrap().stderr;
+    let error = String::from_utf8_lossy(&error).into_owned();
+    assert!(error.contains("wrong channel password; give it with --password"), "{error}");
+    let mut chat = Running::start(&mut chat(&["--password=swordfish"]));
+    let said = chat.wait_for("you are in cave");
+    assert!(said.contains("whose owner alone gets your lines"), "{said}");
 }

@@ -165,6 +165,55 @@ fn what_is_wrong_with_the_settings_of_tls_is_said() {
     }
 }
 
+/// The commands of the documentation in which a text is.
+fn documented(text: &str) -> &'static str {
+    let page = include_str!("../../../../docs/tls.md");
+    let mut blocks = page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    blocks.find(|block| block.contains(text)).unwrap_or_else(|| panic!("{text} is not documented"))
+}
+
+/// A documented command of the program, with other arguments behind it.
+fn documented_program(directory: &Path, line: &str, more: &[&str]) -> Command {
+    let arguments: Vec<_> = line.split(' ').skip(1).collect();
+    let mut command = program(&[&arguments[..], more].concat());
+    command.current_dir(directory).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn the_documented_commands_make_certificates_that_hub_and_chat_take_and_the_hub_says_how_to_chat() {
+    for (openssl, serve, shown) in [
+        ("-out cert.pem", "--tls-cert cert.pem", ""),
+        ("-out ca.pem", "--tls-cert hub.pem", " --tls-cert CERTIFICATE --tls-key KEY"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut shell = Command::new("sh");
+        shell.args(["-ec", documented(openssl)]).current_dir(directory.path());
+        assert!(shell.stderr(Stdio::null()).status().unwrap().success(), "{openssl}");
+        let mut lines = documented(serve).lines();
+        let (serve, chat) = (lines.next().unwrap(), lines.next().unwrap());
+        let listen = ["--listen=127.0.0.1:0"];
+        let mut hub = Running::start(&mut documented_program(directory.path(), serve, &listen));
+        let port = hub.wait_for("listening on 127.0.0.1:");
+        let hint = hub.wait_for("Try, in other terminals:") + &hub.wait_for("");
+        let plain = hint.contains("a chat ");
+        assert_eq!(plain, shown.is_empty(), "without TLS no certificate can be shown: {hint}");
+        let hint = hub.wait_for("chat with TLS ");
+        assert!(hint.ends_with(shown) && !hint.contains("TOKEN"), "{hint}");
+
+        let chat = chat.replace("tls://localhost", &format!("tls://localhost:{port}"));
+        let mut chat = Running::start(&mut documented_program(directory.path(), &chat, &[]));
+        chat.wait_for("you are in lobby");
+        let hint = hint.replace("CERTIFICATE", "ann.pem").replace("KEY", "ann.key");
+        let (_, hint) = hint.split_once("crosspoint ").unwrap();
+        let hint = format!("crosspoint {hint}");
+        // A certificate gives the name, which only one of both can have.
+        drop(chat);
+        let mut chat = Running::start(&mut documented_program(directory.path(), &hint, &[]));
+        chat.wait_for("you are in lobby");
+    }
+}
+
 /// Makes an authority with openssl, `ca.pem` and `ca.key`, and a certificate for clients of it, as `name.pem` and
 /// `name.key`.
 fn vouch(directory: &Path, authority: &str, name: &str) {

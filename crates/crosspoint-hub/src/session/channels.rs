@@ -1,7 +1,7 @@
 //! The channels and rooms of a session: those that it owns, and those that it has entered.
 
 use super::claims::{Verdict, Wish};
-use super::{Held, Membership, Owned, Session, Step, owned};
+use super::{Held, Membership, Notice, Owned, Session, Step, owned};
 use crate::channel::{Channel, Expulsion, count_members};
 use crate::command::{Ban, ChannelCommand, ChannelEvent, ChannelOptions, EnterOptions, Target};
 use crate::directory::{Claim, Claimed};
@@ -19,6 +19,13 @@ use std::time::Instant;
 /// What a membership costs from its beginning to its end, besides what its protocol keeps of others: its
 /// entries at the session and in the channel, and there an open message and a pause.
 const MEMBERSHIP_BYTES: usize = 512;
+
+/// Why the session may not do something.
+pub(super) struct Forbidden {
+    pub(super) reason: Reason,
+    /// The permission or setting that refuses it.
+    pub(super) by: &'static str,
+}
 
 impl Session {
     pub(super) fn channel_command(&mut self, now: Instant, command: ChannelCommand) -> Step {
@@ -154,15 +161,17 @@ impl Session {
             && let Some(expelled) = owned.channel.kick(member, &expulsion, &mut self.writes)
         {
             if let Some(banned) = expelled.by_id_alone {
-                self.banned_by_id = Some(Box::new(banned));
+                self.notify(|| Notice::BannedById(banned));
             }
             count_members(&self.hub.metrics, 0, 1);
         }
     }
 
     fn create(&mut self, request: u32, name: ChannelName, options: ChannelOptions) {
-        let allowed = self.may_create(&name);
-        if let Err(reason) = allowed.and_then(|()| self.hub.check_channel(&name, &options)) {
+        if let Err(forbidden) = self.may_create(&name) {
+            return self.refuse_create(request, &name, forbidden);
+        }
+        if let Err(reason) = self.hub.check_channel(&name, &options) {
             return self.refuse(request, true, reason);
         }
         match self.claim(&Claim::Channel(&name)) {
@@ -195,18 +204,23 @@ impl Session {
         }
     }
 
+    pub(super) fn refuse_create(&mut self, request: u32, name: &ChannelName, why: Forbidden) {
+        self.not_allowed(why.by, Some(name.as_bytes()));
+        self.refuse(request, true, why.reason);
+    }
+
     /// Whether the session may have a channel of this name, however it comes to it: by creating it, by making a
     /// room of it, or as the successor of its owner.
-    pub(super) fn may_create(&self, name: &ChannelName) -> Result<(), Reason> {
+    pub(super) fn may_create(&self, name: &ChannelName) -> Result<(), Forbidden> {
         if !self.permissions().create.allows(name.as_bytes()) {
-            return Err(Reason::NotAllowed);
+            return Err(Forbidden { reason: Reason::NotAllowed, by: "permissions.create" });
         }
         let Some(rule) = self.hub.rule_of(name) else {
             return Ok(());
         };
         rule.may_create(&self.endpoint).map_err(|(reason, limit)| {
             self.hub.metrics.hit(limit);
-            reason
+            Forbidden { reason, by: limit.key() }
         })
     }
 
@@ -222,15 +236,27 @@ impl Session {
             return Err(refused(Reason::TooLarge));
         }
         if !self.permissions().enter.allows(name.as_bytes()) {
+            self.not_allowed("permissions.enter", Some(name.as_bytes()));
             return Err(refused(Reason::NotAllowed));
         }
         let mut cost = self.pay(MEMBERSHIP_BYTES + options.credentials.len()).map_err(refused)?;
         let account = self.endpoint.account();
-        let make = options.make_room.then_some(|| self.may_create(&name));
-        let channel = self.hub.find(&name, make, account).map_err(refused)?;
+        let mut by = "rooms.create_on_entry";
+        let make = options.make_room.then_some(|| {
+            self.may_create(&name).map_err(|forbidden| {
+                by = forbidden.by;
+                forbidden.reason
+            })
+        });
+        let found = self.hub.find(&name, make, account);
+        if matches!(found, Err(Reason::NotAllowed | Reason::Banned)) {
+            self.not_allowed(by, Some(name.as_bytes()));
+        }
+        let channel = found.map_err(refused)?;
         if let Some(rule) = &channel.rule
             && let Err((reason, limit)) = rule.may_enter(&self.endpoint)
         {
+            self.not_allowed(limit.key(), Some(name.as_bytes()));
             self.hub.end_if_unused(&channel);
             return Err((reason, Some(limit)));
         }

@@ -175,7 +175,7 @@ impl Session {
                 // It may do less than when it asked.
                 match self.may_create(&name) {
                     Ok(()) => self.make_channel(request, name, options, Some(claimed)),
-                    Err(reason) => self.refuse(request, true, reason),
+                    Err(forbidden) => self.refuse_create(request, &name, forbidden),
                 }
             }
             Wish::Link { request, to, options } => {
@@ -194,7 +194,7 @@ impl Session {
             Wish::Create { request, .. } => self.refuse(request, true, reason),
             Wish::Link { request, to, .. } => {
                 let reason = self.hub.unreachable(&to, &self.permissions().reach, reason);
-                self.refuse(request, false, reason);
+                self.refuse_link(request, &to, reason);
             }
         }
     }

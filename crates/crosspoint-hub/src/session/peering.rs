@@ -150,7 +150,7 @@ impl Session {
             return Step::Go;
         }
         if let Err(reason) = self.hub.may_look_for(&to, &self.permissions().reach) {
-            self.refuse(request, false, reason);
+            self.refuse_link(request, &to, reason);
             return Step::Go;
         }
         match self.claim(&Claim::Peer { to: &to, except }) {
@@ -158,7 +158,7 @@ impl Session {
             Verdict::Granted(_claimed) => return self.connect(request, to, options, false),
             Verdict::Refused(reason) => {
                 let reason = self.hub.unreachable(&to, &self.permissions().reach, reason);
-                self.refuse(request, false, reason);
+                self.refuse_link(request, &to, reason);
             }
             Verdict::Pending(claimed) => {
                 self.wait_for(claimed, Wish::Link { request, to, options });
@@ -180,7 +180,7 @@ impl Session {
         let other = match self.hub.reach(&to, except, &self.permissions().reach) {
             Ok(other) => other,
             Err(reason) => {
-                self.refuse(request, false, reason);
+                self.refuse_link(request, &to, reason);
                 return Step::Go;
             }
         };
@@ -201,6 +201,17 @@ impl Session {
             self.refuse(request, false, reason);
         }
         Step::Go
+    }
+
+    pub(super) fn refuse_link(&mut self, request: u32, to: &Addressee, reason: Reason) {
+        if reason == Reason::NotAllowed {
+            let what = match to {
+                Addressee::Peer(id) => id.to_string(),
+                Addressee::Name(name) | Addressee::Service(name) => name.as_str().to_owned(),
+            };
+            self.not_allowed("permissions.reach", Some(what.as_bytes()));
+        }
+        self.refuse(request, false, reason);
     }
 
     fn join(
@@ -298,7 +309,7 @@ impl Session {
     /// Answers which sessions are present.
     fn look(&mut self, request: u32, query: &Query) {
         if !self.permissions().presence {
-            return self.refuse(request, false, Reason::NotAllowed);
+            return self.refuse_presence(request);
         }
         let (peers, more) = self.hub.look(query);
         let found = Event::Directory(DirectoryEvent::Found { request, peers, more });
@@ -308,7 +319,7 @@ impl Session {
     /// Starts or stops telling the session which sessions come and go.
     fn watch(&mut self, request: u32, whom: Watched) {
         if !self.permissions().presence {
-            return self.refuse(request, false, Reason::NotAllowed);
+            return self.refuse_presence(request);
         }
         let watches = match (whom, self.watches.take()) {
             (Watched::Nobody, _) => None,
@@ -321,6 +332,11 @@ impl Session {
         self.hub.watch(&self.endpoint, whom, &mut self.writes);
         self.watches = watches;
         self.tell(Event::Done { request });
+    }
+
+    fn refuse_presence(&mut self, request: u32) {
+        self.not_allowed("permissions.presence", None);
+        self.refuse(request, false, Reason::NotAllowed);
     }
 
     /// Sends a request to the hub application. A session that asks faster than the answers arrive waits.
@@ -343,6 +359,7 @@ impl Session {
         match (on, known) {
             (true, None) => {
                 if !self.permissions().provide.allows(service.as_str().as_bytes()) {
+                    self.not_allowed("permissions.provide", Some(service.as_str().as_bytes()));
                     return Err(Reason::NotAllowed);
                 }
                 if self.services.len() >= self.hub.limits.services_max {

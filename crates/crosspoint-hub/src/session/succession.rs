@@ -74,8 +74,9 @@ impl Session {
             return self.let_go(&channel);
         };
         let (number, tag) = (OwnedChannelId(self.owned.next_free()), self.tag());
-        let seat = if let Err(reason) = self.may_create(&channel.name) {
-            Err(reason)
+        let seat = if let Err(forbidden) = self.may_create(&channel.name) {
+            self.not_allowed(forbidden.by, Some(channel.name.as_bytes()));
+            Err(forbidden.reason)
         } else if self.owned.len() as u64 >= u64::from(self.owned_max()) {
             self.hub.metrics.hit(Limit::ChannelsOwned);
             Err(Reason::TooManyChannels)

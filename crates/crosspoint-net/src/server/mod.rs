@@ -18,7 +18,7 @@ use crate::presence::teller;
 use crate::reading::discard;
 #[cfg(feature = "http")]
 use crate::reading::read;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, RefusedTls};
 use crate::remote::Remote;
 use crate::runner::Runner;
 use crate::stream::{Reader, Stream, Writer};
@@ -295,10 +295,17 @@ impl Server {
     /// Counts a connection that does not become a session, and logs what was wrong with it.
     fn note_refusal(&self, remote: Remote, refusal: &Refusal) -> Reason {
         let Refusal { reason, fault, tls, .. } = refusal;
-        let logs = &self.0.runner.logs;
-        let limit = if *tls { &logs.tls } else { &logs.refused };
-        self.count_refused(remote, *reason, fault.as_deref(), limit);
-        *reason
+        let (reason, fault, logs) = (*reason, fault.as_deref(), &self.0.runner.logs);
+        match tls {
+            None => self.count_refused(remote, reason, fault, &logs.refused),
+            Some(RefusedTls::Broken) => self.count_refused(remote, reason, fault, &logs.tls),
+            Some(RefusedTls::NotServed) => {
+                let refused = &self.hub().metrics.connections_refused;
+                refused.get_or_create(&ByReason::tls_not_served()).inc();
+                tracing::debug!(address = %remote, fault, "connection refused");
+            }
+        }
+        reason
     }
 
     fn count_refused(&self, remote: Remote, reason: Reason, fault: Option<&str>, log: &LogLimit) {

@@ -34,10 +34,7 @@ impl Driver {
             false => Ok(grant),
         });
         let grant = verdict.map_err(|denied| {
-            if let Some(unsaid) = self.runner.logs.denied.line(now()) {
-                let (name, reason) = (hello.name.as_deref(), &*denied.reason);
-                tracing::info!(address = %self.remote, name, reason, unsaid, "credentials denied");
-            }
+            self.log_denied(state, hello.name.as_deref(), &denied.reason);
             if let Some(limit) = denied.limit {
                 self.session.hub().metrics.hit(limit);
             }
@@ -53,6 +50,15 @@ impl Driver {
                 state.read_at = now();
                 self.advance(state)
             }
+        }
+    }
+
+    /// Logs why a session is not let in. That is all that the log says of its end.
+    pub(super) fn log_denied(&self, state: &mut State, name: Option<&str>, reason: &str) {
+        state.denied = true;
+        if let Some(unsaid) = self.runner.logs.denied.line(now()) {
+            let session = self.session.endpoint().id;
+            tracing::info!(session, address = %self.remote, name, reason, unsaid, "credentials denied");
         }
     }
 

@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use crosspoint_hub::command::Command;
 use crosspoint_hub::endpoint::Outlet as _;
 use crosspoint_hub::protocol::Output;
-use crosspoint_hub::session::Step;
+use crosspoint_hub::session::{Notice, Step};
 use crosspoint_hub::wire::Framing;
 use crosspoint_hub::{Limit, PeerName, Reason};
 use std::time::Instant;
@@ -91,7 +91,7 @@ impl Driver {
             break;
         }
         self.count_limits();
-        self.tell_of_ban();
+        self.log_notice(state);
         messages = messages.saturating_sub(self.protocol.unasked_commands());
         messages += self.protocol.idle_frames();
         // A frame of the WebSocket is work too, whether or not it carries anything.
@@ -209,13 +209,34 @@ impl Driver {
         }
     }
 
-    /// Logs that a ban by address is less than its owner may think.
-    fn tell_of_ban(&mut self) {
-        if let Some(peer) = self.session.banned_by_id()
-            && let Some(unsaid) = self.runner.logs.bans.line(now())
-        {
-            let session = self.session.endpoint().id;
-            tracing::info!(session, %peer, unsaid, "a ban by address holds for the peer id alone, as many share the address");
+    /// Logs what the session has to say to the operator.
+    fn log_notice(&mut self, state: &mut State) {
+        let Some(notice) = self.session.notice() else {
+            return;
+        };
+        let (logs, endpoint) = (&self.runner.logs, self.session.endpoint());
+        match notice {
+            Notice::BannedById(peer) => {
+                if let Some(unsaid) = logs.bans.line(now()) {
+                    tracing::info!(session = endpoint.id, %peer, unsaid, "a ban by address holds for the peer id alone, as many share the address");
+                }
+            }
+            Notice::NotAllowed { by, what } => {
+                if let Some(unsaid) = logs.not_allowed.line(now()) {
+                    let peer = endpoint.peer().map(|peer| peer.id).map(tracing::field::display);
+                    let name = endpoint.peer().and_then(|peer| peer.name.as_deref());
+                    tracing::info!(session = endpoint.id, address = %self.remote, peer, name, by, what, unsaid, "not allowed");
+                }
+            }
+            Notice::WrongToken { given, name } => {
+                let cause = match given {
+                    true => "its token is not the one of server.access_token",
+                    false => {
+                        "it has no token that can be read, and server.access_token asks for one"
+                    }
+                };
+                self.log_denied(state, name.as_deref(), cause);
+            }
         }
     }
 }

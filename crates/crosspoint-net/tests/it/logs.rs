@@ -6,7 +6,8 @@ use crate::common::peer::Peer;
 use crate::common::{serve, serve_as, until};
 use crosspoint_auth::{Denied, from_fn};
 use crosspoint_hub::command::{Ban, ChannelCommand, Hello};
-use crosspoint_hub::{Grant, HubOptions, Reason};
+use crosspoint_hub::permissions::Rule;
+use crosspoint_hub::{Grant, HubOptions, Permissions, Reason};
 use crosspoint_net::http::{Files, HttpOptions};
 use crosspoint_net::server::ServerOptions;
 use std::sync::Arc;
@@ -25,8 +26,53 @@ async fn denied_credentials_are_a_bounded_number_of_lines_and_do_not_hide_others
     }
     served.empty().await;
     let lines = log.lines();
-    for message in ["credentials denied", "session closed"] {
-        assert_eq!(lines.iter().filter(|line| line.message == message).count(), 100, "{message}");
+    assert_eq!(lines.len(), 100, "the end of each session is not said again");
+    for line in lines {
+        assert_eq!(line.message, "credentials denied");
+        assert!(line.fields.contains("name=\"x\" reason=\"no\""), "{line:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_access_token_is_one_line_with_the_cause() {
+    for (token, cause) in [(None, "it has no token"), (Some("wrong"), "its token is not the one")] {
+        let access_token = Some("secret".into());
+        let served = serve_as(HubOptions { access_token, ..HubOptions::default() }, <_>::default());
+        let log = log();
+        let hello =
+            Hello { name: Some("x".into()), token: token.map(Into::into), ..Hello::default() };
+        let mut peer = Peer::introduced(served.memory(), hello);
+        assert_eq!(peer.greet().await, Err(Reason::NotAllowed));
+        served.empty().await;
+        let lines = log.lines();
+        let [line] = &lines[..] else { panic!("{lines:?}") };
+        assert_eq!(line.message, "credentials denied");
+        assert!(line.fields.contains(&format!("name=\"x\" reason=\"{cause}")), "{line:?}");
+        assert!(!format!("{line:?}").contains("wrong"), "{line:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_permissions_of_a_session_do_not_cover_is_a_line_for_the_operator() {
+    let create = Rule::Nothing;
+    let grant =
+        Grant { permissions: Permissions { create, ..Permissions::ALL }, ..Grant::default() };
+    let check = from_fn(move |_| std::future::ready(Ok::<_, Denied>(grant.clone())));
+    let options = ServerOptions { authenticator: Some(Arc::new(check) as _), ..<_>::default() };
+    let served = serve_as(HubOptions::default(), options);
+    let log = log();
+    let hello = Hello { name: Some("Ann".into()), ..Hello::default() };
+    let mut peer = Peer::introduced(served.memory(), hello);
+    peer.greet().await.unwrap();
+    for _ in 0..150 {
+        let entered = peer.try_enter_with("lobby", |options| options.make_room = true).await;
+        assert_eq!(entered, Err(Reason::NotAllowed));
+    }
+    let lines = log.lines();
+    assert_eq!(lines.len(), 100);
+    let said = "name=\"Ann\" by=\"permissions.create\" what=\"lobby\"";
+    for line in lines {
+        assert!(line.message == "not allowed" && line.fields.contains(said), "{line:?}");
     }
 }
 
@@ -51,7 +97,7 @@ async fn a_session_that_reads_too_slowly_is_named_with_the_limit_and_what_waited
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_program_that_tries_tls_first_writes_one_line_in_a_minute() {
+async fn a_program_that_tries_tls_first_writes_no_line_and_is_counted() {
     let served = serve();
     let log = log();
     for _ in 0..20 {
@@ -60,7 +106,9 @@ async fn a_program_that_tries_tls_first_writes_one_line_in_a_minute() {
         link.rest().await;
     }
     served.empty().await;
-    assert_eq!(log.lines().len(), 1);
+    assert_eq!(log.lines().len(), 0);
+    assert_eq!(served.refused_tls(), 20);
+    assert_eq!(served.refused(Reason::UnknownProtocol), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -224,7 +224,7 @@ async fn what_nobody_here_speaks_is_closed_at_once() {
         assert_eq!(link.rest().await, word, "{bytes:02x?}");
         assert_eq!(begun.elapsed(), Duration::ZERO, "nobody waits for more");
     }
-    assert_eq!(served.refused(Reason::UnknownProtocol), 14);
+    assert_eq!((served.refused(Reason::UnknownProtocol), served.refused_tls()), (13, 1));
     // Inside a WebSocket there is a word for it.
     for text in [&b"{\"hello\":1}"[..], b"GET / HTTP/1.1\r\n", b"SSH-2.0-x\r\n"] {
         let mut link = served.memory();
@@ -232,7 +232,7 @@ async fn what_nobody_here_speaks_is_closed_at_once() {
         link.send(&message(text)).await;
         closed_with(&mut link, 1008).await;
     }
-    assert_eq!(served.refused(Reason::UnknownProtocol), 17);
+    assert_eq!(served.refused(Reason::UnknownProtocol), 16);
     served.empty().await;
 }
 
@@ -262,7 +262,7 @@ async fn who_has_to_go_hears_why_however_little_a_stop_may_take() {
         // But a stop waits for none of them for longer than it may.
         let stays = served.memory();
         stays.send(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]).await;
-        until("it is refused", || served.refused(Reason::UnknownProtocol) == 3).await;
+        until("it is refused", || served.refused_tls() == 2).await;
         let begun = Instant::now();
         served.server.stop().await;
         assert!(begun.elapsed() <= flush_max + Duration::from_millis(1), "{:?}", begun.elapsed());

@@ -20,7 +20,31 @@ pub enum PeerEvent {
         /// What it says.
         payload: Payload,
     },
-    /// A request for which the node has no handler.
+    /// A request for which the node has no handler, to be answered with the [`Responder`]. Messages of JavaScript
+    /// programs with AnySocket arrive so, with an empty [method](Request::method). Dropping the responder answers
+    /// with an error.
+    ///
+    /// ```
+    /// # use crosspoint::{HubOptions, Node, PeerEvent, Server, Shape};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let hub = Server::new(HubOptions::default());
+    /// # let ann = Node::builder().name("Ann").connect(hub.inside(Shape::default())).await?;
+    /// # let bob = Node::builder().connect(hub.inside(Shape::default())).await?;
+    /// # let (mut incoming, to_ann) = (ann.incoming(), bob.peer("Ann").await?);
+    /// # tokio::spawn(async move {
+    /// let peer = incoming.next().await.expect("somebody links to this node");
+    /// while let Some(event) = peer.next().await {
+    ///     if let PeerEvent::Request(request, responder) = event {
+    ///         assert_eq!(request.payload().data, "ping");
+    ///         responder.send(Ok("pong")).await?;
+    ///     }
+    /// }
+    /// # Ok::<_, crosspoint::RequestError>(())
+    /// # });
+    /// # assert_eq!(to_ann.request("ping").await?.data, "pong");
+    /// # Ok(()) })}
+    /// ```
     Request(Request, Responder),
     /// The other side offers a stream. Dropping the offer refuses it.
     Stream(StreamOffer),

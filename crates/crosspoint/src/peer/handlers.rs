@@ -121,7 +121,7 @@ impl Responder {
         self.until.map(tokio::time::Instant::from_std)
     }
 
-    /// Answers. It waits while too much waits to be sent.
+    /// Answers, as in `responder.send(Ok("pong"))`. It waits while too much waits to be sent.
     ///
     /// # Errors
     /// [`RequestError::PeerGone`] if the link has ended.

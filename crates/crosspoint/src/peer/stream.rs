@@ -182,7 +182,9 @@ impl Peer {
     /// Opens a stream, and waits until the other side has accepted it. The name, of at most 255
     /// bytes, says what it is for, the metadata, of at most 16 KiB, what else there is to know.
     ///
-    /// Giving up the wait takes the offer back.
+    /// The wait has no timeout. A task that opens a stream and accepts it itself at the other end, one after the
+    /// other, waits forever: do both at the same time, as with `tokio::join!`. Giving up the wait takes the offer
+    /// back.
     ///
     /// # Errors
     /// [`PeerError::StreamRefused`], [`PeerError::TooManyStreams`], [`PeerError::TooLong`],

@@ -149,6 +149,12 @@ impl Served {
         refused.get_or_create(&ByReason { reason: reason.word() }).get()
     }
 
+    /// How many connections have begun TLS where it is not served.
+    pub(crate) fn refused_tls(&self) -> u64 {
+        let refused = &self.hub.metrics.connections_refused;
+        refused.get_or_create(&ByReason::tls_not_served()).get()
+    }
+
     /// How many sessions were closed for a reason.
     pub(crate) fn closed(&self, reason: Reason) -> u64 {
         self.hub.metrics.closed.get_or_create(&ByReason { reason: reason.word() }).get()
