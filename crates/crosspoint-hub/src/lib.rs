@@ -68,6 +68,7 @@ pub mod probe;
 pub mod protocol;
 mod rare_map;
 pub mod rate_limiter;
+pub mod reading_rate;
 pub mod reason;
 pub mod reassembly;
 pub mod rules;

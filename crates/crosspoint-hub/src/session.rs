@@ -28,6 +28,7 @@ use crate::order::Order;
 use crate::outbox::Tag;
 use crate::permissions::{Grant, Permissions};
 use crate::rate_limiter::RateLimiter;
+use crate::reading_rate::ReadingRate;
 use crate::reason::Reason;
 use crate::slots::Slots;
 use crate::wire::{Part, Wire};
@@ -70,7 +71,7 @@ pub struct Session {
     switched: Option<Instant>,
     /// When it is worth a try to send what waits, if nobody wakes the session before.
     retry: Option<Instant>,
-    limiter: RateLimiter,
+    rate: ReadingRate,
     /// What it has sent under rules for channels that it has left.
     rates: Rates,
     settling: Settling,
@@ -161,13 +162,8 @@ impl Session {
     pub(crate) const PROVIDED_BYTES: usize = size_of::<Provided>();
 
     fn new(hub: Arc<Hub>, endpoint: Arc<Endpoint>, now: Instant) -> Self {
-        let limits = &hub.limits;
-        let (messages, bytes) = match limits.exempt(endpoint.address) {
-            true => (0, 0),
-            false => (limits.messages_per_second_max, limits.bytes_per_second_max),
-        };
         Self {
-            limiter: RateLimiter::new(now, messages, bytes),
+            rate: ReadingRate::new(now, &hub.limits, endpoint.address),
             rates: Rates::default(),
             settling: Settling::default(),
             begun: now,
@@ -213,16 +209,7 @@ impl Session {
 
     /// Counts what arrived. Gives the time before which nothing more may be read, if any.
     pub fn count(&mut self, now: Instant, messages: u64, bytes: u64) -> Option<Instant> {
-        let metrics = &self.hub.metrics;
-        metrics.bytes_in.inc_by(bytes);
-        let (by_messages, by_bytes) = self.limiter.count(now, messages, bytes);
-        if messages > 0 && by_messages.is_some() {
-            metrics.hit(Limit::MessagesPerSecond);
-        }
-        if bytes > 0 && by_bytes.is_some() {
-            metrics.hit(Limit::BytesPerSecond);
-        }
-        by_messages.max(by_bytes)
+        self.rate.count(now, &self.hub.metrics, messages, bytes)
     }
 
     /// Because of the rule for a channel: the time before which nothing more may be read, if any. To be asked

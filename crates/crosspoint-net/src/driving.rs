@@ -26,7 +26,8 @@ pub(crate) struct Carrying {
     /// The least time for which the endpoint may take nothing, if that is more than
     /// [`Limits::outbox_stall_max`](crosspoint_hub::Limits::outbox_stall_max).
     pub(crate) stall_min: Duration,
-    /// Who wants to hear at once that the session ends.
+    /// Who wants to hear at once that the session ends, where others carry it over connections of their own: they count
+    /// the bytes that those bring.
     pub(crate) tell_end: Option<oneshot::Sender<SessionEnds>>,
 }
 

@@ -1,9 +1,14 @@
 //! The memory of a connection that is no session (yet).
 
+use crate::outlet::now;
 use crate::remote::Remote;
+use crate::turn::{self, Turn};
+use crate::ws;
 use crosspoint_hub::ledger::{Charge, Exhausted, Purpose, Tab};
+use crosspoint_hub::reading_rate::ReadingRate;
 use crosspoint_hub::{Hub, Reason};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What a connection that is no session holds. Its address and the hub pay for it.
 #[derive(Debug)]
@@ -12,12 +17,14 @@ pub(crate) struct Held {
     from: Remote,
     /// Once there is something to pay for.
     tab: Option<Tab>,
+    /// Once something of a WebSocket has come. Boxed, as it is for a moment.
+    rate: Option<Box<ReadingRate>>,
 }
 
 impl Held {
     /// Nothing is held yet.
     pub(crate) fn new(hub: &Arc<Hub>, from: Remote) -> Self {
-        Self { hub: hub.clone(), from, tab: None }
+        Self { hub: hub.clone(), from, tab: None, rate: None }
     }
 
     /// So many bytes are held now.
@@ -34,6 +41,15 @@ impl Held {
             Tab::new(&account, Purpose::Input)
         });
         tab.try_settle(bytes).map_err(|exhausted| refused(hub, exhausted))
+    }
+
+    /// Counts the work that a WebSocket has made. Gives the time before which nothing more may be read, if any.
+    pub(crate) fn count(&mut self, websocket: &mut ws::Connection) -> Option<Instant> {
+        let Hub { metrics, limits, .. } = &*self.hub;
+        let growth = Turn::default().inflated(websocket, metrics);
+        let messages = turn::messages(0, Some(websocket));
+        let new = || Box::new(ReadingRate::new(now(), limits, self.from.ip()));
+        self.rate.get_or_insert_with(new).count(now(), metrics, messages, growth)
     }
 
     /// Charges what hyper keeps for a connection, whatever it is asked.

@@ -57,5 +57,6 @@ pub mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "no_tls.rs"]
 pub mod tls;
+mod turn;
 mod upgraded;
 pub mod ws;

@@ -48,7 +48,7 @@ pub(crate) struct Driver {
     pub(crate) stall_max: Duration,
     /// What the client has shown over TLS.
     pub(crate) certificate: Option<Arc<ClientCertificate>>,
-    /// Who wants to hear at once that the session ends.
+    /// Who wants to hear at once that the session ends, as [`Carrying::tell_end`](crate::driving::Carrying::tell_end).
     pub(crate) tell_end: Option<oneshot::Sender<SessionEnds>>,
 }
 

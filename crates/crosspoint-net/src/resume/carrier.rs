@@ -9,10 +9,11 @@ use crate::memory::{self, Shape};
 use crate::outlet::now;
 use crate::reading::read;
 use crate::stream::{Reader, Stream, Writer};
+use crate::turn::{self, Turn};
 use bytes::{Bytes, BytesMut};
 use crosspoint_hub::ledger::{Account, Purpose, Tab};
 use crosspoint_hub::protocol::Measurement;
-use crosspoint_hub::rate_limiter::RateLimiter;
+use crosspoint_hub::reading_rate::ReadingRate;
 use crosspoint_hub::{Hub, Limit, Reason, Wire};
 use crosspoint_proto::WIRE;
 use std::io::{self, IoSlice};
@@ -63,16 +64,16 @@ pub(crate) struct Carrier {
     until: Option<Instant>,
     /// Who counts round trips.
     counted_by: Option<Arc<Hub>>,
-    /// How many records the other side may send, if there is a bound.
-    limiter: Option<RateLimiter>,
-    /// It has sent too many, and is not read before this.
+    /// How much the other side may send, if there is a bound.
+    rate: Option<ReadingRate>,
+    /// It has sent too much, and is not read before this.
     throttled: Option<Instant>,
+    /// What has come is not all looked at.
+    unheeded: bool,
     /// What is kept until it has arrived, where that is charged.
     tab: Option<Tab>,
     /// How long the other side may acknowledge nothing, if there is a bound.
     stall_max: Option<Duration>,
-    /// Since when some bytes of a record are here and some have not come.
-    midway: Option<Instant>,
 }
 
 /// Why a connection is not carried over any longer.
@@ -141,15 +142,15 @@ impl Carrier {
             flush_max,
             until: None,
             counted_by: None,
-            limiter: None,
+            rate: None,
             throttled: None,
+            unheeded: false,
             tab: None,
             stall_max: None,
-            midway: None,
         }
     }
 
-    /// Lets a hub count the round trips, and the records of an endpoint that is at an address, and
+    /// Lets a hub count the round trips, and what comes from an endpoint that is at an address, and
     /// charge what is kept to the session. Who acknowledges nothing for `stall_max` has to go.
     pub(crate) fn counted_by(
         self,
@@ -158,12 +159,10 @@ impl Carrier {
         session: &Arc<Account>,
         stall_max: Duration,
     ) -> Self {
-        let limited = !hub.limits.exempt(address);
-        let limiter =
-            limited.then(|| RateLimiter::new(now(), hub.limits.messages_per_second_max, 0));
+        let rate = Some(ReadingRate::new(now(), &hub.limits, address));
         let tab = Some(Tab::new(session, Purpose::Retained));
         self.pipe.writer.charge(session, Purpose::Retained);
-        Self { counted_by: Some(hub), limiter, tab, stall_max: Some(stall_max), ..self }
+        Self { counted_by: Some(hub), rate, tab, stall_max: Some(stall_max), ..self }
     }
 
     /// Has the memory charged that is held here and for a connection. The way to and from the driver does that by
@@ -231,7 +230,6 @@ impl Carrier {
     pub(crate) fn attach(&mut self, received: u64, told: u64) -> Result<(), Violation> {
         self.flow.attach(now(), received, told)?;
         self.until = None;
-        self.midway = None;
         if self.pipe.ended {
             self.hurry();
         }
@@ -268,30 +266,34 @@ impl Carrier {
     }
 
     async fn try_carry(&mut self, link: &mut Link) -> Result<std::convert::Infallible, Parted> {
-        let mut timer = pin!(sleep_until(self.deadline(true).into()));
+        let mut timer = pin!(sleep_until(self.deadline(link, true).into()));
         // What came together with the first record.
-        self.heed(link)?;
+        self.unheeded = true;
         loop {
             tokio::task::consume_budget().await;
-            let more = self.proceed(link)?;
+            if self.heeds() {
+                self.heed(link)?;
+            }
+            let more = self.proceed(link)? || self.heeds();
             self.settle(Some(link));
             let held_back = self.is_held_back();
             let has_room = link.has_room_up_to(self.queue_max());
             let deadline = match (more, held_back) {
                 (true, _) => now(),
-                (false, true) => self.deadline(has_room).min(now() + HOLD_BACK),
-                (false, false) => self.deadline(has_room),
+                (false, true) => self.deadline(link, has_room).min(now() + HOLD_BACK),
+                (false, false) => self.deadline(link, has_room),
             };
             reach(timer.as_mut(), deadline);
-            let Self { flow, pipe, throttled, .. } = &mut *self;
+            let reading = !self.unheeded && self.throttled.is_none();
+            let Self { flow, pipe, .. } = &mut *self;
             let taking = !pipe.ended && !flow.is_full() && has_room && !held_back;
             tokio::select! {
-                () = &mut timer => self.tick()?,
-                bytes = read(&mut link.reader), if throttled.is_none() => {
+                () = &mut timer => self.tick(link)?,
+                bytes = read(&mut link.reader), if reading => {
                     link.received(bytes?)?;
                     self.flow.heard(now());
                     self.heed(link)?;
-                    if self.stall_max.is_some_and(|most| self.flow.has_stalled(most)) {
+                    if !self.unheeded && self.stall_max.is_some_and(|most| self.flow.has_stalled(most)) {
                         return Err(Parted::Stalled);
                     }
                 }
@@ -373,56 +375,107 @@ impl Carrier {
         Ok(())
     }
 
-    /// Looks at what has arrived.
+    /// Whether something waits that may be looked at.
+    fn heeds(&self) -> bool {
+        self.unheeded && self.throttled.is_none()
+    }
+
+    /// Looks at what has arrived, and counts it.
     fn heed(&mut self, link: &mut Link) -> Result<(), Parted> {
-        let mut records = 0;
-        while let Some(record) = link.next()? {
-            records += 1;
-            match record {
-                Record::Gone(gone) => return Err(Parted::Gone(gone)),
-                Record::Refused(reason) => return Err(Parted::Refused(reason)),
-                record => {
-                    let result = self.flow.receive(now(), record);
-                    result.map_err(|violation| Parted::Broken(violation.into()))?;
-                }
-            }
-        }
-        self.midway = match link.is_midway() {
-            false => None,
-            true => self.midway.filter(|_| records == 0).or_else(|| Some(now())),
-        };
-        if let Some(limiter) = &mut self.limiter {
-            self.throttled = limiter.count(now(), records, 0).0;
-            if let (Some(_), Some(hub)) = (self.throttled, &self.counted_by) {
-                hub.metrics.hit(Limit::MessagesPerSecond);
-            }
-        }
+        let (mut records, read) = (0, link.take_read());
+        let mut throttled = self.count(0, read);
+        let result = self.look(link, &mut records, &mut throttled);
+        let messages = turn::messages(records, link.websocket());
+        throttled = self.count(messages, 0).max(throttled);
+        link.unfinished_since(now());
+        self.throttle(link, throttled);
+        result?;
         if let (Some(round_trip), Some(hub)) = (self.flow.measured(), &self.counted_by) {
             hub.metrics.measured(WIRE.profile().name, Measurement::RoundTrip(round_trip));
         }
         Ok(())
     }
 
-    fn deadline(&self, room: bool) -> Instant {
-        let whole = self.whole_until().filter(|_| self.throttled.is_none());
+    /// Looks at what has arrived until nothing is left, or the rest is for later. Counts the records, and throttles
+    /// because of what is inflated.
+    fn look(
+        &mut self,
+        link: &mut Link,
+        records: &mut u64,
+        throttled: &mut Option<Instant>,
+    ) -> Result<(), Parted> {
+        let mut turn = Turn::default();
+        self.unheeded = false;
+        loop {
+            match link.record()? {
+                Some(record) => {
+                    *records += 1;
+                    self.take(record)?;
+                }
+                None if turn.is_over(throttled.is_some()) => {
+                    self.unheeded = link.has_unread();
+                    return Ok(());
+                }
+                None => {
+                    let unwrapped = link.unwrap();
+                    if let (Some(websocket), Some(hub)) = (link.websocket(), &self.counted_by) {
+                        let growth = turn.inflated(websocket, &hub.metrics);
+                        if growth > 0 {
+                            *throttled = self.count(0, growth).max(*throttled);
+                        }
+                    }
+                    if !unwrapped? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, record: Record) -> Result<(), Parted> {
+        match record {
+            Record::Gone(gone) => Err(Parted::Gone(gone)),
+            Record::Refused(reason) => Err(Parted::Refused(reason)),
+            record => {
+                let result = self.flow.receive(now(), record);
+                result.map_err(|violation| Parted::Broken(violation.into()))
+            }
+        }
+    }
+
+    /// Counts what has come. Gives the time before which nothing more may be read, if any.
+    fn count(&mut self, messages: u64, bytes: u64) -> Option<Instant> {
+        let (rate, hub) = (self.rate.as_mut()?, self.counted_by.as_ref()?);
+        rate.count(now(), &hub.metrics, messages, bytes)
+    }
+
+    /// Reads nothing before this. What is unfinished has that much more time, as the silence is ours.
+    fn throttle(&mut self, link: &mut Link, until: Option<Instant>) {
+        let Some(until) = until else { return };
+        let from = self.throttled.unwrap_or_else(now);
+        link.unheard(until.saturating_duration_since(from));
+        self.throttled = Some(until.max(from));
+    }
+
+    fn deadline(&self, link: &mut Link, room: bool) -> Instant {
+        let whole = self.whole_until(link).filter(|_| self.throttled.is_none());
         let deadlines = [self.flow.deadline(room), self.until, self.throttled, whole];
         deadlines.into_iter().flatten().min().unwrap_or_else(|| now() + FAR)
     }
 
-    /// Until when a record that has begun has to be whole, where there is a bound.
-    fn whole_until(&self) -> Option<Instant> {
+    /// Until when what has begun has to be whole, where there is a bound.
+    fn whole_until(&self, link: &mut Link) -> Option<Instant> {
         let hub = self.counted_by.as_ref()?;
-        self.midway.map(|since| since + hub.limits.message_time_max)
+        link.unfinished_since(now()).map(|since| since + hub.limits.message_time_max)
     }
 
-    fn tick(&mut self) -> Result<(), Parted> {
+    fn tick(&mut self, link: &mut Link) -> Result<(), Parted> {
         let now = now();
         if self.throttled.take_if(|until| *until <= now).is_some() {
             // The silence meanwhile was ours.
             self.flow.heard(now);
-            self.midway = self.midway.map(|_| now);
         }
-        if self.throttled.is_none() && self.whole_until().is_some_and(|until| until <= now) {
+        if self.throttled.is_none() && self.whole_until(link).is_some_and(|until| until <= now) {
             if let Some(hub) = &self.counted_by {
                 hub.metrics.hit(Limit::MessageTime);
             }
@@ -432,6 +485,14 @@ impl Carrier {
         if self.until.is_some_and(|until| until <= now) {
             return Err(Parted::Overdue);
         }
-        if self.flow.tick(now) { Ok(()) } else { Err(Parted::Lost) }
+        if self.flow.tick(now) {
+            return Ok(());
+        }
+        if self.throttled.is_none() {
+            return Err(Parted::Lost);
+        }
+        // The answers to probes are not read either.
+        self.flow.heard(now);
+        Ok(())
     }
 }

@@ -174,7 +174,6 @@ async fn knock(endpoint: &Endpoint, asks: Asks) -> Result<Answer, Fault> {
         .shown(link.writer.channel_binding())
         .map_err(io::Error::other)
         .map_err(Fault::Lost)?;
-    link.unwrap()?;
     link.out.small(&MAGIC);
     link.say(Record::Open(Open { version: VERSION, token, received, sent, heartbeat_ms, proof }));
     link.flush().await?;

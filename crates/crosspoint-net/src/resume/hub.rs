@@ -390,7 +390,6 @@ async fn opened(link: &mut Link, mut held: Held) -> Result<Open, Reason> {
         Fault::Record(_) | Fault::WebSocket(_) => Reason::Malformed,
     };
     link.input().skip(MAGIC.len());
-    link.unwrap().map_err(wrong)?;
     loop {
         match link.next().map_err(wrong)? {
             Some(Record::Open(Open { version, .. })) if version != VERSION => {
@@ -400,6 +399,9 @@ async fn opened(link: &mut Link, mut held: Held) -> Result<Open, Reason> {
             Some(_) => return Err(Reason::Malformed),
             None => {
                 held.settle(link.held())?;
+                if let Some(until) = link.websocket().and_then(|it| held.count(it)) {
+                    tokio::time::sleep_until(until.into()).await;
+                }
                 link.read().await.map_err(wrong)?;
             }
         }

@@ -2,7 +2,7 @@
 
 use super::record::{Record, RecordError};
 use crate::client::Dialed;
-use crate::reading::{READ_BYTES_MAX, discard_until_closed, read};
+use crate::reading::{discard_until_closed, read};
 use crate::stream::{Reader, Writer};
 use crate::ws;
 use bytes::{Bytes, BytesMut};
@@ -12,7 +12,7 @@ use crosspoint_hub::ledger::Purpose;
 use crosspoint_hub::wire::FrameWriter;
 use std::collections::VecDeque;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes that may wait to be written before nothing more is added.
 pub(crate) const QUEUE_BYTES_MAX: usize = 64 * 1024;
@@ -22,10 +22,6 @@ const PIECE_BYTES: usize = 96;
 
 /// The most bytes of one WebSocket message; hubs take that much in any case.
 const MESSAGE_BYTES_MAX: usize = 32 * 1024;
-
-/// Bytes of records that are looked at before a WebSocket is asked for more. Above all that one read brings, and one
-/// record that is not whole.
-const INPUT_BYTES_MAX: usize = 2 * READ_BYTES_MAX;
 
 /// Why nothing more is read from a connection.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +42,10 @@ pub(crate) struct Link {
     /// Unwraps WebSocket frames, if the connection has them.
     websocket: Option<Box<ws::Connection>>,
     input: Input,
+    /// Since when some bytes of a record are here and some have not come, as far as that was looked at.
+    midway: Option<Instant>,
+    /// Bytes that were read since they were last counted.
+    read: usize,
     /// What is to be said next.
     pub(crate) out: FrameWriter,
     queue: VecDeque<Bytes>,
@@ -65,6 +65,7 @@ impl Link {
         place: Admission,
     ) -> Self {
         let mut link = Self::new(reader, writer, websocket);
+        link.read = first.len();
         link.input.push(first);
         link.place = Some(place);
         link
@@ -82,6 +83,8 @@ impl Link {
             writer,
             websocket,
             input: Input::default(),
+            midway: None,
+            read: 0,
             out: FrameWriter::default(),
             queue: VecDeque::new(),
             queued: 0,
@@ -109,34 +112,63 @@ impl Link {
         if bytes.is_empty() {
             return Err(ended());
         }
+        self.read += bytes.len();
         match &mut self.websocket {
             Some(websocket) => websocket.receive(bytes),
             None => self.input.push(bytes.freeze()),
         }
-        self.unwrap()
-    }
-
-    /// Takes the frames out of the WebSocket, if there is one. What is inflated is looked at before there is more.
-    pub(crate) fn unwrap(&mut self) -> Result<(), Fault> {
-        let Some(websocket) = &mut self.websocket else {
-            return Ok(());
-        };
-        while self.input.len() < INPUT_BYTES_MAX {
-            let Some(event) = websocket.poll()? else { return Ok(()) };
-            match event {
-                ws::Event::Data { bytes, .. } => self.input.push(bytes),
-                ws::Event::Closed(_) => {
-                    self.answer_close();
-                    return Err(ended());
-                }
-            }
-        }
         Ok(())
     }
 
-    /// Whether a record has come in part.
-    pub(crate) fn is_midway(&self) -> bool {
-        !self.input.is_empty() || self.websocket.as_ref().is_some_and(|it| it.is_midway())
+    /// Takes the next piece of a message out of the WebSocket, if there is one. Gives whether there was.
+    pub(crate) fn unwrap(&mut self) -> Result<bool, Fault> {
+        let Some(websocket) = &mut self.websocket else {
+            return Ok(false);
+        };
+        match websocket.poll()? {
+            None => Ok(false),
+            Some(ws::Event::Data { bytes, .. }) => {
+                self.input.push(bytes);
+                Ok(true)
+            }
+            Some(ws::Event::Closed(_)) => {
+                self.answer_close();
+                Err(ended())
+            }
+        }
+    }
+
+    /// Whether the WebSocket has bytes that were not looked at, or may have.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.websocket.as_ref().is_some_and(|it| it.buffered() > 0)
+    }
+
+    /// Bytes that were read since the last call.
+    pub(crate) fn take_read(&mut self) -> u64 {
+        std::mem::take(&mut self.read) as u64
+    }
+
+    /// The WebSocket, if there is one, whose work is to be counted.
+    pub(crate) fn websocket(&mut self) -> Option<&mut ws::Connection> {
+        self.websocket.as_deref_mut()
+    }
+
+    /// Since when a record, a frame or a message of the WebSocket is here in part, as far as that was looked at.
+    pub(crate) fn unfinished_since(&mut self, now: Instant) -> Option<Instant> {
+        self.midway = match self.input.is_empty() {
+            true => None,
+            false => self.midway.or(Some(now)),
+        };
+        let websocket = self.websocket.as_mut().and_then(|it| it.unfinished_since(now));
+        self.midway.into_iter().chain(websocket).min()
+    }
+
+    /// Nobody listens to the other side for so long.
+    pub(crate) fn unheard(&mut self, time: Duration) {
+        self.midway = self.midway.map(|since| since + time);
+        if let Some(websocket) = &mut self.websocket {
+            websocket.unheard(time);
+        }
     }
 
     /// Answers a close frame behind all that waits, as far as that goes without waiting.
@@ -161,15 +193,22 @@ impl Link {
         Ok(())
     }
 
+    /// The next record, if it is there whole and out of the WebSocket.
+    pub(crate) fn record(&mut self) -> Result<Option<Record>, Fault> {
+        let record = Record::next(&mut self.input)?;
+        if record.is_some() {
+            self.midway = None;
+        }
+        Ok(record)
+    }
+
     /// The next record, if it is there whole.
     pub(crate) fn next(&mut self) -> Result<Option<Record>, Fault> {
         loop {
-            if let Some(record) = Record::next(&mut self.input)? {
+            if let Some(record) = self.record()? {
                 return Ok(Some(record));
             }
-            let before = self.input.len();
-            self.unwrap()?;
-            if self.input.len() == before {
+            if !self.unwrap()? {
                 return Ok(None);
             }
         }
@@ -313,7 +352,8 @@ mod tests {
         let (reader, writer) = Stream::from(near).into_split();
         let websocket = Box::new(ws::Connection::new(role, SETTINGS));
         let mut link = Link::new(reader, writer, Some(websocket));
-        match link.received(BytesMut::from(said)).unwrap_err() {
+        link.received(BytesMut::from(said)).unwrap();
+        match link.next().unwrap_err() {
             Fault::Lost(_) => drop(link),
             _ => link.part(Duration::ZERO).await,
         }
@@ -365,6 +405,7 @@ mod tests {
             let payload = format!("{number:03}");
             ws::frame::client_frame(ws::Opcode::Ping, true, payload.as_bytes(), [1; 4], &mut ping);
             link.received(ping).unwrap();
+            assert_eq!(link.next().unwrap(), None);
             link.wrap().unwrap();
         }
         assert!(!link.is_idle());

@@ -497,7 +497,7 @@ impl Server {
         let mut silence = self.0.gateways.silence_max(&context, handshake);
         let mut until = now() + silence.most;
         loop {
-            let answer = match websocket.poll() {
+            let (answer, throttled) = match websocket.poll() {
                 Ok(Some(ws::Event::Data { kind, bytes, message_fin: message_ended })) => {
                     if bytes.is_empty() {
                         continue;
@@ -530,7 +530,8 @@ impl Server {
                     held.settle(words.capacity() + websocket.buffered()).map_err(|reason| {
                         Refusal::in_websocket(reason, ws::CloseCode::TRY_AGAIN, None)
                     })?;
-                    websocket.pong().map_err(|_| Refusal::silent(Reason::Internal))?
+                    let pong = websocket.pong().map_err(|_| Refusal::silent(Reason::Internal))?;
+                    (pong, held.count(&mut websocket))
                 }
                 Err(error) => {
                     let (code, fault) = (error.close_code(), Some(error.to_string()));
@@ -541,6 +542,9 @@ impl Server {
                 match answer {
                     Some(answer) => writer.write_all(&answer).await.is_ok(),
                     None => {
+                        if let Some(throttled) = throttled {
+                            tokio::time::sleep_until(throttled.into()).await;
+                        }
                         let more = read(reader).await.unwrap_or_default();
                         let any = !more.is_empty();
                         websocket.receive(more);

@@ -3,6 +3,7 @@
 use super::timers::Timer;
 use super::{Driver, State};
 use crate::outlet::now;
+use crate::turn::{self, Turn};
 use crate::ws;
 use bytes::BytesMut;
 use crosspoint_hub::command::Command;
@@ -13,12 +14,10 @@ use crosspoint_hub::wire::Framing;
 use crosspoint_hub::{Limit, PeerName, Reason};
 use std::time::Instant;
 
-/// Bytes that are inflated, or work like that, before the task does something else as well.
-const INFLATED_BYTES_MAX: u64 = 64 * 1024;
-
 impl Driver {
     pub(super) fn received(&mut self, state: &mut State, bytes: BytesMut) -> Result<(), Reason> {
-        let count = bytes.len() as u64;
+        let is_carried = self.tell_end.is_some();
+        let count = if is_carried { 0 } else { bytes.len() as u64 };
         match &mut self.websocket {
             Some(websocket) => websocket.receive(bytes),
             None => self.protocol.receive(now(), bytes.freeze()),
@@ -33,7 +32,7 @@ impl Driver {
         self.be_patient(state, now);
         let mut result = Ok(());
         let mut messages: u64 = 0;
-        let mut inflated = 0;
+        let mut turn = Turn::default();
         state.inflating = false;
         while !state.waiting && state.authenticating.is_none() {
             match self.protocol.poll(now, &mut state.out) {
@@ -73,15 +72,13 @@ impl Driver {
                         .measured(self.session.endpoint().profile.name, measurement);
                     continue;
                 }
-                None if inflated > 0
-                    && (inflated >= INFLATED_BYTES_MAX || state.is_throttled()) =>
-                {
+                None if turn.is_over(state.is_throttled()) => {
                     let waits = self.websocket.as_ref().is_some_and(|it| it.buffered() > 0);
                     state.inflating = waits;
                 }
                 None => match self.unwrap(now) {
                     Ok(true) => {
-                        inflated += self.count_inflated(state, now);
+                        self.count_inflated(state, now, &mut turn);
                         continue;
                     }
                     Ok(false) => {}
@@ -94,9 +91,8 @@ impl Driver {
         self.log_notice(state);
         messages = messages.saturating_sub(self.protocol.unasked_commands());
         messages += self.protocol.idle_frames();
-        // A frame of the WebSocket is work too, whether or not it carries anything.
-        let frames = self.websocket.as_mut().map_or(0, |websocket| websocket.take_frames());
-        let throttled = self.session.count(now, messages.max(frames), 0);
+        let messages = turn::messages(messages, self.websocket.as_deref_mut());
+        let throttled = self.session.count(now, messages, 0);
         self.settle();
         state.throttle(throttled);
         self.session.endpoint().push_own(&state.out.take());
@@ -122,18 +118,13 @@ impl Driver {
         result
     }
 
-    /// Counts what was inflated, against the rate too: of the bytes that were read, those are the ones that cost.
-    /// Gives how much work that was, in bytes.
-    fn count_inflated(&mut self, state: &mut State, now: Instant) -> u64 {
-        let inflated =
-            self.websocket.as_mut().map(|websocket| websocket.take_inflated()).unwrap_or_default();
-        if inflated.from > 0 {
-            let metrics = &self.session.hub().metrics;
-            metrics.decompressed_bytes_before.inc_by(inflated.from);
-            metrics.decompressed_bytes_after.inc_by(inflated.to);
-            state.throttle(self.session.count(now, 0, inflated.growth()));
+    /// Counts what was inflated, against the rate too.
+    fn count_inflated(&mut self, state: &mut State, now: Instant, turn: &mut Turn) {
+        let Some(websocket) = &mut self.websocket else { return };
+        let growth = turn.inflated(websocket, &self.session.hub().metrics);
+        if growth > 0 {
+            state.throttle(self.session.count(now, 0, growth));
         }
-        inflated.work()
     }
 
     /// Takes the next piece of a message out of the WebSocket, if there is one. Gives whether there was.

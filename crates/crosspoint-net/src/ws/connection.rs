@@ -80,8 +80,6 @@ struct Compressed {
     agreed: Deflate,
     /// What has come of a message that is not whole.
     waiting: BytesMut,
-    /// Since when it waits for its end, as far as that was looked at.
-    since: Option<Instant>,
     /// What was inflated since it was last counted.
     inflated: Inflated,
     /// Blocks that may come yet without any content.
@@ -110,6 +108,8 @@ pub struct Connection {
     ping: Option<Bytes>,
     /// Frames and pieces of frames that were looked at since they were last counted.
     frames: u64,
+    /// Since when a frame or a message is here in part and nothing of it was given away, as far as that was looked at.
+    since: Option<Instant>,
 }
 
 impl Connection {
@@ -126,6 +126,7 @@ impl Connection {
             compression: None,
             ping: None,
             frames: 0,
+            since: None,
         }
     }
 
@@ -139,7 +140,7 @@ impl Connection {
         let compressed = |agreed| {
             let (waiting, inflated) = (BytesMut::new(), Inflated::default());
             let blocks_left = EMPTY_BLOCKS_MAX;
-            Box::new(Compressed { agreed, waiting, since: None, inflated, blocks_left })
+            Box::new(Compressed { agreed, waiting, inflated, blocks_left })
         };
         Self { compression: deflate.map(compressed), ..self }
     }
@@ -182,6 +183,9 @@ impl Connection {
     fn next(&mut self) -> Result<Option<Event>, WsError> {
         while let Some(incoming) = self.decoder.decode()? {
             self.frames += 1;
+            if !self.decoder.is_midway() || incoming.gives() {
+                self.since = None;
+            }
             match incoming {
                 Incoming::Data { .. } if self.close_sent => {}
                 Incoming::Data { kind, bytes, compressed: true, message_fin, .. } => {
@@ -221,7 +225,7 @@ impl Connection {
         let max = self.message_bytes_max.min(self.decoder.frame_bytes_max());
         // The decoder gives no such piece otherwise.
         let Some(compression) = &mut self.compression else { return Err(WsError::Deflate) };
-        let Compressed { agreed, waiting, since, inflated, blocks_left } = &mut **compression;
+        let Compressed { agreed, waiting, inflated, blocks_left } = &mut **compression;
         let max = max.min(agreed.inflated_bytes_max.into());
         if (waiting.len() + piece.len()) as u64 > deflated_bytes_max(max) {
             return Err(WsError::MessageTooLarge { max });
@@ -230,7 +234,6 @@ impl Connection {
             waiting.extend_from_slice(piece);
             return Ok(None);
         }
-        *since = None;
         let mut whole = std::mem::take(waiting);
         let whole = match whole.is_empty() {
             true => piece,
@@ -254,22 +257,17 @@ impl Connection {
         Ok(Some(message))
     }
 
-    /// Since when a compressed message waits for its end. What is not compressed is given away as it comes.
+    /// Since when a frame or a message is here in part and nothing of it was given away. It begins anew with each piece
+    /// that is given away, which a protocol may wait for by itself.
     pub fn unfinished_since(&mut self, now: Instant) -> Option<Instant> {
-        let Compressed { waiting, since, .. } = self.compression.as_deref_mut()?;
-        (!waiting.is_empty()).then(|| *since.get_or_insert(now))
-    }
-
-    /// Whether a compressed message waits for its end.
-    pub fn is_midway(&self) -> bool {
-        self.compression.as_deref().is_some_and(|it| !it.waiting.is_empty())
+        let midway = self.remote == Remote::Open && self.decoder.is_midway();
+        self.since = midway.then(|| self.since.unwrap_or(now));
+        self.since
     }
 
     /// Nobody has listened to the other side for so long.
     pub fn unheard(&mut self, time: Duration) {
-        if let Some(since) = self.compression.as_deref_mut().and_then(|it| it.since.as_mut()) {
-            *since += time;
-        }
+        self.since = self.since.map(|since| since + time);
     }
 
     /// What was inflated since the last call.

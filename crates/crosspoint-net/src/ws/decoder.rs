@@ -48,6 +48,13 @@ pub enum Incoming {
     Close(Option<CloseFrame>),
 }
 
+impl Incoming {
+    /// Whether it is content that goes up as it is, and not with the end of its message.
+    pub(super) fn gives(&self) -> bool {
+        matches!(self, Self::Data { bytes, compressed: false, .. } if !bytes.is_empty())
+    }
+}
+
 /// Turns received bytes into [`Incoming`].
 ///
 /// Give it bytes with [`receive`](Self::receive), then call [`decode`](Self::decode) until that
@@ -166,6 +173,16 @@ impl Decoder {
                 State::Control { payload, .. } => payload.len(),
                 State::Data { .. } | State::Closed | State::Failed(_) => 0,
             }
+    }
+
+    /// Whether a frame or a message has come in part.
+    #[must_use]
+    pub fn is_midway(&self) -> bool {
+        match &self.state {
+            State::Head { have, .. } => *have > 0 || self.unfinished.is_some(),
+            State::Data { .. } | State::Control { .. } => true,
+            State::Closed | State::Failed(_) => false,
+        }
     }
 
     /// The next thing that arrived, `None` if more bytes are needed or a close frame was handed

@@ -24,17 +24,21 @@ async fn offer(link: &mut Link, offer: &str) -> Option<String> {
     lines.next().map(str::to_owned)
 }
 
-async fn agreed(link: &mut Link) {
+pub(crate) async fn agreed(link: &mut Link) {
     let accepted = offer(link, "permessage-deflate; client_max_window_bits").await;
     let expected = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
     assert_eq!(accepted.as_deref(), Some(expected));
 }
 
 /// A compressed message of a client.
-fn compressed(payload: &[u8]) -> Bytes {
-    let payload = deflate(payload).expect("it becomes smaller");
+pub(crate) fn compressed(payload: &[u8]) -> Bytes {
+    deflated(&deflate(payload).expect("it becomes smaller"))
+}
+
+/// A message of a client that is compressed already.
+pub(crate) fn deflated(payload: &[u8]) -> Bytes {
     let mut framed = BytesMut::new();
-    frame::client_frame(Opcode::Binary, true, &payload, [1, 2, 3, 4], &mut framed);
+    frame::client_frame(Opcode::Binary, true, payload, [1, 2, 3, 4], &mut framed);
     framed[0] |= 0x40;
     framed.freeze()
 }

@@ -3,7 +3,8 @@
 use crate::common::http::get;
 use crate::common::log::{log, log_that_panics_at};
 use crate::common::peer::{Peer, enter, message, server_frame, upgrade};
-use crate::common::{Dice, Link, Served, serve, serve_as, until, within};
+use crate::common::{Dice, Link, Served, serve, serve_as, serve_with, until, within};
+use crate::deflate::{agreed, compressed, deflated};
 use crate::resume_world::{outcome, resumable};
 use bytes::{Bytes, BytesMut};
 use crosspoint_auth::{Denied, from_fn};
@@ -21,6 +22,7 @@ use crosspoint_net::resume::{
     VERSION, Why,
 };
 use crosspoint_net::server::ServerOptions;
+use crosspoint_net::ws::deflate::store;
 use crosspoint_proto as native;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -571,6 +573,240 @@ async fn records_count_against_the_rate_whatever_they_are_and_a_new_connection_p
     // A thousand are free.
     assert!(begun.elapsed() > Duration::from_millis(1900), "{:?}", begun.elapsed());
     assert!(served.hits("messages_per_second_max") > 0);
+}
+
+/// A hub that reads those who come over TCP at these rates, and compresses.
+fn limited(messages_per_second_max: u64, bytes_per_second_max: u64, resume: Config) -> Served {
+    let limits = Limits {
+        messages_per_second_max,
+        bytes_per_second_max,
+        loopback_exempt: false,
+        compressed_bytes_min: Some(1024),
+        ..Limits::default()
+    };
+    served(HubOptions { limits, ..HubOptions::default() }, resume)
+}
+
+/// A new session over a WebSocket, which compresses, that has said hello and so many bytes that are skipped. Gives how
+/// many bytes the hub has then.
+async fn over_websocket(served: &Served, skipped: usize) -> (Link, usize) {
+    let mut link = served.tcp().await;
+    agreed(&mut link).await;
+    let first = [&MAGIC[..], &encode(&[open(Token::NEW, 0, 0)])].concat();
+    link.send(&message(&first)).await;
+    server_frame(&mut link).await;
+    let data = [&hello()[..], &skippable(skipped)].concat();
+    let sent = data.len();
+    link.send(&message(&encode(&[Record::Data { offset: 0, bytes: data.into() }]))).await;
+    (link, sent)
+}
+
+/// A frame of a type that is skipped.
+fn skippable(bytes: usize) -> Vec<u8> {
+    let mut frame = Vec::new();
+    native::frame::put_varint(1 + bytes as u32, &mut frame);
+    frame.push(0x9f);
+    frame.resize(frame.len() + bytes, 0);
+    frame
+}
+
+/// Asks the hub for a sign of life in a WebSocket, and waits for it.
+async fn asked(link: &mut Link) {
+    link.send(&message(&encode(&[Record::Ping(7)]))).await;
+    let answer = encode(&[Record::Pong(7)]);
+    let is_answer = |payload: &[u8]| payload.windows(answer.len()).any(|part| part == answer);
+    while !is_answer(&within("an answer", server_frame(link)).await.1) {}
+}
+
+// In real time, as the test before; nothing but lower bounds is asserted.
+#[tokio::test]
+async fn frames_and_blocks_of_a_websocket_count_as_in_a_session_that_is_not_resumed() {
+    // One byte in each block.
+    let mut blocks = BytesMut::new();
+    for byte in encode(&[Record::Ping(1)]).repeat(25) {
+        store(&[byte], &mut blocks);
+    }
+    // The begin of the block that ends a message, of which the rest is left out.
+    blocks.extend_from_slice(&[0]);
+    let ping = [0x89, 0x80, 0, 0, 0, 0];
+    let empty = [0x82, 0x80, 0, 0, 0, 0];
+    for (flood, count) in [(&ping[..], 3000), (&empty, 3000), (&deflated(&blocks)[..], 12)] {
+        let served = limited(1000, 0, Config::default());
+        let (mut link, _) = over_websocket(&served, 0).await;
+        asked(&mut link).await;
+        let begun = std::time::Instant::now();
+        link.send(&flood.repeat(count)).await;
+        slowed(&served).await;
+        asked(&mut link).await;
+        // A thousand are free.
+        assert!(begun.elapsed() > Duration::from_millis(1700), "{:?}", begun.elapsed());
+    }
+    // Before there is a session they count as well.
+    for said in [&b""[..], &MAGIC] {
+        let served = limited(1000, 0, Config::default());
+        let mut link = served.tcp().await;
+        agreed(&mut link).await;
+        link.send(&message(said)).await;
+        let begun = std::time::Instant::now();
+        link.send(&ping.repeat(3000)).await;
+        slowed(&served).await;
+        let rest = [&MAGIC[said.len()..], &encode(&[open(Token::NEW, 0, 0)])].concat();
+        link.send(&message(&rest)).await;
+        while within("an answer", server_frame(&mut link)).await.0 != 0x82 {}
+        assert!(begun.elapsed() > Duration::from_millis(1700), "{:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn what_is_inflated_for_a_session_that_can_be_resumed_counts_even_if_it_has_come_before() {
+    let served = limited(0, 1_000_000, Config::default());
+    let (mut link, sent) = over_websocket(&served, 60_000).await;
+    asked(&mut link).await;
+    let again = encode(&[Record::Data { offset: 0, bytes: vec![0; sent].into() }]);
+    let flood = compressed(&again);
+    assert!(flood.len() < 400, "{} bytes", flood.len());
+    let begun = std::time::Instant::now();
+    link.send(&flood.repeat(50)).await;
+    asked(&mut link).await;
+    assert!(begun.elapsed() > Duration::from_millis(1900), "{:?}", begun.elapsed());
+    assert!(served.hits("bytes_per_second_max") > 0);
+    let metrics = &served.hub.metrics;
+    assert_eq!(metrics.decompressed_bytes_after.get(), 50 * again.len() as u64);
+    assert!(metrics.decompressed_bytes_before.get() < 50 * flood.len() as u64);
+}
+
+#[tokio::test]
+async fn bytes_that_come_again_count_and_those_of_an_honest_client_slow_nothing() {
+    let served = limited(0, 4_000_000, Config::default());
+    let (mut raw, Accepted { token, .. }, sent, received) = Raw::welcomed(served.tcp().await).await;
+    let data = |offset: u64| {
+        let bytes = vec![skippable(60_000); 10].concat();
+        let parts = bytes.chunks(60_000).zip(0..);
+        let record = |(part, index): (&[u8], u64)| Record::Data {
+            offset: (offset + 60_000 * index) as u32,
+            bytes: Bytes::copy_from_slice(part),
+        };
+        (encode(&parts.map(record).collect::<Vec<_>>()), bytes.len() as u64)
+    };
+    // All that may be under way comes again, and again.
+    let (flight, length) = data(sent);
+    for _ in 0..3 {
+        raw.link.send(&flight).await;
+        raw.say(Record::Ping(7)).await;
+        while raw.answer().await != Some(Record::Pong(7)) {}
+        raw = Raw::open(served.tcp().await, open(token, received, sent + length)).await;
+        assert!(matches!(raw.answer().await, Some(Record::Accepted(_))));
+    }
+    assert_eq!(served.hits("bytes_per_second_max"), 0);
+    let read = served.hub.metrics.bytes_in.get();
+    assert!((3 * length..3 * length + 10_000).contains(&read), "{read} bytes for {length}");
+    let begun = std::time::Instant::now();
+    for _ in 0..20 {
+        raw.link.send(&flight).await;
+    }
+    raw.say(Record::Ping(8)).await;
+    while raw.answer().await != Some(Record::Pong(8)) {}
+    assert!(begun.elapsed() > Duration::from_millis(1900), "{:?}", begun.elapsed());
+    assert!(served.hits("bytes_per_second_max") > 0);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_read_late_is_not_taken_for_lost() {
+    let heartbeat = Duration::from_millis(50);
+    let served = limited(1000, 0, Config { heartbeat, ..Config::default() });
+    let (mut raw, ..) = Raw::welcomed(served.tcp().await).await;
+    let pings: Vec<_> = (1..=2000).map(Record::Ping).collect();
+    raw.link.send(&encode(&pings)).await;
+    let begun = std::time::Instant::now();
+    let mut asked = 0;
+    slowed(&served).await;
+    raw.say(Record::Ping(7)).await;
+    loop {
+        match raw.answer().await {
+            // The hub says meanwhile that it lives.
+            Some(Record::Ping(_)) => asked += 1,
+            Some(Record::Pong(7)) => break,
+            Some(_) => {}
+            None => panic!("lost after {:?}", begun.elapsed()),
+        }
+    }
+    assert!(begun.elapsed() > Duration::from_millis(900), "{:?}", begun.elapsed());
+    assert!(asked > 5, "{asked} probes");
+}
+
+/// Says hello in a WebSocket, in a session that can be resumed or in one that cannot, and hears the answer.
+async fn greet(link: &mut Link, resumed: bool) {
+    if resumed {
+        let first = [&MAGIC[..], &encode(&[open(Token::NEW, 0, 0)])].concat();
+        link.send(&message(&first)).await;
+        server_frame(link).await;
+        link.send(&message(&encode(&[Record::Data { offset: 0, bytes: hello() }]))).await;
+    } else {
+        link.send(&message(&hello())).await;
+    }
+    server_frame(link).await;
+}
+
+/// Waits until the hub has had to read more slowly because of too many messages.
+async fn slowed(served: &Served) {
+    until("it is read more slowly", || served.hits("messages_per_second_max") > 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_of_a_websocket_that_is_never_whole_and_brings_nothing_ends_its_connection() {
+    const MOST: Duration = Duration::from_secs(4);
+    let frame = |first: u8| vec![first, 0x80, 0, 0, 0, 0];
+    let piece = |first: u8, byte: u8| vec![first, 0x81, 0, 0, 0, 0, byte];
+    // What begins, and what comes now and then.
+    let cases = [
+        ("half a header", vec![0x82], vec![]),
+        ("half a ping", vec![0x89], vec![]),
+        ("a ping without its payload", vec![0x89, 0x84, 0, 0, 0, 0], vec![1]),
+        ("fragments without content", frame(0x02), frame(0x00)),
+        ("compressed fragments without content", frame(0x42), frame(0x00)),
+        ("compressed fragments", piece(0x42, 0), piece(0x00, 0)),
+        ("a fragment, and pings", frame(0x02), frame(0x89)),
+    ];
+    for resumed in [false, true] {
+        for (what, first, then) in &cases {
+            let served = serve_with(|options| {
+                options.limits.message_time_max = MOST;
+                options.limits.compressed_bytes_min = Some(1024);
+            });
+            let mut link = served.memory();
+            agreed(&mut link).await;
+            greet(&mut link, resumed).await;
+            let begun = tokio::time::Instant::now();
+            link.send(first).await;
+            for _ in 0..3 {
+                tokio::time::sleep(MOST / 4).await;
+                link.send(then).await;
+            }
+            within(what, link.rest()).await;
+            assert_eq!(begun.elapsed(), MOST, "{what}, resumed: {resumed}");
+            assert_eq!(served.hits("message_s_max"), 1, "{what}, resumed: {resumed}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_always_has_begun_a_frame_of_a_websocket_and_ends_each_in_time_goes_on() {
+    let most = 4 * SECOND;
+    for resumed in [false, true] {
+        let served = serve_with(|options| options.limits.message_time_max = most);
+        let mut link = served.memory();
+        upgrade(&mut link).await;
+        greet(&mut link, resumed).await;
+        let ping = [0x89, 0x80, 0, 0, 0, 0];
+        link.send(&ping[..3]).await;
+        for _ in 0..8 {
+            tokio::time::sleep(most / 2).await;
+            link.send(&ping[3..]).await;
+            link.send(&ping[..3]).await;
+            while server_frame(&mut link).await.0 != 0x8a {}
+        }
+        assert_eq!(served.hits("message_s_max"), 0);
+    }
 }
 
 #[tokio::test(start_paused = true)]
