@@ -199,9 +199,11 @@ impl Outbox {
         };
         match first_event {
             Some(index) => {
-                let events = self.entries.split_off(index);
-                self.add_all(data);
-                self.entries.extend(events);
+                for (at, piece) in (index..).zip(data.pieces()) {
+                    let entry = Entry::Bytes(piece.clone());
+                    self.cost += entry.cost();
+                    self.entries.insert(at, entry);
+                }
             }
             None => self.add_all(data),
         }

@@ -208,7 +208,7 @@ fn what_waits_for_encryption_is_bounded_as_what_a_client_does_not_read() {
     let mut pair = Pair::with(limits, false);
     let settled = pair.secure();
     let text = "x".repeat(39_800);
-    for _ in 0..bound / 40_000 {
+    for _ in 0..bound / 20_000 {
         pair.tell(&text);
     }
     assert_eq!(pair.world.closed(pair.end), None);
@@ -234,14 +234,14 @@ fn strangers_that_flood_a_client_while_it_begins_to_encrypt_wait_for_it() {
                 let said = Command::Send { to: Target::Link(link), part };
                 let steps = (bert.session.execute(now, said), bert.session.flush(now));
                 *sent += 1;
-                if steps != (Step::Go, Step::Go) || *sent == 40_000 {
+                if steps != (Step::Go, Step::Go) || *sent == 20_000 {
                     return;
                 }
             }
         };
         let mut sent = 0;
         flood(&mut bert, &mut sent);
-        assert!(sent < 40_000, "it has to wait");
+        assert!(sent < 20_000, "it has to wait");
         pair.world.idle();
         pair.collect();
         assert_eq!(pair.written.len(), 2, "the question for the clock, and SWITCH");
@@ -253,17 +253,93 @@ fn strangers_that_flood_a_client_while_it_begins_to_encrypt_wait_for_it() {
         pair.settle();
         assert_eq!(pair.world.hub.secured(ANN), pair.fingerprint);
         assert!(settled.try_recv().unwrap().is_ok());
-        while sent < 40_000 {
+        while sent < 20_000 {
             assert_eq!(bert.session.flush(now), Step::Go);
             flood(&mut bert, &mut sent);
             pair.world.idle();
             pair.settle();
         }
         assert_eq!(pair.world.closed(pair.end), None);
-        assert_eq!(pair.heard.len(), 40_000);
-        let mut heard = pair.heard.iter().zip(0..40_000);
+        assert_eq!(pair.heard.len(), 20_000);
+        let mut heard = pair.heard.iter().zip(0..20_000);
         assert!(heard.all(|(heard, sent)| heard.contains(&format!("[{sent}]"))));
     }
+}
+
+/// A session that waits for others is not read, and so its answer would not be.
+#[test]
+fn a_client_is_read_until_it_has_answered_however_little_room_others_have() {
+    let mut pair = Pair::new(false);
+    let now = pair.world.now;
+    let id = |byte| PeerId::new([byte; 16]);
+    let mut owner = Speaker::new(&pair.world.hub, now, id(0xb2), None);
+    for (request, name) in [(1, "one"), (2, "two")] {
+        owner.give(Command::create(request, name));
+    }
+    let mut filler = Speaker::new(&pair.world.hub, now, id(0xc3), None);
+    let link = filler.link(id(0xb2), b"");
+    let fill = || Command::Send { to: Target::Link(link), part: Part::whole(vec![7; 30_000]) };
+    while (filler.session.execute(now, fill()), filler.session.flush(now)) == (Step::Go, Step::Go) {
+    }
+    let settled = pair.secure();
+    for name in ["one", "two"] {
+        let call = format!(
+            r#"{{"type":3,"method":["hub","rooms","enter"],"params":["{name}"],"bin":[]}}"#
+        );
+        pair.client.send_internal(Json::parse(call.into()).unwrap()).unwrap();
+    }
+    pair.ask(1);
+    pair.speak();
+    pair.settle();
+    assert!(settled.try_recv().unwrap().is_ok(), "the answer was read");
+    assert!(pair.world.waits(pair.end), "the second entry waits for the owner");
+    owner.heard();
+    pair.settle();
+    pair.world.idle();
+    pair.settle();
+    assert_eq!(pair.heard, ["1: \"question 1\""]);
+}
+
+#[test]
+fn what_a_client_says_before_its_answer_is_bounded_and_carried_out_in_order() {
+    const QUESTIONS: u32 = 600;
+    let limits =
+        Limits { outbox_bytes_max: 64 * 1024, message_bytes_max: 100_000, ..Limits::default() };
+    let mut pair = Pair::with(limits, false);
+    let settled = pair.secure();
+    pair.collect();
+    let before = pair.world.buffered(pair.end);
+    let mut most = 0;
+    for token in 0..QUESTIONS {
+        pair.ask(token);
+        pair.speak();
+        most = most.max(pair.world.buffered(pair.end) - before);
+        if token == 100 {
+            pair.collect();
+            assert_eq!(pair.written.len(), 2, "nothing is answered yet");
+        }
+    }
+    assert!((64 * 1024..400 * 1024).contains(&most), "{most} bytes");
+    pair.settle();
+    assert!(settled.try_recv().unwrap().is_ok());
+    assert_eq!((pair.world.closed(pair.end), pair.heard.len()), (None, QUESTIONS as usize));
+    let mut heard = pair.heard.iter().zip(0..QUESTIONS);
+    assert!(heard.all(|(heard, token)| *heard == format!("{token}: \"question {token}\"")));
+}
+
+/// It may be its own doing that it is not listened to.
+#[test]
+fn a_client_that_is_never_listened_to_is_not_waited_for_without_end() {
+    let mut link: Link<u32> = Link::new(Arc::default(), HUB);
+    link.set_peer(Id::Peer(ANN));
+    let begun = Instant::now();
+    link.encrypt(begun, &mut SystemRandom).unwrap();
+    let late = (1..100).find(|second| {
+        let now = begun + Duration::from_secs(*second);
+        link.wait_longer(now);
+        link.tick(now).is_err()
+    });
+    assert_eq!(late, Some(30));
 }
 
 /// The hub waits for a slow receiver, say, and the answer may lie there unread.

@@ -247,7 +247,11 @@ impl Endpoint {
         }
         let now = sending.now;
         // A session that fills its own outbox holds up nobody else.
-        if !sending.mixed || sending.rate == 0 || sending.from.id == self.id {
+        let is_own = sending.from.id == self.id;
+        if is_own && self.holds_events() {
+            return Room::UpToBound;
+        }
+        if !sending.mixed || sending.rate == 0 || is_own {
             congestion.senders.wait(sending.from);
             return Room::None(None);
         }

@@ -316,6 +316,23 @@ fn who_is_told_nothing_until_it_has_said_something_is_held_up_shortly_by_the_onl
 }
 
 #[test]
+fn who_is_told_nothing_yet_does_not_wait_for_itself_and_ends_at_its_own_bound() {
+    let hub = narrow();
+    let mut one = open(&hub, 1, "");
+    ask(&mut one, link(to(1)));
+    events(&mut one);
+    one.endpoint().hold_events(true);
+    let to_itself = Target::Link(LinkNumber(0));
+    let mut sent = 0;
+    while death(&one).is_none() {
+        assert_eq!(say(&mut one, to_itself, &line(sent)), Step::Go);
+        sent += 1;
+        assert!(sent < 100, "it is bounded");
+    }
+    assert_eq!(death(&one), Some(Reason::SlowReceiver));
+}
+
+#[test]
 fn who_sends_to_one_only_waits_for_it() {
     let hub = narrow();
     let mut one = open(&hub, 1, "");

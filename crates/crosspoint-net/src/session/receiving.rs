@@ -48,6 +48,7 @@ impl Driver {
                 }
                 Some(Output::Command(mut command)) => {
                     messages += 1;
+                    self.hold_events();
                     if let Command::Hello(hello) = &mut command {
                         self.unwrap_token(hello);
                     }

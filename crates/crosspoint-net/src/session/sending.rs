@@ -23,8 +23,7 @@ impl Driver {
     /// If others go on and on adding, the rest is left for the next time, which comes at once.
     pub(super) fn drain(&mut self, state: &mut State) -> Result<(), Reason> {
         for _ in 0..ROUNDS_MAX {
-            let takes_events = self.protocol.takes_events();
-            self.session.endpoint().hold_events(!takes_events);
+            let takes_events = self.hold_events();
             match self.outlet.step(self.session.endpoint(), true) {
                 Ok(Wrote::All) => {}
                 Ok(Wrote::Blocked) => {
@@ -46,6 +45,14 @@ impl Driver {
         }
         self.outlet.wake();
         Ok(())
+    }
+
+    /// Has events wait until the protocol takes them. Gives whether it does.
+    #[inline]
+    pub(super) fn hold_events(&self) -> bool {
+        let takes_events = self.protocol.takes_events();
+        self.session.endpoint().hold_events(!takes_events);
+        takes_events
     }
 
     /// Turns an event into bytes, and those that follow it.

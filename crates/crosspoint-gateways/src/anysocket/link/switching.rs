@@ -25,6 +25,8 @@ pub(super) struct Switching {
     not_before: Option<Instant>,
     /// When our call must have been answered, or the doubt is over.
     until: Option<Instant>,
+    /// How often it may be late yet, because it is not listened to.
+    patience: u8,
     /// The question before our call, while it is not answered.
     question: i32,
     /// Our SWITCH.
@@ -34,6 +36,10 @@ pub(super) struct Switching {
     /// Whether that was its answer, as far as can be seen.
     answered: bool,
 }
+
+/// How often the other side gets its time anew because it is not listened to: there must be an end, as it may be
+/// not listened to for its own doing.
+const PATIENCE: u8 = 5;
 
 /// How many packets an original numbers in the moment between its answer and its keys.
 const HASTY_MAX: i32 = 64;
@@ -110,7 +116,7 @@ impl<T> Link<T> {
         self.switching.ours = self.number();
         self.queue.push(Entry::switch(self.switching.ours, body, Sending::Held));
         self.switching.not_before = Some(from).filter(|from| *from > now);
-        self.switching.until = Some(from + self.config.switch_time_max);
+        self.expect_answer(from);
         Ok(1 + usize::from(asks))
     }
 
@@ -118,9 +124,17 @@ impl<T> Link<T> {
     /// pieces see [`Self::unheard`].
     pub fn wait_longer(&mut self, now: Instant) {
         self.joins.wait_longer(now);
-        if let Some(until) = &mut self.switching.until {
-            *until = (*until).max(now + self.config.switch_time_max);
+        let Switching { until, patience, .. } = &mut self.switching;
+        if until.is_some_and(|until| until <= now) && *patience > 0 {
+            *patience -= 1;
+            *until = Some(now + self.config.switch_time_max);
         }
+    }
+
+    /// The other side has to say something from now on.
+    fn expect_answer(&mut self, now: Instant) {
+        self.switching.until = Some(now + self.config.switch_time_max);
+        self.switching.patience = PATIENCE;
     }
 
     pub(super) fn seal(
@@ -179,7 +193,7 @@ impl<T> Link<T> {
         match taken {
             Taken::Done if doubtful && self.switching.question != 0 => {
                 self.sending = Sending::Doubtful;
-                self.switching.until = Some(now + self.config.switch_time_max);
+                self.expect_answer(now);
             }
             Taken::Done => self.sending = Sending::Sealed,
             Taken::Answer(body) if called => self.queue.answer(body),

@@ -7,12 +7,14 @@
 //! * `peer_link`: a link of the hub, with the machine of the peer layer; `relay`: how the client says what comes
 //!   over it, and how `payload` and `msgpack` translate it
 //! * `object`: the object `hub`; `acts`: what becomes of its calls; `rooms`: rooms that were entered
+//! * `deferred`: what the client says before it has answered the hub's call for encryption
 //! * `inbox`: messages out of pieces; `recent`: what waits for answers that may never come; `kept`: what that takes
 //!
 //! Two peers of AnySocket get each other's packets as they are, so that their encryption passes through. To
 //! all others this session is the AnySocket end of a proxied link, and translates.
 
 mod acts;
+mod deferred;
 mod held;
 mod hold;
 mod inbox;
@@ -49,9 +51,10 @@ use bytes::Bytes;
 use crosspoint_hub::command::{ApplicationCommand, Command, Hello};
 use crosspoint_hub::messages::Run;
 use crosspoint_hub::payload::{self as hub_payload, Ask};
-use crosspoint_hub::protocol::{Measurement, Output};
+use crosspoint_hub::protocol::{Measurement, Output, Protocol as _};
 use crosspoint_hub::wire::{FrameWriter, Part, Place};
 use crosspoint_hub::{Limit, Limits, PeerId, Reason};
+use deferred::{Deferred, Said};
 use inbox::Inbox;
 use kept::{Kept, Weight};
 use peer_link::Token;
@@ -97,6 +100,8 @@ pub struct AnySocket {
     state: State,
     /// What came before AUTH.
     early: Vec<Packet>,
+    /// What came before the client has answered the hub's call for encryption.
+    deferred: Deferred,
     /// The client's id, if it can be written into forwarded packets.
     peer: Option<PeerId>,
     /// The id by which the hub knows the client.
@@ -217,6 +222,7 @@ impl AnySocket {
             inbox: Inbox::default(),
             state: State::New,
             early: Vec::new(),
+            deferred: Deferred::default(),
             peer: None,
             known_as: None,
             name: None,
@@ -339,7 +345,7 @@ impl AnySocket {
         match packet::parse(message) {
             Ok(Message::Packet(packet)) => self.packet(packet, out),
             Ok(Message::Forward(forward)) if self.state == State::Open => {
-                self.forward(forward, out);
+                self.heed(Said::Forward(forward), out);
             }
             Ok(Message::Forward(_)) => self.blame(&"a FORWARD before AUTH"),
             Err(error) => self.blame(&error),
@@ -365,9 +371,32 @@ impl AnySocket {
                 self.measure();
                 self.tell(out, |_| Ok(()));
             }
-            Ok(Some(received)) => self.received(received, out),
+            Ok(Some(received)) => self.heed(Said::Received(received), out),
             Err(error) => self.fail_for(error.reason(), &error),
         }
+    }
+
+    /// Carries out what the client has said, or defers it until encryption has begun.
+    fn heed(&mut self, said: Said, out: &mut FrameWriter) {
+        let is_switch = matches!(said, Said::Received(Received::Encrypted { .. }));
+        match !is_switch && (!self.takes_events() || !self.deferred.is_empty()) {
+            true => self.deferred.push(said),
+            false => self.carry_out(said, out),
+        }
+    }
+
+    fn carry_out(&mut self, said: Said, out: &mut FrameWriter) {
+        match said {
+            Said::Received(received) => self.received(received, out),
+            Said::Forward(forward) => self.forward(forward, out),
+        }
+    }
+
+    /// What was deferred and waits no more: encryption has begun, or there is too much of it.
+    fn next_deferred(&mut self) -> Option<Said> {
+        let waits = !self.takes_events()
+            && self.deferred.bytes() <= self.setup.options.limits.outbox_bytes_max;
+        if waits { None } else { self.deferred.pop() }
     }
 
     /// Tells the round trip, if a probe was answered.

@@ -1,5 +1,6 @@
 //! How the driver of the connection calls the session.
 
+use super::deferred::Deferred;
 use super::{AnySocket, EARLY_BYTES_MAX, MESSAGE_BYTES_MAX, State, acts};
 use crate::anysocket::heartbeat::Beat;
 use crate::anysocket::packet;
@@ -134,10 +135,18 @@ impl Protocol for AnySocket {
                 self.note_unasked(0);
                 continue;
             }
+            if let Some(said) = self.next_deferred() {
+                self.carry_out(said, out);
+                self.idle_frames += u64::from(self.ready.is_empty());
+                continue;
+            }
             match self.inbox.next() {
                 Ok(Some(message)) => {
+                    let deferred = self.deferred.bytes();
                     self.message(message, out);
-                    self.idle_frames += u64::from(self.ready.is_empty());
+                    // What is deferred counts later.
+                    let is_idle = self.ready.is_empty() && self.deferred.bytes() <= deferred;
+                    self.idle_frames += u64::from(is_idle);
                 }
                 Ok(None) => return None,
                 Err(reason) => self.fail(reason),
@@ -165,7 +174,8 @@ impl Protocol for AnySocket {
     }
 
     fn has_output(&self) -> bool {
-        !self.ready.is_empty() || self.peers.is_behind()
+        let deferred = !self.deferred.is_empty() && self.takes_events();
+        !self.ready.is_empty() || self.peers.is_behind() || deferred
     }
 
     fn write_more(&mut self, out: &mut FrameWriter) {
@@ -190,6 +200,7 @@ impl Protocol for AnySocket {
         let peers = self.peers.kept + self.peers.held_bytes + self.peers.unsent();
         self.inbox.bytes()
             + early
+            + self.deferred.bytes()
             + self.main.buffered()
             + peers
             + self.rooms.bytes()
@@ -268,6 +279,7 @@ impl Protocol for AnySocket {
         self.state = State::Closed;
         self.ready = VecDeque::new();
         self.early = Vec::new();
+        self.deferred = Deferred::default();
     }
 
     fn complaint(&self) -> Option<String> {

@@ -342,7 +342,10 @@ impl End {
         let mut step = Step::Go;
         while step == Step::Go {
             step = match self.protocol.poll(now, &mut out) {
-                Some(Output::Command(command)) => session.execute(now, command),
+                Some(Output::Command(command)) => {
+                    self.endpoint.hold_events(!self.protocol.takes_events());
+                    session.execute(now, command)
+                }
                 Some(Output::Close(reason)) => Step::Close(reason),
                 Some(Output::Measurement(measurement)) => {
                     session.hub().metrics.measured(self.endpoint.profile.name, measurement);
