@@ -61,6 +61,8 @@ pub(crate) struct Outbox {
     entries: VecDeque<Entry>,
     /// What the entries cost together, see [`Entry::cost`].
     cost: usize,
+    /// How many events were passed over for those that are taken ahead. No bytes are before them then.
+    passed: usize,
     /// The bytes of them that are charged to their channels.
     shared: usize,
     /// Which of the pieces that were taken out are such bytes, a bit for each.
@@ -114,6 +116,7 @@ impl Outbox {
             // It would begin with room for four, and in most outboxes one waits at a time.
             entries: VecDeque::with_capacity(1),
             cost: 0,
+            passed: 0,
             shared: 0,
             shared_pieces: 0,
             tab,
@@ -233,7 +236,7 @@ impl Outbox {
         let waited = self.waits();
         self.exceeded = limit.map(|limit| Exceeded { limit, waited });
         self.entries = VecDeque::new();
-        (self.cost, self.shared) = (0, 0);
+        (self.cost, self.shared, self.passed) = (0, 0, 0);
         self.tab.settle(0);
     }
 
@@ -247,10 +250,15 @@ impl Outbox {
         self.sealed = true;
     }
 
-    /// Takes out what comes next. `task` says whether the session's own task asks, and `events` whether it takes
-    /// events.
+    /// Takes out what comes next. `task` says whether the session's own task asks, and `takes` which events it takes,
+    /// if not all in their order.
     #[inline]
-    pub(crate) fn next(&mut self, task: bool, events: bool, pieces: &mut Vec<Bytes>) -> WriteStep {
+    pub(crate) fn next(
+        &mut self,
+        task: bool,
+        takes: Option<&dyn Fn(&Event) -> bool>,
+        pieces: &mut Vec<Bytes>,
+    ) -> WriteStep {
         if let Some(reason) = self.dead {
             return WriteStep::Dead(reason);
         }
@@ -268,9 +276,12 @@ impl Outbox {
         if (self.blocked || self.sealed) && !task {
             return WriteStep::Blocked;
         }
-        if events
+        if task
             && pieces.is_empty()
-            && let Some((tag, event)) = self.pop_event()
+            && let Some((tag, event)) = match takes {
+                None => self.pop_event(),
+                Some(takes) => self.pop_event_ahead(takes),
+            }
         {
             self.busy = true;
             // All before it was taken by the endpoint. It may make nothing to write.
@@ -475,8 +486,32 @@ impl Outbox {
         self.cost + self.shared
     }
 
+    /// Takes out the first event that is taken, if no bytes wait. Those before it are not looked at again.
+    fn pop_event_ahead(&mut self, takes: &dyn Fn(&Event) -> bool) -> Option<(Tag, Box<Event>)> {
+        if !self.entries.front().is_some_and(Entry::is_event) {
+            return None;
+        }
+        let mut entries = self.entries.iter().skip(self.passed);
+        let ahead =
+            entries.position(|entry| matches!(entry, Entry::Event(_, event) if takes(event)));
+        let Some(ahead) = ahead else {
+            self.passed = self.entries.len();
+            return None;
+        };
+        self.passed += ahead;
+        match self.entries.remove(self.passed)? {
+            Entry::Event(tag, event) => {
+                self.cost -= Entry::event_cost(&event);
+                self.shared -= entry::shared(&event);
+                Some((tag, event))
+            }
+            _ => None,
+        }
+    }
+
     /// Takes out the event that is first, if one is.
     fn pop_event(&mut self) -> Option<(Tag, Box<Event>)> {
+        self.passed = 0;
         match self.entries.pop_front() {
             Some(Entry::Event(tag, mut event)) => {
                 if let Event::Messages { place, run } = &mut *event {
@@ -646,7 +681,7 @@ mod tests {
             let (now, mut pieces) = (Instant::now(), Vec::new());
             let mut taken = taken.iter().copied().chain(std::iter::repeat(usize::MAX));
             loop {
-                match outbox.next(true, true, &mut pieces) {
+                match outbox.next(true, None, &mut pieces) {
                     WriteStep::Write => {
                         let bytes: Vec<u8> = pieces.iter().flatten().copied().collect();
                         let count = taken.next().unwrap_or(usize::MAX).min(bytes.len());
@@ -681,7 +716,7 @@ mod tests {
         let (limit, waited) =
             (Limit::OutboxBytes, 1000 + Entry::event_cost(&Event::Done { request: 1 }));
         assert_eq!(outbox.exceeded(), Some(Exceeded { limit, waited }));
-        assert_eq!(outbox.next(true, true, &mut Vec::new()), WriteStep::Dead(Reason::SlowReceiver));
+        assert_eq!(outbox.next(true, None, &mut Vec::new()), WriteStep::Dead(Reason::SlowReceiver));
         assert_eq!((outbox.cost(), account.used()), (0, 0));
     }
 }

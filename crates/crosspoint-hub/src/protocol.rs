@@ -60,6 +60,12 @@ pub trait Protocol: Send {
         true
     }
 
+    /// Whether it takes this event although it takes no others now, so that it overtakes them.
+    fn takes_ahead(&self, event: &Event) -> bool {
+        let _ = event;
+        false
+    }
+
     /// Whether [`Protocol::poll`] has something to give though nothing has arrived since it gave
     /// `None`: what the hub told, or the time, was the cause.
     fn has_output(&self) -> bool {

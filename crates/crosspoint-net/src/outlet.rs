@@ -3,6 +3,7 @@
 use crate::stream::Writer;
 use bytes::Bytes;
 use crosspoint_hub::Hub;
+use crosspoint_hub::command::Event;
 use crosspoint_hub::endpoint::{self, Endpoint};
 use crosspoint_hub::envelope::Compressor;
 use crosspoint_hub::metrics::Metrics;
@@ -70,7 +71,25 @@ impl Outlet {
     /// Takes the next step of the outbox, and writes if there are bytes first in it. `task` says whether
     /// the session's own task does it.
     pub fn step(&self, endpoint: &Endpoint, task: bool) -> Result<Wrote, WriteStep> {
-        PIECES.with_borrow_mut(|pieces| match endpoint.next(task, pieces) {
+        self.step_with(endpoint, |pieces| endpoint.next(task, pieces))
+    }
+
+    /// As [`Self::step`] for the session's own task, of events only those that its protocol takes ahead.
+    pub fn step_ahead(
+        &self,
+        endpoint: &Endpoint,
+        takes: &dyn Fn(&Event) -> bool,
+    ) -> Result<Wrote, WriteStep> {
+        self.step_with(endpoint, |pieces| endpoint.next_ahead(takes, pieces))
+    }
+
+    #[inline]
+    fn step_with(
+        &self,
+        endpoint: &Endpoint,
+        next: impl FnOnce(&mut Vec<Bytes>) -> WriteStep,
+    ) -> Result<Wrote, WriteStep> {
+        PIECES.with_borrow_mut(|pieces| match next(pieces) {
             WriteStep::Write => Ok(self.write(endpoint, pieces)),
             other => Err(other),
         })

@@ -1,6 +1,7 @@
 //! Encryption that the hub begins: because its program wants it, or by itself. The client is a link of
 //! this crate that says nothing the original does not say.
 
+use crate::anysocket_server_peers as peers;
 use crate::common::World;
 use crate::common::speaker::{FOR_REQUESTS, Speaker};
 use bytes::BytesMut;
@@ -208,7 +209,7 @@ fn what_waits_for_encryption_is_bounded_as_what_a_client_does_not_read() {
     let mut pair = Pair::with(limits, false);
     let settled = pair.secure();
     let text = "x".repeat(39_800);
-    for _ in 0..bound / 20_000 {
+    for _ in 0..bound / 40_000 {
         pair.tell(&text);
     }
     assert_eq!(pair.world.closed(pair.end), None);
@@ -325,6 +326,33 @@ fn what_a_client_says_before_its_answer_is_bounded_and_carried_out_in_order() {
     assert_eq!((pair.world.closed(pair.end), pair.heard.len()), (None, QUESTIONS as usize));
     let mut heard = pair.heard.iter().zip(0..QUESTIONS);
     assert!(heard.all(|(heard, token)| *heard == format!("{token}: \"question {token}\"")));
+}
+
+/// They say nothing of the hub's own, and may be what the client waits for.
+#[test]
+fn packets_of_other_clients_go_on_to_a_client_that_has_yet_to_answer() {
+    let mut world = peers::world();
+    let [ann, bert] = [peers::ANN, peers::BERT].map(|id| peers::client(&mut world, id));
+    let body = format!(r#"{{"type":2,"action":"proxy","id":"{}"}}"#, peers::BERT);
+    peers::say(&mut world, ann, Kind::Internal, 2, &body);
+    let mut carl = Speaker::new(&world.hub, world.now, PeerId::new([0xc3; 16]), None);
+    let link = carl.link(peers::BERT, FOR_REQUESTS);
+    world.idle();
+    peers::heard(&mut world, bert);
+    let settled = secure(&mut world, peers::BERT);
+    assert_eq!(peers::heard(&mut world, bert).len(), 1, "SWITCH");
+    for seq in 1..=3 {
+        carl.say(link, 0x15, b"\x01p\x02[]");
+        let hi = r#""hi""#;
+        peers::say_to(&mut world, ann, (peers::ANN, peers::BERT), Kind::Link, seq, hi);
+    }
+    assert_eq!(
+        peers::heard(&mut world, bert),
+        [1, 2, 3].map(|seq| format!(r#"a1: Link {seq} "hi""#))
+    );
+    assert!(settled.try_recv().is_err());
+    world.pass(Duration::from_secs(6));
+    assert_eq!(world.closed(bert), Some(Reason::HandshakeTimeout));
 }
 
 /// It may be its own doing that it is not listened to.

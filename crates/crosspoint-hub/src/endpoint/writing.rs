@@ -148,11 +148,15 @@ impl Endpoint {
     /// Which part of a full outbox is the least that an endpoint has to take not to count as stalled.
     pub const TAKEN_SHARE: usize = Outbox::TAKEN_SHARE;
 
-    /// Takes out what comes next. `task` says whether the session's own task asks, which gets events as well, unless
-    /// they are [held](Self::hold_events).
+    /// Takes out what comes next. `task` says whether the session's own task asks, which gets events as well.
     pub fn next(&self, task: bool, pieces: &mut Vec<Bytes>) -> WriteStep {
-        let events = task && !self.holds_events();
-        self.lock().outbox.next(task, events, pieces)
+        self.lock().outbox.next(task, None, pieces)
+    }
+
+    /// As [`Self::next`] for the session's own task, of events only those that its protocol
+    /// [takes ahead](crate::Protocol::takes_ahead).
+    pub fn next_ahead(&self, takes: &dyn Fn(&Event) -> bool, pieces: &mut Vec<Bytes>) -> WriteStep {
+        self.lock().outbox.next(true, Some(takes), pieces)
     }
 
     /// Says whether events wait, because the session's protocol

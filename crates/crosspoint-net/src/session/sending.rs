@@ -24,7 +24,14 @@ impl Driver {
     pub(super) fn drain(&mut self, state: &mut State) -> Result<(), Reason> {
         for _ in 0..ROUNDS_MAX {
             let takes_events = self.hold_events();
-            match self.outlet.step(self.session.endpoint(), true) {
+            let endpoint = self.session.endpoint();
+            let step = match takes_events {
+                true => self.outlet.step(endpoint, true),
+                false => {
+                    self.outlet.step_ahead(endpoint, &|event| self.protocol.takes_ahead(event))
+                }
+            };
+            match step {
                 Ok(Wrote::All) => {}
                 Ok(Wrote::Blocked) => {
                     state.blocked = true;

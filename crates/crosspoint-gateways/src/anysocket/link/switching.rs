@@ -37,8 +37,8 @@ pub(super) struct Switching {
     answered: bool,
 }
 
-/// How often the other side gets its time anew because it is not listened to: there must be an end, as it may be
-/// not listened to for its own doing.
+/// How often the other side gets its time anew because it is not listened to, or says other things: there must be
+/// an end, as that may be its own doing.
 const PATIENCE: u8 = 5;
 
 /// How many packets an original numbers in the moment between its answer and its keys.
@@ -124,6 +124,11 @@ impl<T> Link<T> {
     /// pieces see [`Self::unheard`].
     pub fn wait_longer(&mut self, now: Instant) {
         self.joins.wait_longer(now);
+        self.wait_for_answer(now);
+    }
+
+    /// The other side is listened to, and says other things: its answer may lie behind them. It gets its time anew.
+    pub fn wait_for_answer(&mut self, now: Instant) {
         let Switching { until, patience, .. } = &mut self.switching;
         if until.is_some_and(|until| until <= now) && *patience > 0 {
             *patience -= 1;

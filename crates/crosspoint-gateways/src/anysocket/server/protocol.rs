@@ -9,7 +9,7 @@ use crosspoint_hub::command::{
     ApplicationEvent, ChannelEvent, Command, DirectoryEvent, Event, LinkEvent, Target,
 };
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
-use crosspoint_hub::wire::FrameWriter;
+use crosspoint_hub::wire::{FrameWriter, Place};
 use crosspoint_hub::{Limit, Reason};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -173,6 +173,13 @@ impl Protocol for AnySocket {
         self.state == State::Closed || !(self.main.is_held() || self.backlog)
     }
 
+    fn takes_ahead(&self, event: &Event) -> bool {
+        match event {
+            Event::Data { place: Place::Link(link), part } => self.passes_on(*link, part.kind),
+            _ => false,
+        }
+    }
+
     fn has_output(&self) -> bool {
         let deferred = !self.deferred.is_empty() && self.takes_events();
         !self.ready.is_empty() || self.peers.is_behind() || deferred
@@ -247,6 +254,8 @@ impl Protocol for AnySocket {
             let has_come = activity.read >= now;
             if has_come {
                 self.main.wait_longer(now);
+            } else if activity.read + self.setup.config.switch_time_max > now {
+                self.main.wait_for_answer(now);
             }
             let held = self.main.is_held();
             if let Err(error) = self.main.tick(now) {
@@ -292,7 +301,7 @@ mod tests {
     use super::*;
     use crate::anysocket::server::testing::session;
     use crosspoint_hub::command::Peer;
-    use crosspoint_hub::wire::{Part, Place};
+    use crosspoint_hub::wire::Part;
     use crosspoint_hub::{LinkNumber, PeerId};
 
     fn commands(session: &mut AnySocket, out: &mut FrameWriter) -> u64 {

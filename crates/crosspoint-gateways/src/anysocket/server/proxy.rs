@@ -542,6 +542,15 @@ impl AnySocket {
         }
     }
 
+    /// Whether a message of a link goes to the client as it came, which knows the peer. Nothing of the hub's own is
+    /// in it.
+    pub(super) fn passes_on(&self, link: LinkNumber, kind: u8) -> bool {
+        let Some(known) = self.peers.links.get(&link) else { return false };
+        let With::Peer(id) = known.with else { return false };
+        let is_held = self.peers.proxied.get(&id).is_none_or(|proxied| proxied.held.is_some());
+        kind == KIND_PACKET && known.machine.is_none() && !is_held
+    }
+
     /// The client says something to a peer that speaks something else.
     fn said(&mut self, to: PeerId, received: Received<Token>, out: &mut FrameWriter) {
         let links = self.peers.proxied.get(&to).map(|proxied| &proxied.links);

@@ -416,7 +416,14 @@ impl End {
             }
             let takes_events = self.protocol.takes_events();
             self.endpoint.hold_events(!takes_events);
-            match self.endpoint.next(true, &mut pieces) {
+            let step = match takes_events {
+                true => self.endpoint.next(true, &mut pieces),
+                false => {
+                    let ahead = |event: &Event| self.protocol.takes_ahead(event);
+                    self.endpoint.next_ahead(&ahead, &mut pieces)
+                }
+            };
+            match step {
                 WriteStep::Write if self.reading => {
                     let length = pieces.iter().map(Bytes::len).sum();
                     self.written.extend(pieces.iter().flatten());
