@@ -25,7 +25,7 @@ use room::Congestion;
 pub(crate) use room::{Paused, Reception, Room, Sending};
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 pub(crate) use writing::Pushed;
@@ -69,18 +69,21 @@ pub struct Endpoint {
     links: Mutex<Links<Self>>,
     /// Another session has come with its name or id, and its task has not sent a probe yet.
     probe_requested: AtomicBool,
-    away: AtomicBool,
-    /// Whether it is away as far as others were told.
-    told_away: AtomicBool,
+    /// [`AWAY`] if it is away, [`TOLD_AWAY`] if it is as far as others were told.
+    absence: AtomicU8,
     /// Whether it is in somebody's [`PendingWrites`]. Set under the lock of the queue.
     pending: AtomicBool,
-    /// Whether events wait until its protocol takes them.
-    holds_events: AtomicBool,
+    /// 0, or events wait until its protocol takes them, and so many less one were looked at whether they are taken
+    /// ahead. Its own task alone asks and says so.
+    held: AtomicU16,
     queue: Mutex<Queue>,
     /// What is held for it.
     account: Arc<Account>,
     outlet: Box<dyn Outlet>,
 }
+
+const AWAY: u8 = 1;
+const TOLD_AWAY: u8 = 2;
 
 /// What waits for the endpoint, and who waits for room there.
 struct Queue {
@@ -110,8 +113,7 @@ impl Endpoint {
     ) -> Self {
         let outbox = Outbox::new(Tab::new(&account, Purpose::Outbox), bytes_max);
         let queue = Mutex::new(Queue { outbox, congestion: Congestion::default() });
-        let [probe_requested, away, told_away, pending, holds_events] =
-            [false; 5].map(AtomicBool::new);
+        let [probe_requested, pending] = [false; 2].map(AtomicBool::new);
         Self {
             id,
             address,
@@ -123,10 +125,9 @@ impl Endpoint {
             known: OnceLock::new(),
             links: Mutex::default(),
             probe_requested,
-            away,
-            told_away,
+            absence: AtomicU8::new(0),
             pending,
-            holds_events,
+            held: AtomicU16::new(0),
             queue,
             account,
             outlet,
@@ -218,25 +219,33 @@ impl Endpoint {
 
     /// Whether the endpoint's connection is lost and it may come back (docs/resume.md).
     pub fn is_away(&self) -> bool {
-        self.away.load(Ordering::Acquire)
+        self.absence.load(Ordering::Acquire) & AWAY != 0
     }
 
     /// Whether the endpoint is away as far as others were told. Its session tells them
     /// ([`Session::heed_absence`](crate::Session::heed_absence)).
     pub(crate) fn is_told_away(&self) -> bool {
-        self.told_away.load(Ordering::Acquire)
+        self.absence.load(Ordering::Acquire) & TOLD_AWAY != 0
     }
 
     /// Others are told now. Gives whether they do not know it yet.
     pub(crate) fn tell_away(&self, away: bool) -> bool {
-        self.told_away.swap(away, Ordering::AcqRel) != away
+        (self.set_absence(TOLD_AWAY, away) & TOLD_AWAY != 0) != away
     }
 
     /// Says whether the endpoint is away. Its session's task is woken, to tell whom it concerns.
     pub(crate) fn set_away(&self, now: Instant, away: bool) {
         self.lock().outbox.set_away(now, away);
-        self.away.store(away, Ordering::Release);
+        self.set_absence(AWAY, away);
         self.outlet.wake();
+    }
+
+    /// Sets one of the flags of its absence. Gives what they were.
+    fn set_absence(&self, flag: u8, set: bool) -> u8 {
+        match set {
+            true => self.absence.fetch_or(flag, Ordering::AcqRel),
+            false => self.absence.fetch_and(!flag, Ordering::AcqRel),
+        }
     }
 
     /// Wakes the session's task.

@@ -54,6 +54,13 @@ pub enum WriteStep {
     Dead(Reason),
 }
 
+/// Events that are taken although those before them are not.
+pub(crate) struct Ahead<'a> {
+    pub(crate) takes: &'a dyn Fn(&Event) -> bool,
+    /// How many events need not be looked at again.
+    pub(crate) passed: &'a mut usize,
+}
+
 /// See the [module](self).
 pub(crate) struct Outbox {
     /// What the entries may cost together.
@@ -61,8 +68,6 @@ pub(crate) struct Outbox {
     entries: VecDeque<Entry>,
     /// What the entries cost together, see [`Entry::cost`].
     cost: usize,
-    /// How many events were passed over for those that are taken ahead. No bytes are before them then.
-    passed: usize,
     /// The bytes of them that are charged to their channels.
     shared: usize,
     /// Which of the pieces that were taken out are such bytes, a bit for each.
@@ -116,7 +121,6 @@ impl Outbox {
             // It would begin with room for four, and in most outboxes one waits at a time.
             entries: VecDeque::with_capacity(1),
             cost: 0,
-            passed: 0,
             shared: 0,
             shared_pieces: 0,
             tab,
@@ -236,7 +240,7 @@ impl Outbox {
         let waited = self.waits();
         self.exceeded = limit.map(|limit| Exceeded { limit, waited });
         self.entries = VecDeque::new();
-        (self.cost, self.shared, self.passed) = (0, 0, 0);
+        (self.cost, self.shared) = (0, 0);
         self.tab.settle(0);
     }
 
@@ -250,13 +254,13 @@ impl Outbox {
         self.sealed = true;
     }
 
-    /// Takes out what comes next. `task` says whether the session's own task asks, and `takes` which events it takes,
+    /// Takes out what comes next. `task` says whether the session's own task asks, and `ahead` which events it takes,
     /// if not all in their order.
     #[inline]
     pub(crate) fn next(
         &mut self,
         task: bool,
-        takes: Option<&dyn Fn(&Event) -> bool>,
+        ahead: Option<Ahead<'_>>,
         pieces: &mut Vec<Bytes>,
     ) -> WriteStep {
         if let Some(reason) = self.dead {
@@ -278,9 +282,9 @@ impl Outbox {
         }
         if task
             && pieces.is_empty()
-            && let Some((tag, event)) = match takes {
+            && let Some((tag, event)) = match ahead {
                 None => self.pop_event(),
-                Some(takes) => self.pop_event_ahead(takes),
+                Some(ahead) => self.pop_event_ahead(ahead),
             }
         {
             self.busy = true;
@@ -486,20 +490,17 @@ impl Outbox {
         self.cost + self.shared
     }
 
-    /// Takes out the first event that is taken, if no bytes wait. Those before it are not looked at again.
-    fn pop_event_ahead(&mut self, takes: &dyn Fn(&Event) -> bool) -> Option<(Tag, Box<Event>)> {
+    /// Takes out the first event that is taken, if no bytes wait.
+    fn pop_event_ahead(&mut self, ahead: Ahead<'_>) -> Option<(Tag, Box<Event>)> {
         if !self.entries.front().is_some_and(Entry::is_event) {
             return None;
         }
-        let mut entries = self.entries.iter().skip(self.passed);
-        let ahead =
-            entries.position(|entry| matches!(entry, Entry::Event(_, event) if takes(event)));
-        let Some(ahead) = ahead else {
-            self.passed = self.entries.len();
-            return None;
-        };
-        self.passed += ahead;
-        match self.entries.remove(self.passed)? {
+        let Ahead { takes, passed } = ahead;
+        let is_taken = |entry: &Entry| matches!(entry, Entry::Event(_, event) if takes(event));
+        while *passed < self.entries.len() && !is_taken(&self.entries[*passed]) {
+            *passed += 1;
+        }
+        match self.entries.remove(*passed)? {
             Entry::Event(tag, event) => {
                 self.cost -= Entry::event_cost(&event);
                 self.shared -= entry::shared(&event);
@@ -511,7 +512,6 @@ impl Outbox {
 
     /// Takes out the event that is first, if one is.
     fn pop_event(&mut self) -> Option<(Tag, Box<Event>)> {
-        self.passed = 0;
         match self.entries.pop_front() {
             Some(Entry::Event(tag, mut event)) => {
                 if let Event::Messages { place, run } = &mut *event {

@@ -4,7 +4,7 @@ use super::{Endpoint, PendingWrites, Queue};
 use crate::command::Event;
 use crate::limit::Limit;
 use crate::messages::Run;
-use crate::outbox::{Exceeded, Outbox, Tag, WriteStep};
+use crate::outbox::{Ahead, Exceeded, Outbox, Tag, WriteStep};
 use crate::segment::Logged;
 use crate::wire::{Encoded, Part, Place};
 use bytes::Bytes;
@@ -156,22 +156,27 @@ impl Endpoint {
     /// As [`Self::next`] for the session's own task, of events only those that its protocol
     /// [takes ahead](crate::Protocol::takes_ahead).
     pub fn next_ahead(&self, takes: &dyn Fn(&Event) -> bool, pieces: &mut Vec<Bytes>) -> WriteStep {
-        self.lock().outbox.next(true, Some(takes), pieces)
+        let mut passed = usize::from(self.held.load(Ordering::Relaxed)).saturating_sub(1);
+        let ahead = Ahead { takes, passed: &mut passed };
+        let step = self.lock().outbox.next(true, Some(ahead), pieces);
+        // Where there are more, some are looked at again.
+        let held = u16::try_from(passed + 1).unwrap_or(u16::MAX);
+        self.held.store(held, Ordering::Relaxed);
+        step
     }
 
     /// Says whether events wait, because the session's protocol
     /// [takes none](crate::Protocol::takes_events) at present.
     pub fn hold_events(&self, hold: bool) {
         if self.holds_events() != hold {
-            self.holds_events.store(hold, Ordering::Relaxed);
+            self.held.store(u16::from(hold), Ordering::Relaxed);
         }
     }
 
     /// Whether events wait until the endpoint has said something. The session has to be read for that, so it must not
     /// wait for room that there is only afterwards.
     pub(crate) fn holds_events(&self) -> bool {
-        // Its own task alone says so, and asks where it matters.
-        self.holds_events.load(Ordering::Relaxed)
+        self.held.load(Ordering::Relaxed) > 0
     }
 
     /// Ends a [`WriteStep::Write`]: `written` bytes of the pieces were taken by the endpoint, and
