@@ -9,7 +9,10 @@ use crosspoint_hub::outbox::WriteStep;
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{EVENTS, events, open, open_as};
 use crosspoint_hub::wire::{Encoded, Part};
-use crosspoint_hub::{ChannelName, Hub, HubOptions, Limits, LinkNumber, PeerId, Session};
+use crosspoint_hub::{
+    ChannelName, Hub, HubOptions, Limits, LinkNumber, OwnedChannelId, PeerId, Session,
+};
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -87,15 +90,33 @@ fn what_a_protocol_does_not_take_yet_waits_and_only_those_who_send_it_are_held_u
     assert!((20..65).contains(&sent), "{sent} are more than half of what may wait");
     endpoint.push_own(&encoded(b"own".to_vec()));
     endpoint.push_held(&encoded(b" held".to_vec()));
-    assert_eq!(endpoint.next(true, &mut pieces), WriteStep::Write);
+    let none = |_: &Event| false;
+    assert_eq!(endpoint.next_ahead(&none, &mut pieces), WriteStep::Write);
     assert_eq!(pieces.concat(), b"own held");
     endpoint.wrote(now, &mut pieces, 8, false);
-    assert_eq!(endpoint.next(true, &mut pieces), WriteStep::ForTask);
+    assert_eq!(endpoint.next_ahead(&none, &mut pieces), WriteStep::ForTask);
     give(&mut receiver, Command::create(1, "its own"));
+    // What is taken ahead keeps its order, and is not looked for among what was passed over.
+    let answers = |event: &Event| !matches!(event, Event::Data { .. });
+    give(&mut receiver, Command::create(2, "another"));
+    for request in [1, 2] {
+        let looked_at = Cell::new(0);
+        let counted = |event: &Event| {
+            looked_at.set(looked_at.get() + 1);
+            answers(event)
+        };
+        let step = endpoint.next_ahead(&counted, &mut pieces);
+        let WriteStep::Event(_, event) = step else { panic!("{step:?}") };
+        let created = ChannelEvent::Created { request, channel: OwnedChannelId(request - 1) };
+        assert_eq!((*event, looked_at.get()), (Event::Channel(created), 1));
+        endpoint.converted(&encoded(b"answer".to_vec()));
+        assert_eq!(endpoint.next_ahead(&none, &mut pieces), WriteStep::Write);
+        endpoint.wrote(now, &mut pieces, 6, false);
+    }
     endpoint.hold_events(false);
     let told = events(&mut receiver);
-    let data = told.iter().filter(|event| matches!(event, Event::Data { .. })).count();
-    assert_eq!((data, told.len()), (sent, sent + 1));
+    assert!(told.iter().all(|event| matches!(event, Event::Data { .. })));
+    assert_eq!(told.len(), sent);
     assert_eq!(sender.flush(now), Step::Go);
 }
 

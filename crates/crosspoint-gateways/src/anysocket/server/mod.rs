@@ -394,8 +394,8 @@ impl AnySocket {
 
     /// What was deferred and waits no more: encryption has begun, or there is too much of it.
     fn next_deferred(&mut self) -> Option<Said> {
-        let waits = !self.takes_events()
-            && self.deferred.bytes() <= self.setup.options.limits.outbox_bytes_max;
+        let waits =
+            !self.takes_events() && self.deferred.bytes() <= self.setup.config.queue_bytes_max;
         if waits { None } else { self.deferred.pop() }
     }
 

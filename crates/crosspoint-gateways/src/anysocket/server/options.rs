@@ -66,7 +66,8 @@ impl From<Options> for Setup {
                 whole_time_max: limits.message_time_max,
                 ..Bounds::default()
             },
-            // What the client asks for itself until it has answered the call for encryption, with some large messages.
+            // What the client says until it has answered the call for encryption, and is answered, with some large
+            // messages.
             queue_bytes_max: limits.outbox_bytes_max.saturating_add(2 * bytes_max),
             queue_max: (limits.outbox_bytes_max / 256).max(4096),
             mark_switch: options.guard_races,
