@@ -176,6 +176,8 @@ impl Protocol for AnySocket {
     fn takes_ahead(&self, event: &Event) -> bool {
         match event {
             Event::Data { place: Place::Link(link), part } => self.passes_on(*link, part.kind),
+            // It waits at the link, and does not fill the outbox, in which others want room.
+            Event::Application(_) => true,
             _ => false,
         }
     }

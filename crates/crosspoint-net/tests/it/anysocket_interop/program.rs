@@ -18,7 +18,7 @@ use crosspoint_hub::{Hub, LinkNumber, PeerId, Reason, Session};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Notify, mpsc};
 
 struct Wake(Arc<Notify>);
@@ -322,8 +322,15 @@ impl Program {
                     self.send(link, say, wake).await;
                 }
             }
-            Event::Refused { request, .. } => {
-                self.opening.remove(&request);
+            Event::Refused { request, reason, .. } => {
+                let opening = self.opening.remove(&request);
+                // Much waits for the client. The hub's answer is to try again later.
+                if let Some((to, waiting)) = opening.filter(|_| reason == Reason::Busy) {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    for say in waiting {
+                        Box::pin(self.say(to, say, wake)).await;
+                    }
+                }
             }
             Event::Link(LinkEvent::Closed { link, .. }) => {
                 self.links.retain(|_, known| *known != link);
