@@ -254,14 +254,23 @@ impl Outbox {
         self.sealed = true;
     }
 
-    /// Takes out what comes next. `task` says whether the session's own task asks, and `ahead` which events it takes,
-    /// if not all in their order.
+    /// Takes out what comes next. `task` says whether the session's own task asks.
     #[inline]
-    pub(crate) fn next(
+    pub(crate) fn next(&mut self, task: bool, pieces: &mut Vec<Bytes>) -> WriteStep {
+        self.step(task, pieces, Self::pop_event)
+    }
+
+    /// As [`Outbox::next`] for the session's own task, which takes some events only.
+    pub(crate) fn next_ahead(&mut self, ahead: Ahead<'_>, pieces: &mut Vec<Bytes>) -> WriteStep {
+        self.step(true, pieces, |outbox| outbox.pop_event_ahead(ahead))
+    }
+
+    #[inline]
+    fn step(
         &mut self,
         task: bool,
-        ahead: Option<Ahead<'_>>,
         pieces: &mut Vec<Bytes>,
+        pop_event: impl FnOnce(&mut Self) -> Option<(Tag, Box<Event>)>,
     ) -> WriteStep {
         if let Some(reason) = self.dead {
             return WriteStep::Dead(reason);
@@ -282,10 +291,7 @@ impl Outbox {
         }
         if task
             && pieces.is_empty()
-            && let Some((tag, event)) = match ahead {
-                None => self.pop_event(),
-                Some(ahead) => self.pop_event_ahead(ahead),
-            }
+            && let Some((tag, event)) = pop_event(self)
         {
             self.busy = true;
             // All before it was taken by the endpoint. It may make nothing to write.
@@ -681,7 +687,7 @@ mod tests {
             let (now, mut pieces) = (Instant::now(), Vec::new());
             let mut taken = taken.iter().copied().chain(std::iter::repeat(usize::MAX));
             loop {
-                match outbox.next(true, None, &mut pieces) {
+                match outbox.next(true, &mut pieces) {
                     WriteStep::Write => {
                         let bytes: Vec<u8> = pieces.iter().flatten().copied().collect();
                         let count = taken.next().unwrap_or(usize::MAX).min(bytes.len());
@@ -716,7 +722,7 @@ mod tests {
         let (limit, waited) =
             (Limit::OutboxBytes, 1000 + Entry::event_cost(&Event::Done { request: 1 }));
         assert_eq!(outbox.exceeded(), Some(Exceeded { limit, waited }));
-        assert_eq!(outbox.next(true, None, &mut Vec::new()), WriteStep::Dead(Reason::SlowReceiver));
+        assert_eq!(outbox.next(true, &mut Vec::new()), WriteStep::Dead(Reason::SlowReceiver));
         assert_eq!((outbox.cost(), account.used()), (0, 0));
     }
 }

@@ -75,6 +75,7 @@ impl Outlet {
     }
 
     /// As [`Self::step`] for the session's own task, of events only those that its protocol takes ahead.
+    #[cold]
     pub fn step_ahead(
         &self,
         endpoint: &Endpoint,
@@ -95,6 +96,7 @@ impl Outlet {
         })
     }
 
+    #[inline]
     fn write(&self, endpoint: &Endpoint, pieces: &mut Vec<Bytes>) -> Wrote {
         let mut slices = [IoSlice::new(&[]); Endpoint::PIECES_MAX];
         let mut total = 0;

@@ -150,7 +150,7 @@ impl Endpoint {
 
     /// Takes out what comes next. `task` says whether the session's own task asks, which gets events as well.
     pub fn next(&self, task: bool, pieces: &mut Vec<Bytes>) -> WriteStep {
-        self.lock().outbox.next(task, None, pieces)
+        self.lock().outbox.next(task, pieces)
     }
 
     /// As [`Self::next`] for the session's own task, of events only those that its protocol
@@ -158,7 +158,7 @@ impl Endpoint {
     pub fn next_ahead(&self, takes: &dyn Fn(&Event) -> bool, pieces: &mut Vec<Bytes>) -> WriteStep {
         let mut passed = usize::from(self.held.load(Ordering::Relaxed)).saturating_sub(1);
         let ahead = Ahead { takes, passed: &mut passed };
-        let step = self.lock().outbox.next(true, Some(ahead), pieces);
+        let step = self.lock().outbox.next_ahead(ahead, pieces);
         // Where there are more, some are looked at again.
         let held = u16::try_from(passed + 1).unwrap_or(u16::MAX);
         self.held.store(held, Ordering::Relaxed);
