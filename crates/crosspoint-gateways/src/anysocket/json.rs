@@ -58,6 +58,11 @@ impl Json {
         Self(self.0.slice_ref(value.get().as_bytes()))
     }
 
+    /// The same, without what it is a part of.
+    pub(super) fn compact(&self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
+    }
+
     /// The fields of an object. The parser alone would also take an array of their values.
     pub(super) fn fields<'a, T: Deserialize<'a>>(&'a self) -> Result<T, NotJson> {
         match self.as_bytes() {

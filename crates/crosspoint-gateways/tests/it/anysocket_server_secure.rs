@@ -329,6 +329,30 @@ fn what_a_client_says_before_its_answer_is_bounded_and_carried_out_in_order() {
     assert!(heard.all(|(heard, token)| *heard == format!("{token}: \"question {token}\"")));
 }
 
+/// Their answers would be more than may wait for it.
+#[test]
+fn however_much_a_client_says_before_its_answer_it_is_answered_step_by_step() {
+    const QUESTIONS: u32 = 15_000;
+    let mut pair = Pair::new(false);
+    let settled = pair.secure();
+    pair.collect();
+    for token in 0..QUESTIONS {
+        pair.ask(token % 4000);
+        // The client of the test waits for so many at most.
+        if token % 4000 == 3999 {
+            pair.speak();
+            let now = pair.world.now + Duration::from_secs(60);
+            while pair.client.expired(now).is_some() {}
+        }
+    }
+    pair.settle();
+    assert!(settled.try_recv().unwrap().is_ok());
+    pair.settle();
+    assert_eq!(pair.world.closed(pair.end), None);
+    let answered = pair.client.dropped().replies + pair.heard.len() as u64;
+    assert_eq!(answered, u64::from(QUESTIONS));
+}
+
 /// They say nothing of the hub's own, and may be what the client waits for.
 #[test]
 fn packets_of_other_clients_go_on_to_a_client_that_has_yet_to_answer() {

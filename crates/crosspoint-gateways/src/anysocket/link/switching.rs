@@ -124,11 +124,18 @@ impl<T> Link<T> {
     /// pieces see [`Self::unheard`].
     pub fn wait_longer(&mut self, now: Instant) {
         self.joins.wait_longer(now);
-        self.wait_for_answer(now);
+        self.be_patient(now);
     }
 
     /// The other side is listened to, and says other things: its answer may lie behind them. It gets its time anew.
     pub fn wait_for_answer(&mut self, now: Instant) {
+        // What would end the doubt is the first thing that it says.
+        if self.sending != Sending::Doubtful {
+            self.be_patient(now);
+        }
+    }
+
+    fn be_patient(&mut self, now: Instant) {
         let Switching { until, patience, .. } = &mut self.switching;
         if until.is_some_and(|until| until <= now) && *patience > 0 {
             *patience -= 1;

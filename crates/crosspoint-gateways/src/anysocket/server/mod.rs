@@ -392,11 +392,11 @@ impl AnySocket {
         }
     }
 
-    /// What was deferred and waits no more: encryption has begun, or there is too much of it.
+    /// What was deferred and waits no more: encryption has begun, and it has its turn, or there is too much of it.
     fn next_deferred(&mut self) -> Option<Said> {
-        let waits =
-            !self.takes_events() && self.deferred.bytes() <= self.setup.config.queue_bytes_max;
-        if waits { None } else { self.deferred.pop() }
+        let is_due = self.takes_events() && self.deferred.has_turn();
+        let is_too_much = self.deferred.bytes() > self.setup.config.queue_bytes_max;
+        if is_due || is_too_much { self.deferred.pop() } else { None }
     }
 
     /// Tells the round trip, if a probe was answered.

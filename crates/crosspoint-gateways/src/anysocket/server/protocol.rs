@@ -183,12 +183,15 @@ impl Protocol for AnySocket {
     }
 
     fn has_output(&self) -> bool {
-        let deferred = !self.deferred.is_empty() && self.takes_events();
+        let deferred = self.deferred.has_turn() && self.takes_events();
         !self.ready.is_empty() || self.peers.is_behind() || deferred
     }
 
     fn write_more(&mut self, out: &mut FrameWriter) {
         self.write_backlog(out);
+        if out.is_empty() {
+            self.deferred.begin_turn();
+        }
         if out.is_empty() && self.takes_events() {
             self.release_some(out);
         }
