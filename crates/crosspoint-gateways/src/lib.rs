@@ -1,10 +1,13 @@
 //! Protocols of other systems, as pure state machines in both roles.
 //!
 //! * [`anysocket`]: the protocol of AnySocket, for node and browsers
+//! * [`engineio`]: the transport of Socket.IO
 //! * [`peote`]: the joint protocol of peote-net and peote-server
 //!
 //! Each protocol is a Cargo feature of the same name, on by default.
 
 #[cfg(feature = "anysocket")]
 pub mod anysocket;
+#[cfg(feature = "socketio")]
+pub mod engineio;
 pub mod peote;
