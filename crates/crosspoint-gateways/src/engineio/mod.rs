@@ -1,10 +1,15 @@
 //! The transport of Socket.IO: Engine.IO, revisions 3 and 4.
 //!
 //! A session is a sequence of packets ([`packet`]). Over a WebSocket each packet is one message. Over HTTP several
-//! packets travel as one [`payload`].
+//! packets travel as one [`payload`]. [`Socket`] is the part of a session that every transport has in common.
 
 pub mod packet;
 pub mod payload;
+mod sid;
+pub mod socket;
+
+pub use sid::Sid;
+pub use socket::{Beat, Incoming, Socket, SocketError};
 
 /// The revision of the protocol, which a client says in the query (`EIO`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
