@@ -3,6 +3,7 @@
 //! * [`anysocket`]: the protocol of AnySocket, for node and browsers
 //! * [`engineio`]: the transport of Socket.IO
 //! * [`peote`]: the joint protocol of peote-net and peote-server
+//! * [`socketio`]: the protocol of Socket.IO
 //!
 //! Each protocol is a Cargo feature of the same name, on by default.
 
@@ -11,3 +12,5 @@ pub mod anysocket;
 #[cfg(feature = "socketio")]
 pub mod engineio;
 pub mod peote;
+#[cfg(feature = "socketio")]
+pub mod socketio;
