@@ -16,6 +16,9 @@ pub type Prefix = fn(payload_len: usize, out: &mut BytesMut);
 pub struct Envelope {
     /// Written before each frame that is not compressed.
     pub prefix: Prefix,
+    /// Written before each [binary frame](crate::wire::FrameWriter::binary_frame), which is never compressed. `None`
+    /// where all frames are of one kind.
+    pub binary_prefix: Option<Prefix>,
     /// How frames are compressed for endpoints that have agreed to it
     /// ([`Outlet::compressor`](crate::endpoint::Outlet::compressor)), if they can be.
     pub compression: Option<Compression>,

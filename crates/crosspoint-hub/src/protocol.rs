@@ -36,6 +36,13 @@ pub struct Activity {
 
 /// The server role of a protocol.
 pub trait Protocol: Send {
+    /// A message begins, on a transport that keeps messages apart. Its bytes follow by [`Protocol::receive`], unless it
+    /// is empty, and then [`Protocol::message_ended`]. `is_text` says whether the endpoint has sent it as text, which is
+    /// UTF-8 then. Protocols that find their own borders need not care.
+    fn message_begins(&mut self, now: Instant, is_text: bool) {
+        let _ = (now, is_text);
+    }
+
     /// Takes bytes in. They are looked at by [`Protocol::poll`].
     fn receive(&mut self, now: Instant, bytes: Bytes);
 
@@ -147,6 +154,11 @@ pub trait Client: Send {
         command: Command,
         out: &mut FrameWriter,
     ) -> Result<(), Reason>;
+
+    /// As [`Protocol::message_begins`].
+    fn message_begins(&mut self, now: Instant, is_text: bool) {
+        let _ = (now, is_text);
+    }
 
     /// Takes bytes in. They are looked at by [`Client::poll`].
     fn receive(&mut self, now: Instant, bytes: Bytes);

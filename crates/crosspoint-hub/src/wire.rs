@@ -383,7 +383,8 @@ impl FrameWriter {
     pub fn frame(&mut self, header: &[u8], payload: &Bytes) {
         match self.form {
             Form::AsTheyAre { envelope, copies } => {
-                self.plain_frame(envelope, copies, header, payload);
+                let prefix = envelope.map(|envelope| envelope.prefix);
+                self.plain_frame(prefix, copies, header, payload);
             }
             Form::Compressed(_) => self.frame_compressed_if_smaller(header, payload),
         }
@@ -391,17 +392,26 @@ impl FrameWriter {
 
     /// Adds a frame that is not compressed, because that would be in vain.
     pub fn frame_as_it_is(&mut self, header: &[u8], payload: &Bytes) {
-        self.plain_frame(self.envelope(), self.copies(), header, payload);
+        self.plain_frame(self.prefix(), self.copies(), header, payload);
+    }
+
+    /// Adds a binary frame, where the frames of the wire are text otherwise. Where they are not, it is a frame as all
+    /// others.
+    pub fn binary_frame(&mut self, header: &[u8], payload: &Bytes) {
+        match self.envelope().and_then(|envelope| envelope.binary_prefix) {
+            Some(prefix) => self.plain_frame(Some(prefix), self.copies(), header, payload),
+            None => self.frame(header, payload),
+        }
     }
 
     fn plain_frame(
         &mut self,
-        envelope: Option<&'static Envelope>,
+        prefix: Option<Prefix>,
         copies: bool,
         header: &[u8],
         payload: &Bytes,
     ) {
-        self.begin(envelope, header, payload.len());
+        self.begin(prefix, header, payload.len());
         if payload.len() <= Self::COPY_BYTES_MAX {
             self.buffer.put_slice(payload);
         } else {
@@ -454,20 +464,24 @@ impl FrameWriter {
         if range.len() > Self::COPY_BYTES_MAX {
             return self.frame_as_it_is(header, &bytes.slice(range));
         }
-        self.begin(self.envelope(), header, range.len());
+        self.begin(self.prefix(), header, range.len());
         self.buffer.put_slice(&bytes[range]);
     }
 
     /// Adds a frame that is small and in one place.
     pub fn small(&mut self, frame: &[u8]) {
-        self.begin(self.envelope(), frame, 0);
+        self.begin(self.prefix(), frame, 0);
     }
 
-    fn begin(&mut self, envelope: Option<&'static Envelope>, header: &[u8], payload_len: usize) {
-        if let Some(envelope) = envelope {
-            (envelope.prefix)(header.len() + payload_len, &mut self.buffer);
+    fn begin(&mut self, prefix: Option<Prefix>, header: &[u8], payload_len: usize) {
+        if let Some(prefix) = prefix {
+            prefix(header.len() + payload_len, &mut self.buffer);
         }
         self.buffer.put_slice(header);
+    }
+
+    fn prefix(&self) -> Option<Prefix> {
+        self.envelope().map(|envelope| envelope.prefix)
     }
 
     /// The envelope of its frames.
@@ -516,8 +530,11 @@ mod tests {
 
     #[test]
     fn small_frames_share_a_piece_and_large_payloads_are_not_copied() {
-        static LENGTHS: Envelope =
-            Envelope { prefix: |len, out| out.put_u32(len as u32), compression: None };
+        static LENGTHS: Envelope = Envelope {
+            prefix: |len, out| out.put_u32(len as u32),
+            binary_prefix: None,
+            compression: None,
+        };
         let mut writer = FrameWriter::new(Some(&LENGTHS));
         let large = Bytes::from(vec![7; 100_000]);
         writer.frame(b"a", &Bytes::from_static(b"bc"));
@@ -532,6 +549,41 @@ mod tests {
         let mut writer = FrameWriter::default().copying(true);
         writer.frame(b"d", &large);
         assert_ne!(writer.take().rest[0].as_ptr(), large.as_ptr());
+    }
+
+    #[test]
+    fn binary_frames_have_a_prefix_of_their_own_where_there_are_two_kinds() {
+        static ONE: Envelope = Envelope {
+            prefix: |len, out| out.put_slice(&[b't', len as u8]),
+            binary_prefix: None,
+            compression: None,
+        };
+        static TWO: Envelope = Envelope {
+            prefix: |len, out| out.put_slice(&[b't', len as u8]),
+            binary_prefix: Some(|len, out| out.put_slice(&[b'b', len as u8])),
+            compression: None,
+        };
+        let large = Bytes::from(vec![7; 100_000]);
+        let small = Bytes::from_static(b"cd");
+        for (envelope, expected) in [
+            (None, &b"absmallcd"[..]),
+            (Some(&ONE), b"t\x02abt\x05smallt\x02cd"),
+            (Some(&TWO), b"t\x02abt\x05smallb\x02cd"),
+        ] {
+            let mut writer = FrameWriter::new(envelope);
+            writer.frame(b"a", &Bytes::from_static(b"b"));
+            writer.small(b"small");
+            writer.binary_frame(b"", &small);
+            assert_eq!(writer.take().first, expected);
+            writer.binary_frame(b"d", &large);
+            let shared = writer.take().rest.pop().expect("a header, and the large payload");
+            assert_eq!(shared.as_ptr(), large.as_ptr());
+        }
+        assert!(
+            size_of::<FrameWriter>() <= 80,
+            "{} bytes in each session",
+            size_of::<FrameWriter>()
+        );
     }
 
     #[test]

@@ -521,7 +521,10 @@ impl Driver {
                     }
                     break;
                 }
-                Ok(Some(ws::Event::Data { bytes, message_fin, .. })) => {
+                Ok(Some(ws::Event::Data { kind, bytes, message_begins, message_fin })) => {
+                    if message_begins {
+                        self.client.message_begins(now(), kind == ws::MessageKind::Text);
+                    }
                     self.client.receive(now(), bytes);
                     if message_fin {
                         self.client.message_ended(now());

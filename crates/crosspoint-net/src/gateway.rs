@@ -7,6 +7,7 @@
 use crate::outlet::now;
 use crate::stream::{Reader, Writer};
 use crate::ws;
+use crate::ws::MessageKind;
 use ::http::request::Parts;
 #[cfg(feature = "http")]
 use axum::Router;
@@ -242,6 +243,15 @@ pub trait Carrier: Send {
     ) -> Pin<Box<dyn Future<Output = Reason> + Send>>;
 }
 
+/// The message inside a WebSocket with whose first bytes a connection was recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FirstMessage {
+    /// Its kind.
+    pub kind: MessageKind,
+    /// Whether nothing more of it follows.
+    pub ended: bool,
+}
+
 /// A connection whose protocol was recognised.
 #[derive(Debug)]
 pub struct Connection {
@@ -253,8 +263,8 @@ pub struct Connection {
     pub websocket: Option<Box<ws::Connection>>,
     /// The bytes by which it was recognised, outside any frames.
     pub first: Bytes,
-    /// Whether they are the end of a message.
-    pub message_ended: bool,
+    /// The message that they begin, if they are from a WebSocket.
+    pub first_message: Option<FirstMessage>,
     /// Where it comes from; `None` inside the program and over a socket of the file system.
     pub address: Option<SocketAddr>,
     /// The process at the other end of a socket of the file system.

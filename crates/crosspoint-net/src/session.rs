@@ -13,6 +13,7 @@ mod timers;
 mod timing;
 
 use crate::deadline::{FAR, reach};
+use crate::gateway::FirstMessage;
 use crate::outlet::{Outlet, now};
 use crate::remote::Remote;
 use crate::runner::Runner;
@@ -101,13 +102,19 @@ pub(crate) struct Ended {
 }
 
 impl Driver {
-    /// Takes the first bytes of the protocol, which were read to tell which it is, and may be the end of a
-    /// message.
-    pub(crate) fn hear_first(&mut self, first: BytesMut, message_ended: bool) {
+    /// Takes the first bytes of the protocol, which were read to tell which it is. They may begin a message, and be
+    /// its end too.
+    pub(crate) fn hear_first(&mut self, first: BytesMut, message: Option<FirstMessage>) {
         self.session.hub().metrics.bytes_in.inc_by(first.len() as u64);
-        self.protocol.receive(now(), first.freeze());
-        if message_ended {
-            self.protocol.message_ended(now());
+        let now = now();
+        if let Some(message) = message {
+            self.protocol.message_begins(now, message.kind == ws::MessageKind::Text);
+        }
+        if !first.is_empty() {
+            self.protocol.receive(now, first.freeze());
+        }
+        if message.is_some_and(|message| message.ended) {
+            self.protocol.message_ended(now);
         }
     }
 

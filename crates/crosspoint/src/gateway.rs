@@ -16,6 +16,6 @@ pub use crosspoint_hub::wire::{
     Prefix, Profile, Wire,
 };
 pub use crosspoint_net::gateway::{
-    Carrier, Connection, Context, Gateway, Gateways, Match, NewSession, Opened, Opening, Refused,
-    Runner, Silence, Transport, WebSocket,
+    Carrier, Connection, Context, FirstMessage, Gateway, Gateways, Match, NewSession, Opened,
+    Opening, Refused, Runner, Silence, Transport, WebSocket,
 };

@@ -21,8 +21,11 @@ use crosspoint_hub::{JoinedChannelId, Limits, LinkNumber, MemberNumber, PeerId, 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-static LENGTHS: Envelope =
-    Envelope { prefix: |length, out| out.put_u32(length as u32), compression: None };
+static LENGTHS: Envelope = Envelope {
+    prefix: |length, out| out.put_u32(length as u32),
+    binary_prefix: None,
+    compression: None,
+};
 
 const OURS: PeerId = PeerId::new([0x5e; 16]);
 const THEIRS: PeerId = PeerId::new([0xc1; 16]);

@@ -5,7 +5,8 @@ use crate::deadline::FAR;
 use crate::detect::{Detected, detect};
 use crate::driving::Carrying;
 use crate::gateway::{
-    Carrier, Connection, Context, Gateway, Match, Opened, Opening, Refused, Silence, Transport,
+    Carrier, Connection, Context, FirstMessage, Gateway, Match, Opened, Opening, Refused, Silence,
+    Transport,
 };
 use crate::held::{self, Held};
 use crate::http;
@@ -73,8 +74,8 @@ struct FirstWords {
     /// Unwraps WebSocket frames, if the connection has them.
     websocket: Option<Box<ws::Connection>>,
     words: BytesMut,
-    /// Whether the words are the end of a message.
-    message_ended: bool,
+    /// The message that the words begin, if they are from a WebSocket.
+    message: Option<FirstMessage>,
 }
 
 /// The least that a WebSocket frame may hold: peote's html5 client sends up to this (docs/peote.md, section 4).
@@ -109,7 +110,7 @@ impl Server {
         };
         let first = match shaken {
             Ok(Shaken::Spoken(gateway, words)) => {
-                Ok(FirstWords { gateway, websocket: None, words, message_ended: false })
+                Ok(FirstWords { gateway, websocket: None, words, message: None })
             }
             Ok(Shaken::Upgraded(bytes)) => Box::pin(self.inside(&mut newcomer, bytes)).await,
             Ok(Shaken::Request(request)) => {
@@ -189,7 +190,7 @@ impl Server {
         admission: Admission,
     ) -> Led {
         let Newcomer { reader, writer, remote, .. } = newcomer;
-        let FirstWords { websocket, words: first, message_ended, .. } = first;
+        let FirstWords { websocket, words: first, message, .. } = first;
         match opened {
             Opened::Session(session) => {
                 let carrying = Carrying {
@@ -201,7 +202,7 @@ impl Server {
                     tell_end: None,
                 };
                 let mut driver = self.0.runner.driver(session, carrying);
-                driver.hear_first(first, message_ended);
+                driver.hear_first(first, message);
                 Led::Session(driver, admission)
             }
             Opened::Carried(carrier) => {
@@ -212,7 +213,7 @@ impl Server {
                     writer,
                     websocket,
                     first,
-                    message_ended,
+                    first_message: message,
                     address,
                     process,
                     admission,
@@ -468,7 +469,7 @@ impl Server {
         {
             let (gateway, websocket) = (gateway.clone(), Some(websocket));
             let words = BytesMut::new();
-            return Ok(FirstWords { gateway, websocket, words, message_ended: false });
+            return Ok(FirstWords { gateway, websocket, words, message: None });
         }
         let (idle_max, stop) = (self.hub().limits.idle_max, &self.0.runner.parting.stop);
         tokio::select! {
@@ -498,7 +499,7 @@ impl Server {
         let mut until = now() + silence.most;
         loop {
             let (answer, throttled) = match websocket.poll() {
-                Ok(Some(ws::Event::Data { kind, bytes, message_fin: message_ended })) => {
+                Ok(Some(ws::Event::Data { kind, bytes, message_fin: ended, .. })) => {
                     if bytes.is_empty() {
                         continue;
                     }
@@ -512,7 +513,8 @@ impl Server {
                     match self.0.gateways.recognise(&opening) {
                         Ok(gateway) => {
                             let (gateway, websocket) = (gateway.clone(), Some(websocket));
-                            return Ok(FirstWords { gateway, websocket, words, message_ended });
+                            let message = Some(FirstMessage { kind, ended });
+                            return Ok(FirstWords { gateway, websocket, words, message });
                         }
                         Err(Match::No) => {
                             let (code, fault) = (ws::CloseCode::POLICY, Refusal::unknown(&words));

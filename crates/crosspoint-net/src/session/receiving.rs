@@ -135,7 +135,10 @@ impl Driver {
         };
         match websocket.poll() {
             Ok(None) => Ok(false),
-            Ok(Some(ws::Event::Data { bytes, message_fin, .. })) => {
+            Ok(Some(ws::Event::Data { kind, bytes, message_begins, message_fin })) => {
+                if message_begins {
+                    self.protocol.message_begins(now, kind == ws::MessageKind::Text);
+                }
                 if !bytes.is_empty() {
                     self.protocol.receive(now, bytes);
                 }

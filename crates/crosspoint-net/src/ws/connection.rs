@@ -32,6 +32,8 @@ pub enum Event {
         kind: MessageKind,
         /// The next bytes, unmasked; empty only for a frame without payload.
         bytes: Bytes,
+        /// This piece begins its message.
+        message_begins: bool,
         /// This piece ends its message.
         message_fin: bool,
     },
@@ -102,6 +104,8 @@ pub struct Connection {
     message_bytes_max: u64,
     /// Bytes that have come of the message that is not whole.
     message_bytes: u64,
+    /// Whether pieces of a message were given, and not its end.
+    message_begun: bool,
     /// Compressed messages, if that was agreed on.
     compression: Option<Box<Compressed>>,
     /// Payload of the last ping that was not answered.
@@ -123,6 +127,7 @@ impl Connection {
             close_sent: false,
             message_bytes_max: u64::MAX,
             message_bytes: 0,
+            message_begun: false,
             compression: None,
             ping: None,
             frames: 0,
@@ -190,7 +195,8 @@ impl Connection {
                 Incoming::Data { .. } if self.close_sent => {}
                 Incoming::Data { kind, bytes, compressed: true, message_fin, .. } => {
                     if let Some(bytes) = self.inflated(kind, &bytes, message_fin)? {
-                        return Ok(Some(Event::Data { kind, bytes, message_fin: true }));
+                        let [message_begins, message_fin] = [true; 2];
+                        return Ok(Some(Event::Data { kind, bytes, message_begins, message_fin }));
                     }
                 }
                 Incoming::Data { kind, bytes, message_fin, .. } => {
@@ -201,7 +207,8 @@ impl Connection {
                     if message_fin {
                         self.message_bytes = 0;
                     }
-                    return Ok(Some(Event::Data { kind, bytes, message_fin }));
+                    let message_begins = !std::mem::replace(&mut self.message_begun, !message_fin);
+                    return Ok(Some(Event::Data { kind, bytes, message_begins, message_fin }));
                 }
                 Incoming::Ping(payload) => self.ping = Some(payload).filter(|_| !self.close_sent),
                 Incoming::Pong(_) => {}

@@ -17,7 +17,7 @@ impl<W: Wire> WebSocket<W> {
         Self { wire, envelope: &BINARY }
     }
 
-    /// Frames in text messages.
+    /// Frames in text messages, and [binary frames](FrameWriter::binary_frame) in binary ones.
     pub const fn text(wire: W) -> Self {
         Self { wire, envelope: &TEXT }
     }
@@ -28,10 +28,13 @@ static BINARY: Envelope = envelope(
     |length, out| put_compressed_header(Opcode::Binary, length, out),
 );
 
-static TEXT: Envelope = envelope(
-    |length, out| put_header(Opcode::Text, length, out),
-    |length, out| put_compressed_header(Opcode::Text, length, out),
-);
+static TEXT: Envelope = Envelope {
+    binary_prefix: Some(|length, out| put_header(Opcode::Binary, length, out)),
+    ..envelope(
+        |length, out| put_header(Opcode::Text, length, out),
+        |length, out| put_compressed_header(Opcode::Text, length, out),
+    )
+};
 
 const fn envelope(prefix: Prefix, compressed: Prefix) -> Envelope {
     let compression = Compression {
@@ -40,7 +43,7 @@ const fn envelope(prefix: Prefix, compressed: Prefix) -> Envelope {
         header: store,
         payload: deflate,
     };
-    Envelope { prefix, compression: Some(compression) }
+    Envelope { prefix, binary_prefix: None, compression: Some(compression) }
 }
 
 fn put_header(opcode: Opcode, length: usize, out: &mut BytesMut) {

@@ -1,30 +1,35 @@
 //! Protocols that plug in from outside: over several HTTP requests and then a WebSocket of the same session,
-//! chosen by its path, in which the server speaks first; and one that may be silent for long.
+//! chosen by its path, in which the server speaks first; one that may be silent for long; and one that tells text from
+//! binary messages.
 
 use crate::common::http::answer;
-use crate::common::peer::{Peer, head, server_frame};
+use crate::common::peer::{Peer, UPGRADE, head, server_frame, upgrade};
 use crate::common::{Link, serve_as, until};
+use crate::deflate::agreed;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::post;
-use bytes::Bytes;
-use crosspoint_hub::{HubOptions, Limit, Reason};
+use bytes::{Bytes, BytesMut};
+use crosspoint_hub::protocol::{Activity, Output, Protocol};
+use crosspoint_hub::wire::{Capacity, Content, FrameWriter, Framing, Pauses, Profile, Wire};
+use crosspoint_hub::{Event as HubEvent, HubOptions, Limit, Reason};
 use crosspoint_net::gateway::{
     Carrier, Connection, Context, Gateway, Gateways, Match, Opened, Opening, Refused, Runner,
-    Silence, Transport,
+    Silence, Transport, WebSocket,
 };
 use crosspoint_net::gateways::{Native, standard};
 use crosspoint_net::memory::{self, Shape};
 use crosspoint_net::server::ServerOptions;
 use crosspoint_net::stream::{Reader, Stream, Writer};
-use crosspoint_net::ws::MessageKind;
 use crosspoint_net::ws::connection::Event;
+use crosspoint_net::ws::deflate::{deflate, inflate};
+use crosspoint_net::ws::{MessageKind, Opcode, frame};
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::ReadBuf;
 
 /// Sessions that are begun by requests: what is posted goes to the session. What the session says is heard in
@@ -232,4 +237,195 @@ async fn a_protocol_says_how_long_its_clients_may_be_silent() {
     tokio::time::sleep(Duration::from_secs(11)).await;
     until("the slow one is closed", || served.refused(Reason::HandshakeTimeout) == 2).await;
     drop((silent, begun));
+}
+
+/// Says each message again as it has come, text as text. It is known by its first word.
+#[derive(Debug)]
+struct Echo;
+
+struct EchoWire;
+
+static ECHO: WebSocket<EchoWire> = WebSocket::text(EchoWire);
+
+impl Wire for EchoWire {
+    fn profile(&self) -> Profile {
+        Profile {
+            name: "echo",
+            id: 64,
+            framing: Framing::Messages,
+            capacity: Capacity { owned_max: 0, entered_max: 0, members_max: 0 },
+            stateful: false,
+            whole: true,
+            links: false,
+            credentials: false,
+            pauses: Pauses::Nothing,
+            link_bytes: 0,
+            successors: false,
+            application: false,
+            secures: false,
+            settle: Duration::ZERO,
+            envelope: None,
+        }
+    }
+
+    fn encode(&self, _content: &Content<'_>, _out: &mut FrameWriter) {}
+}
+
+impl Gateway for Echo {
+    fn name(&self) -> &'static str {
+        "echo"
+    }
+
+    fn recognise(&self, opening: &Opening<'_>) -> Match {
+        match opening {
+            Opening::Upgrade(head) if head.uri.path() == "/echo" => Match::Yes,
+            Opening::WebSocket { bytes, .. } => Match::mark(bytes, b"echo"),
+            _ => Match::No,
+        }
+    }
+
+    fn open(&self, _context: &Context<'_>) -> Result<Opened, Refused> {
+        Ok(Opened::session(&ECHO, Echoing::default()))
+    }
+}
+
+#[derive(Default)]
+struct Echoing {
+    /// What has come of a message, and whether it is text.
+    message: Option<(bool, BytesMut)>,
+    whole: Vec<(bool, Bytes)>,
+}
+
+impl Protocol for Echoing {
+    fn message_begins(&mut self, _now: Instant, is_text: bool) {
+        assert_eq!(self.message, None, "the message before has ended");
+        self.message = Some((is_text, BytesMut::new()));
+    }
+
+    fn receive(&mut self, _now: Instant, bytes: Bytes) {
+        let (_, message) = self.message.as_mut().expect("a message has begun");
+        message.extend_from_slice(&bytes);
+    }
+
+    fn message_ended(&mut self, _now: Instant) {
+        let (is_text, message) = self.message.take().expect("a message has begun");
+        self.whole.push((is_text, message.freeze()));
+    }
+
+    fn poll(&mut self, _now: Instant, out: &mut FrameWriter) -> Option<Output> {
+        for (is_text, message) in self.whole.drain(..) {
+            match is_text {
+                true => out.frame(b"", &message),
+                false => out.binary_frame(b"", &message),
+            }
+        }
+        None
+    }
+
+    fn deliver(&mut self, _now: Instant, _event: &HubEvent, _out: &mut FrameWriter) {}
+
+    fn idle_frames(&mut self) -> u64 {
+        0
+    }
+
+    fn buffered(&self) -> usize {
+        self.message.as_ref().map_or(0, |(_, message)| message.len())
+    }
+
+    fn midway(&self) -> Option<u64> {
+        None
+    }
+
+    fn deadline(&self, _activity: Activity) -> Option<Instant> {
+        None
+    }
+
+    fn tick(&mut self, _now: Instant, _: Activity, _out: &mut FrameWriter) -> Option<Reason> {
+        None
+    }
+
+    fn farewell(&mut self, _reason: Reason, _out: &mut FrameWriter) {}
+}
+
+/// A message of a client, in frames of its own. Bit 6 says that it is compressed.
+fn frames(kind: Opcode, compressed: u8, pieces: &[&[u8]]) -> Bytes {
+    let mut out = BytesMut::new();
+    for (index, piece) in pieces.iter().enumerate() {
+        let opcode = if index == 0 { kind } else { Opcode::Continuation };
+        let before = out.len();
+        frame::client_frame(opcode, index + 1 == pieces.len(), piece, [1, 2, 3, 4], &mut out);
+        out[before] |= if index == 0 { compressed } else { 0 };
+    }
+    out.freeze()
+}
+
+const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
+
+#[tokio::test(start_paused = true)]
+async fn a_protocol_tells_text_from_binary_messages_and_answers_in_kind() {
+    let served = serve_as(HubOptions::default(), serving(standard().with(Echo)));
+    for recognised in ["by its first word", "by its path"] {
+        let mut link = served.memory();
+        // The kind of the first message is known as well, where it was read to tell which protocol it is.
+        if recognised == "by its path" {
+            link.send(UPGRADE.replace("/socket", "/echo").as_bytes()).await;
+            assert!(head(&mut link).await.starts_with("HTTP/1.1 101 "));
+        } else {
+            upgrade(&mut link).await;
+        }
+        let large = vec![0xfe; 50_000];
+        let script: &[(Opcode, &[&[u8]])] = &[
+            (Opcode::Binary, &[b"ec", b"ho"]),
+            (Opcode::Text, &[b"as text"]),
+            (Opcode::Binary, &[b""]),
+            (Opcode::Text, &[b""]),
+            (Opcode::Binary, &[b"", b"in ", b"", b"pieces", b""]),
+            (Opcode::Text, &[b"", b"", b""]),
+            (Opcode::Binary, &[&large]),
+            // A character may be cut.
+            (Opcode::Text, &["\u{e9}".as_bytes()[..1].as_ref(), &"\u{e9}".as_bytes()[1..]]),
+        ];
+        let bytes: Vec<_> =
+            script.iter().flat_map(|(kind, pieces)| frames(*kind, 0, pieces)).collect();
+        match recognised {
+            "by its path" => link.send(&bytes).await,
+            _ => link.trickle(&bytes).await,
+        }
+        for (kind, pieces) in script {
+            let first = if *kind == Opcode::Text { TEXT } else { BINARY };
+            assert_eq!(
+                server_frame(&mut link).await,
+                (first, pieces.concat().into()),
+                "{recognised}"
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn kinds_of_messages_are_known_where_they_are_compressed_too() {
+    let mut options = HubOptions::default();
+    options.limits.compressed_bytes_min = Some(1024);
+    let served = serve_as(options, serving(standard().with(Echo)));
+    let mut link = served.memory();
+    agreed(&mut link).await;
+    let long = b"echo again and again ".repeat(100);
+    let squeezed = deflate(&long).expect("it becomes smaller");
+    let (begin, end) = squeezed.split_at(9);
+    for kind in [Opcode::Text, Opcode::Binary, Opcode::Text] {
+        link.send(&frames(kind, 0x40, &[begin, b"", end])).await;
+        let (first, payload) = server_frame(&mut link).await;
+        // Binary messages beside text are sent as they are.
+        match kind {
+            Opcode::Text => {
+                assert_eq!(first, TEXT | 0x40);
+                assert_eq!(inflate(&payload, 10_000).expect("it was compressed").bytes, long);
+            }
+            _ => assert_eq!((first, payload), (BINARY, long.clone().into())),
+        }
+        link.send(&frames(kind, 0x40, &[b""])).await;
+        let first = if kind == Opcode::Text { TEXT } else { BINARY };
+        assert_eq!(server_frame(&mut link).await, (first, Bytes::new()));
+    }
 }

@@ -260,13 +260,15 @@ fn listen(
     sizes: &[usize],
 ) -> (Vec<Received>, Option<Option<CloseFrame>>) {
     let (mut messages, mut message, mut closed) = (Vec::new(), Vec::new(), None);
+    let mut begun = false;
     let mut rest = bytes;
     for size in sizes.iter().cycle() {
         let (piece, after) = rest.split_at((*size).min(rest.len()));
         connection.receive(BytesMut::from(piece));
         while let Some(event) = connection.poll().expect("tungstenite keeps to the standard") {
             match event {
-                Event::Data { kind, bytes, message_fin } => {
+                Event::Data { kind, bytes, message_begins, message_fin } => {
+                    assert_eq!(message_begins, !std::mem::replace(&mut begun, !message_fin));
                     message.extend_from_slice(&bytes);
                     if message_fin {
                         messages.push((kind, std::mem::take(&mut message)));

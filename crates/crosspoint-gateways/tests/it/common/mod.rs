@@ -58,8 +58,11 @@ struct Framed;
 
 static FRAMED: Framed = Framed;
 
-static LENGTHS: Envelope =
-    Envelope { prefix: |length, out| out.put_u32(length as u32), compression: None };
+static LENGTHS: Envelope = Envelope {
+    prefix: |length, out| out.put_u32(length as u32),
+    binary_prefix: None,
+    compression: None,
+};
 
 impl Wire for Framed {
     fn profile(&self) -> Profile {
