@@ -6,6 +6,8 @@
 
 use crate::outlet::now;
 use crate::stream::{Reader, Writer};
+#[cfg(feature = "http")]
+use crate::upgraded::Refusal;
 use crate::ws;
 use crate::ws::MessageKind;
 use ::http::request::Parts;
@@ -70,13 +72,34 @@ pub trait Gateway: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Whether a request may become a WebSocket that this gateway has recognised ([`Opening::Upgrade`]). Asked before
+    /// that is answered, and behind all others.
+    ///
+    /// # Errors
+    /// What is answered instead.
+    #[cfg(feature = "http")]
+    fn upgrade(&self, head: &Parts) -> Result<(), Refusal> {
+        let _ = head;
+        Ok(())
+    }
+
     /// Paths that this protocol answers to HTTP requests, and how: a prefix such as `/chat`, and the routes
     /// below it. A protocol over several requests keeps a [`Stream`](crate::stream::Stream) to its session between them
     /// ([`Runner::run`], [`memory::pair`](crate::memory::pair)).
+    ///
+    /// Which page asks is an extension of each request ([`http::Origin`](crate::http::Origin)): `GET` and `OPTIONS` of
+    /// foreign pages come here as well.
     #[cfg(feature = "http")]
-    fn routes(&self, runner: &Arc<Runner>) -> Option<(&'static str, Router)> {
+    fn routes(&self, runner: &Arc<Runner>) -> Option<(String, Router)> {
         let _ = runner;
         None
+    }
+
+    /// Whether its routes bound the bodies of requests by themselves. Otherwise
+    /// [`HttpOptions::body_bytes_max`](crate::http::HttpOptions::body_bytes_max) holds.
+    #[cfg(feature = "http")]
+    fn bounds_bodies(&self) -> bool {
+        false
     }
 
     /// The gateway as one server has it, if it keeps something for each server. `None`: this one serves all.

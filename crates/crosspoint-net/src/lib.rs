@@ -8,6 +8,7 @@
 //! * [`session`]: the driver of the server role; [`outlet`]: writing from any thread
 //! * [`client`]: connecting to a hub, and the driver of the client role
 //! * [`resume`]: sessions that survive their connections
+//! * `engineio`: sessions of Engine.IO, over requests and WebSockets, in which another protocol is spoken
 //! * [`messages`]: a WebSocket as text messages, for peers that are not clients of a hub
 //! * [`tls`]: certificates, and the trust of a client
 //! * [`stream`]: TCP, memory, or TLS over them; [`memory`]: in-memory connections with simulated lag and speed
@@ -15,8 +16,8 @@
 //! * [`regular`]: opens regular files only
 //! * [`log_limit`]: bounds how much log strangers can cause; [`panics`]: what a panic ends
 //!
-//! The features `anysocket` and `peote` add the gateways with these names, `http` the answers to HTTP requests, `tls`
-//! TLS of both sides. All are on by default. Without `http`, a program can still upgrade to WebSocket with the first request of a connection; a web
+//! The features `anysocket` and `peote` add the gateways with these names, `socketio` what lies below that protocol
+//! (`engineio`), `http` the answers to HTTP requests, `tls` TLS of both sides. All are on by default. Without `http`, a program can still upgrade to WebSocket with the first request of a connection; a web
 //! page cannot, because nothing checks its origin. Without `tls`, an address with TLS
 //! is refused (`tls::NotBuiltIn`), and a client that begins with TLS hears by an alert that it is not served.
 mod budgets;
@@ -24,6 +25,8 @@ pub mod client;
 mod deadline;
 mod detect;
 mod driving;
+#[cfg(feature = "socketio")]
+pub mod engineio;
 #[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;

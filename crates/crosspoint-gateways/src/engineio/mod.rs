@@ -5,9 +5,11 @@
 
 pub mod packet;
 pub mod payload;
+mod query;
 mod sid;
 pub mod socket;
 
+pub use query::Query;
 pub use sid::Sid;
 pub use socket::{Beat, Incoming, Socket, SocketError};
 

@@ -30,11 +30,13 @@ mod regular_files;
 mod site;
 mod upgrade;
 
+pub use crate::upgraded::Refusal;
 pub(crate) use connection::{Outcome, Upgraded, serve};
 pub use files::{FileOptions, Files, FilesError};
 pub use metrics::MetricsToken;
+pub use origins::Origin;
 pub(crate) use site::{Site, counted};
-pub use upgrade::{Refusal, UpgradeCheck, cookies};
+pub use upgrade::{UpgradeCheck, cookies};
 
 pub use axum::http::HeaderValue;
 

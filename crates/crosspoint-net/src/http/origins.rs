@@ -6,7 +6,7 @@
 use super::{HttpOptions, Refusal};
 use crate::remote::Remote;
 use axum::http::header::{HOST, ORIGIN};
-use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use crosspoint_hub::Limit;
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,6 +17,20 @@ pub(super) struct Origins {
     all: bool,
     origins: HashSet<String>,
     hosts: HashSet<String>,
+}
+
+/// Which web page asks, as an extension of each request for the routes of programs and gateways.
+///
+/// Pages of foreign origins may read only what they may: `GET` and `OPTIONS` reach the routes, other methods are
+/// refused before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// None: the client is no browser, or the browser does not say.
+    None,
+    /// One that may use the hub, as it was said.
+    Allowed(HeaderValue),
+    /// One that may not. The setting would allow it.
+    Foreign(Limit),
 }
 
 /// What is wrong: the setting that would allow it, and what is answered.
@@ -148,7 +162,6 @@ fn is_local(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::HeaderValue;
 
     fn at(address: &str) -> Option<SocketAddr> {
         Some((address.parse::<IpAddr>().unwrap(), 9).into())
@@ -169,7 +182,7 @@ mod tests {
         headers.append(HOST, HeaderValue::from_str(host).unwrap());
         let wrong = settings.check(&headers, from, here);
         wrong.err().map(|(setting, refusal)| {
-            let answer = String::from_utf8(refusal.answer(None).to_vec()).unwrap();
+            let answer = String::from_utf8(refusal.answer("").to_vec()).unwrap();
             assert!(
                 answer.starts_with("HTTP/1.1 403 ") && answer.contains(setting.key()),
                 "{answer}"

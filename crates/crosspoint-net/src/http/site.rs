@@ -2,12 +2,12 @@
 
 use super::files::Script;
 use super::forwarded::forwarded;
-use super::origins::Origins;
+use super::origins::{Origin, Origins};
 use super::{
     BUNDLE_PATH, Files, HttpOptions, ID_HEADER, Refusal, UpgradeCheck, body, files, metrics, text,
     upgrade,
 };
-use crate::gateway::Gateways;
+use crate::gateway::{Gateways, Opening};
 use crate::log_limit::Logs;
 use crate::refusal;
 use crate::remote::Remote;
@@ -16,7 +16,7 @@ use crate::upgraded::Accepted;
 use crate::ws::handshake::{self, HEAD_BYTES_MAX, HEADERS_MAX, RequestError, Upgrade};
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
-use axum::http::header::{ALLOW, CONNECTION, HOST, UPGRADE};
+use axum::http::header::{ALLOW, CONNECTION, HOST, ORIGIN, UPGRADE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
@@ -54,6 +54,7 @@ pub(crate) struct Site {
     node_id: Option<HeaderValue>,
     origins: Origins,
     upgrade: Option<UpgradeCheck>,
+    gateways: Gateways,
     body_time_max: Duration,
     pub(super) keep_alive: Duration,
     head_time_max: Duration,
@@ -112,6 +113,7 @@ impl Site {
             node_id,
             origins: Origins::new(options),
             upgrade: options.upgrade.clone(),
+            gateways: gateways.clone(),
             body_time_max: options.body_time_max,
             keep_alive: options.keep_alive,
             head_time_max: options.head_time_max,
@@ -134,13 +136,16 @@ impl Site {
         request: Request<Incoming>,
         (from, here): (Remote, Option<SocketAddr>),
     ) -> Response {
-        if !request.method().is_safe()
-            && let Err((limit, refusal)) = self.origins.check(request.headers(), from, here)
-        {
-            self.hub.metrics.hit(limit);
-            return refusal.into_response();
-        }
-        let request = request.map(|body| body::timed(body, self.body_time_max, &self.hub));
+        let origin = match self.origins.check(request.headers(), from, here) {
+            Ok(()) => request.headers().get(ORIGIN).cloned().map_or(Origin::None, Origin::Allowed),
+            Err((limit, refusal)) if !request.method().is_safe() => {
+                self.hub.metrics.hit(limit);
+                return refusal.into_response();
+            }
+            Err((limit, _)) => Origin::Foreign(limit),
+        };
+        let mut request = request.map(|body| body::timed(body, self.body_time_max, &self.hub));
+        request.extensions_mut().insert(origin);
         if let Some(wrong) = wrong_host(&request) {
             return wrong;
         }
@@ -235,7 +240,7 @@ impl Site {
         here: Option<SocketAddr>,
     ) -> Verdict {
         let allowed = match self.origins.check(&head.headers, from, here) {
-            Ok(()) => self.upgrade.as_ref().map_or(Ok(()), |check| check.check(head)),
+            Ok(()) => self.may_upgrade(head),
             Err((limit, refusal)) => {
                 self.hub.metrics.hit(limit);
                 Err(refusal)
@@ -243,7 +248,20 @@ impl Site {
         };
         match allowed {
             Ok(()) => self.accept(upgrade, from),
-            Err(refusal) => Err((Reason::NotAllowed, refusal.answer(self.node_id.as_ref()))),
+            Err(refusal) => {
+                let id = self.node_id.as_ref().and_then(|id| id.to_str().ok());
+                let extra = id.map(|id| format!("{ID_HEADER}: {id}\r\n")).unwrap_or_default();
+                Err((Reason::NotAllowed, refusal.answer(&extra)))
+            }
+        }
+    }
+
+    /// Asks the embedder, and the gateway that the request is for.
+    fn may_upgrade(&self, head: &Parts) -> Result<(), Refusal> {
+        self.upgrade.as_ref().map_or(Ok(()), |check| check.check(head))?;
+        match self.gateways.recognise(&Opening::Upgrade(head)) {
+            Ok(gateway) => gateway.upgrade(head),
+            Err(_) => Ok(()),
         }
     }
 
@@ -270,8 +288,13 @@ pub(super) fn remote(from: Option<SocketAddr>) -> axum::http::Extensions {
 fn router(runner: &Arc<Runner>, options: &HttpOptions, gateways: &Gateways) -> Router {
     let Runner { hub, parting, logs, .. } = &**runner;
     let mut own = Router::new();
-    for (prefix, routes) in gateways.iter().filter_map(|gateway| gateway.routes(runner)) {
-        own = own.nest_service(prefix, routes);
+    let bounded = |routes: Router| routes.layer(RequestBodyLimitLayer::new(options.body_bytes_max));
+    let mut apart = Router::new();
+    for gateway in gateways.iter() {
+        if let Some((prefix, routes)) = gateway.routes(runner) {
+            let routes = if gateway.bounds_bodies() { routes } else { bounded(routes) };
+            apart = apart.nest_service(&prefix, routes);
+        }
     }
     if options.health {
         own = own.route("/health", get(|| async { text(StatusCode::OK, "ok\n") }));
@@ -304,9 +327,10 @@ fn router(runner: &Arc<Runner>, options: &HttpOptions, gateways: &Gateways) -> R
         hub.metrics.panics.inc();
         text(StatusCode::INTERNAL_SERVER_ERROR, "This request met a fault of the server.\n")
     };
-    own.layer(CatchPanicLayer::custom(panicked))
+    bounded(own)
+        .merge(apart)
+        .layer(CatchPanicLayer::custom(panicked))
         .layer(DefaultBodyLimit::disable())
-        .layer(RequestBodyLimitLayer::new(options.body_bytes_max))
 }
 
 fn with_files(router: Router, options: &HttpOptions, logs: &Arc<Logs>) -> Router {

@@ -1,12 +1,10 @@
 //! Who may upgrade to WebSocket.
 
-use super::ID_HEADER;
-use crate::ws::handshake::{self, HEADERS_MAX, RequestError};
+use crate::upgraded::Refusal;
+use crate::ws::handshake::{HEADERS_MAX, RequestError};
 use axum::http::header::COOKIE;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use axum::http::{HeaderMap, HeaderValue, Request};
 use httparse::{EMPTY_HEADER, Header};
 use std::fmt;
 use std::sync::Arc;
@@ -33,35 +31,6 @@ impl UpgradeCheck {
 impl fmt::Debug for UpgradeCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("UpgradeCheck")
-    }
-}
-
-/// What is answered to an upgrade that is refused. The connection is closed after it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    status: StatusCode,
-    text: String,
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        (self.status, self.text).into_response()
-    }
-}
-
-impl Refusal {
-    /// A status of 400 or more and a text. Any lower status becomes 403.
-    pub fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        let refuses = status.is_client_error() || status.is_server_error();
-        let status = if refuses { status } else { StatusCode::FORBIDDEN };
-        Self { status, text: text.into() }
-    }
-
-    pub(super) fn answer(&self, node_id: Option<&HeaderValue>) -> Bytes {
-        let id = node_id.and_then(|id| id.to_str().ok());
-        let extra = id.map(|id| format!("{ID_HEADER}: {id}\r\n")).unwrap_or_default();
-        let kind = "text/plain; charset=utf-8";
-        handshake::answer(self.status.as_u16(), &extra, kind, self.text.as_bytes())
     }
 }
 

@@ -84,9 +84,9 @@ impl Gateway for Posted {
         Some(Arc::new(Self::default()))
     }
 
-    fn routes(&self, runner: &Arc<Runner>) -> Option<(&'static str, Router)> {
+    fn routes(&self, runner: &Arc<Runner>) -> Option<(String, Router)> {
         let routes = Router::new().route("/new", post(begin)).route("/{id}", post(receive));
-        Some(("/post", routes.with_state((runner.clone(), self.sessions.clone()))))
+        Some(("/post".into(), routes.with_state((runner.clone(), self.sessions.clone()))))
     }
 
     fn recognise(&self, opening: &Opening<'_>) -> Match {

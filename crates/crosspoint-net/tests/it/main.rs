@@ -9,6 +9,7 @@ mod claims;
 mod common;
 mod concurrency;
 mod deflate;
+mod engineio;
 mod entrance;
 mod fuzz;
 mod gateways;

@@ -1,0 +1,179 @@
+//! Sessions of Engine.IO, the transport of Socket.IO, in which another protocol is spoken.
+//!
+//! A client asks for a session with its first request. If that is an upgrade to WebSocket, the session is an ordinary
+//! one inside it.
+
+mod path;
+mod refusal;
+
+pub use path::{Path, PathError};
+
+pub use crosspoint_gateways::engineio::{Beat, Incoming, Query, Revision, Sid, Socket};
+
+use crate::gateway::{Context, Gateway, Match, NewSession, Opened, Opening, Refused};
+use crate::http;
+use crate::runner::Runner;
+use ::http::request::Parts;
+use crosspoint_hub::Reason;
+use refusal::Refusal;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How sessions are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    /// What a client is told: heartbeats, and the largest body of its requests. Above: 413.
+    pub beat: Beat,
+    /// How long an upgrade to WebSocket may take of a session that was begun by requests. Above: the WebSocket is
+    /// closed.
+    pub upgrade_max: Duration,
+    /// Whether browsers send cookies with requests of pages of other origins that may use the hub.
+    pub cors_credentials: bool,
+}
+
+impl Default for Config {
+    /// As the original from npm.
+    fn default() -> Self {
+        let beat = Beat {
+            interval: Duration::from_secs(25),
+            timeout: Duration::from_secs(20),
+            payload_bytes_max: 1_000_000,
+        };
+        Self { beat, upgrade_max: Duration::from_secs(10), cors_credentials: false }
+    }
+}
+
+/// The protocol that is spoken in sessions of Engine.IO.
+pub trait Inner: fmt::Debug + Send + Sync {
+    /// As [`Gateway::name`].
+    fn name(&self) -> &'static str;
+
+    /// Why no session of this protocol is served, if none is. It is told before there is one.
+    fn refusal(&self) -> Option<Refused> {
+        None
+    }
+
+    /// Opens a session for a client that has asked for one. Its protocol has to have a [`Socket`], which
+    /// [`Handshake::socket`] makes, and to write the open packet first of all. It sees packets in WebSocket messages,
+    /// whatever carries them.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn open(&self, context: &Context<'_>, handshake: &Handshake<'_>)
+    -> Result<NewSession, Refused>;
+
+    /// As [`Gateway::needs_hub_id`].
+    fn needs_hub_id(&self) -> bool {
+        false
+    }
+
+    /// As [`Gateway::for_server`].
+    fn for_server(&self, runner: &Arc<Runner>) -> Option<Arc<dyn Inner>> {
+        let _ = runner;
+        None
+    }
+}
+
+/// What a client asks for with its first request.
+#[derive(Debug, Clone, Copy)]
+pub struct Handshake<'a> {
+    /// The revision of Engine.IO.
+    pub revision: Revision,
+    /// The id of the session.
+    pub sid: Sid,
+    /// Whether it comes by requests, at first. Otherwise in a WebSocket.
+    pub polled: bool,
+    /// What the client is told.
+    pub beat: Beat,
+    /// What else is in the query.
+    pub query: Query<'a>,
+}
+
+impl Handshake<'_> {
+    /// What the protocol needs of this transport. `now` is when the client has asked ([`Context::now`]).
+    pub fn socket(&self, now: Instant) -> Socket {
+        Socket::new(now, self.revision, self.sid, self.polled, self.beat)
+    }
+}
+
+/// Serves a protocol in sessions of Engine.IO, at a path.
+#[derive(Debug, Clone)]
+pub struct EngineIo {
+    path: Path,
+    config: Config,
+    inner: Arc<dyn Inner>,
+}
+
+impl EngineIo {
+    /// Sessions that speak what `inner` opens.
+    pub fn new(path: Path, config: Config, inner: Arc<dyn Inner>) -> Self {
+        Self { path, config, inner }
+    }
+
+    /// The query of a request to upgrade, if it may become a session.
+    fn asked<'a>(&self, head: &'a Parts) -> Result<(Revision, Query<'a>), Refusal> {
+        if let Some(Refused { fault, .. }) = self.inner.refusal() {
+            return Err(Refusal::Forbidden(fault));
+        }
+        let query = Query::new(head.uri.query().unwrap_or_default());
+        match query.get("transport").as_deref() {
+            Some("websocket") => {}
+            Some("polling") => return Err(Refusal::BadRequest),
+            _ => return Err(Refusal::UnknownTransport),
+        }
+        let revision = query.get("EIO").and_then(|value| Revision::from_query(&value));
+        let revision = revision.ok_or(Refusal::UnsupportedRevision)?;
+        match query.get("sid") {
+            None => Ok((revision, query)),
+            Some(_) => Err(Refusal::UnknownSid),
+        }
+    }
+}
+
+impl Gateway for EngineIo {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn needs_hub_id(&self) -> bool {
+        self.inner.needs_hub_id()
+    }
+
+    fn for_server(&self, runner: &Arc<Runner>) -> Option<Arc<dyn Gateway>> {
+        let inner = self.inner.for_server(runner).unwrap_or_else(|| self.inner.clone());
+        Some(Arc::new(Self { inner, ..self.clone() }))
+    }
+
+    fn recognise(&self, opening: &Opening<'_>) -> Match {
+        match opening {
+            Opening::Upgrade(head) if self.path.is(head.uri.path()) => Match::Yes,
+            _ => Match::No,
+        }
+    }
+
+    fn upgrade(&self, head: &Parts) -> Result<(), http::Refusal> {
+        self.asked(head).map(|_| ()).map_err(Into::into)
+    }
+
+    fn open(&self, context: &Context<'_>) -> Result<Opened, Refused> {
+        let Some(head) = context.request else {
+            return Err(Refused::unknown("a session of Engine.IO begins with a request"));
+        };
+        let (revision, query) = self.asked(head).map_err(|refusal| {
+            // It was asked before, and cannot have changed but for what another request has done since.
+            Refused { reason: Reason::NotAllowed, fault: refusal.to_string() }
+        })?;
+        let handshake =
+            Handshake { revision, sid: sid()?, polled: false, beat: self.config.beat, query };
+        self.inner.open(context, &handshake).map(Opened::Session)
+    }
+}
+
+/// The id of a new session.
+fn sid() -> Result<Sid, Refused> {
+    Sid::random().map_err(|error| {
+        let fault = format!("the system gave no randomness for the id of a session: {error}");
+        Refused { reason: Reason::Internal, fault }
+    })
+}
