@@ -5,14 +5,25 @@
 //!
 //! * [`packet`]: the header of a packet
 //! * [`elements`]: the elements of the array behind it; [`event`]: the first one of an event
-//! * [`placeholders`]: where attachments belong
+//! * [`placeholders`]: where attachments belong; [`arguments`]: all of that checked, before a client gets it
+//! * [`carry`]: messages between two clients over a link; [`room`]: messages of rooms; [`body`]: both, as their
+//!   attachments come
+//! * [`ack_id`]: the ids of events that a client acknowledges
 
+pub mod ack_id;
+pub mod arguments;
+pub mod body;
+pub mod carry;
 pub mod elements;
 pub mod event;
 pub mod packet;
 pub mod placeholders;
+pub mod room;
 mod scanner;
 
+pub use ack_id::AckId;
+pub use body::Body;
+pub use carry::Carried;
 pub use elements::Elements;
 pub use event::Name;
 pub use packet::{Header, Kind};
