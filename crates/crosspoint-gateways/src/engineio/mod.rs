@@ -1,15 +1,24 @@
 //! The transport of Socket.IO: Engine.IO, revisions 3 and 4.
 //!
 //! A session is a sequence of packets ([`packet`]). Over a WebSocket each packet is one message. Over HTTP several
-//! packets travel as one [`payload`]. [`Socket`] is the part of a session that every transport has in common.
+//! packets travel as one [`payload`]. [`Socket`] is the part of a session that every transport has in common,
+//! [`Exchange`] what there is besides where it comes by requests, and [`Refusal`] what is answered to those that do not
+//! fit.
 
+pub mod exchange;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod packet;
 pub mod payload;
 mod query;
+mod refusal;
 mod sid;
 pub mod socket;
 
+pub use exchange::Exchange;
 pub use query::Query;
+pub use refusal::Refusal;
 pub use sid::Sid;
 pub use socket::{Beat, Incoming, Socket, SocketError};
 

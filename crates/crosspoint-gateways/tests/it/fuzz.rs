@@ -7,6 +7,7 @@ use crate::common::frames::{Act, Unit, acts, units};
 use crate::common::transcript::{Side, connections, names, read};
 use crate::common::{Dice, World};
 use crosspoint_gateways::anysocket::fuzz::{fuzz_anysocket, fuzz_anysocket_server};
+use crosspoint_gateways::engineio::fuzz::fuzz_engineio;
 use crosspoint_gateways::peote::fuzz::{
     fuzz_chunk, fuzz_joint_client, fuzz_joint_server, fuzz_value,
 };
@@ -361,5 +362,29 @@ fn changed_anysocket_conversations_do_no_harm_to_the_hub() {
         fuzz_anysocket_server(&data);
         change(&mut dice, &mut data, &all);
         fuzz_anysocket_server(&data);
+    }
+}
+
+/// Requests of clients of Engine.IO, and what their bodies are.
+const ENGINEIO: [&[u8]; 8] = [
+    b"EIO=4&transport=polling&t=abc%20+&sid=AAAAAAAAAAAAAAAAAAAAAA",
+    b"4hello\x1e2probe\x1e4\xe2\x82\xac\x1ebAQIDBA==\x1e1",
+    b"6:4hello2:4\xe2\x82\xac10:b4AQIDBA==1:1",
+    b"\x00\x04\xff4\xe2\x82\xac\x01\x05\xff\x04\x01\x02\x03\x04",
+    b"\x02\x00\x04\x054a\x1e4b",
+    b"\x06\x00\x04\x07\x054a\x1e1",
+    b"\x06\x07\x02\x04\x054a\x1e4b\x08\x00\x04",
+    b"\x00\x00\x02\x04\x04\x05",
+];
+
+#[test]
+fn changed_requests_of_engineio_do_no_harm() {
+    let mut dice = Dice(0x0e10);
+    let corpus: Vec<_> = ENGINEIO.iter().map(|input| input.to_vec()).collect();
+    corpus.iter().for_each(|input| fuzz_engineio(input));
+    for _ in 0..4_000 {
+        let mut bytes = corpus[dice.below(corpus.len())].clone();
+        change(&mut dice, &mut bytes, &corpus);
+        fuzz_engineio(&bytes);
     }
 }

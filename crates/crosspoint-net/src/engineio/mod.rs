@@ -14,8 +14,8 @@ use crate::gateway::{Context, Gateway, Match, NewSession, Opened, Opening, Refus
 use crate::http;
 use crate::runner::Runner;
 use ::http::request::Parts;
+use crosspoint_gateways::engineio::Refusal;
 use crosspoint_hub::Reason;
-use refusal::Refusal;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
