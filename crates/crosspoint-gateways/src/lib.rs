@@ -4,6 +4,7 @@
 //! * [`engineio`]: the transport of Socket.IO
 //! * [`peote`]: the joint protocol of peote-net and peote-server
 //! * [`socketio`]: the protocol of Socket.IO
+//! * [`value`]: values that they carry
 //!
 //! Each protocol is a Cargo feature of the same name, on by default.
 
@@ -14,3 +15,5 @@ pub mod engineio;
 pub mod peote;
 #[cfg(feature = "socketio")]
 pub mod socketio;
+#[cfg(any(feature = "anysocket", feature = "socketio"))]
+pub mod value;

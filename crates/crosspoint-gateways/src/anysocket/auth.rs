@@ -1,7 +1,7 @@
 //! Who one is: the first packet of either side (section 4).
 
 use super::id::{Id, NoId};
-use super::json::{Json, NotJson};
+use crate::value::{Json, NotJson};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::fmt;

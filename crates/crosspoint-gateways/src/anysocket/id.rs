@@ -1,7 +1,7 @@
 //! Ids of peers (section 4).
 
 use super::hex;
-use super::json::Json;
+use crate::value::Json;
 use crosspoint_hub::PeerId;
 use std::fmt;
 

@@ -3,7 +3,7 @@
 //! Sections named in comments are those of the protocol's specification, `docs/anysocket.md`.
 //! Everything here is pure: the present time and random bytes are arguments.
 //!
-//! * [`packet`]: packets on the wire; [`id`]: ids of peers; [`json`]: bodies that are checked once
+//! * [`packet`]: packets on the wire; [`id`]: ids of peers
 //! * [`link`]: one link between two peers: order, pieces, replies, encryption; made of
 //!   [`split`], [`reassembly`], [`pending`] and [`cipher`]
 //! * [`auth`], [`internal`]: what is said besides the application's messages
@@ -21,7 +21,6 @@ pub mod heartbeat;
 mod hex;
 pub mod id;
 pub mod internal;
-pub mod json;
 pub mod link;
 pub mod packet;
 pub mod pending;
@@ -30,8 +29,8 @@ pub mod server;
 pub mod split;
 pub mod wire;
 
+pub use crate::value::Json;
 pub use id::Id;
-pub use json::Json;
 pub use link::{Config, Link, Received, Ticket};
 pub use packet::{Forward, Kind, Message, Packet};
 pub use wire::WIRE;

@@ -7,7 +7,7 @@
 
 use super::{CipherError, Initiator, KeyPair, Offer, Random, Sealer};
 use crate::anysocket::id::Id;
-use crate::anysocket::json::{Json, NotJson};
+use crate::value::{Json, NotJson};
 use bytes::Bytes;
 use crosspoint_hub::PeerId;
 use serde::Deserialize;

@@ -19,8 +19,8 @@ pub use peer::Peer;
 
 use super::id::Id;
 use super::internal::rpc::Call;
-use super::json::Json;
 use super::link::{self, Ticket};
+use crate::value::Json;
 use crosspoint_hub::PeerId;
 use std::time::{Duration, Instant};
 

@@ -5,8 +5,8 @@ use super::{Ended, Event, Fault, LinkId, Moment, Peer, ProxyError};
 use crate::anysocket::cipher::Random;
 use crate::anysocket::id::Id;
 use crate::anysocket::internal::{Internal, is_proxied};
-use crate::anysocket::json::Json;
 use crate::anysocket::packet::{Forward, parse_inner};
+use crate::value::Json;
 use crosspoint_hub::PeerId;
 use std::time::Instant;
 

@@ -1,9 +1,9 @@
 //! A link with what a client has to know of it besides.
 
 use super::SendError;
-use crate::anysocket::json::Json;
 use crate::anysocket::link::{self, Link};
 use crate::anysocket::packet::{Kind, Packet};
+use crate::value::Json;
 use crosspoint_hub::PeerId;
 use std::sync::Arc;
 

@@ -1,11 +1,9 @@
 //! What the library itself says: INTERNAL packets and their answers (sections 6 and 9).
 
-pub(super) mod bounded;
 pub mod rpc;
 
 use super::id::{Id, NoId};
-use super::json::{Json, NotJson};
-use bounded::Bounded;
+use crate::value::{Json, NotJson};
 use rpc::{Call, Failure, RpcFields};
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -1,7 +1,9 @@
 //! Remote calls and what becomes of them (section 6, RPC).
 
-use super::Bounded;
-use crate::anysocket::json::{Json, NotJson};
+use crate::value::{Bounded, Json, NotJson};
+
+pub use crate::value::Value;
+
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -20,15 +22,6 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
-
-/// A parameter or result.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
-    /// A JSON value.
-    Json(Json),
-    /// Bytes, in base64 on the wire.
-    Binary(Bytes),
-}
 
 /// A call of a method.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -158,20 +151,18 @@ fn push_value(value: &Value, out: &mut String) {
     }
 }
 
-impl Value {
-    /// Bytes that it takes as text, about.
-    fn text_bytes(&self) -> usize {
-        match self {
-            Self::Json(json) => json.as_bytes().len(),
-            Self::Binary(bytes) => bytes.len().div_ceil(3) * 4 + 2,
-        }
+/// Bytes that a value takes as text, about.
+fn text_bytes(value: &Value) -> usize {
+    match value {
+        Value::Json(json) => json.as_bytes().len(),
+        Value::Binary(bytes) => bytes.len().div_ceil(3) * 4 + 2,
     }
 }
 
 impl Call {
     /// The body of an INTERNAL packet.
     pub fn to_json(&self) -> Json {
-        let params: usize = self.params.iter().map(|param| param.text_bytes() + 8).sum();
+        let params: usize = self.params.iter().map(|param| text_bytes(param) + 8).sum();
         let names: usize = self.method.iter().map(|name| name.len() + 3).sum();
         let mut out = String::with_capacity(48 + names + params);
         out.push_str(r#"{"type":3,"method":["#);
@@ -249,7 +240,7 @@ impl Outcome {
         let mut out;
         match self {
             Self::Returned(Some(value)) => {
-                out = String::with_capacity(26 + value.text_bytes());
+                out = String::with_capacity(26 + text_bytes(value));
                 out.push_str(r#"{"result":"#);
                 push_value(value, &mut out);
                 let binary = matches!(value, Value::Binary(_));

@@ -1,9 +1,9 @@
 //! What can go wrong on a link.
 
 use crate::anysocket::cipher::{CipherError, SwitchError};
-use crate::anysocket::json::NotJson;
 use crate::anysocket::packet::Kind;
 use crate::anysocket::reassembly::PieceError;
+use crate::value::NotJson;
 use crosspoint_hub::Reason;
 
 /// What has come breaks the protocol or a bound, or did not come in time; the link should end.

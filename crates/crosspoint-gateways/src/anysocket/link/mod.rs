@@ -16,11 +16,11 @@ pub use error::{LinkError, SendError};
 
 use super::cipher::{CipherError, Random, Switch};
 use super::id::Id;
-use super::json::Json;
 use super::packet::{HEADER_BYTES_MAX, Header, Kind, Packet};
 use super::pending::Pending;
 use super::reassembly::{Bounds, PieceError, Reassembly};
 use super::split::{PIECE_UNITS_MAX, piece_bytes};
+use crate::value::Json;
 use bytes::Bytes;
 use crosspoint_hub::PeerId;
 use queue::{Entry, Queue};

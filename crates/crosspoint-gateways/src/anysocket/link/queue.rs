@@ -1,8 +1,8 @@
 //! What waits to be written on a link, in order.
 
 use super::Sending;
-use crate::anysocket::json::Json;
 use crate::anysocket::packet::Kind;
+use crate::value::Json;
 use bytes::Bytes;
 use std::collections::VecDeque;
 

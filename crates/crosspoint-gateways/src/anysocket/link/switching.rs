@@ -14,8 +14,8 @@
 
 use super::{Entry, Link, LinkError, PieceError, Received, SendError, Sending};
 use crate::anysocket::cipher::{CipherError, Random, Switch, SwitchError, Taken};
-use crate::anysocket::json::Json;
 use crate::anysocket::packet::{Kind, Packet};
+use crate::value::Json;
 use std::time::Instant;
 
 /// What a link knows of its switch besides the keys. Numbers are 0 where there is none.

@@ -4,9 +4,9 @@
 //! however little room others have.
 
 use super::peer_link::Token;
-use crate::anysocket::json::Json;
 use crate::anysocket::link::Received;
 use crate::anysocket::packet::Forward;
+use crate::value::Json;
 use bytes::Bytes;
 use std::collections::VecDeque;
 

@@ -5,7 +5,7 @@
 //! * `options`: what an embedder sets, and what the sessions of a server share; `secure`: encryption that this side begins
 //! * `proxy`: peers behind the hub (sections 9 and 10); `hold`: what comes before the client knows them, kept as `held`
 //! * `peer_link`: a link of the hub, with the machine of the peer layer; `relay`: how the client says what comes
-//!   over it, and how `payload` and `msgpack` translate it
+//!   over it, and how `payload` translates it
 //! * `object`: the object `hub`; `acts`: what becomes of its calls; `rooms`: rooms that were entered
 //! * `deferred`: what the client says before it has answered the hub's call for encryption
 //! * `inbox`: messages out of pieces; `recent`: what waits for answers that may never come; `kept`: what that takes
@@ -19,7 +19,6 @@ mod held;
 mod hold;
 mod inbox;
 mod kept;
-mod msgpack;
 mod object;
 mod options;
 mod payload;
@@ -39,12 +38,12 @@ use super::heartbeat::Heartbeat;
 use super::id::Id;
 use super::internal::rpc::{Call, Failure, Outcome};
 use super::internal::{Internal, InternalError, Time};
-use super::json::Json;
 use super::link::{Link, LinkError, Received, SendError, Ticket};
 use super::packet::{self, Kind, Message, Packet};
 use super::reassembly::PieceError;
 use super::split::PIECE_UNITS_MAX;
 use super::wire;
+use crate::value::Json;
 use acts::Question;
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;

@@ -1,8 +1,8 @@
 //! What an embedder sets.
 
-use crate::anysocket::json::Json;
 use crate::anysocket::link::Config;
 use crate::anysocket::reassembly::Bounds;
+use crate::value::Json;
 use crosspoint_hub::{Limits, PeerId};
 use std::fmt;
 use std::sync::Arc;

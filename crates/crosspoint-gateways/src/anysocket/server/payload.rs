@@ -1,9 +1,7 @@
 //! What requests carry, as AnySocket says it and as the hub does.
 
-use super::msgpack;
-use crate::anysocket::internal::bounded::Bounded;
-use crate::anysocket::internal::rpc::{PARAMS_MAX, Value};
-use crate::anysocket::json::Json;
+use crate::anysocket::internal::rpc::PARAMS_MAX;
+use crate::value::{Bounded, Json, Value, msgpack};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use crosspoint_hub::payload::{Format, Payload};

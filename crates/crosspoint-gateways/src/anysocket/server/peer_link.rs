@@ -5,8 +5,8 @@
 use super::kept::{Kept, Weight};
 use super::{Reply, With, payload};
 use crate::anysocket::internal::rpc::{self, Outcome, Value};
-use crate::anysocket::json::Json;
 use crate::anysocket::link::Ticket;
+use crate::value::Json;
 use crosspoint_hub::command::Addressee;
 use crosspoint_hub::payload::{self as hub_payload, Failure, Payload};
 use crosspoint_hub::{Limits, LinkNumber, PeerId};

@@ -11,9 +11,9 @@ use super::peer_link::{
 use super::{AnySocket, COMMANDS_MAX, Question, Reply, With, payload};
 use crate::anysocket::internal::rpc::{Call, Outcome};
 use crate::anysocket::internal::{Internal, Time};
-use crate::anysocket::json::Json;
 use crate::anysocket::link::{Link, Ticket};
 use crate::anysocket::wire::KIND_PACKET;
+use crate::value::Json;
 use bytes::Bytes;
 use crosspoint_hub::command::{LinkCommand, Peer};
 use crosspoint_hub::payload::{self as hub_payload, Failure, Format, Payload};

@@ -1,7 +1,7 @@
 //! Rooms and channels that the client has entered, and what it is told of them.
 
 use super::payload::push_content;
-use crate::anysocket::json::Json;
+use crate::value::Json;
 use crosspoint_hub::command::{Entered, Mode, OwnerNews, Peer};
 use crosspoint_hub::wire::Part;
 use crosspoint_hub::{ChannelName, JoinedChannelId, MemberNumber, Reason};

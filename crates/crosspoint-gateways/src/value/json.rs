@@ -14,12 +14,12 @@ pub struct Json(Bytes);
 /// Not a JSON text.
 #[derive(Debug, thiserror::Error)]
 #[error("not JSON: {0}")]
-pub struct NotJson(#[from] pub(super) serde_json::Error);
+pub struct NotJson(#[from] pub serde_json::Error);
 
 impl Json {
     /// `null`
     pub const NULL: Self = Self(Bytes::from_static(b"null"));
-    /// `{}`, which takes the place of falsy values on the wire.
+    /// `{}`
     pub const EMPTY: Self = Self(Bytes::from_static(b"{}"));
 
     /// Takes a text that has come. White space around it is left out.
@@ -48,23 +48,30 @@ impl Json {
     }
 
     /// A text that was put together here.
-    pub(super) fn made(text: String) -> Self {
+    pub(crate) fn made(text: String) -> Self {
         debug_assert!(serde_json::from_str::<&RawValue>(&text).is_ok(), "{text}");
         Self(text.into())
     }
 
     /// A part of this text that the parser has found to be a value.
-    pub(super) fn part(&self, value: &RawValue) -> Self {
+    ///
+    /// # Panics
+    /// If it is a part of another text.
+    pub fn part(&self, value: &RawValue) -> Self {
         Self(self.0.slice_ref(value.get().as_bytes()))
     }
 
     /// The same, without what it is a part of.
-    pub(super) fn compact(&self) -> Self {
+    #[must_use]
+    pub fn compact(&self) -> Self {
         Self(Bytes::copy_from_slice(&self.0))
     }
 
     /// The fields of an object. The parser alone would also take an array of their values.
-    pub(super) fn fields<'a, T: Deserialize<'a>>(&'a self) -> Result<T, NotJson> {
+    ///
+    /// # Errors
+    /// [`NotJson`] if it is no object, or has other fields.
+    pub fn fields<'a, T: Deserialize<'a>>(&'a self) -> Result<T, NotJson> {
         match self.as_bytes() {
             [b'{', ..] => Ok(serde_json::from_slice(self.as_bytes())?),
             _ => Err(NotJson(serde::de::Error::custom("not an object"))),
@@ -87,7 +94,7 @@ impl Json {
     }
 
     /// Whether it is an object that has a field for JavaScript. An object with a name that cannot be read may have any.
-    pub(super) fn may_have(&self, field: &str) -> bool {
+    pub fn may_have(&self, field: &str) -> bool {
         if !self.text().trim_start().starts_with('{') {
             return false;
         }
@@ -105,7 +112,7 @@ impl Json {
         }
     }
 
-    /// What the original sends in its place: `{}` for falsy values (section 3).
+    /// What AnySocket sends in its place: `{}` for falsy values (docs/anysocket.md, section 3).
     #[must_use]
     pub fn or_empty(self) -> Self {
         if self.is_falsy() { Self::EMPTY } else { self }

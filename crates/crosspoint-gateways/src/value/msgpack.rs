@@ -1,11 +1,10 @@
 //! MessagePack to JSON and back, as far as one can say what the other says.
 //!
-//! Bytes inside of a value become `{"base64":"…"}`, as JSON has none; what is no number (NaN, infinite)
-//! becomes null, as in JavaScript. Extension types and keys that are neither texts nor whole numbers have
-//! no form.
+//! Bytes inside of a value become what the caller wants, such as `{"base64":"…"}`, as JSON has none; what is no number
+//! (NaN, infinite) becomes null, as in JavaScript. Extension types and keys that are neither texts nor whole numbers
+//! have no form.
 
-use crate::anysocket::internal::rpc::Value;
-use crate::anysocket::json::Json;
+use super::{Json, Value};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Buf, Bytes};
@@ -16,30 +15,48 @@ use std::fmt::{self, Write};
 const DEPTH_MAX: usize = 128;
 
 /// The value has no form in JSON, is not complete, or becomes too large.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NoForm;
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the MessagePack is not complete, has no form in JSON, or becomes too large in it")]
+pub struct NoForm;
 
-/// Bytes in JSON, which has none.
-pub(super) fn push_base64_object(bytes: &[u8], out: &mut String) {
+/// Bytes in JSON as `{"base64":"…"}`.
+pub fn push_base64_object(bytes: &[u8], out: &mut String) {
     out.push_str(r#"{"base64":""#);
     STANDARD.encode_string(bytes, out);
     out.push_str(r#""}"#);
 }
 
-/// One value: bytes, or JSON text of at most about `bytes_max`.
-pub(super) fn value(data: &Bytes, bytes_max: usize) -> Result<Value, NoForm> {
-    let mut reader = Reader { rest: data.clone(), bytes_max };
+/// One value: bytes, or JSON text of at most about `bytes_max`, in which bytes are `{"base64":"…"}`.
+///
+/// # Errors
+/// [`NoForm`]
+pub fn value(data: &Bytes, bytes_max: usize) -> Result<Value, NoForm> {
+    let mut reader = Reader::with_base64(data, bytes_max);
     let value = reader.value()?;
     if reader.rest.is_empty() { Ok(value) } else { Err(NoForm) }
 }
 
-/// The elements of an array, or one value that is none, or nothing for nil.
-pub(super) fn values(
+/// One value as JSON text of at most about `bytes_max`. For bytes `push_bin` appends a JSON text, or fails.
+///
+/// # Errors
+/// [`NoForm`]
+pub fn json_with(
     data: &Bytes,
     bytes_max: usize,
-    count_max: usize,
-) -> Result<Vec<Value>, NoForm> {
-    let mut reader = Reader { rest: data.clone(), bytes_max };
+    push_bin: impl FnMut(Bytes, &mut String) -> Result<(), NoForm>,
+) -> Result<Json, NoForm> {
+    let mut reader = Reader { rest: data.clone(), bytes_max, push_bin };
+    let mut out = String::new();
+    reader.json(&mut out, 0)?;
+    if reader.rest.is_empty() { Ok(Json::made(out)) } else { Err(NoForm) }
+}
+
+/// The elements of an array, or one value that is none, or nothing for nil.
+///
+/// # Errors
+/// [`NoForm`], also if there are more than `count_max`.
+pub fn values(data: &Bytes, bytes_max: usize, count_max: usize) -> Result<Vec<Value>, NoForm> {
+    let mut reader = Reader::with_base64(data, bytes_max);
     let Some(count) = reader.array()? else {
         let value = value(data, bytes_max)?;
         let none = matches!(&value, Value::Json(json) if *json == Json::NULL);
@@ -52,12 +69,25 @@ pub(super) fn values(
     if reader.rest.is_empty() { values } else { Err(NoForm) }
 }
 
-struct Reader {
+struct Reader<F> {
     rest: Bytes,
     bytes_max: usize,
+    push_bin: F,
 }
 
-impl Reader {
+type PushBin = fn(Bytes, &mut String) -> Result<(), NoForm>;
+
+impl Reader<PushBin> {
+    fn with_base64(data: &Bytes, bytes_max: usize) -> Self {
+        let push_bin: PushBin = |bytes, out| {
+            push_base64_object(&bytes, out);
+            Ok(())
+        };
+        Self { rest: data.clone(), bytes_max, push_bin }
+    }
+}
+
+impl<F: FnMut(Bytes, &mut String) -> Result<(), NoForm>> Reader<F> {
     /// The length of the array that comes next, if it is one.
     fn array(&mut self) -> Result<Option<usize>, NoForm> {
         let count = match self.rest.first().copied() {
@@ -136,8 +166,7 @@ impl Reader {
             return Ok(());
         }
         if let Some(bytes) = self.bytes()? {
-            push_base64_object(&bytes, out);
-            return Ok(());
+            return (self.push_bin)(bytes, out);
         }
         let mark = self.rest.try_get_u8().map_err(|_| NoForm)?;
         let map = match mark {
@@ -221,22 +250,35 @@ fn push_float(value: f64, out: &mut String) {
 }
 
 /// An array of parameters, those that are binary as bytes. `None` if one is nested too deeply.
-pub(super) fn pack(values: &[Value]) -> Option<Bytes> {
+pub fn pack(values: &[Value]) -> Option<Bytes> {
     let mut out = Vec::new();
     put_count(0xdd, u32::try_from(values.len()).ok()?, &mut out);
     for value in values {
         match value {
-            Value::Binary(bytes) => {
-                put_count(0xc6, u32::try_from(bytes.len()).ok()?, &mut out);
-                out.extend_from_slice(bytes);
-            }
-            Value::Json(json) => {
-                let mut json = serde_json::Deserializer::from_slice(json.as_bytes());
-                Pack(&mut out).deserialize(&mut json).ok()?;
-            }
+            Value::Binary(bytes) => put_bin(bytes, &mut out)?,
+            Value::Json(json) => put_json(json.text(), &mut out, |_| None)?,
         }
     }
     Some(out.into())
+}
+
+/// Appends a JSON text. `bin_for` is told the fields of each object, in MessagePack behind each other, and may give bytes
+/// that take its place. `None` if the text is nested too deeply, or has half of a surrogate pair or a number that is
+/// too large, as JSON text may.
+pub fn put_json(
+    json: &str,
+    out: &mut Vec<u8>,
+    mut bin_for: impl FnMut(&[u8]) -> Option<Bytes>,
+) -> Option<()> {
+    let mut json = serde_json::Deserializer::from_str(json);
+    Pack { out, bin_for: &mut bin_for }.deserialize(&mut json).ok()?;
+    json.end().ok()
+}
+
+fn put_bin(bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    put_count(0xc6, u32::try_from(bytes.len()).ok()?, out);
+    out.extend_from_slice(bytes);
+    Some(())
 }
 
 fn put_count(mark: u8, count: u32, out: &mut Vec<u8>) {
@@ -245,23 +287,34 @@ fn put_count(mark: u8, count: u32, out: &mut Vec<u8>) {
 }
 
 /// Appends whatever the JSON parser finds. Counts have four bytes, as they are known at the end only.
-struct Pack<'a>(&'a mut Vec<u8>);
+struct Pack<'a, F> {
+    out: &'a mut Vec<u8>,
+    bin_for: &'a mut F,
+}
 
-impl Pack<'_> {
+impl<F> Pack<'_, F> {
+    fn again(&mut self) -> Pack<'_, F> {
+        Pack { out: self.out, bin_for: self.bin_for }
+    }
+
+    /// Appends what has a count, and gives where that begins.
     fn counted<E: Error>(
         &mut self,
         mark: u8,
-        fill: impl FnOnce(&mut Vec<u8>) -> Result<u32, E>,
-    ) -> Result<(), E> {
-        let start = self.0.len();
-        put_count(mark, 0, self.0);
-        let count = fill(self.0)?;
-        self.0[start + 1..start + 5].copy_from_slice(&count.to_be_bytes());
-        Ok(())
+        fill: impl FnOnce(&mut Self) -> Result<u32, E>,
+    ) -> Result<usize, E> {
+        let start = self.out.len();
+        put_count(mark, 0, self.out);
+        let count = fill(self)?;
+        self.out[start + 1..start + COUNT_BYTES].copy_from_slice(&count.to_be_bytes());
+        Ok(start)
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Pack<'_> {
+/// A mark and a count behind it.
+const COUNT_BYTES: usize = 5;
+
+impl<'de, F: FnMut(&[u8]) -> Option<Bytes>> DeserializeSeed<'de> for Pack<'_, F> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
@@ -269,7 +322,7 @@ impl<'de> DeserializeSeed<'de> for Pack<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Pack<'_> {
+impl<'de, F: FnMut(&[u8]) -> Option<Bytes>> Visitor<'de> for Pack<'_, F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -277,21 +330,21 @@ impl<'de> Visitor<'de> for Pack<'_> {
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
-        self.0.push(0xc0);
+        self.out.push(0xc0);
         Ok(())
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
-        self.0.push(0xc2 | u8::from(value));
+        self.out.push(0xc2 | u8::from(value));
         Ok(())
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
         match u8::try_from(value) {
-            Ok(small @ 0..=0x7f) => self.0.push(small),
+            Ok(small @ 0..=0x7f) => self.out.push(small),
             _ => {
-                self.0.push(0xcf);
-                self.0.extend_from_slice(&value.to_be_bytes());
+                self.out.push(0xcf);
+                self.out.extend_from_slice(&value.to_be_bytes());
             }
         }
         Ok(())
@@ -299,50 +352,54 @@ impl<'de> Visitor<'de> for Pack<'_> {
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
         match i8::try_from(value) {
-            Ok(small @ -32..=-1) => self.0.push(small as u8),
+            Ok(small @ -32..=-1) => self.out.push(small as u8),
             _ => {
-                self.0.push(0xd3);
-                self.0.extend_from_slice(&value.to_be_bytes());
+                self.out.push(0xd3);
+                self.out.extend_from_slice(&value.to_be_bytes());
             }
         }
         Ok(())
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        self.0.push(0xcb);
-        self.0.extend_from_slice(&value.to_be_bytes());
+        self.out.push(0xcb);
+        self.out.extend_from_slice(&value.to_be_bytes());
         Ok(())
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
         let length = u32::try_from(text.len()).map_err(E::custom)?;
         match u8::try_from(length) {
-            Ok(short @ 0..=31) => self.0.push(0xa0 | short),
-            _ => put_count(0xdb, length, self.0),
+            Ok(short @ 0..=31) => self.out.push(0xa0 | short),
+            _ => put_count(0xdb, length, self.out),
         }
-        self.0.extend_from_slice(text.as_bytes());
+        self.out.extend_from_slice(text.as_bytes());
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut input: A) -> Result<(), A::Error> {
-        self.counted(0xdd, |out| {
+        self.counted(0xdd, |pack| {
             let mut count = 0;
-            while input.next_element_seed(Pack(out))?.is_some() {
+            while input.next_element_seed(pack.again())?.is_some() {
                 count += 1;
             }
             Ok(count)
-        })
+        })?;
+        Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut input: A) -> Result<(), A::Error> {
-        self.counted(0xdf, |out| {
+        let start = self.counted(0xdf, |pack| {
             let mut count = 0;
-            while input.next_key_seed(Pack(out))?.is_some() {
-                input.next_value_seed(Pack(out))?;
+            while input.next_key_seed(pack.again())?.is_some() {
+                input.next_value_seed(pack.again())?;
                 count += 1;
             }
             Ok(count)
-        })
+        })?;
+        let Some(bin) = (self.bin_for)(&self.out[start + COUNT_BYTES..]) else { return Ok(()) };
+        self.out.truncate(start);
+        put_bin(&bin, self.out).ok_or_else(|| A::Error::custom("4 GiB of bytes"))
     }
 }
 
@@ -422,6 +479,35 @@ mod tests {
         assert_eq!(read(b"\xc0"), Ok(Vec::new()));
         assert_eq!(read(b"\x94\x01\x01\x01\x01"), Err(NoForm));
         assert_eq!(read(b"\x91\x01\x01"), Err(NoForm));
+    }
+
+    #[test]
+    fn bytes_are_what_the_caller_wants() {
+        let data = Bytes::from_static(b"\x92\xc4\x02\xff\x00\x81\xa1k\xc4\x00");
+        let mut found = Vec::new();
+        let json = json_with(&data, MOST, |bytes, out| {
+            push_integer(found.len() as i128, out);
+            found.push(bytes);
+            Ok(())
+        });
+        assert_eq!(json.unwrap().text(), "[0,{\"k\":1}]");
+        assert_eq!(found, [&b"\xff\x00"[..], b""]);
+        assert_eq!(json_with(&data, MOST, |_, _| Err(NoForm)), Err(NoForm));
+        assert_eq!(json_with(&Bytes::from_static(b"\xc0\xc0"), MOST, |_, _| Ok(())), Err(NoForm));
+    }
+
+    #[test]
+    fn bytes_take_the_place_of_objects() {
+        let mut packed = vec![7];
+        let bin_for = |fields: &[u8]| (fields == b"\xa1a\x01").then(|| Bytes::from_static(b"\xff"));
+        put_json("[{\"a\":1},{\"a\":2},{\"b\":{\"\\u0061\":1}}]", &mut packed, bin_for).unwrap();
+        let one = b"\xc6\0\0\0\x01\xff";
+        let two = b"\xdf\0\0\0\x01\xa1a\x02";
+        let three = [b"\xdf\0\0\0\x01\xa1b", &one[..]].concat();
+        assert_eq!(packed, [b"\x07\xdd\0\0\0\x03", &one[..], two, &three].concat());
+        for json in ["", "1 2", "\"\\ud800\"", "1e999"] {
+            assert_eq!(put_json(json, &mut Vec::new(), |_| None), None, "{json}");
+        }
     }
 
     proptest! {

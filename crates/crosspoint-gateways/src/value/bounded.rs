@@ -5,7 +5,8 @@ use std::fmt;
 use std::marker::PhantomData;
 
 /// An array of at most `MAX` elements.
-pub(in crate::anysocket) struct Bounded<T, const MAX: usize>(pub(in crate::anysocket) Vec<T>);
+#[derive(Debug)]
+pub struct Bounded<T, const MAX: usize>(pub Vec<T>);
 
 impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Bounded<T, MAX> {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
