@@ -141,8 +141,11 @@ impl Placeholders {
     /// Cuts a part out of the text that was parsed. Where attachments stay behind, those of the part get new numbers.
     ///
     /// # Panics
-    /// If it is no part of the text.
+    /// If it is no part of the text, and not empty.
     pub fn cut<'a>(&self, text: &'a str, part: &'a str) -> Cut<'a> {
+        if part.is_empty() {
+            return Cut { text: Cow::Borrowed(""), attachments: Vec::new() };
+        }
         let from = (part.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
         let to = from.checked_add(part.len()).filter(|to| *to <= text.len());
         let to = to.expect("it is a part of the text");
@@ -273,6 +276,8 @@ mod tests {
         assert_eq!(cut.attachments, [0]);
         let cut = placeholders.cut(text, elements.get(1).unwrap());
         assert_eq!((cut.text.as_ref(), cut.attachments.len()), ("\"a\"", 0));
+        let cut = placeholders.cut(text, elements.rest(4));
+        assert_eq!((cut.text.as_ref(), cut.attachments.len()), ("", 0));
         let cut = placeholders.cut(text, elements.rest(0));
         assert!(matches!(cut.text, Cow::Borrowed(_)) && cut.attachments == [0, 1, 2]);
     }
