@@ -288,8 +288,17 @@ impl Endpoint {
     /// The session has left everything. Its task alone writes what is left, and is woken when
     /// another thread that is at it is done. Nobody waits for room here any longer.
     pub(crate) fn seal(&self) {
+        self.shut(Outbox::seal);
+    }
+
+    /// The session has left everything and stays connected. What it was to be told is dropped.
+    pub(crate) fn leave(&self) {
+        self.shut(Outbox::leave);
+    }
+
+    fn shut(&self, shut: impl FnOnce(&mut Outbox)) {
         let mut queue = self.lock();
-        queue.outbox.seal();
+        shut(&mut queue.outbox);
         let senders = queue.congestion.take_senders();
         drop(queue);
         senders.go_on(self.id);

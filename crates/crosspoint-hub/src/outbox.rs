@@ -87,14 +87,24 @@ pub(crate) struct Outbox {
     /// When bytes were last taken by the endpoint.
     written: Option<Instant>,
     stall: Stall,
-    /// The session ends: nothing is added any more, and its task alone writes what is left.
-    sealed: bool,
+    phase: Phase,
     /// Why the session has to end. Its task is told before anything else, so that nobody puts the
     /// end off by not reading.
     ending: Option<Reason>,
     /// Its task came for one of the two while another thread was at it, and waits until that is
     /// done.
     asked: bool,
+}
+
+/// Who may do what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Everybody adds and writes.
+    Open,
+    /// The session has left the hub. Nothing is added but by itself.
+    Left,
+    /// The session ends. Nothing is added but by itself, and its task alone writes what is left.
+    Sealed,
 }
 
 /// How much of what waits is not charged as long as the endpoint takes what it gets.
@@ -131,7 +141,7 @@ impl Outbox {
             exceeded: None,
             written: None,
             stall: Stall::default(),
-            sealed: false,
+            phase: Phase::Open,
             ending: None,
             asked: false,
         }
@@ -251,7 +261,33 @@ impl Outbox {
 
     /// The session has left everything. Its task alone writes what is left.
     pub(crate) fn seal(&mut self) {
-        self.sealed = true;
+        self.phase = Phase::Sealed;
+    }
+
+    fn is_sealed(&self) -> bool {
+        self.phase == Phase::Sealed
+    }
+
+    /// The session has left the hub, and stays connected. Only what is encoded already is still written.
+    pub(crate) fn leave(&mut self) {
+        self.phase = Phase::Left;
+        let (mut cost, mut shared) = (0, 0);
+        self.entries.retain(|entry| {
+            let is_event = entry.is_event();
+            if is_event {
+                cost += entry.cost();
+                shared += entry.shared();
+            }
+            !is_event
+        });
+        self.cost -= cost;
+        self.shared -= shared;
+        self.settle();
+    }
+
+    /// Whether nobody else adds anything any more.
+    pub(crate) fn refuses(&self) -> bool {
+        self.dead.is_some() || self.phase != Phase::Open
     }
 
     /// Takes out what comes next. `task` says whether the session's own task asks.
@@ -276,17 +312,17 @@ impl Outbox {
             return WriteStep::Dead(reason);
         }
         if self.busy {
-            self.asked = task && (self.sealed || self.ending.is_some());
+            self.asked = task && (self.is_sealed() || self.ending.is_some());
             return WriteStep::Nothing;
         }
         if task
-            && !self.sealed
+            && !self.is_sealed()
             && let Some(reason) = self.ending.take()
         {
             self.busy = true;
             return WriteStep::Event(Tag::default(), Box::new(Event::Closed { reason }));
         }
-        if (self.blocked || self.sealed) && !task {
+        if (self.blocked || self.is_sealed()) && !task {
             return WriteStep::Blocked;
         }
         if task

@@ -19,6 +19,10 @@ pub use crate::metrics::Measurement;
 pub enum Output {
     /// To be carried out by the session.
     Command(Command),
+    /// The session leaves the hub, as at its end: its channels, links, services and name are free. The connection stays
+    /// and the protocol with it, so that it can answer what is still asked on the connection. It is told nothing more,
+    /// its further commands are ignored, and only [`Output::Close`] comes of the session.
+    Leave(Reason),
     /// The session is over.
     Close(Reason),
     /// To be counted ([`Metrics::measured`](crate::metrics::Metrics::measured)).

@@ -313,6 +313,20 @@ impl Session {
     /// Ends the session: its channels end, its memberships end, everybody concerned is told. What
     /// waits in the outbox can still be written until the session is dropped.
     pub fn close(&mut self, reason: Reason) {
+        self.depart(reason);
+        self.endpoint.seal();
+    }
+
+    /// Ends all that the session has, as [`Session::close`] does, while its connection stays. What its protocol writes
+    /// is still sent. It is told nothing more, and no command may follow.
+    pub fn leave(&mut self, reason: Reason) {
+        self.depart(reason);
+        self.endpoint.leave();
+        // It hears nothing more that this would be needed for.
+        (self.owned, self.entered, self.pending) = (Slots::default(), Slots::default(), 0);
+    }
+
+    fn depart(&mut self, reason: Reason) {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
@@ -346,7 +360,6 @@ impl Session {
         self.claims = None;
         self.unlink_all(gone);
         self.writes.flush();
-        self.endpoint.seal();
         self.endpoint.secrecy.end(reason);
         self.hub.count_closed(&self.endpoint, reason);
     }

@@ -74,8 +74,10 @@ struct State {
     probe: Option<Box<Probe>>,
     /// What has come is not all looked at, as it becomes a lot when it is inflated.
     inflating: bool,
-    /// Why the session ends as soon as all before that was sent.
-    ending: Option<Reason>,
+    /// What becomes of the session as soon as all before that was sent.
+    ending: Option<Ending>,
+    /// The session has left the hub.
+    left: bool,
     /// The session waits for room at a receiver.
     waiting: bool,
     /// Until the credentials are checked nothing more is read.
@@ -88,6 +90,14 @@ struct State {
     blocked: bool,
     /// The session was not let in, and the log says why.
     denied: bool,
+}
+
+/// What a session does behind all that it has sent.
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    /// It leaves the hub, and its connection stays.
+    Leave(Reason),
+    End(Reason),
 }
 
 /// How a session ended.
@@ -130,6 +140,7 @@ impl Driver {
             probe: None,
             inflating: false,
             ending: None,
+            left: false,
             waiting: false,
             authenticating: None,
             deaf: None,

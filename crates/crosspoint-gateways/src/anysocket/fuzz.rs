@@ -235,6 +235,7 @@ pub fn fuzz_anysocket_server(mut data: &[u8]) {
                     return;
                 }
                 Some(Output::Measurement(_)) => {}
+                Some(Output::Leave(_)) => panic!("its connection is its session"),
                 Some(Output::Command(command)) => {
                     if let Some(event) = hub.answer(command) {
                         server.deliver(now, &event, &mut out);

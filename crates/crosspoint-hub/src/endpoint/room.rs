@@ -181,7 +181,7 @@ impl Endpoint {
     /// is room.
     pub(crate) fn congested(&self, sender: &Arc<Self>) -> bool {
         let mut queue = self.lock();
-        if queue.outbox.is_dead() || !queue.outbox.is_half_full() {
+        if queue.outbox.refuses() || !queue.outbox.is_half_full() {
             return false;
         }
         queue.congestion.begin().senders.wait(sender);
@@ -191,14 +191,14 @@ impl Endpoint {
     /// Whether it lives, and a sender whose data goes to this receiver alone need not wait.
     pub(crate) fn has_room(&self) -> bool {
         let queue = self.lock();
-        !queue.outbox.is_dead() && !queue.outbox.is_half_full()
+        !queue.outbox.refuses() && !queue.outbox.is_half_full()
     }
 
     /// Whether news of a session's command is taken: there is room, or it is the first without.
     pub(crate) fn reception(&self, sender: &Arc<Self>) -> Reception {
         let mut queue = self.lock();
         let Queue { outbox, congestion } = &mut *queue;
-        if outbox.is_dead() || !outbox.has_filled(4) {
+        if outbox.refuses() || !outbox.has_filled(4) {
             return Reception::Taken;
         }
         if outbox.has_filled(7) {
@@ -216,7 +216,7 @@ impl Endpoint {
     pub(crate) fn room_for(&self, sending: &mut Sending<'_>, bytes: usize) -> Room {
         let mut queue = self.lock();
         let Queue { outbox, congestion } = &mut *queue;
-        if outbox.is_dead() || !outbox.has_filled(3) {
+        if outbox.refuses() || !outbox.has_filled(3) {
             return Room::Free;
         }
         let congestion = congestion.begin();

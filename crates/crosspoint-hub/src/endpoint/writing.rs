@@ -29,7 +29,7 @@ impl Endpoint {
         push: impl FnOnce(&mut Outbox),
     ) -> Pushed {
         let mut queue = self.lock();
-        if queue.outbox.is_dead() {
+        if queue.outbox.refuses() {
             return Pushed::Dead;
         }
         push(&mut queue.outbox);
@@ -127,7 +127,7 @@ impl Endpoint {
     /// Adds an event from a thread that cannot let it be written at once.
     pub(super) fn notify(&self, event: Event) {
         let mut queue = self.lock();
-        if !queue.outbox.is_dead() {
+        if !queue.outbox.refuses() {
             queue.outbox.push_event(Tag::default(), event);
         }
         drop(queue);

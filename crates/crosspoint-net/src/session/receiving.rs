@@ -1,7 +1,7 @@
 //! What has come from the endpoint: it is parsed and carried out.
 
 use super::timers::Timer;
-use super::{Driver, State};
+use super::{Driver, Ending, State};
 use crate::outlet::now;
 use crate::turn::{self, Turn};
 use crate::ws;
@@ -36,6 +36,11 @@ impl Driver {
         state.inflating = false;
         while !state.waiting && state.authenticating.is_none() {
             match self.protocol.poll(now, &mut state.out) {
+                // Nobody carries it out.
+                Some(Output::Command(_)) if state.left => {
+                    messages += 1;
+                    continue;
+                }
                 Some(Output::Command(Command::Hello(hello)))
                     if self.runner.authenticator.is_some() =>
                 {
@@ -58,6 +63,15 @@ impl Driver {
                         Step::Close(reason) => result = Err(reason),
                     }
                 }
+                // What was said before is sent first.
+                Some(Output::Leave(reason)) => match self.flush_session(state, now) {
+                    Step::Go => {
+                        self.leave(state, reason);
+                        continue;
+                    }
+                    Step::Wait => state.ending = Some(Ending::Leave(reason)),
+                    Step::Close(reason) => result = Err(reason),
+                },
                 Some(Output::Close(reason)) => {
                     // A protocol without borders has no frames of its own to be too large.
                     let framing = self.session.endpoint().profile.framing;
@@ -102,7 +116,9 @@ impl Driver {
             Step::Go => {}
             Step::Wait => {
                 // What came before the end is sent before the end.
-                state.ending = result.err();
+                if let Err(reason) = result {
+                    state.ending = Some(Ending::End(reason));
+                }
                 result = Ok(());
             }
             Step::Close(reason) => result = result.and(Err(reason)),
@@ -174,11 +190,21 @@ impl Driver {
                 // The silence meanwhile was ours.
                 state.read_at = now();
                 self.settle();
-                match state.ending {
-                    Some(reason) => Err(reason),
-                    None => self.advance(state),
+                match state.ending.take() {
+                    Some(Ending::End(reason)) => return Err(reason),
+                    Some(Ending::Leave(reason)) => self.leave(state, reason),
+                    None => {}
                 }
+                self.advance(state)
             }
+        }
+    }
+
+    /// Has the session leave the hub. Its connection stays.
+    fn leave(&mut self, state: &mut State, reason: Reason) {
+        self.session.leave(reason);
+        if !std::mem::replace(&mut state.left, true) {
+            tracing::debug!(session = self.session.endpoint().id, %reason, "session left the hub");
         }
     }
 

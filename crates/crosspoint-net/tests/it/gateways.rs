@@ -1,19 +1,20 @@
 //! Protocols that plug in from outside: over several HTTP requests and then a WebSocket of the same session,
-//! chosen by its path, in which the server speaks first; one that may be silent for long; and one that tells text from
-//! binary messages.
+//! chosen by its path, in which the server speaks first; one that may be silent for long; one that tells text from
+//! binary messages; and one whose sessions leave the hub before their connections end.
 
 use crate::common::http::answer;
-use crate::common::peer::{Peer, UPGRADE, head, server_frame, upgrade};
-use crate::common::{Link, serve_as, until};
+use crate::common::peer::{Peer, UPGRADE, enter, head, server_frame, up, upgrade};
+use crate::common::{Link, Served, serve_as, until};
 use crate::deflate::agreed;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::post;
 use bytes::{Bytes, BytesMut};
+use crosspoint_hub::command::{ChannelEvent, Hello};
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
 use crosspoint_hub::wire::{Capacity, Content, FrameWriter, Framing, Pauses, Profile, Wire};
-use crosspoint_hub::{Event as HubEvent, HubOptions, Limit, Reason};
+use crosspoint_hub::{Command, Event as HubEvent, HubOptions, JoinedChannelId, Limit, Reason};
 use crosspoint_net::gateway::{
     Carrier, Connection, Context, Gateway, Gateways, Match, Opened, Opening, Refused, Runner,
     Silence, Transport, WebSocket,
@@ -25,7 +26,7 @@ use crosspoint_net::stream::{Reader, Stream, Writer};
 use crosspoint_net::ws::connection::Event;
 use crosspoint_net::ws::deflate::{deflate, inflate};
 use crosspoint_net::ws::{MessageKind, Opcode, frame};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -239,7 +240,8 @@ async fn a_protocol_says_how_long_its_clients_may_be_silent() {
     drop((silent, begun));
 }
 
-/// Says each message again as it has come, text as text. It is known by its first word.
+/// Says each message again as it has come, text as text, but for texts that are commands. It is known by its first
+/// word.
 #[derive(Debug)]
 struct Echo;
 
@@ -253,7 +255,7 @@ impl Wire for EchoWire {
             name: "echo",
             id: 64,
             framing: Framing::Messages,
-            capacity: Capacity { owned_max: 0, entered_max: 0, members_max: 0 },
+            capacity: Capacity { owned_max: 0, entered_max: 1, members_max: 0 },
             stateful: false,
             whole: true,
             links: false,
@@ -293,7 +295,24 @@ impl Gateway for Echo {
 struct Echoing {
     /// What has come of a message, and whether it is text.
     message: Option<(bool, BytesMut)>,
-    whole: Vec<(bool, Bytes)>,
+    whole: VecDeque<(bool, Bytes)>,
+}
+
+impl Echoing {
+    /// What a text asks for, if it is a command.
+    fn output(text: &[u8]) -> Option<Output> {
+        let text = str::from_utf8(text).expect("the driver has looked");
+        let command = match text.split_once(' ').unwrap_or((text, "")) {
+            ("hello", name) => {
+                Command::Hello(Hello { name: Some(name.to_owned()), ..Hello::default() })
+            }
+            ("enter", channel) => enter(1, channel),
+            ("say", bytes) => up(JoinedChannelId(0), &vec![7; bytes.parse().unwrap()]),
+            ("leave", _) => return Some(Output::Leave(Reason::Bye)),
+            _ => return None,
+        };
+        Some(Output::Command(command))
+    }
 }
 
 impl Protocol for Echoing {
@@ -309,20 +328,29 @@ impl Protocol for Echoing {
 
     fn message_ended(&mut self, _now: Instant) {
         let (is_text, message) = self.message.take().expect("a message has begun");
-        self.whole.push((is_text, message.freeze()));
+        self.whole.push_back((is_text, message.freeze()));
     }
 
     fn poll(&mut self, _now: Instant, out: &mut FrameWriter) -> Option<Output> {
-        for (is_text, message) in self.whole.drain(..) {
+        while let Some((is_text, message)) = self.whole.pop_front() {
             match is_text {
-                true => out.frame(b"", &message),
+                true => match Self::output(&message) {
+                    Some(output) => return Some(output),
+                    None => out.frame(b"", &message),
+                },
                 false => out.binary_frame(b"", &message),
             }
         }
         None
     }
 
-    fn deliver(&mut self, _now: Instant, _event: &HubEvent, _out: &mut FrameWriter) {}
+    fn deliver(&mut self, _now: Instant, event: &HubEvent, out: &mut FrameWriter) {
+        match event {
+            HubEvent::Welcome { .. } => out.small(b"welcome"),
+            HubEvent::Channel(ChannelEvent::Entered(_)) => out.small(b"entered"),
+            other => out.small(format!("{other:?}").as_bytes()),
+        }
+    }
 
     fn idle_frames(&mut self) -> u64 {
         0
@@ -428,4 +456,77 @@ async fn kinds_of_messages_are_known_where_they_are_compressed_too() {
         let first = if kind == Opcode::Text { TEXT } else { BINARY };
         assert_eq!(server_frame(&mut link).await, (first, Bytes::new()));
     }
+}
+
+async fn text(link: &Link, text: &str) {
+    link.send(&frames(Opcode::Text, 0, &[text.as_bytes()])).await;
+}
+
+async fn hears(link: &mut Link, text: &str) {
+    assert_eq!(server_frame(link).await, (TEXT, text.to_owned().into()));
+}
+
+/// A client of [`Echo`] in a channel `own` of the other one.
+async fn member(served: &Served, owner: Link) -> (Link, Peer) {
+    let mut owner = Peer::native(owner).await;
+    owner.create("own").await;
+    let mut link = served.memory();
+    link.send(UPGRADE.replace("/socket", "/echo").as_bytes()).await;
+    assert!(head(&mut link).await.starts_with("HTTP/1.1 101 "));
+    text(&link, "hello ann").await;
+    hears(&mut link, "welcome").await;
+    text(&link, "enter own").await;
+    hears(&mut link, "entered").await;
+    owner.joined().await;
+    (link, owner)
+}
+
+fn ann() -> Hello {
+    Hello { name: Some("ann".to_owned()), ..Hello::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_may_leave_the_hub_while_its_connection_stays() {
+    let served = serve_as(HubOptions::default(), serving(standard().with(Echo)));
+    let (mut link, mut owner) = member(&served, served.memory()).await;
+    assert_eq!(Peer::introduced(served.memory(), ann()).greet().await, Err(Reason::NameTaken));
+    // What it has said before holds, and what it says behind is still answered by its protocol.
+    let script =
+        ["say 10", "leave", "say 10", "still here", "leave", "hello eve", "enter own", "and here"];
+    let bytes: Vec<_> =
+        script.iter().flat_map(|said| frames(Opcode::Text, 0, &[said.as_bytes()])).collect();
+    link.send(&bytes).await;
+    hears(&mut link, "still here").await;
+    hears(&mut link, "and here").await;
+    assert_eq!(owner.data().await.1.len(), 10);
+    assert_eq!(owner.left().await.1, Reason::Left);
+    assert_eq!((owner.settle().await, served.closed(Reason::Bye)), (vec![], 1));
+    // The name is free, and who has it now is not disturbed by the end of the connection.
+    let mut again = Peer::introduced(served.memory(), ann());
+    again.welcomed().await;
+    text(&link, "not over").await;
+    hears(&mut link, "not over").await;
+    assert_eq!(served.metric("crosspoint_connections"), Some(3.0));
+    drop(link);
+    until("the connection ends", || served.metric("crosspoint_connections") == Some(2.0)).await;
+    again.settle().await;
+    assert_eq!(Peer::introduced(served.memory(), ann()).greet().await, Err(Reason::NameTaken));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_leaves_behind_all_that_it_has_sent() {
+    let mut options = HubOptions::default();
+    options.limits.outbox_bytes_max = 256 * 1024;
+    let served = serve_as(options, serving(standard().with(Echo)));
+    let (mut link, mut owner) = member(&served, served.cramped(1024)).await;
+    const COUNT: usize = 100;
+    let mut bytes = frames(Opcode::Text, 0, &[b"say 5000"]).repeat(COUNT);
+    for said in ["leave", "behind"] {
+        bytes.extend_from_slice(&frames(Opcode::Text, 0, &[said.as_bytes()]));
+    }
+    link.send(&bytes).await;
+    until("it waits for room", || served.hits("outbox_bytes_max") > 0).await;
+    assert_eq!(owner.gather(COUNT * 5000).await.len(), COUNT * 5000);
+    assert_eq!(owner.left().await.1, Reason::Left);
+    hears(&mut link, "behind").await;
 }

@@ -349,6 +349,11 @@ impl End {
                     self.endpoint.hold_events(!self.protocol.takes_events());
                     session.execute(now, command)
                 }
+                Some(Output::Leave(reason)) => {
+                    assert_eq!(session.flush(now), Step::Go, "no test leaves while it waits");
+                    session.leave(reason);
+                    Step::Go
+                }
                 Some(Output::Close(reason)) => Step::Close(reason),
                 Some(Output::Measurement(measurement)) => {
                     session.hub().metrics.measured(self.endpoint.profile.name, measurement);
