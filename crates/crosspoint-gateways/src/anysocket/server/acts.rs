@@ -1,11 +1,12 @@
 //! What becomes of the calls of the object `hub`.
 
 use super::object::{self, EnterFields, Wish};
-use super::peer_link::{Due, FOR_REQUESTS, IDLE_TIME, PeerLink, Waiting};
+use super::peer_link::{Due, PeerLink, Waiting};
 use super::rooms::{self, CannotSend};
 use super::{AnySocket, Json, Reply, With};
 use crate::anysocket::internal::rpc::{Call, Failure, Outcome, Value};
 use crate::anysocket::link::Ticket;
+use crate::link::{FOR_REQUESTS, IDLE_TIME};
 use bytes::Bytes;
 use crosspoint_hub::command::{
     Addressee, ChannelCommand, Command, DirectoryCommand, EnterOptions, Entered, LinkCommand,

@@ -1,6 +1,6 @@
 //! What has come from one peer while the client may not know of it.
 
-use super::kept::Weight;
+use crate::link::Weight;
 use bytes::Bytes;
 use crosspoint_hub::LinkNumber;
 use std::collections::VecDeque;

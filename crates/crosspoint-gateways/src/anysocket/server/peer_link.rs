@@ -2,29 +2,24 @@
 //!
 //! What travels over the link is the business of the peer layer's machine.
 
-use super::kept::{Kept, Weight};
 use super::{Reply, With, payload};
 use crate::anysocket::internal::rpc::{self, Outcome, Value};
 use crate::anysocket::link::Ticket;
+use crate::link::{Kept, Spoken, Weight};
 use crate::value::Json;
 use crosspoint_hub::command::Addressee;
 use crosspoint_hub::payload::{self as hub_payload, Failure, Payload};
 use crosspoint_hub::{Limits, LinkNumber, PeerId};
-use crosspoint_proto::peer::{Config, Machine, NAME_BYTES_MAX, Side};
+use crosspoint_proto::peer::{Machine, NAME_BYTES_MAX, Side};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// The purpose of links for requests alone: a map in MessagePack, `{"requests": true}` (docs/peers.md,
-/// section 1).
-pub(super) const FOR_REQUESTS: &[u8] = b"\x81\xa8requests\xc3";
 /// The longest method, in bytes.
 pub(super) const METHOD_BYTES_MAX: usize = NAME_BYTES_MAX;
 /// How long a request waits that says it waits for ever.
 pub(super) const INCOMING_TIME_MAX: Duration = Duration::from_secs(3600);
 /// Questions of one side for the clock of the other that may wait.
 pub(super) const CLOCKS_MAX: usize = 64;
-/// How long a link for requests is kept that nobody uses.
-pub(super) const IDLE_TIME: Duration = Duration::from_secs(30);
 
 /// What may be late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +39,7 @@ pub(super) struct PeerLink {
     pub(super) to: Option<Addressee>,
     /// The client's side of the peer layer; nothing between two clients of AnySocket, whose packets pass as they
     /// are.
-    pub(super) machine: Option<Box<Machine>>,
+    pub(super) spoken: Option<Box<Spoken>>,
     /// Requests that the client has yet to answer, and the packets in which it was asked.
     pub(super) incoming: HashMap<u32, Incoming>,
     /// The same for questions for the clock of the client, by their tokens.
@@ -57,12 +52,6 @@ pub(super) struct PeerLink {
     pub(super) used: Instant,
     /// When it is looked at, as [`Totals`](super::proxy::Totals) know it.
     pub(super) due: Option<Instant>,
-    /// The other side has no room, so that what it makes the client send waits in the machine.
-    pub(super) paused: bool,
-    /// It is one of [`Totals::behind`](super::proxy::Totals::behind).
-    pub(super) behind: bool,
-    /// What waits in the machine to be sent, in bytes, as it was counted last.
-    pub(super) unsent: usize,
 }
 
 #[derive(Debug)]
@@ -150,29 +139,20 @@ impl PeerLink {
             with,
             peer,
             to: None,
-            machine: None,
+            spoken: None,
             incoming: HashMap::new(),
             clocks_in: BTreeMap::new(),
             outgoing: BTreeMap::new(),
             clocks: VecDeque::new(),
             used: now,
             due: None,
-            paused: false,
-            behind: false,
-            unsent: 0,
         }
     }
 
     /// A link that has just begun, over which the peer layer is spoken.
     pub(super) fn new(now: Instant, with: With, peer: PeerId, side: Side, limits: &Limits) -> Self {
-        let config = Config {
-            own_clock: false,
-            message_bytes_max: limits.message_bytes_max as usize,
-            queue_bytes_max: limits.outbox_bytes_max,
-            ..Config::default()
-        };
-        let machine = Some(Box::new(Machine::new(side, config)));
-        Self { machine, ..Self::of_packets(now, with, peer) }
+        let spoken = Some(Box::new(Spoken::new(side, limits)));
+        Self { spoken, ..Self::of_packets(now, with, peer) }
     }
 
     /// The same, for requests to somebody.
@@ -180,10 +160,9 @@ impl PeerLink {
         Self { to: Some(to), ..Self::new(now, With::Hub, peer, Side::Opener, limits) }
     }
 
-    /// Whether as much waits in the machine as may.
-    pub(super) fn is_full(&self) -> bool {
-        let full = |machine: &Machine| self.unsent >= machine.config().queue_bytes_max;
-        self.machine.as_deref().is_some_and(full)
+    /// What speaks the peer layer here, if it is spoken.
+    pub(super) fn machine(&mut self) -> Option<&mut Machine> {
+        self.spoken.as_deref_mut().map(|spoken| &mut spoken.machine)
     }
 
     /// Whether nothing waits here.
@@ -200,11 +179,11 @@ impl PeerLink {
         asked: Json,
         kept: &Kept,
     ) -> bool {
-        let Some(machine) = self.machine.as_deref_mut() else { return false };
+        let Some(spoken) = self.spoken.as_deref_mut() else { return false };
         let free = self.clocks.len() < CLOCKS_MAX;
         if free {
             if self.clocks.is_empty() {
-                machine.measure_clock(now);
+                spoken.machine.measure_clock(now);
             }
             let _weight = kept.weigh(size_of::<Clock>() + asked.as_bytes().len());
             self.clocks.push_back(Clock { ticket, asked, _weight });
@@ -215,8 +194,8 @@ impl PeerLink {
     /// The other side has told its clock. Gives who asked for it, and asks for the next one.
     pub(super) fn clock_told(&mut self, now: Instant) -> Option<Clock> {
         let told = self.clocks.pop_front();
-        if let (Some(machine), false) = (self.machine.as_deref_mut(), self.clocks.is_empty()) {
-            machine.measure_clock(now);
+        if let (Some(spoken), false) = (self.spoken.as_deref_mut(), self.clocks.is_empty()) {
+            spoken.machine.measure_clock(now);
         }
         told
     }

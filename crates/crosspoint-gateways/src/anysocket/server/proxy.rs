@@ -5,7 +5,6 @@
 
 use super::held::Held;
 use super::peer_link::{Due, PeerLink, Token, Waiting, asked};
-use super::recent::Recent;
 use super::{AnySocket, Question, Reply, With, payload, write};
 use crate::anysocket::id::Id;
 use crate::anysocket::internal::rpc::{Call, Outcome};
@@ -13,14 +12,15 @@ use crate::anysocket::internal::{Internal, InternalError, proxy_reply};
 use crate::anysocket::link::{Link, Received, SendError, Ticket};
 use crate::anysocket::packet::{self, Forward, Kind};
 use crate::anysocket::wire::{KIND_PACKET, WIRE};
+use crate::link::{Backlog, Recent, Schedule, Shares, Spoken};
 use crate::value::Json;
 use bytes::Bytes;
 use crosspoint_hub::command::{Addressee, Command, LinkCommand, LinkOptions, Peer, Target};
 use crosspoint_hub::payload::Failure;
 use crosspoint_hub::wire::{FrameWriter, Part, Wire};
-use crosspoint_hub::{Limit, Limits, LinkNumber, PeerId, Reason};
+use crosspoint_hub::{Limit, LinkNumber, PeerId, Reason};
 use crosspoint_proto::peer::Side;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// The links of a session, and what is at their other ends. The maps are ordered ones, as most of them are empty or
@@ -50,46 +50,16 @@ pub(super) struct Peers {
 /// What is counted of all links of a client.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
-    /// Links that have something to send as soon as fewer commands wait.
-    pub(super) behind: VecDeque<LinkNumber>,
-    /// What the machines of all links hold back, in bytes.
-    pub(super) unsent: usize,
+    /// What the links hold back.
+    pub(super) backlog: Backlog,
     /// What is looked at when, so that nothing else is.
-    due: BTreeSet<(Instant, Due)>,
+    due: Schedule<Due>,
     /// Peers of which the client is told what was held back.
     pub(super) releasing: VecDeque<PeerId>,
     /// How often what comes from a peer was held back.
     pub(super) held: u64,
-    /// How much the client has yet to answer of what peers ask it over links for requests alone, by peer.
-    asking: BTreeMap<PeerId, usize>,
-    /// The same of all of them.
-    asking_total: usize,
-}
-
-impl Totals {
-    /// Whether a peer may ask the client for more, where all together may ask `most`: one may have its share, and no
-    /// more than is left for others.
-    pub(super) fn may_ask(&self, peer: PeerId, most: usize) -> bool {
-        let asked = self.asking.get(&peer).copied().unwrap_or_default();
-        asked < (most / Limits::ADDRESS_SHARE).min(most.saturating_sub(self.asking_total))
-    }
-
-    /// A peer has asked the client for something.
-    pub(super) fn asks(&mut self, peer: PeerId) {
-        *self.asking.entry(peer).or_default() += 1;
-        self.asking_total += 1;
-    }
-
-    /// So much of what a peer has asked for waits no more.
-    pub(super) fn asked(&mut self, peer: PeerId, count: usize) {
-        if let Some(asking) = self.asking.get_mut(&peer) {
-            *asking -= count;
-            self.asking_total -= count;
-            if *asking == 0 {
-                self.asking.remove(&peer);
-            }
-        }
-    }
+    /// How much the client has yet to answer of what peers ask it over links for requests alone.
+    pub(super) asking: Shares,
 }
 
 impl Peers {
@@ -99,44 +69,58 @@ impl Peers {
             Due::Link(link) => self.links.get_mut(&link).map(|known| &mut known.due),
             Due::Peer(id) => self.proxied.get_mut(&id).map(|proxied| &mut proxied.due),
         };
-        let Some(due) = due.filter(|due| due.is_none_or(|due| at < due)) else { return };
-        let former = due.replace(at);
-        let all = &mut self.totals().due;
-        if let Some(former) = former {
-            all.remove(&(former, what));
+        if let Some(due) = due {
+            self.totals.get_or_insert_default().due.add(what, due, at);
         }
-        all.insert((at, what));
     }
 
     /// Something has gone that was to be looked at.
     pub(super) fn unschedule(&mut self, what: Due, due: Option<Instant>) {
-        if let Some(at) = due {
-            self.totals().due.remove(&(at, what));
+        if due.is_some() {
+            self.totals().due.remove(what, due);
         }
     }
 
     /// When something is looked at next.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.totals.as_ref()?.due.first().map(|(at, _)| *at)
+        self.totals.as_ref()?.due.next_due()
     }
 
     /// All that is late: links, and peers.
     pub(super) fn take_due(&mut self, now: Instant) -> (Vec<LinkNumber>, Vec<PeerId>) {
         let (mut links, mut peers) = (Vec::new(), Vec::new());
-        while self.next_due().is_some_and(|at| at <= now) {
-            match self.totals().due.pop_first() {
-                Some((_, Due::Link(link))) => {
+        while let Some(what) = self.totals.as_mut().and_then(|totals| totals.due.take_due(now)) {
+            match what {
+                Due::Link(link) => {
                     links.push(link);
                     self.links.get_mut(&link).into_iter().for_each(|known| known.due = None);
                 }
-                Some((_, Due::Peer(id))) => {
+                Due::Peer(id) => {
                     peers.push(id);
                     self.proxied.get_mut(&id).into_iter().for_each(|proxied| proxied.due = None);
                 }
-                None => break,
             }
         }
         (links, peers)
+    }
+
+    /// What speaks the peer layer on a link.
+    pub(super) fn spoken(&mut self, link: LinkNumber) -> Option<&mut Spoken> {
+        self.links.get_mut(&link)?.spoken.as_deref_mut()
+    }
+
+    /// Counts what waits on a link over which nothing is sent for now, and gives when it is looked at. Nothing if
+    /// something may be sent.
+    pub(super) fn hold_back(
+        &mut self,
+        link: LinkNumber,
+        is_loaded: bool,
+    ) -> Option<Option<Instant>> {
+        let spoken = self.links.get_mut(&link)?.spoken.as_deref_mut()?;
+        spoken.is_held(is_loaded).then(|| {
+            let backlog = &mut self.totals.get_or_insert_default().backlog;
+            spoken.hold_back(link, is_loaded, backlog)
+        })
     }
 
     pub(super) fn totals(&mut self) -> &mut Totals {
@@ -145,7 +129,7 @@ impl Peers {
 
     /// What the machines of all links hold back, in bytes.
     pub(super) fn unsent(&self) -> usize {
-        self.totals.as_ref().map_or(0, |totals| totals.unsent)
+        self.totals.as_ref().map_or(0, |totals| totals.backlog.unsent())
     }
 
     /// The first peer of which the client is told what was held back.
@@ -155,7 +139,7 @@ impl Peers {
 
     /// Whether links have something to send as soon as fewer commands wait.
     pub(super) fn is_behind(&self) -> bool {
-        self.totals.as_ref().is_some_and(|totals| !totals.behind.is_empty())
+        self.totals.as_ref().is_some_and(|totals| totals.backlog.is_behind())
     }
 
     /// Counts what the end of a peer holds.
@@ -548,7 +532,7 @@ impl AnySocket {
         let Some(known) = self.peers.links.get(&link) else { return false };
         let With::Peer(id) = known.with else { return false };
         let is_held = self.peers.proxied.get(&id).is_none_or(|proxied| proxied.held.is_some());
-        kind == KIND_PACKET && known.machine.is_none() && !is_held
+        kind == KIND_PACKET && known.spoken.is_none() && !is_held
     }
 
     /// The client says something to a peer that speaks something else.
@@ -636,7 +620,6 @@ impl AnySocket {
 mod tests {
     use super::*;
     use crate::anysocket::wire::LINK_BYTES;
-    use crosspoint_proto::peer::Machine;
 
     #[test]
     fn only_what_is_late_is_looked_at() {
@@ -669,7 +652,7 @@ mod tests {
     fn a_link_keeps_what_is_charged_for_it() {
         let keys = size_of::<LinkNumber>() + size_of::<PeerId>() + 4 * size_of::<usize>();
         let entries = size_of::<PeerLink>() + size_of::<Proxied>() + 2 * keys;
-        let kept = entries + size_of::<Link<Token>>() + size_of::<Machine>();
+        let kept = entries + size_of::<Link<Token>>() + size_of::<Spoken>();
         assert!((kept * 3 / 4..=kept).contains(&LINK_BYTES), "{kept}");
     }
 }

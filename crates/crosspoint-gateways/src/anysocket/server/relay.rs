@@ -5,23 +5,23 @@
 //! translates its events into packets, and packets into its commands.
 
 use super::peer_link::{
-    Asked, Asker, CLOCKS_MAX, Due, FOR_REQUESTS, IDLE_TIME, INCOMING_TIME_MAX, Incoming, PeerLink,
-    Token, Wanted, failure, outcome,
+    Asked, Asker, CLOCKS_MAX, Due, INCOMING_TIME_MAX, Incoming, PeerLink, Token, Wanted, failure,
+    outcome,
 };
 use super::{AnySocket, COMMANDS_MAX, Question, Reply, With, payload};
 use crate::anysocket::internal::rpc::{Call, Outcome};
 use crate::anysocket::internal::{Internal, Time};
 use crate::anysocket::link::{Link, Ticket};
 use crate::anysocket::wire::KIND_PACKET;
+use crate::link::{FOR_REQUESTS, IDLE_TIME, Spoken};
 use crate::value::Json;
 use bytes::Bytes;
 use crosspoint_hub::command::{LinkCommand, Peer};
-use crosspoint_hub::payload::{self as hub_payload, Failure, Format, Payload};
+use crosspoint_hub::payload::{self as hub_payload, Failure, Payload};
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{LinkNumber, PeerId, Reason};
 use crosspoint_proto::peer::secure::{HANDSHAKE, SEALED};
 use crosspoint_proto::peer::{self, Event, Machine, SendError, Side, code};
-use std::collections::VecDeque;
 use std::time::Instant;
 
 impl AnySocket {
@@ -59,8 +59,9 @@ impl AnySocket {
     /// Forgets all that waits at a link. What the client is still asked is given up.
     pub(super) fn forget_link(&mut self, link: LinkNumber) -> Option<Box<PeerLink>> {
         let mut gone = self.peers.links.remove(&link)?;
-        if gone.unsent > 0 {
-            self.peers.totals().unsent -= gone.unsent;
+        let unsent = gone.spoken.as_deref().map_or(0, Spoken::unsent);
+        if unsent > 0 {
+            self.peers.totals().backlog.sent(unsent);
         }
         self.peers.unschedule(Due::Link(link), gone.due);
         let asked = gone.incoming.len() + gone.clocks_in.len();
@@ -87,7 +88,7 @@ impl AnySocket {
     }
 
     fn machine(&mut self, link: LinkNumber) -> Option<&mut Machine> {
-        self.peers.links.get_mut(&link)?.machine.as_deref_mut()
+        self.peers.links.get_mut(&link)?.machine()
     }
 
     /// A link has ended.
@@ -135,7 +136,7 @@ impl AnySocket {
         let Some(known) = self.peers.links.get_mut(&link) else { return };
         known.used = now;
         let with = known.with;
-        if known.machine.is_none() {
+        if known.spoken.is_none() {
             match (kind, with) {
                 (KIND_PACKET, With::Peer(id)) => self.passed_on(id, body, out),
                 _ => self.dropped += 1,
@@ -185,19 +186,8 @@ impl AnySocket {
 
     /// Whether nothing is sent over a link for now. If so, looks how much waits there.
     fn holds_back(&mut self, link: LinkNumber) -> bool {
-        let loaded = self.ready.len() >= COMMANDS_MAX;
-        let known = self.peers.links.get_mut(&link);
-        let Some(known) = known.filter(|known| loaded || known.paused) else { return false };
-        let Some(machine) = known.machine.as_deref() else { return false };
-        let (unsent, deadline) =
-            (machine.unsent_bytes() + machine.held_bytes(), machine.deadline());
-        let before = std::mem::replace(&mut known.unsent, unsent);
-        let falls_behind = loaded && !std::mem::replace(&mut known.behind, true);
-        let totals = self.peers.totals();
-        totals.unsent = totals.unsent - before + unsent;
-        if falls_behind {
-            totals.behind.push_back(link);
-        }
+        let is_loaded = self.ready.len() >= COMMANDS_MAX;
+        let Some(deadline) = self.peers.hold_back(link, is_loaded) else { return false };
         self.schedule(Due::Link(link), deadline);
         true
     }
@@ -205,21 +195,21 @@ impl AnySocket {
     /// Whether a link holds back more than it may, or more than is left for all others.
     fn has_too_much(&self, link: LinkNumber) -> bool {
         let free = self.setup.config.queue_bytes_max.saturating_sub(self.peers.unsent());
-        let known = self.peers.links.get(&link);
-        known.is_some_and(|known| known.is_full() || known.unsent > free)
+        let known = self.peers.links.get(&link).and_then(|known| known.spoken.as_deref());
+        known.is_some_and(|spoken| spoken.has_too_much(free))
     }
 
     /// The other side of a link has no room.
     pub(super) fn pause(&mut self, link: LinkNumber) {
-        if let Some(known) = self.peers.links.get_mut(&link) {
-            known.paused = true;
+        if let Some(spoken) = self.peers.spoken(link) {
+            spoken.pause(true);
         }
     }
 
     /// The other side of a link has room again.
     pub(super) fn resume(&mut self, link: LinkNumber, out: &mut FrameWriter) {
-        if let Some(known) = self.peers.links.get_mut(&link) {
-            known.paused = false;
+        if let Some(spoken) = self.peers.spoken(link) {
+            spoken.pause(false);
             self.transmit(link, out);
         }
     }
@@ -229,13 +219,9 @@ impl AnySocket {
         if !self.peers.is_behind() {
             return false;
         }
-        let behind = &mut self.peers.totals().behind;
-        let Some(link) = behind.pop_front() else { return false };
-        if behind.is_empty() {
-            *behind = VecDeque::new();
-        }
-        if let Some(known) = self.peers.links.get_mut(&link) {
-            known.behind = false;
+        let Some(link) = self.peers.totals().backlog.next_behind() else { return false };
+        if let Some(spoken) = self.peers.spoken(link) {
+            spoken.catches_up();
             self.transmit(link, out);
         }
         true
@@ -248,11 +234,10 @@ impl AnySocket {
         while let Some((kind, body)) = self.machine(link).and_then(|one| one.transmit(NO_CLOCK)) {
             self.post(link, kind, body);
         }
-        let Some(known) = self.peers.links.get_mut(&link) else { return };
-        let deadline = known.machine.as_deref().and_then(Machine::deadline);
-        let unsent = std::mem::take(&mut known.unsent);
+        let Some(spoken) = self.peers.spoken(link) else { return };
+        let (deadline, unsent) = (spoken.machine.deadline(), spoken.sent_all());
         if unsent > 0 {
-            self.peers.totals().unsent -= unsent;
+            self.peers.totals().backlog.sent(unsent);
         }
         self.schedule(Due::Link(link), deadline);
     }
@@ -388,7 +373,7 @@ impl AnySocket {
         let most = self.setup.config.requests_max / 2;
         match with {
             With::Hub if self.is_home(peer) => self.main.waiting() < self.setup.config.requests_max,
-            With::Hub => self.peers.totals().may_ask(peer, most),
+            With::Hub => self.peers.totals().asking.may_ask(peer, most),
             With::Peer(_) => {
                 // One peer may have no more than is left for others, so that all together do not end the client.
                 let kept_max = self.setup.options.limits.outbox_bytes_max;
@@ -401,7 +386,7 @@ impl AnySocket {
     /// So much that a peer wanted to know waits no more.
     fn unask(&mut self, with: With, peer: PeerId, count: usize) {
         if with == With::Hub && !self.is_home(peer) {
-            self.peers.totals().asked(peer, count);
+            self.peers.totals().asking.asked(peer, count);
         }
     }
 
@@ -434,7 +419,7 @@ impl AnySocket {
             Wanted::Known { .. } => return,
         };
         if with == With::Hub && !self.is_home(peer) {
-            self.peers.totals().asks(peer);
+            self.peers.totals().asking.asks(peer);
         }
     }
 
@@ -494,21 +479,8 @@ impl AnySocket {
         answer: &hub_payload::Outcome,
         out: &mut FrameWriter,
     ) {
-        let Some(machine) = self.machine(link) else { return };
-        let answered = match answer {
-            Ok(payload) => machine.answer(id, payload.format, &payload.data),
-            Err(Failure { code, message, details }) => {
-                machine.fail(id, *code, message, details.format, &details.data)
-            }
-        };
-        let told = match answered {
-            Err(SendError::TooLarge { .. }) => {
-                let message = "the answer is larger than the hub allows";
-                machine.fail(id, Failure::FAILED, message, Format::BYTES, b"")
-            }
-            answered => answered,
-        };
-        match told {
+        let Some(spoken) = self.peers.spoken(link) else { return };
+        match spoken.answer(id, answer) {
             Ok(()) => {}
             Err(SendError::Full) => self.break_link(link, Reason::TooManyPending, out),
             // A hub that takes no messages at all.
@@ -602,9 +574,10 @@ impl AnySocket {
     ) -> bool {
         let now = self.now;
         let Some(known) = self.peers.links.get_mut(&link) else { return false };
-        let (with, Some(machine)) = (known.with, known.machine.as_deref_mut()) else {
+        let (with, Some(spoken)) = (known.with, known.spoken.as_deref_mut()) else {
             return false;
         };
+        let machine = &mut spoken.machine;
         // Most messages are never answered, so the oldest one that waits makes room.
         let full = machine.requests_out() >= machine.config().requests_out_max as usize;
         let given_up = if full { known.outgoing.pop_first() } else { None };
@@ -648,7 +621,7 @@ impl AnySocket {
             return Err((reply, Failure::new(Failure::GOING_AWAY, "the peer has gone")));
         };
         known.used = now;
-        let Some(machine) = known.machine.as_deref_mut() else { return Ok(()) };
+        let Some(machine) = known.machine() else { return Ok(()) };
         let Payload { format, data } = payload;
         let asked = match reply.ticket {
             // There is no way to tell the client the answer.
@@ -684,7 +657,7 @@ impl AnySocket {
     pub(super) fn notify(&mut self, link: LinkNumber, method: &str, payload: &Payload) -> bool {
         let Some(known) = self.peers.links.get_mut(&link) else { return false };
         known.used = self.now;
-        let Some(machine) = known.machine.as_deref_mut() else { return false };
+        let Some(machine) = known.machine() else { return false };
         let sent = machine.notify(method, payload.format, &payload.data).is_ok();
         self.speak(link);
         sent

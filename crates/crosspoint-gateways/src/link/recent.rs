@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// Things by numbers that count upwards.
 #[derive(Debug)]
-pub(super) struct Recent<T> {
+pub struct Recent<T> {
     items: BTreeMap<u32, T>,
     next: u32,
 }
@@ -17,16 +17,17 @@ impl<T> Default for Recent<T> {
 
 impl<T> Recent<T> {
     /// The most things at once.
-    pub(super) const MOST: usize = 1024;
+    pub const MOST: usize = 1024;
     /// Numbers are below this, so that there is a bit for something else.
     const NUMBER_END: u32 = 1 << 31;
 
-    pub(super) fn is_full(&self) -> bool {
+    /// Whether the next thing takes the place of another.
+    pub fn is_full(&self) -> bool {
         self.items.len() >= Self::MOST
     }
 
     /// Adds a thing. If there are too many, the one that waits for longest is given up.
-    pub(super) fn add(&mut self, item: T) -> (u32, Option<(u32, T)>) {
+    pub fn add(&mut self, item: T) -> (u32, Option<(u32, T)>) {
         let given_up = if self.is_full() { self.items.pop_first() } else { None };
         while self.items.contains_key(&self.next) {
             self.next = (self.next + 1) % Self::NUMBER_END;
@@ -37,7 +38,8 @@ impl<T> Recent<T> {
         (number, given_up)
     }
 
-    pub(super) fn take(&mut self, number: u32) -> Option<T> {
+    /// The thing with this number, if it waits still.
+    pub fn take(&mut self, number: u32) -> Option<T> {
         let item = self.items.remove(&number);
         if self.items.is_empty() {
             // An empty map keeps the memory of eleven items.

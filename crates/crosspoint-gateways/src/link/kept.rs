@@ -5,19 +5,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What is kept, in bytes. Clones count together.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Kept(Arc<AtomicUsize>);
+pub struct Kept(Arc<AtomicUsize>);
 
 impl Kept {
     /// What is kept of an entry in a table, besides the entry itself.
     const ENTRY_BYTES: usize = 64;
 
     /// What is kept now.
-    pub(super) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 
     /// Counts an entry with so many bytes until it is dropped.
-    pub(super) fn weigh(&self, bytes: usize) -> Weight {
+    pub fn weigh(&self, bytes: usize) -> Weight {
         let bytes = bytes + Self::ENTRY_BYTES;
         self.0.fetch_add(bytes, Ordering::Relaxed);
         Weight { kept: self.clone(), bytes }
@@ -26,7 +26,7 @@ impl Kept {
 
 /// An entry that counts.
 #[derive(Debug)]
-pub(super) struct Weight {
+pub struct Weight {
     kept: Kept,
     bytes: usize,
 }

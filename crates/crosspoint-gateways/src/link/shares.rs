@@ -1,0 +1,37 @@
+//! How much of a client each peer may have.
+
+use crosspoint_hub::{Limits, PeerId};
+use std::collections::BTreeMap;
+
+/// How much the client has yet to answer of what peers ask it.
+#[derive(Debug, Default)]
+pub struct Shares {
+    asking: BTreeMap<PeerId, usize>,
+    total: usize,
+}
+
+impl Shares {
+    /// Whether a peer may ask the client for more, where all together may ask `most`: one may have its share, and no
+    /// more than is left for others.
+    pub fn may_ask(&self, peer: PeerId, most: usize) -> bool {
+        let asked = self.asking.get(&peer).copied().unwrap_or_default();
+        asked < (most / Limits::ADDRESS_SHARE).min(most.saturating_sub(self.total))
+    }
+
+    /// A peer has asked the client for something.
+    pub fn asks(&mut self, peer: PeerId) {
+        *self.asking.entry(peer).or_default() += 1;
+        self.total += 1;
+    }
+
+    /// So much of what a peer has asked for waits no more.
+    pub fn asked(&mut self, peer: PeerId, count: usize) {
+        if let Some(asking) = self.asking.get_mut(&peer) {
+            *asking -= count;
+            self.total -= count;
+            if *asking == 0 {
+                self.asking.remove(&peer);
+            }
+        }
+    }
+}
