@@ -125,7 +125,20 @@ pub fn text(element: &str) -> Option<Cow<'_, str>> {
 /// The elements of a valid JSON text that is an array, with the commas between them. It is empty if there are none.
 pub fn inside(element: &str) -> Option<&str> {
     let inside = element.strip_prefix('[')?.strip_suffix(']')?;
-    Some(inside.trim_matches([' ', '\n', '\t', '\r']))
+    Some(inside.trim_matches(WHITE_SPACE))
+}
+
+/// What may be between the tokens of a JSON text.
+pub(super) const WHITE_SPACE: [char; 4] = [' ', '\n', '\t', '\r'];
+
+/// Checks a JSON text.
+///
+/// # Errors
+/// [`NotJson`]
+pub fn check(text: &str) -> Result<(), NotJson> {
+    let mut scanner = Scanner::new(text);
+    while scanner.next()?.is_some() {}
+    Ok(())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! * [`placeholders`]: where attachments belong; [`arguments`]: all of that checked, before a client gets it
 //! * [`carry`]: messages between two clients over a link; [`room`]: messages of rooms; [`body`]: both, as their
 //!   attachments come
+//! * [`translate`]: arguments as payloads of peers that speak something else
 //! * [`ack_id`]: the ids of events that a client acknowledges
 
 pub mod ack_id;
@@ -20,6 +21,7 @@ pub mod packet;
 pub mod placeholders;
 pub mod room;
 mod scanner;
+pub mod translate;
 
 pub use ack_id::AckId;
 pub use body::Body;

@@ -42,7 +42,7 @@ use super::reassembly::PieceError;
 use super::split::PIECE_UNITS_MAX;
 use super::wire;
 use crate::link::{Kept, Recent, Weight};
-use crate::value::Json;
+use crate::value::{Json, Unreadable};
 use acts::Question;
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
@@ -528,7 +528,7 @@ impl AnySocket {
         let Some(ticket) = Ticket::from_number(number) else { return };
         let body = match outcome {
             Ok(answer) => payload::json(answer, self.json_bytes_max())
-                .unwrap_or_else(|_| failure_body(500, payload::Unreadable::TEXT)),
+                .unwrap_or_else(|_| failure_body(500, Unreadable::TEXT)),
             Err(failure) => failure_body(failure.code, &failure.message),
         };
         self.tell(out, |link| link.reply(ticket, body));

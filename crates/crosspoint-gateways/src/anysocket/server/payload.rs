@@ -1,21 +1,11 @@
 //! What requests carry, as AnySocket says it and as the hub does.
 
 use crate::anysocket::internal::rpc::PARAMS_MAX;
-use crate::value::{Bounded, Json, Value, msgpack};
+use crate::value::{Bounded, Json, Unreadable, Value, msgpack};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use crosspoint_hub::payload::{Format, Payload};
 use serde_json::value::RawValue;
-
-/// A payload is not what its format says, or becomes too large as JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unreadable;
-
-impl Unreadable {
-    /// What the one who sent it is told.
-    pub(super) const TEXT: &str =
-        "the payload is not what its format says, has no form in JSON, or is too large in it";
-}
 
 /// A value in JSON, of about `bytes_max` at most. Bytes are `{"base64":"…"}`.
 pub(super) fn json(payload: &Payload, bytes_max: usize) -> Result<Json, Unreadable> {
@@ -27,11 +17,6 @@ pub(super) fn json(payload: &Payload, bytes_max: usize) -> Result<Json, Unreadab
             Ok(Json::made(out))
         }
     }
-}
-
-/// Whether there is not even a value, as when a method returns nothing.
-pub(super) fn is_nothing(payload: &Payload) -> bool {
-    payload.data.is_empty() && matches!(payload.format, Format::JSON | Format::MESSAGE_PACK)
 }
 
 /// A value in JSON, or bytes.

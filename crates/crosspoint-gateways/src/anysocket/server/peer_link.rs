@@ -6,7 +6,8 @@ use super::{Reply, With, payload};
 use crate::anysocket::internal::rpc::{self, Outcome, Value};
 use crate::anysocket::link::Ticket;
 use crate::link::{Kept, Spoken, Weight};
-use crate::value::Json;
+use crate::value::payload::is_nothing;
+use crate::value::{Json, Unreadable};
 use crosspoint_hub::command::Addressee;
 use crosspoint_hub::payload::{self as hub_payload, Failure, Payload};
 use crosspoint_hub::{Limits, LinkNumber, PeerId};
@@ -222,10 +223,10 @@ pub(super) fn asked(path: &[String], params: &[Value]) -> Result<(String, Payloa
 /// An answer as the caller is told.
 pub(super) fn outcome(answer: &hub_payload::Outcome, path: &[String], bytes_max: usize) -> Outcome {
     Outcome::Failed(match answer {
-        Ok(result) if payload::is_nothing(result) => return Outcome::Returned(None),
+        Ok(result) if is_nothing(result) => return Outcome::Returned(None),
         Ok(result) => match payload::value(result, bytes_max) {
             Ok(value) => return Outcome::Returned(Some(value)),
-            Err(_) => rpc::Failure::failed(payload::Unreadable::TEXT, path),
+            Err(_) => rpc::Failure::failed(Unreadable::TEXT, path),
         },
         // As the original says it.
         Err(failure) if failure.code == Failure::NO_METHOD => rpc::Failure::not_found(path),

@@ -14,7 +14,7 @@ use crate::anysocket::internal::{Internal, Time};
 use crate::anysocket::link::{Link, Ticket};
 use crate::anysocket::wire::KIND_PACKET;
 use crate::link::{FOR_REQUESTS, IDLE_TIME, Spoken};
-use crate::value::Json;
+use crate::value::{Json, Unreadable};
 use bytes::Bytes;
 use crosspoint_hub::command::{LinkCommand, Peer};
 use crosspoint_hub::payload::{self as hub_payload, Failure, Payload};
@@ -315,7 +315,7 @@ impl AnySocket {
     pub(super) fn hear_message(&mut self, with: With, payload: &Payload, out: &mut FrameWriter) {
         match payload::json(payload, self.json_bytes_max()) {
             Ok(body) => self.tell_as(with, out, |end| end.send(body)),
-            Err(payload::Unreadable) => self.dropped += 1,
+            Err(Unreadable) => self.dropped += 1,
         }
     }
 
@@ -351,7 +351,7 @@ impl AnySocket {
             };
             match body {
                 Some(body) => return self.ask_client((link, with, peer), until, body, what, out),
-                None => Failure::new(Failure::UNREADABLE, payload::Unreadable::TEXT),
+                None => Failure::new(Failure::UNREADABLE, Unreadable::TEXT),
             }
         };
         self.answer_request(link, id, &Err(refused), out);
