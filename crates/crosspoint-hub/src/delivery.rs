@@ -10,7 +10,7 @@ use crate::limit::Limit;
 use crate::messages::Run;
 use crate::reason::Reason;
 use crate::segment::{Logged, Tails};
-use crate::wire::{Content, Edge, Encoded, FrameWriter, Part, Place};
+use crate::wire::{Content, Edge, Encoded, FrameWriter, Part, Place, Stateful};
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 use std::time::Instant;
@@ -123,18 +123,46 @@ fn push_one(
     parts: &[Part],
     writes: &mut PendingWrites,
 ) -> Sent {
-    let payer = endpoint.account();
-    if endpoint.profile.stateful {
-        return match endpoint.push_data(place, compact(parts, payer), writes) {
-            Pushed::Dead => Sent::To(0),
-            Pushed::Accepted => Sent::To(1),
-        };
-    }
-    let data = encode(endpoint, place, edge, parts, (payer, &mut Compressed::default()));
-    match endpoint.push_alone(&data, writes) {
+    let pushed = match endpoint.profile.stateful {
+        Stateful::Yes => push_for_task(endpoint, place, parts, writes),
+        Stateful::LinksBut(kind) if matches!(place, Place::Link(_)) => {
+            let is_encoded = |part: &Part| part.kind == kind;
+            // Behind each other in one outbox, they keep their order.
+            let runs = parts.chunk_by(|one, next| is_encoded(one) == is_encoded(next));
+            let push = |run: &[Part]| match run.first().is_some_and(is_encoded) {
+                true => push_encoded(endpoint, place, edge, run, writes),
+                false => push_for_task(endpoint, place, run, writes),
+            };
+            runs.map(push).last().unwrap_or(Pushed::Accepted)
+        }
+        Stateful::No | Stateful::LinksBut(_) => push_encoded(endpoint, place, edge, parts, writes),
+    };
+    match pushed {
         Pushed::Dead => Sent::To(0),
         Pushed::Accepted => Sent::To(1),
     }
+}
+
+/// To a receiver whose own task encodes it.
+fn push_for_task(
+    endpoint: &Arc<Endpoint>,
+    place: Place,
+    parts: &[Part],
+    writes: &mut PendingWrites,
+) -> Pushed {
+    endpoint.push_data(place, compact(parts, endpoint.account()), writes)
+}
+
+fn push_encoded(
+    endpoint: &Arc<Endpoint>,
+    place: Place,
+    edge: Edge,
+    parts: &[Part],
+    writes: &mut PendingWrites,
+) -> Pushed {
+    let compressed = &mut Compressed::default();
+    let data = encode(endpoint, place, edge, parts, (endpoint.account(), compressed));
+    endpoint.push_alone(&data, writes)
 }
 
 /// What may go to many at once. Messages of channels do; what comes besides them is another type.
@@ -252,7 +280,7 @@ impl<'a, S: Shareable + ?Sized> Shared<'a, S> {
         if self.what.is_empty() {
             return 0;
         }
-        if endpoint.profile.stateful {
+        if endpoint.profile.stateful == Stateful::Yes {
             let waiting = self.waiting.get_or_insert_with(|| self.what.wait(self.common));
             return usize::from(S::push(waiting, endpoint, to, writes) == Pushed::Accepted);
         }

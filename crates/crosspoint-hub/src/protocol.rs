@@ -61,7 +61,7 @@ pub trait Protocol: Send {
     fn poll(&mut self, now: Instant, out: &mut FrameWriter) -> Option<Output>;
 
     /// Writes what the hub tells. [`Event::Closed`] never comes, and [`Event::Data`] and [`Event::Messages`]
-    /// only if the protocol's wire is [stateful](crate::wire::Profile::stateful).
+    /// only as far as the session's own task [has to write data](crate::wire::Stateful).
     fn deliver(&mut self, now: Instant, event: &Event, out: &mut FrameWriter);
 
     /// Whether it takes what the hub tells now. What it does not take waits in the outbox, so that those who send it

@@ -8,7 +8,9 @@ use crate::hub::Hub;
 use crate::outbox::WriteStep;
 use crate::reason::Reason;
 use crate::session::Session;
-use crate::wire::{Capacity, Content, FrameWriter, Framing, Pauses, Place, Profile, Wire};
+use crate::wire::{
+    Capacity, Content, FrameWriter, Framing, Pauses, Place, Profile, Stateful, Wire,
+};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -22,22 +24,33 @@ const UNBOUNDED: Capacity =
 /// A wire for tests: one line of text for each part.
 #[derive(Debug)]
 pub struct Lines {
+    id: u8,
     framing: Framing,
+    stateful: Stateful,
 }
 
 /// Keeps message borders.
-pub static LINES: Lines = Lines { framing: Framing::Messages };
+pub static LINES: Lines = Lines { id: 200, framing: Framing::Messages, stateful: Stateful::No };
 /// Has no message borders.
-pub static PIECES: Lines = Lines { framing: Framing::Pieces };
+pub static PIECES: Lines = Lines { id: 201, framing: Framing::Pieces, stateful: Stateful::No };
+/// As [`LINES`], but what comes over links is written by the session's own task, except messages of the kind
+/// [`Lines::KIND`].
+pub static LINKS_BUT: Lines =
+    Lines { id: 202, framing: Framing::Messages, stateful: Stateful::LinksBut(Lines::KIND) };
+
+impl Lines {
+    /// A kind of messages over links.
+    pub const KIND: u8 = 0x41;
+}
 
 impl Wire for Lines {
     fn profile(&self) -> Profile {
         Profile {
             name: "lines",
-            id: 200 + u8::from(self.framing == Framing::Pieces),
+            id: self.id,
             framing: self.framing,
             capacity: UNBOUNDED,
-            stateful: false,
+            stateful: self.stateful,
             whole: false,
             links: self.framing == Framing::Messages,
             credentials: self.framing == Framing::Messages,
@@ -82,7 +95,7 @@ impl Events {
         id: 210,
         framing: Framing::Messages,
         capacity: UNBOUNDED,
-        stateful: true,
+        stateful: Stateful::Yes,
         whole: false,
         links: true,
         credentials: true,

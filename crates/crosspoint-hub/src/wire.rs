@@ -130,9 +130,8 @@ pub struct Profile {
     pub framing: Framing,
     /// What the protocol can express.
     pub capacity: Capacity,
-    /// Whether the session's own task has to write data, because what is written depends on what was
-    /// written before. It gets [`Event::Data`](crate::Event::Data) then.
-    pub stateful: bool,
+    /// Which data the session's own task has to write.
+    pub stateful: Stateful,
     /// Whether its messages have no parts, so that the hub has to put large ones together.
     pub whole: bool,
     /// Whether the protocol has links. Other clients find only sessions that they can link to; the hub's own
@@ -156,6 +155,19 @@ pub struct Profile {
     pub settle: Duration,
     /// Written around each frame, if frames have an envelope.
     pub envelope: Option<&'static Envelope>,
+}
+
+/// Which data a session's own task has to write, because what is written depends on what was written before. It gets
+/// [`Event::Data`](crate::Event::Data) then. All other data is written by whichever thread sends it, with
+/// [`Wire::encode`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stateful {
+    /// None.
+    No,
+    /// All.
+    Yes,
+    /// What comes over links, but for messages of this kind. Both arrive in the order in which they were sent.
+    LinksBut(u8),
 }
 
 /// What of a session is held back when it is told to pause a target.

@@ -2,7 +2,9 @@
 
 use crate::frame::FRAME_BYTES_MAX;
 use crate::message::{kind, put_in_parts};
-use crosspoint_hub::wire::{Capacity, Content, FrameWriter, Framing, Pauses, Place, Profile, Wire};
+use crosspoint_hub::wire::{
+    Capacity, Content, FrameWriter, Framing, Pauses, Place, Profile, Stateful, Wire,
+};
 
 /// The native wire.
 #[derive(Debug)]
@@ -22,7 +24,7 @@ impl Wire for NativeWire {
                 entered_max: u32::MAX,
                 members_max: u32::MAX,
             },
-            stateful: false,
+            stateful: Stateful::No,
             whole: false,
             links: true,
             credentials: true,

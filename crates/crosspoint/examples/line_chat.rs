@@ -6,7 +6,7 @@
 use crosspoint::gateway::{
     Activity, Capacity, ChannelCommand, ChannelEvent, Command, Content, Context, EnterOptions,
     Event, FrameWriter, Framing, Gateway, Hello, JoinedChannelId, Match, Opened, Opening, Output,
-    Part, Pauses, Profile, Protocol, Refused, Target, Wire,
+    Part, Pauses, Profile, Protocol, Refused, Stateful, Target, Wire,
 };
 use crosspoint::gateways::standard;
 use crosspoint::{Bytes, ChannelName, Hub, HubOptions, Reason, Server, ServerOptions};
@@ -55,7 +55,7 @@ impl Wire for Lines {
             id: 64,
             framing: Framing::Messages,
             capacity: Capacity { owned_max: 0, entered_max: 1, members_max: 0 },
-            stateful: false,
+            stateful: Stateful::No,
             whole: true,
             links: false,
             credentials: false,

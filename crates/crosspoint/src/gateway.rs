@@ -13,7 +13,7 @@ pub use crosspoint_hub::ids::{self, JoinedChannelId, LinkNumber, OwnedChannelId,
 pub use crosspoint_hub::protocol::{Activity, Output, Protocol};
 pub use crosspoint_hub::wire::{
     Capacity, Compression, Content, Encoded, Envelope, FrameWriter, Framing, Part, Pauses, Place,
-    Prefix, Profile, Wire,
+    Prefix, Profile, Stateful, Wire,
 };
 pub use crosspoint_net::gateway::{
     Carrier, Connection, Context, FirstMessage, Gateway, Gateways, Match, NewSession, Opened,

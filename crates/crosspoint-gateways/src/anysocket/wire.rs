@@ -3,7 +3,9 @@
 //! Every packet has a number that its link counts, and may be encrypted. So the session's own task writes
 //! all data, and gets it from the hub as it was sent; see [`super::server`].
 
-use crosspoint_hub::wire::{Capacity, Content, FrameWriter, Framing, Pauses, Profile, Wire};
+use crosspoint_hub::wire::{
+    Capacity, Content, FrameWriter, Framing, Pauses, Profile, Stateful, Wire,
+};
 
 /// The kind of messages on a link of the hub that are packets of AnySocket as they are (docs/peers.md,
 /// section 2).
@@ -30,7 +32,7 @@ impl Wire for AnySocketWire {
             framing: Framing::Messages,
             // Such a session enters channels and rooms, and owns none.
             capacity: Capacity { owned_max: 0, entered_max: u32::MAX, members_max: 0 },
-            stateful: true,
+            stateful: Stateful::Yes,
             whole: true,
             links: true,
             credentials: true,

@@ -4,7 +4,7 @@ use super::chunk::ChunkSize;
 use super::frame::{CHANNELS_MAX, MEMBERS_MAX, put_data};
 use bytes::Bytes;
 use crosspoint_hub::wire::{
-    Capacity, Content, FrameWriter, Framing, Part, Pauses, Place, Profile, Wire,
+    Capacity, Content, FrameWriter, Framing, Part, Pauses, Place, Profile, Stateful, Wire,
 };
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ impl Wire for JointWire {
                 entered_max: CHANNELS_MAX,
                 members_max: MEMBERS_MAX,
             },
-            stateful: false,
+            stateful: Stateful::No,
             whole: false,
             links: false,
             credentials: false,

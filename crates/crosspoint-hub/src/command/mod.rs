@@ -120,15 +120,15 @@ pub enum Event {
     /// From the hub application.
     Application(ApplicationEvent),
     /// A message, or a part of one. Client roles give it. The hub hands data over encoded (see
-    /// [`crate::wire`]), but to protocols [that need to](crate::wire::Profile::stateful).
+    /// [`crate::wire`]), but to protocols whose own task [has to write](crate::wire::Stateful) it.
     Data {
         /// Where it arrived, and from whom.
         place: Place,
         /// The message or part.
         part: Part,
     },
-    /// Messages that many get. The same as [`Event::Data`] one by one. Only to protocols whose wire is
-    /// [stateful](crate::wire::Profile::stateful).
+    /// Messages that many get. The same as [`Event::Data`] one by one. Only to protocols whose own task
+    /// [has to write all data](crate::wire::Stateful::Yes).
     Messages {
         /// Where they arrived, and from whom.
         place: Place,

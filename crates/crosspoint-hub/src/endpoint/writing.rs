@@ -6,7 +6,7 @@ use crate::limit::Limit;
 use crate::messages::Run;
 use crate::outbox::{Ahead, Exceeded, Outbox, Tag, WriteStep};
 use crate::segment::Logged;
-use crate::wire::{Encoded, Part, Place};
+use crate::wire::{Encoded, Part, Place, Stateful};
 use bytes::Bytes;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
@@ -111,7 +111,7 @@ impl Endpoint {
     pub fn push_own(&self, data: &Encoded) {
         let mut queue = self.lock();
         if !queue.outbox.is_dead() {
-            queue.outbox.push_own(data, self.profile.stateful);
+            queue.outbox.push_own(data, self.writes_before_events());
         }
     }
 
@@ -120,8 +120,12 @@ impl Endpoint {
     pub fn push_held(&self, data: &Encoded) {
         let mut queue = self.lock();
         if !queue.outbox.is_dead() {
-            queue.outbox.push_held(data, self.profile.stateful);
+            queue.outbox.push_held(data, self.writes_before_events());
         }
+    }
+
+    fn writes_before_events(&self) -> bool {
+        self.profile.stateful == Stateful::Yes
     }
 
     /// Adds an event from a thread that cannot let it be written at once.

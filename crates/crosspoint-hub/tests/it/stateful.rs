@@ -7,10 +7,13 @@ use crosspoint_hub::command::{
 };
 use crosspoint_hub::outbox::WriteStep;
 use crosspoint_hub::session::Step;
-use crosspoint_hub::testing::{EVENTS, events, open, open_as};
-use crosspoint_hub::wire::{Encoded, Part};
+use crosspoint_hub::testing::{
+    Arrived, EVENTS, LINKS_BUT, Lines, data, events, open, open_as, take,
+};
+use crosspoint_hub::wire::{Encoded, Part, Place, Wire};
 use crosspoint_hub::{
-    ChannelName, Hub, HubOptions, Limits, LinkNumber, OwnedChannelId, PeerId, Session,
+    ChannelName, Hub, HubOptions, JoinedChannelId, Limits, LinkNumber, OwnedChannelId, PeerId,
+    Session,
 };
 use std::cell::Cell;
 use std::sync::Arc;
@@ -20,10 +23,14 @@ const ID: PeerId = PeerId::new([7; 16]);
 
 /// A session that writes data itself, and one that is linked to it.
 fn linked(outbox_bytes_max: usize) -> (Session, Session, LinkNumber) {
+    linked_as(&EVENTS, outbox_bytes_max)
+}
+
+fn linked_as(wire: &'static dyn Wire, outbox_bytes_max: usize) -> (Session, Session, LinkNumber) {
     let limits = Limits { outbox_bytes_max, ..Limits::default() };
     let hub = Hub::new(HubOptions { limits, ..HubOptions::default() });
     let hello = Hello { peer: Some(ID), ..Hello::default() };
-    let mut receiver = open_as(&hub, Instant::now(), &EVENTS, None, hello);
+    let mut receiver = open_as(&hub, Instant::now(), wire, None, hello);
     let mut sender = open(&hub, Instant::now());
     let (to, options) = (Addressee::Peer(ID), LinkOptions::default());
     give(&mut sender, LinkCommand::Open { request: 1, to, options });
@@ -73,6 +80,75 @@ fn what_a_protocol_has_written_comes_before_what_it_was_not_told_yet() {
         endpoint.wrote(Instant::now(), &mut pieces, length + 3, false);
     }
     assert_eq!(endpoint.next(true, &mut pieces), WriteStep::Nothing);
+}
+
+/// Which messages are encoded by who sends them depends on their kind, and they come in one batch.
+#[test]
+fn messages_of_both_sorts_over_one_link_come_in_their_order() {
+    let (mut receiver, mut sender, link) = linked_as(&LINKS_BUT, 1 << 20);
+    let now = Instant::now();
+    let kinds = |count: usize| {
+        let kind = |number| match number % 7 {
+            0 | 1 | 4 => Lines::KIND,
+            _ => Part::DATA,
+        };
+        (0..count).map(kind)
+    };
+    for (number, kind) in kinds(500).enumerate() {
+        let part = Part { kind, ..Part::whole(format!("{number}")) };
+        let send = Command::Send { to: Target::Link(link), part };
+        assert_eq!(sender.execute(now, send), Step::Go);
+        if number % 100 == 99 {
+            assert_eq!(sender.flush(now), Step::Go);
+        }
+    }
+    let arrived = take(&mut receiver).into_iter().flat_map(|arrived| match arrived {
+        Arrived::Data(lines) => {
+            let text = String::from_utf8(lines.to_vec()).unwrap();
+            text.lines().map(|line| (Lines::KIND, line.replace("link 0: ", ""))).collect()
+        }
+        Arrived::Event(Event::Data { place, part }) => {
+            assert_eq!(place, Place::Link(LinkNumber(0)));
+            vec![(part.kind, String::from_utf8(part.data.to_vec()).unwrap())]
+        }
+        Arrived::Event(other) => panic!("{other:?}"),
+    });
+    let sent = kinds(500).enumerate().map(|(number, kind)| (kind, number.to_string()));
+    assert_eq!(arrived.collect::<Vec<_>>(), sent.collect::<Vec<_>>());
+}
+
+/// What is written by others waits for nobody: it comes to a socket straight from the thread of the sender.
+#[test]
+fn only_messages_of_other_kinds_over_links_are_for_the_task_of_the_receiver() {
+    let (mut receiver, mut sender, link) = linked_as(&LINKS_BUT, 1 << 20);
+    let endpoint: Arc<_> = receiver.endpoint().clone();
+    let mut pieces: Vec<Bytes> = Vec::new();
+    let mut say = |kind| {
+        let part = Part { kind, ..Part::whole("said") };
+        give(&mut sender, Command::Send { to: Target::Link(link), part });
+    };
+    say(Lines::KIND);
+    assert_eq!(endpoint.next(false, &mut pieces), WriteStep::Write);
+    assert_eq!(pieces.concat(), b"link 0: said\n");
+    endpoint.wrote(Instant::now(), &mut pieces, 13, false);
+    say(Part::DATA);
+    assert_eq!(endpoint.next(false, &mut pieces), WriteStep::ForTask);
+    // What the protocol itself has written keeps its place behind that.
+    endpoint.push_own(&encoded(b"own".to_vec()));
+    assert!(matches!(take(&mut receiver)[..], [Arrived::Event(_), Arrived::Data(_)]));
+    // In a room no kind makes a difference.
+    let name = ChannelName::new(&b"room"[..]).unwrap();
+    for session in [&mut receiver, &mut sender] {
+        let options = EnterOptions { make_room: true, ..EnterOptions::default() };
+        let enter = ChannelCommand::Enter { request: 1, name: name.clone(), options };
+        give(session, enter);
+    }
+    events(&mut receiver);
+    for kind in [Part::DATA, Lines::KIND] {
+        let part = Part { kind, ..Part::whole("there") };
+        give(&mut sender, Command::Send { to: Target::Up(JoinedChannelId(0)), part });
+    }
+    assert_eq!(data(&mut receiver), "in 0 from 1: there\n".repeat(2));
 }
 
 /// It waits for something that its client says next, so the client has to be read.

@@ -3,7 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use crosspoint_hub::command::{Event, Hello};
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
-use crosspoint_hub::wire::{Capacity, Content, FrameWriter, Framing, Pauses, Profile, Wire};
+use crosspoint_hub::wire::{
+    Capacity, Content, FrameWriter, Framing, Pauses, Profile, Stateful, Wire,
+};
 use crosspoint_hub::{Command, Reason};
 use crosspoint_net::engineio::{Handshake, Incoming, Inner, Socket};
 use crosspoint_net::gateway::{Context, NewSession, Refused, WebSocket};
@@ -56,7 +58,7 @@ impl Wire for EchoWire {
             id: 66,
             framing: Framing::Messages,
             capacity: Capacity { owned_max: 0, entered_max: 0, members_max: 0 },
-            stateful: false,
+            stateful: Stateful::No,
             whole: true,
             links: false,
             credentials: false,

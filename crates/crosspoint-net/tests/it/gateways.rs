@@ -13,7 +13,9 @@ use axum::routing::post;
 use bytes::{Bytes, BytesMut};
 use crosspoint_hub::command::{ChannelEvent, Hello};
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
-use crosspoint_hub::wire::{Capacity, Content, FrameWriter, Framing, Pauses, Profile, Wire};
+use crosspoint_hub::wire::{
+    Capacity, Content, FrameWriter, Framing, Pauses, Profile, Stateful, Wire,
+};
 use crosspoint_hub::{Command, Event as HubEvent, HubOptions, JoinedChannelId, Limit, Reason};
 use crosspoint_net::gateway::{
     Carrier, Connection, Context, Gateway, Gateways, Match, Opened, Opening, Refused, Runner,
@@ -256,7 +258,7 @@ impl Wire for EchoWire {
             id: 64,
             framing: Framing::Messages,
             capacity: Capacity { owned_max: 0, entered_max: 1, members_max: 0 },
-            stateful: false,
+            stateful: Stateful::No,
             whole: true,
             links: false,
             credentials: false,

@@ -14,7 +14,8 @@ use crosspoint_hub::metrics::ByProtocol;
 use crosspoint_hub::outbox::WriteStep;
 use crosspoint_hub::peers::Duplicates;
 use crosspoint_hub::session::Step;
-use crosspoint_hub::testing::{Arrived, LINES, LateDirectory, take};
+use crosspoint_hub::testing::{Arrived, Events, LINES, LINKS_BUT, LateDirectory, Lines, take};
+use crosspoint_hub::wire::{Profile, Wire};
 use crosspoint_hub::{
     Hub, HubOptions, Limits, LinkNumber, Part, PeerId, PeerName, Reason, Session,
 };
@@ -26,6 +27,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 const SESSIONS: usize = 4;
+
+/// The wire of each of them. Metrics count them as one protocol.
+static WIRES: [&dyn Wire; SESSIONS] = [&LINES, &LINKS_BUT, &OWN_TASK, &LINKS_BUT];
+
+/// All data is written by the session's own task.
+static OWN_TASK: Events = Events(Profile { name: "lines", ..Events::PROFILE });
 
 /// An id of the few that are claimed over and over, or one that nobody else has.
 type Claim = Option<u8>;
@@ -59,7 +66,8 @@ enum Operation {
     /// The directory answers one of the claims that wait.
     Answer(usize, bool),
     Unlink(u32),
-    Send(u32),
+    /// The flag says whether the message is of the kind that some have encoded by who sends it.
+    Send(u32, bool),
     Provide(usize, bool),
     Look(Seek),
     Watch(Watched),
@@ -101,7 +109,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         4 => (any::<usize>(), prop::bool::weighted(0.8))
             .prop_map(|(which, yes)| Operation::Answer(which, yes)),
         2 => number().prop_map(Operation::Unlink),
-        8 => number().prop_map(Operation::Send),
+        8 => (number(), any::<bool>()).prop_map(|(number, kind)| Operation::Send(number, kind)),
         4 => (0..3usize, prop::bool::weighted(0.7)).prop_map(|(name, on)| Operation::Provide(name, on)),
         3 => seek.prop_map(Operation::Look),
         2 => watched.prop_map(Operation::Watch),
@@ -190,8 +198,8 @@ impl Both {
         self.last
     }
 
-    fn open(&self) -> Session {
-        self.hub.open(self.now, None, &LINES, Box::new(Unread))
+    fn open(&self, who: usize) -> Session {
+        self.hub.open(self.now, None, WIRES[who], Box::new(Unread))
     }
 
     /// An id that nobody claims.
@@ -211,7 +219,7 @@ impl Both {
     }
 
     fn hello(&mut self, who: usize, id: PeerId, greeting: &Greeting) -> Step {
-        let mut session = self.open();
+        let mut session = self.open(who);
         let name = greeting.name.map(|name| NAMES[name].to_owned());
         let (peer, proven) = (Some(id), greeting.proven);
         let hello = Hello { peer, proven, name: name.clone(), ..Hello::default() };
@@ -377,10 +385,11 @@ impl Both {
                 self.model.unlink(who, number, reason);
                 self.ask(who, LinkCommand::Close { link, reason });
             }
-            Operation::Send(number) => {
-                let text = format!("message {request}");
-                self.model.send(who, number, &text);
-                let (to, part) = (Target::Link(LinkNumber(number)), Part::whole(text));
+            Operation::Send(number, kind) => {
+                let kind = if kind { Lines::KIND } else { Part::DATA };
+                let part = Part { kind, ..Part::whole(format!("message {request}")) };
+                self.model.send(who, number, &part);
+                let to = Target::Link(LinkNumber(number));
                 self.ask(who, Command::Send { to, part });
             }
             Operation::Provide(service, on) => {

@@ -1,9 +1,11 @@
 //! The naive model: who is there, what their numbers lead to, and what waits for each.
 
+use super::WIRES;
 use bytes::Bytes;
 use crosspoint_hub::command::{DirectoryEvent, Event, LinkEvent, Peer, Watched};
 use crosspoint_hub::testing::Arrived;
-use crosspoint_hub::{LinkNumber, PeerId, Reason};
+use crosspoint_hub::wire::{Place, Stateful};
+use crosspoint_hub::{LinkNumber, Part, PeerId, Reason};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub(crate) const LINKS_MAX: usize = 3;
@@ -39,7 +41,7 @@ pub(crate) enum Behind {
 #[derive(Debug, Clone)]
 pub(crate) enum Item {
     Event(Event),
-    Data(String),
+    Data(LinkNumber, Part),
     /// A link command waited for this.
     Answered {
         request: u32,
@@ -295,9 +297,10 @@ impl Model {
         }
     }
 
-    pub(crate) fn send(&mut self, who: usize, number: u32, text: &str) {
+    pub(crate) fn send(&mut self, who: usize, number: u32, part: &Part) {
         if let Some((other, number)) = self.other(who, number) {
-            self.endpoints[other].inbox.push_back(Item::Data(format!("link {number}: {text}\n")));
+            let data = Item::Data(LinkNumber(number), part.clone());
+            self.endpoints[other].inbox.push_back(data);
         }
     }
 
@@ -342,7 +345,7 @@ impl Model {
         while let Some(item) = self.endpoints[who].inbox.pop_front() {
             let endpoint = &mut self.endpoints[who];
             match item {
-                Item::Data(line) => push(&mut read, Arrived::Data(line.into())),
+                Item::Data(link, part) => push(&mut read, written(who, link, part)),
                 Item::Event(event) => {
                     let told = match &event {
                         Event::Link(LinkEvent::Opened { link, .. }) => {
@@ -370,6 +373,20 @@ impl Model {
         }
         read
     }
+}
+
+/// How data comes to a session: encoded by who sends it, or as an event.
+fn written(who: usize, link: LinkNumber, part: Part) -> Arrived {
+    let for_task = match WIRES[who].profile().stateful {
+        Stateful::No => false,
+        Stateful::Yes => true,
+        Stateful::LinksBut(kind) => part.kind != kind,
+    };
+    if for_task {
+        return Arrived::Event(Event::Data { place: Place::Link(link), part });
+    }
+    let text = String::from_utf8_lossy(&part.data);
+    Arrived::Data(format!("link {link}: {text}\n").into())
 }
 
 pub(crate) fn claimed(id: u8) -> PeerId {
