@@ -225,10 +225,14 @@ impl<'a> Scanner<'a> {
     fn text(&mut self) -> Result<(), NotJson> {
         self.at += 1;
         loop {
-            while let Some(chunk) = self.bytes[self.at..].first_chunk().copied()
-                && is_plain(u64::from_ne_bytes(chunk))
-            {
-                self.at += size_of::<u64>();
+            while let Some(chunk) = self.bytes[self.at..].first_chunk().copied() {
+                match special(u64::from_le_bytes(chunk)) {
+                    0 => self.at += size_of::<u64>(),
+                    special => {
+                        self.at += (special.trailing_zeros() / u8::BITS) as usize;
+                        break;
+                    }
+                }
             }
             match self.peek() {
                 Some(b'"') => {
@@ -259,14 +263,14 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Whether none of eight bytes ends a text, begins an escape, or is a control character. It may be wrong about bytes
-/// that are all plain, never about others.
-fn is_plain(bytes: u64) -> bool {
+/// Which of eight bytes end a text, begin an escape, or are control characters: their highest bits are set. The first
+/// byte is the lowest, and the lowest bit is right; above it plain bytes may have theirs set too.
+fn special(bytes: u64) -> u64 {
     const ONES: u64 = u64::MAX / 0xff;
     const HIGH: u64 = ONES << 7;
     let below = |bytes: u64, bound: u8| bytes.wrapping_sub(ONES * u64::from(bound)) & !bytes & HIGH;
     let equal = |byte: u8| below(bytes ^ (ONES * u64::from(byte)), 1);
-    below(bytes, 0x20) | equal(b'"') | equal(b'\\') == 0
+    below(bytes, 0x20) | equal(b'"') | equal(b'\\')
 }
 
 #[cfg(test)]
@@ -292,13 +296,21 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_that_needs_a_look_is_seen_at_each_place() {
+    fn the_first_byte_that_needs_a_look_is_found_at_each_place() {
         for place in 0..8 {
             for byte in 0..=0xff {
-                let mut bytes = *b"plain \x7f\xc3";
-                bytes[place] = byte;
-                let special = byte < 0x20 || byte == b'"' || byte == b'\\';
-                assert_eq!(is_plain(u64::from_ne_bytes(bytes)), !special, "{place} {byte}");
+                let is_special = byte < 0x20 || byte == b'"' || byte == b'\\';
+                for behind in [b'a', b'!', b'#', b'[', b']', 0, 0x1f, 0x80, 0xff] {
+                    let mut bytes = *b"pl in \x7f\xc3";
+                    bytes[place..].fill(behind);
+                    bytes[place] = byte;
+                    let found = special(u64::from_le_bytes(bytes)).trailing_zeros() / 8;
+                    if is_special {
+                        assert_eq!(found as usize, place, "{byte} {behind}");
+                    } else if behind >= 0x20 {
+                        assert_eq!(found, 8, "{byte} {behind}");
+                    }
+                }
             }
         }
     }
