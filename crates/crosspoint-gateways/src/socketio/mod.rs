@@ -8,6 +8,7 @@
 //! * [`placeholders`]: where attachments belong; [`arguments`]: all of that checked, before a client gets it
 //! * [`carry`]: messages between two clients over a link; [`room`]: messages of rooms; [`body`]: both, as their
 //!   attachments come
+//! * [`wire`]: how the hub knows a session, and writes data for it
 //! * [`translate`]: arguments as payloads of peers that speak something else
 //! * [`ack_id`]: the ids of events that a client acknowledges
 
@@ -17,11 +18,15 @@ pub mod body;
 pub mod carry;
 pub mod elements;
 pub mod event;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod packet;
 pub mod placeholders;
 pub mod room;
 mod scanner;
 pub mod translate;
+pub mod wire;
 
 pub use ack_id::AckId;
 pub use body::Body;
@@ -31,3 +36,4 @@ pub use event::Name;
 pub use packet::{Header, Kind};
 pub use placeholders::Placeholders;
 pub use scanner::{DEPTH_MAX, NotJson};
+pub use wire::{WIRE_3, WIRE_4};

@@ -11,6 +11,7 @@ use crosspoint_gateways::engineio::fuzz::fuzz_engineio;
 use crosspoint_gateways::peote::fuzz::{
     fuzz_chunk, fuzz_joint_client, fuzz_joint_server, fuzz_value,
 };
+use crosspoint_gateways::socketio::fuzz::fuzz_socketio_packet;
 use crosspoint_hub::HubOptions;
 use crosspoint_proto::fuzz::fuzz_native;
 use std::collections::{BTreeMap, BTreeSet};
@@ -386,5 +387,35 @@ fn changed_requests_of_engineio_do_no_harm() {
         let mut bytes = corpus[dice.below(corpus.len())].clone();
         change(&mut dice, &mut bytes, &corpus);
         fuzz_engineio(&bytes);
+    }
+}
+
+/// Packets, and messages of links and rooms.
+const SOCKETIO: [&[u8]; 14] = [
+    br#"0{"token":"abc"}"#,
+    b"1/admin,",
+    br#"2["P2P_EMIT","B","ev",[1,"two",{"three":[null,-1.5e3]}],null]"#,
+    br#"2/admin,12["\u0065v",{"a":1,"b":[]}]"#,
+    b"313[\"an answer\", {}]",
+    br#"4{"message":"no"}"#,
+    br#"52-0["P2P_EMIT","B","b",[{"p":{"_placeholder":true,"num":0}},{"num":1,"_placeholder":true}]]"#,
+    br#"61-/x,7[{"_placeholder":true,"num":0}]"#,
+    br#"["message","hi"]"#,
+    b"\x00\x00\x0a[\"ev\",1,2]",
+    b"\x04\x01\x23[\"b\",{\"_placeholder\":true,\"num\":0}]\x02\x01\xff",
+    b"\x01\x04\x00\x05[\"A\"]",
+    b"\x92\xd9\x23[\"b\",{\"_placeholder\":true,\"num\":0}]\xc4\x02\x01\xff",
+    b"\xff\x00 bytes",
+];
+
+#[test]
+fn changed_packets_of_socketio_do_no_harm() {
+    let corpus: Vec<_> = SOCKETIO.iter().map(|input| input.to_vec()).collect();
+    corpus.iter().for_each(|input| fuzz_socketio_packet(input));
+    for seed in 0..20_000 {
+        let mut dice = Dice(seed);
+        let mut bytes = corpus[dice.below(corpus.len())].clone();
+        change(&mut dice, &mut bytes, &corpus);
+        fuzz_socketio_packet(&bytes);
     }
 }
