@@ -10,6 +10,7 @@ use crate::ws;
 use crosspoint_auth::ClientCertificate;
 use crosspoint_hub::Reason;
 use crosspoint_hub::hub::Admission;
+use crosspoint_hub::ledger::Account;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,11 +52,24 @@ impl Runner {
             stall_min: Duration::ZERO,
             tell_end: None,
         };
+        self.run_carried(session, carrying, admission);
+    }
+
+    /// As [`run`](Self::run), with everything to choose. What is kept is dropped when the session has ended. Gives the
+    /// account of the session.
+    pub(crate) fn run_carried(
+        self: &Arc<Self>,
+        session: NewSession,
+        carrying: Carrying,
+        kept: impl Send + 'static,
+    ) -> Arc<Account> {
         let (driver, runner) = (self.driver(session, carrying), self.clone());
+        let account = driver.session.endpoint().account().clone();
         self.tasks.spawn(async move {
             runner.drive(driver).await;
-            drop(admission);
+            drop(kept);
         });
+        account
     }
 
     /// Opens a session on a connection.

@@ -79,11 +79,11 @@ pub(crate) fn tls(hub: &Hub, from: Remote, bytes: usize) -> Result<Charge, Reaso
     charge(hub, from, (Purpose::Connection, "tls"), bytes)
 }
 
-/// Charges what a session that can be resumed takes besides the session itself.
+/// Charges what a session takes besides itself whose connections come and go.
 ///
 /// # Errors
 /// As [`Held::settle`].
-pub(crate) fn resumable(
+pub(crate) fn beside_session(
     hub: &Hub,
     from: Remote,
     protocol: &'static str,

@@ -8,7 +8,7 @@ use crosspoint_hub::Reason;
 const TLS_ALERT: &[u8] = &[21, 3, 1, 0, 2, 2, 40];
 
 /// When a client that finds no room should come back, in seconds.
-const RETRY_AFTER_S: u32 = 5;
+pub(crate) const RETRY_AFTER_S: &str = "5";
 
 /// The most bytes of a strange beginning that the log shows.
 const SHOWN_BYTES_MAX: usize = 32;

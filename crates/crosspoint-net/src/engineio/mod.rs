@@ -1,10 +1,15 @@
 //! Sessions of Engine.IO, the transport of Socket.IO, in which another protocol is spoken.
 //!
 //! A client asks for a session with its first request. If that is an upgrade to WebSocket, the session is an ordinary
-//! one inside it.
+//! one inside it. Otherwise the session is an ordinary one too, at the near end of a way in memory (`polled`), and the
+//! requests of its client put frames of a WebSocket into that and take them out again: the protocol sees no difference.
 
 mod path;
+mod polled;
 mod refusal;
+mod routes;
+mod said;
+mod sessions;
 
 pub use path::{Path, PathError};
 
@@ -14,8 +19,10 @@ use crate::gateway::{Context, Gateway, Match, NewSession, Opened, Opening, Refus
 use crate::http;
 use crate::runner::Runner;
 use ::http::request::Parts;
+use axum::Router;
 use crosspoint_gateways::engineio::Refusal;
 use crosspoint_hub::Reason;
+use sessions::Sessions;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -103,32 +110,60 @@ pub struct EngineIo {
     path: Path,
     config: Config,
     inner: Arc<dyn Inner>,
+    /// Those of one server that come by requests.
+    sessions: Sessions,
 }
 
 impl EngineIo {
     /// Sessions that speak what `inner` opens.
     pub fn new(path: Path, config: Config, inner: Arc<dyn Inner>) -> Self {
-        Self { path, config, inner }
+        Self { path, config, inner, sessions: Sessions::default() }
     }
 
-    /// The query of a request to upgrade, if it may become a session.
-    fn asked<'a>(&self, head: &'a Parts) -> Result<(Revision, Query<'a>), Refusal> {
+    /// What a request asks for.
+    fn asked<'a>(&self, head: &'a Parts) -> Result<Asked<'a>, Refusal> {
         if let Some(Refused { fault, .. }) = self.inner.refusal() {
             return Err(Refusal::Forbidden(fault));
         }
         let query = Query::new(head.uri.query().unwrap_or_default());
-        match query.get("transport").as_deref() {
-            Some("websocket") => {}
-            Some("polling") => return Err(Refusal::BadRequest),
+        let transport = match query.get("transport").as_deref() {
+            Some("websocket") => Transport::WebSocket,
+            Some("polling") => Transport::Polling,
             _ => return Err(Refusal::UnknownTransport),
-        }
+        };
         let revision = query.get("EIO").and_then(|value| Revision::from_query(&value));
         let revision = revision.ok_or(Refusal::UnsupportedRevision)?;
-        match query.get("sid") {
-            None => Ok((revision, query)),
-            Some(_) => Err(Refusal::UnknownSid),
+        // Scripts as answers evade the checks of origins, and no browser needs them any more.
+        match query.get("j") {
+            None => Ok(Asked { transport, revision, query }),
+            Some(_) => Err(Refusal::BadRequest),
         }
     }
+
+    /// What a request to upgrade asks for.
+    fn asked_to_upgrade<'a>(&self, head: &'a Parts) -> Result<Asked<'a>, Refusal> {
+        let asked = self.asked(head)?;
+        match (asked.transport, asked.query.get("sid")) {
+            (Transport::Polling, _) => Err(Refusal::BadRequest),
+            (Transport::WebSocket, Some(_)) => Err(Refusal::UnknownSid),
+            (Transport::WebSocket, None) => Ok(asked),
+        }
+    }
+}
+
+/// What a request says in its query.
+#[derive(Debug, Clone, Copy)]
+struct Asked<'a> {
+    transport: Transport,
+    revision: Revision,
+    query: Query<'a>,
+}
+
+/// How a client wants to have a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Transport {
+    Polling,
+    WebSocket,
 }
 
 impl Gateway for EngineIo {
@@ -142,7 +177,7 @@ impl Gateway for EngineIo {
 
     fn for_server(&self, runner: &Arc<Runner>) -> Option<Arc<dyn Gateway>> {
         let inner = self.inner.for_server(runner).unwrap_or_else(|| self.inner.clone());
-        Some(Arc::new(Self { inner, ..self.clone() }))
+        Some(Arc::new(Self { inner, sessions: Sessions::default(), ..self.clone() }))
     }
 
     fn recognise(&self, opening: &Opening<'_>) -> Match {
@@ -153,14 +188,22 @@ impl Gateway for EngineIo {
     }
 
     fn upgrade(&self, head: &Parts) -> Result<(), http::Refusal> {
-        self.asked(head).map(|_| ()).map_err(Into::into)
+        self.asked_to_upgrade(head).map(|_| ()).map_err(Into::into)
+    }
+
+    fn routes(&self, runner: &Arc<Runner>) -> Option<(String, Router)> {
+        Some((self.path.as_str().to_owned(), routes::routes(self, runner)))
+    }
+
+    fn bounds_bodies(&self) -> bool {
+        true
     }
 
     fn open(&self, context: &Context<'_>) -> Result<Opened, Refused> {
         let Some(head) = context.request else {
             return Err(Refused::unknown("a session of Engine.IO begins with a request"));
         };
-        let (revision, query) = self.asked(head).map_err(|refusal| {
+        let Asked { revision, query, .. } = self.asked_to_upgrade(head).map_err(|refusal| {
             // It was asked before, and cannot have changed but for what another request has done since.
             Refused { reason: Reason::NotAllowed, fault: refusal.to_string() }
         })?;

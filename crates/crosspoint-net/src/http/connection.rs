@@ -199,6 +199,7 @@ pub(crate) async fn serve(
             // long as it takes something.
             if !is_gone && gone.as_mut().poll(cx).is_ready() {
                 is_gone = true;
+                state.tell_gone();
                 alone.as_mut().reset(tokio::time::Instant::now() + stall_max);
             }
             while is_gone && alone.as_mut().poll(cx).is_ready() {
@@ -326,6 +327,8 @@ async fn answer(
     pace.request(state).await;
     let from = site.remote(from, request.headers());
     request.extensions_mut().extend(remote(from.address));
+    request.extensions_mut().insert(from);
+    request.extensions_mut().insert(state.hears_gone());
     match site.later_upgrade(request, (from, here)) {
         Ok(request) => {
             let response = site.answer(request, (from, here)).await;

@@ -16,6 +16,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
+use tokio_util::sync::CancellationToken;
 
 type Writable = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
@@ -84,6 +85,21 @@ pub(super) struct IoState {
     request: AtomicUsize,
     /// The memory of what was read and hyper did not get yet.
     ahead: AtomicUsize,
+    /// The other side will send nothing more.
+    gone: CancellationToken,
+}
+
+/// Tells a handler, as an extension of a request, that its client has ended its part of the connection. That may wait
+/// for an answer all the same, or be gone altogether.
+#[derive(Debug, Clone)]
+pub(crate) struct Gone(CancellationToken);
+
+impl Gone {
+    /// Waits for that.
+    #[cfg(feature = "socketio")]
+    pub(crate) async fn wait(&self) {
+        self.0.cancelled().await;
+    }
 }
 
 /// What a connection does.
@@ -124,6 +140,16 @@ impl Drop for Busy {
 }
 
 impl IoState {
+    /// Tells handlers that the other side will send nothing more.
+    pub(super) fn tell_gone(&self) {
+        self.gone.cancel();
+    }
+
+    /// What a handler can hear that by.
+    pub(super) fn hears_gone(&self) -> Gone {
+        Gone(self.gone.clone())
+    }
+
     /// Whether hyper has nothing left to write.
     pub(super) fn is_flushed(&self) -> bool {
         self.flushed.load(Ordering::Relaxed)

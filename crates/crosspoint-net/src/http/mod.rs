@@ -33,6 +33,8 @@ mod upgrade;
 pub use crate::upgraded::Refusal;
 pub(crate) use connection::{Outcome, Upgraded, serve};
 pub use files::{FileOptions, Files, FilesError};
+#[cfg(feature = "socketio")]
+pub(crate) use io::Gone;
 pub use metrics::MetricsToken;
 pub use origins::Origin;
 pub(crate) use site::{Site, counted};

@@ -17,3 +17,17 @@ pub use shaper::{
     BUFFER_BYTES_DEFAULT, DELAY_MAX, PEOTE_NET_LAG_MS, PEOTE_NET_SPEED, PIECES_MAX, PushError,
     Shape, Shaper,
 };
+
+/// Bytes that the way between a driver and its carrier holds, in each direction.
+const WAY_BYTES: usize = 64 * 1024;
+
+/// Pieces that it holds, however small.
+const WAY_PIECES_MAX: usize = 256;
+
+/// The way between the driver of a session and what carries its bytes over connections that come and go: the driver's
+/// end, and the carrier's.
+pub(crate) fn way() -> (End, End) {
+    let shape =
+        || Shape { buffer_bytes_max: WAY_BYTES, pieces_max: WAY_PIECES_MAX, ..Shape::default() };
+    pair(shape(), shape())
+}

@@ -5,7 +5,6 @@ use super::core::{Flow, Violation};
 use super::link::{Fault, Link, QUEUE_BYTES_MAX};
 use super::record::{Gone, Record, RecordError};
 use crate::deadline::{FAR, reach};
-use crate::memory::{self, Shape};
 use crate::outlet::now;
 use crate::reading::read;
 use crate::stream::{Reader, Stream, Writer};
@@ -22,12 +21,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, sleep_until};
-
-/// Bytes that the way between a driver and its carrier holds, in each direction.
-const PIPE_BYTES: usize = 64 * 1024;
-
-/// Pieces that it holds, however small.
-const PIPE_PIECES_MAX: usize = 256;
 
 /// How long nothing more is taken from the driver when a budget of memory is exceeded, before that is looked at
 /// again.
@@ -122,14 +115,6 @@ impl From<io::Error> for Parted {
     fn from(_: io::Error) -> Self {
         Self::Lost
     }
-}
-
-/// The way between a driver and its carrier: the driver's end, and the carrier's.
-pub(crate) fn way() -> (Stream, Stream) {
-    let shape =
-        || Shape { buffer_bytes_max: PIPE_BYTES, pieces_max: PIPE_PIECES_MAX, ..Shape::default() };
-    let (driver, carrier) = memory::pair(shape(), shape());
-    (driver.into(), carrier.into())
 }
 
 impl Carrier {

@@ -2,13 +2,14 @@
 
 use super::RETAINED_BYTES;
 use super::backoff::Backoff;
-use super::carrier::{Carrier, Parted, way};
+use super::carrier::{Carrier, Parted};
 use super::core::{Agreed, Flow, Side, silence_max};
 use super::link::{Fault, Link};
 use super::receipt::{Connectivity, Receipt, Totals, Why};
 use super::record::{Accepted, Gone, MAGIC, Open, Record, VERSION, millis};
 use super::token::{Known, Token};
 use crate::client::{self, Dialed, Endpoint};
+use crate::memory;
 use crate::outlet::now;
 use crosspoint_hub::Reason;
 use std::fmt;
@@ -113,7 +114,7 @@ pub async fn dial(options: Options) -> io::Result<(Dialed, watch::Receiver<Conne
     }
     let (index, (mut link, accepted, agreed)) = result?;
     let channel_binding = link.writer.channel_binding();
-    let (drivers_end, end) = way();
+    let (drivers_end, end) = memory::way();
     let flow = Flow::new(now(), Side::Client, agreed);
     let (state, states) = watch::channel(Connectivity::Connected);
     let silence = silence_max(agreed.heartbeat);
@@ -124,14 +125,14 @@ pub async fn dial(options: Options) -> io::Result<(Dialed, watch::Receiver<Conne
     let seeker = Seeker {
         known: Known { token: accepted.token, bound: accepted.bound },
         patience,
-        carrier: Carrier::new(flow, end, FLUSH_MAX),
+        carrier: Carrier::new(flow, end.into(), FLUSH_MAX),
         goodbye_by: None,
         options,
         index,
         state,
     };
     tokio::spawn(async move { seeker.run(&mut link).await });
-    let dialed = Dialed::direct(drivers_end).away_for(away_max).bound_to(channel_binding);
+    let dialed = Dialed::direct(drivers_end.into()).away_for(away_max).bound_to(channel_binding);
     Ok((dialed, states))
 }
 

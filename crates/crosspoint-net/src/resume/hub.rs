@@ -3,7 +3,7 @@
 //! One task for each session, which is the task of its first connection. Later connections are
 //! handed over to it. The session itself is an ordinary one and knows nothing of this.
 
-use super::carrier::{Carrier, Parted, way};
+use super::carrier::{Carrier, Parted};
 use super::core::{Agreed, Flow, Side, silence_max};
 use super::link::{Fault, Link};
 use super::receipt::{Receipt, Why};
@@ -16,11 +16,13 @@ use crate::gateway::{
     Carrier as Carries, Connection, Context, Gateway, Match, Opened, Opening, Refused, Transport,
 };
 use crate::held::{self, Held};
+use crate::memory;
 use crate::outlet::now;
 use crate::parting::LINGER;
 use crate::remote::Remote;
 use crate::runner::Runner;
 use crate::session::SessionEnds;
+use crate::stream::Stream;
 use bytes::Bytes;
 use crosspoint_hub::endpoint::Endpoint;
 use crosspoint_hub::ledger::Charge;
@@ -250,7 +252,7 @@ impl Host {
             Err(refused) => return self.turn_down(arrival.link, refused.reason),
         };
         let name = session.wire.profile().name;
-        let charge = match held::resumable(&runner.hub, remote, name, RESUMABLE_BYTES) {
+        let charge = match held::beside_session(&runner.hub, remote, name, RESUMABLE_BYTES) {
             Ok(charge) => charge,
             Err(reason) => return self.turn_down(arrival.link, reason),
         };
@@ -267,10 +269,10 @@ impl Host {
             address: address.filter(|_| limits.connections_per_address_max > 0),
             away: false,
         };
-        let (drivers_end, end) = way();
+        let (drivers_end, end) = memory::way();
         let (tell_end, ends) = oneshot::channel();
         let stall_max = limits.outbox_stall_max.max(patience.stall_min);
-        let way = drivers_end.into_split();
+        let way = Stream::from(drivers_end).into_split();
         let carrying = Carrying {
             remote,
             // As its proof, what the client has shown is that of its first connection.
@@ -290,7 +292,7 @@ impl Host {
             own.drive(driver).await;
         });
         let flow = Flow::new(now(), Side::Hub, agreed);
-        let carrier = Carrier::new(flow, end, self.runner.parting.longest());
+        let carrier = Carrier::new(flow, end.into(), self.runner.parting.longest());
         // A pointer, as asynchronous functions that pass it on hold it several times.
         let keeper = Box::new(Keeper {
             host: self.clone(),

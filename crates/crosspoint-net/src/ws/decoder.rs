@@ -130,6 +130,29 @@ impl Head {
     }
 }
 
+/// The frame with which bytes of a server of this program begin, if it is here whole: what it is, and how long its header
+/// and its payload are. Such frames are neither masked nor compressed, and each is a whole message.
+///
+/// # Errors
+/// It is none.
+#[cfg(feature = "socketio")]
+pub(crate) fn server_frame(bytes: &[u8]) -> Result<Option<(Opcode, usize, usize)>, WsError> {
+    let mut length = 0;
+    while length < Head::len(&bytes[..length]) {
+        length = Head::len(&bytes[..length]);
+        if bytes.len() < length {
+            return Ok(None);
+        }
+    }
+    let mut header = [0; HEADER_BYTES_MAX];
+    header[..length].copy_from_slice(&bytes[..length]);
+    let Head { byte0, len, .. } = Head::read(&header);
+    let opcode = Opcode::from_bits(byte0);
+    let opcode = opcode.ok_or(WsError::ReservedOpcode { opcode: byte0 & 0x0f })?;
+    let payload = usize::try_from(len).map_err(|_| WsError::LengthTopBit { len })?;
+    Ok((bytes.len() - length >= payload).then_some((opcode, length, payload)))
+}
+
 impl Decoder {
     /// A decoder for what arrives at the side `role` after the handshake.
     #[must_use]

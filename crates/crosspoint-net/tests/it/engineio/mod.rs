@@ -2,9 +2,11 @@
 
 #[path = "../../../examples/engineio_echo/echo.rs"]
 mod echo;
+mod origins;
+mod polling;
 mod websocket;
 
-use crate::common::http::{Answer, ask};
+use crate::common::http::{Answer, answer, ask};
 use crate::common::peer::{head, server_frame};
 use crate::common::{Link, Served, serve_as};
 use bytes::{Bytes, BytesMut};
@@ -104,4 +106,44 @@ fn said(answer: &Answer) -> (u16, &str) {
 /// Asks for an upgrade that is refused.
 async fn refused(served: &Served, query: &str) -> Answer {
     ask(&mut served.memory(), &upgrade(query)).await
+}
+
+/// The head of a request, with further lines.
+fn request(method: &str, query: &str, more: &str) -> String {
+    format!("{method} /engine.io/?{query} HTTP/1.1\r\nHost: hub\r\n{more}\r\n")
+}
+
+/// Asks over a connection of its own.
+async fn get(served: &Served, query: &str) -> Answer {
+    ask(&mut served.memory(), &request("GET", query, "")).await
+}
+
+async fn post(served: &Served, query: &str, body: impl AsRef<[u8]>) -> Answer {
+    post_as(served, query, "text/plain;charset=UTF-8", body).await
+}
+
+async fn post_as(served: &Served, query: &str, kind: &str, body: impl AsRef<[u8]>) -> Answer {
+    let body = body.as_ref();
+    let more = format!("Content-Length: {}\r\nContent-Type: {kind}\r\n", body.len());
+    let mut link = served.memory();
+    link.send(&[request("POST", query, &more).as_bytes(), body].concat()).await;
+    answer(&mut link, false).await
+}
+
+/// Begins a session by a request, and gives the query of those that follow.
+async fn begin(served: &Served, revision: u8) -> String {
+    let query = format!("EIO={revision}&transport=polling");
+    let answer = get(served, &query).await;
+    let (status, body) = said(&answer);
+    assert_eq!(status, 200, "{body}");
+    format!("{query}&sid={}", value(body, "sid"))
+}
+
+/// What is answered to a session that is over, or that there never was.
+const UNKNOWN: (u16, &str) = (400, r#"{"code":1,"message":"Session ID unknown"}"#);
+const BAD: (u16, &str) = (400, r#"{"code":3,"message":"Bad request"}"#);
+
+/// Waits until a session is over.
+async fn over(served: &Served) {
+    crate::common::until("the session ends", || served.hub.sessions() == 0).await;
 }

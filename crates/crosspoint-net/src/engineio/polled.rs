@@ -1,0 +1,248 @@
+//! One session that comes by requests.
+
+use super::said::Said;
+use crate::deadline::FAR;
+use crate::memory::WriteEnd;
+use crate::outlet::now;
+use crate::ws::Opcode;
+use crate::ws::frame::server_header;
+use bytes::{Bytes, BytesMut};
+use crosspoint_gateways::engineio::exchange::Hang;
+use crosspoint_gateways::engineio::packet::Kind;
+use crosspoint_gateways::engineio::payload::Message;
+use crosspoint_gateways::engineio::{Exchange, Refusal, Revision};
+use std::io::{self, IoSlice};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+use tokio::time::sleep_until;
+
+/// So many bytes of what a client says are handed on together, unless one message alone is larger.
+const BATCH_BYTES: usize = 8 * 1024;
+
+/// A session, between its requests.
+#[derive(Debug)]
+pub(super) struct Polled {
+    exchange: Mutex<Exchange>,
+    /// What it says. A request that waits for it has it.
+    said: Mutex<Option<Said>>,
+    /// The way to the session, for frames of a WebSocket.
+    writer: WriteEnd,
+    /// Something has changed for the request that waits.
+    changed: Notify,
+}
+
+/// The body of an answer, and its media type.
+#[derive(Debug)]
+pub(super) struct Payload {
+    pub(super) bytes: Bytes,
+    pub(super) kind: &'static str,
+}
+
+impl From<(Vec<u8>, &'static str)> for Payload {
+    fn from((bytes, kind): (Vec<u8>, &'static str)) -> Self {
+        Self { bytes: bytes.into(), kind }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is guarded is consistent between any two statements that could panic.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Polled {
+    /// A session that the first request waits for ([`Hanging::first`]).
+    pub(super) fn new(exchange: Exchange, writer: WriteEnd) -> Arc<Self> {
+        Arc::new(Self {
+            exchange: Mutex::new(exchange),
+            said: Mutex::new(None),
+            writer,
+            changed: Notify::new(),
+        })
+    }
+
+    pub(super) fn revision(&self) -> Revision {
+        lock(&self.exchange).revision()
+    }
+
+    /// Changes what may be asked, and lets those look who wait.
+    fn change<T>(&self, change: impl FnOnce(&mut Exchange) -> T) -> T {
+        let result = change(&mut lock(&self.exchange));
+        self.changed.notify_waiters();
+        result
+    }
+
+    /// As [`change`](Self::change). A session that is over by that is lost to its client, and hears nothing more.
+    fn ask<T>(&self, ask: impl FnOnce(&mut Exchange) -> T) -> T {
+        let (result, is_lost) = self.change(|exchange| {
+            let was_over = exchange.is_over();
+            (ask(exchange), exchange.is_over() && !was_over)
+        });
+        if is_lost {
+            self.writer.abort();
+        }
+        result
+    }
+
+    /// The session is lost to its client.
+    pub(super) fn fail(&self) {
+        self.ask(Exchange::fail);
+    }
+
+    /// Begins a request that takes what the session says.
+    ///
+    /// # Errors
+    /// What it is answered.
+    pub(super) fn poll(self: &Arc<Self>) -> Result<Hanging, Refusal> {
+        self.ask(Exchange::poll)?;
+        let said = lock(&self.said).take().ok_or(Refusal::BadRequest)?;
+        Ok(Hanging { request: Request::of(self), said })
+    }
+
+    /// The request with which the session begins.
+    pub(super) fn first(self: &Arc<Self>, said: Said) -> Hanging {
+        Hanging { request: Request::of(self), said }
+    }
+
+    /// Begins a request that brings what the client says, which is to be done by [`posted`](Self::posted).
+    ///
+    /// # Errors
+    /// What it is answered.
+    pub(super) fn post(self: &Arc<Self>) -> Result<Request, Refusal> {
+        self.ask(Exchange::post)?;
+        Ok(Request::of(self))
+    }
+
+    /// Hands the body of such a request on to the session.
+    ///
+    /// # Errors
+    /// What it is answered.
+    pub(super) async fn posted(
+        &self,
+        request: Request,
+        is_octets: bool,
+        body: Bytes,
+    ) -> Result<(), Refusal> {
+        let posted = self.change(|exchange| {
+            let messages = exchange.posted(is_octets, &body)?;
+            Ok((messages, exchange.is_over()))
+        });
+        let (messages, closes) = posted.inspect_err(|_| self.writer.abort())?;
+        drop(body);
+        // It may have ended by itself meanwhile.
+        self.say(&messages).await.map_err(|_| Refusal::UnknownSid)?;
+        self.change(Exchange::post_done);
+        request.done();
+        if closes {
+            self.writer.shutdown();
+        }
+        Ok(())
+    }
+
+    /// Hands messages on to the session.
+    async fn say(&self, messages: &[Message]) -> io::Result<()> {
+        let mut batch = BytesMut::new();
+        for Message { is_text, bytes } in messages {
+            let opcode = if *is_text { Opcode::Text } else { Opcode::Binary };
+            // Masks are for those who might be between a browser and a server.
+            batch.extend_from_slice(server_header(opcode, true, bytes.len()).as_slice());
+            match bytes.len() {
+                ..BATCH_BYTES => batch.extend_from_slice(bytes),
+                _ => {
+                    self.write(&batch.split()).await?;
+                    self.write(bytes).await?;
+                }
+            }
+            if batch.len() >= BATCH_BYTES {
+                self.write(&batch.split()).await?;
+            }
+        }
+        self.write(&batch).await
+    }
+
+    async fn write(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            self.writer.writable().await?;
+            match self.writer.try_write_vectored(&[IoSlice::new(bytes)]) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A request that is under way, or its answer. Who drops it before it is done loses the session.
+#[derive(Debug)]
+pub(super) struct Request(Option<Arc<Polled>>);
+
+impl Request {
+    pub(super) fn of(polled: &Arc<Polled>) -> Self {
+        Self(Some(polled.clone()))
+    }
+
+    pub(super) fn done(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        if let Some(polled) = &self.0 {
+            polled.fail();
+        }
+    }
+}
+
+/// A request that waits for what the session says.
+#[derive(Debug)]
+pub(super) struct Hanging {
+    request: Request,
+    said: Said,
+}
+
+impl Polled {
+    /// Waits for something that answers a request.
+    ///
+    /// # Errors
+    /// The request is not served.
+    pub(super) async fn answer(&self, hanging: Hanging) -> Result<Payload, Refusal> {
+        let Hanging { request, mut said } = hanging;
+        let (answer, ended) = loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let hang = lock(&self.exchange).hang(now());
+            let (until, is_due) = match hang {
+                Hang::Wait(until) => (until, false),
+                Hang::Noop => (Some(now()), true),
+                Hang::Told(kind) => break (Ok(lock(&self.exchange).packet(kind)), false),
+                Hang::Refused(refusal) => break (Err(refusal), false),
+            };
+            let messages = said.messages();
+            let ended = said.has_ended();
+            if !messages.is_empty() || ended {
+                break (Ok(lock(&self.exchange).payload(messages, ended)), ended);
+            }
+            let until = until.unwrap_or_else(|| now() + FAR);
+            tokio::select! {
+                biased;
+                () = said.read() => {}
+                () = changed => {}
+                () = sleep_until(until.into()) => {
+                    if is_due {
+                        break (Ok(lock(&self.exchange).packet(Kind::Noop)), false);
+                    }
+                }
+            }
+        };
+        if ended {
+            // It waits for nothing more.
+            self.writer.shutdown();
+        }
+        *lock(&self.said) = Some(said);
+        self.change(|exchange| exchange.polled(ended));
+        request.done();
+        answer.map(Into::into)
+    }
+}

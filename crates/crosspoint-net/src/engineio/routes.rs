@@ -1,0 +1,312 @@
+//! Requests that are no upgrades.
+
+use super::polled::{Hanging, Payload, Polled, Request as UnderWay};
+use super::said::Said;
+use super::{Asked, EngineIo, Handshake, Transport, sid};
+use crate::driving::Carrying;
+use crate::gateway::{self, Context, NewSession, Refused};
+use crate::held::{self, Held};
+use crate::http::{self, Gone, Origin};
+use crate::memory;
+use crate::refusal::RETRY_AFTER_S;
+use crate::remote::Remote;
+use crate::runner::Runner;
+use crate::stream::{Reader, Stream};
+use crate::ws;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_HEADERS, CACHE_CONTROL, CONTENT_TYPE,
+    RETRY_AFTER, VARY,
+};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use bytes::{Bytes, BytesMut};
+use crosspoint_gateways::engineio::payload::OCTETS;
+use crosspoint_gateways::engineio::{Exchange, Refusal};
+use crosspoint_hub::Reason;
+use crosspoint_hub::ledger::{Purpose, Tab};
+use hyper::body::{Body as _, Frame, SizeHint};
+use std::convert::Infallible;
+use std::future::{pending, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{self, Poll};
+
+/// What a session takes besides itself when it comes by requests.
+const POLLED_BYTES: usize = 2 * 1024;
+
+/// What answers requests.
+struct At {
+    engineio: EngineIo,
+    runner: Arc<Runner>,
+}
+
+pub(super) fn routes(engineio: &EngineIo, runner: &Arc<Runner>) -> Router {
+    let at = At { engineio: engineio.clone(), runner: runner.clone() };
+    Router::new().route("/", any(answer)).with_state(Arc::new(at))
+}
+
+/// Why a request is not answered as it wishes.
+enum Failed {
+    /// It does not fit.
+    Refused(Refusal),
+    /// There is no room, now.
+    Later(Reason),
+}
+
+impl From<Refusal> for Failed {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Reason> for Failed {
+    fn from(reason: Reason) -> Self {
+        Self::Later(reason)
+    }
+}
+
+impl From<Refused> for Failed {
+    fn from(Refused { reason, fault }: Refused) -> Self {
+        match reason {
+            Reason::Internal | Reason::Exhausted | Reason::HubStopping => Self::Later(reason),
+            _ => Self::Refused(Refusal::Forbidden(fault)),
+        }
+    }
+}
+
+impl IntoResponse for Failed {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Refused(refusal) => http::Refusal::from(refusal).into_response(),
+            Self::Later(reason) => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                (status, [(RETRY_AFTER, RETRY_AFTER_S)], format!("{reason}\n")).into_response()
+            }
+        }
+    }
+}
+
+/// Answers a request of anybody.
+async fn answer(State(at): State<Arc<At>>, request: Request) -> Response {
+    let origin = request.extensions().get::<Origin>().cloned().unwrap_or(Origin::None);
+    let mut response = match &origin {
+        Origin::Foreign(limit) => {
+            at.runner.hub.metrics.hit(*limit);
+            let fault = format!("pages of this origin may not use this hub ({limit})");
+            Failed::from(Refusal::Forbidden(fault)).into_response()
+        }
+        _ if request.method() == Method::OPTIONS => preflight(request.headers()),
+        _ => at.serve(request).await.unwrap_or_else(Failed::into_response),
+    };
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.append(VARY, HeaderValue::from_static("Origin"));
+    if let Origin::Allowed(origin) = origin {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        if at.engineio.config.cors_credentials {
+            let yes = HeaderValue::from_static("true");
+            headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
+        }
+    }
+    response
+}
+
+/// Tells a browser what its page may ask with.
+fn preflight(asked: &HeaderMap) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    let methods = HeaderValue::from_static("GET, POST, OPTIONS");
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+    // Its origin may use the hub, whatever it says by them.
+    if let Some(asked) = asked.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+    }
+    response
+}
+
+impl At {
+    /// Answers a request that may be asked.
+    async fn serve(&self, request: Request) -> Result<Response, Failed> {
+        let (head, body) = request.into_parts();
+        let asked = self.engineio.asked(&head)?;
+        if asked.transport != Transport::Polling {
+            return Err(Refusal::BadRequest.into());
+        }
+        let Some(sid) = asked.query.get("sid") else {
+            return self.open(&head, asked).await;
+        };
+        let polled = self.engineio.sessions.find(&sid, asked.revision);
+        let polled = polled.ok_or(Refusal::UnknownSid)?;
+        match head.method {
+            Method::GET => self.poll(&polled, polled.poll()?, &head).await,
+            Method::POST | Method::PUT => self.post(&polled, &head, body).await,
+            _ => Err(Refusal::BadRequest.into()),
+        }
+    }
+
+    /// Opens a session, and waits for the first that it says.
+    async fn open(&self, head: &Parts, asked: Asked<'_>) -> Result<Response, Failed> {
+        let At { engineio, runner } = self;
+        if head.method != Method::GET {
+            return Err(Refusal::Method.into());
+        }
+        if runner.parting.stop.is_cancelled() {
+            return Err(Reason::HubStopping.into());
+        }
+        let Asked { revision, query, .. } = asked;
+        let remote = head.extensions.get::<Remote>().copied().unwrap_or_default();
+        let admission = runner.hub.admit(remote.ip())?;
+        let context = Context {
+            request: Some(head),
+            ..Context::new(runner, gateway::Transport::WebSocket, remote.address)
+        };
+        let beat = engineio.config.beat;
+        let sid = sid()?;
+        let handshake = Handshake { revision, sid, polled: true, beat, query };
+        let session = engineio.inner.open(&context, &handshake)?;
+        let name = session.wire.profile().name;
+        let charge = held::beside_session(&runner.hub, remote, name, POLLED_BYTES)?;
+        let takes_octets = query.get("b64").is_none_or(|b64| b64.is_empty());
+        let (near, far) = memory::way();
+        let (reader, writer) = far.into_split();
+        let exchange = Exchange::new(revision, takes_octets);
+        let polled = Polled::new(exchange, writer);
+        let place = engineio.sessions.add(sid, polled.clone());
+        let said = self.run(session, remote, near, reader, (place, admission, charge));
+        self.poll(&polled, polled.first(said), head).await
+    }
+
+    /// Waits for something that answers a request. Who goes before that loses the session.
+    async fn poll(
+        &self,
+        polled: &Arc<Polled>,
+        hanging: Hanging,
+        head: &Parts,
+    ) -> Result<Response, Failed> {
+        let gone = head.extensions.get::<Gone>();
+        let gone = async {
+            match gone {
+                Some(gone) => gone.wait().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = polled.answer(hanging) => Ok(answered(polled, answer?)),
+            () = gone => Err(Refusal::BadRequest.into()),
+        }
+    }
+
+    /// Runs a session at the near end of a way. Gives what comes out at its far end.
+    fn run(
+        &self,
+        session: NewSession,
+        remote: Remote,
+        near: memory::End,
+        reader: memory::ReadEnd,
+        kept: impl Send + 'static,
+    ) -> Said {
+        let beat = self.engineio.config.beat;
+        // What is put into frames of a WebSocket is ours, and not masked.
+        let frame_bytes_max = self.runner.hub.limits.frame_bytes_max as u64;
+        let config = ws::Config { frame_bytes_max, lenient: true };
+        let halves = Stream::from(near).into_split();
+        let carrying = Carrying {
+            remote,
+            certificate: None,
+            websocket: Some(Box::new(ws::Connection::new(ws::Role::Server, config))),
+            // A client takes nothing between two requests, and may be away as long as its heartbeat allows.
+            stall_min: beat.interval + beat.timeout,
+            tell_end: None,
+            halves,
+        };
+        let account = self.runner.run_carried(session, carrying, kept);
+        let tab = Tab::new(&account, Purpose::Retained);
+        Said::new(Reader::Memory(reader), tab)
+    }
+
+    /// Takes what a client says.
+    async fn post(
+        &self,
+        polled: &Arc<Polled>,
+        head: &Parts,
+        body: Body,
+    ) -> Result<Response, Failed> {
+        let request = polled.post()?;
+        let remote = head.extensions.get::<Remote>().copied().unwrap_or_default();
+        let mut held = Held::new(&self.runner.hub, remote);
+        let most = self.engineio.config.beat.payload_bytes_max as usize;
+        let body = read(body, most, &mut held).await?;
+        let kind = head.headers.get(CONTENT_TYPE);
+        let is_octets = kind.is_some_and(|kind| kind.as_bytes().starts_with(OCTETS.as_bytes()));
+        polled.posted(request, is_octets, body).await?;
+        Ok(([(CONTENT_TYPE, "text/html")], "ok").into_response())
+    }
+}
+
+/// Reads a body of so many bytes at the most.
+async fn read(mut body: Body, most: usize, held: &mut Held) -> Result<Bytes, Failed> {
+    let mut whole = BytesMut::new();
+    if body.size_hint().lower() > most as u64 {
+        return Err(Refusal::TooLarge.into());
+    }
+    loop {
+        let frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
+        match frame {
+            None => return Ok(whole.freeze()),
+            Some(Ok(frame)) => {
+                let bytes = frame.into_data().unwrap_or_default();
+                if whole.len() + bytes.len() > most {
+                    return Err(Refusal::TooLarge.into());
+                }
+                whole.extend_from_slice(&bytes);
+                // It exists a second time when it is handed on.
+                held.settle(2 * whole.capacity())?;
+            }
+            Some(Err(_)) => return Err(Refusal::BadRequest.into()),
+        }
+    }
+}
+
+/// An answer. The session is lost if it is not taken.
+fn answered(polled: &Arc<Polled>, Payload { bytes, kind }: Payload) -> Response {
+    let body = Answer { bytes, request: Some(UnderWay::of(polled)) };
+    ([(CONTENT_TYPE, kind)], Body::new(body)).into_response()
+}
+
+/// The body of an answer.
+struct Answer {
+    bytes: Bytes,
+    request: Option<UnderWay>,
+}
+
+impl hyper::body::Body for Answer {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        let request = this.request.take();
+        Poll::Ready(request.map(|request| {
+            request.done();
+            Ok(Frame::data(std::mem::take(&mut this.bytes)))
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.request.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.len() as u64)
+    }
+}

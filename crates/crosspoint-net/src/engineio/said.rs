@@ -1,0 +1,67 @@
+//! What a session has said that comes by requests, and nobody has got yet.
+
+use crate::reading::{self, READ_BYTES_MAX};
+use crate::stream::Reader;
+use crate::ws::Opcode;
+use crate::ws::decoder::server_frame;
+use bytes::{Buf, BytesMut};
+use crosspoint_gateways::engineio::payload::Message;
+use crosspoint_hub::ledger::Tab;
+use std::future::poll_fn;
+
+/// The way from the session, which gives frames of a WebSocket.
+#[derive(Debug)]
+pub(super) struct Said {
+    reader: Reader,
+    /// What was read and is no whole frame.
+    frames: BytesMut,
+    /// The session says nothing more.
+    ended: bool,
+    /// Pays for the frames.
+    tab: Tab,
+}
+
+impl Said {
+    pub(super) fn new(reader: Reader, tab: Tab) -> Self {
+        Self { reader, frames: BytesMut::new(), ended: false, tab }
+    }
+
+    /// Whether the session says nothing more than what was read.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Reads some more. Cancelling it loses nothing.
+    pub(super) async fn read(&mut self) {
+        let read = poll_fn(|cx| reading::poll_read(&mut self.reader, cx, READ_BYTES_MAX)).await;
+        let bytes = read.unwrap_or_default();
+        self.ended |= bytes.is_empty();
+        self.frames.unsplit(bytes);
+        self.tab.settle(self.frames.capacity());
+    }
+
+    /// Takes the messages that were read and are whole.
+    pub(super) fn messages(&mut self) -> Vec<Message> {
+        let mut messages = Vec::new();
+        let is_closed = loop {
+            match server_frame(&self.frames) {
+                Ok(None) => break false,
+                Ok(Some((Opcode::Close, ..))) | Err(_) => break true,
+                Ok(Some((opcode, header, payload))) => {
+                    self.frames.advance(header);
+                    let bytes = self.frames.split_to(payload).freeze();
+                    if matches!(opcode, Opcode::Text | Opcode::Binary) {
+                        messages.push(Message { is_text: opcode == Opcode::Text, bytes });
+                    }
+                }
+            }
+        };
+        self.ended |= is_closed;
+        if self.frames.is_empty() || self.ended {
+            // An empty buffer may still hold on to the memory of its last read.
+            self.frames = BytesMut::new();
+        }
+        self.tab.settle(self.frames.capacity());
+        messages
+    }
+}
