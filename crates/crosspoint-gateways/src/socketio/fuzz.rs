@@ -1,7 +1,7 @@
 //! The fuzz target for packets of Socket.IO, and for what becomes of them on links and in rooms; the ordinary tests run
 //! it on transcripts and random changes of them.
 
-use super::arguments::check_event;
+use super::arguments::{check, check_event};
 use super::body::Body;
 use super::carry::{self, Carried};
 use super::elements::{Elements, ElementsError};
@@ -9,15 +9,17 @@ use super::packet::{ATTACHMENTS_MAX, Header, Kind};
 use super::placeholders::Placeholders;
 use super::room;
 use super::scanner::NotJson;
+use super::translate;
 use super::wire::{SocketIoWire, WIRE_3, WIRE_4};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use crosspoint_hub::payload::{Format, Payload};
 use crosspoint_hub::wire::{Content, Envelope, FrameWriter, Part, Place, Wire};
 use crosspoint_hub::{JoinedChannelId, LinkNumber, MemberNumber};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// Reads bytes as a packet, as a message of each kind on a link, and as a message of a room. What was read is read again
-/// when it is written anew or passed on, and a client takes all that is written for it.
+/// Reads bytes as a packet, as a message of each kind on a link, as a message of a room, and as a payload of a peer. What
+/// was read is read again when it is written anew or passed on, and a client takes all that is written for it.
 pub fn fuzz_socketio_packet(data: &[u8]) {
     let bytes = Bytes::copy_from_slice(data);
     if let Ok(text) = str::from_utf8(data) {
@@ -27,6 +29,9 @@ pub fn fuzz_socketio_packet(data: &[u8]) {
         carried(kind, &bytes);
     }
     heard(IN_ROOM, Part::DATA, &bytes).expect("each message of a room is written");
+    for format in [Format::BYTES, Format::TEXT, Format::JSON, Format::MESSAGE_PACK] {
+        payload(&Payload::new(format, bytes.clone()));
+    }
 }
 
 const IN_ROOM: Place = Place::Room(JoinedChannelId(1), MemberNumber(2));
@@ -63,6 +68,28 @@ fn array(header: Header<'_>, data: &str) {
         let array = format!("[{}]", cut.text);
         Placeholders::parse(&array, attachments).expect("a part has its own placeholders");
         pass_on(&array, attachments);
+    }
+}
+
+/// Gives a payload to a client, which sends it back.
+fn payload(payload: &Payload) {
+    let bytes_max = 2 * payload.data.len() + 100;
+    let Ok(told) = translate::arguments(payload, bytes_max) else { return };
+    let array = format!("[{}]", told.inside);
+    let count = told.attachments.len() as u8;
+    let elements = check(&array, count).expect("a client takes it");
+    // What JSON text may have, and MessagePack has not.
+    let Some(back) = translate::from_arguments(&told.inside, &told.attachments) else {
+        return assert!(payload.format != Format::TEXT && payload.format != Format::BYTES);
+    };
+    let again = translate::arguments(&back, usize::MAX).expect("it was written here");
+    assert_eq!(again.attachments.len(), told.attachments.len());
+    assert_eq!(
+        Elements::parse(&format!("[{}]", again.inside)).map(|it| it.len()),
+        Ok(elements.len())
+    );
+    if let Some(value) = translate::from_acknowledgement(&elements, &told.attachments) {
+        translate::argument(&value, usize::MAX).expect("it was written here");
     }
 }
 

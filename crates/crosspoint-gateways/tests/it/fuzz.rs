@@ -391,7 +391,7 @@ fn changed_requests_of_engineio_do_no_harm() {
 }
 
 /// Packets, and messages of links and rooms.
-const SOCKETIO: [&[u8]; 14] = [
+const SOCKETIO: [&[u8]; 17] = [
     br#"0{"token":"abc"}"#,
     b"1/admin,",
     br#"2["P2P_EMIT","B","ev",[1,"two",{"three":[null,-1.5e3]}],null]"#,
@@ -406,13 +406,17 @@ const SOCKETIO: [&[u8]; 14] = [
     b"\x01\x04\x00\x05[\"A\"]",
     b"\x92\xd9\x23[\"b\",{\"_placeholder\":true,\"num\":0}]\xc4\x02\x01\xff",
     b"\xff\x00 bytes",
+    // Payloads of peers.
+    b"\x92\xc4\x01\xff\x81\xa1a\xc4\x00",
+    b"\x93\xa1a\xcb\x3f\xf8\0\0\0\0\0\0\x82\xac_placeholder\xc3\xa3num\0",
+    b"{\"a\":[\"\\ud800\",1e999]}",
 ];
 
 #[test]
 fn changed_packets_of_socketio_do_no_harm() {
     let corpus: Vec<_> = SOCKETIO.iter().map(|input| input.to_vec()).collect();
     corpus.iter().for_each(|input| fuzz_socketio_packet(input));
-    for seed in 0..20_000 {
+    for seed in 0..10_000 {
         let mut dice = Dice(seed);
         let mut bytes = corpus[dice.below(corpus.len())].clone();
         change(&mut dice, &mut bytes, &corpus);
