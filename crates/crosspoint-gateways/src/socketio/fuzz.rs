@@ -10,7 +10,7 @@ use super::placeholders::Placeholders;
 use super::room;
 use super::scanner::NotJson;
 use super::translate;
-use super::wire::{SocketIoWire, WIRE_3, WIRE_4};
+use super::wire::{FOUR, SocketIoWire, THREE};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use crosspoint_hub::payload::{Format, Payload};
 use crosspoint_hub::wire::{Content, Envelope, FrameWriter, Part, Place, Wire};
@@ -167,7 +167,7 @@ fn same(one: &Carried, other: &Carried) -> bool {
 
 /// What clients of both revisions are told: the data of one packet, if there is one. They take it.
 fn heard(place: Place, kind: u8, data: &Bytes) -> Option<String> {
-    let [three, four] = [&WIRE_3, &WIRE_4].map(|wire| {
+    let [three, four] = [&THREE, &FOUR].map(|wire| {
         let mut messages = written(wire, place, kind, data).into_iter();
         let (mark, packet) = messages.next()?;
         let packet = std::str::from_utf8(&packet).expect("a packet is text");

@@ -36,4 +36,3 @@ pub use event::Name;
 pub use packet::{Header, Kind};
 pub use placeholders::Placeholders;
 pub use scanner::{DEPTH_MAX, NotJson};
-pub use wire::{WIRE_3, WIRE_4};

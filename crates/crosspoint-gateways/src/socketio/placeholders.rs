@@ -141,10 +141,10 @@ impl Placeholders {
     /// Cuts a part out of the text that was parsed. Where attachments stay behind, those of the part get new numbers.
     ///
     /// # Panics
-    /// If it is no part of the text, and not empty.
+    /// If there are placeholders, and it is neither empty nor a part of the text.
     pub fn cut<'a>(&self, text: &'a str, part: &'a str) -> Cut<'a> {
-        if part.is_empty() {
-            return Cut { text: Cow::Borrowed(""), attachments: Vec::new() };
+        if self.is_empty() || part.is_empty() {
+            return Cut { text: Cow::Borrowed(part), attachments: Vec::new() };
         }
         let from = (part.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
         let to = from.checked_add(part.len()).filter(|to| *to <= text.len());

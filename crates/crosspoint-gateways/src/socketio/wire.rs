@@ -28,16 +28,16 @@ const LINK_BYTES: usize = 512;
 #[derive(Debug)]
 pub struct SocketIoWire(Revision);
 
-/// The wire of clients of Socket.IO 2.
-pub static WIRE_3: SocketIoWire = SocketIoWire(Revision::Three);
-/// The wire of clients of Socket.IO 3 and 4.
-pub static WIRE_4: SocketIoWire = SocketIoWire(Revision::Four);
+/// The wire of clients 1 and 2.
+pub static THREE: SocketIoWire = SocketIoWire::THREE;
+/// The wire of clients 3 and 4.
+pub static FOUR: SocketIoWire = SocketIoWire::FOUR;
 
 impl SocketIoWire {
-    /// The wire of a revision.
-    pub const fn new(revision: Revision) -> Self {
-        Self(revision)
-    }
+    /// That of clients 1 and 2.
+    pub const THREE: Self = Self(Revision::Three);
+    /// That of clients 3 and 4.
+    pub const FOUR: Self = Self(Revision::Four);
 
     fn packet(
         &self,
@@ -155,7 +155,7 @@ mod tests {
             (b"\xff\x00", vec![text(&with_place), binary(b"\xff\x00")]),
         ] {
             for place in [ROOM, Place::In(JoinedChannelId(0))] {
-                assert_eq!(written(&WIRE_4, place, Part::DATA, &Bytes::from_static(data)), four);
+                assert_eq!(written(&FOUR, place, Part::DATA, &Bytes::from_static(data)), four);
             }
         }
         let mut body = room::event("\"b\"", PLACE, 1);
@@ -163,13 +163,13 @@ mod tests {
         let body = body.finish().unwrap();
         let array = text(&format!("451-[\"b\",{PLACE}]"));
         let four = vec![array.clone(), binary(b"\x01")];
-        assert_eq!(written(&WIRE_4, ROOM, Part::DATA, &body), four);
+        assert_eq!(written(&FOUR, ROOM, Part::DATA, &body), four);
         let three = vec![array, binary(b"\x04\x01")];
-        assert_eq!(written(&WIRE_3, ROOM, Part::DATA, &body), three);
+        assert_eq!(written(&THREE, ROOM, Part::DATA, &body), three);
         // Calls, and what arrives at an owner.
-        assert_eq!(written(&WIRE_4, ROOM, Part::CALL, &body), []);
+        assert_eq!(written(&FOUR, ROOM, Part::CALL, &body), []);
         let own = Place::Own(crosspoint_hub::OwnedChannelId(0), MemberNumber(0));
-        assert_eq!(written(&WIRE_4, own, Part::DATA, &body), []);
+        assert_eq!(written(&FOUR, own, Part::DATA, &body), []);
     }
 
     #[test]
@@ -177,19 +177,19 @@ mod tests {
         let event =
             |number| carry::event(number, &["\"ev\"", "1, {\"a\" :2}"], 0).finish().unwrap();
         let plain = vec![text(r#"42["ev",1, {"a" :2}]"#)];
-        assert_eq!(written(&WIRE_4, LINK, carry::EVENT, &event(None)), plain);
+        assert_eq!(written(&FOUR, LINK, carry::EVENT, &event(None)), plain);
         let id = AckId { link: LinkNumber(2), number: 3 }.to_packet();
         let with_id = vec![text(&format!(r#"42{id}["ev",1, {{"a" :2}}]"#))];
-        assert_eq!(written(&WIRE_4, LINK, carry::EVENT, &event(Some(3))), with_id);
-        assert_eq!(written(&WIRE_3, LINK, carry::EVENT, &event(Some(3))), with_id);
+        assert_eq!(written(&FOUR, LINK, carry::EVENT, &event(Some(3))), with_id);
+        assert_eq!(written(&THREE, LINK, carry::EVENT, &event(Some(3))), with_id);
 
         let mut body = carry::event(Some(3), &["5", PLACE], 1);
         body.attach(b"");
         let body = body.finish().unwrap();
         let array = text(&format!("451-{id}[5,{PLACE}]"));
         let four = vec![array.clone(), binary(b"")];
-        assert_eq!(written(&WIRE_4, LINK, carry::EVENT, &body), four);
-        assert_eq!(written(&WIRE_3, LINK, carry::EVENT, &body), vec![array, binary(b"\x04")]);
+        assert_eq!(written(&FOUR, LINK, carry::EVENT, &body), four);
+        assert_eq!(written(&THREE, LINK, carry::EVENT, &body), vec![array, binary(b"\x04")]);
     }
 
     #[test]
@@ -216,20 +216,19 @@ mod tests {
             Bytes::new(),
         ];
         for body in wrong {
-            assert_eq!(written(&WIRE_4, LINK, carry::EVENT, &body), [], "{body:02x?}");
+            assert_eq!(written(&FOUR, LINK, carry::EVENT, &body), [], "{body:02x?}");
         }
         // Those go to the session.
         for kind in [0, carry::ACK, carry::ACT] {
             let body = carry::ack(0, &["\"ev\""], 0).finish().unwrap();
-            assert_eq!(written(&WIRE_4, LINK, kind, &body), []);
+            assert_eq!(written(&FOUR, LINK, kind, &body), []);
         }
     }
 
     #[test]
     fn the_wires_are_two() {
-        let (three, four) = (WIRE_3.profile(), WIRE_4.profile());
+        let (three, four) = (THREE.profile(), FOUR.profile());
         assert_eq!((three.id, four.id), (5, 4));
         assert_eq!((three.name, four.name), (NAME, NAME));
-        assert_eq!(SocketIoWire::new(Revision::Three).profile().id, three.id);
     }
 }
