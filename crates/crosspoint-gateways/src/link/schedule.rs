@@ -41,3 +41,27 @@ impl<T: Ord + Copy> Schedule<T> {
         Some(what)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_thing_is_looked_at_once_at_its_earliest_time() {
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let mut schedule = Schedule::default();
+        let mut due = [None; 3];
+        for (thing, seconds) in [(0, 9), (1, 5), (0, 3), (0, 7), (2, 4)] {
+            schedule.add(thing, &mut due[thing], at(seconds));
+        }
+        assert_eq!(due, [3, 5, 4].map(|seconds| Some(at(seconds))));
+        schedule.remove(2, due[2]);
+        assert_eq!(schedule.next_due(), Some(at(3)));
+        assert_eq!(schedule.take_due(at(2)), None);
+        assert_eq!(schedule.take_due(at(5)), Some(0));
+        assert_eq!(schedule.take_due(at(5)), Some(1));
+        assert_eq!((schedule.take_due(at(99)), schedule.next_due()), (None, None));
+    }
+}

@@ -35,3 +35,27 @@ impl Shares {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_has_its_share_and_no_more_than_is_left() {
+        let [one, two] = [1, 2].map(|id| PeerId::new([id; 16]));
+        let share = 10;
+        let most = share * Limits::ADDRESS_SHARE;
+        let mut shares = Shares::default();
+        for _ in 0..share {
+            assert!(shares.may_ask(one, most));
+            shares.asks(one);
+        }
+        assert!(!shares.may_ask(one, most) && shares.may_ask(two, most));
+        // All together have asked for as much as may be.
+        assert!(!shares.may_ask(two, share));
+        shares.asked(one, share);
+        assert!(shares.may_ask(one, most) && shares.may_ask(two, share * 2));
+        shares.asked(two, 1);
+        assert!(shares.asking.is_empty() && shares.total == 0);
+    }
+}
