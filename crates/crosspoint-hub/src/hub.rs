@@ -940,16 +940,20 @@ impl Hub {
         }
     }
 
-    /// Ends a room that was made on entry and has no members (any more).
-    pub(crate) fn end_if_unused(&self, channel: &Arc<Channel>) {
+    /// Ends a room that was made on entry and has no members (any more), but for those that only speak.
+    pub(crate) fn end_if_unused(&self, channel: &Arc<Channel>, writes: &mut PendingWrites) {
         if !channel.room || channel.declared {
             return;
         }
         // Under the lock of all channels, so that nobody finds the room between check and end.
         let mut channels = lock(&self.channels);
-        if channel.end_if_empty() && self.remove(&mut channels, channel).is_some() {
-            channels.rooms_made -= 1;
+        if !channel.end_if_unused() || self.remove(&mut channels, channel).is_none() {
+            return;
         }
+        channels.rooms_made -= 1;
+        drop(channels);
+        let silent = channel.end(Reason::ClosedByOwner, writes);
+        count_members(&self.metrics, 0, silent);
     }
 
     /// Takes a channel out, if it is there. Gives the claim to its name, if there is one. It is released with no lock

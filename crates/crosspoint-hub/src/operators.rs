@@ -57,7 +57,7 @@ impl Hub {
         count_members(&self.metrics, 0, gone);
         self.settle_room(&channel, &mut writes);
         // A room that was made on entry ends with its last member.
-        self.end_if_unused(&channel);
+        self.end_if_unused(&channel, &mut writes);
         writes.flush();
         Some(gone)
     }

@@ -124,6 +124,8 @@ struct Membership {
     tag: Tag,
     /// `None` while the owner is being asked.
     member: Option<MemberNumber>,
+    /// In a room nobody is told that it comes and goes.
+    silent: bool,
     /// What the session sends there, if a rule bounds it.
     limiter: Option<Box<RateLimiter>>,
     /// Its place here and in the channel, and what the owner is shown until it decides.

@@ -263,6 +263,10 @@ impl Client for Native {
             }
             Command::Link(LinkCommand::Open {
                 options: LinkOptions { single: true, .. }, ..
+            })
+            | Command::Channel(ChannelCommand::Enter {
+                options: EnterOptions { silent: true, .. },
+                ..
             }) => {
                 return Err(Reason::Unsupported);
             }

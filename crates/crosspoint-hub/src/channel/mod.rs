@@ -242,7 +242,8 @@ impl Channel {
                 (Edge::between(Framing::Messages, framing, self.mode), self.mode, replies)
             }
         };
-        let presence = self.room && options.presence;
+        let silent = options.silent;
+        let presence = self.room && options.presence && !silent;
         let peer = endpoint.known_peer();
         let late = state.midway.is_some();
         let member = Member {
@@ -256,6 +257,7 @@ impl Channel {
             gathering: Gathering::default(),
             behind: false,
             late,
+            silent,
         };
         let member = state.add_member(member);
         state.late += usize::from(late);
@@ -277,7 +279,7 @@ impl Channel {
                     writes,
                 );
             }
-            None if state.hearers > 0 => state.changes.came(member.0),
+            None if state.hearers > 0 && !silent => state.changes.came(member.0),
             None => {}
         }
         member
@@ -441,10 +443,11 @@ impl Channel {
         count
     }
 
-    /// Ends an empty room. Returns whether it has ended.
-    pub(crate) fn end_if_empty(&self) -> bool {
+    /// Ends a room in which nobody is, but for those that only speak, who are told by [`Channel::end`]. Returns whether it
+    /// has ended.
+    pub(crate) fn end_if_unused(&self) -> bool {
         let mut state = self.lock();
-        state.ended |= state.members.is_empty();
+        state.ended |= state.is_unused();
         state.ended
     }
 
@@ -463,7 +466,8 @@ impl Channel {
         }
         match audience {
             Audience::Only(number) => {
-                let Some(member) = state.members.get_mut(number.0) else {
+                let member = state.members.get_mut(number.0).filter(|member| !member.silent);
+                let Some(member) = member else {
                     return Sent::To(0);
                 };
                 let parts = match member.midway {
@@ -503,7 +507,7 @@ impl Channel {
                     let number = MemberNumber(number);
                     // A sender of pieces gives those who see messages theirs one by one.
                     let translated = framing == Framing::Pieces && member.edge != Edge::Direct;
-                    if translated || except == Some(number) {
+                    if translated || except == Some(number) || member.silent {
                         continue;
                     }
                     let place = Place::In(member.number);

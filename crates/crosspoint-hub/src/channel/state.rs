@@ -57,6 +57,8 @@ pub(super) struct State {
     pub(super) fresh: usize,
     /// The number of members that asked for presence.
     pub(super) hearers: usize,
+    /// The number of members that only speak.
+    silent: usize,
     /// The delivery of the news is scheduled.
     pub(super) due: bool,
 }
@@ -91,6 +93,8 @@ pub(super) struct Member {
     pub(super) behind: bool,
     /// It entered in the middle of a message of the owner to many, and must not get the rest.
     pub(super) late: bool,
+    /// It only speaks.
+    pub(super) silent: bool,
 }
 
 /// The member that an owner has nominated.
@@ -186,6 +190,7 @@ impl State {
             changes: Changes::default(),
             fresh: 0,
             hearers: 0,
+            silent: 0,
             due: false,
         }
     }
@@ -268,13 +273,14 @@ impl State {
         }
         let changes = std::mem::take(&mut self.changes);
         let holder = |number| {
-            let holder = self.members.get(number)?;
+            let holder = self.members.get(number).filter(|holder| !holder.silent)?;
             Some((holder.endpoint.id, holder.endpoint.known_peer()))
         };
         let since = News::new(changes.news(holder), self.common.payer());
         let mut there = None;
         if std::mem::take(&mut self.fresh) > 0 {
-            let all = self.members.iter().map(|(number, member)| OtherNews {
+            let seen = self.members.iter().filter(|(_, member)| !member.silent);
+            let all = seen.map(|(number, member)| OtherNews {
                 member: MemberNumber(number),
                 news: Ok(member.endpoint.known_peer()),
             });
@@ -282,7 +288,8 @@ impl State {
         } else if since.list.is_empty() {
             return;
         }
-        for (index, (_, member)) in self.members.iter_mut().enumerate() {
+        let seen = self.members.iter_mut().filter(|(_, member)| !member.silent);
+        for (index, (_, member)) in seen.enumerate() {
             let fresh = std::mem::take(&mut member.fresh);
             let (news, but) = match &there {
                 Some(there) if fresh => (there, Some(index)),
@@ -300,6 +307,7 @@ impl State {
     /// Puts a member under the lowest free number.
     pub(super) fn add_member(&mut self, member: Member) -> MemberNumber {
         let neighbour = member.neighbour();
+        self.silent += usize::from(member.silent);
         let number = self.members.insert(member);
         self.neighbours.extend(neighbour.map(|address| (address, number)));
         MemberNumber(number)
@@ -308,6 +316,7 @@ impl State {
     /// Removes a member without telling anybody.
     pub(super) fn take_member(&mut self, number: u32) -> Option<Member> {
         let member = self.members.remove(number)?;
+        self.silent -= usize::from(member.silent);
         if let Some(address) = member.neighbour() {
             self.neighbours.remove(&(address, number));
         }
@@ -317,7 +326,13 @@ impl State {
     /// Removes all members without telling anybody.
     pub(super) fn take_members(&mut self) -> Vec<Member> {
         self.neighbours = BTreeSet::new();
+        self.silent = 0;
         self.members.take().map(|(_, member)| member).collect()
+    }
+
+    /// Whether nobody is there, but for those that only speak.
+    pub(super) fn is_unused(&self) -> bool {
+        self.members.len() == self.silent
     }
 
     /// The members of an address whose protocol settles.
@@ -373,7 +388,7 @@ impl State {
                 owner.tell(ChannelEvent::MemberLeft { channel, member, reason }, writes);
             }
             // A hub that stops says so to each, and no more.
-            None if reason == Reason::HubStopping => {}
+            None if reason == Reason::HubStopping || gone.silent => {}
             None if self.hearers > 0 => self.changes.went(member.0, gone.endpoint.id, reason),
             None => {}
         }
@@ -395,7 +410,8 @@ impl State {
     ) -> Result<usize, Unfinished> {
         // They hear of each other before the first message.
         self.tell_news(writes);
-        let others = || self.members.iter().filter(|(number, _)| *number != sender.0);
+        let hears = |(number, member): &(u32, &Member)| *number != sender.0 && !member.silent;
+        let others = || self.members.iter().filter(hears);
         let whole = match mode == Mode::Raw && !others().any(|(_, member)| member.is_whole()) {
             true => None,
             false => {
@@ -412,7 +428,7 @@ impl State {
         let in_parts = if mode == Mode::Raw { parts } else { messages };
         let mut shared = [messages, in_parts].map(|parts| Shared::new(&self.common, parts));
         let mut receivers = 0;
-        for (_, member) in self.members.iter().filter(|(number, _)| *number != sender.0) {
+        for (_, member) in self.members.iter().filter(hears) {
             let place = Place::Room(member.number, sender);
             let shared = &mut shared[usize::from(!member.is_whole())];
             let to = (place, member.edge);
@@ -427,7 +443,9 @@ impl State {
         if !self.common.exceeds(bytes) {
             return;
         }
-        let lags = self.members.iter().map(|(_, member)| (member.endpoint.lag(), &member.endpoint));
+        // What waits for those that only speak is from elsewhere.
+        let hearers = self.members.iter().filter(|(_, member)| !member.silent);
+        let lags = hearers.map(|(_, member)| (member.endpoint.lag(), &member.endpoint));
         let mut lags: Vec<_> = lags.filter(|(lag, _)| *lag > 0).collect();
         lags.sort_by_key(|(lag, endpoint)| (Reverse(*lag), endpoint.id));
         for (_, endpoint) in lags {

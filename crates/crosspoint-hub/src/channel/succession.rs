@@ -198,7 +198,8 @@ impl State {
             member.gathering = Gathering::default();
             let midway = std::mem::take(&mut member.midway);
             let late = std::mem::take(&mut member.late);
-            if (midway || (reached(number) && !late)) && matches!(member.edge, Edge::Chunked(_)) {
+            let hears = !member.silent && matches!(member.edge, Edge::Chunked(_));
+            if (midway || (reached(number) && !late)) && hears {
                 stuck.push(number);
             }
         }

@@ -146,6 +146,11 @@ pub struct EnterOptions {
     pub make_room: bool,
     /// In a room: report which members are present, come and go.
     pub presence: bool,
+    /// Only speak: the member gets no messages. In a room nobody is told of it and it is told of nobody, and a room that
+    /// was made on entry does not stay for it: the room ends with its last other member, and the silent ones are told
+    /// [`Reason::ClosedByOwner`]. It makes no room ([`EnterOptions::make_room`]). The owner of a channel is told of it as
+    /// of any member. It counts where members are bounded.
+    pub silent: bool,
 }
 
 impl EnterOptions {
@@ -156,13 +161,14 @@ impl EnterOptions {
 impl fmt::Debug for EnterOptions {
     /// Without password and credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { mode, password, credentials, make_room, presence } = self;
+        let Self { mode, password, credentials, make_room, presence, silent } = self;
         f.debug_struct("EnterOptions")
             .field("mode", mode)
             .field("password", &password.as_ref().map(|_| "***"))
             .field("credentials", &(!credentials.is_empty()).then_some("***"))
             .field("make_room", make_room)
             .field("presence", presence)
+            .field("silent", silent)
             .finish()
     }
 }

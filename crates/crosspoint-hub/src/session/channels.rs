@@ -242,7 +242,8 @@ impl Session {
         let mut cost = self.pay(MEMBERSHIP_BYTES + options.credentials.len()).map_err(refused)?;
         let account = self.endpoint.account();
         let mut by = "rooms.create_on_entry";
-        let make = options.make_room.then_some(|| {
+        let makes = options.make_room && !options.silent;
+        let make = makes.then_some(|| {
             self.may_create(&name).map_err(|forbidden| {
                 by = forbidden.by;
                 forbidden.reason
@@ -257,7 +258,7 @@ impl Session {
             && let Err((reason, limit)) = rule.may_enter(&self.endpoint)
         {
             self.not_allowed(limit.key(), Some(name.as_bytes()));
-            self.hub.end_if_unused(&channel);
+            self.hub.end_if_unused(&channel, &mut self.writes);
             return Err((reason, Some(limit)));
         }
         if self.entered.iter().any(|(_, entered)| Arc::ptr_eq(&entered.channel, &channel)) {
@@ -265,15 +266,16 @@ impl Session {
         }
         if self.waits_for() >= self.hub.limits.commands_pending_max {
             // The room may have been made for this entry alone.
-            self.hub.end_if_unused(&channel);
+            self.hub.end_if_unused(&channel, &mut self.writes);
             return Err((Reason::TooManyPending, Some(Limit::CommandsPending)));
         }
         let reached = self.entered.len() as u64 >= u64::from(self.entered_max());
         let number = JoinedChannelId(self.entered.next_free());
         let tag = self.tag();
         let seat = (!reached).then_some((number, tag));
-        let room = channel.room && options.make_room;
+        let room = channel.room && makes;
         let again = room.then(|| options.clone());
+        let silent = options.silent;
         let entered = channel.enter(now, &self.endpoint, seat, request, options, &mut self.writes);
         if let (Err(Reason::NoSuchName), Some(options)) = (entered, again) {
             // Its last member left between finding and entering it; there is a new one to make.
@@ -281,7 +283,7 @@ impl Session {
         }
         if entered.is_err() {
             // The room may have been made for this entry alone.
-            self.hub.end_if_unused(&channel);
+            self.hub.end_if_unused(&channel, &mut self.writes);
         }
         let member = entered.map_err(|reason| {
             let limit = match reason {
@@ -304,12 +306,12 @@ impl Session {
             channel.mix();
             self.entered.iter().for_each(|(_, entered)| entered.channel.mix());
         }
-        if channel.room {
+        if channel.room && !silent {
             self.settle_room(&channel);
         }
         // Taken at once: the next command may use the number before the event is on its way.
         let limiter = channel.rule.as_ref().and_then(|rule| self.rates.begin(now, rule));
-        self.entered.insert(Membership { channel, tag, member, limiter, cost });
+        self.entered.insert(Membership { channel, tag, member, silent, limiter, cost });
         Ok(())
     }
 
@@ -324,7 +326,7 @@ impl Session {
 
     /// Ends a membership, or the wait for one.
     pub(super) fn part_from(&mut self, entered: &Membership, reason: Reason) {
-        let Membership { channel, tag, member, .. } = entered;
+        let Membership { channel, tag, member, silent, .. } = entered;
         let was_member = match member {
             Some(member) => channel.leave(&self.endpoint, *member, reason, &mut self.writes),
             None => {
@@ -333,10 +335,10 @@ impl Session {
             }
         };
         count_members(&self.hub.metrics, 0, usize::from(was_member));
-        if channel.room {
+        if channel.room && !silent {
             self.settle_room(channel);
         }
-        self.hub.end_if_unused(channel);
+        self.hub.end_if_unused(channel, &mut self.writes);
     }
 
     /// Other members are told that the session has entered or left a room. The cost of this counts as its messages.

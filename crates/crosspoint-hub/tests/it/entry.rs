@@ -13,7 +13,7 @@ use crosspoint_hub::operators::Whom;
 use crosspoint_hub::permissions::{Pattern, Rule};
 use crosspoint_hub::rules::{ChannelRule, Who};
 use crosspoint_hub::session::Step;
-use crosspoint_hub::testing::{Events, LINES, PIECES, data, events, open, open_as};
+use crosspoint_hub::testing::{Events, LINES, PIECES, data, events, open, open_as, take};
 use crosspoint_hub::wire::{Profile, Wire};
 use crosspoint_hub::{
     ChannelName, Grant, Hub, HubOptions, JoinedChannelId, Limits, MemberNumber, OwnedChannelId,
@@ -439,6 +439,77 @@ fn who_asks_for_presence_hears_who_is_there_comes_and_goes() {
     drop(sessions.pop());
     let lost = Some(Reason::ConnectionLost);
     assert_eq!(numbers(&mut sessions[0]), [(false, 2, lost)]);
+}
+
+fn silent(name: &str) -> Command {
+    let options =
+        EnterOptions { silent: true, presence: true, make_room: true, ..EnterOptions::default() };
+    enter(name, options)
+}
+
+#[test]
+fn who_only_speaks_in_a_room_is_heard_and_hears_nothing_and_does_not_keep_it() {
+    let hub = Hub::new(HubOptions::default());
+    let now = Instant::now();
+    let [mut one, mut other, mut speaker, mut second] = [(); 4].map(|()| open(&hub, now));
+    ask(&mut speaker, silent("room"));
+    assert_eq!(answer(&mut speaker), Some(Reason::NoSuchName), "it makes no room");
+    for session in [&mut one, &mut other] {
+        ask(session, into_room(true));
+    }
+    let _each_other = (events(&mut one), events(&mut other));
+    for session in [&mut speaker, &mut second] {
+        ask(session, silent("room"));
+        assert!(matches!(events(session)[..], [Event::Channel(ChannelEvent::Entered(_))]));
+    }
+    let say = |session: &mut Session, text: &'static str| {
+        let to = Target::Up(JoinedChannelId(0));
+        ask(session, Command::Send { to, part: Part::whole(text) });
+    };
+    say(&mut one, "to all");
+    say(&mut speaker, "unseen");
+    assert_eq!(data(&mut other), "in 0 from 0: to all\nin 0 from 2: unseen\n");
+    assert_eq!(data(&mut one), "in 0 from 2: unseen\n");
+    assert_eq!((take(&mut speaker), take(&mut second)), (vec![], vec![]));
+    drop(second);
+    assert_eq!(hub.metrics.members.get(), 3);
+    ask(&mut other, ChannelCommand::Leave(JoinedChannelId(0)));
+    assert!(matches!(events(&mut one)[..], [Event::Channel(ChannelEvent::OtherLeft { .. })]));
+    assert_eq!(hub.channels(), 1);
+    // The last one that hears something goes.
+    one.close(Reason::ConnectionLost);
+    let (channel, reason) = (JoinedChannelId(0), Reason::ClosedByOwner);
+    assert_eq!(events(&mut speaker), [Event::Channel(ChannelEvent::Ended { channel, reason })]);
+    assert_eq!((hub.channels(), hub.metrics.members.get()), (0, 0));
+    // Its number is free, and the room can be made again.
+    ask(&mut speaker, into_room(false));
+    assert!(matches!(
+        events(&mut speaker)[..],
+        [Event::Channel(ChannelEvent::Entered(told))] if told.channel == channel
+    ));
+}
+
+#[test]
+fn who_only_speaks_in_a_channel_reaches_its_owner_and_gets_none_of_its_messages() {
+    let hub = Hub::new(HubOptions::default());
+    let now = Instant::now();
+    let (mut owner, mut member, mut speaker) = (open(&hub, now), open(&hub, now), open(&hub, now));
+    ask(&mut owner, Command::create(1, "own"));
+    ask(&mut member, Command::enter(1, "own"));
+    ask(&mut speaker, silent("own"));
+    let _news = (events(&mut owner), events(&mut member), events(&mut speaker));
+    let to = Target::Up(JoinedChannelId(0));
+    ask(&mut speaker, Command::Send { to, part: Part::whole("up") });
+    assert_eq!(data(&mut owner), "own 0 from 1: up\n");
+    for to in [
+        Target::Everyone(OwnedChannelId(0), None),
+        Target::Member(OwnedChannelId(0), MemberNumber(0)),
+        Target::Member(OwnedChannelId(0), MemberNumber(1)),
+    ] {
+        ask(&mut owner, Command::Send { to, part: Part::whole("down") });
+    }
+    assert_eq!(data(&mut member), "in 0: down\n".repeat(2));
+    assert_eq!(take(&mut speaker), []);
 }
 
 #[test]

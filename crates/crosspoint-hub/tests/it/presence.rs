@@ -28,7 +28,12 @@ fn gathering() -> (Arc<Hub>, Arc<AtomicUsize>) {
 }
 
 fn enter(session: &mut Session, room: &str) -> Step {
-    let options = EnterOptions { make_room: true, presence: true, ..EnterOptions::default() };
+    enter_as(session, room, false)
+}
+
+fn enter_as(session: &mut Session, room: &str, silent: bool) -> Step {
+    let (make_room, presence) = (true, true);
+    let options = EnterOptions { make_room, presence, silent, ..EnterOptions::default() };
     let name = ChannelName::new(room.as_bytes().to_vec()).expect("a short name");
     session.execute(
         Instant::now(),
@@ -148,6 +153,8 @@ fn who_enters_and_leaves_a_large_room_pays_for_those_who_hear_of_it() {
 enum Act {
     /// Of the one at this place: it enters, or leaves.
     WriteStep(usize),
+    /// It is there from now on, and only speaks.
+    Silence(usize),
     Send(usize),
     /// It goes for good, and another session takes its place.
     Replace(usize),
@@ -161,11 +168,20 @@ fn act() -> impl Strategy<Value = Act> {
     const ACTIVE: usize = 8;
     prop_oneof![
         6 => (0..ACTIVE).prop_map(Act::WriteStep),
+        2 => (0..ACTIVE).prop_map(Act::Silence),
         1 => (0..ACTIVE).prop_map(Act::Send),
         1 => (0..ACTIVE).prop_map(Act::Replace),
         2 => Just(Act::Tell),
         2 => (0..ACTIVE + 2).prop_map(Act::Read),
     ]
+}
+
+/// Whether one of a crowd is in the room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Inside {
+    No,
+    Silent,
+    Seen,
 }
 
 /// What somebody knows of a room, by what it has read.
@@ -189,9 +205,12 @@ impl View {
                     for line in String::from_utf8(lines.to_vec()).unwrap().lines() {
                         let (place, text) = line.split_once(": ").unwrap();
                         let from = place.rsplit(' ').next().unwrap().parse().unwrap();
-                        // Each says the first byte of its id.
-                        let id = text.parse().unwrap();
-                        assert_eq!(self.0.get(&from), Some(&peer_id(id)), "it was told before");
+                        // Each says the first byte of its id, and whether others know it.
+                        let known = match text.strip_prefix("silent ") {
+                            Some(_) => None,
+                            None => Some(peer_id(text.parse().unwrap())),
+                        };
+                        assert_eq!(self.0.get(&from).copied(), known, "it was told before");
                     }
                 }
                 Arrived::Event(_) => {}
@@ -210,24 +229,38 @@ proptest! {
         let (hub, _) = gathering();
         let mut crowd = group(&hub, &["lobby".into()]);
         let mut ids: Vec<u8> = (0..MANY).collect();
-        let mut inside = vec![true; crowd.len()];
+        let mut inside = vec![Inside::Seen; crowd.len()];
         let mut views: Vec<View> = crowd.iter().map(|_| View::default()).collect();
         let mut next = MANY;
         for act in acts {
             match act {
                 Act::WriteStep(who) => {
-                    match inside[who] {
-                        true => {
+                    inside[who] = match inside[who] {
+                        Inside::Seen | Inside::Silent => {
                             // What is on its way to it may come when it has entered again.
                             views[who].read(&mut crowd[who]);
                             leave(&mut crowd[who], 0);
+                            Inside::No
                         }
-                        false => ask_to_enter(&mut crowd[who]),
+                        Inside::No => {
+                            ask_to_enter(&mut crowd[who]);
+                            Inside::Seen
+                        }
+                    };
+                }
+                Act::Silence(who) => {
+                    views[who].read(&mut crowd[who]);
+                    if inside[who] != Inside::No {
+                        leave(&mut crowd[who], 0);
                     }
-                    inside[who] = !inside[who];
+                    assert_eq!(enter_as(&mut crowd[who], "lobby", true), Step::Go);
+                    assert_eq!(crowd[who].flush(Instant::now()), Step::Go);
+                    inside[who] = Inside::Silent;
                 }
                 Act::Send(who) => {
-                    let (to, part) = (Target::Up(JoinedChannelId(0)), Part::whole(ids[who].to_string()));
+                    let silent = if inside[who] == Inside::Silent { "silent " } else { "" };
+                    let part = Part::whole(format!("{silent}{}", ids[who]));
+                    let to = Target::Up(JoinedChannelId(0));
                     ask(&mut crowd[who], Command::Send { to, part });
                 }
                 Act::Replace(who) => {
@@ -236,7 +269,7 @@ proptest! {
                     (ids[who], views[who]) = (next, View::default());
                     next += 1;
                     ask_to_enter(&mut crowd[who]);
-                    inside[who] = true;
+                    inside[who] = Inside::Seen;
                 }
                 Act::Tell => hub.tell_presence(Instant::now()),
                 Act::Read(who) => views[who].read(&mut crowd[who]),
@@ -244,13 +277,22 @@ proptest! {
         }
         hub.tell_presence(Instant::now());
         let mut seen = Vec::new();
-        for (who, view) in views.iter_mut().enumerate().filter(|(who, _)| inside[*who]) {
+        for (who, view) in views.iter_mut().enumerate() {
             view.read(&mut crowd[who]);
+            match inside[who] {
+                Inside::No => continue,
+                Inside::Silent => {
+                    prop_assert!(view.0.is_empty(), "it hears of nobody");
+                    continue;
+                }
+                Inside::Seen => {}
+            }
             let mut known: Vec<_> = view.0.values().copied().chain([peer_id(ids[who])]).collect();
             known.sort_unstable();
             seen.push(known);
         }
-        let there = ids.iter().zip(&inside).filter(|(_, inside)| **inside).map(|(id, _)| *id);
+        let seen_by_all = ids.iter().zip(&inside).filter(|(_, inside)| **inside == Inside::Seen);
+        let there = seen_by_all.map(|(id, _)| *id);
         let mut there: Vec<_> = there.map(peer_id).collect();
         there.sort_unstable();
         prop_assert!(seen.iter().all(|known| *known == there));

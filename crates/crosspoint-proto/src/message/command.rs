@@ -141,6 +141,7 @@ pub fn command(frame: Frame) -> Result<Option<Command>, Broken> {
                 credentials: credentials.map(ByteBuf::into_vec).unwrap_or_default().into(),
                 make_room: room.unwrap_or_default(),
                 presence: presence.unwrap_or_default(),
+                silent: false,
             };
             Command::Channel(ChannelCommand::Enter { request, name, options })
         }

@@ -28,7 +28,8 @@ enum Operation {
     Create(usize, Said),
     /// The directory answers one of the claims that wait.
     Answer(usize, bool),
-    Enter(usize),
+    /// The flag says whether it only speaks.
+    Enter(usize, bool),
     Leave(Number),
     Delete(Number),
     Resign(Number),
@@ -91,7 +92,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         20 => (0..NAMES.len() - 1, said).prop_map(|(name, said)| Create(name, said)),
         10 => (any::<usize>(), prop::bool::weighted(0.8)).prop_map(|(which, yes)| Answer(which, yes)),
-        45 => name().prop_map(Enter),
+        45 => (name(), prop::bool::weighted(0.3)).prop_map(|(name, silent)| Enter(name, silent)),
         3 => number().prop_map(Leave),
         1 => number().prop_map(Delete),
         6 => number().prop_map(Resign),
@@ -279,11 +280,12 @@ impl Both {
                     prop_assert!(directory.answer(&self.hub, id, answer));
                 }
             }
-            Create(index, _) | Enter(index) => {
-                self.model.enter(who, request, index);
+            Create(index, _) | Enter(index, _) => {
+                let silent = matches!(operation, Enter(_, true));
+                self.model.enter(who, request, index, silent);
                 let name = name(index);
-                let options =
-                    EnterOptions { make_room: NAMES[index] == "room", ..EnterOptions::default() };
+                let make_room = NAMES[index] == "room";
+                let options = EnterOptions { make_room, silent, ..EnterOptions::default() };
                 self.ask(who, ChannelCommand::Enter { request, name, options });
             }
             Leave(number) => {

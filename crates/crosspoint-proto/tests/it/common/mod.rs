@@ -342,6 +342,7 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
             credentials,
             make_room,
             presence,
+            silent: false,
         },
     );
     let time = any::<Option<u32>>()

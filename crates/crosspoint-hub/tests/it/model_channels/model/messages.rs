@@ -1,6 +1,6 @@
 //! Messages, whole and in two halves: the second half goes to those who have the first one.
 
-use super::{Item, Model};
+use super::{Item, Member, Model};
 use crosspoint_hub::command::{Mode, Target};
 use crosspoint_hub::{MemberNumber, OwnedChannelId};
 
@@ -109,7 +109,7 @@ impl Model {
             None if piece == Piece::First => {}
             None => {
                 let members = self.places[&id].members.iter();
-                for (_, other) in members.filter(|(other, _)| **other != number) {
+                for (_, other) in members.filter(|(other, one)| **other != number && !one.silent) {
                     let chunk = shown(self.chunk(other.who));
                     let line = format!("in {} from {number}{chunk}: {text}\n", other.number);
                     self.endpoints[other.who].inbox.push_back(Item::Data(line));
@@ -128,7 +128,8 @@ impl Model {
     ) {
         let id = self.own(who, own.0).expect("it was looked at");
         let place = self.places.get_mut(&id).expect("a place that is owned is there");
-        for (_, member) in place.members.iter_mut().filter(|(member, _)| to(**member)) {
+        let hears = |(number, member): &(&u32, &mut Member)| to(**number) && !member.silent;
+        for (_, member) in place.members.iter_mut().filter(hears) {
             let midway = std::mem::replace(&mut member.midway, piece == Piece::First);
             if piece == Piece::Rest && !midway {
                 continue;

@@ -71,6 +71,8 @@ struct Member {
     begun: Option<String>,
     /// Whether it has the beginning of a message of the owner.
     midway: bool,
+    /// Whether it only speaks.
+    silent: bool,
 }
 
 #[derive(Debug)]
@@ -245,7 +247,7 @@ impl Model {
         self.tell(who, None, ChannelEvent::Created { request, channel });
     }
 
-    pub(crate) fn enter(&mut self, who: usize, request: u32, name: usize) {
+    pub(crate) fn enter(&mut self, who: usize, request: u32, name: usize, silent: bool) {
         let room = NAMES[name] == "room";
         let place = self.place(name);
         let me = &self.endpoints[who];
@@ -253,7 +255,7 @@ impl Model {
         let full = me.entered.len() as u32 >= ENTERED_MAX;
         let twice = |id| me.entered.values().any(|(_, entered)| *entered == id);
         let reason = match place {
-            None if !room => Some(Reason::NoSuchName),
+            None if !room || silent => Some(Reason::NoSuchName),
             None if me.waiting >= WAITING_MAX => Some(Reason::TooManyPending),
             None => full.then_some(Reason::TooManyChannels),
             Some(id) if twice(id) => Some(Reason::AlreadyEntered),
@@ -278,7 +280,8 @@ impl Model {
         let id = place.unwrap_or(fresh);
         let place = self.places.entry(id).or_insert_with(|| Place::new(name, None, false));
         let member = lowest(&place.members);
-        place.members.insert(member, Member { who, seat, number, begun: None, midway: false });
+        let (begun, midway) = (None, false);
+        place.members.insert(member, Member { who, seat, number, begun, midway, silent });
         let (owner, away) = (place.owner, place.away);
         self.endpoints[who].entered.insert(number, (seat, id));
         let (channel, chunk) = (JoinedChannelId(number), self.chunk(who));
@@ -311,8 +314,8 @@ impl Model {
         };
         let (owner, successor) =
             (place.owner, place.successor.as_ref().map(|successor| successor.member));
-        if owner.is_none() && place.members.is_empty() {
-            self.places.remove(&id);
+        if owner.is_none() && place.members.values().all(|member| member.silent) {
+            self.end(id, Reason::ClosedByOwner);
         }
         if told {
             let channel = JoinedChannelId(number);
