@@ -83,6 +83,11 @@ pub trait Protocol: Send {
         false
     }
 
+    /// Whether it looks at no further input until the hub has answered. Nothing is read meanwhile.
+    fn waits(&self) -> bool {
+        false
+    }
+
     /// Writes some of what could not be written when the hub told it, if there is any and it can be
     /// now. Called when everything else has left.
     fn write_more(&mut self, out: &mut FrameWriter) {

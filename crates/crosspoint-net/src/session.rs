@@ -80,6 +80,8 @@ struct State {
     left: bool,
     /// The session waits for room at a receiver.
     waiting: bool,
+    /// The protocol waits for an answer of the hub.
+    asking: bool,
     /// Until the credentials are checked nothing more is read.
     authenticating: Option<Box<Authenticating>>,
     /// Since when nobody listens to the endpoint, where that was not told on yet.
@@ -142,6 +144,7 @@ impl Driver {
             ending: None,
             left: false,
             waiting: false,
+            asking: false,
             authenticating: None,
             deaf: None,
             midway: None,

@@ -87,6 +87,7 @@ impl Driver {
                         .measured(self.session.endpoint().profile.name, measurement);
                     continue;
                 }
+                None if self.protocol.waits() => {}
                 None if turn.is_over(state.is_throttled()) => {
                     let waits = self.websocket.as_ref().is_some_and(|it| it.buffered() > 0);
                     state.inflating = waits;
@@ -124,6 +125,10 @@ impl Driver {
             Step::Close(reason) => result = result.and(Err(reason)),
         }
         state.throttle(self.session.ruled());
+        if std::mem::replace(&mut state.asking, self.protocol.waits()) && !state.asking {
+            // The silence meanwhile was ours.
+            state.read_at = now;
+        }
         let midway = self.protocol.midway();
         if midway != state.midway.map(|(number, _)| number) {
             state.midway = midway.map(|number| (number, now));

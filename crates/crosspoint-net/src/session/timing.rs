@@ -148,8 +148,8 @@ impl State {
     }
 
     pub(super) fn may_read(&self) -> bool {
-        let listens = !self.waiting && !self.inflating && self.authenticating.is_none();
-        listens && !self.is_throttled()
+        let waits = self.waiting || self.asking || self.inflating || self.authenticating.is_some();
+        !waits && !self.is_throttled()
     }
 
     pub(super) fn is_throttled(&self) -> bool {
