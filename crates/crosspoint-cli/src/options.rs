@@ -16,8 +16,9 @@ use crosspoint_hub::networks::{Network, Networks, Prefixes};
 use crosspoint_hub::permissions::{Pattern, Rule};
 use crosspoint_hub::rules::{ChannelRule, Who};
 use crosspoint_hub::{ChannelName, Limits, PeerId, Permissions};
+use crosspoint_net::engineio::{self, Beat, EngineIo};
 use crosspoint_net::gateway::Gateways;
-use crosspoint_net::gateways::{self, AnySocket, Json};
+use crosspoint_net::gateways::{self, AnySocket, Json, SocketIo};
 use crosspoint_net::http::{FileOptions, Files, HeaderValue, HttpOptions, MetricsToken};
 use crosspoint_net::regular::open_regular;
 use crosspoint_net::resume;
@@ -119,7 +120,8 @@ fn gateways(settings: &Settings) -> Result<Gateways, Failure> {
     Ok(gateways::standard()
         .with(gateways::resumable(settings.resume.enabled.then(|| resume(settings))))
         .with(gateways::Peote { enabled: settings.peote.enabled })
-        .with(anysocket(settings)?))
+        .with(anysocket(settings)?)
+        .with(EngineIo::from(socketio(settings)?)))
 }
 
 /// How sessions survive their connections.
@@ -153,6 +155,29 @@ pub(crate) fn anysocket(settings: &Settings) -> Result<AnySocket, Failure> {
         ),
     };
     Ok(AnySocket { enabled, auth, encrypt: settings.anysocket.encrypt })
+}
+
+/// What the hub is to programs with Socket.IO.
+fn socketio(settings: &Settings) -> Result<SocketIo, Failure> {
+    let socketio = &settings.socketio;
+    let path = socketio
+        .path
+        .parse()
+        .map_err(|error| Failure::Setup(format!("socketio.path = {:?}: {error}", socketio.path)))?;
+    let beat = Beat {
+        interval: socketio.ping_interval_ms,
+        timeout: socketio.ping_timeout_ms,
+        payload_bytes_max: socketio.payload_bytes_max,
+    };
+    Ok(SocketIo {
+        enabled: socketio.enabled,
+        path,
+        engine: engineio::Config { beat, ..engineio::Config::default() },
+        namespaces: socketio.namespaces.iter().map(|name| name.as_str().into()).collect(),
+        attachments_max: socketio.attachments_max,
+        acks_max: socketio.acks_max,
+        generation: socketio.generation,
+    })
 }
 
 fn http(settings: &Settings) -> Result<HttpOptions, Failure> {

@@ -251,7 +251,7 @@ fn tls_served(settings: &Settings, fingerprint: Option<Fingerprint>) -> Option<S
 }
 
 /// Which protocols are open, and to whom.
-fn open_to(settings: &Settings) -> [(&'static str, &'static str); 3] {
+fn open_to(settings: &Settings) -> [(&'static str, &'static str); 4] {
     let asks = asks(settings);
     let known = if asks { "with credentials" } else { "everybody" };
     let anysocket = if settings.anysocket.enabled { known } else { "off (anysocket.enabled)" };
@@ -263,7 +263,8 @@ fn open_to(settings: &Settings) -> [(&'static str, &'static str); 3] {
         (Some(true), true) => "everybody, without credentials (peote.enabled)",
         (_, false) => "everybody",
     };
-    [("native", known), ("anysocket", anysocket), ("peote", peote)]
+    let socketio = if settings.socketio.enabled { known } else { "off (socketio.enabled)" };
+    [("native", known), ("anysocket", anysocket), ("socketio", socketio), ("peote", peote)]
 }
 
 /// The flags that a chat over TLS needs at a hub that asks for credentials.

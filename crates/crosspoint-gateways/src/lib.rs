@@ -14,6 +14,8 @@ pub mod anysocket;
 #[cfg(feature = "socketio")]
 pub mod engineio;
 #[cfg(any(feature = "anysocket", feature = "socketio"))]
+mod inbox;
+#[cfg(any(feature = "anysocket", feature = "socketio"))]
 pub mod link;
 pub mod peote;
 #[cfg(feature = "socketio")]

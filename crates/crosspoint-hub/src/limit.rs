@@ -42,6 +42,9 @@ limits! {
     HttpBodyBytes = "http.body_bytes_max",
     HttpBodyTime = "http.body_ms_max",
 
+    SocketIoAttachments = "socketio.attachments_max",
+    SocketIoAcks = "socketio.acks_max",
+
     ResumeDetached = "resume.detached_max",
 
     Rooms = "rooms.count_max",

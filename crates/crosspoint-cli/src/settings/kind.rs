@@ -3,6 +3,7 @@
 use super::error::Fault;
 use super::given::Given;
 use crosspoint_hub::PeerId;
+use crosspoint_net::engineio;
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -360,6 +361,16 @@ pub(super) fn group() -> Text {
         form: Form::One("GROUP"),
         allowed: "the name or number of a group".to_owned(),
         test: Box::new(|name| !name.contains('\0')),
+    }
+}
+
+/// Where a server of Engine.IO is asked.
+pub(super) fn request_path() -> Text {
+    Text {
+        form: Form::One("PATH"),
+        allowed: "a path such as /socket.io, of letters, digits and -._~, which the hub does not answer itself"
+            .to_owned(),
+        test: Box::new(|path| path.parse::<engineio::Path>().is_ok()),
     }
 }
 

@@ -54,6 +54,22 @@ pub(super) fn name_patterns() -> List {
     }
 }
 
+/// Namespaces of Socket.IO besides the root.
+pub(super) fn namespaces() -> List {
+    List {
+        item: "NAMESPACE",
+        allowed: "a list of names of 2 to 255 bytes that begin with a slash and have neither ? nor a comma, such as /chat",
+        alone: None,
+        test: |names| {
+            let is_one = |name: &&str| {
+                let length = (2..=255).contains(&name.len());
+                length && name.starts_with('/') && !name.contains(['?', ','])
+            };
+            names.iter().all(is_one)
+        },
+    }
+}
+
 /// Addresses and networks.
 pub(super) fn network_list() -> List {
     List {

@@ -12,6 +12,7 @@ mod permissions;
 mod resume;
 pub(super) mod rooms;
 mod server;
+mod socketio;
 mod tls;
 mod websocket;
 
@@ -55,6 +56,7 @@ settings! {
     websocket: WebSocket,
     peote: Peote,
     anysocket: AnySocket,
+    socketio: SocketIo,
     resume: Resume,
     rooms: Rooms,
     channels: Channels,

@@ -44,16 +44,25 @@ pub enum Act {
     Subscribe = 4,
     /// That its client leaves that room.
     Unsubscribe = 5,
+    /// As [`Act::Target`], in the words of the generation between the two.
+    MultiTarget = 6,
+    /// As [`Act::Stream`], in the words of that generation.
+    MultiStream = 7,
+    /// To be called no more under the name of a service.
+    Withdrawn = 8,
 }
 
 impl Act {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 9] = [
         Self::Register,
         Self::Unregister,
         Self::Target,
         Self::Stream,
         Self::Subscribe,
         Self::Unsubscribe,
+        Self::MultiTarget,
+        Self::MultiStream,
+        Self::Withdrawn,
     ];
 }
 
@@ -287,7 +296,7 @@ mod tests {
             (EVENT, b"\0\0\x01\xff", NotText(EVENT)),
             (ACK, b"\0\0\x02[]", Number(ACK)),
             (ACT, b"", Length(ACT)),
-            (ACT, b"\x06\0\0\x02[]", Number(ACT)),
+            (ACT, b"\x09\0\0\x02[]", Number(ACT)),
         ] {
             let parsed = Carried::parse(kind, Bytes::from_static(body));
             assert_eq!(parsed, Err(error), "{body:02x?}");

@@ -25,6 +25,7 @@ pub mod packet;
 pub mod placeholders;
 pub mod room;
 mod scanner;
+pub mod server;
 pub mod translate;
 pub mod wire;
 

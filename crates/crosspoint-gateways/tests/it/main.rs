@@ -20,3 +20,6 @@ mod peote_chunks_and_calls;
 mod peote_mirror;
 mod peote_transcripts;
 mod sizes;
+mod socketio_common;
+mod socketio_server;
+mod socketio_transcripts;

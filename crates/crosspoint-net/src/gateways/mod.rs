@@ -7,6 +7,8 @@ mod libpuns;
 mod native;
 #[cfg(feature = "peote")]
 mod peote;
+#[cfg(feature = "socketio")]
+mod socketio;
 
 #[cfg(feature = "anysocket")]
 pub use anysocket::{AnySocket, Json};
@@ -14,7 +16,11 @@ pub use libpuns::LibPuns;
 pub use native::Native;
 #[cfg(feature = "peote")]
 pub use peote::Peote;
+#[cfg(feature = "socketio")]
+pub use socketio::{Generation, SocketIo};
 
+#[cfg(feature = "socketio")]
+use crate::engineio::EngineIo;
 use crate::gateway::Gateways;
 use crate::resume::{self, Resumable};
 
@@ -28,6 +34,8 @@ pub fn standard() -> Gateways {
     let all = all.with(Peote::default());
     #[cfg(feature = "anysocket")]
     let all = all.with(AnySocket::default());
+    #[cfg(feature = "socketio")]
+    let all = all.with(EngineIo::from(SocketIo::default()));
     all
 }
 

@@ -8,7 +8,7 @@
 //!   over it, and how `payload` translates it
 //! * `object`: the object `hub`; `acts`: what becomes of its calls; `rooms`: rooms that were entered
 //! * `deferred`: what the client says before it has answered the hub's call for encryption
-//! * `inbox`: messages out of pieces; `recent`: what waits for answers that may never come; `kept`: what that takes
+//! * `kept`: what it takes that something waits for answers which may never come
 //!
 //! Two peers of AnySocket get each other's packets as they are, so that their encryption passes through. To
 //! all others this session is the AnySocket end of a proxied link, and translates.
@@ -17,7 +17,6 @@ mod acts;
 mod deferred;
 mod held;
 mod hold;
-mod inbox;
 mod object;
 mod options;
 mod payload;
@@ -41,6 +40,7 @@ use super::packet::{self, Kind, Message, Packet};
 use super::reassembly::PieceError;
 use super::split::PIECE_UNITS_MAX;
 use super::wire;
+use crate::inbox::Inbox;
 use crate::link::{Kept, Recent, Weight};
 use crate::value::{Json, Unreadable};
 use acts::Question;
@@ -53,7 +53,6 @@ use crosspoint_hub::protocol::{Measurement, Output, Protocol as _};
 use crosspoint_hub::wire::{FrameWriter, Part, Place};
 use crosspoint_hub::{Limit, Limits, PeerId, Reason};
 use deferred::{Deferred, Said};
-use inbox::Inbox;
 use peer_link::Token;
 use proxy::Peers;
 use rooms::Rooms;

@@ -143,7 +143,7 @@ impl Protocol for AnySocket {
             match self.inbox.next() {
                 Ok(Some(message)) => {
                     let deferred = self.deferred.bytes();
-                    self.message(message, out);
+                    self.message(message.bytes, out);
                     // What is deferred counts later.
                     let is_idle = self.ready.is_empty() && self.deferred.bytes() <= deferred;
                     self.idle_frames += u64::from(is_idle);

@@ -9,6 +9,8 @@ use bytes::{BufMut, Bytes};
 use crosspoint_gateways::anysocket;
 use crosspoint_gateways::anysocket::cipher::Random;
 use crosspoint_gateways::anysocket::server::{AnySocket, Options};
+use crosspoint_gateways::engineio::Revision;
+use crosspoint_gateways::socketio::wire::SocketIoWire;
 use crosspoint_hub::command::{Command, Event};
 use crosspoint_hub::endpoint::{Endpoint, Outlet};
 use crosspoint_hub::outbox::WriteStep;
@@ -71,6 +73,31 @@ impl Wire for Framed {
 
     fn encode(&self, content: &Content<'_>, out: &mut FrameWriter) {
         anysocket::WIRE.encode(content, out);
+    }
+}
+
+/// The wires of Socket.IO with lengths in front of their messages, in place of the WebSocket.
+struct Kinds(SocketIoWire);
+
+static KINDS_THREE: Kinds = Kinds(SocketIoWire::THREE);
+static KINDS_FOUR: Kinds = Kinds(SocketIoWire::FOUR);
+
+static KINDS: Envelope = Envelope {
+    prefix: |length, out| out.put_u32(length as u32),
+    binary_prefix: Some(|length, out| out.put_u32(BINARY | length as u32)),
+    compression: None,
+};
+
+/// Set in the length of a binary message.
+const BINARY: u32 = 1 << 31;
+
+impl Wire for Kinds {
+    fn profile(&self) -> Profile {
+        Profile { envelope: Some(&KINDS), ..self.0.profile() }
+    }
+
+    fn encode(&self, content: &Content<'_>, out: &mut FrameWriter) {
+        self.0.encode(content, out);
     }
 }
 
@@ -173,6 +200,67 @@ impl World {
     pub(crate) fn anysocket(&mut self, options: Options, random: Box<dyn Random + Send>) -> usize {
         let protocol = AnySocket::with_random(self.now, options, random);
         self.open(&FRAMED, Box::new(protocol))
+    }
+
+    /// A connection in whose messages text and bytes are told apart, whose other side is the test itself.
+    pub(crate) fn open_websocket(
+        &mut self,
+        revision: Revision,
+        protocol: Box<dyn Protocol>,
+    ) -> usize {
+        let wire = match revision {
+            Revision::Three => &KINDS_THREE,
+            Revision::Four => &KINDS_FOUR,
+        };
+        let end = self.open(wire, protocol);
+        self.ends[end].run(self.now);
+        self.settle();
+        end
+    }
+
+    /// Hands a whole message of text or bytes to the hub's side.
+    pub(crate) fn say_message(&mut self, end: usize, is_text: bool, message: &[u8]) {
+        let pieces = self.cut.pieces(message);
+        self.ends[end].protocol.message_begins(self.now, is_text);
+        self.ends[end].hear(self.now, pieces);
+        self.settle();
+    }
+
+    /// Hands a whole message to the hub's side, which does not look at it before [`World::run`].
+    pub(crate) fn queue(&mut self, end: usize, is_text: bool, message: &[u8]) {
+        let end = &mut self.ends[end];
+        end.protocol.message_begins(self.now, is_text);
+        end.protocol.receive(self.now, Bytes::copy_from_slice(message));
+        end.protocol.message_ended(self.now);
+    }
+
+    /// Has the hub's side look at what was queued.
+    pub(crate) fn run(&mut self, end: usize) {
+        self.ends[end].run(self.now);
+        self.settle();
+    }
+
+    /// What the other side has done wrong.
+    pub(crate) fn complaint(&self, end: usize) -> Option<String> {
+        self.ends[end].protocol.complaint()
+    }
+
+    /// Whether the hub's side waits for an answer of the hub.
+    pub(crate) fn asks(&self, end: usize) -> bool {
+        self.ends[end].protocol.waits()
+    }
+
+    /// The messages that were written to the other side since the last call, and whether they are text.
+    pub(crate) fn messages(&mut self, end: usize) -> Vec<(bool, Vec<u8>)> {
+        let written = self.written(end);
+        let (mut rest, mut messages) = (&written[..], Vec::new());
+        while let Some((length, more)) = rest.split_first_chunk() {
+            let length = u32::from_be_bytes(*length);
+            let (message, more) = more.split_at((length & !BINARY) as usize);
+            messages.push((length & BINARY == 0, message.to_vec()));
+            rest = more;
+        }
+        messages
     }
 
     /// Hands a whole message to the hub's side, cut as [`World::cut`] says.

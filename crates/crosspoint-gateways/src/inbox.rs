@@ -1,14 +1,25 @@
-//! Messages of the WebSocket out of the pieces in which they come.
+//! Messages of a WebSocket out of the pieces in which they come.
 
 use bytes::{Bytes, BytesMut};
 use crosspoint_hub::Reason;
 use std::collections::VecDeque;
 
+/// A whole message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Message {
+    /// Whether it was sent as text, where the protocol has been told
+    /// ([`Protocol::message_begins`](crosspoint_hub::Protocol::message_begins)).
+    pub(crate) is_text: bool,
+    pub(crate) bytes: Bytes,
+}
+
 /// Whole messages, and the one that is coming.
 #[derive(Debug, Default)]
-pub(super) struct Inbox {
-    whole: VecDeque<Bytes>,
+pub(crate) struct Inbox {
+    whole: VecDeque<Message>,
     coming: Coming,
+    /// Whether the one that is coming is text.
+    is_text: bool,
     /// How many have come whole.
     ended: u64,
     /// More has come than a message may have.
@@ -35,8 +46,13 @@ impl Coming {
 }
 
 impl Inbox {
+    /// A message begins.
+    pub(crate) fn begin(&mut self, is_text: bool) {
+        self.is_text = is_text;
+    }
+
     /// Takes a piece of a message of at most `bytes_max`.
-    pub(super) fn receive(&mut self, piece: Bytes, bytes_max: usize) {
+    pub(crate) fn receive(&mut self, piece: Bytes, bytes_max: usize) {
         if piece.len() > bytes_max - self.coming.len().min(bytes_max) {
             self.too_large = true;
             self.coming = Coming::Nothing;
@@ -60,33 +76,34 @@ impl Inbox {
     }
 
     /// The memory that it takes.
-    pub(super) fn bytes(&self) -> usize {
-        let whole: usize = self.whole.iter().map(Bytes::len).sum();
+    pub(crate) fn bytes(&self) -> usize {
+        let whole: usize = self.whole.iter().map(|message| message.bytes.len()).sum();
         let coming = match &self.coming {
             Coming::Several(pieces) => pieces.capacity(),
             one => one.len(),
         };
-        whole + self.whole.capacity() * size_of::<Bytes>() + coming
+        whole + self.whole.capacity() * size_of::<Message>() + coming
     }
 
     /// The number of the message of which some pieces are here and some have not come.
-    pub(super) fn midway(&self) -> Option<u64> {
+    pub(crate) fn midway(&self) -> Option<u64> {
         (self.coming.len() > 0).then_some(self.ended)
     }
 
     /// The message has come whole.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.ended += 1;
         if !self.too_large {
             // It would begin with room for four, and few messages wait for others.
             if self.whole.capacity() == 0 {
                 self.whole.reserve_exact(1);
             }
-            self.whole.push_back(match std::mem::take(&mut self.coming) {
+            let bytes = match std::mem::take(&mut self.coming) {
                 Coming::Nothing => Bytes::new(),
                 Coming::One(piece) => piece,
                 Coming::Several(pieces) => pieces.freeze(),
-            });
+            };
+            self.whole.push_back(Message { is_text: self.is_text, bytes });
         }
     }
 
@@ -94,7 +111,7 @@ impl Inbox {
     ///
     /// # Errors
     /// [`Reason::TooLarge`] where the messages that may be looked at end.
-    pub(super) fn next(&mut self) -> Result<Option<Bytes>, Reason> {
+    pub(crate) fn next(&mut self) -> Result<Option<Message>, Reason> {
         let next = self.whole.pop_front();
         if self.whole.is_empty() && self.whole.capacity() > 64 {
             self.whole = VecDeque::new();
@@ -114,12 +131,14 @@ mod tests {
     fn pieces_become_messages_up_to_the_largest() {
         let mut inbox = Inbox::default();
         for message in [&["ab", "", "cde"][..], &[], &["", "12345"], &["one"]] {
+            inbox.begin(!message.is_empty());
             message.iter().for_each(|piece| inbox.receive((*piece).into(), 5));
             inbox.end();
         }
         inbox.receive("1234".into(), 5);
         for message in ["abcde", "", "12345", "one"] {
-            assert_eq!(inbox.next(), Ok(Some(message.into())));
+            let next = inbox.next().unwrap().unwrap();
+            assert_eq!((next.is_text, &next.bytes[..]), (!message.is_empty(), message.as_bytes()));
         }
         assert_eq!(inbox.next(), Ok(None));
         inbox.receive("56".into(), 5);

@@ -1,0 +1,70 @@
+//! The section `[socketio]`.
+
+use super::{HOUR_MS, MIB};
+use crate::settings::kind::{bytes, count, millis, request_path, switch, words};
+use crate::settings::lists::namespaces;
+use crate::settings::row::section;
+use crosspoint_net::gateways::Generation;
+use std::time::Duration;
+
+section! {
+    /// Programs written with Socket.IO, and with socket.io-p2p-plugin (see docs/socketio.md).
+    socketio: SocketIo {
+        /// Whether programs written with Socket.IO may connect.
+        ///
+        /// Clients 2 to 4 connect over WebSocket. A client of version 3 or 4 presents its credentials
+        /// in `auth`, an older one as `token` in the query of its address. If false, their requests
+        /// get the status 403.
+        enabled: bool = "true", switch(), flag "socketio";
+
+        /// Path of the requests of Socket.IO.
+        ///
+        /// It is the `path` of the options of a client. The hub serves nothing else below it.
+        path: String = "/socket.io", request_path(), flag "socketio-path";
+
+        /// Namespaces that clients may enter besides the root.
+        ///
+        /// Each begins with a slash, such as `/chat`. A client that asks for another one hears
+        /// `Invalid namespace`. Their events are for the program that embeds the hub.
+        namespaces: Vec<String> = "", namespaces(), flag "socketio-namespaces";
+
+        /// Interval of heartbeats, in milliseconds.
+        ///
+        /// Clients are told, and wait as long. The hub sends heartbeats to clients of version 3 and 4
+        /// and expects them from older ones.
+        ping_interval_ms: Duration = "25000", millis(100..=HOUR_MS), flag "socketio-ping-interval-ms";
+
+        /// How long the answer to a heartbeat may take, in milliseconds.
+        ///
+        /// Above it, the connection is lost.
+        ping_timeout_ms: Duration = "20000", millis(100..=HOUR_MS), flag "socketio-ping-timeout-ms";
+
+        /// Bytes of the largest message of a client.
+        ///
+        /// This is one event, or one attachment. A client that sends more is disconnected with the
+        /// reason `TooLarge`. All parts of an event together have at most
+        /// `limits.message_bytes_max`.
+        payload_bytes_max: u32 = "1000000", bytes(1024..=512 * MIB), flag "socketio-payload-bytes-max";
+
+        /// Attachments of one event.
+        ///
+        /// Clients of the newest versions disconnect when they get an event with more than 10.
+        attachments_max: u8 = "10", count(1..=10), flag "socketio-attachments-max";
+
+        /// Acknowledgements that one client may wait for at the same time.
+        ///
+        /// They are never given up while both clients are connected. Above it, an event that wants one
+        /// is not sent, and its sender gets `SERVER_ERROR`.
+        acks_max: usize = "16384", count(1..=524_288), flag "socketio-acks-max";
+
+        /// Generations of the plugin that are served: any, 1 or 2.
+        ///
+        /// With any and 1, events of both generations are carried out. They differ for clients without
+        /// a `clientId`: with 1 their events are carried out, with any only those of clients of
+        /// version 2, which may be of the first generation. With 2 events of the first generation are
+        /// unknown.
+        generation: Generation = "any",
+            words(&[("any", Generation::Any), ("1", Generation::First), ("2", Generation::Second)]),
+            flag "socketio-generation";
+    }
+}

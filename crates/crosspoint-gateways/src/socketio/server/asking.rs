@@ -1,0 +1,228 @@
+//! What the hub is asked while a packet of the client waits.
+//!
+//! A packet that needs an answer of the hub is carried out again when the answer is there. All that comes behind it
+//! waits meanwhile, so that everything happens in the order in which the client has said it.
+
+use super::SocketIo;
+use super::links::Addressed;
+use super::say::quoted;
+use crosspoint_hub::command::{
+    Addressee, ChannelCommand, Command, DirectoryCommand, Entered, LinkCommand, LinkOptions, Peer,
+    Query,
+};
+use crosspoint_hub::{LinkNumber, PeerName, Reason};
+use std::time::{Duration, Instant};
+
+/// How long a packet waits for an answer of the hub that somebody else has to give. The client is not listened to
+/// meanwhile.
+const TIME_MAX: Duration = Duration::from_secs(10);
+
+/// What the hub was asked.
+#[derive(Debug)]
+pub(super) struct Question {
+    request: u32,
+    what: Asked,
+    until: Instant,
+}
+
+impl Question {
+    /// When it is given up.
+    pub(super) fn until(&self) -> Instant {
+        self.until
+    }
+}
+
+#[derive(Debug)]
+enum Asked {
+    /// For a link.
+    Way(Wanted),
+    /// For all names, of which these are known: JSON texts with commas between them.
+    Names(String),
+    /// Something else.
+    Plain,
+}
+
+/// A link that the client needs.
+#[derive(Debug)]
+struct Wanted {
+    to: Addressed,
+    /// Nobody has the name, and the text is an id.
+    by_id: bool,
+    /// Another link was closed to make room.
+    has_made_room: bool,
+}
+
+impl Wanted {
+    /// `None`: nobody can be called so.
+    fn addressee(&self) -> Option<Addressee> {
+        match &self.to {
+            Addressed::Client(id) if self.by_id => id.parse().ok().map(Addressee::Peer),
+            Addressed::Client(name) => PeerName::new(name).ok().map(Addressee::Name),
+            Addressed::Service(name) => PeerName::new(name).ok().map(Addressee::Service),
+        }
+    }
+}
+
+/// What the hub has answered.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// What was asked for was done. If that was a link, [`Links`](super::links::Links) know it.
+    Done,
+    Refused(Reason),
+    /// Who was found.
+    Found(Vec<Peer>),
+    /// All names: JSON texts with commas between them.
+    Names(String),
+    Entered(Entered),
+}
+
+impl SocketIo {
+    /// Asks the hub something. `None`: the answer is to come.
+    pub(super) fn ask<C: Into<Command>>(
+        &mut self,
+        command: impl FnOnce(u32) -> C,
+    ) -> Option<Answer> {
+        if self.answer.is_none() {
+            let request = self.question(Asked::Plain);
+            self.give(command(request));
+        }
+        self.answer.take()
+    }
+
+    /// Asks for the names of all that have one. `None`: the answer is to come.
+    pub(super) fn ask_names(&mut self) -> Option<Answer> {
+        if self.answer.is_none() {
+            self.look_for_names(String::new(), None);
+        }
+        self.answer.take()
+    }
+
+    fn look_for_names(&mut self, names: String, after: Option<PeerName>) {
+        let request = self.question(Asked::Names(names));
+        let query = Query::Names { prefix: String::new(), after };
+        self.give(DirectoryCommand::Look { request, query });
+    }
+
+    /// The link to somebody. `None`: the answer is to come.
+    pub(super) fn way(&mut self, to: Addressed) -> Option<Result<LinkNumber, Reason>> {
+        let answer = self.answer.take();
+        if let Some(link) = self.links.way(self.now, &to) {
+            return Some(Ok(link));
+        }
+        match answer {
+            Some(Answer::Refused(reason)) => Some(Err(reason)),
+            // It has ended as soon as it was there.
+            Some(_) => Some(Err(Reason::NoSuchPeer)),
+            None => {
+                let is_open = self.open(Wanted { to, by_id: false, has_made_room: false });
+                (!is_open).then_some(Err(Reason::NoSuchPeer))
+            }
+        }
+    }
+
+    /// Opens a link. Gives whether somebody can be called so.
+    fn open(&mut self, wanted: Wanted) -> bool {
+        let Some(to) = wanted.addressee() else { return false };
+        let request = self.question(Asked::Way(wanted));
+        self.give(LinkCommand::Open { request, to, options: LinkOptions::default() });
+        true
+    }
+
+    fn question(&mut self, what: Asked) -> u32 {
+        let request = self.unheard_request();
+        let until = self.now + TIME_MAX;
+        self.question = Some(Box::new(Question { request, what, until }));
+        request
+    }
+
+    /// The number of a command whose answer is for nobody.
+    pub(super) fn unheard_request(&mut self) -> u32 {
+        let request = self.next_request;
+        self.next_request = request.wrapping_add(1);
+        request
+    }
+
+    /// Waits no longer for an answer that others withhold, such as the owner of a channel.
+    pub(super) fn give_up(&mut self) {
+        let now = self.now;
+        if self.question.take_if(|question| question.until <= now).is_some() {
+            self.answer = Some(Answer::Refused(Reason::Busy));
+        }
+    }
+
+    /// Takes the question that an answer is for.
+    fn answered(&mut self, request: u32) -> Option<Asked> {
+        let question = self.question.take_if(|question| question.request == request)?;
+        Some(question.what)
+    }
+
+    pub(super) fn done(&mut self, request: u32) {
+        if self.answered(request).is_some() {
+            self.answer = Some(Answer::Done);
+        }
+    }
+
+    pub(super) fn entered(&mut self, entered: &Entered) {
+        match self.answered(entered.request) {
+            Some(_) => self.answer = Some(Answer::Entered(*entered)),
+            None => self.give(ChannelCommand::Leave(entered.channel)),
+        }
+    }
+
+    pub(super) fn found(&mut self, request: u32, peers: &[Peer], more: bool) {
+        let mut names = match self.answered(request) {
+            Some(Asked::Names(names)) => names,
+            Some(_) => {
+                self.answer = Some(Answer::Found(peers.to_vec()));
+                return;
+            }
+            None => return,
+        };
+        for name in peers.iter().filter_map(|peer| peer.name.as_deref()) {
+            if !names.is_empty() {
+                names.push(',');
+            }
+            names.push_str(&quoted(name));
+        }
+        let last = peers.last().and_then(|peer| PeerName::new(peer.name.as_deref()?).ok());
+        match last.filter(|_| more) {
+            Some(last) => self.look_for_names(names, Some(last)),
+            None => self.answer = Some(Answer::Names(names)),
+        }
+    }
+
+    /// A link has begun.
+    pub(super) fn linked(&mut self, request: Option<u32>, link: LinkNumber, peer: &Peer) {
+        match request.map(|request| self.answered(request)) {
+            None => self.links.add(self.now, link, peer, None),
+            Some(Some(Asked::Way(wanted))) => {
+                self.links.add(self.now, link, peer, Some(wanted.to));
+                self.answer = Some(Answer::Done);
+            }
+            Some(_) => self.give(LinkCommand::Close { link, reason: Reason::Left }),
+        }
+    }
+
+    pub(super) fn refused(&mut self, request: u32, reason: Reason) {
+        let Some(asked) = self.answered(request) else { return };
+        let is_open = match (asked, reason) {
+            // Sessions without a name are told of by their ids.
+            (Asked::Way(wanted), Reason::NoSuchPeer) if !wanted.by_id => {
+                self.open(Wanted { by_id: true, ..wanted })
+            }
+            (Asked::Way(wanted), Reason::TooManyLinks) if !wanted.has_made_room => {
+                match self.links.longest_idle() {
+                    Some(link) => {
+                        self.close_link(link);
+                        self.open(Wanted { has_made_room: true, ..wanted })
+                    }
+                    None => false,
+                }
+            }
+            _ => false,
+        };
+        if !is_open {
+            self.answer = Some(Answer::Refused(reason));
+        }
+    }
+}

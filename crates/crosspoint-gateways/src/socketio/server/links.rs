@@ -1,0 +1,253 @@
+//! Links to other sessions, and what waits on them.
+//!
+//! A client says whom it means by name in each event. For each name that it says there is a link, opened when it is
+//! said first: a [way](Links::way). The other side answers over it, and uses a link of its own for what it says by
+//! itself. Only the opener closes a link, so nothing is on its way over it then.
+
+use crate::socketio::carry::NUMBER_MAX;
+use crosspoint_hub::LinkNumber;
+use crosspoint_hub::command::Peer;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How long a way is kept that nobody uses.
+const IDLE_TIME: Duration = Duration::from_secs(30);
+
+/// How many numbers questions have over one link. The bit above them is for a mark.
+const NUMBERS: u32 = NUMBER_MAX / 2 + 1;
+
+/// Whom a client means.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Addressed {
+    /// The session with this name, or with this id.
+    Client(Box<str>),
+    /// One that provides this service.
+    Service(Box<str>),
+}
+
+/// All links of a session.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    links: BTreeMap<LinkNumber, Box<PeerLink>>,
+    ways: BTreeMap<Addressed, LinkNumber>,
+    /// How many acknowledgements the client waits for.
+    waiting: usize,
+    /// When the first way may have become idle.
+    due: Option<Instant>,
+}
+
+/// One link.
+#[derive(Debug)]
+pub(super) struct PeerLink {
+    /// What the other side is called: its name, or else its id.
+    pub(super) name: Box<str>,
+    /// For whom the client wanted it.
+    to: Option<Addressed>,
+    used: Instant,
+    /// What the client is told when the link ends.
+    pub(super) notices: Notices,
+    pub(super) pair: Option<Pair>,
+    /// What the other side has yet to acknowledge.
+    waiting: BTreeMap<u32, Waiting>,
+    next: u32,
+}
+
+/// How often the client is told that the other side has gone, for each form of the news.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Notices {
+    /// `TARGET_DISCONNECT`.
+    pub(super) plain: u32,
+    /// `MULTI_API_TARGET_DISCONNECT`.
+    pub(super) multi: u32,
+}
+
+/// The side of a client in a pair of the first generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pair {
+    /// It has asked for it.
+    Source,
+    /// It was asked.
+    Target,
+}
+
+/// What becomes of an acknowledgement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// The client gets it under this number.
+    Relay(u64),
+    /// It says whether there is a pair. The client gets it, if it has asked for an answer.
+    Pair(Option<u64>),
+    /// The client hears that its pair is over, unless it has heard so already.
+    Unpair(u64),
+}
+
+impl PeerLink {
+    /// What a link takes here, in bytes.
+    pub(super) const BYTES: usize = size_of::<Self>() + 64;
+    /// What a question takes that waits.
+    pub(super) const WAITING_BYTES: usize = 48;
+
+    /// Whether nothing would be missed if the link were closed.
+    fn is_idle(&self) -> bool {
+        let Notices { plain, multi } = self.notices;
+        self.waiting.is_empty() && plain == 0 && multi == 0 && self.pair.is_none()
+    }
+}
+
+impl Links {
+    pub(super) fn get(&self, link: LinkNumber) -> Option<&PeerLink> {
+        self.links.get(&link).map(|link| &**link)
+    }
+
+    pub(super) fn get_mut(&mut self, link: LinkNumber) -> Option<&mut PeerLink> {
+        self.links.get_mut(&link).map(|link| &mut **link)
+    }
+
+    /// What the client waits for takes so many bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.waiting * PeerLink::WAITING_BYTES
+    }
+
+    /// How many acknowledgements the client waits for.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// The link to somebody, if there is one.
+    pub(super) fn way(&mut self, now: Instant, to: &Addressed) -> Option<LinkNumber> {
+        let link = *self.ways.get(to)?;
+        if let Some(known) = self.links.get_mut(&link) {
+            known.used = now;
+        }
+        Some(link)
+    }
+
+    /// A link has begun, which the client wanted to somebody or the other side has opened.
+    pub(super) fn add(
+        &mut self,
+        now: Instant,
+        link: LinkNumber,
+        peer: &Peer,
+        to: Option<Addressed>,
+    ) {
+        if let Some(to) = &to {
+            self.ways.insert(to.clone(), link);
+            self.due = self.due.or(Some(now + IDLE_TIME));
+        }
+        let name = match &peer.name {
+            Some(name) => Box::from(&**name),
+            None => peer.id.to_string().into(),
+        };
+        let new = PeerLink {
+            name,
+            to,
+            used: now,
+            notices: Notices::default(),
+            pair: None,
+            waiting: BTreeMap::new(),
+            next: 0,
+        };
+        self.links.insert(link, Box::new(new));
+    }
+
+    /// A link has ended. What was waited for over it never comes.
+    pub(super) fn remove(&mut self, link: LinkNumber) -> Option<Box<PeerLink>> {
+        let gone = self.links.remove(&link)?;
+        self.waiting -= gone.waiting.len();
+        if let Some(to) = &gone.to
+            && self.ways.get(to) == Some(&link)
+        {
+            self.ways.remove(to);
+        }
+        Some(gone)
+    }
+
+    /// Notes that the client waits for an acknowledgement. Gives its number on this link.
+    pub(super) fn wait(&mut self, link: LinkNumber, what: Waiting) -> Option<u32> {
+        let known = self.links.get_mut(&link)?;
+        // There are fewer than numbers, as a session may wait for so many only.
+        while known.waiting.contains_key(&known.next) {
+            known.next = (known.next + 1) % NUMBERS;
+        }
+        let number = known.next;
+        known.next = (number + 1) % NUMBERS;
+        known.waiting.insert(number, what);
+        self.waiting += 1;
+        Some(number)
+    }
+
+    /// An acknowledgement has come. `None`: nobody waits for it.
+    pub(super) fn acknowledged(&mut self, link: LinkNumber, number: u32) -> Option<Waiting> {
+        let known = self.links.get_mut(&link)?;
+        let what = known.waiting.remove(&number)?;
+        if known.waiting.is_empty() {
+            // An empty map keeps the memory of eleven.
+            known.waiting = BTreeMap::new();
+        }
+        self.waiting -= 1;
+        Some(what)
+    }
+
+    /// Nobody waits for that any more.
+    pub(super) fn forget(&mut self, what: Waiting) {
+        let links = self.links.values_mut();
+        let forgotten = links.map(|link| {
+            let before = link.waiting.len();
+            link.waiting.retain(|_, waiting| *waiting != what);
+            before - link.waiting.len()
+        });
+        self.waiting -= forgotten.sum::<usize>();
+    }
+
+    /// The link over which the client has a pair.
+    pub(super) fn paired(&self) -> Option<LinkNumber> {
+        let paired = self.links.iter().find(|(_, known)| known.pair.is_some());
+        paired.map(|(link, _)| *link)
+    }
+
+    /// The other side of a link provides a service no longer. The next call looks for another one that does.
+    pub(super) fn forget_service(&mut self, link: LinkNumber, service: &str) {
+        let to = Addressed::Service(service.into());
+        if self.ways.get(&to) == Some(&link) {
+            self.ways.remove(&to);
+        }
+    }
+
+    /// The links that others have opened.
+    pub(super) fn accepted(&self) -> impl Iterator<Item = LinkNumber> {
+        self.links.iter().filter(|(_, known)| known.to.is_none()).map(|(link, _)| *link)
+    }
+
+    /// Forgets all, and gives the links.
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = LinkNumber> + use<> {
+        std::mem::take(self).links.into_keys()
+    }
+
+    /// When [`Links::idle`] has something to say.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// The links that the client has wanted and that nobody has used for a while.
+    pub(super) fn idle(&mut self, now: Instant) -> Vec<LinkNumber> {
+        if self.due.is_none_or(|due| due > now) {
+            return Vec::new();
+        }
+        let wanted = |known: &PeerLink| known.to.is_some();
+        let idle: Vec<_> = self
+            .links
+            .iter()
+            .filter(|(_, known)| wanted(known) && known.is_idle() && known.used + IDLE_TIME <= now)
+            .map(|(link, _)| *link)
+            .collect();
+        let left = self.links.values().filter(|known| wanted(known)).count() > idle.len();
+        self.due = left.then(|| now + IDLE_TIME);
+        idle
+    }
+
+    /// The idle way that was used longest ago.
+    pub(super) fn longest_idle(&self) -> Option<LinkNumber> {
+        let idle = self.links.iter().filter(|(_, known)| known.to.is_some() && known.is_idle());
+        idle.min_by_key(|(_, known)| known.used).map(|(link, _)| *link)
+    }
+}

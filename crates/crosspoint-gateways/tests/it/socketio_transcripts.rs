@@ -1,0 +1,258 @@
+//! The hub in the place of the recorded servers: it gets what the recorded clients said, and says what the recorded
+//! servers said.
+
+use crate::common::World;
+use crate::socketio_common::Message;
+use crosspoint_gateways::engineio::{Query, Revision};
+use crosspoint_gateways::socketio::packet::{ATTACHMENTS_MAX, Header, Kind};
+use crosspoint_gateways::socketio::server::{Generation, Options, Start};
+use crosspoint_hub::HubOptions;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+/// What the recorded server does that this one does not: its program takes part, or the newest of several clients has
+/// a name.
+const OTHERS: [&str; 5] = [
+    "duplicate-client-id",
+    "duplicate-client-id-overwrite",
+    "server-emit",
+    "server-stream",
+    "service-server",
+];
+
+#[derive(Debug)]
+enum Act {
+    Open(String),
+    Say(Message),
+    Hear(Message),
+    Close,
+}
+
+struct Line {
+    conn: u64,
+    act: Act,
+}
+
+fn lines(generation: &str, name: &str) -> Vec<Line> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/socketio");
+    let text = std::fs::read_to_string(format!("{folder}/{generation}/{name}.jsonl")).unwrap();
+    text.lines().map(line).collect()
+}
+
+fn line(text: &str) -> Line {
+    let line: Value = serde_json::from_str(text).unwrap();
+    let message = match (&line["text"], &line["bin_hex"]) {
+        (Value::String(text), _) => Some(Message::from(text.as_str())),
+        (_, Value::String(hex)) => Some(Message::Binary(unhex(hex))),
+        _ => None,
+    };
+    let act = match (line["from"].as_str(), line["open"].as_str(), message) {
+        (Some("client"), Some(request), _) => Act::Open(request.to_owned()),
+        (Some("client"), _, Some(message)) => Act::Say(message),
+        (Some("server"), _, Some(message)) => Act::Hear(message),
+        _ if line["close"] == true => Act::Close,
+        other => panic!("an unknown line: {other:?}"),
+    };
+    Line { conn: line["conn"].as_u64().unwrap(), act }
+}
+
+fn unhex(hex: &str) -> Vec<u8> {
+    let digits = hex.as_bytes().chunks_exact(2);
+    digits.map(|two| u8::from_str_radix(str::from_utf8(two).unwrap(), 16).unwrap()).collect()
+}
+
+struct Replay {
+    world: World,
+    generation: Generation,
+    ends: HashMap<u64, usize>,
+    heard: HashMap<u64, VecDeque<Message>>,
+    /// The ids under which this hub wants acknowledgements, by connection and recorded id.
+    ids: HashMap<(u64, u64), u64>,
+    /// Ids of sessions, by recorded ones.
+    sids: BTreeMap<String, String>,
+}
+
+impl Replay {
+    fn open(&mut self, conn: u64, request: &str) {
+        let query = Query::new(request.split_once('?').unwrap().1);
+        let client_id = query.get("clientId").map(|id| id.into());
+        let revision = Revision::from_query(&query.get("EIO").unwrap()).unwrap();
+        let options =
+            Options { generation: self.generation, ..Options::new(self.world.hub.limits.clone()) };
+        let start = Start { client_id, ..Start::default() };
+        let end = self.world.socketio_with(revision, options, start);
+        self.ends.insert(conn, end);
+    }
+
+    fn say(&mut self, conn: u64, message: Message) {
+        let message = match message {
+            Message::Text(text) if text.starts_with('4') => {
+                Message::Text(self.with_our_id(conn, text))
+            }
+            other => other,
+        };
+        self.world.tell(self.ends[&conn], message);
+        self.collect();
+    }
+
+    /// An acknowledgement under the id that this hub has given.
+    fn with_our_id(&self, conn: u64, text: String) -> String {
+        let (header, data) = Header::parse(&text[1..], ATTACHMENTS_MAX).unwrap();
+        match (header.kind, header.id) {
+            (Kind::Ack | Kind::BinaryAck, Some(id)) => {
+                let id = Some(self.ids[&(conn, id)]);
+                written(Header { id, ..header }, data)
+            }
+            _ => text,
+        }
+    }
+
+    fn collect(&mut self) {
+        for (conn, end) in &self.ends {
+            self.heard.entry(*conn).or_default().extend(self.world.hears(*end));
+        }
+    }
+
+    /// The recorded server said this.
+    fn hear(&mut self, name: &str, conn: u64, recorded: &Message) {
+        self.collect();
+        let heard = self.heard.entry(conn).or_default().pop_front();
+        let Some(heard) = heard else {
+            panic!("{name}: {conn} should hear {recorded:?}, and hears nothing")
+        };
+        let (Message::Text(ours), Message::Text(theirs)) = (&heard, recorded) else {
+            assert_eq!(&heard, recorded, "{name}: {conn}");
+            return;
+        };
+        if let Some(theirs) = theirs.strip_prefix('0') {
+            let ours = ours.strip_prefix('0').unwrap_or_default();
+            assert_eq!(fields(ours), fields(theirs), "{name}: {conn}");
+            // In revision 3 this is the only id.
+            let [ours, theirs] = [ours, theirs].map(|open| sid(open).unwrap());
+            self.sids.insert(theirs, ours);
+            return;
+        }
+        if !theirs.starts_with('4') {
+            assert_eq!(ours, theirs, "{name}: {conn}");
+            return;
+        }
+        let [(our, data), (their, recorded)] =
+            [ours, theirs].map(|packet| Header::parse(&packet[1..], ATTACHMENTS_MAX).unwrap());
+        let mut expected = their;
+        match their.kind {
+            Kind::Connect if !recorded.is_empty() => {
+                let [data, recorded] = [data, recorded].map(|it| sid(it).unwrap());
+                self.sids.insert(recorded, data);
+                assert_eq!(our, their, "{name}: {conn}");
+                return;
+            }
+            Kind::Event | Kind::BinaryEvent => {
+                if let (Some(their), Some(our)) = (their.id, our.id) {
+                    let bound = *self.ids.entry((conn, their)).or_insert(our);
+                    expected.id = Some(bound);
+                }
+            }
+            _ => {}
+        }
+        let mut recorded = recorded.to_owned();
+        for (theirs, ours) in &self.sids {
+            recorded = recorded.replace(theirs, ours);
+        }
+        assert_eq!((our, data), (expected, &*recorded), "{name}: {conn}");
+    }
+}
+
+/// What tells one open packet from another.
+fn fields(open: &str) -> Vec<String> {
+    let open: serde_json::Map<String, Value> = serde_json::from_str(open).unwrap();
+    open.keys().cloned().collect()
+}
+
+fn sid(data: &str) -> Option<String> {
+    let data: Value = serde_json::from_str(data).unwrap();
+    data["sid"].as_str().map(str::to_owned)
+}
+
+fn written(header: Header<'_>, data: &str) -> String {
+    let mut packet = Vec::new();
+    header.put(&mut packet);
+    packet.extend_from_slice(data.as_bytes());
+    String::from_utf8(packet).unwrap()
+}
+
+fn replay(generation: &str, name: &str) {
+    let mut replay = Replay {
+        world: World::new(HubOptions::default()),
+        generation: if generation == "gen1" { Generation::First } else { Generation::Second },
+        ends: HashMap::new(),
+        heard: HashMap::new(),
+        ids: HashMap::new(),
+        sids: BTreeMap::new(),
+    };
+    let title = format!("{generation}/{name}");
+    let mut lines = lines(generation, name);
+    match name {
+        // The recorded server loses count of the one that it has refused.
+        "duplicate-client-id-rejected" => {
+            let is_end = |line: &Line| matches!((&line.act, line.conn), (Act::Say(said), 2) if *said == "41".into());
+            let end = lines.iter().position(is_end).unwrap();
+            lines.truncate(end);
+        }
+        // It tells the one that leaves.
+        "source-disconnects" if generation == "gen1" => {
+            lines.pop();
+        }
+        _ => {}
+    }
+    for Line { conn, act } in lines {
+        match act {
+            Act::Open(request) => replay.open(conn, &request),
+            Act::Say(message) => replay.say(conn, message),
+            Act::Hear(Message::Text(beat)) if beat == "2" => {
+                replay.world.pass(Duration::from_secs(25));
+                replay.hear(&title, conn, &"2".into());
+            }
+            Act::Hear(message) => replay.hear(&title, conn, &message),
+            Act::Close => replay.world.lose(replay.ends[&conn]),
+        }
+    }
+    replay.collect();
+    for (conn, mut heard) in replay.heard {
+        if name == "room-join-with-ack" && generation == "gen2" {
+            // Newer recorded servers do not answer, older ones do.
+            assert_eq!(heard, [Message::from("430[null]"), "431[null]".into()]);
+            heard.clear();
+        }
+        assert!(heard.is_empty(), "{title}: {conn} also hears {heard:?}");
+    }
+}
+
+fn all(generation: &str) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/socketio");
+    let files = std::fs::read_dir(format!("{folder}/{generation}")).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> =
+        names.map(|name| name.strip_suffix(".jsonl").unwrap().to_owned()).collect();
+    names.sort();
+    names.retain(|name| !OTHERS.contains(&&**name));
+    assert!(names.len() >= 20);
+    for name in names {
+        replay(generation, &name);
+    }
+}
+
+#[test]
+fn the_first_generation_is_served_as_recorded() {
+    all("gen1");
+}
+
+#[test]
+fn the_second_generation_is_served_as_recorded() {
+    all("gen2");
+}
+
+#[test]
+fn the_second_generation_over_the_older_transport_is_served_as_recorded() {
+    all("gen2-eio3");
+}
