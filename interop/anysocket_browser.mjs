@@ -14,7 +14,8 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { connect } from 'node:tls';
 import { chromium } from 'playwright-core';
-import { Client, run } from './anysocket_cases.mjs';
+import { Client } from './anysocket_cases.mjs';
+import { run } from './cases.mjs';
 import { ACCEPTED } from './anysocket_convention.mjs';
 
 const [host, port, ...names] = process.argv.slice(2);

@@ -5,7 +5,8 @@
 //   node anysocket_client.mjs HOST PORT [CASE ...]
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Client, run } from './anysocket_cases.mjs';
+import { Client } from './anysocket_cases.mjs';
+import { run } from './cases.mjs';
 import { callOf } from './anysocket_convention.mjs';
 
 const [host, port, ...names] = process.argv.slice(2);

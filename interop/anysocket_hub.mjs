@@ -5,7 +5,8 @@
 //   node anysocket_hub.mjs HOST PORT [CASE ...]
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { Client, run } from './anysocket_cases.mjs';
+import { Client } from './anysocket_cases.mjs';
+import { run } from './cases.mjs';
 
 const [host, port, ...names] = process.argv.slice(2);
 const connect = (options) => Client.connect(host, port, options);

@@ -1,7 +1,7 @@
 //! Real clients from npm against the hub. `./check` installs them into `interop/`.
 
 use crate::common::{Running, get, hub, program};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 pub(crate) fn node(script: &str, arguments: &[&str]) -> Command {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../interop");
@@ -88,4 +88,23 @@ fn clients_from_npm_and_rust_programs_hear_each_other_through_a_hub_that_compres
     assert!(counted("crosspoint_compressed_bytes_before_total ") >= 800);
     assert!(counted("crosspoint_decompressed_bytes_after_total ") >= 1600);
     drop(hub);
+}
+
+/// Every function of the plugin, and the events of its older generations, between clients of both versions.
+#[test]
+fn clients_of_socket_io_do_everything_that_the_plugin_can() {
+    let (_hub, port) = hub(&["--socketio-ping-interval-ms=300", "--socketio-ping-timeout-ms=600"]);
+    let url = format!("http://127.0.0.1:{port}");
+    let run = |versions| {
+        let mut script = node("socketio_clients.mjs", &[&url, "websocket", versions]);
+        (versions, script.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    };
+    let running = ["4,4", "2,2", "4,2", "2,4"].map(run);
+    for (versions, script) in running {
+        let output = script.wait_with_output().unwrap();
+        let (said, cried) = (output.stdout, output.stderr);
+        let [said, cried] = [said, cried].map(|text| String::from_utf8_lossy(&text).into_owned());
+        assert!(output.status.success(), "{versions}\n{said}\n{cried}");
+        assert!(said.lines().count() >= 25, "{versions}: {said}");
+    }
 }
