@@ -70,6 +70,11 @@ pub enum Claim<'a> {
     },
 }
 
+impl ClaimId {
+    /// The number that stands for no claim, but for the wish for what another session has.
+    pub(crate) const FOR_HOLDER: u64 = 0;
+}
+
 /// What a directory says to a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {

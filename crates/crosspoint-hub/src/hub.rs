@@ -186,6 +186,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Why a session has not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotCome {
+    Refused(Reason),
+    /// It may come yet, if `holder` does not show that it lives.
+    Waits {
+        reason: Reason,
+        holder: u64,
+    },
+}
+
 impl Hub {
     /// A hub with its declared rooms.
     pub fn new(options: HubOptions) -> Arc<Self> {
@@ -483,8 +494,9 @@ impl Hub {
         now: Instant,
         newcomer: Newcomer<'_>,
         peer: &Peer,
+        waits: impl Fn(Reason) -> bool,
         writes: &mut PendingWrites,
-    ) -> Result<(), Reason> {
+    ) -> Result<(), NotCome> {
         let Newcomer { endpoint, id, proven, granted, pauses, .. } = newcomer;
         // The program itself connects from inside.
         let is_reserved = match self.application_peer() {
@@ -492,10 +504,20 @@ impl Hub {
             _ => self.reserved_id.get() == Some(&id),
         };
         if is_reserved && !proven {
-            return Err(Reason::IdTaken);
+            return Err(NotCome::Refused(Reason::IdTaken));
         }
         let mut peers = lock(&self.peers);
-        peers.come(newcomer, self.duplicates, self.application_peer())?;
+        let (duplicates, application) = (self.duplicates, self.application_peer());
+        if let Err(taken) = peers.come(newcomer, duplicates, application, writes) {
+            let by = taken.by.as_ref().filter(|_| self.limits.probe_max.is_some());
+            return Err(match by.filter(|_| waits(taken.reason)) {
+                Some(holder) => {
+                    peers.wait(&taken, holder, endpoint);
+                    NotCome::Waits { reason: taken.reason, holder: holder.id }
+                }
+                None => NotCome::Refused(taken.reason),
+            });
+        }
         let known = endpoint.set_peer(peer.clone(), proven, granted, pauses);
         debug_assert!(known, "hello is accepted once");
         // Before anybody can find the session, so that nothing comes to it before its welcome.
@@ -513,6 +535,16 @@ impl Hub {
         Ok(())
     }
 
+    /// A session has shown that it lives, or cannot be asked.
+    pub(crate) fn peer_lives(&self, endpoint: &Endpoint, writes: &mut PendingWrites) {
+        lock(&self.peers).judge(endpoint, true, writes);
+    }
+
+    /// A newcomer does not wait any longer for the one that has what it wants.
+    pub(crate) fn wait_no_longer(&self, holder: u64, newcomer: &Endpoint) {
+        lock(&self.peers).wait_no_longer(holder, newcomer);
+    }
+
     pub(crate) fn peer_goes(
         &self,
         endpoint: &Arc<Endpoint>,
@@ -524,7 +556,7 @@ impl Hub {
         for (service, place) in services {
             peers.withdraw(&service, place);
         }
-        peers.go(endpoint, quiet);
+        peers.go(endpoint, quiet, writes);
         self.settle_peers(&mut peers, writes);
     }
 
@@ -685,7 +717,7 @@ impl Hub {
         let mut writes = PendingWrites::default();
         let mut peers = lock(&self.peers);
         for endpoint in &claims {
-            peers.go(endpoint, false);
+            peers.go(endpoint, false, &mut writes);
             endpoint.end_soon(Reason::NotAllowed);
         }
         self.settle_peers(&mut peers, &mut writes);

@@ -6,6 +6,7 @@ use crate::announcements::Announcements;
 use crate::command::{
     Addressee, After, ApplicationEvent, DirectoryEvent, Event, Peer, Query, Watched,
 };
+use crate::directory::ClaimId;
 use crate::endpoint::{Endpoint, PendingWrites};
 use crate::ids::{PeerId, PeerName};
 use crate::ledger::Account;
@@ -28,7 +29,7 @@ use std::time::Instant;
 pub enum Duplicates {
     /// The new one is refused, with [`Reason::NameTaken`] or [`Reason::IdTaken`]. The old one has to
     /// show that it lives ([`Limits::probe_max`](crate::Limits::probe_max)); if it does not, it ends,
-    /// and the new one may try again.
+    /// and the new one may try again, or is let in if it [waits](crate::command::Hello::waits) for that.
     #[default]
     Refuse,
     /// The old one is told [`Reason::Replaced`] and ends. A client that may choose a name can throw out
@@ -51,6 +52,16 @@ pub(crate) struct Peers {
     news: [Comings; 2],
     /// Who has come and is told of later.
     announcements: Announcements,
+    /// Who waits until a session has shown that it lives, or has gone, by that session; and why it is refused if it lives.
+    suitors: HashMap<u64, Vec<(Arc<Endpoint>, Reason)>>,
+}
+
+/// Another session has what a newcomer wants.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) reason: Reason,
+    /// That session, if it has to show that it lives.
+    pub(crate) by: Option<Arc<Endpoint>>,
 }
 
 /// What a service costs who provides it, besides its name: at worst that is the only one who does, and the map of
@@ -147,6 +158,7 @@ impl Peers {
             watchers: HashMap::new(),
             news: Default::default(),
             announcements: Announcements::new(announced_per_second_max),
+            suitors: HashMap::new(),
         }
     }
 
@@ -163,16 +175,18 @@ impl Peers {
         newcomer: Newcomer<'_>,
         duplicates: Duplicates,
         application: Option<PeerId>,
-    ) -> Result<(), Reason> {
+        writes: &mut PendingWrites,
+    ) -> Result<(), Taken> {
         let Newcomer { endpoint, id, name, proven, granted, pauses: _ } = newcomer;
         let is_application =
             |old: &Arc<Endpoint>| application.is_some() && old.peer().map(|p| p.id) == application;
         let replace = duplicates == Duplicates::Replace;
         let refuse = |old: &Arc<Endpoint>, reason| {
-            if !is_application(old) {
+            let by = Some(old).filter(|old| !is_application(old)).cloned();
+            if let Some(old) = &by {
                 old.request_probe();
             }
-            Err(reason)
+            Err(Taken { reason, by })
         };
         // What was only claimed gives way to its owner.
         let may_take = |owned: bool, owns: bool| match (owned, owns) {
@@ -195,7 +209,7 @@ impl Peers {
             return refuse(old, Reason::NameTaken);
         }
         for old in [same_id, same_name].into_iter().flatten() {
-            self.go(&old, false);
+            self.go(&old, false, writes);
             old.end_soon(Reason::Replaced);
         }
         self.ids.insert(id, endpoint.clone());
@@ -302,8 +316,35 @@ impl Peers {
         }
     }
 
+    /// A newcomer waits until the session that has what it wants has shown that it lives, or has gone. It is told by the
+    /// answer to a claim.
+    pub(crate) fn wait(&mut self, taken: &Taken, holder: &Endpoint, newcomer: &Arc<Endpoint>) {
+        self.suitors.entry(holder.id).or_default().push((newcomer.clone(), taken.reason));
+    }
+
+    /// A newcomer does not wait any longer.
+    pub(crate) fn wait_no_longer(&mut self, holder: u64, newcomer: &Endpoint) {
+        if let Some(suitors) = self.suitors.get_mut(&holder) {
+            suitors.retain(|(suitor, _)| suitor.id != newcomer.id);
+            if suitors.is_empty() {
+                self.suitors.remove(&holder);
+            }
+        }
+    }
+
+    /// It is known whether a session lives. Those who wait for that go on.
+    pub(crate) fn judge(&mut self, holder: &Endpoint, lives: bool, writes: &mut PendingWrites) {
+        for (suitor, reason) in self.suitors.remove(&holder.id).unwrap_or_default() {
+            let answer = if lives { Err(reason) } else { Ok(()) };
+            let claim = ClaimId::FOR_HOLDER;
+            let answered = DirectoryEvent::ClaimAnswered { claim, answer };
+            suitor.push_event(Tag::default(), Event::Directory(answered), writes);
+        }
+    }
+
     /// A session goes. `quiet`: nobody is told.
-    pub(crate) fn go(&mut self, endpoint: &Arc<Endpoint>, quiet: bool) {
+    pub(crate) fn go(&mut self, endpoint: &Arc<Endpoint>, quiet: bool, writes: &mut PendingWrites) {
+        self.judge(endpoint, false, writes);
         let Some(peer) = endpoint.peer() else {
             return;
         };

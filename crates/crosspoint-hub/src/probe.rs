@@ -1,6 +1,6 @@
 //! Probes of a session that may be dead, because another one has come with its name or id.
 //!
-//! The newcomer is refused. But the session that it was refused for may be dead without the hub's
+//! The newcomer is refused, or waits for the verdict ([`Hello::waits`](crate::command::Hello::waits)). But the session that it was refused for may be dead without the hub's
 //! knowing: its client lost its connection, and is the newcomer. So the hub sends a probe at once, and the
 //! session ends if no answer comes in time. Time is an argument.
 
@@ -36,9 +36,14 @@ impl Probe {
         self.since.get_or_insert(now);
     }
 
-    /// Something has come from the endpoint: it lives.
-    pub fn heard(&mut self) {
-        self.since = None;
+    /// Something has come from the endpoint: it lives. Gives whether that was an answer.
+    pub fn heard(&mut self) -> bool {
+        self.since.take().is_some()
+    }
+
+    /// Whether an answer is waited for.
+    pub fn is_unanswered(&self) -> bool {
+        self.since.is_some()
     }
 
     /// The endpoint has taken something for which it had no room before. The probe may lie behind
@@ -92,7 +97,7 @@ mod tests {
         // The machine slept for a minute.
         assert!(!probe.is_overdue(start + 60 * SECOND, start));
         assert!(probe.is_overdue(start + 63 * SECOND, start));
-        probe.heard();
+        assert!(probe.heard() && !probe.is_unanswered());
         assert!(!probe.is_overdue(start + 63 * SECOND, start));
         assert_eq!(probe.deadline(start), None);
         probe.took(start + 3 * SECOND);
@@ -104,7 +109,7 @@ mod tests {
         let start = Instant::now();
         let mut probe = Probe::new(Some(3 * SECOND));
         probe.sent(start);
-        probe.heard();
+        assert!(probe.is_unanswered() && probe.heard() && !probe.heard());
         assert!(!probe.may_send(start + 3 * SECOND - Duration::from_nanos(1)));
         assert!(probe.may_send(start + 3 * SECOND));
         // Asking again while the first answer is due does not put the end off.

@@ -276,6 +276,13 @@ impl Session {
         self.input.settle(bytes + self.batches.bytes() + held + self.asks.bytes());
     }
 
+    /// The endpoint has answered a probe that another session has caused, or cannot be asked. Who waits for its name or id
+    /// is refused.
+    pub fn shows_life(&mut self) {
+        self.hub.peer_lives(&self.endpoint, &mut self.writes);
+        self.writes.flush();
+    }
+
     /// To be called with each event before the endpoint is told, as some of them change what the
     /// session has. Gives whether the endpoint is to be told at all: not of what it has left or
     /// deleted meanwhile.
@@ -359,7 +366,7 @@ impl Session {
         self.hub.peer_goes(&self.endpoint, services, quiet, &mut self.writes);
         self.watches = None;
         // Those that nobody has answered are withdrawn.
-        self.claims = None;
+        self.drop_all_claims();
         self.unlink_all(gone);
         self.writes.flush();
         self.endpoint.secrecy.end(reason);

@@ -203,8 +203,8 @@ impl Driver {
                 bytes = hear(&mut self.reader, authenticating), if hears => match bytes {
                     Ok(bytes) if !bytes.is_empty() => {
                         state.read_at = now();
-                        if let Some(probe) = &mut state.probe {
-                            probe.heard();
+                        if state.probe.as_mut().is_some_and(|probe| probe.heard()) {
+                            self.session.shows_life();
                         }
                         self.received(state, bytes)
                     }

@@ -202,7 +202,8 @@ impl Native {
                 let peer = hello.id.map(|id| message::peer_id(&id)).transpose()?;
                 let token = hello.token.map(|token| token.into_vec().into());
                 let pauses = hello.pause.unwrap_or_default();
-                let said = Hello { peer, proven: false, name: hello.name, token, pauses };
+                let (proven, waits) = (false, false);
+                let said = Hello { peer, proven, name: hello.name, token, pauses, waits };
                 self.pace(message::join_pace(hello.heartbeat_ms));
                 match hello.key {
                     Some(key) => {

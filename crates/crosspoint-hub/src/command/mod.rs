@@ -218,18 +218,23 @@ pub struct Hello {
     pub token: Option<Bytes>,
     /// Whether the endpoint stops to send to a target when it is told to ([`Event::Paused`]).
     pub pauses: bool,
+    /// Where another session has its name or id and has to show that it lives, whether to wait until it does, and not to be
+    /// refused before. For clients that do not try again. It takes [`Limits::probe_max`](crate::Limits::probe_max), or half
+    /// as long again where the other one cannot be asked at once.
+    pub waits: bool,
 }
 
 impl fmt::Debug for Hello {
     /// Without the token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { peer, proven, name, token, pauses } = self;
+        let Self { peer, proven, name, token, pauses, waits } = self;
         f.debug_struct("Hello")
             .field("peer", peer)
             .field("proven", proven)
             .field("name", name)
             .field("token", &token.as_ref().map(|_| "***"))
             .field("pauses", pauses)
+            .field("waits", waits)
             .finish()
     }
 }

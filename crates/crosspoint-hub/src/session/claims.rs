@@ -26,11 +26,30 @@ pub(super) struct Claims {
 
 #[derive(Debug)]
 struct Waiting {
-    claimed: Claimed,
+    /// What is waited for.
+    verdict: Awaited,
     wish: Wish,
     /// `None` is for ever.
     until: Option<Instant>,
     _cost: Charge,
+}
+
+#[derive(Debug)]
+enum Awaited {
+    /// The answer to a claim.
+    Claim(Claimed),
+    /// Whether another session lives, which has what is wished. What was claimed is granted.
+    Life { holder: u64, reason: Reason, claimed: Option<Claimed> },
+}
+
+impl Awaited {
+    /// The number by which the answer comes.
+    fn number(&self) -> u64 {
+        match self {
+            Self::Claim(claimed) => claimed.number(),
+            Self::Life { .. } => ClaimId::FOR_HOLDER,
+        }
+    }
 }
 
 /// A hello that nothing is wrong with, and what its credentials grant.
@@ -41,6 +60,8 @@ pub(super) struct Greeting {
     pub(super) proven: bool,
     pub(super) granted: bool,
     pub(super) pauses: bool,
+    /// Whether it waits until another session that has its name or id has shown that it lives.
+    pub(super) waits: bool,
     pub(super) permissions: Permissions,
 }
 
@@ -131,18 +152,40 @@ impl Session {
 
     /// Does what is wished when the claim for it is granted.
     pub(super) fn wait_for(&mut self, claimed: Claimed, wish: Wish) {
+        let until = self.now.checked_add(self.hub.limits.claim_max);
+        self.await_verdict(Awaited::Claim(claimed), wish, until);
+    }
+
+    /// Lets the session in when the one that has its name or id has gone.
+    pub(super) fn wait_for_life(
+        &mut self,
+        (holder, reason): (u64, Reason),
+        claimed: Option<Claimed>,
+        greeting: Greeting,
+    ) {
+        // The probe may begin a little later, and lie behind something else.
+        let most = self.hub.limits.probe_max.unwrap_or_default();
+        let until = self.now.checked_add(most + most / 2);
+        let greeting = Greeting { waits: false, ..greeting };
+        let verdict = Awaited::Life { holder, reason, claimed };
+        self.await_verdict(verdict, Wish::Come(Box::new(greeting)), until);
+    }
+
+    fn await_verdict(&mut self, verdict: Awaited, wish: Wish, until: Option<Instant>) {
         let wish = wish.compact();
         match self.pay(wish.bytes()) {
             Ok(_cost) => {
-                let until = self.now.checked_add(self.hub.limits.claim_max);
                 let claims = self.claims.get_or_insert_default();
                 // Most often one waits, and a vector begins with room for four.
                 if claims.waiting.capacity() == 0 {
                     claims.waiting.reserve_exact(1);
                 }
-                claims.waiting.push(Waiting { claimed, wish, until, _cost });
+                claims.waiting.push(Waiting { verdict, wish, until, _cost });
             }
-            Err(reason) => self.refuse_wish(wish, reason),
+            Err(reason) => {
+                self.give_up(&verdict);
+                self.refuse_wish(wish, reason);
+            }
         }
     }
 
@@ -150,31 +193,36 @@ impl Session {
     pub(super) fn claim_answered(&mut self, number: u64, answer: Result<(), Reason>) {
         let Some(claims) = &mut self.claims else { return };
         let mut waiting = claims.waiting.iter();
-        let Some(index) = waiting.position(|waiting| waiting.claimed.number() == number) else {
+        let Some(index) = waiting.position(|waiting| waiting.verdict.number() == number) else {
             return;
         };
-        let Waiting { claimed, wish, .. } = claims.waiting.remove(index);
+        let Waiting { verdict, wish, .. } = claims.waiting.remove(index);
         claims.waiting.shrink_to(2 * claims.waiting.len());
-        match answer {
-            Ok(()) => self.granted(claimed, wish),
-            Err(reason) => {
+        match (answer, verdict) {
+            (Ok(()), Awaited::Claim(claimed)) => self.granted(Some(claimed), wish),
+            (Ok(()), Awaited::Life { claimed, .. }) => self.granted(claimed, wish),
+            (Err(reason), Awaited::Claim(claimed)) => {
                 claimed.refused();
                 self.refuse_wish(wish, reason);
             }
+            (Err(reason), Awaited::Life { .. }) => self.refuse_wish(wish, reason),
         }
         self.writes.flush();
     }
 
-    fn granted(&mut self, claimed: Claimed, wish: Wish) {
+    fn granted(&mut self, claimed: Option<Claimed>, wish: Wish) {
         match wish {
             Wish::Come(greeting) => {
-                let came = self.come(*greeting, Some(claimed));
-                self.go_on(came.err());
+                let refused = match self.come(*greeting, claimed) {
+                    Step::Close(reason) => Some(reason),
+                    Step::Go | Step::Wait => None,
+                };
+                self.go_on(refused);
             }
             Wish::Create { request, name, options } => {
                 // It may do less than when it asked.
                 match self.may_create(&name) {
-                    Ok(()) => self.make_channel(request, name, options, Some(claimed)),
+                    Ok(()) => self.make_channel(request, name, options, claimed),
                     Err(forbidden) => self.refuse_create(request, &name, forbidden),
                 }
             }
@@ -196,6 +244,20 @@ impl Session {
                 let reason = self.hub.unreachable(&to, &self.permissions().reach, reason);
                 self.refuse_link(request, &to, reason);
             }
+        }
+    }
+
+    /// Nothing is waited for any longer, when the session ends.
+    pub(super) fn drop_all_claims(&mut self) {
+        let claims = self.claims.take();
+        let waiting = claims.iter().flat_map(|claims| &claims.waiting);
+        waiting.for_each(|waiting| self.give_up(&waiting.verdict));
+    }
+
+    /// A verdict is not waited for any longer.
+    fn give_up(&self, verdict: &Awaited) {
+        if let Awaited::Life { holder, .. } = verdict {
+            self.hub.wait_no_longer(*holder, &self.endpoint);
         }
     }
 
@@ -231,17 +293,24 @@ impl Session {
         self.claims.as_ref()?.waiting.first()?.until
     }
 
-    /// Refuses what has waited too long for the answer to a claim, with [`Reason::Busy`]. If that was the hello, the
-    /// session is over.
+    /// Refuses what has waited too long for the answer to a claim, with [`Reason::Busy`], or for another session to show
+    /// that it lives. If that was the hello, the session is over.
     pub fn drop_claims(&mut self, now: Instant) -> Step {
         self.now = now;
         let is_late = |waiting: &mut Waiting| waiting.until.is_some_and(|until| until <= now);
         let Some(claims) = &mut self.claims else { return Step::Go };
         let late: Vec<_> = claims.waiting.extract_if(.., is_late).collect();
         claims.waiting.shrink_to(2 * claims.waiting.len());
-        for Waiting { wish, .. } in late {
-            self.hub.metrics.hit(Limit::ClaimTime);
-            self.refuse_wish(wish, Reason::Busy);
+        for Waiting { verdict, wish, .. } in late {
+            self.give_up(&verdict);
+            let reason = match verdict {
+                Awaited::Life { reason, .. } => reason,
+                Awaited::Claim(_) => {
+                    self.hub.metrics.hit(Limit::ClaimTime);
+                    Reason::Busy
+                }
+            };
+            self.refuse_wish(wish, reason);
         }
         self.writes.flush();
         match self.greeted() {

@@ -9,6 +9,7 @@ use crate::command::{
 };
 use crate::directory::{Claim, Claimed};
 use crate::endpoint::{Endpoint, Reception};
+use crate::hub::NotCome;
 use crate::ids::{LinkNumber, NoPeerName, PeerId, PeerName};
 use crate::ledger::{Charge, Exhausted, Holder, Purpose, SESSION_BYTES};
 use crate::limit::Limit;
@@ -25,6 +26,17 @@ use crate::wire::Pauses;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Instant;
+
+/// Whether a session may know why it is not let in. Who may not see who is there does not find it out by trying names and
+/// ids.
+fn may_know(reason: Reason, greeting: &Greeting) -> bool {
+    let is_its_own = match reason {
+        Reason::NameTaken => greeting.granted,
+        _ => greeting.proven,
+    };
+    let tells = matches!(reason, Reason::NameTaken | Reason::IdTaken);
+    !tells || is_its_own || greeting.permissions.presence
+}
 
 impl Session {
     pub(super) fn link_command(&mut self, command: LinkCommand) -> Step {
@@ -74,12 +86,11 @@ impl Session {
         }
         let (proven, permissions) = (hello.proven, grant.permissions);
         let pauses = hello.pauses && self.endpoint.profile.pauses == Pauses::Targets;
-        let greeting = Greeting { id, name, proven, granted, pauses, permissions };
+        let waits = hello.waits;
+        let greeting = Greeting { id, name, proven, granted, pauses, waits, permissions };
         let claim = Claim::Session { id, name: greeting.name.as_ref(), proven, granted };
         match self.claim(&claim) {
-            Verdict::Granted(claimed) => {
-                self.come(greeting, claimed).map_or_else(Step::Close, |()| Step::Go)
-            }
+            Verdict::Granted(claimed) => self.come(greeting, claimed),
             Verdict::Refused(reason) => Step::Close(self.refuse_greeting(reason, &greeting)),
             Verdict::Pending(claimed) => {
                 self.wait_for(claimed, Wish::Come(Box::new(greeting)));
@@ -88,18 +99,24 @@ impl Session {
         }
     }
 
-    /// Lets the session in.
-    pub(super) fn come(
-        &mut self,
-        greeting: Greeting,
-        claimed: Option<Claimed>,
-    ) -> Result<(), Reason> {
+    /// Lets the session in, or has it wait for another one that has its name or id.
+    pub(super) fn come(&mut self, greeting: Greeting, claimed: Option<Claimed>) -> Step {
         let (endpoint, protocol) = (&self.endpoint, self.endpoint.profile.name);
         let Greeting { id, ref name, proven, granted, pauses, .. } = greeting;
         let peer = Peer { id, name: name.as_ref().map(PeerName::shared), protocol };
         let newcomer = Newcomer { endpoint, id, name: name.clone(), proven, granted, pauses };
-        let came = self.hub.peer_comes(self.now, newcomer, &peer, &mut self.writes);
-        came.map_err(|reason| self.refuse_greeting(reason, &greeting))?;
+        // Neither by waiting does it find out what it may not know.
+        let waits = |reason| greeting.waits && may_know(reason, &greeting);
+        match self.hub.peer_comes(self.now, newcomer, &peer, waits, &mut self.writes) {
+            Ok(()) => {}
+            Err(NotCome::Refused(reason)) => {
+                return Step::Close(self.refuse_greeting(reason, &greeting));
+            }
+            Err(NotCome::Waits { reason, holder }) => {
+                self.wait_for_life((holder, reason), claimed, greeting);
+                return self.greeted();
+            }
+        }
         if let Some(claimed) = claimed {
             self.hold_identity(claimed);
         }
@@ -110,19 +127,12 @@ impl Session {
             false => Arc::new(greeting.permissions),
         });
         self.hub.metrics.sessions.get_or_create(&ByProtocol { protocol }).inc();
-        Ok(())
+        Step::Go
     }
 
     /// Why a session is not let in, as it may know it.
     pub(super) fn refuse_greeting(&self, reason: Reason, greeting: &Greeting) -> Reason {
-        let is_its_own = match reason {
-            Reason::NameTaken => greeting.granted,
-            _ => greeting.proven,
-        };
-        // Who may not see who is there does not find it out by trying names and ids.
-        let tells = matches!(reason, Reason::NameTaken | Reason::IdTaken);
-        let may_know = !tells || is_its_own || greeting.permissions.presence;
-        let reason = if may_know { reason } else { Reason::NotAllowed };
+        let reason = if may_know(reason, greeting) { reason } else { Reason::NotAllowed };
         self.hub.metrics.refuse(reason);
         reason
     }

@@ -20,3 +20,4 @@ mod stateful;
 mod succession;
 mod threads;
 mod unfinished;
+mod waiting;

@@ -7,7 +7,7 @@ use crosspoint_hub::{Limit, Reason};
 use std::time::Instant;
 
 impl Driver {
-    /// Sends the endpoint a probe, if one is requested.
+    /// Sends the endpoint a probe, if one is requested. Those who wait for it are told if it makes no difference.
     pub(super) fn send_probe(&mut self, state: &mut State) {
         let now = now();
         if !self.session.endpoint().take_probe_request() {
@@ -19,6 +19,9 @@ impl Driver {
             probe.sent(now);
             state.set_probe();
             self.session.endpoint().push_own(&state.out.take());
+        } else if !probe.is_unanswered() {
+            // It has just answered, or cannot be asked.
+            self.session.shows_life();
         }
     }
 

@@ -1,9 +1,9 @@
 //! Protocols that plug in from outside: over several HTTP requests and then a WebSocket of the same session,
 //! chosen by its path, in which the server speaks first; one that may be silent for long; one that tells text from
-//! binary messages; and one whose sessions leave the hub before their connections end.
+//! binary messages, and whose sessions leave the hub before their connections end and wait for their names.
 
 use crate::common::http::answer;
-use crate::common::peer::{Peer, UPGRADE, enter, head, server_frame, up, upgrade};
+use crate::common::peer::{Peer, UPGRADE, closed_with, enter, head, server_frame, up, upgrade};
 use crate::common::{Link, Served, serve_as, until};
 use crate::deflate::agreed;
 use axum::Router;
@@ -306,7 +306,8 @@ impl Echoing {
         let text = str::from_utf8(text).expect("the driver has looked");
         let command = match text.split_once(' ').unwrap_or((text, "")) {
             ("hello", name) => {
-                Command::Hello(Hello { name: Some(name.to_owned()), ..Hello::default() })
+                let name = Some(name.to_owned());
+                Command::Hello(Hello { name, waits: true, ..Hello::default() })
             }
             ("enter", channel) => enter(1, channel),
             ("say", bytes) => up(JoinedChannelId(0), &vec![7; bytes.parse().unwrap()]),
@@ -531,4 +532,57 @@ async fn a_session_leaves_behind_all_that_it_has_sent() {
     assert_eq!(owner.gather(COUNT * 5000).await.len(), COUNT * 5000);
     assert_eq!(owner.left().await.1, Reason::Left);
     hears(&mut link, "behind").await;
+}
+
+async fn echoing(served: &Served) -> Link {
+    let mut link = served.memory();
+    link.send(UPGRADE.replace("/socket", "/echo").as_bytes()).await;
+    assert!(head(&mut link).await.starts_with("HTTP/1.1 101 "));
+    link
+}
+
+/// The holder of the name is the same client, whose connection is lost without the hub's knowing.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_its_name_is_let_in_when_the_holder_does_not_answer_in_time() {
+    let served = serve_as(HubOptions::default(), serving(standard().with(Echo)));
+    let holder = Peer::native_as(served.memory(), introduced()).await;
+    let mut link = echoing(&served).await;
+    let begun = tokio::time::Instant::now();
+    text(&link, "hello ann").await;
+    text(&link, "behind").await;
+    hears(&mut link, "welcome").await;
+    hears(&mut link, "behind").await;
+    let probe_max = served.hub.limits.probe_max.expect("there are probes");
+    let took = begun.elapsed();
+    assert!((probe_max..probe_max * 3 / 2).contains(&took), "{took:?}");
+    assert_eq!((served.closed(Reason::HeartbeatLost), served.hits("probe_ms_max")), (1, 1));
+    drop(holder);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_its_name_is_refused_as_soon_as_the_holder_has_answered() {
+    let served = serve_as(HubOptions::default(), serving(standard().with(Echo)));
+    let mut holder = Peer::native_as(served.memory(), introduced()).await;
+    let holder = tokio::spawn(async move { holder.closed().await });
+    // The second one is refused because of the answer to the first.
+    for _ in 0..2 {
+        let begun = tokio::time::Instant::now();
+        let mut link = echoing(&served).await;
+        text(&link, "hello ann").await;
+        closed_with(&mut link, 1008).await;
+        assert!(begun.elapsed() < Duration::from_millis(100), "{:?}", begun.elapsed());
+    }
+    // A holder that cannot be asked keeps its name.
+    let mut deaf = echoing(&served).await;
+    text(&deaf, "hello eve").await;
+    hears(&mut deaf, "welcome").await;
+    let mut link = echoing(&served).await;
+    text(&link, "hello eve").await;
+    closed_with(&mut link, 1008).await;
+    // One that waits and goes leaves nothing behind.
+    drop((link, deaf, holder));
+}
+
+fn introduced() -> crosspoint_proto::client::Options {
+    crosspoint_proto::client::Options { hello: ann(), ..Default::default() }
 }

@@ -97,6 +97,8 @@ fn a_hello_arrives_as_it_was_said() {
         name: Some("Grüße".to_owned()),
         token: Some(Bytes::from_static(b"secret")),
         pauses: true,
+        // But for what gateways alone wish.
+        waits: false,
     };
     let (mut pair, written) = Pair::new(Options::default(), said.clone());
     let cut = written.into_iter().map(|byte| Bytes::from(vec![byte]));
