@@ -27,10 +27,18 @@ pub(crate) fn poll_read(
     cx: &mut Context<'_>,
     bytes_max: usize,
 ) -> Poll<io::Result<BytesMut>> {
+    poll_into_scratch(bytes_max, |buffer| reader.poll_read(cx, buffer))
+}
+
+/// Reads from anything.
+pub(crate) fn poll_into_scratch(
+    bytes_max: usize,
+    read: impl FnOnce(&mut ReadBuf<'_>) -> Poll<io::Result<()>>,
+) -> Poll<io::Result<BytesMut>> {
     SCRATCH.with_borrow_mut(|scratch| {
         let most = bytes_max.min(scratch.len());
         let mut buffer = ReadBuf::new(&mut scratch[..most]);
-        ready!(reader.poll_read(cx, &mut buffer))?;
+        ready!(read(&mut buffer))?;
         Poll::Ready(Ok(BytesMut::from(buffer.filled())))
     })
 }

@@ -182,7 +182,11 @@ impl Driver {
             reach(timer.as_mut(), state.timers.next().unwrap_or_else(|| now() + FAR));
             // The session is let in later, if at all. Nothing but its end is noticed until then.
             let authenticating = state.authenticating.is_some() || self.session.is_greeting();
-            let hears = authenticating || state.may_read();
+            // What the way to its client still holds is read before the next connection is, and that is later.
+            let hears = match authenticating {
+                true => !self.is_handed_over(),
+                false => state.may_read(),
+            };
             // An endpoint that sends without end is always ready to be read, so the timer comes first; and
             // one that is told without end is always notified, so that comes last.
             let result = tokio::select! {
@@ -208,7 +212,8 @@ impl Driver {
                         }
                         self.received(state, bytes)
                     }
-                    _ => Err(Reason::ConnectionLost),
+                    _ if authenticating && self.is_handed_over() => Ok(()),
+                    _ => self.go_on(state),
                 },
                 () = self.outlet.notified() => {
                     self.send_probe(state);

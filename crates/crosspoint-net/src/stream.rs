@@ -1,6 +1,7 @@
 //! A connection of any transport, in two halves: the reader belongs to one task, the writer can
 //! be used from any thread.
 
+pub(crate) mod handover;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
 #[cfg(not(feature = "tls"))]
@@ -12,6 +13,7 @@ use bytes::{Buf, Bytes};
 use crosspoint_auth::{ClientCertificate, Process};
 use crosspoint_hub::ledger::{Account, Purpose};
 use crosspoint_proto::identity::ChannelBinding;
+use handover::{Handover, MovingWriter};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -69,6 +71,8 @@ pub enum Writer {
     Unix(unix::OwnedWriteHalf),
     /// Inside the program.
     Memory(memory::WriteEnd),
+    /// Inside the program, until the session changes its connection. Boxed, as that is rare.
+    Moving(Box<MovingWriter>),
     /// TLS over another one.
     Tls(TlsWriter),
 }
@@ -228,12 +232,23 @@ impl Writer {
         writer
     }
 
+    /// Where the session changes its connection, if it may.
+    pub(crate) fn handover(&self) -> Option<&Handover> {
+        match self {
+            Self::Moving(moving) => Some(moving.handover()),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+            Self::Tcp(_) | Self::Memory(_) | Self::Tls(_) => None,
+        }
+    }
+
     /// What a proof over this connection is bound to.
     pub(crate) fn channel_binding(&self) -> ChannelBinding {
         match self {
             Self::Tls(tls) => tls.channel_binding(),
             #[cfg(unix)]
             Self::Unix(_) => ChannelBinding::None,
+            Self::Moving(_) => ChannelBinding::None,
             Self::Tcp(_) | Self::Memory(_) => ChannelBinding::None,
         }
     }
@@ -244,6 +259,7 @@ impl Writer {
             Self::Tls(tls) => tls.client_certificate().map(Arc::new),
             #[cfg(unix)]
             Self::Unix(_) => None,
+            Self::Moving(_) => None,
             Self::Tcp(_) | Self::Memory(_) => None,
         }
     }
@@ -255,6 +271,8 @@ impl Writer {
             Self::Memory(writer) => writer.charge(account, purpose),
             #[cfg(unix)]
             Self::Unix(_) => {}
+            // Charged by its far end.
+            Self::Moving(_) => {}
             Self::Tcp(_) | Self::Tls(_) => {}
         }
     }
@@ -267,6 +285,7 @@ impl Writer {
             // What the system has taken is with the other process.
             #[cfg(unix)]
             Self::Unix(_) => false,
+            Self::Moving(moving) => moving.present().is_err_and(Self::has_undelivered),
             Self::Memory(_) | Self::Tls(_) => false,
         }
     }
@@ -281,6 +300,7 @@ impl Writer {
             #[cfg(unix)]
             Self::Unix(writer) => writer.try_write_vectored(slices),
             Self::Memory(writer) => writer.try_write_vectored(slices),
+            Self::Moving(moving) => moving.try_write_vectored(slices),
             Self::Tls(writer) => writer.try_write_vectored(slices),
         }
     }
@@ -330,6 +350,7 @@ impl Writer {
             #[cfg(unix)]
             Self::Unix(writer) => poll_fn(|cx| writer.as_ref().poll_write_ready(cx)).await,
             Self::Memory(writer) => Box::pin(writer.writable()).await,
+            Self::Moving(moving) => Box::pin(moving.writable()).await,
             Self::Tls(_) => Ok(()),
         }
     }
@@ -357,6 +378,7 @@ impl Writer {
             Self::Tcp(writer) => writer.local_addr().ok(),
             #[cfg(unix)]
             Self::Unix(_) => None,
+            Self::Moving(moving) => moving.present().err()?.local_address(),
             Self::Memory(_) | Self::Tls(_) => None,
         }
     }
@@ -374,6 +396,9 @@ impl Writer {
                 has_unread(socket2::SockRef::from(stream))
             }
             Self::Memory(writer) => writer.unread(),
+            Self::Moving(moving) => {
+                moving.present().map_or_else(Self::unread, memory::WriteEnd::unread)
+            }
             Self::Tls(writer) => writer.unread(),
         }
     }
@@ -387,6 +412,8 @@ impl Writer {
             #[cfg(unix)]
             Self::Unix(writer) => unix_gone(writer.as_ref()).await,
             Self::Memory(writer) => writer.gone().await,
+            // HTTP is not spoken there.
+            Self::Moving(_) => {}
             Self::Tls(_) => {}
         }
     }
@@ -405,6 +432,7 @@ impl Writer {
                 let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write);
             }
             Self::Memory(writer) => writer.shutdown(),
+            Self::Moving(moving) => moving.shutdown(),
             Self::Tls(writer) => writer.shutdown(),
         }
     }

@@ -190,7 +190,9 @@ impl Socket {
         if self.awaits_client() {
             return Some(Reason::HeartbeatLost);
         }
-        self.ping(now, out);
+        // What a timer is late by as usual is not added up.
+        let is_usual = now.saturating_duration_since(self.due) <= self.beat.timeout / 20;
+        self.ping(now, if is_usual { self.due } else { now }, out);
         None
     }
 
@@ -199,17 +201,18 @@ impl Socket {
     pub fn probe(&mut self, now: Instant, out: &mut FrameWriter) -> bool {
         let has_one = self.revision == Revision::Four;
         if has_one {
-            self.ping(now, out);
+            self.ping(now, now, out);
         }
         has_one
     }
 
-    fn ping(&mut self, now: Instant, out: &mut FrameWriter) {
+    /// The time to answer begins with `from`.
+    fn ping(&mut self, now: Instant, from: Instant, out: &mut FrameWriter) {
         out.small(&[Kind::Ping.digit()]);
         self.pinged.get_or_insert(now);
         if !self.awaits_answer {
             self.awaits_answer = true;
-            self.due = now + self.beat.timeout;
+            self.due = from + self.beat.timeout;
         }
     }
 
@@ -347,6 +350,11 @@ mod tests {
         assert_eq!(test.socket.round_trip(), Some(Duration::from_secs(2)));
         assert_eq!(test.socket.round_trip(), None);
         assert_eq!(test.due(), 52, "an interval behind the answer");
+        // One second is what a timer may be late by.
+        assert_eq!(test.at(53), (None, "2".into()));
+        assert_eq!((test.text("3"), test.due()), (Ok(None), 78));
+        assert_eq!((test.at(79), test.due()), ((None, "2".into()), 98));
+        assert_eq!(test.text("3"), Ok(None));
         // The machine slept: the client still has its time to answer.
         assert_eq!(test.at(500), (None, "2".into()));
         assert_eq!(test.at(519), nothing());

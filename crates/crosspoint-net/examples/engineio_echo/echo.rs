@@ -1,12 +1,12 @@
-//! A protocol inside Engine.IO that says everything again.
+//! A protocol inside Engine.IO that says everything again, or to the others in a room (`room` in the query).
 
 use bytes::{Bytes, BytesMut};
-use crosspoint_hub::command::{Event, Hello};
+use crosspoint_hub::command::{ChannelCommand, ChannelEvent, EnterOptions, Event, Hello, Target};
 use crosspoint_hub::protocol::{Activity, Output, Protocol};
 use crosspoint_hub::wire::{
     Capacity, Content, FrameWriter, Framing, Pauses, Profile, Stateful, Wire,
 };
-use crosspoint_hub::{Command, Reason};
+use crosspoint_hub::{ChannelName, Command, JoinedChannelId, Part, Reason};
 use crosspoint_net::engineio::{Handshake, Incoming, Inner, Socket};
 use crosspoint_net::gateway::{Context, NewSession, Refused, WebSocket};
 use std::collections::VecDeque;
@@ -33,6 +33,12 @@ impl Inner for Echoes {
         let protocol = Echo {
             socket: handshake.socket(context.now),
             opened: false,
+            room: handshake
+                .query
+                .get("room")
+                .and_then(|room| ChannelName::new(room.as_bytes().to_vec()).ok()),
+            entered: None,
+            entering: false,
             is_text: true,
             message: BytesMut::new(),
             inbox: VecDeque::new(),
@@ -48,7 +54,7 @@ impl Inner for Echoes {
     }
 }
 
-/// Nobody sends to such a session but itself.
+/// What others in a room say is a message of text.
 struct EchoWire;
 
 impl Wire for EchoWire {
@@ -57,7 +63,7 @@ impl Wire for EchoWire {
             name: "echo",
             id: 66,
             framing: Framing::Messages,
-            capacity: Capacity { owned_max: 0, entered_max: 0, members_max: 0 },
+            capacity: Capacity { owned_max: 0, entered_max: 1, members_max: 0 },
             stateful: Stateful::No,
             whole: true,
             links: false,
@@ -72,13 +78,23 @@ impl Wire for EchoWire {
         }
     }
 
-    fn encode(&self, _: &Content<'_>, _: &mut FrameWriter) {}
+    fn encode(&self, content: &Content<'_>, out: &mut FrameWriter) {
+        if let Content::Part { part, .. } = content
+            && part.kind == Part::DATA
+        {
+            out.frame(b"4", &part.data);
+        }
+    }
 }
 
 /// One session.
 struct Echo {
     socket: Socket,
     opened: bool,
+    /// The room that it wants to enter, and the one that it is in.
+    room: Option<ChannelName>,
+    entered: Option<JoinedChannelId>,
+    entering: bool,
     /// Whether the message that comes is text.
     is_text: bool,
     /// What has come of it.
@@ -120,7 +136,13 @@ impl Protocol for Echo {
             self.socket.open(out);
             return Some(Output::Command(Command::Hello(Hello::default())));
         }
-        while !self.closed {
+        if let Some(name) = self.room.take() {
+            let options = EnterOptions { make_room: true, ..EnterOptions::default() };
+            let enter = ChannelCommand::Enter { request: 0, name, options };
+            self.entering = true;
+            return Some(Output::Command(enter.into()));
+        }
+        while !self.closed && !self.entering {
             if self.message.len() > MESSAGE_BYTES_MAX {
                 return self.close(Reason::TooLarge);
             }
@@ -128,7 +150,13 @@ impl Protocol for Echo {
             self.idle_frames += 1;
             match self.socket.receive(now, is_text, message, out) {
                 Ok(None) => {}
-                Ok(Some(Incoming::Text(text))) => out.frame(b"4", &text),
+                Ok(Some(Incoming::Text(text))) => match self.entered {
+                    Some(room) => {
+                        let (to, part) = (Target::Up(room), Part::whole(text));
+                        return Some(Output::Command(Command::Send { to, part }));
+                    }
+                    None => out.frame(b"4", &text),
+                },
                 Ok(Some(Incoming::Binary(bytes))) => {
                     out.binary_frame(self.socket.binary_header(), &bytes);
                 }
@@ -139,7 +167,19 @@ impl Protocol for Echo {
         None
     }
 
-    fn deliver(&mut self, _: Instant, _: &Event, _: &mut FrameWriter) {}
+    fn deliver(&mut self, _: Instant, event: &Event, _: &mut FrameWriter) {
+        match event {
+            Event::Channel(ChannelEvent::Entered(entered)) => {
+                (self.entered, self.entering) = (Some(entered.channel), false);
+            }
+            Event::Refused { .. } => self.entering = false,
+            _ => {}
+        }
+    }
+
+    fn has_output(&self) -> bool {
+        !self.closed && !self.entering && !self.inbox.is_empty()
+    }
 
     fn idle_frames(&mut self) -> u64 {
         std::mem::take(&mut self.idle_frames)

@@ -10,6 +10,7 @@ mod refusal;
 mod routes;
 mod said;
 mod sessions;
+mod upgrading;
 
 pub use path::{Path, PathError};
 
@@ -22,10 +23,12 @@ use ::http::request::Parts;
 use axum::Router;
 use crosspoint_gateways::engineio::Refusal;
 use crosspoint_hub::Reason;
+use polled::Polled;
 use sessions::Sessions;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use upgrading::Upgrading;
 
 /// How sessions are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,13 +143,21 @@ impl EngineIo {
         }
     }
 
-    /// What a request to upgrade asks for.
-    fn asked_to_upgrade<'a>(&self, head: &'a Parts) -> Result<Asked<'a>, Refusal> {
+    /// What a request to upgrade asks for: a session, or that one becomes a WebSocket.
+    fn asked_to_upgrade<'a>(
+        &self,
+        head: &'a Parts,
+    ) -> Result<(Asked<'a>, Option<Arc<Polled>>), Refusal> {
         let asked = self.asked(head)?;
-        match (asked.transport, asked.query.get("sid")) {
-            (Transport::Polling, _) => Err(Refusal::BadRequest),
-            (Transport::WebSocket, Some(_)) => Err(Refusal::UnknownSid),
-            (Transport::WebSocket, None) => Ok(asked),
+        if asked.transport != Transport::WebSocket {
+            return Err(Refusal::BadRequest);
+        }
+        match asked.query.get("sid") {
+            None => Ok((asked, None)),
+            Some(sid) => match self.sessions.find(&sid, asked.revision) {
+                Some(polled) => Ok((asked, Some(polled))),
+                None => Err(Refusal::UnknownSid),
+            },
         }
     }
 }
@@ -203,10 +214,15 @@ impl Gateway for EngineIo {
         let Some(head) = context.request else {
             return Err(Refused::unknown("a session of Engine.IO begins with a request"));
         };
-        let Asked { revision, query, .. } = self.asked_to_upgrade(head).map_err(|refusal| {
-            // It was asked before, and cannot have changed but for what another request has done since.
+        let (asked, polled) = self.asked_to_upgrade(head).map_err(|refusal| {
+            // It was asked before, and the session may have ended since.
             Refused { reason: Reason::NotAllowed, fault: refusal.to_string() }
         })?;
+        if let Some(polled) = polled {
+            let upgrading = Upgrading::new(polled, self.config.upgrade_max);
+            return Ok(Opened::Carried(Box::new(upgrading)));
+        }
+        let Asked { revision, query, .. } = asked;
         let handshake =
             Handshake { revision, sid: sid()?, polled: false, beat: self.config.beat, query };
         self.inner.open(context, &handshake).map(Opened::Session)

@@ -4,6 +4,7 @@ use super::said::Said;
 use crate::deadline::FAR;
 use crate::memory::WriteEnd;
 use crate::outlet::now;
+use crate::stream::handover::Handover;
 use crate::ws::Opcode;
 use crate::ws::frame::server_header;
 use bytes::{Bytes, BytesMut};
@@ -28,7 +29,9 @@ pub(super) struct Polled {
     said: Mutex<Option<Said>>,
     /// The way to the session, for frames of a WebSocket.
     writer: WriteEnd,
-    /// Something has changed for the request that waits.
+    /// Where the session becomes a WebSocket.
+    handover: Arc<Handover>,
+    /// Something has changed for those who wait.
     changed: Notify,
 }
 
@@ -51,12 +54,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Polled {
-    /// A session that the first request waits for ([`Hanging::first`]).
-    pub(super) fn new(exchange: Exchange, writer: WriteEnd) -> Arc<Self> {
+    /// A session that the first request waits for ([`Polled::first`]).
+    pub(super) fn new(exchange: Exchange, writer: WriteEnd, handover: Arc<Handover>) -> Arc<Self> {
         Arc::new(Self {
             exchange: Mutex::new(exchange),
             said: Mutex::new(None),
             writer,
+            handover,
             changed: Notify::new(),
         })
     }
@@ -87,6 +91,11 @@ impl Polled {
     /// The session is lost to its client.
     pub(super) fn fail(&self) {
         self.ask(Exchange::fail);
+    }
+
+    /// Whether the session may become a WebSocket.
+    pub(super) fn may_upgrade(&self) -> bool {
+        lock(&self.exchange).may_probe()
     }
 
     /// Begins a request that takes what the session says.
@@ -244,5 +253,56 @@ impl Polled {
         self.change(|exchange| exchange.polled(ended));
         request.done();
         answer.map(Into::into)
+    }
+}
+
+/// A WebSocket that a session may become. Who drops it before that leaves the session as it was, unless the client has
+/// given up requests.
+#[derive(Debug)]
+pub(super) struct Upgrade(Arc<Polled>);
+
+impl Upgrade {
+    /// Begins it, if the session may.
+    pub(super) fn begin(polled: &Arc<Polled>) -> Option<Self> {
+        let may = polled.ask(|exchange| exchange.probe(now()));
+        may.then(|| Self(polled.clone()))
+    }
+
+    /// The client gives up requests. Waits until none is under way, and gives what the session has said. `None` if it is
+    /// over.
+    pub(super) async fn ready(&self) -> Option<Said> {
+        let polled = &self.0;
+        polled.ask(Exchange::upgrade).then_some(())?;
+        loop {
+            let mut changed = pin!(polled.changed.notified());
+            changed.as_mut().enable();
+            let (may, is_over) = {
+                let exchange = lock(&polled.exchange);
+                (exchange.may_hand_over(), exchange.is_over())
+            };
+            if may {
+                return lock(&polled.said).take();
+            }
+            if is_over {
+                return None;
+            }
+            changed.await;
+        }
+    }
+
+    pub(super) fn handover(&self) -> &Handover {
+        &self.0.handover
+    }
+
+    /// The session is the WebSocket from now on.
+    pub(super) fn done(self) {
+        self.0.change(Exchange::handed_over);
+        self.0.writer.shutdown();
+    }
+}
+
+impl Drop for Upgrade {
+    fn drop(&mut self) {
+        self.0.ask(Exchange::probe_lost);
     }
 }

@@ -7,11 +7,12 @@ use crate::driving::Carrying;
 use crate::gateway::{self, Context, NewSession, Refused};
 use crate::held::{self, Held};
 use crate::http::{self, Gone, Origin};
-use crate::memory;
+use crate::memory::{self, ReadEnd};
 use crate::refusal::RETRY_AFTER_S;
 use crate::remote::Remote;
 use crate::runner::Runner;
-use crate::stream::{Reader, Stream};
+use crate::stream::handover::{Handover, MovingWriter};
+use crate::stream::{Reader, Writer};
 use crate::ws;
 use axum::Router;
 use axum::body::Body;
@@ -176,9 +177,13 @@ impl At {
         let (near, far) = memory::way();
         let (reader, writer) = far.into_split();
         let exchange = Exchange::new(revision, takes_octets);
-        let polled = Polled::new(exchange, writer);
-        let place = engineio.sessions.add(sid, polled.clone());
-        let said = self.run(session, remote, near, reader, (place, admission, charge));
+        let handover = Handover::new(admission);
+        let polled = Polled::new(exchange, writer, handover.clone());
+        let place = engineio.sessions.add(sid, polled.clone(), handover.clone());
+        let (near_reader, near_writer) = near.into_split();
+        let near_writer = MovingWriter::new(near_writer, handover);
+        let halves = (Reader::Memory(near_reader), Writer::Moving(Box::new(near_writer)));
+        let said = self.run(session, remote, halves, reader, (place, charge));
         self.poll(&polled, polled.first(said), head).await
     }
 
@@ -208,15 +213,14 @@ impl At {
         &self,
         session: NewSession,
         remote: Remote,
-        near: memory::End,
-        reader: memory::ReadEnd,
+        halves: (Reader, Writer),
+        far: ReadEnd,
         kept: impl Send + 'static,
     ) -> Said {
         let beat = self.engineio.config.beat;
         // What is put into frames of a WebSocket is ours, and not masked.
         let frame_bytes_max = self.runner.hub.limits.frame_bytes_max as u64;
         let config = ws::Config { frame_bytes_max, lenient: true };
-        let halves = Stream::from(near).into_split();
         let carrying = Carrying {
             remote,
             certificate: None,
@@ -228,7 +232,7 @@ impl At {
         };
         let account = self.runner.run_carried(session, carrying, kept);
         let tab = Tab::new(&account, Purpose::Retained);
-        Said::new(Reader::Memory(reader), tab)
+        Said::new(far, tab)
     }
 
     /// Takes what a client says.

@@ -1,7 +1,7 @@
 //! What a session has said that comes by requests, and nobody has got yet.
 
-use crate::reading::{self, READ_BYTES_MAX};
-use crate::stream::Reader;
+use crate::memory::ReadEnd;
+use crate::reading::{READ_BYTES_MAX, poll_into_scratch};
 use crate::ws::Opcode;
 use crate::ws::decoder::server_frame;
 use bytes::{Buf, BytesMut};
@@ -12,7 +12,7 @@ use std::future::poll_fn;
 /// The way from the session, which gives frames of a WebSocket.
 #[derive(Debug)]
 pub(super) struct Said {
-    reader: Reader,
+    way: ReadEnd,
     /// What was read and is no whole frame.
     frames: BytesMut,
     /// The session says nothing more.
@@ -22,8 +22,8 @@ pub(super) struct Said {
 }
 
 impl Said {
-    pub(super) fn new(reader: Reader, tab: Tab) -> Self {
-        Self { reader, frames: BytesMut::new(), ended: false, tab }
+    pub(super) fn new(way: ReadEnd, tab: Tab) -> Self {
+        Self { way, frames: BytesMut::new(), ended: false, tab }
     }
 
     /// Whether the session says nothing more than what was read.
@@ -33,7 +33,10 @@ impl Said {
 
     /// Reads some more. Cancelling it loses nothing.
     pub(super) async fn read(&mut self) {
-        let read = poll_fn(|cx| reading::poll_read(&mut self.reader, cx, READ_BYTES_MAX)).await;
+        let read = poll_fn(|cx| {
+            poll_into_scratch(READ_BYTES_MAX, |buffer| self.way.poll_read(cx, buffer))
+        });
+        let read = read.await;
         let bytes = read.unwrap_or_default();
         self.ended |= bytes.is_empty();
         self.frames.unsplit(bytes);
@@ -63,5 +66,23 @@ impl Said {
         }
         self.tab.settle(self.frames.capacity());
         messages
+    }
+
+    /// Has the session wait that wants to say more.
+    pub(super) fn hold(&self) {
+        self.way.hold();
+    }
+
+    /// Some of what the session has said before it had to wait, as it is. `None` when nothing is left.
+    pub(super) async fn rest(&mut self) -> Option<BytesMut> {
+        if self.frames.is_empty() && !self.ended && !self.way.is_empty() {
+            self.read().await;
+        }
+        Some(std::mem::take(&mut self.frames)).filter(|frames| !frames.is_empty())
+    }
+
+    /// The way, once nothing is left in it.
+    pub(super) fn into_way(self) -> ReadEnd {
+        self.way
     }
 }

@@ -1,6 +1,7 @@
 //! The sessions of a server that come by requests.
 
 use super::polled::Polled;
+use crate::stream::handover::Handover;
 use crosspoint_gateways::engineio::{Revision, Sid};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,9 +16,9 @@ impl Sessions {
     }
 
     /// Adds one, for as long as what is given lives.
-    pub(super) fn add(&self, sid: Sid, polled: Arc<Polled>) -> Place {
+    pub(super) fn add(&self, sid: Sid, polled: Arc<Polled>, handover: Arc<Handover>) -> Place {
         self.lock().insert(sid, polled);
-        Place { sessions: self.clone(), sid }
+        Place { sessions: self.clone(), sid, handover }
     }
 
     /// The one with this id, if its client speaks this revision.
@@ -33,10 +34,13 @@ impl Sessions {
 pub(super) struct Place {
     sessions: Sessions,
     sid: Sid,
+    /// Has the right of the client to be there.
+    handover: Arc<Handover>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.sessions.lock().remove(&self.sid);
+        self.handover.give_back();
     }
 }

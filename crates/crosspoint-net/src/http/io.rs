@@ -91,6 +91,7 @@ pub(super) struct IoState {
 
 /// Tells a handler, as an extension of a request, that its client has ended its part of the connection. That may wait
 /// for an answer all the same, or be gone altogether.
+#[cfg_attr(not(feature = "socketio"), allow(dead_code, reason = "no other gateway waits for it"))]
 #[derive(Debug, Clone)]
 pub(crate) struct Gone(CancellationToken);
 

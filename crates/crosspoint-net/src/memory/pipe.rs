@@ -47,6 +47,8 @@ struct State {
     tab: Option<Tab>,
     /// A writer was told that there is no room, and nobody has been told of any since.
     refused: bool,
+    /// Writers have to wait, whatever room there is.
+    held: bool,
 }
 
 /// So much under way is not charged: a message that is handed over and taken at once should cost nothing more.
@@ -59,6 +61,8 @@ enum Closed {
     Open,
     /// The writer has said all; what is under way still arrives.
     Ended,
+    /// Writers have to write elsewhere.
+    Moved,
     /// Nobody reads any more.
     Deserted,
     /// The connection was lost.
@@ -120,7 +124,7 @@ impl State {
     /// Room in bytes before the writer has to wait. Above a budget of memory little is taken, and nothing before
     /// all that is under way has been read.
     fn room(&self) -> usize {
-        let free = self.shaper.free();
+        let free = if self.held { 0 } else { self.shaper.free() };
         match self.tab.as_ref().is_some_and(Tab::is_above_budget) {
             true if self.shaper.cost() > 0 => 0,
             true => free.min(FREE_BYTES),
@@ -144,6 +148,7 @@ impl Lane {
             closed: Closed::Open,
             tab: None,
             refused: false,
+            held: false,
         };
         Self { state: Mutex::new(state), writable: Notify::new() }
     }
@@ -197,6 +202,7 @@ impl Lane {
             match state.closed {
                 Closed::Open => {}
                 Closed::Ended => return Err(broken("this end was shut down for writing")),
+                Closed::Moved => return Err(broken("what is written goes elsewhere")),
                 Closed::Deserted => return Err(broken("the other end reads no more")),
                 Closed::Aborted => return Err(broken("the connection was aborted")),
             }
@@ -474,6 +480,34 @@ impl ReadEnd {
     /// connection was lost.
     pub(crate) async fn gone(&mut self) {
         gone(&self.lane, &mut self.sleep).await;
+    }
+
+    /// Has those wait who write what is read here.
+    #[cfg_attr(
+        not(feature = "socketio"),
+        allow(dead_code, reason = "no other gateway moves sessions")
+    )]
+    pub(crate) fn hold(&self) {
+        self.lane.change(|state, _| state.held = true);
+    }
+
+    /// Whether nothing is under way.
+    #[cfg_attr(
+        not(feature = "socketio"),
+        allow(dead_code, reason = "no other gateway moves sessions")
+    )]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lane.lock().shaper.deadline().is_none()
+    }
+
+    /// Closes this direction for those who write, who find something else to write to: it is there when they are told.
+    pub(crate) fn close_moved(&self, prepare: impl FnOnce()) {
+        self.lane.change(|state, _| {
+            prepare();
+            if state.closed == Closed::Open {
+                state.closed = Closed::Moved;
+            }
+        });
     }
 
     /// See [`WriteEnd::abort`].

@@ -3,6 +3,7 @@
 use super::{Driver, SessionEnds, State};
 use crate::parting::LINGER;
 use crate::reading::{discard_until_closed, read};
+use crate::stream::handover::Handover;
 use crate::ws;
 use crosspoint_hub::Reason;
 use std::pin::pin;
@@ -55,10 +56,14 @@ impl Driver {
         // The end of a WebSocket says nothing of the protocol's own goodbye.
         let hung_up = self.websocket.as_ref().is_some_and(|it| it.is_closed_by_remote());
         self.session.close(if hung_up { Reason::ConnectionLost } else { reason });
-        if matches!(reason, Reason::ConnectionLost | Reason::SlowReceiver) {
+        // Nobody asks for the farewell of a session whose client has stayed away from requests.
+        let is_polled = self.outlet.writer().handover().is_some_and(Handover::is_to_come);
+        let stays_away = reason == Reason::HeartbeatLost && is_polled;
+        if stays_away || matches!(reason, Reason::ConnectionLost | Reason::SlowReceiver) {
             return;
         }
         let parting = self.runner.parting.clone();
+        self.change_reader();
         let farewell = async {
             self.part(state, reason).await;
             let writer = self.outlet.writer();

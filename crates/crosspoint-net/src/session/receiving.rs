@@ -3,6 +3,7 @@
 use super::timers::Timer;
 use super::{Driver, Ending, State};
 use crate::outlet::now;
+use crate::stream::handover::{Handover, Next};
 use crate::turn::{self, Turn};
 use crate::ws;
 use bytes::BytesMut;
@@ -23,6 +24,34 @@ impl Driver {
             None => self.protocol.receive(now(), bytes.freeze()),
         }
         state.throttle(self.session.count(now(), 0, count));
+        self.advance(state)
+    }
+
+    /// Whether the client has another connection now, behind the end of this one.
+    pub(super) fn is_handed_over(&self) -> bool {
+        self.outlet.writer().handover().is_some_and(Handover::has_next)
+    }
+
+    /// Reads from the client's next connection, if it has one.
+    pub(super) fn change_reader(&mut self) -> bool {
+        let next = self.outlet.writer().handover().and_then(Handover::next);
+        let Some(Next { reader, mut websocket }) = next else { return false };
+        if let Some(before) = &self.websocket {
+            websocket.set_frame_bytes_max(before.frame_bytes_max());
+        }
+        (self.reader, self.websocket) = (reader, Some(websocket));
+        true
+    }
+
+    /// Nothing more comes from the connection. Goes on with the client's next one.
+    ///
+    /// # Errors
+    /// [`Reason::ConnectionLost`] if there is none.
+    pub(super) fn go_on(&mut self, state: &mut State) -> Result<(), Reason> {
+        if !self.change_reader() {
+            return Err(Reason::ConnectionLost);
+        }
+        state.read_at = now();
         self.advance(state)
     }
 

@@ -156,6 +156,12 @@ impl Connection {
         self.compression.is_some()
     }
 
+    /// The longest payload of a data frame, in bytes.
+    #[must_use]
+    pub fn frame_bytes_max(&self) -> u64 {
+        self.decoder.frame_bytes_max()
+    }
+
     /// Changes the longest payload of a data frame, in bytes. It holds from the next frame on.
     pub fn set_frame_bytes_max(&mut self, frame_bytes_max: u64) {
         self.decoder.set_frame_bytes_max(frame_bytes_max);

@@ -4,6 +4,7 @@
 mod echo;
 mod origins;
 mod polling;
+mod upgrade;
 mod websocket;
 
 use crate::common::http::{Answer, answer, ask};
@@ -31,7 +32,7 @@ fn serve_with(config: Config, http: HttpOptions, inner: Arc<dyn Inner>) -> Serve
 }
 
 /// A request for an upgrade with this query.
-fn upgrade(query: &str) -> String {
+fn upgrade_to(query: &str) -> String {
     format!(
         "GET /engine.io/?{query} HTTP/1.1\r\nHost: hub\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -54,7 +55,7 @@ struct Ws(Link);
 impl Ws {
     /// Opens one with this query.
     async fn open(mut link: Link, query: &str) -> Self {
-        link.send(upgrade(query).as_bytes()).await;
+        link.send(upgrade_to(query).as_bytes()).await;
         let head = head(&mut link).await;
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         Self(link)
@@ -105,7 +106,7 @@ fn said(answer: &Answer) -> (u16, &str) {
 
 /// Asks for an upgrade that is refused.
 async fn refused(served: &Served, query: &str) -> Answer {
-    ask(&mut served.memory(), &upgrade(query)).await
+    ask(&mut served.memory(), &upgrade_to(query)).await
 }
 
 /// The head of a request, with further lines.
@@ -146,4 +147,9 @@ const BAD: (u16, &str) = (400, r#"{"code":3,"message":"Bad request"}"#);
 /// Waits until a session is over.
 async fn over(served: &Served) {
     crate::common::until("the session ends", || served.hub.sessions() == 0).await;
+}
+
+/// On a paused clock: everything that can happen has.
+async fn idle() {
+    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
 }

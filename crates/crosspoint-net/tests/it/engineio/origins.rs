@@ -62,7 +62,7 @@ async fn a_page_of_another_origin_gets_no_session_by_any_way() {
         assert_eq!(answer.header("Access-Control-Allow-Origin"), None);
         assert_eq!(answer.header("Access-Control-Allow-Credentials"), None);
     }
-    let upgrade = upgrade("EIO=4&transport=websocket");
+    let upgrade = upgrade_to("EIO=4&transport=websocket");
     let upgrade = upgrade.replace("Host: hub", &format!("Host: hub\r\nOrigin: {PAGE}"));
     assert_eq!(ask(&mut served.memory(), &upgrade).await.status, 403);
     assert_eq!(served.hits("http.origins"), 5);
