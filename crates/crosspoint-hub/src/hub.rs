@@ -508,20 +508,26 @@ impl Hub {
         }
         let mut peers = lock(&self.peers);
         let (duplicates, application) = (self.duplicates, self.application_peer());
-        if let Err(taken) = peers.come(newcomer, duplicates, application, writes) {
-            let by = taken.by.as_ref().filter(|_| self.limits.probe_max.is_some());
-            return Err(match by.filter(|_| waits(taken.reason)) {
-                Some(holder) => {
-                    peers.wait(&taken, holder, endpoint);
-                    NotCome::Waits { reason: taken.reason, holder: holder.id }
-                }
-                None => NotCome::Refused(taken.reason),
-            });
-        }
+        let shares = match peers.come(newcomer, duplicates, application, writes) {
+            Ok(shares) => shares,
+            Err(taken) => {
+                let by = taken.by.as_ref().filter(|_| self.limits.probe_max.is_some());
+                return Err(match by.filter(|_| waits(taken.reason)) {
+                    Some(holder) => {
+                        peers.wait(&taken, holder, endpoint);
+                        NotCome::Waits { reason: taken.reason, holder: holder.id }
+                    }
+                    None => NotCome::Refused(taken.reason),
+                });
+            }
+        };
         let known = endpoint.set_peer(peer.clone(), proven, granted, pauses);
         debug_assert!(known, "hello is accepted once");
         // Before anybody can find the session, so that nothing comes to it before its welcome.
         endpoint.push_event(Tag::default(), Event::Welcome { peer: peer.id }, writes);
+        for one in shares.iter().flat_map(|old| [endpoint, old]) {
+            one.push_event(Tag::default(), DirectoryEvent::NameShared.into(), writes);
+        }
         if !endpoint.profile.links {
             return Ok(());
         }

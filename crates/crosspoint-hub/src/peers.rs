@@ -22,7 +22,7 @@ use std::time::Instant;
 
 /// What happens when a session says hello with the name or id of another.
 ///
-/// In both cases an id that was only claimed gives way to a session that has proven it, a name that was
+/// In all cases an id that was only claimed gives way to a session that has proven it, a name that was
 /// only claimed to one whose credentials grant it, and never the reverse; and nobody takes the place
 /// of the [hub application](crate::Hub::set_application_peer).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,6 +35,11 @@ pub enum Duplicates {
     /// The old one is told [`Reason::Replaced`] and ends. A client that may choose a name can throw out
     /// who has it, so this is for hubs where credentials decide about names, or all trust all.
     Replace,
+    /// Both stay. The name leads to the newest, and when that one goes, to the newest of those that are left. Both are told
+    /// ([`DirectoryEvent::NameShared`]), and lists have the name once. An id is never shared: for that it is as with
+    /// `Refuse`. A client that may choose a name can get what is meant for who has it, so this is for hubs as with
+    /// `Replace`.
+    Newest,
 }
 
 /// All sessions that have said who they are.
@@ -44,6 +49,8 @@ pub(crate) struct Peers {
     payer: Arc<Account>,
     ids: BTreeMap<PeerId, Arc<Endpoint>>,
     names: BTreeMap<PeerName, Arc<Endpoint>>,
+    /// Those that share a name with a newer one, the newest last. They are seen again when the newer ones have gone.
+    older: HashMap<PeerName, Vec<Arc<Endpoint>>>,
     /// Those that clients find and that have no name, by their ids.
     nameless: BTreeMap<PeerId, Arc<Endpoint>>,
     services: HashMap<PeerName, Service>,
@@ -153,6 +160,7 @@ impl Peers {
             payer,
             ids: BTreeMap::new(),
             names: BTreeMap::new(),
+            older: HashMap::new(),
             nameless: BTreeMap::new(),
             services: HashMap::new(),
             watchers: HashMap::new(),
@@ -166,7 +174,8 @@ impl Peers {
     const LOOKED_AT_MAX: usize = 16;
 
     /// A session comes. Those that it replaces have to end; the one that it is refused for has to show
-    /// that it lives. Nobody replaces the session with the id `application`.
+    /// that it lives. Nobody replaces the session with the id `application`. Gives who was found by its name until now, if
+    /// both have the name from now on.
     ///
     /// # Errors
     /// [`Reason::IdTaken`] or [`Reason::NameTaken`].
@@ -176,7 +185,7 @@ impl Peers {
         duplicates: Duplicates,
         application: Option<PeerId>,
         writes: &mut PendingWrites,
-    ) -> Result<(), Taken> {
+    ) -> Result<Option<Arc<Endpoint>>, Taken> {
         let Newcomer { endpoint, id, name, proven, granted, pauses: _ } = newcomer;
         let is_application =
             |old: &Arc<Endpoint>| application.is_some() && old.peer().map(|p| p.id) == application;
@@ -200,25 +209,82 @@ impl Peers {
         {
             return refuse(old, Reason::IdTaken);
         }
-        let same_name = name.as_ref().and_then(|name| self.names.get(name)).cloned();
-        let is_other = |old: &Arc<Endpoint>| same_id.as_ref().is_none_or(|same| same.id != old.id);
-        let same_name = same_name.filter(is_other);
-        if let Some(old) = &same_name
-            && (!may_take(old.has_granted_name(), granted) || is_application(old))
+        let is_other = |old: &&Arc<Endpoint>| same_id.as_ref().is_none_or(|same| same.id != old.id);
+        let newest = name.as_ref().and_then(|name| self.holders(name).find(is_other)).cloned();
+        // All who share a name have it for the same reason.
+        let shares = |old: &Arc<Endpoint>| {
+            duplicates == Duplicates::Newest && old.has_granted_name() == granted
+        };
+        if let Some(old) = &newest
+            && (is_application(old) || !(shares(old) || may_take(old.has_granted_name(), granted)))
         {
             return refuse(old, Reason::NameTaken);
         }
-        for old in [same_id, same_name].into_iter().flatten() {
+        let replaced = name.as_ref().filter(|_| newest.as_ref().is_some_and(|old| !shares(old)));
+        let of_name = replaced.into_iter().flat_map(|name| self.holders(name));
+        let replaced: Vec<_> = same_id.iter().chain(of_name).cloned().collect();
+        for old in replaced {
             self.go(&old, false, writes);
             old.end_soon(Reason::Replaced);
         }
         self.ids.insert(id, endpoint.clone());
-        if let Some(name) = name {
-            self.names.insert(name, endpoint.clone());
-        } else if is_found(endpoint) {
-            self.nameless.insert(id, endpoint.clone());
+        let Some(name) = name else {
+            if is_found(endpoint) {
+                self.nameless.insert(id, endpoint.clone());
+            }
+            return Ok(None);
+        };
+        let old = self.names.insert(name.clone(), endpoint.clone());
+        if let Some(old) = &old {
+            self.older.entry(name).or_default().push(old.clone());
+            self.note_hidden(old);
         }
-        Ok(())
+        Ok(old)
+    }
+
+    /// Who has a name, the newest first.
+    fn holders(&self, name: &PeerName) -> impl Iterator<Item = &Arc<Endpoint>> {
+        let older = self.older.get(name).into_iter().flat_map(|older| older.iter().rev());
+        self.names.get(name).into_iter().chain(older)
+    }
+
+    /// A session is not seen any longer, if it was.
+    fn note_hidden(&mut self, endpoint: &Endpoint) {
+        let was_told = !self.announcements.goes(endpoint.id);
+        if let Some(peer) = endpoint.peer()
+            && was_told
+            && is_found(endpoint)
+        {
+            self.note(peer, false);
+        }
+    }
+
+    /// Takes a name away from a session. Gives whether it was found by it, and who is from now on.
+    fn take_name(&mut self, name: &str, from: &Endpoint) -> (bool, Option<Arc<Endpoint>>) {
+        let is_it = |known: &Arc<Endpoint>| known.id == from.id;
+        let was_newest = self.names.get(name).is_some_and(is_it);
+        let mut next = None;
+        if let Some(older) = self.older.get_mut(name) {
+            match was_newest {
+                true => next = older.pop(),
+                false => older.retain(|one| !is_it(one)),
+            }
+            if older.is_empty() {
+                self.older.remove(name);
+            }
+        }
+        match &next {
+            _ if !was_newest => {}
+            Some(next) => {
+                if let Some(holder) = self.names.get_mut(name) {
+                    *holder = next.clone();
+                }
+            }
+            None => {
+                self.names.remove(name);
+            }
+        }
+        (was_newest, next)
     }
 
     /// A session that has come can be seen now, or later if it comes too fast at this time. Gives whether it
@@ -356,19 +422,31 @@ impl Peers {
         self.watchers.remove(&endpoint.id);
         let is_it =
             |known: Option<&Arc<Endpoint>>| known.is_some_and(|known| known.id == endpoint.id);
-        let was_seen = match peer.name.as_deref() {
-            Some(name) => is_it(self.names.get(name)) && self.names.remove(name).is_some(),
-            None => is_it(self.nameless.get(&peer.id)) && self.nameless.remove(&peer.id).is_some(),
+        let (was_seen, next) = match peer.name.as_deref() {
+            Some(name) => self.take_name(name, endpoint),
+            None => {
+                let known = is_it(self.nameless.get(&peer.id));
+                (known && self.nameless.remove(&peer.id).is_some(), None)
+            }
         };
         let was_told = !self.announcements.goes(endpoint.id);
-        if was_seen && was_told && !quiet && is_found(endpoint) {
+        if quiet {
+            return;
+        }
+        if was_seen && was_told && is_found(endpoint) {
             self.note(peer, false);
+        }
+        if let Some(next) = next.filter(|next| is_found(next))
+            && let Some(peer) = next.peer()
+        {
+            self.note(peer, true);
         }
     }
 
     /// The sessions whose names were not granted to them.
     pub(crate) fn claims(&self) -> Vec<Arc<Endpoint>> {
-        self.names.values().filter(|endpoint| !endpoint.has_granted_name()).cloned().collect()
+        let all = self.names.values().chain(self.older.values().flatten());
+        all.filter(|endpoint| !endpoint.has_granted_name()).cloned().collect()
     }
 
     /// The session with an id, for the hub application.

@@ -114,6 +114,9 @@ pub enum DirectoryEvent {
         /// From where on it is for this endpoint.
         from: usize,
     },
+    /// Another session has the name of this one as well ([`Duplicates::Newest`](crate::peers::Duplicates::Newest)), and the
+    /// newest is found by it. To the newest, and to the one that was found until then.
+    NameShared,
     /// A claim of the session is answered ([`directory`](crate::directory)). To the session alone, its protocol is not
     /// told.
     ClaimAnswered {

@@ -356,6 +356,94 @@ fn who_is_replaced_is_told_and_its_links_and_offers_end() {
     assert!(matches!(events(&mut new)[..], [Event::Link(LinkEvent::Opened { .. })]));
 }
 
+fn newest() -> Arc<Hub> {
+    Hub::new(HubOptions { duplicates: Duplicates::Newest, ..HubOptions::default() })
+}
+
+#[test]
+fn where_names_are_shared_the_newest_is_found_and_after_it_the_one_before() {
+    let hub = newest();
+    let mut friend = open(&hub, 9, "");
+    let mut sessions: Vec<_> = [1, 2, 3].map(|id| open_shared(&hub, id)).into();
+    let shared = Event::Directory(DirectoryEvent::NameShared);
+    // The newest and the one before it, each time.
+    assert_eq!(events(&mut sessions[0]), std::slice::from_ref(&shared));
+    assert_eq!(events(&mut sessions[1]), [shared.clone(), shared.clone()]);
+    assert_eq!(events(&mut sessions[2]), [shared]);
+    let mut reach = |hub: &Arc<Hub>| {
+        let all = Query::Names { prefix: String::new(), after: None };
+        ask(&mut friend, DirectoryCommand::Look { request: 1, query: all });
+        ask(&mut friend, link(Addressee::Name(name("ann"))));
+        let listed: Vec<_> = events(&mut friend)
+            .into_iter()
+            .flat_map(|event| match event {
+                Event::Directory(DirectoryEvent::Found { peers, .. }) => peers,
+                Event::Link(LinkEvent::Opened { peer, .. }) => vec![peer],
+                _ => vec![],
+            })
+            .map(|peer| peer.id)
+            .collect();
+        assert!(hub.sessions() > 0);
+        listed
+    };
+    assert_eq!(reach(&hub), [peer_id(3); 2], "listed once, and found");
+    // One that is not the newest goes unnoticed.
+    drop(sessions.remove(1));
+    assert_eq!(reach(&hub), [peer_id(3); 2]);
+    drop(sessions.pop());
+    assert_eq!(reach(&hub), [peer_id(1); 2]);
+    drop(sessions);
+    assert_eq!(reach(&hub), []);
+    // An id is not shared.
+    let _one = open(&hub, 4, "");
+    assert_eq!(try_open(&hub, &LINES, hello(4, "", false)).2, Step::Close(Reason::IdTaken));
+}
+
+/// A session of the name that others have too, which has read its welcome and nothing else.
+fn open_shared(hub: &Arc<Hub>, id: u8) -> Session {
+    let (session, _, step) = try_open(hub, &LINES, hello(id, "ann", false));
+    assert_eq!(step, Step::Go);
+    let welcome = session.endpoint().next(true, &mut Vec::new());
+    assert!(
+        matches!(welcome, WriteStep::Event(_, event) if matches!(*event, Event::Welcome { .. }))
+    );
+    session.endpoint().converted(&Default::default());
+    session
+}
+
+#[test]
+fn a_name_that_credentials_grant_is_shared_with_no_claim_of_it() {
+    let hub = newest();
+    let mut claims = [1, 2, 3].map(|id| open_shared(&hub, id));
+    let grant = || Grant { name: Some("ann".into()), ..Grant::default() };
+    // The second one comes again with credentials, and has proven its id.
+    let mut owner = hub.open(Instant::now(), None, &LINES, Box::new(Woken::default()));
+    assert_eq!(owner.welcome(Instant::now(), hello(2, "", true), grant()), Step::Go);
+    for claim in &mut claims {
+        assert_eq!(events(claim)[0], Event::Closed { reason: Reason::Replaced });
+    }
+    assert_eq!(events(&mut owner), [Event::Welcome { peer: peer_id(2) }]);
+    assert_eq!(try_open(&hub, &LINES, hello(4, "ann", false)).2, Step::Close(Reason::NameTaken));
+    assert!(owner.endpoint().take_probe_request());
+    let _other = open_with(&hub, 5, "", grant());
+    assert_eq!(events(&mut owner), [Event::Directory(DirectoryEvent::NameShared)]);
+    drop(claims);
+}
+
+#[test]
+fn all_who_claim_a_name_that_becomes_reserved_end_and_nobody_shares_that_of_the_hub_s_program() {
+    let hub = newest();
+    let mut claims = [1, 2, 3].map(|id| open_shared(&hub, id));
+    assert_eq!(hub.end_claims(|name| name == "ann"), 3);
+    for claim in &mut claims {
+        assert_eq!(events(claim)[0], Event::Closed { reason: Reason::NotAllowed });
+    }
+    assert_eq!(try_open(&hub, &LINES, hello(4, "ann", false)).2, Step::Go);
+    hub.set_application_peer(peer_id(9));
+    let _home = open(&hub, 9, "home");
+    assert_eq!(try_open(&hub, &LINES, hello(5, "home", false)).2, Step::Close(Reason::NameTaken));
+}
+
 #[test]
 fn who_is_replaced_cannot_put_it_off_by_not_reading() {
     let hub = replacing();

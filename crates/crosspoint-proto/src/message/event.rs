@@ -30,8 +30,10 @@ pub fn put_event(event: &Event, out: &mut FrameWriter) {
                 put_event(&news.event().into(), out);
             });
         }
-        // It is for the session itself.
-        Event::Directory(DirectoryEvent::ClaimAnswered { .. }) => return,
+        // For the session itself, and what has no frame: its client need not know of the other one.
+        Event::Directory(DirectoryEvent::ClaimAnswered { .. } | DirectoryEvent::NameShared) => {
+            return;
+        }
         Event::Directory(event) => peers::put_directory_event(event, &mut body),
         Event::Done { request } => {
             put_varint(*request, &mut body);

@@ -178,8 +178,8 @@ pub(super) fn put_link_event(event: &LinkEvent, body: &mut BytesMut) -> u8 {
     }
 }
 
-/// Writes the body of an event about who is there, and gives its type. Not of [`DirectoryEvent::Peers`], nor of
-/// [`DirectoryEvent::ClaimAnswered`].
+/// Writes the body of an event about who is there, and gives its type. Not of [`DirectoryEvent::Peers`],
+/// [`DirectoryEvent::NameShared`] and [`DirectoryEvent::ClaimAnswered`].
 pub(super) fn put_directory_event(event: &DirectoryEvent, body: &mut BytesMut) -> u8 {
     match event {
         DirectoryEvent::Found { request, peers, more } => {
@@ -199,6 +199,7 @@ pub(super) fn put_directory_event(event: &DirectoryEvent, body: &mut BytesMut) -
             kind::PEER_WENT
         }
         DirectoryEvent::Peers { .. } => unreachable!("many are written one by one"),
+        DirectoryEvent::NameShared => unreachable!("it has no frame"),
         DirectoryEvent::ClaimAnswered { .. } => unreachable!("it is for the session itself"),
     }
 }

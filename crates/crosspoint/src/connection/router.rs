@@ -228,7 +228,9 @@ impl Router {
             | Event::Application(_)
             | Event::Messages { .. }
             | Event::Directory(
-                DirectoryEvent::Peers { .. } | DirectoryEvent::ClaimAnswered { .. },
+                DirectoryEvent::Peers { .. }
+                | DirectoryEvent::NameShared
+                | DirectoryEvent::ClaimAnswered { .. },
             )
             | Event::Secure => {
                 return Err(Reason::Malformed);

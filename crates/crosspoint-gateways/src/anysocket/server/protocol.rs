@@ -90,7 +90,7 @@ impl AnySocket {
             DirectoryEvent::PeerCame { peer } => self.told(Some(acts::presence("came", peer)), out),
             DirectoryEvent::PeerWent { peer } => self.told(Some(acts::presence("went", peer)), out),
             DirectoryEvent::Peers { .. } => event.each(|event| self.directory_event(event, out)),
-            DirectoryEvent::ClaimAnswered { .. } => {}
+            DirectoryEvent::NameShared | DirectoryEvent::ClaimAnswered { .. } => {}
         }
     }
 }

@@ -162,7 +162,7 @@ struct Both {
 }
 
 impl Both {
-    fn new(replace: bool, late: bool) -> Self {
+    fn new(duplicates: Duplicates, late: bool) -> Self {
         let directory = late.then(Arc::<LateDirectory>::default);
         let decides = directory.clone().map(|directory| directory as Arc<dyn Directory>);
         let limits = Limits {
@@ -172,7 +172,6 @@ impl Both {
             commands_pending_max: WAITING_MAX,
             ..Limits::default()
         };
-        let duplicates = if replace { Duplicates::Replace } else { Duplicates::Refuse };
         let mut both = Self {
             hub: Hub::new(HubOptions {
                 limits,
@@ -182,7 +181,7 @@ impl Both {
             }),
             now: Instant::now(),
             sessions: Vec::new(),
-            model: Model::new(replace),
+            model: Model::new(duplicates),
             directory,
             waiting: Vec::new(),
             last: 0,
@@ -309,10 +308,11 @@ impl Both {
                     .iter()
                     .for_each(|old| self.model.endpoints[*old].watches = Watched::Nobody);
                 let is_same = replaced.iter().any(|old| self.model.endpoints[*old].peer == peer);
+                self.model.coming = peer.name.clone();
                 self.model.renewed = is_same.then_some(peer);
                 replaced.iter().for_each(|old| self.model.vanish(*old));
                 prop_assert_eq!(self.hello(who, id, greeting), Step::Go);
-                self.model.renewed = None;
+                (self.model.renewed, self.model.coming) = (None, None);
                 for old in replaced {
                     self.end_replaced(old)?;
                 }
@@ -476,7 +476,11 @@ proptest! {
 
     #[test]
     fn every_endpoint_reads_what_the_model_says(
-        replace: bool,
+        duplicates in prop::sample::select(vec![
+            Duplicates::Refuse,
+            Duplicates::Replace,
+            Duplicates::Newest,
+        ]),
         // A directory answers later whether there is a peer.
         late: bool,
         // What one session does before the next one's turn comes in one read.
@@ -485,7 +489,7 @@ proptest! {
             0..60,
         ),
     ) {
-        let mut both = Both::new(replace, late);
+        let mut both = Both::new(duplicates, late);
         for (who, operations) in turns {
             for operation in operations {
                 both.step(who, operation)?;

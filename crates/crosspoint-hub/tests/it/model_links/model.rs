@@ -3,10 +3,12 @@
 use super::WIRES;
 use bytes::Bytes;
 use crosspoint_hub::command::{DirectoryEvent, Event, LinkEvent, Peer, Watched};
+use crosspoint_hub::peers::Duplicates;
 use crosspoint_hub::testing::Arrived;
 use crosspoint_hub::wire::{Place, Stateful};
 use crosspoint_hub::{LinkNumber, Part, PeerId, Reason};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 pub(crate) const LINKS_MAX: usize = 3;
 pub(crate) const SERVICES_MAX: usize = 2;
@@ -55,6 +57,8 @@ pub(crate) struct Endpoint {
     pub(crate) peer: Peer,
     /// Who it was before it was replaced.
     said: Peer,
+    /// The how-manieth it was to come.
+    came: u64,
     proven: bool,
     /// Numbers that it has, with what they lead to.
     pub(crate) links: BTreeMap<u32, usize>,
@@ -84,12 +88,18 @@ pub(crate) struct Service {
 
 #[derive(Debug, Default)]
 pub(crate) struct Model {
-    replace: bool,
+    duplicates: Duplicates,
     pub(crate) endpoints: Vec<Endpoint>,
     links: Vec<Link>,
     services: BTreeMap<usize, Service>,
     /// Who is replaced by the same just now, which is no news.
     pub(crate) renewed: Option<Peer>,
+    /// The name of one who comes just now. Who has it for a moment in between is no news.
+    pub(crate) coming: Option<Arc<str>>,
+    /// That one.
+    unseen: Option<usize>,
+    /// How many have come.
+    comings: u64,
 }
 
 impl Service {
@@ -108,8 +118,16 @@ impl Service {
 }
 
 impl Model {
-    pub(crate) fn new(replace: bool) -> Self {
-        Self { replace, ..Self::default() }
+    pub(crate) fn new(duplicates: Duplicates) -> Self {
+        Self { duplicates, ..Self::default() }
+    }
+
+    /// Who is found by a name, besides one: the one that has come last.
+    fn named(&self, name: &str, but: Option<usize>) -> Option<usize> {
+        let all = self.endpoints.iter().enumerate();
+        let has =
+            all.filter(|(who, one)| one.peer.name.as_deref() == Some(name) && Some(*who) != but);
+        has.max_by_key(|(_, one)| one.came).map(|(who, _)| who)
     }
 
     pub(crate) fn tell(&mut self, who: usize, event: impl Into<Event>) {
@@ -126,30 +144,47 @@ impl Model {
         let same_id = self.find(|other| other.id == peer.id);
         if let Some(old) = same_id {
             let old_proven = self.endpoints[old].proven;
-            if (old_proven && !proven) || (old_proven == proven && !self.replace) {
+            let replace = self.duplicates == Duplicates::Replace;
+            if (old_proven && !proven) || (old_proven == proven && !replace) {
                 return Err(Reason::IdTaken);
             }
         }
-        let same_name = self.find(|other| other.name.is_some() && other.name == peer.name);
-        let same_name = same_name.filter(|old| Some(*old) != same_id);
-        if same_name.is_some() && !self.replace {
-            return Err(Reason::NameTaken);
-        }
+        let same_name = peer.name.as_deref().and_then(|name| self.named(name, same_id));
+        let same_name = match self.duplicates {
+            Duplicates::Refuse if same_name.is_some() => return Err(Reason::NameTaken),
+            Duplicates::Newest => None,
+            Duplicates::Refuse | Duplicates::Replace => same_name,
+        };
         Ok([same_id, same_name].into_iter().flatten().collect())
     }
 
     /// It is not found any more, and those who watch hear of it.
     pub(crate) fn vanish(&mut self, who: usize) {
+        let was_found = match self.endpoints[who].peer.name.as_deref() {
+            Some(name) => self.named(name, None) == Some(who),
+            None => true,
+        };
         let endpoint = &mut self.endpoints[who];
         endpoint.watches = Watched::Nobody;
         let peer = endpoint.peer.clone();
         // Nobody looks for this one.
         endpoint.peer = Peer { id: GONE, name: None, ..peer.clone() };
-        if peer.id != GONE && self.renewed.as_ref() != Some(&peer) {
+        if peer.id == GONE || !was_found {
+            return;
+        }
+        if self.renewed.as_ref() != Some(&peer) {
             self.tell_watchers(
                 peer.name.is_some(),
-                &Event::Directory(DirectoryEvent::PeerWent { peer }),
+                &Event::Directory(DirectoryEvent::PeerWent { peer: peer.clone() }),
             );
+        }
+        // The one before has the name again.
+        let next = peer.name.as_deref().and_then(|name| self.named(name, None));
+        if peer.name.is_some() && peer.name == self.coming {
+            self.unseen = next;
+        } else if let Some(next) = next {
+            let peer = self.endpoints[next].peer.clone();
+            self.tell_watchers(true, &Event::Directory(DirectoryEvent::PeerCame { peer }));
         }
     }
 
@@ -183,7 +218,17 @@ impl Model {
 
     pub(crate) fn come(&mut self, who: usize, peer: Peer, proven: bool) {
         let welcome = Item::Event(Event::Welcome { peer: peer.id });
+        let shared = || Item::Event(Event::Directory(DirectoryEvent::NameShared));
+        let mut inbox = VecDeque::from([welcome]);
+        let before = peer.name.as_deref().and_then(|name| self.named(name, Some(who)));
+        if let Some(before) = before {
+            inbox.push_back(shared());
+            self.endpoints[before].inbox.push_back(shared());
+        }
+        self.comings += 1;
+        let unseen = self.unseen.take();
         let endpoint = Endpoint {
+            came: self.comings,
             peer: peer.clone(),
             said: peer.clone(),
             proven,
@@ -192,12 +237,16 @@ impl Model {
             next: 0,
             services: BTreeSet::new(),
             watches: Watched::Nobody,
-            inbox: VecDeque::from([welcome]),
+            inbox,
             waiting: 0,
         };
         match self.endpoints.get_mut(who) {
             Some(place) => *place = endpoint,
             None => self.endpoints.push(endpoint),
+        }
+        if let Some(before) = before.filter(|before| unseen != Some(*before)) {
+            let peer = self.endpoints[before].peer.clone();
+            self.tell_watchers(true, &Event::Directory(DirectoryEvent::PeerWent { peer }));
         }
         if self.renewed.as_ref() != Some(&peer) {
             self.tell_watchers(
@@ -220,7 +269,7 @@ impl Model {
     fn addressee(&mut self, to: &To) -> Option<usize> {
         match to {
             To::Id(id) => self.find(|peer| peer.id == claimed(*id)),
-            To::Name(name) => self.find(|peer| peer.name.as_deref() == Some(NAMES[*name])),
+            To::Name(name) => self.named(NAMES[*name], None),
             To::Service(name, except) => {
                 let ids: Vec<PeerId> =
                     self.endpoints.iter().map(|endpoint| endpoint.peer.id).collect();
@@ -330,9 +379,14 @@ impl Model {
         let mut found: Vec<Peer> = self
             .endpoints
             .iter()
-            .map(|endpoint| &endpoint.peer)
+            .enumerate()
+            .filter(|(who, endpoint)| match endpoint.peer.name.as_deref() {
+                // Lists have a name once.
+                Some(name) => matches!(seek, Seek::Id(_)) || self.named(name, None) == Some(*who),
+                None => true,
+            })
+            .map(|(_, endpoint)| endpoint.peer.clone())
             .filter(|p| fits(p))
-            .cloned()
             .collect();
         let order = |peer: &Peer| (peer.name.is_none(), peer.name.clone(), peer.id);
         found.sort_by_key(order);
