@@ -5,7 +5,9 @@ use crate::common::speaker::Speaker;
 use crate::socketio_common::Message;
 use crosspoint_gateways::engineio::Revision::{Four, Three};
 use crosspoint_gateways::socketio::server::{Options, Start};
-use crosspoint_hub::command::{ChannelCommand, ChannelOptions, DirectoryCommand};
+use crosspoint_hub::application::{Application, Reply};
+use crosspoint_hub::command::{ChannelCommand, ChannelOptions, DirectoryCommand, Peer};
+use crosspoint_hub::payload::{Ask, Failure, Format, Payload};
 use crosspoint_hub::{ChannelName, HubOptions, PeerId, PeerName, Reason};
 use std::time::Duration;
 
@@ -179,7 +181,7 @@ fn a_broken_packet_ends_the_session_that_sent_it() {
         (0..10_000).map(|number| format!(r#"{{"_placeholder":true,"num":{number}}}"#)).collect();
     let many = format!("4510000-[\"a\",{}]", placeholders.join(","));
     let one_of_many = format!("451-[\"a\",{}]", placeholders.join(","));
-    let broken: [&[Message]; 17] = [
+    let broken: [&[Message]; 19] = [
         &["".into()],
         &["7".into()],
         &["4".into()],
@@ -193,6 +195,8 @@ fn a_broken_packet_ends_the_session_that_sent_it() {
         &[r#"42abc["a"]"#.into()],
         &[r#"42/other,["a"]"#.into()],
         &[r#"44{"message":"x"}"#.into()],
+        &[r#"40/other,{"a""#.into()],
+        &["40/other,{},{}".into()],
         &[deep.as_str().into()],
         &[many.as_str().into()],
         &[one_of_many.as_str().into(), (&b"x"[..]).into()],
@@ -335,4 +339,102 @@ fn a_client_that_leaves_gives_its_name_back_and_still_hears_heartbeats() {
     world.tell(ann, "40");
     assert_eq!(world.closed(ann), Some(Reason::Bye));
     assert_eq!(world.closed(again), None);
+}
+
+/// Answers what it is told to, and says what it was asked.
+struct Office;
+
+impl Application for Office {
+    fn ask(&self, _from: &Peer, ask: Ask, reply: Reply) {
+        let Payload { format, data } = &ask.payload;
+        match ask.method.as_str() {
+            "bytes" => reply.send(Ok(Payload::bytes(&b"\xff"[..]))),
+            "text" => reply.send(Ok(Payload::text("[1]"))),
+            "nothing" => reply.send(Ok(Payload::new(Format::JSON, ""))),
+            "broken" => reply.send(Ok(Payload::new(Format::JSON, "{"))),
+            "failure" => reply.send(Err(Failure::new(400, "no"))),
+            "again" | "/chat,again" => reply.send(Ok(ask.payload)),
+            method => {
+                let data = String::from_utf8_lossy(data);
+                let said = serde_json::json!(["asked", method, format.0, data]).to_string();
+                reply.send(Ok(Payload::new(Format::JSON, said)));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_hub_application_is_asked_what_is_not_the_plugin_s_and_its_answers_come_back() {
+    for revision in [Three, Four] {
+        let mut world = world();
+        assert!(world.hub.set_application(Box::new(Office)).is_ok());
+        let options =
+            Options { namespaces: vec!["/chat".into()], ..Options::new(world.hub.limits.clone()) };
+        let ann = world.socketio_with(revision, options, Start::default());
+        if revision == Four {
+            world.tell(ann, r#"40{"token":"x"}"#);
+        }
+        let auth = if revision == Four { r#"{\"token\":\"x\"}"# } else { "" };
+        let asked = format!(r#"42["asked","connect",2,"[{auth}]"]"#);
+        assert_eq!(world.texts(ann).pop(), Some(asked));
+        world.tell(ann, "40/chat,");
+        assert_eq!(world.texts(ann)[1], r#"42/chat,["asked","/chat,connect",2,"[]"]"#);
+
+        let header = if revision == Three { &b"\x04"[..] } else { b"" };
+        let attachment = |bytes: &[u8]| Message::from(&[header, bytes].concat()[..]);
+        let text = |text: &str| Message::from(text);
+        let conversations: [(&[Message], &[Message]); 12] = [
+            (&[text(r#"42["a",1]"#)], &[text(r#"42["asked","a",2,"[1]"]"#)]),
+            (&[text(r#"425["a"]"#)], &[text(r#"435["asked","a",2,"[]"]"#)]),
+            (&[text(r#"426["again",null]"#)], &[text("436[null]")]),
+            (
+                &[
+                    text(
+                        r#"452-["again","said",{"_placeholder":true,"num":1},[{"_placeholder":true,"num":0}]]"#,
+                    ),
+                    attachment(b"0"),
+                    attachment(b""),
+                ],
+                &[
+                    text(
+                        r#"452-["said",{"_placeholder":true,"num":0},[{"_placeholder":true,"num":1}]]"#,
+                    ),
+                    attachment(b""),
+                    attachment(b"0"),
+                ],
+            ),
+            (
+                &[text(r#"451-/chat,7["again",{"_placeholder":true,"num":0}]"#), attachment(b"0")],
+                &[text(r#"461-/chat,7[{"_placeholder":true,"num":0}]"#), attachment(b"0")],
+            ),
+            (
+                &[text(r#"428["bytes"]"#)],
+                &[text(r#"461-8[{"_placeholder":true,"num":0}]"#), attachment(b"\xff")],
+            ),
+            (&[text(r#"429["text"]"#)], &[text(r#"439["[1]"]"#)]),
+            (&[text(r#"4210["nothing"]"#)], &[text("4310[]")]),
+            (&[text(r#"42["nothing"]"#)], &[]),
+            (&[text(r#"4211["broken"]"#)], &[]),
+            (&[text(r#"4212["failure"]"#)], &[]),
+            (
+                &[
+                    text(r#"451-/chat,13["again","\ud800",{"_placeholder":true,"num":0}]"#),
+                    attachment(b"0"),
+                ],
+                &[text(
+                    r#"42/chat,["SERVER_ERROR","Error: again: the arguments beside attachments have no form in MessagePack"]"#,
+                )],
+            ),
+        ];
+        for (said, heard) in conversations {
+            said.iter().for_each(|message| world.tell(ann, message.clone()));
+            assert_eq!(world.hears(ann), heard, "{said:?}");
+        }
+        let told = Payload::new(Format::MESSAGE_PACK, &b"\x92\xa4news\xc4\x01\xff"[..]);
+        world.hub.tell_all(&told, None);
+        world.settle();
+        let news = text(r#"451-["news",{"_placeholder":true,"num":0}]"#);
+        assert_eq!(world.hears(ann), [news, attachment(b"\xff")]);
+        assert_eq!(world.closed(ann), None);
+    }
 }

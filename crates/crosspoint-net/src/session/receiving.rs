@@ -83,8 +83,13 @@ impl Driver {
                 Some(Output::Command(mut command)) => {
                     messages += 1;
                     self.hold_events();
-                    if let Command::Hello(hello) = &mut command {
-                        self.unwrap_token(hello);
+                    match &mut command {
+                        Command::Hello(hello) => self.unwrap_token(hello),
+                        // The answer may come at once, and is sent behind what was said before.
+                        Command::Application(_) if !state.out.is_empty() => {
+                            self.session.endpoint().push_own(&state.out.take());
+                        }
+                        _ => {}
                     }
                     match self.session.execute(now, command) {
                         Step::Go => continue,

@@ -5,6 +5,7 @@ use super::SocketIo;
 use super::gathering::Packet;
 use super::say::{array, quoted};
 use crate::socketio::packet::{Header, ROOT};
+use crate::socketio::translate::{self, Arguments};
 use crate::socketio::{Elements, Name};
 use bytes::Bytes;
 use crosspoint_hub::command::ApplicationCommand;
@@ -21,26 +22,40 @@ pub(super) struct Asker {
 
 impl SocketIo {
     /// Asks the hub application about an event.
-    pub(super) fn ask_application(&mut self, packet: &Packet, name: &str, args: &Elements<'_>) {
-        let payload = array("", args.rest(1));
-        self.ask_about(packet.namespace(), packet.id, name, payload);
+    pub(super) fn ask_application(
+        &mut self,
+        packet: &Packet,
+        name: &str,
+        args: &Elements<'_>,
+        out: &mut FrameWriter,
+    ) {
+        // The name is a text or a number, so that all attachments are behind it.
+        match translate::from_arguments(args.rest(1), &packet.attachments) {
+            Some(payload) => self.ask_about(packet.namespace(), packet.id, name, payload),
+            None => {
+                let wrong = "the arguments beside attachments have no form in MessagePack";
+                let wrong = quoted(&format!("Error: {name}: {wrong}"));
+                let header = Header::event(0, None).within(packet.namespace());
+                self.put(out, header, &array(r#""SERVER_ERROR""#, &wrong));
+            }
+        }
     }
 
-    /// Tells the hub application that the client has entered a namespace, and what it has given.
+    /// Tells the hub application that the client has entered a namespace, and what it has given: JSON, or nothing.
     pub(super) fn ask_about_connect(&mut self, namespace: &str, auth: &Bytes) {
         let auth = str::from_utf8(auth).unwrap_or_default();
-        self.ask_about(namespace, None, "connect", array("", auth));
+        let payload = Payload::new(Format::JSON, array("", auth));
+        self.ask_about(namespace, None, "connect", payload);
     }
 
-    fn ask_about(&mut self, namespace: &str, id: Option<u64>, name: &str, payload: String) {
+    fn ask_about(&mut self, namespace: &str, id: Option<u64>, name: &str, payload: Payload) {
         // The one that has waited for longest is given up: it cannot be told.
         let (ticket, _given_up) = self.asks.add(Asker { namespace: namespace.into(), id });
         let method = match namespace {
             ROOT => name.to_owned(),
             other => format!("{other},{name}"),
         };
-        let ask = Ask { method, payload: Payload::new(Format::JSON, payload) };
-        self.give(ApplicationCommand::Ask { ticket, ask });
+        self.give(ApplicationCommand::Ask { ticket, ask: Ask { method, payload } });
     }
 
     /// The hub application has answered.
@@ -57,10 +72,7 @@ impl SocketIo {
             return;
         }
         match id {
-            Some(id) => {
-                let header = Header::ack(0, id).within(&namespace);
-                self.put(out, header, &arguments(payload));
-            }
+            Some(id) => self.acknowledge_as_application(&namespace, id, payload, out),
             None => self.tell_as_application(&namespace, payload, out),
         }
     }
@@ -72,23 +84,38 @@ impl SocketIo {
         }
     }
 
-    fn tell_as_application(&self, namespace: &str, payload: &Payload, out: &mut FrameWriter) {
-        let text = arguments(payload);
-        let is_event = Elements::parse(&text).is_ok_and(|args| Name::parse(args.get(0)).is_ok());
-        if is_event {
-            let header = Header::event(0, None).within(namespace);
-            self.put(out, header, &text);
+    fn acknowledge_as_application(
+        &mut self,
+        namespace: &str,
+        id: u64,
+        payload: &Payload,
+        out: &mut FrameWriter,
+    ) {
+        match translate::arguments(payload, self.options.packet_bytes_max) {
+            Ok(Arguments { inside, attachments }) => {
+                let header = Header::ack(attachments.len() as u8, id).within(namespace);
+                self.put(out, header, &array("", &inside));
+                self.attach(out, &attachments);
+            }
+            Err(_) => self.dropped += 1,
         }
     }
-}
 
-/// What a payload of the hub application says, as the text of an array: its elements if it is one, or else itself.
-fn arguments(payload: &Payload) -> String {
-    let text = str::from_utf8(&payload.data).unwrap_or_default();
-    match payload.format {
-        Format::JSON if Elements::parse(text).is_ok() => text.to_owned(),
-        Format::JSON => array("", text),
-        _ if payload.data.is_empty() => array("", ""),
-        _ => array("", &quoted(text)),
+    /// The first argument is the name of the event.
+    fn tell_as_application(&mut self, namespace: &str, payload: &Payload, out: &mut FrameWriter) {
+        let arguments = translate::arguments(payload, self.options.packet_bytes_max).ok();
+        let event =
+            arguments.map(|Arguments { inside, attachments }| (array("", &inside), attachments));
+        let event = event.filter(|(text, _)| {
+            Elements::parse(text).is_ok_and(|args| Name::parse(args.get(0)).is_ok())
+        });
+        match event {
+            Some((text, attachments)) => {
+                let header = Header::event(attachments.len() as u8, None).within(namespace);
+                self.put(out, header, &text);
+                self.attach(out, &attachments);
+            }
+            None => self.dropped += 1,
+        }
     }
 }

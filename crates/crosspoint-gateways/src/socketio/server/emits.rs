@@ -215,9 +215,7 @@ impl SocketIo {
         let mut header = Vec::with_capacity(24);
         Header::ack(args.attachments_count(), id).put(&mut header);
         out.frame(&header, args.text_bytes());
-        for attachment in &args.attachments {
-            out.binary_frame(self.socket.binary_header(), attachment);
-        }
+        self.attach(out, &args.attachments);
     }
 
     fn hear_act(

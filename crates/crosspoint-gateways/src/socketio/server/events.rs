@@ -56,7 +56,7 @@ impl SocketIo {
     ) -> Option<()> {
         let is_second = self.options.generation == Generation::Second;
         if !self.serves_plugin() || is_second && FIRST_GENERATION.contains(&name) {
-            self.ask_application(packet, name, args);
+            self.ask_application(packet, name, args, out);
             return Some(());
         }
         match name {
@@ -88,7 +88,7 @@ impl SocketIo {
                 Some(())
             }
             _ => {
-                self.ask_application(packet, name, args);
+                self.ask_application(packet, name, args, out);
                 Some(())
             }
         }

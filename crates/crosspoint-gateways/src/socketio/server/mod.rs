@@ -265,7 +265,7 @@ impl SocketIo {
         match Name::parse(args.get(0)) {
             Ok(name) if namespace_is_root(packet) => self.event(packet, name.as_str(), &args, out),
             Ok(name) => {
-                self.ask_application(packet, name.as_str(), &args);
+                self.ask_application(packet, name.as_str(), &args, out);
                 Some(())
             }
             Err(error) => {

@@ -4,6 +4,7 @@ use super::gathering::Packet;
 use super::say::quoted;
 use super::{SocketIo, State};
 use crate::engineio::{Revision, Sid};
+use crate::socketio::elements;
 use crate::socketio::packet::{Header, Kind, ROOT};
 use bytes::Bytes;
 use crosspoint_hub::wire::FrameWriter;
@@ -70,6 +71,11 @@ impl SocketIo {
         let namespace = packet.namespace();
         let is_known =
             namespace == ROOT || self.options.namespaces.iter().any(|known| **known == *namespace);
+        if !packet.data.is_empty()
+            && let Err(error) = elements::check(packet.text())
+        {
+            return self.blame(&error);
+        }
         match self.state {
             _ if self.namespaces.has(namespace) => self.dropped += 1,
             // A name that is free again is taken with a new session.

@@ -29,6 +29,13 @@ impl SocketIo {
         out.frame(&packet, &Bytes::new());
     }
 
+    /// Writes the attachments of the packet before.
+    pub(super) fn attach(&self, out: &mut FrameWriter, attachments: &[Bytes]) {
+        for attachment in attachments {
+            out.binary_frame(self.socket.binary_header(), attachment);
+        }
+    }
+
     /// An event in the root namespace. `arguments` are JSON with commas between them.
     pub(super) fn tell(
         &self,

@@ -378,7 +378,7 @@ impl World {
     }
 
     /// Empties all outboxes, and hands to the client roles what is for them, until nothing moves.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         let now = self.now;
         loop {
             let mut moved = false;
@@ -435,6 +435,9 @@ impl End {
             step = match self.protocol.poll(now, &mut out) {
                 Some(Output::Command(command)) => {
                     self.endpoint.hold_events(!self.protocol.takes_events());
+                    if matches!(command, Command::Application(_)) && !out.is_empty() {
+                        self.endpoint.push_own(&out.take());
+                    }
                     session.execute(now, command)
                 }
                 Some(Output::Leave(reason)) => {
