@@ -9,7 +9,6 @@ use super::arguments::check_event;
 use super::carry::{self, Carried};
 use super::packet::{Header, ROOT_HEADER_BYTES_MAX};
 use super::room::{self, Message};
-use super::server::LINK_BYTES;
 use crate::engineio::Revision;
 use crate::engineio::packet::binary_header;
 use bytes::Bytes;
@@ -21,6 +20,9 @@ use std::time::Duration;
 
 /// The name of the protocol.
 pub const NAME: &str = "socketio";
+
+/// What a session keeps for each link.
+pub(super) const LINK_BYTES: usize = 1280;
 
 /// The wire of clients with one revision of Engine.IO. It needs WebSocket's text messages around its frames.
 #[derive(Debug)]

@@ -21,5 +21,6 @@ mod peote_mirror;
 mod peote_transcripts;
 mod sizes;
 mod socketio_common;
+mod socketio_peers;
 mod socketio_server;
 mod socketio_transcripts;

@@ -9,7 +9,6 @@ use crosspoint_hub::Reason;
 use crosspoint_hub::wire::Wire;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
 
 /// A JSON value as its text.
 pub use crosspoint_gateways::anysocket::Json;
@@ -89,7 +88,7 @@ impl AnySocket {
             id,
             auth: self.auth.clone(),
             limits: context.hub.limits.clone(),
-            clock: clock_ms,
+            clock: super::clock_ms,
             guard_races: true,
             encrypt: self.encrypt,
         })
@@ -136,10 +135,4 @@ impl Gateway for Served {
             false => self.gateway.open(context),
         }
     }
-}
-
-/// The time in milliseconds since 1970.
-fn clock_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -23,6 +23,8 @@ pub use socketio::{Generation, SocketIo};
 use crate::engineio::EngineIo;
 use crate::gateway::Gateways;
 use crate::resume::{self, Resumable};
+#[cfg(any(feature = "anysocket", feature = "socketio"))]
+use std::time::SystemTime;
 
 /// All that are built in, as they are without settings.
 pub fn standard() -> Gateways {
@@ -42,4 +44,11 @@ pub fn standard() -> Gateways {
 /// Native sessions that survive their connections (docs/resume.md). `None`: they do not.
 pub fn resumable(config: Option<resume::Config>) -> Resumable {
     Resumable::new(config, Native)
+}
+
+/// The time in milliseconds since 1970.
+#[cfg(any(feature = "anysocket", feature = "socketio"))]
+fn clock_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -75,6 +75,7 @@ impl Served {
                 attachments_max: gateway.attachments_max,
                 acks_max: gateway.acks_max,
                 generation: gateway.generation,
+                clock: super::clock_ms,
                 ..Options::new(limits.clone())
             })
         })

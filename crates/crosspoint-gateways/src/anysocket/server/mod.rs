@@ -73,9 +73,6 @@ pub const MESSAGE_BYTES_MAX: usize = 6 * PIECE_UNITS_MAX + 256;
 const EARLY_MAX: usize = 64;
 const EARLY_BYTES_MAX: usize = 64 * 1024;
 
-/// How many commands may wait to be carried out before what links have to send waits as well.
-const COMMANDS_MAX: usize = 4096;
-
 /// How many commands are for what others have said, and not for what the client has.
 #[derive(Debug, Default)]
 struct Unasked {

@@ -4,6 +4,7 @@ use super::deferred::Deferred;
 use super::{AnySocket, EARLY_BYTES_MAX, MESSAGE_BYTES_MAX, State, acts};
 use crate::anysocket::heartbeat::Beat;
 use crate::anysocket::packet;
+use crate::link::Speaking as _;
 use bytes::Bytes;
 use crosspoint_hub::command::{
     ApplicationEvent, ChannelEvent, Command, DirectoryEvent, Event, LinkEvent, Target,

@@ -12,12 +12,12 @@ use crate::anysocket::internal::{Internal, InternalError, proxy_reply};
 use crate::anysocket::link::{Link, Received, SendError, Ticket};
 use crate::anysocket::packet::{self, Forward, Kind};
 use crate::anysocket::wire::{KIND_PACKET, WIRE};
-use crate::link::{Backlog, Recent, Schedule, Shares, Spoken};
+use crate::link::{Backlog, Recent, Schedule, Shares, Speaking as _, Spoken};
 use crate::value::Json;
 use bytes::Bytes;
-use crosspoint_hub::command::{Addressee, Command, LinkCommand, LinkOptions, Peer, Target};
+use crosspoint_hub::command::{Addressee, LinkCommand, LinkOptions, Peer};
 use crosspoint_hub::payload::Failure;
-use crosspoint_hub::wire::{FrameWriter, Part, Wire};
+use crosspoint_hub::wire::{FrameWriter, Wire};
 use crosspoint_hub::{Limit, LinkNumber, PeerId, Reason};
 use crosspoint_proto::peer::Side;
 use std::collections::{BTreeMap, VecDeque};
@@ -607,12 +607,6 @@ impl AnySocket {
         let (reply, Failure { code, message, .. }) = refused;
         let outcome = reply.failure(code, &message);
         self.answer(With::Peer(to), reply, &outcome, out);
-    }
-
-    /// Sends a message over a link.
-    pub(super) fn post(&mut self, link: LinkNumber, kind: u8, body: Bytes) {
-        let part = Part { kind, ..Part::whole(body) };
-        self.give(Command::Send { to: Target::Link(link), part });
     }
 }
 

@@ -8,21 +8,66 @@ use super::peer_link::{
     Asked, Asker, CLOCKS_MAX, Due, INCOMING_TIME_MAX, Incoming, PeerLink, Token, Wanted, failure,
     outcome,
 };
-use super::{AnySocket, COMMANDS_MAX, Question, Reply, With, payload};
+use super::{AnySocket, Question, Reply, With, payload};
 use crate::anysocket::internal::rpc::{Call, Outcome};
 use crate::anysocket::internal::{Internal, Time};
 use crate::anysocket::link::{Link, Ticket};
 use crate::anysocket::wire::KIND_PACKET;
-use crate::link::{FOR_REQUESTS, IDLE_TIME, Spoken};
+use crate::link::{Backlog, COMMANDS_MAX, FOR_REQUESTS, IDLE_TIME, Speaking, Spoken};
 use crate::value::{Json, Unreadable};
 use bytes::Bytes;
-use crosspoint_hub::command::{LinkCommand, Peer};
+use crosspoint_hub::command::{Command, LinkCommand, Peer};
 use crosspoint_hub::payload::{self as hub_payload, Failure, Payload};
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{LinkNumber, PeerId, Reason};
 use crosspoint_proto::peer::secure::{HANDSHAKE, SEALED};
 use crosspoint_proto::peer::{self, Event, Machine, SendError, Side, code};
 use std::time::Instant;
+
+impl Speaking for AnySocket {
+    fn spoken(&mut self, link: LinkNumber) -> Option<&mut Spoken> {
+        self.peers.spoken(link)
+    }
+
+    fn backlog(&mut self) -> &mut Backlog {
+        &mut self.peers.totals().backlog
+    }
+
+    fn unsent(&self) -> usize {
+        self.peers.unsent()
+    }
+
+    fn is_behind(&self) -> bool {
+        self.peers.is_behind()
+    }
+
+    fn hold_back(&mut self, link: LinkNumber, is_loaded: bool) -> Option<Option<Instant>> {
+        self.peers.hold_back(link, is_loaded)
+    }
+
+    fn is_loaded(&self) -> bool {
+        self.ready.len() >= COMMANDS_MAX
+    }
+
+    fn unsent_max(&self) -> usize {
+        self.setup.config.queue_bytes_max
+    }
+
+    fn schedule_link(&mut self, link: LinkNumber, at: Option<Instant>) {
+        self.schedule(Due::Link(link), at);
+    }
+
+    fn command(&mut self, command: Command) {
+        self.give(command);
+    }
+
+    fn break_link(&mut self, link: LinkNumber, reason: Reason, out: &mut FrameWriter) {
+        if self.peers.links.contains_key(&link) {
+            self.give(LinkCommand::Close { link, reason });
+            self.end_link(link, reason, out);
+        }
+    }
+}
 
 impl AnySocket {
     /// There is a link, because the client wanted it or another session.
@@ -103,14 +148,6 @@ impl AnySocket {
         }
     }
 
-    /// The other side broke the rules of the link, or a bound.
-    pub(super) fn break_link(&mut self, link: LinkNumber, reason: Reason, out: &mut FrameWriter) {
-        if self.peers.links.contains_key(&link) {
-            self.give(LinkCommand::Close { link, reason });
-            self.end_link(link, reason, out);
-        }
-    }
-
     /// A message has come over a link.
     pub(super) fn heard(
         &mut self,
@@ -164,82 +201,6 @@ impl AnySocket {
             self.happened(link, event, out);
         }
         self.transmit(link, out);
-    }
-
-    /// Sends what the machine of a link has for the other side, because of something that the other side did. If
-    /// that has no room, it waits in the machine. The link ends if it is too much.
-    fn transmit(&mut self, link: LinkNumber, out: &mut FrameWriter) {
-        if !self.holds_back(link) {
-            self.post_all(link);
-        } else if self.has_too_much(link) {
-            self.break_link(link, Reason::TooManyPending, out);
-        }
-    }
-
-    /// The same, because of something that the client has said by itself. If it is too much, the hub lets the client
-    /// wait, as it does with all who send.
-    fn speak(&mut self, link: LinkNumber) {
-        if !self.holds_back(link) || self.has_too_much(link) {
-            self.post_all(link);
-        }
-    }
-
-    /// Whether nothing is sent over a link for now. If so, looks how much waits there.
-    fn holds_back(&mut self, link: LinkNumber) -> bool {
-        let is_loaded = self.ready.len() >= COMMANDS_MAX;
-        let Some(deadline) = self.peers.hold_back(link, is_loaded) else { return false };
-        self.schedule(Due::Link(link), deadline);
-        true
-    }
-
-    /// Whether a link holds back more than it may, or more than is left for all others.
-    fn has_too_much(&self, link: LinkNumber) -> bool {
-        let free = self.setup.config.queue_bytes_max.saturating_sub(self.peers.unsent());
-        let known = self.peers.links.get(&link).and_then(|known| known.spoken.as_deref());
-        known.is_some_and(|spoken| spoken.has_too_much(free))
-    }
-
-    /// The other side of a link has no room.
-    pub(super) fn pause(&mut self, link: LinkNumber) {
-        if let Some(spoken) = self.peers.spoken(link) {
-            spoken.pause(true);
-        }
-    }
-
-    /// The other side of a link has room again.
-    pub(super) fn resume(&mut self, link: LinkNumber, out: &mut FrameWriter) {
-        if let Some(spoken) = self.peers.spoken(link) {
-            spoken.pause(false);
-            self.transmit(link, out);
-        }
-    }
-
-    /// Sends what has waited until fewer commands wait. Gives whether there was something.
-    pub(super) fn catch_up(&mut self, out: &mut FrameWriter) -> bool {
-        if !self.peers.is_behind() {
-            return false;
-        }
-        let Some(link) = self.peers.totals().backlog.next_behind() else { return false };
-        if let Some(spoken) = self.peers.spoken(link) {
-            spoken.catches_up();
-            self.transmit(link, out);
-        }
-        true
-    }
-
-    /// Sends all that the machine of a link has.
-    fn post_all(&mut self, link: LinkNumber) {
-        // The clock is that of the client, which the machine is told with each answer.
-        const NO_CLOCK: u64 = 0;
-        while let Some((kind, body)) = self.machine(link).and_then(|one| one.transmit(NO_CLOCK)) {
-            self.post(link, kind, body);
-        }
-        let Some(spoken) = self.peers.spoken(link) else { return };
-        let (deadline, unsent) = (spoken.machine.deadline(), spoken.sent_all());
-        if unsent > 0 {
-            self.peers.totals().backlog.sent(unsent);
-        }
-        self.schedule(Due::Link(link), deadline);
     }
 
     fn happened(&mut self, link: LinkNumber, event: Event, out: &mut FrameWriter) {

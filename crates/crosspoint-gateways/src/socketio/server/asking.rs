@@ -4,13 +4,19 @@
 //! waits meanwhile, so that everything happens in the order in which the client has said it.
 
 use super::SocketIo;
-use super::links::Addressed;
+use super::foreign::Foreign;
+use super::links::{Addressed, PeerLink};
 use super::say::quoted;
+use crate::link::FOR_REQUESTS;
+use crate::socketio::wire;
+use bytes::Bytes;
 use crosspoint_hub::command::{
     Addressee, ChannelCommand, Command, DirectoryCommand, Entered, LinkCommand, LinkOptions, Peer,
     Query,
 };
+use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{LinkNumber, PeerName, Reason};
+use crosspoint_proto::peer::Side;
 use std::time::{Duration, Instant};
 
 /// How long a packet waits for an answer of the hub that somebody else has to give. The client is not listened to
@@ -56,8 +62,12 @@ impl Wanted {
     /// `None`: nobody can be called so.
     fn addressee(&self) -> Option<Addressee> {
         match &self.to {
-            Addressed::Client(id) if self.by_id => id.parse().ok().map(Addressee::Peer),
-            Addressed::Client(name) => PeerName::new(name).ok().map(Addressee::Name),
+            Addressed::Client(id) | Addressed::Target(id) if self.by_id => {
+                id.parse().ok().map(Addressee::Peer)
+            }
+            Addressed::Client(name) | Addressed::Target(name) => {
+                PeerName::new(name).ok().map(Addressee::Name)
+            }
             Addressed::Service(name) => PeerName::new(name).ok().map(Addressee::Service),
         }
     }
@@ -103,13 +113,29 @@ impl SocketIo {
         self.give(DirectoryCommand::Look { request, query });
     }
 
+    /// The link to somebody whom the client says events to. `None`: the answer is to come.
+    pub(super) fn way(&mut self, to: &str) -> Option<Result<LinkNumber, Reason>> {
+        self.way_to(Addressed::Client(to.into()))
+    }
+
+    /// The link to somebody who is a target of the client. `None`: the answer is to come.
+    pub(super) fn target_way(&mut self, to: &str) -> Option<Result<LinkNumber, Reason>> {
+        match self.way(to)? {
+            Ok(link) if self.links.get(link).is_some_and(PeerLink::is_foreign) => {
+                self.way_to(Addressed::Target(to.into()))
+            }
+            way => Some(way),
+        }
+    }
+
     /// The link to somebody. `None`: the answer is to come.
-    pub(super) fn way(&mut self, to: Addressed) -> Option<Result<LinkNumber, Reason>> {
-        let answer = self.answer.take();
+    pub(super) fn way_to(&mut self, to: Addressed) -> Option<Result<LinkNumber, Reason>> {
         if let Some(link) = self.links.way(self.now, &to) {
+            // What was asked for is there. A refusal is for another way.
+            self.answer.take_if(|answer| matches!(answer, Answer::Done));
             return Some(Ok(link));
         }
-        match answer {
+        match self.answer.take() {
             Some(Answer::Refused(reason)) => Some(Err(reason)),
             // It has ended as soon as it was there.
             Some(_) => Some(Err(Reason::NoSuchPeer)),
@@ -123,8 +149,13 @@ impl SocketIo {
     /// Opens a link. Gives whether somebody can be called so.
     fn open(&mut self, wanted: Wanted) -> bool {
         let Some(to) = wanted.addressee() else { return false };
+        let purpose = match wanted.to {
+            Addressed::Client(_) | Addressed::Service(_) => Bytes::from_static(FOR_REQUESTS),
+            Addressed::Target(_) => Bytes::new(),
+        };
         let request = self.question(Asked::Way(wanted));
-        self.give(LinkCommand::Open { request, to, options: LinkOptions::default() });
+        let options = LinkOptions { purpose, ..LinkOptions::default() };
+        self.give(LinkCommand::Open { request, to, options });
         true
     }
 
@@ -192,11 +223,27 @@ impl SocketIo {
     }
 
     /// A link has begun.
-    pub(super) fn linked(&mut self, request: Option<u32>, link: LinkNumber, peer: &Peer) {
+    pub(super) fn linked(
+        &mut self,
+        request: Option<u32>,
+        link: LinkNumber,
+        peer: &Peer,
+        purpose: &Bytes,
+        out: &mut FrameWriter,
+    ) {
+        let side = if request.is_some() { Side::Opener } else { Side::Accepter };
+        let foreign = (peer.protocol != wire::NAME)
+            .then(|| Foreign::new(peer.id, side, &self.options.limits));
         match request.map(|request| self.answered(request)) {
-            None => self.links.add(self.now, link, peer, None),
+            None => {
+                let is_target = foreign.is_some() && purpose != FOR_REQUESTS;
+                self.links.add(self.now, link, peer, None, foreign);
+                if is_target {
+                    self.add_foreign_target(link, out);
+                }
+            }
             Some(Some(Asked::Way(wanted))) => {
-                self.links.add(self.now, link, peer, Some(wanted.to));
+                self.links.add(self.now, link, peer, Some(wanted.to), foreign);
                 self.answer = Some(Answer::Done);
             }
             Some(_) => self.give(LinkCommand::Close { link, reason: Reason::Left }),

@@ -5,14 +5,15 @@
 
 use super::events::{is_of_hub, name_of};
 use super::gathering::Packet;
-use super::links::{Addressed, Waiting};
+use super::links::{PeerLink, Waiting};
 use super::say::quoted;
 use super::{SocketIo, pairs};
+use crate::link::Speaking as _;
 use crate::socketio::carry::{self, Act, Arguments, Carried};
 use crate::socketio::packet::{Header, ROOT};
 use crate::socketio::{AckId, Body, Elements, Name, elements};
 use bytes::Bytes;
-use crosspoint_hub::command::{Command, LinkCommand, Target};
+use crosspoint_hub::command::LinkCommand;
 use crosspoint_hub::wire::{FrameWriter, Part};
 use crosspoint_hub::{Limit, LinkNumber, Reason};
 use serde::Deserialize;
@@ -52,7 +53,10 @@ impl SocketIo {
             return Some(());
         };
         let Some(event) = self.emitted(args.get(2), out) else { return Some(()) };
-        match self.way(Addressed::Client(to.as_ref().into()))? {
+        if self.is_for_stream(packet, event, list, out) {
+            return Some(());
+        }
+        match self.way(&to)? {
             Ok(link) => self.pass(link, packet, event, list, out),
             Err(reason) => {
                 self.server_error(out, &format!("Error: Core: {}", missing(&to, reason)));
@@ -86,7 +90,7 @@ impl SocketIo {
             self.server_error(out, &"Error: the args of an emit are an array");
             return Some(());
         };
-        match self.way(Addressed::Client(to.as_ref().into()))? {
+        match self.way(&to)? {
             Ok(link) => self.pass(link, packet, event, list, out),
             Err(_) => self.server_error(out, &pairs::not_found(&to)),
         }
@@ -120,9 +124,12 @@ impl SocketIo {
         args: &str,
         out: &mut FrameWriter,
     ) {
+        let (cut, attachments) = packet.cut(args);
+        if self.links.get(link).is_some_and(PeerLink::is_foreign) {
+            return self.say_to_foreign(link, packet.id, event, &cut.text, &attachments, out);
+        }
         let waiting = packet.id.map(Waiting::Relay);
         let Some(number) = self.wait(link, waiting, out) else { return };
-        let (cut, attachments) = packet.cut(args);
         let body = carry::event(number, &[event, &cut.text], attachments.len() as u8);
         self.post(link, carry::EVENT, whole(body, &attachments));
     }
@@ -150,20 +157,20 @@ impl SocketIo {
         out: &mut FrameWriter,
     ) -> Option<Option<u32>> {
         let Some(waiting) = waiting else { return Some(None) };
+        self.may_wait(out).then(|| self.links.wait(link, waiting))
+    }
+
+    /// Whether the client may wait for one acknowledgement more. If not, it is told.
+    pub(super) fn may_wait(&mut self, out: &mut FrameWriter) -> bool {
         let most = self.options.acks_max;
         if self.links.waiting() + self.own.waiting() >= most {
             let limit = Limit::SocketIoAcks;
             self.hits.push(limit);
             let wrong = format!("Error: {most} acknowledgements are waited for already ({limit})");
             self.server_error(out, &wrong);
-            return None;
+            return false;
         }
-        Some(self.links.wait(link, waiting))
-    }
-
-    pub(super) fn post(&mut self, link: LinkNumber, kind: u8, body: Bytes) {
-        let part = Part { kind, ..Part::whole(body) };
-        self.give(Command::Send { to: Target::Link(link), part });
+        true
     }
 
     /// The client acknowledges what another one, or the hub, has said.
@@ -178,6 +185,9 @@ impl SocketIo {
                 Ok(args) => args,
                 Err(error) => return self.blame(&error),
             };
+            if self.links.get(id.link).is_some_and(PeerLink::is_foreign) {
+                return self.answer_foreign(id, &args, &packet.attachments, out);
+            }
             let number = self.accept_pair(id, &args);
             let (cut, attachments) = packet.cut(args.rest(0));
             let body = carry::ack(number, &[&cut.text], attachments.len() as u8);
@@ -189,6 +199,9 @@ impl SocketIo {
 
     /// The other side of a link has said something that is not for the client as it is.
     pub(super) fn heard(&mut self, link: LinkNumber, part: &Part, out: &mut FrameWriter) {
+        if self.links.get(link).is_some_and(PeerLink::is_foreign) {
+            return self.hear_foreign(link, part, out);
+        }
         match Carried::parse(part.kind, part.data.clone()) {
             Ok(Carried::Ack(number, args)) => self.hear_ack(link, number, &args, out),
             Ok(Carried::Act(act, number, args)) => self.hear_act(link, act, number, &args, out),
@@ -243,7 +256,8 @@ impl SocketIo {
 
     /// A link has ended.
     pub(super) fn end_link(&mut self, link: LinkNumber, out: &mut FrameWriter) {
-        let Some(gone) = self.links.remove(link) else { return };
+        let Some(mut gone) = self.links.remove(link) else { return };
+        self.forget_foreign(link, &mut gone);
         let name = quoted(&gone.name);
         for _ in 0..gone.notices.plain {
             self.tell(out, "TARGET_DISCONNECT", &name, None);
@@ -258,7 +272,9 @@ impl SocketIo {
 
     /// Closes a link that the client does not use.
     pub(super) fn close_link(&mut self, link: LinkNumber) {
-        self.links.remove(link);
+        if let Some(mut gone) = self.links.remove(link) {
+            self.forget_foreign(link, &mut gone);
+        }
         self.give(LinkCommand::Close { link, reason: Reason::Left });
     }
 }

@@ -4,6 +4,7 @@
 //! said first: a [way](Links::way). The other side answers over it, and uses a link of its own for what it says by
 //! itself. Only the opener closes a link, so nothing is on its way over it then.
 
+use super::foreign::{Foreign, Shared};
 use crate::socketio::carry::NUMBER_MAX;
 use crosspoint_hub::LinkNumber;
 use crosspoint_hub::command::Peer;
@@ -23,6 +24,9 @@ pub(super) enum Addressed {
     Client(Box<str>),
     /// One that provides this service.
     Service(Box<str>),
+    /// The session with this name or id, as more than somebody to say events to. A client of Socket.IO is the same as
+    /// both.
+    Target(Box<str>),
 }
 
 /// All links of a session.
@@ -32,6 +36,8 @@ pub(super) struct Links {
     ways: BTreeMap<Addressed, LinkNumber>,
     /// How many acknowledgements the client waits for.
     waiting: usize,
+    /// What links to peers of other protocols share.
+    pub(super) shared: Shared,
     /// When the first way may have become idle.
     due: Option<Instant>,
 }
@@ -47,6 +53,8 @@ pub(super) struct PeerLink {
     /// What the client is told when the link ends.
     pub(super) notices: Notices,
     pub(super) pair: Option<Pair>,
+    /// The client's side of the peer layer, where the other side speaks something else than Socket.IO.
+    pub(super) foreign: Option<Box<Foreign>>,
     /// What the other side has yet to acknowledge.
     waiting: BTreeMap<u32, Waiting>,
     next: u32,
@@ -82,15 +90,19 @@ pub(super) enum Waiting {
 }
 
 impl PeerLink {
-    /// What a link takes here, in bytes.
-    pub(super) const BYTES: usize = size_of::<Self>() + 64;
     /// What a question takes that waits.
     pub(super) const WAITING_BYTES: usize = 48;
+
+    /// Whether the other side speaks something else than Socket.IO.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.foreign.is_some()
+    }
 
     /// Whether nothing would be missed if the link were closed.
     fn is_idle(&self) -> bool {
         let Notices { plain, multi } = self.notices;
-        self.waiting.is_empty() && plain == 0 && multi == 0 && self.pair.is_none()
+        let has_more = self.foreign.as_ref().is_some_and(|foreign| foreign.is_used());
+        self.waiting.is_empty() && plain == 0 && multi == 0 && self.pair.is_none() && !has_more
     }
 }
 
@@ -103,9 +115,17 @@ impl Links {
         self.links.get_mut(&link).map(|link| &mut **link)
     }
 
-    /// What the client waits for takes so many bytes.
+    /// The link, and what it shares with others.
+    pub(super) fn get_mut_with_shared(
+        &mut self,
+        link: LinkNumber,
+    ) -> Option<(&mut PeerLink, &mut Shared)> {
+        Some((self.links.get_mut(&link)?, &mut self.shared))
+    }
+
+    /// What waits takes so many bytes.
     pub(super) fn bytes(&self) -> usize {
-        self.waiting * PeerLink::WAITING_BYTES
+        self.waiting * PeerLink::WAITING_BYTES + self.shared.bytes()
     }
 
     /// How many acknowledgements the client waits for.
@@ -129,6 +149,7 @@ impl Links {
         link: LinkNumber,
         peer: &Peer,
         to: Option<Addressed>,
+        foreign: Option<Foreign>,
     ) {
         if let Some(to) = &to {
             self.ways.insert(to.clone(), link);
@@ -144,6 +165,7 @@ impl Links {
             used: now,
             notices: Notices::default(),
             pair: None,
+            foreign: foreign.map(Box::new),
             waiting: BTreeMap::new(),
             next: 0,
         };
@@ -174,6 +196,14 @@ impl Links {
         known.waiting.insert(number, what);
         self.waiting += 1;
         Some(number)
+    }
+
+    /// The same under a number that the machine of the link has given.
+    pub(super) fn wait_for(&mut self, link: LinkNumber, number: u32, what: Waiting) {
+        if let Some(known) = self.links.get_mut(&link) {
+            known.waiting.insert(number, what);
+            self.waiting += 1;
+        }
     }
 
     /// An acknowledgement has come. `None`: nobody waits for it.
@@ -213,9 +243,10 @@ impl Links {
         }
     }
 
-    /// The links that others have opened.
+    /// The links that other clients of Socket.IO have opened.
     pub(super) fn accepted(&self) -> impl Iterator<Item = LinkNumber> {
-        self.links.iter().filter(|(_, known)| known.to.is_none()).map(|(link, _)| *link)
+        let accepted = |known: &PeerLink| known.to.is_none() && !known.is_foreign();
+        self.links.iter().filter(move |(_, known)| accepted(known)).map(|(link, _)| *link)
     }
 
     /// Forgets all, and gives the links.
@@ -249,5 +280,18 @@ impl Links {
     pub(super) fn longest_idle(&self) -> Option<LinkNumber> {
         let idle = self.links.iter().filter(|(_, known)| known.to.is_some() && known.is_idle());
         idle.min_by_key(|(_, known)| known.used).map(|(link, _)| *link)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socketio::wire::LINK_BYTES;
+
+    #[test]
+    fn a_link_takes_no_more_than_is_charged_for_it() {
+        const MAP_ENTRIES: usize = 3 * size_of::<(LinkNumber, Box<PeerLink>)>();
+        let bytes = size_of::<PeerLink>() + size_of::<Foreign>() + MAP_ENTRIES;
+        assert!(bytes <= LINK_BYTES, "{bytes} bytes");
     }
 }

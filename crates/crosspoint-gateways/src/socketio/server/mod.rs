@@ -4,6 +4,8 @@
 //! * `options`: what an embedder sets; `gathering`: packets with their attachments; `say`: what is written
 //! * `events`: which event is carried out where: `emits` (from client to client, and what comes over links),
 //!   `targets` (targets and streams), `pairs`, `rooms`, `lists`, `services`; all others by the hub `application`
+//! * `relay` and `stream_relay`: the same with peers that speak something else, by the machine of each link, which
+//!   `foreign` and `streams` keep
 //! * `links`: links, and what waits on them; `asking`: packets that wait for an answer of the hub
 //!
 //! Two clients of Socket.IO say events to each other as the text that came ([`carry`](super::carry)). The wire writes
@@ -13,6 +15,7 @@ mod application;
 mod asking;
 mod emits;
 mod events;
+mod foreign;
 mod gathering;
 mod links;
 mod lists;
@@ -20,9 +23,12 @@ mod namespaces;
 mod options;
 mod pairs;
 mod protocol;
+mod relay;
 mod rooms;
 mod say;
 mod services;
+mod stream_relay;
+mod streams;
 mod targets;
 
 use super::packet::{Kind, PacketError, ROOT};
@@ -36,19 +42,19 @@ use bytes::Bytes;
 use crosspoint_hub::command::{ChannelCommand, Command, Hello, LinkCommand};
 use crosspoint_hub::protocol::Output;
 use crosspoint_hub::wire::FrameWriter;
-use crosspoint_hub::{Limit, PeerName, Reason};
+use crosspoint_hub::{Limit, LinkNumber, PeerName, Reason};
+use crosspoint_proto::peer::StreamId;
 use gathering::{GatherError, Gathering, Packet};
 use links::Links;
 use namespaces::Namespaces;
 use pairs::Own;
 use rooms::Rooms;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
 pub use options::{Generation, Options, Start};
-pub(super) use protocol::LINK_BYTES;
 
 /// The server's side of one session.
 pub struct SocketIo {
@@ -64,6 +70,8 @@ pub struct SocketIo {
     links: Links,
     rooms: Rooms,
     services: BTreeSet<PeerName>,
+    /// Streams to peers that speak something else, by the client's own ids.
+    streams: BTreeMap<Box<str>, (LinkNumber, StreamId)>,
     /// What the hub itself has asked the client.
     own: Own,
     /// What the hub application was asked.
@@ -121,6 +129,7 @@ impl SocketIo {
             links: Links::default(),
             rooms: Rooms::default(),
             services: BTreeSet::new(),
+            streams: BTreeMap::new(),
             own: Own::default(),
             asks: Recent::default(),
             question: None,

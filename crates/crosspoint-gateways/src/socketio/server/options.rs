@@ -22,6 +22,8 @@ pub struct Options {
     pub acks_max: usize,
     /// Which generations of the plugin are served.
     pub generation: Generation,
+    /// The time in milliseconds since 1970.
+    pub clock: fn() -> u64,
 }
 
 /// The generations of the plugin whose events are carried out.
@@ -50,6 +52,7 @@ impl Options {
             attachments_max: ATTACHMENTS_MAX,
             acks_max: Self::ACKS_MAX,
             generation: Generation::Any,
+            clock: || 0,
         }
     }
 }

@@ -6,7 +6,7 @@
 use super::SocketIo;
 use super::events::name_of;
 use super::gathering::Packet;
-use super::links::{Addressed, Pair, Waiting};
+use super::links::{Pair, PeerLink, Waiting};
 use super::say::quoted;
 use crate::socketio::carry::{Act, Arguments, NUMBER_MAX};
 use crate::socketio::{AckId, Elements};
@@ -64,7 +64,8 @@ impl SocketIo {
         out: &mut FrameWriter,
     ) -> Option<()> {
         let to = name_of(args, 1).unwrap_or(Cow::Borrowed("undefined"));
-        match self.way(Addressed::Client(to.as_ref().into()))? {
+        match self.target_way(&to)? {
+            Ok(link) if self.pairs_foreign(link) => self.answer(out, packet, "true"),
             Ok(link) => {
                 self.act(link, Act::Register, Some(Waiting::Pair(packet.id)), "", out);
             }
@@ -116,6 +117,10 @@ impl SocketIo {
     /// `P2P_UNREGISTER`: both members of the pair are told, and the first that answers completes it.
     pub(super) fn unregister(&mut self, packet: &Packet, out: &mut FrameWriter) {
         let Some(link) = self.links.paired() else { return self.answer(out, packet, "") };
+        if self.unpairs_foreign(link) {
+            let ack = packet.id.map(|id| self.own.wait(Waiting::Unpair(id)));
+            return self.tell(out, "P2P_UNREGISTER", "", ack);
+        }
         let waiting = packet.id.map(Waiting::Unpair);
         if self.act(link, Act::Unregister, waiting, "", out) {
             if let Some(known) = self.links.get_mut(link) {
@@ -124,6 +129,18 @@ impl SocketIo {
             let ack = waiting.map(|waiting| self.own.wait(waiting));
             self.tell(out, "P2P_UNREGISTER", "", ack);
         }
+    }
+
+    /// Makes a pair with somebody who speaks something else, and cannot be asked. Gives whether it does.
+    fn pairs_foreign(&mut self, link: LinkNumber) -> bool {
+        let known = self.links.get_mut(link).filter(|known| known.is_foreign());
+        known.map(|known| known.pair = Some(Pair::Source)).is_some()
+    }
+
+    /// Ends such a pair. Gives whether it was one.
+    fn unpairs_foreign(&mut self, link: LinkNumber) -> bool {
+        let known = self.links.get_mut(link).filter(|known| known.is_foreign());
+        known.map(|known| known.pair = None).is_some()
     }
 
     /// One member has answered that the pair is over, which is enough.
@@ -146,7 +163,11 @@ impl SocketIo {
             return Some(());
         }
         let to = name_of(args, 1).unwrap_or(Cow::Borrowed("undefined"));
-        match self.way(Addressed::Client(to.as_ref().into()))? {
+        match self.way(&to)? {
+            // Its streams have names, and those of this generation have none.
+            Ok(link) if self.links.get(link).is_some_and(PeerLink::is_foreign) => {
+                self.answer(out, packet, "false");
+            }
             Ok(link) => self.pass(link, packet, r#""P2P_REGISTER_STREAM""#, "", out),
             Err(_) => self.server_error(out, &not_found(&to)),
         }

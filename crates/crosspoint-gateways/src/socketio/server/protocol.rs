@@ -1,11 +1,12 @@
 //! How the driver of the connection calls the session.
 
-use super::links::PeerLink;
 use super::{SocketIo, State};
+use crate::link::Speaking as _;
 use crate::socketio::packet::ROOT;
 use bytes::Bytes;
 use crosspoint_hub::command::{
     ApplicationEvent, ChannelCommand, ChannelEvent, Command, DirectoryEvent, Event, LinkEvent,
+    Target,
 };
 use crosspoint_hub::protocol::{Activity, Measurement, Output, Protocol};
 use crosspoint_hub::wire::{FrameWriter, Place};
@@ -16,8 +17,8 @@ use std::time::{Duration, Instant};
 impl SocketIo {
     fn hear(&mut self, event: &Event, out: &mut FrameWriter) {
         match event {
-            Event::Link(LinkEvent::Opened { request, link, peer, .. }) => {
-                self.linked(*request, *link, peer);
+            Event::Link(LinkEvent::Opened { request, link, peer, purpose }) => {
+                self.linked(*request, *link, peer, purpose, out);
             }
             Event::Link(LinkEvent::Closed { link, .. }) => self.end_link(*link, out),
             Event::Channel(ChannelEvent::Entered(entered)) => self.entered(entered),
@@ -34,6 +35,8 @@ impl SocketIo {
             Event::Data { place: Place::Link(link), part } => self.heard(*link, part, out),
             Event::Refused { request, reason, .. } => self.refused(*request, *reason),
             Event::Done { request } => self.done(*request),
+            Event::Paused { to: Target::Link(link) } => self.pause(*link),
+            Event::Resumed { to: Target::Link(link), .. } => self.resume(*link, out),
             // Who is in a room and who is connected is not told of, and data of rooms are written by their senders.
             Event::Channel(_)
             | Event::Directory(_)
@@ -94,6 +97,9 @@ impl Protocol for SocketIo {
             if self.state == State::Closed || self.question.is_some() {
                 return None;
             }
+            if self.catch_up(out) {
+                continue;
+            }
             if let Some(packet) = self.held.take() {
                 self.carry_out(*packet, out);
                 continue;
@@ -131,7 +137,8 @@ impl Protocol for SocketIo {
     }
 
     fn has_output(&self) -> bool {
-        !self.ready.is_empty() || self.can_go_on()
+        let is_behind = self.is_behind() && self.question.is_none();
+        !self.ready.is_empty() || self.can_go_on() || is_behind
     }
 
     fn limit_hit(&mut self) -> Option<Limit> {
@@ -165,14 +172,20 @@ impl Protocol for SocketIo {
 
     fn deadline(&self, activity: Activity) -> Option<Instant> {
         let question = self.question.as_ref().map(|question| question.until());
-        let all =
-            [question, self.links.due(), self.rooms.due(), Some(self.socket.deadline(activity))];
+        let all = [
+            question,
+            self.links.shared.due.next_due(),
+            self.links.due(),
+            self.rooms.due(),
+            Some(self.socket.deadline(activity)),
+        ];
         all.into_iter().flatten().min()
     }
 
     fn tick(&mut self, now: Instant, activity: Activity, out: &mut FrameWriter) -> Option<Reason> {
         self.now = now;
         self.give_up();
+        self.tick_foreign(out);
         self.tidy();
         self.socket.tick(now, activity, out)
     }
@@ -198,9 +211,6 @@ impl Protocol for SocketIo {
         self.complaint.clone()
     }
 }
-
-/// What a session of this protocol keeps for each link, in bytes.
-pub(in crate::socketio) const LINK_BYTES: usize = PeerLink::BYTES;
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@ use super::events::name_of;
 use super::gathering::Packet;
 use super::links::Addressed;
 use super::say::quoted;
+use crate::link::Speaking as _;
 use crate::socketio::carry::{self, Act};
 use crate::socketio::{Elements, Name};
 use crosspoint_hub::PeerName;
@@ -112,7 +113,7 @@ impl SocketIo {
             }
         };
         let to = name_of(args, 1).unwrap_or_default();
-        match self.way(Addressed::Service(to.as_ref().into()))? {
+        match self.way_to(Addressed::Service(to.as_ref().into()))? {
             Ok(link) => self.pass(link, packet, name, args.rest(2), out),
             Err(reason) => {
                 self.server_error(out, &format!("Error: Service: {to} is not there: {reason}"));

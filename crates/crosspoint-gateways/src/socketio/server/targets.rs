@@ -5,7 +5,7 @@ use super::SocketIo;
 use super::emits::missing;
 use super::events::{STREAM_IN_CHANNEL, name_of};
 use super::gathering::Packet;
-use super::links::{Addressed, Waiting};
+use super::links::{PeerLink, Waiting};
 use super::pairs;
 use super::say::quoted;
 use crate::socketio::carry::Act;
@@ -19,15 +19,28 @@ use std::borrow::Cow;
 /// What a client says of a stream that it opens.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct StreamInfo<'a> {
+pub(super) struct StreamInfo<'a> {
     #[serde(borrow)]
     target_client_id: Option<&'a RawValue>,
     #[serde(borrow)]
+    pub(super) source_stream_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) target_stream_id: Option<&'a RawValue>,
+    #[serde(borrow)]
     channel: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) arg_array: Option<&'a RawValue>,
+}
+
+impl StreamInfo<'_> {
+    /// The channel, if the stream is in one.
+    pub(super) fn channel(&self) -> Option<Cow<'_, str>> {
+        self.channel.filter(|channel| is_truthy(channel)).map(plain)
+    }
 }
 
 /// JSON as a name: a text as it is meant, anything else as it is written.
-fn plain(json: &RawValue) -> Cow<'_, str> {
+pub(super) fn plain(json: &RawValue) -> Cow<'_, str> {
     elements::text(json.get()).unwrap_or(Cow::Borrowed(json.get()))
 }
 
@@ -46,7 +59,11 @@ impl SocketIo {
         out: &mut FrameWriter,
     ) -> Option<()> {
         let to = name_of(args, 1).unwrap_or(Cow::Borrowed("undefined"));
-        match self.way(Addressed::Client(to.as_ref().into()))? {
+        match self.target_way(&to)? {
+            Ok(link) if self.is_foreign(link) => {
+                self.note_end(link, if multi { Act::MultiTarget } else { Act::Target });
+                self.answer(out, packet, "");
+            }
             Ok(link) => {
                 let act = if multi { Act::MultiTarget } else { Act::Target };
                 self.act_noticed(link, act, packet, "", out);
@@ -71,7 +88,12 @@ impl SocketIo {
             return Some(());
         };
         let to = target_client_id.map_or(Cow::Borrowed("undefined"), plain);
-        match self.way(Addressed::Client(to.as_ref().into()))? {
+        match self.target_way(&to)? {
+            Ok(link) if self.is_foreign(link) => {
+                if self.open_foreign_stream(link, packet, info, out) {
+                    self.note_end(link, if multi { Act::MultiStream } else { Act::Stream });
+                }
+            }
             Ok(link) => {
                 let act = if multi { Act::MultiStream } else { Act::Stream };
                 self.act_noticed(link, act, packet, info, out);
@@ -95,6 +117,19 @@ impl SocketIo {
         }
     }
 
+    fn is_foreign(&self, link: LinkNumber) -> bool {
+        self.links.get(link).is_some_and(PeerLink::is_foreign)
+    }
+
+    /// Somebody who speaks something else has the client as its target.
+    pub(super) fn add_foreign_target(&mut self, link: LinkNumber, out: &mut FrameWriter) {
+        let Some(known) = self.links.get(link) else { return };
+        let name = quoted(&known.name);
+        self.tell(out, "ADD_TARGET", &name, None);
+        self.note_end(link, Act::Target);
+    }
+
+    /// Has the client told when a link ends.
     fn note_end(&mut self, link: LinkNumber, act: Act) {
         let Some(known) = self.links.get_mut(link) else { return };
         let notices = match act {
@@ -160,8 +195,8 @@ fn stream_event(act: Act, info: &str) -> Cow<'static, str> {
         return Cow::Borrowed("MULTI_API_CREATE_STREAM");
     }
     let info = serde_json::from_str::<StreamInfo<'_>>(info).ok();
-    match info.and_then(|info| info.channel).filter(|channel| is_truthy(channel)) {
-        Some(channel) => Cow::Owned(format!("{STREAM_IN_CHANNEL}{}", plain(channel))),
+    match info.as_ref().and_then(StreamInfo::channel) {
+        Some(channel) => Cow::Owned(format!("{STREAM_IN_CHANNEL}{channel}")),
         None => Cow::Borrowed("CREATE_STREAM"),
     }
 }

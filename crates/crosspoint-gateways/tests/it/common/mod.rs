@@ -240,6 +240,11 @@ impl World {
         self.settle();
     }
 
+    /// Lets come what sessions outside of this have sent.
+    pub(crate) fn settled(&mut self) {
+        self.settle();
+    }
+
     /// What the other side has done wrong.
     pub(crate) fn complaint(&self, end: usize) -> Option<String> {
         self.ends[end].protocol.complaint()

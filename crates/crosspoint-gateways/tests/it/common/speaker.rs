@@ -1,7 +1,9 @@
 //! A session of the hub without a protocol, whose other side is the test: it gives commands and gets events,
 //! data among them.
 
-use crosspoint_hub::command::{Command, Event, Hello, LinkCommand, LinkEvent, LinkOptions, Target};
+use crosspoint_hub::command::{
+    Addressee, Command, Event, Hello, LinkCommand, LinkEvent, LinkOptions, Target,
+};
 use crosspoint_hub::session::Step;
 use crosspoint_hub::testing::{EVENTS, events, open_as};
 use crosspoint_hub::wire::{Part, Place};
@@ -33,8 +35,12 @@ impl Speaker {
 
     /// Opens a link.
     pub(crate) fn link(&mut self, to: PeerId, purpose: &'static [u8]) -> LinkNumber {
+        self.link_to(Addressee::Peer(to), purpose)
+    }
+
+    /// The same to somebody by name.
+    pub(crate) fn link_to(&mut self, to: Addressee, purpose: &'static [u8]) -> LinkNumber {
         let options = LinkOptions { purpose: purpose.into(), ..LinkOptions::default() };
-        let to = crosspoint_hub::command::Addressee::Peer(to);
         self.give(LinkCommand::Open { request: 7, to, options });
         match &self.heard()[..] {
             [Event::Link(LinkEvent::Opened { request: Some(7), link, .. })] => *link,
