@@ -74,6 +74,8 @@ pub struct SocketIo {
     streams: BTreeMap<Box<str>, (LinkNumber, StreamId)>,
     /// What the hub itself has asked the client.
     own: Own,
+    /// The client is to be told that another one has its name.
+    shares_name: bool,
     /// What the hub application was asked.
     asks: Recent<Asker>,
     /// What the hub was asked for the packet that waits.
@@ -131,6 +133,7 @@ impl SocketIo {
             services: BTreeSet::new(),
             streams: BTreeMap::new(),
             own: Own::default(),
+            shares_name: false,
             asks: Recent::default(),
             question: None,
             answer: None,
@@ -200,7 +203,9 @@ impl SocketIo {
     fn introduce(&mut self, token: Option<Bytes>) {
         self.state = State::Greeting;
         let name = self.start.client_id.as_deref().map(str::to_owned);
-        self.give(Command::Hello(Hello { name, token, ..Hello::default() }));
+        // Clients that are refused because of their name do not try again.
+        let waits = name.is_some();
+        self.give(Command::Hello(Hello { name, token, waits, ..Hello::default() }));
     }
 
     /// The hub has let the client in.

@@ -33,9 +33,15 @@ pub(super) struct Own {
 
 impl Own {
     fn wait(&mut self, what: Waiting) -> AckId {
+        let id = self.unheard();
+        self.waiting.insert(id.number, what);
+        id
+    }
+
+    /// The id of a question whose answer is for nobody.
+    pub(super) fn unheard(&mut self) -> AckId {
         let number = self.next;
         self.next = (number + 1) & NUMBER_MAX;
-        self.waiting.insert(number, what);
         AckId { link: AckId::GATEWAY, number }
     }
 

@@ -26,6 +26,8 @@ impl SocketIo {
             Event::Directory(DirectoryEvent::Found { request, peers, more }) => {
                 self.found(*request, peers, *more);
             }
+            // Said behind what is being written, which may be that it is let in.
+            Event::Directory(DirectoryEvent::NameShared) => self.shares_name = true,
             Event::Application(ApplicationEvent::Told { payload }) => {
                 self.told_by_application(payload, out);
             }
@@ -97,6 +99,11 @@ impl Protocol for SocketIo {
             if self.state == State::Closed || self.question.is_some() {
                 return None;
             }
+            if std::mem::take(&mut self.shares_name) {
+                // What it answers is for nobody.
+                let ack = self.own.unheard();
+                self.tell(out, "SERVER_PING", "", Some(ack));
+            }
             if self.catch_up(out) {
                 continue;
             }
@@ -137,8 +144,8 @@ impl Protocol for SocketIo {
     }
 
     fn has_output(&self) -> bool {
-        let is_behind = self.is_behind() && self.question.is_none();
-        !self.ready.is_empty() || self.can_go_on() || is_behind
+        let waits = self.shares_name || self.is_behind();
+        !self.ready.is_empty() || self.can_go_on() || waits && self.question.is_none()
     }
 
     fn limit_hit(&mut self) -> Option<Limit> {

@@ -513,6 +513,13 @@ impl End {
 
     fn drain(&mut self, now: Instant) -> bool {
         let mut moved = false;
+        // Everybody here lives.
+        if let Some(session) = &mut self.session
+            && self.endpoint.take_probe_request()
+        {
+            session.shows_life();
+            moved = true;
+        }
         let mut pieces = Vec::new();
         while let Some(session) = &mut self.session {
             if !self.reading && self.endpoint.stalled().is_some() {
