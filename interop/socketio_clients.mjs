@@ -136,9 +136,11 @@ const cases = {
   async 'emit-large'() {
     const [ann, bob, , bobId] = await pair();
     bob.on('large', (text, attached, callback) => callback(text.length, hash(attached)));
-    const attached = Buffer.alloc(900_000, 'ab');
-    const [length, digest] = await asksPeer(ann, bobId, 'large', 'é'.repeat(300_000), attached);
-    assert.deepEqual([length, digest], [300_000, hash(attached)]);
+    // The body of a request holds both, with the attachment in base64, and has 1 MB at the most.
+    const most = transports.startsWith('polling') ? 400_000 : 900_000;
+    const attached = Buffer.alloc(most, 'ab');
+    const [length, digest] = await asksPeer(ann, bobId, 'large', 'é'.repeat(most / 4), attached);
+    assert.deepEqual([length, digest], [most / 4, hash(attached)]);
   },
 
   async 'emit-missing'() {
@@ -307,7 +309,10 @@ const cases = {
   // Nothing is resumed, and the same name can come again.
   async 'connect-again'() {
     const [ann, bob, annId] = await pair();
+    // A client of version 2 that connects before its last connection is closed waits in vain.
+    const closed = happens(ann.io.engine, 'close');
     ann.disconnect();
+    await closed;
     await limited((async () => {
       while (await bob.isClientConnected(annId)) await new Promise(setImmediate);
     })(), 'the end of a client');
@@ -316,10 +321,34 @@ const cases = {
     assert.equal(await bob.isClientConnected(annId), true);
   },
 
+  // Nothing is lost, doubled or overtaken while both clients go over to the last of their transports.
+  async upgrade() {
+    const [ann, bob, , bobId] = await pair();
+    const last = transports.split(',').at(-1);
+    const heard = [];
+    bob.on('count', (count) => heard.push(count));
+    const isUpgraded = () => [ann, bob].every((socket) => socket.io.engine.transport.name === last);
+    let count = 0;
+    const say = () => {
+      ann.emitTo(bobId, 'count', count);
+      count += 1;
+    };
+    await limited((async () => {
+      while (!isUpgraded()) {
+        say();
+        await new Promise(setImmediate);
+      }
+    })(), 'the upgrade');
+    while (count % 100 > 0 || count < 300) say();
+    bob.on('all', (callback) => callback());
+    await asksPeer(ann, bobId, 'all');
+    assert.deepEqual(heard, Array.from({ length: count }, (_, index) => index));
+  },
+
   async heartbeat() {
     const [ann, bob, , bobId] = await pair();
-    // The hub of the test has an interval of 300 ms, and waits 600 ms for an answer.
-    await new Promise((resolve) => setTimeout(resolve, 2000));
+    // The hub of the test has an interval of 300 ms, and both sides give up after 4.3 s without a heartbeat.
+    await new Promise((resolve) => setTimeout(resolve, 5000));
     bob.on('alive', (callback) => callback(true));
     assert.deepEqual(await asksPeer(ann, bobId, 'alive'), [true]);
   },

@@ -90,21 +90,43 @@ fn clients_from_npm_and_rust_programs_hear_each_other_through_a_hub_that_compres
     drop(hub);
 }
 
-/// Every function of the plugin, and the events of its older generations, between clients of both versions.
+/// Every function of the plugin, and the events of its older generations, between clients of both versions over all
+/// transports.
 #[test]
 fn clients_of_socket_io_do_everything_that_the_plugin_can() {
-    let (_hub, port) = hub(&["--socketio-ping-interval-ms=300", "--socketio-ping-timeout-ms=600"]);
+    let (_hub, port) = hub(&["--socketio-ping-interval-ms=300", "--socketio-ping-timeout-ms=4000"]);
     let url = format!("http://127.0.0.1:{port}");
-    let run = |versions| {
-        let mut script = node("socketio_clients.mjs", &[&url, "websocket", versions]);
-        (versions, script.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    let run = |(transports, versions)| {
+        let mut script = node("socketio_clients.mjs", &[&url, transports, versions]);
+        let script = script.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        (format!("{transports} {versions}"), script)
     };
-    let running = ["4,4", "2,2", "4,2", "2,4"].map(run);
-    for (versions, script) in running {
+    let running = [
+        ("websocket", "4,4"),
+        ("websocket", "2,2"),
+        ("polling", "4,2"),
+        ("polling", "2,4"),
+        ("polling,websocket", "4,4"),
+        ("polling,websocket", "2,2"),
+        ("polling,websocket", "4,2"),
+    ];
+    for (which, script) in running.map(run) {
         let output = script.wait_with_output().unwrap();
         let (said, cried) = (output.stdout, output.stderr);
         let [said, cried] = [said, cried].map(|text| String::from_utf8_lossy(&text).into_owned());
-        assert!(output.status.success(), "{versions}\n{said}\n{cried}");
-        assert!(said.lines().count() >= 25, "{versions}: {said}");
+        assert!(output.status.success(), "{which}\n{said}\n{cried}");
+        assert!(said.lines().count() >= 26, "{which}: {said}");
     }
+}
+
+/// Two pages of another origin than the hub, with the client for browsers.
+#[test]
+fn pages_stream_to_each_other_with_socket_io() {
+    let (_hub, port) = hub(&[]);
+    let url = format!("http://127.0.0.1:{port}");
+    let output = node("socketio_browser.mjs", &[&url, "5000000"]).output().unwrap();
+    let [said, cried] =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(output.status.success(), "{said}\n{cried}");
+    assert_eq!(said.lines().count(), 2, "{said}");
 }
