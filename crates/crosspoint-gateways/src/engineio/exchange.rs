@@ -198,6 +198,11 @@ impl Exchange {
         Refusal::BadRequest
     }
 
+    /// Whether such a request is under way.
+    pub fn is_posting(&self) -> bool {
+        self.posts
+    }
+
     /// The session has what the request has brought.
     pub fn post_done(&mut self) {
         self.posts = false;

@@ -1,4 +1,5 @@
-//! A protocol inside Engine.IO that says everything again, or to the others in a room (`room` in the query).
+//! A protocol inside Engine.IO that says everything again, or to the others in a room (`room` in the query). A client
+//! may have a `name`.
 
 use bytes::{Bytes, BytesMut};
 use crosspoint_hub::command::{ChannelCommand, ChannelEvent, EnterOptions, Event, Hello, Target};
@@ -9,6 +10,7 @@ use crosspoint_hub::wire::{
 use crosspoint_hub::{ChannelName, Command, JoinedChannelId, Part, Reason};
 use crosspoint_net::engineio::{Handshake, Incoming, Inner, Socket};
 use crosspoint_net::gateway::{Context, NewSession, Refused, WebSocket};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -33,6 +35,7 @@ impl Inner for Echoes {
         let protocol = Echo {
             socket: handshake.socket(context.now),
             opened: false,
+            name: handshake.query.get("name").map(Cow::into_owned),
             room: handshake
                 .query
                 .get("room")
@@ -91,6 +94,7 @@ impl Wire for EchoWire {
 struct Echo {
     socket: Socket,
     opened: bool,
+    name: Option<String>,
     /// The room that it wants to enter, and the one that it is in.
     room: Option<ChannelName>,
     entered: Option<JoinedChannelId>,
@@ -134,7 +138,8 @@ impl Protocol for Echo {
         if !self.opened {
             self.opened = true;
             self.socket.open(out);
-            return Some(Output::Command(Command::Hello(Hello::default())));
+            let hello = Hello { name: self.name.take(), ..Hello::default() };
+            return Some(Output::Command(Command::Hello(hello)));
         }
         if let Some(name) = self.room.take() {
             let options = EnterOptions { make_room: true, ..EnterOptions::default() };

@@ -6,7 +6,7 @@ use crate::memory::WriteEnd;
 use crate::outlet::now;
 use crate::stream::handover::Handover;
 use crate::ws::Opcode;
-use crate::ws::frame::server_header;
+use crate::ws::frame::{self, server_header};
 use bytes::{Bytes, BytesMut};
 use crosspoint_gateways::engineio::exchange::Hang;
 use crosspoint_gateways::engineio::packet::Kind;
@@ -104,8 +104,22 @@ impl Polled {
     /// What it is answered.
     pub(super) fn poll(self: &Arc<Self>) -> Result<Hanging, Refusal> {
         self.ask(Exchange::poll)?;
-        let said = lock(&self.said).take().ok_or(Refusal::BadRequest)?;
+        let mut said = lock(&self.said).take().ok_or(Refusal::BadRequest)?;
+        if said.take_ping() {
+            self.pong();
+        }
         Ok(Hanging { request: Request::of(self), said })
+    }
+
+    /// Tells the session that its client lives, unless something else does that.
+    fn pong(&self) {
+        // Nobody else writes before this is given back.
+        let exchange = lock(&self.exchange);
+        if !exchange.is_posting() && !self.writer.is_under_way() {
+            let pong = frame::pong_frame(&[], None);
+            // The session may have ended.
+            let _ = self.writer.try_write_vectored(&[IoSlice::new(&pong)]);
+        }
     }
 
     /// The request with which the session begins.
@@ -230,6 +244,10 @@ impl Polled {
             };
             let messages = said.messages();
             let ended = said.has_ended();
+            if messages.is_empty() && said.is_pinged() && !ended {
+                // The next request shows that the client has got this.
+                break (Ok(lock(&self.exchange).packet(Kind::Noop)), false);
+            }
             if !messages.is_empty() || ended {
                 break (Ok(lock(&self.exchange).payload(messages, ended)), ended);
             }

@@ -17,18 +17,30 @@ pub(super) struct Said {
     frames: BytesMut,
     /// The session says nothing more.
     ended: bool,
+    /// The session wants to hear that its client lives.
+    pinged: bool,
     /// Pays for the frames.
     tab: Tab,
 }
 
 impl Said {
     pub(super) fn new(way: ReadEnd, tab: Tab) -> Self {
-        Self { way, frames: BytesMut::new(), ended: false, tab }
+        Self { way, frames: BytesMut::new(), ended: false, pinged: false, tab }
     }
 
     /// Whether the session says nothing more than what was read.
     pub(super) fn has_ended(&self) -> bool {
         self.ended
+    }
+
+    /// Whether the session wants to hear that its client lives, which a request shows that comes after that.
+    pub(super) fn is_pinged(&self) -> bool {
+        self.pinged
+    }
+
+    /// As [`is_pinged`](Self::is_pinged). It hears that now.
+    pub(super) fn take_ping(&mut self) -> bool {
+        std::mem::take(&mut self.pinged)
     }
 
     /// Reads some more. Cancelling it loses nothing.
@@ -53,6 +65,7 @@ impl Said {
                 Ok(Some((opcode, header, payload))) => {
                     self.frames.advance(header);
                     let bytes = self.frames.split_to(payload).freeze();
+                    self.pinged |= opcode == Opcode::Ping;
                     if matches!(opcode, Opcode::Text | Opcode::Binary) {
                         messages.push(Message { is_text: opcode == Opcode::Text, bytes });
                     }

@@ -378,6 +378,12 @@ impl WriteEnd {
         }
     }
 
+    /// Whether something that was written was not read.
+    #[cfg(feature = "socketio")]
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.lane.lock().shaper.deadline().is_some()
+    }
+
     /// Whether something has come the other way that was not read, or its end.
     pub(crate) fn unread(&self) -> bool {
         self.other.change(|state, now| {

@@ -2,6 +2,7 @@
 
 use super::{Driver, State};
 use crate::outlet::now;
+use crate::ws;
 use crosspoint_hub::probe::Probe;
 use crosspoint_hub::{Limit, Reason};
 use std::time::Instant;
@@ -15,7 +16,8 @@ impl Driver {
         }
         let most = self.session.hub().limits.probe_max;
         let probe = state.probe.get_or_insert_with(|| Box::new(Probe::new(most)));
-        if probe.may_send(now) && self.protocol.probe(now, &mut state.out) {
+        let asks = probe.may_send(now) && (self.protocol.probe(now, &mut state.out) || self.ping());
+        if asks {
             probe.sent(now);
             state.set_probe();
             self.session.endpoint().push_own(&state.out.take());
@@ -23,6 +25,15 @@ impl Driver {
             // It has just answered, or cannot be asked.
             self.session.shows_life();
         }
+    }
+
+    /// Sends a ping of the WebSocket, for protocols that have no probe. Gives whether there is one.
+    fn ping(&self) -> bool {
+        let is_open = self.websocket.as_ref().is_some_and(|it| !it.is_closed_by_remote());
+        if is_open {
+            self.push_raw(ws::frame::ping_frame(&[], None));
+        }
+        is_open
     }
 
     /// # Errors

@@ -469,6 +469,11 @@ async fn hears(link: &mut Link, text: &str) {
     assert_eq!(server_frame(link).await, (TEXT, text.to_owned().into()));
 }
 
+/// Expects a ping of the WebSocket.
+async fn pinged(link: &mut Link) {
+    assert_eq!(server_frame(link).await, (0x89, Bytes::new()));
+}
+
 /// A client of [`Echo`] in a channel `own` of the other one.
 async fn member(served: &Served, owner: Link) -> (Link, Peer) {
     let mut owner = Peer::native(owner).await;
@@ -493,6 +498,7 @@ async fn a_session_may_leave_the_hub_while_its_connection_stays() {
     let served = serve_as(HubOptions::default(), serving(standard().with(Echo)));
     let (mut link, mut owner) = member(&served, served.memory()).await;
     assert_eq!(Peer::introduced(served.memory(), ann()).greet().await, Err(Reason::NameTaken));
+    pinged(&mut link).await;
     // What it has said before holds, and what it says behind is still answered by its protocol.
     let script =
         ["say 10", "leave", "say 10", "still here", "leave", "hello eve", "enter own", "and here"];
@@ -572,15 +578,17 @@ async fn who_waits_for_its_name_is_refused_as_soon_as_the_holder_has_answered() 
         closed_with(&mut link, 1008).await;
         assert!(begun.elapsed() < Duration::from_millis(100), "{:?}", begun.elapsed());
     }
-    // A holder that cannot be asked keeps its name.
-    let mut deaf = echoing(&served).await;
-    text(&deaf, "hello eve").await;
-    hears(&mut deaf, "welcome").await;
+    // A holder whose protocol has no probe is asked by a ping.
+    let mut plain = echoing(&served).await;
+    text(&plain, "hello eve").await;
+    hears(&mut plain, "welcome").await;
     let mut link = echoing(&served).await;
     text(&link, "hello eve").await;
+    pinged(&mut plain).await;
+    plain.send(&frames(Opcode::Pong, 0, &[b""])).await;
     closed_with(&mut link, 1008).await;
     // One that waits and goes leaves nothing behind.
-    drop((link, deaf, holder));
+    drop((link, plain, holder));
 }
 
 fn introduced() -> crosspoint_proto::client::Options {

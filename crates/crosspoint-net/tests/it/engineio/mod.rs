@@ -4,6 +4,7 @@
 mod echo;
 mod origins;
 mod polling;
+mod probes;
 mod upgrade;
 mod websocket;
 
