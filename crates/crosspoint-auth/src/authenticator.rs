@@ -54,17 +54,19 @@ impl fmt::Display for Process {
 }
 
 impl Credentials {
-    /// The protocol whose tokens are JSON text.
+    /// A protocol whose tokens are JSON text.
     pub const ANYSOCKET: &str = "anysocket";
+    /// Another one.
+    pub const SOCKETIO: &str = "socketio";
 
     /// The token as the client meant it, of at most `bytes_max` bytes as it came.
     ///
-    /// For an AnySocket program this is the text of `auth`, or of the field `token` in it, where a number is
-    /// the text of its digits; for all others the token as it is. `Bearer` and a space before it, and the line
+    /// For a program with AnySocket or Socket.IO this is the text of `auth`, or of the field `token` in it, where a number
+    /// is the text of its digits; for all others the token as it is. `Bearer` and a space before it, and the line
     /// end behind it of a file that it was read from, are not part of it.
     ///
     /// # Errors
-    /// When there is none, when it is too long, or when an AnySocket program gives something else.
+    /// When there is none, when it is too long, or when a program with AnySocket or Socket.IO gives something else.
     pub fn token(&self, bytes_max: usize) -> Result<Cow<'_, [u8]>, Denied> {
         let token = self.token.as_deref().ok_or(Denied::new("no token was given"))?;
         if token.len() > bytes_max {
@@ -73,7 +75,7 @@ impl Credentials {
                 token.len()
             )));
         }
-        if self.protocol != Self::ANYSOCKET {
+        if ![Self::ANYSOCKET, Self::SOCKETIO].contains(&self.protocol) {
             return Ok(Cow::Borrowed(bare(token)));
         }
         let text = auth_text(token).ok_or(Denied::new(
@@ -94,7 +96,7 @@ fn bare(token: &[u8]) -> &[u8] {
     &token[..end.map_or(0, |end| end + 1)]
 }
 
-/// The text of an AnySocket program's `auth` value.
+/// The text of an `auth` value.
 fn auth_text(auth: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Object<'a> {

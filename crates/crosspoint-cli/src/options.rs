@@ -172,7 +172,11 @@ fn socketio(settings: &Settings) -> Result<SocketIo, Failure> {
     Ok(SocketIo {
         enabled: socketio.enabled,
         path,
-        engine: engineio::Config { beat, ..engineio::Config::default() },
+        engine: engineio::Config {
+            beat,
+            upgrade_max: socketio.upgrade_ms_max,
+            cors_credentials: socketio.cors_credentials,
+        },
         namespaces: socketio.namespaces.iter().map(|name| name.as_str().into()).collect(),
         attachments_max: socketio.attachments_max,
         acks_max: socketio.acks_max,

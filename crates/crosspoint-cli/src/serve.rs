@@ -303,6 +303,18 @@ fn to_try(
         );
         lines.push(("AnySocket", line));
     }
+    if settings.socketio.enabled && lets_in {
+        let path = &settings.socketio.path;
+        let path = match path.trim_matches('/') {
+            "socket.io" => String::new(),
+            path => format!(", path: \"/{path}\""),
+        };
+        let auth = if asks { ", auth: { token: TOKEN }" } else { "" };
+        let line = format!(
+            "const socket = io(\"http://{near}\", {{ query: {{ clientId: \"ann\" }}{auth}{path} }})"
+        );
+        lines.push(("Socket.IO", line));
+    }
     for (path, _) in settings.http.files.iter().filter_map(|root| split_root(root)) {
         let path = path.strip_suffix('/').unwrap_or(path);
         lines.push(("files", format!("curl http://{near}{path}/")));

@@ -72,7 +72,7 @@ fn a_client_hears_nothing_but_that_it_is_not_allowed_unless_something_else_is_sa
 }
 
 #[test]
-fn an_anysocket_program_gives_its_token_as_text_or_number_or_in_an_object() {
+fn programs_with_anysocket_or_socket_io_give_their_token_as_text_or_number_or_in_an_object() {
     let long = format!("\"{}\"", "x".repeat(99));
     for (auth, token) in [
         (r#""anna:sword\u0066ish""#, Some("anna:swordfish")),
@@ -95,8 +95,10 @@ fn an_anysocket_program_gives_its_token_as_text_or_number_or_in_an_object() {
     ] {
         let token = token.map(str::as_bytes);
         let auth = Bytes::copy_from_slice(auth.as_bytes());
-        let as_json = Credentials { token: Some(auth.clone()), ..without_token("anysocket") };
-        assert_eq!(as_json.token(100).ok().as_deref(), token, "{auth:?}");
+        for protocol in [Credentials::ANYSOCKET, Credentials::SOCKETIO] {
+            let as_json = Credentials { token: Some(auth.clone()), ..without_token(protocol) };
+            assert_eq!(as_json.token(100).ok().as_deref(), token, "{auth:?}");
+        }
         let as_bytes = credentials(auth.clone()).token(100).map(|token| token.to_vec()).ok();
         assert_eq!(as_bytes, (auth.len() <= 100).then(|| auth.to_vec()));
     }

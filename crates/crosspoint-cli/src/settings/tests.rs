@@ -525,6 +525,7 @@ const UNCOUNTED: &[(&str, &str)] = &[
     ("server.stop_ms_max", "the hub is gone when somebody could ask"),
     ("log.buffer_bytes_max", "the metric log_lines_dropped counts it"),
     ("auth.checks_max", "the others wait, and auth.checks_waiting_max counts those that may not"),
+    ("socketio.upgrade_ms_max", "the session goes on by requests"),
     ("socketio.payload_bytes_max", "limits.frame_bytes_max counts it"),
     ("resume.retained_bytes_max", "the session fills its outbox, which is counted"),
     ("resume.tombstones_max", "nothing is lost but what a client would be told"),

@@ -130,3 +130,38 @@ fn pages_stream_to_each_other_with_socket_io() {
     assert!(output.status.success(), "{said}\n{cried}");
     assert_eq!(said.lines().count(), 2, "{said}");
 }
+
+#[test]
+fn a_rust_program_and_programs_with_anysocket_and_socket_io_talk_in_one_room() {
+    let (_hub, port) = hub(&[]);
+    let url = format!("http://127.0.0.1:{port}");
+    let mut page = Running::start(&mut node("socketio_member.mjs", &[&url, "lobby"]));
+    page.wait_for("entered");
+    let mut member = Running::start(&mut node("room_member.mjs", &["127.0.0.1", &port, "lobby"]));
+    page.wait_for("hello from node");
+    member.wait_for("hello from the page");
+    let address = format!("tcp://127.0.0.1:{port}");
+    let mut ann = Running::start(&mut program(&["chat", "--name", "Ann", "--hub", &address]));
+    ann.wait_for("page is here");
+    ann.type_line("hello from Rust");
+    page.wait_for("hello from Rust");
+    member.wait_for("hello from Rust");
+    assert!(page.wait().success() && member.wait().success());
+}
+
+#[test]
+fn programs_with_socket_io_present_their_token_in_auth_or_in_the_query() {
+    let (_hub, port) = hub(&["--access-token=1234"]);
+    let url = format!("http://127.0.0.1:{port}");
+    let mut page = Running::start(&mut node("socketio_member.mjs", &[&url, "lobby", "1234"]));
+    page.wait_for("entered");
+    let address = format!("tcp://127.0.0.1:{port}");
+    let chat = ["chat", "--name", "Ann", "--hub", &address, "--token", "1234"];
+    let mut ann = Running::start(&mut program(&chat));
+    ann.wait_for("page is here");
+    ann.type_line("one");
+    assert_eq!(ann.wait_for("page: "), "hello from the page");
+    ann.type_line("two");
+    page.wait_for("two");
+    assert!(page.wait().success());
+}

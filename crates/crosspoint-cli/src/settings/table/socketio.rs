@@ -12,7 +12,7 @@ section! {
     socketio: SocketIo {
         /// Whether programs written with Socket.IO may connect.
         ///
-        /// Clients 2 to 4 connect over WebSocket. A client of version 3 or 4 presents its credentials
+        /// Clients 2 to 4 connect over WebSocket and HTTP requests. A client of version 3 or 4 presents its credentials
         /// in `auth`, an older one as `token` in the query of its address. If false, their requests
         /// get the status 403.
         enabled: bool = "true", switch(), flag "socketio";
@@ -38,6 +38,18 @@ section! {
         ///
         /// Above it, the connection is lost.
         ping_timeout_ms: Duration = "20000", millis(100..=HOUR_MS), flag "socketio-ping-timeout-ms";
+
+        /// How long a session may take to go from HTTP requests to WebSocket, in milliseconds.
+        ///
+        /// Above it, the WebSocket is closed and the session goes on by requests.
+        upgrade_ms_max: Duration = "10000", millis(100..=HOUR_MS), flag "socketio-upgrade-ms-max";
+
+        /// Whether pages of other origins may send cookies with their requests.
+        ///
+        /// This is the header Access-Control-Allow-Credentials, for origins in `http.origins`. Clients
+        /// that set `withCredentials` need it, for example behind a proxy that binds sessions to
+        /// servers by a cookie.
+        cors_credentials: bool = "false", switch(), flag "socketio-cors-credentials";
 
         /// Bytes of the largest message of a client.
         ///

@@ -194,7 +194,8 @@ impl SocketIo {
         self.state = State::Begun;
         if self.revision() == Revision::Three {
             self.namespaces.want(ROOT, Bytes::new());
-            let token = self.start.token.take().map(String::from);
+            // As clients of revision 4 give theirs.
+            let token = self.start.token.take().map(|token| say::quoted(&token));
             self.introduce(token.map(Bytes::from));
         }
     }
