@@ -438,3 +438,26 @@ fn the_hub_application_is_asked_what_is_not_the_plugin_s_and_its_answers_come_ba
         assert_eq!(world.closed(ann), None);
     }
 }
+
+#[test]
+fn a_client_speaks_in_any_number_of_rooms_and_is_in_few_of_them() {
+    let mut world = world();
+    let [ann, bob] = ["ann", "bob"].map(|name| world.plugin(Four, name));
+    for room in 0..100 {
+        world.tell(bob, &*format!(r#"42["JOIN_ROOM","r{room}",null]"#));
+    }
+    for _ in 0..2 {
+        for room in 0..100 {
+            world.tell(ann, &*format!(r#"42["EMIT_ROOM","r{room}","n",{room}]"#));
+        }
+    }
+    let expected: Vec<_> =
+        (0..2).flat_map(|_| 0..100).map(|room| format!(r#"42["n",{room}]"#)).collect();
+    assert_eq!(world.texts(bob), expected);
+    assert_eq!(world.texts(ann), [""; 0]);
+    assert!(world.hub.metrics.members.get() <= 116, "{}", world.hub.metrics.members.get());
+    world.lose(bob);
+    world.tell(ann, r#"42["EMIT_ROOM","r0","n"]"#);
+    assert_eq!(world.texts(ann), [""; 0]);
+    assert_eq!(world.hub.metrics.members.get(), 0, "rooms do not stay for who only speaks there");
+}

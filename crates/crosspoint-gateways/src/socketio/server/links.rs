@@ -5,14 +5,12 @@
 //! itself. Only the opener closes a link, so nothing is on its way over it then.
 
 use super::foreign::{Foreign, Shared};
+use crate::link::IDLE_TIME;
 use crate::socketio::carry::NUMBER_MAX;
 use crosspoint_hub::LinkNumber;
 use crosspoint_hub::command::Peer;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
-
-/// How long a way is kept that nobody uses.
-const IDLE_TIME: Duration = Duration::from_secs(30);
+use std::time::Instant;
 
 /// How many numbers questions have over one link. The bit above them is for a mark.
 const NUMBERS: u32 = NUMBER_MAX / 2 + 1;

@@ -6,15 +6,17 @@ use super::emits::whole;
 use super::events::name_of;
 use super::gathering::Packet;
 use super::say::quoted;
+use crate::link::IDLE_TIME;
 use crate::socketio::{Elements, room};
 use crosspoint_hub::command::{ChannelCommand, Command, EnterOptions, Entered, Mode, Target};
 use crosspoint_hub::wire::{FrameWriter, Part};
 use crosspoint_hub::{ChannelName, JoinedChannelId, Limit, Reason};
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// How long a room is kept into which the client only speaks.
-const IDLE_TIME: Duration = Duration::from_secs(30);
+/// The most rooms that are kept into which the client only speaks. Above it, it leaves the one into which it has not
+/// spoken for longest.
+const SPOKEN_MAX: usize = 16;
 
 /// All that the client has entered.
 #[derive(Debug, Default)]
@@ -75,6 +77,20 @@ impl Rooms {
     /// When [`Rooms::idle`] has something to say.
     pub(super) fn due(&self) -> Option<Instant> {
         self.due
+    }
+
+    /// Forgets the room into which the client only speaks and has not spoken for longest, if there are as many as may be.
+    fn make_room(&mut self) -> Option<JoinedChannelId> {
+        let spoken =
+            self.by_name.values().filter_map(|room| room.spoke.map(|at| (at, room.number)));
+        let (mut count, mut oldest) = (0, None);
+        for room in spoken {
+            count += 1;
+            oldest = oldest.min(Some(room)).or(Some(room));
+        }
+        let (_, number) = oldest.filter(|_| count >= SPOKEN_MAX)?;
+        self.end(number);
+        Some(number)
     }
 
     /// Forgets the rooms into which the client has not spoken for a while, and gives their numbers.
@@ -160,7 +176,7 @@ impl SocketIo {
                 room.spoke = room.spoke.map(|_| now);
                 *room
             }
-            None => match self.enter(&name, true)? {
+            None => match self.enter_to_speak(&name)? {
                 Ok(entered) => self.rooms.enter(name.clone(), &entered, Some(now)),
                 // Nobody is there.
                 Err(Reason::NoSuchName) => return Some(()),
@@ -185,6 +201,16 @@ impl SocketIo {
         }
         self.give(Command::Send { to: Target::Up(room.number), part: Part::whole(body) });
         Some(())
+    }
+
+    /// Enters a room to speak there, if it is there.
+    fn enter_to_speak(&mut self, name: &ChannelName) -> Option<Result<Entered, Reason>> {
+        if self.answer.is_none()
+            && let Some(number) = self.rooms.make_room()
+        {
+            self.give(ChannelCommand::Leave(number));
+        }
+        self.enter(name, true)
     }
 
     /// Enters a room. `silent`: to speak only, and if it is there.
