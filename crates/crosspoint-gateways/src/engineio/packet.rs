@@ -2,11 +2,15 @@
 //!
 //! ```text
 //! text    digit | text       the digit is the kind
+//!         `b` | base64       revision 4: a message of bytes, of a client that does not send them as they are
+//!         `b4` | base64      revision 3: the same
 //! binary  bytes              revision 4: always a message
 //!         0x04 | bytes       revision 3: the byte is the kind
 //! ```
 
 use super::Revision;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::{Buf, Bytes};
 
 /// What a packet is for.
@@ -64,6 +68,9 @@ pub enum PacketError {
     /// Bytes are not for this.
     #[error("a binary packet that is no message, but of kind {0}")]
     BinaryKind(u8),
+    /// What should be base64 is not.
+    #[error("bytes that are not written in base64")]
+    Base64,
 }
 
 /// The most bytes that a packet has in front of its data.
@@ -78,6 +85,10 @@ pub fn parse(revision: Revision, is_text: bool, mut message: Bytes) -> Result<Pa
     if !is_text && revision == Revision::Four {
         return Ok(Packet::Binary(message));
     }
+    if is_text && let Some(base64) = message.strip_prefix(base64_mark(revision).as_bytes()) {
+        let bytes = STANDARD.decode(base64).map_err(|_| PacketError::Base64)?;
+        return Ok(Packet::Binary(bytes.into()));
+    }
     let &first = message.first().ok_or(PacketError::Empty)?;
     message.advance(1);
     if !is_text {
@@ -89,6 +100,14 @@ pub fn parse(revision: Revision, is_text: bool, mut message: Bytes) -> Result<Pa
     }
     let kind = first.checked_sub(b'0').and_then(Kind::from_number);
     kind.map(|kind| Packet::Text(kind, message)).ok_or(PacketError::UnknownKind(first))
+}
+
+/// What stands before a message of bytes that is text in base64.
+pub(super) fn base64_mark(revision: Revision) -> &'static str {
+    match revision {
+        Revision::Three => "b4",
+        Revision::Four => "b",
+    }
 }
 
 /// What stands before the bytes of a binary message of a WebSocket.
@@ -123,10 +142,23 @@ mod tests {
             }
             assert_eq!(text(revision, "4"), Ok(Packet::Text(Kind::Message, Bytes::new())));
             assert_eq!(text(revision, ""), Err(PacketError::Empty));
-            for (wrong, first) in [("7", b'7'), ("/0", b'/'), ("b4AA==", b'b'), ("\u{4}", 4)] {
+            for (wrong, first) in [("7", b'7'), ("/0", b'/'), ("B4AA==", b'B'), ("\u{4}", 4)] {
                 assert_eq!(text(revision, wrong), Err(PacketError::UnknownKind(first)));
             }
         }
+    }
+
+    #[test]
+    fn bytes_may_come_as_text_in_base64() {
+        for (revision, mark) in [(Three, "b4"), (Four, "b")] {
+            let read = |base64: &str| parse(revision, true, format!("{mark}{base64}").into());
+            assert_eq!(read(""), Ok(Packet::Binary(Bytes::new())));
+            assert_eq!(read("Av8="), Ok(Packet::Binary(Bytes::from_static(b"\x02\xff"))));
+            for wrong in ["Av8", "A", "Av8=\n", "é"] {
+                assert_eq!(read(wrong), Err(PacketError::Base64), "{wrong:?}");
+            }
+        }
+        assert_eq!(text(Three, "bAv8="), Err(PacketError::UnknownKind(b'b')));
     }
 
     #[test]

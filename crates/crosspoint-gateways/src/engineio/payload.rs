@@ -8,7 +8,7 @@
 //! ```
 
 use super::Revision;
-use super::packet::binary_header;
+use super::packet::{base64_mark, binary_header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -97,10 +97,11 @@ fn text(body: &[u8]) -> Result<&str, PayloadError> {
     str::from_utf8(body).map_err(|_| PayloadError::NotText)
 }
 
-/// A packet of text among others, or one of base64 behind this mark. `kind` stands before the bytes of the latter.
-fn read(mark: &str, kind: &[u8], packet: &str, body: &Bytes) -> Result<Message, PayloadError> {
-    match packet.strip_prefix(mark) {
+/// A packet of text among others, or one of bytes in base64.
+fn read(revision: Revision, packet: &str, body: &Bytes) -> Result<Message, PayloadError> {
+    match packet.strip_prefix(base64_mark(revision)) {
         Some(base64) => {
+            let kind = binary_header(revision);
             let mut bytes = Vec::with_capacity(kind.len() + base64.len() / 4 * 3);
             bytes.extend_from_slice(kind);
             STANDARD.decode_vec(base64, &mut bytes).map_err(|_| PayloadError::Base64)?;
@@ -116,7 +117,7 @@ fn separated<'a>(
 ) -> impl Iterator<Item = Result<Message, PayloadError>> + 'a {
     let text = Some(text).filter(|text| !text.is_empty());
     let packets = text.into_iter().flat_map(|text| text.split(char::from(SEPARATOR)));
-    packets.map(|packet| read("b", binary_header(Revision::Four), packet, body))
+    packets.map(|packet| read(Revision::Four, packet, body))
 }
 
 fn counted<'a>(
@@ -127,7 +128,7 @@ fn counted<'a>(
         (!text.is_empty()).then(|| {
             let (packet, rest) = split_counted(text).ok_or(PayloadError::Length)?;
             text = rest;
-            read("b4", binary_header(Revision::Three), packet, body)
+            read(Revision::Three, packet, body)
         })
     };
     std::iter::from_fn(next).fuse()
