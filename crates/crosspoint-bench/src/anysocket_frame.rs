@@ -1,8 +1,9 @@
-//! AnySocket packets in WebSocket frames: written as a client does, masked, and read as they come
-//! from a server. Only whole packets, which is all that a load generator needs
+//! AnySocket packets in frames of WebSocket: written as a client does, and read as they come from a
+//! server. Only whole packets, which is all that a load generator needs
 //! (docs/anysocket.md, sections 2 and 3).
 
-use crate::head::Head;
+use crate::head::{Around, Head};
+use crate::websocket::{self, BINARY, CLOSE, TEXT, extent};
 
 /// Packet types, as they stand in a packet.
 pub(crate) mod kind {
@@ -30,18 +31,6 @@ const FORWARD: u8 = b'6';
 
 /// Characters of an id in front of a forwarded packet.
 const ID_CHARACTERS: usize = 16;
-
-/// First byte of a frame: a whole text message, or a control frame.
-const TEXT: u8 = 0x81;
-const CLOSE: u8 = 0x88;
-const PING: u8 = 0x89;
-const PONG: u8 = 0x8a;
-
-/// Clients must mask. A fixed key is as much work for the server as a random one.
-const MASK: [u8; 4] = [0x5a, 0xc3, 0x17, 0x9e];
-
-/// Servers send nothing larger to a load generator.
-const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
 /// What stands before a packet to another client.
 #[derive(Debug, Clone)]
@@ -85,46 +74,11 @@ fn put(envelope: &[u8], kind: u8, seq: i32, body: &[u8], out: &mut Vec<u8>) {
             filled += 2;
         }
     }
-    let length = envelope.len() + filled + body.len();
-    out.push(TEXT);
-    match length {
-        0..126 => out.push(0x80 | length as u8),
-        126..0x1_0000 => {
-            out.push(0x80 | 126);
-            out.extend_from_slice(&(length as u16).to_be_bytes());
-        }
-        _ => {
-            out.push(0x80 | 127);
-            out.extend_from_slice(&(length as u64).to_be_bytes());
-        }
-    }
-    out.extend_from_slice(&MASK);
-    let start = out.len();
-    out.extend_from_slice(envelope);
-    out.extend_from_slice(&head[..filled]);
-    out.extend_from_slice(body);
-    let (words, rest) = out[start..].as_chunks_mut::<4>();
-    for word in words {
-        *word = (u32::from_ne_bytes(*word) ^ u32::from_ne_bytes(MASK)).to_ne_bytes();
-    }
-    for (byte, mask) in rest.iter_mut().zip(MASK) {
-        *byte ^= mask;
-    }
+    websocket::put(TEXT, [envelope, &head[..filled], body], out);
 }
 
-/// Bytes of JSON around the data of a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Around {
-    /// Before it, with the quotation mark.
-    pub before: usize,
-    /// After it, with the quotation mark.
-    pub after: usize,
-}
-
-impl Around {
-    /// Only quotation marks: the delivery is a string.
-    pub const QUOTES: Around = Around { before: 1, after: 1 };
-}
+/// Why a message of bytes is wrong.
+const NO_PACKET: &str = "a message of bytes, which is no packet";
 
 /// What a frame from a server holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,28 +91,18 @@ pub(crate) enum Frame<'a> {
     Close,
 }
 
-/// How many bytes must follow these at least until a frame is all there; 0 if it is.
-pub(crate) fn missing(bytes: &[u8]) -> Result<usize, &'static str> {
-    let whole = match (extent(bytes)?, bytes) {
-        (Some(extent), _) => extent.head + extent.message,
-        (None, [_, 126, ..]) => 2 + 2,
-        (None, [_, 127, ..]) => 2 + 8,
-        (None, _) => 2,
-    };
-    Ok(whole.saturating_sub(bytes.len()))
-}
-
 /// The first frame in these bytes and its length, or nothing if it is not all there.
 pub(crate) fn read_frame(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, &'static str> {
     let Some(extent) = extent(bytes)? else {
         return Ok(None);
     };
-    let Some(message) = bytes.get(extent.head..extent.head + extent.message) else {
+    let Some(message) = extent.message(bytes) else {
         return Ok(None);
     };
-    let length = extent.head + extent.message;
+    let length = extent.whole();
     match extent.first {
         TEXT => {}
+        BINARY => return Err(NO_PACKET),
         CLOSE => return Ok(Some((Frame::Close, length))),
         _ => return Ok(Some((Frame::Ping, length))),
     }
@@ -190,9 +134,11 @@ pub(crate) fn head(bytes: &[u8], json: Around) -> Head {
         Ok(None) => return Head::Short,
         Err(reason) => return Head::Wrong(reason),
     };
-    let whole = Head::Frame { before: extent.head + extent.message, data: 0, after: 0 };
-    if extent.first != TEXT {
-        return whole;
+    let whole = Head::Frame { before: extent.whole(), data: 0, after: 0 };
+    match extent.first {
+        TEXT => {}
+        BINARY => return Head::Wrong(NO_PACKET),
+        _ => return whole,
     }
     let message = &bytes[extent.head..];
     let message = &message[..message.len().min(extent.message)];
@@ -211,38 +157,6 @@ pub(crate) fn head(bytes: &[u8], json: Around) -> Head {
         }
         None => Head::Wrong("packet without a string"),
     }
-}
-
-/// Of a frame: its first byte, and the bytes of its head and of the message.
-struct Extent {
-    first: u8,
-    head: usize,
-    message: usize,
-}
-
-fn extent(bytes: &[u8]) -> Result<Option<Extent>, &'static str> {
-    let [first, length, rest @ ..] = bytes else {
-        return Ok(None);
-    };
-    if !matches!(*first, TEXT | CLOSE | PING | PONG) {
-        return Err("neither a whole text message nor a control frame");
-    }
-    let (message, field) = match *length {
-        length @ 0..126 => (usize::from(length), 0),
-        126 => match rest.first_chunk() {
-            Some(field) => (usize::from(u16::from_be_bytes(*field)), 2),
-            None => return Ok(None),
-        },
-        127 => match rest.first_chunk() {
-            Some(field) => (usize::try_from(u64::from_be_bytes(*field)).unwrap_or(usize::MAX), 8),
-            None => return Ok(None),
-        },
-        _ => return Err("masked frame"),
-    };
-    if message > MESSAGE_BYTES_MAX {
-        return Err("message too large");
-    }
-    Ok(Some(Extent { first: *first, head: 2 + field, message }))
 }
 
 /// The number of a packet and where its body begins, or nothing if the head is not all there.
@@ -275,23 +189,7 @@ fn read_seq(message: &[u8]) -> Result<Option<(i32, usize)>, &'static str> {
 pub(crate) fn from_server(kind: u8, seq: i32, body: &[u8]) -> Vec<u8> {
     let mut masked = Vec::new();
     put_packet(kind, seq, body, &mut masked);
-    unmasked(&masked)
-}
-
-/// A client's frame as if a server had sent it.
-#[cfg(test)]
-pub(crate) fn unmasked(masked: &[u8]) -> Vec<u8> {
-    let field = match masked[1] {
-        0xfe => 2,
-        0xff => 8,
-        _ => 0,
-    };
-    let (head, rest) = masked.split_at(2 + field);
-    let (mask, message) = rest.split_at(4);
-    let mut frame = head.to_vec();
-    frame[1] &= 0x7f;
-    frame.extend(message.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    frame
+    websocket::unmasked(&masked)
 }
 
 #[cfg(test)]
@@ -299,6 +197,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::websocket::{missing, unmasked};
 
     #[test]
     fn a_reply_to_number_2_is_written_as_the_specification_says() {

@@ -17,3 +17,17 @@ pub enum Head {
     /// This is no frame; why.
     Wrong(&'static str),
 }
+
+/// Bytes of JSON around the data of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Around {
+    /// Before it, with the quotation mark.
+    pub before: usize,
+    /// After it, with the quotation mark.
+    pub after: usize,
+}
+
+impl Around {
+    /// Only quotation marks: the delivery is a string.
+    pub const QUOTES: Around = Around { before: 1, after: 1 };
+}

@@ -40,6 +40,11 @@ impl Recorder {
         self.0.saturating_record_n(nanoseconds.max(1), count);
     }
 
+    /// Adds all samples of another one.
+    pub(crate) fn add(&mut self, other: &Recorder) {
+        self.0.add(&other.0).expect("all have the same bounds");
+    }
+
     pub(crate) fn latency(&self) -> Latency {
         let at = |quantile| self.0.value_at_quantile(quantile) as f64 / 1000.0;
         Latency {

@@ -3,15 +3,15 @@
 //!
 //! * [`fanout`]: one sender, N receivers; deliveries per second.
 //! * [`relay`]: round trips between two clients through the hub; rate and latency.
-//! * [`requests`]: one connection asks, the server or another connection answers; rate and latency.
+//! * [`requests`]: one connection asks, the server or another connection answers; rate and latency. Or many such.
 //! * [`stream`]: bytes from one client through the hub to another, slowed by the receiver.
 //! * [`stalled`]: streams whose receivers have stopped; server memory per stream.
 //! * [`stall`]: broadcasts at a fixed rate while one member never reads; latency of the others.
 //! * [`idle`]: many quiet connections; server memory per connection.
 //!
 //! Each workload module has a `Plan`, a `Report` and `run(dialect, plan, progress)`. A [`Dialect`]
-//! implements a protocol for the workloads: [`Joint`], [`Native`], [`Encrypted`], [`AnySocket`], [`Nats`],
-//! [`Redis`], a [`Proxied`] connection, or [`Bare`] sockets without a hub as the upper bound. A dialect
+//! implements a protocol for the workloads: [`Joint`], [`Native`], [`Encrypted`], [`AnySocket`], [`SocketIo`],
+//! [`Nats`], [`Redis`], a [`Proxied`] connection, or [`Bare`] sockets without a hub as the upper bound. A dialect
 //! that has no form for a workload returns [`BenchError::Unsupported`].
 //!
 //! A [`Transport`] says where the server is and whether TLS is spoken. Inside TLS the load generator decrypts
@@ -35,17 +35,19 @@ mod receivers;
 pub mod relay;
 pub mod requests;
 mod schedule;
+mod socketio_frame;
 pub mod stall;
 pub mod stalled;
 pub mod stream;
 mod tls;
 mod transport;
 pub mod unframe;
+mod websocket;
 
 pub use connection::Connection;
 pub use dialect::{
     Dialect, anysocket::AnySocket, bare::Bare, encrypted::Encrypted, joint::Joint, native::Native,
-    nats::Nats, proxied::Proxied, redis::Redis,
+    nats::Nats, proxied::Proxied, redis::Redis, socketio::SocketIo,
 };
 pub use error::BenchError;
 pub use latency::Latency;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::connection::Connection;
 use crate::dialect::{Answerer, Asker, Dialect, LARGEST_NUMBER, Requests, Responder};
 use crate::latency::{Latency, Recorder};
-use crate::schedule::{PATIENCE, Phase, READ_BYTES, Schedule, with_helper};
+use crate::schedule::{PATIENCE, Phase, READ_BYTES, Schedule, side_by_side, with_helper};
 use crate::{BenchError, Progress};
 
 pub use crate::in_flight::Plan;
@@ -20,13 +20,15 @@ pub use crate::in_flight::Plan;
 pub struct Report {
     /// Protocol used.
     pub dialect: &'static str,
-    /// Requests under way at any time.
+    /// Connections that ask at the same time, each with an answerer of its own.
+    pub pairs: usize,
+    /// Requests of each of them under way at any time.
     pub in_flight: usize,
     /// Data bytes of a request and of its answer.
     pub payload: usize,
     /// Time measured.
     pub seconds: f64,
-    /// Requests answered for each second.
+    /// Requests answered for each second, summed over all pairs.
     pub requests_per_second: f64,
     /// From writing a request to having read its answer.
     pub latency: Latency,
@@ -42,13 +44,60 @@ pub fn run(
     plan: &Plan,
     progress: &mut Progress<'_>,
 ) -> Result<Report, BenchError> {
+    run_many(dialect, plan, 1, progress)
+}
+
+/// Runs the plan with several pairs at the same time, two threads for each.
+///
+/// # Errors
+///
+/// Any [`BenchError`].
+pub fn run_many(
+    dialect: &dyn Dialect,
+    plan: &Plan,
+    pairs: usize,
+    progress: &mut Progress<'_>,
+) -> Result<Report, BenchError> {
     plan.check()?;
     plan.check_fit(plan.payload)?;
+    if pairs == 0 {
+        return Err(BenchError::Plan("there must be at least 1 pair".into()));
+    }
     progress(0.0, "connecting");
-    let Requests { stream, asker, responder } = dialect.open_requests(plan.payload)?;
-    let name = dialect.name();
+    let open = |_| dialect.open_requests(plan.payload);
+    let connections = (0..pairs).map(open).collect::<Result<_, _>>()?;
+    let talks = side_by_side(connections, progress, |requests, progress| {
+        talk(dialect.name(), requests, plan, progress)
+    })?;
+    let mut recorder = Recorder::new();
+    talks.iter().for_each(|talk| recorder.add(&talk.recorder));
+    Ok(Report {
+        dialect: dialect.name(),
+        pairs,
+        in_flight: plan.in_flight,
+        payload: plan.payload,
+        seconds: talks.first().map_or(0.0, |talk| talk.seconds),
+        requests_per_second: talks.iter().map(|talk| talk.completed as f64 / talk.seconds).sum(),
+        latency: recorder.latency(),
+    })
+}
+
+/// What came out of one pair.
+struct Talk {
+    completed: u64,
+    seconds: f64,
+    recorder: Recorder,
+}
+
+fn talk(
+    dialect: &'static str,
+    requests: Requests,
+    plan: &Plan,
+    progress: &mut Progress<'_>,
+) -> Result<Talk, BenchError> {
+    let Requests { stream, asker, responder } = requests;
     let mut conversation = Conversation {
-        dialect: name,
+        dialect,
         stream,
         asker,
         waiting: Waiting::new(plan.in_flight),
@@ -63,7 +112,7 @@ pub fn run(
         return conversation.measure(plan, progress);
     };
     thread::scope(|scope| {
-        let answering = scope.spawn(|| respond(name, &answers, &mut *answerer));
+        let answering = scope.spawn(|| respond(dialect, &answers, &mut *answerer));
         let measured = conversation.measure(plan, progress);
         for stream in [&conversation.stream, &answers] {
             // Closed by the other side: just as well.
@@ -106,7 +155,7 @@ struct Conversation {
 }
 
 impl Conversation {
-    fn measure(&mut self, plan: &Plan, progress: &mut Progress<'_>) -> Result<Report, BenchError> {
+    fn measure(&mut self, plan: &Plan, progress: &mut Progress<'_>) -> Result<Talk, BenchError> {
         let mut recorder = Recorder::new();
         let mut completed = 0;
         let mut schedule = Schedule::start(plan.warm_up, plan.duration, progress);
@@ -122,14 +171,7 @@ impl Conversation {
                 completed += answered;
             }
             if let Phase::Over { seconds } = phase {
-                return Ok(Report {
-                    dialect: self.dialect,
-                    in_flight: plan.in_flight,
-                    payload: plan.payload,
-                    seconds,
-                    requests_per_second: completed as f64 / seconds,
-                    latency: recorder.latency(),
-                });
+                return Ok(Talk { completed, seconds, recorder });
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The times of a workload: a warm-up, then the time that is measured.
 
-use std::thread::ScopedJoinHandle;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::{BenchError, Progress};
@@ -88,6 +88,28 @@ pub(crate) fn with_helper<T>(
         Ok(_) => measured,
         Err(panic) => std::panic::resume_unwind(panic),
     }
+}
+
+/// Runs the same for each of these at the same time, the first of them in this thread, which tells the
+/// progress.
+pub(crate) fn side_by_side<T: Send, R: Send>(
+    each: Vec<T>,
+    progress: &mut Progress<'_>,
+    run: impl Fn(T, &mut Progress<'_>) -> Result<R, BenchError> + Sync,
+) -> Result<Vec<R>, BenchError> {
+    let run = &run;
+    thread::scope(|scope| {
+        let mut each = each.into_iter();
+        let first = each.next();
+        let others: Vec<_> =
+            each.map(|one| scope.spawn(move || run(one, &mut |_, _| {}))).collect();
+        let first = first.map(|one| run(one, progress));
+        let others = others.into_iter().map(|other| match other.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        first.into_iter().chain(others).collect()
+    })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::dialect::{Dialect, STREAM_CHUNK, StreamShape};
+use crate::dialect::{Dialect, StreamShape};
 use crate::idle::resident_bytes;
 use crate::schedule::PATIENCE;
 use crate::{BenchError, Progress, raise_file_limit, stream};
@@ -87,7 +87,7 @@ pub fn run(
     let resident_before = resident_bytes(plan.server_pid)?;
     for (index, stream) in ends.iter().enumerate() {
         progress(0.5 + index as f64 / plan.streams as f64 / 2.0, "sending");
-        let window = stream.chunk.repeat(plan.window as usize / STREAM_CHUNK);
+        let window = stream.chunk.repeat(stream.window / stream.chunk_bytes);
         let send = || {
             stream.sender.set_write_timeout(Some(PATIENCE))?;
             (&stream.sender).write_all(&window)

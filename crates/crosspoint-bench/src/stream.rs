@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::connection::Connection;
-use crate::dialect::{Dialect, STREAM_CHUNK, StreamEnds, StreamShape};
-use crate::schedule::{PATIENCE, Phase, READ_BYTES, Schedule, with_helper};
-use crate::unframe::Unframer;
+use crate::dialect::{Credits, Dialect, Intake, STREAM_CHUNK, StreamEnds, StreamShape};
+use crate::schedule::{PATIENCE, Phase, READ_BYTES, Schedule, side_by_side, with_helper};
 use crate::{BenchError, Progress};
 
 /// What to run.
@@ -42,9 +41,11 @@ pub struct Report {
     pub dialect: &'static str,
     /// Bytes that the sender may have been ahead, where the protocol has a window.
     pub window: u32,
+    /// Streams at the same time, each with connections of its own.
+    pub streams: usize,
     /// Time measured.
     pub seconds: f64,
-    /// Bytes of data that arrived for each second.
+    /// Bytes of data that arrived for each second, summed over all streams.
     pub bytes_per_second: f64,
 }
 
@@ -61,22 +62,62 @@ pub fn run(
     plan: &Plan,
     progress: &mut Progress<'_>,
 ) -> Result<Report, BenchError> {
+    run_many(dialect, plan, 1, progress)
+}
+
+/// Runs the plan with several streams at the same time, two threads for each.
+///
+/// # Errors
+///
+/// Any [`BenchError`].
+pub fn run_many(
+    dialect: &dyn Dialect,
+    plan: &Plan,
+    streams: usize,
+    progress: &mut Progress<'_>,
+) -> Result<Report, BenchError> {
     let shape = StreamShape { window: plan.window, tiny: false };
     check(&shape)?;
+    if streams == 0 {
+        return Err(BenchError::Plan("there must be at least 1 stream".into()));
+    }
     progress(0.0, "connecting");
-    let StreamEnds { sender, chunk, credits, receiver, framing, credit, keep } =
-        dialect.open_stream(&shape)?;
+    let ends: Vec<_> =
+        (0..streams).map(|_| dialect.open_stream(&shape)).collect::<Result<_, _>>()?;
+    let window = ends.first().map_or(0, |ends| ends.window);
+    let flows =
+        side_by_side(ends, progress, |ends, progress| flow(dialect.name(), ends, plan, progress))?;
+    Ok(Report {
+        dialect: dialect.name(),
+        window: u32::try_from(window).unwrap_or(u32::MAX),
+        streams,
+        seconds: flows.first().map_or(0.0, |flow| flow.seconds),
+        bytes_per_second: flows.iter().map(|flow| flow.bytes as f64 / flow.seconds).sum(),
+    })
+}
+
+/// What came out of one stream.
+struct Flow {
+    bytes: u64,
+    seconds: f64,
+}
+
+fn flow(
+    dialect: &'static str,
+    ends: StreamEnds,
+    plan: &Plan,
+    progress: &mut Progress<'_>,
+) -> Result<Flow, BenchError> {
+    let StreamEnds { sender, chunk, chunk_bytes, window, credits, receiver, intake, keep } = ends;
     let time_limits = || {
         sender.set_read_timeout(Some(PATIENCE))?;
         receiver.set_read_timeout(Some(PATIENCE))
     };
     time_limits().map_err(BenchError::system("setting a time limit"))?;
-    let name = dialect.name();
-    let window = plan.window as usize;
     let stop = AtomicBool::new(false);
-    let report = thread::scope(|scope| {
+    let flow = thread::scope(|scope| {
         let sending = scope.spawn(|| {
-            let mut outgoing = Outgoing { dialect: name, chunk, credits, left: window };
+            let mut outgoing = Outgoing { dialect, chunk, chunk_bytes, credits, left: window };
             let sent = outgoing.send(&sender, &stop);
             if sent.is_err() {
                 // Nothing more comes for the receiver to wait for. It may be closed already.
@@ -84,14 +125,8 @@ pub fn run(
             }
             sent
         });
-        let mut incoming = Incoming {
-            dialect: name,
-            unframer: Unframer::new(framing),
-            credit,
-            half: window / 2,
-            owed: 0,
-            buffer: vec![0; READ_BYTES],
-        };
+        let buffer = vec![0; READ_BYTES];
+        let mut incoming = Incoming { dialect, intake, out: Vec::new(), buffer };
         let measured = incoming.measure(&receiver, plan, progress);
         stop.store(true, Ordering::Release);
         for stream in [&sender, &receiver] {
@@ -102,7 +137,7 @@ pub fn run(
     });
     drop((sender, receiver));
     drop(keep);
-    report
+    flow
 }
 
 /// Whether such a stream can be opened.
@@ -120,7 +155,8 @@ pub(crate) fn check(shape: &StreamShape) -> Result<(), BenchError> {
 struct Outgoing {
     dialect: &'static str,
     chunk: Vec<u8>,
-    credits: Option<Box<dyn crate::dialect::Credits>>,
+    chunk_bytes: usize,
+    credits: Option<Box<dyn Credits>>,
     /// Bytes of data that may be sent, if they are counted.
     left: usize,
 }
@@ -131,11 +167,11 @@ impl Outgoing {
         let batch = self.chunk.repeat(BATCH);
         let mut buffer = vec![0; READ_BYTES];
         while !stop.load(Ordering::Acquire) {
-            let result = match (self.left / STREAM_CHUNK).min(BATCH) {
+            let result = match (self.left / self.chunk_bytes).min(BATCH) {
                 0 => self.wait(stream, &mut buffer),
                 chunks => {
                     if self.credits.is_some() {
-                        self.left -= chunks * STREAM_CHUNK;
+                        self.left -= chunks * self.chunk_bytes;
                     }
                     stream
                         .write_all(&batch[..chunks * self.chunk.len()])
@@ -181,12 +217,8 @@ fn read(mut stream: &Connection, buffer: &mut [u8]) -> io::Result<usize> {
 
 struct Incoming {
     dialect: &'static str,
-    unframer: Unframer,
-    /// Written for each half of the window.
-    credit: Vec<u8>,
-    half: usize,
-    /// Bytes of data for which no credit was given yet.
-    owed: usize,
+    intake: Box<dyn Intake>,
+    out: Vec<u8>,
     buffer: Vec<u8>,
 }
 
@@ -196,42 +228,33 @@ impl Incoming {
         stream: &Connection,
         plan: &Plan,
         progress: &mut Progress<'_>,
-    ) -> Result<Report, BenchError> {
+    ) -> Result<Flow, BenchError> {
         let mut schedule = Schedule::start(plan.warm_up, plan.duration, progress);
-        let mut arrived = 0;
+        let mut bytes = 0;
         loop {
             let count = self.take(stream)?;
             let phase = schedule.step(Instant::now());
             if phase != Phase::WarmUp {
-                arrived += count as u64;
+                bytes += count as u64;
             }
             if let Phase::Over { seconds } = phase {
-                return Ok(Report {
-                    dialect: self.dialect,
-                    window: plan.window,
-                    seconds,
-                    bytes_per_second: arrived as f64 / seconds,
-                });
+                return Ok(Flow { bytes, seconds });
             }
         }
     }
 
-    /// Reads once, and gives credit; how many bytes of data there were.
+    /// Reads once, and says what that wants to be said; how many bytes of data there were.
     fn take(&mut self, mut stream: &Connection) -> Result<usize, BenchError> {
         let dialect = self.dialect;
         let failed = |doing| move |source| BenchError::Io { dialect, doing, source };
         let count = read(stream, &mut self.buffer).map_err(failed("waiting for data"))?;
-        let mut data = 0;
-        self.unframer
-            .feed(&self.buffer[..count], |run| data += run.len())
+        let data = self
+            .intake
+            .take(&self.buffer[..count], &mut self.out)
             .map_err(|reason| BenchError::OutOfStep { dialect, reason })?;
-        if !self.credit.is_empty() {
-            self.owed += data;
-            while self.owed >= self.half {
-                self.owed -= self.half;
-                stream.write_all(&self.credit).map_err(failed("giving credit"))?;
-            }
-        }
+        let written = stream.write_all(&self.out);
+        self.out.clear();
+        written.map_err(failed("giving credit"))?;
         Ok(data)
     }
 }

@@ -8,8 +8,8 @@ use crosspoint_proto::message::kind;
 use crosspoint_proto::peer;
 
 use crate::anysocket_frame;
-pub use crate::anysocket_frame::Around;
-pub use crate::head::Head;
+pub use crate::head::{Around, Head};
+use crate::socketio_frame;
 
 /// How the frames of a protocol are recognised at a receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub enum Framing {
     /// AnySocket over WebSocket, server to client: the data are in messages, with so much JSON
     /// around them.
     AnySocket(Around),
+    /// Socket.IO over WebSocket, server to client: the data are in events, with so much of the packet around them.
+    SocketIo(Around),
     /// Deliveries of one fixed size beginning with `first`; lines of six bytes (`PING` and `PONG`)
     /// may stand between them if `pings` is set.
     Fixed {
@@ -50,6 +52,7 @@ impl Framing {
             Framing::NativeStream => native_stream_head(bytes),
             Framing::Raw => Head::Frame { before: 0, data: usize::MAX / 2, after: 0 },
             Framing::AnySocket(json) => anysocket_frame::head(bytes, json),
+            Framing::SocketIo(packet) => socketio_frame::head(bytes, packet),
             Framing::Fixed { first, before, data, after, pings } => match bytes.first() {
                 None => Head::Short,
                 Some(&byte) if byte == first => Head::Frame { before, data, after },
@@ -280,6 +283,9 @@ mod tests {
         \x81\x0d13\x00\x00\x00\xc3\xbf\"defg\"\x81\x7e\x00\x0913\x00\x00\x00\x04\"h\"";
     const LINK_STREAM: &[u8] =
         b"\x08\x76\x03\x1a\x03\x00\x00ab\x09\x047654321\x00\x08\x76\x03\x1a\x03\x00\x00cd";
+    const SOCKETIO: Framing = Framing::SocketIo(Around { before: 9, after: 2 });
+    const SOCKETIO_STREAM: &[u8] =
+        b"\x81\x0e42[\"ev\",\"abc\"]\x81\x012\x89\x00\x81\x0643[\"x\"\x82\x02hi\x81\x7e\x00\x0d42[\"ev\",\"de\"]";
     const FIXED_STREAM: &[u8] = b"MSG abc\r\nPING\r\nMSG def\r\n";
 
     #[test]
@@ -287,6 +293,7 @@ mod tests {
         assert_eq!(data_of(Framing::Joint, &[JOINT_STREAM]).unwrap(), b"abcdefghi");
         assert_eq!(data_of(Framing::Native, &[NATIVE_STREAM]).unwrap(), b"abcde");
         assert_eq!(data_of(ANYSOCKET, &[ANYSOCKET_STREAM]).unwrap(), b"abcdefgh");
+        assert_eq!(data_of(SOCKETIO, &[SOCKETIO_STREAM]).unwrap(), b"abcde");
         assert_eq!(data_of(Framing::NativeStream, &[LINK_STREAM]).unwrap(), b"abcd");
         assert_eq!(data_of(Framing::Raw, &[FIXED_STREAM]).unwrap(), FIXED_STREAM);
         assert_eq!(data_of(FIXED, &[FIXED_STREAM]).unwrap(), b"abcdef");
@@ -321,6 +328,7 @@ mod tests {
                 (Framing::Native, NATIVE_STREAM),
                 (Framing::NativeStream, LINK_STREAM),
                 (ANYSOCKET, ANYSOCKET_STREAM),
+                (SOCKETIO, SOCKETIO_STREAM),
                 (FIXED, FIXED_STREAM),
             ] {
                 let mut cuts: Vec<_> = cuts.iter().map(|&cut| cut.min(stream.len())).collect();
@@ -339,6 +347,7 @@ mod tests {
                 Framing::Native,
                 Framing::NativeStream,
                 ANYSOCKET,
+                SOCKETIO,
                 FIXED,
             ] {
                 let seen = data_of(framing, &[front, back]).map_or(0, |data| data.len());

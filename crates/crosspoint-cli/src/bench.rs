@@ -5,8 +5,8 @@ use crate::client_tls;
 use crate::failure::Failure;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use crosspoint_bench::{
-    AnySocket, BenchError, Dialect, Encrypted, Joint, Latency, Native, Transport, fanout, idle,
-    relay, requests, stall, stalled, stream,
+    AnySocket, BenchError, Dialect, Encrypted, Joint, Latency, Native, SocketIo, Transport, fanout,
+    idle, relay, requests, stall, stalled, stream,
 };
 use crosspoint_net::client::{Endpoint, host};
 use crosspoint_net::tls::Fingerprint;
@@ -31,18 +31,26 @@ pub(crate) fn command() -> Command {
                     .value_parser(value_parser!(Place))
                     .help(
                         "The hub or other server: HOST:PORT, tcp:// or tls://HOST:PORT, with \
-                         anysocket also ws:// or wss://HOST:PORT; if not given, a hub is started for \
+                         anysocket and socketio also ws:// or wss://HOST:PORT; if not given, a hub is started for \
                          the run",
                     ),
             )
             .arg(
                 Arg::new("protocol")
                     .long("protocol")
-                    .value_parser(["native", "encrypted", "joint", "anysocket"])
+                    .value_parser([
+                        "native",
+                        "encrypted",
+                        "joint",
+                        "anysocket",
+                        "socketio",
+                        "socketio2",
+                    ])
                     .default_value("native")
                     .help(
-                        "The protocol to speak; a peote-server speaks joint, and encrypted is \
-                         native with encryption from end to end",
+                        "The protocol to speak; a peote-server speaks joint, encrypted is native with \
+                         encryption from end to end, socketio is that of socket.io-client 3 and 4 with \
+                         socket.io-p2p-plugin, and socketio2 that of socket.io-client 2 with it",
                     ),
             )
             .arg(
@@ -94,14 +102,18 @@ pub(crate) fn command() -> Command {
         "Requests that another client answers over the hub, or the application of an AnySocket \
          server",
     )
-    .arg(number("in-flight", "64", "Requests under way at any time"));
+    .arg(number("in-flight", "64", "Requests of each pair under way at any time"))
+    .arg(pairs("pairs", "Pairs of clients at the same time"));
     let window = || {
         Arg::new("window")
             .long("window")
             .value_name("BYTES")
             .value_parser(value_parser!(u32).range(32_768..=1 << 30))
             .default_value("524288")
-            .help("Bytes that the sender may be ahead of the receiver")
+            .help(
+                "Bytes that the sender may be ahead of the receiver; with socketio it is always one \
+                 chunk of 64 KiB",
+            )
     };
     let pid = || {
         Arg::new("pid")
@@ -112,6 +124,7 @@ pub(crate) fn command() -> Command {
     let stream =
         workload("stream", "Bytes from one client over the hub to another: bytes a second")
             .arg(window())
+            .arg(pairs("streams", "Streams at the same time"))
             .arg(seconds());
     let stalled = workload("stalled", "Streams whose receivers have stopped: memory for each")
         .arg(number("streams", "200", "Number of streams"))
@@ -150,6 +163,11 @@ fn number(name: &'static str, default: &'static str, help: &'static str) -> Arg 
         .help(help)
 }
 
+/// How many do the same at the same time, which takes two threads for each.
+fn pairs(name: &'static str, help: &'static str) -> Arg {
+    number(name, "1", help).value_parser(value_parser!(u32).range(1..=1000))
+}
+
 /// How the server at this address is spoken to.
 fn dialect(target: &Target, matches: &ArgMatches) -> Result<Box<dyn Dialect>, Failure> {
     let transport = target.transport.clone();
@@ -169,6 +187,8 @@ fn dialect(target: &Target, matches: &ArgMatches) -> Result<Box<dyn Dialect>, Fa
             let detected = AnySocket::detect(transport, text("auth").or(token));
             Box::new(detected.map_err(|error| target.failed(error))?)
         }
+        Some("socketio") => Box::new(SocketIo::new(transport).with_token(token)),
+        Some("socketio2") => Box::new(SocketIo::older(transport).with_token(token)),
         _ => Box::new(Native::new(transport).with_token(bytes)),
     })
 }
@@ -248,7 +268,8 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), Failure> {
                 duration: seconds(),
                 ..requests::Plan::default()
             };
-            let report = requests::run(&*dialect, &plan, &mut progress).map_err(wrong)?;
+            let report = requests::run_many(&*dialect, &plan, size("pairs"), &mut progress)
+                .map_err(wrong)?;
             bar.finish_and_clear();
             print(json, &report, |report, text| {
                 row(text, "requests", &rate(report.requests_per_second));
@@ -261,7 +282,8 @@ pub(crate) fn run(matches: &ArgMatches) -> Result<(), Failure> {
                 duration: seconds(),
                 ..stream::Plan::default()
             };
-            let report = stream::run(&*dialect, &plan, &mut progress).map_err(wrong)?;
+            let report = stream::run_many(&*dialect, &plan, size("streams"), &mut progress)
+                .map_err(wrong)?;
             bar.finish_and_clear();
             print(json, &report, |report, text| {
                 row(text, "data", &format!("{:.0} MB/s", report.bytes_per_second / 1e6));
@@ -339,7 +361,7 @@ impl Place {
     /// The way there, for a protocol of the load generator.
     fn transport(&self, protocol: &str, matches: &ArgMatches) -> Result<Transport, Failure> {
         let (authority, tls) = match &self.0 {
-            Endpoint::WebSocket { authority, tls, .. } if protocol != "anysocket" => {
+            Endpoint::WebSocket { authority, tls, .. } if !is_over_websocket(protocol) => {
                 let scheme = if tls.is_some() { "tls" } else { "tcp" };
                 return Err(Failure::Setup(format!(
                     "bench speaks {protocol} without WebSocket: write --hub {scheme}://{authority}"
@@ -362,6 +384,11 @@ impl Place {
         let transport = Transport::with_tls(address, host(authority), &client_tls::read(matches)?);
         transport.map_err(|error| Failure::Setup(error.to_string()))
     }
+}
+
+/// Whether a protocol is spoken inside of WebSocket.
+fn is_over_websocket(protocol: &str) -> bool {
+    matches!(protocol, "anysocket" | "socketio" | "socketio2")
 }
 
 /// Whom to measure.

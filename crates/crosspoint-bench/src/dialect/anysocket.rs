@@ -7,23 +7,24 @@
 //!   value, except an order to broadcast, `{"do":"broadcast","value":V}`: it sends V to every client
 //!   but the one who asked, and answers nothing.
 
-use std::io::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
+use super::awake::Awake;
 use super::rejoin::Rejoin;
 use super::{
-    Answerer, Asker, Dialect, FILL, Fanout, FanoutShape, IdleState, KEEPALIVE_EVERY, Message,
-    Relay, Requests, Responder, fresh_name,
+    Answerer, Asker, Dialect, Fanout, FanoutShape, IdleState, Message, Relay, Requests, Responder,
+    fresh_name, json_text,
 };
 use crate::BenchError;
 use crate::anysocket_frame::{
-    ALIVE, Around, Envelope, Frame, PROBE, kind, missing, put_forwarded, put_packet, read_frame,
+    ALIVE, Envelope, Frame, PROBE, kind, put_forwarded, put_packet, read_frame,
 };
 use crate::connection::Connection;
 use crate::net::Link;
 use crate::transport::{Options, Transport};
-use crate::unframe::Framing;
+use crate::unframe::{Around, Framing};
+use crate::websocket;
 
 /// A server that speaks AnySocket.
 #[derive(Debug, Clone)]
@@ -80,20 +81,8 @@ impl AnySocket {
 
     /// A connection that the server has let in.
     fn connect(&self, id: &Id, options: Options) -> Result<Link, BenchError> {
-        const DOING: &str = "opening a WebSocket";
         let mut link = Link::connect(NAME, &self.transport, options)?;
-        let upgrade = format!(
-            "GET / HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: Y3Jvc3Nwb2ludC1iZW5jaA==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-            self.transport.address()
-        );
-        link.send(DOING, upgrade.as_bytes())?;
-        let status = link.line(DOING)?;
-        if !status.starts_with(b"HTTP/1.1 101 ") {
-            return Err(link.refused(DOING, &status));
-        }
-        while link.line(DOING)? != b"\r\n" {}
-
+        websocket::upgrade(&mut link, &self.transport, "/")?;
         let id = id.text();
         let body = match &self.auth {
             None => format!("{{\"id\":\"{id}\"}}"),
@@ -131,7 +120,8 @@ impl AnySocket {
         for index in 0..shape.receivers {
             receivers.push(self.known(shape.options(index))?)?;
         }
-        let order = [br#"{"do":"broadcast","value":"#, &text(shape.payload)[..], b"}"].concat();
+        let order =
+            [br#"{"do":"broadcast","value":"#, &json_text(shape.payload)[..], b"}"].concat();
         let mut bytes = Vec::new();
         put_packet(kind::LINK, FIRST_SEQ, &order, &mut bytes);
         Ok(Fanout {
@@ -149,7 +139,7 @@ impl AnySocket {
         const DOING: &str = "sending to a room";
         let room = fresh_name();
         let mut sender = self.inside(&room, Options::default())?;
-        let text = text(shape.payload);
+        let text = json_text(shape.payload);
         let params = [format!("\"{room}\",").as_bytes(), &text].concat();
         let bytes = call_packet("rooms\",\"send", &params);
         // Nobody hears the first message; but the sender hears whether it may send.
@@ -193,7 +183,7 @@ impl AnySocket {
         let to_ours = Envelope::new(ours.0, theirs.0);
         Ok(Requests {
             stream: asking.ready()?,
-            asker: Box::new(Echo::new(text(payload), to_theirs)),
+            asker: Box::new(Echo::new(json_text(payload), to_theirs)),
             responder: Some(Responder {
                 stream: answering.ready()?,
                 answerer: Box::new(Reply { envelope: to_ours, rejoin: Rejoin::default() }),
@@ -243,7 +233,7 @@ impl Dialect for AnySocket {
             return self.open_proxied(payload);
         }
         let mut link = self.connect(&Id::fresh(), Options::default())?;
-        let body = text(payload);
+        let body = json_text(payload);
         echo(&mut link, &body)?;
         let asker = Box::new(Echo::new(body, None));
         Ok(Requests { stream: link.ready()?, asker, responder: None })
@@ -269,40 +259,6 @@ impl Dialect for AnySocket {
             opened(index + 1);
         }
         Ok(streams.streams)
-    }
-}
-
-/// Connections that send keepalives while more are opened.
-struct Awake {
-    streams: Vec<Connection>,
-    keepalive: Option<Vec<u8>>,
-    last: Instant,
-}
-
-impl Awake {
-    fn new(dialect: &AnySocket, count: usize) -> Awake {
-        Awake {
-            streams: Vec::with_capacity(count),
-            keepalive: dialect.keepalive(),
-            last: Instant::now(),
-        }
-    }
-
-    fn push(&mut self, link: Link) -> Result<(), BenchError> {
-        self.streams.push(link.ready()?);
-        if let Some(keepalive) = &self.keepalive
-            && self.last.elapsed() >= KEEPALIVE_EVERY
-        {
-            self.last = Instant::now();
-            for stream in &mut self.streams {
-                stream.write_all(keepalive).map_err(|source| BenchError::Io {
-                    dialect: NAME,
-                    doing: "sending a keepalive",
-                    source,
-                })?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -393,13 +349,6 @@ fn hear(
     })
 }
 
-/// The JSON text of a string of so many characters.
-fn text(payload: usize) -> Vec<u8> {
-    let mut text = vec![FILL; payload + 2];
-    (text[0], text[payload + 1]) = (b'"', b'"');
-    text
-}
-
 fn check_payload(payload: usize) -> Result<(), BenchError> {
     if (1..=LARGEST).contains(&payload) {
         return Ok(());
@@ -477,16 +426,7 @@ fn wait(
     number: i32,
 ) -> Result<Vec<u8>, BenchError> {
     loop {
-        let mut frame = Vec::new();
-        loop {
-            let filled = frame.len();
-            match missing(&frame) {
-                Ok(0) => break,
-                Ok(more) => frame.resize(filled + more, 0),
-                Err(_) => return Err(link.refused(doing, &frame)),
-            }
-            link.receive_into(doing, &mut frame[filled..])?;
-        }
+        let frame = websocket::receive(link, doing)?;
         match read_frame(&frame) {
             Ok(Some((Frame::Packet { forwarded: false, kind, seq, body }, _)))
                 if (kind, seq) == (wanted, number) =>
@@ -506,11 +446,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::anysocket_frame::{from_server, unmasked};
+    use crate::anysocket_frame::from_server;
+    use crate::websocket::unmasked;
 
     /// The answered numbers, and what the server is to hear.
     fn take(pieces: &[&[u8]]) -> Result<(Vec<u32>, Vec<u8>), &'static str> {
-        let mut echo = Echo::new(text(5), None);
+        let mut echo = Echo::new(json_text(5), None);
         let (mut numbers, mut out) = (Vec::new(), Vec::new());
         for piece in pieces {
             echo.take(piece, &mut out, &mut |number| numbers.push(number))?;
@@ -529,14 +470,15 @@ mod tests {
     #[test]
     fn texts_go_to_another_client_and_back() {
         let (ours, theirs) = (Id::fresh(), Id::fresh());
-        let mut echo = Echo::new(text(5), Some(Envelope::new(theirs.0, ours.0)));
+        let mut echo = Echo::new(json_text(5), Some(Envelope::new(theirs.0, ours.0)));
         let envelope = Envelope::new(ours.0, theirs.0);
         let mut reply = Reply { envelope, rejoin: Rejoin::default() };
         let (mut asked, mut answer, mut out) = (Vec::new(), Vec::new(), Vec::new());
         echo.ask(7, &mut asked).unwrap();
         reply.take(&unmasked(&asked), &mut answer).unwrap();
         let mut numbers = Vec::new();
-        let answers = [&from_server(kind::LINK, -9, &text(5))[..], &unmasked(&answer)].concat();
+        let answers =
+            [&from_server(kind::LINK, -9, &json_text(5))[..], &unmasked(&answer)].concat();
         echo.take(&answers, &mut out, &mut |number| numbers.push(number)).unwrap();
         assert_eq!((numbers, out), (vec![7], Vec::new()), "an answer of the server is no answer");
     }
@@ -549,7 +491,7 @@ mod tests {
         ) {
             let mut stream = Vec::new();
             for &number in &numbers {
-                stream.extend(from_server(kind::LINK, -number, &text(5)));
+                stream.extend(from_server(kind::LINK, -number, &json_text(5)));
                 stream.extend(from_server(kind::LINK, number, b"{\"news\":true}"));
                 stream.extend(from_server(kind::HEARTBEAT, number, ALIVE));
             }

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 
 use super::joint::{check_payload, to_member};
+use super::windowed::Windowed;
 use super::{
     Dialect, End, FILL, Fanout, FanoutShape, IdleState, Message, Relay, STREAM_CHUNK, StreamEnds,
     StreamShape,
@@ -85,10 +86,11 @@ impl Dialect for Bare {
         Ok(StreamEnds {
             sender,
             chunk: vec![FILL; STREAM_CHUNK],
+            chunk_bytes: STREAM_CHUNK,
+            window: shape.window as usize,
             credits: None,
             receiver,
-            framing: Framing::Raw,
-            credit: Vec::new(),
+            intake: Box::new(Windowed::without_credit(Framing::Raw)),
             keep: Some(Box::new(Copiers(vec![copier]))),
         })
     }

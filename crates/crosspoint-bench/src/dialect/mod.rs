@@ -1,6 +1,7 @@
 //! The protocols a workload can be run over.
 
 pub mod anysocket;
+mod awake;
 pub mod bare;
 pub mod encrypted;
 pub mod joint;
@@ -13,6 +14,8 @@ mod nats_request;
 pub mod proxied;
 pub mod redis;
 mod rejoin;
+pub mod socketio;
+mod windowed;
 
 use std::any::Any;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -232,23 +235,26 @@ pub struct StreamShape {
     pub tiny: bool,
 }
 
-/// Data bytes that go into one message of a stream.
+/// Data bytes that go into one message of a stream, where the protocol does not say how many.
 pub const STREAM_CHUNK: usize = 16 << 10;
 
 /// The two ends of a stream, ready for data.
 pub struct StreamEnds {
     /// Where chunks are written.
     pub sender: Connection,
-    /// What is written for [`STREAM_CHUNK`] bytes of data.
+    /// What is written for one chunk.
     pub chunk: Vec<u8>,
+    /// Data bytes of one chunk.
+    pub chunk_bytes: usize,
+    /// Data bytes that the sender may be ahead of what the receiver has consumed, as far as the
+    /// protocol has such a window: at least one chunk.
+    pub window: usize,
     /// Finds out how many more bytes the sender may send. `None` if only the connection slows it.
     pub credits: Option<Box<dyn Credits>>,
     /// Where the data arrives.
     pub receiver: Connection,
-    /// How the data is found in what arrives.
-    pub framing: Framing,
-    /// What the receiver writes each time it has consumed half of the window, if anything.
-    pub credit: Vec<u8>,
+    /// Finds the data in what arrives, and gives credit for it.
+    pub intake: Box<dyn Intake>,
     /// What must live as long as the stream; dropped after both ends are.
     pub keep: Option<Box<dyn Any + Send>>,
 }
@@ -257,6 +263,17 @@ pub struct StreamEnds {
 pub trait Credits: Send {
     /// Takes the next bytes that arrived; gives how many more bytes of data may be sent. Appends
     /// to `out` what the server wants to hear.
+    ///
+    /// # Errors
+    ///
+    /// A reason if the bytes are not what this protocol's server sends.
+    fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, &'static str>;
+}
+
+/// Reads what arrives at the receiver of a stream.
+pub trait Intake: Send {
+    /// Takes the next bytes that arrived; gives how many bytes of data have come with them. Appends
+    /// to `out` what the receiver says to that, such as credit for more.
     ///
     /// # Errors
     ///
@@ -298,3 +315,10 @@ pub(crate) fn fresh_name() -> String {
 
 /// The byte payloads are filled with.
 pub(crate) const FILL: u8 = b'.';
+
+/// The JSON text of a string of so many characters.
+pub(crate) fn json_text(payload: usize) -> Vec<u8> {
+    let mut text = vec![FILL; payload + 2];
+    (text[0], text[payload + 1]) = (b'"', b'"');
+    text
+}

@@ -11,6 +11,7 @@ use super::native_link::{
 use super::native_pair::{Pair, STREAM};
 pub use super::native_session::Native;
 use super::native_session::{NAME, Session};
+use super::windowed::Windowed;
 use super::{
     Dialect, End, FILL, Fanout, FanoutShape, IdleState, Message, Relay, Requests, Responder,
     STREAM_CHUNK, StreamEnds, StreamShape, fresh_name,
@@ -151,11 +152,12 @@ impl Dialect for Native {
         put_message(accepter.link.0, peer::kind::CREDIT, &[&stream], &mut credit);
         Ok(StreamEnds {
             chunk,
+            chunk_bytes: STREAM_CHUNK,
+            window: shape.window as usize,
             credits: Some(Box::new(Sender(Speaker::new(opener.link.0, None)))),
             sender: opener.session.ready()?,
             receiver: accepter.session.ready()?,
-            framing: Framing::NativeStream,
-            credit,
+            intake: Box::new(Windowed::new(Framing::NativeStream, credit, shape.window)),
             keep: None,
         })
     }

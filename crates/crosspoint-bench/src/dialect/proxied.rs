@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
+use super::windowed::Windowed;
 use super::{
     Dialect, FILL, Fanout, FanoutShape, IdleState, Relay, STREAM_CHUNK, StreamEnds, StreamShape,
     fresh_name,
@@ -56,7 +57,7 @@ impl Dialect for Proxied {
         NAME
     }
 
-    fn open_stream(&self, _shape: &StreamShape) -> Result<StreamEnds, BenchError> {
+    fn open_stream(&self, shape: &StreamShape) -> Result<StreamEnds, BenchError> {
         let mut near = Link::connect(NAME, &self.address.into(), Options::default())?;
         let token = fresh_name();
         near.send("connecting", token.as_bytes())?;
@@ -66,10 +67,11 @@ impl Dialect for Proxied {
         Ok(StreamEnds {
             sender: near.ready()?,
             chunk: vec![FILL; STREAM_CHUNK],
+            chunk_bytes: STREAM_CHUNK,
+            window: shape.window as usize,
             credits: None,
             receiver: receiver.into(),
-            framing: Framing::Raw,
-            credit: Vec::new(),
+            intake: Box::new(Windowed::without_credit(Framing::Raw)),
             keep: None,
         })
     }

@@ -1,10 +1,7 @@
-//! The workloads over AnySocket, against a real server made with the package from npm. `./check`
-//! installs it into `interop/`.
+//! The workloads over AnySocket, against a real server made with the package from npm.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crosspoint_bench::dialect::{IdleState, KEEPALIVE_EVERY};
@@ -12,47 +9,23 @@ use crosspoint_bench::{
     AnySocket, BenchError, Dialect, Joint, Progress, fanout, idle, relay, requests, stall,
 };
 
+use crate::node::NodeServer;
+
 const SHORT: Duration = Duration::from_millis(100);
 
 /// Long enough for a keepalive in between.
 const LONG: Duration = KEEPALIVE_EVERY.saturating_add(SHORT);
 
-/// A server in a process of its own, ended with the test.
-struct Server {
-    process: Child,
-    address: SocketAddr,
-}
+/// A server that is ended with the test.
+struct Server(NodeServer);
 
 impl Server {
     fn start() -> Server {
-        let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../interop"));
-        assert!(
-            folder.join("node_modules/anysocket").exists(),
-            "run ./check once, or `npm install --no-package-lock` in interop/"
-        );
-        let mut process = Command::new("node")
-            .current_dir(folder)
-            .args(["anysocket_server.mjs", "0"])
-            .env_remove("ANYSOCKET_AUTH")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let port: u16 = line.trim().strip_prefix("listening ").unwrap().parse().unwrap();
-        Server { process, address: SocketAddr::from(([127, 0, 0, 1], port)) }
+        Server(NodeServer::start("anysocket_server.mjs", "anysocket"))
     }
 
     fn dialect(&self) -> AnySocket {
-        AnySocket::new(self.address, Some("\"open sesame\"".into()))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Has ended already if the test failed for that.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        AnySocket::new(self.0.address, Some("\"open sesame\"".into()))
     }
 }
 
@@ -93,7 +66,7 @@ fn every_broadcast_reaches_every_receiver() {
 #[test]
 fn idle_connections_are_opened_and_measured() {
     let server = Server::start();
-    let mut plan = idle::Plan::new(server.process.id());
+    let mut plan = idle::Plan::new(server.0.pid());
     (plan.connections, plan.settle, plan.state) = (300, LONG, IdleState::Connected);
     let report = idle::run(&server.dialect(), &plan, &mut |_, _| {}).unwrap();
     assert!(report.resident_after > report.resident_before, "{report:?}");
@@ -102,7 +75,7 @@ fn idle_connections_are_opened_and_measured() {
 #[test]
 fn a_server_without_rooms_is_not_taken_for_a_hub() {
     let server = Server::start();
-    let found = AnySocket::detect(server.address, Some("\"open sesame\"".into())).unwrap();
+    let found = AnySocket::detect(server.0.address, Some("\"open sesame\"".into())).unwrap();
     assert_eq!(found.idle_state(), IdleState::Connected);
     assert!(found.open_requests(10).unwrap().responder.is_none());
 }
@@ -129,7 +102,7 @@ fn a_keepalive_is_taken_as_one() {
 #[test]
 fn a_server_that_refuses_is_named() {
     let server = Server::start();
-    let refused = AnySocket::new(server.address, Some("\"wrong\"".into())).open_requests(1);
+    let refused = AnySocket::new(server.0.address, Some("\"wrong\"".into())).open_requests(1);
     let error = refused.err().unwrap().to_string();
     assert!(error.contains("anysocket: authenticating was answered with a close frame"), "{error}");
 }

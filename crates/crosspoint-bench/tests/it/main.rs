@@ -3,5 +3,7 @@
 
 mod anysocket;
 mod hub;
+mod node;
+mod socketio;
 mod tls;
 mod workloads;
