@@ -1,6 +1,7 @@
 //! The same work against this project's hub, other servers and bare sockets, in turns, so that a
 //! machine that is busy for a while is busy for all of them.
 
+mod cpu;
 mod own_hub;
 mod server;
 mod table;
@@ -34,7 +35,7 @@ struct Arguments {
     #[arg(long, value_name = "PATH", default_value = "target/release/crosspoint")]
     hub: PathBuf,
 
-    /// Folder with the AnySocket server made with npm's package, for the target npm.
+    /// Folder with the servers made with packages from npm, for the targets npm and plugin.
     #[arg(long, value_name = "PATH", default_value = "interop")]
     interop: PathBuf,
 
@@ -47,13 +48,15 @@ struct Arguments {
     #[arg(long, value_name = "PID", requires = "perl")]
     perl_pid: Option<u32>,
 
-    /// What to compare; if not given, all but tls, anysocket, rooms and npm, and perl only where it is.
+    /// What to compare; if not given, all but tls, anysocket, rooms, npm, socketio and plugin, and perl only
+    /// where it is.
     #[arg(long, value_delimiter = ',', value_name = "TARGET,...")]
     targets: Option<Vec<Target>>,
 
     /// Which workloads to run: fanout-N (receivers), relay-N (in flight), requests-N (in flight) or
-    /// requests-NxB (of so many bytes), stream-N (window in KiB), stall-N (members), idle-N
-    /// (connections), stalled-N (streams).
+    /// requests-NxB (of so many bytes), pairs-PxN (pairs with N in flight each), stream-N (window in KiB),
+    /// streams-N (of 512 KiB, at the same time), stall-N (members), idle-N (connections), stalled-N
+    /// (streams).
     #[arg(
         long,
         value_delimiter = ',',

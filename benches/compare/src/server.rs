@@ -20,8 +20,8 @@ pub(crate) enum ServerError {
     Start { program: String, source: io::Error },
     #[error("the program {0} is not there; for the hub, try: cargo build --release")]
     NoProgram(String),
-    #[error("there is no AnySocket server in {0}; run ./check once, or npm install there")]
-    NoPackages(String),
+    #[error("the package {package} is not in {folder}; run ./check once, or npm install there")]
+    NoPackages { package: &'static str, folder: String },
     #[error("no loopback port can be had: {0}")]
     NoPort(io::Error),
     #[error("{program} did not accept connections within {PATIENCE:?}")]
@@ -103,14 +103,25 @@ impl Server {
 
     /// The AnySocket server made with the package from npm.
     pub(crate) fn npm(folder: &Path) -> Result<Server, ServerError> {
-        if !folder.join("node_modules/anysocket").exists() {
-            return Err(ServerError::NoPackages(folder.display().to_string()));
+        Server::node(folder, "anysocket_server.mjs", "anysocket")
+    }
+
+    /// The server of Socket.IO with the plugin, made with the packages from npm.
+    pub(crate) fn plugin(folder: &Path) -> Result<Server, ServerError> {
+        Server::node(folder, "socketio_server.mjs", "@gigasource/socket.io-p2p-plugin")
+    }
+
+    /// A program for node in this folder, which needs a package there.
+    fn node(
+        folder: &Path,
+        program: &'static str,
+        package: &'static str,
+    ) -> Result<Server, ServerError> {
+        if !folder.join("node_modules").join(package).exists() {
+            return Err(ServerError::NoPackages { package, folder: folder.display().to_string() });
         }
         let mut command = Command::new("node");
-        command
-            .current_dir(folder)
-            .args(["anysocket_server.mjs", "0"])
-            .env_remove("ANYSOCKET_AUTH");
+        command.current_dir(folder).args([program, "0"]).env_remove("ANYSOCKET_AUTH");
         Server::that_says_where(command)
     }
 

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use clap::ValueEnum;
 use crosspoint_bench::{
-    AnySocket, Bare, Dialect, Encrypted, Joint, Native, Nats, Proxied, Redis, Transport,
+    AnySocket, Bare, Dialect, Encrypted, Joint, Native, Nats, Proxied, Redis, SocketIo, Transport,
 };
 use crosspoint_net::tls::Fingerprint;
 use crosspoint_net::tls::client::{ClientTls, Trust};
@@ -37,6 +37,11 @@ pub(crate) enum Target {
     Haproxy,
     /// AnySocket's own server, from npm; needs node and the packages in `interop/`.
     Npm,
+    /// The hub, spoken to over Socket.IO as clients with the plugin do.
+    Socketio,
+    /// The server of Socket.IO with the plugin `socket.io-p2p-plugin`, from npm; needs node and the packages in
+    /// `interop/`.
+    Plugin,
     /// Sockets without a server.
     Bare,
     /// Peote server in Perl, given by `--perl`.
@@ -51,7 +56,12 @@ impl Target {
     /// with the system's packages, or compare only with each other.
     pub(crate) fn usual(self, perl: bool) -> bool {
         match self {
-            Target::Tls | Target::Anysocket | Target::Rooms | Target::Npm => false,
+            Target::Tls
+            | Target::Anysocket
+            | Target::Rooms
+            | Target::Npm
+            | Target::Socketio
+            | Target::Plugin => false,
             Target::Perl => perl,
             _ => true,
         }
@@ -69,6 +79,8 @@ impl Target {
                     | Target::Anysocket
                     | Target::Rooms
                     | Target::Npm
+                    | Target::Socketio
+                    | Target::Plugin
             ),
             Work::Stall { .. } => {
                 use Target::{Joint, Native, Nats, Perl, Redis, Tls};
@@ -77,14 +89,23 @@ impl Target {
             Work::Idle { .. } => {
                 !matches!(self, Target::Encrypted | Target::Haproxy | Target::Bare)
             }
-            Work::Requests { .. } => {
-                use Target::{Anysocket, Encrypted, Native, Nats, Npm, Rooms, Tls};
-                matches!(self, Native | Tls | Encrypted | Nats | Anysocket | Rooms | Npm)
+            Work::Requests { .. } | Work::Pairs { .. } => {
+                use Target::{
+                    Anysocket, Encrypted, Native, Nats, Npm, Plugin, Rooms, Socketio, Tls,
+                };
+                matches!(
+                    self,
+                    Native | Tls | Encrypted | Nats | Anysocket | Rooms | Npm | Socketio | Plugin
+                )
             }
-            Work::Stream { .. } => {
-                matches!(self, Target::Native | Target::Tls | Target::Haproxy | Target::Bare)
+            Work::Stream { .. } | Work::Streams { .. } => {
+                use Target::{Bare, Haproxy, Native, Plugin, Socketio, Tls};
+                matches!(self, Native | Tls | Haproxy | Bare | Socketio | Plugin)
             }
-            Work::Stalled { .. } => matches!(self, Target::Native | Target::Tls),
+            Work::Stalled { .. } => {
+                use Target::{Native, Plugin, Socketio, Tls};
+                matches!(self, Native | Tls | Socketio | Plugin)
+            }
         }
     }
 
@@ -92,7 +113,9 @@ impl Target {
     pub(crate) fn is_yardstick(self, present: impl Fn(Target) -> bool) -> bool {
         match self {
             Target::Native => present(Target::Encrypted) || present(Target::Tls),
-            Target::Nats | Target::Bare | Target::Haproxy | Target::Npm => present(self),
+            Target::Nats | Target::Bare | Target::Haproxy | Target::Npm | Target::Plugin => {
+                present(self)
+            }
             _ => false,
         }
     }
@@ -115,15 +138,18 @@ pub(crate) enum Place {
 impl Place {
     pub(crate) fn open(target: Target, arguments: &Arguments) -> Result<Place, CompareError> {
         Ok(match target {
-            Target::Joint | Target::Native | Target::Encrypted | Target::Rooms => {
-                Place::Ours(Server::hub(&arguments.hub)?)
-            }
+            Target::Joint
+            | Target::Native
+            | Target::Encrypted
+            | Target::Rooms
+            | Target::Socketio => Place::Ours(Server::hub(&arguments.hub)?),
             Target::Tls => {
                 let (server, pin) = Server::hub_with_tls(&arguments.hub)?;
                 Place::Pinned(server, pin)
             }
             Target::Anysocket => Place::Ours(Server::own_hub()?),
             Target::Npm => Place::Ours(Server::npm(&arguments.interop)?),
+            Target::Plugin => Place::Ours(Server::plugin(&arguments.interop)?),
             Target::Nats => Place::Ours(Server::nats()?),
             Target::Redis => Place::Ours(Server::redis()?),
             Target::Haproxy => {
@@ -183,6 +209,8 @@ impl Place {
             Target::Encrypted => Box::new(Encrypted::new(address)),
             Target::Anysocket | Target::Npm => Box::new(AnySocket::new(address, Some(AUTH.into()))),
             Target::Rooms => Box::new(AnySocket::detect(address, None)?),
+            Target::Socketio => Box::new(SocketIo::new(address)),
+            Target::Plugin => Box::new(SocketIo::older(address)),
             Target::Nats => Box::new(Nats::new(address)),
             Target::Redis => Box::new(Redis::new(address)),
         })
@@ -203,5 +231,6 @@ mod tests {
         assert_eq!(of(&[Target::Native, Target::Nats]), [Target::Nats]);
         assert_eq!(of(&[Target::Native, Target::Encrypted]), [Target::Native]);
         assert_eq!(of(&[Target::Native, Target::Tls]), [Target::Native]);
+        assert_eq!(of(&[Target::Socketio, Target::Plugin]), [Target::Plugin]);
     }
 }

@@ -10,6 +10,7 @@ use crosspoint_bench::{
 };
 use serde::Serialize;
 
+use crate::cpu::Watch;
 use crate::target::Target;
 
 /// A workload with its size.
@@ -20,7 +21,9 @@ pub(crate) enum Work {
     Stall { members: usize },
     Idle { connections: usize },
     Requests { in_flight: usize, payload: Option<usize> },
+    Pairs { pairs: usize, in_flight: usize },
     Stream { window_kib: u32 },
+    Streams { streams: usize },
     Stalled { streams: usize },
 }
 
@@ -40,9 +43,9 @@ pub(crate) struct Settings {
 impl Settings {
     /// The peote server in Perl takes time that grows with the square of what is queued: it is at
     /// its best with one message at a time, or a few where there is only one receiver. AnySocket has
-    /// no channels to be a member of.
+    /// no channels to be a member of, and for the plugin a connection is idle that has a name.
     pub(crate) fn suited_to(mut self, target: Target, work: Work) -> Settings {
-        if matches!(target, Target::Anysocket | Target::Npm) {
+        if matches!(target, Target::Anysocket | Target::Npm | Target::Socketio | Target::Plugin) {
             self.idle_state = IdleState::Connected;
         }
         if let (Target::Perl, Work::Fanout { receivers }) = (target, work) {
@@ -74,9 +77,14 @@ impl Work {
     ) -> Result<Vec<Measure>, BenchError> {
         let Settings { payload, rate, window, batch, copy, idle_state, warm_up, duration } =
             *settings;
-        let progress: &mut crosspoint_bench::Progress<'_> = &mut |_, _| {};
+        let mut watch = pid.map(Watch::new);
+        let progress: &mut crosspoint_bench::Progress<'_> = &mut |_, doing| {
+            if let Some(watch) = &mut watch {
+                watch.tell(doing);
+            }
+        };
         let measure = |name, unit, value| Measure { name, unit, value };
-        Ok(match self {
+        let mut measures = match self {
             Work::Fanout { receivers } => {
                 let plan =
                     fanout::Plan { receivers, payload, window, batch, copy, warm_up, duration };
@@ -129,10 +137,24 @@ impl Work {
                     measure("p99", "us", report.latency.p99),
                 ]
             }
+            Work::Pairs { pairs, in_flight } => {
+                let plan = requests::Plan { in_flight, payload, warm_up, duration };
+                let report = requests::run_many(dialect, &plan, pairs, progress)?;
+                vec![
+                    measure("requests", "/s", report.requests_per_second),
+                    measure("p50", "us", report.latency.p50),
+                    measure("p99", "us", report.latency.p99),
+                ]
+            }
             Work::Stream { window_kib } => {
                 let plan =
                     stream::Plan { window: window_kib.saturating_mul(1024), warm_up, duration };
                 let report = stream::run(dialect, &plan, progress)?;
+                vec![measure("data", "B/s", report.bytes_per_second)]
+            }
+            Work::Streams { streams } => {
+                let plan = stream::Plan { warm_up, duration, ..stream::Plan::default() };
+                let report = stream::run_many(dialect, &plan, streams, progress)?;
                 vec![measure("data", "B/s", report.bytes_per_second)]
             }
             Work::Stalled { streams } => {
@@ -140,7 +162,15 @@ impl Work {
                 let report = stalled::run(dialect, &plan, progress)?;
                 vec![measure("memory for each", "B", report.bytes_per_stream)]
             }
-        })
+        };
+        // The first measure is what the workload is about: for most of them a rate.
+        if let (Some(share), Some(&Measure { unit, value, .. })) =
+            (watch.and_then(|watch| watch.share()), measures.first())
+            && unit.ends_with("/s")
+        {
+            measures.push(measure("for a CPU second", unit, value / share));
+        }
+        Ok(measures)
     }
 }
 
@@ -163,7 +193,9 @@ impl fmt::Display for Work {
             Work::Requests { in_flight, payload: Some(payload) } => {
                 return write!(f, "requests-{in_flight}x{payload}");
             }
+            Work::Pairs { pairs, in_flight } => return write!(f, "pairs-{pairs}x{in_flight}"),
             Work::Stream { window_kib } => ("stream", window_kib as usize),
+            Work::Streams { streams } => ("streams", streams),
             Work::Stalled { streams } => ("stalled", streams),
         };
         write!(f, "{name}-{size}")
@@ -176,15 +208,22 @@ impl FromStr for Work {
     fn from_str(text: &str) -> Result<Work, String> {
         let wrong = || {
             format!(
-                "{text} is none of fanout-N, relay-N, requests-N, requests-NxB, stream-N, stall-N, \
-                 idle-N, stalled-N"
+                "{text} is none of fanout-N, relay-N, requests-N, requests-NxB, pairs-PxN, stream-N, \
+                 streams-N, stall-N, idle-N, stalled-N"
             )
         };
         let (name, size) = text.split_once('-').ok_or_else(wrong)?;
         let number = |digits: &str| digits.parse().map_err(|_| wrong());
-        if let ("requests", Some((in_flight, payload))) = (name, size.split_once('x')) {
-            let (in_flight, payload) = (number(in_flight)?, Some(number(payload)?));
-            return Ok(Work::Requests { in_flight, payload });
+        match (name, size.split_once('x')) {
+            ("requests", Some((in_flight, payload))) => {
+                let (in_flight, payload) = (number(in_flight)?, Some(number(payload)?));
+                return Ok(Work::Requests { in_flight, payload });
+            }
+            ("pairs", Some((pairs, in_flight))) => {
+                let (pairs, in_flight) = (number(pairs)?, number(in_flight)?);
+                return Ok(Work::Pairs { pairs, in_flight });
+            }
+            _ => {}
         }
         let size = number(size)?;
         match name {
@@ -197,6 +236,7 @@ impl FromStr for Work {
                 let window_kib = u32::try_from(size).map_err(|_| wrong())?;
                 Ok(Work::Stream { window_kib })
             }
+            "streams" => Ok(Work::Streams { streams: size }),
             "stalled" => Ok(Work::Stalled { streams: size }),
             _ => Err(wrong()),
         }
@@ -233,10 +273,16 @@ mod tests {
     #[test]
     fn a_workload_is_read_back_from_what_is_shown() {
         let all = ["fanout-1", "relay-256", "stall-1000", "idle-10000", "requests-64"];
-        for text in all.into_iter().chain(["requests-64x1024", "stream-512", "stalled-200"]) {
+        for text in all.into_iter().chain([
+            "requests-64x1024",
+            "pairs-25x8",
+            "stream-512",
+            "streams-8",
+            "stalled-200",
+        ]) {
             assert_eq!(text.parse::<Work>().unwrap().to_string(), text);
         }
-        for text in ["fanout", "fanout-x", "fan-1", "-1", "stall-1x2", "requests-x"] {
+        for text in ["fanout", "fanout-x", "fan-1", "-1", "stall-1x2", "requests-x", "pairs-3"] {
             assert!(text.parse::<Work>().is_err(), "{text}");
         }
     }
