@@ -313,7 +313,7 @@ fn windows_of_one_user_get_numbers_but_a_chosen_name_is_taken() {
 
 #[test]
 fn what_is_switched_off_is_not_offered() {
-    let off = ["--peote=false", "--anysocket=false", "--metrics=false"];
+    let off = ["--peote=false", "--anysocket=false", "--socketio=false", "--metrics=false"];
     let (mut hub, port) = hub(&off);
     hub.wait_for("over WebSocket");
     assert_eq!((hub.wait_for(""), hub.wait_for("")), ("".into(), "Stop with Ctrl-C.".into()));

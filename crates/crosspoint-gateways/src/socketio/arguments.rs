@@ -3,7 +3,7 @@
 //! What comes over links and in rooms may come from anybody, so it is checked where it is written, too.
 
 use super::elements::{Elements, ElementsError};
-use super::event::{Name, NameError};
+use super::event::{Name, NameError, is_of_hub};
 use super::placeholders::{Placeholders, PlaceholdersError};
 
 /// What would make the parser of a client throw, which then disconnects.
@@ -38,7 +38,7 @@ pub fn check(text: &str, attachments: u8) -> Result<Elements<'_>, ArgumentsError
     Ok(elements)
 }
 
-/// The same for an event, with its name.
+/// The same for an event that another client or a member of a room says, with its name.
 ///
 /// # Errors
 /// [`ArgumentsError`]
@@ -48,7 +48,10 @@ pub fn check_event(
 ) -> Result<(Elements<'_>, Name<'_>), ArgumentsError> {
     let elements = check(text, attachments)?;
     let name = Name::parse(elements.get(0))?;
-    Ok((elements, name))
+    match is_of_hub(name.as_str()) {
+        true => Err(NameError::OfHub.into()),
+        false => Ok((elements, name)),
+    }
 }
 
 #[cfg(test)]

@@ -50,10 +50,12 @@ pub enum Act {
     MultiStream = 7,
     /// To be called no more under the name of a service.
     Withdrawn = 8,
+    /// For the stream of a pair.
+    RegisterStream = 9,
 }
 
 impl Act {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Register,
         Self::Unregister,
         Self::Target,
@@ -63,6 +65,7 @@ impl Act {
         Self::MultiTarget,
         Self::MultiStream,
         Self::Withdrawn,
+        Self::RegisterStream,
     ];
 }
 
@@ -296,7 +299,7 @@ mod tests {
             (EVENT, b"\0\0\x01\xff", NotText(EVENT)),
             (ACK, b"\0\0\x02[]", Number(ACK)),
             (ACT, b"", Length(ACT)),
-            (ACT, b"\x09\0\0\x02[]", Number(ACT)),
+            (ACT, b"\x0a\0\0\x02[]", Number(ACT)),
         ] {
             let parsed = Carried::parse(kind, Bytes::from_static(body));
             assert_eq!(parsed, Err(error), "{body:02x?}");

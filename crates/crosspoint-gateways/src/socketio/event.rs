@@ -9,6 +9,31 @@ use std::fmt;
 pub const RESERVED: [&str; 6] =
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
+/// The events of the plugin that only the hub says to a client. A client takes them at their word, so that nobody else may
+/// say them to it.
+const OF_HUB: [&str; 12] = [
+    "ADD_TARGET",
+    "CREATE_STREAM",
+    "MULTI_API_ADD_TARGET",
+    "MULTI_API_CREATE_STREAM",
+    "MULTI_API_TARGET_DISCONNECT",
+    "P2P_DISCONNECT",
+    "P2P_REGISTER",
+    "P2P_REGISTER_STREAM",
+    "P2P_UNREGISTER",
+    "SERVER_ERROR",
+    "SERVER_PING",
+    "TARGET_DISCONNECT",
+];
+
+/// What stands before the name of a channel in the event that opens a stream in it.
+pub(super) const STREAM_IN_CHANNEL: &str = "CREATE_STREAM-CHANNEL-";
+
+/// Whether clients take an event of this name for one of the hub.
+pub fn is_of_hub(event: &str) -> bool {
+    OF_HUB.contains(&event) || event.starts_with(STREAM_IN_CHANNEL)
+}
+
 /// The name of an event, the first element of its array.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Name<'a> {
@@ -30,6 +55,9 @@ pub enum NameError {
     /// It is one of [`RESERVED`].
     #[error("the event name {0:?} is reserved")]
     Reserved(&'static str),
+    /// Only the hub says it, see [`is_of_hub`].
+    #[error("an event of the hub is not for others to say")]
+    OfHub,
 }
 
 impl<'a> Name<'a> {

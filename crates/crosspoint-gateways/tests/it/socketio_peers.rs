@@ -63,8 +63,11 @@ fn json(text: &str) -> Payload {
 
 /// The number in front of an event that wants to be acknowledged.
 fn id(packet: &str) -> &str {
-    let end = packet.find('[').unwrap();
-    packet[..end].trim_start_matches(['4', '2', '5']).split('-').next_back().unwrap()
+    let packet = &packet[..packet.find('[').unwrap()];
+    match packet.split_once('-') {
+        Some((_, id)) => id,
+        None => packet.strip_prefix("42").unwrap(),
+    }
 }
 
 #[test]
@@ -149,7 +152,9 @@ fn a_peer_that_opens_a_link_is_a_target_until_the_link_ends() {
     let mut bob = Peer::new(&world, "bob");
     bob.open("ann", b"");
     world.settled();
-    assert_eq!(world.texts(ann), [r#"42["ADD_TARGET","bob"]"#]);
+    let told = world.texts(ann);
+    assert!(told[0].ends_with(r#"["ADD_TARGET","bob"]"#), "{told:?}");
+    assert!(!id(&told[0]).is_empty(), "clients acknowledge it whether they are asked to or not");
     bob.speaker.give(LinkCommand::Close { link: bob.link.unwrap(), reason: Reason::Left });
     world.settled();
     assert_eq!(world.texts(ann), [r#"42["TARGET_DISCONNECT","bob"]"#]);
@@ -285,6 +290,7 @@ fn a_peer_opens_a_stream_to_a_client_which_takes_it_or_not() {
     let is_refused = |event: &Heard| matches!(event, Heard::Reset { stream, text, .. } if *stream == second && &**text == "no");
     assert!(heard.iter().any(is_refused), "{heard:?}");
 
+    // Who guesses an id speaks for nobody.
     let near = offers[0].split("\"targetStreamId\":\"").nth(1).unwrap().split('"').next().unwrap();
     world.tell(
         ann,
@@ -296,10 +302,75 @@ fn a_peer_opens_a_stream_to_a_client_which_takes_it_or_not() {
     world.tell(ann, &*format!(r#"42["P2P_EMIT","bob","PEER_STREAM_DESTROYED",["{near}"],null]"#));
     let heard = bob.hear(&world);
     assert!(matches!(&heard[..], [Heard::Reset { stream, .. }] if *stream == first), "{heard:?}");
+    let [first_id, second_id] =
+        [&offers[0], &offers[1]].map(|offer| offer.split('"').nth(5).unwrap());
+    assert!(first_id.len() == 22 && first_id != second_id, "{offers:?}");
     // The notice that crosses it reaches nobody.
     world.tell(ann, &*format!(r#"42["P2P_EMIT","bob","PEER_STREAM_DESTROYED",["{near}"],null]"#));
     assert_eq!(world.texts(ann), [""; 0]);
     assert!(bob.speaker.heard().iter().all(|event| matches!(event, Event::Link(_))));
+}
+
+#[test]
+fn what_a_client_ends_a_stream_with_comes_behind_what_it_has_sent_before() {
+    let mut world = World::new(HubOptions::default());
+    let ann = world.plugin(Four, "ann");
+    let mut bob = Peer::new(&world, "bob");
+    let info = r#"{"sourceStreamId":"s","targetStreamId":"t","targetClientId":"bob"}"#;
+    // It does not even wait until the stream is there.
+    world.tell(ann, &*format!(r#"42["CREATE_STREAM",{info}]"#));
+    let data =
+        r#"["P2P_EMIT","bob","P2P_EMIT_STREAM-from-stream-s",[{"_placeholder":true,"num":0}]]"#;
+    world.tell(ann, &*format!("451-1{data}"));
+    world.tell(ann, &vec![7; 400_000][..]);
+    world.tell(ann, r#"422["P2P_EMIT","bob","P2P_EMIT_STREAM-from-stream-s",["the end"]]"#);
+    world.tell(ann, r#"423["P2P_EMIT","bob","P2P_EMIT_STREAM-from-stream-s",[null]]"#);
+    assert_eq!(world.texts(ann), [""; 0]);
+    let heard = bob.hear(&world);
+    let [Heard::Opened { stream, .. }] = &heard[..] else { panic!("{heard:?}") };
+    let stream = *stream;
+    bob.machine.accept(stream).unwrap();
+    let mut read = Vec::new();
+    for _ in 0..1000 {
+        bob.say();
+        world.settled();
+        bob.hear(&world);
+        match bob.machine.read(stream, 1 << 20).unwrap() {
+            Read::Bytes(bytes) => read.extend_from_slice(&bytes),
+            Read::Pending => {}
+            Read::End => break,
+        }
+    }
+    assert_eq!((read.len(), &read[400_000..]), (400_007, &b"the end"[..]));
+    assert_eq!(world.texts(ann), ["431[]", "432[]", "433[]"]);
+    assert!(world.buffered(ann) < 10_000, "{}", world.buffered(ann));
+}
+
+#[test]
+fn what_waits_in_streams_to_a_client_that_does_not_read_is_counted() {
+    let mut world = World::new(HubOptions::default());
+    let ann = world.plugin(Three, "ann");
+    let mut bob = Peer::new(&world, "bob");
+    bob.open("ann", b"");
+    let streams: Vec<_> = (0..20).map(|_| bob.machine.open("", b"").unwrap()).collect();
+    bob.say();
+    world.settled();
+    for offer in world.texts(ann).iter().filter(|offer| offer.contains("CREATE_STREAM")) {
+        world.tell(ann, &*format!("43{}[]", id(offer)));
+    }
+    for _ in 0..10 {
+        bob.hear(&world);
+        for stream in &streams {
+            let _full = bob.machine.write(*stream, &[7; 60_000]);
+        }
+        bob.say();
+        world.settled();
+    }
+    let held = world.buffered(ann);
+    assert!(held > 20 * 100_000, "{held}");
+    bob.speaker.give(LinkCommand::Close { link: bob.link.unwrap(), reason: Reason::Left });
+    world.settled();
+    assert!(world.buffered(ann) < 10_000, "{}", world.buffered(ann));
 }
 
 #[test]

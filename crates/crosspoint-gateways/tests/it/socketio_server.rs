@@ -6,8 +6,12 @@ use crate::socketio_common::Message;
 use crosspoint_gateways::engineio::Revision::{Four, Three};
 use crosspoint_gateways::socketio::server::{Options, Start};
 use crosspoint_hub::application::{Application, Reply};
-use crosspoint_hub::command::{ChannelCommand, ChannelOptions, DirectoryCommand, Peer};
+use crosspoint_hub::command::{
+    ChannelCommand, ChannelEvent, ChannelOptions, Command, DirectoryCommand, EnterOptions, Event,
+    Peer, Target,
+};
 use crosspoint_hub::payload::{Ask, Failure, Format, Payload};
+use crosspoint_hub::wire::Part;
 use crosspoint_hub::{ChannelName, HubOptions, PeerId, PeerName, Reason};
 use std::time::Duration;
 
@@ -460,4 +464,74 @@ fn a_client_speaks_in_any_number_of_rooms_and_is_in_few_of_them() {
     world.tell(ann, r#"42["EMIT_ROOM","r0","n"]"#);
     assert_eq!(world.texts(ann), [""; 0]);
     assert_eq!(world.hub.metrics.members.get(), 0, "rooms do not stay for who only speaks there");
+}
+
+#[test]
+fn nobody_but_the_hub_says_the_hub_s_events() {
+    let mut world = world();
+    let [ann, bob] = ["ann", "bob"].map(|name| world.plugin(Four, name));
+    world.tell(ann, r#"42["JOIN_ROOM","r",null]"#);
+    let mut stranger = Speaker::new(&world.hub, world.now, PeerId::new([7; 16]), None);
+    let name = ChannelName::new("r").unwrap();
+    stranger.give(ChannelCommand::Enter { request: 1, name, options: EnterOptions::default() });
+    let channel = match &stranger.heard()[..] {
+        [Event::Channel(ChannelEvent::Entered(entered))] => entered.channel,
+        other => panic!("{other:?}"),
+    };
+    for said in [
+        r#"["SERVER_PING"]"#,
+        r#"["CREATE_STREAM-CHANNEL-x",{}]"#,
+        r#"["TARGET_DISCONNECT","bob"]"#,
+    ] {
+        let part = Part::whole(said.as_bytes().to_vec());
+        stranger.give(Command::Send { to: Target::Up(channel), part });
+        world.settled();
+        let told = serde_json::to_string(&["message", said]).unwrap();
+        assert_eq!(world.texts(ann), [format!("42{told}")]);
+    }
+    // One who is no member of a pair ends none.
+    world.tell(bob, r#"42["P2P_EMIT","ann","hello",[],null]"#);
+    world.tell(ann, r#"42["P2P_EMIT","bob","hello",[],null]"#);
+    world.texts(ann);
+    // Whatever id he takes, he makes a pair for himself alone.
+    world.tell(bob, &*format!("43{}[true]", (1_u64 << 21) | (1 << 20)));
+    world.tell(bob, r#"421["P2P_UNREGISTER"]"#);
+    assert_eq!(world.texts(ann), [""; 0]);
+}
+
+#[test]
+fn who_is_called_as_another_s_id_does_not_get_what_is_for_that_one() {
+    let mut world = world();
+    let ann = world.plugin(Three, "ann");
+    let unnamed = world.socketio(Three, Start::default());
+    world.texts(unnamed);
+    world.tell(unnamed, r#"42["P2P_EMIT","ann","hello",[],null]"#);
+    world.tell(unnamed, r#"420["ADD_TARGET","ann"]"#);
+    let told = world.texts(ann);
+    let id = told[1].split('"').nth(3).unwrap().to_owned();
+    assert_eq!(id.len(), 32);
+    let thief = world.plugin(Three, &id);
+    let bob = world.plugin(Three, "bob");
+    world.tell(bob, &*format!(r#"42["P2P_EMIT","{id}","secret",[],null]"#));
+    assert_eq!(
+        (world.texts(unnamed), world.texts(thief).len()),
+        (vec![r#"42["secret"]"#.to_owned()], 0)
+    );
+    // Where nobody has the id, it is a name as any other.
+    world.lose(unnamed);
+    world.pass(Duration::from_secs(1));
+    world.tell(ann, &*format!(r#"42["P2P_EMIT","{id}","hello",[],null]"#));
+    assert_eq!(world.texts(thief), [r#"42["hello"]"#]);
+}
+
+#[test]
+fn a_client_is_told_of_the_end_of_one_link_a_bounded_number_of_times() {
+    let mut world = world();
+    let [ann, bob] = ["ann", "bob"].map(|name| world.plugin(Four, name));
+    for _ in 0..1000 {
+        world.tell(ann, r#"42["ADD_TARGET","bob"]"#);
+    }
+    world.texts(bob);
+    world.lose(ann);
+    assert_eq!(world.texts(bob).len(), 64);
 }

@@ -52,7 +52,7 @@ enum Asked {
 #[derive(Debug)]
 struct Wanted {
     to: Addressed,
-    /// Nobody has the name, and the text is an id.
+    /// The text is an id, and somebody may have it.
     by_id: bool,
     /// Another link was closed to make room.
     has_made_room: bool,
@@ -140,7 +140,9 @@ impl SocketIo {
             // It has ended as soon as it was there.
             Some(_) => Some(Err(Reason::NoSuchPeer)),
             None => {
-                let is_open = self.open(Wanted { to, by_id: false, has_made_room: false });
+                // An id that somebody has is nobody else's name.
+                let by_id = to.is_id();
+                let is_open = self.open(Wanted { to, by_id, has_made_room: false });
                 (!is_open).then_some(Err(Reason::NoSuchPeer))
             }
         }
@@ -253,9 +255,9 @@ impl SocketIo {
     pub(super) fn refused(&mut self, request: u32, reason: Reason) {
         let Some(asked) = self.answered(request) else { return };
         let is_open = match (asked, reason) {
-            // Sessions without a name are told of by their ids.
-            (Asked::Way(wanted), Reason::NoSuchPeer) if !wanted.by_id => {
-                self.open(Wanted { by_id: true, ..wanted })
+            // A name may look like an id.
+            (Asked::Way(wanted), Reason::NoSuchPeer) if wanted.by_id => {
+                self.open(Wanted { by_id: false, ..wanted })
             }
             (Asked::Way(wanted), Reason::TooManyLinks) if !wanted.has_made_room => {
                 match self.links.longest_idle() {

@@ -3,13 +3,14 @@
 //! Arguments travel as the text that came. The id under which the receiver acknowledges says which link and which
 //! question of the sender it is for, so the session of the receiver keeps nothing.
 
-use super::events::{is_of_hub, name_of};
+use super::events::name_of;
 use super::gathering::Packet;
 use super::links::{PeerLink, Waiting};
 use super::say::quoted;
 use super::{SocketIo, pairs};
 use crate::link::Speaking as _;
 use crate::socketio::carry::{self, Act, Arguments, Carried};
+use crate::socketio::event::is_of_hub;
 use crate::socketio::packet::{Header, ROOT};
 use crate::socketio::{AckId, Body, Elements, Name, elements};
 use bytes::Bytes;
@@ -134,18 +135,20 @@ impl SocketIo {
         self.post(link, carry::EVENT, whole(body, &attachments));
     }
 
-    /// Has the gateway at the other side do something. `args` are JSON with commas between them. Gives whether there is
-    /// room for one acknowledgement more.
+    /// Has the gateway at the other side do something. `args` is a part of the packet. Gives whether there is room for one
+    /// acknowledgement more.
     pub(super) fn act(
         &mut self,
         link: LinkNumber,
         act: Act,
         waiting: Option<Waiting>,
-        args: &str,
+        (packet, args): (&Packet, &str),
         out: &mut FrameWriter,
     ) -> bool {
         let Some(number) = self.wait(link, waiting, out) else { return false };
-        self.post(link, carry::ACT, whole(carry::act(act, number, &[args], 0), &[]));
+        let (cut, attachments) = packet.cut(args);
+        let body = carry::act(act, number, &[&cut.text], attachments.len() as u8);
+        self.post(link, carry::ACT, whole(body, &attachments));
         true
     }
 
@@ -239,16 +242,21 @@ impl SocketIo {
         args: &Arguments,
         out: &mut FrameWriter,
     ) {
-        let Ok(args) = args.check() else {
+        let Ok(elements) = args.check() else {
             self.dropped += 1;
             return;
         };
         match act {
-            Act::Register | Act::Unregister => self.hear_about_pair(link, act, number, out),
-            Act::Target | Act::MultiTarget | Act::Stream | Act::MultiStream => {
-                self.hear_target(link, act, number, &args, out);
+            Act::Register | Act::Unregister | Act::RegisterStream => {
+                self.hear_about_pair(link, act, number, out);
             }
-            Act::Withdrawn => self.links.forget_service(link, &args.text(0).unwrap_or_default()),
+            Act::Target | Act::MultiTarget | Act::Stream | Act::MultiStream => {
+                let info = elements.get(0).unwrap_or("{}");
+                self.hear_target(link, act, number, (info, &args.attachments), out);
+            }
+            Act::Withdrawn => {
+                self.links.forget_service(link, &elements.text(0).unwrap_or_default())
+            }
             // Only clients of the generation between the two enter rooms of others' topics.
             Act::Subscribe | Act::Unsubscribe => self.dropped += 1,
         }

@@ -6,22 +6,6 @@ use crate::socketio::Elements;
 use crosspoint_hub::wire::FrameWriter;
 use std::borrow::Cow;
 
-/// Reserved by Socket.IO, or said by the hub alone: no client may say them to another.
-const HUB_EVENTS: [&str; 12] = [
-    "ADD_TARGET",
-    "CREATE_STREAM",
-    "MULTI_API_ADD_TARGET",
-    "MULTI_API_CREATE_STREAM",
-    "MULTI_API_TARGET_DISCONNECT",
-    "P2P_DISCONNECT",
-    "P2P_REGISTER",
-    "P2P_REGISTER_STREAM",
-    "P2P_UNREGISTER",
-    "SERVER_ERROR",
-    "SERVER_PING",
-    "TARGET_DISCONNECT",
-];
-
 /// What only clients of the first generation say, and of the one between the two.
 const FIRST_GENERATION: [&str; 6] = [
     "MULTI_API_ADD_TARGET",
@@ -31,14 +15,6 @@ const FIRST_GENERATION: [&str; 6] = [
     "P2P_REGISTER_STREAM",
     "P2P_UNREGISTER",
 ];
-
-/// What stands before the name of a channel in the event that opens a stream in it.
-pub(super) const STREAM_IN_CHANNEL: &str = "CREATE_STREAM-CHANNEL-";
-
-/// Whether clients take an event of this name for one of the hub.
-pub(super) fn is_of_hub(event: &str) -> bool {
-    HUB_EVENTS.contains(&event) || event.starts_with(STREAM_IN_CHANNEL)
-}
 
 /// An argument as a name: a text as it is meant, anything else as it is written.
 pub(super) fn name_of<'a>(args: &Elements<'a>, index: usize) -> Option<Cow<'a, str>> {

@@ -17,6 +17,8 @@ pub(super) struct Foreign {
     asked: BTreeMap<u32, Wanted>,
     next: u32,
     pub(super) streams: Streams,
+    /// What the machine holds of what has come, in bytes, as it was counted last.
+    unread: usize,
     /// When its machine has to be called, as [`Shared`] knows it.
     pub(super) due: Option<Instant>,
 }
@@ -30,6 +32,8 @@ pub(super) struct Shared {
     /// How much peers have asked the client for.
     asking: Shares,
     asked: usize,
+    /// What machines hold of what has come, in bytes.
+    unread: usize,
     /// What the client has sent to streams and no machine has taken, in bytes.
     pub(super) chunks: usize,
 }
@@ -57,6 +61,7 @@ impl Foreign {
             asked: BTreeMap::new(),
             next: 0,
             streams: Streams::default(),
+            unread: 0,
             due: None,
         }
     }
@@ -80,7 +85,7 @@ impl Foreign {
 impl Shared {
     /// What waits on all such links, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        self.backlog.unsent() + self.asked * Foreign::ASKED_BYTES + self.chunks
+        self.backlog.unsent() + self.asked * Foreign::ASKED_BYTES + self.chunks + self.unread
     }
 
     /// Notes that a peer asks the client for something. Gives its number. `None`: the peer has asked for too much
@@ -113,6 +118,12 @@ impl Shared {
         Some(wanted)
     }
 
+    /// Counts what a machine holds of what has come.
+    pub(super) fn count(&mut self, foreign: &mut Foreign) {
+        let unread = foreign.spoken.machine.unread_bytes();
+        self.unread = self.unread - std::mem::replace(&mut foreign.unread, unread) + unread;
+    }
+
     /// A link has gone, and with it all that waits there.
     pub(super) fn forget(&mut self, link: LinkNumber, foreign: &mut Foreign) {
         self.backlog.sent(foreign.spoken.sent_all());
@@ -120,5 +131,6 @@ impl Shared {
         self.asking.asked(foreign.peer, foreign.asked.len());
         self.asked -= foreign.asked.len();
         self.chunks -= foreign.streams.waiting_bytes();
+        self.unread -= foreign.unread;
     }
 }

@@ -7,8 +7,8 @@
 use super::foreign::{Foreign, Shared};
 use crate::link::IDLE_TIME;
 use crate::socketio::carry::NUMBER_MAX;
-use crosspoint_hub::LinkNumber;
 use crosspoint_hub::command::Peer;
+use crosspoint_hub::{LinkNumber, PeerId};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -25,6 +25,16 @@ pub(super) enum Addressed {
     /// The session with this name or id, as more than somebody to say events to. A client of Socket.IO is the same as
     /// both.
     Target(Box<str>),
+}
+
+impl Addressed {
+    /// Whether it looks like the id of a session, as those without a name are told of.
+    pub(super) fn is_id(&self) -> bool {
+        match self {
+            Self::Client(text) | Self::Target(text) => text.parse::<PeerId>().is_ok(),
+            Self::Service(_) => false,
+        }
+    }
 }
 
 /// All links of a session.

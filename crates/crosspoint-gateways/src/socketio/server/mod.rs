@@ -303,6 +303,7 @@ impl SocketIo {
 
     /// The client has left the root, where events of the plugin are, and keeps its name.
     fn leave_all(&mut self) {
+        self.streams.clear();
         for link in self.links.take_all() {
             self.give(LinkCommand::Close { link, reason: Reason::Left });
         }

@@ -73,7 +73,7 @@ impl SocketIo {
         match self.target_way(&to)? {
             Ok(link) if self.pairs_foreign(link) => self.answer(out, packet, "true"),
             Ok(link) => {
-                self.act(link, Act::Register, Some(Waiting::Pair(packet.id)), "", out);
+                self.act(link, Act::Register, Some(Waiting::Pair(packet.id)), (packet, ""), out);
             }
             Err(_) => {
                 self.server_error(out, &not_found(&to));
@@ -123,12 +123,16 @@ impl SocketIo {
     /// `P2P_UNREGISTER`: both members of the pair are told, and the first that answers completes it.
     pub(super) fn unregister(&mut self, packet: &Packet, out: &mut FrameWriter) {
         let Some(link) = self.links.paired() else { return self.answer(out, packet, "") };
+        let may_wait = packet.id.is_none() || self.may_wait(out);
+        if !may_wait {
+            return;
+        }
         if self.unpairs_foreign(link) {
             let ack = packet.id.map(|id| self.own.wait(Waiting::Unpair(id)));
             return self.tell(out, "P2P_UNREGISTER", "", ack);
         }
         let waiting = packet.id.map(Waiting::Unpair);
-        if self.act(link, Act::Unregister, waiting, "", out) {
+        if self.act(link, Act::Unregister, waiting, (packet, ""), out) {
             if let Some(known) = self.links.get_mut(link) {
                 known.pair = None;
             }
@@ -174,7 +178,10 @@ impl SocketIo {
             Ok(link) if self.links.get(link).is_some_and(PeerLink::is_foreign) => {
                 self.answer(out, packet, "false");
             }
-            Ok(link) => self.pass(link, packet, r#""P2P_REGISTER_STREAM""#, "", out),
+            Ok(link) => {
+                let waiting = packet.id.map(Waiting::Relay);
+                self.act(link, Act::RegisterStream, waiting, (packet, ""), out);
+            }
             Err(_) => self.server_error(out, &not_found(&to)),
         }
         Some(())
@@ -188,15 +195,18 @@ impl SocketIo {
         number: Option<u32>,
         out: &mut FrameWriter,
     ) {
+        let ack = self.ack_of(link, number);
         let Some(known) = self.links.get_mut(link) else { return };
-        let ack = |number| AckId { link, number };
-        if act == Act::Register {
-            let name = quoted(&known.name);
-            let ack = number.map(|number| ack(number | PROPOSAL));
-            self.tell(out, "P2P_REGISTER", &name, ack);
-        } else {
-            known.pair = None;
-            self.tell(out, "P2P_UNREGISTER", "", number.map(ack));
+        match act {
+            Act::Register => {
+                let name = quoted(&known.name);
+                let ack = AckId { number: ack.number | PROPOSAL, ..ack };
+                self.tell(out, "P2P_REGISTER", &name, Some(ack));
+            }
+            Act::RegisterStream => self.tell(out, "P2P_REGISTER_STREAM", "", Some(ack)),
+            // Only a member ends a pair.
+            _ if known.pair.take().is_some() => self.tell(out, "P2P_UNREGISTER", "", Some(ack)),
+            _ => self.dropped += 1,
         }
     }
 

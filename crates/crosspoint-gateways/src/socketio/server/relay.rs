@@ -5,12 +5,12 @@
 //! requests and notices. Streams are in `stream_relay`.
 
 use super::SocketIo;
-use super::events::is_of_hub;
 use super::foreign::{Foreign, Wanted};
 use super::links::{PeerLink, Waiting};
 use super::say::{array, quoted};
 use super::streams::is_of_stream;
 use crate::link::{Backlog, COMMANDS_MAX, Speaking, Spoken};
+use crate::socketio::event::is_of_hub;
 use crate::socketio::packet::Header;
 use crate::socketio::room::MESSAGE;
 use crate::socketio::translate::{self, Arguments};
@@ -74,6 +74,11 @@ impl Speaking for SocketIo {
         while let Some(event) = self.foreign(link).and_then(|foreign| foreign.machine().poll()) {
             self.happened(link, event, out);
             has_heard = true;
+        }
+        if let Some((known, shared)) = self.links.get_mut_with_shared(link)
+            && let Some(foreign) = known.foreign.as_deref_mut()
+        {
+            shared.count(foreign);
         }
         has_heard
     }

@@ -5,13 +5,14 @@
 //! its back-pressure.
 
 use super::SocketIo;
-use super::events::STREAM_IN_CHANNEL;
 use super::foreign::Wanted;
 use super::gathering::Packet;
 use super::say::quoted;
-use super::streams::{CHUNK, DESTROYED, Stream};
+use super::streams::{CHUNK, Chunk, DESTROYED, Stream};
 use super::targets::{StreamInfo, plain};
+use crate::engineio::Sid;
 use crate::link::Speaking;
+use crate::socketio::event::STREAM_IN_CHANNEL;
 use crate::socketio::translate::Arguments;
 use crate::socketio::{Elements, elements};
 use bytes::{Buf, Bytes};
@@ -40,7 +41,7 @@ impl SocketIo {
 
     fn forget_stream(&mut self, link: LinkNumber, id: StreamId) -> Option<Stream> {
         let gone = self.foreign(link)?.streams.0.remove(&id)?;
-        self.links.shared.chunks -= gone.rest.len();
+        self.links.shared.chunks -= gone.waiting_bytes();
         self.streams.remove(&gone.near);
         Some(gone)
     }
@@ -97,9 +98,10 @@ impl SocketIo {
     ) {
         let Some(stream) = self.stream(link, id) else { return };
         stream.is_open = true;
-        if let Some(ack) = stream.ack.take() {
+        if let Some(ack) = stream.opening.take() {
             self.acknowledge(out, ack, "");
         }
+        self.write_stream(link, id, out);
         self.read_stream(link, id, out);
     }
 
@@ -112,8 +114,11 @@ impl SocketIo {
         metadata: &Bytes,
         out: &mut FrameWriter,
     ) {
-        // No other link has this number, and the ids of the client are its own.
-        let [near, far] = ["near", "far"].map(|end| format!("crosspoint-{link}-{id}-{end}"));
+        // Who knows the id of an end speaks for it.
+        let (Ok(near), Ok(far)) = (Sid::random(), Sid::random()) else {
+            return self.reset_stream(link, id, code::FAILED, "the hub has no randomness");
+        };
+        let [near, far] = [near, far].map(|id| id.text());
         let asked = match self.streams.len() < STREAMS_MAX {
             true => self.ask_client(link, Wanted::Stream(id)),
             false => None,
@@ -218,52 +223,54 @@ impl SocketIo {
         args: &str,
         out: &mut FrameWriter,
     ) {
-        let Some(stream) = self.stream(link, id) else { return };
-        if args == "null" {
-            stream.is_finished = true;
-            let finished = self.foreign(link).map(|foreign| foreign.machine().finish(id));
-            if matches!(finished, Some(Ok(()))) {
-                self.answer(out, packet, "");
-            }
-            return self.close_stream(link, id);
-        }
         let (_, attachments) = packet.cut(args);
-        let chunk = match &attachments[..] {
-            [chunk] => Some(chunk.clone()),
-            _ => bytes_of(args),
+        let bytes = match (&attachments[..], args) {
+            ([], "null") => Some(None),
+            ([chunk], _) => Some(Some(chunk.clone())),
+            _ => bytes_of(args).map(Some),
         };
-        let is_next = stream.rest.is_empty() && stream.ack.is_none();
-        let most = self.options.limits.outbox_bytes_max;
-        let waiting = self.links.shared.chunks;
-        let fits = |chunk: &Bytes| is_next && waiting + chunk.len() <= most;
-        let Some(chunk) = chunk.filter(fits) else {
-            let wrong = "a chunk is bytes or a text, and comes when the one before is acknowledged";
+        let length = bytes.iter().flatten().map(Bytes::len).sum::<usize>();
+        let free = self.options.limits.outbox_bytes_max.saturating_sub(self.links.shared.chunks);
+        let Some(stream) = self.stream(link, id) else { return };
+        let has_room = stream.chunks.len() < Stream::CHUNKS_MAX && length <= free;
+        let Some(bytes) = bytes.filter(|_| has_room && !stream.is_finished) else {
+            let wrong = "a chunk is bytes or a text, comes before the end, and when those before are acknowledged";
             self.server_error(out, &format!("Error: Stream: {wrong}"));
             self.forget_stream(link, id);
             return self.reset_stream(link, id, code::FAILED, "");
         };
-        self.links.shared.chunks += chunk.len();
-        if let Some(stream) = self.stream(link, id) {
-            stream.rest = chunk;
-            stream.ack = packet.id;
-        }
+        stream.chunks.push_back(Chunk { bytes, ack: packet.id });
+        self.links.shared.chunks += length;
         self.write_stream(link, id, out);
     }
 
     /// Writes what the client has sent, as far as there is room.
     pub(super) fn write_stream(&mut self, link: LinkNumber, id: StreamId, out: &mut FrameWriter) {
-        let Some(foreign) = self.foreign(link) else { return };
-        let rest = match foreign.streams.0.get(&id) {
-            Some(stream) if stream.is_open => stream.rest.clone(),
-            _ => return,
-        };
-        let taken = foreign.machine().write(id, &rest).unwrap_or_default();
-        self.links.shared.chunks -= taken;
-        let Some(stream) = self.stream(link, id) else { return };
-        stream.rest.advance(taken);
-        if stream.rest.is_empty() {
-            stream.rest = Bytes::new();
-            if let Some(ack) = stream.ack.take() {
+        loop {
+            let Some(foreign) = self.foreign(link) else { return };
+            let Some(stream) = foreign.streams.0.get_mut(&id).filter(|it| it.is_open) else {
+                return;
+            };
+            let Some(chunk) = stream.chunks.front_mut() else { return self.close_stream(link, id) };
+            let taken = match &mut chunk.bytes {
+                Some(bytes) => {
+                    let taken = foreign.spoken.machine.write(id, bytes).unwrap_or_default();
+                    bytes.advance(taken);
+                    if !bytes.is_empty() {
+                        self.links.shared.chunks -= taken;
+                        return;
+                    }
+                    taken
+                }
+                None => {
+                    // It is over already if it cannot be finished.
+                    stream.is_finished = foreign.spoken.machine.finish(id).is_ok();
+                    0
+                }
+            };
+            let ack = stream.chunks.pop_front().and_then(|chunk| chunk.ack);
+            self.links.shared.chunks -= taken;
+            if let Some(ack) = ack {
                 self.acknowledge(out, ack, "");
             }
         }
@@ -328,7 +335,7 @@ impl SocketIo {
         out: &mut FrameWriter,
     ) {
         let Some(stream) = self.forget_stream(link, id) else { return };
-        match (stream.is_open, stream.ack) {
+        match (stream.is_open, stream.opening) {
             (false, Some(ack)) => {
                 let why = if why.is_empty() { "the peer does not take it" } else { why };
                 self.acknowledge(out, ack, &quoted(&format!("Stream: {why}")));

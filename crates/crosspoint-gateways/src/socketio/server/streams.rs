@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use crosspoint_proto::peer::StreamId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Before the sender's own id of a stream, in the event of its chunks.
 pub(super) const CHUNK: &str = "P2P_EMIT_STREAM-from-stream-";
@@ -26,14 +26,14 @@ pub(super) struct Stream {
     /// That of the other end.
     pub(super) far: Box<str>,
     /// What the client has sent and the machine has not taken.
-    pub(super) rest: Bytes,
-    /// The acknowledgement that the client waits for: of the stream, or of what it has sent.
-    pub(super) ack: Option<u64>,
+    pub(super) chunks: VecDeque<Chunk>,
+    /// The acknowledgement of the stream that the client waits for.
+    pub(super) opening: Option<u64>,
     /// The stream is there.
     pub(super) is_open: bool,
     /// The client has a chunk that it has not acknowledged.
     pub(super) is_sending: bool,
-    /// The client has sent all.
+    /// The client has sent all, and the machine has it.
     pub(super) is_finished: bool,
     /// It was told that all has come.
     pub(super) is_read: bool,
@@ -46,7 +46,7 @@ impl Streams {
 
     /// What the client has sent and the machine has not taken, in bytes.
     pub(super) fn waiting_bytes(&self) -> usize {
-        self.0.values().map(|stream| stream.rest.len()).sum()
+        self.0.values().map(Stream::waiting_bytes).sum()
     }
 
     /// The client's own ids.
@@ -55,13 +55,35 @@ impl Streams {
     }
 }
 
+/// What the client has sent at once: bytes, or that there are no more.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    pub(super) bytes: Option<Bytes>,
+    /// The acknowledgement that the client waits for.
+    pub(super) ack: Option<u64>,
+}
+
+impl Chunk {
+    fn len(&self) -> usize {
+        self.bytes.as_ref().map_or(0, Bytes::len)
+    }
+}
+
 impl Stream {
-    pub(super) fn new(near: &str, far: &str, ack: Option<u64>) -> Self {
+    /// The most chunks that wait. Clients send one, and what ends the stream at once behind it.
+    pub(super) const CHUNKS_MAX: usize = 16;
+
+    /// What the client has sent and the machine has not taken, in bytes.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.chunks.iter().map(Chunk::len).sum()
+    }
+
+    pub(super) fn new(near: &str, far: &str, opening: Option<u64>) -> Self {
         Self {
             near: near.into(),
             far: far.into(),
-            rest: Bytes::new(),
-            ack,
+            chunks: VecDeque::new(),
+            opening,
             is_open: false,
             is_sending: false,
             is_finished: false,

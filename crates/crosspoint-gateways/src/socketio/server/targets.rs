@@ -3,18 +3,24 @@
 
 use super::SocketIo;
 use super::emits::missing;
-use super::events::{STREAM_IN_CHANNEL, name_of};
+use super::events::name_of;
 use super::gathering::Packet;
 use super::links::{PeerLink, Waiting};
 use super::pairs;
-use super::say::quoted;
+use super::say::{array, quoted};
 use crate::socketio::carry::Act;
+use crate::socketio::event::STREAM_IN_CHANNEL;
+use crate::socketio::packet::Header;
 use crate::socketio::{AckId, Elements, elements};
+use bytes::Bytes;
 use crosspoint_hub::wire::FrameWriter;
 use crosspoint_hub::{LinkNumber, Reason};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+
+/// How often at most a client is told that one and the same link has ended.
+const NOTICES_MAX: u32 = 64;
 
 /// What a client says of a stream that it opens.
 #[derive(Deserialize)]
@@ -112,7 +118,7 @@ impl SocketIo {
         args: &str,
         out: &mut FrameWriter,
     ) {
-        if self.act(link, act, packet.id.map(Waiting::Relay), args, out) {
+        if self.act(link, act, packet.id.map(Waiting::Relay), (packet, args), out) {
             self.note_end(link, act);
         }
     }
@@ -125,7 +131,9 @@ impl SocketIo {
     pub(super) fn add_foreign_target(&mut self, link: LinkNumber, out: &mut FrameWriter) {
         let Some(known) = self.links.get(link) else { return };
         let name = quoted(&known.name);
-        self.tell(out, "ADD_TARGET", &name, None);
+        // Clients call what acknowledges it, whether they are asked to or not.
+        let ack = self.own.unheard();
+        self.tell(out, "ADD_TARGET", &name, Some(ack));
         self.note_end(link, Act::Target);
     }
 
@@ -136,7 +144,7 @@ impl SocketIo {
             Act::MultiTarget | Act::MultiStream => &mut known.notices.multi,
             _ => &mut known.notices.plain,
         };
-        *notices = notices.saturating_add(1);
+        *notices = (*notices + 1).min(NOTICES_MAX);
     }
 
     fn not_connected(
@@ -167,25 +175,35 @@ impl SocketIo {
         link: LinkNumber,
         act: Act,
         number: Option<u32>,
-        args: &Elements<'_>,
+        (info, attachments): (&str, &[Bytes]),
         out: &mut FrameWriter,
     ) {
         let Some(known) = self.links.get(link) else { return };
         let name = quoted(&known.name);
-        let ack = number.map(|number| AckId { link, number });
+        let ack = self.ack_of(link, number);
         match act {
-            Act::Target => self.tell(out, "ADD_TARGET", &name, ack),
-            Act::MultiTarget => self.tell(out, "MULTI_API_ADD_TARGET", &name, ack),
+            Act::Target => self.tell(out, "ADD_TARGET", &name, Some(ack)),
+            Act::MultiTarget => self.tell(out, "MULTI_API_ADD_TARGET", &name, Some(ack)),
             _ => {
-                let info = args.get(0).unwrap_or("{}");
                 let open = info.strip_suffix('}').unwrap_or(info).trim_end();
                 let comma = if open.ends_with('{') { "" } else { "," };
                 // The last one counts where a field is there twice.
                 let described = format!(r#"{open}{comma}"sourceClientId":{name}}}"#);
-                self.tell(out, &stream_event(act, info), &described, ack);
+                let header = Header::event(attachments.len() as u8, Some(ack.to_packet()));
+                self.put(out, header, &array(&quoted(&stream_event(act, info)), &described));
+                self.attach(out, attachments);
             }
         }
         self.note_end(link, act);
+    }
+
+    /// The id under which the client answers a question of the other side. Clients answer whether they are asked to or
+    /// not, so one that is for nobody has an id too.
+    pub(super) fn ack_of(&mut self, link: LinkNumber, number: Option<u32>) -> AckId {
+        match number {
+            Some(number) => AckId { link, number },
+            None => self.own.unheard(),
+        }
     }
 }
 
