@@ -34,32 +34,60 @@ impl SocketIo {
         args: &Elements<'_>,
         out: &mut FrameWriter,
     ) -> Option<()> {
+        let query = peer_name(args).map(Query::Name);
+        self.is_found(packet, "GET_CLIENT_CONNECTED_STATUS", query, ["true", "null"], out)
+    }
+
+    /// `CHECK_API_NAME`: whether somebody provides a service.
+    pub(super) fn is_provided(
+        &mut self,
+        packet: &Packet,
+        args: &Elements<'_>,
+        out: &mut FrameWriter,
+    ) -> Option<()> {
+        let query = peer_name(args).map(Query::Service);
+        self.is_found(packet, "CHECK_API_NAME", query, ["true", "false"], out)
+    }
+
+    /// Answers whether somebody is found, in the words for yes and no. Nobody has a name that cannot be one.
+    fn is_found(
+        &mut self,
+        packet: &Packet,
+        event: &str,
+        query: Option<Query>,
+        [yes, no]: [&str; 2],
+        out: &mut FrameWriter,
+    ) -> Option<()> {
         if packet.id.is_none() {
-            self.wants_callback(out, "GET_CLIENT_CONNECTED_STATUS");
+            self.wants_callback(out, event);
             return Some(());
         }
-        let name = name_of(args, 1).and_then(|name| PeerName::new(name).ok());
-        let Some(name) = name else {
-            self.answer(out, packet, "null");
+        let Some(query) = query else {
+            self.answer(out, packet, no);
             return Some(());
         };
-        let look = |request| DirectoryCommand::Look { request, query: Query::Name(name) };
-        match self.ask(look)? {
-            Answer::Found(peers) if !peers.is_empty() => self.answer(out, packet, "true"),
+        let answer = match self.ask(|request| DirectoryCommand::Look { request, query })? {
+            Answer::Found(peers) if !peers.is_empty() => yes,
             Answer::Refused(reason) => {
-                self.server_error(out, &format!("Error: GET_CLIENT_CONNECTED_STATUS: {reason}"));
-                self.answer(out, packet, "null");
+                self.server_error(out, &format!("Error: {event}: {reason}"));
+                no
             }
-            _ => self.answer(out, packet, "null"),
-        }
+            _ => no,
+        };
+        self.answer(out, packet, answer);
         Some(())
     }
 
     /// An event without a callback would do nothing.
-    pub(super) fn wants_callback(&self, out: &mut FrameWriter, event: &str) {
+    fn wants_callback(&self, out: &mut FrameWriter, event: &str) {
         self.server_error(
             out,
             &format!("Error: {event} has an acknowledgement, and is emitted with a callback"),
         );
     }
+}
+
+/// The first argument as the name of a client or a service, if it can be one.
+pub(super) fn peer_name(args: &Elements<'_>) -> Option<PeerName> {
+    name_of(args, 1).and_then(|name| PeerName::new(name).ok())
 }

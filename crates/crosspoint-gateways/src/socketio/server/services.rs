@@ -6,42 +6,16 @@ use super::emits::whole;
 use super::events::name_of;
 use super::gathering::Packet;
 use super::links::Addressed;
+use super::lists::peer_name;
 use super::say::quoted;
 use crate::link::Speaking as _;
 use crate::socketio::carry::{self, Act};
 use crate::socketio::{Elements, Name};
 use crosspoint_hub::PeerName;
-use crosspoint_hub::command::{DirectoryCommand, Query};
+use crosspoint_hub::command::DirectoryCommand;
 use crosspoint_hub::wire::FrameWriter;
 
 impl SocketIo {
-    /// `CHECK_API_NAME`: whether somebody provides a service.
-    pub(super) fn is_provided(
-        &mut self,
-        packet: &Packet,
-        args: &Elements<'_>,
-        out: &mut FrameWriter,
-    ) -> Option<()> {
-        if packet.id.is_none() {
-            self.wants_callback(out, "CHECK_API_NAME");
-            return Some(());
-        }
-        let Some(service) = service(args) else {
-            self.answer(out, packet, "false");
-            return Some(());
-        };
-        let look = |request| DirectoryCommand::Look { request, query: Query::Service(service) };
-        match self.ask(look)? {
-            Answer::Found(peers) => self.answer(out, packet, &(!peers.is_empty()).to_string()),
-            Answer::Refused(reason) => {
-                self.server_error(out, &format!("Error: CHECK_API_NAME: {reason}"));
-                self.answer(out, packet, "false");
-            }
-            _ => self.answer(out, packet, "false"),
-        }
-        Some(())
-    }
-
     /// `CREATE_API`: the client provides a service from now on.
     pub(super) fn provide(
         &mut self,
@@ -49,7 +23,7 @@ impl SocketIo {
         args: &Elements<'_>,
         out: &mut FrameWriter,
     ) -> Option<()> {
-        let Some(service) = service(args) else {
+        let Some(service) = peer_name(args) else {
             let most = PeerName::BYTES_MAX;
             let wrong = format!("Error: CREATE_API has a name of 1 to {most} bytes");
             self.server_error(out, &wrong);
@@ -121,8 +95,4 @@ impl SocketIo {
         }
         Some(())
     }
-}
-
-fn service(args: &Elements<'_>) -> Option<PeerName> {
-    name_of(args, 1).and_then(|name| PeerName::new(name).ok())
 }
