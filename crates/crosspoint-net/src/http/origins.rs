@@ -33,6 +33,8 @@ pub enum Origin {
     Foreign(Limit),
 }
 
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
 /// What is wrong: the setting that would allow it, and what is answered.
 pub(super) type Wrong = (Limit, Refusal);
 
@@ -85,6 +87,20 @@ impl Origins {
             return Err((Limit::HttpHosts, Refusal::new(StatusCode::FORBIDDEN, text)));
         }
         Ok(())
+    }
+}
+
+impl Origins {
+    /// Which page asks, where nothing is wrong with its origin. A page that includes what it asks for, such as an image,
+    /// says none, and its browser says whether it is one of another site.
+    pub(super) fn allowed(&self, headers: &HeaderMap) -> Origin {
+        match headers.get(ORIGIN) {
+            Some(origin) => Origin::Allowed(origin.clone()),
+            None if !self.all && one(headers, SEC_FETCH_SITE).as_deref() == Some("cross-site") => {
+                Origin::Foreign(Limit::HttpOrigins)
+            }
+            None => Origin::None,
+        }
     }
 }
 

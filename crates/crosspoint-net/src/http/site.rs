@@ -16,7 +16,7 @@ use crate::upgraded::Accepted;
 use crate::ws::handshake::{self, HEAD_BYTES_MAX, HEADERS_MAX, RequestError, Upgrade};
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
-use axum::http::header::{ALLOW, CONNECTION, HOST, ORIGIN, UPGRADE};
+use axum::http::header::{ALLOW, CONNECTION, HOST, UPGRADE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
@@ -137,7 +137,7 @@ impl Site {
         (from, here): (Remote, Option<SocketAddr>),
     ) -> Response {
         let origin = match self.origins.check(request.headers(), from, here) {
-            Ok(()) => request.headers().get(ORIGIN).cloned().map_or(Origin::None, Origin::Allowed),
+            Ok(()) => self.origins.allowed(request.headers()),
             Err((limit, refusal)) if !request.method().is_safe() => {
                 self.hub.metrics.hit(limit);
                 return refusal.into_response();

@@ -68,3 +68,20 @@ async fn a_page_of_another_origin_gets_no_session_by_any_way() {
     assert_eq!(served.hits("http.origins"), 5);
     assert_eq!(said(&post(&served, &own, "4a").await), (200, "ok"), "its own client goes on");
 }
+
+/// As an image or a script of a page is asked for.
+#[tokio::test]
+async fn what_a_page_of_another_site_includes_begins_no_session() {
+    let query = "EIO=3&transport=polling&clientId=ann";
+    for (site, origins, status) in [
+        ("cross-site", &[][..], 403),
+        ("cross-site", &["*"][..], 200),
+        ("same-origin", &[][..], 200),
+        ("none", &[][..], 200),
+    ] {
+        let served = serve_to(origins, false);
+        let more = format!("Sec-Fetch-Site: {site}\r\n");
+        let answer = ask(&mut served.memory(), &request("GET", query, &more)).await;
+        assert_eq!(answer.status, status, "{site} {origins:?}");
+    }
+}
