@@ -17,7 +17,7 @@ use crate::{BenchError, Progress, raise_file_limit, stream};
 pub struct Plan {
     /// Number of streams, each between two connections of its own.
     pub streams: usize,
-    /// Window of each, in bytes: 2 times [`STREAM_CHUNK`] to 1 GiB. All of it is sent.
+    /// Window of each, in bytes: 2 times [`STREAM_CHUNK`](crate::dialect::STREAM_CHUNK) to 1 GiB. All of it is sent.
     pub window: u32,
     /// The server's process, on this machine.
     pub server_pid: u32,
