@@ -162,7 +162,7 @@ fn push_encoded(
 ) -> Pushed {
     let compressed = &mut Compressed::default();
     let data = encode(endpoint, place, edge, parts, (endpoint.account(), compressed));
-    endpoint.push_alone(&data, writes)
+    endpoint.push_alone((parts.len(), &data), writes)
 }
 
 /// What may go to many at once. Messages of channels do; what comes besides them is another type.
@@ -172,8 +172,8 @@ pub(crate) trait Shareable {
     /// The form in which it waits for receivers whose own tasks encode it.
     type Waiting;
 
-    /// Whether there is nothing to send.
-    fn is_empty(&self) -> bool;
+    /// How many messages and parts it is; 0 if there is nothing to send.
+    fn count(&self) -> usize;
 
     /// Encodes it for an endpoint. The account pays for it, and `Compressed` keeps what is compressed for the next
     /// receivers.
@@ -203,8 +203,8 @@ impl Shareable for [Part] {
     type To = (Place, Edge);
     type Waiting = Run;
 
-    fn is_empty(&self) -> bool {
-        self.is_empty()
+    fn count(&self) -> usize {
+        self.len()
     }
 
     fn encode(
@@ -277,7 +277,8 @@ impl<'a, S: Shareable + ?Sized> Shared<'a, S> {
         tails: &mut Tails<Key<S::To>>,
         writes: &mut PendingWrites,
     ) -> usize {
-        if self.what.is_empty() {
+        let count = self.what.count();
+        if count == 0 {
             return 0;
         }
         if endpoint.profile.stateful == Stateful::Yes {
@@ -309,7 +310,7 @@ impl<'a, S: Shareable + ?Sized> Shared<'a, S> {
             }
             logged.clone()
         };
-        usize::from(endpoint.push_shared(data, lag, writes) == Pushed::Accepted)
+        usize::from(endpoint.push_shared((count, data), lag, writes) == Pushed::Accepted)
     }
 }
 
@@ -336,8 +337,8 @@ mod tests {
         type To = u8;
         type Waiting = Payload;
 
-        fn is_empty(&self) -> bool {
-            self.text.is_empty()
+        fn count(&self) -> usize {
+            usize::from(!self.text.is_empty())
         }
 
         fn encode(

@@ -8,6 +8,7 @@
 
 mod pending;
 mod room;
+mod traffic;
 mod writing;
 
 use crate::envelope::{Compressor, FrameCompressor};
@@ -19,15 +20,18 @@ use crate::outbox::Outbox;
 use crate::peer::Peer;
 use crate::reason::Reason;
 use crate::secrecy::Secrecy;
+use crate::transport::Transport;
 use crate::wire::{FrameWriter, Profile, Wire};
 pub(crate) use pending::PendingWrites;
 use room::Congestion;
 pub(crate) use room::{Paused, Reception, Room, Sending};
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+pub use traffic::Traffic;
+use traffic::{Incoming, Outgoing};
 pub(crate) use writing::Pushed;
 
 /// Who moves the bytes that wait for an endpoint; implemented by the owner of the connection.
@@ -53,6 +57,8 @@ pub trait Outlet: Send + Sync {
 pub struct Endpoint {
     /// A number that is not used twice in a hub's life.
     pub id: u64,
+    /// When its session was opened.
+    pub since: Instant,
     /// Where the endpoint connects from; `None` inside the program.
     pub address: Option<IpAddr>,
     /// By what a ban of its address keeps it out ([`Limits::known_by`](crate::Limits::known_by)).
@@ -77,6 +83,11 @@ pub struct Endpoint {
     /// ahead. Its own task alone asks and says so.
     held: AtomicU16,
     queue: Mutex<Queue>,
+    incoming: Incoming,
+    /// How long the client took to answer the last probe, in microseconds and not 0; 0 if it has answered none.
+    round_trip: AtomicU32,
+    /// See [`Transport::packed`].
+    transport: AtomicU8,
     /// What is held for it.
     account: Arc<Account>,
     outlet: Box<dyn Outlet>,
@@ -89,6 +100,7 @@ const TOLD_AWAY: u8 = 2;
 struct Queue {
     outbox: Outbox,
     congestion: Congestion,
+    outgoing: Outgoing,
 }
 
 /// Who the endpoint is.
@@ -104,7 +116,7 @@ struct Known {
 
 impl Endpoint {
     pub(crate) fn new(
-        id: u64,
+        (id, since): (u64, Instant),
         (address, known_by): (Option<IpAddr>, Option<IpAddr>),
         wire: &'static dyn Wire,
         bytes_max: usize,
@@ -112,10 +124,15 @@ impl Endpoint {
         outlet: Box<dyn Outlet>,
     ) -> Self {
         let outbox = Outbox::new(Tab::new(&account, Purpose::Outbox), bytes_max);
-        let queue = Mutex::new(Queue { outbox, congestion: Congestion::default() });
+        let queue = Mutex::new(Queue {
+            outbox,
+            congestion: Congestion::default(),
+            outgoing: Outgoing::default(),
+        });
         let [probe_requested, pending] = [false; 2].map(AtomicBool::new);
         Self {
             id,
+            since,
             address,
             known_by,
             wire,
@@ -129,6 +146,9 @@ impl Endpoint {
             pending,
             held: AtomicU16::new(0),
             queue,
+            incoming: Incoming::default(),
+            round_trip: AtomicU32::new(0),
+            transport: AtomicU8::new(Transport::default().packed()),
             account,
             outlet,
         }
@@ -164,6 +184,50 @@ impl Endpoint {
     /// The memory that is held for the session, and the bytes that wait for it and others.
     pub(crate) fn holds(&self) -> usize {
         self.account.used() + self.lock().outbox.shared()
+    }
+
+    /// What waits for it, in bytes, with what waits for others too.
+    pub(crate) fn waits(&self) -> usize {
+        self.lock().outbox.waits()
+    }
+
+    /// What carries its bytes at present.
+    pub fn transport(&self) -> Transport {
+        Transport::unpacked(self.transport.load(Ordering::Relaxed))
+    }
+
+    /// This carries its bytes from now on. Until the owner of the connection says so, it counts as one inside the
+    /// program.
+    pub fn set_transport(&self, transport: Transport) {
+        self.transport.store(transport.packed(), Ordering::Relaxed);
+    }
+
+    /// How long its client took to answer the last probe, if it has answered one.
+    pub fn round_trip(&self) -> Option<Duration> {
+        let micros = self.round_trip.load(Ordering::Relaxed);
+        (micros > 0).then(|| Duration::from_micros(micros.into()))
+    }
+
+    /// Its client has answered a probe after this time.
+    pub fn measured(&self, round_trip: Duration) {
+        let micros = u32::try_from(round_trip.as_micros()).unwrap_or(u32::MAX);
+        self.round_trip.store(micros.max(1), Ordering::Relaxed);
+    }
+
+    /// What went in and out.
+    pub fn traffic(&self) -> Traffic {
+        let outgoing = self.lock().outgoing;
+        self.incoming.with(outgoing)
+    }
+
+    /// So many bytes were read from it. For its session's own task alone.
+    pub fn heard(&self, bytes: usize) {
+        self.incoming.add_bytes(bytes as u64);
+    }
+
+    /// It has sent so many messages. For its session's own task alone.
+    pub(crate) fn spoke(&self, messages: u64) {
+        self.incoming.add_messages(messages);
     }
 
     /// Who the endpoint is, once it has said hello.

@@ -8,6 +8,7 @@ use crate::command::{
 };
 use crate::directory::{ClaimId, Claimed, Directory};
 use crate::endpoint::{Endpoint, Outlet, PendingWrites, Reception};
+use crate::ends::Ends;
 use crate::envelope::Compressor;
 use crate::ids::{ChannelName, OwnedChannelId, PeerId, PeerName};
 use crate::ledger::{
@@ -129,6 +130,8 @@ pub struct Hub {
     /// A tree grows bit by bit, where a large table is moved as a whole, for which others would wait.
     sessions: Mutex<BTreeMap<u64, Arc<Endpoint>>>,
     wires: WireIds,
+    /// The sessions that have ended lately.
+    pub(crate) ends: Ends,
     /// Compresses what is written, if that is wanted.
     compressor: Option<Arc<Compressor>>,
     connections: Mutex<Connections>,
@@ -148,6 +151,8 @@ struct Channels {
     claims: HashMap<ChannelName, Claimed>,
     /// How many of them are rooms made on entry.
     rooms_made: usize,
+    /// How many are rooms that always exist.
+    rooms_declared: usize,
 }
 
 #[derive(Debug, Default)]
@@ -223,6 +228,7 @@ impl Hub {
             metrics,
             ledger,
             relief: Mutex::default(),
+            ends: Ends::default(),
             access_token: RwLock::new(access_token),
             rooms_on_entry,
             room_mode,
@@ -247,12 +253,14 @@ impl Hub {
             let most = hub.limits.room_members_max;
             let members_max = room.members_max.map_or(most, |max| max.min(most));
             let payer = hub.ledger.account(None, "hub");
-            let new = hub.new_channel(room.name.clone());
+            let new = hub.new_channel(room.name.clone(), None);
             // A hub that has no memory for what its operator has declared goes without.
             let Ok(channel) = new.room(true, room.mode, members_max, &payer) else {
                 continue;
             };
-            if lock(&hub.channels).by_name.insert(room.name, Arc::new(channel)).is_none() {
+            let mut channels = lock(&hub.channels);
+            if channels.by_name.insert(room.name, Arc::new(channel)).is_none() {
+                channels.rooms_declared += 1;
                 hub.metrics.channels.inc();
             }
         }
@@ -407,6 +415,7 @@ impl Hub {
     /// Makes the endpoint of a new session.
     pub(crate) fn add_endpoint(
         &self,
+        now: Instant,
         address: Option<IpAddr>,
         wire: &'static dyn Wire,
         outlet: Box<dyn Outlet>,
@@ -417,7 +426,7 @@ impl Hub {
         let account = self.ledger.account(known_by, wire.profile().name);
         let bytes_max = self.limits.outbox_bytes_max;
         let from = (address, known_by);
-        let endpoint = Arc::new(Endpoint::new(id, from, wire, bytes_max, account, outlet));
+        let endpoint = Arc::new(Endpoint::new((id, now), from, wire, bytes_max, account, outlet));
         lock(&self.sessions).insert(id, endpoint.clone());
         endpoint
     }
@@ -768,6 +777,38 @@ impl Hub {
         lock(&self.peers).sessions()
     }
 
+    /// The session of a number, if it has said who it is and was not replaced.
+    pub(crate) fn present(&self, session: u64) -> Option<Arc<Endpoint>> {
+        let endpoint = lock(&self.sessions).get(&session).cloned()?;
+        lock(&self.peers).is_present(&endpoint).then_some(endpoint)
+    }
+
+    /// How many sessions have said who they are, and how many services there are.
+    pub(crate) fn count_peers(&self) -> (usize, usize) {
+        lock(&self.peers).counts()
+    }
+
+    /// How many channels and rooms there are, and how many of them are rooms.
+    pub(crate) fn count_channels(&self) -> (usize, usize) {
+        let channels = lock(&self.channels);
+        (channels.by_name.len(), channels.rooms_declared + channels.rooms_made)
+    }
+
+    /// All services, with some of those that provide them, and how many do.
+    pub(crate) fn all_services(
+        &self,
+        providers_max: usize,
+    ) -> Vec<(PeerName, Vec<Arc<Endpoint>>, usize)> {
+        lock(&self.peers).services(providers_max)
+    }
+
+    /// The services that a session provides, in order.
+    pub(crate) fn services_of(&self, endpoint: &Endpoint) -> Vec<PeerName> {
+        let mut services = lock(&self.peers).services_of(endpoint);
+        services.sort_unstable();
+        services
+    }
+
     pub(crate) fn look(&self, query: &Query) -> (Vec<Peer>, bool) {
         lock(&self.peers).look(query)
     }
@@ -781,7 +822,8 @@ impl Hub {
         lock(&self.peers).watch(endpoint, whom, writes);
     }
 
-    pub(crate) fn count_closed(&self, endpoint: &Arc<Endpoint>, reason: Reason) {
+    pub(crate) fn count_closed(&self, now: Instant, endpoint: &Arc<Endpoint>, reason: Reason) {
+        self.ends.note(now, endpoint, reason);
         self.metrics.closed.get_or_create(&ByReason { reason: reason.word() }).inc();
         if endpoint.peer().is_some() {
             let protocol = endpoint.profile.name;
@@ -832,6 +874,7 @@ impl Hub {
     /// section 3.2; [`Self::check_channel`] comes first.
     pub(crate) fn create(
         &self,
+        now: Instant,
         endpoint: &Arc<Endpoint>,
         new: Create,
         seat: Option<(OwnedChannelId, Tag)>,
@@ -852,7 +895,7 @@ impl Hub {
                     self.metrics.hit(Limit::ChannelsTotal);
                     return Err(Reason::TooManyChannels);
                 }
-                let new = self.new_channel(vacant.key().clone());
+                let new = self.new_channel(vacant.key().clone(), Some(now));
                 let channel = new.owned(endpoint.clone(), number, tag, options)?;
                 if let Some(claimed) = claimed {
                     claims.insert(vacant.key().clone(), claimed);
@@ -870,6 +913,7 @@ impl Hub {
     /// create something of this name.
     pub(crate) fn find(
         &self,
+        now: Instant,
         name: &ChannelName,
         make: Option<impl FnOnce() -> Result<(), Reason>>,
         payer: &Arc<Account>,
@@ -899,8 +943,8 @@ impl Hub {
             return Err(Reason::TooManyChannels);
         }
         let (mode, members_max) = (self.room_mode, self.limits.room_members_max);
-        let room =
-            Arc::new(self.new_channel(name.clone()).room(false, mode, members_max, payer)?);
+        let new = self.new_channel(name.clone(), Some(now));
+        let room = Arc::new(new.room(false, mode, members_max, payer)?);
         channels.rooms_made += 1;
         channels.by_name.insert(name.clone(), room.clone());
         self.metrics.channels.inc();
@@ -917,9 +961,9 @@ impl Hub {
         self.channel(name).map_or(Reception::Taken, |channel| channel.reception(entering))
     }
 
-    fn new_channel(&self, name: ChannelName) -> NewChannel<'_> {
+    fn new_channel(&self, name: ChannelName, since: Option<Instant>) -> NewChannel<'_> {
         let Self { limits, metrics, ledger, .. } = self;
-        NewChannel { rule: self.rule_of(&name), name, limits, metrics, ledger }
+        NewChannel { rule: self.rule_of(&name), name, since, limits, metrics, ledger }
     }
 
     /// The rule for channels of a name.
@@ -949,8 +993,33 @@ impl Hub {
     ) {
         let removed = self.remove(&mut lock(&self.channels), channel);
         drop(removed);
-        let members = channel.end(reason, writes);
+        let (members, _owner) = channel.end(reason, writes);
         count_members(&self.metrics, 0, members);
+    }
+
+    /// Ends a channel or room of whatever kind, or empties it if it always exists. Gives how many members there were, and
+    /// who owned it, who has to be told.
+    pub(crate) fn dissolve(
+        &self,
+        channel: &Arc<Channel>,
+        reason: Reason,
+        writes: &mut PendingWrites,
+    ) -> (usize, Option<Arc<Endpoint>>) {
+        if channel.declared {
+            let members = channel.empty(reason, writes);
+            count_members(&self.metrics, 0, members);
+            return (members, None);
+        }
+        let mut channels = lock(&self.channels);
+        let removed = self.remove(&mut channels, channel);
+        if removed.is_some() && channel.room {
+            channels.rooms_made -= 1;
+        }
+        drop(channels);
+        drop(removed);
+        let (members, owner) = channel.end(reason, writes);
+        count_members(&self.metrics, 0, members);
+        (members, owner)
     }
 
     /// The owner of a channel goes: the channel passes to the successor, or ends.
@@ -990,7 +1059,7 @@ impl Hub {
         }
         channels.rooms_made -= 1;
         drop(channels);
-        let silent = channel.end(Reason::ClosedByOwner, writes);
+        let (silent, _nobody) = channel.end(Reason::ClosedByOwner, writes);
         count_members(&self.metrics, 0, silent);
     }
 

@@ -15,6 +15,7 @@
 //! * [`command`]: commands and events; [`reason`]: why something ended or was refused
 //! * [`directory`]: who may have which name in several hubs
 //! * [`application`]: the hub application, as a peer of clients; [`secrecy`]: sessions that have to be encrypted
+//! * [`inventory`]: what the operator sees of all that, and ends
 //! * [`limits`]: all bounds and their defaults; [`limit`]: the bounds that are counted, by name
 //! * [`ledger`]: the memory that the hub holds, and the accounts that pay for it
 //! * [`probe`]: probes of sessions that may be dead
@@ -44,11 +45,13 @@ mod delivery;
 pub mod directory;
 mod encodings;
 pub mod endpoint;
+mod ends;
 pub mod envelope;
 mod gathering;
 pub mod hub;
 pub mod ids;
 pub mod input;
+pub mod inventory;
 pub mod ledger;
 pub mod limit;
 pub mod limits;
@@ -79,6 +82,7 @@ pub mod slots;
 pub mod stall;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod transport;
 pub mod wire;
 
 pub use command::{Command, Event};

@@ -102,6 +102,11 @@ impl<E> Link<E> {
         Some(send(receiver, &mut gathering[from as usize]))
     }
 
+    /// Who is at the other side, if that has not ended it.
+    pub(crate) fn other(&self, side: Side) -> Option<Arc<E>> {
+        self.lock().ends[side.other() as usize].as_ref().map(|end| end.endpoint.clone())
+    }
+
     /// One side ends it, and lets the other be told, if that is there.
     pub(crate) fn end(&self, by: Side, tell: impl FnOnce(&End<E>)) {
         let mut state = self.lock();
@@ -223,6 +228,17 @@ impl<E> Links<E> {
 
     pub(crate) fn get(&self, number: LinkNumber) -> Option<&(Arc<Link<E>>, Side)> {
         self.open.as_ref()?.links.get(&number)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.open.as_ref().map_or(0, |open| open.links.len())
+    }
+
+    /// All, in the order of their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (LinkNumber, Arc<Link<E>>, Side)> {
+        let links = self.open.iter().flat_map(|open| &open.links);
+        links.map(|(number, (link, side))| (*number, link.clone(), *side))
     }
 
     pub(crate) fn remove(&mut self, number: LinkNumber) -> Option<(Arc<Link<E>>, Side)> {

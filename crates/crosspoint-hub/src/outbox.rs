@@ -528,7 +528,7 @@ impl Outbox {
     }
 
     /// All that waits, in bytes.
-    fn waits(&self) -> usize {
+    pub(crate) fn waits(&self) -> usize {
         self.cost + self.shared
     }
 

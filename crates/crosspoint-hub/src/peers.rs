@@ -144,8 +144,13 @@ pub(crate) struct Newcomer<'a> {
 /// Whether a session has its id and was not replaced, and clients find it. One that was replaced provides
 /// its services until its task notices.
 fn is_there(ids: &BTreeMap<PeerId, Arc<Endpoint>>, endpoint: &Endpoint) -> bool {
+    is_present(ids, endpoint) && is_found(endpoint)
+}
+
+/// Whether a session has its id, and was not replaced.
+fn is_present(ids: &BTreeMap<PeerId, Arc<Endpoint>>, endpoint: &Endpoint) -> bool {
     let known = endpoint.peer().and_then(|peer| ids.get(&peer.id));
-    known.is_some_and(|known| known.id == endpoint.id) && is_found(endpoint)
+    known.is_some_and(|known| known.id == endpoint.id)
 }
 
 /// Whether clients find a session. They can do nothing with one that they cannot link to.
@@ -452,6 +457,38 @@ impl Peers {
     /// The session with an id, for the hub application.
     pub(crate) fn session(&self, id: PeerId) -> Option<Arc<Endpoint>> {
         self.ids.get(&id).cloned()
+    }
+
+    /// Whether a session has its id, and was not replaced.
+    pub(crate) fn is_present(&self, endpoint: &Endpoint) -> bool {
+        is_present(&self.ids, endpoint)
+    }
+
+    /// How many sessions and services there are.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.ids.len(), self.services.len())
+    }
+
+    /// All services, with some of those that provide them, the first of them first, and how many do.
+    pub(crate) fn services(
+        &self,
+        providers_max: usize,
+    ) -> Vec<(PeerName, Vec<Arc<Endpoint>>, usize)> {
+        let services = self.services.iter().map(|(name, service)| {
+            let present = service.providers.values().filter(|one| self.is_present(one));
+            let some = present.take(providers_max).cloned().collect();
+            (name.clone(), some, service.providers.len())
+        });
+        services.collect()
+    }
+
+    /// The services that a session provides.
+    pub(crate) fn services_of(&self, endpoint: &Endpoint) -> Vec<PeerName> {
+        let provides = |service: &Service| {
+            service.providers.values().any(|provider| provider.id == endpoint.id)
+        };
+        let services = self.services.iter().filter(|(_, service)| provides(service));
+        services.map(|(name, _)| name.clone()).collect()
     }
 
     /// All sessions, for the hub application.

@@ -154,7 +154,7 @@ impl Hub {
         wire: &'static dyn Wire,
         outlet: Box<dyn Outlet>,
     ) -> Session {
-        Session::new(self.clone(), self.add_endpoint(address, wire, outlet), now)
+        Session::new(self.clone(), self.add_endpoint(now, address, wire, outlet), now)
     }
 }
 
@@ -326,6 +326,12 @@ impl Session {
         self.endpoint.seal();
     }
 
+    /// As [`Session::close`], at this time, which operators are told.
+    pub fn close_at(&mut self, now: Instant, reason: Reason) {
+        self.now = now;
+        self.close(reason);
+    }
+
     /// Ends all that the session has, as [`Session::close`] does, while its connection stays. What its protocol writes
     /// is still sent. It is told nothing more, and no command may follow.
     pub fn leave(&mut self, reason: Reason) {
@@ -370,7 +376,7 @@ impl Session {
         self.unlink_all(gone);
         self.writes.flush();
         self.endpoint.secrecy.end(reason);
-        self.hub.count_closed(&self.endpoint, reason);
+        self.hub.count_closed(self.now, &self.endpoint, reason);
     }
 
     fn act(&mut self, now: Instant, command: Command) -> Step {
@@ -490,6 +496,6 @@ mod tests {
     fn a_session_and_its_endpoint_are_small() {
         // What few sessions need is boxed. The sizes are those of a system with 64 bits.
         assert!(size_of::<Session>() <= 608, "{} bytes", size_of::<Session>());
-        assert!(size_of::<Endpoint>() <= 496, "{} bytes", size_of::<Endpoint>());
+        assert!(size_of::<Endpoint>() <= 552, "{} bytes", size_of::<Endpoint>());
     }
 }

@@ -11,6 +11,7 @@ use crosspoint_auth::ClientCertificate;
 use crosspoint_hub::Reason;
 use crosspoint_hub::hub::Admission;
 use crosspoint_hub::ledger::Account;
+use crosspoint_hub::transport::Transport;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,8 @@ pub(crate) struct Carrying {
     /// Who wants to hear at once that the session ends, where others carry it over connections of their own: they count
     /// the bytes that those bring.
     pub(crate) tell_end: Option<oneshot::Sender<SessionEnds>>,
+    /// What carries the session's bytes to its client, if that is not the connection itself.
+    pub(crate) transport: Option<Transport>,
 }
 
 impl Runner {
@@ -51,6 +54,7 @@ impl Runner {
             websocket: None,
             stall_min: Duration::ZERO,
             tell_end: None,
+            transport: None,
         };
         self.run_carried(session, carrying, admission);
     }
@@ -82,13 +86,16 @@ impl Runner {
             mut websocket,
             stall_min,
             tell_end,
+            transport,
         } = carrying;
         if let (Some(websocket), Some(bytes)) = (&mut websocket, websocket_frame_bytes_max) {
             websocket.set_frame_bytes_max(bytes as u64);
         }
+        let transport = transport.unwrap_or_else(|| writer.transport(websocket.is_some()));
         let outlet = Outlet::new(self.hub.clone(), writer);
         let compresses = websocket.as_ref().is_some_and(|websocket| websocket.deflates());
         let session = self.hub.open(now(), remote.ip(), wire, outlet.of_endpoint(compresses));
+        session.endpoint().set_transport(transport);
         let id = session.endpoint().id;
         tracing::debug!(session = id, address = %remote, protocol = wire.profile().name, "session opened");
         Box::new(Driver {

@@ -118,6 +118,7 @@ impl Driver {
     /// its end too.
     pub(crate) fn hear_first(&mut self, first: BytesMut, message: Option<FirstMessage>) {
         self.session.hub().metrics.bytes_in.inc_by(first.len() as u64);
+        self.session.endpoint().heard(first.len());
         let now = now();
         if let Some(message) = message {
             self.protocol.message_begins(now, message.kind == ws::MessageKind::Text);

@@ -12,6 +12,7 @@ use crate::memory;
 use bytes::{Buf, Bytes};
 use crosspoint_auth::{ClientCertificate, Process};
 use crosspoint_hub::ledger::{Account, Purpose};
+use crosspoint_hub::transport::{Carrier, Transport};
 use crosspoint_proto::identity::ChannelBinding;
 use handover::{Handover, MovingWriter};
 use std::collections::VecDeque;
@@ -240,6 +241,25 @@ impl Writer {
             Self::Unix(_) => None,
             Self::Tcp(_) | Self::Memory(_) | Self::Tls(_) => None,
         }
+    }
+
+    /// What carries what is written here, and whether that is inside WebSocket frames.
+    pub(crate) fn transport(&self, in_websocket: bool) -> Transport {
+        if let Self::Moving(moving) = self
+            && let Err(writer) = moving.present()
+        {
+            return writer.transport(in_websocket);
+        }
+        let carrier = match self.below() {
+            // Its frames do not leave the program.
+            Self::Moving(_) => Carrier::Polling,
+            _ if in_websocket => Carrier::WebSocket,
+            #[cfg(unix)]
+            Self::Unix(_) => Carrier::Unix,
+            Self::Tcp(_) => Carrier::Tcp,
+            Self::Memory(_) | Self::Tls(_) => Carrier::Memory,
+        };
+        Transport { carrier, tls: matches!(self, Self::Tls(_)) }
     }
 
     /// What a proof over this connection is bound to.

@@ -15,10 +15,13 @@ use crate::rules::ChannelRule;
 use bytes::Bytes;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 /// A channel or room to create, and what its hub gives to it.
 pub(crate) struct NewChannel<'a> {
     pub(crate) name: ChannelName,
+    /// When it is made; `None` for one that is as old as the hub.
+    pub(crate) since: Option<Instant>,
     /// The rule for channels with this name.
     pub(crate) rule: Option<Arc<ChannelRule>>,
     pub(crate) limits: &'a Limits,
@@ -81,7 +84,7 @@ impl NewChannel<'_> {
         owner: Option<Owner>,
         payer: &Arc<Account>,
     ) -> Result<Channel, Reason> {
-        let Self { name, rule, limits, metrics, ledger } = self;
+        let Self { name, since, rule, limits, metrics, ledger } = self;
         let ruled =
             |most: Option<u32>, otherwise: u32| most.map_or(otherwise, |most| most.min(otherwise));
         let (members, message) =
@@ -114,6 +117,7 @@ impl NewChannel<'_> {
             room,
             declared,
             mode,
+            since,
             rule,
             password,
             approve: options.approve,

@@ -24,7 +24,7 @@ use crate::rules::ChannelRule;
 use crate::wire::{Edge, Framing, Part, Place};
 use bytes::Bytes;
 pub(crate) use creation::NewChannel;
-pub use operators::{ChannelInfo, Participant, Whom};
+pub use operators::{ChannelInfo, ChannelOf, Participant, Whom};
 use state::{Applicant, Banned, Begun, Member, State, from_first};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,6 +42,8 @@ pub struct Channel {
     /// Whether a room stays when its last member leaves.
     pub(crate) declared: bool,
     mode: Mode,
+    /// When it was made; `None` for one that is as old as the hub.
+    since: Option<Instant>,
     password: Option<Bytes>,
     approve: bool,
     members_max: u32,
@@ -423,24 +425,30 @@ impl Channel {
         self.lock().forget_bans(|ban| ban.peer == Some(peer));
     }
 
-    /// Ends the channel for all. Returns the number of its members.
-    pub(crate) fn end(&self, reason: Reason, writes: &mut PendingWrites) -> usize {
+    /// Ends the channel for all. Returns the number of its members, and who owned it.
+    pub(crate) fn end(
+        &self,
+        reason: Reason,
+        writes: &mut PendingWrites,
+    ) -> (usize, Option<Arc<Endpoint>>) {
         let mut state = self.lock();
         state.ended = true;
         // A question about it is answered even now.
         state.forget_successor(Reason::NoSuchName, writes);
-        if let Some(owner) = state.owner.take() {
-            owner.endpoint.release_senders();
+        let owner = state.owner.take().map(|owner| owner.endpoint);
+        if let Some(owner) = &owner {
+            owner.release_senders();
         }
-        state.forget_gathered();
-        let count = state.members.len();
-        for member in state.take_members() {
-            member.tell(ChannelEvent::Ended { channel: member.number, reason }, writes);
-        }
+        let count = state.dismiss(reason, writes);
         for applicant in std::mem::take(&mut state.pending) {
             applicant.refuse(Reason::NoSuchName, writes);
         }
-        count
+        (count, owner)
+    }
+
+    /// Throws all members out of a room. Returns their number.
+    pub(crate) fn empty(&self, reason: Reason, writes: &mut PendingWrites) -> usize {
+        self.lock().dismiss(reason, writes)
     }
 
     /// Ends a room in which nobody is, but for those that only speak, who are told by [`Channel::end`]. Returns whether it

@@ -2,11 +2,13 @@
 
 use super::state::Banned;
 use super::{Channel, Expulsion};
-use crate::command::{Ban, Peer};
+use crate::command::{Ban, Mode, Peer};
 use crate::endpoint::{Endpoint, PendingWrites};
 use crate::ids::{ChannelName, MemberNumber, PeerId};
 use crate::metrics::Metrics;
 use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A channel or room.
@@ -16,10 +18,29 @@ pub struct ChannelInfo {
     pub name: ChannelName,
     /// Whether it belongs to the hub.
     pub room: bool,
+    /// Whether it is a room that always exists.
+    pub declared: bool,
+    /// How its messages are framed.
+    pub mode: Mode,
     /// Its owner, if it has one.
     pub owner: Option<Participant>,
     /// How many members there are.
     pub members: usize,
+    /// How many there may be.
+    pub members_max: u32,
+    /// When it was made; `None` for one that is as old as the hub.
+    pub since: Option<Instant>,
+}
+
+/// A channel or room of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelOf {
+    /// The name of the channel.
+    pub name: ChannelName,
+    /// Whether it belongs to the hub.
+    pub room: bool,
+    /// The session's number there. `None`: it is the owner.
+    pub member: Option<MemberNumber>,
 }
 
 /// A session, such as an owner or a member.
@@ -56,17 +77,39 @@ impl Channel {
         ChannelInfo {
             name: self.name.clone(),
             room: self.room,
+            declared: self.declared,
+            mode: self.mode,
             owner: state.owner.as_ref().map(|owner| Participant::of(&owner.endpoint)),
             members: state.members.len(),
+            members_max: self.members_max,
+            since: self.since,
         }
     }
 
     pub(crate) fn participants(&self) -> Vec<(MemberNumber, Participant)> {
+        let members = self.members_at(0..usize::MAX).into_iter();
+        members.map(|(number, endpoint)| (number, Participant::of(&endpoint))).collect()
+    }
+
+    /// The members at some places, in the order of their numbers.
+    pub(crate) fn members_at(&self, places: Range<usize>) -> Vec<(MemberNumber, Arc<Endpoint>)> {
         let state = self.lock();
-        let members = state.members.iter();
-        members
-            .map(|(number, one)| (MemberNumber(number), Participant::of(&one.endpoint)))
-            .collect()
+        let members = state.members.iter().skip(places.start).take(places.len());
+        members.map(|(number, one)| (MemberNumber(number), one.endpoint.clone())).collect()
+    }
+
+    /// What the channel is to a session that owns it or is a member.
+    pub(crate) fn of(&self, endpoint: &Endpoint) -> Option<ChannelOf> {
+        let state = self.lock();
+        let member = match state.is_owner(endpoint) {
+            true => None,
+            false => {
+                let mut members = state.members.iter();
+                let (number, _) = members.find(|(_, one)| one.endpoint.id == endpoint.id)?;
+                Some(MemberNumber(number))
+            }
+        };
+        Some(ChannelOf { name: self.name.clone(), room: self.room, member })
     }
 
     /// Kicks all members that `whom` selects. Returns their number.

@@ -195,9 +195,17 @@ impl State {
         }
     }
 
-    pub(super) fn forget_gathered(&mut self) {
+    /// Throws all members out, and forgets what was about them. Returns their number.
+    pub(super) fn dismiss(&mut self, reason: Reason, writes: &mut PendingWrites) -> usize {
         self.gathering = HashMap::new();
         self.down = Gathering::default();
+        self.changes = Changes::default();
+        (self.late, self.hearers, self.fresh) = (0, 0, 0);
+        let count = self.members.len();
+        for member in self.take_members() {
+            member.tell(ChannelEvent::Ended { channel: member.number, reason }, writes);
+        }
+        count
     }
 
     /// Whether this session owns the channel.

@@ -93,8 +93,14 @@ mod tests {
             fn wake(&self) {}
         }
         let ends = [1, 2].map(|id| {
-            let endpoint =
-                Endpoint::new(id, (None, None), &LINES, 1000, account(), Box::new(Quiet));
+            let endpoint = Endpoint::new(
+                (id, Instant::now()),
+                (None, None),
+                &LINES,
+                1000,
+                account(),
+                Box::new(Quiet),
+            );
             End { endpoint: Arc::new(endpoint), number: LinkNumber(0) }
         });
         let endpoints = ends.each_ref().map(|end| end.endpoint.clone());

@@ -46,6 +46,7 @@ mod tests {
     use crate::testing::LINES;
     use prometheus_client::metrics::family::Family;
     use std::sync::atomic::AtomicUsize;
+    use std::time::Instant;
 
     struct Counts(Arc<AtomicUsize>);
 
@@ -61,7 +62,8 @@ mod tests {
         let flushed = Arc::new(AtomicUsize::new(0));
         let ledger = Arc::new(Ledger::new(&Limits::default(), Family::default()));
         let (account, outlet) = (ledger.account(None, "lines"), Counts(flushed.clone()));
-        let endpoint = Endpoint::new(1, (None, None), &LINES, 10_000, account, Box::new(outlet));
+        let id = (1, Instant::now());
+        let endpoint = Endpoint::new(id, (None, None), &LINES, 10_000, account, Box::new(outlet));
         let endpoint = Arc::new(endpoint);
         let push = |writes: &mut PendingWrites| {
             endpoint.push_event(Tag::default(), Event::Done { request: 1 }, writes);

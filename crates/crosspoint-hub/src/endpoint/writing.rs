@@ -25,6 +25,7 @@ pub(crate) enum Pushed {
 impl Endpoint {
     fn push(
         self: &Arc<Self>,
+        messages: usize,
         writes: &mut PendingWrites,
         push: impl FnOnce(&mut Outbox),
     ) -> Pushed {
@@ -32,6 +33,7 @@ impl Endpoint {
         if queue.outbox.refuses() {
             return Pushed::Dead;
         }
+        queue.outgoing.messages += messages as u64;
         push(&mut queue.outbox);
         writes.add(&queue, self);
         if queue.outbox.is_dead() { Pushed::Dead } else { Pushed::Accepted }
@@ -39,7 +41,7 @@ impl Endpoint {
 
     /// Adds an event. A receiver whose outbox is full is ended with `SlowReceiver`.
     pub(crate) fn push_event(self: &Arc<Self>, tag: Tag, event: Event, writes: &mut PendingWrites) {
-        self.push(writes, |outbox| outbox.push_event(tag, event));
+        self.push(0, writes, |outbox| outbox.push_event(tag, event));
     }
 
     /// Adds an event that goes to this receiver alone and may be large. That never ends it: the one who
@@ -50,7 +52,7 @@ impl Endpoint {
         event: Event,
         writes: &mut PendingWrites,
     ) {
-        self.push(writes, |outbox| outbox.push_event_alone(tag, event));
+        self.push(0, writes, |outbox| outbox.push_event_alone(tag, event));
     }
 
     /// Adds events that are many because of others. Together they never end the receiver.
@@ -60,28 +62,28 @@ impl Endpoint {
         events: impl IntoIterator<Item = Event>,
         writes: &mut PendingWrites,
     ) {
-        self.push(writes, |outbox| outbox.push_events_alone(tag, events));
+        self.push(0, writes, |outbox| outbox.push_events_alone(tag, events));
     }
 
-    /// Adds data that goes to many receivers: a full one is ended with `SlowReceiver`. `logged` gives small
-    /// data as many who lag share it.
+    /// Adds so many messages as data that goes to many receivers: a full one is ended with `SlowReceiver`. `logged`
+    /// gives small data as many who lag share it.
     pub(crate) fn push_shared(
         self: &Arc<Self>,
-        data: &Encoded,
+        (messages, data): (usize, &Encoded),
         logged: impl FnOnce() -> Option<Logged>,
         writes: &mut PendingWrites,
     ) -> Pushed {
-        self.push(writes, |outbox| outbox.push_shared(data, logged))
+        self.push(messages, writes, |outbox| outbox.push_shared(data, logged))
     }
 
-    /// Adds data that goes to this receiver alone. That never ends it: its senders asked
+    /// Adds so many messages as data that goes to this receiver alone. That never ends it: its senders asked
     /// [`Endpoint::room_for`] before, so what comes above the bound is one batch.
     pub(crate) fn push_alone(
         self: &Arc<Self>,
-        data: &Encoded,
+        (messages, data): (usize, &Encoded),
         writes: &mut PendingWrites,
     ) -> Pushed {
-        self.push(writes, |outbox| outbox.push_alone(data))
+        self.push(messages, writes, |outbox| outbox.push_alone(data))
     }
 
     /// As [`Endpoint::push_alone`], for a session whose own task writes data.
@@ -91,7 +93,7 @@ impl Endpoint {
         parts: Vec<Part>,
         writes: &mut PendingWrites,
     ) -> Pushed {
-        self.push(writes, |outbox| outbox.push_data(place, parts))
+        self.push(parts.len(), writes, |outbox| outbox.push_data(place, parts))
     }
 
     /// As [`Endpoint::push_shared`], for a session whose own task writes data.
@@ -101,7 +103,7 @@ impl Endpoint {
         run: &Run,
         writes: &mut PendingWrites,
     ) -> Pushed {
-        self.push(writes, |outbox| outbox.push_run(place, run))
+        self.push(run.parts().len(), writes, |outbox| outbox.push_run(place, run))
     }
 
     /// Adds what the session's own protocol has to write. It is bounded by what the endpoint sent.
@@ -187,6 +189,7 @@ impl Endpoint {
     /// `blocked` says that it took no more. Senders that waited for room are woken.
     pub fn wrote(&self, now: Instant, pieces: &mut Vec<Bytes>, written: usize, blocked: bool) {
         let mut queue = self.lock();
+        queue.outgoing.bytes += written as u64;
         if queue.outbox.wrote(now, pieces, written, blocked) {
             queue.congestion.took(written);
             self.end_turn(queue);

@@ -196,7 +196,7 @@ impl Session {
         let tag = self.tag();
         let seat = (!reached).then_some((number, tag));
         let new = Create { request, name, options, claimed };
-        match self.hub.create(&self.endpoint, new, seat, &mut self.writes) {
+        match self.hub.create(self.now, &self.endpoint, new, seat, &mut self.writes) {
             Ok(channel) => {
                 self.owned.insert(Owned { channel, tag, kept: false });
             }
@@ -249,7 +249,7 @@ impl Session {
                 forbidden.reason
             })
         });
-        let found = self.hub.find(&name, make, account);
+        let found = self.hub.find(now, &name, make, account);
         if matches!(found, Err(Reason::NotAllowed | Reason::Banned)) {
             self.not_allowed(by, Some(name.as_bytes()));
         }

@@ -109,6 +109,7 @@ impl Session {
                 }
             }
             metrics.messages_in.inc_by(count);
+            self.endpoint.spoke(count);
             if let Target::Up(number) = *to
                 && let Some(Membership { limiter: Some(limiter), .. }) =
                     self.entered.get_mut(number.0)

@@ -8,6 +8,7 @@ mod claims;
 mod common;
 mod crowds;
 mod entry;
+mod inventory;
 mod leaving;
 mod ledger;
 mod links;

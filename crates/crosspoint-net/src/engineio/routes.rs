@@ -228,6 +228,7 @@ impl At {
             // A client takes nothing between two requests, and may be away as long as its heartbeat allows.
             stall_min: beat.interval + beat.timeout,
             tell_end: None,
+            transport: None,
             halves,
         };
         let account = self.runner.run_carried(session, carrying, kept);

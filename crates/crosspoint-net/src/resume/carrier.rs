@@ -10,7 +10,8 @@ use crate::reading::read;
 use crate::stream::{Reader, Stream, Writer};
 use crate::turn::{self, Turn};
 use bytes::{Bytes, BytesMut};
-use crosspoint_hub::ledger::{Account, Purpose, Tab};
+use crosspoint_hub::endpoint::Endpoint;
+use crosspoint_hub::ledger::{Purpose, Tab};
 use crosspoint_hub::protocol::Measurement;
 use crosspoint_hub::reading_rate::ReadingRate;
 use crosspoint_hub::{Hub, Limit, Reason, Wire};
@@ -18,7 +19,7 @@ use crosspoint_proto::WIRE;
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, sleep_until};
 
@@ -57,6 +58,8 @@ pub(crate) struct Carrier {
     until: Option<Instant>,
     /// Who counts round trips.
     counted_by: Option<Arc<Hub>>,
+    /// Whose round trips they are. It lives as long as the session.
+    session: Option<Weak<Endpoint>>,
     /// How much the other side may send, if there is a bound.
     rate: Option<ReadingRate>,
     /// It has sent too much, and is not read before this.
@@ -127,6 +130,7 @@ impl Carrier {
             flush_max,
             until: None,
             counted_by: None,
+            session: None,
             rate: None,
             throttled: None,
             unheeded: false,
@@ -141,13 +145,14 @@ impl Carrier {
         self,
         hub: Arc<Hub>,
         address: Option<IpAddr>,
-        session: &Arc<Account>,
+        session: &Arc<Endpoint>,
         stall_max: Duration,
     ) -> Self {
         let rate = Some(ReadingRate::new(now(), &hub.limits, address));
-        let tab = Some(Tab::new(session, Purpose::Retained));
-        self.pipe.writer.charge(session, Purpose::Retained);
-        Self { counted_by: Some(hub), rate, tab, stall_max: Some(stall_max), ..self }
+        let tab = Some(Tab::new(session.account(), Purpose::Retained));
+        self.pipe.writer.charge(session.account(), Purpose::Retained);
+        let session = Some(Arc::downgrade(session));
+        Self { counted_by: Some(hub), session, rate, tab, stall_max: Some(stall_max), ..self }
     }
 
     /// Has the memory charged that is held here and for a connection. The way to and from the driver does that by
@@ -377,6 +382,9 @@ impl Carrier {
         result?;
         if let (Some(round_trip), Some(hub)) = (self.flow.measured(), &self.counted_by) {
             hub.metrics.measured(WIRE.profile().name, Measurement::RoundTrip(round_trip));
+            if let Some(session) = self.session.as_ref().and_then(Weak::upgrade) {
+                session.measured(round_trip);
+            }
         }
         Ok(())
     }

@@ -281,25 +281,26 @@ impl Host {
             websocket: None,
             stall_min: patience.stall_min,
             tell_end: Some(tell_end),
+            transport: Some(arrival.link.transport()),
         };
         let driver = runner.driver(session, carrying);
         let endpoint = driver.session.endpoint().clone();
         let (id, session) = (endpoint.id, Arc::downgrade(&endpoint));
-        let account = endpoint.account().clone();
+        let flow = Flow::new(now(), Side::Hub, agreed);
+        let carrier = Carrier::new(flow, end.into(), self.runner.parting.longest());
+        let carrier = carrier.counted_by(runner.hub.clone(), remote.ip(), &endpoint, stall_max);
         drop(endpoint);
         let own = runner.clone();
         runner.tasks.spawn(async move {
             own.drive(driver).await;
         });
-        let flow = Flow::new(now(), Side::Hub, agreed);
-        let carrier = Carrier::new(flow, end.into(), self.runner.parting.longest());
         // A pointer, as asynchronous functions that pass it on hold it several times.
         let keeper = Box::new(Keeper {
             host: self.clone(),
             place,
             id,
             session,
-            carrier: carrier.counted_by(runner.hub.clone(), remote.ip(), &account, stall_max),
+            carrier,
             arrivals,
             stop: runner.parting.stop.clone(),
             stopping: false,
@@ -546,6 +547,9 @@ impl Keeper {
         }));
         if open.token != Token::NEW {
             self.host.runner.hub.metrics.resumed.inc();
+            if let Some(endpoint) = self.session.upgrade() {
+                endpoint.set_transport(link.transport());
+            }
         }
         Some(Box::new(link))
     }

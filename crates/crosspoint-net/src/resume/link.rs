@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use crosspoint_hub::hub::Admission;
 use crosspoint_hub::input::Input;
 use crosspoint_hub::ledger::Purpose;
+use crosspoint_hub::transport::Transport;
 use crosspoint_hub::wire::FrameWriter;
 use std::collections::VecDeque;
 use std::io;
@@ -91,6 +92,11 @@ impl Link {
             until_pong: 0,
             place: None,
         }
+    }
+
+    /// What carries the records.
+    pub(crate) fn transport(&self) -> Transport {
+        self.writer.transport(self.websocket.is_some())
     }
 
     /// What was read and not looked at.

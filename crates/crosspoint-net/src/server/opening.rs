@@ -200,6 +200,7 @@ impl Server {
                     websocket,
                     stall_min: Duration::ZERO,
                     tell_end: None,
+                    transport: None,
                 };
                 let mut driver = self.0.runner.driver(session, carrying);
                 driver.hear_first(first, message);

@@ -1,6 +1,7 @@
 //! The end of a session: what is still heard, and what is still said.
 
 use super::{Driver, SessionEnds, State};
+use crate::outlet::now;
 use crate::parting::LINGER;
 use crate::reading::{discard_until_closed, read};
 use crate::stream::handover::Handover;
@@ -55,7 +56,7 @@ impl Driver {
         }
         // The end of a WebSocket says nothing of the protocol's own goodbye.
         let hung_up = self.websocket.as_ref().is_some_and(|it| it.is_closed_by_remote());
-        self.session.close(if hung_up { Reason::ConnectionLost } else { reason });
+        self.session.close_at(now(), if hung_up { Reason::ConnectionLost } else { reason });
         // Nobody asks for the farewell of a session whose client has stayed away from requests.
         let is_polled = self.outlet.writer().handover().is_some_and(Handover::is_to_come);
         let stays_away = reason == Reason::HeartbeatLost && is_polled;

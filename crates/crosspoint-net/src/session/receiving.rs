@@ -9,7 +9,7 @@ use crate::ws;
 use bytes::BytesMut;
 use crosspoint_hub::command::Command;
 use crosspoint_hub::endpoint::Outlet as _;
-use crosspoint_hub::protocol::Output;
+use crosspoint_hub::protocol::{Measurement, Output};
 use crosspoint_hub::session::{Notice, Step};
 use crosspoint_hub::wire::Framing;
 use crosspoint_hub::{Limit, PeerName, Reason};
@@ -19,6 +19,7 @@ impl Driver {
     pub(super) fn received(&mut self, state: &mut State, bytes: BytesMut) -> Result<(), Reason> {
         let is_carried = self.tell_end.is_some();
         let count = if is_carried { 0 } else { bytes.len() as u64 };
+        self.session.endpoint().heard(bytes.len());
         match &mut self.websocket {
             Some(websocket) => websocket.receive(bytes),
             None => self.protocol.receive(now(), bytes.freeze()),
@@ -40,6 +41,7 @@ impl Driver {
             websocket.set_frame_bytes_max(before.frame_bytes_max());
         }
         (self.reader, self.websocket) = (reader, Some(websocket));
+        self.session.endpoint().set_transport(self.outlet.writer().transport(true));
         true
     }
 
@@ -115,10 +117,11 @@ impl Driver {
                     result = Err(reason);
                 }
                 Some(Output::Measurement(measurement)) => {
-                    self.session
-                        .hub()
-                        .metrics
-                        .measured(self.session.endpoint().profile.name, measurement);
+                    let endpoint = self.session.endpoint();
+                    self.session.hub().metrics.measured(endpoint.profile.name, measurement);
+                    if let Measurement::RoundTrip(time) = measurement {
+                        endpoint.measured(time);
+                    }
                     continue;
                 }
                 None if self.protocol.waits() => {}
