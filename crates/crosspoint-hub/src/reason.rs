@@ -23,8 +23,8 @@ pub enum Reason {
     /// The owner's connection was lost, and the channel with it.
     #[error("the owner's connection was lost")]
     OwnerLost = 3,
-    /// The owner threw the member out; it may enter again.
-    #[error("kicked by the owner")]
+    /// The owner threw the member out, or the hub's operator the member or the session; it may enter again, or connect.
+    #[error("kicked by the owner of the channel, or by the hub's operator")]
     Kicked = 4,
     /// The owner banned the member, for a time or for good.
     #[error("banned by the owner")]

@@ -387,12 +387,16 @@ impl Protocol for Joint {
         None
     }
 
-    fn farewell(&mut self, _reason: Reason, out: &mut FrameWriter) {
+    fn farewell(&mut self, reason: Reason, out: &mut FrameWriter) {
         self.state = State::Closed;
         self.ready = VecDeque::new();
         self.chunks = VecDeque::new();
+        let why = match reason {
+            Reason::Kicked => reason::KICKED,
+            _ => reason::LOST,
+        };
         for number in (0..128u8).filter(|number| self.entered & (1 << number) != 0) {
-            out.small(&[0, 4, 0, push::ENDED, number, reason::LOST]);
+            out.small(&[0, 4, 0, push::ENDED, number, why]);
         }
         self.entered = 0;
     }

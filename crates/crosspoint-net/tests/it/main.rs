@@ -18,6 +18,7 @@ mod hostile;
 mod http_anysocket;
 mod http_connection;
 mod http_site;
+mod inventory;
 mod logs;
 mod messages;
 mod metrics_md;

@@ -30,7 +30,7 @@ use std::time::Duration;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A client record by record.
-struct Raw {
+pub(crate) struct Raw {
     link: Link,
     input: Input,
 }
@@ -41,7 +41,7 @@ fn encode(records: &[Record]) -> Vec<u8> {
     out.take().pieces().flatten().copied().collect()
 }
 
-fn open(token: Token, received: u64, sent: u64) -> Record {
+pub(crate) fn open(token: Token, received: u64, sent: u64) -> Record {
     wishing(token, received, sent, 0)
 }
 
@@ -52,7 +52,7 @@ fn wishing(token: Token, received: u64, sent: u64, heartbeat_ms: u32) -> Record 
 }
 
 /// What a native client says first.
-fn hello() -> Bytes {
+pub(crate) fn hello() -> Bytes {
     hello_as(None)
 }
 
@@ -65,7 +65,7 @@ fn hello_as(name: Option<String>) -> Bytes {
 }
 
 impl Raw {
-    async fn open(link: Link, first: Record) -> Self {
+    pub(crate) async fn open(link: Link, first: Record) -> Self {
         link.send(&[&MAGIC[..], &encode(&[first])].concat()).await;
         Self { link, input: Input::default() }
     }
@@ -80,7 +80,7 @@ impl Raw {
     }
 
     /// A new session that has been welcomed. Gives how many bytes that took, too.
-    async fn welcomed(link: Link) -> (Self, Accepted, u64, u64) {
+    pub(crate) async fn welcomed(link: Link) -> (Self, Accepted, u64, u64) {
         let (mut raw, accepted) = Self::begin(link).await;
         let hello = hello();
         let sent = hello.len() as u64;
@@ -97,7 +97,7 @@ impl Raw {
     }
 
     /// The next record; `None` at the end.
-    async fn record(&mut self) -> Option<Record> {
+    pub(crate) async fn record(&mut self) -> Option<Record> {
         loop {
             if let Some(record) = Record::next(&mut self.input).expect("the hub writes records") {
                 return Some(record);

@@ -2,6 +2,8 @@
 
 use crate::common::http::{answer, get};
 use crate::common::{Served, serve_as, until, within};
+use crate::resume_hostile::hello;
+use crosspoint_hub::transport::{Carrier, Transport};
 use crosspoint_hub::{HubOptions, Limits, Reason};
 use crosspoint_net::server::{ServerOptions, bind};
 use crosspoint_net::tls::certificate::Certificate;
@@ -94,6 +96,22 @@ async fn both_versions_are_served_beside_plain_connections_and_by_server_name() 
     let mut plain = served.tcp().await;
     plain.send(get("/health").as_bytes()).await;
     assert_eq!(answer(&mut plain, false).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_see_that_a_session_is_inside_tls() {
+    let (own, pem) = certificate(&["localhost"]);
+    let served = Arc::new(serving(Tls::new(vec![own]).unwrap()));
+    let there = served.clone();
+    let _stream = blocking(move || {
+        let mut stream = connect(&there, &pem, "localhost", &TLS13);
+        stream.write_all(&hello()).unwrap();
+        stream.read_exact(&mut [0; 8]).unwrap();
+        stream
+    })
+    .await;
+    let [session] = &served.hub.session_infos()[..] else { panic!("one session") };
+    assert_eq!(session.transport, Transport { carrier: Carrier::Tcp, tls: true });
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,11 +51,11 @@ fn value<'a>(packet: &'a str, key: &str) -> &'a str {
 
 /// A WebSocket of a client.
 #[derive(Debug)]
-struct Ws(Link);
+pub(crate) struct Ws(Link);
 
 impl Ws {
     /// Opens one with this query.
-    async fn open(mut link: Link, query: &str) -> Self {
+    pub(crate) async fn open(mut link: Link, query: &str) -> Self {
         link.send(upgrade_to(query).as_bytes()).await;
         let head = head(&mut link).await;
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
