@@ -460,6 +460,7 @@ fn is_answered(command: &Command) -> bool {
             | ChannelCommand::Enter { .. }
             | ChannelCommand::Succeed { .. } => true,
             ChannelCommand::Leave(_)
+            | ChannelCommand::Withdraw(_)
             | ChannelCommand::Delete(_)
             | ChannelCommand::Resign(_)
             | ChannelCommand::Kick { .. }

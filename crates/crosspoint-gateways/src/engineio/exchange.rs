@@ -137,17 +137,14 @@ impl Exchange {
         self.over |= ended;
     }
 
-    /// The body of an answer, and its media type. The session has ended: it says so behind the rest.
-    pub fn payload(&self, mut messages: Vec<Message>, ended: bool) -> (Vec<u8>, &'static str) {
-        if ended {
-            messages.push(bare(Kind::Close));
-        }
-        payload::encode(self.revision, self.takes_octets, &messages)
+    /// The body of an answer, and its media type.
+    pub fn payload(&self, messages: &[Message]) -> (Vec<u8>, &'static str) {
+        payload::encode(self.revision, self.takes_octets, messages)
     }
 
     /// The body of an answer that is one packet without data, and its media type.
     pub fn packet(&self, kind: Kind) -> (Vec<u8>, &'static str) {
-        payload::encode(self.revision, self.takes_octets, &[bare(kind)])
+        self.payload(&[bare(kind)])
     }
 
     /// A request comes that brings what the client says.

@@ -326,7 +326,8 @@ impl Client for Joint {
             }
             Command::Send { to, part } => return self.send(to, &part, out),
             Command::Channel(
-                ChannelCommand::Kick { .. }
+                ChannelCommand::Withdraw(_)
+                | ChannelCommand::Kick { .. }
                 | ChannelCommand::Unban { .. }
                 | ChannelCommand::Admit { .. }
                 | ChannelCommand::Succeed { .. }

@@ -12,7 +12,7 @@ use crosspoint_hub::command::{
 };
 use crosspoint_hub::payload::{Ask, Failure, Format, Payload};
 use crosspoint_hub::wire::Part;
-use crosspoint_hub::{ChannelName, HubOptions, PeerId, PeerName, Reason};
+use crosspoint_hub::{ChannelName, HubOptions, OwnedChannelId, PeerId, PeerName, Reason};
 use std::time::Duration;
 
 fn world() -> World {
@@ -273,8 +273,20 @@ fn a_client_waits_for_a_room_whose_owner_does_not_answer_no_longer_than_ten_seco
     world.pass(Duration::from_secs(11));
     let heard = world.texts(ann);
     assert!(heard[0].starts_with(r#"42["SERVER_ERROR","Error: Room: club: "#), "{heard:?}");
-    assert!(heard[1].starts_with(r#"431["Room: club: "#), "{heard:?}");
+    let late = r#"431["Room: club: its owner has not let you in within 10 s; try again later"]"#;
+    assert_eq!(heard[1], late);
     assert_eq!(heard[2], r#"432[["ann"]]"#);
+    // It asks again, and does not count as somebody who is there.
+    world.tell(ann, r#"423["JOIN_ROOM","club"]"#);
+    let ticket = |event: &Event| match event {
+        Event::Channel(ChannelEvent::Knock { ticket, .. }) => Some(*ticket),
+        _ => None,
+    };
+    let tickets: Vec<_> = owner.heard().iter().filter_map(ticket).collect();
+    let admit = |ticket| ChannelCommand::Admit { channel: OwnedChannelId(0), ticket, admit: true };
+    tickets.into_iter().for_each(|ticket| owner.give(admit(ticket)));
+    world.settle();
+    assert_eq!(world.texts(ann), ["433[null]"]);
 }
 
 #[test]

@@ -34,6 +34,9 @@ pub enum ChannelCommand {
     },
     /// Leaves a channel or room.
     Leave(JoinedChannelId),
+    /// Takes back the wish to enter a channel, if its owner has not decided about it yet. Neither this nor the wish is
+    /// answered then.
+    Withdraw(ChannelName),
     /// Closes an own channel.
     Delete(OwnedChannelId),
     /// Names the member to whom an own channel goes when its owner goes, or nobody. Answer:

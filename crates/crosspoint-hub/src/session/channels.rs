@@ -59,12 +59,13 @@ impl Session {
                     self.refuse(request, false, reason);
                 }
             }
-            ChannelCommand::Leave(number) => {
-                if let Some(entered) = self.take_entered(number) {
-                    self.order.forget(SendPath::In(number));
-                    self.paused.remove(&Target::Up(number));
-                    self.part_from(&entered, Reason::Left);
-                    self.let_go(&entered.channel);
+            ChannelCommand::Leave(number) => self.leave_channel(number),
+            ChannelCommand::Withdraw(name) => {
+                let is_it =
+                    |entered: &Membership| entered.member.is_none() && entered.channel.name == name;
+                let number = self.entered.iter().find(|(_, entered)| is_it(entered));
+                if let Some(number) = number.map(|(number, _)| JoinedChannelId(number)) {
+                    self.leave_channel(number);
                 }
             }
             ChannelCommand::Delete(number) => {
@@ -313,6 +314,16 @@ impl Session {
         let limiter = channel.rule.as_ref().and_then(|rule| self.rates.begin(now, rule));
         self.entered.insert(Membership { channel, tag, member, silent, limiter, cost });
         Ok(())
+    }
+
+    /// Ends a membership, or the wait for one, as the session wishes.
+    fn leave_channel(&mut self, number: JoinedChannelId) {
+        if let Some(entered) = self.take_entered(number) {
+            self.order.forget(SendPath::In(number));
+            self.paused.remove(&Target::Up(number));
+            self.part_from(&entered, Reason::Left);
+            self.let_go(&entered.channel);
+        }
     }
 
     /// Removes a membership. The messages that it sent still count.

@@ -362,6 +362,32 @@ fn those_that_wait_are_bounded_for_each_channel_and_each_session() {
 }
 
 #[test]
+fn who_waits_for_the_owner_can_take_the_wish_back_and_wish_again() {
+    let (hub, mut owner) = asked(64);
+    let mut applicant = apply(&hub);
+    let withdraw = |applicant: &mut Session| ask(applicant, ChannelCommand::Withdraw(name("a")));
+    withdraw(&mut applicant);
+    for ticket in knocks(&mut owner) {
+        decide(&mut owner, ticket, true);
+    }
+    assert_eq!((events(&mut applicant), events(&mut owner)), (vec![], vec![]));
+    ask(&mut applicant, Command::enter(6, "a"));
+    let tickets = knocks(&mut owner);
+    // The owner decides before the wish is taken back, and the applicant has not heard of that yet.
+    decide(&mut owner, tickets[0], true);
+    withdraw(&mut applicant);
+    assert_eq!(events(&mut applicant), []);
+    assert_eq!(hub.metrics.members.get(), 0);
+    ask(&mut applicant, Command::enter(7, "a"));
+    let tickets = knocks(&mut owner);
+    decide(&mut owner, tickets[0], true);
+    assert!(matches!(events(&mut applicant)[..], [Event::Channel(ChannelEvent::Entered(_))]));
+    // A member is none that waits.
+    withdraw(&mut applicant);
+    assert_eq!((events(&mut applicant), hub.metrics.members.get()), (vec![], 1));
+}
+
+#[test]
 fn credentials_are_bounded() {
     let (hub, mut owner) = asked(64);
     let mut applicant = open(&hub, Instant::now());

@@ -248,8 +248,13 @@ impl Polled {
                 // The next request shows that the client has got this.
                 break (Ok(lock(&self.exchange).packet(Kind::Noop)), false);
             }
-            if !messages.is_empty() || ended {
-                break (Ok(lock(&self.exchange).payload(messages, ended)), ended);
+            if !messages.is_empty() {
+                // The next request is told that the session has ended. A client that is told together with its last
+                // words takes the end of the transport for the reason.
+                break (Ok(lock(&self.exchange).payload(&messages)), false);
+            }
+            if ended {
+                break (Ok(lock(&self.exchange).packet(Kind::Close)), true);
             }
             let until = until.unwrap_or_else(|| now() + FAR);
             tokio::select! {

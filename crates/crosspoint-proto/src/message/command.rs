@@ -15,7 +15,10 @@ use std::time::Duration;
 pub fn put_command(command: &Command, frame_bytes_max: usize, out: &mut FrameWriter) {
     let mut body = BytesMut::new();
     let kind = match command {
-        Command::Channel(command) => put_channel(command, &mut body),
+        Command::Channel(command) => match put_channel(command, &mut body) {
+            Some(kind) => kind,
+            None => return,
+        },
         Command::Link(command) => peers::put_link_command(command, &mut body),
         Command::Directory(command) => peers::put_directory_command(command, &mut body),
         Command::Send { to, part } => {
@@ -44,9 +47,10 @@ pub fn put_command(command: &Command, frame_bytes_max: usize, out: &mut FrameWri
     put_frame(kind, &body, out);
 }
 
-/// Writes the body of a command about channels and rooms, and gives its type.
-fn put_channel(command: &ChannelCommand, body: &mut BytesMut) -> u8 {
-    match command {
+/// Writes the body of a command about channels and rooms, and gives its type; `None` if there is no frame for it.
+fn put_channel(command: &ChannelCommand, body: &mut BytesMut) -> Option<u8> {
+    Some(match command {
+        ChannelCommand::Withdraw(_) => return None,
         ChannelCommand::Create { request, name, options } => {
             put_varint(*request, body);
             put_counted(name.as_bytes(), body);
@@ -111,7 +115,7 @@ fn put_channel(command: &ChannelCommand, body: &mut BytesMut) -> u8 {
             body.put_u8(u8::from(*admit));
             kind::ADMIT
         }
-    }
+    })
 }
 
 /// Reads a command (server role). `None`: a type that may be skipped.

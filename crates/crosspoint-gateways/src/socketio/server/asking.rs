@@ -11,17 +11,17 @@ use crate::link::FOR_REQUESTS;
 use crate::socketio::wire;
 use bytes::Bytes;
 use crosspoint_hub::command::{
-    Addressee, ChannelCommand, Command, DirectoryCommand, Entered, LinkCommand, LinkOptions, Peer,
-    Query,
+    Addressee, ChannelCommand, Command, DirectoryCommand, EnterOptions, Entered, LinkCommand,
+    LinkOptions, Peer, Query,
 };
 use crosspoint_hub::wire::FrameWriter;
-use crosspoint_hub::{LinkNumber, PeerName, Reason};
+use crosspoint_hub::{ChannelName, LinkNumber, PeerName, Reason};
 use crosspoint_proto::peer::Side;
 use std::time::{Duration, Instant};
 
 /// How long a packet waits for an answer of the hub that somebody else has to give. The client is not listened to
 /// meanwhile.
-const TIME_MAX: Duration = Duration::from_secs(10);
+pub(super) const TIME_MAX: Duration = Duration::from_secs(10);
 
 /// What the hub was asked.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ enum Asked {
     Way(Wanted),
     /// For all names, of which these are known: JSON texts with commas between them.
     Names(String),
+    /// To enter a channel, whose owner may have to decide about that.
+    Entry(ChannelName),
     /// Something else.
     Plain,
 }
@@ -79,6 +81,8 @@ pub(super) enum Answer {
     /// What was asked for was done. If that was a link, [`Links`](super::links::Links) know it.
     Done,
     Refused(Reason),
+    /// Nobody has decided in time.
+    Undecided,
     /// Who was found.
     Found(Vec<Peer>),
     /// All names: JSON texts with commas between them.
@@ -95,6 +99,19 @@ impl SocketIo {
         if self.answer.is_none() {
             let request = self.question(Asked::Plain);
             self.give(command(request));
+        }
+        self.answer.take()
+    }
+
+    /// Asks to enter a channel or room. `None`: the answer is to come.
+    pub(super) fn ask_to_enter(
+        &mut self,
+        name: &ChannelName,
+        options: EnterOptions,
+    ) -> Option<Answer> {
+        if self.answer.is_none() {
+            let request = self.question(Asked::Entry(name.clone()));
+            self.give(ChannelCommand::Enter { request, name: name.clone(), options });
         }
         self.answer.take()
     }
@@ -137,6 +154,7 @@ impl SocketIo {
         }
         match self.answer.take() {
             Some(Answer::Refused(reason)) => Some(Err(reason)),
+            Some(Answer::Undecided) => Some(Err(Reason::Busy)),
             // It has ended as soon as it was there.
             Some(_) => Some(Err(Reason::NoSuchPeer)),
             None => {
@@ -178,9 +196,13 @@ impl SocketIo {
     /// Waits no longer for an answer that others withhold, such as the owner of a channel.
     pub(super) fn give_up(&mut self) {
         let now = self.now;
-        if self.question.take_if(|question| question.until <= now).is_some() {
-            self.answer = Some(Answer::Refused(Reason::Busy));
+        let Some(question) = self.question.take_if(|question| question.until <= now) else {
+            return;
+        };
+        if let Asked::Entry(name) = question.what {
+            self.give(ChannelCommand::Withdraw(name));
         }
+        self.answer = Some(Answer::Undecided);
     }
 
     /// Takes the question that an answer is for.

@@ -1,7 +1,7 @@
 //! Rooms. What others say there is written for the client by those who say it.
 
 use super::SocketIo;
-use super::asking::Answer;
+use super::asking::{self, Answer};
 use super::emits::whole;
 use super::events::name_of;
 use super::gathering::Packet;
@@ -33,6 +33,18 @@ struct Room {
     bytes_max: usize,
     /// When the client has last spoken, if it only speaks there.
     spoke: Option<Instant>,
+}
+
+/// Why the client has not entered a room.
+#[derive(Debug, thiserror::Error)]
+enum NotEntered {
+    #[error("{0}")]
+    Refused(Reason),
+    #[error(
+        "its owner has not let you in within {} s; try again later",
+        asking::TIME_MAX.as_secs()
+    )]
+    Undecided,
 }
 
 impl Rooms {
@@ -142,7 +154,7 @@ impl SocketIo {
                 self.rooms.enter(name, &entered, None);
                 self.answer(out, packet, "null");
             }
-            Err(reason) => self.refuse_room(packet, &name, reason, out),
+            Err(why) => self.refuse_room(packet, &name, why, out),
         }
         Some(())
     }
@@ -179,9 +191,9 @@ impl SocketIo {
             None => match self.enter_to_speak(&name)? {
                 Ok(entered) => self.rooms.enter(name.clone(), &entered, Some(now)),
                 // Nobody is there.
-                Err(Reason::NoSuchName) => return Some(()),
-                Err(reason) => {
-                    self.refuse_room(packet, &name, reason, out);
+                Err(NotEntered::Refused(Reason::NoSuchName)) => return Some(()),
+                Err(why) => {
+                    self.refuse_room(packet, &name, why, out);
                     return Some(());
                 }
             },
@@ -204,7 +216,7 @@ impl SocketIo {
     }
 
     /// Enters a room to speak there, if it is there.
-    fn enter_to_speak(&mut self, name: &ChannelName) -> Option<Result<Entered, Reason>> {
+    fn enter_to_speak(&mut self, name: &ChannelName) -> Option<Result<Entered, NotEntered>> {
         if self.answer.is_none()
             && let Some(number) = self.rooms.make_room()
         {
@@ -214,14 +226,14 @@ impl SocketIo {
     }
 
     /// Enters a room. `silent`: to speak only, and if it is there.
-    fn enter(&mut self, name: &ChannelName, silent: bool) -> Option<Result<Entered, Reason>> {
+    fn enter(&mut self, name: &ChannelName, silent: bool) -> Option<Result<Entered, NotEntered>> {
         let options = EnterOptions { make_room: !silent, silent, ..EnterOptions::default() };
-        let name = name.clone();
-        match self.ask(|request| ChannelCommand::Enter { request, name, options })? {
-            Answer::Entered(entered) => Some(Ok(entered)),
-            Answer::Refused(reason) => Some(Err(reason)),
-            _ => Some(Err(Reason::Internal)),
-        }
+        Some(match self.ask_to_enter(name, options)? {
+            Answer::Entered(entered) => Ok(entered),
+            Answer::Refused(reason) => Err(NotEntered::Refused(reason)),
+            Answer::Undecided => Err(NotEntered::Undecided),
+            _ => Err(NotEntered::Refused(Reason::Internal)),
+        })
     }
 
     /// The room that an event is about. If it cannot be one, the client is told.
@@ -245,10 +257,10 @@ impl SocketIo {
         &self,
         packet: &Packet,
         name: &ChannelName,
-        reason: Reason,
+        why: NotEntered,
         out: &mut FrameWriter,
     ) {
-        let wrong = format!("Room: {name}: {reason}");
+        let wrong = format!("Room: {name}: {why}");
         self.server_error(out, &format!("Error: {wrong}"));
         self.answer(out, packet, &quoted(&wrong));
     }

@@ -292,3 +292,16 @@ async fn the_end_of_the_server_answers_a_request_that_hangs() {
     assert_eq!(said(&answer), (200, "1"));
     served.empty().await;
 }
+
+// Clients of revision 4 take the end of the transport for the reason if it comes together with the last words.
+#[tokio::test(start_paused = true)]
+async fn the_last_words_and_the_end_are_told_one_after_the_other() {
+    let served = serve();
+    let query = begin(&served, 4).await;
+    // A heartbeat is the server's in this revision.
+    assert_eq!(said(&post(&served, &query, "4last\u{1e}2").await), (200, "ok"));
+    until("the session ends", || served.closed(Reason::Malformed) == 1).await;
+    assert_eq!(said(&get(&served, &query).await), (200, "4last"));
+    assert_eq!(said(&get(&served, &query).await), (200, "1"));
+    served.empty().await;
+}
