@@ -86,7 +86,10 @@ pub enum Reason {
     #[error("too many connections ({}, {})", Limit::Connections, Limit::ConnectionsPerAddress)]
     TooManyConnections = 22,
     /// Heartbeats stayed unanswered.
-    #[error("heartbeats unanswered (limits.heartbeat_ms, {})", Limit::HeartbeatMissed)]
+    #[error(
+        "heartbeats unanswered (limits.heartbeat_ms, {}, or what the protocol has instead)",
+        Limit::HeartbeatMissed
+    )]
     HeartbeatLost = 23,
     /// The session's own side said goodbye.
     #[error("closed by the peer")]

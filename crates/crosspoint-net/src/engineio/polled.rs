@@ -35,6 +35,21 @@ pub(super) struct Polled {
     changed: Notify,
 }
 
+/// What a request has brought.
+#[derive(Debug)]
+pub(super) struct Brought {
+    messages: Vec<Message>,
+    /// The client closes the session.
+    closes: bool,
+}
+
+impl Brought {
+    /// What it takes besides the body, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.messages.capacity() * size_of::<Message>()
+    }
+}
+
 /// The body of an answer, and its media type.
 #[derive(Debug)]
 pub(super) struct Payload {
@@ -136,22 +151,24 @@ impl Polled {
         Ok(Request::of(self))
     }
 
-    /// Hands the body of such a request on to the session.
+    /// Reads the body of such a request.
     ///
     /// # Errors
     /// What it is answered.
-    pub(super) async fn posted(
-        &self,
-        request: Request,
-        is_octets: bool,
-        body: Bytes,
-    ) -> Result<(), Refusal> {
-        let posted = self.change(|exchange| {
-            let messages = exchange.posted(is_octets, &body)?;
-            Ok((messages, exchange.is_over()))
+    pub(super) fn read(&self, is_octets: bool, body: &Bytes) -> Result<Brought, Refusal> {
+        let brought = self.change(|exchange| {
+            let messages = exchange.posted(is_octets, body)?;
+            Ok(Brought { messages, closes: exchange.is_over() })
         });
-        let (messages, closes) = posted.inspect_err(|_| self.writer.abort())?;
-        drop(body);
+        brought.inspect_err(|_| self.writer.abort())
+    }
+
+    /// Hands what such a request has brought on to the session.
+    ///
+    /// # Errors
+    /// What it is answered.
+    pub(super) async fn posted(&self, request: Request, brought: Brought) -> Result<(), Refusal> {
+        let Brought { messages, closes } = brought;
         // It may have ended by itself meanwhile.
         self.say(&messages).await.map_err(|_| Refusal::UnknownSid)?;
         self.change(Exchange::post_done);

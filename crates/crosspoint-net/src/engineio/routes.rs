@@ -250,7 +250,11 @@ impl At {
         let body = read(body, most, &mut held).await?;
         let kind = head.headers.get(CONTENT_TYPE);
         let is_octets = kind.is_some_and(|kind| kind.as_bytes().starts_with(OCTETS.as_bytes()));
-        polled.posted(request, is_octets, body).await?;
+        let brought = polled.read(is_octets, &body)?;
+        // The messages share its memory.
+        held.settle(2 * body.len() + brought.bytes())?;
+        drop(body);
+        polled.posted(request, brought).await?;
         Ok(([(CONTENT_TYPE, "text/html")], "ok").into_response())
     }
 }

@@ -204,7 +204,9 @@ impl Protocol for SocketIo {
     fn farewell(&mut self, reason: Reason, out: &mut FrameWriter) {
         let was = std::mem::replace(&mut self.state, State::Closed);
         match (was, reason) {
-            (State::Greeting, Reason::NameTaken) => self.refuse_name(out),
+            (State::Greeting, Reason::NameTaken) if self.start.client_id.is_some() => {
+                self.refuse_name(out);
+            }
             (State::Greeting, reason) => self.refuse_client(reason, out),
             // The client does not connect again by itself.
             (State::Open, Reason::Replaced | Reason::Kicked | Reason::Expired) => {
