@@ -1,14 +1,14 @@
 // A program with `socket.io-client` and the plugin in a room of a Crosspoint hub: it prints what it hears, says hello to
-// the first one, and leaves when it has heard two. With a token it first looks that others are not let in.
+// the first one, and leaves when it has heard COUNT. With a token it first looks that others are not let in.
 //
-//     node socketio_member.mjs URL ROOM [TOKEN]
+//     node socketio_member.mjs URL ROOM COUNT [TOKEN]
 import assert from 'node:assert/strict';
 import plugin from '@gigasource/socket.io-p2p-plugin/src/p2p-client-plugin.js';
 import old from 'socket.io-client';
 import { io } from 'socket.io-client-4';
 import { limited } from './cases.mjs';
 
-const [url, room, token] = process.argv.slice(2);
+const [url, room, count, token] = process.argv.slice(2);
 const common = { forceNew: true, reconnection: false, transports: ['websocket'] };
 
 function opened(socket, refused) {
@@ -33,6 +33,6 @@ socket.on('message', (text) => {
   console.log(text);
   heard += 1;
   if (heard === 1) socket.emitRoom(room, 'message', 'hello from the page');
-  else socket.disconnect();
+  if (heard === Number(count)) socket.disconnect();
 });
 socket.joinRoom(room, () => console.log('entered'));

@@ -1,6 +1,7 @@
 //! Real clients from npm against the hub. `./check` installs them into `interop/`.
 
 use crate::common::{Running, get, hub, program};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 pub(crate) fn node(script: &str, arguments: &[&str]) -> Command {
@@ -10,6 +11,18 @@ pub(crate) fn node(script: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("node");
     command.current_dir(folder).arg(script).args(arguments);
     command
+}
+
+/// Compiles a program in Haxe.
+fn haxe(main: &str, directory: &tempfile::TempDir) -> PathBuf {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../interop");
+    let program = directory.path().join("program.n");
+    let mut compile = Command::new("haxe");
+    compile.current_dir(folder).args(["--main", main, "--neko"]).arg(&program);
+    let compiled =
+        compile.status().expect("run ./check once, or install the packages haxe and neko");
+    assert!(compiled.success());
+    program
 }
 
 #[test]
@@ -36,14 +49,8 @@ fn a_node_server_becomes_a_service_and_a_peer_of_the_hub() {
 #[test]
 fn a_haxe_owner_throws_a_user_out() {
     let (_hub, port) = hub(&[]);
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../interop");
     let directory = tempfile::tempdir().unwrap();
-    let program = directory.path().join("throw_out.n");
-    let mut compile = Command::new("haxe");
-    compile.current_dir(folder).args(["--main", "ThrowOut", "--neko"]).arg(&program);
-    let compiled =
-        compile.status().expect("run ./check once, or install the packages haxe and neko");
-    assert!(compiled.success());
+    let program = haxe("ThrowOut", &directory);
     let output = Command::new("neko").arg(&program).args(["127.0.0.1", &port]).output().unwrap();
     assert!(output.stdout == b"ok\n", "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -132,28 +139,38 @@ fn pages_stream_to_each_other_with_socket_io() {
 }
 
 #[test]
-fn a_rust_program_and_programs_with_anysocket_and_socket_io_talk_in_one_room() {
+fn programs_in_rust_and_haxe_and_with_anysocket_and_socket_io_talk_in_one_room() {
     let (_hub, port) = hub(&[]);
     let url = format!("http://127.0.0.1:{port}");
-    let mut page = Running::start(&mut node("socketio_member.mjs", &[&url, "lobby"]));
+    let mut page = Running::start(&mut node("socketio_member.mjs", &[&url, "lobby", "3"]));
     page.wait_for("entered");
-    let mut member = Running::start(&mut node("room_member.mjs", &["127.0.0.1", &port, "lobby"]));
+    let directory = tempfile::tempdir().unwrap();
+    let mut game = Command::new("neko");
+    game.arg(haxe("RoomMember", &directory)).args(["127.0.0.1", &port, "lobby", "3"]);
+    let mut game = Running::start(&mut game);
+    game.wait_for("entered");
+    let place = ["127.0.0.1", &port, "lobby", "3"];
+    let mut member = Running::start(&mut node("room_member.mjs", &place));
     page.wait_for("hello from node");
     member.wait_for("hello from the page");
     let address = format!("tcp://127.0.0.1:{port}");
     let mut ann = Running::start(&mut program(&["chat", "--name", "Ann", "--hub", &address]));
     ann.wait_for("page is here");
     ann.type_line("hello from Rust");
-    page.wait_for("hello from Rust");
-    member.wait_for("hello from Rust");
-    assert!(page.wait().success() && member.wait().success());
+    for everybody_else in [&mut page, &mut member, &mut game] {
+        everybody_else.wait_for("hello from Rust");
+    }
+    for everybody_else in [&mut page, &mut member, &mut ann] {
+        everybody_else.wait_for("hello from Haxe");
+    }
+    assert!(page.wait().success() && member.wait().success() && game.wait().success());
 }
 
 #[test]
 fn programs_with_socket_io_present_their_token_in_auth_or_in_the_query() {
     let (_hub, port) = hub(&["--access-token=1234"]);
     let url = format!("http://127.0.0.1:{port}");
-    let mut page = Running::start(&mut node("socketio_member.mjs", &[&url, "lobby", "1234"]));
+    let mut page = Running::start(&mut node("socketio_member.mjs", &[&url, "lobby", "2", "1234"]));
     page.wait_for("entered");
     let address = format!("tcp://127.0.0.1:{port}");
     let chat = ["chat", "--name", "Ann", "--hub", &address, "--token", "1234"];

@@ -124,7 +124,7 @@ fn programs_with_anysocket_come_by_wss() {
     let mut ann =
         Running::start(&mut program(&["chat", "--name=Ann", "--hub", &hub, "--tls-roots", &roots]));
     ann.wait_for("you are in lobby");
-    let mut member = node("room_member.mjs", &["localhost", &port, "lobby"]);
+    let mut member = node("room_member.mjs", &["localhost", &port, "lobby", "2"]);
     member.env("NODE_EXTRA_CA_CERTS", path("hub.pem"));
     let mut member = Running::start(&mut member);
     ann.wait_for(": hello from node");
