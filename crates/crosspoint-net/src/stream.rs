@@ -403,6 +403,18 @@ impl Writer {
         }
     }
 
+    /// The other side's address; `None` inside the program and over a socket of the file system.
+    #[cfg(feature = "http")]
+    pub(crate) fn peer_address(&self) -> Option<SocketAddr> {
+        match self.below() {
+            Self::Tcp(writer) => writer.peer_addr().ok(),
+            #[cfg(unix)]
+            Self::Unix(_) => None,
+            Self::Moving(moving) => moving.present().err()?.peer_address(),
+            Self::Memory(_) | Self::Tls(_) => None,
+        }
+    }
+
     /// Whether something has come that was not read, or the end of the connection.
     pub(crate) fn unread(&self) -> bool {
         match self {

@@ -1,5 +1,6 @@
 //! A connection that speaks HTTP, from its first request to its end or its upgrade.
 
+use super::arrival::Line;
 use super::io::{Busy, Io, IoState, Phase};
 use super::pace::Pace;
 use super::site::{Site, Verdict, counted, remote};
@@ -140,6 +141,7 @@ pub(crate) async fn serve(
     };
     let mut held = Held::new(&site.hub, from);
     let here = writer.local_address();
+    let line = Line::new(&writer, from, &site.hub.limits.trusted_proxies, stop);
     let state = Arc::new(IoState::default());
     let stall_max = site.hub.limits.outbox_stall_max;
     let io = Io::new(reader, writer, first, stall_max, state.clone());
@@ -148,7 +150,7 @@ pub(crate) async fn serve(
     let verdict = OnceLock::new();
     let service = service_fn(|request| {
         let busy = Busy::new(&state);
-        answer(site, request, (from, here), &verdict, busy, (&state, &pace))
+        answer(site, request, (from, here, &line), &verdict, busy, (&state, &pace))
     });
     let mut connection = site.builder.serve_connection(TokioIo::new(io), service);
     // When the connection is cut off, if the server stops.
@@ -317,7 +319,7 @@ fn charged(hub: &Hub, from: Remote, response: Response, busy: Busy) -> Response<
 async fn answer(
     site: &Site,
     mut request: Request<Incoming>,
-    (from, here): (Remote, Option<SocketAddr>),
+    (from, here, line): (Remote, Option<SocketAddr>, &Line),
     verdict: &OnceLock<(Verdict, Box<Parts>)>,
     busy: Busy,
     (state, pace): (&IoState, &Pace),
@@ -327,6 +329,8 @@ async fn answer(
     pace.request(state).await;
     let from = site.remote(from, request.headers());
     request.extensions_mut().extend(remote(from.address));
+    let arrival = line.arrival(request.headers());
+    request.extensions_mut().insert(arrival);
     request.extensions_mut().insert(from);
     request.extensions_mut().insert(state.hears_gone());
     match site.later_upgrade(request, (from, here)) {

@@ -7,6 +7,7 @@ use crosspoint_hub::networks::Networks;
 use std::net::{IpAddr, SocketAddr};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// Where a request comes from: the last one in its headers, from behind, that is not a trusted proxy.
 ///
@@ -38,6 +39,17 @@ pub(crate) fn forwarded(proxies: &Networks, from: Remote, headers: &HeaderMap) -
         }
     }
     remote
+}
+
+/// Whether somebody says in the headers that the request comes through a proxy.
+pub(super) fn names_others(headers: &HeaderMap) -> bool {
+    let says_so = |name: &HeaderName| {
+        *name == header::FORWARDED
+            || *name == header::VIA
+            || *name == X_REAL_IP
+            || name.as_str().starts_with("x-forwarded-")
+    };
+    headers.keys().any(says_so)
 }
 
 /// A parameter of an element of `Forwarded` (RFC 7239).
@@ -90,6 +102,27 @@ mod tests {
         assert_eq!(through(proxy, &[(f, list)]), "[2001:db8::7]:4711");
         assert_eq!(through("[fd00::1]:9", &[(f, "proto=http;for=192.0.2.7")]), "192.0.2.7");
         assert_eq!(through(proxy, &[(x, "192.0.2.7"), (f, "for=1.1.1.1")]), "192.0.2.7");
+    }
+
+    #[test]
+    fn whoever_names_a_proxy_in_any_header_has_said_that_there_is_one() {
+        for (name, says_so) in [
+            ("X-Forwarded-For", true),
+            ("x-forwarded-host", true),
+            ("X-FORWARDED-PROTO", true),
+            ("X-Forwarded-Anything", true),
+            ("Forwarded", true),
+            ("Via", true),
+            ("X-Real-IP", true),
+            ("X-Forward", false),
+            ("Host", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            assert!(!names_others(&headers));
+            let name: HeaderName = name.parse().unwrap();
+            headers.append(&name, HeaderValue::from_static(""));
+            assert_eq!(names_others(&headers), says_so, "{name}");
+        }
     }
 
     #[test]

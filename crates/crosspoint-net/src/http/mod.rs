@@ -14,8 +14,10 @@
 //!   answered if it takes something of the answer within `outbox_stall_max`. Then, or when the connection is
 //!   lost, the handler that works for it is dropped.
 //! * Handlers find the client's address as [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo);
-//!   connections inside the program have none. A handler that panics is answered with 500.
+//!   connections inside the program have none. [`Arrival`] is how the request has come, and says when the server
+//!   stops. A handler that panics is answered with 500.
 
+mod arrival;
 mod body;
 mod connection;
 mod files;
@@ -31,6 +33,7 @@ mod site;
 mod upgrade;
 
 pub use crate::upgraded::Refusal;
+pub use arrival::Arrival;
 pub(crate) use connection::{Outcome, Upgraded, serve};
 pub use files::{FileOptions, Files, FilesError};
 #[cfg(feature = "socketio")]

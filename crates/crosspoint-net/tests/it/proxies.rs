@@ -3,12 +3,12 @@
 use crate::common::http::{ask, get};
 use crate::common::peer::{Peer, head};
 use crate::common::{Link, Served, serve_as};
-use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::routing;
+use axum::{Extension, Router};
 use crosspoint_auth::{Credentials, Denied, from_fn};
 use crosspoint_hub::{Grant, HubOptions, Limits};
-use crosspoint_net::http::HttpOptions;
+use crosspoint_net::http::{Arrival, HttpOptions};
 use crosspoint_net::server::ServerOptions;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -31,11 +31,25 @@ fn server(trusted: bool) -> (Served, Seen) {
         ..Limits::default()
     };
     let whence = async |ConnectInfo(from): ConnectInfo<SocketAddr>| from.ip().to_string();
-    let routes = Router::new().route("/whence", routing::get(whence));
+    let routes = Router::new()
+        .route("/whence", routing::get(whence))
+        .route("/arrival", routing::get(arrival));
     let http = HttpOptions { routes: Some(routes), ..HttpOptions::default() };
     let authenticator = Some(Arc::new(check) as _);
     let options = ServerOptions { authenticator, http, ..ServerOptions::default() };
     (serve_as(HubOptions { limits, ..HubOptions::default() }, options), seen)
+}
+
+/// How a request has come, in words.
+async fn arrival(Extension(arrival): Extension<Arrival>) -> String {
+    let ends = [arrival.peer(), arrival.local()]
+        .map(|end| end.map_or_else(|| "-".to_owned(), |end| end.to_string()));
+    let how = [
+        (arrival.is_tls(), " tls"),
+        (arrival.is_through_proxy(), " proxy"),
+        (arrival.is_stopping(), " stopping"),
+    ];
+    how.iter().filter(|(is, _)| *is).fold(ends.join(" "), |text, (_, word)| text + word)
 }
 
 fn upgrade(more: &str) -> String {
@@ -140,4 +154,30 @@ async fn headers_of_a_trusted_proxy_tell_where_each_request_comes_from() {
     }
     drop((first, second));
     served.empty().await;
+}
+
+#[tokio::test]
+async fn a_handler_knows_how_a_request_has_come_whatever_its_headers_say() {
+    let with = |header: &str| get("/arrival").replace("Host", &format!("{header}\r\nHost"));
+    let (near, proxied) = ("127.0.0.1 127.0.0.1", "127.0.0.1 127.0.0.1 proxy");
+    for (trusted, before, request, expected) in [
+        (false, &b""[..], get("/arrival"), near),
+        (false, b"", with("X-Forward: 1"), near),
+        (false, b"", with("X-Forwarded-For: 192.0.2.7"), proxied),
+        (false, b"", with("Via: 1.1 somebody"), proxied),
+        (true, b"", get("/arrival"), proxied),
+        (true, b"", with("X-Forwarded-For: 127.0.0.1"), proxied),
+        (true, TEXT, get("/arrival"), proxied),
+        (true, BINARY, get("/arrival"), proxied),
+    ] {
+        let (served, _) = server(trusted);
+        let mut link = through(&served, before).await;
+        let answer = ask(&mut link, &request).await;
+        assert_eq!(answer.body, expected, "{trusted} {request}");
+        // Each request of a connection is looked at by itself.
+        let plain = ask(&mut link, &get("/arrival")).await;
+        assert_eq!(plain.body, if trusted { proxied } else { near });
+    }
+    let (served, _) = server(false);
+    assert_eq!(ask(&mut served.memory(), &get("/arrival")).await.body, "- -");
 }
