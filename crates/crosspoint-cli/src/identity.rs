@@ -2,20 +2,15 @@
 //!
 //! The file has one line: the secret in 64 hexadecimal digits (docs/peers.md, section 7).
 
-use crate::failure::complain;
+use crate::secret_file;
 use crate::small_file::{self, FileKind, ReadError};
 use clap::{Arg, ArgMatches, Command, value_parser};
 use crosspoint_proto::identity::{Identity, KEY_BYTES, NotAnIdentity};
-use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// What a file is read to at most; one of ours is much shorter.
 const FILE_BYTES_MAX: u64 = 4096;
-
-/// The permissions of all but the owner.
-const OTHERS: u32 = 0o077;
 
 /// The command and its subcommands.
 pub(crate) fn command() -> Command {
@@ -75,13 +70,7 @@ fn path(matches: &ArgMatches) -> Result<&Path, String> {
 /// The identity of a file. Says on standard error when others can read it.
 pub(crate) fn load(path: &Path) -> Result<Identity, String> {
     let (identity, mode) = read(path).map_err(|error| error.told(path))?;
-    if mode & OTHERS != 0 {
-        let path = path.display();
-        complain(&format!(
-            "warning: other users have access to {path}; take it from them with \
-             chmod 600, and make a new identity if they may have read it"
-        ));
-    }
+    secret_file::warn_of_others(path, mode, "make a new identity");
     Ok(identity)
 }
 
@@ -112,19 +101,12 @@ impl FileError {
 
 fn make(path: &Path) -> Result<Identity, FileError> {
     let identity = Identity::generate().map_err(|error| FileError::Random(error.to_string()))?;
-    let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let mut file = opened.map_err(|error| match error.kind() {
+    let secret = identity.to_bytes();
+    let digits: String = secret.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    secret_file::create(path, &digits).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => FileError::Exists,
         _ => error.into(),
     })?;
-    let secret = identity.to_bytes();
-    let digits: String = secret.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    let written = writeln!(file, "{digits}").and_then(|()| file.sync_all());
-    if let Err(error) = written {
-        // Half an identity is of no use. What was wrong first is what matters.
-        let _ = std::fs::remove_file(path);
-        return Err(error.into());
-    }
     Ok(identity)
 }
 

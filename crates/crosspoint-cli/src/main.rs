@@ -5,7 +5,8 @@
 //! * [`settings`]: its settings, shown by `crosspoint config`; [`options`]: what they become
 //! * [`chat`]: lines of text in a room
 //! * [`client_tls`]: whom the clients trust
-//! * [`identity`]: keys in files; [`hash_secret`]: hashes of secrets
+//! * [`mod@control`]: the control center of the hub
+//! * [`identity`]: keys in files; [`secret_file`]: how secrets are written; [`hash_secret`]: hashes of secrets
 //! * [`mod@bench`]: the load generator
 //! * [`logging`]: the log; [`small_file`]: how files are read
 
@@ -17,6 +18,7 @@ mod bench;
 mod certificates;
 mod chat;
 mod client_tls;
+mod control;
 mod failure;
 mod give_back;
 mod hash_secret;
@@ -27,6 +29,7 @@ mod machine;
 mod notify;
 mod options;
 mod reload;
+mod secret_file;
 mod serve;
 mod settings;
 mod small_file;

@@ -2,6 +2,7 @@
 
 use crate::activation::Passed;
 use crate::certificates::{self, Served};
+use crate::control::{self, Center};
 use crate::failure::Failure;
 use crate::listen::{Listening, listen, listen_on_hosts};
 use crate::reload::{Load, Reload};
@@ -10,6 +11,7 @@ use crate::small_file::FileKind;
 use crate::sockets::Access;
 use crate::{activation, give_back, logging, notify, options};
 use crosspoint_auth::Swap;
+use crosspoint_control::Token;
 use crosspoint_hub::Hub;
 use crosspoint_net::server::{Server, ServerOptions};
 use crosspoint_net::tls::Fingerprint;
@@ -32,6 +34,8 @@ struct Parts {
     tls: Option<Served>,
     /// Who may connect to Unix sockets.
     access: Access,
+    /// The token of the control center, if there is one already.
+    token: Option<Token>,
 }
 
 /// Reads the files that the settings name, too.
@@ -43,7 +47,8 @@ fn parts(settings: &Settings) -> Result<Parts, Failure> {
     let tls = certificates::tls(settings)?;
     server.tls = tls.as_ref().map(|served| served.tls.clone());
     let access = options::socket_access(settings)?;
-    Ok(Parts { hub, authenticator, server, tls, access })
+    let token = control::given(settings)?;
+    Ok(Parts { hub, authenticator, server, tls, access, token })
 }
 
 /// Checks what can be wrong before the hub runs: the files that the settings name.
@@ -57,7 +62,7 @@ pub(crate) fn run(settings: &Settings, load: Load) -> Result<(), Failure> {
     let passed = activation::take(settings.server.listen_addresses())
         .map_err(|error| Failure::Setup(error.to_string()))?;
     give_back::set_up();
-    let Parts { hub, authenticator, server, tls, access } = parts(settings)?;
+    let Parts { hub, authenticator, server, tls, access, token } = parts(settings)?;
     let _log = logging::start(settings, hub.metrics.log_lines_dropped.clone())?;
     give_back::set_pages(hub.limits.memory_bytes_max);
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
@@ -79,31 +84,35 @@ pub(crate) fn run(settings: &Settings, load: Load) -> Result<(), Failure> {
     let fingerprint = tls.as_ref().map(|served| served.fingerprint);
     let tls = tls.map(|served| (served.tls, served.made));
     let reload = Reload::new(load, settings, &hub, authenticator.as_deref(), tls);
-    let serving = serve((settings, fingerprint), (access, passed), hub.clone(), server, reload);
+    let serving =
+        serve((settings, fingerprint), (access, passed), (hub.clone(), server), token, reload);
     let result = runtime.block_on(serving);
     runtime.shutdown_timeout(END_MAX);
-    Ok(result?)
+    result
 }
 
 async fn serve(
     (settings, fingerprint): (&Settings, Option<Fingerprint>),
     (access, passed): (Access, Vec<Passed>),
-    hub: Arc<Hub>,
-    server: ServerOptions,
+    (hub, mut server): (Arc<Hub>, ServerOptions),
+    token: Option<Token>,
     mut reload: Reload<'_>,
-) -> Result<(), String> {
+) -> Result<(), Failure> {
     // Before anything is printed, so that a reader can send a signal at once.
     let wrong = |error| format!("signals could not be set up: {error}");
     let mut stop = Stop::new().map_err(wrong)?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(wrong)?;
 
-    let server = Server::new(hub, server);
     let addresses: Vec<_> = settings.server.listen_addresses().collect();
     let (listening, _files) = listen(&addresses, access, passed).await?;
     let metrics_at = settings.http.metrics_listen.iter().filter(|_| settings.http.metrics);
     let metrics_at: Vec<_> = metrics_at.map(|host| ListenAddress::host(host)).collect();
     let for_metrics = listen_on_hosts("--http-metrics-listen", &metrics_at).await?;
-    announce((settings, fingerprint), &listening, &for_metrics);
+    let center = control::center(settings, token, &hub, &listening)?;
+    server.http.routes = center.as_ref().map(|center| center.control.router());
+    let server = Server::new(hub, server);
+    announce((settings, fingerprint), &listening, &for_metrics, center.as_ref());
+    drop(center);
     for Listening { listener, tls, .. } in listening {
         if tls {
             server.listen_tls(listener);
@@ -137,7 +146,9 @@ async fn serve(
     notify::stopping(settings.server.stop_ms_max);
     tokio::select! {
         () = server.stop() => {}
-        name = stop.told() => return Err(format!("{name} has cut the stop short")),
+        name = stop.told() => {
+            return Err(Failure::Run(format!("{name} has cut the stop short")));
+        }
     }
     say("stopped");
     Ok(())
@@ -186,6 +197,7 @@ fn announce(
     (settings, fingerprint): (&Settings, Option<Fingerprint>),
     listening: &[Listening],
     for_metrics: &[Listening],
+    center: Option<&Center>,
 ) {
     say(concat!("crosspoint ", env!("CARGO_PKG_VERSION")));
     for listening in listening {
@@ -200,7 +212,6 @@ fn announce(
     if let Some(served) = tls_served(settings, fingerprint) {
         say(&format!("tls: {served}"));
     }
-    let local = |address: SocketAddr| SocketAddr::new(near(address.ip()), address.port());
     // As it was called, so that the lines can be copied.
     let program = std::env::args().next().unwrap_or_else(|| "crosspoint".into());
     let first = |plain: bool| {
@@ -208,6 +219,17 @@ fn announce(
         served.find_map(Listening::address)
     };
     let plain = first(true).filter(|_| !settings.tls.required);
+    let page = plain.map(|at| ("http", at)).or_else(|| Some(("https", first(false)?)));
+    if let Some(center) = center {
+        let path = if center.page_at_root { "" } else { "control/" };
+        match page {
+            Some((scheme, at)) => say(&format!("control center: {scheme}://{}/{path}", local(at))),
+            None => say("control center: over the Unix socket"),
+        }
+        if let Some(token) = &center.told {
+            say(&format!("control token: {token}"));
+        }
+    }
     let mut lines = plain.map_or_else(Vec::new, |plain| {
         let metrics_at = for_metrics.first().and_then(Listening::address).unwrap_or(plain);
         to_try(settings, local(plain), local(metrics_at), &program)
@@ -328,6 +350,11 @@ fn to_try(
 /// Tells the one who started the hub. The hub serves on when nobody listens to it.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// The same port at an address at which this machine reaches itself.
+fn local(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(near(address.ip()), address.port())
 }
 
 /// An address at which this machine reaches itself.

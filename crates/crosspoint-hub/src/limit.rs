@@ -42,6 +42,8 @@ limits! {
     HttpBodyBytes = "http.body_bytes_max",
     HttpBodyTime = "http.body_ms_max",
 
+    ControlViewers = "control.viewers_max",
+
     SocketIoAttachments = "socketio.attachments_max",
     SocketIoAcks = "socketio.acks_max",
 

@@ -9,7 +9,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
+use std::collections::BTreeSet;
 use std::fmt::{self, Write};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// The label of counters by protocol.
@@ -136,6 +138,8 @@ pub struct Metrics {
     pub memory: Family<ByPurpose, Gauge>,
     /// How long endpoints took to answer probes, in seconds.
     pub round_trips: RoundTrips,
+    /// The protocols that there are.
+    protocols: Mutex<BTreeSet<&'static str>>,
 }
 
 impl Default for Metrics {
@@ -259,6 +263,7 @@ impl Metrics {
                 "log_lines_dropped",
                 "Lines of the log that were dropped because it took no more",
             ),
+            protocols: Mutex::default(),
             registry,
         }
     }
@@ -298,6 +303,17 @@ impl Metrics {
             let _zero = self.sessions.get_or_create(&ByProtocol { protocol });
             let _none = self.round_trips.get_or_create(&ByProtocol { protocol });
         }
+        self.protocols.lock().unwrap_or_else(PoisonError::into_inner).extend(protocols);
+    }
+
+    /// The sessions open now by [protocols that are known](Self::know_protocols), in the order of their names.
+    pub fn sessions_by_protocol(&self) -> Vec<(&'static str, u64)> {
+        let protocols = self.protocols.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let count = |protocol| {
+            let sessions = self.sessions.get_or_create(&ByProtocol { protocol }).get();
+            (protocol, u64::try_from(sessions).unwrap_or(0))
+        };
+        protocols.into_iter().map(count).collect()
     }
 
     /// All values as OpenMetrics.

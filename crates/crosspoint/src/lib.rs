@@ -43,6 +43,7 @@
 //! | `http` | yes | HTTP on the port of the hub: health, metrics, files and your own routes; WebSockets from web pages |
 //! | `tls` | yes | TLS: `tls://` and `wss://` addresses, certificates ([`tls`]), and TLS on the port of the hub |
 //! | `credentials` | yes | secrets (argon2id) and tokens (JWT) in `crosspoint-auth` |
+//! | `control` | no | the module `control`: the control center of an embedded hub, a web page and an API that show it live |
 //! | `testing` | no | the module `testing`: a hub with two nodes, for tests |
 //!
 //! Without `http`, programs can upgrade to WebSocket and web pages cannot, and headers in which proxies name the client
@@ -163,6 +164,8 @@ pub use address::{Address, NoAddress, Protocol};
 pub use bytes::Bytes;
 pub use channel::{Member, MemberSender, Owner, OwnerSender};
 pub use connection::{MemberEvent, OwnerEvent, PresenceEvent};
+#[cfg(feature = "control")]
+pub use crosspoint_control as control;
 pub use crosspoint_hub::application::{Application, Reply};
 pub use crosspoint_hub::command::{Ban, Mode, Peer as PeerInfo};
 pub use crosspoint_hub::hub::RoomOptions;

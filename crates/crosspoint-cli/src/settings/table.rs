@@ -3,6 +3,7 @@
 mod anysocket;
 mod auth;
 pub(super) mod channels;
+mod control;
 mod http;
 mod limits;
 pub(super) mod log;
@@ -53,6 +54,7 @@ settings! {
     peers: Peers,
     log: Log,
     http: Http,
+    control: Control,
     websocket: WebSocket,
     peote: Peote,
     anysocket: AnySocket,

@@ -556,7 +556,7 @@ fn every_limit_is_a_setting_and_every_bound_is_counted_or_says_why_not() {
 
 /// The sources of the crates that keep to the limits.
 fn sources() -> Vec<(PathBuf, String)> {
-    let crates = ["hub", "auth", "proto", "gateways", "net"];
+    let crates = ["hub", "auth", "proto", "gateways", "net", "control"];
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut directories: Vec<_> =
         crates.iter().map(|name| root.join(format!("../crosspoint-{name}/src"))).collect();

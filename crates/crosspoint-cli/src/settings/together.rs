@@ -12,7 +12,18 @@ pub(super) fn conflicts(
     settings: &Settings,
     origins: &Origins,
 ) -> impl Iterator<Item = (&'static str, Fault)> {
-    entrance(settings, origins).chain(heartbeat(settings, origins))
+    entrance(settings, origins)
+        .chain(control_token(settings, origins))
+        .chain(heartbeat(settings, origins))
+}
+
+/// There is one token of the control center.
+fn control_token(settings: &Settings, origins: &Origins) -> Option<(&'static str, Fault)> {
+    let (key, other) = ("control.token_file", "control.token");
+    let both = !settings.control.token.is_empty() && !settings.control.token_file.is_empty();
+    let origin = origin(origins, other);
+    let advice = "there is one token of the control center; remove one of them";
+    both.then_some((key, Fault::Excluded { key, other, origin, advice }))
 }
 
 /// An access token and credentials of `[auth]` exclude each other.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "the lint knows test functions, not their helpers")]
 
 mod common;
+mod control;
 mod interop;
 mod log;
 mod memory;

@@ -1,0 +1,164 @@
+//! The control center of the hub, and its token.
+
+use crate::failure::Failure;
+use crate::listen::Listening;
+use crate::secret_file;
+use crate::settings::{Settings, split_root};
+use crate::small_file::{self, FileKind, ReadError};
+use crosspoint_control::{Access, Control, ControlOptions, NoToken, Token};
+use crosspoint_hub::Hub;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// More than any token has, with the end of its line.
+const FILE_BYTES_MAX: u64 = 1024;
+
+/// The control center, and what is said of its token at the start.
+pub(crate) struct Center {
+    pub(crate) control: Control,
+    pub(crate) told: Option<String>,
+    /// Whether the page is at `/`.
+    pub(crate) page_at_root: bool,
+}
+
+/// Where the token comes from.
+enum Source {
+    /// From the settings, or from a file that was there.
+    Known(Token),
+    /// The file was made.
+    NewFile(Token),
+    /// It holds for this run.
+    ThisRun(Token),
+    /// There is none, as nobody could need it.
+    None,
+}
+
+/// What is wrong with the file of the token.
+#[derive(Debug, thiserror::Error)]
+enum FileError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Token(#[from] NoToken),
+}
+
+/// The control center of a hub that listens there, if it is wanted.
+///
+/// # Errors
+/// What is wrong with the token or its file.
+pub(crate) fn center(
+    settings: &Settings,
+    given: Option<Token>,
+    hub: &Arc<Hub>,
+    listening: &[Listening],
+) -> Result<Option<Center>, Failure> {
+    let control = &settings.control;
+    if !control.enabled {
+        return Ok(None);
+    }
+    let (token, told) = match token(settings, given, listening)? {
+        Source::Known(token) => (Some(token), None),
+        Source::NewFile(token) => {
+            let told = format!("{} (written to {})", token.reveal(), control.token_file);
+            (Some(token), Some(told))
+        }
+        Source::ThisRun(token) => {
+            let told = format!("{} (of this run; control.token_file keeps one)", token.reveal());
+            (Some(token), Some(told))
+        }
+        Source::None => (None, None),
+    };
+    let files = settings.http.files.iter().filter_map(|root| split_root(root));
+    let page_at_root = files.into_iter().all(|(path, _)| !path.trim_matches('/').is_empty());
+    let options = ControlOptions {
+        access: control.access,
+        token,
+        viewers_max: control.viewers_max,
+        page_at_root,
+    };
+    Ok(Some(Center { control: Control::new(hub.clone(), options), told, page_at_root }))
+}
+
+/// The token, which is made if somebody could need one.
+fn token(
+    settings: &Settings,
+    given: Option<Token>,
+    listening: &[Listening],
+) -> Result<Source, Failure> {
+    if let Some(token) = given {
+        return Ok(Source::Known(token));
+    }
+    let random = || {
+        let wrong =
+            |error| Failure::Run(format!("no token could be made: {error}; set control.token"));
+        Token::random().map_err(wrong)
+    };
+    let file = &settings.control.token_file;
+    if !file.is_empty() {
+        let token = random()?;
+        secret_file::create(file.as_ref(), token.reveal())
+            .map_err(|error| Failure::Setup(format!("control.token_file: {file}: {error}")))?;
+        return Ok(Source::NewFile(token));
+    }
+    let is_near = |listening: &Listening| {
+        listening.address().is_some_and(|address| address.ip().to_canonical().is_loopback())
+    };
+    let is_open = settings.control.access == Access::Loopback && listening.iter().all(is_near);
+    match is_open {
+        true => Ok(Source::None),
+        false => random().map(Source::ThisRun),
+    }
+}
+
+/// The token of the settings, or of the file that they name if it is there.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn given(settings: &Settings) -> Result<Option<Token>, Failure> {
+    let (token, file) = (&settings.control.token, &settings.control.token_file);
+    if !settings.control.enabled {
+        return Ok(None);
+    }
+    if !token.is_empty() {
+        let token = Token::new(token.clone());
+        return token.map(Some).map_err(|error| Failure::Setup(format!("control.token: {error}")));
+    }
+    if file.is_empty() {
+        return Ok(None);
+    }
+    read(file.as_ref())
+        .map_err(|error| Failure::Setup(format!("control.token_file: {file}: {error}")))
+}
+
+fn read(path: &Path) -> Result<Option<Token>, FileError> {
+    let file = match small_file::read(path, FileKind::Any, FILE_BYTES_MAX) {
+        Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        result => result?,
+    };
+    let token = Token::new(file.text.trim())?;
+    secret_file::warn_of_others(path, file.mode, "write another token");
+    Ok(Some(token))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_one_token_and_none_is_there_before_it_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        assert!(read(&path).unwrap().is_none());
+        secret_file::create(&path, "a-token-of-the-tests").unwrap();
+        assert_eq!(read(&path).unwrap().unwrap().reveal(), "a-token-of-the-tests");
+        assert!(secret_file::create(&path, "another-token-of-them").is_err());
+        for wrong in ["", "\n", "short", "a token of the tests", &"x".repeat(2000)] {
+            std::fs::write(&path, wrong).unwrap();
+            assert!(read(&path).is_err(), "{wrong:?}");
+        }
+        assert!(matches!(read(folder.path()), Err(FileError::Read(_))));
+    }
+}

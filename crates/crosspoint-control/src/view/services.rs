@@ -1,0 +1,42 @@
+//! Services.
+
+use super::peer;
+use crate::listing::{Page, Search, page};
+use crate::model::{ServiceRow, Services};
+use crate::params::Values;
+use crate::snapshot::Snapshot;
+
+/// Which services are listed.
+#[derive(Debug)]
+pub(crate) struct Query {
+    search: Option<Search>,
+    page: Page,
+}
+
+impl Query {
+    /// From what was asked for.
+    pub(crate) fn new(values: &Values) -> Self {
+        Self { search: values.search(), page: values.page() }
+    }
+
+    /// The list, by name.
+    pub(crate) fn list(&self, snapshot: &Snapshot) -> Services {
+        let paged = page(
+            snapshot.services(),
+            |seen| self.search.as_ref().is_none_or(|search| search.is_in(&seen.folded)),
+            |one, other| one.info.name.cmp(&other.info.name),
+            self.page,
+        );
+        let services = paged.rows.into_iter().map(|seen| ServiceRow {
+            name: seen.info.name.as_str().to_owned(),
+            providers: seen.info.providers.iter().map(peer).collect(),
+            provider_count: seen.info.provider_count as u64,
+        });
+        Services {
+            total: paged.total as u64,
+            matched: paged.matched as u64,
+            offset: self.page.offset as u64,
+            services: services.collect(),
+        }
+    }
+}
