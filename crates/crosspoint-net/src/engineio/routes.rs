@@ -6,7 +6,7 @@ use super::{Asked, EngineIo, Handshake, Transport, sid};
 use crate::driving::Carrying;
 use crate::gateway::{self, Context, NewSession, Refused};
 use crate::held::{self, Held};
-use crate::http::{self, Gone, Origin};
+use crate::http::{self, Gone, Hang, Origin};
 use crate::memory::{self, ReadEnd};
 use crate::refusal::RETRY_AFTER_S;
 use crate::remote::Remote;
@@ -140,13 +140,20 @@ impl At {
             return Err(Refusal::BadRequest.into());
         }
         let Some(sid) = asked.query.get("sid") else {
-            return self.open(&head, asked).await;
+            // What a request holds while it waits is small: everything else is boxed.
+            return Box::pin(self.open(&head, asked)).await;
         };
         let polled = self.engineio.sessions.find(&sid, asked.revision);
         let polled = polled.ok_or(Refusal::UnknownSid)?;
         match head.method {
-            Method::GET => self.poll(&polled, polled.poll()?, &head).await,
-            Method::POST | Method::PUT => self.post(&polled, &head, body).await,
+            Method::GET => {
+                let hanging = polled.poll()?;
+                let waits = Waits::of(&head);
+                // Nothing of the request is held while it waits.
+                drop(head);
+                poll(&polled, hanging, waits).await
+            }
+            Method::POST | Method::PUT => Box::pin(self.post(&polled, &head, body)).await,
             _ => Err(Refusal::BadRequest.into()),
         }
     }
@@ -184,28 +191,7 @@ impl At {
         let near_writer = MovingWriter::new(near_writer, handover);
         let halves = (Reader::Memory(near_reader), Writer::Moving(Box::new(near_writer)));
         let said = self.run(session, remote, halves, reader, (place, charge));
-        self.poll(&polled, polled.first(said), head).await
-    }
-
-    /// Waits for something that answers a request. Who goes before that loses the session.
-    async fn poll(
-        &self,
-        polled: &Arc<Polled>,
-        hanging: Hanging,
-        head: &Parts,
-    ) -> Result<Response, Failed> {
-        let gone = head.extensions.get::<Gone>();
-        let gone = async {
-            match gone {
-                Some(gone) => gone.wait().await,
-                None => pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            answer = polled.answer(hanging) => Ok(answered(polled, answer?)),
-            () = gone => Err(Refusal::BadRequest.into()),
-        }
+        poll(&polled, polled.first(said), Waits::of(head)).await
     }
 
     /// Runs a session at the near end of a way. Gives what comes out at its far end.
@@ -256,6 +242,41 @@ impl At {
         drop(body);
         polled.posted(request, brought).await?;
         Ok(([(CONTENT_TYPE, "text/html")], "ok").into_response())
+    }
+}
+
+/// What a request waits with.
+struct Waits {
+    gone: Option<Gone>,
+    hang: Option<Hang>,
+}
+
+impl Waits {
+    fn of(head: &Parts) -> Self {
+        let Parts { extensions, .. } = head;
+        Self { gone: extensions.get().cloned(), hang: extensions.get().cloned() }
+    }
+}
+
+/// Waits for something that answers a request. Who goes before that loses the session.
+async fn poll(
+    polled: &Arc<Polled>,
+    hanging: Hanging,
+    Waits { gone, hang }: Waits,
+) -> Result<Response, Failed> {
+    let gone = async {
+        match gone {
+            Some(gone) => gone.wait().await,
+            None => pending().await,
+        }
+    };
+    if let Some(hang) = hang {
+        hang.begin();
+    }
+    tokio::select! {
+        biased;
+        answer = polled.answer(hanging) => Ok(answered(polled, answer?)),
+        () = gone => Err(Refusal::BadRequest.into()),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::arrival::Line;
 use super::io::{Busy, Io, IoState, Phase};
 use super::pace::Pace;
+use super::parking::{self, Awaited, Hang, Parked, Place};
 use super::site::{Site, Verdict, counted, remote};
 use crate::deadline::FAR;
 use crate::held::Held;
@@ -107,9 +108,11 @@ impl hyper::body::Body for Answering {
 }
 
 /// How hyper's part in a connection ended.
-enum End {
+enum End<'a> {
     /// A request asks for an upgrade, and all before it is answered and written.
     Asked,
+    /// A request waits for long, and all before it is answered and written.
+    Parked(Awaited<'a>),
     Closed(hyper::Result<()>),
     /// The server stops, and the request that runs took too long.
     Stopped,
@@ -121,6 +124,26 @@ enum End {
     Gone,
 }
 
+/// A connection, as hyper gets it.
+struct Given<'a> {
+    reader: Reader,
+    writer: Writer,
+    /// What was read and is for hyper.
+    first: BytesMut,
+    /// The answer to the first request, if it was waited for.
+    parked: Option<Parked<'a>>,
+}
+
+/// What all requests of a connection share.
+struct Common<'a> {
+    site: &'a Site,
+    from: Remote,
+    here: Option<SocketAddr>,
+    line: Line,
+    state: Arc<IoState>,
+    pace: Pace,
+}
+
 /// Serves a connection whose first request, not an upgrade, begins `first`.
 pub(crate) async fn serve(
     site: &Site,
@@ -129,29 +152,55 @@ pub(crate) async fn serve(
     (from, admission): (Remote, &mut Admission),
     parting: Arc<Parting>,
 ) -> Outcome {
-    let parting = parting.as_ref();
+    let here = writer.local_address();
+    let (state, pace) = (Arc::new(IoState::default()), Pace::new(&site.hub, from));
+    let line = Line::new(&writer, from, &site.hub.limits.trusted_proxies, &parting.stop);
+    let common = Common { site, from, here, line, state, pace };
+    let mut given = Given { reader, writer, first, parked: None };
+    loop {
+        // What it takes is given back with it.
+        let served = Box::pin(serve_by_hyper(&common, given, admission, &parting)).await;
+        let (awaited, mut reader, writer, unread) = match served {
+            Ok(outcome) => return outcome,
+            Err(parked) => parked,
+        };
+        match parking::wait(awaited, &mut reader, &unread).await {
+            Ok((parked, first)) => given = Given { reader, writer, first, parked: Some(parked) },
+            Err(_lost) => return Outcome::Ended(Reason::ConnectionLost),
+        }
+    }
+}
+
+/// A request that waits, the halves of its connection, and what has come behind it.
+type Hanging<'a> = (Awaited<'a>, Reader, Writer, BytesMut);
+
+/// Serves a connection until it ends, or a request of it waits for long.
+async fn serve_by_hyper<'a>(
+    common: &Common<'a>,
+    given: Given<'a>,
+    admission: &mut Admission,
+    parting: &Parting,
+) -> Result<Outcome, Hanging<'a>> {
+    let Common { site, from, state, .. } = common;
+    let Given { reader, writer, first, parked } = given;
     let Parting { stop, flush_max } = parting;
-    let _charge = match Held::hyper(&site.hub, from, CONNECTION_BYTES) {
+    let _charge = match Held::hyper(&site.hub, *from, CONNECTION_BYTES) {
         Ok(charge) => charge,
         Err(reason) => {
             drop(first);
             say(parting, LINGER, &writer, &refusal::later(reason)).await;
-            return Outcome::Ended(reason);
+            return Ok(Outcome::Ended(reason));
         }
     };
-    let mut held = Held::new(&site.hub, from);
-    let here = writer.local_address();
-    let line = Line::new(&writer, from, &site.hub.limits.trusted_proxies, stop);
-    let state = Arc::new(IoState::default());
+    let mut held = Held::new(&site.hub, *from);
     let stall_max = site.hub.limits.outbox_stall_max;
     let io = Io::new(reader, writer, first, stall_max, state.clone());
     let gone = io.gone();
-    let pace = Pace::new(&site.hub, from);
     let verdict = OnceLock::new();
-    let service = service_fn(|request| {
-        let busy = Busy::new(&state);
-        answer(site, request, (from, here, &line), &verdict, busy, (&state, &pace))
-    });
+    // Its answer comes before anything else, even when the server stops.
+    let mut is_resumed = parked.is_some();
+    let (resumed, hanging) = (Place::new(parked), Place::new(None));
+    let service = service_fn(|request| answer(common, request, &verdict, (&resumed, &hanging)));
     let mut connection = site.builder.serve_connection(TokioIo::new(io), service);
     // When the connection is cut off, if the server stops.
     let mut stopping = None;
@@ -165,7 +214,7 @@ pub(crate) async fn serve(
         let mut is_gone = false;
         let mut written = 0;
         poll_fn(|cx| {
-            if stopping.is_none() && stopped.as_mut().poll(cx).is_ready() {
+            if !is_resumed && stopping.is_none() && stopped.as_mut().poll(cx).is_ready() {
                 let until = tokio::time::Instant::now() + *flush_max;
                 stopping = Some(until);
                 Pin::new(&mut connection).graceful_shutdown();
@@ -174,8 +223,18 @@ pub(crate) async fn serve(
             if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
                 return Poll::Ready(End::Closed(result));
             }
+            if std::mem::take(&mut is_resumed) {
+                cx.waker().wake_by_ref();
+            }
             if verdict.get().is_some() && state.is_flushed() {
                 return Poll::Ready(End::Asked);
+            }
+            if stopping.is_none()
+                && !is_gone
+                && state.is_all_written()
+                && let Some(Parked::Waits(awaited)) = hanging.take()
+            {
+                return Poll::Ready(End::Parked(awaited));
             }
             if stopping.is_some() && cut_off.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(End::Stopped);
@@ -217,8 +276,9 @@ pub(crate) async fn serve(
     };
     let http1::Parts { io, read_buf, .. } = connection.into_parts();
     let (mut reader, writer, unread) = io.into_inner().into_parts();
-    // What has come is kept for an upgrade alone.
-    let first = matches!(end, End::Asked).then(move || {
+    // Nobody reads what has come after the end.
+    let goes_on = matches!(end, End::Asked | End::Parked(_));
+    let first = goes_on.then(move || {
         let mut first = BytesMut::from(read_buf);
         first.unsplit(unread);
         first
@@ -235,27 +295,31 @@ pub(crate) async fn serve(
             let written = tokio::select! {
                 biased;
                 written = writer.write_all(&answer) => written,
-                () = stop.cancelled() => return Outcome::Ended(Reason::HubStopping),
+                () = stop.cancelled() => return Ok(Outcome::Ended(Reason::HubStopping)),
                 () = tokio::time::sleep(stall_max) => Err(io::ErrorKind::TimedOut.into()),
             };
             match (written, refused) {
                 (Ok(()), Ok(accepted)) => {
                     let rest = first;
-                    return Outcome::Upgraded(Upgraded { reader, writer, rest, accepted, head });
+                    let upgraded = Upgraded { reader, writer, rest, accepted, head };
+                    return Ok(Outcome::Upgraded(upgraded));
                 }
                 (Ok(()), Err(reason)) => reason,
-                (Err(_lost), _) => return Outcome::Ended(Reason::ConnectionLost),
+                (Err(_lost), _) => return Ok(Outcome::Ended(Reason::ConnectionLost)),
             }
         }
-        End::Stopped => return Outcome::Ended(Reason::HubStopping),
-        End::Gone => return Outcome::Ended(Reason::ConnectionLost),
+        End::Parked(awaited) => {
+            return Err((awaited, reader, writer, first.unwrap_or_default()));
+        }
+        End::Stopped => return Ok(Outcome::Ended(Reason::HubStopping)),
+        End::Gone => return Ok(Outcome::Ended(Reason::ConnectionLost)),
         End::Late(Phase::Head) => {
             site.hub.metrics.hit(site.head_max().1);
             Reason::HandshakeTimeout
         }
         End::Late(_) => Reason::IdleTimeout,
         // An answer that has begun cannot become another one.
-        End::Exhausted(reason, Phase::Busy) => return Outcome::Ended(reason),
+        End::Exhausted(reason, Phase::Busy) => return Ok(Outcome::Ended(reason)),
         End::Exhausted(reason, _) => {
             say(parting, linger(stopping), &writer, &refusal::later(reason)).await;
             reason
@@ -271,13 +335,13 @@ pub(crate) async fn serve(
             } else {
                 Reason::ConnectionLost
             };
-            return Outcome::Ended(reason);
+            return Ok(Outcome::Ended(reason));
         }
     };
     // Closing with bytes unread would take the last answer away from the other side again.
     writer.shutdown();
     parting.wait(linger(stopping), discard(&mut reader)).await;
-    Outcome::Ended(reason)
+    Ok(Outcome::Ended(reason))
 }
 
 /// How long a connection may take to close its side, if it is cut off then.
@@ -316,27 +380,42 @@ fn charged(hub: &Hub, from: Remote, response: Response, busy: Busy) -> Response<
 
 /// Answers a request. One that asks for an upgrade gets no answer from here: its verdict is left
 /// behind, and hyper has no further part in the connection.
-async fn answer(
-    site: &Site,
+async fn answer<'a>(
+    common: &Common<'a>,
     mut request: Request<Incoming>,
-    (from, here, line): (Remote, Option<SocketAddr>, &Line),
     verdict: &OnceLock<(Verdict, Box<Parts>)>,
-    busy: Busy,
-    (state, pace): (&IoState, &Pace),
+    (resumed, hanging): (&Place<'a>, &Place<'a>),
 ) -> Result<Response<Answering>, Infallible> {
+    let Common { site, here, line, state, pace, .. } = common;
+    let busy = Busy::new(state);
+    if let Some(parked) = resumed.take() {
+        let response = parked.answer().await;
+        return Ok(charged(&site.hub, common.from, response, busy));
+    }
     // No answer is made before the other side has taken the one before it.
     state.all_written().await;
     pace.request(state).await;
-    let from = site.remote(from, request.headers());
+    let from = site.remote(common.from, request.headers());
     request.extensions_mut().extend(remote(from.address));
     let arrival = line.arrival(request.headers());
     request.extensions_mut().insert(arrival);
     request.extensions_mut().insert(from);
     request.extensions_mut().insert(state.hears_gone());
-    match site.later_upgrade(request, (from, here)) {
-        Ok(request) => {
-            let response = site.answer(request, (from, here)).await;
-            Ok(charged(&site.hub, from, response, busy))
+    match site.later_upgrade(request, (from, *here)) {
+        Ok(mut request) => {
+            let hang = parking::may_park(&request).then(Hang::default);
+            if let Some(hang) = &hang {
+                request.extensions_mut().insert(hang.clone());
+            }
+            let awaited = site.answer(request, (from, *here));
+            match parking::answer_or_hang(awaited, hang).await {
+                Ok(response) => Ok(charged(&site.hub, from, response, busy)),
+                Err(awaited) => {
+                    // Hyper lets go of the connection.
+                    hanging.put(awaited);
+                    pending().await
+                }
+            }
         }
         Err(decided) => {
             // A connection has one such request at most, as it waits here for ever.

@@ -176,9 +176,14 @@ impl IoState {
         2 * read + self.ahead.load(Ordering::Relaxed)
     }
 
+    /// Whether everything is written that hyper had to write.
+    pub(super) fn is_all_written(&self) -> bool {
+        self.written() == 0 || self.is_flushed()
+    }
+
     /// Waits until everything is written that hyper had to write.
     pub(super) async fn all_written(&self) {
-        poll_fn(|_| match self.written() == 0 || self.is_flushed() {
+        poll_fn(|_| match self.is_all_written() {
             true => Poll::Ready(()),
             false => {
                 // A flush wakes the task, which is the same.

@@ -26,6 +26,7 @@ mod io;
 mod metrics;
 mod origins;
 mod pace;
+mod parking;
 mod process;
 mod range;
 mod regular_files;
@@ -40,6 +41,7 @@ pub use files::{FileOptions, Files, FilesError};
 pub(crate) use io::Gone;
 pub use metrics::MetricsToken;
 pub use origins::Origin;
+pub use parking::Hang;
 pub(crate) use site::{Site, counted};
 pub use upgrade::{UpgradeCheck, cookies};
 

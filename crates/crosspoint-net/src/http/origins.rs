@@ -95,7 +95,10 @@ impl Origins {
     /// says none, and its browser says whether it is one of another site.
     pub(super) fn allowed(&self, headers: &HeaderMap) -> Origin {
         match headers.get(ORIGIN) {
-            Some(origin) => Origin::Allowed(origin.clone()),
+            // A copy, as the original shares the buffer of its request.
+            Some(origin) => {
+                HeaderValue::from_bytes(origin.as_bytes()).map_or(Origin::None, Origin::Allowed)
+            }
             None if !self.all && one(headers, SEC_FETCH_SITE).as_deref() == Some("cross-site") => {
                 Origin::Foreign(Limit::HttpOrigins)
             }

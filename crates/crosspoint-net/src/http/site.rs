@@ -3,6 +3,7 @@
 use super::files::Script;
 use super::forwarded::forwarded;
 use super::origins::{Origin, Origins};
+use super::parking::Awaited;
 use super::{
     BUNDLE_PATH, Files, HttpOptions, ID_HEADER, Refusal, UpgradeCheck, body, files, metrics, text,
     upgrade,
@@ -27,6 +28,7 @@ use crosspoint_hub::{Hub, Limit, Reason};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use std::any::Any;
+use std::future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +61,15 @@ pub(crate) struct Site {
     pub(super) keep_alive: Duration,
     head_time_max: Duration,
     logs: Arc<Logs>,
+}
+
+/// What is to be known of a request when it is answered.
+#[derive(Clone, Copy)]
+struct Asked {
+    /// It is an `OPTIONS` of a page that health checks ask for.
+    options: bool,
+    /// Its method is none of HTTP.
+    strange: bool,
 }
 
 /// What becomes of a request to upgrade; if it is refused, the reason to close and the answer.
@@ -130,44 +141,54 @@ impl Site {
         }
     }
 
-    /// Answers a request that is no upgrade, from somebody who has found this machine `here`.
-    pub(super) async fn answer(
+    /// Answers a request that is no upgrade, from somebody who has found this machine `here`. Most of it is done at once,
+    /// and little is held while a handler waits.
+    pub(super) fn answer(
         &self,
         request: Request<Incoming>,
         (from, here): (Remote, Option<SocketAddr>),
-    ) -> Response {
+    ) -> Awaited<'_> {
         let origin = match self.origins.check(request.headers(), from, here) {
             Ok(()) => self.origins.allowed(request.headers()),
             Err((limit, refusal)) if !request.method().is_safe() => {
                 self.hub.metrics.hit(limit);
-                return refusal.into_response();
+                return Box::pin(future::ready(refusal.into_response()));
             }
             Err((limit, _)) => Origin::Foreign(limit),
         };
         let mut request = request.map(|body| body::timed(body, self.body_time_max, &self.hub));
         request.extensions_mut().insert(origin);
         if let Some(wrong) = wrong_host(&request) {
-            return wrong;
+            return Box::pin(future::ready(wrong));
         }
-        let asks_options =
-            request.method() == Method::OPTIONS && OPTIONS_PATHS.contains(&request.uri().path());
-        let strange = is_strange(request.method());
         let uri = request.uri();
         if let Some(bundle) = &self.bundle
             && uri.path() == BUNDLE_PATH
             && uri.query().is_none()
         {
-            return bundle.answer(request, &self.logs.files).await;
+            return Box::pin(bundle.answer(request, &self.logs.files));
         }
-        let mut response = match self.router.clone().call(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
+        let asked = Asked {
+            options: request.method() == Method::OPTIONS && OPTIONS_PATHS.contains(&uri.path()),
+            strange: is_strange(request.method()),
         };
+        let answer = self.router.clone().call(request);
+        Box::pin(async move {
+            let response = match answer.await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            };
+            self.finish(asked, response)
+        })
+    }
+
+    /// What is to be added to an answer.
+    fn finish(&self, asked: Asked, mut response: Response) -> Response {
         let unknown = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED];
-        if asks_options && unknown.contains(&response.status()) {
+        let is_unknown = unknown.contains(&response.status());
+        if asked.options && is_unknown {
             response = (StatusCode::NO_CONTENT, [(ALLOW, "GET, HEAD, OPTIONS")]).into_response();
-        }
-        if strange && unknown.contains(&response.status()) {
+        } else if asked.strange && is_unknown {
             // A program that speaks like that is no client of this server.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

@@ -305,3 +305,33 @@ async fn the_last_words_and_the_end_are_told_one_after_the_other() {
     assert_eq!(said(&get(&served, &query).await), (200, "1"));
     served.empty().await;
 }
+
+// Hyper has given the connection back while the request hangs.
+#[tokio::test(start_paused = true)]
+async fn a_connection_whose_request_hangs_goes_on_as_any_other() {
+    let served = serve();
+    let query = begin(&served, 4).await;
+    let mut link = served.memory();
+    for text in ["4one", "4two"] {
+        link.send(request("GET", &query, "").as_bytes()).await;
+        idle().await;
+        assert_eq!(said(&post(&served, &query, text).await), (200, "ok"));
+        assert_eq!(said(&answer(&mut link, false).await), (200, text));
+    }
+    // What comes behind a request that hangs is answered behind it.
+    link.send(request("GET", &query, "").as_bytes()).await;
+    idle().await;
+    link.send(b"GET /health HTTP/1.1\r\nHost: hub\r\n\r\nGET /hea").await;
+    idle().await;
+    assert_eq!(said(&post(&served, &query, "4three").await), (200, "ok"));
+    assert_eq!(said(&answer(&mut link, false).await), (200, "4three"));
+    assert_eq!(said(&answer(&mut link, false).await), (200, "ok\n"));
+    link.send(b"lth HTTP/1.1\r\nHost: hub\r\n\r\n").await;
+    assert_eq!(said(&answer(&mut link, false).await), (200, "ok\n"));
+    // Who goes while its request hangs loses the session.
+    link.send(request("GET", &query, "").as_bytes()).await;
+    idle().await;
+    drop(link);
+    over(&served).await;
+    served.empty().await;
+}
