@@ -1,6 +1,7 @@
 //! Search, order and pages, over anything.
 
 use std::cmp::Ordering;
+use std::fmt::{self, Write};
 
 /// The longest text that is searched for, in bytes.
 pub(crate) const SEARCH_BYTES_MAX: usize = 256;
@@ -68,9 +69,13 @@ impl Search {
         folded.contains(&self.folded)
     }
 
-    /// Whether a text in small letters begins with it.
-    pub(crate) fn begins(&self, text: &str) -> bool {
-        text.starts_with(&self.folded)
+    /// Whether what is shown in small letters begins with it. No more of that is made than has to be looked at, as many
+    /// are.
+    pub(crate) fn begins(&self, shown: impl fmt::Display) -> bool {
+        let mut begin = Begin { left: &self.folded };
+        // Writing ends at the first difference, and where it is decided.
+        let _ = write!(begin, "{shown}");
+        begin.left.is_empty()
     }
 
     /// Whether it can begin an id in hexadecimal digits.
@@ -86,6 +91,22 @@ impl Search {
     /// Whether it is this number.
     pub(crate) fn is(&self, number: u64) -> bool {
         self.number == Some(number)
+    }
+}
+
+/// Takes a text away from the front of another, for as long as they are the same.
+struct Begin<'a> {
+    left: &'a str,
+}
+
+impl fmt::Write for Begin<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let same = self.left.bytes().zip(text.bytes()).take_while(|(one, other)| one == other);
+        let same = same.count();
+        let ends = same < text.len();
+        // A difference may be inside a character, of which nothing is taken then.
+        self.left = self.left.get(same..).unwrap_or(self.left);
+        if ends { Err(fmt::Error) } else { Ok(()) }
     }
 }
 
@@ -141,6 +162,19 @@ mod tests {
         assert!(!search.can_begin_id() && !search.can_begin_address());
         let search = Search::new("1F").unwrap();
         assert!(search.can_begin_id() && search.begins("1f00") && !search.begins("01f0"));
+        assert!(!search.begins("1") && !search.begins(""));
+        let pieces = std::net::Ipv4Addr::new(192, 0, 2, 10);
+        for (text, begins) in [
+            ("192.0.2.10", true),
+            ("192.0.2.1", true),
+            ("1", true),
+            ("192.0.2.10.", false),
+            ("192.0.2.100", false),
+            ("92", false),
+            ("192.1", false),
+        ] {
+            assert_eq!(Search::new(text).unwrap().begins(pieces), begins, "{text}");
+        }
         let search = Search::new("17").unwrap();
         assert!(search.is(17) && !search.is(170));
         let search = Search::new("192.0").unwrap();

@@ -30,6 +30,7 @@ fn is_searched(search: Option<&Search>, who: &Participant, folded: Option<&str>)
     let Some(search) = search else { return true };
     folded.is_some_and(|name| search.is_in(name))
         || search.is(who.session)
-        || search.can_begin_id() && search.begins(&who.peer.id.to_string())
-        || search.can_begin_address() && address(who).is_some_and(|text| search.begins(&text))
+        || search.can_begin_id() && search.begins(who.peer.id)
+        || search.can_begin_address()
+            && who.address.is_some_and(|address| search.begins(address.to_canonical()))
 }
