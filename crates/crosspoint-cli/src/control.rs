@@ -74,6 +74,7 @@ pub(crate) fn center(
     let files = settings.http.files.iter().filter_map(|root| split_root(root));
     let page_at_root = files.into_iter().all(|(path, _)| !path.trim_matches('/').is_empty());
     let options = ControlOptions {
+        name: settings.server.name.clone(),
         access: control.access,
         token,
         viewers_max: control.viewers_max,

@@ -10,6 +10,8 @@ use std::sync::Arc;
 /// How a control center is set up.
 #[derive(Debug, Clone)]
 pub struct ControlOptions {
+    /// The name of the hub that is shown; empty for none.
+    pub name: String,
     /// Who is let in without a token.
     pub access: Access,
     /// The token that lets somebody in from anywhere. `None`: nobody else is let in.
@@ -22,7 +24,13 @@ pub struct ControlOptions {
 
 impl Default for ControlOptions {
     fn default() -> Self {
-        Self { access: Access::default(), token: None, viewers_max: 16, page_at_root: true }
+        Self {
+            name: String::new(),
+            access: Access::default(),
+            token: None,
+            viewers_max: 16,
+            page_at_root: true,
+        }
     }
 }
 
@@ -39,8 +47,8 @@ impl Control {
     /// # Panics
     /// Outside a tokio runtime with time.
     pub fn new(hub: Arc<Hub>, options: ControlOptions) -> Self {
-        let ControlOptions { access, token, viewers_max, page_at_root } = options;
-        let shared = Arc::new(Shared::new(hub, (access, token), viewers_max));
+        let ControlOptions { name, access, token, viewers_max, page_at_root } = options;
+        let shared = Arc::new(Shared::new((hub, name), (access, token), viewers_max));
         tokio::spawn(look(Arc::downgrade(&shared)));
         Self { shared, page_at_root }
     }

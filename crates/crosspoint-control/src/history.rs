@@ -34,13 +34,14 @@ impl Past {
         Self { points: VecDeque::new(), last: (now, counted) }
     }
 
-    /// Adds what was counted since the last time. Gives the new point.
-    pub(crate) fn add(&mut self, now: Instant, counted: Counted) -> Point {
+    /// Adds what was counted since the last time, at a time that is told as `at_ms`. Gives the new point.
+    pub(crate) fn add(&mut self, now: Instant, at_ms: u64, counted: Counted) -> Point {
         let (since, before) = std::mem::replace(&mut self.last, (now, counted));
         let elapsed = now.saturating_duration_since(since);
         let per_second =
             |field: fn(&Counted) -> u64| rate(field(&before), field(&counted), elapsed);
         let point = Point {
+            at_ms,
             connections: counted.connections,
             sessions: counted.sessions,
             messages_in: per_second(|counted| counted.messages_in),
@@ -79,11 +80,12 @@ mod tests {
         let now = Instant::now();
         let counted = |messages_in| Counted { messages_in, ..Counted::default() };
         let mut past = Past::new(now, counted(100));
-        assert_eq!(past.add(now + INTERVAL, counted(150)).messages_in, 50.0);
+        assert_eq!(past.add(now + INTERVAL, 1000, counted(150)).messages_in, 50.0);
         // A machine that was busy came later.
-        assert_eq!(past.add(now + 3 * INTERVAL, counted(250)).messages_in, 50.0);
-        assert_eq!(past.add(now + 3 * INTERVAL, counted(260)).messages_in, 0.0);
-        assert_eq!(past.points().0.len(), 3);
+        assert_eq!(past.add(now + 3 * INTERVAL, 3000, counted(250)).messages_in, 50.0);
+        assert_eq!(past.add(now + 3 * INTERVAL, 3000, counted(260)).messages_in, 0.0);
+        let times: Vec<_> = past.points().0.iter().map(|point| point.at_ms).collect();
+        assert_eq!(times, [1000, 3000, 3000]);
     }
 
     #[test]
@@ -93,6 +95,7 @@ mod tests {
         for second in 1..=601 {
             past.add(
                 now + second * INTERVAL,
+                0,
                 Counted { sessions: second.into(), ..Counted::default() },
             );
         }

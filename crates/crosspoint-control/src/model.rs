@@ -10,6 +10,8 @@ use utoipa::ToSchema;
 /// The figures of the hub.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct HubFigures {
+    /// The name of the hub (`server.name`); empty if it has none.
+    pub name: String,
     /// The version of the program.
     pub version: String,
     /// When the hub was started.
@@ -320,6 +322,8 @@ pub struct Ends {
 /// What there was in one second.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Point {
+    /// When it was taken.
+    pub at_ms: u64,
     /// Connections at its end.
     pub connections: u64,
     /// Sessions at its end.

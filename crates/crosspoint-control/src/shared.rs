@@ -25,13 +25,13 @@ pub(crate) struct Shared {
 impl Shared {
     /// For a hub, which nobody has looked at yet.
     pub(crate) fn new(
-        hub: Arc<Hub>,
+        (hub, name): (Arc<Hub>, String),
         (access, token): (Access, Option<Token>),
         viewers_max: usize,
     ) -> Self {
         let now = now();
         let prefixes = hub.limits.prefixes;
-        let source = Arc::new(Source::new(hub, Clock::new(now, SystemTime::now())));
+        let source = Arc::new(Source::new(hub, name, Clock::new(now, SystemTime::now())));
         let past = Past::new(now, source.counted());
         let snapshot = Arc::new(Snapshot::new(&source, None));
         Self {
@@ -66,7 +66,10 @@ impl Shared {
         self.source.clock.settle(now, SystemTime::now());
         self.source.forget_old(now);
         let counted = self.source.counted();
-        let point = self.past.lock().unwrap_or_else(PoisonError::into_inner).add(now, counted);
+        let at_ms = self.source.clock.ms(now);
+        let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        let point = past.add(now, at_ms, counted);
+        drop(past);
         self.snapshots.send_replace(Arc::new(Snapshot::new(&self.source, Some(point))));
     }
 }

@@ -23,14 +23,16 @@ const COMPARABLE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) hub: Arc<Hub>,
+    /// The name of the hub.
+    pub(crate) name: String,
     pub(crate) clock: Clock,
     /// The sessions that were looked at last, with which those that are looked at next are compared.
     last: Mutex<Option<Arc<SessionsSeen>>>,
 }
 
 impl Source {
-    pub(crate) fn new(hub: Arc<Hub>, clock: Clock) -> Self {
-        Self { hub, clock, last: Mutex::default() }
+    pub(crate) fn new(hub: Arc<Hub>, name: String, clock: Clock) -> Self {
+        Self { hub, name, clock, last: Mutex::default() }
     }
 
     /// What the hub has counted.

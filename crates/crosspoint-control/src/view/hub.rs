@@ -19,6 +19,7 @@ pub(crate) fn figures(snapshot: &Snapshot, stopping: bool) -> HubFigures {
         (limit.key().to_owned(), hits)
     });
     HubFigures {
+        name: source.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_at_ms: clock.ms(clock.start()),
         now_ms: clock.ms(now()),

@@ -35,6 +35,8 @@ enum Sort {
     Outbox,
     RateIn,
     RateOut,
+    BytesIn,
+    BytesOut,
 }
 
 impl Sort {
@@ -47,6 +49,8 @@ impl Sort {
             Some("outbox") => Self::Outbox,
             Some("rate_in") => Self::RateIn,
             Some("rate_out") => Self::RateOut,
+            Some("bytes_in") => Self::BytesIn,
+            Some("bytes_out") => Self::BytesOut,
             _ => Self::Name,
         }
     }
@@ -62,8 +66,10 @@ impl Sort {
             Self::Address => by_presence(a.who.address.as_ref(), b.who.address.as_ref(), turned),
             Self::RoundTrip => by_presence(a.round_trip.as_ref(), b.round_trip.as_ref(), turned),
             Self::Outbox => turned(a.outbox_bytes.cmp(&b.outbox_bytes)),
-            Self::RateIn => turned(one.rates.bytes_in.total_cmp(&other.rates.bytes_in)),
-            Self::RateOut => turned(one.rates.bytes_out.total_cmp(&other.rates.bytes_out)),
+            Self::RateIn => turned(one.rates.messages_in.total_cmp(&other.rates.messages_in)),
+            Self::RateOut => turned(one.rates.messages_out.total_cmp(&other.rates.messages_out)),
+            Self::BytesIn => turned(one.rates.bytes_in.total_cmp(&other.rates.bytes_in)),
+            Self::BytesOut => turned(one.rates.bytes_out.total_cmp(&other.rates.bytes_out)),
         }
     }
 }
@@ -176,5 +182,53 @@ fn row(seen: &SessionSeen, clock: &Clock) -> SessionRow {
         messages_out_per_s: rates.messages_out,
         bytes_in_per_s: rates.bytes_in,
         bytes_out_per_s: rates.bytes_out,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::Rates;
+
+    use crosspoint_hub::PeerId;
+    use crosspoint_hub::command::Peer;
+    use crosspoint_hub::endpoint::Traffic;
+    use crosspoint_hub::inventory::{Participant, SessionInfo};
+    use crosspoint_hub::transport::Transport;
+
+    fn seen(session: u64, rates: Rates) -> SessionSeen {
+        let peer = Peer { id: PeerId::new([0; 16]), name: None, protocol: "native" };
+        let info = SessionInfo {
+            who: Participant { session, peer, address: None },
+            since: now(),
+            transport: Transport::default(),
+            away: false,
+            proven: false,
+            granted_name: false,
+            application: false,
+            round_trip: None,
+            outbox_bytes: 0,
+            memory_bytes: 0,
+            traffic: Traffic::default(),
+        };
+        SessionSeen { info, folded: None, rates }
+    }
+
+    #[test]
+    fn rates_are_of_messages_or_of_bytes() {
+        let many =
+            seen(1, Rates { messages_in: 9.0, messages_out: 8.0, bytes_in: 90.0, bytes_out: 80.0 });
+        let large =
+            seen(2, Rates { messages_in: 1.0, messages_out: 2.0, bytes_in: 1e6, bytes_out: 2e6 });
+        for (sort, first) in [
+            (Sort::RateIn, &large),
+            (Sort::RateOut, &large),
+            (Sort::BytesIn, &many),
+            (Sort::BytesOut, &many),
+        ] {
+            let other = if std::ptr::eq(first, &many) { &large } else { &many };
+            assert_eq!(sort.compare(first, other, false), Ordering::Less, "{sort:?}");
+            assert_eq!(sort.compare(first, other, true), Ordering::Greater, "{sort:?}");
+        }
     }
 }

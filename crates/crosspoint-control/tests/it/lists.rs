@@ -4,6 +4,7 @@ use crate::common::*;
 use crosspoint::{
     ChannelName, ChannelOptions, EnterOptions, HubOptions, MemberEvent, Mode, Reason, RoomOptions,
 };
+use crosspoint_control::ControlOptions;
 use serde_json::{Value, json};
 
 fn names(list: &Value, of: &str) -> Vec<String> {
@@ -13,7 +14,8 @@ fn names(list: &Value, of: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn the_figures_count_what_there_is() {
-    let served = serve(HubOptions::default(), usual());
+    let options = ControlOptions { name: "north".to_owned(), ..usual() };
+    let served = serve(HubOptions::default(), options);
     let (ann, bob) = (served.node("Ann").await, served.inside("Bob").await);
     let _owner = ann.create("game", ChannelOptions::new()).await.unwrap();
     let _member = bob.enter("game", EnterOptions::new()).await.unwrap();
@@ -42,6 +44,7 @@ async fn the_figures_count_what_there_is() {
     }
     assert_eq!(figures["sessions_by_protocol"]["native"], 2);
     assert_eq!(figures["sessions_by_protocol"]["peote"], 0);
+    assert_eq!(figures["name"], "north");
     // They and the one who asks.
     assert_eq!(figures["connections"], 3);
     let started = figures["started_at_ms"].as_u64().unwrap();
@@ -108,7 +111,9 @@ async fn sessions_are_searched_sorted_and_paged() {
     let _rooms = (enter(&nodes[0], "a/b").await, enter(&nodes[5], "a/b").await);
     let here = served.until("/api/v1/sessions?channel=a%252Fb", |list| list["matched"] == 2).await;
     assert_eq!(names(&here, "sessions"), ["inside", "Zoe"]);
-    for sort in ["protocol", "round_trip", "outbox", "rate_in", "rate_out"] {
+    let sorts =
+        ["protocol", "round_trip", "outbox", "rate_in", "rate_out", "bytes_in", "bytes_out"];
+    for sort in sorts {
         let list = served.json(&format!("/api/v1/sessions?sort={sort}&order=desc")).await;
         assert_eq!(list["sessions"].as_array().unwrap().len(), 6, "{sort}");
     }
@@ -328,4 +333,6 @@ async fn the_past_is_told_second_by_second() {
     let history = served.until("/api/v1/history", is_right).await;
     assert_eq!(history["interval_ms"], 1000);
     assert!(history["at_ms"].as_u64() > Some(0));
+    let points = history["points"].as_array().unwrap();
+    assert_eq!(points.last().unwrap()["at_ms"], history["at_ms"]);
 }
