@@ -1,17 +1,17 @@
 // Runs named cases, whose waiting is bounded.
 
-// A case that takes longer has failed.
+// What takes longer has failed, unless another limit is given.
 const LIMIT_MS = 30_000;
 
 // Runs the named cases, or all of `cases` if none is named, and ends the program: with 0 if all went
-// well. `more` can only be named. `after` is called after each case.
-export async function run(names, cases, more, after) {
+// well. `more` can only be named. `after` is called after each case, which has failed if it takes longer than `limit`.
+export async function run(names, cases, more, after, limit = LIMIT_MS) {
   const known = { ...cases, ...more };
   let failed = false;
   for (const name of names.length > 0 ? names : Object.keys(cases)) {
     try {
       if (!known[name]) throw new Error(`no such case; there are ${Object.keys(known).join(' ')}`);
-      await limited(known[name](), 'the case');
+      await limited(known[name](), 'the case', limit);
       console.log(`ok ${name}`);
     } catch (error) {
       failed = true;
@@ -24,10 +24,10 @@ export async function run(names, cases, more, after) {
 }
 
 // Fails if the promise takes too long.
-export function limited(promise, what) {
+export function limited(promise, what, limit = LIMIT_MS) {
   let timer;
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what} took longer than ${LIMIT_MS} ms`)), LIMIT_MS);
+    timer = setTimeout(() => reject(new Error(`${what} took longer than ${limit} ms`)), limit);
   });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }

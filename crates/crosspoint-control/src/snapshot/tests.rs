@@ -20,7 +20,7 @@ fn crowd(count: u32) -> (Arc<Source>, Vec<Session>) {
         open_as(&hub, now, &LINES, address, hello)
     });
     let sessions = sessions.collect();
-    (Arc::new(Source::new(hub, Clock::new(now, SystemTime::now()))), sessions)
+    (Arc::new(Source::new(hub, String::new(), Clock::new(now, SystemTime::now()))), sessions)
 }
 
 fn list(snapshot: &Snapshot, query: &str) -> crate::model::Sessions {

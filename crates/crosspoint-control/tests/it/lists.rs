@@ -102,9 +102,12 @@ async fn sessions_are_searched_sorted_and_paged() {
         ("channel=nowhere".to_owned(), 0, vec![]),
     ] {
         let list = served.json(&format!("/api/v1/sessions?{query}")).await;
-        assert_eq!((&list["total"], &list["matched"]), (&json!(6), &json!(matched)), "{query}");
-        // An id may have the digits of the number.
-        if !query.starts_with(&format!("search={session}&")) {
+        assert_eq!(list["total"], 6, "{query}");
+        // The id of another one may begin with the digits of the number.
+        if query.starts_with(&format!("search={session}&")) {
+            assert!(list["matched"].as_u64() >= Some(matched), "{query}");
+        } else {
+            assert_eq!(list["matched"], matched, "{query}");
             assert_eq!(names(&list, "sessions"), expected, "{query}");
         }
     }

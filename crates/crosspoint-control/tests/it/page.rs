@@ -7,8 +7,9 @@ use crosspoint_control::ControlOptions;
 const HEADERS: [(&str, &str); 6] = [
     (
         "Content-Security-Policy",
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+         require-trusted-types-for 'script'; trusted-types 'none'",
     ),
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
@@ -26,6 +27,7 @@ async fn the_page_may_run_its_own_scripts_and_nothing_else_and_needs_no_token() 
         ("/control/index.html?v=1", "text/html; charset=utf-8"),
         ("/control/app.js", "text/javascript; charset=utf-8"),
         ("/control/style.css", "text/css; charset=utf-8"),
+        ("/control/icon.svg", "image/svg+xml"),
     ] {
         let answer = served.ask("GET", path, "").await;
         assert_eq!((answer.status, answer.header("Content-Type")), (200, Some(kind)), "{path}");

@@ -1,0 +1,104 @@
+// What is said in a room, the newest at the bottom. The number of lines is bounded, and what comes at once is drawn
+// together.
+import { make, setHidden, setText } from './dom.js';
+import { bytes, clock, count } from './format.js';
+import { Name, show } from './names.js';
+
+const LINES_MAX = 500;
+// Who is nearer to the end follows it.
+const NEAR_END = 48;
+
+export class Log {
+  #lines = make('ol', { role: 'log', 'aria-label': 'Messages', tabindex: '0' });
+  #down = make('button', { type: 'button', class: 'down', text: '↓ Newest', hidden: true, click: () => this.#end() });
+  #nothing = make('p', { class: 'nothing', text: 'Nothing was said since you came.' });
+  #waiting = [];
+  #dropped = 0;
+  #drawing = false;
+
+  constructor() {
+    this.element = make('div', { class: 'log' }, this.#nothing, this.#lines, this.#down);
+    this.#lines.addEventListener('scroll', () => setHidden(this.#down, this.#atEnd()), { passive: true });
+  }
+
+  note(text) {
+    this.#add(() => make('li', { class: 'note', text }));
+  }
+
+  // `who` is `{ name, number, own }`, with number null for the owner. `content` is what `said` gives, with `kind` and
+  // `cut`.
+  message(who, content) {
+    const at = Date.now();
+    this.#add(() => line(at, who, content));
+  }
+
+  #add(build) {
+    this.#waiting.push(build);
+    if (this.#waiting.length > LINES_MAX) {
+      this.#waiting.shift();
+      this.#dropped += 1;
+    }
+    if (this.#drawing) return;
+    this.#drawing = true;
+    requestAnimationFrame(() => {
+      this.#drawing = false;
+      this.#draw();
+    });
+  }
+
+  #draw() {
+    const follow = this.#atEnd();
+    if (this.#dropped > 0) {
+      const text = `${count(this.#dropped)} messages came too fast to be shown.`;
+      this.#lines.append(make('li', { class: 'note', text }));
+      this.#dropped = 0;
+    }
+    this.#lines.append(...this.#waiting.map((build) => build()));
+    this.#waiting = [];
+    while (this.#lines.childElementCount > LINES_MAX) this.#lines.firstElementChild.remove();
+    setHidden(this.#nothing, this.#lines.childElementCount > 0);
+    if (follow) this.#end();
+    else setHidden(this.#down, false);
+  }
+
+  #atEnd() {
+    return this.#lines.scrollHeight - this.#lines.scrollTop - this.#lines.clientHeight < NEAR_END;
+  }
+
+  #end() {
+    this.#lines.scrollTop = this.#lines.scrollHeight;
+  }
+}
+
+function line(at, { name, number, own = false }, content) {
+  const who = new Name(number === null ? 'owner' : `member ${number}`);
+  who.set(name);
+  const role = [own && 'you', name && number !== null && String(number)].filter(Boolean).join(', ');
+  const told = make('span', { class: 'role', text: role });
+  return make('li', { class: own ? 'own' : null },
+    make('header', {}, who.element, told, make('time', { text: clock(at) })), body(content));
+}
+
+function body({ text, event, values, attachments, bytes: length, start, kind, cut }) {
+  const kinds = { 1: 'a call', 2: 'a reply' };
+  const about = [kind === 0 ? null : kinds[kind] ?? `kind ${kind}`, cut].filter(Boolean);
+  const element = make('div', { class: 'said' });
+  if (text !== undefined) {
+    const words = make('p', { dir: 'auto' });
+    show(words, text, true);
+    element.append(words);
+    if (text === '') about.push('an empty message');
+  } else if (event !== undefined) {
+    const name = make('bdi', { class: 'event' });
+    show(name, event);
+    const given = make('code');
+    show(given, values);
+    element.append(make('p', {}, name, ' ', given));
+    if (attachments.length > 0) about.push(`with ${attachments.map((size) => bytes(size)).join(', ')} of attachments`);
+  } else {
+    element.append(make('p', {}, make('code', { text: start })));
+    about.push(`${count(length)} bytes`);
+  }
+  if (about.length > 0) setText(element.appendChild(make('p', { class: 'faint' })), about.join(', '));
+  return element;
+}

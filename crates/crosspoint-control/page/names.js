@@ -1,0 +1,73 @@
+// Text of strangers, shown so that it harms nobody: characters that cannot be seen, or that change the direction or the
+// order of others, are shown by their number. A name is isolated from the text around it.
+import { make, setAttribute } from './dom.js';
+
+// The first branch is what joins emoji, which is seen.
+const UNSEEN = new RegExp(
+  '(?<=\\p{Extended_Pictographic}[\\u{fe0f}\\u{1f3fb}-\\u{1f3ff}]?)(?<joiner>\\u200d)(?=\\p{Extended_Pictographic})' +
+    '|[\\p{Cc}\\p{Cf}\\p{Cs}\\p{Co}\\p{Cn}\\p{Zl}\\p{Zp}\\u115f\\u1160\\u3164\\uffa0\\u034f]',
+  'gu',
+);
+
+// The text in pieces: `{ text }`, and `{ unseen }` for a character that is shown by its number.
+export function pieces(text) {
+  const found = [];
+  let behind = 0;
+  for (const match of text.matchAll(UNSEEN)) {
+    if (match.groups.joiner !== undefined) continue;
+    if (match.index > behind) found.push({ text: text.slice(behind, match.index) });
+    found.push({ unseen: number(match[0]) });
+    behind = match.index + match[0].length;
+  }
+  if (behind < text.length) found.push({ text: text.slice(behind) });
+  return found;
+}
+
+// The same as one text, for places that take no elements.
+export function plain(text) {
+  return pieces(text).map((piece) => piece.text ?? `[${piece.unseen}]`).join('');
+}
+
+function number(character) {
+  return `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}`;
+}
+
+// Shows the text in an element, which should isolate it (`bdi`). Lines stay lines if `lines` is set.
+export function show(element, text, lines = false) {
+  const parts = lines ? text.split(/\r\n|\n/) : [text];
+  const nodes = parts.flatMap((part, index) => [
+    ...(index > 0 ? [make('br')] : []),
+    ...pieces(part).map((piece) => piece.text ?? make('span', { class: 'unseen', text: piece.unseen })),
+  ]);
+  element.replaceChildren(...nodes);
+}
+
+// A name in an element that changes with `set`. What has no name, or one that is all white space, says so.
+export class Name {
+  #text;
+  #without;
+
+  constructor(without = 'no name') {
+    this.element = make('bdi', { class: 'name' });
+    this.#without = without;
+  }
+
+  set(text) {
+    if (this.#text === text) return;
+    this.#text = text;
+    const none = text === null || text === undefined || text === '';
+    const blank = !none && text.trim() === '';
+    this.element.classList.toggle('without', none);
+    if (none) this.element.textContent = this.#without;
+    else show(this.element, blank ? `“${text}”` : text);
+    setAttribute(this.element, 'title', none ? null : plain(text));
+  }
+}
+
+// A name in a sentence, cut where it is long.
+export function called(name, otherwise) {
+  if (name === null || name === undefined || name === '') return otherwise;
+  const text = plain(name);
+  const letters = [...text];
+  return letters.length > 48 ? `${letters.slice(0, 47).join('')}…` : text;
+}

@@ -1,0 +1,105 @@
+// Talking in a room from the control center's page.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { Native, answer, chat, hub, open, socketio, until } from './control_world.mjs';
+
+export const talk = {
+  async talk() {
+    const there = await hub();
+    const ann = await chat(there, 'lobby', 'Ann');
+    const web = await socketio(there, 'web', 'lobby');
+    const page = await open(there, '#/talk');
+    await page.getByLabel('Room').fill('lobby');
+    await page.getByLabel('Your name').fill('operator');
+    await page.getByRole('button', { name: 'Enter', exact: true }).click();
+    await page.getByText('All others in the room hear what you say.').waitFor();
+    assert.equal(new URL(page.url()).hash, '#/talk/lobby');
+    await ann.heard('operator is here');
+    await until(page, () => document.querySelectorAll('.here li').length === 2);
+
+    // The browser says plain text.
+    const heard = once(web, 'message');
+    await page.keyboard.type('hello <b>all</b>');
+    await page.keyboard.press('Enter');
+    assert.equal(await ann.heard('operator: '), 'hello <b>all</b>');
+    assert.deepEqual(await heard, ['hello <b>all</b>']);
+    ann.say('hello from the terminal');
+    const log = page.getByRole('log');
+    const said = (text) => log.locator('li', { hasText: text });
+    await said('hello from the terminal').waitFor();
+    assert.match(await said('hello from the terminal').innerText(), /^Ann\s+\d+\s/);
+
+    // What clients of Socket.IO say is shown as what it is.
+    web.emit('EMIT_ROOM', 'lobby', 'message', 'plain words');
+    web.emit('EMIT_ROOM', 'lobby', 'move', { x: 1.5, who: '<i>me</i>' }, [1, 2]);
+    web.emit('EMIT_ROOM', 'lobby', 'photo', 'cat.png', Buffer.alloc(3072));
+    await said('photo').waitFor();
+    assert.match(await said('plain words').innerText(), /^web\s+\d+\s+[\d:]+\s+plain words$/);
+    assert.equal(await said('move').locator('.said').innerText(), 'move {"x":1.5,"who":"<i>me</i>"},[1,2]');
+    assert.match(await said('photo').locator('.said').innerText(), /with 3 KiB of attachments$/);
+    const raw = await Native.connect(there, 'raw');
+    await raw.enter('lobby');
+    raw.say([0xff, 0x00, 0xfe]);
+    raw.say(Buffer.from('evil \u202e text \u0007'));
+    raw.say(Buffer.alloc(30_000, 'x'));
+    await said('ff 00 fe').getByText('3 bytes').waitFor();
+    await said('evil').waitFor();
+    assert.equal(await said('evil').locator('.said').innerText(), 'evil U+202E text U+0007');
+
+    // Somebody goes; what is too long is not sent; leaving and coming back.
+    raw.socket.destroy();
+    await page.locator('.here li', { hasText: 'raw' }).waitFor({ state: 'detached' });
+    await page.getByRole('textbox', { name: 'Message' }).fill('y'.repeat(40_000));
+    await page.keyboard.press('Enter');
+    await page.getByText('This is too long: 40,000 bytes of at most 32,768.').waitFor();
+    await page.getByRole('textbox', { name: 'Message' }).fill('');
+    await page.getByRole('button', { name: 'Leave' }).click();
+    await ann.heard('operator has gone');
+    await page.getByRole('button', { name: 'Enter again' }).click();
+    await ann.heard('operator is here');
+
+    // The hub's own view shows this session too, which leaves when another view is opened.
+    await page.getByRole('link', { name: 'Sessions' }).click();
+    await ann.heard('operator has gone');
+    await page.goto(`${there.url}/#/talk/lobby`);
+    await page.getByRole('button', { name: 'Enter', exact: true }).click();
+    await ann.heard('operator is here');
+    const other = await open(there, '#/channels/lobby');
+    await other.getByRole('button', { name: 'Close…' }).click();
+    await answer(other, 'Close');
+    await page.getByRole('alert').getByText('It is over:').waitFor();
+  },
+
+  async 'talk-credentials'() {
+    const there = await hub(['--access-token=let me in']);
+    const page = await open(there, '#/talk');
+    await page.getByLabel('Room').fill('lobby');
+    await page.getByRole('button', { name: 'Enter', exact: true }).click();
+    await page.getByText('The hub says: not allowed').waitFor();
+    await page.getByLabel('Token', { exact: true }).fill('let me in');
+    await page.keyboard.press('Enter');
+    await page.getByText('You are member 0.').waitFor();
+
+    const open2 = await hub();
+    const owner = await Native.connect(open2, 'owner');
+    await owner.create('vault', 'sesame');
+    const second = await open(open2, '#/talk/vault');
+    await second.getByLabel('Your name').fill('owner');
+    await second.getByRole('button', { name: 'Enter', exact: true }).click();
+    await second.getByText('Another session has this name.').waitFor();
+    await second.getByLabel('Your name').fill('');
+    await second.keyboard.press('Enter');
+    await second.getByText('The hub says: wrong channel password').waitFor();
+    await second.getByLabel('Password of the channel').fill('sesame');
+    await second.keyboard.press('Enter');
+    await second.getByText('Only the owner of the channel hears what you say.').waitFor();
+    await second.keyboard.type('psst');
+    await second.keyboard.press('Enter');
+    const FROM_MEMBER = 0x34;
+    assert.equal((await owner.next(FROM_MEMBER)).subarray(2).toString(), 'psst');
+    await second.goto(`${open2.url}/#/talk/nowhere`);
+    await second.getByRole('button', { name: 'Enter', exact: true }).click();
+    await second.getByRole('button', { name: 'Create the room' }).click();
+    await second.getByText('You are member 0.').waitFor();
+  },
+};
