@@ -263,10 +263,6 @@ impl Client for Native {
             }
             Command::Link(LinkCommand::Open {
                 options: LinkOptions { single: true, .. }, ..
-            })
-            | Command::Channel(ChannelCommand::Enter {
-                options: EnterOptions { silent: true, .. },
-                ..
             }) => {
                 return Err(Reason::Unsupported);
             }

@@ -16,6 +16,7 @@ use super::body::Body;
 use super::elements::Elements;
 use super::packet::ATTACHMENTS_MAX;
 use bytes::Bytes;
+use crosspoint_hub::payload::{Format, Payload};
 use crosspoint_proto::frame::{self, put_varint};
 
 /// The kind of an event of the other client, to be written to the own one.
@@ -88,6 +89,9 @@ pub struct Arguments {
     pub attachments: Vec<Bytes>,
 }
 
+/// The format of a payload that is arguments in the same form, as between two clients (docs/peers.md, section 2).
+pub const ARGUMENTS: Format = Format(4);
+
 /// A message of a link that no gateway of Socket.IO sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CarryError {
@@ -106,6 +110,14 @@ pub enum CarryError {
 }
 
 impl Arguments {
+    /// Reads the data of a payload in the format [`ARGUMENTS`]. Clients may not be able to read them.
+    ///
+    /// # Errors
+    /// [`CarryError`]
+    pub fn parse(data: Bytes) -> Result<Self, CarryError> {
+        arguments(ARGUMENTS.0, frame::Body(data))
+    }
+
     /// The text as it came, which is UTF-8.
     pub fn text(&self) -> &str {
         str::from_utf8(&self.text).expect("it was checked")
@@ -205,12 +217,25 @@ pub fn act(act: Act, number: Option<u32>, parts: &[&str], attachments: u8) -> Bo
     begin(Some(act), number, parts, attachments)
 }
 
+/// A payload in the format [`ARGUMENTS`], from a part as for [`event`].
+pub fn payload(inside: &str, attachments: &[Bytes]) -> Payload {
+    let count = attachments.len() as u8;
+    let mut body = put_arguments(Vec::new(), &[inside], count);
+    attachments.iter().for_each(|attachment| body.attach(attachment));
+    Payload::new(ARGUMENTS, body.finish().expect("all attachments are there"))
+}
+
 fn begin(act: Option<Act>, number: Option<u32>, parts: &[&str], attachments: u8) -> Body {
     assert!(number.is_none_or(|number| number <= NUMBER_MAX), "a number out of range");
-    let length = array_bytes(parts);
-    let mut bytes = Vec::with_capacity(HEADER_BYTES_MAX + length);
+    let mut bytes = Vec::with_capacity(HEADER_BYTES_MAX + array_bytes(parts));
     bytes.extend(act.map(|act| act as u8));
     put_varint(number.map_or(0, |number| number + 1), &mut bytes);
+    put_arguments(bytes, parts, attachments)
+}
+
+/// Writes arguments whose attachments have yet to come.
+fn put_arguments(mut bytes: Vec<u8>, parts: &[&str], attachments: u8) -> Body {
+    let length = array_bytes(parts);
     put_varint(attachments.into(), &mut bytes);
     put_varint(u32::try_from(length).expect("a text is smaller than 4 GiB"), &mut bytes);
     put_array(parts, &mut bytes);

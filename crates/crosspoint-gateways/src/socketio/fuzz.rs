@@ -88,7 +88,8 @@ fn payload(payload: &Payload) {
         Elements::parse(&format!("[{}]", again.inside)).map(|it| it.len()),
         Ok(elements.len())
     );
-    if let Some(value) = translate::from_acknowledgement(&elements, &told.attachments) {
+    if let Some(value) = translate::from_acknowledgement(Format::JSON, &elements, &told.attachments)
+    {
         translate::argument(&value, usize::MAX).expect("it was written here");
     }
 }

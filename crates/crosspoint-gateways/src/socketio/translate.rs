@@ -1,5 +1,6 @@
 //! Arguments of clients as payloads of the peer layer, and back (docs/socketio.md, section 3).
 
+use super::carry::{self, ARGUMENTS};
 use super::elements::{self, Elements};
 use super::packet::ATTACHMENTS_MAX;
 use super::placeholders::Placeholders;
@@ -27,6 +28,9 @@ pub struct Arguments<'a> {
 /// [`Unreadable`]
 pub fn arguments(payload: &Payload, bytes_max: usize) -> Result<Arguments<'_>, Unreadable> {
     let value = argument(payload, bytes_max)?;
+    if payload.format == ARGUMENTS {
+        return Ok(value);
+    }
     let Arguments { inside, attachments } = value;
     let inside = match (&*inside, payload.format) {
         ("null", _) => Cow::Borrowed(""),
@@ -43,14 +47,21 @@ pub fn arguments(payload: &Payload, bytes_max: usize) -> Result<Arguments<'_>, U
     Ok(Arguments { inside, attachments })
 }
 
-/// The argument of an acknowledgement: the value of a result, or none for nothing. Its text has at most about
-/// `bytes_max`.
+/// The argument of an acknowledgement: the value of a result, or none for nothing. Only the format [`ARGUMENTS`] has
+/// several. Its text has at most about `bytes_max`.
 ///
 /// # Errors
 /// [`Unreadable`]
 pub fn argument(payload: &Payload, bytes_max: usize) -> Result<Arguments<'_>, Unreadable> {
     let mut attachments = Vec::new();
     let inside = match payload.format {
+        ARGUMENTS => {
+            let carried = carry::Arguments::parse(payload.data.clone()).map_err(|_| Unreadable)?;
+            carried.check().map_err(|_| Unreadable)?;
+            let inside = elements::inside(carried.text()).ok_or(Unreadable)?.to_owned();
+            attachments = carried.attachments;
+            Cow::Owned(inside)
+        }
         _ if is_nothing(payload) => Cow::Borrowed(""),
         Format::JSON => {
             let text = str::from_utf8(&payload.data).map_err(|_| Unreadable)?;
@@ -107,9 +118,16 @@ pub fn from_arguments(inside: &str, attachments: &[Bytes]) -> Option<Payload> {
     }
 }
 
-/// The payload of an acknowledgement: nothing, its one argument, or an array as in [`from_arguments`]. One attachment
-/// alone is bytes.
-pub fn from_acknowledgement(arguments: &Elements<'_>, attachments: &[Bytes]) -> Option<Payload> {
+/// The payload of an acknowledgement of what was in this format: nothing, its one argument, or an array as in
+/// [`from_arguments`]. One attachment alone is bytes. Who asks in [`ARGUMENTS`] is answered so.
+pub fn from_acknowledgement(
+    asked: Format,
+    arguments: &Elements<'_>,
+    attachments: &[Bytes],
+) -> Option<Payload> {
+    if asked == ARGUMENTS {
+        return Some(carry::payload(arguments.rest(0), attachments));
+    }
     match (arguments.len(), attachments) {
         (0, _) => Some(Payload::new(Format::JSON, Bytes::new())),
         (1, []) => Some(Payload::new(Format::JSON, arguments.rest(0).to_owned())),
@@ -222,6 +240,10 @@ mod tests {
             packed(b"\xc1"),
             packed(&[&[0x9b][..], &[0xc4, 0].repeat(11)].concat()),
             packed(&place_of_none),
+            Payload::new(ARGUMENTS, vec![]),
+            Payload::new(ARGUMENTS, b"\0\x03[1".to_vec()),
+            Payload::new(ARGUMENTS, b"\0\x03[1,".to_vec()),
+            Payload::new(ARGUMENTS, b"\x01\x02[]\x01a".to_vec()),
         ] {
             assert_eq!(arguments(&payload, MOST.max(payload.data.len())), Err(Unreadable));
         }
@@ -250,7 +272,12 @@ mod tests {
     fn an_acknowledgement_is_a_value_for_a_peer() {
         let attachment = [Bytes::from_static(b"\xff")];
         let read = |text: &str, attachments: &[Bytes]| {
-            from_acknowledgement(&Elements::parse(text).unwrap(), attachments).unwrap()
+            let arguments = Elements::parse(text).unwrap();
+            let exact = from_acknowledgement(ARGUMENTS, &arguments, attachments).unwrap();
+            let back = argument(&exact, 1000).unwrap();
+            assert_eq!((&*back.inside, &back.attachments[..]), (arguments.rest(0), attachments));
+            assert_eq!(super::arguments(&exact, 1000), Ok(back));
+            from_acknowledgement(Format::JSON, &arguments, attachments).unwrap()
         };
         assert_eq!(read("[]", &[]), json(""));
         assert_eq!(read("[ {\"a\":1} ]", &[]), json("{\"a\":1}"));

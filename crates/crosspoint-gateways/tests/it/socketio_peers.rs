@@ -280,7 +280,7 @@ fn a_peer_opens_a_stream_to_a_client_which_takes_it_or_not() {
     let offers = world.texts(ann);
     assert!(offers[0].contains(r#"["CREATE_STREAM",{"sourceStreamId":""#), "{offers:?}");
     assert!(
-        offers[0].ends_with(r#""targetClientId":"ann","argArray":[5],"sourceClientId":"bob"}]"#)
+        offers[0].ends_with(r#""sourceClientId":"bob","targetClientId":"ann","argArray":[5]}]"#)
     );
     assert!(offers[1].contains(r#"["CREATE_STREAM-CHANNEL-logs",{"#), "{offers:?}");
     world.tell(ann, &*format!("43{}[]", id(&offers[0])));

@@ -70,7 +70,8 @@ fn put_channel(command: &ChannelCommand, body: &mut BytesMut) -> Option<u8> {
                 .map(|c| ByteBuf::from(c.to_vec()));
             let room = options.make_room.then_some(true);
             let presence = options.presence.then_some(true);
-            put_map(&EnterMap { raw, max, password, credentials, room, presence }, body);
+            let silent = options.silent.then_some(true);
+            put_map(&EnterMap { raw, max, password, credentials, room, presence, silent }, body);
             kind::ENTER
         }
         ChannelCommand::Leave(number) => {
@@ -138,14 +139,14 @@ pub fn command(frame: Frame) -> Result<Option<Command>, Broken> {
         }
         kind::ENTER => {
             let (request, name) = (body.varint()?, name(&mut body)?);
-            let EnterMap { raw, max, password, credentials, room, presence } = map(&body)?;
+            let EnterMap { raw, max, password, credentials, room, presence, silent } = map(&body)?;
             let options = EnterOptions {
                 mode: join_mode(raw, max)?,
                 password: password.map(|bytes| bytes.into_vec().into()),
                 credentials: credentials.map(ByteBuf::into_vec).unwrap_or_default().into(),
                 make_room: room.unwrap_or_default(),
                 presence: presence.unwrap_or_default(),
-                silent: false,
+                silent: silent.unwrap_or_default(),
             };
             Command::Channel(ChannelCommand::Enter { request, name, options })
         }

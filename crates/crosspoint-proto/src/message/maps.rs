@@ -113,6 +113,8 @@ pub(super) struct EnterMap {
     pub(super) room: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) presence: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) silent: Option<bool>,
 }
 
 #[derive(Debug, Serialize, Deserialize, Default)]

@@ -284,6 +284,7 @@ pub(super) fn peer(map: PeerMap) -> Result<Peer, Broken> {
         "native" => "native",
         "peote" => "peote",
         "anysocket" => "anysocket",
+        "socketio" => "socketio",
         _ => "other",
     };
     Ok(Peer { id: peer_id(&map.id)?, name: map.name.map(Into::into), protocol })

@@ -196,9 +196,17 @@ impl EnterOptions {
         self
     }
 
+    /// Only speak: no messages come. In a room nobody is told of this member, and a room that was made on entry does not
+    /// last for it.
+    #[must_use]
+    pub fn silent(mut self) -> Self {
+        self.command.silent = true;
+        self
+    }
+
     pub(crate) fn check(&self, protocol: Protocol) -> Result<(), ChannelError> {
         check_mode(self.command.mode)?;
-        let command::EnterOptions { password, credentials, make_room, presence, .. } =
+        let command::EnterOptions { password, credentials, make_room, presence, silent, .. } =
             &self.command;
         let missing = match protocol {
             Protocol::Native => None,
@@ -206,6 +214,7 @@ impl EnterOptions {
             Protocol::Peote if !credentials.is_empty() => Some("credentials"),
             Protocol::Peote if *make_room => Some("rooms to make"),
             Protocol::Peote if *presence => Some("presence"),
+            Protocol::Peote if *silent => Some("silent members"),
             Protocol::Peote => None,
         };
         missing.map_or(Ok(()), |what| Err(ChannelError::Unsupported(what)))
@@ -219,6 +228,7 @@ impl fmt::Debug for EnterOptions {
             .field("calls", &self.calls)
             .field("room", &self.command.make_room)
             .field("presence", &self.command.presence)
+            .field("silent", &self.command.silent)
             .finish_non_exhaustive()
     }
 }

@@ -54,24 +54,50 @@ enum Asked {
 #[derive(Debug)]
 struct Wanted {
     to: Addressed,
-    /// The text is an id, and somebody may have it.
-    by_id: bool,
+    sought: Sought,
     /// Another link was closed to make room.
     has_made_room: bool,
 }
 
+/// What a text may be that says whom the client means, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sought {
+    /// An id that somebody has is nobody else's name.
+    Id,
+    Name,
+    /// A service is spoken to as a client, as in the generation between the two.
+    Service,
+}
+
 impl Wanted {
+    fn new(to: Addressed) -> Self {
+        let sought = match &to {
+            Addressed::Service(_) => Sought::Service,
+            to if to.is_id() => Sought::Id,
+            _ => Sought::Name,
+        };
+        Self { to, sought, has_made_room: false }
+    }
+
     /// `None`: nobody can be called so.
     fn addressee(&self) -> Option<Addressee> {
-        match &self.to {
-            Addressed::Client(id) | Addressed::Target(id) if self.by_id => {
-                id.parse().ok().map(Addressee::Peer)
-            }
-            Addressed::Client(name) | Addressed::Target(name) => {
-                PeerName::new(name).ok().map(Addressee::Name)
-            }
-            Addressed::Service(name) => PeerName::new(name).ok().map(Addressee::Service),
+        let (Addressed::Client(text) | Addressed::Target(text) | Addressed::Service(text)) =
+            &self.to;
+        match self.sought {
+            Sought::Id => text.parse().ok().map(Addressee::Peer),
+            Sought::Name => PeerName::new(text).ok().map(Addressee::Name),
+            Sought::Service => PeerName::new(text).ok().map(Addressee::Service),
         }
+    }
+
+    /// The same, where nobody was found.
+    fn next(self) -> Option<Self> {
+        let sought = match self.sought {
+            Sought::Id => Sought::Name,
+            Sought::Name => Sought::Service,
+            Sought::Service => return None,
+        };
+        Some(Self { sought, ..self })
     }
 }
 
@@ -158,9 +184,7 @@ impl SocketIo {
             // It has ended as soon as it was there.
             Some(_) => Some(Err(Reason::NoSuchPeer)),
             None => {
-                // An id that somebody has is nobody else's name.
-                let by_id = to.is_id();
-                let is_open = self.open(Wanted { to, by_id, has_made_room: false });
+                let is_open = self.open(Wanted::new(to));
                 (!is_open).then_some(Err(Reason::NoSuchPeer))
             }
         }
@@ -260,14 +284,15 @@ impl SocketIo {
             .then(|| Foreign::new(peer.id, side, &self.options.limits));
         match request.map(|request| self.answered(request)) {
             None => {
-                let is_target = foreign.is_some() && purpose != FOR_REQUESTS;
-                self.links.add(self.now, link, peer, None, foreign);
+                let is_for_requests = purpose == FOR_REQUESTS;
+                let is_target = foreign.is_some() && !is_for_requests;
+                self.links.add(self.now, link, peer, None, is_for_requests, foreign);
                 if is_target {
                     self.add_foreign_target(link, out);
                 }
             }
             Some(Some(Asked::Way(wanted))) => {
-                self.links.add(self.now, link, peer, Some(wanted.to), foreign);
+                self.links.add(self.now, link, peer, Some(wanted.to), false, foreign);
                 self.answer = Some(Answer::Done);
             }
             Some(_) => self.give(LinkCommand::Close { link, reason: Reason::Left }),
@@ -277,9 +302,8 @@ impl SocketIo {
     pub(super) fn refused(&mut self, request: u32, reason: Reason) {
         let Some(asked) = self.answered(request) else { return };
         let is_open = match (asked, reason) {
-            // A name may look like an id.
-            (Asked::Way(wanted), Reason::NoSuchPeer) if wanted.by_id => {
-                self.open(Wanted { by_id: false, ..wanted })
+            (Asked::Way(wanted), Reason::NoSuchPeer) => {
+                wanted.next().is_some_and(|wanted| self.open(wanted))
             }
             (Asked::Way(wanted), Reason::TooManyLinks) if !wanted.has_made_room => {
                 match self.links.longest_idle() {

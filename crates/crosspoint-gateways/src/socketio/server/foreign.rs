@@ -3,6 +3,7 @@
 use super::streams::Streams;
 use crate::link::{Backlog, Schedule, Shares, Spoken};
 use crate::socketio::carry::NUMBER_MAX;
+use crosspoint_hub::payload::Format;
 use crosspoint_hub::{Limits, LinkNumber, PeerId};
 use crosspoint_proto::peer::{Machine, Side, StreamId};
 use std::collections::BTreeMap;
@@ -41,8 +42,8 @@ pub(super) struct Shared {
 /// What the client was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// The answer to a request of the other side.
-    Request(u32),
+    /// The answer to a request of the other side, which was in this format.
+    Request(u32, Format),
     /// Whether it takes a stream.
     Stream(StreamId),
     /// That it has taken a chunk of a stream.
@@ -75,10 +76,10 @@ impl Foreign {
         &mut self.spoken.machine
     }
 
-    /// The number under which the client was asked for something.
-    pub(super) fn number_of(&self, wanted: Wanted) -> Option<u32> {
-        let mut asked = self.asked.iter();
-        asked.find(|(_, other)| **other == wanted).map(|(number, _)| *number)
+    /// The number under which the client was asked for the answer to a request.
+    pub(super) fn number_of(&self, request: u32) -> Option<u32> {
+        let is_it = |wanted: &Wanted| matches!(wanted, Wanted::Request(id, _) if *id == request);
+        self.asked.iter().find(|(_, wanted)| is_it(wanted)).map(|(number, _)| *number)
     }
 }
 

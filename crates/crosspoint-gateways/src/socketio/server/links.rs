@@ -12,6 +12,10 @@ use crosspoint_hub::{LinkNumber, PeerId};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+/// Behind the name of who opens streams to a client without being its target. Nobody is called so: the plugin says it of
+/// its server.
+const SERVER_SIDE: &str = "--server-side";
+
 /// How many numbers questions have over one link. The bit above them is for a mark.
 const NUMBERS: u32 = NUMBER_MAX / 2 + 1;
 
@@ -53,7 +57,8 @@ pub(super) struct Links {
 /// One link.
 #[derive(Debug)]
 pub(super) struct PeerLink {
-    /// What the other side is called: its name, or else its id.
+    /// What the other side is called: its name, or else its id. Behind it is [`SERVER_SIDE`] if the client was not told
+    /// that it is there.
     pub(super) name: Box<str>,
     /// For whom the client wanted it.
     to: Option<Addressed>,
@@ -157,6 +162,7 @@ impl Links {
         link: LinkNumber,
         peer: &Peer,
         to: Option<Addressed>,
+        is_for_requests: bool,
         foreign: Option<Foreign>,
     ) {
         if let Some(to) = &to {
@@ -164,9 +170,11 @@ impl Links {
             self.due = self.due.or(Some(now + IDLE_TIME));
         }
         let name = match &peer.name {
-            Some(name) => Box::from(&**name),
-            None => peer.id.to_string().into(),
+            Some(name) => name.to_string(),
+            None => peer.id.to_string(),
         };
+        let is_apart = is_for_requests && to.is_none() && foreign.is_some();
+        let name = if is_apart { name + SERVER_SIDE } else { name }.into();
         let new = PeerLink {
             name,
             to,

@@ -209,8 +209,7 @@ impl SocketIo {
                 self.hear_request(link, id, &method, &payload, out);
             }
             Event::Cancelled { id } => {
-                let asked = Wanted::Request(id);
-                let asked = self.foreign(link).and_then(|foreign| foreign.number_of(asked));
+                let asked = self.foreign(link).and_then(|foreign| foreign.number_of(id));
                 if let Some(number) = asked {
                     self.take_asked(AckId { link, number });
                 }
@@ -271,7 +270,7 @@ impl SocketIo {
         let refused = match translate::arguments(payload, self.json_bytes_max()) {
             Err(_) => Failure::new(Failure::UNREADABLE, "the payload has no form in Socket.IO"),
             Ok(_) if is_of_hub(name) || event::reserved(name).is_some() => Failure::no_method(name),
-            Ok(args) => match self.ask_client(link, Wanted::Request(id)) {
+            Ok(args) => match self.ask_client(link, Wanted::Request(id, payload.format)) {
                 Some(ack) => return self.tell_foreign(name, Some(args), Some(ack), out),
                 None => Failure::new(Failure::TOO_MANY, "too many requests wait for the peer"),
             },
@@ -303,8 +302,8 @@ impl SocketIo {
     ) {
         let link = id.link;
         match self.take_asked(id) {
-            Some(Wanted::Request(request)) => {
-                let payload = translate::from_acknowledgement(args, attachments);
+            Some(Wanted::Request(request, format)) => {
+                let payload = translate::from_acknowledgement(format, args, attachments);
                 let answer = payload.ok_or_else(|| {
                     let message = "the answer is nested too deeply to be sent with attachments";
                     Failure::new(Failure::FAILED, message)

@@ -135,11 +135,11 @@ impl SocketIo {
         let Some(known) = self.links.get(link) else { return };
         let (me, peer) = (self.start.client_id.as_deref().unwrap_or_default(), &known.name);
         let info = format!(
-            r#"{{"sourceStreamId":{},"targetStreamId":{},"targetClientId":{}{channel}{args},"sourceClientId":{}}}"#,
+            r#"{{"sourceStreamId":{},"targetStreamId":{},"sourceClientId":{},"targetClientId":{}{channel}{args}}}"#,
             quoted(&far),
             quoted(&near),
-            quoted(me),
-            quoted(peer)
+            quoted(peer),
+            quoted(me)
         );
         self.add_stream(link, id, Stream::new(&near, &far, None));
         let event = match name.is_empty() {

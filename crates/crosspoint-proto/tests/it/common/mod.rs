@@ -335,14 +335,15 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
             approve,
         },
     );
-    let enter_options = (mode(), password(), bytes(300), any::<bool>(), any::<bool>()).prop_map(
-        |(mode, password, credentials, make_room, presence)| EnterOptions {
+    let enter_flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    let enter_options = (mode(), password(), bytes(300), enter_flags).prop_map(
+        |(mode, password, credentials, (make_room, presence, silent))| EnterOptions {
             mode,
             password,
             credentials,
             make_room,
             presence,
-            silent: false,
+            silent,
         },
     );
     let time = any::<Option<u32>>()
