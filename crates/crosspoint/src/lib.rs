@@ -32,6 +32,7 @@
 //! * [`ConnectError`], [`PeerError`], [`RequestError`], [`ChannelError`], [`PingError`]: the errors;
 //!   [`Reason`]: why something ended
 //! * [`anysocket`]: a peer of AnySocket programs without a hub
+//! * [`socketio`]: what a program that embeds the hub does with clients of Socket.IO
 //! * `testing`, a [feature](#features): a hub with two nodes for tests
 //!
 //! # Features
@@ -40,6 +41,8 @@
 //! |---|---|---|
 //! | `anysocket` | yes | the module [`anysocket`], and the gateway for AnySocket programs; `Server::secure` |
 //! | `peote` | yes | connections to peote-servers ([`Protocol::Peote`]), and the gateway for peote-net programs |
+//! | `socketio` | yes | the module [`socketio`], and the gateway for Socket.IO programs |
+//! | `disk` | yes | messages for absent clients of Socket.IO in a file |
 //! | `http` | yes | HTTP on the port of the hub: health, metrics, files and your own routes; WebSockets from web pages |
 //! | `tls` | yes | TLS: `tls://` and `wss://` addresses, certificates ([`tls`]), and TLS on the port of the hub |
 //! | `credentials` | yes | secrets (argon2id) and tokens (JWT) in `crosspoint-auth` |
@@ -157,6 +160,8 @@ mod peer;
 mod queue;
 pub mod remote;
 mod server;
+#[cfg(feature = "socketio")]
+pub mod socketio;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -197,6 +202,11 @@ pub use server::Server;
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The code in the page about Socket.IO is compiled.
+#[cfg(all(doctest, feature = "disk"))]
+#[doc = include_str!("../../../docs/socketio.md")]
+struct SocketIo;
 
 /// The code in the page about resume is compiled.
 #[cfg(doctest)]

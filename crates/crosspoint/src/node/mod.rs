@@ -197,7 +197,7 @@ impl Node {
     }
 
     /// What opens links of this node.
-    fn opener(&self) -> Opener {
+    pub(crate) fn opener(&self) -> Opener {
         Opener::new(&self.connection, self.terms())
     }
 

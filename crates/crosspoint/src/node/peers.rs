@@ -134,6 +134,12 @@ impl Node {
         self.terms().handlers.insert(method.into(), typed(handler));
     }
 
+    /// Removes the handler of a method.
+    #[cfg(feature = "socketio")]
+    pub(crate) fn unhandle(&self, method: &str) {
+        self.terms().handlers.remove(method);
+    }
+
     /// Provides a service: from now on its users may link to this node, and its
     /// [handlers](Self::handle) answer them.
     ///

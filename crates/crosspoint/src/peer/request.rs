@@ -3,7 +3,7 @@
 use super::Peer;
 use super::codec::{CodecError, decode, encode};
 use super::error::{PeerError, RequestError};
-use super::link::Question;
+use super::link::{Pending, Question};
 use super::service::Service;
 use crosspoint_hub::payload::Payload;
 use serde::Serialize;
@@ -142,6 +142,17 @@ impl Peer {
         RequestBuilder::new(To::Peer(self.clone()), "", Ok(payload.into()))
     }
 
+    /// Asks without a timeout, behind what was asked before, and gives what waits for the answer.
+    pub(crate) async fn begin_to_ask(
+        &self,
+        method: &str,
+        payload: Payload,
+    ) -> Result<Pending, RequestError> {
+        let question =
+            Question { method: method.to_owned(), payload: Ok(payload), repeatable: false };
+        self.handle.core.begin_to_ask(&question, None).await
+    }
+
     /// Calls a method of the other side with a value, and gives the value that it answers with. See
     /// [`request`](Self::request), and [`Node::serve`](crate::Node::serve) for the other side.
     ///
@@ -167,9 +178,15 @@ impl Peer {
         method: &str,
         argument: &(impl Serialize + ?Sized),
     ) -> Result<(), PeerError> {
-        let Payload { format, data } = encode(argument).map_err(PeerError::Value)?;
+        let payload = encode(argument).map_err(PeerError::Value)?;
+        self.tell(method, &payload).await
+    }
+
+    /// Tells a method of the other side a payload.
+    pub(crate) async fn tell(&self, method: &str, payload: &Payload) -> Result<(), PeerError> {
+        let Payload { format, data } = payload;
         let core = &self.handle.core;
-        let sent = core.submit(|state| state.machine.notify(method, format, &data));
+        let sent = core.submit(|state| state.machine.notify(method, *format, data));
         Ok(sent.await?)
     }
 }

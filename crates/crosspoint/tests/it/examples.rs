@@ -15,6 +15,8 @@ mod lobby;
 mod new_host;
 #[path = "../../examples/offline.rs"]
 mod offline;
+#[path = "../../examples/plugin_server.rs"]
+mod plugin_server;
 #[path = "../../examples/remote.rs"]
 mod remote;
 #[path = "../../examples/requests.rs"]
@@ -144,4 +146,27 @@ async fn a_protocol_from_outside_meets_the_others() {
     assert_eq!(line(&mut wrong).await, "");
     hub.stop().await;
     assert_eq!(line(&mut alice).await, "* the hub is stopping; connect again later\n");
+}
+
+/// With clients of the plugin from npm. Orders wait while the program is started again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_in_place_of_the_plugin_s_server_serves_its_clients() {
+    for version in ["2", "4"] {
+        let folder = tempfile::tempdir().unwrap();
+        for part in ["first", "second"] {
+            let file = folder.path().join("orders");
+            let listen = "127.0.0.1:0".parse().unwrap();
+            let office = plugin_server::Office::open(listen, &file).await.unwrap();
+            let url = format!("http://{}", office.address);
+            let clients = tokio::task::spawn_blocking(move || {
+                let mut node = std::process::Command::new("node");
+                node.current_dir(anysocket_common::with_package());
+                node.args(["socketio_program.mjs", &url, version, part]).output().unwrap()
+            });
+            let clients = clients.await.unwrap();
+            let cried = String::from_utf8_lossy(&clients.stderr);
+            assert!(clients.status.success(), "{version} {part}: {cried}");
+            office.close().await;
+        }
+    }
 }

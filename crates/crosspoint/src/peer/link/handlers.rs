@@ -40,6 +40,12 @@ impl Handlers {
         let mut handlers = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let _former = handlers.insert(method.into(), handler);
     }
+
+    #[cfg(feature = "socketio")]
+    pub(crate) fn remove(&self, method: &str) {
+        let mut handlers = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let _former = handlers.remove(method);
+    }
 }
 
 impl Clone for Handlers {

@@ -18,7 +18,7 @@ pub(crate) use calls::Served;
 pub(crate) use handlers::{Call, Handler, Handlers};
 pub(crate) use inbox::Item;
 pub(crate) use later::Later;
-pub(crate) use requests::Question;
+pub(crate) use requests::{Pending, Question};
 pub(crate) use security::Security;
 pub(crate) use streams::StreamState;
 pub(crate) use terms::Terms;
@@ -66,7 +66,7 @@ pub(crate) struct Core {
     /// The largest message that the hub takes.
     hub_bytes_max: u32,
     /// Requests of this side that may wait at a time.
-    pub(crate) requests: Semaphore,
+    pub(crate) requests: Arc<Semaphore>,
     /// There is something to read, or the end.
     pub(crate) inbox: Notify,
     /// There is room to send again, or the end.
@@ -134,7 +134,7 @@ impl Core {
         };
         let machine = Machine::new(side, config);
         let largest = machine.config().message_bytes_max;
-        let requests = Semaphore::new(machine.config().requests_out_max as usize);
+        let requests = Arc::new(Semaphore::new(machine.config().requests_out_max as usize));
         let state = State {
             machine,
             security: Security::default(),

@@ -6,7 +6,7 @@ use crate::peer::error::{PeerError, RequestError};
 use crosspoint_hub::Reason;
 use crosspoint_hub::payload::Payload;
 use std::sync::Arc;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
 /// What is asked.
@@ -17,13 +17,22 @@ pub(crate) struct Question {
     pub(crate) repeatable: bool,
 }
 
-/// A request that waits for its answer; dropped before, it is cancelled.
-struct Waiting<'a> {
-    core: &'a Arc<Core>,
+/// A request that was sent and waits for its answer; dropped before, it is cancelled.
+pub(crate) struct Pending {
+    core: Arc<Core>,
     id: u32,
+    answered: oneshot::Receiver<Result<Payload, RequestError>>,
+    _place: OwnedSemaphorePermit,
 }
 
-impl Drop for Waiting<'_> {
+impl Pending {
+    /// The answer.
+    pub(crate) async fn answer(mut self) -> Result<Payload, RequestError> {
+        (&mut self.answered).await.unwrap_or_else(|_dropped| Err(self.core.gone()))
+    }
+}
+
+impl Drop for Pending {
     fn drop(&mut self) {
         self.core.with(|state, _| {
             // Answered, there is nothing to cancel.
@@ -42,15 +51,20 @@ impl Core {
         question: &Question,
         until: Option<Instant>,
     ) -> Result<Payload, RequestError> {
+        self.begin_to_ask(question, until).await?.answer().await
+    }
+
+    /// Asks. What was asked before over this link goes before.
+    pub(crate) async fn begin_to_ask(
+        self: &Arc<Self>,
+        question: &Question,
+        until: Option<Instant>,
+    ) -> Result<Pending, RequestError> {
         let Payload { format, data } = match &question.payload {
             Ok(payload) => payload,
             Err(error) => return Err(RequestError::Unsent(PeerError::Value(error.clone()))),
         };
-        let ended = || {
-            let reason = self.state().ended;
-            RequestError::PeerGone(reason.unwrap_or(Reason::ConnectionLost))
-        };
-        let _place = self.requests.acquire().await.map_err(|_closed| ended())?;
+        let place = self.requests.clone().acquire_owned().await.map_err(|_closed| self.gone())?;
         let submitted = self.submit(|state| {
             let now = super::now();
             let time = until.map(|until| until.into_std().saturating_duration_since(now));
@@ -60,7 +74,12 @@ impl Core {
             Ok((id, answered))
         });
         let (id, answered) = submitted.await.map_err(|error: SubmitError| error)?;
-        let _waiting = Waiting { core: self, id };
-        answered.await.unwrap_or_else(|_dropped| Err(ended()))
+        Ok(Pending { core: self.clone(), id, answered, _place: place })
+    }
+
+    /// The link has ended.
+    fn gone(&self) -> RequestError {
+        let reason = self.state().ended;
+        RequestError::PeerGone(reason.unwrap_or(Reason::ConnectionLost))
     }
 }

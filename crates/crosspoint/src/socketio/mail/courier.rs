@@ -1,0 +1,208 @@
+//! Who delivers what is kept: a task for each client that is there and has not acknowledged all.
+
+use super::letter::Letter;
+use super::{Mail, Notice};
+use crate::lock::lock;
+use crate::peer::Peer;
+use crate::socketio::args::Args;
+use crate::socketio::error::EmitError;
+use crate::{Payload, RequestError};
+use crosspoint_store::{Kept, StoreError};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+/// The most messages that one client has and has not acknowledged.
+const WINDOW: usize = 32;
+/// How much is read at a time for one client, in bytes.
+const READ_BYTES: usize = 256 * 1024;
+/// How long a courier waits that could not reach a client who is there, at first and at most.
+const RETRY: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// A courier at work.
+#[derive(Debug, Default)]
+pub(super) struct Courier {
+    /// There may be more to deliver than it has seen.
+    is_wanted: bool,
+    wake: Arc<Notify>,
+}
+
+/// A courier that is known as long as this is there.
+struct Known<'a> {
+    mail: &'a Mail,
+    to: &'a Arc<str>,
+    wake: &'a Arc<Notify>,
+}
+
+impl Drop for Known<'_> {
+    fn drop(&mut self) {
+        let mut couriers = lock(&self.mail.couriers);
+        // It may have left, and another one may be at work.
+        let is_this = |courier: &Courier| Arc::ptr_eq(&courier.wake, self.wake);
+        if couriers.get(self.to).is_some_and(is_this) {
+            couriers.remove(self.to);
+        }
+    }
+}
+
+/// Why a courier has come back.
+enum Back {
+    /// The client has got all, or is not there.
+    Done,
+    /// It could not be reached, or the store has failed.
+    Again,
+}
+
+/// A message that was sent, and the answer to it.
+type Answered = (u64, Letter, Result<Payload, RequestError>);
+
+impl Mail {
+    /// Delivers what is kept for somebody, if he is there.
+    pub(super) fn wake(self: &Arc<Self>, to: &Arc<str>) {
+        let mut couriers = lock(&self.couriers);
+        if let Some(courier) = couriers.get_mut(to) {
+            courier.is_wanted = true;
+            return courier.wake.notify_one();
+        }
+        let courier = Courier::default();
+        let wake = courier.wake.clone();
+        couriers.insert(to.clone(), courier);
+        let (mail, to) = (self.clone(), to.clone());
+        tokio::spawn(async move {
+            // However it ends: a function of the program may panic.
+            let _known = Known { mail: &mail, to: &to, wake: &wake };
+            tokio::select! {
+                () = mail.run(&to, &wake) => {}
+                () = mail.closing.cancelled() => {}
+            }
+        });
+    }
+
+    async fn run(&self, to: &Arc<str>, wake: &Notify) {
+        let mut pause = RETRY;
+        loop {
+            if let Some(courier) = lock(&self.couriers).get_mut(to) {
+                courier.is_wanted = false;
+            }
+            match self.deliver(to, wake).await {
+                Back::Done => pause = RETRY,
+                Back::Again => {
+                    tokio::time::sleep(pause).await;
+                    pause = (2 * pause).min(RETRY_MAX);
+                    continue;
+                }
+            }
+            let mut couriers = lock(&self.couriers);
+            if !couriers.get(to).is_some_and(|courier| courier.is_wanted) {
+                // From here on the next one who wants it makes a new courier.
+                couriers.remove(to);
+                return;
+            }
+        }
+    }
+
+    /// Sends all that is kept, in order, and forgets what is acknowledged.
+    async fn deliver(&self, to: &Arc<str>, wake: &Notify) -> Back {
+        if !self.keeper.has(to) {
+            return Back::Done;
+        }
+        let peer = match self.ways.open(to).await {
+            Ok(peer) => peer,
+            Err(EmitError::NotConnected(_)) => return Back::Done,
+            Err(error) => {
+                self.notice(Notice::Unreachable { to: to.to_string(), error });
+                return Back::Again;
+            }
+        };
+        let mut sent: JoinSet<Answered> = JoinSet::new();
+        let (mut next, mut read, mut is_all_read) = (0, VecDeque::<Kept>::new(), false);
+        loop {
+            while sent.len() < WINDOW && !(is_all_read && read.is_empty()) {
+                if read.is_empty() {
+                    match self.keeper.read(to, next, READ_BYTES).await {
+                        Ok(kept) => read = kept.into(),
+                        Err(error) => return self.store_failed(error),
+                    }
+                }
+                let Some(kept) = read.pop_front() else {
+                    is_all_read = true;
+                    break;
+                };
+                next = kept.number + 1;
+                if !self.send(to, &peer, kept, &mut sent).await {
+                    return Back::Done;
+                }
+            }
+            tokio::select! {
+                answered = sent.join_next() => match answered {
+                    Some(Ok((_, _, Err(RequestError::PeerGone(_))))) | None => return Back::Done,
+                    Some(Ok(answered)) => {
+                        if let Err(error) = self.answered(to, answered).await {
+                            return self.store_failed(error);
+                        }
+                    }
+                    // Such a task does not panic, and ends with the set.
+                    Some(Err(_)) => return Back::Again,
+                },
+                () = wake.notified() => is_all_read = false,
+            }
+        }
+    }
+
+    fn store_failed(&self, error: StoreError) -> Back {
+        self.notice(Notice::Store { error });
+        Back::Again
+    }
+
+    /// Sends one message. Gives whether the client is still there.
+    async fn send(
+        &self,
+        to: &Arc<str>,
+        peer: &Peer,
+        kept: Kept,
+        sent: &mut JoinSet<Answered>,
+    ) -> bool {
+        let Kept { number, data } = kept;
+        let refused = |why: String| {
+            self.notice(Notice::Undeliverable { to: to.to_string(), number, why });
+            true
+        };
+        let Some(letter) = Letter::read(&data) else {
+            return refused("this version cannot read it".to_owned());
+        };
+        let payload = match letter.args.event_payload(peer.info().protocol) {
+            Ok(payload) => payload,
+            Err(error) => return refused(error.to_string()),
+        };
+        match peer.begin_to_ask(&letter.event, payload).await {
+            Ok(pending) => {
+                sent.spawn(async move { (number, letter, pending.answer().await) });
+                true
+            }
+            Err(RequestError::PeerGone(_)) => false,
+            Err(error) => refused(error.to_string()),
+        }
+    }
+
+    /// A client has answered.
+    async fn answered(&self, to: &Arc<str>, answered: Answered) -> Result<(), StoreError> {
+        let (number, letter, answer) = answered;
+        match answer {
+            Ok(payload) => {
+                // Whatever it says, it has got the message.
+                let answer = Args::of_answer(&payload).unwrap_or_default();
+                // If the program ends in between, the message is sent again, and this is called again.
+                self.acks.call(to, letter, &answer).await;
+                self.keeper.forget(to, number).await?;
+            }
+            Err(error) => {
+                let why = EmitError::from(error).to_string();
+                self.notice(Notice::Undeliverable { to: to.to_string(), number, why });
+            }
+        }
+        Ok(())
+    }
+}
