@@ -42,7 +42,7 @@
 //! | `anysocket` | yes | the module [`anysocket`], and the gateway for AnySocket programs; `Server::secure` |
 //! | `peote` | yes | connections to peote-servers ([`Protocol::Peote`]), and the gateway for peote-net programs |
 //! | `socketio` | yes | the module [`socketio`], and the gateway for Socket.IO programs |
-//! | `disk` | yes | messages for absent clients of Socket.IO in a file |
+//! | `disk` | no | messages for absent clients of Socket.IO in a file |
 //! | `http` | yes | HTTP on the port of the hub: health, metrics, files and your own routes; WebSockets from web pages |
 //! | `tls` | yes | TLS: `tls://` and `wss://` addresses, certificates ([`tls`]), and TLS on the port of the hub |
 //! | `credentials` | yes | secrets (argon2id) and tokens (JWT) in `crosspoint-auth` |

@@ -23,4 +23,5 @@ mod sizes;
 mod socketio_common;
 mod socketio_peers;
 mod socketio_server;
+mod socketio_topics;
 mod socketio_transcripts;

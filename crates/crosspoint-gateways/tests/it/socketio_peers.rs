@@ -11,14 +11,14 @@ use crosspoint_hub::{HubOptions, LinkNumber, PeerId, PeerName, Reason};
 use crosspoint_proto::peer::{Config, Event as Heard, Machine, Outcome, Read, Side, StreamId};
 
 /// A peer with one link.
-struct Peer {
+pub(crate) struct Peer {
     speaker: Speaker,
     link: Option<LinkNumber>,
-    machine: Machine,
+    pub(crate) machine: Machine,
 }
 
 impl Peer {
-    fn new(world: &World, name: &str) -> Self {
+    pub(crate) fn new(world: &World, name: &str) -> Self {
         let id = PeerId::new([name.as_bytes()[0]; 16]);
         let speaker = Speaker::new(&world.hub, world.now, id, Some(name));
         Self { speaker, link: None, machine: Machine::new(Side::Accepter, Config::default()) }
@@ -32,14 +32,14 @@ impl Peer {
     }
 
     /// Says what the machine has.
-    fn say(&mut self) {
+    pub(crate) fn say(&mut self) {
         while let Some((kind, body)) = self.machine.transmit(0) {
             self.speaker.say(self.link.unwrap(), kind, &body);
         }
     }
 
     /// What has come since the last call.
-    fn hear(&mut self, world: &World) -> Vec<Heard> {
+    pub(crate) fn hear(&mut self, world: &World) -> Vec<Heard> {
         for event in self.speaker.heard() {
             match event {
                 Event::Link(LinkEvent::Opened { request: None, link, .. }) => {
@@ -57,12 +57,12 @@ impl Peer {
     }
 }
 
-fn json(text: &str) -> Payload {
+pub(crate) fn json(text: &str) -> Payload {
     Payload::new(Format::JSON, text.to_owned())
 }
 
 /// The number in front of an event that wants to be acknowledged.
-fn id(packet: &str) -> &str {
+pub(crate) fn id(packet: &str) -> &str {
     let packet = &packet[..packet.find('[').unwrap()];
     match packet.split_once('-') {
         Some((_, id)) => id,

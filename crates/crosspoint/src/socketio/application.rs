@@ -6,6 +6,7 @@ use super::incoming::Streams;
 use super::mail::{AckFunction, Acknowledged, Acks, Letter, Mail, MailError, Mailbox};
 use super::mail::{Notice, OnNotice, Receipt};
 use super::rooms::Rooms;
+use super::topics::{Topic, Topics};
 use super::ways::Ways;
 use crate::address::Address;
 use crate::error::ConnectError;
@@ -34,7 +35,8 @@ pub struct Application {
 pub(super) struct Shared {
     pub(super) node: Node,
     pub(super) ways: Ways,
-    rooms: Rooms,
+    rooms: Arc<Rooms>,
+    topics: Arc<Topics>,
     options: Options,
     acks: Arc<Acks>,
     mail: Option<(Arc<Mail>, DropGuard)>,
@@ -132,8 +134,11 @@ impl ApplicationBuilder {
             Some(mailbox) => Some(Mail::open(&node, mailbox, acks.clone(), on_notice).await?),
             None => None,
         };
-        let (ways, rooms) = (Ways::new(&node), Rooms::default());
-        Ok(Application { shared: Arc::new(Shared { node, ways, rooms, options, acks, mail }) })
+        let (ways, rooms) = (Ways::new(&node), Arc::default());
+        let topics = Topics::new(&node, &rooms);
+        Ok(Application {
+            shared: Arc::new(Shared { node, ways, rooms, topics, options, acks, mail }),
+        })
     }
 }
 
@@ -385,6 +390,15 @@ impl Application {
     pub async fn withdraw(&self, service: &str) -> Result<(), EmitError> {
         self.shared.node.unhandle(service);
         Ok(self.shared.node.withdraw(service).await?)
+    }
+
+    /// Offers a topic of a service, which clients of the plugin's version 1.5 subscribe (`subscribeTopic`). The service is
+    /// provided from now on. A topic that is there already is the same.
+    ///
+    /// # Errors
+    /// [`EmitError::Event`] if the names are too long; [`EmitError::Peer`], as for [`Node::provide`].
+    pub async fn topic(&self, service: &str, topic: &str) -> Result<Topic, EmitError> {
+        self.shared.topics.offer(service, topic).await
     }
 
     /// Opens a stream to the client with this name, and waits until it has taken it. The client hears of no target, and

@@ -34,6 +34,7 @@ mod error;
 mod incoming;
 mod mail;
 mod rooms;
+mod topics;
 mod ways;
 
 pub use application::{
@@ -44,3 +45,4 @@ pub use crosspoint_store as store;
 pub use error::EmitError;
 pub use incoming::{Offer, Streams};
 pub use mail::{AckFunction, Acknowledged, Letter, MailError, Mailbox, Notice, Receipt};
+pub use topics::Topic;

@@ -2,7 +2,7 @@
 
 use crate::socketio_common::{Plugin, hub_with_program};
 use crosspoint::socketio::{Application, Args, ArgsError, Call, EmitError, StreamOptions};
-use crosspoint::{Failure, Node, PeerError, Reason, Shape};
+use crosspoint::{ChannelName, Failure, Node, PeerError, Reason, Server, Shape};
 use serde_json::json;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -297,4 +297,59 @@ async fn the_program_looks_who_is_there() {
     program.close().await;
     assert_eq!(program.closed().await, Reason::Bye);
     hub.stop().await;
+}
+
+#[tokio::test]
+async fn topics_of_the_program_reach_clients_of_version_1_5() {
+    let (hub, address, program) = hub_with_program().await;
+    let topic = program.topic("jobs", "new").await.unwrap();
+    let _other = program.topic("jobs", "old").await.unwrap();
+    let mut clients = Vec::new();
+    let emit = |event: &str, name: &str, topic: &str| {
+        let args = format!(r#"["{name}","{name}","{topic}"]"#);
+        format!(r#"{{"targetClientId":"jobs","event":"{event}","args":{args}}}"#)
+    };
+    for name in ["ann", "bob"] {
+        let path = format!("/socket.io/?clientId={name}&EIO=3&transport=websocket");
+        let mut client = Plugin::open(address, &path).await;
+        assert!(client.text().await.starts_with('0'));
+        assert_eq!(client.text().await, "40");
+        let wish = emit("SUBSCRIBE_TOPIC", name, "new");
+        client.say(&format!(r#"421["P2P_EMIT_ACKNOWLEDGE",{wish}]"#)).await;
+        assert_eq!(client.text().await, "431[]");
+        clients.push(client);
+    }
+    let [ann, bob] = &mut clients[..] else { panic!() };
+    topic.publish(Args::of(&[1]).unwrap()).await.unwrap();
+    for client in [&mut *ann, &mut *bob] {
+        let heard = client.text().await;
+        assert_eq!(heard, r#"42["service:jobs:topic:new-DEFAULT_TOPIC_EVENT",1]"#);
+    }
+    // One that is not there.
+    let wish = emit("SUBSCRIBE_TOPIC", "ann", "none");
+    ann.say(&format!(r#"422["P2P_EMIT_ACKNOWLEDGE",{wish}]"#)).await;
+    assert!(ann.text().await.contains("no topic none"));
+    ann.say(&format!(r#"42["P2P_EMIT",{}]"#, emit("UNSUBSCRIBE_TOPIC", "ann", "new"))).await;
+    let name = ChannelName::new("service:jobs:topic:new").unwrap();
+    while clients_in(&hub, &name) > 1 {
+        tokio::task::yield_now().await;
+    }
+    topic.publish(Args::of(&[2]).unwrap()).await.unwrap();
+    let heard = bob.text().await;
+    assert_eq!(heard, r#"42["service:jobs:topic:new-DEFAULT_TOPIC_EVENT",2]"#);
+    topic.destroy().await.unwrap();
+    assert_eq!(bob.text().await, r#"42["service:jobs:topic:new-TOPIC_BEING_DESTROYED"]"#);
+    while clients_in(&hub, &name) > 0 {
+        tokio::task::yield_now().await;
+    }
+    ann.heard_all().await;
+    let wish = emit("SUBSCRIBE_TOPIC", "ann", "new");
+    ann.say(&format!(r#"423["P2P_EMIT_ACKNOWLEDGE",{wish}]"#)).await;
+    assert!(ann.text().await.contains("no topic new"));
+}
+
+/// How many are in a room, but for the program, which speaks there.
+fn clients_in(hub: &Server, room: &ChannelName) -> usize {
+    let members = hub.hub().channel_members(room).unwrap_or_default();
+    members.iter().filter(|(_, member)| member.peer.protocol == "socketio").count()
 }

@@ -129,7 +129,7 @@ impl SocketIo {
         if self.links.get(link).is_some_and(PeerLink::is_foreign) {
             return self.say_to_foreign(link, packet.id, event, &cut.text, &attachments, out);
         }
-        let waiting = packet.id.map(Waiting::Relay);
+        let waiting = packet.id.map(|id| Waiting::relayed(event, id));
         let Some(number) = self.wait(link, waiting, out) else { return };
         let body = carry::event(number, &[event, &cut.text], attachments.len() as u8);
         self.post(link, carry::EVENT, whole(body, &attachments));
@@ -219,7 +219,7 @@ impl SocketIo {
             return;
         }
         match self.links.acknowledged(link, number) {
-            Some(Waiting::Relay(id)) => self.relay_ack(id, args, out),
+            Some(Waiting::Relay(id) | Waiting::Topic(id)) => self.relay_ack(id, args, out),
             Some(Waiting::Pair(id)) => self.hear_pair(link, id, args, out),
             Some(waiting @ Waiting::Unpair(_)) => self.unpaired(waiting, out),
             None => self.dropped += 1,
@@ -257,8 +257,10 @@ impl SocketIo {
             Act::Withdrawn => {
                 self.links.forget_service(link, &elements.text(0).unwrap_or_default())
             }
-            // Only clients of the generation between the two enter rooms of others' topics.
-            Act::Subscribe | Act::Unsubscribe => self.dropped += 1,
+            Act::Subscribe | Act::Unsubscribe => {
+                let room = elements.text(0).unwrap_or_default();
+                self.hear_about_topic(link, act, number, &room, out);
+            }
         }
     }
 

@@ -50,6 +50,9 @@ impl SocketIo {
             "P2P_REGISTER_STREAM" => self.register_stream(packet, args, out),
             "LIST_CLIENTS" => self.list_clients(packet, out),
             "GET_CLIENT_CONNECTED_STATUS" => self.is_connected(packet, args, out),
+            "JOIN_ROOM" | "LEAVE_ROOM" if !is_second && self.is_about_topic(args) => {
+                self.act_on_topic(packet, args, out)
+            }
             "JOIN_ROOM" => self.join_room(packet, args, out),
             "LEAVE_ROOM" => {
                 self.leave_room(packet, args, out);

@@ -7,6 +7,7 @@
 use super::foreign::{Foreign, Shared};
 use crate::link::IDLE_TIME;
 use crate::socketio::carry::NUMBER_MAX;
+use crate::socketio::elements;
 use crosspoint_hub::command::Peer;
 use crosspoint_hub::{LinkNumber, PeerId};
 use std::collections::BTreeMap;
@@ -15,6 +16,9 @@ use std::time::Instant;
 /// Behind the name of who opens streams to a client without being its target. Nobody is called so: the plugin says it of
 /// its server.
 const SERVER_SIDE: &str = "--server-side";
+
+/// What a client tells a service that it wants a topic. Services of other protocols say the same.
+pub(super) const SUBSCRIBE: &str = "SUBSCRIBE_TOPIC";
 
 /// How many numbers questions have over one link. The bit above them is for a mark.
 const NUMBERS: u32 = NUMBER_MAX / 2 + 1;
@@ -96,10 +100,22 @@ pub(super) enum Pair {
 pub(super) enum Waiting {
     /// The client gets it under this number.
     Relay(u64),
+    /// The same, and whoever gives it may put the client into the room of a topic before.
+    Topic(u64),
     /// It says whether there is a pair. The client gets it, if it has asked for an answer.
     Pair(Option<u64>),
     /// The client hears that its pair is over, unless it has heard so already.
     Unpair(u64),
+}
+
+impl Waiting {
+    /// What a client waits for that says an event to somebody, which is JSON.
+    pub(super) fn relayed(event: &str, id: u64) -> Self {
+        match elements::text(event).as_deref() {
+            Some(SUBSCRIBE) => Self::Topic(id),
+            _ => Self::Relay(id),
+        }
+    }
 }
 
 impl PeerLink {
@@ -109,6 +125,11 @@ impl PeerLink {
     /// Whether the other side speaks something else than Socket.IO.
     pub(super) fn is_foreign(&self) -> bool {
         self.foreign.is_some()
+    }
+
+    /// For whom the client has wanted the link.
+    pub(super) fn addressed(&self) -> Option<&Addressed> {
+        self.to.as_ref()
     }
 
     /// Whether nothing would be missed if the link were closed.
@@ -245,6 +266,12 @@ impl Links {
         self.waiting -= forgotten.sum::<usize>();
     }
 
+    /// Whether the client waits for the answer to its wish to have a topic, over this link.
+    pub(super) fn wishes_topic(&self, link: LinkNumber) -> bool {
+        let is_wish = |waiting: &Waiting| matches!(waiting, Waiting::Topic(_));
+        self.links.get(&link).is_some_and(|known| known.waiting.values().any(is_wish))
+    }
+
     /// The link over which the client has a pair.
     pub(super) fn paired(&self) -> Option<LinkNumber> {
         let paired = self.links.iter().find(|(_, known)| known.pair.is_some());
@@ -275,8 +302,13 @@ impl Links {
         self.due
     }
 
-    /// The links that the client has wanted and that nobody has used for a while.
-    pub(super) fn idle(&mut self, now: Instant) -> Vec<LinkNumber> {
+    /// The links that the client has wanted and that nobody has used for a while, but for those to somebody who is needed
+    /// by this name.
+    pub(super) fn idle(
+        &mut self,
+        now: Instant,
+        is_needed: impl Fn(&str) -> bool,
+    ) -> Vec<LinkNumber> {
         if self.due.is_none_or(|due| due > now) {
             return Vec::new();
         }
@@ -285,6 +317,7 @@ impl Links {
             .links
             .iter()
             .filter(|(_, known)| wanted(known) && known.is_idle() && known.used + IDLE_TIME <= now)
+            .filter(|(_, known)| !is_needed(&known.name))
             .map(|(link, _)| *link)
             .collect();
         let left = self.links.values().filter(|known| wanted(known)).count() > idle.len();

@@ -4,6 +4,7 @@
 //! * `options`: what an embedder sets; `gathering`: packets with their attachments; `say`: what is written
 //! * `events`: which event is carried out where: `emits` (from client to client, and what comes over links),
 //!   `targets` (targets and streams), `pairs`, `rooms`, `lists`, `services`; all others by the hub `application`
+//! * `topics`: rooms into which a client is put by others
 //! * `relay` and `stream_relay`: the same with peers that speak something else, by the machine of each link, which
 //!   `foreign` and `streams` keep
 //! * `links`: links, and what waits on them; `asking`: packets that wait for an answer of the hub
@@ -30,6 +31,7 @@ mod services;
 mod stream_relay;
 mod streams;
 mod targets;
+mod topics;
 
 use super::packet::{Kind, PacketError, ROOT};
 use super::{Elements, Name};
@@ -53,6 +55,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
+use topics::Entering;
 
 pub use options::{Generation, Options, Start};
 
@@ -69,6 +72,7 @@ pub struct SocketIo {
     namespaces: Namespaces,
     links: Links,
     rooms: Rooms,
+    entering: Entering,
     services: BTreeSet<PeerName>,
     /// Streams to peers that speak something else, by the client's own ids.
     streams: BTreeMap<Box<str>, (LinkNumber, StreamId)>,
@@ -130,6 +134,7 @@ impl SocketIo {
             namespaces: Namespaces::default(),
             links: Links::default(),
             rooms: Rooms::default(),
+            entering: Entering::default(),
             services: BTreeSet::new(),
             streams: BTreeMap::new(),
             own: Own::default(),

@@ -1,6 +1,6 @@
 //! How the driver of the connection calls the session.
 
-use super::{SocketIo, State};
+use super::{SocketIo, State, topics};
 use crate::link::Speaking as _;
 use crate::socketio::packet::ROOT;
 use bytes::Bytes;
@@ -21,7 +21,11 @@ impl SocketIo {
                 self.linked(*request, *link, peer, purpose, out);
             }
             Event::Link(LinkEvent::Closed { link, .. }) => self.end_link(*link, out),
-            Event::Channel(ChannelEvent::Entered(entered)) => self.entered(entered),
+            Event::Channel(ChannelEvent::Entered(entered)) => {
+                if !self.has_entered_topic(entered, out) {
+                    self.entered(entered);
+                }
+            }
             Event::Channel(ChannelEvent::Ended { channel, .. }) => self.rooms.end(*channel),
             Event::Directory(DirectoryEvent::Found { request, peers, more }) => {
                 self.found(*request, peers, *more);
@@ -35,7 +39,11 @@ impl SocketIo {
                 self.application_answered(*ticket, outcome, out);
             }
             Event::Data { place: Place::Link(link), part } => self.heard(*link, part, out),
-            Event::Refused { request, reason, .. } => self.refused(*request, *reason),
+            Event::Refused { request, reason, .. } => {
+                if !self.cannot_enter_topic(*request, *reason, out) {
+                    self.refused(*request, *reason);
+                }
+            }
             Event::Done { request } => self.done(*request),
             Event::Paused { to: Target::Link(link) } => self.pause(*link),
             Event::Resumed { to: Target::Link(link), .. } => self.resume(*link, out),
@@ -59,7 +67,9 @@ impl SocketIo {
 
     /// Ends what the client does not use.
     fn tidy(&mut self) {
-        for link in self.links.idle(self.now) {
+        // A topic that is over is told over the link to its service.
+        let rooms = &self.rooms;
+        for link in self.links.idle(self.now, |name| rooms.is_in_any(&topics::prefix(name))) {
             self.close_link(link);
         }
         for room in self.rooms.idle(self.now) {

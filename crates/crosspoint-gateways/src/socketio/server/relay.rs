@@ -93,7 +93,7 @@ impl Speaking for SocketIo {
 
 impl SocketIo {
     /// The largest text that arguments may become.
-    fn json_bytes_max(&self) -> usize {
+    pub(super) fn json_bytes_max(&self) -> usize {
         2 * self.options.limits.message_bytes_max as usize
     }
 
@@ -143,7 +143,7 @@ impl SocketIo {
         };
         match (sent, id) {
             (Ok(Some(request)), Some(id)) => {
-                self.links.wait_for(link, request, Waiting::Relay(id));
+                self.links.wait_for(link, request, Waiting::relayed(event, id));
             }
             (Ok(_), _) => {}
             (Err(SendError::NameTooLong(_)), _) => {
@@ -201,6 +201,10 @@ impl SocketIo {
                 let args = translate::argument(&payload, self.json_bytes_max());
                 self.tell_foreign(MESSAGE, args.ok(), None, out);
             }
+            Event::Notify { method, payload }
+                if self.hear_foreign_topic(link, None, &method, &payload, out) => {}
+            Event::Request { id, method, payload, .. }
+                if self.hear_foreign_topic(link, Some(id), &method, &payload, out) => {}
             Event::Notify { method, payload } => {
                 let args = translate::arguments(&payload, self.json_bytes_max());
                 self.tell_foreign(&method, args.ok(), None, out);
@@ -318,7 +322,7 @@ impl SocketIo {
     }
 
     /// Answers a request of the other side, once the machine is asked to transmit.
-    fn answer_request(
+    pub(super) fn answer_request(
         &mut self,
         link: LinkNumber,
         id: u32,
@@ -342,7 +346,10 @@ impl SocketIo {
         outcome: peer::Outcome,
         out: &mut FrameWriter,
     ) {
-        let Some(Waiting::Relay(ack)) = self.links.acknowledged(link, id) else { return };
+        let Some(Waiting::Relay(ack) | Waiting::Topic(ack)) = self.links.acknowledged(link, id)
+        else {
+            return;
+        };
         let failure = match outcome {
             peer::Outcome::Result(payload) => {
                 match translate::argument(&payload, self.json_bytes_max()) {

@@ -68,6 +68,33 @@ impl Rooms {
         room
     }
 
+    /// Whether the client is in a room, and does not only speak there.
+    pub(super) fn is_in(&self, name: &ChannelName) -> bool {
+        self.by_name.get(name).is_some_and(|room| room.spoke.is_none())
+    }
+
+    /// Whether the client is in a room whose name begins so.
+    pub(super) fn is_in_any(&self, prefix: &str) -> bool {
+        let Ok(first) = ChannelName::new(prefix.as_bytes().to_vec()) else { return false };
+        let mut from = self.by_name.range(first..);
+        from.next().is_some_and(|(name, _)| name.as_bytes().starts_with(prefix.as_bytes()))
+    }
+
+    /// The number of what the client has entered under this name.
+    pub(super) fn number(&self, name: &ChannelName) -> Option<JoinedChannelId> {
+        self.by_name.get(name).map(|room| room.number)
+    }
+
+    /// The client has entered a room.
+    pub(super) fn keep(&mut self, name: ChannelName, entered: &Entered) {
+        self.enter(name, entered, None);
+    }
+
+    /// Forgets a room, and gives its number.
+    pub(super) fn take(&mut self, name: &ChannelName) -> Option<JoinedChannelId> {
+        self.leave(name).map(|room| room.number)
+    }
+
     fn leave(&mut self, name: &ChannelName) -> Option<Room> {
         let room = self.by_name.remove(name)?;
         self.names.remove(&room.number);
@@ -136,6 +163,16 @@ impl SocketIo {
         out: &mut FrameWriter,
     ) -> Option<()> {
         let Some(name) = self.room_name(packet, args, out) else { return Some(()) };
+        self.join(packet, name, out)
+    }
+
+    /// The client enters a room.
+    pub(super) fn join(
+        &mut self,
+        packet: &Packet,
+        name: ChannelName,
+        out: &mut FrameWriter,
+    ) -> Option<()> {
         match self.rooms.by_name.get(&name) {
             Some(Room { spoke: None, .. }) => {
                 self.answer(out, packet, "null");
