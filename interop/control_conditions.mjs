@@ -19,6 +19,8 @@ export const conditions = {
     await page.keyboard.press('Enter');
     await page.getByRole('alert').getByText('This is not the token of the operator.').waitFor();
     assert.equal(await field.getAttribute('type'), 'password');
+    assert.deepEqual(await page.evaluate(accessible), []);
+    assert.deepEqual(await page.evaluate(contrast), []);
     await page.getByLabel('Show the token').check();
     assert.equal(await field.getAttribute('type'), 'text');
     await field.fill(token);
@@ -85,6 +87,7 @@ export const conditions = {
     await banner.getByText('The hub does not answer. What you see is old.').waitFor();
     await page.locator('#state', { hasText: 'No connection' }).waitFor();
     await banner.getByText(/Next try in \d+ s\./).waitFor();
+    assert.deepEqual(await page.evaluate(contrast), []);
     assert.equal(await row(page, 'ann').count(), 1, 'what was known stays');
     await page.getByRole('link', { name: 'Overview' }).click();
     await page.getByRole('link', { name: /^Sessions/ }).click();
@@ -109,6 +112,35 @@ export const conditions = {
     assert.equal(await row(page, 'cid').count(), 0);
     await page.locator('#state').click();
     await row(page, 'cid').waitFor();
+  },
+
+  // A hub that was replaced by a newer one has a newer page.
+  async upgrade() {
+    const there = await hub();
+    const page = await open(there);
+    await page.addInitScript(() => {
+      const ask = window.fetch;
+      const newer = (text, out) => out.enqueue(text.replace(/"version":"[^"]+"/, '"version":"9.9.9"'));
+      window.fetch = async (path, ...rest) => {
+        const answer = await ask(path, ...rest);
+        if (!window.upgraded || !path.includes('/events')) return answer;
+        const text = answer.body.pipeThrough(new TextDecoderStream());
+        const changed = text.pipeThrough(new TransformStream({ transform: newer }));
+        return new Response(changed.pipeThrough(new TextEncoderStream()), answer);
+      };
+    });
+    await page.reload();
+    await page.locator('#state', { hasText: 'Live' }).waitFor();
+    await page.evaluate(() => {
+      window.upgraded = true;
+    });
+    await page.getByRole('link', { name: 'Ends', exact: true }).click();
+    const banner = page.locator('#banner');
+    await banner.getByText('The hub has another version now than this page.').waitFor();
+    await until(page, () => document.querySelector('#version').textContent === '9.9.9');
+    await banner.getByRole('button', { name: 'Reload' }).click();
+    await page.getByText('No session has ended yet.').waitFor();
+    assert.equal(await banner.isVisible(), false);
   },
 
   async names() {
@@ -200,7 +232,7 @@ export const conditions = {
     // What has no column is sorted by the list of orders.
     await page.goto(`${there.url}/#/sessions`);
     await page.getByLabel('Order').selectOption('Session ↑');
-    await until(page, () => document.querySelector('tbody .name').textContent.startsWith('a name'));
+    await until(page, () => document.querySelector('tbody .name')?.textContent.startsWith('a name'));
   },
 
   async theme() {

@@ -1,6 +1,7 @@
 // Talking in a room from the control center's page.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { accessible, contrast } from './control_checks.mjs';
 import { Native, answer, chat, hub, open, socketio, until } from './control_world.mjs';
 
 export const talk = {
@@ -46,6 +47,9 @@ export const talk = {
     await said('evil').waitFor();
     assert.equal(await said('evil').locator('.said').innerText(), 'evil U+202E text U+0007');
 
+    assert.deepEqual(await page.evaluate(accessible), []);
+    assert.deepEqual(await page.evaluate(contrast), []);
+
     // Somebody goes; what is too long is not sent; leaving and coming back.
     raw.socket.destroy();
     await page.locator('.here li', { hasText: 'raw' }).waitFor({ state: 'detached' });
@@ -58,9 +62,14 @@ export const talk = {
     await page.getByRole('button', { name: 'Enter again' }).click();
     await ann.heard('operator is here');
 
-    // The hub's own view shows this session too, which leaves when another view is opened.
+    // It leaves on purpose when another view is opened, or another page.
     await page.getByRole('link', { name: 'Sessions' }).click();
-    await ann.heard('operator has gone');
+    await ann.heard('operator has gone (left)');
+    await page.goBack();
+    await page.getByRole('button', { name: 'Enter', exact: true }).click();
+    await ann.heard('operator is here');
+    await page.goto('about:blank');
+    await ann.heard('operator has gone (left)');
     await page.goto(`${there.url}/#/talk/lobby`);
     await page.getByRole('button', { name: 'Enter', exact: true }).click();
     await ann.heard('operator is here');

@@ -46,6 +46,8 @@ class App {
   #shown = '';
   #paused = false;
   #away = 0;
+  // The version of the hub from which this page came.
+  #version = null;
   #parts = {
     state: document.querySelector('#state'),
     name: document.querySelector('#hub-name'),
@@ -66,6 +68,7 @@ class App {
     this.#notices.onRetry(() => this.#live.hurry());
     window.addEventListener('hashchange', () => this.#route());
     window.addEventListener('online', () => this.#live.hurry());
+    window.addEventListener('pagehide', () => this.#view?.leave?.());
     document.addEventListener('visibilitychange', () => this.#seen());
     document.addEventListener('keydown', (event) => this.#key(event));
     setInterval(() => this.#tick(), 1000);
@@ -185,11 +188,10 @@ class App {
   }
 
   #hub(hub) {
-    const { version } = this.hub ?? hub;
+    this.#version ??= hub.version;
     heard(hub.now_ms);
     this.hub = hub;
-    this.#notices.outdated(version !== hub.version);
-    this.#notices.stopping(hub.stopping);
+    this.#notices.outdated(this.#version !== hub.version);
     setText(this.#parts.name, hub.name || 'Crosspoint');
     setText(this.#parts.version, hub.version);
     const amounts = { sessions: hub.sessions, channels: hub.channels + hub.rooms, services: hub.services };

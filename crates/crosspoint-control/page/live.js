@@ -5,6 +5,8 @@ import { Events } from './events.js';
 // Points come each second. A stream that is silent for longer is lost, whatever the network says.
 const SILENCE_MS = 6000;
 const RETRY_MS = [500, 1000, 2000, 4000, 8000];
+// The hub has a place for a stream until it notices that nobody reads it, so wishes that follow each other fast are one.
+const PACE_MS = 300;
 
 // States: `connecting`, `live`, `lost` (with the time of the next try and why), `paused`.
 export class Live {
@@ -14,6 +16,8 @@ export class Live {
   #wanted = false;
   #controller = null;
   #timer = 0;
+  #pace = 0;
+  #begun = -Infinity;
   #tries = 0;
 
   // `handlers` are `event(name, data)` and `state(state, { retryAt, error })`. An error has the status of the answer.
@@ -25,7 +29,12 @@ export class Live {
   watch(query, anew = false) {
     if (query === this.#query && !anew) return;
     this.#query = query;
-    if (this.#wanted) this.#connect();
+    if (!this.#wanted) return;
+    // What comes of the former wish is wrong from now on.
+    this.#end();
+    const wait = this.#begun + PACE_MS - performance.now();
+    if (wait <= 0) this.#connect();
+    else this.#pace = setTimeout(() => this.#connect(), wait);
   }
 
   start() {
@@ -50,6 +59,7 @@ export class Live {
 
   #end() {
     clearTimeout(this.#timer);
+    clearTimeout(this.#pace);
     this.#controller?.abort();
     this.#controller = null;
   }
@@ -61,6 +71,7 @@ export class Live {
 
   async #connect() {
     this.#end();
+    this.#begun = performance.now();
     const controller = new AbortController();
     this.#controller = controller;
     if (this.#state !== 'live' && this.#state !== 'lost') this.#become('connecting');

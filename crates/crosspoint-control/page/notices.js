@@ -12,7 +12,7 @@ export class Notices {
   #heard;
   #counting = 0;
   #lost = false;
-  #facts = { outdated: false, stopping: false };
+  #outdated = false;
 
   constructor(document) {
     this.#banner = document.querySelector('#banner');
@@ -53,11 +53,9 @@ export class Notices {
 
   // Whether the page is of another version than the hub.
   outdated(outdated) {
-    this.#fact('outdated', outdated);
-  }
-
-  stopping(stopping) {
-    this.#fact('stopping', stopping);
+    if (this.#outdated === outdated) return;
+    this.#outdated = outdated;
+    if (!this.#lost) this.#settle();
   }
 
   tell(text, kind = 'good') {
@@ -72,16 +70,9 @@ export class Notices {
     requestAnimationFrame(() => setText(this.#heard, text));
   }
 
-  #fact(name, value) {
-    if (this.#facts[name] === value) return;
-    this.#facts[name] = value;
-    if (!this.#lost) this.#settle();
-  }
-
   #settle() {
     setText(this.#wait, '');
-    if (this.#facts.stopping) this.#say('The hub is stopping. It takes no new connections.', null, 'fair');
-    else if (this.#facts.outdated) this.#say('The hub has another version now than this page.', 'Reload', 'fair');
+    if (this.#outdated) this.#say('The hub has another version now than this page.', 'Reload', 'fair');
     else setHidden(this.#banner, true);
   }
 
@@ -89,7 +80,6 @@ export class Notices {
     this.#banner.dataset.kind = kind;
     setHidden(this.#banner, false);
     setText(this.#text, text);
-    setHidden(this.#retry, button === null);
-    setText(this.#retry, button ?? '');
+    setText(this.#retry, button);
   }
 }

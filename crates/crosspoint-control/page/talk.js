@@ -68,7 +68,7 @@ export class TalkView {
   show() {}
 
   leave() {
-    this.#membership?.leave();
+    if (this.#membership !== null) this.#over('You have left.', false);
   }
 
   #enter(event) {

@@ -10,5 +10,5 @@ fn the_page_shows_a_hub_and_acts_on_it() {
     let [said, cried] =
         [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
     assert!(output.status.success(), "{said}\n{cried}");
-    assert_eq!(said.lines().count(), 17, "{said}");
+    assert_eq!(said.lines().count(), 18, "{said}");
 }
