@@ -109,7 +109,9 @@ fn acknowledgements_wait_for_as_long_as_both_are_there_and_are_bounded_in_number
 }
 
 /// The packets at which the server of the plugin dies, and others.
-const WRONG: [&str; 33] = [
+const WRONG: [&str; 35] = [
+    r#"42["JOIN_ROOM"]"#,
+    r#"42["EMIT_ROOM","","x"]"#,
     r#"42["LIST_CLIENTS"]"#,
     r#"42["GET_CLIENT_CONNECTED_STATUS","bob"]"#,
     r#"42["CHECK_API_NAME","x"]"#,

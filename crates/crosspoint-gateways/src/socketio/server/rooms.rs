@@ -280,10 +280,10 @@ impl SocketIo {
         args: &Elements<'_>,
         out: &mut FrameWriter,
     ) -> Option<ChannelName> {
-        let name = name_of(args, 1).unwrap_or_default();
-        let name = ChannelName::new(name.as_bytes().to_vec()).ok();
+        let name = name_of(args, 1).filter(|name| !name.is_empty());
+        let name = name.and_then(|name| ChannelName::new(name.as_bytes().to_vec()).ok());
         if name.is_none() {
-            let wrong = format!("the name of a room has up to {} bytes", ChannelName::BYTES_MAX);
+            let wrong = format!("the name of a room has 1 to {} bytes", ChannelName::BYTES_MAX);
             self.server_error(out, &format!("Error: Room: {wrong}"));
             self.answer(out, packet, &quoted(&wrong));
         }
