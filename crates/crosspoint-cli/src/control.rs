@@ -107,7 +107,10 @@ fn token(
     let is_near = |listening: &Listening| {
         listening.address().is_some_and(|address| address.ip().to_canonical().is_loopback())
     };
-    let is_open = settings.control.access == Access::Loopback && listening.iter().all(is_near);
+    // Who comes through a proxy always needs the token.
+    let is_open = settings.control.access == Access::Loopback
+        && settings.server.trusted_proxies.is_empty()
+        && listening.iter().all(is_near);
     match is_open {
         true => Ok(Source::None),
         false => random().map(Source::ThisRun),

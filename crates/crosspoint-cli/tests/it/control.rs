@@ -46,14 +46,19 @@ fn the_hub_shows_itself_to_its_own_machine_and_says_where() {
 
 #[test]
 fn a_hub_that_others_can_reach_prints_a_token_of_this_run() {
-    let mut hub = start(&["--listen", "0.0.0.0:0"]);
-    let port = hub.wait_for("listening on 0.0.0.0:");
-    hub.wait_for("control center: http://127.0.0.1:");
-    let line = hub.wait_for("control token: ");
-    let (token, said) = line.split_once(' ').unwrap();
-    assert_eq!((token.len(), said), (32, "(of this run; control.token_file keeps one)"));
-    assert_eq!(status(&ask(&port, "/api/v1/hub", &with_token(token))), 200);
-    assert_eq!(status(&ask(&port, "/api/v1/hub", &with_token("0123456789abcdef"))), 401);
+    // Others come through a trusted proxy, too.
+    let through_proxy = &["--listen", "127.0.0.1:0", "--trusted-proxies", "127.0.0.1"];
+    for arguments in [&["--listen", "0.0.0.0:0"][..], through_proxy] {
+        let mut hub = start(arguments);
+        let address = hub.wait_for("listening on ");
+        let (_, port) = address.rsplit_once(':').unwrap();
+        hub.wait_for("control center: http://127.0.0.1:");
+        let line = hub.wait_for("control token: ");
+        let (token, said) = line.split_once(' ').unwrap();
+        assert_eq!((token.len(), said), (32, "(of this run; control.token_file keeps one)"));
+        assert_eq!(status(&ask(port, "/api/v1/hub", &with_token(token))), 200);
+        assert_eq!(status(&ask(port, "/api/v1/hub", &with_token("0123456789abcdef"))), 401);
+    }
 }
 
 #[test]
