@@ -378,7 +378,7 @@ impl Place {
             .next();
         let address = found.ok_or_else(|| format!("{authority} has no address"))?;
         if !tls {
-            client_tls::refuse_without_tls(matches, &self.0)?;
+            client_tls::refuse_without_tls(matches, &self.0, "tls:// or wss://")?;
             return Ok(address.into());
         }
         let transport = Transport::with_tls(address, host(authority), &client_tls::read(matches)?);
@@ -419,7 +419,7 @@ impl Target {
         }
         let tls = matches.get_flag("tls");
         if !tls {
-            client_tls::refuse_without_tls(matches, "the hub of this run")?;
+            client_tls::refuse_without_tls(matches, "the hub of this run", "--tls")?;
         }
         let wrong = |error: std::io::Error| format!("no hub could be started: {error}");
         let program = std::env::current_exe().map_err(wrong)?;

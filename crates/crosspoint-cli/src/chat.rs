@@ -142,7 +142,7 @@ async fn connect(matches: &ArgMatches) -> Result<Node, Failure> {
         return Err(Failure::Setup(fault.to_owned()));
     }
     if !["tls://", "wss://"].iter().any(|scheme| hub.starts_with(scheme)) {
-        client_tls::refuse_without_tls(matches, hub)?;
+        client_tls::refuse_without_tls(matches, hub, "tls:// or wss://")?;
     }
     let ClientTls { trust, certificate } = client_tls::read(matches)?;
     let mut builder =

@@ -20,16 +20,16 @@ pub(crate) fn add_arguments(command: Command) -> Command {
     };
     command
         .arg(
-            flag("tls-roots", "FILE", "Trust the authorities of this file (PEM) instead of those of the system, with tls:// and wss://")
+            flag("tls-roots", "FILE", "Trust the authorities of this file (PEM) instead of those of the system, if the connection has TLS")
                 .value_parser(value_parser!(PathBuf))
                 .conflicts_with("tls-pin"),
         )
         .arg(
-            flag("tls-pin", "FINGERPRINT", "Trust the hub whose certificate has this fingerprint (SHA-256), with tls:// and wss://")
+            flag("tls-pin", "FINGERPRINT", "Trust the hub whose certificate has this fingerprint (SHA-256), if the connection has TLS")
                 .value_parser(value_parser!(Fingerprint)),
         )
         .arg(
-            flag("tls-cert", "FILE", "Show this certificate (PEM, with its chain) to a hub that asks for one, with tls:// and wss://")
+            flag("tls-cert", "FILE", "Show this certificate (PEM, with its chain) to a hub that asks for one, if the connection has TLS")
                 .value_parser(value_parser!(PathBuf)),
         )
         .arg(
@@ -45,12 +45,17 @@ pub(crate) fn read(matches: &ArgMatches) -> Result<ClientTls, Failure> {
 }
 
 /// Refuses flags that would have no effect on a hub without TLS.
-pub(crate) fn refuse_without_tls(matches: &ArgMatches, hub: impl Display) -> Result<(), Failure> {
+/// `instead` is how one writes an address with TLS.
+pub(crate) fn refuse_without_tls(
+    matches: &ArgMatches,
+    hub: impl Display,
+    instead: &str,
+) -> Result<(), Failure> {
     let given = |flag: &&str| matches.value_source(flag) == Some(ValueSource::CommandLine);
     match FLAGS.iter().find(|flag| given(flag)) {
         None => Ok(()),
         Some(flag) => Err(Failure::Setup(format!(
-            "--{flag} has no effect on {hub}, which is without TLS; use tls:// or wss://"
+            "--{flag} has no effect on {hub}, which is without TLS; use {instead}"
         ))),
     }
 }
@@ -79,7 +84,7 @@ pub(crate) fn advice(error: &HandshakeError) -> &'static str {
         }
         HandshakeError::WrongTime(_) => "; have it renewed, and compare the clocks",
         HandshakeError::NoTls | HandshakeError::Refused | HandshakeError::Closed => {
-            "; if the hub serves no TLS, connect with tcp:// or ws:// instead, or give it a \
+            "; if the hub serves no TLS, connect without it (tcp:// instead of tls://), or give it a \
              certificate (docs/tls.md)"
         }
         HandshakeError::ClientCertificate(_) => "; give one that the hub takes to --tls-cert",

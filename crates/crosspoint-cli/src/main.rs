@@ -5,7 +5,7 @@
 //! * [`settings`]: its settings, shown by `crosspoint config`; [`options`]: what they become
 //! * [`chat`]: lines of text in a room
 //! * [`client_tls`]: whom the clients trust
-//! * [`mod@control`]: the control center of the hub
+//! * [`mod@control`]: the control center of the hub; [`operator`]: the commands that use it
 //! * [`identity`]: keys in files; [`secret_file`]: how secrets are written; [`hash_secret`]: hashes of secrets
 //! * [`mod@bench`]: the load generator
 //! * [`logging`]: the log; [`small_file`]: how files are read
@@ -27,6 +27,7 @@ mod listen;
 mod logging;
 mod machine;
 mod notify;
+mod operator;
 mod options;
 mod reload;
 mod secret_file;
@@ -70,7 +71,11 @@ fn main() -> ExitCode {
         Some(("id", matches)) => finish(identity::run(matches).map_err(Failure::Run)),
         Some(("hash-secret", _)) => finish(hash_secret::run().map_err(Failure::Run)),
         Some(("bench", matches)) => finish(bench::run(matches)),
-        _ => unreachable!("clap demands one of the commands"),
+        Some((name, matches)) => match operator::run(name, matches) {
+            Some(result) => finish(result),
+            None => unreachable!("clap knows the commands"),
+        },
+        None => unreachable!("clap demands one of the commands"),
     }
 }
 
@@ -91,6 +96,7 @@ fn command() -> Command {
         .after_help("Exit codes: 0 success, 1 failure, 2 wrong usage or invalid settings")
         .subcommand(add_arguments(serve).arg(no_port()))
         .subcommand(add_arguments(config))
+        .subcommands(operator::commands())
         .subcommand(chat::command())
         .subcommand(identity::command())
         .subcommand(hash_secret::command())

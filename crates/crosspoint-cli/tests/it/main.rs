@@ -3,6 +3,7 @@
 
 mod common;
 mod control;
+mod control_commands;
 mod control_page;
 mod interop;
 mod log;
