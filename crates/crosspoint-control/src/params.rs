@@ -179,15 +179,22 @@ pub(crate) static EVENTS: &[Param] = &[
 /// A name and a value of a query.
 pub(crate) type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
+/// The most parameters of a request. More than any request has.
+const PARAMETERS_MAX: usize = 64;
+
 /// The pairs of a query.
 ///
 /// # Errors
-/// A name that is there twice.
+/// A name that is there twice, or more than [`PARAMETERS_MAX`].
 pub(crate) fn pairs(query: Option<&str>) -> Result<Vec<Pair<'_>>, Refused> {
     let mut pairs: Vec<Pair<'_>> = Vec::new();
     for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
         if pairs.iter().any(|(known, _)| *known == name) {
             return Err(Refused::bad(format!("The parameter {} is given twice.", quote(&name))));
+        }
+        if pairs.len() == PARAMETERS_MAX {
+            let wrong = format!("A request has at most {PARAMETERS_MAX} parameters.");
+            return Err(Refused::bad(wrong));
         }
         pairs.push((name, value));
     }
@@ -347,6 +354,15 @@ mod tests {
         assert_eq!(values.channel("channel"), ChannelName::new("a/b").ok());
         assert_eq!(values.page().limit, 500);
         assert!(values.is_descending());
+    }
+
+    #[test]
+    fn parameters_are_bounded_in_number() {
+        let query = |count: usize| {
+            (0..count).map(|number| format!("p{number}")).collect::<Vec<_>>().join("&")
+        };
+        assert_eq!(pairs(Some(&query(PARAMETERS_MAX))).unwrap().len(), PARAMETERS_MAX);
+        assert!(pairs(Some(&query(PARAMETERS_MAX + 1))).is_err());
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Answers to requests that are not carried out.
 
 use crate::model::{Error, ErrorCode};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -85,7 +87,10 @@ pub(crate) fn json(value: &impl Serialize) -> Response {
 /// An answer that is JSON already.
 pub(crate) fn json_bytes(bytes: bytes::Bytes) -> Response {
     let json = HeaderValue::from_static("application/json");
-    ([(CONTENT_TYPE, json), (CACHE_CONTROL, no_store())], bytes).into_response()
+    let plain = HeaderValue::from_static("nosniff");
+    let headers =
+        [(CONTENT_TYPE, json), (CACHE_CONTROL, no_store()), (X_CONTENT_TYPE_OPTIONS, plain)];
+    (headers, bytes).into_response()
 }
 
 /// What answers say that nobody may keep.

@@ -141,9 +141,7 @@ impl Gate {
                            center from the machine of the hub.";
             return Err(Refused::new(ErrorCode::Forbidden, message));
         };
-        self.may_try(now, caller)?;
-        if !right.is(token.as_bytes()) {
-            self.note_wrong(now, caller);
+        if !self.is_right(now, caller, right, token.as_bytes())? {
             return Err(self.refused(Denied::WrongToken));
         }
         let id = LoginId::random().map_err(|error| {
@@ -200,12 +198,11 @@ impl Gate {
         caller: Caller,
     ) -> Result<(Presented, Option<Hold>), Refused> {
         if let (Some(token), Some(bearer)) = (&self.token, bearer(headers)) {
-            self.may_try(now, caller)?;
-            if token.is(bearer) {
-                return Ok((Presented::Token, None));
-            }
-            self.note_wrong(now, caller);
-            return Ok((Presented::WrongToken, None));
+            let presented = match self.is_right(now, caller, token, bearer)? {
+                true => Presented::Token,
+                false => Presented::WrongToken,
+            };
+            return Ok((presented, None));
         }
         let state = self.state();
         let hold = cookie_ids(headers).find_map(|id| state.logins.find(now, &id));
@@ -220,22 +217,34 @@ impl Gate {
         caller.0.map(|address| self.prefixes.holder(address))
     }
 
-    fn may_try(&self, now: Instant, caller: Caller) -> Result<(), Refused> {
-        let Some(wait) = self.state().tries.wait(now, self.holder(caller)) else {
-            return Ok(());
-        };
-        let message = "Too many wrong tokens have come from this address. Wait a minute.";
-        Err(Refused::new(ErrorCode::TooManyTries, message).after(wait))
-    }
-
-    fn note_wrong(&self, now: Instant, caller: Caller) {
+    /// Whether a token is the right one, for somebody who may try.
+    ///
+    /// # Errors
+    /// Too many wrong ones have come from there.
+    fn is_right(
+        &self,
+        now: Instant,
+        caller: Caller,
+        right: &Token,
+        given: &[u8],
+    ) -> Result<bool, Refused> {
+        let holder = self.holder(caller);
+        // Under one lock, so that many tries at the same time are no more than others.
         let mut state = self.state();
-        state.tries.count(now, self.holder(caller));
+        if let Some(wait) = state.tries.wait(now, holder) {
+            let message = "Too many wrong tokens have come from this address. Wait a minute.";
+            return Err(Refused::new(ErrorCode::TooManyTries, message).after(wait));
+        }
+        if right.is(given) {
+            return Ok(true);
+        }
+        state.tries.count(now, holder);
         let is_logged = state.lines.count(now, 1, 0).0.is_none();
         drop(state);
         if is_logged {
             tracing::warn!(action = "wrong_token", by = %caller, "control");
         }
+        Ok(false)
     }
 
     fn refused(&self, denied: Denied) -> Refused {
