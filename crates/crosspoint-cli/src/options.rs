@@ -180,6 +180,8 @@ fn socketio(settings: &Settings) -> Result<SocketIo, Failure> {
         namespaces: socketio.namespaces.iter().map(|name| name.as_str().into()).collect(),
         attachments_max: socketio.attachments_max,
         acks_max: socketio.acks_max,
+        wait_time: Some(socketio.wait_ms_max).filter(|time| !time.is_zero()),
+        ack_time: Some(socketio.ack_ms_max).filter(|time| !time.is_zero()),
         generation: socketio.generation,
     })
 }

@@ -46,6 +46,8 @@ limits! {
 
     SocketIoAttachments = "socketio.attachments_max",
     SocketIoAcks = "socketio.acks_max",
+    SocketIoWaitTime = "socketio.wait_ms_max",
+    SocketIoAckTime = "socketio.ack_ms_max",
 
     ResumeDetached = "resume.detached_max",
 

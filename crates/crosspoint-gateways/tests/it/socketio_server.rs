@@ -549,3 +549,66 @@ fn a_client_is_told_of_the_end_of_one_link_a_bounded_number_of_times() {
     world.lose(ann);
     assert_eq!(world.texts(bob).len(), 64);
 }
+
+/// A client whose hub has these times.
+fn hasty(world: &mut World, name: &str, times: [Option<Duration>; 2]) -> usize {
+    let [wait_time, ack_time] = times;
+    let options = Options { wait_time, ack_time, ..Options::new(world.hub.limits.clone()) };
+    let start = Start { client_id: Some(name.into()), ..Start::default() };
+    let end = world.socketio_with(Three, options, start);
+    world.texts(end);
+    end
+}
+
+#[test]
+fn who_does_not_answer_is_waited_for_as_long_as_is_set() {
+    let mut world = world();
+    let second = Duration::from_secs(1);
+    let ann = hasty(&mut world, "ann", [Some(second), None]);
+    let bob = world.plugin(Three, "bob");
+    let stream = r#"{"sourceStreamId":"s","targetStreamId":"t","targetClientId":"bob"}"#;
+    world.tell(ann, r#"421["ADD_TARGET","bob"]"#);
+    world.tell(ann, &*format!(r#"422["CREATE_STREAM",{stream}]"#));
+    world.tell(ann, r#"423["P2P_REGISTER","bob"]"#);
+    world.tell(ann, r#"424["P2P_EMIT","bob","ask",[]]"#);
+    let asked = world.texts(bob);
+    assert_eq!((asked.len(), world.texts(ann)), (4, vec![]));
+    world.pass(second);
+    let told = [
+        r#"431["Message: Client bob does not answer"]"#,
+        r#"432["Stream: Client bob does not answer"]"#,
+        r#"42["SERVER_ERROR","Error: Client bob does not answer"]"#,
+        "433[false]",
+    ];
+    assert_eq!(world.texts(ann), told);
+    // What comes later is for nobody, but an emit has all the time.
+    let ids = asked.iter().map(|packet| packet[2..packet.find('[').unwrap()].to_owned());
+    for (id, answer) in ids.zip(["[]", "[]", "[true]", "[7]"]) {
+        world.tell(bob, &*format!("43{id}{answer}"));
+    }
+    assert_eq!(world.texts(ann), ["434[7]"]);
+    // And nobody is left in a pair for itself alone.
+    let told = world.texts(bob);
+    assert!(matches!(&told[..], [told] if told.ends_with(r#"["P2P_UNREGISTER"]"#)), "{told:?}");
+    world.tell(bob, r#"421["P2P_REGISTER","ann"]"#);
+    assert!(world.texts(ann)[0].ends_with(r#"["P2P_REGISTER","bob"]"#));
+}
+
+#[test]
+fn acknowledgements_are_given_up_if_that_is_set_and_those_of_chunks_are_not() {
+    let mut world = world();
+    let second = Duration::from_secs(1);
+    let ann = hasty(&mut world, "ann", [None, Some(second)]);
+    let bob = world.plugin(Three, "bob");
+    world.tell(ann, r#"421["P2P_EMIT","bob","ask",[]]"#);
+    world.tell(ann, r#"422["P2P_EMIT","bob","P2P_EMIT_STREAM-from-stream-s",["x"]]"#);
+    world.tell(ann, r#"423["ADD_TARGET","bob"]"#);
+    let asked = world.texts(bob);
+    world.pass(second);
+    let told = r#"42["SERVER_ERROR","Error: Core: Client bob does not answer"]"#;
+    assert_eq!(world.texts(ann), [told]);
+    for packet in &asked {
+        world.tell(bob, &*format!("43{}[]", &packet[2..packet.find('[').unwrap()]));
+    }
+    assert_eq!(world.texts(ann), ["432[]", "433[]"]);
+}

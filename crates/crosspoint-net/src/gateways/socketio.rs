@@ -10,6 +10,7 @@ use crosspoint_gateways::socketio::wire::SocketIoWire;
 use crosspoint_hub::wire::Wire;
 use crosspoint_hub::{Limits, Reason};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 pub use crosspoint_gateways::socketio::server::Generation;
 
@@ -31,6 +32,10 @@ pub struct SocketIo {
     pub attachments_max: u8,
     /// The most acknowledgements that one client may wait for.
     pub acks_max: usize,
+    /// How long the other side may take to answer what is no emit. `None`: for ever.
+    pub wait_time: Option<Duration>,
+    /// How long the acknowledgement of an emit may take. `None`: for ever.
+    pub ack_time: Option<Duration>,
     /// Which generations of the plugin are served.
     pub generation: Generation,
 }
@@ -45,6 +50,8 @@ impl Default for SocketIo {
             namespaces: Vec::new(),
             attachments_max: ATTACHMENTS_MAX,
             acks_max: Options::ACKS_MAX,
+            wait_time: Some(Options::WAIT_TIME),
+            ack_time: None,
             generation: Generation::Any,
         }
     }
@@ -74,6 +81,8 @@ impl Served {
                 payload_bytes_max: gateway.engine.beat.payload_bytes_max,
                 attachments_max: gateway.attachments_max,
                 acks_max: gateway.acks_max,
+                wait_time: gateway.wait_time,
+                ack_time: gateway.ack_time,
                 generation: gateway.generation,
                 clock: super::clock_ms,
                 ..Options::new(limits.clone())

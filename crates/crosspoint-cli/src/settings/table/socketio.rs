@@ -65,9 +65,23 @@ section! {
 
         /// Acknowledgements that one client may wait for at the same time.
         ///
-        /// They are never given up while both clients are connected. Above it, an event that wants one
-        /// is not sent, and its sender gets `SERVER_ERROR`.
+        /// They are not given up while both clients are connected, unless `socketio.ack_ms_max` says so.
+        /// Above it, an event that wants one is not sent, and its sender gets `SERVER_ERROR`.
         acks_max: usize = "16384", count(1..=524_288), flag "socketio-acks-max";
+
+        /// How long a client may take to answer what is no emit, in milliseconds.
+        ///
+        /// This is whether it is a target, a pair, or the end of a stream. Above it, the one that has
+        /// asked is told that it does not answer. Clients of the plugin give up streams after 10 s.
+        wait_ms_max: Duration = "30000", millis(0..=HOUR_MS).zero("for ever"),
+            flag "socketio-wait-ms-max";
+
+        /// How long the acknowledgement of an emit may take, in milliseconds.
+        ///
+        /// Above it, the sender gets `SERVER_ERROR` and no acknowledgement. It does not hold for the
+        /// chunks of streams, whose acknowledgements are their back-pressure.
+        ack_ms_max: Duration = "0", millis(0..=24 * HOUR_MS).zero("for ever"),
+            flag "socketio-ack-ms-max";
 
         /// Generations of the plugin that are served: any, 1 or 2.
         ///

@@ -5,8 +5,9 @@
 
 use super::events::name_of;
 use super::gathering::Packet;
-use super::links::{PeerLink, Waiting};
+use super::links::{Function, PeerLink, Waiting};
 use super::say::quoted;
+use super::streams::is_of_stream;
 use super::{SocketIo, pairs};
 use crate::link::Speaking as _;
 use crate::socketio::carry::{self, Act, Arguments, Carried};
@@ -19,6 +20,7 @@ use crosspoint_hub::wire::{FrameWriter, Part};
 use crosspoint_hub::{Limit, LinkNumber, Reason};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::time::Duration;
 
 /// The argument of an emit of the first generation.
 #[derive(Deserialize)]
@@ -130,7 +132,10 @@ impl SocketIo {
             return self.say_to_foreign(link, packet.id, event, &cut.text, &attachments, out);
         }
         let waiting = packet.id.map(|id| Waiting::relayed(event, id));
-        let Some(number) = self.wait(link, waiting, out) else { return };
+        // A chunk that is not acknowledged is back-pressure.
+        let is_chunk = || elements::text(event).is_some_and(|event| is_of_stream(&event));
+        let time = self.options.ack_time.filter(|_| !is_chunk());
+        let Some(number) = self.wait(link, waiting, time, out) else { return };
         let body = carry::event(number, &[event, &cut.text], attachments.len() as u8);
         self.post(link, carry::EVENT, whole(body, &attachments));
     }
@@ -145,7 +150,8 @@ impl SocketIo {
         (packet, args): (&Packet, &str),
         out: &mut FrameWriter,
     ) -> bool {
-        let Some(number) = self.wait(link, waiting, out) else { return false };
+        let time = self.options.wait_time;
+        let Some(number) = self.wait(link, waiting, time, out) else { return false };
         let (cut, attachments) = packet.cut(args);
         let body = carry::act(act, number, &[&cut.text], attachments.len() as u8);
         self.post(link, carry::ACT, whole(body, &attachments));
@@ -157,10 +163,45 @@ impl SocketIo {
         &mut self,
         link: LinkNumber,
         waiting: Option<Waiting>,
+        time: Option<Duration>,
         out: &mut FrameWriter,
     ) -> Option<Option<u32>> {
         let Some(waiting) = waiting else { return Some(None) };
-        self.may_wait(out).then(|| self.links.wait(link, waiting))
+        let until = time.map(|time| self.now + time);
+        self.may_wait(out).then(|| self.links.wait(link, waiting, until))
+    }
+
+    /// Gives up what has taken too long, and tells the client.
+    pub(super) fn give_up_waiting(&mut self, out: &mut FrameWriter) {
+        for (link, waiting) in self.links.take_overdue(self.now) {
+            let is_emit = matches!(waiting, Waiting::Relay(_) | Waiting::Topic(_));
+            self.hits.push(if is_emit { Limit::SocketIoAckTime } else { Limit::SocketIoWaitTime });
+            let Some(known) = self.links.get(link) else { continue };
+            let silent = format!("Client {} does not answer", known.name);
+            match waiting {
+                // There is no acknowledgement that says so.
+                Waiting::Relay(_) | Waiting::Topic(_) => {
+                    self.server_error(out, &format!("Error: Core: {silent}"));
+                }
+                Waiting::Function(id, Function::PairStream) => self.acknowledge(out, id, "false"),
+                Waiting::Function(id, function) => {
+                    let what = match function {
+                        Function::Stream => "Stream",
+                        Function::Topic => "Topic",
+                        Function::Target | Function::PairStream => "Message",
+                    };
+                    self.acknowledge(out, id, &quoted(&format!("{what}: {silent}")));
+                }
+                Waiting::Pair(id) => {
+                    self.server_error(out, &format!("Error: {silent}"));
+                    if let Some(id) = id {
+                        self.acknowledge(out, id, "false");
+                    }
+                }
+                Waiting::Unpair(_) => self.unpaired(waiting, out),
+                Waiting::LatePair => {}
+            }
+        }
     }
 
     /// Whether the client may wait for one acknowledgement more. If not, it is told.
@@ -219,7 +260,14 @@ impl SocketIo {
             return;
         }
         match self.links.acknowledged(link, number) {
-            Some(Waiting::Relay(id) | Waiting::Topic(id)) => self.relay_ack(id, args, out),
+            Some(Waiting::Relay(id) | Waiting::Topic(id) | Waiting::Function(id, _)) => {
+                self.relay_ack(id, args, out);
+            }
+            // Nobody is in a pair alone.
+            Some(Waiting::LatePair) if args.check().is_ok_and(|args| pairs::is_yes(&args)) => {
+                self.post(link, carry::ACT, whole(carry::act(Act::Unregister, None, &[], 0), &[]));
+            }
+            Some(Waiting::LatePair) => {}
             Some(Waiting::Pair(id)) => self.hear_pair(link, id, args, out),
             Some(waiting @ Waiting::Unpair(_)) => self.unpaired(waiting, out),
             None => self.dropped += 1,

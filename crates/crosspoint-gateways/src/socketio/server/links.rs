@@ -11,7 +11,7 @@ use crate::socketio::elements;
 use crosspoint_hub::command::Peer;
 use crosspoint_hub::{LinkNumber, PeerId};
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Behind the name of who opens streams to a client without being its target. Nobody is called so: the plugin says it of
 /// its server.
@@ -19,6 +19,9 @@ const SERVER_SIDE: &str = "--server-side";
 
 /// What a client tells a service that it wants a topic. Services of other protocols say the same.
 pub(super) const SUBSCRIBE: &str = "SUBSCRIBE_TOPIC";
+
+/// How often at the most it is looked for acknowledgements that take too long.
+const LOOK_TIME: Duration = Duration::from_millis(250);
 
 /// How many numbers questions have over one link. The bit above them is for a mark.
 const NUMBERS: u32 = NUMBER_MAX / 2 + 1;
@@ -56,6 +59,8 @@ pub(super) struct Links {
     pub(super) shared: Shared,
     /// When the first way may have become idle.
     due: Option<Instant>,
+    /// When the first acknowledgement may have to be given up.
+    overdue: Option<Instant>,
 }
 
 /// One link.
@@ -73,7 +78,7 @@ pub(super) struct PeerLink {
     /// The client's side of the peer layer, where the other side speaks something else than Socket.IO.
     pub(super) foreign: Option<Box<Foreign>>,
     /// What the other side has yet to acknowledge.
-    waiting: BTreeMap<u32, Waiting>,
+    waiting: BTreeMap<u32, Wait>,
     next: u32,
 }
 
@@ -95,6 +100,27 @@ pub(super) enum Pair {
     Target,
 }
 
+/// An acknowledgement that is waited for.
+#[derive(Debug, Clone, Copy)]
+struct Wait {
+    what: Waiting,
+    /// When it is given up, if ever.
+    until: Option<Instant>,
+}
+
+/// What a client waits for that has not emitted an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Function {
+    /// That the other client is its target.
+    Target,
+    /// A stream.
+    Stream,
+    /// The stream of a pair.
+    PairStream,
+    /// That the other client has entered, or left, the room of a topic.
+    Topic,
+}
+
 /// What becomes of an acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waiting {
@@ -104,6 +130,10 @@ pub(super) enum Waiting {
     Topic(u64),
     /// It says whether there is a pair. The client gets it, if it has asked for an answer.
     Pair(Option<u64>),
+    /// The client gets it under this number, unless it takes too long.
+    Function(u64, Function),
+    /// It is too late. If there is a pair, that is over.
+    LatePair,
     /// The client hears that its pair is over, unless it has heard so already.
     Unpair(u64),
 }
@@ -120,7 +150,7 @@ impl Waiting {
 
 impl PeerLink {
     /// What a question takes that waits.
-    pub(super) const WAITING_BYTES: usize = 48;
+    pub(super) const WAITING_BYTES: usize = 80;
 
     /// Whether the other side speaks something else than Socket.IO.
     pub(super) fn is_foreign(&self) -> bool {
@@ -221,8 +251,13 @@ impl Links {
         Some(gone)
     }
 
-    /// Notes that the client waits for an acknowledgement. Gives its number on this link.
-    pub(super) fn wait(&mut self, link: LinkNumber, what: Waiting) -> Option<u32> {
+    /// Notes that the client waits for an acknowledgement, until a time if there is one. Gives its number on this link.
+    pub(super) fn wait(
+        &mut self,
+        link: LinkNumber,
+        what: Waiting,
+        until: Option<Instant>,
+    ) -> Option<u32> {
         let known = self.links.get_mut(&link)?;
         // There are fewer than numbers, as a session may wait for so many only.
         while known.waiting.contains_key(&known.next) {
@@ -230,23 +265,52 @@ impl Links {
         }
         let number = known.next;
         known.next = (number + 1) % NUMBERS;
-        known.waiting.insert(number, what);
+        known.waiting.insert(number, Wait { what, until });
         self.waiting += 1;
+        // Times are those of this moment and one of two lengths, so the first is seldom missed.
+        self.overdue = self.overdue.into_iter().chain(until).min();
         Some(number)
     }
 
     /// The same under a number that the machine of the link has given.
     pub(super) fn wait_for(&mut self, link: LinkNumber, number: u32, what: Waiting) {
         if let Some(known) = self.links.get_mut(&link) {
-            known.waiting.insert(number, what);
+            known.waiting.insert(number, Wait { what, until: None });
             self.waiting += 1;
         }
+    }
+
+    /// Takes the acknowledgements that have taken too long. Where there may be a pair, the answer is still waited for.
+    pub(super) fn take_overdue(&mut self, now: Instant) -> Vec<(LinkNumber, Waiting)> {
+        if self.overdue.is_none_or(|due| due > now) {
+            return Vec::new();
+        }
+        let (mut overdue, mut first) = (Vec::new(), None);
+        for (link, known) in &mut self.links {
+            known.waiting.retain(|_, wait| match wait.until {
+                Some(until) if until <= now => {
+                    overdue.push((*link, wait.what));
+                    let may_be_pair = matches!(wait.what, Waiting::Pair(_));
+                    *wait = Wait { what: Waiting::LatePair, until: None };
+                    may_be_pair
+                }
+                until => {
+                    first = first.into_iter().chain(until).min();
+                    true
+                }
+            });
+        }
+        let pairs = overdue.iter().filter(|(_, what)| matches!(what, Waiting::Pair(_)));
+        self.waiting -= overdue.len() - pairs.count();
+        // All are looked at each time, so not for each one.
+        self.overdue = first.map(|first: Instant| first.max(now + LOOK_TIME));
+        overdue
     }
 
     /// An acknowledgement has come. `None`: nobody waits for it.
     pub(super) fn acknowledged(&mut self, link: LinkNumber, number: u32) -> Option<Waiting> {
         let known = self.links.get_mut(&link)?;
-        let what = known.waiting.remove(&number)?;
+        let Wait { what, .. } = known.waiting.remove(&number)?;
         if known.waiting.is_empty() {
             // An empty map keeps the memory of eleven.
             known.waiting = BTreeMap::new();
@@ -260,7 +324,7 @@ impl Links {
         let links = self.links.values_mut();
         let forgotten = links.map(|link| {
             let before = link.waiting.len();
-            link.waiting.retain(|_, waiting| *waiting != what);
+            link.waiting.retain(|_, wait| wait.what != what);
             before - link.waiting.len()
         });
         self.waiting -= forgotten.sum::<usize>();
@@ -268,7 +332,7 @@ impl Links {
 
     /// Whether the client waits for the answer to its wish to have a topic, over this link.
     pub(super) fn wishes_topic(&self, link: LinkNumber) -> bool {
-        let is_wish = |waiting: &Waiting| matches!(waiting, Waiting::Topic(_));
+        let is_wish = |wait: &Wait| matches!(wait.what, Waiting::Topic(_));
         self.links.get(&link).is_some_and(|known| known.waiting.values().any(is_wish))
     }
 
@@ -297,9 +361,9 @@ impl Links {
         std::mem::take(self).links.into_keys()
     }
 
-    /// When [`Links::idle`] has something to say.
+    /// When [`Links::idle`] or [`Links::take_overdue`] has something to say.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.due
+        self.due.into_iter().chain(self.overdue).min()
     }
 
     /// The links that the client has wanted and that nobody has used for a while, but for those to somebody who is needed

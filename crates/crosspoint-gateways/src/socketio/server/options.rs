@@ -3,6 +3,7 @@
 use crate::socketio::packet::ATTACHMENTS_MAX;
 use crosspoint_hub::{Limits, PeerName};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What the hub is to its clients.
 #[derive(Debug, Clone)]
@@ -20,6 +21,11 @@ pub struct Options {
     pub attachments_max: u8,
     /// The most acknowledgements that one client may wait for.
     pub acks_max: usize,
+    /// How long the other side may take to answer what is no emit: whether it is a target, a pair or the end of a stream.
+    /// `None`: for ever.
+    pub wait_time: Option<Duration>,
+    /// How long the acknowledgement of an emit may take, but for a chunk of a stream. `None`: for ever.
+    pub ack_time: Option<Duration>,
     /// Which generations of the plugin are served.
     pub generation: Generation,
     /// The time in milliseconds since 1970.
@@ -42,6 +48,9 @@ impl Options {
     /// The most acknowledgements that one client may wait for, if nothing else is set.
     pub const ACKS_MAX: usize = 16_384;
 
+    /// How long the other side may take to answer what is no emit, if nothing else is set.
+    pub const WAIT_TIME: Duration = Duration::from_secs(30);
+
     /// With the bounds of a hub, and all else as the original has it.
     pub fn new(limits: Arc<Limits>) -> Self {
         Self {
@@ -51,6 +60,8 @@ impl Options {
             payload_bytes_max: 1_000_000,
             attachments_max: ATTACHMENTS_MAX,
             acks_max: Self::ACKS_MAX,
+            wait_time: Some(Self::WAIT_TIME),
+            ack_time: None,
             generation: Generation::Any,
             clock: || 0,
         }

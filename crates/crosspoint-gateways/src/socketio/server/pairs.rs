@@ -6,7 +6,7 @@
 use super::SocketIo;
 use super::events::name_of;
 use super::gathering::Packet;
-use super::links::{Pair, PeerLink, Waiting};
+use super::links::{Function, Pair, PeerLink, Waiting};
 use super::say::quoted;
 use crate::socketio::carry::{Act, Arguments, NUMBER_MAX};
 use crate::socketio::{AckId, Elements};
@@ -179,7 +179,7 @@ impl SocketIo {
                 self.answer(out, packet, "false");
             }
             Ok(link) => {
-                let waiting = packet.id.map(Waiting::Relay);
+                let waiting = packet.id.map(|id| Waiting::Function(id, Function::PairStream));
                 self.act(link, Act::RegisterStream, waiting, (packet, ""), out);
             }
             Err(_) => self.server_error(out, &not_found(&to)),
@@ -220,6 +220,6 @@ impl SocketIo {
 }
 
 /// Whether the first argument is `true`.
-fn is_yes(args: &Elements<'_>) -> bool {
+pub(super) fn is_yes(args: &Elements<'_>) -> bool {
     args.get(0) == Some("true")
 }

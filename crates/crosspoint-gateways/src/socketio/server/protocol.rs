@@ -202,6 +202,7 @@ impl Protocol for SocketIo {
     fn tick(&mut self, now: Instant, activity: Activity, out: &mut FrameWriter) -> Option<Reason> {
         self.now = now;
         self.give_up();
+        self.give_up_waiting(out);
         self.tick_foreign(out);
         self.tidy();
         self.socket.tick(now, activity, out)

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use crosspoint_hub::command::{Command, LinkCommand};
 use crosspoint_hub::payload::{Failure, Outcome, Payload};
 use crosspoint_hub::wire::{FrameWriter, Part};
-use crosspoint_hub::{LinkNumber, Reason};
+use crosspoint_hub::{Limit, LinkNumber, Reason};
 use crosspoint_proto::peer::secure::{HANDSHAKE, SEALED};
 use crosspoint_proto::peer::{self, Event, NAME_BYTES_MAX, SendError};
 use std::time::Instant;
@@ -134,12 +134,12 @@ impl SocketIo {
         if id.is_some() && !self.may_wait(out) {
             return;
         }
-        let now = self.now;
+        let (now, time) = (self.now, self.options.ack_time);
         let Some(foreign) = self.foreign(link) else { return };
         let Payload { format, data } = &payload;
         let sent = match id {
             None => foreign.machine().notify(&name, *format, data).map(|()| None),
-            Some(_) => foreign.machine().request(now, None, &name, *format, data).map(Some),
+            Some(_) => foreign.machine().request(now, time, &name, *format, data).map(Some),
         };
         match (sent, id) {
             (Ok(Some(request)), Some(id)) => {
@@ -365,7 +365,10 @@ impl SocketIo {
                 }
             }
             peer::Outcome::Failure(failure) => failure,
-            peer::Outcome::TimedOut => Failure::new(Failure::TIMED_OUT, "no answer in time"),
+            peer::Outcome::TimedOut => {
+                self.hits.push(Limit::SocketIoAckTime);
+                Failure::new(Failure::TIMED_OUT, "no answer in time")
+            }
         };
         let Some(known) = self.links.get(link) else { return };
         let text = format!("Error: Client {}: {failure}", known.name);

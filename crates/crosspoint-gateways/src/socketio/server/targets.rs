@@ -5,7 +5,7 @@ use super::SocketIo;
 use super::emits::missing;
 use super::events::name_of;
 use super::gathering::Packet;
-use super::links::{PeerLink, Waiting};
+use super::links::{Function, PeerLink, Waiting};
 use super::pairs;
 use super::say::{array, quoted};
 use crate::socketio::carry::Act;
@@ -118,7 +118,12 @@ impl SocketIo {
         args: &str,
         out: &mut FrameWriter,
     ) {
-        if self.act(link, act, packet.id.map(Waiting::Relay), (packet, args), out) {
+        let function = match act {
+            Act::Stream | Act::MultiStream => Function::Stream,
+            _ => Function::Target,
+        };
+        let waiting = packet.id.map(|id| Waiting::Function(id, function));
+        if self.act(link, act, waiting, (packet, args), out) {
             self.note_end(link, act);
         }
     }

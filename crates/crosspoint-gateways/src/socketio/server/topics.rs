@@ -8,7 +8,7 @@ use super::SocketIo;
 use super::emits::{missing, whole};
 use super::events::name_of;
 use super::gathering::Packet;
-use super::links::{Addressed, PeerLink, SUBSCRIBE, Waiting};
+use super::links::{Addressed, Function, PeerLink, SUBSCRIBE, Waiting};
 use super::pairs;
 use super::say::quoted;
 use crate::link::Speaking as _;
@@ -125,7 +125,8 @@ impl SocketIo {
             }
             Ok(link) => {
                 let room = args.get(3).unwrap_or_default();
-                self.act(link, act, packet.id.map(Waiting::Relay), (packet, room), out);
+                let waiting = packet.id.map(|id| Waiting::Function(id, Function::Topic));
+                self.act(link, act, waiting, (packet, room), out);
             }
             Err(reason) => {
                 self.server_error(out, &pairs::not_found(&to));
