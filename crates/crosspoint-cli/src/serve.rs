@@ -234,6 +234,11 @@ fn announce(
         let metrics_at = for_metrics.first().and_then(Listening::address).unwrap_or(plain);
         to_try(settings, local(plain), local(metrics_at), &program)
     });
+    if let (Some(plain), Some(_), control::Access::Loopback) =
+        (plain, center, settings.control.access)
+    {
+        lines.push(("watch it live", format!("{program} top --hub http://{}", local(plain))));
+    }
     if let (Some(fingerprint), Some(first)) = (fingerprint, first(false)) {
         let (hub, shown) = (local(first), shown(settings));
         let chat =

@@ -29,7 +29,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, ClientConfig};
 
 /// How long a connection, the head of an answer, and its body may take.
-const TIME_MAX: Duration = Duration::from_secs(10);
+pub(crate) const TIME_MAX: Duration = Duration::from_secs(10);
 
 /// The longest answer, in bytes. A page of 500 sessions takes less than a tenth.
 pub(crate) const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -146,6 +146,11 @@ impl Api {
             bearer
         });
         Ok(Self { place, tls: config.map(Arc::new), bearer })
+    }
+
+    /// Where it is.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// The figures of the hub.
@@ -274,7 +279,7 @@ impl Api {
             request = request.header(AUTHORIZATION, bearer);
         }
         let request = request.body(Empty::<Bytes>::new()).map_err(|error| self.no_hub(error))?;
-        let silent = |_| ApiError::Silent(self.place.to_string());
+        let silent = |_| self.silent();
         let io = timeout(TIME_MAX, self.connect()).await.map_err(silent)?;
         let io = TokioIo::new(io.map_err(|error| self.unreachable(error))?);
         let (mut sender, connection) =
@@ -319,11 +324,17 @@ impl Api {
     async fn body(&self, response: Response<Incoming>) -> Result<Bytes, ApiError> {
         let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect();
         let body = timeout(TIME_MAX, body).await;
-        let body = body.map_err(|_| ApiError::Silent(self.place.to_string()))?;
+        let body = body.map_err(|_| self.silent())?;
         body.map(|body| body.to_bytes()).map_err(|error| self.no_hub(error))
     }
 
-    fn no_hub(&self, why: impl ToString) -> ApiError {
+    /// What should answer does not.
+    pub(crate) fn silent(&self) -> ApiError {
+        ApiError::Silent(self.place.to_string())
+    }
+
+    /// What answers is something else.
+    pub(crate) fn no_hub(&self, why: impl ToString) -> ApiError {
         ApiError::NoHub { hub: self.place.to_string(), why: plain(&why.to_string()) }
     }
 }

@@ -1,16 +1,19 @@
-//! What an operator does at a terminal: `crosspoint sessions`, `rooms` and `kick`, over the API of the control center.
+//! What an operator does at a terminal: `crosspoint top`, `sessions`, `rooms` and `kick`, over the API of the control center.
 //!
 //! * [`place`]: where the hub is; [`api`]: requests to it, and what is wrong with them
-//! * [`lists`]: the commands `sessions` and `rooms`; [`kick`]: the command `kick`
+//! * [`events`]: what it tells live
+//! * [`mod@top`], [`lists`], [`kick`]: the commands
 //! * [`columns`]: what tables show; [`table`]: tables as text; [`figures`]: numbers for people
 
 mod api;
 mod columns;
+mod events;
 mod figures;
 mod kick;
 mod lists;
 mod place;
 mod table;
+mod top;
 
 use crate::client_tls;
 use crate::failure::Failure;
@@ -36,13 +39,14 @@ const TOKEN_VARIABLE: &str = "CROSSPOINT_CONTROL__TOKEN";
 const TOKEN_FILE_VARIABLE: &str = "CROSSPOINT_CONTROL__TOKEN_FILE";
 
 /// The commands.
-pub(crate) fn commands() -> [Command; 3] {
-    [lists::sessions(), lists::rooms(), kick::command()].map(add_arguments)
+pub(crate) fn commands() -> [Command; 4] {
+    [top::command(), lists::sessions(), lists::rooms(), kick::command()].map(add_arguments)
 }
 
 /// Runs a command, if it is one of these.
 pub(crate) fn run(name: &str, matches: &ArgMatches) -> Option<Result<(), Failure>> {
     Some(match name {
+        "top" => with_api(matches, async |api| top::run(api, matches).await),
         "sessions" => with_api(matches, async |api| lists::list_sessions(&api, matches).await),
         "rooms" => with_api(matches, async |api| lists::list_rooms(&api, matches).await),
         "kick" => with_api(matches, async |api| kick::run(&api, matches).await),

@@ -5,6 +5,7 @@ mod common;
 mod control;
 mod control_commands;
 mod control_page;
+mod control_top;
 mod interop;
 mod log;
 mod memory;

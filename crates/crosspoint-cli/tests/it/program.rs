@@ -313,8 +313,9 @@ fn windows_of_one_user_get_numbers_but_a_chosen_name_is_taken() {
 
 #[test]
 fn what_is_switched_off_is_not_offered() {
-    let off = ["--peote=false", "--anysocket=false", "--socketio=false", "--metrics=false"];
-    let (mut hub, port) = hub(&off);
+    let off = ["peote", "anysocket", "socketio", "metrics", "control"];
+    let off = off.map(|what| format!("--{what}=false"));
+    let (mut hub, port) = hub(&off.each_ref().map(String::as_str));
     hub.wait_for("over WebSocket");
     assert_eq!((hub.wait_for(""), hub.wait_for("")), ("".into(), "Stop with Ctrl-C.".into()));
     assert!(get(&port, "/metrics").starts_with("HTTP/1.1 404 "));
