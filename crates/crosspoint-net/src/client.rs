@@ -248,6 +248,19 @@ pub async fn dial(endpoint: &Endpoint) -> io::Result<Dialed> {
     let Some((path, deflate_bytes_min)) = websocket else {
         return Ok(dialed);
     };
+    upgrade(dialed, authority, path, deflate_bytes_min).await
+}
+
+/// Asks the other side of a transport to speak WebSocket from now on.
+///
+/// # Errors
+/// As [`dial`].
+pub(crate) async fn upgrade(
+    mut dialed: Dialed,
+    authority: &str,
+    path: &str,
+    deflate_bytes_min: Option<u32>,
+) -> io::Result<Dialed> {
     let Dialed { reader, writer, .. } = &mut dialed;
     let wrong = |error| io::Error::new(io::ErrorKind::InvalidData, error);
     let key = handshake::new_key().map_err(wrong)?;

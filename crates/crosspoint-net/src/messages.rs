@@ -1,4 +1,4 @@
-//! A WebSocket connection as text messages, for peers that are no clients of a hub.
+//! A WebSocket connection as messages of text, or also of bytes, for peers that are no clients of a hub.
 //!
 //! The owner calls [`Messages::next`] in a loop, pushes what is to be written, and ends with
 //! [`Messages::close`]. Pings are answered here, and so is a close frame. What waits to be written is as much as the owner
@@ -26,6 +26,7 @@ pub struct Messages {
     reader: Reader,
     writer: Writer,
     websocket: ws::Connection,
+    takes_binary: bool,
     /// The beginning of a message that came in several parts.
     begun: BytesMut,
     queue: VecDeque<Bytes>,
@@ -37,6 +38,8 @@ pub struct Messages {
 pub enum MessagesEvent {
     /// A text message came. It is UTF-8.
     Message(Bytes),
+    /// A binary message came.
+    Binary(Bytes),
     /// Something was written.
     Wrote,
     /// The other side has closed the connection.
@@ -79,10 +82,17 @@ impl Messages {
             reader,
             writer,
             websocket,
+            takes_binary: false,
             begun: BytesMut::new(),
             queue: VecDeque::new(),
             queued: 0,
         })
+    }
+
+    /// The same, which takes binary messages as well.
+    #[must_use]
+    pub fn with_binary(self) -> Self {
+        Self { takes_binary: true, ..self }
     }
 
     /// Bytes that wait to be written.
@@ -95,7 +105,19 @@ impl Messages {
     /// # Errors
     /// When the system has no random source, which every frame of a client needs.
     pub fn push(&mut self, text: &[u8]) -> io::Result<()> {
-        let framed = self.websocket.message(MessageKind::Text, text).map_err(io::Error::other)?;
+        self.push_as(MessageKind::Text, text)
+    }
+
+    /// Writes a binary message with the next turns.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub fn push_binary(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.push_as(MessageKind::Binary, bytes)
+    }
+
+    fn push_as(&mut self, kind: MessageKind, message: &[u8]) -> io::Result<()> {
+        let framed = self.websocket.message(kind, message).map_err(io::Error::other)?;
         self.enqueue(framed);
         Ok(())
     }
@@ -137,17 +159,23 @@ impl Messages {
     }
 
     fn poll(&mut self) -> Result<Option<MessagesEvent>, MessagesError> {
+        let whole = |kind, bytes| match kind {
+            MessageKind::Text => MessagesEvent::Message(bytes),
+            MessageKind::Binary => MessagesEvent::Binary(bytes),
+        };
         while let Some(event) = self.websocket.poll()? {
             match event {
-                Event::Data { kind: MessageKind::Binary, .. } => return Err(MessagesError::Binary),
-                Event::Data { bytes, message_fin: true, .. } if self.begun.is_empty() => {
-                    return Ok(Some(MessagesEvent::Message(bytes)));
+                Event::Data { kind: MessageKind::Binary, .. } if !self.takes_binary => {
+                    return Err(MessagesError::Binary);
                 }
-                Event::Data { bytes, message_fin, .. } => {
+                Event::Data { kind, bytes, message_fin: true, .. } if self.begun.is_empty() => {
+                    return Ok(Some(whole(kind, bytes)));
+                }
+                Event::Data { kind, bytes, message_fin, .. } => {
                     self.begun.extend_from_slice(&bytes);
                     if message_fin {
                         let message = std::mem::take(&mut self.begun);
-                        return Ok(Some(MessagesEvent::Message(message.freeze())));
+                        return Ok(Some(whole(kind, message.freeze())));
                     }
                 }
                 Event::Closed(frame) => return Ok(Some(MessagesEvent::Closed(frame))),

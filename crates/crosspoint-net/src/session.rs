@@ -208,9 +208,7 @@ impl Driver {
                 bytes = hear(&mut self.reader, authenticating), if hears => match bytes {
                     Ok(bytes) if !bytes.is_empty() => {
                         state.read_at = now();
-                        if state.probe.as_mut().is_some_and(|probe| probe.heard()) {
-                            self.session.shows_life();
-                        }
+                        self.heard(state);
                         self.received(state, bytes)
                     }
                     _ if authenticating && self.is_handed_over() => Ok(()),

@@ -32,7 +32,8 @@
 //! * [`ConnectError`], [`PeerError`], [`RequestError`], [`ChannelError`], [`PingError`]: the errors;
 //!   [`Reason`]: why something ended
 //! * [`anysocket`]: a peer of AnySocket programs without a hub
-//! * [`socketio`]: what a program that embeds the hub does with clients of Socket.IO
+//! * [`socketio`]: what a program that embeds the hub does with clients of Socket.IO; [`socketio::client`]: a client of
+//!   Socket.IO servers and hubs
 //! * `testing`, a [feature](#features): a hub with two nodes for tests
 //!
 //! # Features
@@ -153,6 +154,8 @@ mod channel;
 mod connection;
 mod error;
 pub mod gateway;
+#[cfg(any(feature = "anysocket", feature = "socketio"))]
+mod handling;
 mod lock;
 mod node;
 mod options;

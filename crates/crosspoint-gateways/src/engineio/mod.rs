@@ -3,8 +3,9 @@
 //! A session is a sequence of packets ([`packet`]). Over a WebSocket each packet is one message. Over HTTP several
 //! packets travel as one [`payload`]. [`Socket`] is the part of a session that every transport has in common,
 //! [`Exchange`] what there is besides where it comes by requests, and [`Refusal`] what is answered to those that do not
-//! fit.
+//! fit. [`client`] is the same for the other side.
 
+pub mod client;
 pub mod exchange;
 #[cfg(feature = "fuzz")]
 #[doc(hidden)]

@@ -10,12 +10,14 @@
 //!   attachments come
 //! * [`wire`]: how the hub knows a session, and writes data for it
 //! * [`translate`]: arguments as payloads of peers that speak something else
+//! * [`client`]: the other role
 //! * [`ack_id`]: the ids of events that a client acknowledges
 
 pub mod ack_id;
 pub mod arguments;
 pub mod body;
 pub mod carry;
+pub mod client;
 pub mod elements;
 pub mod event;
 #[cfg(feature = "fuzz")]

@@ -11,6 +11,7 @@ use crosspoint_gateways::engineio::fuzz::fuzz_engineio;
 use crosspoint_gateways::peote::fuzz::{
     fuzz_chunk, fuzz_joint_client, fuzz_joint_server, fuzz_value,
 };
+use crosspoint_gateways::socketio::client::fuzz::fuzz_socketio_client;
 use crosspoint_gateways::socketio::fuzz::fuzz_socketio_packet;
 use crosspoint_hub::HubOptions;
 use crosspoint_proto::fuzz::fuzz_native;
@@ -421,5 +422,27 @@ fn changed_packets_of_socketio_do_no_harm() {
         let mut bytes = corpus[dice.below(corpus.len())].clone();
         change(&mut dice, &mut bytes, &corpus);
         fuzz_socketio_packet(&bytes);
+    }
+}
+
+/// What servers say to a client, which does something besides.
+const SOCKETIO_CLIENT: [&[u8]; 6] = [
+    b"\x00\x1042[\"a\",1]\n\x10430[1]\n\x20431[]\n\x50420[\"CREATE_STREAM\",{\"sourceStreamId\":\"x\",\"targetStreamId\":\"y\",\"sourceClientId\":\"B\"}]\n\x50421[\"P2P_EMIT_STREAM-from-stream-x\",\"chunk\"]\n\x60422[\"P2P_EMIT_STREAM-from-stream-x\",null]\n\x0042[\"PEER_STREAM_DESTROYED\",\"x\"]",
+    b"\x03\x00421[\"P2P_REGISTER\",\"B\"]\n\x00422[\"P2P_REGISTER_STREAM\"]\n\x50451-3[\"P2P_EMIT_STREAM\",{\"_placeholder\":true,\"num\":0}]\n\x01\x04chunk\n\x60423[\"P2P_UNREGISTER\"]\n\x0042[\"P2P_DISCONNECT\"]",
+    b"\x00\x00452-7[\"b\",{\"_placeholder\":true,\"num\":0},{\"num\":1,\"_placeholder\":true}]\n\x01one\n\x41two\n\x4042[\"SERVER_ERROR\",\"x\"]\n\x00425[\"SERVER_PING\"]",
+    b"\x04\x1042[\"ADD_TARGET\",\"B\"]\n\x70461-0[{\"_placeholder\":true,\"num\":0}]\n\x01x\n\x3041",
+    b"\x02\x303\n\x306\n\x3044{\"message\":\"no\"}\n\x301",
+    b"\x00\x20430[]\n\x5042[\"TARGET_DISCONNECT\",\"B\"]\n\x002x\n\x3042[]\n\x30",
+];
+
+#[test]
+fn changed_messages_to_clients_of_socketio_do_no_harm() {
+    let corpus: Vec<_> = SOCKETIO_CLIENT.iter().map(|input| input.to_vec()).collect();
+    corpus.iter().for_each(|input| fuzz_socketio_client(input));
+    for seed in 0..10_000 {
+        let mut dice = Dice(seed);
+        let mut bytes = corpus[dice.below(corpus.len())].clone();
+        change(&mut dice, &mut bytes, &corpus);
+        fuzz_socketio_client(&bytes);
     }
 }

@@ -3,7 +3,9 @@
 //! A client asks for a session with its first request. If that is an upgrade to WebSocket, the session is an ordinary
 //! one inside it. Otherwise the session is an ordinary one too, at the near end of a way in memory (`polled`), and the
 //! requests of its client put frames of a WebSocket into that and take them out again: the protocol sees no difference.
+//! [`client`] is the other side.
 
+pub mod client;
 mod path;
 mod polled;
 mod refusal;

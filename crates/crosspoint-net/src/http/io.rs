@@ -140,6 +140,18 @@ impl Drop for Busy {
     }
 }
 
+/// A connection as hyper wants it on the client's side.
+#[cfg(feature = "socketio")]
+pub(crate) fn client_io(
+    reader: Reader,
+    writer: Writer,
+    stall_max: Duration,
+) -> impl AsyncRead + AsyncWrite + Send + Unpin {
+    // Answers are not cut as requests are.
+    let state = IoState { busy: AtomicBool::new(true), ..IoState::default() };
+    Io::new(reader, writer, BytesMut::new(), stall_max, Arc::new(state))
+}
+
 impl IoState {
     /// Tells handlers that the other side will send nothing more.
     pub(super) fn tell_gone(&self) {

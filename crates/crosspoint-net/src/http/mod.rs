@@ -38,7 +38,7 @@ pub use arrival::Arrival;
 pub(crate) use connection::{Outcome, Upgraded, serve};
 pub use files::{FileOptions, Files, FilesError};
 #[cfg(feature = "socketio")]
-pub(crate) use io::Gone;
+pub(crate) use io::{Gone, client_io};
 pub use metrics::MetricsToken;
 pub use origins::Origin;
 pub use parking::Hang;

@@ -54,7 +54,18 @@ impl Driver {
             return Err(Reason::ConnectionLost);
         }
         state.read_at = now();
+        // What its client has said there already may be the answer to a probe.
+        if self.websocket.as_ref().is_some_and(|websocket| websocket.buffered() > 0) {
+            self.heard(state);
+        }
         self.advance(state)
+    }
+
+    /// The client has said something: it lives.
+    pub(super) fn heard(&mut self, state: &mut State) {
+        if state.probe.as_mut().is_some_and(|probe| probe.heard()) {
+            self.session.shows_life();
+        }
     }
 
     /// Parses and carries out what has been read, until nothing is left or the session has to wait.

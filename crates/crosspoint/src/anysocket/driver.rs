@@ -1,9 +1,10 @@
 //! The task of a connection: moves messages between the transport and the protocol, and starts
 //! handlers.
 
-use super::handlers::{caught, params};
-use super::shared::{Answer, Handle, Held, Link, Shared, State, moment, now};
+use super::handlers::params;
+use super::shared::{Answer, Handle, Link, Shared, State, moment, now};
 use super::{Arg, Ended, Fault, Id, Json, Peer, PeerError, ProxyError};
+use crate::handling::{Held, caught};
 use bytes::BytesMut;
 use crosspoint_gateways::anysocket::Ticket;
 use crosspoint_gateways::anysocket::cipher::SystemRandom;
@@ -11,7 +12,6 @@ use crosspoint_gateways::anysocket::client::{Event, LinkId};
 use crosspoint_gateways::anysocket::internal::rpc::{self, Failure, Outcome};
 use crosspoint_net::messages::{Messages, MessagesError, MessagesEvent};
 use crosspoint_net::ws::{CloseCode, CloseFrame};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
 use tokio::sync::oneshot;
 
@@ -98,7 +98,8 @@ impl Driver {
                         Ok(MessagesEvent::Message(message)) => {
                             state.machine.receive(moment(), &mut SystemRandom, message);
                         }
-                        Ok(MessagesEvent::Wrote) => {}
+                        // Binary ones are an error of the transport.
+                        Ok(MessagesEvent::Wrote | MessagesEvent::Binary(_)) => {}
                         Ok(MessagesEvent::Closed(_)) => state.machine.end(Ended::There),
                         Err(error) => {
                             code = Some(error.close_code());
@@ -134,8 +135,7 @@ impl Driver {
     }
 
     fn listening(&self) -> bool {
-        self.shared.held.load(Ordering::Relaxed) < self.limits.held_max
-            && self.shared.held_bytes.load(Ordering::Relaxed) < self.limits.held_bytes_max
+        self.shared.holding.has_room(self.limits.held_max, self.limits.held_bytes_max)
     }
 
     fn start(&mut self) {
@@ -252,7 +252,7 @@ impl Driver {
         let Some(link) = state.links.get(&link) else {
             return;
         };
-        let held = Held::new(&self.shared, body.as_bytes().len());
+        let held = Held::new(&self.shared.holding, body.as_bytes().len());
         let mut inbox = link.inbox.lock().unwrap_or_else(PoisonError::into_inner);
         inbox.waiting.push_back((body, ticket, held));
         if !std::mem::replace(&mut inbox.running, true) {
@@ -268,7 +268,7 @@ impl Driver {
             rpc::Value::Json(json) => json.as_bytes().len(),
             rpc::Value::Binary(bytes) => bytes.len(),
         });
-        let held = Held::new(&self.shared, bytes.sum());
+        let held = Held::new(&self.shared.holding, bytes.sum());
         self.starts.push(Start::Call { link, call, ticket, held });
     }
 }

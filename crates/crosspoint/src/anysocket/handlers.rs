@@ -1,14 +1,12 @@
 //! What answers messages and calls.
 
 use super::arg::Arg;
-use super::shared::{CallHandler, Handlers, Handling, MessageHandler};
+use super::shared::{CallHandler, Handlers, MessageHandler};
 use super::{Json, Peer, PeerError};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::Poll;
 
 /// A message of a peer's application.
 #[derive(Debug)]
@@ -154,17 +152,4 @@ pub(super) fn params(
     values: &[crosspoint_gateways::anysocket::internal::rpc::Value],
 ) -> Result<Vec<Arg>, PeerError> {
     values.iter().map(Arg::from_wire).collect()
-}
-
-/// Runs a handler to its end. `None` if it panicked, which harms nobody else.
-pub(super) async fn caught<T>(start: impl FnOnce() -> Handling<T>) -> Option<T> {
-    let mut running = catch_unwind(AssertUnwindSafe(start)).ok()?;
-    std::future::poll_fn(move |cx| {
-        match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(done)) => Poll::Ready(Some(done)),
-            Err(_panic) => Poll::Ready(None),
-        }
-    })
-    .await
 }

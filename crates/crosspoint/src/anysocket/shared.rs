@@ -4,14 +4,14 @@
 //! driver is woken to write it.
 
 use super::{Arg, Ended, Id, Json, PeerError, ProxyError};
+use crate::handling::{Handling, Held, Holding};
 use crosspoint_gateways::anysocket::Ticket;
 use crosspoint_gateways::anysocket::client::{LinkId, Moment, Peer as Machine, SendError};
 use crosspoint_hub::PeerId;
 use serde_json::Value;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, oneshot, watch};
@@ -27,16 +27,14 @@ pub(super) type Asker = oneshot::Sender<Result<Arc<Link>, ProxyError>>;
 pub(super) struct Shared {
     state: Mutex<State>,
     /// There is something to write, or room to read.
-    pub(super) wake: Notify,
+    pub(super) wake: Arc<Notify>,
     /// There may be room to send again, or the end.
     pub(super) room: Notify,
     /// A peer has come, or the end.
     pub(super) arrived: Notify,
     pub(super) handlers: Handlers,
     /// Messages and calls whose handlers are not done.
-    pub(super) held: AtomicUsize,
-    /// The same in bytes.
-    pub(super) held_bytes: AtomicUsize,
+    pub(super) holding: Arc<Holding>,
     /// How long replies may take where nothing else is said.
     pub(super) reply_timeout: Duration,
     pub(super) id: PeerId,
@@ -96,6 +94,7 @@ impl Shared {
         reply_timeout: Duration,
     ) -> Self {
         let id = machine.id();
+        let wake = Arc::new(Notify::new());
         let state = State {
             machine,
             links: HashMap::new(),
@@ -104,12 +103,11 @@ impl Shared {
         };
         Self {
             state: Mutex::new(state),
-            wake: Notify::new(),
+            holding: Holding::new(wake.clone()),
+            wake,
             room: Notify::new(),
             arrived: Notify::new(),
             handlers,
-            held: AtomicUsize::new(0),
-            held_bytes: AtomicUsize::new(0),
             reply_timeout,
             id,
         }
@@ -142,9 +140,6 @@ impl Shared {
         }
     }
 }
-
-/// A handler at work.
-pub(super) type Handling<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Handles what a peer says, and gives what it says to that, if anything. It gets the link, and what keeps
 /// the connection open.
@@ -185,30 +180,6 @@ impl fmt::Debug for Handlers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let calls = self.calls.read().unwrap_or_else(PoisonError::into_inner);
         f.debug_set().entries(calls.keys().map(|path| path.join("."))).finish()
-    }
-}
-
-/// A message or call, until its handler is done.
-#[derive(Debug)]
-pub(super) struct Held {
-    shared: Arc<Shared>,
-    bytes: usize,
-}
-
-impl Held {
-    pub(super) fn new(shared: &Arc<Shared>, bytes: usize) -> Self {
-        // The numbers alone decide; the thread that lowers them wakes the driver afterwards.
-        shared.held.fetch_add(1, Ordering::Relaxed);
-        shared.held_bytes.fetch_add(bytes, Ordering::Relaxed);
-        Self { shared: shared.clone(), bytes }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.shared.held.fetch_sub(1, Ordering::Relaxed);
-        self.shared.held_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.shared.wake.notify_one();
     }
 }
 

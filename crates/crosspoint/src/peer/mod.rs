@@ -3,7 +3,7 @@
 mod asked;
 mod calls;
 mod check;
-mod codec;
+pub(crate) mod codec;
 mod error;
 mod events;
 mod forward;

@@ -3,7 +3,9 @@
 use super::Peer;
 use super::codec::{CodecError, decode, encode};
 use super::error::{PeerError, RequestError};
-use super::link::{Pending, Question};
+#[cfg(feature = "socketio")]
+use super::link::Pending;
+use super::link::Question;
 use super::service::Service;
 use crosspoint_hub::payload::Payload;
 use serde::Serialize;
@@ -143,6 +145,7 @@ impl Peer {
     }
 
     /// Asks without a timeout, behind what was asked before, and gives what waits for the answer.
+    #[cfg(feature = "socketio")]
     pub(crate) async fn begin_to_ask(
         &self,
         method: &str,

@@ -1,25 +1,32 @@
 //! What events and acknowledgements carry.
 
+use crate::peer::codec::{decode, encode};
 use bytes::Bytes;
 use crosspoint_gateways::socketio::arguments::{self, ArgumentsError};
 use crosspoint_gateways::socketio::carry;
+use crosspoint_gateways::socketio::client;
 use crosspoint_gateways::socketio::packet::ATTACHMENTS_MAX;
 use crosspoint_gateways::socketio::translate;
 use crosspoint_gateways::socketio::wire::NAME as SOCKETIO;
 use crosspoint_gateways::socketio::{Elements, Placeholders, elements};
 use crosspoint_hub::payload::{Format, Payload};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_bytes::ByteBuf;
+use std::fmt;
 
-/// The arguments of an event or an acknowledgement: JSON values, and attachments, which are bytes.
+/// The arguments of an event or an acknowledgement: JSON values, in which bytes may be anywhere, as attachments.
 ///
 /// ```
-/// use crosspoint::socketio::Args;
+/// use crosspoint::socketio::{Args, Binary};
 ///
 /// let args = Args::of(&("news", 7))?.with_bytes("raw");
 /// assert_eq!(args.json(), r#"["news",7,{"_placeholder":true,"num":0}]"#);
 /// assert_eq!(args.get::<u32>(1)?, 7);
 /// assert_eq!(args.bytes(2).unwrap(), "raw");
+/// assert_eq!(args, Args::of(&("news", 7, Binary::from("raw")))?);
+/// let (name, number, raw): (String, u32, Binary) = args.read()?;
+/// assert_eq!((&*name, number, &raw.0[..]), ("news", 7, &b"raw"[..]));
 /// # Ok::<(), crosspoint::socketio::ArgsError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -67,16 +74,36 @@ impl Args {
         Self::default()
     }
 
-    /// The elements of a tuple, an array or a list.
+    /// The elements of a tuple, an array or a list. Bytes are attachments if serde is told that they are: [`Binary`], or the
+    /// crate `serde_bytes`.
     ///
     /// # Errors
-    /// [`ArgsError::Value`] if it is something else, or has no form in JSON.
+    /// [`ArgsError::Value`] if it is something else, or has no form in JSON or more than 10 attachments.
     pub fn of<T: Serialize + ?Sized>(values: &T) -> Result<Self, ArgsError> {
-        let array = serde_json::to_string(values)?;
-        match elements::inside(&array) {
-            Some(inside) => Ok(Self { inside: inside.to_owned(), attachments: Vec::new() }),
-            None => Err(ArgsError::Value("arguments are a tuple or a list".to_owned())),
+        Self::written(values, |data| matches!(data, [0x90..=0x9f | 0xdc | 0xdd, ..]))
+    }
+
+    /// The elements of a tuple, an array or a list, or the one value that is none. Nothing (`()`, `None`) is no arguments.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of)
+    pub fn of_any<T: Serialize + ?Sized>(values: &T) -> Result<Self, ArgsError> {
+        Self::written(values, |_| true)
+    }
+
+    /// `fits` says whether MessagePack is what is wanted.
+    fn written<T: Serialize + ?Sized>(
+        values: &T,
+        fits: impl FnOnce(&[u8]) -> bool,
+    ) -> Result<Self, ArgsError> {
+        let payload = encode(values).map_err(|error| ArgsError::Value(error.to_string()))?;
+        if !fits(&payload.data) {
+            return Err(ArgsError::Value("arguments are a tuple or a list".to_owned()));
         }
+        let args = translate::arguments(&payload, text_max(&payload));
+        let translate::Arguments { inside, attachments } =
+            args.map_err(|error| ArgsError::Value(error.to_string()))?;
+        Ok(Self { inside: inside.into_owned(), attachments })
     }
 
     /// The text of a JSON array, and the attachments whose places are in it:
@@ -184,7 +211,7 @@ impl Args {
     /// # Errors
     /// [`ArgsError::Value`]
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, ArgsError> {
-        Ok(serde_json::from_str(&self.json())?)
+        read(translate::from_arguments(&self.inside, &self.attachments))
     }
 
     /// One of them, from 0.
@@ -196,18 +223,58 @@ impl Args {
         let all = Elements::parse(&array).map_err(ArgumentsError::from)?;
         let element = all.get(index);
         let element = element.ok_or(ArgsError::Missing { index, count: all.len() })?;
-        Ok(serde_json::from_str(element)?)
+        if self.attachments.is_empty() {
+            return Ok(serde_json::from_str(element)?);
+        }
+        let places = Placeholders::parse(&array, self.attachments.len() as u8);
+        let cut = places.map_err(ArgumentsError::from)?.cut(&array, element);
+        let kept = cut.attachments.iter().filter_map(|at| self.attachments.get(usize::from(*at)));
+        Self { inside: cut.text.into_owned(), attachments: kept.cloned().collect() }.value()
+    }
+
+    /// One alone as this value, none as null, and several as a list: what an acknowledgement mostly is.
+    ///
+    /// # Errors
+    /// [`ArgsError::Value`]
+    pub fn value<T: DeserializeOwned>(&self) -> Result<T, ArgsError> {
+        let array = self.json();
+        let elements = Elements::parse(&array).map_err(ArgumentsError::from)?;
+        if elements.is_empty() {
+            return Ok(serde_json::from_str("null")?);
+        }
+        read(translate::from_acknowledgement(Format::JSON, &elements, &self.attachments))
     }
 
     /// The attachment that one of them is, from 0.
     pub fn bytes(&self, index: usize) -> Option<&Bytes> {
-        #[derive(serde::Deserialize)]
+        #[derive(Deserialize)]
         struct Place {
             _placeholder: bool,
             num: usize,
         }
-        let Place { _placeholder: true, num } = self.get(index).ok()? else { return None };
+        let array = self.json();
+        let element = Elements::parse(&array).ok()?.get(index)?;
+        let Place { _placeholder: true, num } = serde_json::from_str(element).ok()? else {
+            return None;
+        };
         self.attachments.get(num)
+    }
+
+    /// What a client has heard, which is checked.
+    pub(super) fn of_machine(args: client::Args) -> Self {
+        let inside = elements::inside(args.array()).unwrap_or_default().to_owned();
+        Self { inside, attachments: args.attachments().to_vec() }
+    }
+
+    /// What a client says.
+    ///
+    /// # Errors
+    /// [`ArgsError`] if others cannot read them.
+    pub(super) fn to_machine(&self) -> Result<client::Args, ArgsError> {
+        if self.attachments.len() > usize::from(ATTACHMENTS_MAX) {
+            return Err(ArgsError::TooManyAttachments(self.attachments.len()));
+        }
+        Ok(client::Args::raw(self.json(), self.attachments.clone())?)
     }
 
     /// The values with commas between them.
@@ -261,6 +328,60 @@ impl Args {
     fn from_translated<E>(read: Result<translate::Arguments<'_>, E>) -> Result<Self, ArgsError> {
         let translate::Arguments { inside, attachments } = read.map_err(|_| ArgsError::NoForm)?;
         Ok(Self { inside: inside.into_owned(), attachments })
+    }
+}
+
+fn read<T: DeserializeOwned>(payload: Option<Payload>) -> Result<T, ArgsError> {
+    let payload = payload.ok_or(ArgsError::NoForm)?;
+    decode(&payload).map_err(|error| ArgsError::Value(error.to_string()))
+}
+
+/// What can be said: [`Args`], or whatever [`Args::of_any`] takes.
+pub trait ToArgs {
+    /// The arguments.
+    ///
+    /// # Errors
+    /// [`ArgsError`] if it is none.
+    fn to_args(&self) -> Result<Args, ArgsError>;
+}
+
+impl<T: Serialize + ?Sized> ToArgs for T {
+    fn to_args(&self) -> Result<Args, ArgsError> {
+        Args::of_any(self)
+    }
+}
+
+impl ToArgs for Args {
+    fn to_args(&self) -> Result<Args, ArgsError> {
+        Ok(self.clone())
+    }
+}
+
+/// Bytes, which are an attachment and not a list of numbers.
+#[derive(Clone, PartialEq, Eq, Default, Hash)]
+pub struct Binary(pub Bytes);
+
+impl fmt::Debug for Binary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Binary({} bytes)", self.0.len())
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for Binary {
+    fn from(bytes: T) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl Serialize for Binary {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Binary {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        ByteBuf::deserialize(deserializer).map(|bytes| Self(bytes.into_vec().into()))
     }
 }
 
@@ -327,5 +448,45 @@ mod tests {
         assert_eq!(args.answer_payload("socketio").unwrap(), exact);
         assert_eq!(Args::of_answer(&Payload::new(Format::JSON, "[1]")).unwrap().json(), "[[1]]");
         assert_eq!(Args::of_event(&Payload::new(Format::JSON, "{")), Err(ArgsError::NoForm));
+    }
+
+    #[test]
+    fn whatever_has_a_form_in_json_comes_back_and_bytes_may_be_anywhere() {
+        let nested = json!({"a": [1, null, -2.5, "\u{1f3b2}"], "": {}});
+        let args = Args::of(&(nested.clone(), "x", true)).unwrap();
+        assert_eq!(args.read::<(Value, String, bool)>().unwrap(), (nested, "x".into(), true));
+        assert_eq!(args.len(), 3);
+        assert!(args.get::<u8>(1).is_err() && args.read::<(Value,)>().is_err());
+
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Upload {
+            name: String,
+            parts: Vec<Binary>,
+        }
+        let parts = vec![b"ab".as_slice().into(), Binary::default()];
+        let upload = Upload { name: "n".into(), parts };
+        let args = Args::of(&(&upload,)).unwrap();
+        assert_eq!((args.len(), args.attachments().len()), (1, 2));
+        assert_eq!(args.get::<Upload>(0).unwrap(), upload);
+        assert_eq!(args.value::<Upload>().unwrap(), upload);
+        let alone = Args::of_any(&Binary::from(b"x".as_slice())).unwrap();
+        assert_eq!(alone.value::<Binary>().unwrap(), Binary::from(b"x".as_slice()));
+    }
+
+    #[test]
+    fn nothing_is_no_arguments_and_what_has_no_form_is_refused() {
+        for none in
+            [().to_args(), Args::of_any(&None::<u8>), Args::of(&[0u8; 0]), Ok(Args::default())]
+        {
+            let none = none.unwrap();
+            assert!(none.is_empty() && none.json() == "[]");
+            assert_eq!(none.value::<Option<u8>>().unwrap(), None);
+            none.value::<()>().unwrap();
+        }
+        assert_eq!(Args::of_any("[1]").unwrap().json(), r#"["[1]"]"#);
+        assert_eq!("a".to_args().unwrap().to_args().unwrap(), Args::of(&["a"]).unwrap());
+        let eleven = vec![Binary::default(); 11];
+        assert!(matches!(Args::of(&eleven), Err(ArgsError::Value(_))));
+        assert_eq!(Args::of(&[f64::NAN]).unwrap().json(), "[null]");
     }
 }

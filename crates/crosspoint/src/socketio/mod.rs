@@ -4,8 +4,9 @@
 //! * [`Application`]: events with and without acknowledgement, rooms, services, streams, and who is there
 //! * [`Application::emit_persistent`], [`Mailbox`], [`Letter`]: messages that are kept for clients that are absent;
 //!   [`store`] has what keeps them
-//! * [`Args`]: what events carry: JSON, and attachments
+//! * [`Args`]: what events carry: JSON, and attachments; [`Binary`], [`ToArgs`]: what becomes that
 //! * [`EmitError`], [`ArgsError`]: what goes wrong
+//! * [`client`]: the other side: a client of Socket.IO servers and hubs
 //!
 //! ```no_run
 //! use crosspoint::socketio::{Application, Args, Call};
@@ -30,6 +31,7 @@
 
 mod application;
 mod args;
+pub mod client;
 mod error;
 mod incoming;
 mod mail;
@@ -40,7 +42,7 @@ mod ways;
 pub use application::{
     Application, ApplicationBuilder, ApplicationError, Ask, Call, StreamOptions,
 };
-pub use args::{Args, ArgsError};
+pub use args::{Args, ArgsError, Binary, ToArgs};
 pub use crosspoint_store as store;
 pub use error::EmitError;
 pub use incoming::{Offer, Streams};

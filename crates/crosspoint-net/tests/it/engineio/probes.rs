@@ -64,3 +64,27 @@ async fn a_client_that_comes_by_requests_shows_with_the_next_one_that_it_lives()
     until("it is given up", || served.closed(Reason::HeartbeatLost) == 1).await;
     assert_eq!(said(&get(&served, &query).await), UNKNOWN);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_right_behind_the_upgrade_shows_that_a_client_lives() {
+    let served = serve();
+    let begun = get(&served, "EIO=4&transport=polling&name=n").await;
+    let query = format!("EIO=4&transport=polling&sid={}", value(said(&begun).1, "sid"));
+    let mut hanging = served.memory();
+    hanging.send(request("GET", &query, "").as_bytes()).await;
+    let websocket = query.replace("transport=polling", "transport=websocket");
+    let mut ws = Ws::open(served.memory(), &websocket).await;
+    ws.say("2probe").await;
+    assert_eq!(ws.text().await, "3probe");
+    newcomer(&served).await;
+    assert_eq!(said(&answer(&mut hanging, false).await), (200, "2"));
+    let mut together = BytesMut::new();
+    for word in ["5", "3"] {
+        frame::client_frame(Opcode::Text, true, word.as_bytes(), [1, 2, 3, 4], &mut together);
+    }
+    ws.0.send(&together).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(served.closed(Reason::HeartbeatLost), 0);
+    ws.say("4a").await;
+    assert_eq!(ws.text().await, "4a");
+}

@@ -18,7 +18,9 @@ pub(crate) use calls::Served;
 pub(crate) use handlers::{Call, Handler, Handlers};
 pub(crate) use inbox::Item;
 pub(crate) use later::Later;
-pub(crate) use requests::{Pending, Question};
+#[cfg(feature = "socketio")]
+pub(crate) use requests::Pending;
+pub(crate) use requests::Question;
 pub(crate) use security::Security;
 pub(crate) use streams::StreamState;
 pub(crate) use terms::Terms;
