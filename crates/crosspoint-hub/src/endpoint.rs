@@ -30,8 +30,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+use traffic::Incoming;
 pub use traffic::Traffic;
-use traffic::{Incoming, Outgoing};
 pub(crate) use writing::Pushed;
 
 /// Who moves the bytes that wait for an endpoint; implemented by the owner of the connection.
@@ -100,7 +100,6 @@ const TOLD_AWAY: u8 = 2;
 struct Queue {
     outbox: Outbox,
     congestion: Congestion,
-    outgoing: Outgoing,
 }
 
 /// Who the endpoint is.
@@ -110,8 +109,16 @@ struct Known {
     proven: bool,
     /// Whether its credentials have granted it its name.
     granted: bool,
+    abilities: Abilities,
+}
+
+/// What an endpoint can be told, as far as that is up to its client.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Abilities {
     /// Whether it pauses a target when it is told to.
-    pauses: bool,
+    pub(crate) pauses: bool,
+    /// Whether it can be told that a channel of its own has ended.
+    pub(crate) deletes: bool,
 }
 
 impl Endpoint {
@@ -124,11 +131,7 @@ impl Endpoint {
         outlet: Box<dyn Outlet>,
     ) -> Self {
         let outbox = Outbox::new(Tab::new(&account, Purpose::Outbox), bytes_max);
-        let queue = Mutex::new(Queue {
-            outbox,
-            congestion: Congestion::default(),
-            outgoing: Outgoing::default(),
-        });
+        let queue = Mutex::new(Queue { outbox, congestion: Congestion::default() });
         let [probe_requested, pending] = [false; 2].map(AtomicBool::new);
         Self {
             id,
@@ -216,8 +219,8 @@ impl Endpoint {
 
     /// What went in and out.
     pub fn traffic(&self) -> Traffic {
-        let outgoing = self.lock().outgoing;
-        self.incoming.with(outgoing)
+        let passed = self.lock().outbox.passed();
+        self.incoming.with(passed)
     }
 
     /// So many bytes were read from it. For its session's own task alone.
@@ -256,12 +259,23 @@ impl Endpoint {
 
     /// Whether the endpoint pauses a target when it is told to.
     fn pauses(&self) -> bool {
-        self.known.get().is_some_and(|known| known.pauses)
+        self.known.get().is_some_and(|known| known.abilities.pauses)
+    }
+
+    /// Whether the endpoint can be told that a channel of its own has ended.
+    pub(crate) fn deletes(&self) -> bool {
+        self.known.get().is_some_and(|known| known.abilities.deletes)
     }
 
     /// Says who the endpoint is. Gives whether that was not known before.
-    pub(crate) fn set_peer(&self, peer: Peer, proven: bool, granted: bool, pauses: bool) -> bool {
-        self.known.set(Known { peer, proven, granted, pauses }).is_ok()
+    pub(crate) fn set_peer(
+        &self,
+        peer: Peer,
+        proven: bool,
+        granted: bool,
+        abilities: Abilities,
+    ) -> bool {
+        self.known.set(Known { peer, proven, granted, abilities }).is_ok()
     }
 
     pub(crate) fn links(&self) -> MutexGuard<'_, Links<Self>> {

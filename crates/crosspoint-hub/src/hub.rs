@@ -506,7 +506,7 @@ impl Hub {
         waits: impl Fn(Reason) -> bool,
         writes: &mut PendingWrites,
     ) -> Result<(), NotCome> {
-        let Newcomer { endpoint, id, proven, granted, pauses, .. } = newcomer;
+        let Newcomer { endpoint, id, proven, granted, abilities, .. } = newcomer;
         // The program itself connects from inside.
         let is_reserved = match self.application_peer() {
             Some(application) if application == id => endpoint.address.is_some(),
@@ -530,7 +530,7 @@ impl Hub {
                 });
             }
         };
-        let known = endpoint.set_peer(peer.clone(), proven, granted, pauses);
+        let known = endpoint.set_peer(peer.clone(), proven, granted, abilities);
         debug_assert!(known, "hello is accepted once");
         // Before anybody can find the session, so that nothing comes to it before its welcome.
         endpoint.push_event(Tag::default(), Event::Welcome { peer: peer.id }, writes);
@@ -993,22 +993,21 @@ impl Hub {
     ) {
         let removed = self.remove(&mut lock(&self.channels), channel);
         drop(removed);
-        let (members, _owner) = channel.end(reason, writes);
+        let members = channel.end(reason, false, writes);
         count_members(&self.metrics, 0, members);
     }
 
-    /// Ends a channel or room of whatever kind, or empties it if it always exists. Gives how many members there were, and
-    /// who owned it, who has to be told.
+    /// Ends a channel or room of whatever kind, or empties it if it always exists. Gives how many members there were.
     pub(crate) fn dissolve(
         &self,
         channel: &Arc<Channel>,
         reason: Reason,
         writes: &mut PendingWrites,
-    ) -> (usize, Option<Arc<Endpoint>>) {
+    ) -> usize {
         if channel.declared {
             let members = channel.empty(reason, writes);
             count_members(&self.metrics, 0, members);
-            return (members, None);
+            return members;
         }
         let mut channels = lock(&self.channels);
         let removed = self.remove(&mut channels, channel);
@@ -1017,9 +1016,9 @@ impl Hub {
         }
         drop(channels);
         drop(removed);
-        let (members, owner) = channel.end(reason, writes);
+        let members = channel.end(reason, true, writes);
         count_members(&self.metrics, 0, members);
-        (members, owner)
+        members
     }
 
     /// The owner of a channel goes: the channel passes to the successor, or ends.
@@ -1059,7 +1058,7 @@ impl Hub {
         }
         channels.rooms_made -= 1;
         drop(channels);
-        let (silent, _nobody) = channel.end(Reason::ClosedByOwner, writes);
+        let silent = channel.end(Reason::ClosedByOwner, false, writes);
         count_members(&self.metrics, 0, silent);
     }
 

@@ -214,17 +214,15 @@ impl Hub {
         Ok(())
     }
 
-    /// Ends a channel or room for all, who are told the reason. A room that always exists is emptied, and stays. The
-    /// session of an owner ends too, for the same reason, as its protocol has no other form for that. Gives how many
-    /// members there were; `None` if there is no such channel.
+    /// Ends a channel or room for all, who are told the reason. A room that always exists is emptied, and stays. An
+    /// owner that [cannot be told](crate::command::Hello::deletes) loses its session, for the same reason: one of peote
+    /// has no form for that. A successor does not get the channel. Gives how many members there were; `None` if there is
+    /// no such channel.
     pub fn close_channel(&self, name: &ChannelName, reason: Reason) -> Option<usize> {
         let channel = self.channel(name)?;
         let mut writes = PendingWrites::default();
-        let (members, owner) = self.dissolve(&channel, reason, &mut writes);
+        let members = self.dissolve(&channel, reason, &mut writes);
         writes.flush();
-        if let Some(owner) = owner {
-            owner.end_soon(reason);
-        }
         Some(members)
     }
 }

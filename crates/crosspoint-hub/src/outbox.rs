@@ -61,6 +61,15 @@ pub(crate) struct Ahead<'a> {
     pub(crate) passed: &'a mut usize,
 }
 
+/// What has passed through an outbox.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Passed {
+    /// Messages and parts that were added.
+    pub(crate) messages: u64,
+    /// Bytes that were written.
+    pub(crate) bytes: u64,
+}
+
 /// See the [module](self).
 pub(crate) struct Outbox {
     /// What the entries may cost together.
@@ -72,6 +81,8 @@ pub(crate) struct Outbox {
     shared: usize,
     /// Which of the pieces that were taken out are such bytes, a bit for each.
     shared_pieces: u64,
+    /// What has passed. Here, as what is next to it changes with each push and write too.
+    passed: Passed,
     /// What of the cost is charged.
     tab: Tab,
     /// What a large message to this receiver alone, which was taken when there was room, may cost above the
@@ -133,6 +144,7 @@ impl Outbox {
             cost: 0,
             shared: 0,
             shared_pieces: 0,
+            passed: Passed::default(),
             tab,
             allowance: 0,
             busy: false,
@@ -145,6 +157,16 @@ impl Outbox {
             ending: None,
             asked: false,
         }
+    }
+
+    /// Counts messages that are added.
+    pub(crate) fn count(&mut self, messages: usize) {
+        self.passed.messages += messages as u64;
+    }
+
+    /// What has passed.
+    pub(crate) fn passed(&self) -> Passed {
+        self.passed
     }
 
     /// Adds an event. Above the bound, the session is ended with `SlowReceiver`.
@@ -379,6 +401,7 @@ impl Outbox {
     ) -> bool {
         self.busy = false;
         self.blocked = blocked;
+        self.passed.bytes += written as u64;
         if self.dead.is_some() {
             pieces.clear();
             return false;

@@ -7,7 +7,7 @@ use crate::command::{
     Addressee, After, ApplicationEvent, DirectoryEvent, Event, Peer, Query, Watched,
 };
 use crate::directory::ClaimId;
-use crate::endpoint::{Endpoint, PendingWrites};
+use crate::endpoint::{Abilities, Endpoint, PendingWrites};
 use crate::ids::{PeerId, PeerName};
 use crate::ledger::Account;
 use crate::outbox::Tag;
@@ -137,8 +137,8 @@ pub(crate) struct Newcomer<'a> {
     pub(crate) proven: bool,
     /// Whether its credentials grant it the name.
     pub(crate) granted: bool,
-    /// Whether it pauses a target when it is told to.
-    pub(crate) pauses: bool,
+    /// What it can be told.
+    pub(crate) abilities: Abilities,
 }
 
 /// Whether a session has its id and was not replaced, and clients find it. One that was replaced provides
@@ -191,7 +191,7 @@ impl Peers {
         application: Option<PeerId>,
         writes: &mut PendingWrites,
     ) -> Result<Option<Arc<Endpoint>>, Taken> {
-        let Newcomer { endpoint, id, name, proven, granted, pauses: _ } = newcomer;
+        let Newcomer { endpoint, id, name, proven, granted, abilities: _ } = newcomer;
         let is_application =
             |old: &Arc<Endpoint>| application.is_some() && old.peer().map(|p| p.id) == application;
         let replace = duplicates == Duplicates::Replace;

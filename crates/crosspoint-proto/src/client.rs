@@ -122,6 +122,7 @@ impl Native {
             bound: proving.as_ref().and_then(|proving| proving.exporter.map(|_| true)),
             heartbeat_ms: message::split_pace(hub),
             pause: hello.pauses.then_some(true),
+            delete: hello.deletes.then_some(true),
         };
         let mut body = BytesMut::new();
         put_map(&map, &mut body);

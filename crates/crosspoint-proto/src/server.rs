@@ -202,8 +202,9 @@ impl Native {
                 let peer = hello.id.map(|id| message::peer_id(&id)).transpose()?;
                 let token = hello.token.map(|token| token.into_vec().into());
                 let pauses = hello.pause.unwrap_or_default();
+                let deletes = hello.delete.unwrap_or_default();
                 let (proven, waits) = (false, false);
-                let said = Hello { peer, proven, name: hello.name, token, pauses, waits };
+                let said = Hello { peer, proven, name: hello.name, token, pauses, deletes, waits };
                 self.pace(message::join_pace(hello.heartbeat_ms));
                 match hello.key {
                     Some(key) => {

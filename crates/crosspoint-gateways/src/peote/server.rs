@@ -304,6 +304,7 @@ impl Joint {
             }
             // The protocol has no words for these.
             ChannelEvent::Knock { .. }
+            | ChannelEvent::Deleted { .. }
             | ChannelEvent::OtherEntered { .. }
             | ChannelEvent::OtherLeft { .. }
             | ChannelEvent::Others { .. }

@@ -425,25 +425,28 @@ impl Channel {
         self.lock().forget_bans(|ban| ban.peer == Some(peer));
     }
 
-    /// Ends the channel for all. Returns the number of its members, and who owned it.
-    pub(crate) fn end(
-        &self,
-        reason: Reason,
-        writes: &mut PendingWrites,
-    ) -> (usize, Option<Arc<Endpoint>>) {
+    /// Ends the channel for all. `tell` says whether the owner has to hear of it: its session ends if it cannot.
+    /// Returns the number of its members.
+    pub(crate) fn end(&self, reason: Reason, tell: bool, writes: &mut PendingWrites) -> usize {
         let mut state = self.lock();
         state.ended = true;
         // A question about it is answered even now.
         state.forget_successor(Reason::NoSuchName, writes);
-        let owner = state.owner.take().map(|owner| owner.endpoint);
-        if let Some(owner) = &owner {
-            owner.release_senders();
+        if let Some(owner) = state.owner.take() {
+            owner.endpoint.release_senders();
+            match tell {
+                true if owner.endpoint.deletes() => {
+                    owner.tell(ChannelEvent::Deleted { channel: owner.number, reason }, writes);
+                }
+                true => owner.endpoint.end_soon(reason),
+                false => {}
+            }
         }
         let count = state.dismiss(reason, writes);
         for applicant in std::mem::take(&mut state.pending) {
             applicant.refuse(Reason::NoSuchName, writes);
         }
-        (count, owner)
+        count
     }
 
     /// Throws all members out of a room. Returns their number.

@@ -34,6 +34,9 @@ impl Channel {
         writes: &mut PendingWrites,
     ) -> Result<bool, Reason> {
         let mut state = self.lock();
+        if state.ended {
+            return Err(Reason::NoSuchName);
+        }
         if !state.owner.as_ref().is_some_and(|owner| owner.endpoint.profile.successors) {
             // Its members frame what they send as its protocol needs it.
             return Err(Reason::Unsupported);

@@ -219,6 +219,14 @@ pub enum ChannelEvent {
         /// Why.
         reason: Reason,
     },
+    /// To an owner that can be told ([`Hello::deletes`](super::Hello::deletes)): the hub's operator has closed the
+    /// channel. Nothing of it follows.
+    Deleted {
+        /// The own channel.
+        channel: OwnedChannelId,
+        /// Why.
+        reason: Reason,
+    },
     /// To an owner that decides about each entry: a session requests to enter.
     Knock {
         /// The own channel.

@@ -218,6 +218,9 @@ pub struct Hello {
     pub token: Option<Bytes>,
     /// Whether the endpoint stops to send to a target when it is told to ([`Event::Paused`]).
     pub pauses: bool,
+    /// Whether the endpoint can be told that a channel of its own has ended ([`ChannelEvent::Deleted`]). If not, its
+    /// session ends with the channel.
+    pub deletes: bool,
     /// Where another session has its name or id and has to show that it lives, whether to wait until it does, and not to be
     /// refused before. For clients that do not try again. It takes [`Limits::probe_max`](crate::Limits::probe_max), or half
     /// as long again where the other one cannot be asked at once.
@@ -227,13 +230,14 @@ pub struct Hello {
 impl fmt::Debug for Hello {
     /// Without the token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { peer, proven, name, token, pauses, waits } = self;
+        let Self { peer, proven, name, token, pauses, deletes, waits } = self;
         f.debug_struct("Hello")
             .field("peer", peer)
             .field("proven", proven)
             .field("name", name)
             .field("token", &token.as_ref().map(|_| "***"))
             .field("pauses", pauses)
+            .field("deletes", deletes)
             .field("waits", waits)
             .finish()
     }

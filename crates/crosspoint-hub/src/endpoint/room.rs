@@ -197,7 +197,7 @@ impl Endpoint {
     /// Whether news of a session's command is taken: there is room, or it is the first without.
     pub(crate) fn reception(&self, sender: &Arc<Self>) -> Reception {
         let mut queue = self.lock();
-        let Queue { outbox, congestion, .. } = &mut *queue;
+        let Queue { outbox, congestion } = &mut *queue;
         if outbox.refuses() || !outbox.has_filled(4) {
             return Reception::Taken;
         }
@@ -215,7 +215,7 @@ impl Endpoint {
     /// Whether this receiver, who alone is to have so many bytes, has room for them.
     pub(crate) fn room_for(&self, sending: &mut Sending<'_>, bytes: usize) -> Room {
         let mut queue = self.lock();
-        let Queue { outbox, congestion, .. } = &mut *queue;
+        let Queue { outbox, congestion } = &mut *queue;
         if outbox.refuses() || !outbox.has_filled(3) {
             return Room::Free;
         }

@@ -3,6 +3,7 @@
 //! Counted where the hub's metrics are, once for a batch. What comes in is counted by the session's own task alone, and
 //! what goes out under the lock of the outbox, which whoever counts holds anyway.
 
+use crate::outbox::Passed;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What went in and out of a session since its beginning. What its carrier adds is not counted: TLS, the records of
@@ -26,13 +27,6 @@ pub(super) struct Incoming {
     bytes: AtomicU64,
 }
 
-/// What has gone out. Guarded by the lock of the outbox.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Outgoing {
-    pub(super) messages: u64,
-    pub(super) bytes: u64,
-}
-
 impl Incoming {
     /// Adds messages. One task alone does that, so nobody adds in between.
     pub(super) fn add_messages(&self, messages: u64) {
@@ -45,12 +39,12 @@ impl Incoming {
     }
 
     /// With what has gone out.
-    pub(super) fn with(&self, outgoing: Outgoing) -> Traffic {
+    pub(super) fn with(&self, out: Passed) -> Traffic {
         Traffic {
             messages_in: self.messages.load(Ordering::Relaxed),
-            messages_out: outgoing.messages,
+            messages_out: out.messages,
             bytes_in: self.bytes.load(Ordering::Relaxed),
-            bytes_out: outgoing.bytes,
+            bytes_out: out.bytes,
         }
     }
 }

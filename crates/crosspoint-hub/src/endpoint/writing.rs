@@ -33,7 +33,7 @@ impl Endpoint {
         if queue.outbox.refuses() {
             return Pushed::Dead;
         }
-        queue.outgoing.messages += messages as u64;
+        queue.outbox.count(messages);
         push(&mut queue.outbox);
         writes.add(&queue, self);
         if queue.outbox.is_dead() { Pushed::Dead } else { Pushed::Accepted }
@@ -189,7 +189,6 @@ impl Endpoint {
     /// `blocked` says that it took no more. Senders that waited for room are woken.
     pub fn wrote(&self, now: Instant, pieces: &mut Vec<Bytes>, written: usize, blocked: bool) {
         let mut queue = self.lock();
-        queue.outgoing.bytes += written as u64;
         if queue.outbox.wrote(now, pieces, written, blocked) {
             queue.congestion.took(written);
             self.end_turn(queue);

@@ -144,6 +144,10 @@ impl Session {
                 }
                 current
             }
+            ChannelEvent::Deleted { channel, .. } => {
+                let current = owned(&self.owned, *channel).is_some_and(|owned| owned.tag == tag);
+                current && self.take_owned(*channel).is_some()
+            }
             ChannelEvent::Created { .. }
             | ChannelEvent::OtherEntered { .. }
             | ChannelEvent::OtherLeft { .. } => true,

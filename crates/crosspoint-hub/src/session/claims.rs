@@ -3,6 +3,7 @@
 use super::{Session, Step};
 use crate::command::{Addressee, ChannelOptions, LinkOptions};
 use crate::directory::{Answer, Claim, ClaimId, Claimed};
+use crate::endpoint::Abilities;
 use crate::ids::{ChannelName, PeerId, PeerName};
 use crate::ledger::Charge;
 use crate::limit::Limit;
@@ -59,7 +60,7 @@ pub(super) struct Greeting {
     pub(super) name: Option<PeerName>,
     pub(super) proven: bool,
     pub(super) granted: bool,
-    pub(super) pauses: bool,
+    pub(super) abilities: Abilities,
     /// Whether it waits until another session that has its name or id has shown that it lives.
     pub(super) waits: bool,
     pub(super) permissions: Permissions,

@@ -8,7 +8,7 @@ use crate::command::{
     LinkEvent, LinkOptions, Peer, Query, Target, Watched,
 };
 use crate::directory::{Claim, Claimed};
-use crate::endpoint::{Endpoint, Reception};
+use crate::endpoint::{Abilities, Endpoint, Reception};
 use crate::hub::NotCome;
 use crate::ids::{LinkNumber, NoPeerName, PeerId, PeerName};
 use crate::ledger::{Charge, Exhausted, Holder, Purpose, SESSION_BYTES};
@@ -86,8 +86,9 @@ impl Session {
         }
         let (proven, permissions) = (hello.proven, grant.permissions);
         let pauses = hello.pauses && self.endpoint.profile.pauses == Pauses::Targets;
+        let abilities = Abilities { pauses, deletes: hello.deletes };
         let waits = hello.waits;
-        let greeting = Greeting { id, name, proven, granted, pauses, waits, permissions };
+        let greeting = Greeting { id, name, proven, granted, abilities, waits, permissions };
         let claim = Claim::Session { id, name: greeting.name.as_ref(), proven, granted };
         match self.claim(&claim) {
             Verdict::Granted(claimed) => self.come(greeting, claimed),
@@ -102,9 +103,9 @@ impl Session {
     /// Lets the session in, or has it wait for another one that has its name or id.
     pub(super) fn come(&mut self, greeting: Greeting, claimed: Option<Claimed>) -> Step {
         let (endpoint, protocol) = (&self.endpoint, self.endpoint.profile.name);
-        let Greeting { id, ref name, proven, granted, pauses, .. } = greeting;
+        let Greeting { id, ref name, proven, granted, abilities, .. } = greeting;
         let peer = Peer { id, name: name.as_ref().map(PeerName::shared), protocol };
-        let newcomer = Newcomer { endpoint, id, name: name.clone(), proven, granted, pauses };
+        let newcomer = Newcomer { endpoint, id, name: name.clone(), proven, granted, abilities };
         // Neither by waiting does it find out what it may not know.
         let waits = |reason| greeting.waits && may_know(reason, &greeting);
         match self.hub.peer_comes(self.now, newcomer, &peer, waits, &mut self.writes) {

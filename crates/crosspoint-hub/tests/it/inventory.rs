@@ -271,6 +271,44 @@ fn a_room_is_closed_for_all_and_one_that_always_exists_stays() {
 }
 
 #[test]
+fn an_owner_that_can_be_told_keeps_its_session_when_its_channel_is_closed() {
+    let hub = hub(Default::default());
+    let can = Hello { deletes: true, ..hello(1, "", false) };
+    let (mut owner, ..) = try_open(&hub, &LINES, can);
+    let mut member = open(&hub, 2, "");
+    for name in ["own", "other"] {
+        ask(&mut owner, Command::create(1, name));
+        ask(&mut member, Command::enter(1, name));
+    }
+    take(&mut owner);
+    take(&mut member);
+    ask(
+        &mut owner,
+        ChannelCommand::Succeed {
+            request: 7,
+            channel: OwnedChannelId(0),
+            member: Some(MemberNumber(0)),
+        },
+    );
+    // It has answered, and is the successor.
+    assert_eq!(events(&mut member), []);
+    assert_eq!(events(&mut owner), [Event::Done { request: 7 }]);
+    assert_eq!(hub.close_channel(&channel("own"), Reason::Kicked), Some(1));
+    // What it sends before it knows goes nowhere, and harms nobody.
+    let (own, all) = (OwnedChannelId(0), Target::Everyone(OwnedChannelId(0), None));
+    ask(&mut owner, Command::Send { to: all, part: Part::whole("lost") });
+    assert_eq!(events(&mut member), [ended(0, Reason::Kicked)]);
+    let deleted = ChannelEvent::Deleted { channel: own, reason: Reason::Kicked };
+    assert_eq!(events(&mut owner), [Event::Channel(deleted)]);
+    ask(&mut owner, Command::create(2, "own"));
+    let created = ChannelEvent::Created { request: 2, channel: own };
+    assert_eq!(events(&mut owner), [Event::Channel(created)], "the number is free again");
+    let all = Target::Everyone(OwnedChannelId(1), None);
+    ask(&mut owner, Command::Send { to: all, part: Part::whole("still") });
+    assert_eq!(data(&mut member), "in 1: still\n");
+}
+
+#[test]
 fn a_channel_is_closed_for_its_owner_too_and_its_name_is_free() {
     let hub = hub(Default::default());
     let (mut owner, mut member) = (open(&hub, 1, ""), open(&hub, 2, ""));

@@ -6,7 +6,7 @@ use super::{Asked, EngineIo, Handshake, Transport, sid};
 use crate::driving::Carrying;
 use crate::gateway::{self, Context, NewSession, Refused};
 use crate::held::{self, Held};
-use crate::http::{self, Gone, Hang, Origin};
+use crate::http::{self, Arrival, Gone, Hang, Origin};
 use crate::memory::{self, ReadEnd};
 use crate::refusal::RETRY_AFTER_S;
 use crate::remote::Remote;
@@ -31,6 +31,7 @@ use crosspoint_gateways::engineio::payload::OCTETS;
 use crosspoint_gateways::engineio::{Exchange, Refusal};
 use crosspoint_hub::Reason;
 use crosspoint_hub::ledger::{Purpose, Tab};
+use crosspoint_hub::transport::{self, Carrier};
 use hyper::body::{Body as _, Frame, SizeHint};
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
@@ -190,7 +191,10 @@ impl At {
         let (near_reader, near_writer) = near.into_split();
         let near_writer = MovingWriter::new(near_writer, handover);
         let halves = (Reader::Memory(near_reader), Writer::Moving(Box::new(near_writer)));
-        let said = self.run(session, remote, halves, reader, (place, charge));
+        let tls = head.extensions.get::<Arrival>().is_some_and(Arrival::is_tls);
+        let transport = transport::Transport { carrier: Carrier::Polling, tls };
+        let carried = (remote, transport);
+        let said = self.run(session, carried, halves, reader, (place, charge));
         poll(&polled, polled.first(said), Waits::of(head)).await
     }
 
@@ -198,7 +202,7 @@ impl At {
     fn run(
         &self,
         session: NewSession,
-        remote: Remote,
+        (remote, transport): (Remote, transport::Transport),
         halves: (Reader, Writer),
         far: ReadEnd,
         kept: impl Send + 'static,
@@ -214,7 +218,7 @@ impl At {
             // A client takes nothing between two requests, and may be away as long as its heartbeat allows.
             stall_min: beat.interval + beat.timeout,
             tell_end: None,
-            transport: None,
+            transport: Some(transport),
             halves,
         };
         let account = self.runner.run_carried(session, carrying, kept);

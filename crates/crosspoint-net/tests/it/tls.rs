@@ -98,20 +98,59 @@ async fn both_versions_are_served_beside_plain_connections_and_by_server_name() 
     assert_eq!(answer(&mut plain, false).await.status, 200);
 }
 
+/// Begins a session of Socket.IO by requests over one connection.
+fn begin_polled(stream: &mut Stream) {
+    let mut ask = |method: &str, query: &str, body: &str| {
+        let length = body.len();
+        let request = format!(
+            "{method} /socket.io/?EIO=4&transport=polling{query} HTTP/1.1\r\nHost: localhost\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        let ended = |answer: &[u8]| {
+            let text = str::from_utf8(answer).unwrap().to_ascii_lowercase();
+            let (head, body) = text.split_once("\r\n\r\n")?;
+            let (_, length) = head.split_once("content-length: ")?;
+            let length: usize = length.lines().next()?.parse().ok()?;
+            (body.len() == length).then_some(())
+        };
+        while ended(&answer).is_none() {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            answer.push(byte[0]);
+        }
+        String::from_utf8(answer).unwrap()
+    };
+    let opened = ask("GET", "", "");
+    let (_, sid) = opened.split_once("\"sid\":\"").unwrap();
+    let (sid, _) = sid.split_once('"').unwrap();
+    let query = format!("&sid={sid}");
+    assert!(ask("POST", &query, "40").ends_with("ok"));
+    assert!(ask("GET", &query, "").contains("40{"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn operators_see_that_a_session_is_inside_tls() {
     let (own, pem) = certificate(&["localhost"]);
-    let served = Arc::new(serving(Tls::new(vec![own]).unwrap()));
-    let there = served.clone();
-    let _stream = blocking(move || {
-        let mut stream = connect(&there, &pem, "localhost", &TLS13);
-        stream.write_all(&hello()).unwrap();
-        stream.read_exact(&mut [0; 8]).unwrap();
-        stream
-    })
-    .await;
-    let [session] = &served.hub.session_infos()[..] else { panic!("one session") };
-    assert_eq!(session.transport, Transport { carrier: Carrier::Tcp, tls: true });
+    for polled in [false, true] {
+        let served = Arc::new(serving(Tls::new(vec![own.clone()]).unwrap()));
+        let (there, pem) = (served.clone(), pem.clone());
+        let _stream = blocking(move || {
+            let mut stream = connect(&there, &pem, "localhost", &TLS13);
+            if polled {
+                begin_polled(&mut stream);
+            } else {
+                stream.write_all(&hello()).unwrap();
+                stream.read_exact(&mut [0; 8]).unwrap();
+            }
+            stream
+        })
+        .await;
+        let [session] = &served.hub.session_infos()[..] else { panic!("one session") };
+        let carrier = if polled { Carrier::Polling } else { Carrier::Tcp };
+        assert_eq!(session.transport, Transport { carrier, tls: true });
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

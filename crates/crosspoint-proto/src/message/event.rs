@@ -111,6 +111,11 @@ fn put_channel(event: &ChannelEvent, out: &mut FrameWriter) {
             put_varint(u32::from(reason.number()), &mut body);
             kind::ENDED
         }
+        ChannelEvent::Deleted { channel, reason } => {
+            put_varint(channel.0, &mut body);
+            put_varint(u32::from(reason.number()), &mut body);
+            kind::DELETE
+        }
         ChannelEvent::Owner { channel, news } => {
             put_varint(channel.0, &mut body);
             match news {
@@ -229,6 +234,10 @@ pub fn event(frame: Frame) -> Result<Option<Event>, Broken> {
         }
         kind::ENDED => Event::Channel(ChannelEvent::Ended {
             channel: JoinedChannelId(body.varint()?),
+            reason: reason(&mut body)?,
+        }),
+        kind::DELETE => Event::Channel(ChannelEvent::Deleted {
+            channel: OwnedChannelId(body.varint()?),
             reason: reason(&mut body)?,
         }),
         kind::KNOCK => {

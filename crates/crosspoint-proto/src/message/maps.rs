@@ -42,6 +42,9 @@ pub struct HelloMap {
     /// Whether the client stops to send to a target when it is told to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause: Option<bool>,
+    /// Whether the client knows DELETE from the hub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete: Option<bool>,
 }
 
 impl fmt::Debug for HelloMap {
@@ -57,6 +60,7 @@ impl fmt::Debug for HelloMap {
             .field("key", &self.key)
             .field("bound", &self.bound)
             .field("pause", &self.pause)
+            .field("delete", &self.delete)
             .finish_non_exhaustive()
     }
 }

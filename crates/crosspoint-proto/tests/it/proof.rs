@@ -62,6 +62,7 @@ fn accepted() -> [Output; 1] {
         name: Some("anna".into()),
         token: Some(Bytes::from_static(b"secret")),
         pauses: false,
+        deletes: false,
         waits: false,
     }))]
 }

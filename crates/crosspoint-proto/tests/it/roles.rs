@@ -97,6 +97,7 @@ fn a_hello_arrives_as_it_was_said() {
         name: Some("Grüße".to_owned()),
         token: Some(Bytes::from_static(b"secret")),
         pauses: true,
+        deletes: true,
         // But for what gateways alone wish.
         waits: false,
     };
@@ -304,6 +305,7 @@ fn what_may_be_skipped_is_skipped_and_other_unknown_types_are_refused() {
         .chain([kind::OTHER_ENTERED..=kind::OTHER_LEFT, kind::FROM_OWNER..=kind::FROM_ROOM])
         .flatten()
         .chain(both)
+        .chain([kind::DELETE])
         .collect();
     // Close, whatever it says.
     let close = [kind::CLOSE];

@@ -63,7 +63,7 @@ async fn welcomed(
         Protocol::Native => {
             let (agent, identity) = (agent.clone(), identity.clone());
             let heartbeat = heartbeat.config(dialed.away_max());
-            let hello = Hello { pauses: true, ..hello };
+            let hello = Hello { pauses: true, deletes: true, ..hello };
             let options = Options {
                 hello,
                 agent,

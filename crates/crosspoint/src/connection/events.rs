@@ -61,7 +61,8 @@ pub enum OwnerEvent {
         /// What was wrong.
         error: Malicious,
     },
-    /// The connection to the hub has ended, and the channel with it. Nothing follows.
+    /// The hub's operator has closed the channel, or the connection to the hub has ended, and the channel with it.
+    /// Nothing follows.
     Closed {
         /// Why.
         reason: Reason,

@@ -37,7 +37,9 @@ impl Pauses {
             ) => {
                 self.end(|target| *target == Target::Member(*channel, *member));
             }
-            Event::Channel(ChannelEvent::Created { channel, .. }) => {
+            Event::Channel(
+                ChannelEvent::Created { channel, .. } | ChannelEvent::Deleted { channel, .. },
+            ) => {
                 self.end(|target| matches!(target, Target::Member(own, _) if own == channel));
             }
             Event::Channel(

@@ -157,6 +157,15 @@ impl Router {
                     own.tell(OwnerEvent::Left { member, reason }, &self.closing).await;
                 }
             }
+            Event::Channel(ChannelEvent::Deleted { channel, reason }) => {
+                self.gathering
+                    .forget(|place| matches!(place, Place::Own(own, _) if *own == channel));
+                if let Some(own) = self.owned.remove(&channel) {
+                    own.core.end(reason);
+                    own.calling.close();
+                    own.events.finish(Item::Event(OwnerEvent::Closed { reason }));
+                }
+            }
             Event::Channel(ChannelEvent::Knock { channel, ticket, peer, credentials }) => {
                 if let Some(own) = self.owned.get(&channel) {
                     let bytes = credentials.len();

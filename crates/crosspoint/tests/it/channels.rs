@@ -57,6 +57,29 @@ async fn owner_and_members_talk_and_one_can_be_left_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_channel_that_the_hub_s_operator_closes_ends_for_all_and_nothing_else_does() {
+    let (hub, ann, bob) = two_nodes().await;
+    let (mut owner, mut member) =
+        channel(&ann, &bob, ChannelOptions::new(), EnterOptions::new()).await;
+    let mut other = ann.create("other", ChannelOptions::new()).await.unwrap();
+    let sender = owner.sender();
+    let name = ChannelName::new("channel").unwrap();
+    assert_eq!(hub.hub().close_channel(&name, Reason::Kicked), Some(1));
+    assert_eq!(told(&mut member).await, ended(Reason::Kicked));
+    assert_eq!(heard(&mut owner).await, OwnerEvent::Closed { reason: Reason::Kicked });
+    assert_eq!(owner.next().await, None);
+    let late = sender.broadcast("late", None).await;
+    assert_eq!(late, Err(ChannelError::Closed(Reason::Kicked)));
+    // The number may be used again before the handle is dropped.
+    let mut again = ann.create("channel", ChannelOptions::new()).await.unwrap();
+    drop(owner);
+    let _member = bob.enter("channel", EnterOptions::new()).await.unwrap();
+    newcomer(&mut again).await;
+    let _member = bob.enter("other", EnterOptions::new()).await.unwrap();
+    newcomer(&mut other).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_lowest_free_number_is_given_again() {
     let (hub, ann, bob) = two_nodes().await;
     let cid = third(&hub).await;

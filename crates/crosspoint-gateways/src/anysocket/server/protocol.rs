@@ -80,6 +80,7 @@ impl AnySocket {
             ChannelEvent::Created { .. }
             | ChannelEvent::MemberEntered { .. }
             | ChannelEvent::MemberLeft { .. }
+            | ChannelEvent::Deleted { .. }
             | ChannelEvent::Knock { .. }
             | ChannelEvent::Nominated { .. } => {}
         }

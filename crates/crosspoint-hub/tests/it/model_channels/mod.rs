@@ -45,12 +45,14 @@ enum Operation {
     /// Until then, what comes waits: the endpoint stalls.
     Read,
     AllRead,
+    /// The hub's operator closes what has this name.
+    Shut(usize),
     /// The session ends, and another begins in its place.
     Close(Reason),
 }
 use Operation::{
     All, AllRead, Answer, Away, Close, Create, Delete, Down, Enter, Heed, Kick, Leave, Read,
-    Resign, Succeed, Up,
+    Resign, Shut, Succeed, Up,
 };
 
 /// What a directory says to a claim at once, if there is one.
@@ -109,6 +111,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         5 => Just(Heed),
         30 => Just(Read),
         30 => Just(AllRead),
+        2 => name().prop_map(Shut),
         1 => reason.prop_map(Close),
     ]
 }
@@ -204,7 +207,7 @@ impl Both {
     fn begin(&mut self, who: usize) {
         let (id, pieces) = (self.model.fresh(), who == PIECES_AT);
         self.say(Said::Yes);
-        let hello = Hello { peer: Some(peer_id(id)), ..Hello::default() };
+        let hello = Hello { peer: Some(peer_id(id)), deletes: true, ..Hello::default() };
         let wire: &'static dyn Wire = if pieces { &PIECES } else { &LINES };
         let session = open_as(&self.hub, self.now, wire, None, hello);
         let endpoint = Model::endpoint(id, pieces);
@@ -352,6 +355,11 @@ impl Both {
                 self.flush(who);
                 (0..SESSIONS).try_for_each(|who| self.read(who))?;
             }
+            Shut(index) => {
+                self.flush(who);
+                let shut = self.model.shut(index, Reason::Kicked);
+                prop_assert_eq!(self.hub.close_channel(&name(index), Reason::Kicked), shut);
+            }
             Close(reason) => {
                 self.flush(who);
                 self.model.close(who, reason);
@@ -373,6 +381,14 @@ impl Both {
         let metrics = &self.hub.metrics;
         prop_assert_eq!(metrics.channels.get(), self.model.places() as i64);
         prop_assert_eq!(metrics.members.get(), self.model.memberships() as i64);
+        for (who, session) in self.sessions.iter().enumerate() {
+            let detail = self.hub.session_detail(session.endpoint().id, 0).expect("it is there");
+            let channels = detail.channels.iter();
+            let has = channels.map(|it| (it.name.as_bytes(), it.member.map(|number| number.0)));
+            let expected = self.model.has(who);
+            let expected = expected.iter().map(|(name, number)| (name.as_bytes(), *number));
+            prop_assert!(has.eq(expected), "{who}: {:?}", detail.channels);
+        }
         if let Some(directory) = &self.directory {
             prop_assert_eq!(directory.pending().len(), self.waiting.len());
             let held = directory

@@ -429,6 +429,8 @@ pub(crate) fn event() -> impl Strategy<Value = Event> {
         (own(), member(), reason()).prop_map(|(channel, member, reason)| Event::Channel(
             ChannelEvent::MemberLeft { channel, member, reason }
         )),
+        (own(), reason())
+            .prop_map(|(channel, reason)| ChannelEvent::Deleted { channel, reason }.into()),
         (own(), any::<u32>(), peer(), bytes(300)).prop_map(
             |(channel, ticket, peer, credentials)| Event::Channel(ChannelEvent::Knock {
                 channel,

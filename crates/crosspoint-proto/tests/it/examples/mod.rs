@@ -280,6 +280,13 @@ fn says_of_channels() -> Vec<(&'static str, Says)> {
             })),
         ),
         (
+            "deleted",
+            Says::Event(Event::Channel(ChannelEvent::Deleted {
+                channel: own(0),
+                reason: Reason::Kicked,
+            })),
+        ),
+        (
             "ended",
             Says::Event(Event::Channel(ChannelEvent::Ended {
                 channel: into(0),

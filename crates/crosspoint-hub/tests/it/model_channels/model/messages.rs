@@ -58,7 +58,7 @@ impl Model {
     pub(crate) fn send(&mut self, who: usize, to: Target, piece: Piece, text: &str) {
         let path = path(to);
         let holds = match path {
-            SendPath::Own(number) => self.own(who, number).is_some(),
+            SendPath::Own(number) => self.thinks_own(who, number).is_some(),
             SendPath::In(number) => self.endpoints[who].entered.contains_key(&number),
         };
         let open = &mut self.endpoints[who].open;
@@ -126,8 +126,9 @@ impl Model {
         data: &str,
         to: impl Fn(u32) -> bool,
     ) {
-        let id = self.own(who, own.0).expect("it was looked at");
-        let place = self.places.get_mut(&id).expect("a place that is owned is there");
+        let Some(place) = self.own(who, own.0).and_then(|id| self.places.get_mut(&id)) else {
+            return;
+        };
         let hears = |(number, member): &(&u32, &mut Member)| to(**number) && !member.silent;
         for (_, member) in place.members.iter_mut().filter(hears) {
             let midway = std::mem::replace(&mut member.midway, piece == Piece::First);

@@ -188,10 +188,15 @@ impl Model {
         self.places[&self.place(name)?].owner.map(|(owner, ..)| owner)
     }
 
-    /// A place that an endpoint owns and knows that it does.
-    fn own(&self, who: usize, number: u32) -> Option<u64> {
+    /// A place that an endpoint owns and knows that it does, or thinks so, as the hub has closed it.
+    fn thinks_own(&self, who: usize, number: u32) -> Option<u64> {
         let owned = self.endpoints[who].owned.get(&number)?;
         Some(owned.place).filter(|_| !owned.kept)
+    }
+
+    /// A place that an endpoint owns and knows that it does.
+    fn own(&self, who: usize, number: u32) -> Option<u64> {
+        self.thinks_own(who, number).filter(|id| self.places.contains_key(id))
     }
 
     /// Numbers that an endpoint has for what it owns, or is to inherit.
@@ -355,7 +360,7 @@ impl Model {
     }
 
     fn give_up(&mut self, who: usize, number: u32) -> Option<u64> {
-        let id = self.own(who, number)?;
+        let id = self.thinks_own(who, number)?;
         let me = &mut self.endpoints[who];
         me.open.remove(&SendPath::Own(number));
         me.owned.remove(&number);
@@ -365,11 +370,26 @@ impl Model {
     /// A place ends for all.
     fn end(&mut self, id: u64, reason: Reason) {
         self.forget_successor(id, Reason::NoSuchName);
-        let place = self.places.remove(&id).expect("a place that is owned is there");
+        // The hub may have closed it.
+        let Some(place) = self.places.remove(&id) else {
+            return;
+        };
         for Member { who, seat, number, .. } in place.members.into_values() {
             let channel = JoinedChannelId(number);
             self.tell(who, Some(seat), ChannelEvent::Ended { channel, reason });
         }
+    }
+
+    /// The hub closes a place. Gives how many members there were.
+    pub(crate) fn shut(&mut self, name: usize, reason: Reason) -> Option<usize> {
+        let id = self.place(name)?;
+        let (owner, members) = (self.places[&id].owner, self.places[&id].members.len());
+        self.end(id, reason);
+        if let Some((owner, seat, number)) = owner {
+            let channel = OwnedChannelId(number);
+            self.tell(owner, Some(seat), ChannelEvent::Deleted { channel, reason });
+        }
+        Some(members)
     }
 
     pub(crate) fn kick(&mut self, who: usize, own: u32, member: u32, ban: bool) {
@@ -425,6 +445,10 @@ impl Model {
                     self.let_go(who, id);
                 }
             }
+            Event::Channel(ChannelEvent::Deleted { channel, .. }) => {
+                me.open.remove(&SendPath::Own(channel.0));
+                me.owned.remove(&channel.0);
+            }
             Event::Channel(ChannelEvent::Owner { channel, news: OwnerNews::You(own) }) => {
                 me.open.remove(&SendPath::In(channel.0));
                 me.entered.remove(&channel.0);
@@ -462,6 +486,20 @@ impl Model {
 
     pub(crate) fn places(&self) -> usize {
         self.places.len()
+    }
+
+    /// The names of what a session owns, or is a member of with a number, in order.
+    pub(crate) fn has(&self, who: usize) -> Vec<(&'static str, Option<u32>)> {
+        let mut has = Vec::new();
+        for place in self.places.values() {
+            let name = NAMES[place.name];
+            let owns = place.owner.is_some_and(|(owner, ..)| owner == who);
+            has.extend(owns.then_some((name, None)));
+            let mine = place.members.iter().filter(|(_, member)| member.who == who);
+            has.extend(mine.map(|(number, _)| (name, Some(*number))));
+        }
+        has.sort();
+        has
     }
 
     pub(crate) fn memberships(&self) -> usize {
