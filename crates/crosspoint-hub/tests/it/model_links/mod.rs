@@ -307,6 +307,7 @@ impl Both {
                 replaced
                     .iter()
                     .for_each(|old| self.model.endpoints[*old].watches = Watched::Nobody);
+                self.model.share_name(&peer, &replaced);
                 let is_same = replaced.iter().any(|old| self.model.endpoints[*old].peer == peer);
                 self.model.coming = peer.name.clone();
                 self.model.renewed = is_same.then_some(peer);

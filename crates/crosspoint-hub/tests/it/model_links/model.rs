@@ -216,14 +216,21 @@ impl Model {
         }
     }
 
+    /// The one that has a newcomer's name hears so, before anybody hears who came and who went.
+    pub(crate) fn share_name(&mut self, newcomer: &Peer, replaced: &[usize]) {
+        let same_id = replaced.first().copied();
+        let before = newcomer.name.as_deref().and_then(|name| self.named(name, same_id));
+        if let Some(before) = before.filter(|before| !replaced.contains(before)) {
+            self.tell(before, DirectoryEvent::NameShared);
+        }
+    }
+
     pub(crate) fn come(&mut self, who: usize, peer: Peer, proven: bool) {
         let welcome = Item::Event(Event::Welcome { peer: peer.id });
-        let shared = || Item::Event(Event::Directory(DirectoryEvent::NameShared));
         let mut inbox = VecDeque::from([welcome]);
         let before = peer.name.as_deref().and_then(|name| self.named(name, Some(who)));
-        if let Some(before) = before {
-            inbox.push_back(shared());
-            self.endpoints[before].inbox.push_back(shared());
+        if before.is_some() {
+            inbox.push_back(Item::Event(DirectoryEvent::NameShared.into()));
         }
         self.comings += 1;
         let unseen = self.unseen.take();
