@@ -131,7 +131,7 @@ fn clients_of_socket_io_do_everything_that_the_plugin_can() {
 fn pages_stream_to_each_other_with_socket_io() {
     let (_hub, port) = hub(&[]);
     let url = format!("http://127.0.0.1:{port}");
-    let output = node("socketio_browser.mjs", &[&url, "5000000"]).output().unwrap();
+    let output = node("socketio_browser.mjs", &[&url, "50000000"]).output().unwrap();
     let [said, cried] =
         [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
     assert!(output.status.success(), "{said}\n{cried}");

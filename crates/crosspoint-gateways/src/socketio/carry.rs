@@ -16,6 +16,7 @@ use super::body::Body;
 use super::elements::Elements;
 use super::packet::ATTACHMENTS_MAX;
 use bytes::Bytes;
+use bytestring::ByteString;
 use crosspoint_hub::payload::{Format, Payload};
 use crosspoint_proto::frame::{self, put_varint};
 
@@ -84,7 +85,7 @@ pub enum Carried {
 /// Arguments that have come over a link. They may have come from anybody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arguments {
-    text: Bytes,
+    text: ByteString,
     /// The attachments, [`ATTACHMENTS_MAX`] at the most.
     pub attachments: Vec<Bytes>,
 }
@@ -118,14 +119,14 @@ impl Arguments {
         arguments(ARGUMENTS.0, frame::Body(data))
     }
 
-    /// The text as it came, which is UTF-8.
+    /// The text as it came.
     pub fn text(&self) -> &str {
-        str::from_utf8(&self.text).expect("it was checked")
+        &self.text
     }
 
     /// The text as bytes that can be shared.
     pub fn text_bytes(&self) -> &Bytes {
-        &self.text
+        self.text.as_bytes()
     }
 
     /// How many attachments there are.
@@ -181,9 +182,7 @@ fn arguments(kind: u8, mut body: frame::Body) -> Result<Arguments, CarryError> {
         return Err(CarryError::Number(kind));
     }
     let text = body.counted().map_err(short)?;
-    if str::from_utf8(&text).is_err() {
-        return Err(CarryError::NotText(kind));
-    }
+    let text = ByteString::try_from(text).map_err(|_| CarryError::NotText(kind))?;
     let attachments: Result<_, _> = (0..count).map(|_| body.counted()).collect();
     let attachments = attachments.map_err(short)?;
     match body.0.is_empty() {

@@ -5,6 +5,7 @@ use crate::engineio::Incoming;
 use crate::socketio::packet::{Header, Kind, PacketError, ROOT};
 use crate::socketio::placeholders::{Cut, Placeholders, PlaceholdersError};
 use bytes::Bytes;
+use bytestring::ByteString;
 
 /// A whole packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,8 +15,8 @@ pub(super) struct Packet {
     namespace: Option<Box<str>>,
     /// The number by which the sender recognises the acknowledgement, or which is acknowledged.
     pub(super) id: Option<u64>,
-    /// What follows the header. It is UTF-8.
-    pub(super) data: Bytes,
+    /// What follows the header: most often JSON.
+    pub(super) data: ByteString,
     pub(super) attachments: Vec<Bytes>,
     placeholders: Placeholders,
 }
@@ -25,9 +26,9 @@ impl Packet {
         self.namespace.as_deref().unwrap_or(ROOT)
     }
 
-    /// What follows the header: most often JSON.
+    /// [`data`](Self::data)
     pub(super) fn text(&self) -> &str {
-        str::from_utf8(&self.data).unwrap_or_default()
+        &self.data
     }
 
     /// Bytes of all parts.
@@ -45,14 +46,15 @@ impl Packet {
 
     /// The packet that begins with this message, and how many attachments follow it.
     fn begin(message: Bytes, attachments_max: u8) -> Result<(Self, u8), PacketError> {
-        let text = str::from_utf8(&message).unwrap_or_default();
+        // Engine.IO has checked it.
+        let text = ByteString::try_from(message).unwrap_or_default();
         let (Header { kind, attachments, namespace, id }, data) =
-            Header::parse(text, attachments_max)?;
+            Header::parse(&text, attachments_max)?;
         let packet = Self {
             kind,
             namespace: (namespace != ROOT).then(|| namespace.into()),
             id,
-            data: message.slice_ref(data.as_bytes()),
+            data: text.slice_ref(data),
             attachments: Vec::with_capacity(attachments.into()),
             placeholders: Placeholders::default(),
         };

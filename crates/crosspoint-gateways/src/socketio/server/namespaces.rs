@@ -86,11 +86,12 @@ impl SocketIo {
                 self.refuse(namespace, &format!("clientId has more than {most} bytes"), out);
             }
             State::Begun => {
-                self.namespaces.want(namespace, packet.data.clone());
-                self.introduce(Some(packet.data.clone()).filter(|auth| !auth.is_empty()));
+                let auth = packet.data.as_bytes();
+                self.namespaces.want(namespace, auth.clone());
+                self.introduce((!auth.is_empty()).then(|| auth.clone()));
             }
             _ => {
-                self.namespaces.want(namespace, packet.data.clone());
+                self.namespaces.want(namespace, packet.data.as_bytes().clone());
                 self.enter_wanted(out);
             }
         }
