@@ -10,6 +10,10 @@ use crosspoint_hub::protocol::Activity;
 use crosspoint_hub::wire::FrameWriter;
 use std::time::{Duration, Instant};
 
+/// What whoever carries a session over connections that come and go says in it when one is lost. It is no packet, and is
+/// understood in sessions alone that are [carried](Socket::carried) so.
+pub const AWAY: &[u8] = b"away";
+
 /// What the client is told when a session opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Beat {
@@ -28,6 +32,8 @@ pub struct Socket {
     sid: Sid,
     /// Whether it began with requests, and may become a WebSocket.
     polled: bool,
+    /// Whether others carry it over connections that come and go.
+    carried: bool,
     beat: Beat,
     /// Revision 4: when to send the next heartbeat, or when its answer is late. Revision 3: when that of the client is
     /// late.
@@ -47,6 +53,8 @@ pub enum Incoming {
     Binary(Bytes),
     /// The client has ended the session.
     Closed,
+    /// The connection is lost, and the client may come back.
+    Away,
 }
 
 /// Why a packet ends the session.
@@ -74,12 +82,20 @@ impl Socket {
             revision,
             sid,
             polled,
+            carried: false,
             beat,
             due: now + silence,
             awaits_answer: false,
             pinged: None,
             round_trip: None,
         }
+    }
+
+    /// The same for a session that others carry over connections that come and go. They see to it that a connection
+    /// lives, and say when it is lost ([`AWAY`]).
+    #[must_use]
+    pub fn carried(self) -> Self {
+        Self { carried: true, ..self }
     }
 
     /// The revision that the client speaks.
@@ -120,6 +136,9 @@ impl Socket {
         message: Bytes,
         out: &mut FrameWriter,
     ) -> Result<Option<Incoming>, SocketError> {
+        if self.carried && is_text && message == AWAY {
+            return Ok(Some(Incoming::Away));
+        }
         let packet = packet::parse(self.revision, is_text, message)?;
         if self.revision == Revision::Three {
             self.due = now + self.beat.interval + self.beat.timeout;
@@ -187,9 +206,10 @@ impl Socket {
         if now < self.deadline(activity) {
             return None;
         }
-        if self.awaits_client() {
+        if self.awaits_client() && !self.carried {
             return Some(Reason::HeartbeatLost);
         }
+        self.awaits_answer = false;
         // What a timer is late by as usual is not added up.
         let is_usual = now.saturating_duration_since(self.due) <= self.beat.timeout / 20;
         self.ping(now, if is_usual { self.due } else { now }, out);
@@ -388,6 +408,20 @@ mod tests {
         let mut test = Test::new(Four, false);
         test.socket.unheard(Duration::from_secs(30));
         assert_eq!(test.due(), 25, "nothing was awaited");
+    }
+
+    #[test]
+    fn a_client_that_is_carried_may_be_away_and_hears_heartbeats_again_and_again() {
+        let mut test = Test::new(Four, false);
+        assert_eq!(test.text("away"), Err(PacketError::UnknownKind(b'a').into()));
+        test.socket = test.socket.carried();
+        assert_eq!(test.text("away"), Ok(Some(Incoming::Away)));
+        let binary = test.socket.receive(test.now, false, "away".into(), &mut test.out);
+        assert_eq!(binary, Ok(Some(Incoming::Binary("away".into()))));
+        assert_eq!(test.at(25), (None, "2".into()));
+        assert_eq!((test.at(44), test.due()), (nothing(), 45));
+        assert_eq!(test.at(45), (None, "2".into()));
+        assert_eq!((test.text("3"), test.due()), (Ok(None), 70));
     }
 
     #[test]

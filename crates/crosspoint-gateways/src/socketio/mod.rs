@@ -10,7 +10,7 @@
 //!   attachments come
 //! * [`wire`]: how the hub knows a session, and writes data for it
 //! * [`translate`]: arguments as payloads of peers that speak something else
-//! * [`client`]: the other role
+//! * [`recovery`]: what a client has missed that comes back; [`client`]: the other role
 //! * [`ack_id`]: the ids of events that a client acknowledges
 
 pub mod ack_id;
@@ -25,6 +25,7 @@ pub mod event;
 pub mod fuzz;
 pub mod packet;
 pub mod placeholders;
+pub mod recovery;
 pub mod room;
 mod scanner;
 pub mod server;
@@ -38,4 +39,5 @@ pub use elements::Elements;
 pub use event::Name;
 pub use packet::{Header, Kind};
 pub use placeholders::Placeholders;
+pub use recovery::Recovery;
 pub use scanner::{DEPTH_MAX, NotJson};

@@ -115,8 +115,8 @@ impl Gathering {
                 packet.attachments.push(bytes);
                 (packet, attachments)
             }
-            // The session is over.
-            (Incoming::Closed, _) => return Ok(None),
+            // Nothing more comes.
+            (Incoming::Closed | Incoming::Away, _) => return Ok(None),
         };
         if packet.bytes() > options.packet_bytes_max {
             return Err(GatherError::TooLarge(options.packet_bytes_max));

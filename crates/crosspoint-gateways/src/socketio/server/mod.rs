@@ -224,6 +224,7 @@ impl SocketIo {
         let incoming = self.socket.receive(self.now, is_text, message, out);
         let packet = match incoming {
             Ok(Some(Incoming::Closed)) => return self.fail(Reason::Bye),
+            Ok(Some(Incoming::Away)) => return self.lose_client(),
             Ok(Some(incoming)) => self.gathering.take(incoming, &self.options),
             Ok(None) => return,
             Err(error) => return self.blame(&error),
@@ -308,12 +309,25 @@ impl SocketIo {
 
     /// The client has left the root, where events of the plugin are, and keeps its name.
     fn leave_all(&mut self) {
-        self.streams.clear();
-        for link in self.links.take_all() {
-            self.give(LinkCommand::Close { link, reason: Reason::Left });
-        }
+        self.leave_peers();
         for number in self.rooms.take_all() {
             self.give(ChannelCommand::Leave(number));
+        }
+    }
+
+    /// The connection is lost, and the client may come back. It keeps its name and its rooms, and has forgotten all that it
+    /// has waited for.
+    fn lose_client(&mut self) {
+        self.namespaces.leave_others();
+        self.leave_peers();
+    }
+
+    /// What there was between the client and other sessions has ended for both.
+    fn leave_peers(&mut self) {
+        self.streams.clear();
+        self.own.forget_all();
+        for link in self.links.take_all() {
+            self.give(LinkCommand::Close { link, reason: Reason::Left });
         }
         self.withdraw_all();
     }

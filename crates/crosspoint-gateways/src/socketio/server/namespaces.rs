@@ -54,6 +54,11 @@ impl Namespaces {
         }
     }
 
+    /// The client is in no other than the root any more.
+    pub(super) fn leave_others(&mut self) {
+        self.others = Vec::new();
+    }
+
     /// The one that the client wants to enter, and does not.
     pub(super) fn take_wanted(&mut self) -> Option<Box<str>> {
         self.wanted.take().map(|wanted| wanted.namespace)

@@ -50,6 +50,11 @@ impl Own {
         self.waiting.len()
     }
 
+    /// Nobody waits for anything any more.
+    pub(super) fn forget_all(&mut self) {
+        self.waiting = BTreeMap::new();
+    }
+
     /// Nobody waits for that any more.
     fn forget(&mut self, what: Waiting) {
         self.waiting.retain(|_, waiting| *waiting != what);
