@@ -822,8 +822,15 @@ impl Hub {
         lock(&self.peers).watch(endpoint, whom, writes);
     }
 
-    pub(crate) fn count_closed(&self, now: Instant, endpoint: &Arc<Endpoint>, reason: Reason) {
-        self.ends.note(now, endpoint, reason);
+    /// A session has ended. `refused` is who it said it is, if it was not let in for that.
+    pub(crate) fn count_closed(
+        &self,
+        now: Instant,
+        endpoint: &Arc<Endpoint>,
+        refused: Option<&Peer>,
+        reason: Reason,
+    ) {
+        self.ends.note(now, endpoint, refused, reason);
         self.metrics.closed.get_or_create(&ByReason { reason: reason.word() }).inc();
         if endpoint.peer().is_some() {
             let protocol = endpoint.profile.name;

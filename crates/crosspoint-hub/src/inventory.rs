@@ -6,7 +6,7 @@
 
 use crate::endpoint::{Endpoint, PendingWrites, Traffic};
 use crate::hub::Hub;
-use crate::ids::{ChannelName, LinkNumber, MemberNumber, PeerName};
+use crate::ids::{ChannelName, LinkNumber, MemberNumber, PeerId, PeerName};
 use crate::reason::Reason;
 use crate::transport::Transport;
 use std::ops::Range;
@@ -117,6 +117,17 @@ impl Hub {
         self.all_sessions().iter().map(|endpoint| self.session_info(endpoint)).collect()
     }
 
+    /// The sessions with this id, in hexadecimal digits, or this name, each whole.
+    pub fn sessions_called(&self, who: &str) -> Vec<SessionInfo> {
+        let (all, id) = (self.all_sessions(), who.parse::<PeerId>().ok());
+        let called = all.iter().filter(|endpoint| {
+            endpoint
+                .peer()
+                .is_some_and(|peer| peer.name.as_deref() == Some(who) || id == Some(peer.id))
+        });
+        called.map(|endpoint| self.session_info(endpoint)).collect()
+    }
+
     /// One session, and what it has. Of its links there are at most `links_max`. `None` if it has ended or was
     /// replaced.
     ///
@@ -194,8 +205,7 @@ impl Hub {
         Totals { sessions, channels, rooms, services }
     }
 
-    /// The sessions that have ended last, at most 256, the newest first. Those that never said who they are, are not
-    /// among them.
+    /// The sessions that have ended last, the newest first: at most 256 that were let in, and at most 64 that were not.
     pub fn ends(&self) -> Vec<Ended> {
         self.ends.newest()
     }

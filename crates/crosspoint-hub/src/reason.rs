@@ -2,6 +2,7 @@
 //! metrics, the logs and the library.
 
 use crate::limit::Limit;
+use std::fmt;
 
 /// Why a membership, a channel, a command or a session ended.
 ///
@@ -221,6 +222,11 @@ impl Reason {
         Self::ALL.get(usize::from(number)).copied()
     }
 
+    /// The same where a whole session has ended. What may have several causes elsewhere has one there.
+    pub const fn of_session(self) -> OfSession {
+        OfSession(self)
+    }
+
     /// A short word for metrics and logs, such as `slow_receiver`.
     pub fn word(self) -> String {
         let mut word = String::new();
@@ -231,6 +237,19 @@ impl Reason {
             word.push(letter.to_ascii_lowercase());
         }
         word
+    }
+}
+
+/// A reason why a whole session has ended, whose text says what that means for a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OfSession(pub Reason);
+
+impl fmt::Display for OfSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Reason::Kicked => f.write_str("kicked by the hub's operator"),
+            reason => reason.fmt(f),
+        }
     }
 }
 

@@ -26,6 +26,7 @@ use crate::ledger::{Charge, Purpose, SESSION_BYTES, Tab};
 use crate::limit::Limit;
 use crate::order::Order;
 use crate::outbox::Tag;
+use crate::peer::Peer;
 use crate::permissions::{Grant, Permissions};
 use crate::rate_limiter::RateLimiter;
 use crate::reading_rate::ReadingRate;
@@ -78,8 +79,8 @@ pub struct Session {
     begun: Instant,
     /// For how long the endpoint was not listened to.
     unheard: Duration,
-    /// What the endpoint has done wrong, for people.
-    complaint: Option<Box<str>>,
+    /// What is wrong with the endpoint. Boxed, as with most nothing is.
+    wrong: Option<Box<Wrong>>,
     /// The time of the call.
     now: Instant,
     /// Before that nothing more may be read, because of the rule for a channel.
@@ -92,6 +93,15 @@ pub struct Session {
     input: Tab,
     /// The session itself.
     cost: Charge,
+}
+
+/// What is wrong with an endpoint.
+#[derive(Debug, Default)]
+struct Wrong {
+    /// What it has done, for people.
+    complaint: Option<Box<str>>,
+    /// Who it said it is, if it is not let in for that.
+    refused: Option<Peer>,
 }
 
 #[derive(Debug)]
@@ -170,7 +180,7 @@ impl Session {
             settling: Settling::default(),
             begun: now,
             unheard: Duration::ZERO,
-            complaint: None,
+            wrong: None,
             now,
             ruled: None,
             input: Tab::new(endpoint.account(), Purpose::Input),
@@ -376,7 +386,8 @@ impl Session {
         self.unlink_all(gone);
         self.writes.flush();
         self.endpoint.secrecy.end(reason);
-        self.hub.count_closed(self.now, &self.endpoint, reason);
+        let refused = self.wrong.as_ref().and_then(|wrong| wrong.refused.as_ref());
+        self.hub.count_closed(self.now, &self.endpoint, refused, reason);
     }
 
     fn act(&mut self, now: Instant, command: Command) -> Step {

@@ -120,15 +120,17 @@ impl Runner {
             Ended { reason: Reason::Internal, fault: None, exceeded: None, denied: false }
         });
         // Looked up here, as what is looked up before has a place in each session.
-        let (endpoint, address) = (driver.session.endpoint().clone(), driver.remote);
+        let (id, address) = (driver.session.endpoint().id, driver.remote);
+        let said_to_be = driver.session.said_to_be().cloned();
         drop(driver);
-        let (id, logs) = (endpoint.id, &self.logs);
-        let peer = endpoint.peer().map(|peer| peer.id).map(tracing::field::display);
-        let name = endpoint.peer().and_then(|peer| peer.name.as_deref());
+        let logs = &self.logs;
+        let peer = said_to_be.as_ref().map(|peer| peer.id).map(tracing::field::display);
+        let name = said_to_be.as_ref().and_then(|peer| peer.name.as_deref());
+        let reason = reason.of_session();
         let debug = || {
             tracing::debug!(session = id, %address, peer, name, %reason, "session closed");
         };
-        match reason {
+        match reason.0 {
             _ if fault.is_some() => {
                 if let Some(unsaid) = logs.faults.line(now()) {
                     tracing::info!(session = id, %address, peer, name, %reason, fault, unsaid, "session closed");

@@ -157,6 +157,7 @@ impl Driver {
             Ok(()) => self.serve(&mut state).await,
             Err(reason) => reason,
         };
+        let reason = self.true_reason(reason);
         let (fault, exceeded) = (self.fault(), self.session.endpoint().exceeded());
         self.end(&mut state, reason).await;
         Ended { reason, fault, exceeded, denied: state.denied }

@@ -44,7 +44,8 @@ impl Session {
                 // An owner whose protocol has no borders does not know what its members take for a message.
                 (SendPath::Member(channel, member), _) => self.kick(now, channel, member, None),
                 (SendPath::Own(_) | SendPath::In(_), to) => {
-                    self.complaint = Some(self.complain(to, most).into());
+                    let complaint = self.complain(to, most).into();
+                    self.wrong.get_or_insert_default().complaint = Some(complaint);
                     step = Step::Close(Reason::IdleTimeout);
                 }
             }
@@ -55,7 +56,7 @@ impl Session {
 
     /// The error of the endpoint, in words, if the session ends because of it.
     pub fn complaint(&self) -> Option<&str> {
-        self.complaint.as_deref()
+        self.wrong.as_ref()?.complaint.as_deref()
     }
 
     fn complain(&self, to: Target, most: Duration) -> String {

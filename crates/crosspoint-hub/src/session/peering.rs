@@ -59,6 +59,11 @@ impl Session {
         Step::Go
     }
 
+    /// Who it is, or said it is if it was not let in for that.
+    pub fn said_to_be(&self) -> Option<&Peer> {
+        self.endpoint.peer().or_else(|| self.wrong.as_ref()?.refused.as_ref())
+    }
+
     /// Executes a hello whose credentials were checked outside.
     pub fn welcome(&mut self, now: Instant, hello: Hello, grant: Grant) -> Step {
         self.now = now;
@@ -132,7 +137,10 @@ impl Session {
     }
 
     /// Why a session is not let in, as it may know it.
-    pub(super) fn refuse_greeting(&self, reason: Reason, greeting: &Greeting) -> Reason {
+    pub(super) fn refuse_greeting(&mut self, reason: Reason, greeting: &Greeting) -> Reason {
+        let Greeting { id, name, .. } = greeting;
+        let (name, protocol) = (name.as_ref().map(PeerName::shared), self.endpoint.profile.name);
+        self.wrong.get_or_insert_default().refused = Some(Peer { id: *id, name, protocol });
         let reason = if may_know(reason, greeting) { reason } else { Reason::NotAllowed };
         self.hub.metrics.refuse(reason);
         reason

@@ -214,17 +214,41 @@ fn a_session_is_ended_by_its_number_and_remembered() {
 }
 
 #[test]
-fn the_last_256_that_have_ended_are_remembered_and_no_strangers() {
+fn the_last_256_that_have_ended_are_remembered_and_64_strangers_beside_them() {
     let hub = hub(Default::default());
-    let mut numbers = Vec::new();
+    let (mut known, mut strangers) = (Vec::new(), Vec::new());
     for _ in 0..300 {
-        drop(hub.open(Instant::now(), None, &LINES, Box::new(Woken::default())));
+        let stranger = hub.open(Instant::now(), None, &LINES, Box::new(Woken::default()));
+        strangers.push(number(&stranger));
+        drop(stranger);
         let (session, ..) = try_open(&hub, &LINES, Hello::default());
-        numbers.push(number(&session));
+        known.push(number(&session));
     }
-    let ended: Vec<_> = hub.ends().iter().map(|ended| ended.who.session).collect();
-    let expected: Vec<_> = numbers.into_iter().rev().take(256).collect();
-    assert_eq!(ended, expected, "the newest first");
+    let ends = hub.ends();
+    assert!(ends.is_sorted_by(|one, other| one.at >= other.at), "the newest first");
+    let numbers = |let_in: bool| {
+        let some = ends.iter().filter(|ended| ended.let_in == let_in);
+        some.map(|ended| ended.who.session).collect::<Vec<_>>()
+    };
+    let last = |all: Vec<u64>, count| all.into_iter().rev().take(count).collect::<Vec<_>>();
+    assert_eq!(numbers(true), last(known, 256));
+    assert_eq!(numbers(false), last(strangers, 64));
+}
+
+#[test]
+fn who_is_refused_for_a_name_is_remembered_with_it() {
+    let hub = hub(Default::default());
+    let _ann = open(&hub, 1, "ann");
+    let hello = Hello { name: Some("ann".into()), peer: Some(peer_id(2)), ..Hello::default() };
+    let (other, _, step) = try_open(&hub, &LINES, hello);
+    assert_eq!(step, Step::Close(Reason::NameTaken));
+    let number = number(&other);
+    assert_eq!(other.said_to_be().map(|peer| peer.id), Some(peer_id(2)));
+    drop(other);
+    let [ended] = &hub.ends()[..] else { panic!("one has ended") };
+    assert_eq!((ended.who.session, ended.let_in), (number, false));
+    assert_eq!(ended.who.peer.id, peer_id(2));
+    assert_eq!(ended.who.peer.name.as_deref(), Some("ann"));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crosspoint_gateways::engineio::exchange::Hang;
 use crosspoint_gateways::engineio::packet::Kind;
 use crosspoint_gateways::engineio::payload::Message;
 use crosspoint_gateways::engineio::{Exchange, Refusal, Revision};
+use crosspoint_hub::Reason;
 use std::io::{self, IoSlice};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -91,21 +92,27 @@ impl Polled {
         result
     }
 
-    /// As [`change`](Self::change). A session that is over by that is lost to its client, and hears nothing more.
-    fn ask<T>(&self, ask: impl FnOnce(&mut Exchange) -> T) -> T {
+    /// As [`change`](Self::change). A session that is over by that is lost to its client for this reason, and hears
+    /// nothing more.
+    fn ask<T>(&self, reason: Reason, ask: impl FnOnce(&mut Exchange) -> T) -> T {
         let (result, is_lost) = self.change(|exchange| {
             let was_over = exchange.is_over();
             (ask(exchange), exchange.is_over() && !was_over)
         });
         if is_lost {
-            self.writer.abort();
+            self.lose(reason);
         }
         result
     }
 
+    fn lose(&self, reason: Reason) {
+        self.handover.lose(reason);
+        self.writer.abort();
+    }
+
     /// The session is lost to its client.
-    pub(super) fn fail(&self) {
-        self.ask(Exchange::fail);
+    pub(super) fn fail(&self, reason: Reason) {
+        self.ask(reason, Exchange::fail);
     }
 
     /// Whether the session may become a WebSocket.
@@ -118,7 +125,7 @@ impl Polled {
     /// # Errors
     /// What it is answered.
     pub(super) fn poll(self: &Arc<Self>) -> Result<Hanging, Refusal> {
-        self.ask(Exchange::poll)?;
+        self.ask(Reason::Malformed, Exchange::poll)?;
         let mut said = lock(&self.said).take().ok_or(Refusal::BadRequest)?;
         if said.take_ping() {
             self.pong();
@@ -147,7 +154,7 @@ impl Polled {
     /// # Errors
     /// What it is answered.
     pub(super) fn post(self: &Arc<Self>) -> Result<Request, Refusal> {
-        self.ask(Exchange::post)?;
+        self.ask(Reason::Malformed, Exchange::post)?;
         Ok(Request::of(self))
     }
 
@@ -160,7 +167,7 @@ impl Polled {
             let messages = exchange.posted(is_octets, body)?;
             Ok(Brought { messages, closes: exchange.is_over() })
         });
-        brought.inspect_err(|_| self.writer.abort())
+        brought.inspect_err(|_| self.lose(Reason::Malformed))
     }
 
     /// Hands what such a request has brought on to the session.
@@ -225,13 +232,18 @@ impl Request {
     pub(super) fn done(mut self) {
         self.0 = None;
     }
+
+    /// Loses the session for this reason.
+    pub(super) fn fail(&self, reason: Reason) {
+        if let Some(polled) = &self.0 {
+            polled.fail(reason);
+        }
+    }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
-        if let Some(polled) = &self.0 {
-            polled.fail();
-        }
+        self.fail(Reason::ConnectionLost);
     }
 }
 
@@ -304,7 +316,7 @@ pub(super) struct Upgrade(Arc<Polled>);
 impl Upgrade {
     /// Begins it, if the session may.
     pub(super) fn begin(polled: &Arc<Polled>) -> Option<Self> {
-        let may = polled.ask(|exchange| exchange.probe(now()));
+        let may = polled.ask(Reason::ConnectionLost, |exchange| exchange.probe(now()));
         may.then(|| Self(polled.clone()))
     }
 
@@ -312,7 +324,7 @@ impl Upgrade {
     /// over.
     pub(super) async fn ready(&self) -> Option<Said> {
         let polled = &self.0;
-        polled.ask(Exchange::upgrade).then_some(())?;
+        polled.ask(Reason::ConnectionLost, Exchange::upgrade).then_some(())?;
         loop {
             let mut changed = pin!(polled.changed.notified());
             changed.as_mut().enable();
@@ -343,6 +355,6 @@ impl Upgrade {
 
 impl Drop for Upgrade {
     fn drop(&mut self) {
-        self.0.ask(Exchange::probe_lost);
+        self.0.ask(Reason::ConnectionLost, Exchange::probe_lost);
     }
 }

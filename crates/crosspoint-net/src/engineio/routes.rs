@@ -1,20 +1,19 @@
 //! Requests that are no upgrades.
 
 use super::polled::{Hanging, Payload, Polled, Request as UnderWay};
-use super::recovery::{self, Line};
 use super::said::Said;
-use super::{Asked, EngineIo, Handshake, Transport, sid, way};
+use super::{Asked, EngineIo, Handshake, Transport, sid};
 use crate::driving::Carrying;
 use crate::gateway::{self, Context, NewSession, Refused};
 use crate::held::{self, Held};
 use crate::http::{self, Arrival, Gone, Hang, Origin};
 use crate::memory::{self, ReadEnd};
-use crate::panics::counted;
 use crate::refusal::RETRY_AFTER_S;
 use crate::remote::Remote;
 use crate::runner::Runner;
 use crate::stream::handover::{Handover, MovingWriter};
 use crate::stream::{Reader, Writer};
+use crate::ws;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -60,6 +59,18 @@ enum Failed {
     Refused(Refusal),
     /// There is no room, now.
     Later(Reason),
+}
+
+impl Failed {
+    /// Why a session ends whose request has a body that cannot be read for this.
+    fn ends_for(&self) -> Reason {
+        match self {
+            Self::Refused(Refusal::TooLarge) => Reason::TooLarge,
+            // It broke off.
+            Self::Refused(_) => Reason::ConnectionLost,
+            Self::Later(reason) => *reason,
+        }
+    }
 }
 
 impl From<Refusal> for Failed {
@@ -178,9 +189,7 @@ impl At {
         };
         let beat = engineio.config.beat;
         let sid = sid()?;
-        let recoveries = engineio.recoveries(revision);
-        let carried = recoveries.is_some();
-        let handshake = Handshake { revision, sid, polled: true, carried, beat, query };
+        let handshake = Handshake { revision, sid, polled: true, beat, query };
         let session = engineio.inner.open(&context, &handshake)?;
         let name = session.wire.profile().name;
         let charge = held::beside_session(&runner.hub, remote, name, POLLED_BYTES)?;
@@ -196,24 +205,8 @@ impl At {
         let halves = (Reader::Memory(near_reader), Writer::Moving(Box::new(near_writer)));
         let tls = head.extensions.get::<Arrival>().is_some_and(Arrival::is_tls);
         let transport = transport::Transport { carrier: Carrier::Polling, tls };
-        let kept = (place, charge);
-        let said = match recoveries {
-            None => self.run(session, (remote, transport), halves, reader, kept),
-            Some(recoveries) => {
-                let held = (runner.hub.clone(), Held::new(&runner.hub, remote));
-                let websocket = way::websocket(&runner.hub);
-                let line = Line::new(held, halves, websocket, transport, beat.into(), kept);
-                let (keeper, account) =
-                    recovery::begin(runner, recoveries, (session, beat), remote, &line)?;
-                let said = Said::new(reader, Tab::new(&account, Purpose::Retained));
-                let own = runner.clone();
-                runner.tasks.spawn(async move {
-                    // It is dropped by a panic, and its session ends by that.
-                    let _panicked = counted(&own.hub.metrics, keeper.run(line)).await;
-                });
-                said
-            }
-        };
+        let carried = (remote, transport);
+        let said = self.run(session, carried, halves, reader, (place, charge));
         poll(&polled, polled.first(said), Waits::of(head)).await
     }
 
@@ -227,10 +220,13 @@ impl At {
         kept: impl Send + 'static,
     ) -> Said {
         let beat = self.engineio.config.beat;
+        // What is put into frames of a WebSocket is ours, and not masked.
+        let frame_bytes_max = self.runner.hub.limits.frame_bytes_max as u64;
+        let config = ws::Config { frame_bytes_max, lenient: true };
         let carrying = Carrying {
             remote,
             certificate: None,
-            websocket: Some(way::websocket(&self.runner.hub)),
+            websocket: Some(Box::new(ws::Connection::new(ws::Role::Server, config))),
             // A client takes nothing between two requests, and may be away as long as its heartbeat allows.
             stall_min: beat.interval + beat.timeout,
             tell_end: None,
@@ -253,12 +249,14 @@ impl At {
         let remote = head.extensions.get::<Remote>().copied().unwrap_or_default();
         let mut held = Held::new(&self.runner.hub, remote);
         let most = self.engineio.config.beat.payload_bytes_max as usize;
-        let body = read(body, most, &mut held).await?;
+        let body = read(body, most, &mut held).await;
+        let body = body.inspect_err(|failed| request.fail(failed.ends_for()))?;
         let kind = head.headers.get(CONTENT_TYPE);
         let is_octets = kind.is_some_and(|kind| kind.as_bytes().starts_with(OCTETS.as_bytes()));
         let brought = polled.read(is_octets, &body)?;
         // The messages share its memory.
-        held.settle(2 * body.len() + brought.bytes())?;
+        let settled = held.settle(2 * body.len() + brought.bytes());
+        settled.inspect_err(|&reason| request.fail(reason))?;
         drop(body);
         polled.posted(request, brought).await?;
         Ok(([(CONTENT_TYPE, "text/html")], "ok").into_response())

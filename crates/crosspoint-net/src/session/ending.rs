@@ -32,6 +32,12 @@ impl Driver {
         Some(fault)
     }
 
+    /// Why the session ends. A way of requests that was lost tells why.
+    pub(super) fn true_reason(&self, reason: Reason) -> Reason {
+        let lost = self.outlet.writer().handover().and_then(Handover::lost);
+        lost.filter(|_| reason == Reason::ConnectionLost).unwrap_or(reason)
+    }
+
     /// Nothing can be written any more. What the endpoint said before it went still holds: it may
     /// be that it left on purpose (docs/peote.md, section 3.4).
     pub(super) async fn last_words(&mut self, state: &mut State) {

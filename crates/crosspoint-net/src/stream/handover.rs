@@ -14,6 +14,7 @@
 use super::{Reader, Writer};
 use crate::memory::{ReadEnd, WriteEnd};
 use crate::ws;
+use crosspoint_hub::Reason;
 use crosspoint_hub::hub::Admission;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -35,6 +36,8 @@ pub(crate) struct Handover {
     next: Mutex<Option<Next>>,
     /// The right of the session's client to be there.
     admission: Mutex<Option<Admission>>,
+    /// Why the way was lost.
+    lost: OnceLock<Reason>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -46,7 +49,19 @@ impl Handover {
     /// A session that has not changed its connection.
     pub(crate) fn new(admission: Admission) -> Arc<Self> {
         let (then, next) = (OnceLock::new(), Mutex::new(None));
-        Arc::new(Self { then, next, admission: Mutex::new(Some(admission)) })
+        let (admission, lost) = (Mutex::new(Some(admission)), OnceLock::new());
+        Arc::new(Self { then, next, admission, lost })
+    }
+
+    /// The way is lost for this reason, unless it was lost before.
+    pub(crate) fn lose(&self, reason: Reason) {
+        // The first is the one that counts.
+        let _ = self.lost.set(reason);
+    }
+
+    /// Why the way was lost, if it was.
+    pub(crate) fn lost(&self) -> Option<Reason> {
+        self.lost.get().copied()
     }
 
     /// Has all writers write to a connection from now on. The way has to be held and empty.

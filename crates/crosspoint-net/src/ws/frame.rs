@@ -290,6 +290,7 @@ pub struct CloseFrame {
 impl CloseFrame {
     /// A frame that says the reason of an end, and what was wrong.
     pub(crate) fn because(code: CloseCode, reason: Reason, fault: Option<&str>) -> Self {
+        let reason = reason.of_session();
         let reason = match fault {
             Some(fault) => format!("{reason}: {fault}"),
             None => reason.to_string(),

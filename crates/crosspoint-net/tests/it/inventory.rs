@@ -224,7 +224,7 @@ async fn a_native_client_hears_that_it_is_kicked() {
     let served = serve();
     let mut peer = Peer::native_ws(served.memory()).await;
     kick(&served);
-    assert_eq!(peer.close_frame().await, (1008, Reason::Kicked.to_string()));
+    assert_eq!(peer.close_frame().await, (1008, Reason::Kicked.of_session().to_string()));
     drop(peer);
     kicked(&served, "native").await;
 }
@@ -263,7 +263,7 @@ async fn a_program_of_anysocket_is_closed_with_the_reason() {
     kick(&served);
     let (first, payload) = server_frame(&mut link).await;
     assert_eq!((first, &payload[..2]), (0x88, &1008u16.to_be_bytes()[..]));
-    assert_eq!(payload[2..], *Reason::Kicked.to_string().as_bytes());
+    assert_eq!(payload[2..], *Reason::Kicked.of_session().to_string().as_bytes());
     drop(link);
     kicked(&served, "anysocket").await;
 }

@@ -53,6 +53,23 @@ async fn a_wrong_access_token_is_one_line_with_the_cause() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_not_let_in_for_a_name_is_named() {
+    let served = serve();
+    let log = log();
+    let hello = Hello { name: Some("Ann".into()), ..Hello::default() };
+    let mut ann = Peer::introduced(served.memory(), hello.clone());
+    ann.greet().await.unwrap();
+    let mut other = Peer::introduced(served.memory(), hello);
+    assert_eq!(other.greet().await, Err(Reason::NameTaken));
+    until("it is told", || !log.lines().is_empty()).await;
+    let lines = log.lines();
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!(line.message, "session closed");
+    let said = "name=\"Ann\" reason=the name is taken";
+    assert!(line.fields.contains("address=") && line.fields.contains(said), "{line:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_permissions_of_a_session_do_not_cover_is_a_line_for_the_operator() {
     let create = Rule::Nothing;
     let grant =

@@ -180,7 +180,7 @@ pub fn put_frame(kind: u8, body: &[u8], out: &mut FrameWriter) {
 pub fn put_close(reason: Reason, fault: Option<&str>, out: &mut FrameWriter) {
     let mut body = BytesMut::new();
     put_varint(u32::from(reason.number()), &mut body);
-    body.put_slice(reason.to_string().as_bytes());
+    body.put_slice(reason.of_session().to_string().as_bytes());
     if let Some(fault) = fault {
         body.put_slice(b": ");
         body.put_slice(fault.as_bytes());

@@ -141,6 +141,7 @@ async fn a_body_that_is_wrong_ends_the_session() {
     let query = begin(&served, 4).await;
     let octets = post_as(&served, &query, "application/octet-stream", "4a").await;
     assert_eq!(said(&octets), BAD, "revision 4 has none");
+    until("all ended for it", || served.closed(Reason::Malformed) == 6).await;
     // A packet that is one, and that no client sends, ends the session from inside.
     let query = begin(&served, 4).await;
     assert_eq!(said(&post(&served, &query, "2").await), (200, "ok"));
@@ -171,6 +172,7 @@ async fn a_body_above_the_bound_ends_the_session_and_one_at_it_does_not() {
     assert_eq!(said(&answer(&mut link, false).await), large);
     assert_eq!(said(&get(&served, &query).await), UNKNOWN);
     over(&served).await;
+    until("both ended for it", || served.closed(Reason::TooLarge) == 2).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,6 +212,7 @@ async fn who_drops_a_request_loses_the_session() {
     posting.abort();
     over(&served).await;
     assert_eq!(said(&get(&served, &query).await), UNKNOWN);
+    assert_eq!(served.closed(Reason::ConnectionLost), 2);
     served.empty().await;
 }
 
