@@ -28,6 +28,35 @@ export function accessible() {
   return wrong;
 }
 
+// What is told covers nothing that can be pressed.
+export function covered() {
+  const toasts = Array.from(document.querySelectorAll('.toast'), (toast) => toast.getBoundingClientRect());
+  if (toasts.length === 0) return ['nothing is told'];
+  const usable = Array.from(document.querySelectorAll('a, button, input, select, textarea'));
+  const visible = usable.filter((element) => element.checkVisibility({ visibilityProperty: true }));
+  return visible.filter((element) => {
+    const box = element.getBoundingClientRect();
+    return toasts.some((toast) => (
+      box.left < toast.right && toast.left < box.right && box.top < toast.bottom && toast.top < box.bottom
+    ));
+  }).map((element) => element.outerHTML.slice(0, 120));
+}
+
+// Nothing stands out of its place in a list of facts, a table or a title.
+export function overflowing() {
+  const places = document.querySelectorAll('main dd, main td, main th, main li, main header, main .panel');
+  const wrong = [];
+  for (const place of places) {
+    if (!place.checkVisibility()) continue;
+    const right = place.getBoundingClientRect().right;
+    const out = Array.from(place.querySelectorAll('span, a, b, time, button, bdi')).find((element) => (
+      element.checkVisibility() && !element.closest('.hidden-text') && element.getBoundingClientRect().right > right + 1
+    ));
+    if (out !== undefined) wrong.push(`${out.outerHTML.slice(0, 120)} in ${place.outerHTML.slice(0, 60)}`);
+  }
+  return wrong;
+}
+
 // Text has a contrast of 4.5, or 3 if it is large (WCAG 2, AA).
 export function contrast() {
   const wrong = new Set();
@@ -133,7 +162,17 @@ export async function modules() {
 
   const { plain } = await load('names');
   same(plain('a\u202eb\u0000\u200d\ud800'), 'a[U+202E]b[U+0000][U+200D][U+D800]', 'what is not seen');
-  same(plain('👩\u200d💻 שלום <b>'), '👩\u200d💻 שלום <b>', 'what is seen');
+  const seen = '👩\u200d💻 ❤\ufe0f 1\ufe0f\u20e3 🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f} e\u0301 שלום <b>';
+  same(plain(seen), seen, 'what is seen');
+  const blank = [
+    0xad, 0x34f, 0x115f, 0x1160, 0x17b4, 0x17b5, 0x180b, 0x180e, 0x2028, 0x2060, 0x2065, 0x206f, 0x2800, 0x3164,
+    0xfe00, 0xfe0e, 0xfe0f, 0xfeff, 0xffa0, 0xfff9, 0x16fe4, 0x1bca0, 0x1d159, 0x1d173, 0xe0001, 0xe0041, 0xe0100, 0xe01ef,
+  ];
+  for (const code of blank) {
+    const number = code.toString(16).toUpperCase().padStart(4, '0');
+    same(plain(`Ann${String.fromCodePoint(code)}`), `Ann[U+${number}]`, 'what looks like nothing');
+  }
+  same(plain('👍\ufe0f👍\u200d'), '👍[U+FE0F]👍[U+200D]', 'what changes nothing of an emoji');
 
   const { decode, encodeMap } = await load('msgpack');
   const long = 'é'.repeat(20);
@@ -152,12 +191,14 @@ export async function modules() {
   const utf8 = (text) => new TextEncoder().encode(text);
   same(said(utf8('hello')), { text: 'hello' }, 'text');
   same(said(utf8('["message","hi"]')), { text: 'hi' }, 'talk of Socket.IO');
-  const event = (name, values, ...attachments) => ({ event: name, values, attachments });
+  const event = (name, values, attachments = []) => ({ event: name, values, attachments });
   // Numbers stay as they came, also where JavaScript cannot hold them.
-  same(said(utf8('["a\\"b", {"n":90071992547409931}, 1]')), event('a"b', '{"n":90071992547409931}, 1'), 'an event');
-  same(said(utf8('["a"]')), event('a', ''), 'an event without values');
+  same(said(utf8('["a\\"b", {"n":90071992547409931}, 1]')), event('a"b', ['{"n":90071992547409931}', '1']), 'an event');
+  same(said(utf8('["a"]')), event('a', []), 'an event without values');
+  const nested = ['[1,[2,"],"]]', '"a,\\"b]"', '{"x":{"y":[3,4]},"z":"}"}', 'null'];
+  same(said(utf8(`["a", ${nested.join(' , ')} ]`)), event('a', nested), 'values one by one');
   for (const text of [' ["a"]', '[1]', '["connect"]', '["a"', '[]', '']) same(said(utf8(text)), { text }, 'no event');
-  same(said(Uint8Array.of(0x92, 0xa5, ...utf8('["a"]'), 0xc4, 2, 9, 9)), event('a', '', 2), 'attachments');
+  same(said(Uint8Array.of(0x92, 0xa5, ...utf8('["a"]'), 0xc4, 2, 9, 9)), event('a', [], [2]), 'attachments');
   same(said(Uint8Array.of(0xff, 0)), { bytes: 2, start: 'ff 00' }, 'bytes');
 
   const { Frames, Messages, Fields, frame, joined, sending, varint } = await load('native_frames');

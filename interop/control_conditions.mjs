@@ -1,8 +1,8 @@
 // The control center's page under all conditions: strangers, many sessions, hubs that go away, hostile names, small
 // screens, and people who see or hear it in other ways.
 import assert from 'node:assert/strict';
-import { accessible, contrast, modules } from './control_checks.mjs';
-import { Native, answer, hub, open, question, row, texts, told, until } from './control_world.mjs';
+import { accessible, contrast, covered, modules, overflowing } from './control_checks.mjs';
+import { Native, answer, hub, open, question, row, socketio, texts, told, until } from './control_world.mjs';
 
 const lists = ['#/overview', '#/sessions', '#/channels', '#/services', '#/ends'];
 
@@ -12,6 +12,7 @@ export const conditions = {
     const there = await hub(['--control-access=token', `--control-token=${token}`]);
     const page = await open(there, '#/sessions', { expected: ['status of 401'] });
     await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+    await page.getByText('in the file that control.token_file names').waitFor();
     assert.equal(await page.locator('nav[aria-label=Views]').isVisible(), false);
     const field = page.getByLabel('Token of the operator');
     await until(page, () => document.activeElement.id === 'token');
@@ -92,8 +93,9 @@ export const conditions = {
     await page.getByRole('link', { name: 'Overview' }).click();
     await page.getByRole('link', { name: /^Sessions/ }).click();
     const back = await hub([], { port: there.port });
-    await Native.connect(back, 'bob');
+    // Before the page tries again by itself.
     await banner.getByRole('button', { name: 'Try now' }).click();
+    await Native.connect(back, 'bob');
     await row(page, 'bob').waitFor();
     await banner.waitFor({ state: 'hidden' });
     assert.equal(await row(page, 'ann').count(), 0);
@@ -154,6 +156,8 @@ export const conditions = {
       'x'.repeat(255),
       '   ',
       'a\u200bb',
+      '\u3164',
+      'Ann\u{e0100}',
       '"><b>',
       '👩\u200d💻',
     ];
@@ -169,8 +173,8 @@ export const conditions = {
     await until(page, (count) => document.querySelectorAll('tbody tr').length === count, names.length + 1);
     const shown = await texts(page, 'tbody .name');
     const close = (text) => text.replaceAll(/\s/g, '');
-    const unseen = ['U+202Egnp.exe', 'lineU+000AbreakU+0000U+001B[31m', 'aU+200Bb'];
-    for (const name of [names[0], names[1], names[4], names[8], names[9], ...unseen]) {
+    const unseen = ['U+202Egnp.exe', 'lineU+000AbreakU+0000U+001B[31m', 'aU+200Bb', 'U+3164', 'AnnU+E0100'];
+    for (const name of [names[0], names[1], names[4], names[10], names[11], ...unseen]) {
       assert.ok(shown.map(close).includes(close(name)), name);
     }
     const wide = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
@@ -214,21 +218,30 @@ export const conditions = {
     }
     const gone = await Native.connect(there, names[1].slice(1));
     gone.socket.destroy();
+    await socketio(there, 'web', 'ann', ['websocket']);
     const page = await open(there, '#/sessions?sort=name&order=asc', { width: 360, height: 740, scheme: 'dark' });
-    await row(page, 'ann').getByRole('link').click();
-    await page.getByRole('heading', { name: 'ann', exact: true }).waitFor();
+    // The longest words for a protocol and what carries it.
+    await row(page, 'web').getByRole('link').click();
+    await page.getByText('websocket').waitFor();
     const detail = new URL(page.url()).hash;
     for (const hash of [detail, '#/channels/ann', '#/talk/ann', ...lists]) {
       await page.goto(`${there.url}/${hash}`);
       await page.locator('.view:not([aria-busy])').waitFor();
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert.equal(wide, 0, `${hash} scrolls sideways`);
+      assert.deepEqual(await page.evaluate(overflowing), [], hash);
       const small = await page.evaluate(() => {
         const [nav] = document.querySelectorAll('nav[aria-label=Views]');
         return Math.min(...Array.from(nav.querySelectorAll('a'), (link) => link.getBoundingClientRect().height));
       });
       assert.ok(small >= 44, 'links that a thumb hits');
     }
+    // What is told covers no button here either.
+    await page.goto(`${there.url}/#/channels/ann`);
+    await page.getByRole('button', { name: 'Close…' }).click();
+    await answer(page, 'Close');
+    await told(page, 'Closed the room ann.');
+    assert.deepEqual(await page.evaluate(covered), []);
     // What has no column is sorted by the list of orders.
     await page.goto(`${there.url}/#/sessions`);
     await page.getByLabel('Order').selectOption('Session ↑');

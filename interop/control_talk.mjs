@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { accessible, contrast } from './control_checks.mjs';
-import { Native, answer, chat, hub, open, socketio, until } from './control_world.mjs';
+import { Native, answer, chat, hub, open, socketio, texts, until } from './control_world.mjs';
 
 export const talk = {
   async talk() {
@@ -17,6 +17,9 @@ export const talk = {
     assert.equal(new URL(page.url()).hash, '#/talk/lobby');
     await ann.heard('operator is here');
     await until(page, () => document.querySelectorAll('.here li').length === 2);
+    const [there1, there2] = await texts(page, '.here li');
+    assert.match(there1, /^Ann\s+[0-9a-f]{8}\s+native, 0$/);
+    assert.match(there2, /^web\s+[0-9a-f]{8}\s+socketio, 1$/);
 
     // The browser says plain text.
     const heard = once(web, 'message');
@@ -33,11 +36,28 @@ export const talk = {
     // What clients of Socket.IO say is shown as what it is.
     web.emit('EMIT_ROOM', 'lobby', 'message', 'plain words');
     web.emit('EMIT_ROOM', 'lobby', 'move', { x: 1.5, who: '<i>me</i>' }, [1, 2]);
+    web.emit('EMIT_ROOM', 'lobby', 'news', 'it is "late"');
     web.emit('EMIT_ROOM', 'lobby', 'photo', 'cat.png', Buffer.alloc(3072));
     await said('photo').waitFor();
     assert.match(await said('plain words').innerText(), /^web\s+\d+\s+[\d:]+\s+plain words$/);
-    assert.equal(await said('move').locator('.said').innerText(), 'move {"x":1.5,"who":"<i>me</i>"},[1,2]');
+    assert.equal(await said('move').locator('.said').innerText(), 'move {"x":1.5,"who":"<i>me</i>"} [1,2]');
+    assert.equal(await said('news').locator('.said').innerText(), 'news "it is "late""');
     assert.match(await said('photo').locator('.said').innerText(), /with 3 KiB of attachments$/);
+    // Who speaks in a room without being in it is no member.
+    const outside = await socketio(there, 'passer-by');
+    outside.emit('EMIT_ROOM', 'lobby', 'message', 'from the street');
+    await said('from the street').waitFor();
+    assert.match(await said('from the street').innerText(), /^somebody outside the room\s+[\d:]+\s+from the street$/);
+    assert.equal(await page.locator('.here li').count(), 2);
+    // Who has no name is told by its number and id, in the list and in what it says.
+    const nameless = await Native.connect(there);
+    await nameless.enter('lobby');
+    nameless.say(Buffer.from('guess who'));
+    await said('guess who').waitFor();
+    const [, number, id] = /^member (\d+), ([0-9a-f]{8})\s/.exec(await said('guess who').innerText());
+    const shown = await page.locator('.here li', { hasText: 'no name' }).innerText();
+    assert.match(shown, new RegExp(`^no name\\s+${id}\\s+native, ${number}$`));
+    nameless.socket.destroy();
     const raw = await Native.connect(there, 'raw');
     await raw.enter('lobby');
     raw.say([0xff, 0x00, 0xfe]);
@@ -76,7 +96,7 @@ export const talk = {
     const other = await open(there, '#/channels/lobby');
     await other.getByRole('button', { name: 'Close…' }).click();
     await answer(other, 'Close');
-    await page.getByRole('alert').getByText('It is over:').waitFor();
+    await page.getByRole('alert').getByText('It is over: the operator of the hub has taken you out.').waitFor();
   },
 
   async 'talk-credentials'() {

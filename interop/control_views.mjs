@@ -1,6 +1,7 @@
 // The views of the control center's page, and what can be done in them.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { covered } from './control_checks.mjs';
 import { Native, answer, hub, open, question, row, socketio, texts, told, until } from './control_world.mjs';
 
 export const views = {
@@ -33,6 +34,17 @@ export const views = {
     await page.getByRole('link', { name: 'connection lost' }).click();
     await until(page, () => location.hash === '#/ends?reason=connection_lost');
     await row(page, 'ann').waitFor();
+
+    // Who is not let in is not among the last ends, and is found by the link with what it wished to be called.
+    await Native.connect(there, 'bob');
+    await socketio(there, 'bob');
+    await page.getByRole('link', { name: 'Overview' }).click();
+    await page.getByRole('link', { name: 'name taken' }).click();
+    await until(page, () => location.hash === '#/ends?reason=name_taken');
+    assert.match(await row(page, 'bob').innerText(), /bob\s+not let in\s+socketio\s+127\.0\.0\.1\s+name taken/);
+    await page.getByRole('link', { name: 'Overview' }).click();
+    await page.locator('.last-ends li', { hasText: 'ann' }).waitFor();
+    assert.equal(await page.locator('.last-ends li').count(), 1);
   },
 
   async sessions() {
@@ -93,6 +105,7 @@ export const views = {
     ann.socket.destroy();
     await page.getByText('This session has ended.').waitFor();
     assert.equal(await page.getByRole('button', { name: 'Kick…' }).isDisabled(), true);
+    assert.equal(await page.getByText('Connected').isVisible(), false, 'nothing goes on that has ended');
     await page.goBack();
     await until(page, () => document.querySelectorAll('tbody tr').length === 1);
 
@@ -191,10 +204,13 @@ export const views = {
 
     await page.getByRole('button', { name: 'Close…' }).click();
     const asked = await page.locator(question).innerText();
-    assert.match(asked, /^Close the channel arena\?\s+All 2 members are taken out\./);
+    assert.match(asked, /^Close the channel arena\?\s+All 2 members are taken out\. Its owner is told;/);
     await answer(page, 'Close');
     await told(page, 'Closed the channel arena.');
+    assert.deepEqual(await page.evaluate(covered), []);
     await page.getByText('This channel is closed.').waitFor();
+    assert.match(await page.locator('.facts').innerText(), /Members\s+none/);
+    assert.equal(await page.getByText('Exists for').isVisible(), false);
     const ENDED = 0x1d;
     await others[0].next(ENDED);
 

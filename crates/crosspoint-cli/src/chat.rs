@@ -72,7 +72,8 @@ async fn chat(matches: &ArgMatches) -> Result<(), Failure> {
     }
     let entered = node.enter(room.as_str(), options).await;
     let mut member = entered.map_err(|error| format!("{error}{}", advice(&error)))?;
-    let hearers = match member.is_room() {
+    let is_room = member.is_room();
+    let hearers = match is_room {
         true => "",
         false => ", a channel whose owner alone gets your lines",
     };
@@ -108,11 +109,11 @@ async fn chat(matches: &ArgMatches) -> Result<(), Failure> {
                 }
                 Some(MemberEvent::OtherLeft { member, reason }) => {
                     let name = names.remove(&member).unwrap_or_else(|| member.to_string());
-                    show(&format!("* {name} has gone ({reason})"))?;
+                    show(&format!("* {name} has gone ({})", why(reason, is_room)))?;
                 }
-                Some(MemberEvent::Ended { reason }) => break Err(ended(reason).into()),
+                Some(MemberEvent::Ended { reason }) => break Err(ended(&why(reason, is_room)).into()),
                 Some(_) => {}
-                None => break Err(ended(Reason::ConnectionLost).into()),
+                None => break Err(ended(&Reason::ConnectionLost.to_string()).into()),
             },
             _ = tokio::signal::ctrl_c() => break Ok(()),
         }
@@ -203,8 +204,13 @@ fn failed(error: ConnectError, matches: &ArgMatches) -> Failure {
     }
 }
 
-fn ended(reason: Reason) -> String {
-    format!("the chat has ended: {reason}")
+fn ended(why: &str) -> String {
+    format!("the chat has ended: {why}")
+}
+
+/// Why somebody is no member any more. What owners do, only the hub's operator does in a room.
+fn why(reason: Reason, is_room: bool) -> String {
+    if is_room { reason.of_session().to_string() } else { reason.to_string() }
 }
 
 fn show(line: &str) -> Result<(), String> {

@@ -1,7 +1,8 @@
 //! The control center of the hub, and its token.
 
 use crate::failure::Failure;
-use crate::listen::Listening;
+use crate::listen::{Listening, local};
+use crate::options::networks;
 use crate::secret_file;
 use crate::settings::{Settings, split_root};
 use crate::small_file::{self, FileKind, ReadError};
@@ -9,6 +10,7 @@ pub(crate) use crosspoint_control::Access;
 use crosspoint_control::{Control, ControlOptions, NoToken, Token};
 use crosspoint_hub::Hub;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,14 +21,56 @@ const FILE_BYTES_MAX: u64 = 1024;
 pub(crate) struct Center {
     pub(crate) control: Control,
     pub(crate) told: Option<String>,
+    pub(crate) admission: Admission,
     /// Whether the page is at `/`.
     pub(crate) page_at_root: bool,
 }
 
+/// Who needs the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// Nobody: this machine is let in without it, and nobody else can come.
+    Nobody,
+    /// All but this machine.
+    Others,
+    /// Everybody.
+    All,
+}
+
+impl Admission {
+    fn new(settings: &Settings, listening: &[Listening]) -> Self {
+        let is_loopback = |at: SocketAddr| at.ip().to_canonical().is_loopback();
+        let mut addresses = listening.iter().map(Listening::address);
+        // Who comes through a proxy always needs it.
+        let proxies = networks(&settings.server.trusted_proxies);
+        let lets_in = |at| is_loopback(local(at)) && !proxies.contain(local(at).ip());
+        let is_near = addresses.clone().all(|at| at.is_some_and(is_loopback));
+        match settings.control.access {
+            Access::Loopback if !addresses.any(|at| at.is_some_and(lets_in)) => Self::All,
+            Access::Loopback if is_near && proxies.is_empty() => Self::Nobody,
+            Access::Loopback => Self::Others,
+            Access::Token => Self::All,
+        }
+    }
+
+    /// The same as a line for people.
+    pub(crate) fn told(self) -> &'static str {
+        match self {
+            Self::Nobody => "this machine, without a token",
+            Self::Others => {
+                "this machine by a loopback address without a token, all others with the token"
+            }
+            Self::All => "with the token",
+        }
+    }
+}
+
 /// Where the token comes from.
 enum Source {
-    /// From the settings, or from a file that was there.
-    Known(Token),
+    /// From the settings.
+    Set(Token),
+    /// From a file that was there.
+    File(Token),
     /// The file was made.
     NewFile(Token),
     /// It holds for this run.
@@ -60,10 +104,14 @@ pub(crate) fn center(
     if !control.enabled {
         return Ok(None);
     }
-    let (token, told) = match token(settings, given, listening)? {
-        Source::Known(token) => (Some(token), None),
+    let admission = Admission::new(settings, listening);
+    let file = std::path::absolute(&control.token_file).unwrap_or_default();
+    let file = file.display();
+    let (token, told) = match token(settings, given, admission)? {
+        Source::Set(token) => (Some(token), Some("that of control.token".to_owned())),
+        Source::File(token) => (Some(token), Some(format!("in {file}"))),
         Source::NewFile(token) => {
-            let told = format!("{} (written to {})", token.reveal(), control.token_file);
+            let told = format!("{} (written to {file})", token.reveal());
             (Some(token), Some(told))
         }
         Source::ThisRun(token) => {
@@ -81,17 +129,19 @@ pub(crate) fn center(
         viewers_max: control.viewers_max,
         page_at_root,
     };
-    Ok(Some(Center { control: Control::new(hub.clone(), options), told, page_at_root }))
+    let control = Control::new(hub.clone(), options);
+    Ok(Some(Center { control, told, admission, page_at_root }))
 }
 
 /// The token, which is made if somebody could need one.
 fn token(
     settings: &Settings,
     given: Option<Token>,
-    listening: &[Listening],
+    admission: Admission,
 ) -> Result<Source, Failure> {
     if let Some(token) = given {
-        return Ok(Source::Known(token));
+        let is_set = !settings.control.token.is_empty();
+        return Ok(if is_set { Source::Set(token) } else { Source::File(token) });
     }
     let random = || {
         let wrong =
@@ -105,16 +155,9 @@ fn token(
             .map_err(|error| Failure::Setup(format!("control.token_file: {file}: {error}")))?;
         return Ok(Source::NewFile(token));
     }
-    let is_near = |listening: &Listening| {
-        listening.address().is_some_and(|address| address.ip().to_canonical().is_loopback())
-    };
-    // Who comes through a proxy always needs the token.
-    let is_open = settings.control.access == Access::Loopback
-        && settings.server.trusted_proxies.is_empty()
-        && listening.iter().all(is_near);
-    match is_open {
-        true => Ok(Source::None),
-        false => random().map(Source::ThisRun),
+    match admission {
+        Admission::Nobody => Ok(Source::None),
+        Admission::Others | Admission::All => random().map(Source::ThisRun),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::sockets::{Access, SocketFiles};
 use crosspoint_net::server::{Listener, bind, bind_v6_only};
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::net::{TcpListener, UnixListener, lookup_host};
 
 /// How often a port that the system has chosen for one address is tried for the others of its host.
@@ -45,6 +45,20 @@ impl Listening {
             At::Tcp(address) => Some(*address),
             At::Unix(_) => None,
         }
+    }
+}
+
+/// The same port at an address at which this machine reaches itself.
+pub(crate) fn local(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(near(address.ip()), address.port())
+}
+
+/// An address at which this machine reaches itself.
+fn near(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        other => other,
     }
 }
 

@@ -183,10 +183,6 @@ fn socketio(settings: &Settings) -> Result<SocketIo, Failure> {
         wait_time: Some(socketio.wait_ms_max).filter(|time| !time.is_zero()),
         ack_time: Some(socketio.ack_ms_max).filter(|time| !time.is_zero()),
         generation: socketio.generation,
-        recovery: Some(socketio.recovery_ms).filter(|time| !time.is_zero()).map(|window| {
-            let (away_max, bytes_max) = (socketio.recovery_max, socketio.recovery_bytes_max);
-            engineio::recovery::Config { window, away_max, bytes_max }
-        }),
     })
 }
 
@@ -331,7 +327,7 @@ fn prefixes(settings: &Settings) -> Prefixes {
 }
 
 /// The networks of a setting, each of which was looked at when it was read.
-fn networks(texts: &[String]) -> Networks {
+pub(crate) fn networks(texts: &[String]) -> Networks {
     texts.iter().filter_map(|text| text.parse().ok()).collect()
 }
 

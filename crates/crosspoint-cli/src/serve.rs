@@ -2,9 +2,9 @@
 
 use crate::activation::Passed;
 use crate::certificates::{self, Served};
-use crate::control::{self, Center};
+use crate::control::{self, Admission, Center};
 use crate::failure::Failure;
-use crate::listen::{Listening, listen, listen_on_hosts};
+use crate::listen::{Listening, listen, listen_on_hosts, local};
 use crate::reload::{Load, Reload};
 use crate::settings::{ListenAddress, Settings, split_root};
 use crate::small_file::FileKind;
@@ -16,7 +16,7 @@ use crosspoint_hub::Hub;
 use crosspoint_net::server::{Server, ServerOptions};
 use crosspoint_net::tls::Fingerprint;
 use std::io::{self, IsTerminal, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -215,8 +215,10 @@ fn announce(
     // As it was called, so that the lines can be copied.
     let program = std::env::args().next().unwrap_or_else(|| "crosspoint".into());
     let first = |plain: bool| {
-        let mut served = listening.iter().filter(|listening| !plain || !listening.tls);
-        served.find_map(Listening::address)
+        let served = listening.iter().filter(|listening| !plain || !listening.tls);
+        // One at which this machine is let in, if there is one.
+        let served = served.filter_map(Listening::address);
+        served.min_by_key(|at| !local(*at).ip().to_canonical().is_loopback())
     };
     let plain = first(true).filter(|_| !settings.tls.required);
     let page = plain.map(|at| ("http", at)).or_else(|| Some(("https", first(false)?)));
@@ -226,6 +228,7 @@ fn announce(
             Some((scheme, at)) => say(&format!("control center: {scheme}://{}/{path}", local(at))),
             None => say("control center: over the Unix socket"),
         }
+        say(&format!("control access: {}", center.admission.told()));
         if let Some(token) = &center.told {
             say(&format!("control token: {token}"));
         }
@@ -234,8 +237,8 @@ fn announce(
         let metrics_at = for_metrics.first().and_then(Listening::address).unwrap_or(plain);
         to_try(settings, local(plain), local(metrics_at), &program)
     });
-    if let (Some(plain), Some(_), control::Access::Loopback) =
-        (plain, center, settings.control.access)
+    if let (Some(plain), Some(center)) = (plain, center)
+        && center.admission != Admission::All
     {
         lines.push(("watch it live", format!("{program} top --hub http://{}", local(plain))));
     }
@@ -355,18 +358,4 @@ fn to_try(
 /// Tells the one who started the hub. The hub serves on when nobody listens to it.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
-}
-
-/// The same port at an address at which this machine reaches itself.
-fn local(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(near(address.ip()), address.port())
-}
-
-/// An address at which this machine reaches itself.
-fn near(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        other => other,
-    }
 }

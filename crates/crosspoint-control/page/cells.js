@@ -29,6 +29,7 @@ export class Who {
   set(session) {
     this.#name.set(session.name);
     setText(this.#id, shortId(session.id));
+    setHidden(this.#id, /^0*$/.test(session.id));
     this.element.classList.toggle('nameless', !session.name);
     if (this.element.localName === 'a') setAttribute(this.element, 'href', sessionAddress(session));
   }

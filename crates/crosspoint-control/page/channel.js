@@ -102,6 +102,7 @@ export class ChannelView {
       if (!this.#owner.element.isConnected) this.#facts.owner.put(this.#owner.element);
     }
     this.#facts.members.set(`${count(members.total)} of ${count(channel.members_max)}`);
+    this.#facts.since.show(true);
     this.#since.set(channel.since_ms);
     this.#table.show(members.items);
     this.#pager.show({ offset, limit, matched: members.total, shown: members.items.length });
@@ -112,6 +113,8 @@ export class ChannelView {
     this.element.removeAttribute('aria-busy');
     this.element.classList.toggle('unknown', this.#channel === null);
     const never = 'No channel or room has this name (any more).';
+    this.#facts.members.set('none');
+    this.#facts.since.show(false);
     setText(this.#gone, this.#channel === null ? never : 'This channel is closed.');
     setHidden(this.#gone, false);
     this.#close.disabled = true;

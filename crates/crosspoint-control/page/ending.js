@@ -16,8 +16,11 @@ export async function kick(page, { session, id, name, protocol, address }) {
   return sure && done(page, () => remove(`sessions/${session}`), `Kicked ${who}.`, `${who} was gone already.`);
 }
 
+const OWNER = 'Its owner is told; one whose program cannot be told is disconnected. ';
+
 // Gives true if the channel is gone, or empty if it is declared.
-export async function close(page, { key, name, room, declared, members }) {
+export async function close(page, { key, name, room, declared, members, owner }) {
+  const owned = owner !== null;
   const amount = typeof members === 'object' ? members.total : members;
   const what = `the ${room ? 'room' : 'channel'} ${called(name, 'without a name')}`;
   const whom = amount === 1 ? 'Its one member is' : `All ${amount} members are`;
@@ -26,7 +29,7 @@ export async function close(page, { key, name, room, declared, members }) {
     : 'It is gone then, and its name is free.';
   const sure = await page.ask({
     title: `${declared ? 'Empty' : 'Close'} ${what}?`,
-    text: `${amount === 0 ? 'It has no members.' : `${whom} taken out.`} ${then}`,
+    text: `${amount === 0 ? 'It has no members.' : `${whom} taken out.`} ${owned ? OWNER : ''}${then}`,
     yes: declared ? 'Empty' : 'Close',
   });
   const told = declared ? `Emptied ${what}.` : `Closed ${what}.`;

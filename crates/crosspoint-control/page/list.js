@@ -179,14 +179,17 @@ export class List {
   }
 
   #whenEmpty() {
-    const { none, many } = this.#about;
+    const { none, many, paged } = this.#about;
+    const hint = make('p', { class: 'hint', text: none.hint });
     if (!this.#filtered()) {
-      this.#parts.table.whenEmpty(make('p', { text: none.text }), make('p', { class: 'hint', text: none.hint }));
+      this.#parts.table.whenEmpty(make('p', { text: none.text }), hint);
       return;
     }
     const without = { search: '', ...Object.fromEntries(this.#about.filters.map(({ name }) => [name, ''])) };
     this.#parts.table.whenEmpty(
       make('p', { text: `No ${many} match.` }),
+      // What is not paged is what the hub remembers, which others may have pushed out.
+      ...(paged ? [] : [hint]),
       make('button', {
         type: 'button',
         text: 'Show all',

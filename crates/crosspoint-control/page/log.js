@@ -1,5 +1,6 @@
 // What is said in a room, the newest at the bottom. The number of lines is bounded, and what comes at once is drawn
 // together.
+import { shortId } from './cells.js';
 import { make, setHidden, setText } from './dom.js';
 import { bytes, clock, count } from './format.js';
 import { Name, show } from './names.js';
@@ -25,8 +26,8 @@ export class Log {
     this.#add(() => make('li', { class: 'note', text }));
   }
 
-  // `who` is `{ name, number, own }`, with number null for the owner. `content` is what `said` gives, with `kind` and
-  // `cut`.
+  // `who` is `{ name, id, number, own }`, with number null for the owner, and id null for who is not among the members.
+  // `content` is what `said` gives, with `kind` and `cut`.
   message(who, content) {
     const at = Date.now();
     this.#add(() => line(at, who, content));
@@ -70,13 +71,21 @@ export class Log {
   }
 }
 
-function line(at, { name, number, own = false }, content) {
-  const who = new Name(number === null ? 'owner' : `member ${number}`);
-  who.set(name);
-  const role = [own && 'you', name && number !== null && String(number)].filter(Boolean).join(', ');
+function line(at, who, content) {
+  const { number, own = false } = who;
+  const name = new Name(nameless(who));
+  name.set(who.name);
+  const role = [own && 'you', who.name && number !== null && String(number)].filter(Boolean).join(', ');
   const told = make('span', { class: 'role', text: role });
   return make('li', { class: own ? 'own' : null },
-    make('header', {}, who.element, told, make('time', { text: clock(at) })), body(content));
+    make('header', {}, name.element, told, make('time', { text: clock(at) })), body(content));
+}
+
+// Programs of Socket.IO speak in rooms in which they are not, and nobody is told who they are.
+function nameless({ id, number, own }) {
+  if (number === null) return 'owner';
+  if (own) return `member ${number}`;
+  return id === null ? 'somebody outside the room' : `member ${number}, ${shortId(id)}`;
 }
 
 function body({ text, event, values, attachments, bytes: length, start, kind, cut }) {
@@ -91,14 +100,19 @@ function body({ text, event, values, attachments, bytes: length, start, kind, cu
   } else if (event !== undefined) {
     const name = make('bdi', { class: 'event' });
     show(name, event);
-    const given = make('code');
-    show(given, values);
-    element.append(make('p', {}, name, ' ', given));
+    element.append(make('p', {}, name, ...values.flatMap((value) => [' ', argument(value)])));
     if (attachments.length > 0) about.push(`with ${attachments.map((size) => bytes(size)).join(', ')} of attachments`);
   } else {
     element.append(make('p', {}, make('code', { text: start })));
     about.push(`${count(length)} bytes`);
   }
   if (about.length > 0) setText(element.appendChild(make('p', { class: 'faint' })), about.join(', '));
+  return element;
+}
+
+// An argument of an event: a text as it reads, everything else as JSON.
+function argument(value) {
+  const element = make('code');
+  show(element, value.startsWith('"') ? `"${JSON.parse(value)}"` : value, true);
   return element;
 }

@@ -2,7 +2,8 @@
 import { Failed, post } from './api.js';
 import { make, setHidden, setText } from './dom.js';
 
-const HELP = 'The hub has printed it at its first start. It is set by control.token or control.token_file.';
+const HELP = 'It is set by control.token, or stands in the file that control.token_file names. '
+  + 'Otherwise the hub has made one for this run, and has printed it when it was started.';
 
 export class LoginView {
   title = 'Sign in';

@@ -2,19 +2,17 @@
 // order of others, are shown by their number. A name is isolated from the text around it.
 import { make, setAttribute } from './dom.js';
 
-// The first branch is what joins emoji, which is seen.
-const UNSEEN = new RegExp(
-  '(?<=\\p{Extended_Pictographic}[\\u{fe0f}\\u{1f3fb}-\\u{1f3ff}]?)(?<joiner>\\u200d)(?=\\p{Extended_Pictographic})' +
-    '|[\\p{Cc}\\p{Cf}\\p{Cs}\\p{Co}\\p{Cn}\\p{Zl}\\p{Zp}\\u115f\\u1160\\u3164\\uffa0\\u034f]',
-  'gu',
-);
+// A whole emoji is seen, with all that joins its parts. The class of the others is also that of the program's log
+// (`crosspoint-cli`, `logging::clean`), where a test compares them.
+const UNSEEN =
+  /(?<emoji>\p{RGI_Emoji})|[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u{2800}\u{16fe4}\u{1d159}]/gv;
 
 // The text in pieces: `{ text }`, and `{ unseen }` for a character that is shown by its number.
 export function pieces(text) {
   const found = [];
   let behind = 0;
   for (const match of text.matchAll(UNSEEN)) {
-    if (match.groups.joiner !== undefined) continue;
+    if (match.groups.emoji !== undefined) continue;
     if (match.index > behind) found.push({ text: text.slice(behind, match.index) });
     found.push({ unseen: number(match[0]) });
     behind = match.index + match[0].length;
@@ -42,7 +40,8 @@ export function show(element, text, lines = false) {
   element.replaceChildren(...nodes);
 }
 
-// A name in an element that changes with `set`. What has no name, or one that is all white space, says so.
+// A name in an element that changes with `set`. What has no name says so. White space at an end of a name is seen by
+// the quotes around it.
 export class Name {
   #text;
   #without;
@@ -56,10 +55,9 @@ export class Name {
     if (this.#text === text) return;
     this.#text = text;
     const none = text === null || text === undefined || text === '';
-    const blank = !none && text.trim() === '';
     this.element.classList.toggle('without', none);
     if (none) this.element.textContent = this.#without;
-    else show(this.element, blank ? `“${text}”` : text);
+    else show(this.element, text.trim() === text ? text : `“${text}”`);
     setAttribute(this.element, 'title', none ? null : plain(text));
   }
 }

@@ -212,5 +212,6 @@ function map(fields) {
 }
 
 function peer(about) {
-  return { name: about.get('name') ?? null, protocol: about.get('protocol') ?? '' };
+  const id = Array.from(about.get('id') ?? [], (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return { id, name: about.get('name') ?? null, protocol: about.get('protocol') ?? '' };
 }

@@ -35,7 +35,7 @@ export class Overview {
   #keptOut = new Bars('None.', null, words);
   #ends = make('ol', { class: 'last-ends' });
   #rows = new Keyed(this.#ends, endRow);
-  #noEnds = make('p', { class: 'nothing', text: 'No session has ended since the hub was started.' });
+  #noEnds = make('p', { class: 'nothing', text: 'No session that was let in has ended since the hub was started.' });
 
   constructor(page) {
     this.#page = page;
@@ -71,7 +71,7 @@ export class Overview {
   }
 
   watch() {
-    return { views: ['ends'], query: { 'ends.limit': LAST_ENDS } };
+    return { views: ['ends'], query: { 'ends.limit': LAST_ENDS, 'ends.let_in': 'yes' } };
   }
 
   update() {}

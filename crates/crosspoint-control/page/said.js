@@ -8,7 +8,7 @@ const ELEMENTS_MAX = 1024;
 const ATTACHMENTS_MAX = 10;
 const PREVIEW_BYTES = 64;
 
-// Gives `{ text }`, `{ event, values, attachments }` with the values as the JSON text that came and the lengths of the
+// Gives `{ text }`, `{ event, values, attachments }` with each value as the JSON text that came and the lengths of the
 // attachments, or `{ bytes, start }` with the length and the beginning in hexadecimal.
 export function said(bytes) {
   const text = utf8(bytes);
@@ -18,8 +18,7 @@ export function said(bytes) {
 }
 
 function event(text, attachments) {
-  const head = /^\["(?:[^"\\]|\\.)*"\s*,?/u.exec(text);
-  if (head === null) return null;
+  if (!text.startsWith('["')) return null;
   let elements;
   try {
     elements = JSON.parse(text);
@@ -30,8 +29,22 @@ function event(text, attachments) {
   if (RESERVED.has(name) || elements.length > ELEMENTS_MAX) return null;
   // The event `message` with one text is how clients of Socket.IO talk to all others.
   if (name === 'message' && values.length === 1 && typeof values[0] === 'string') return { text: values[0] };
-  const rest = text.slice(head[0].length).trim().slice(0, -1).trim();
-  return { event: name, values: rest, attachments: attachments.map((attachment) => attachment.length) };
+  return { event: name, values: written(text).slice(1), attachments: attachments.map(({ length }) => length) };
+}
+
+// The elements of a JSON array as they are written. Numbers would change if they were written anew.
+function written(array) {
+  const found = [];
+  let depth = 0, start = 1;
+  for (const { 0: mark, index } of array.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{},]/gu)) {
+    if (mark === '[' || mark === '{') depth += 1;
+    if (mark === ']' || mark === '}') depth -= 1;
+    if (depth === 0 || (depth === 1 && mark === ',')) {
+      found.push(array.slice(start, index).trim());
+      start = index + 1;
+    }
+  }
+  return found;
 }
 
 function withAttachments(bytes) {

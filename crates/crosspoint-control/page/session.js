@@ -133,7 +133,9 @@ export class SessionView {
     if (!this.#gone.hidden) return;
     this.element.removeAttribute('aria-busy');
     this.element.classList.toggle('unknown', this.#session === null);
-    setText(this.#gone, this.#session === null ? 'There is no such session (any more).' : text);
+    const never = 'There is no such session (any more).';
+    setText(this.#gone, this.#session === null ? never : `${text} Below is what was known of it last.`);
+    for (const name of ['since', 'roundTrip', 'outbox', 'memory']) this.#facts[name].show(false);
     setHidden(this.#gone, false);
     this.#kick.disabled = true;
     if (this.#session === null) setText(this.#name.element, `Session ${this.#number}`);

@@ -1,4 +1,5 @@
 // Enters a channel or room with this browser, and talks in it.
+import { Who } from './cells.js';
 import { keyOfText, nameOf, textOf } from './channel_key.js';
 import { Keyed, make, setHidden, setText } from './dom.js';
 import { bytes, count, plural } from './format.js';
@@ -12,12 +13,14 @@ import { Composer, EnterForm } from './talk_form.js';
 
 const SHOWN_MEMBERS = 100;
 
+const KICKED = 4;
+
 // What ENDED means for somebody inside: its reasons have no text of their own.
 const WHY = {
   0: 'you have left',
   2: 'its owner has closed it',
   3: 'its owner has gone, and the channel with it',
-  4: 'you were taken out',
+  [KICKED]: 'you were taken out',
   5: 'its owner has banned you',
   20: 'the hub is stopping',
 };
@@ -118,13 +121,13 @@ export class TalkView {
         else this.#log.note(away ? 'The owner is away. What you say waits.' : 'The owner is back.');
       },
       message: (message) => this.#heard(message),
-      ended: ({ reason, message }) => this.#over(`It is over: ${message || WHY[reason] || `reason ${reason}`}.`),
+      ended: ({ reason, message }) => this.#over(`It is over: ${message || why(reason, this.#about.room)}.`),
     };
   }
 
   #heard({ member, kind, total, data }) {
-    const peer = member === null ? { name: 'owner' } : this.#members.get(member);
-    const who = { name: peer?.name ?? null, number: member };
+    const peer = this.#members.get(member);
+    const who = { name: peer?.name ?? null, id: peer?.id ?? null, number: member };
     const cut = total > data.length;
     const content = cut ? { text: new TextDecoder().decode(data) } : said(data);
     const part = cut ? `the first ${bytes(data.length)} of ${bytes(total)}` : null;
@@ -180,13 +183,19 @@ export class TalkView {
   }
 }
 
+// A room has no owner who could have done it.
+function why(reason, isRoom) {
+  if (isRoom && reason === KICKED) return 'the operator of the hub has taken you out';
+  return WHY[reason] ?? `reason ${reason}`;
+}
+
 function memberRow() {
-  const name = new Name();
+  const who = new Who('span');
   const number = make('span', { class: 'role' });
   return {
-    element: make('li', {}, name.element, number),
+    element: make('li', {}, who.element, number),
     update([member, peer]) {
-      name.set(peer.name);
+      who.set(peer);
       setText(number, `${peer.protocol}, ${member}`);
     },
   };

@@ -12,7 +12,7 @@ use crate::snapshot::now;
 use crate::stream::Viewer;
 use crate::view::{channels, ends, hub, services, sessions};
 use crate::watch::Watch;
-use crate::{actions, key};
+use crate::{actions, charged, key};
 use axum::Extension;
 use axum::body::to_bytes;
 use axum::extract::{FromRequestParts, Path, Request, State};
@@ -198,7 +198,7 @@ pub(crate) async fn get_events(
         );
         Refused::new(ErrorCode::Unavailable, message).after(Duration::from_secs(10))
     })?;
-    let account = shared.source.hub.account(entrant.caller.0, "http");
+    let account = charged::account(&shared.source.hub, entrant.caller.0);
     let snapshots = shared.snapshots.subscribe();
     let viewer = Viewer { watch, snapshots, arrival, hold: entrant.hold, account, place };
     let kind = HeaderValue::from_static("text/event-stream");

@@ -27,7 +27,7 @@
 //! ```
 //!
 //! * `access`: who may come in; `routes`, `handlers`: what is answered; `page`: the files of the page
-//! * `snapshot`: what the hub has at a moment; `history`: the last ten minutes; `shared`: the task that looks
+//! * `charged`: the memory of answers; `snapshot`: what the hub has at a moment; `history`: the last ten minutes; `shared`: the task that looks
 //! * [`model`]: the types of the API, for clients too; `view`: what the hub has, as these types
 //! * `params`, `listing`, `key`: queries and what they choose
 //! * `watch`, `stream`: what a viewer follows, and the answer that goes on
@@ -37,6 +37,7 @@
 
 mod access;
 mod actions;
+mod charged;
 mod clock;
 mod control;
 mod handlers;

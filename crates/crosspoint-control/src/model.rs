@@ -268,7 +268,7 @@ pub struct Members {
 pub struct ServiceRow {
     /// Its name.
     pub name: String,
-    /// The first 50 sessions that provide it.
+    /// The first sessions that provide it, at most 50 of each service and 1000 of a page.
     pub providers: Vec<PeerRow>,
     /// How many provide it.
     pub provider_count: u64,
@@ -292,7 +292,9 @@ pub struct Services {
 pub struct EndRow {
     /// Its number.
     pub session: u64,
-    /// Its peer id, hexadecimal.
+    /// Whether it was let in. If not, id and name are what it wished to be called, as far as that is known.
+    pub let_in: bool,
+    /// Its peer id, hexadecimal; zeros if it is not known.
     pub id: String,
     /// Its name, if it had one.
     #[schema(required)]

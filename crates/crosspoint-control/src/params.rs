@@ -68,6 +68,12 @@ const LIMIT: Param = Param {
 pub(crate) static SESSIONS: &[Param] = &[
     SEARCH_SESSIONS,
     Param {
+        name: "who",
+        kind: Kind::Text,
+        default: "",
+        doc: "Those alone that have this id or name, each whole. They are as they are at this moment.",
+    },
+    Param {
         name: "protocol",
         kind: Kind::Text,
         default: "",
@@ -132,6 +138,12 @@ pub(crate) static ENDS: &[Param] = &[
         kind: Kind::Text,
         default: "",
         doc: "Ends with this reason alone, such as `slow_receiver`.",
+    },
+    Param {
+        name: "let_in",
+        kind: Kind::Choice(&["yes", "no"]),
+        default: "",
+        doc: "Those that were let in alone, or those that were not.",
     },
     LIMIT,
 ];

@@ -1,5 +1,6 @@
 //! Which request is for whom.
 
+use crate::charged;
 use crate::handlers;
 use crate::model::ErrorCode;
 use crate::openapi;
@@ -50,8 +51,10 @@ async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
     let (mut head, body) = request.into_parts();
     match shared.gate.enter(now(), &head) {
         Ok(entrant) => {
+            let address = entrant.caller.0;
             head.extensions.insert(entrant);
-            next.run(Request::from_parts(head, body)).await
+            let response = next.run(Request::from_parts(head, body)).await;
+            charged::answer(&shared.source.hub, address, response).await
         }
         Err(refused) => refused.into_response(),
     }

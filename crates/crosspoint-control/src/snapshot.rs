@@ -9,7 +9,10 @@ use crate::model::Point;
 use bytes::Bytes;
 use crosspoint_hub::Hub;
 use crosspoint_hub::endpoint::Traffic;
-use crosspoint_hub::inventory::{ChannelInfo, Ended, ServiceInfo, SessionInfo, Totals};
+use crosspoint_hub::inventory::{
+    ChannelInfo, Ended, Participant, ServiceInfo, SessionInfo, Totals,
+};
+use crosspoint_hub::ledger::{Account, Charge, Purpose};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,11 +31,14 @@ pub(crate) struct Source {
     pub(crate) clock: Clock,
     /// The sessions that were looked at last, with which those that are looked at next are compared.
     last: Mutex<Option<Arc<SessionsSeen>>>,
+    /// Counts what snapshots take.
+    account: Arc<Account>,
 }
 
 impl Source {
     pub(crate) fn new(hub: Arc<Hub>, name: String, clock: Clock) -> Self {
-        Self { hub, name, clock, last: Mutex::default() }
+        let account = hub.account(None, "control");
+        Self { hub, name, clock, last: Mutex::default(), account }
     }
 
     /// What the hub has counted.
@@ -59,9 +65,18 @@ impl Source {
         let infos = self.hub.session_infos();
         // What it guards is whole at any time.
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = Arc::new(SessionsSeen::new(now, infos, last.as_deref()));
+        let mut seen = SessionsSeen::new(now, infos, last.as_deref());
+        let folded = seen.all.iter().filter_map(|seen| seen.folded.as_ref());
+        seen.charge = Some(self.charge(&seen.all, folded));
+        let seen = Arc::new(seen);
         *last = Some(seen.clone());
         seen
+    }
+
+    /// Counts rows with their folded names. What there is has to be shown also where it is too much.
+    fn charge<'a, T>(&self, rows: &Vec<T>, folded: impl Iterator<Item = &'a String>) -> Charge {
+        let names: usize = folded.map(String::capacity).sum();
+        self.account.charge(Purpose::Stored, rows.capacity() * size_of::<T>() + names)
     }
 }
 
@@ -72,8 +87,8 @@ pub(crate) struct Snapshot {
     /// What there was in the second before. `None` before the first.
     pub(crate) point: Option<Point>,
     sessions: OnceLock<Arc<SessionsSeen>>,
-    channels: OnceLock<Vec<ChannelSeen>>,
-    services: OnceLock<Vec<ServiceSeen>>,
+    channels: OnceLock<(Vec<ChannelSeen>, Charge)>,
+    services: OnceLock<(Vec<ServiceSeen>, Charge)>,
     ends: OnceLock<Vec<EndSeen>>,
     totals: OnceLock<Totals>,
     /// The figures of the hub as an event.
@@ -85,6 +100,8 @@ pub(crate) struct Snapshot {
 pub(crate) struct SessionsSeen {
     at: Instant,
     pub(crate) all: Vec<SessionSeen>,
+    /// For them, once they are counted.
+    charge: Option<Charge>,
 }
 
 /// A session.
@@ -167,7 +184,7 @@ impl SessionsSeen {
             let same = before.next_if(|before| before.info.who.session == number);
             SessionSeen::new(now, info, same.map(|before| (at, before.info.traffic)))
         };
-        Self { at: now, all: infos.into_iter().map(seen).collect() }
+        Self { at: now, all: infos.into_iter().map(seen).collect(), charge: None }
     }
 
     /// The session with a number.
@@ -199,22 +216,32 @@ impl Snapshot {
 
     /// The channels and rooms.
     pub(crate) fn channels(&self) -> &[ChannelSeen] {
-        self.channels.get_or_init(|| {
+        let (channels, _) = self.channels.get_or_init(|| {
             let all = self.source.hub.channel_list().into_iter();
             let seen = |info: ChannelInfo| {
                 let folded = fold(&String::from_utf8_lossy(info.name.as_bytes()));
                 ChannelSeen { info, folded }
             };
-            all.map(seen).collect()
-        })
+            let channels = all.map(seen).collect();
+            let charge = self.source.charge(&channels, channels.iter().map(|seen| &seen.folded));
+            (channels, charge)
+        });
+        channels
     }
 
     /// The services.
     pub(crate) fn services(&self) -> &[ServiceSeen] {
-        self.services.get_or_init(|| {
+        let (services, _) = self.services.get_or_init(|| {
             let all = self.source.hub.service_infos(PROVIDERS_MAX).into_iter();
-            all.map(|info| ServiceSeen { folded: fold(info.name.as_str()), info }).collect()
-        })
+            let seen = |info: ServiceInfo| ServiceSeen { folded: fold(info.name.as_str()), info };
+            let services: Vec<_> = all.map(seen).collect();
+            let providers: usize = services.iter().map(|seen| seen.info.providers.capacity()).sum();
+            let mut charge =
+                self.source.charge(&services, services.iter().map(|seen| &seen.folded));
+            charge.resize(charge.bytes() + providers * size_of::<Participant>());
+            (services, charge)
+        });
+        services
     }
 
     /// The sessions that have ended, the latest first.

@@ -1,11 +1,12 @@
 //! Event streams: the answer that goes on.
 
 use crate::access::Hold;
+use crate::charged;
 use crate::snapshot::Snapshot;
 use crate::watch::Watch;
 use axum::body::Body;
 use bytes::Bytes;
-use crosspoint_hub::ledger::{Account, Charge, Purpose};
+use crosspoint_hub::ledger::Account;
 use crosspoint_net::http::Arrival;
 use futures_util::stream::unfold;
 use std::convert::Infallible;
@@ -31,15 +32,6 @@ pub(crate) struct Viewer {
     /// Its place among those that there may be.
     #[expect(dead_code, reason = "held")]
     pub(crate) place: OwnedSemaphorePermit,
-}
-
-/// Events that wait to be written, and are charged for as long.
-struct Charged(Bytes, #[expect(dead_code, reason = "held")] Charge);
-
-impl AsRef<[u8]> for Charged {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
 }
 
 impl Viewer {
@@ -78,8 +70,7 @@ impl Viewer {
                 changed.ok()?;
                 let snapshot = snapshots.borrow_and_update().clone();
                 let events = watch.events(&snapshot);
-                let charge = account.try_charge(Purpose::Outbox, events.len()).ok()?;
-                Some(Bytes::from_owner(Charged(events, charge)))
+                charged::charge(account, events).ok()
             }
             () = sleep(SILENCE_MAX) => Some(Bytes::from_static(b": \n\n")),
         }

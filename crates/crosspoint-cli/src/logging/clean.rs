@@ -1,7 +1,9 @@
 //! Lines of the log without anything that a terminal or a reader of logs would take for an order.
 
+use regex_syntax::hir::{Class, ClassUnicode, Hir, HirKind};
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::sync::LazyLock;
 
 /// How a line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,21 +16,42 @@ pub(crate) enum Style {
     Json,
 }
 
-/// Whether a letter can do harm where it is shown: it controls the terminal, ends the line, or
-/// changes the order or the look of what stands beside it.
+/// Letters that control, that turn around what stands beside them, or that nobody sees. The page of the control center
+/// has the same class (`page/names.js`).
+const UNSEEN: &str =
+    r"[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u{2800}\u{16fe4}\u{1d159}]";
+
+/// Behind these a variation selector is seen: it makes a picture of a sign.
+const SIGNS: &str = r"[\p{Emoji}--[\p{Emoji_Presentation}\p{ASCII}]]";
+
+/// What makes a picture of the sign before it.
+const AS_PICTURE: char = '\u{fe0f}';
+
+/// A class of letters, by the properties that Unicode gives them.
+fn class(pattern: &str) -> ClassUnicode {
+    match regex_syntax::parse(pattern).map(Hir::into_kind) {
+        Ok(HirKind::Class(Class::Unicode(class))) => class,
+        other => unreachable!("{pattern} is a class of letters, not {other:?}"),
+    }
+}
+
+fn has(class: &ClassUnicode, letter: char) -> bool {
+    let ranges = class.ranges();
+    let after = ranges.partition_point(|range| range.end() < letter);
+    ranges.get(after).is_some_and(|range| range.start() <= letter)
+}
+
+/// Whether a letter can do harm where it is shown: it controls the terminal, ends the line,
+/// changes the order or the look of what stands beside it, or cannot be seen.
 fn is_harmful(letter: char) -> bool {
-    letter.is_control()
-        || matches!(
-            letter,
-            '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
+    static CLASS: LazyLock<ClassUnicode> = LazyLock::new(|| class(UNSEEN));
+    if letter.is_ascii() { letter.is_ascii_control() } else { has(&CLASS, letter) }
+}
+
+/// Whether a variation selector behind this letter is seen.
+fn is_sign(letter: char) -> bool {
+    static CLASS: LazyLock<ClassUnicode> = LazyLock::new(|| class(SIGNS));
+    has(&CLASS, letter)
 }
 
 /// A text in which such letters are escaped.
@@ -37,7 +60,7 @@ pub(crate) fn clean(text: &str, style: Style) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let mut cleaned = String::with_capacity(text.len() + 16);
-    let mut rest = text;
+    let (mut rest, mut before) = (text, None);
     while let Some(letter) = rest.chars().next() {
         if style == Style::Coloured
             && let Some(length) = colour(rest)
@@ -46,10 +69,12 @@ pub(crate) fn clean(text: &str, style: Style) -> Cow<'_, str> {
             rest = &rest[length..];
             continue;
         }
-        match is_harmful(letter) {
+        let is_seen = letter == AS_PICTURE && style != Style::Json && before.is_some_and(is_sign);
+        match is_harmful(letter) && !is_seen {
             true => escape(letter, style, &mut cleaned),
             false => cleaned.push(letter),
         }
+        before = Some(letter);
         rest = &rest[letter.len_utf8()..];
     }
     Cow::Owned(cleaned)
@@ -89,7 +114,40 @@ mod tests {
         }
         let named = "\u{202a}\u{202e}\u{2066}\u{2069}\u{200e}\u{200f}\u{61c}\u{9b}\u{7f}\x1b\x07";
         assert!(named.chars().all(is_harmful));
-        assert_eq!(clean("Ä 名 🙂 é", Style::Plain), "Ä 名 🙂 é");
+        let seen = "Ä 名 🙂 é e\u{301} ❤\u{fe0f} 각 ਕਿ";
+        assert_eq!(clean(seen, Style::Plain), seen);
+    }
+
+    #[test]
+    fn what_nobody_sees_is_told_by_its_number() {
+        for letter in [
+            '\u{ad}',
+            '\u{34f}',
+            '\u{115f}',
+            '\u{1160}',
+            '\u{17b4}',
+            '\u{180b}',
+            '\u{2065}',
+            '\u{2800}',
+            '\u{3164}',
+            '\u{fe00}',
+            '\u{fe0f}',
+            '\u{ffa0}',
+            '\u{16fe4}',
+            '\u{1d159}',
+            '\u{e0041}',
+            '\u{e0100}',
+        ] {
+            let told = format!("Ann{}", letter.escape_unicode());
+            assert_eq!(clean(&format!("Ann{letter}"), Style::Plain), told);
+        }
+        assert_eq!(clean("🙂\u{fe0f}1\u{fe0f}", Style::Plain), "🙂\\u{fe0f}1\\u{fe0f}");
+    }
+
+    #[test]
+    fn the_page_has_the_same_class() {
+        let page = include_str!("../../../crosspoint-control/page/names.js");
+        assert!(page.contains(UNSEEN), "names.js does not have {UNSEEN}");
     }
 
     #[test]

@@ -72,7 +72,7 @@ async fn kick(api: &Api, who: &str, ended: &[u64]) -> Result<(u64, Option<Sessio
         // It may be too new for the lists, which are a second old.
         Some(session) => (session, api.session(session).await?),
         None => {
-            let found = api.list::<Sessions>(&[("search", who)], u64::MAX).await?.rows;
+            let found = api.list::<Sessions>(&[("who", who)], u64::MAX).await?.rows;
             let row = choose(who, found, ended).map_err(NotKicked::Who)?;
             (row.session, Some(row))
         }

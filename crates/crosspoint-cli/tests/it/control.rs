@@ -35,6 +35,7 @@ fn the_hub_shows_itself_to_its_own_machine_and_says_where() {
     let url = hub.wait_for("control center: http://127.0.0.1:");
     assert_eq!(url, format!("{port}/"));
     // Nobody else can come here, so there is no token.
+    assert_eq!(hub.wait_for("control access: "), "this machine, without a token");
     assert!(hub.wait_for("Try, in other").starts_with(" terminals"));
     let page = ask(&port, "/", "Host: hub.example\r\n");
     assert!(page.contains("text/html") && page.contains("Content-Security-Policy"), "{page}");
@@ -53,6 +54,9 @@ fn a_hub_that_others_can_reach_prints_a_token_of_this_run() {
         let address = hub.wait_for("listening on ");
         let (_, port) = address.rsplit_once(':').unwrap();
         hub.wait_for("control center: http://127.0.0.1:");
+        let here = "this machine by a loopback address without a token, all others with the token";
+        let access = if arguments.len() == 2 { here } else { "with the token" };
+        assert_eq!(hub.wait_for("control access: "), access);
         let line = hub.wait_for("control token: ");
         let (token, said) = line.split_once(' ').unwrap();
         assert_eq!((token.len(), said), (32, "(of this run; control.token_file keeps one)"));
@@ -78,9 +82,8 @@ fn a_file_of_the_token_is_made_once_and_read_from_then_on() {
     drop(hub);
     let mut hub = start(&arguments);
     let port = hub.wait_for("listening on 127.0.0.1:");
-    hub.wait_for("control center: ");
     // It is not printed again.
-    assert!(hub.wait_for("Try, in other").starts_with(" terminals"));
+    assert_eq!(hub.wait_for("control token: "), format!("in {}", path.display()));
     assert_eq!(fs::read_to_string(&path).unwrap(), written);
     assert_eq!(status(&ask(&port, "/api/v1/hub", &with_token(written.trim()))), 200);
 }
@@ -150,6 +153,8 @@ fn with_access_token_nobody_is_let_in_without_it() {
     let port = hub.wait_for("listening on 127.0.0.1:");
     assert_eq!(status(&ask(&port, "/api/v1/hub", "Host: localhost\r\n")), 401);
     assert_eq!(status(&ask(&port, "/api/v1/hub", &with_token(token))), 200);
+    assert_eq!(hub.wait_for("control access: "), "with the token");
+    assert_eq!(hub.wait_for("control token: "), "that of control.token");
     // Without one in the settings there is one of this run.
     let mut hub = start(&settings);
     assert!(hub.wait_for("control token: ").ends_with("keeps one)"));

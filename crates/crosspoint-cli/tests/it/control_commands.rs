@@ -184,10 +184,13 @@ fn a_session_is_ended_by_its_number_id_or_name() {
     assert_eq!(objects(&kicked)[0]["name"], "Eve");
     for person in &mut people[..3] {
         let error = person.errors().last().unwrap().unwrap();
-        assert!(error.contains("the chat has ended"), "{error}");
+        assert!(error.contains("the chat has ended: kicked by the hub's operator"), "{error}");
         assert_eq!(person.wait().code(), Some(1));
     }
     until(&port, "sessions", &["7"]);
+    // Lists are a second old. Who has come since is found all the same.
+    let _late = chat("Late");
+    assert_eq!(objects(&at(&port, &["kick", "--json", "Late"]))[0]["name"], "Late");
     log.signal("TERM");
     log.wait_for("stopped");
 }

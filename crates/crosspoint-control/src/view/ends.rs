@@ -12,6 +12,7 @@ use crate::snapshot::Snapshot;
 pub(crate) struct Query {
     search: Option<Search>,
     reason: Option<String>,
+    let_in: Option<bool>,
     limit: usize,
 }
 
@@ -19,7 +20,8 @@ impl Query {
     /// From what was asked for.
     pub(crate) fn new(values: &Values) -> Self {
         let reason = values.text("reason").map(str::to_owned);
-        Self { search: values.search(), reason, limit: values.page().limit }
+        let let_in = values.text("let_in").map(|word| word == "yes");
+        Self { search: values.search(), reason, let_in, limit: values.page().limit }
     }
 
     /// The list, the latest first.
@@ -28,18 +30,20 @@ impl Query {
         let matching = snapshot.ends().iter().filter(|seen| {
             let reason = self.reason.as_deref();
             reason.is_none_or(|reason| seen.ended.reason.word() == reason)
+                && self.let_in.is_none_or(|let_in| seen.ended.let_in == let_in)
                 && is_searched(self.search.as_ref(), &seen.ended.who, seen.folded.as_deref())
         });
         let ends = matching.take(self.limit).map(|seen| {
             let ended = &seen.ended;
             EndRow {
                 session: ended.who.session,
+                let_in: ended.let_in,
                 id: ended.who.peer.id.to_string(),
                 name: ended.who.peer.name.as_deref().map(str::to_owned),
                 protocol: ended.who.peer.protocol.to_owned(),
                 address: address(&ended.who),
                 reason: ended.reason.word(),
-                text: ended.reason.to_string(),
+                text: ended.reason.of_session().to_string(),
                 ended_at_ms: clock.ms(ended.at),
                 lasted_ms: millis(ended.lasted),
             }

@@ -6,6 +6,9 @@ use crate::model::{ServiceRow, Services};
 use crate::params::Values;
 use crate::snapshot::Snapshot;
 
+/// Providers of all services of a page that are shown, which bounds the size of an answer.
+const PAGE_PROVIDERS_MAX: usize = 1000;
+
 /// Which services are listed.
 #[derive(Debug)]
 pub(crate) struct Query {
@@ -27,10 +30,15 @@ impl Query {
             |one, other| one.info.name.cmp(&other.info.name),
             self.page,
         );
-        let services = paged.rows.into_iter().map(|seen| ServiceRow {
-            name: seen.info.name.as_str().to_owned(),
-            providers: seen.info.providers.iter().map(peer).collect(),
-            provider_count: seen.info.provider_count as u64,
+        let mut left = PAGE_PROVIDERS_MAX;
+        let services = paged.rows.into_iter().map(|seen| {
+            let providers: Vec<_> = seen.info.providers.iter().take(left).map(peer).collect();
+            left -= providers.len();
+            ServiceRow {
+                name: seen.info.name.as_str().to_owned(),
+                providers,
+                provider_count: seen.info.provider_count as u64,
+            }
         });
         Services {
             total: paged.total as u64,

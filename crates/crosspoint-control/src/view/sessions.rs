@@ -8,6 +8,7 @@ use crate::model::{Membership, SessionDetail, SessionRow, Sessions};
 use crate::params::Values;
 use crate::snapshot::{SessionSeen, Snapshot, now};
 use crosspoint_hub::ChannelName;
+use crosspoint_hub::inventory::SessionInfo;
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
@@ -18,6 +19,7 @@ const LINKS_MAX: usize = 200;
 #[derive(Debug)]
 pub(crate) struct Query {
     search: Option<Search>,
+    who: Option<String>,
     protocol: Option<String>,
     channel: Option<ChannelName>,
     sort: Sort,
@@ -91,6 +93,7 @@ impl Query {
     pub(crate) fn new(values: &Values) -> Self {
         Self {
             search: values.search(),
+            who: values.text("who").map(str::to_owned),
             protocol: values.text("protocol").map(str::to_owned),
             channel: values.channel("channel"),
             sort: Sort::of(values.text("sort")),
@@ -102,19 +105,23 @@ impl Query {
     /// The list.
     pub(crate) fn list(&self, snapshot: &Snapshot) -> Sessions {
         let source = &snapshot.source;
-        let present = self.channel.as_ref().map(|channel| {
+        let inside = self.channel.as_ref().map(|channel| {
             let members = source.hub.members_at(channel, 0..usize::MAX);
             let (owner, members) =
                 members.map_or((None, Vec::new()), |all| (all.channel.owner, all.members));
             let members = members.into_iter().map(|(_, who)| who.session);
             members.chain(owner.map(|who| who.session)).collect::<HashSet<u64>>()
         });
+        let called = self.who.as_ref().map(|who| {
+            let infos = source.hub.sessions_called(who).into_iter();
+            infos.map(|info| present(snapshot, info)).collect::<Vec<_>>()
+        });
         let paged = page(
-            &snapshot.sessions().all,
+            called.as_deref().unwrap_or_else(|| &snapshot.sessions().all),
             |seen| {
                 let who = &seen.info.who;
                 self.protocol.as_deref().is_none_or(|protocol| who.peer.protocol == protocol)
-                    && present.as_ref().is_none_or(|present| present.contains(&who.session))
+                    && inside.as_ref().is_none_or(|inside| inside.contains(&who.session))
                     && is_searched(self.search.as_ref(), who, seen.folded.as_deref())
             },
             |one, other| {
@@ -124,7 +131,7 @@ impl Query {
             self.page,
         );
         Sessions {
-            total: paged.total as u64,
+            total: snapshot.sessions().all.len() as u64,
             matched: paged.matched as u64,
             offset: self.page.offset as u64,
             sessions: paged.rows.into_iter().map(|seen| row(seen, &source.clock)).collect(),
@@ -136,10 +143,7 @@ impl Query {
 pub(crate) fn detail(snapshot: &Snapshot, session: u64) -> Option<SessionDetail> {
     let source = &snapshot.source;
     let detail = source.hub.session_detail(session, LINKS_MAX)?;
-    // The rates are those of the lists; a session that is younger than these has some of its own.
-    let rates = snapshot.sessions().find(session).map(|seen| seen.rates);
-    let mut seen = SessionSeen::new(now(), detail.info, None);
-    seen.rates = rates.unwrap_or(seen.rates);
+    let seen = present(snapshot, detail.info);
     let channels = detail.channels.into_iter();
     let channels = channels.map(|channel| Membership {
         name: channel.name.to_string(),
@@ -155,6 +159,15 @@ pub(crate) fn detail(snapshot: &Snapshot, session: u64) -> Option<SessionDetail>
         link_count: detail.link_count as u64,
         services: detail.services.iter().map(|name| name.as_str().to_owned()).collect(),
     })
+}
+
+/// A session as it is at this moment.
+fn present(snapshot: &Snapshot, info: SessionInfo) -> SessionSeen {
+    // The rates are those of the lists; a session that is younger than these has some of its own.
+    let rates = snapshot.sessions().find(info.who.session).map(|seen| seen.rates);
+    let mut seen = SessionSeen::new(now(), info, None);
+    seen.rates = rates.unwrap_or(seen.rates);
+    seen
 }
 
 fn row(seen: &SessionSeen, clock: &Clock) -> SessionRow {

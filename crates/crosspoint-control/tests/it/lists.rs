@@ -2,7 +2,8 @@
 
 use crate::common::*;
 use crosspoint::{
-    ChannelName, ChannelOptions, EnterOptions, HubOptions, MemberEvent, Mode, Reason, RoomOptions,
+    ChannelName, ChannelOptions, ConnectError, EnterOptions, HubOptions, MemberEvent, Mode, Node,
+    OwnerEvent, Reason, RoomOptions,
 };
 use crosspoint_control::ControlOptions;
 use serde_json::{Value, json};
@@ -191,7 +192,8 @@ async fn a_session_is_kicked_by_its_number_and_remembered_among_the_ends() {
         ("protocol", json!("native")),
         ("address", json!("127.0.0.1")),
         ("reason", json!("kicked")),
-        ("text", json!(Reason::Kicked.to_string())),
+        ("text", json!("kicked by the hub's operator")),
+        ("let_in", json!(true)),
     ] {
         assert_eq!(end[name], expected, "{name}");
     }
@@ -201,6 +203,8 @@ async fn a_session_is_kicked_by_its_number_and_remembered_among_the_ends() {
         ("search=bob", 0),
         ("reason=kicked", 1),
         ("reason=bye", 0),
+        ("let_in=yes", 1),
+        ("let_in=no", 0),
         ("limit=1&search=127.", 1),
     ] {
         let ends = served.json(&format!("/api/v1/ends?{query}")).await;
@@ -209,6 +213,82 @@ async fn a_session_is_kicked_by_its_number_and_remembered_among_the_ends() {
     assert_eq!(served.ask("DELETE", &path, MARK).await.error().0, 404);
     assert_eq!(served.ask("GET", &path, "").await.error().0, 404);
     assert_eq!(served.json("/api/v1/hub").await["closed"], json!({ "kicked": 1 }));
+}
+
+#[tokio::test]
+async fn who_is_not_let_in_is_found_with_what_it_wished_to_be_called() {
+    let served = serve(HubOptions::default(), usual());
+    let _ann = served.node("Ann").await;
+    let other = Node::builder().name("Ann").connect(format!("tcp://{}", served.address)).await;
+    assert!(matches!(other, Err(ConnectError::Refused { reason: Reason::NameTaken, .. })));
+    let path = "/api/v1/ends?reason=name_taken&let_in=no";
+    let ends = served.until(path, |ends| ends["ends"] != json!([])).await;
+    let end = &ends["ends"][0];
+    assert_eq!((&end["name"], &end["address"]), (&json!("Ann"), &json!("127.0.0.1")));
+    assert_eq!((&end["let_in"], &end["protocol"]), (&json!(false), &json!("native")));
+    assert_eq!(served.json("/api/v1/ends?let_in=yes").await["ends"], json!([]));
+}
+
+#[tokio::test]
+async fn who_is_asked_for_by_name_or_id_is_found_at_once() {
+    let served = serve(HubOptions::default(), usual());
+    let first = served.json("/api/v1/sessions").await;
+    assert_eq!(first["total"], 0);
+    // The list of this second is taken, and both have come since.
+    let (ann, _bob) = (served.node("Ann").await, served.inside("Bob").await);
+    let list = served.json("/api/v1/sessions?who=Ann").await;
+    assert_eq!((&list["matched"], names(&list, "sessions")), (&json!(1), vec!["Ann".to_owned()]));
+    let bobs = served.json("/api/v1/sessions?who=Bob").await;
+    let id = bobs["sessions"][0]["id"].as_str().unwrap().to_uppercase();
+    let path = format!("/api/v1/sessions?who={id}");
+    assert_eq!(names(&served.json(&path).await, "sessions"), ["Bob"]);
+    for nobody in ["ann", "An", "Ann%20", "00"] {
+        let list = served.json(&format!("/api/v1/sessions?who={nobody}")).await;
+        assert_eq!(list["matched"], 0, "{nobody}");
+    }
+    ann.close().await;
+    served.until("/api/v1/hub", |hub| hub["sessions"] == 1).await;
+    assert_eq!(served.json("/api/v1/sessions?who=Ann").await["matched"], 0);
+}
+
+#[tokio::test]
+async fn the_owner_of_a_channel_that_is_closed_keeps_its_session() {
+    let served = serve(HubOptions::default(), usual());
+    let (ann, bob) = (served.node("Ann").await, served.node("Bob").await);
+    let mut owner = ann.create("game", ChannelOptions::new()).await.unwrap();
+    let mut member = bob.enter("game", EnterOptions::new()).await.unwrap();
+    assert_eq!(served.ask("DELETE", "/api/v1/channels/game", MARK).await.status, 204);
+    while let Some(event) = owner.next().await {
+        if let OwnerEvent::Closed { reason } = event {
+            assert_eq!(reason, Reason::Kicked);
+        }
+    }
+    assert!(matches!(
+        member.next().await,
+        Some(MemberEvent::Ended { reason: Reason::Kicked }) | None
+    ));
+    // Both go on, and the name is free for either.
+    let _again = ann.create("game", ChannelOptions::new()).await.unwrap();
+    let _member = bob.enter("game", EnterOptions::new()).await.unwrap();
+    assert_eq!(served.json("/api/v1/ends").await["ends"], json!([]));
+}
+
+#[tokio::test]
+async fn what_lists_are_made_of_is_counted() {
+    let served = serve(HubOptions::default(), usual());
+    let mut nodes = Vec::new();
+    for number in 0..200 {
+        nodes.push(served.inside(&format!("{number:0>250}")).await);
+    }
+    // Nobody has looked.
+    let before = served.server.hub().ledger.used();
+    served.until("/api/v1/sessions", |list| list["total"] == 200).await;
+    let listed = served.server.hub().ledger.used();
+    assert!(listed - before > 200 * 250, "{before} and {listed}");
+    // It is given back when nobody looks any more.
+    let is_as_before =
+        |hub: &Value| hub["memory_bytes"].as_u64() <= Some(before as u64 + 64 * 1024);
+    served.until("/api/v1/hub", is_as_before).await;
 }
 
 #[tokio::test]
@@ -282,7 +362,7 @@ async fn what_is_wrong_with_a_request_is_said() {
         ("/api/v1/channels?kind=all", "it has to be one of room, channel."),
         ("/api/v1/channels/lobby?sort=name", "There are offset, limit."),
         ("/api/v1/services?sort=name", "There are search, offset, limit."),
-        ("/api/v1/ends?offset=1", "There are search, reason, limit."),
+        ("/api/v1/ends?offset=1", "There are search, reason, let_in, limit."),
         ("/api/v1/history?x", "There is no parameter"),
         ("/api/v1/openapi.json?x", "There is no parameter"),
         ("/api/v1/access?x", "There is no parameter"),
