@@ -183,6 +183,10 @@ fn socketio(settings: &Settings) -> Result<SocketIo, Failure> {
         wait_time: Some(socketio.wait_ms_max).filter(|time| !time.is_zero()),
         ack_time: Some(socketio.ack_ms_max).filter(|time| !time.is_zero()),
         generation: socketio.generation,
+        recovery: Some(socketio.recovery_ms).filter(|time| !time.is_zero()).map(|window| {
+            let (away_max, bytes_max) = (socketio.recovery_max, socketio.recovery_bytes_max);
+            engineio::recovery::Config { window, away_max, bytes_max }
+        }),
     })
 }
 

@@ -48,6 +48,8 @@ limits! {
     SocketIoAcks = "socketio.acks_max",
     SocketIoWaitTime = "socketio.wait_ms_max",
     SocketIoAckTime = "socketio.ack_ms_max",
+    SocketIoRecoveries = "socketio.recovery_max",
+    SocketIoRecoveryBytes = "socketio.recovery_bytes_max",
 
     ResumeDetached = "resume.detached_max",
 

@@ -20,6 +20,7 @@
 //! (`engineio`), `http` the answers to HTTP requests, `tls` TLS of both sides. All are on by default. Without `http`, a program can still upgrade to WebSocket with the first request of a connection; a web
 //! page cannot, because nothing checks its origin. Without `tls`, an address with TLS
 //! is refused (`tls::NotBuiltIn`), and a client that begins with TLS hears by an alert that it is not served.
+mod absences;
 mod budgets;
 pub mod client;
 mod deadline;

@@ -2,7 +2,7 @@
 
 use crate::common::{Running, get, hub, program};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 pub(crate) fn node(script: &str, arguments: &[&str]) -> Command {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../interop");
@@ -104,9 +104,8 @@ fn clients_of_socket_io_do_everything_that_the_plugin_can() {
     let (_hub, port) = hub(&["--socketio-ping-interval-ms=300", "--socketio-ping-timeout-ms=4000"]);
     let url = format!("http://127.0.0.1:{port}");
     let run = |(transports, versions)| {
-        let mut script = node("socketio_clients.mjs", &[&url, transports, versions]);
-        let script = script.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        (format!("{transports} {versions}"), script)
+        let script = node("socketio_clients.mjs", &[&url, transports, versions]);
+        (format!("{transports} {versions}"), begun(script))
     };
     let running = [
         ("websocket", "4,4"),
@@ -118,11 +117,34 @@ fn clients_of_socket_io_do_everything_that_the_plugin_can() {
         ("polling,websocket", "4,2"),
     ];
     for (which, script) in running.map(run) {
-        let output = script.wait_with_output().unwrap();
-        let (said, cried) = (output.stdout, output.stderr);
-        let [said, cried] = [said, cried].map(|text| String::from_utf8_lossy(&text).into_owned());
-        assert!(output.status.success(), "{which}\n{said}\n{cried}");
-        assert!(said.lines().count() >= 26, "{which}: {said}");
+        assert!(went_well(&which, script).lines().count() >= 26, "{which}");
+    }
+}
+
+/// Starts a script that is waited for later.
+fn begun(mut script: Command) -> Child {
+    script.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Waits for a script, and gives what it has said.
+fn went_well(which: &str, script: Child) -> String {
+    let output = script.wait_with_output().unwrap();
+    let (said, cried) = (output.stdout, output.stderr);
+    let [said, cried] = [said, cried].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(output.status.success(), "{which}\n{said}\n{cried}");
+    said
+}
+
+/// The client from npm whose connections are lost, over all transports, also while one becomes another.
+#[test]
+fn clients_of_socket_io_come_back_to_their_sessions() {
+    let (_hub, port) = hub(&["--socketio-recovery-ms=2000", "--socketio-ping-interval-ms=300"]);
+    let url = format!("http://127.0.0.1:{port}");
+    let run = |transports| {
+        (transports, begun(node("socketio_recovery.mjs", &[&url, transports, "2000"])))
+    };
+    for (which, script) in ["websocket", "polling", "polling,websocket"].map(run) {
+        assert_eq!(went_well(which, script).lines().count(), 5, "{which}");
     }
 }
 

@@ -165,7 +165,7 @@ impl Protocol for Echo {
                 Ok(Some(Incoming::Binary(bytes))) => {
                     out.binary_frame(self.socket.binary_header(), &bytes);
                 }
-                Ok(Some(Incoming::Closed)) => return self.close(Reason::Bye),
+                Ok(Some(Incoming::Closed | Incoming::Away)) => return self.close(Reason::Bye),
                 Err(_) => return self.close(Reason::Malformed),
             }
         }

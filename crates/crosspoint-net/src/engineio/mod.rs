@@ -3,16 +3,18 @@
 //! A client asks for a session with its first request. If that is an upgrade to WebSocket, the session is an ordinary
 //! one inside it. Otherwise the session is an ordinary one too, at the near end of a way in memory (`polled`), and the
 //! requests of its client put frames of a WebSocket into that and take them out again: the protocol sees no difference.
-//! [`client`] is the other side.
+//! Sessions that survive their connections are carried by `recovery`. [`client`] is the other side.
 
 pub mod client;
 mod path;
 mod polled;
+pub mod recovery;
 mod refusal;
 mod routes;
 mod said;
 mod sessions;
 mod upgrading;
+mod way;
 
 pub use path::{Path, PathError};
 
@@ -26,6 +28,7 @@ use axum::Router;
 use crosspoint_gateways::engineio::Refusal;
 use crosspoint_hub::Reason;
 use polled::Polled;
+use recovery::Recoveries;
 use sessions::Sessions;
 use std::fmt;
 use std::sync::Arc;
@@ -96,6 +99,8 @@ pub struct Handshake<'a> {
     pub sid: Sid,
     /// Whether it comes by requests, at first. Otherwise in a WebSocket.
     pub polled: bool,
+    /// Whether it survives its connections.
+    pub carried: bool,
     /// What the client is told.
     pub beat: Beat,
     /// What else is in the query.
@@ -105,7 +110,8 @@ pub struct Handshake<'a> {
 impl Handshake<'_> {
     /// What the protocol needs of this transport. `now` is when the client has asked ([`Context::now`]).
     pub fn socket(&self, now: Instant) -> Socket {
-        Socket::new(now, self.revision, self.sid, self.polled, self.beat)
+        let socket = Socket::new(now, self.revision, self.sid, self.polled, self.beat);
+        if self.carried { socket.carried() } else { socket }
     }
 }
 
@@ -115,14 +121,30 @@ pub struct EngineIo {
     path: Path,
     config: Config,
     inner: Arc<dyn Inner>,
+    /// How sessions survive their connections, if they do.
+    recovery: Option<recovery::Config>,
     /// Those of one server that come by requests.
     sessions: Sessions,
+    /// Those of one server that survive their connections.
+    recoveries: Option<Recoveries>,
 }
 
 impl EngineIo {
     /// Sessions that speak what `inner` opens.
     pub fn new(path: Path, config: Config, inner: Arc<dyn Inner>) -> Self {
-        Self { path, config, inner, sessions: Sessions::default() }
+        let (sessions, recoveries) = (Sessions::default(), None);
+        Self { path, config, inner, recovery: None, sessions, recoveries }
+    }
+
+    /// Sessions of clients of revision 4 survive their connections, if what is spoken in them is Socket.IO.
+    #[must_use]
+    pub fn with_recovery(self, recovery: Option<recovery::Config>) -> Self {
+        Self { recovery, ..self }
+    }
+
+    /// Where those are that survive their connections, if those of a revision do.
+    fn recoveries(&self, revision: Revision) -> Option<&Recoveries> {
+        self.recoveries.as_ref().filter(|_| revision == Revision::Four)
     }
 
     /// What a request asks for.
@@ -190,7 +212,10 @@ impl Gateway for EngineIo {
 
     fn for_server(&self, runner: &Arc<Runner>) -> Option<Arc<dyn Gateway>> {
         let inner = self.inner.for_server(runner).unwrap_or_else(|| self.inner.clone());
-        Some(Arc::new(Self { inner, sessions: Sessions::default(), ..self.clone() }))
+        let limits = &runner.hub.limits;
+        let recoveries = self.recovery.map(|recovery| Recoveries::new(recovery, limits));
+        let sessions = Sessions::default();
+        Some(Arc::new(Self { inner, sessions, recoveries, ..self.clone() }))
     }
 
     fn recognise(&self, opening: &Opening<'_>) -> Match {
@@ -225,9 +250,16 @@ impl Gateway for EngineIo {
             return Ok(Opened::Carried(Box::new(upgrading)));
         }
         let Asked { revision, query, .. } = asked;
-        let handshake =
-            Handshake { revision, sid: sid()?, polled: false, beat: self.config.beat, query };
-        self.inner.open(context, &handshake).map(Opened::Session)
+        let (beat, recoveries) = (self.config.beat, self.recoveries(revision));
+        let carried = recoveries.is_some();
+        let handshake = Handshake { revision, sid: sid()?, polled: false, carried, beat, query };
+        let session = self.inner.open(context, &handshake)?;
+        Ok(match recoveries.cloned() {
+            Some(recoveries) => {
+                Opened::Carried(Box::new(recovery::Begun { session, recoveries, beat }))
+            }
+            None => Opened::Session(session),
+        })
     }
 }
 

@@ -1,19 +1,20 @@
 //! Requests that are no upgrades.
 
 use super::polled::{Hanging, Payload, Polled, Request as UnderWay};
+use super::recovery::{self, Line};
 use super::said::Said;
-use super::{Asked, EngineIo, Handshake, Transport, sid};
+use super::{Asked, EngineIo, Handshake, Transport, sid, way};
 use crate::driving::Carrying;
 use crate::gateway::{self, Context, NewSession, Refused};
 use crate::held::{self, Held};
 use crate::http::{self, Arrival, Gone, Hang, Origin};
 use crate::memory::{self, ReadEnd};
+use crate::panics::counted;
 use crate::refusal::RETRY_AFTER_S;
 use crate::remote::Remote;
 use crate::runner::Runner;
 use crate::stream::handover::{Handover, MovingWriter};
 use crate::stream::{Reader, Writer};
-use crate::ws;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -189,7 +190,9 @@ impl At {
         };
         let beat = engineio.config.beat;
         let sid = sid()?;
-        let handshake = Handshake { revision, sid, polled: true, beat, query };
+        let recoveries = engineio.recoveries(revision);
+        let carried = recoveries.is_some();
+        let handshake = Handshake { revision, sid, polled: true, carried, beat, query };
         let session = engineio.inner.open(&context, &handshake)?;
         let name = session.wire.profile().name;
         let charge = held::beside_session(&runner.hub, remote, name, POLLED_BYTES)?;
@@ -205,8 +208,24 @@ impl At {
         let halves = (Reader::Memory(near_reader), Writer::Moving(Box::new(near_writer)));
         let tls = head.extensions.get::<Arrival>().is_some_and(Arrival::is_tls);
         let transport = transport::Transport { carrier: Carrier::Polling, tls };
-        let carried = (remote, transport);
-        let said = self.run(session, carried, halves, reader, (place, charge));
+        let kept = (place, charge);
+        let said = match recoveries {
+            None => self.run(session, (remote, transport), halves, reader, kept),
+            Some(recoveries) => {
+                let held = (runner.hub.clone(), Held::new(&runner.hub, remote));
+                let websocket = way::websocket(&runner.hub);
+                let line = Line::new(held, halves, websocket, transport, beat.into(), kept);
+                let (keeper, account) =
+                    recovery::begin(runner, recoveries, (session, beat), remote, &line)?;
+                let said = Said::new(reader, Tab::new(&account, Purpose::Retained));
+                let own = runner.clone();
+                runner.tasks.spawn(async move {
+                    // It is dropped by a panic, and its session ends by that.
+                    let _panicked = counted(&own.hub.metrics, keeper.run(line)).await;
+                });
+                said
+            }
+        };
         poll(&polled, polled.first(said), Waits::of(head)).await
     }
 
@@ -220,13 +239,10 @@ impl At {
         kept: impl Send + 'static,
     ) -> Said {
         let beat = self.engineio.config.beat;
-        // What is put into frames of a WebSocket is ours, and not masked.
-        let frame_bytes_max = self.runner.hub.limits.frame_bytes_max as u64;
-        let config = ws::Config { frame_bytes_max, lenient: true };
         let carrying = Carrying {
             remote,
             certificate: None,
-            websocket: Some(Box::new(ws::Connection::new(ws::Role::Server, config))),
+            websocket: Some(way::websocket(&self.runner.hub)),
             // A client takes nothing between two requests, and may be away as long as its heartbeat allows.
             stall_min: beat.interval + beat.timeout,
             tell_end: None,

@@ -4,7 +4,7 @@ use crate::memory::ReadEnd;
 use crate::reading::{READ_BYTES_MAX, poll_into_scratch};
 use crate::ws::Opcode;
 use crate::ws::decoder::server_frame;
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use crosspoint_gateways::engineio::payload::Message;
 use crosspoint_hub::ledger::Tab;
 use std::future::poll_fn;
@@ -17,6 +17,8 @@ pub(super) struct Said {
     frames: BytesMut,
     /// The session says nothing more.
     ended: bool,
+    /// The close frame with which it has ended.
+    farewell: Option<Bytes>,
     /// The session wants to hear that its client lives.
     pinged: bool,
     /// Pays for the frames.
@@ -25,12 +27,17 @@ pub(super) struct Said {
 
 impl Said {
     pub(super) fn new(way: ReadEnd, tab: Tab) -> Self {
-        Self { way, frames: BytesMut::new(), ended: false, pinged: false, tab }
+        Self { way, frames: BytesMut::new(), ended: false, farewell: None, pinged: false, tab }
     }
 
     /// Whether the session says nothing more than what was read.
     pub(super) fn has_ended(&self) -> bool {
         self.ended
+    }
+
+    /// The close frame with which the session has ended, once.
+    pub(super) fn farewell(&mut self) -> Option<Bytes> {
+        self.farewell.take()
     }
 
     /// Whether the session wants to hear that its client lives, which a request shows that comes after that.
@@ -61,7 +68,11 @@ impl Said {
         let is_closed = loop {
             match server_frame(&self.frames) {
                 Ok(None) => break false,
-                Ok(Some((Opcode::Close, ..))) | Err(_) => break true,
+                Ok(Some((Opcode::Close, header, payload))) => {
+                    self.farewell = Some(self.frames.split_to(header + payload).freeze());
+                    break true;
+                }
+                Err(_) => break true,
                 Ok(Some((opcode, header, payload))) => {
                     self.frames.advance(header);
                     let bytes = self.frames.split_to(payload).freeze();

@@ -1,6 +1,6 @@
 //! Socket.IO with the plugin `socket.io-p2p-plugin` (docs/socketio.md).
 
-use crate::engineio::{Config, EngineIo, Handshake, Inner, Path, Revision};
+use crate::engineio::{Config, EngineIo, Handshake, Inner, Path, Revision, recovery};
 use crate::gateway::{Context, NewSession, Refused, WebSocket};
 use crate::runner::Runner;
 use crosspoint_gateways::socketio::packet::ATTACHMENTS_MAX;
@@ -38,6 +38,8 @@ pub struct SocketIo {
     pub ack_time: Option<Duration>,
     /// Which generations of the plugin are served.
     pub generation: Generation,
+    /// How sessions of clients of versions 3 and 4 survive their connections, if they do.
+    pub recovery: Option<recovery::Config>,
 }
 
 impl Default for SocketIo {
@@ -53,15 +55,16 @@ impl Default for SocketIo {
             wait_time: Some(Options::WAIT_TIME),
             ack_time: None,
             generation: Generation::Any,
+            recovery: None,
         }
     }
 }
 
 impl From<SocketIo> for EngineIo {
     fn from(gateway: SocketIo) -> Self {
-        let (path, engine) = (gateway.path.clone(), gateway.engine);
+        let (path, engine, recovery) = (gateway.path.clone(), gateway.engine, gateway.recovery);
         let inner = Served { gateway: Arc::new(gateway), options: OnceLock::new() };
-        Self::new(path, engine, Arc::new(inner))
+        Self::new(path, engine, Arc::new(inner)).with_recovery(recovery)
     }
 }
 

@@ -11,6 +11,7 @@ use super::record::{Accepted, Gone, MAGIC, Open, Record, VERSION, millis};
 use super::registry::{Bounds, Found, Registry, Tombstone};
 use super::token::{Known, Token};
 use super::{Config, RETAINED_BYTES};
+use crate::absences::{self, Absences};
 use crate::driving::Carrying;
 use crate::gateway::{
     Carrier as Carries, Connection, Context, Gateway, Match, Opened, Opening, Refused, Transport,
@@ -69,17 +70,9 @@ impl Sessions {
         let (least, most) = RETAINED_BYTES;
         config.retained_bytes_max = config.retained_bytes_max.clamp(least, most);
         config.heartbeat = config.heartbeat.max(Duration::from_millis(1));
-        let per_address_max = match limits.connections_per_address_max {
-            0 => u32::MAX,
-            most => most,
-        };
-        let bounds = Bounds {
-            detached_max: config.detached_max,
-            per_address_max,
-            tombstones_max: config.tombstones_max,
-            tombstone: config.tombstone,
-        };
-        Self { config, registry: Arc::new(Mutex::new(Registry::new(bounds))) }
+        let absences = Absences::new(config.detached_max, limits);
+        let bounds = Bounds { tombstones_max: config.tombstones_max, tombstone: config.tombstone };
+        Self { config, registry: Arc::new(Mutex::new(Registry::new(bounds, absences))) }
     }
 
     /// How much patience there is with the client of a session. Its own heartbeats must not give it up
@@ -261,12 +254,11 @@ impl Host {
             return self.turn_down(arrival.link, Reason::Internal);
         }
         let limits = &runner.hub.limits;
-        let address = limits.known_by(remote.ip());
         let place = Place {
             sessions: sessions.clone(),
             hub: runner.hub.clone(),
             known,
-            address: address.filter(|_| limits.connections_per_address_max > 0),
+            address: absences::known_by(limits, remote.ip()),
             away: false,
         };
         let (drivers_end, end) = memory::way();
@@ -425,7 +417,7 @@ struct Place {
 impl Place {
     /// The connection is away. Gives whether that may be.
     fn leave(&mut self) -> bool {
-        self.away = self.sessions.lock().away(self.address);
+        self.away = self.sessions.lock().absences.away(self.address);
         if self.away {
             self.hub.metrics.sessions_away.inc();
         }
@@ -435,7 +427,7 @@ impl Place {
     /// It is not away any more.
     fn come_back(&mut self) {
         if std::mem::replace(&mut self.away, false) {
-            self.sessions.lock().back(self.address);
+            self.sessions.lock().absences.back(self.address);
             self.hub.metrics.sessions_away.dec();
         }
     }

@@ -3,18 +3,14 @@
 
 use super::receipt::{Totals, Why};
 use super::token::Token;
+use crate::absences::Absences;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Bounds of a registry.
+/// Bounds of what a registry remembers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
-    /// Sessions whose connections are away.
-    pub(crate) detached_max: usize,
-    /// Of these from one address.
-    pub(crate) per_address_max: u32,
     /// Sessions that are remembered after their end.
     pub(crate) tombstones_max: usize,
     /// For how long.
@@ -44,20 +40,18 @@ pub(crate) enum Found<T> {
 pub(crate) struct Registry<T> {
     bounds: Bounds,
     alive: HashMap<Token, T>,
-    detached: usize,
-    detached_from: HashMap<IpAddr, u32>,
+    pub(crate) absences: Absences,
     dead: HashMap<Token, Tombstone>,
     /// The dead in the order of their ends.
     buried: VecDeque<(Instant, Token)>,
 }
 
 impl<T: Clone> Registry<T> {
-    pub(crate) fn new(bounds: Bounds) -> Self {
+    pub(crate) fn new(bounds: Bounds, absences: Absences) -> Self {
         Self {
             bounds,
             alive: HashMap::new(),
-            detached: 0,
-            detached_from: HashMap::new(),
+            absences,
             dead: HashMap::new(),
             buried: VecDeque::new(),
         }
@@ -81,35 +75,6 @@ impl<T: Clone> Registry<T> {
             (Some(way), _) => Found::Alive(way.clone()),
             (None, Some(tombstone)) => Found::Dead(*tombstone),
             (None, None) => Found::Nothing,
-        }
-    }
-
-    /// Asks for a place for a session whose connection is away. `address` is `None` where no limit
-    /// per address holds. Gives whether there is one; it is given back with [`Registry::back`].
-    pub(crate) fn away(&mut self, address: Option<IpAddr>) -> bool {
-        if self.detached >= self.bounds.detached_max {
-            return false;
-        }
-        if let Some(address) = address {
-            let count = self.detached_from.entry(address).or_default();
-            if *count >= self.bounds.per_address_max {
-                return false;
-            }
-            *count += 1;
-        }
-        self.detached += 1;
-        true
-    }
-
-    pub(crate) fn back(&mut self, address: Option<IpAddr>) {
-        self.detached -= 1;
-        if let Some(address) = address
-            && let Entry::Occupied(mut entry) = self.detached_from.entry(address)
-        {
-            *entry.get_mut() -= 1;
-            if *entry.get() == 0 {
-                entry.remove();
-            }
         }
     }
 
@@ -148,10 +113,11 @@ impl<T: Clone> Registry<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crosspoint_hub::Limits;
 
     fn registry() -> Registry<u8> {
         let tombstone = Duration::from_secs(600);
-        Registry::new(Bounds { detached_max: 3, per_address_max: 2, tombstones_max: 2, tombstone })
+        Registry::new(Bounds { tombstones_max: 2, tombstone }, Absences::new(0, &Limits::default()))
     }
 
     fn token(number: u8) -> Token {
@@ -187,20 +153,5 @@ mod tests {
         assert_eq!(registry.find(now, token(2)), Found::Dead(tombstone(2)));
         assert_eq!(registry.find(now, token(3)), Found::Dead(tombstone(3)));
         assert_eq!((registry.dead.len(), registry.buried.len()), (2, 2));
-    }
-
-    #[test]
-    fn places_for_those_away_are_bounded_in_all_and_for_each_address() {
-        let mut registry = registry();
-        let [one, two] = [1, 2].map(|last| Some(IpAddr::from([10, 0, 0, last])));
-        assert!(registry.away(one) && registry.away(one));
-        assert!(!registry.away(one), "two from one address");
-        assert!(registry.away(two));
-        assert!(!registry.away(two) && !registry.away(None), "three in all");
-        registry.back(one);
-        assert!(registry.away(None) && !registry.away(None));
-        registry.back(None);
-        assert!(registry.away(two), "the second from there");
-        assert_eq!(registry.detached_from.len(), 2);
     }
 }

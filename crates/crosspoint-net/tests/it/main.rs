@@ -32,6 +32,7 @@ mod resume_conversation;
 mod resume_hostile;
 mod resume_receipts;
 mod resume_world;
+mod socketio_recovery;
 mod tls;
 #[cfg(unix)]
 mod unix;

@@ -92,5 +92,27 @@ section! {
         generation: Generation = "any",
             words(&[("any", Generation::Any), ("1", Generation::First), ("2", Generation::Second)]),
             flag "socketio-generation";
+
+        /// How long a session waits for its client whose connection is lost, in milliseconds.
+        ///
+        /// This is the connection state recovery of Socket.IO, for clients of version 4.6 and newer: a
+        /// client that comes back in time has the same id and its rooms, and gets the events that it has
+        /// missed. After this time the session ends with the reason `ConnectionLost`. With 0 a session
+        /// ends with its connection, and events have no offset behind their arguments.
+        recovery_ms: Duration = "0", millis(0..=24 * HOUR_MS).zero("no session waits"),
+            flag "socketio-recovery-ms";
+
+        /// Sessions of the whole hub that may wait for their clients at the same time.
+        ///
+        /// Above it, a session ends immediately when its connection is lost. The same happens if
+        /// `limits.connections_per_address_max` sessions of its address wait already.
+        recovery_max: usize = "10000", count(1..=10_000_000), flag "socketio-recovery-max";
+
+        /// Bytes of one session that are kept for a client that may have missed them.
+        ///
+        /// Above it, the oldest are forgotten, and a client that has missed those gets a new session.
+        /// The session of a client that is away ends when it would miss one.
+        recovery_bytes_max: usize = "1MiB", bytes(1024..=512 * MIB),
+            flag "socketio-recovery-bytes-max";
     }
 }
