@@ -12,6 +12,7 @@ use crosspoint_gateways::engineio::exchange::Hang;
 use crosspoint_gateways::engineio::packet::Kind;
 use crosspoint_gateways::engineio::payload::Message;
 use crosspoint_gateways::engineio::{Exchange, Refusal, Revision};
+use crosspoint_hub::ledger::{Account, Purpose};
 use crosspoint_hub::Reason;
 use std::io::{self, IoSlice};
 use std::pin::pin;
@@ -79,6 +80,11 @@ impl Polled {
             handover,
             changed: Notify::new(),
         })
+    }
+
+    /// Has the session pay for what is on its way to the client and back.
+    pub(super) fn charge(&self, account: &Arc<Account>) {
+        self.writer.charge(account, Purpose::Retained);
     }
 
     pub(super) fn revision(&self) -> Revision {

@@ -8,7 +8,7 @@ use crate::driving::Carrying;
 use crate::gateway::{self, Context, NewSession, Refused};
 use crate::held::{self, Held};
 use crate::http::{self, Arrival, Gone, Hang, Origin};
-use crate::memory::{self, ReadEnd};
+use crate::memory;
 use crate::panics::counted;
 use crate::refusal::RETRY_AFTER_S;
 use crate::remote::Remote;
@@ -31,7 +31,7 @@ use bytes::{Bytes, BytesMut};
 use crosspoint_gateways::engineio::payload::OCTETS;
 use crosspoint_gateways::engineio::{Exchange, Refusal};
 use crosspoint_hub::Reason;
-use crosspoint_hub::ledger::{Purpose, Tab};
+use crosspoint_hub::ledger::{Account, Purpose, Tab};
 use crosspoint_hub::transport::{self, Carrier};
 use hyper::body::{Body as _, Frame, SizeHint};
 use std::convert::Infallible;
@@ -209,35 +209,35 @@ impl At {
         let tls = head.extensions.get::<Arrival>().is_some_and(Arrival::is_tls);
         let transport = transport::Transport { carrier: Carrier::Polling, tls };
         let kept = (place, charge);
-        let said = match recoveries {
-            None => self.run(session, (remote, transport), halves, reader, kept),
+        let account = match recoveries {
+            None => self.run(session, (remote, transport), halves, kept),
             Some(recoveries) => {
                 let held = (runner.hub.clone(), Held::new(&runner.hub, remote));
                 let websocket = way::websocket(&runner.hub);
                 let line = Line::new(held, halves, websocket, transport, beat.into(), kept);
                 let (keeper, account) =
                     recovery::begin(runner, recoveries, (session, beat), remote, &line)?;
-                let said = Said::new(reader, Tab::new(&account, Purpose::Retained));
                 let own = runner.clone();
                 runner.tasks.spawn(async move {
                     // It is dropped by a panic, and its session ends by that.
                     let _panicked = counted(&own.hub.metrics, keeper.run(line)).await;
                 });
-                said
+                account
             }
         };
+        polled.charge(&account);
+        let said = Said::new(reader, Tab::new(&account, Purpose::Retained));
         poll(&polled, polled.first(said), Waits::of(head)).await
     }
 
-    /// Runs a session at the near end of a way. Gives what comes out at its far end.
+    /// Runs a session at the near end of a way. Gives its account.
     fn run(
         &self,
         session: NewSession,
         (remote, transport): (Remote, transport::Transport),
         halves: (Reader, Writer),
-        far: ReadEnd,
         kept: impl Send + 'static,
-    ) -> Said {
+    ) -> Arc<Account> {
         let beat = self.engineio.config.beat;
         let carrying = Carrying {
             remote,
@@ -249,9 +249,7 @@ impl At {
             transport: Some(transport),
             halves,
         };
-        let account = self.runner.run_carried(session, carrying, kept);
-        let tab = Tab::new(&account, Purpose::Retained);
-        Said::new(far, tab)
+        self.runner.run_carried(session, carrying, kept)
     }
 
     /// Takes what a client says.

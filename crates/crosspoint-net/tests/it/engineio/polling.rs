@@ -261,9 +261,12 @@ async fn a_client_that_does_not_ask_is_slowed_and_costs_what_the_way_holds() {
     let more = format!("Content-Length: {}\r\n", body.len());
     posting.send((request("POST", &query, &more) + &body).as_bytes()).await;
     assert_eq!(said(&answer(&mut posting, false).await), (200, "ok"));
+    const RETAINED: &str = r#"crosspoint_memory_bytes{purpose="retained",protocol="echo"}"#;
+    until("the way is charged", || served.metric(RETAINED) >= Some(65_536.0)).await;
     // It comes back whole, though it does not fit into the way.
     let answer = get(&served, &query).await;
     assert_eq!(answer.body.len(), body.len());
+    until("all is given back", || served.metric(RETAINED) == Some(0.0)).await;
 }
 
 #[tokio::test]
