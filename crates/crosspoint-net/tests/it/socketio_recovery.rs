@@ -467,6 +467,10 @@ async fn who_leaves_or_is_put_out_does_not_wait() {
         let (first, payload) = server_frame(link).await;
         assert_eq!((first, &payload[..2]), (0x88, &code.to_be_bytes()[..]), "{payload:?}");
     }
+    let ann = Client::new(&served, "ann", By::Polling).await;
+    let Way::Polling(query, _) = &ann.way else { panic!() };
+    let empty = ask(&mut served.memory(), &request("POST", query, "Content-Length: 0\r\n")).await;
+    assert_eq!(empty.status, 400);
     let mut ann = Client::new(&served, "ann", By::WebSocket).await;
     let Way::WebSocket(link) = &mut ann.way else { panic!() };
     link.send(&[0x80, 0]).await;
@@ -505,6 +509,37 @@ async fn sessions_that_wait_are_bounded_and_a_stop_ends_them() {
     assert_eq!((is_away(&served), served.hits("socketio.recovery_max")), (2, 1));
     served.server.stop().await;
     assert_eq!((served.hub.sessions(), is_away(&served)), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_for_a_client_is_charged_until_it_has_answered_a_heartbeat() {
+    let served = serve(CONFIG);
+    let mut bob = Client::new(&served, "bob", By::WebSocket).await;
+    let mut ann = Client::new(&served, "ann", By::WebSocket).await;
+    ann.enter("lobby").await;
+    let of_ann = || {
+        let infos = served.hub.session_infos();
+        let ann = infos.into_iter().find(|info| info.who.peer.name.as_deref() == Some("ann"));
+        ann.expect("she is there")
+    };
+    let before = of_ann().memory_bytes;
+    let known = ann.lose().await;
+    away(&served, 1).await;
+    assert!(of_ann().away);
+    let long = "x".repeat(1000);
+    for _ in 0..40 {
+        bob.say(&format!("42[\"EMIT_ROOM\",\"lobby\",\"news\",\"{long}\"]")).await;
+    }
+    bob.settle().await;
+    until("it is charged", || of_ann().memory_bytes >= before + 40_000).await;
+    let mut ann = Client::come(&served, "ann", By::WebSocket, known).await;
+    for _ in 0..40 {
+        assert_eq!(ann.event().await, format!("[\"news\",\"{long}\"]"));
+    }
+    assert!(!of_ann().away && of_ann().memory_bytes >= before + 40_000);
+    assert_eq!(ann.way.hear(&served).await, "2");
+    ann.say("3").await;
+    until("it is given back", || of_ann().memory_bytes <= before + 8 * 1024).await;
 }
 
 #[tokio::test]

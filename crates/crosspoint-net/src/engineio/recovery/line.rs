@@ -169,11 +169,19 @@ impl Line {
             else => pending().await,
         };
         if bytes.is_empty() {
-            return if self.change_reader() { Ok(true) } else { Err(Gone::Lost) };
+            return if self.change_reader() { Ok(true) } else { Err(self.lost()) };
         }
         self.read_at = now();
         self.websocket.receive(bytes);
         Ok(false)
+    }
+
+    /// Why nothing more comes. A way of requests tells what was wrong with one.
+    fn lost(&self) -> Gone {
+        match self.writer.handover().and_then(Handover::lost) {
+            None | Some(Reason::ConnectionLost) => Gone::Lost,
+            Some(reason) => Gone::Broken(reason),
+        }
     }
 
     /// Reads from the client's next connection, if it has one.
