@@ -98,7 +98,8 @@ async fn serve(
     token: Option<Token>,
     mut reload: Reload<'_>,
 ) -> Result<(), Failure> {
-    // Before anything is printed, so that a reader can send a signal at once.
+    // Before anything is printed, so that a reader can send a signal, or close the terminal, at once.
+    let terminal = Terminal::new();
     let wrong = |error| format!("signals could not be set up: {error}");
     let mut stop = Stop::new().map_err(wrong)?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(wrong)?;
@@ -122,7 +123,6 @@ async fn serve(
     }
     for_metrics.into_iter().for_each(|listening| server.listen_for_metrics(listening.listener));
     notify::ready();
-    let terminal = Terminal::new();
     let mut giving_back = pin!(give_back::run(server.hub().clone()));
     let name = loop {
         tokio::select! {

@@ -3,13 +3,12 @@
 use crate::common::*;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// The answer to a request with these headers.
 fn ask(port: &str, path: &str, headers: &str) -> String {
-    let mut stream = TcpStream::connect(format!("127.0.0.1:{}", port.trim())).unwrap();
+    let mut stream = connect(port);
     write!(stream, "GET {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

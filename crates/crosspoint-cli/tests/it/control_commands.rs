@@ -183,7 +183,7 @@ fn a_session_is_ended_by_its_number_id_or_name() {
     let kicked = at(&port, &["kick", "--json", &id.to_uppercase()]);
     assert_eq!(objects(&kicked)[0]["name"], "Eve");
     for person in &mut people[..3] {
-        let error = person.errors().last().unwrap().unwrap();
+        let error = person.errors().rest().pop().unwrap();
         assert!(error.contains("the chat has ended: kicked by the hub's operator"), "{error}");
         assert_eq!(person.wait().code(), Some(1));
     }

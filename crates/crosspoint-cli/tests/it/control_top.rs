@@ -1,13 +1,15 @@
 //! `crosspoint top`, on a terminal and for scripts.
 
-use crate::common::{Running, hub, program};
+use crate::common::{PATIENCE, Running, hub, pieces, program};
 use serde_json::Value;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::Receiver;
 
 /// The program on a terminal.
 struct OnTerminal {
     child: Child,
+    output: Receiver<Vec<u8>>,
     shown: Vec<u8>,
 }
 
@@ -17,23 +19,25 @@ impl OnTerminal {
             format!("stty rows 30 cols 150; exec {} {arguments}", env!("CARGO_BIN_EXE_crosspoint"));
         let mut script = Command::new("script");
         script.args(["-qfec", &line, "/dev/null"]).env("TERM", "xterm-256color");
-        let child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        Self { child, shown: Vec::new() }
+        let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let output = pieces(child.stdout.take().unwrap());
+        Self { child, output, shown: Vec::new() }
     }
 
     /// Waits for a text that is drawn in one piece, as it has another style than what was in its place.
     fn wait_for(&mut self, text: &str) {
-        let output = self.child.stdout.as_mut().unwrap();
-        let mut piece = [0; 4096];
         loop {
             let found = self.shown.windows(text.len()).position(|shown| shown == text.as_bytes());
             if let Some(at) = found {
                 self.shown.drain(..at + text.len());
                 return;
             }
-            let read = output.read(&mut piece).unwrap();
-            assert!(read > 0, "no `{text}` in {}", String::from_utf8_lossy(&self.shown));
-            self.shown.extend_from_slice(&piece[..read]);
+            match self.output.recv_timeout(PATIENCE) {
+                Ok(piece) => self.shown.extend(piece),
+                Err(error) => {
+                    panic!("no `{text}` ({error}) in {}", String::from_utf8_lossy(&self.shown))
+                }
+            }
         }
     }
 
@@ -111,7 +115,7 @@ fn each_second_is_a_line_of_json() {
     let mut endless = Running::start(command.stderr(Stdio::piped()));
     endless.wait_for("\"hub\"");
     hub.signal("TERM");
-    let error = endless.errors().last().unwrap().unwrap();
+    let error = endless.errors().rest().pop().unwrap();
     assert!(error.contains("has ended the stream"), "{error}");
     assert_eq!(endless.wait().code(), Some(1));
 }

@@ -1,17 +1,27 @@
 //! A log that cannot be written, or that nobody reads, does not harm the hub.
 
-use crate::common::{Running, get, program};
+use crate::common::{PATIENCE, PATIENT, Running, connect, get, program};
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
-/// A hub that logs all there is.
+/// A hub that logs all there is, and waits for those who say nothing yet, however busy the machine is.
 fn loud(stderr: Stdio) -> (Running, String) {
-    let mut command = program(&["serve", "--listen", "127.0.0.1:0", "--log", "trace"]);
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--log", "trace"];
+    let mut command = program(&[&arguments[..], &PATIENT].concat());
     let mut hub = Running::start(command.stderr(stderr));
     let port = hub.wait_for("listening on 127.0.0.1:");
     (hub, port)
+}
+
+/// Does something until lines of the log are dropped.
+fn until_lines_are_dropped(port: &str, act: impl Fn()) {
+    let begun = Instant::now();
+    while metric(port, "crosspoint_log_lines_dropped_total") == 0 {
+        assert!(begun.elapsed() < PATIENCE, "no line of the log is dropped");
+        act();
+    }
 }
 
 fn full_disk() -> Stdio {
@@ -29,7 +39,7 @@ fn metric(port: &str, name: &str) -> u64 {
 fn on_a_full_disk_the_hub_serves_and_counts_and_stops_when_told() {
     let (mut hub, port) = loud(full_disk());
     assert!(get(&port, "/health").starts_with("HTTP/1.1 200 OK\r\n"));
-    while metric(&port, "crosspoint_log_lines_dropped_total") == 0 {}
+    until_lines_are_dropped(&port, || ());
     hub.signal("TERM");
     assert!(hub.wait().success());
 }
@@ -49,12 +59,12 @@ fn without_a_reader_the_hub_serves_and_stops_when_told() {
 fn a_log_that_nobody_reads_holds_nobody_up() {
     // More than the pipe takes, and than may wait.
     let (mut hub, port) = loud(Stdio::piped());
-    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
-    while metric(&port, "crosspoint_log_lines_dropped_total") == 0 {
+    let mut stream = connect(&port);
+    until_lines_are_dropped(&port, || {
         for _ in 0..200 {
             assert!(get(&port, "/health").starts_with("HTTP/1.1 200 OK\r\n"));
         }
-    }
+    });
     write!(stream, "GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

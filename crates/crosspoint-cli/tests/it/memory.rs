@@ -1,6 +1,6 @@
 //! What hostile input costs the program in memory, as the system counts it.
 
-use crate::common::{Running, hub, program, try_get};
+use crate::common::{PATIENCE, Running, connect, hub, program, try_get};
 use bytes::{Bytes, BytesMut};
 use crosspoint_gateways::anysocket::auth::Auth;
 use crosspoint_gateways::anysocket::id::Id;
@@ -21,8 +21,6 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
-/// Far longer than anything takes that works.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The program, and what it takes.
 struct Hub {
@@ -105,7 +103,7 @@ impl Hub {
     }
 
     fn connect(&self) -> TcpStream {
-        Self::set_up(TcpStream::connect(format!("127.0.0.1:{}", self.port)).unwrap())
+        Self::set_up(connect(&self.port))
     }
 
     /// With small buffers of the system, so that what is not read waits in the hub.

@@ -1,27 +1,23 @@
 //! What an operator does to a running hub, and where it listens.
 
-use crate::common::{Running, get, output_with_input, program};
-use std::io::{BufReader, Lines, Read, Write};
+use crate::common::{
+    PATIENCE, PATIENT, Printed, Running, connect, get, output_with_input, program,
+};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{ChildStderr, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
-fn start(arguments: &[&str]) -> (Running, Lines<BufReader<ChildStderr>>) {
-    let arguments = [&["serve"], arguments].concat();
+fn start(arguments: &[&str]) -> (Running, Printed) {
+    let arguments = [&["serve"], &PATIENT[..], arguments].concat();
     let mut hub = Running::start(program(&arguments).stderr(Stdio::piped()));
     let errors = hub.errors();
     (hub, errors)
 }
 
-/// Reads on until a line of the log holds a text.
-fn wait_for(lines: &mut Lines<BufReader<ChildStderr>>, text: &str) -> String {
-    let found = lines.map(|line| line.unwrap()).find(|line| line.contains(text));
-    found.unwrap_or_else(|| panic!("`{text}` was not logged"))
-}
-
 /// A native client that has said who it is, by no name if that is empty.
 fn introduced(port: &str, token: &str, name: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    let mut stream = connect(port);
     let mut hello = b"\x01\x82\xa1v\x01".to_vec();
     if !name.is_empty() {
         hello[1] += 1;
@@ -39,27 +35,32 @@ fn introduced(port: &str, token: &str, name: &str) -> TcpStream {
     stream
 }
 
-/// Whether a native client with this token is let in.
-fn lets_in(port: &str, token: &str) -> bool {
-    let mut stream = introduced(port, token, "");
+/// Whether a native client that has introduced itself is let in.
+fn is_let_in(stream: &mut TcpStream) -> bool {
     let mut answer = [0; 2];
-    stream.read_exact(&mut answer).unwrap();
+    stream.read_exact(&mut answer).expect("an answer to the hello");
     // WELCOME is longer than 127 bytes or not, CLOSE is short.
     let kind = match answer[0] & 0x80 {
         0 => answer[1],
         _ => {
             let mut kind = [0];
-            stream.read_exact(&mut kind).unwrap();
+            stream.read_exact(&mut kind).expect("an answer to the hello");
             kind[0]
         }
     };
     kind == 2
 }
 
+/// Whether a native client with this token is let in.
+fn lets_in(port: &str, token: &str) -> bool {
+    is_let_in(&mut introduced(port, token, ""))
+}
+
 fn is_healthy(address: &str) -> bool {
     let Ok(mut stream) = TcpStream::connect(address) else {
         return false;
     };
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let request = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let mut answer = String::new();
     let asked = stream.write_all(request.as_bytes());
@@ -113,7 +114,7 @@ fn metrics_have_an_address_of_their_own_where_nothing_else_is_served() {
         ),
         (b"XPT1\x05\x01\x81\xa1v\x01", 400),
     ] {
-        let mut stream = TcpStream::connect(format!("127.0.0.1:{own}")).unwrap();
+        let mut stream = connect(&own);
         stream.write_all(bytes).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -126,19 +127,19 @@ fn a_second_signal_cuts_a_stop_short_and_the_exit_code_tells() {
     let (mut hub, mut log) = start(&["--listen", "127.0.0.1:0", "--stop-ms-max", "600000"]);
     let port = hub.wait_for("listening on 127.0.0.1:");
     // It does not close when it is told to, for which the hub waits.
-    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    let mut stream = connect(&port);
     stream.write_all(b"XPT1\x05\x01\x81\xa1v\x01").unwrap();
-    stream.read_exact(&mut [0; 3]).unwrap();
+    assert!(is_let_in(&mut stream));
     hub.signal("TERM");
-    wait_for(&mut log, "stopping");
+    log.wait_for("stopping");
     // It says so before it does it.
     let since = Instant::now();
     while is_healthy(&format!("127.0.0.1:{port}")) {
-        assert!(since.elapsed() < Duration::from_secs(20), "still healthy");
+        assert!(since.elapsed() < PATIENCE, "still healthy");
     }
     hub.signal("TERM");
     assert_eq!(hub.wait().code(), Some(1));
-    wait_for(&mut log, "SIGTERM has cut the stop short");
+    log.wait_for("SIGTERM has cut the stop short");
 }
 
 #[test]
@@ -176,14 +177,13 @@ fn files_that_cannot_be_read_hold_up_no_signal_and_leave_the_old_secrets_in_forc
     let (right, written) = (secret(b"old"), path.clone());
     let writer = std::thread::spawn(move || std::fs::write(written, right).unwrap());
     let (mut hub, mut log) = start(&["--listen", "127.0.0.1:0", "--secrets-file", name]);
-    let _watch = hub.watch(Duration::from_secs(60));
-    writer.join().unwrap();
     let port = hub.wait_for("listening on 127.0.0.1:");
+    writer.join().unwrap();
     assert!(lets_in(&port, "a:old") && !lets_in(&port, "a:new"));
 
-    let refused = |hub: &Running, log: &mut _, why: &str| {
+    let refused = |hub: &Running, log: &mut Printed, why: &str| {
         hub.signal("HUP");
-        let line = wait_for(log, "stay in force");
+        let line = log.wait_for("stay in force");
         assert!(line.contains(name) && line.contains(why), "{line}");
         assert!(lets_in(&port, "a:old"));
         std::fs::remove_file(&path).unwrap();
@@ -196,7 +196,7 @@ fn files_that_cannot_be_read_hold_up_no_signal_and_leave_the_old_secrets_in_forc
 
     std::fs::write(&path, secret(b"new")).unwrap();
     hub.signal("HUP");
-    wait_for(&mut log, "secrets and keys were read again");
+    log.wait_for("secrets and keys were read again");
     assert!(lets_in(&port, "a:new"));
     std::fs::remove_file(&path).unwrap();
     pipe();
@@ -225,26 +225,26 @@ fn a_hang_up_reads_secrets_again_and_wrong_ones_leave_the_old_ones_in_force() {
 
     write(&new);
     hub.signal("HUP");
-    wait_for(&mut log, "secrets and keys were read again");
+    log.wait_for("secrets and keys were read again");
     assert!(!lets_in(&port, "a:old") && lets_in(&port, "a:new"));
 
     write("no secret");
     hub.signal("HUP");
-    let line = wait_for(&mut log, "stay in force");
+    let line = log.wait_for("stay in force");
     assert!(line.contains("auth.secrets_file") && line.contains("secrets.toml"), "{line}");
     assert!(lets_in(&port, "a:new"));
 
     write(&old);
     settings("[limits]\nbans_max = 7\n");
     hub.signal("HUP");
-    let line = wait_for(&mut log, "need a restart");
+    let line = log.wait_for("need a restart");
     assert!(line.contains("limits.bans_max") && !line.contains("auth."), "{line}");
     assert!(lets_in(&port, "a:old") && !lets_in(&port, "a:new"));
 
     // Without the line everybody would be let in.
     std::fs::write(&config, "").unwrap();
     hub.signal("HUP");
-    let line = wait_for(&mut log, "need a restart");
+    let line = log.wait_for("need a restart");
     assert!(line.contains("auth.secrets_file"), "{line}");
     assert!(lets_in(&port, "a:old") && !lets_in(&port, "b:new"));
     hub.signal("TERM");
@@ -261,16 +261,14 @@ fn a_hang_up_that_reserves_a_name_ends_the_session_that_only_calls_itself_so() {
     let port = hub.wait_for("listening on 127.0.0.1:");
     let mut claims = introduced(&port, "a:old", "later");
     let mut other = introduced(&port, "a:old", "other");
-    // Something of the welcome.
-    claims.read_exact(&mut [0; 8]).unwrap();
-    other.read_exact(&mut [0; 8]).unwrap();
+    assert!(is_let_in(&mut claims) && is_let_in(&mut other));
 
     std::fs::write(&path, format!("{text}\nas = \"later\"\n")).unwrap();
     hub.signal("HUP");
-    let line = wait_for(&mut log, "reserved for others now");
+    let line = log.wait_for("reserved for others now");
     assert!(line.contains("ended=1"), "{line}");
     let mut end = Vec::new();
-    claims.read_to_end(&mut end).unwrap();
+    claims.read_to_end(&mut end).expect("the end of the session");
     let close_not_allowed = [3, 15];
     assert!(end.windows(2).any(|bytes| bytes == close_not_allowed), "{end:?}");
     assert!(lets_in(&port, "a:old"));
@@ -287,11 +285,10 @@ fn a_hub_on_a_terminal_stops_when_that_is_closed() {
     let mut terminal = Running::start(Command::new("script").args(["-qfec", &hub, "/dev/null"]));
     let pid = terminal.wait_for("pid ").trim().to_owned();
     let address = format!("127.0.0.1:{}", terminal.wait_for("listening on 127.0.0.1:").trim());
-    terminal.wait_for("Stop with");
-    assert!(is_healthy(&address));
+    // At the first moment at which somebody knows that the hub is there.
     terminal.signal("KILL");
     let begun = Instant::now();
-    while is_healthy(&address) && begun.elapsed() < Duration::from_secs(60) {
+    while is_healthy(&address) && begun.elapsed() < PATIENCE {
         std::thread::yield_now();
     }
     let stopped = !is_healthy(&address);

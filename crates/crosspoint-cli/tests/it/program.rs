@@ -1,10 +1,9 @@
 //! The program as its user sees it.
 
-use crate::common::{Running, get, hub, output_with_input, program};
+use crate::common::{PATIENT, Running, connect, get, hub, output_with_input, program};
 use crosspoint::{ChannelOptions, Node};
 use std::fs::Permissions;
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 use tokio::runtime::Builder;
@@ -62,7 +61,7 @@ fn the_log_says_once_who_has_broken_which_rule() {
     let mut hub = Running::start(command.stderr(log.try_clone().unwrap()));
     let port = hub.wait_for("listening on 127.0.0.1:");
     let say = |bytes: &[u8]| {
-        let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+        let mut stream = connect(&port);
         stream.write_all(bytes).unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
@@ -226,6 +225,8 @@ fn a_secret_or_a_signed_token_lets_in_and_decides_what_is_allowed() {
         keys.path().to_str().unwrap(),
         "--permit-enter",
         "cave-*",
+        PATIENT[0],
+        PATIENT[1],
     ]);
     let address = format!("tcp://127.0.0.1:{port}");
     let chat = |room: &str, token: &str| {
@@ -326,7 +327,7 @@ fn who_wants_to_come_back_is_told_for_how_long_that_is_possible_or_turned_away()
     // OPEN for a new session: its length, its type, version 1, and no token and totals.
     let open = [&b"XPR1\x32\x01\x01"[..], &[0; 48]].concat();
     let knock = |port: &str| {
-        let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+        let mut stream = connect(port);
         stream.write_all(&open).unwrap();
         stream
     };

@@ -43,7 +43,7 @@ fn a_hub_serves_sockets_that_systemd_opens_and_is_started_by_the_first_connectio
     activate.arg(serve.get_program()).args(serve.get_args()).stderr(Stdio::piped());
     let mut hub = Running::start(&mut activate);
     let mut log = hub.errors();
-    assert!(log.any(|line| line.unwrap().ends_with("tls.sock as 4.")));
+    log.wait_for("tls.sock as 4.");
 
     let asked = ask(UnixStream::connect(&plain).unwrap());
     hub.wait_for(&format!("listening on unix:{} (systemd)", plain.display()));
@@ -168,7 +168,6 @@ fn a_service_manager_that_does_not_listen_holds_up_no_stop() {
     while other.send_to(b"more", &path).is_ok() {}
     let mut serve = program(&["serve", "--listen", "127.0.0.1:0"]);
     let mut hub = Running::start(serve.env("NOTIFY_SOCKET", &path).stderr(Stdio::null()));
-    let _watch = hub.watch(Duration::from_secs(60));
     hub.wait_for("listening on 127.0.0.1:");
     hub.signal("TERM");
     assert!(hub.wait().success());

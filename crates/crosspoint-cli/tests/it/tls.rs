@@ -61,8 +61,7 @@ fn a_certificate_for_tries_is_known_by_its_fingerprint() {
     ann.type_line("hello");
     assert_eq!(bob.wait_for("Ann: "), "hello");
     let mut eve = chat("Eve", "tls", &"00".repeat(32));
-    let said = eve.errors().next().unwrap().unwrap();
-    assert!(said.contains("its certificate has the fingerprint"), "{said}");
+    eve.errors().wait_for("its certificate has the fingerprint");
     assert_eq!(eve.wait().code(), Some(1));
 
     let (_plain, plain) = crate::common::hub(&[]);
@@ -107,7 +106,7 @@ fn certificates_are_chosen_by_name_served_in_both_versions_and_exchanged_by_a_si
     make(directory.path(), "one", "localhost");
     assert_eq!(curl("one.pem"), b"");
     hub.signal("HUP");
-    assert!(hub.errors().any(|line| line.unwrap().contains("were read again")));
+    hub.errors().wait_for("were read again");
     assert_eq!(curl("one.pem"), b"ok\n");
 }
 
@@ -288,7 +287,7 @@ fn client_certificates_let_programs_in_and_are_exchanged_by_a_signal() {
     assert_eq!(chat("eve").wait().code(), Some(1));
     std::fs::copy(path("other.pem"), path("roots.pem")).unwrap();
     hub.signal("HUP");
-    assert!(hub.errors().any(|line| line.unwrap().contains("were read again")));
+    hub.errors().wait_for("were read again");
     assert_eq!((curl(Some("eve")), curl(Some("ann"))), (b"ok\n".to_vec(), vec![]));
 }
 
@@ -331,7 +330,7 @@ fn a_wrong_list_of_revoked_certificates_leaves_all_in_force_and_authorities_chan
     let mut errors = hub.errors();
     let mut hung_up = |said: &str| {
         hub.signal("HUP");
-        assert!(errors.any(|line| line.unwrap().contains(said)));
+        errors.wait_for(said);
     };
     set("two", "ca.pem", &[path("wrong.pem")]);
     hung_up("nothing was read again");
@@ -361,8 +360,7 @@ fn authorities_of_clients_that_appear_or_go_need_a_restart_which_the_log_says() 
         let port = hub.wait_for("listening on 127.0.0.1:");
         std::fs::write(path("hub.toml"), after).unwrap();
         hub.signal("HUP");
-        let lines = hub.errors().map(Result::unwrap);
-        let said: Vec<String> = lines.take_while(|line| !line.contains("need a restart")).collect();
+        let said = hub.errors().lines_until("need a restart");
         assert!(
             said.iter().any(|line| line.contains("the old certificates stay in force")),
             "{said:?}"

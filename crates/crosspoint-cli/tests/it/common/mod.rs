@@ -1,10 +1,12 @@
 //! The program, run for a test and ended with it.
 
-use std::io::{BufRead, BufReader, Lines, Read, Write};
+mod printed;
+
+pub(crate) use printed::{PATIENCE, Printed, pieces};
+
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 /// The program with some arguments and no settings from the environment.
 pub(crate) fn program(arguments: &[&str]) -> Command {
@@ -18,10 +20,13 @@ pub(crate) fn program(arguments: &[&str]) -> Command {
     command
 }
 
+/// Settings of a hub that lets clients in also where the check of a secret takes long, as the machine is busy.
+pub(crate) const PATIENT: [&str; 2] = ["--handshake-ms-max", "120000"];
+
 /// A process whose output is read line by line.
 pub(crate) struct Running {
     child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
+    printed: Printed,
 }
 
 impl Running {
@@ -33,21 +38,14 @@ impl Running {
     pub(crate) fn start_with_input(command: &mut Command) -> Self {
         let child = command.stdout(Stdio::piped()).spawn();
         let mut child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, lines }
+        let printed = Printed::new(child.stdout.take().unwrap());
+        Self { child, printed }
     }
 
     /// Reads on until a line holds a text, and gives what follows the text.
     pub(crate) fn wait_for(&mut self, text: &str) -> String {
-        let mut seen = Vec::new();
-        for line in self.lines.by_ref() {
-            let line = line.unwrap();
-            if let Some((_, rest)) = line.split_once(text) {
-                return rest.to_owned();
-            }
-            seen.push(line);
-        }
-        panic!("`{text}` was not printed, but {seen:#?}");
+        let line = self.printed.wait_for(text);
+        line.split_once(text).expect("it holds the text").1.to_owned()
     }
 
     pub(crate) fn type_line(&mut self, line: &str) {
@@ -59,9 +57,9 @@ impl Running {
         self.child.stderr = None;
     }
 
-    /// What comes from its standard error, line by line.
-    pub(crate) fn errors(&mut self) -> Lines<BufReader<ChildStderr>> {
-        BufReader::new(self.child.stderr.take().unwrap()).lines()
+    /// What comes from its standard error.
+    pub(crate) fn errors(&mut self) -> Printed {
+        Printed::new(self.child.stderr.take().unwrap())
     }
 
     /// Ends the input.
@@ -74,25 +72,13 @@ impl Running {
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
     }
 
-    /// Ends the program after this time, unless the result is dropped before: a test of what may hang
-    /// fails then.
-    pub(crate) fn watch(&self, longest: Duration) -> Sender<()> {
-        let (alive, dropped) = channel();
-        let pid = self.child.id().to_string();
-        std::thread::spawn(move || {
-            if dropped.recv_timeout(longest) == Err(RecvTimeoutError::Timeout) {
-                // It may have ended by itself.
-                let _ = Command::new("kill").args(["-KILL", &pid]).status();
-            }
-        });
-        alive
-    }
-
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
+    /// Waits for its end.
     pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.printed.rest();
         // Waiting would end the input, which is a reason to end for some.
         let input = self.child.stdin.take();
         let status = self.child.wait().unwrap();
@@ -117,14 +103,25 @@ pub(crate) fn hub(more: &[&str]) -> (Running, String) {
     (hub, port)
 }
 
+/// A connection to the hub, which is waited for no longer than [`PATIENCE`].
+pub(crate) fn connect(port: &str) -> TcpStream {
+    try_connect(port).unwrap_or_else(|error| panic!("no connection to port {port}: {error}"))
+}
+
+fn try_connect(port: &str) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect(format!("127.0.0.1:{}", port.trim()))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
 /// The hub's whole answer to a GET.
 pub(crate) fn get(port: &str, path: &str) -> String {
-    try_get(port, path).unwrap()
+    try_get(port, path).unwrap_or_else(|error| panic!("no answer to GET {path}: {error}"))
 }
 
 /// The same, where the hub may close the connection without a word.
 pub(crate) fn try_get(port: &str, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}"))?;
+    let mut stream = try_connect(port)?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
