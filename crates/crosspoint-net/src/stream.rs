@@ -182,6 +182,18 @@ async fn tcp_gone(stream: &TcpStream) {
     }
 }
 
+#[cfg(all(feature = "http", any(target_os = "linux", target_os = "android")))]
+async fn tcp_lost(stream: &TcpStream) {
+    if stream.ready(tokio::io::Interest::ERROR).await.is_ok_and(|ready| !ready.is_error()) {
+        std::future::pending().await
+    }
+}
+
+#[cfg(all(feature = "http", not(any(target_os = "linux", target_os = "android"))))]
+async fn tcp_lost(_: &TcpStream) {
+    std::future::pending().await
+}
+
 #[cfg(all(unix, any(target_os = "linux", target_os = "android")))]
 async fn unix_gone(stream: &UnixStream) {
     use tokio::io::Interest;
@@ -447,6 +459,15 @@ impl Writer {
             // HTTP is not spoken there.
             Self::Moving(_) => {}
             Self::Tls(_) => {}
+        }
+    }
+
+    /// Waits until the other side has refused what was written, as far as the system tells that before more is written.
+    #[cfg(feature = "http")]
+    pub(crate) async fn lost(&self) {
+        match self.below() {
+            Self::Tcp(writer) => tcp_lost(writer.as_ref()).await,
+            _ => std::future::pending().await,
         }
     }
 

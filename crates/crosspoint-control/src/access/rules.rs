@@ -1,5 +1,6 @@
 //! Who may use the control center: pure rules over what is known of a request.
 
+use crosspoint_net::http::Host;
 use std::net::IpAddr;
 
 /// Who is let in without a token.
@@ -129,7 +130,7 @@ pub(crate) fn is_open(access: Access, facts: &Facts<'_>) -> bool {
         && is_loopback(facts.local)
         && !facts.through_proxy
         && facts.is_http11
-        && facts.host.is_some_and(is_loopback_host)
+        && facts.host.and_then(Host::parse).is_some_and(Host::is_loopback)
         && !is_foreign_page(facts)
         && facts.origin.is_none_or(|origin| is_origin_of(origin, facts.host))
 }
@@ -138,44 +139,6 @@ pub(crate) fn is_open(access: Access, facts: &Facts<'_>) -> bool {
 fn is_origin_of(origin: &str, host: Option<&str>) -> bool {
     let authority = origin.split_once("://").map(|(_, authority)| authority);
     authority.zip(host).is_some_and(|(page, host)| page.eq_ignore_ascii_case(host))
-}
-
-/// Whether a `Host` is always this machine, whatever a name server says: an address, or a name that is never asked
-/// for.
-pub(crate) fn is_loopback_host(host: &str) -> bool {
-    let (name, port) = match host.strip_prefix('[') {
-        Some(rest) => match rest.split_once(']') {
-            Some((literal, port)) => {
-                (literal, port.strip_prefix(':').or(port.is_empty().then_some("0")))
-            }
-            None => return false,
-        },
-        None => match host.split_once(':') {
-            Some((name, port)) => (name, Some(port)),
-            None => (host, Some("0")),
-        },
-    };
-    if port.is_none_or(|port| port.parse::<u16>().is_err()) {
-        return false;
-    }
-    let bracketed = host.starts_with('[');
-    match name.parse::<IpAddr>() {
-        Ok(address) => address.is_ipv6() == bracketed && address.is_loopback(),
-        Err(_) => !bracketed && is_loopback_name(name),
-    }
-}
-
-/// RFC 6761, section 6.3.
-fn is_loopback_name(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let name = name.strip_suffix('.').unwrap_or(&name);
-    name == "localhost"
-        || name.strip_suffix(".localhost").is_some_and(|rest| {
-            rest.split('.').all(|label| {
-                !label.is_empty()
-                    && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-            })
-        })
 }
 
 #[cfg(test)]
@@ -226,6 +189,7 @@ mod tests {
             (at("127.0.0.1.evil.example"), false),
             (at("127.0.0.1:7680:80"), false),
             (at("127.0.0.1:port"), false),
+            (at("localhost:+80"), false),
             (at("127.1"), false),
             (at("[127.0.0.1]"), false),
             (at("::1"), false),

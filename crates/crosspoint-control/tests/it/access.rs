@@ -77,6 +77,26 @@ async fn this_machine_is_let_in_and_whoever_may_be_somebody_else_is_asked_for_th
     }
 }
 
+/// A target with an authority is for that, whatever `Host` says (RFC 9112, section 3.2.2).
+#[tokio::test]
+async fn the_name_in_the_target_of_a_request_counts_more_than_that_in_host() {
+    let served = serve(HubOptions::default(), usual());
+    for (target, host, status) in [
+        ("http://evil.example", "localhost", 401),
+        ("http://localhost@evil.example", "localhost", 401),
+        ("http://localhost:+80", "localhost", 401),
+        ("http://127.0.0.1", "evil.example", 200),
+        ("", "localhost:+80", 401),
+        ("", "localhost:80", 200),
+    ] {
+        let request = format!(
+            "GET {target}/api/v1/hub HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        );
+        let answer = served.raw(&request).await;
+        assert_eq!(answer.status, status, "{target} {host}: {answer:?}");
+    }
+}
+
 #[tokio::test]
 async fn pages_of_other_sites_get_nothing() {
     let served = serve(HubOptions::default(), usual());

@@ -7,7 +7,7 @@ use super::{Asked, EngineIo, Handshake, Transport, sid, way};
 use crate::driving::Carrying;
 use crate::gateway::{self, Context, NewSession, Refused};
 use crate::held::{self, Held};
-use crate::http::{self, Arrival, Gone, Hang, Origin};
+use crate::http::{self, Arrival, Hang, Origin};
 use crate::memory;
 use crate::panics::counted;
 use crate::refusal::RETRY_AFTER_S;
@@ -35,7 +35,7 @@ use crosspoint_hub::ledger::{Account, Purpose, Tab};
 use crosspoint_hub::transport::{self, Carrier};
 use hyper::body::{Body as _, Frame, SizeHint};
 use std::convert::Infallible;
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
@@ -162,10 +162,10 @@ impl At {
         match head.method {
             Method::GET => {
                 let hanging = polled.poll()?;
-                let waits = Waits::of(&head);
+                let hang = head.extensions.get::<Hang>().cloned();
                 // Nothing of the request is held while it waits.
                 drop(head);
-                poll(&polled, hanging, waits).await
+                poll(&polled, hanging, hang).await
             }
             Method::POST | Method::PUT => Box::pin(self.post(&polled, &head, body)).await,
             _ => Err(Refusal::BadRequest.into()),
@@ -227,7 +227,7 @@ impl At {
         };
         polled.charge(&account);
         let said = Said::new(reader, Tab::new(&account, Purpose::Retained));
-        poll(&polled, polled.first(said), Waits::of(head)).await
+        poll(&polled, polled.first(said), head.extensions.get().cloned()).await
     }
 
     /// Runs a session at the near end of a way. Gives its account.
@@ -277,39 +277,16 @@ impl At {
     }
 }
 
-/// What a request waits with.
-struct Waits {
-    gone: Option<Gone>,
-    hang: Option<Hang>,
-}
-
-impl Waits {
-    fn of(head: &Parts) -> Self {
-        let Parts { extensions, .. } = head;
-        Self { gone: extensions.get().cloned(), hang: extensions.get().cloned() }
-    }
-}
-
 /// Waits for something that answers a request. Who goes before that loses the session.
 async fn poll(
     polled: &Arc<Polled>,
     hanging: Hanging,
-    Waits { gone, hang }: Waits,
+    hang: Option<Hang>,
 ) -> Result<Response, Failed> {
-    let gone = async {
-        match gone {
-            Some(gone) => gone.wait().await,
-            None => pending().await,
-        }
-    };
     if let Some(hang) = hang {
         hang.begin();
     }
-    tokio::select! {
-        biased;
-        answer = polled.answer(hanging) => Ok(answered(polled, answer?)),
-        () = gone => Err(Refusal::BadRequest.into()),
-    }
+    Ok(answered(polled, polled.answer(hanging).await?))
 }
 
 /// Reads a body of so many bytes at the most.

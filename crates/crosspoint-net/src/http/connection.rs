@@ -15,8 +15,8 @@ use crate::stream::{Reader, Writer};
 use crate::upgraded::Accepted;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use crosspoint_hub::hub::Admission;
@@ -164,7 +164,11 @@ pub(crate) async fn serve(
             Ok(outcome) => return outcome,
             Err(parked) => parked,
         };
-        match parking::wait(awaited, &mut reader, &unread).await {
+        let waited = tokio::select! {
+            waited = parking::wait(awaited, &mut reader, &unread) => waited,
+            () = parting.over() => return Outcome::Ended(Reason::HubStopping),
+        };
+        match waited {
             Ok((parked, first)) => given = Given { reader, writer, first, parked: Some(parked) },
             Err(_lost) => return Outcome::Ended(Reason::ConnectionLost),
         }
@@ -183,42 +187,40 @@ async fn serve_by_hyper<'a>(
 ) -> Result<Outcome, Hanging<'a>> {
     let Common { site, from, state, .. } = common;
     let Given { reader, writer, first, parked } = given;
-    let Parting { stop, flush_max } = parting;
+    let stop = &parting.stop;
     let _charge = match Held::hyper(&site.hub, *from, CONNECTION_BYTES) {
         Ok(charge) => charge,
         Err(reason) => {
             drop(first);
-            say(parting, LINGER, &writer, &refusal::later(reason)).await;
+            say(parting, &writer, &refusal::later(reason)).await;
             return Ok(Outcome::Ended(reason));
         }
     };
     let mut held = Held::new(&site.hub, *from);
     let stall_max = site.hub.limits.outbox_stall_max;
     let io = Io::new(reader, writer, first, stall_max, state.clone());
-    let gone = io.gone();
+    let far = io.far();
     let verdict = OnceLock::new();
     // Its answer comes before anything else, even when the server stops.
     let mut is_resumed = parked.is_some();
     let (resumed, hanging) = (Place::new(parked), Place::new(None));
     let service = service_fn(|request| answer(common, request, &verdict, (&resumed, &hanging)));
     let mut connection = site.builder.serve_connection(TokioIo::new(io), service);
-    // When the connection is cut off, if the server stops.
-    let mut stopping = None;
+    let mut is_stopping = false;
     let end = {
         let mut stopped = pin!(stop.cancelled());
-        let mut cut_off = pin!(tokio::time::sleep(Duration::MAX));
+        let mut cut_off = pin!(parting.over());
         let mut patience = pin!(tokio::time::sleep(Duration::MAX));
         let mut phase = None;
-        let mut gone = pin!(gone);
+        let far = far;
+        let (mut gone, mut lost) = (pin!(far.gone()), pin!(far.lost()));
         let mut alone = pin!(tokio::time::sleep(Duration::MAX));
-        let mut is_gone = false;
+        let (mut is_gone, mut is_told) = (false, false);
         let mut written = 0;
         poll_fn(|cx| {
-            if !is_resumed && stopping.is_none() && stopped.as_mut().poll(cx).is_ready() {
-                let until = tokio::time::Instant::now() + *flush_max;
-                stopping = Some(until);
+            if !is_resumed && !is_stopping && stopped.as_mut().poll(cx).is_ready() {
+                is_stopping = true;
                 Pin::new(&mut connection).graceful_shutdown();
-                cut_off.as_mut().reset(until);
             }
             if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
                 return Poll::Ready(End::Closed(result));
@@ -229,14 +231,14 @@ async fn serve_by_hyper<'a>(
             if verdict.get().is_some() && state.is_flushed() {
                 return Poll::Ready(End::Asked);
             }
-            if stopping.is_none()
+            if !is_stopping
                 && !is_gone
                 && state.is_all_written()
                 && let Some(Parked::Waits(awaited)) = hanging.take()
             {
                 return Poll::Ready(End::Parked(awaited));
             }
-            if stopping.is_some() && cut_off.as_mut().poll(cx).is_ready() {
+            if cut_off.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(End::Stopped);
             }
             let more = state.held().saturating_sub(SMALL_BYTES);
@@ -256,19 +258,27 @@ async fn serve_by_hyper<'a>(
             if patience.as_mut().poll(cx).is_ready() && present.0 != Phase::Busy {
                 return Poll::Ready(End::Late(present.0));
             }
-            // Who has ended its part may wait for the answer, and may be gone altogether: nobody can tell, as
-            // long as it takes something.
+            // Who has ended its part may wait for the answer, and may be gone altogether. As long as there is no answer
+            // it is told so, which tells who is there.
             if !is_gone && gone.as_mut().poll(cx).is_ready() {
                 is_gone = true;
-                state.tell_gone();
-                alone.as_mut().reset(tokio::time::Instant::now() + stall_max);
+                let until = if state.is_unanswered() { Duration::ZERO } else { stall_max };
+                alone.as_mut().reset(tokio::time::Instant::now() + until);
             }
             while is_gone && alone.as_mut().poll(cx).is_ready() {
-                if written == state.written() {
+                let is_lost = match state.is_unanswered() {
+                    true => is_told && far.is_behind() || far.tell_to_come().is_err(),
+                    false => written == state.written(),
+                };
+                if is_lost {
                     return Poll::Ready(End::Gone);
                 }
+                is_told = state.is_unanswered();
                 written = state.written();
                 alone.as_mut().reset(tokio::time::Instant::now() + stall_max);
+            }
+            if is_told && lost.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(End::Gone);
             }
             Poll::Pending
         })
@@ -321,10 +331,10 @@ async fn serve_by_hyper<'a>(
         // An answer that has begun cannot become another one.
         End::Exhausted(reason, Phase::Busy) => return Ok(Outcome::Ended(reason)),
         End::Exhausted(reason, _) => {
-            say(parting, linger(stopping), &writer, &refusal::later(reason)).await;
+            say(parting, &writer, &refusal::later(reason)).await;
             reason
         }
-        End::Closed(Ok(())) if stopping.is_some() => Reason::HubStopping,
+        End::Closed(Ok(())) if is_stopping => Reason::HubStopping,
         End::Closed(Ok(())) => Reason::Bye,
         End::Closed(Err(error)) if error.is_parse() => Reason::Malformed,
         End::Closed(Err(error)) => {
@@ -340,27 +350,22 @@ async fn serve_by_hyper<'a>(
     };
     // Closing with bytes unread would take the last answer away from the other side again.
     writer.shutdown();
-    parting.wait(linger(stopping), discard(&mut reader)).await;
+    parting.wait(LINGER, discard(&mut reader)).await;
     Ok(Outcome::Ended(reason))
 }
 
-/// How long a connection may take to close its side, if it is cut off then.
-fn linger(cut_off: Option<tokio::time::Instant>) -> Duration {
-    let left = |until: tokio::time::Instant| until.duration_since(tokio::time::Instant::now());
-    cut_off.map_or(LINGER, |until| left(until).min(LINGER))
-}
-
 /// Writes a last answer. A client that does not take it in time is cut off.
-async fn say(parting: &Parting, longest: Duration, writer: &Writer, answer: &[u8]) {
+async fn say(parting: &Parting, writer: &Writer, answer: &[u8]) {
     let say = async {
         // The connection may be lost.
         let _ = writer.write_all(answer).await;
     };
-    parting.wait(longest, say).await;
+    parting.wait(LINGER, say).await;
 }
 
 /// An answer whose memory is charged, or one that says that there is none.
 fn charged(hub: &Hub, from: Remote, response: Response, busy: Busy) -> Response<Answering> {
+    busy.answer();
     let bytes = response.body().size_hint().lower().min(ANSWER_BYTES_MAX);
     let charge = match usize::try_from(bytes) {
         Ok(bytes @ SMALL_BYTES..) => Held::answer(hub, from, bytes).map(Some),
@@ -387,7 +392,7 @@ async fn answer<'a>(
     (resumed, hanging): (&Place<'a>, &Place<'a>),
 ) -> Result<Response<Answering>, Infallible> {
     let Common { site, here, line, state, pace, .. } = common;
-    let busy = Busy::new(state);
+    let busy = Busy::new(state, request.version() == Version::HTTP_11);
     if let Some(parked) = resumed.take() {
         let response = parked.answer().await;
         return Ok(charged(&site.hub, common.from, response, busy));
@@ -400,7 +405,6 @@ async fn answer<'a>(
     let arrival = line.arrival(request.headers());
     request.extensions_mut().insert(arrival);
     request.extensions_mut().insert(from);
-    request.extensions_mut().insert(state.hears_gone());
     match site.later_upgrade(request, (from, *here)) {
         Ok(mut request) => {
             let hang = parking::may_park(&request).then(Hang::default);

@@ -16,7 +16,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
-use tokio_util::sync::CancellationToken;
 
 type Writable = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
@@ -85,22 +84,8 @@ pub(super) struct IoState {
     request: AtomicUsize,
     /// The memory of what was read and hyper did not get yet.
     ahead: AtomicUsize,
-    /// The other side will send nothing more.
-    gone: CancellationToken,
-}
-
-/// Tells a handler, as an extension of a request, that its client has ended its part of the connection. That may wait
-/// for an answer all the same, or be gone altogether.
-#[cfg_attr(not(feature = "socketio"), allow(dead_code, reason = "no other gateway waits for it"))]
-#[derive(Debug, Clone)]
-pub(crate) struct Gone(CancellationToken);
-
-impl Gone {
-    /// Waits for that.
-    #[cfg(feature = "socketio")]
-    pub(crate) async fn wait(&self) {
-        self.0.cancelled().await;
-    }
+    /// A request has no answer yet, and its client takes an interim one.
+    unanswered: AtomicBool,
 }
 
 /// What a connection does.
@@ -119,7 +104,9 @@ pub(super) enum Phase {
 pub(super) struct Busy(Arc<IoState>);
 
 impl Busy {
-    pub(super) fn new(state: &Arc<IoState>) -> Self {
+    /// `interim` says whether the client takes interim answers.
+    pub(super) fn new(state: &Arc<IoState>, interim: bool) -> Self {
+        state.unanswered.store(interim, Ordering::Relaxed);
         state.busy.store(true, Ordering::Relaxed);
         state.begun.store(false, Ordering::Relaxed);
         state.requests.fetch_add(1, Ordering::Relaxed);
@@ -133,8 +120,16 @@ impl Busy {
     }
 }
 
+impl Busy {
+    /// The answer begins.
+    pub(super) fn answer(&self) {
+        self.0.unanswered.store(false, Ordering::Relaxed);
+    }
+}
+
 impl Drop for Busy {
     fn drop(&mut self) {
+        self.answer();
         self.0.busy.store(false, Ordering::Relaxed);
         self.0.request.store(0, Ordering::Relaxed);
     }
@@ -153,14 +148,9 @@ pub(crate) fn client_io(
 }
 
 impl IoState {
-    /// Tells handlers that the other side will send nothing more.
-    pub(super) fn tell_gone(&self) {
-        self.gone.cancel();
-    }
-
-    /// What a handler can hear that by.
-    pub(super) fn hears_gone(&self) -> Gone {
-        Gone(self.gone.clone())
+    /// Whether an interim answer may be written now.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.unanswered.load(Ordering::Relaxed) && self.is_all_written()
     }
 
     /// Whether hyper has nothing left to write.
@@ -222,6 +212,41 @@ impl IoState {
     }
 }
 
+/// The other side of a connection.
+pub(super) struct Far(Arc<Writer>);
+
+impl Far {
+    /// An interim answer (RFC 9110, section 15.2), which clients pass over.
+    const INTERIM: &[u8] = b"HTTP/1.1 102 Processing\r\n\r\n";
+
+    /// Waits until it will send nothing more. It may wait for an answer, or be gone altogether.
+    pub(super) async fn gone(&self) {
+        self.0.gone().await;
+    }
+
+    /// Waits until it has refused what was written. Not each transport tells that.
+    pub(super) async fn lost(&self) {
+        self.0.lost().await;
+    }
+
+    /// Tells it that the answer is still to come, which it refuses if it is gone.
+    ///
+    /// # Errors
+    /// It is gone, or takes nothing.
+    pub(super) fn tell_to_come(&self) -> io::Result<()> {
+        let written = self.0.try_write_vectored(&[IoSlice::new(Self::INTERIM)])?;
+        // Nobody could write the rest before what hyper writes.
+        (written == Self::INTERIM.len())
+            .then_some(())
+            .ok_or_else(|| io::ErrorKind::WriteZero.into())
+    }
+
+    /// Whether something that was written has not reached it yet.
+    pub(super) fn is_behind(&self) -> bool {
+        self.0.has_undelivered()
+    }
+}
+
 impl Io {
     /// Joins the halves. Reading begins with `first`.
     pub(super) fn new(
@@ -237,11 +262,9 @@ impl Io {
         Self { ahead, blank, reader, writer, writable: None, stall: None, stall_max, state }
     }
 
-    /// Waits until the other side will send nothing more. It has to be dropped before
-    /// [`Io::into_parts`] is called.
-    pub(super) fn gone(&self) -> impl Future<Output = ()> + use<> {
-        let writer = self.writer.clone();
-        async move { writer.gone().await }
+    /// The other side, to see whether it is there. It has to be dropped before [`Io::into_parts`] is called.
+    pub(super) fn far(&self) -> Far {
+        Far(self.writer.clone())
     }
 
     /// The halves, and what was put in front and is not read yet.

@@ -11,8 +11,8 @@
 //!   20 KiB and 64 headers, and [`HttpOptions::head_time_max`] from its first byte to its last. A client that takes nothing of an answer for `outbox_stall_max` is cut off. When the server stops, a
 //!   request that runs is answered first, if it ends in time.
 //! * A connection counts in the hub's admission for as long as it lives. A client that ends its own side is
-//!   answered if it takes something of the answer within `outbox_stall_max`. Then, or when the connection is
-//!   lost, the handler that works for it is dropped.
+//!   answered. As long as there is no answer it gets interim ones (102). If it refuses one, takes nothing for
+//!   `outbox_stall_max`, or the connection is lost, the handler that works for it is dropped.
 //! * Handlers find the client's address as [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo);
 //!   connections inside the program have none. [`Arrival`] is how the request has come, and says when the server
 //!   stops. A handler that panics is answered with 500.
@@ -22,6 +22,7 @@ mod body;
 mod connection;
 mod files;
 mod forwarded;
+mod host;
 mod io;
 mod metrics;
 mod origins;
@@ -37,8 +38,9 @@ pub use crate::upgraded::Refusal;
 pub use arrival::Arrival;
 pub(crate) use connection::{Outcome, Upgraded, serve};
 pub use files::{FileOptions, Files, FilesError};
+pub use host::Host;
 #[cfg(feature = "socketio")]
-pub(crate) use io::{Gone, client_io};
+pub(crate) use io::client_io;
 pub use metrics::MetricsToken;
 pub use origins::Origin;
 pub use parking::Hang;

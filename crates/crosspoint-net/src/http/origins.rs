@@ -3,7 +3,7 @@
 //! A browser says which page asks (`Origin`), and under which name it has found the server (`Host`).
 //! Programs that are no browsers say no `Origin`, and are not looked at: they can say what they like.
 
-use super::{HttpOptions, Refusal};
+use super::{Host, HttpOptions, Refusal};
 use crate::remote::Remote;
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -65,22 +65,23 @@ impl Origins {
         if self.origins.contains(&origin) {
             return Ok(());
         }
-        let host = one(headers, HOST).unwrap_or_default();
-        let host = name(&host);
-        let page = origin.split_once("://").map(|(_, authority)| name(authority));
-        if host.is_empty() || !page.is_some_and(|page| is_one_host(page, host)) {
+        let said = one(headers, HOST).unwrap_or_default();
+        let page = origin.split_once("://").and_then(|(_, authority)| Host::parse(authority));
+        let both = Host::parse(&said).zip(page);
+        let Some((host, _)) = both.filter(|(host, page)| is_one_host(*page, *host)) else {
             let text = format!(
-                "Pages of {origin:.100} may not use this hub, which was asked as {host:.100}. To allow \
+                "Pages of {origin:.100} may not use this hub, which was asked as {said:.100}. To allow \
                  that, add the origin to the setting {}.\n",
                 Limit::HttpOrigins
             );
             return Err((Limit::HttpOrigins, Refusal::new(StatusCode::FORBIDDEN, text)));
-        }
-        if is_near(from, here) && !is_local(host) && !self.hosts.contains(host) {
+        };
+        if is_near(from, here) && !is_local(host) && !self.hosts.contains(host.name()) {
             let text = format!(
-                "Pages may not use this hub under the name {host:.100}, which others could let lead \
+                "Pages may not use this hub under the name {:.100}, which others could let lead \
                  here. If it is yours, add it to the setting {}; if the hub is behind a proxy, \
                  name that in {}.\n",
+                host.name(),
                 Limit::HttpHosts,
                 Limit::TrustedProxies
             );
@@ -114,26 +115,10 @@ fn one(headers: &HeaderMap, header: HeaderName) -> Option<String> {
     values.next().is_none().then(|| value.trim().to_ascii_lowercase())
 }
 
-/// The host of an authority, without port.
-fn name(authority: &str) -> &str {
-    let end = match authority.strip_prefix('[') {
-        Some(rest) => rest.find(']').map_or(authority.len(), |end| end + 2),
-        None => authority.find(':').unwrap_or(authority.len()),
-    };
-    authority[..end].trim_end_matches('.')
-}
-
 /// Whether two names are of one host: they are the same, or both are of the machine that asks. A page
 /// of `localhost` may well use a hub at 127.0.0.1, and no name of the DNS is a loopback name.
-fn is_one_host(page: &str, host: &str) -> bool {
-    page == host || (is_loopback(page) && is_loopback(host))
-}
-
-fn is_loopback(host: &str) -> bool {
-    let literal = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || literal.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+fn is_one_host(page: Host<'_>, host: Host<'_>) -> bool {
+    page == host || (page.is_loopback() && host.is_loopback())
 }
 
 /// Whether somebody is in the network of this machine, into which perhaps nobody could come from outside: at
@@ -170,12 +155,11 @@ fn is_near_v4(v4: Ipv4Addr) -> bool {
 }
 
 /// Whether nobody outside can make this name lead here: it is an address, or no name of the DNS.
-fn is_local(host: &str) -> bool {
-    let local = |end| host.strip_suffix(end).is_some_and(|rest: &str| rest.ends_with('.'));
-    host.starts_with('[')
-        || host.parse::<IpAddr>().is_ok()
-        || !host.contains('.')
-        || ["localhost", "local", "internal"].into_iter().any(local)
+fn is_local(host: Host<'_>) -> bool {
+    let name = host.name();
+    let last = name.rsplit_once('.').map(|(_, last)| last);
+    host.address().is_some()
+        || last.is_none_or(|last| ["localhost", "local", "internal"].contains(&last))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::files::Script;
 use super::forwarded::forwarded;
+use super::host::settle_host;
 use super::origins::{Origin, Origins};
 use super::parking::Awaited;
 use super::{
@@ -145,9 +146,14 @@ impl Site {
     /// and little is held while a handler waits.
     pub(super) fn answer(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         (from, here): (Remote, Option<SocketAddr>),
     ) -> Awaited<'_> {
+        if let Some(wrong) = wrong_host(&request) {
+            return Box::pin(future::ready(wrong));
+        }
+        let of_target = request.uri().authority().cloned();
+        settle_host(request.headers_mut(), of_target.as_ref());
         let origin = match self.origins.check(request.headers(), from, here) {
             Ok(()) => self.origins.allowed(request.headers()),
             Err((limit, refusal)) if !request.method().is_safe() => {
@@ -158,9 +164,6 @@ impl Site {
         };
         let mut request = request.map(|body| body::timed(body, self.body_time_max, &self.hub));
         request.extensions_mut().insert(origin);
-        if let Some(wrong) = wrong_host(&request) {
-            return Box::pin(future::ready(wrong));
-        }
         let uri = request.uri();
         if let Some(bundle) = &self.bundle
             && uri.path() == BUNDLE_PATH
@@ -248,7 +251,8 @@ impl Site {
             Ok(Some(upgrade)) => Ok(upgrade),
             Err(error) => Err(refused(&error)),
         };
-        let head = Box::new(request.into_parts().0);
+        let mut head = Box::new(request.into_parts().0);
+        settle_host(&mut head.headers, head.uri.authority());
         let verdict = verdict.and_then(|upgrade| self.decide(&upgrade, &head, from, here));
         Err((verdict, head))
     }

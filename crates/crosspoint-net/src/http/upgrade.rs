@@ -1,5 +1,6 @@
 //! Who may upgrade to WebSocket.
 
+use super::host::settle_host;
 use crate::upgraded::Refusal;
 use crate::ws::handshake::{HEADERS_MAX, RequestError};
 use axum::http::header::COOKIE;
@@ -60,7 +61,9 @@ pub(super) fn head_of(bytes: &[u8]) -> Result<Parts, RequestError> {
     }
     // What is left to be wrong is the target.
     let request = request.body(()).map_err(|_| RequestError::Malformed(httparse::Error::Token))?;
-    Ok(request.into_parts().0)
+    let mut head = request.into_parts().0;
+    settle_host(&mut head.headers, head.uri.authority());
+    Ok(head)
 }
 
 /// Headers as the handshake wants them.

@@ -576,7 +576,9 @@ impl Keeper {
                 () = self.stop.cancelled(), if !self.stopping => {
                     // The session says goodbye by itself.
                     self.stopping = true;
-                    self.carrier.hurry_more(self.host.runner.parting.flush_max);
+                    if let Some(left) = self.host.runner.parting.left() {
+                        self.carrier.hurry_more(left);
+                    }
                     continue;
                 }
                 parted = self.carrier.carry(&mut link) => parted,

@@ -125,7 +125,7 @@ impl Server {
             hub_name: name,
             node_id,
             authenticator,
-            parting: Arc::new(Parting { flush_max, ..Parting::default() }),
+            parting: Arc::new(Parting::new(flush_max)),
             ..Runner::new(hub.clone())
         });
         let gateways = gateways.for_server(&runner);
@@ -270,7 +270,7 @@ impl Server {
     /// which takes no longer than [`ServerOptions::flush_max`] and a little.
     pub async fn stop(&self) {
         let Runner { hub, parting, tasks, .. } = &*self.0.runner;
-        parting.stop.cancel();
+        parting.begin();
         // Sessions look for the stop when they are woken.
         hub.wake_sessions();
         tasks.close();

@@ -5,11 +5,11 @@ use crate::common::peer::{UPGRADE, head, message, server_frame};
 use crate::common::{Dice, cram, serve, serve_as, serve_with, until, within};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{Extension, Request};
 use axum::http::StatusCode;
 use axum::routing::{any, get as on_get, post};
 use crosspoint_hub::{HubOptions, PeerId};
-use crosspoint_net::http::{HttpOptions, Refusal, UpgradeCheck, cookies};
+use crosspoint_net::http::{Hang, HttpOptions, Refusal, UpgradeCheck, cookies};
 use crosspoint_net::server::ServerOptions;
 use hyper::body::Body as _;
 use std::future::poll_fn;
@@ -484,7 +484,55 @@ async fn a_handler_whose_client_has_gone_is_dropped() {
     let begun = Instant::now();
     drop(link);
     within("the handler is dropped", left.notified()).await;
-    assert_eq!(begun.elapsed().as_secs(), 30, "as long as one that reads nothing");
+    assert_eq!(begun.elapsed(), Duration::ZERO, "it refuses an interim answer");
+    served.empty().await;
+}
+
+/// A client that has ended its part may wait for the answer. One that has gone looks the same until it refuses something.
+#[tokio::test]
+async fn a_client_that_has_ended_its_part_is_answered_and_nobody_works_for_one_that_has_gone() {
+    let (come, go) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+    let served = serve_http(slow(&come, &go));
+    let mut link = served.tcp().await;
+    link.send(get("/slow").as_bytes()).await;
+    within("the request runs", come.notified()).await;
+    link.finish();
+    assert_eq!(answer(&mut link, false).await.status, 102);
+    go.add_permits(1);
+    assert_eq!(answer(&mut link, false).await.body, "done");
+    drop(link);
+    let gone = served.tcp().await;
+    gone.send(get("/slow").as_bytes()).await;
+    within("the request runs", come.notified()).await;
+    drop(gone);
+    served.empty().await;
+    assert_eq!(go.available_permits(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_ended_its_part_is_told_again_and_again_that_the_answer_is_to_come() {
+    let (come, go) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+    let served = serve_http(slow(&come, &go));
+    let (mut link, mut old) = (served.memory(), served.memory());
+    // Clients of HTTP/1.0 know no interim answers.
+    for (link, request) in [(&link, &*get("/slow")), (&old, "GET /slow HTTP/1.0\r\n\r\n")] {
+        link.send(request.as_bytes()).await;
+        within("the request runs", come.notified()).await;
+    }
+    let give = go.clone();
+    link.finish();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(70)).await;
+        give.add_permits(1);
+    });
+    for _ in 0..3 {
+        assert_eq!(answer(&mut link, false).await.status, 102);
+    }
+    assert_eq!(answer(&mut link, false).await.body, "done");
+    old.finish();
+    go.add_permits(1);
+    assert_eq!(answer(&mut old, false).await.status, 200);
+    drop((link, old));
     served.empty().await;
 }
 
@@ -548,5 +596,27 @@ async fn a_request_that_takes_too_long_does_not_hold_up_the_stop() {
     served.server.stop().await;
     assert_eq!(begun.elapsed().as_secs(), 3);
     assert!(link.rest().await.is_empty());
+    served.empty().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_hangs_for_ever_does_not_hold_up_the_stop() {
+    let come = Arc::new(Notify::new());
+    let tell = come.clone();
+    let hangs = on_get(async move |Extension(hang): Extension<Hang>| {
+        hang.begin();
+        tell.notify_one();
+        std::future::pending::<()>().await;
+    });
+    let flush_max = Duration::from_secs(3);
+    let http = routes(Router::new().route("/hangs", hangs));
+    let options = ServerOptions { http, flush_max, ..ServerOptions::default() };
+    let served = serve_as(HubOptions::default(), options);
+    let link = served.memory();
+    link.send(get("/hangs").as_bytes()).await;
+    come.notified().await;
+    let begun = Instant::now();
+    served.server.stop().await;
+    assert_eq!(begun.elapsed().as_secs(), 3);
     served.empty().await;
 }

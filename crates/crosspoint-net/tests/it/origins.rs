@@ -50,3 +50,36 @@ async fn pages_of_other_origins_can_neither_upgrade_nor_change_anything() {
     drop(link);
     served.empty().await;
 }
+
+/// A target with an authority is for that, whatever `Host` says (RFC 9112, section 3.2.2).
+#[tokio::test]
+async fn the_host_of_a_target_counts_more_than_that_of_the_header() {
+    let served = serve_http(HttpOptions {
+        routes: Some(Router::new().route("/act", routing::post(async || "done"))),
+        ..HttpOptions::default()
+    });
+    for (target, origin, is_allowed) in [
+        ("http://evil.example/act", "Origin: http://evil.example\r\n", false),
+        ("http://evil.example/act", "Origin: http://127.0.0.1:7680\r\n", false),
+        ("http://localhost/act", "Origin: http://127.0.0.1:7680\r\n", true),
+    ] {
+        let absolute = |method, more| request(method, origin, more).replace("/act", target);
+        for (later, (method, more, good)) in [
+            (false, ("GET", UPGRADE, 101)),
+            (true, ("GET", UPGRADE, 101)),
+            (true, ("POST", "", 200)),
+        ] {
+            let mut link = served.tcp().await;
+            if later {
+                assert_eq!(ask(&mut link, &request("POST", "", "")).await.status, 200);
+            }
+            link.send(absolute(method, more).as_bytes()).await;
+            let answer = head(&mut link).await;
+            let status = if is_allowed { good } else { 403 };
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{target} {origin} {answer}"
+            );
+        }
+    }
+}

@@ -341,3 +341,20 @@ async fn a_connection_whose_request_hangs_goes_on_as_any_other() {
     over(&served).await;
     served.empty().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_has_ended_its_part_of_a_connection_is_answered_and_keeps_the_session() {
+    let served = serve();
+    let query = begin(&served, 4).await;
+    let mut hanging = served.memory();
+    hanging.send(request("GET", &query, "").as_bytes()).await;
+    idle().await;
+    hanging.finish();
+    idle().await;
+    assert_eq!(said(&post(&served, &query, "4later").await), (200, "ok"));
+    assert_eq!(answer(&mut hanging, false).await.status, 102);
+    assert_eq!(said(&answer(&mut hanging, false).await), (200, "4later"));
+    assert!(hanging.rest().await.is_empty());
+    assert_eq!(said(&post(&served, &query, "4on").await), (200, "ok"));
+    assert_eq!(said(&get(&served, &query).await), (200, "4on"));
+}
