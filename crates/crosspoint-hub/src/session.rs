@@ -472,6 +472,7 @@ fn is_answered(command: &Command) -> bool {
             | ChannelCommand::Succeed { .. } => true,
             ChannelCommand::Leave(_)
             | ChannelCommand::Withdraw(_)
+            | ChannelCommand::Dissolve(_)
             | ChannelCommand::Delete(_)
             | ChannelCommand::Resign(_)
             | ChannelCommand::Kick { .. }

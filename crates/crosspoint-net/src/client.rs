@@ -418,7 +418,7 @@ impl Driver {
                 },
                 bytes = read(&mut self.reader), if self.reads() => self.received(bytes),
                 result = self.writing.write(), if !self.writing.queue.is_empty() => result,
-                command = self.commands.recv(), if self.writing.bytes < WRITE_BYTES_MAX => match command {
+                command = self.commands.recv(), if self.takes_commands() => match command {
                     Some(command) => self.command(command),
                     None => Err(Reason::Bye),
                 },
@@ -453,15 +453,22 @@ impl Driver {
         self.ready.is_empty() && self.writing.answers < ANSWERS_BYTES_MAX
     }
 
+    /// Whether more commands are taken: not while what they have caused waits.
+    fn takes_commands(&self) -> bool {
+        self.writing.bytes < WRITE_BYTES_MAX && self.ready.len() < QUEUE_MAX
+    }
+
     fn command(&mut self, queued: Queued) -> Result<(), Reason> {
         let mut next = Some(queued);
         while let Some(Queued { command, room: _room }) = next {
-            // What the protocol cannot express is refused by the handles before it comes here.
+            let refusal = command.refusal();
             if let Err(reason) = self.client.command(now(), command, &mut self.out) {
                 tracing::debug!(%reason, "a command was not sent");
+                // Nobody else answers it.
+                self.ready.extend(refusal.map(|refusal| refusal(reason)));
             }
             self.collect()?;
-            next = match self.writing.bytes < WRITE_BYTES_MAX {
+            next = match self.takes_commands() {
                 true => self.commands.try_recv().ok(),
                 false => None,
             };

@@ -180,6 +180,7 @@ pub use crosspoint_hub::hub::RoomOptions;
 pub use crosspoint_hub::ids::NotAPeerId;
 pub use crosspoint_hub::operators::{ChannelInfo, Participant, Whom};
 pub use crosspoint_hub::payload::{Ask, Failure, Format, Payload};
+pub use crosspoint_hub::peers::Duplicates;
 pub use crosspoint_hub::rules;
 pub use crosspoint_hub::{ChannelName, Hub, HubOptions, Limits, MemberNumber, PeerId, Reason};
 pub use crosspoint_macros::remote;

@@ -327,6 +327,7 @@ impl Client for Joint {
             Command::Send { to, part } => return self.send(to, &part, out),
             Command::Channel(
                 ChannelCommand::Withdraw(_)
+                | ChannelCommand::Dissolve(_)
                 | ChannelCommand::Kick { .. }
                 | ChannelCommand::Unban { .. }
                 | ChannelCommand::Admit { .. }

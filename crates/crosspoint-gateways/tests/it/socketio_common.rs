@@ -49,6 +49,16 @@ impl World {
         self.open_websocket(revision, Box::new(protocol))
     }
 
+    /// A client of revision 3 whose hub has these times.
+    pub(crate) fn hasty(&mut self, client_id: &str, times: [Option<Duration>; 2]) -> usize {
+        let [wait_time, ack_time] = times;
+        let options = Options { wait_time, ack_time, ..Options::new(self.hub.limits.clone()) };
+        let start = Start { client_id: Some(client_id.into()), ..Start::default() };
+        let end = self.socketio_with(Revision::Three, options, start);
+        self.texts(end);
+        end
+    }
+
     /// A client with a name, which is in the root namespace and has heard so.
     pub(crate) fn plugin(&mut self, revision: Revision, client_id: &str) -> usize {
         let start = Start { client_id: Some(client_id.into()), ..Start::default() };

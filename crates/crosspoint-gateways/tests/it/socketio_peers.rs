@@ -9,6 +9,7 @@ use crosspoint_hub::payload::{Format, Payload};
 use crosspoint_hub::wire::Place;
 use crosspoint_hub::{HubOptions, LinkNumber, PeerId, PeerName, Reason};
 use crosspoint_proto::peer::{Config, Event as Heard, Machine, Outcome, Read, Side, StreamId};
+use std::time::Duration;
 
 /// A peer with one link.
 pub(crate) struct Peer {
@@ -309,6 +310,53 @@ fn a_peer_opens_a_stream_to_a_client_which_takes_it_or_not() {
     world.tell(ann, &*format!(r#"42["P2P_EMIT","bob","PEER_STREAM_DESTROYED",["{near}"],null]"#));
     assert_eq!(world.texts(ann), [""; 0]);
     assert!(bob.speaker.heard().iter().all(|event| matches!(event, Event::Link(_))));
+}
+
+#[test]
+fn a_stream_that_nobody_takes_in_time_is_given_up_whoever_has_opened_it() {
+    let mut world = World::new(HubOptions::default());
+    let second = Duration::from_secs(1);
+    let ann = world.hasty("ann", [Some(second), None]);
+    let mut bob = Peer::new(&world, "bob");
+    let open = |number: u32| {
+        let ids = format!(r#""sourceStreamId":"s{number}","targetStreamId":"t{number}""#);
+        format!(r#"42{number}["CREATE_STREAM",{{{ids},"targetClientId":"bob"}}]"#)
+    };
+    world.tell(ann, &*open(1));
+    world.tell(ann, &*open(2));
+    let heard = bob.hear(&world);
+    let [Heard::Opened { stream: late, .. }, Heard::Opened { stream: taken, .. }] = heard[..]
+    else {
+        panic!("{heard:?}")
+    };
+    bob.machine.accept(taken).unwrap();
+    let offered = bob.machine.open("", b"").unwrap();
+    bob.say();
+    world.settled();
+    let told = world.texts(ann);
+    assert_eq!((told.len(), &*told[0]), (2, "432[]"), "{told:?}");
+    let far = told[1].split('"').nth(5).unwrap().to_owned();
+    world.pass(second);
+    let given_up = [
+        r#"431["Stream: Client bob does not answer"]"#.to_owned(),
+        format!(r#"42["PEER_STREAM_DESTROYED","{far}"]"#),
+    ];
+    assert_eq!(world.texts(ann), given_up);
+    let heard = bob.hear(&world);
+    let is_reset = |event: &Heard, id| matches!(event, Heard::Reset { stream, text, .. } if *stream == id && &**text == "no answer in time");
+    assert_eq!(heard.len(), 2, "{heard:?}");
+    assert!([late, offered].iter().all(|id| heard.iter().any(|event| is_reset(event, *id))));
+    // An answer that comes later is for nobody, and a stream that was taken stays.
+    world.tell(ann, &*format!("43{}[]", id(&told[1])));
+    world.pass(second);
+    assert_eq!(bob.machine.write(taken, b"x"), Ok(1));
+    bob.say();
+    world.settled();
+    let heard = world.hears(ann);
+    assert!(
+        matches!(&heard[..], [Message::Text(_), Message::Binary(chunk)] if chunk.ends_with(b"x"))
+    );
+    assert!(bob.hear(&world).is_empty());
 }
 
 #[test]

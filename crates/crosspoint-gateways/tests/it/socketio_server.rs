@@ -550,21 +550,11 @@ fn a_client_is_told_of_the_end_of_one_link_a_bounded_number_of_times() {
     assert_eq!(world.texts(bob).len(), 64);
 }
 
-/// A client whose hub has these times.
-fn hasty(world: &mut World, name: &str, times: [Option<Duration>; 2]) -> usize {
-    let [wait_time, ack_time] = times;
-    let options = Options { wait_time, ack_time, ..Options::new(world.hub.limits.clone()) };
-    let start = Start { client_id: Some(name.into()), ..Start::default() };
-    let end = world.socketio_with(Three, options, start);
-    world.texts(end);
-    end
-}
-
 #[test]
 fn who_does_not_answer_is_waited_for_as_long_as_is_set() {
     let mut world = world();
     let second = Duration::from_secs(1);
-    let ann = hasty(&mut world, "ann", [Some(second), None]);
+    let ann = world.hasty("ann", [Some(second), None]);
     let bob = world.plugin(Three, "bob");
     let stream = r#"{"sourceStreamId":"s","targetStreamId":"t","targetClientId":"bob"}"#;
     world.tell(ann, r#"421["ADD_TARGET","bob"]"#);
@@ -598,7 +588,7 @@ fn who_does_not_answer_is_waited_for_as_long_as_is_set() {
 fn acknowledgements_are_given_up_if_that_is_set_and_those_of_chunks_are_not() {
     let mut world = world();
     let second = Duration::from_secs(1);
-    let ann = hasty(&mut world, "ann", [None, Some(second)]);
+    let ann = world.hasty("ann", [None, Some(second)]);
     let bob = world.plugin(Three, "bob");
     world.tell(ann, r#"421["P2P_EMIT","bob","ask",[]]"#);
     world.tell(ann, r#"422["P2P_EMIT","bob","P2P_EMIT_STREAM-from-stream-s",["x"]]"#);

@@ -2,7 +2,7 @@
 
 use crate::common::World;
 use crate::socketio_peers::{Peer, id, json};
-use crosspoint_gateways::engineio::Revision::Three;
+use crosspoint_gateways::engineio::Revision::{Four, Three};
 use crosspoint_hub::payload::Format;
 use crosspoint_hub::{ChannelName, HubOptions};
 use crosspoint_proto::peer::{Event as Heard, Outcome};
@@ -64,6 +64,31 @@ fn a_topic_that_is_over_has_nobody_in_it_however_long_nothing_was_said() {
     assert_eq!(world.texts(ann), [format!(r#"42["{ROOM}-TOPIC_BEING_DESTROYED"]"#)]);
     assert_eq!(members(&world), 0);
     assert_eq!(world.texts(jobs), [""; 0]);
+}
+
+/// As the plugin's server does it: the room of a topic does not end with its service.
+#[test]
+fn a_service_that_comes_again_ends_a_topic_for_those_who_had_it_before() {
+    let mut world = World::new(HubOptions::default());
+    let (ann, jobs) = subscribed(&mut world);
+    // She has entered the room by herself.
+    let eve = world.plugin(Four, "eve");
+    world.tell(eve, &*format!(r#"421["JOIN_ROOM","{ROOM}"]"#));
+    world.texts(eve);
+    world.lose(jobs);
+    world.settled();
+    assert_eq!(members(&world), 2);
+    let jobs = world.plugin(Three, "jobs");
+    world.tell(jobs, &*format!(r#"42["JOIN_ROOM","SERVICE_CREATE_TOPIC","{ROOM}"]"#));
+    world.tell(jobs, &*format!(r#"421["LEAVE_ROOM","SERVICE_DESTROY_TOPIC","{ROOM}"]"#));
+    assert_eq!(world.texts(jobs), ["431[null]"]);
+    for end in [ann, eve] {
+        assert_eq!(world.texts(end), [format!(r#"42["{ROOM}-TOPIC_BEING_DESTROYED"]"#)]);
+    }
+    assert_eq!(members(&world), 0);
+    // The topic may begin again, and nobody has it.
+    world.tell(jobs, &*format!(r#"422["JOIN_ROOM","SERVICE_CREATE_TOPIC","{ROOM}"]"#));
+    assert_eq!((world.texts(jobs), members(&world)), (vec!["432[null]".to_owned()], 1));
 }
 
 #[test]

@@ -37,6 +37,9 @@ pub enum ChannelCommand {
     /// Takes back the wish to enter a channel, if its owner has not decided about it yet. Neither this nor the wish is
     /// answered then.
     Withdraw(ChannelName),
+    /// Ends a room that was made on entry for all that are in it, as if its owner had closed it. From any other channel
+    /// it is the same as to leave it. Whose rooms a client may end is up to its protocol, and most have no such command.
+    Dissolve(JoinedChannelId),
     /// Closes an own channel.
     Delete(OwnedChannelId),
     /// Names the member to whom an own channel goes when its owner goes, or nobody. Answer:

@@ -62,6 +62,40 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// The answer that refuses it for a reason, if it is one that is answered.
+    pub fn refusal(&self) -> Option<impl FnOnce(Reason) -> Event + use<>> {
+        use {ChannelCommand as Channel, DirectoryCommand as Directory};
+        let asked = match self {
+            Self::Channel(Channel::Create { request, .. }) => (*request, true),
+            Self::Channel(Channel::Enter { request, .. } | Channel::Succeed { request, .. })
+            | Self::Link(LinkCommand::Open { request, .. })
+            | Self::Directory(
+                Directory::Provide { request, .. }
+                | Directory::Look { request, .. }
+                | Directory::Watch { request, .. },
+            ) => (*request, false),
+            Self::Hello(_)
+            | Self::Channel(
+                Channel::Leave(_)
+                | Channel::Withdraw(_)
+                | Channel::Dissolve(_)
+                | Channel::Delete(_)
+                | Channel::Resign(_)
+                | Channel::Kick { .. }
+                | Channel::Unban { .. }
+                | Channel::Admit { .. },
+            )
+            | Self::Link(LinkCommand::Close { .. })
+            | Self::Application(ApplicationCommand::Ask { .. })
+            | Self::Secured { .. }
+            | Self::Send { .. } => return None,
+        };
+        let (request, create) = asked;
+        Some(move |reason| Event::Refused { request, create, reason })
+    }
+}
+
 impl From<ChannelCommand> for Command {
     fn from(command: ChannelCommand) -> Self {
         Self::Channel(command)

@@ -68,6 +68,15 @@ impl Session {
                     self.leave_channel(number);
                 }
             }
+            ChannelCommand::Dissolve(number) => {
+                let entered = self.entered.get(number.0).map(|entered| entered.channel.clone());
+                match entered.filter(|channel| channel.room && !channel.declared) {
+                    Some(room) => {
+                        self.hub.dissolve(&room, Reason::ClosedByOwner, &mut self.writes);
+                    }
+                    None => self.leave_channel(number),
+                }
+            }
             ChannelCommand::Delete(number) => {
                 if let Some(owned) = self.take_owned(number) {
                     self.hub.end_channel(&owned.channel, Reason::ClosedByOwner, &mut self.writes);

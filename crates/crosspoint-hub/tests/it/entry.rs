@@ -436,6 +436,32 @@ fn a_room_is_made_by_who_enters_and_ends_with_the_last() {
 }
 
 #[test]
+fn a_room_that_was_made_on_entry_can_end_for_all_and_any_other_channel_is_left() {
+    let declared = RoomOptions { name: name("lobby"), mode: Mode::default(), members_max: None };
+    let hub = Hub::new(HubOptions { rooms: vec![declared], ..HubOptions::default() });
+    let now = Instant::now();
+    let (mut one, mut other) = (open(&hub, now), open(&hub, now));
+    let channel = JoinedChannelId(0);
+    let reason = Reason::ClosedByOwner;
+    for (room, stays) in [("room", None), ("lobby", Some(1))] {
+        let options = EnterOptions { make_room: true, ..EnterOptions::default() };
+        for session in [&mut one, &mut other] {
+            ask(session, enter(room, options.clone()));
+            assert_eq!(answer(session), None);
+        }
+        ask(&mut one, ChannelCommand::Dissolve(channel));
+        let members = hub.channel_members(&name(room)).map(|members| members.len());
+        assert_eq!(members, stays, "{room}");
+        let ended = [Event::Channel(ChannelEvent::Ended { channel, reason })];
+        let told = if stays.is_none() { &ended[..] } else { &[] };
+        assert_eq!((&events(&mut one)[..], &events(&mut other)[..]), (told, told), "{room}");
+    }
+    // Of nothing, nothing comes.
+    ask(&mut one, ChannelCommand::Dissolve(channel));
+    assert_eq!(events(&mut one), []);
+}
+
+#[test]
 fn who_asks_for_presence_hears_who_is_there_comes_and_goes() {
     let hub = Hub::new(HubOptions::default());
     let now = Instant::now();

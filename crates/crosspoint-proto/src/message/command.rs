@@ -50,7 +50,7 @@ pub fn put_command(command: &Command, frame_bytes_max: usize, out: &mut FrameWri
 /// Writes the body of a command about channels and rooms, and gives its type; `None` if there is no frame for it.
 fn put_channel(command: &ChannelCommand, body: &mut BytesMut) -> Option<u8> {
     Some(match command {
-        ChannelCommand::Withdraw(_) => return None,
+        ChannelCommand::Withdraw(_) | ChannelCommand::Dissolve(_) => return None,
         ChannelCommand::Create { request, name, options } => {
             put_varint(*request, body);
             put_counted(name.as_bytes(), body);

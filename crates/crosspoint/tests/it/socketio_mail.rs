@@ -7,7 +7,7 @@ use crosspoint::socketio::{
     Acknowledged, Application, ApplicationBuilder, Args, EmitError, Letter, MailError, Mailbox,
     Notice,
 };
-use crosspoint::{HubOptions, Node, Server, Shape};
+use crosspoint::{Duplicates, HubOptions, Node, Server, Shape};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -31,7 +31,11 @@ impl World {
     }
 
     async fn with(builder: ApplicationBuilder) -> Self {
-        let hub = Server::new(HubOptions::default());
+        Self::at(HubOptions::default(), builder).await
+    }
+
+    async fn at(hub: HubOptions, builder: ApplicationBuilder) -> Self {
+        let hub = Server::new(hub);
         let address = hub.listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let (told, acknowledged) = mpsc::unbounded_channel();
         let tell = move |acknowledged: Acknowledged| {
@@ -51,9 +55,14 @@ impl World {
 
     /// A client who gets this job next. Gives the id of the acknowledgement.
     async fn hears(client: &mut Plugin, number: u32) -> String {
-        let (id, array) = client.asked().await;
-        assert_eq!(array, format!(r#"["job",{number}]"#));
-        id
+        loop {
+            let (id, array) = client.asked().await;
+            // By which a client hears that it shares its name.
+            if array != r#"["SERVER_PING"]"# {
+                assert_eq!(array, format!(r#"["job",{number}]"#));
+                return id;
+            }
+        }
     }
 
     async fn stop(self) {
@@ -126,6 +135,42 @@ async fn what_was_not_acknowledged_is_sent_again_in_its_order() {
     world.keep("bob", 6).await;
     let mut bob = Plugin::named(world.address, "bob").await;
     World::hears(&mut bob, 6).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn where_names_are_shared_the_newest_gets_what_was_not_acknowledged_and_after_it_the_one_before()
+ {
+    let hub = HubOptions { duplicates: Duplicates::Newest, ..HubOptions::default() };
+    let builder = Application::builder().mailbox(Mailbox::memory(Bounds::default()));
+    let mut world = World::at(hub, builder).await;
+    for number in 0..3 {
+        world.keep("ann", number).await;
+    }
+    let mut first = Plugin::named(world.address, "ann").await;
+    for number in 0..3 {
+        let id = World::hears(&mut first, number).await;
+        if number == 1 {
+            first.say(&format!("43{id}[]")).await;
+            world.acknowledged.recv().await.unwrap();
+        }
+    }
+    let mut second = Plugin::named(world.address, "ann").await;
+    for number in [0, 2] {
+        World::hears(&mut second, number).await;
+    }
+    world.keep("ann", 3).await;
+    let id = World::hears(&mut second, 3).await;
+    second.say(&format!("43{id}[]")).await;
+    world.acknowledged.recv().await.unwrap();
+    drop(second);
+    for number in [0, 2] {
+        let id = World::hears(&mut first, number).await;
+        first.say(&format!("43{id}[]")).await;
+        world.acknowledged.recv().await.unwrap();
+    }
+    world.keep("ann", 4).await;
+    World::hears(&mut first, 4).await;
     world.stop().await;
 }
 

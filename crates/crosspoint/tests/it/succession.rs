@@ -141,6 +141,9 @@ async fn an_owner_hears_who_cannot_be_its_successor() {
     let (owner, [bob, cid]) = game(&inside, ChannelOptions::new(), EnterOptions::new()).await;
     let nobody = owner.set_successor(Some(MemberNumber(7))).await;
     assert_eq!(nobody, Err(ChannelError::Refused(Reason::NoSuchPeer)));
+    // The hub is not even asked, as the protocol has no form for this number.
+    let nobody = owner.set_successor(Some(MemberNumber(u32::MAX))).await;
+    assert_eq!(nobody, Err(ChannelError::Refused(Reason::Malformed)));
     owner.set_successor(Some(MemberNumber(1))).await.unwrap();
     owner.set_successor(None).await.unwrap();
     assert!(bob.into_owner().is_none(), "it has inherited nothing");

@@ -30,6 +30,8 @@ pub(super) struct Shared {
     pub(super) backlog: Backlog,
     /// When which machine has to be called.
     pub(super) due: Schedule<LinkNumber>,
+    /// When which stream is given up that is not there yet.
+    pub(super) unanswered: Schedule<(LinkNumber, StreamId)>,
     /// How much peers have asked the client for.
     asking: Shares,
     asked: usize,
@@ -76,9 +78,8 @@ impl Foreign {
         &mut self.spoken.machine
     }
 
-    /// The number under which the client was asked for the answer to a request.
-    pub(super) fn number_of(&self, request: u32) -> Option<u32> {
-        let is_it = |wanted: &Wanted| matches!(wanted, Wanted::Request(id, _) if *id == request);
+    /// The number under which the client was asked for something.
+    pub(super) fn number_of(&self, is_it: impl Fn(&Wanted) -> bool) -> Option<u32> {
         self.asked.iter().find(|(_, wanted)| is_it(wanted)).map(|(number, _)| *number)
     }
 }
@@ -129,6 +130,9 @@ impl Shared {
     pub(super) fn forget(&mut self, link: LinkNumber, foreign: &mut Foreign) {
         self.backlog.sent(foreign.spoken.sent_all());
         self.due.remove(link, foreign.due.take());
+        for (id, stream) in &mut foreign.streams.0 {
+            self.unanswered.remove((link, *id), stream.until.take());
+        }
         self.asking.asked(foreign.peer, foreign.asked.len());
         self.asked -= foreign.asked.len();
         self.chunks -= foreign.streams.waiting_bytes();

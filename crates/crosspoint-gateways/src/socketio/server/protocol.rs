@@ -192,6 +192,7 @@ impl Protocol for SocketIo {
         let all = [
             question,
             self.links.shared.due.next_due(),
+            self.links.shared.unanswered.next_due(),
             self.links.due(),
             self.rooms.due(),
             Some(self.socket.deadline(activity)),
@@ -203,6 +204,7 @@ impl Protocol for SocketIo {
         self.now = now;
         self.give_up();
         self.give_up_waiting(out);
+        self.give_up_streams(out);
         self.tick_foreign(out);
         self.tidy();
         self.socket.tick(now, activity, out)

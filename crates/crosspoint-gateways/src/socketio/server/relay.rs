@@ -213,7 +213,8 @@ impl SocketIo {
                 self.hear_request(link, id, &method, &payload, out);
             }
             Event::Cancelled { id } => {
-                let asked = self.foreign(link).and_then(|foreign| foreign.number_of(id));
+                let is_it = |wanted: &Wanted| matches!(wanted, Wanted::Request(of, _) if *of == id);
+                let asked = self.foreign(link).and_then(|foreign| foreign.number_of(is_it));
                 if let Some(number) = asked {
                     self.take_asked(AckId { link, number });
                 }

@@ -80,11 +80,6 @@ impl Rooms {
         from.next().is_some_and(|(name, _)| name.as_bytes().starts_with(prefix.as_bytes()))
     }
 
-    /// The number of what the client has entered under this name.
-    pub(super) fn number(&self, name: &ChannelName) -> Option<JoinedChannelId> {
-        self.by_name.get(name).map(|room| room.number)
-    }
-
     /// The client has entered a room.
     pub(super) fn keep(&mut self, name: ChannelName, entered: &Entered) {
         self.enter(name, entered, None);

@@ -16,8 +16,8 @@ use crate::socketio::event::STREAM_IN_CHANNEL;
 use crate::socketio::translate::Arguments;
 use crate::socketio::{Elements, elements};
 use bytes::{Buf, Bytes};
-use crosspoint_hub::LinkNumber;
 use crosspoint_hub::wire::FrameWriter;
+use crosspoint_hub::{Limit, LinkNumber};
 use crosspoint_proto::peer::{Read, StreamId, code};
 use std::borrow::Cow;
 
@@ -32,18 +32,50 @@ impl SocketIo {
         self.foreign(link)?.streams.0.get_mut(&stream)
     }
 
-    fn add_stream(&mut self, link: LinkNumber, id: StreamId, stream: Stream) {
+    /// A stream that one side has offered, and that the other one has yet to take.
+    fn add_stream(&mut self, link: LinkNumber, id: StreamId, mut stream: Stream) {
         self.streams.insert(stream.near.clone(), (link, id));
+        if let Some(time) = self.options.wait_time {
+            let at = self.now + time;
+            self.links.shared.unanswered.add((link, id), &mut stream.until, at);
+        }
         if let Some(foreign) = self.foreign(link) {
             foreign.streams.0.insert(id, stream);
         }
     }
 
+    /// A stream that is there now. `None` if it is over already.
+    fn opened_stream(&mut self, link: LinkNumber, id: StreamId) -> Option<&mut Stream> {
+        let until = self.stream(link, id)?.until.take();
+        self.links.shared.unanswered.remove((link, id), until);
+        let stream = self.stream(link, id)?;
+        stream.is_open = true;
+        Some(stream)
+    }
+
     fn forget_stream(&mut self, link: LinkNumber, id: StreamId) -> Option<Stream> {
         let gone = self.foreign(link)?.streams.0.remove(&id)?;
+        self.links.shared.unanswered.remove((link, id), gone.until);
         self.links.shared.chunks -= gone.waiting_bytes();
         self.streams.remove(&gone.near);
         Some(gone)
+    }
+
+    /// Gives up streams that nobody has taken in time, and tells both sides.
+    pub(super) fn give_up_streams(&mut self, out: &mut FrameWriter) {
+        while let Some((link, id)) = self.links.shared.unanswered.take_due(self.now) {
+            let Some((known, shared)) = self.links.get_mut_with_shared(link) else { continue };
+            let silent = format!("Client {} does not answer", known.name);
+            if let Some(foreign) = known.foreign.as_deref_mut() {
+                // If it is the client that was asked, its answer comes too late from now on.
+                let number = foreign.number_of(|wanted| *wanted == Wanted::Stream(id));
+                let _late = number.and_then(|number| shared.take(foreign, number));
+            }
+            self.hits.push(Limit::SocketIoWaitTime);
+            self.lose_stream(link, id, &silent, out);
+            self.reset_stream(link, id, code::FAILED, "no answer in time");
+            self.say_on(link, out);
+        }
     }
 
     /// The client opens a stream. Gives whether it is offered.
@@ -96,8 +128,7 @@ impl SocketIo {
         id: StreamId,
         out: &mut FrameWriter,
     ) {
-        let Some(stream) = self.stream(link, id) else { return };
-        stream.is_open = true;
+        let Some(stream) = self.opened_stream(link, id) else { return };
         if let Some(ack) = stream.opening.take() {
             self.acknowledge(out, ack, "");
         }
@@ -161,10 +192,7 @@ impl SocketIo {
             None | Some("null") => {
                 let Some(foreign) = self.foreign(link) else { return };
                 // It may be over already.
-                if foreign.machine().accept(id).is_ok()
-                    && let Some(stream) = self.stream(link, id)
-                {
-                    stream.is_open = true;
+                if foreign.machine().accept(id).is_ok() && self.opened_stream(link, id).is_some() {
                     self.read_stream(link, id, out);
                 }
             }

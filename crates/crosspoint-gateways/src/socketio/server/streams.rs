@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use crosspoint_proto::peer::StreamId;
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
 
 /// Before the sender's own id of a stream, in the event of its chunks.
 pub(super) const CHUNK: &str = "P2P_EMIT_STREAM-from-stream-";
@@ -29,6 +30,8 @@ pub(super) struct Stream {
     pub(super) chunks: VecDeque<Chunk>,
     /// The acknowledgement of the stream that the client waits for.
     pub(super) opening: Option<u64>,
+    /// When it is given up if it is not there by then, as the schedule of all streams knows it.
+    pub(super) until: Option<Instant>,
     /// The stream is there.
     pub(super) is_open: bool,
     /// The client has a chunk that it has not acknowledged.
@@ -84,6 +87,7 @@ impl Stream {
             far: far.into(),
             chunks: VecDeque::new(),
             opening,
+            until: None,
             is_open: false,
             is_sending: false,
             is_finished: false,

@@ -136,19 +136,14 @@ impl SocketIo {
         Some(())
     }
 
-    /// All in the room of a topic are told that it is over. Those that the service has put there leave.
+    /// All in the room of a topic are told that it is over, and the room ends.
     fn destroy_topic(&mut self, name: &ChannelName) {
-        let Some(number) = self.rooms.number(name) else { return };
+        let Some(number) = self.rooms.take(name) else { return };
         let text = String::from_utf8_lossy(name.as_bytes());
         let event = quoted(&format!("{text}-TOPIC_BEING_DESTROYED"));
         let body = whole(room::event(&event, "", 0), &[]);
         self.give(Command::Send { to: Target::Up(number), part: Part::whole(body) });
-        self.leave(name);
-        let room = quoted(&text);
-        for link in self.links.accepted().collect::<Vec<_>>() {
-            let body = carry::act(Act::Unsubscribe, None, &[&room], 0);
-            self.post(link, carry::ACT, whole(body, &[]));
-        }
+        self.give(ChannelCommand::Dissolve(number));
     }
 
     /// Another session puts the client into a room, or takes it out of it, as this is a topic of its own.

@@ -6,7 +6,7 @@ use crate::lock::lock;
 use crate::peer::Peer;
 use crate::socketio::args::Args;
 use crate::socketio::error::EmitError;
-use crate::{Payload, RequestError};
+use crate::{Payload, PeerId, RequestError};
 use crosspoint_store::{Kept, StoreError};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,6 +27,8 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 pub(super) struct Courier {
     /// There may be more to deliver than it has seen.
     is_wanted: bool,
+    /// Who has the name now, by the newest news since it has begun to deliver.
+    newest: Option<PeerId>,
     wake: Arc<Notify>,
 }
 
@@ -60,11 +62,12 @@ enum Back {
 type Answered = (u64, Letter, Result<Payload, RequestError>);
 
 impl Mail {
-    /// Delivers what is kept for somebody, if he is there.
-    pub(super) fn wake(self: &Arc<Self>, to: &Arc<str>) {
+    /// Delivers what is kept for somebody, if he is there. `newest` is who has come by this name, if somebody has.
+    pub(super) fn wake(self: &Arc<Self>, to: &Arc<str>, newest: Option<PeerId>) {
         let mut couriers = lock(&self.couriers);
         if let Some(courier) = couriers.get_mut(to) {
             courier.is_wanted = true;
+            courier.newest = newest.or(courier.newest);
             return courier.wake.notify_one();
         }
         let courier = Courier::default();
@@ -85,7 +88,7 @@ impl Mail {
         let mut pause = RETRY;
         loop {
             if let Some(courier) = lock(&self.couriers).get_mut(to) {
-                courier.is_wanted = false;
+                (courier.is_wanted, courier.newest) = (false, None);
             }
             match self.deliver(to, wake).await {
                 Back::Done => pause = RETRY,
@@ -147,8 +150,27 @@ impl Mail {
                     // Such a task does not panic, and ends with the set.
                     Some(Err(_)) => return Back::Again,
                 },
-                () = wake.notified() => is_all_read = false,
+                () = wake.notified() => {
+                    is_all_read = false;
+                    if self.is_elsewhere(to, &peer).await {
+                        // It is wanted, and begins again from the first message.
+                        return Back::Done;
+                    }
+                }
             }
+        }
+    }
+
+    /// Whether the name has come to another session than that which has a link to it, as where sessions share names.
+    async fn is_elsewhere(&self, to: &Arc<str>, peer: &Peer) -> bool {
+        let newest = lock(&self.couriers).get_mut(to).and_then(|courier| courier.newest.take());
+        if newest.is_none_or(|newest| newest == peer.info().id) {
+            return false;
+        }
+        // The news may be older than the link.
+        match self.ways.open(to).await {
+            Ok(now) => now.info().id != peer.info().id,
+            Err(error) => matches!(error, EmitError::NotConnected(_)),
         }
     }
 

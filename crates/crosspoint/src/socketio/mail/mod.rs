@@ -16,6 +16,7 @@ pub(super) use acks::Acks;
 
 use super::error::{EmitError, check_event};
 use super::ways::Ways;
+use crate::PeerInfo;
 use crate::connection::PresenceEvent;
 use crate::lock::lock;
 use crate::node::Node;
@@ -188,10 +189,7 @@ impl Mail {
                 loop {
                     tokio::select! {
                         news = presence.next() => match news {
-                            Some(PresenceEvent::Came(peer)) => {
-                                let name = peer.name.as_deref();
-                                master.arrived(name.unwrap_or_default());
-                            }
+                            Some(PresenceEvent::Came(peer)) => master.arrived(&peer),
                             Some(PresenceEvent::Went(_)) => {}
                             Some(PresenceEvent::Missed(_)) => master.look_around(&node).await,
                             None => return,
@@ -218,7 +216,7 @@ impl Mail {
         PeerName::new(to).map_err(|_| MailError::Name(to.to_owned()))?;
         let to: Arc<str> = to.into();
         let number = self.keeper.keep(&to, letter.write()?).await?;
-        self.wake(&to);
+        self.wake(&to, None);
         Ok(Receipt { mail: self.clone(), to, number })
     }
 
@@ -232,19 +230,16 @@ impl Mail {
         (self.on_notice)(&notice);
     }
 
-    fn arrived(self: &Arc<Self>, name: &str) {
-        if self.keeper.has(name) {
-            self.wake(&name.into());
+    fn arrived(self: &Arc<Self>, peer: &PeerInfo) {
+        if let Some(name) = peer.name.as_deref().filter(|name| self.keeper.has(name)) {
+            self.wake(&name.into(), Some(peer.id));
         }
     }
 
     /// Delivers to all who are there.
     async fn look_around(self: &Arc<Self>, node: &Node) {
         match node.peers("").await {
-            Ok(peers) => {
-                let names = peers.iter().filter_map(|peer| peer.name.as_deref());
-                names.for_each(|name| self.arrived(name));
-            }
+            Ok(peers) => peers.iter().for_each(|peer| self.arrived(peer)),
             Err(error) => self.notice(Notice::Presence(error)),
         }
     }
