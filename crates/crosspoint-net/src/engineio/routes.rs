@@ -3,7 +3,7 @@
 use super::polled::{Hanging, Payload, Polled, Request as UnderWay};
 use super::recovery::{self, Line};
 use super::said::Said;
-use super::{Asked, EngineIo, Handshake, Transport, sid, way};
+use super::{Asked, EngineIo, Handshake, Query, Revision, Transport, sid, way};
 use crate::driving::Carrying;
 use crate::gateway::{self, Context, NewSession, Refused};
 use crate::held::{self, Held};
@@ -24,7 +24,7 @@ use axum::http::header::{
     RETRY_AFTER, VARY,
 };
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use bytes::{Bytes, BytesMut};
@@ -110,6 +110,7 @@ impl IntoResponse for Failed {
 /// Answers a request of anybody.
 async fn answer(State(at): State<Arc<At>>, request: Request) -> Response {
     let origin = request.extensions().get::<Origin>().cloned().unwrap_or(Origin::None);
+    let credentials = at.engineio.config.cors_credentials || sends_credentials(request.uri());
     let mut response = match &origin {
         Origin::Foreign(limit) => {
             at.runner.hub.metrics.hit(*limit);
@@ -124,12 +125,19 @@ async fn answer(State(at): State<Arc<At>>, request: Request) -> Response {
     headers.append(VARY, HeaderValue::from_static("Origin"));
     if let Origin::Allowed(origin) = origin {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        if at.engineio.config.cors_credentials {
+        if credentials {
             let yes = HeaderValue::from_static("true");
             headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
         }
     }
     response
+}
+
+/// Whether a client asks in a browser with cookies unless its program says otherwise, as those of revision 3 do. It gets
+/// no answer that does not allow that. No cookie means anything here.
+fn sends_credentials(uri: &Uri) -> bool {
+    let query = Query::new(uri.query().unwrap_or_default());
+    query.get("EIO").is_some_and(|value| Revision::from_query(&value) == Some(Revision::Three))
 }
 
 /// Tells a browser what its page may ask with.

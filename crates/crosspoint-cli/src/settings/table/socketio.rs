@@ -48,13 +48,14 @@ section! {
         ///
         /// This is the header Access-Control-Allow-Credentials, for origins in `http.origins`. Clients
         /// that set `withCredentials` need it, for example behind a proxy that binds sessions to
-        /// servers by a cookie.
+        /// servers by a cookie. Clients 1 and 2 set it by themselves, and always get the header.
         cors_credentials: bool = "false", switch(), flag "socketio-cors-credentials";
 
         /// Bytes of the largest message of a client.
         ///
         /// This is one event, or one attachment. A client that sends more is disconnected with the
-        /// reason `TooLarge`. All parts of an event together have at most
+        /// reason `TooLarge`. Over HTTP requests an attachment takes a third more, as it is written in
+        /// base64, and clients 3 and 4 may send several events in one body of this size. All parts of an event together have at most
         /// `limits.message_bytes_max`.
         payload_bytes_max: u32 = "1000000", bytes(1024..=512 * MIB), flag "socketio-payload-bytes-max";
 

@@ -38,6 +38,13 @@ async fn a_page_of_an_origin_that_may_is_told_so() {
             assert_eq!(methods, preflight.then_some("GET, POST, OPTIONS"));
         }
     }
+    // Clients of revision 3 send cookies unless told otherwise.
+    let three = "EIO=3&transport=polling";
+    let served = serve_to(&[PAGE], false);
+    for method in ["GET", "OPTIONS"] {
+        let answer = asked(&served, method, three, "").await;
+        assert_eq!(answer.header("Access-Control-Allow-Credentials"), Some("true"), "{method}");
+    }
     // A program says no origin, and needs no word of that.
     let served = serve_to(&[], false);
     let answer = get(&served, query).await;
