@@ -57,6 +57,12 @@ export const talk = {
     const [, number, id] = /^member (\d+), ([0-9a-f]{8})\s/.exec(await said('guess who').innerText());
     const shown = await page.locator('.here li', { hasText: 'no name' }).innerText();
     assert.match(shown, new RegExp(`^no name\\s+${id}\\s+native, ${number}$`));
+    // Thousands of lines, or of characters that are shown by their numbers, keep the page busy for no time.
+    for (const byte of [10, 1]) nameless.say(Buffer.concat([Buffer.from('flood'), Buffer.alloc(30_000, byte)]));
+    await until(page, () => (
+      [...document.querySelectorAll('.said')].filter((one) => one.innerText.includes('cut, as it has')).length === 2
+    ));
+    assert.ok(await log.locator('br, .unseen').count() <= 200);
     nameless.socket.destroy();
     const raw = await Native.connect(there, 'raw');
     await raw.enter('lobby');

@@ -3,11 +3,13 @@
 import { shortId } from './cells.js';
 import { make, setHidden, setText } from './dom.js';
 import { bytes, clock, count } from './format.js';
-import { Name, show } from './names.js';
+import { Lines, Name } from './names.js';
 
 const LINES_MAX = 500;
 // Who is nearer to the end follows it.
 const NEAR_END = 48;
+// Of one message.
+const PIECES_MAX = 100;
 
 export class Log {
   #lines = make('ol', { role: 'log', 'aria-label': 'Messages', tabindex: '0' });
@@ -92,27 +94,31 @@ function body({ text, event, values, attachments, bytes: length, start, kind, cu
   const kinds = { 1: 'a call', 2: 'a reply' };
   const about = [kind === 0 ? null : kinds[kind] ?? `kind ${kind}`, cut].filter(Boolean);
   const element = make('div', { class: 'said' });
+  const lines = new Lines(PIECES_MAX);
   if (text !== undefined) {
     const words = make('p', { dir: 'auto' });
-    show(words, text, true);
+    lines.show(words, text);
     element.append(words);
     if (text === '') about.push('an empty message');
   } else if (event !== undefined) {
     const name = make('bdi', { class: 'event' });
-    show(name, event);
-    element.append(make('p', {}, name, ...values.flatMap((value) => [' ', argument(value)])));
+    lines.show(name, event);
+    const shown = values.slice(0, PIECES_MAX).flatMap((value) => [' ', argument(value, lines)]);
+    element.append(make('p', {}, name, ...shown));
+    if (values.length > PIECES_MAX) about.push(`the first ${PIECES_MAX} of ${count(values.length)} arguments`);
     if (attachments.length > 0) about.push(`with ${attachments.map((size) => bytes(size)).join(', ')} of attachments`);
   } else {
     element.append(make('p', {}, make('code', { text: start })));
     about.push(`${count(length)} bytes`);
   }
+  if (lines.isCut) about.push('cut, as it has too many lines or characters that cannot be seen');
   if (about.length > 0) setText(element.appendChild(make('p', { class: 'faint' })), about.join(', '));
   return element;
 }
 
 // An argument of an event: a text as it reads, everything else as JSON.
-function argument(value) {
+function argument(value, lines) {
   const element = make('code');
-  show(element, value.startsWith('"') ? `"${JSON.parse(value)}"` : value, true);
+  lines.show(element, value.startsWith('"') ? `"${JSON.parse(value)}"` : value);
   return element;
 }

@@ -30,14 +30,43 @@ function number(character) {
   return `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}`;
 }
 
-// Shows the text in an element, which should isolate it (`bdi`). Lines stay lines if `lines` is set.
-export function show(element, text, lines = false) {
-  const parts = lines ? text.split(/\r\n|\n/) : [text];
-  const nodes = parts.flatMap((part, index) => [
-    ...(index > 0 ? [make('br')] : []),
-    ...pieces(part).map((piece) => piece.text ?? make('span', { class: 'unseen', text: piece.unseen })),
-  ]);
-  element.replaceChildren(...nodes);
+// Shows the text in an element, which should isolate it (`bdi`).
+function show(element, text) {
+  element.replaceChildren(...pieces(text).map(node));
+}
+
+// Shows texts whose lines stay lines, with so many lines and numbers of characters in all. One message of thousands
+// would keep the page busy for minutes.
+export class Lines {
+  #left;
+
+  constructor(most) {
+    this.#left = most;
+  }
+
+  // Whether anything is left out.
+  get isCut() {
+    return this.#left < 0;
+  }
+
+  show(element, text) {
+    const nodes = [];
+    for (const [index, part] of text.split(/\r\n|\n/, Math.max(this.#left, 0) + 2).entries()) {
+      const line = pieces(part).map(node);
+      if (index > 0) line.unshift(make('br'));
+      for (const one of line) {
+        if (typeof one !== 'string') this.#left -= 1;
+        if (this.isCut) break;
+        nodes.push(one);
+      }
+      if (this.isCut) break;
+    }
+    element.replaceChildren(...nodes);
+  }
+}
+
+function node(piece) {
+  return piece.text ?? make('span', { class: 'unseen', text: piece.unseen });
 }
 
 // A name in an element that changes with `set`. What has no name says so. White space at an end of a name is seen by
