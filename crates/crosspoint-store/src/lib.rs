@@ -12,6 +12,6 @@ mod messages;
 
 #[cfg(feature = "disk")]
 pub use disk::Disk;
-pub use mailboxes::{Bound, Bounds, KeepError, Mailboxes};
+pub use mailboxes::{Bound, Bounds, Due, KeepError, Mailboxes};
 pub use memory::Memory;
 pub use messages::{Change, Entry, Kept, MessageStore, StoreError};

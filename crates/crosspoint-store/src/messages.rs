@@ -6,7 +6,7 @@ use std::sync::Arc;
 /// Writes messages down and finds them again. Numbers go up, and none is given twice.
 pub trait MessageStore: Send + 'static {
     /// Tells of all messages that are kept, in the order of their numbers, and gives the first number that was never used.
-    /// It is called once, before anything else.
+    /// It is called before anything else, and again when [`apply`](Self::apply) has failed.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -15,7 +15,8 @@ pub trait MessageStore: Send + 'static {
     /// Makes all changes, or none. What it has confirmed outlives the end of the program, however it ends.
     ///
     /// # Errors
-    /// [`StoreError`]: none of the changes was made. A store may fail once and work again.
+    /// [`StoreError`]: it is not known whether the changes were made, and [`survey`](Self::survey) tells. A store may fail
+    /// once and work again.
     fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError>;
 
     /// The messages for somebody, from this number on and in order, with at most so many bytes together; but at least one,
@@ -93,7 +94,15 @@ pub enum StoreError {
         /// What the system or the format says.
         why: String,
     },
-    /// Reading or writing has failed.
+    /// The file is not what was written to it. To go on without what it holds, move it away.
+    #[error("{path} is damaged: {why}")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// Where, or how that was found.
+        why: String,
+    },
+    /// Reading or writing has failed. What was to be written may be there all the same.
     #[error("the store has failed: {0}")]
     Failed(String),
     /// What is there is nothing that this version has written.

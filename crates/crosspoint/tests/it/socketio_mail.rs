@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc as threads};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// The folder in which the program that is killed keeps messages.
@@ -241,7 +242,7 @@ async fn a_killed_program_has_lost_nothing_that_was_confirmed() {
     // What was written and not read, or not even told, may be there as well.
     assert!(there >= confirmed && confirmed == 150, "{there} of {confirmed}");
     for to in ["ann", "bob"] {
-        let kept = mailboxes.read(to, 0, usize::MAX).unwrap();
+        let kept = mailboxes.read(0, to, 0, usize::MAX).unwrap();
         assert!(kept.is_sorted_by_key(|kept| kept.number));
     }
 }
@@ -266,6 +267,39 @@ async fn a_client_s_messages_are_bounded_and_others_get_theirs() {
         assert!(matches!(wrong, Err(MailError::Name(_) | MailError::Emit(_))), "{wrong:?}");
     }
     world.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_whose_time_is_over_is_not_sent() {
+    let bounds = Bounds { time_max: Some(Duration::ZERO), ..Bounds::default() };
+    let world = World::new(Mailbox::memory(bounds)).await;
+    let mut ann = Plugin::named(world.address, "ann").await;
+    world.keep("ann", 0).await;
+    ann.heard_all().await;
+    drop(ann);
+    let mut ann = back(&world, "ann").await;
+    ann.heard_all().await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_program_does_not_start_with_a_damaged_file_and_hears_which_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mail");
+    let world = World::new(Mailbox::file(&path, Bounds::default())).await;
+    for number in 0..20 {
+        world.keep("ann", number).await;
+    }
+    world.stop().await;
+    let mut file = std::fs::read(&path).unwrap();
+    // Behind the head of the file, so that it is taken for one of a mailbox.
+    file[4096..].fill(0);
+    std::fs::write(&path, file).unwrap();
+    let hub = Server::new(HubOptions::default());
+    let program = Application::builder().mailbox(Mailbox::file(&path, Bounds::default()));
+    let started = program.connect(hub.inside(Shape::default())).await;
+    let error = started.unwrap_err().to_string();
+    assert!(error.contains(&path.display().to_string()) && error.contains("damaged"), "{error}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Who delivers what is kept: a task for each client that is there and has not acknowledged all.
 
+use super::keeper::now_ms;
 use super::letter::Letter;
 use super::{Mail, Notice};
 use crate::lock::lock;
@@ -7,7 +8,7 @@ use crate::peer::Peer;
 use crate::socketio::args::Args;
 use crate::socketio::error::EmitError;
 use crate::{Payload, PeerId, RequestError};
-use crosspoint_store::{Kept, StoreError};
+use crosspoint_store::{Due, StoreError};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -121,21 +122,22 @@ impl Mail {
             }
         };
         let mut sent: JoinSet<Answered> = JoinSet::new();
-        let (mut next, mut read, mut is_all_read) = (0, VecDeque::<Kept>::new(), false);
+        let (mut next, mut read, mut is_all_read) = (0, VecDeque::<Due>::new(), false);
         loop {
             while sent.len() < WINDOW && !(is_all_read && read.is_empty()) {
                 if read.is_empty() {
                     match self.keeper.read(to, next, READ_BYTES).await {
-                        Ok(kept) => read = kept.into(),
+                        Ok(due) => read = due.into(),
                         Err(error) => return self.store_failed(error),
                     }
                 }
-                let Some(kept) = read.pop_front() else {
+                let Some(due) = read.pop_front() else {
                     is_all_read = true;
                     break;
                 };
-                next = kept.number + 1;
-                if !self.send(to, &peer, kept, &mut sent).await {
+                next = due.number + 1;
+                // It may have waited here for long.
+                if due.until_ms > now_ms() && !self.send(to, &peer, due, &mut sent).await {
                     return Back::Done;
                 }
             }
@@ -184,10 +186,10 @@ impl Mail {
         &self,
         to: &Arc<str>,
         peer: &Peer,
-        kept: Kept,
+        due: Due,
         sent: &mut JoinSet<Answered>,
     ) -> bool {
-        let Kept { number, data } = kept;
+        let Due { number, data, .. } = due;
         let refused = |why: String| {
             self.notice(Notice::Undeliverable { to: to.to_string(), number, why });
             true

@@ -2,7 +2,7 @@
 
 use crate::lock::lock;
 use bytes::Bytes;
-use crosspoint_store::{KeepError, Kept, Mailboxes, MessageStore, StoreError};
+use crosspoint_store::{Due, KeepError, Mailboxes, MessageStore, StoreError};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -34,11 +34,11 @@ enum Order {
     Stop { done: oneshot::Sender<()> },
 }
 
-type Reading = oneshot::Sender<Result<Vec<Kept>, StoreError>>;
+type Reading = oneshot::Sender<Result<Vec<Due>, StoreError>>;
 
 /// The thread has ended, because it was told to or because a store of the embedder has panicked.
 fn stopped() -> StoreError {
-    StoreError::Failed("the store is closed".to_owned())
+    StoreError::Failed("the store is closed, or it has panicked".to_owned())
 }
 
 impl Keeper {
@@ -53,7 +53,8 @@ impl Keeper {
                 *lock(&shared) = mailboxes.clients().cloned().collect();
                 // If nobody waits any more, there are no orders either.
                 let _ = opened.send(Ok(()));
-                Desk { mailboxes, waiting: shared }.run(taken);
+                let surveys = mailboxes.surveys();
+                Desk { mailboxes, waiting: shared, surveys, expired: 0 }.run(taken);
             }
             Err(error) => drop(opened.send(Err(error))),
         };
@@ -86,7 +87,7 @@ impl Keeper {
         to: &Arc<str>,
         from: u64,
         bytes_max: usize,
-    ) -> Result<Vec<Kept>, StoreError> {
+    ) -> Result<Vec<Due>, StoreError> {
         let order = |done| Order::Read { to: to.clone(), from, bytes_max, done };
         self.order(order).await.unwrap_or_else(|| Err(stopped()))
     }
@@ -113,6 +114,10 @@ impl Keeper {
 struct Desk {
     mailboxes: Mailboxes<Box<dyn MessageStore>>,
     waiting: Arc<Mutex<HashSet<Arc<str>>>>,
+    /// How often all was counted when it was told last for whom there are messages.
+    surveys: u64,
+    /// The time of so many is over, which nobody has heard.
+    expired: usize,
 }
 
 /// An order that was carried out and is answered when that is written down.
@@ -129,7 +134,9 @@ impl Desk {
                     Order::Read { to, from, bytes_max, done } => {
                         // What was confirmed before is among them.
                         self.commit(&mut answers, &mut touched);
-                        drop(done.send(self.mailboxes.read(&to, from, bytes_max)));
+                        let due = self.mailboxes.read(now_ms(), &to, from, bytes_max);
+                        self.tell(&mut touched);
+                        drop(done.send(due));
                     }
                     Order::Stop { done } => {
                         stop = Some(done);
@@ -155,50 +162,68 @@ impl Desk {
         let now_ms = now_ms();
         match order {
             Order::Keep { to, data, done } => {
-                self.mailboxes.expire(now_ms);
-                match self.mailboxes.keep(now_ms, &to, data) {
-                    Ok(number) => answers.push(Box::new(move |written| {
-                        drop(done.send(written.clone().map(|()| number).map_err(KeepError::Store)));
-                    })),
-                    Err(bound) => drop(done.send(Err(KeepError::Full(bound)))),
-                }
+                let expired = self.expire(now_ms).map_err(KeepError::from);
+                let kept = expired.and_then(|()| self.mailboxes.keep(now_ms, &to, data));
+                answer(answers, done, kept);
                 touched.push(to);
             }
             Order::Forget { to, number, done } => {
-                let was_there = self.mailboxes.forget(&to, number);
-                answers.push(Box::new(move |written| {
-                    drop(done.send(written.clone().map(|()| was_there)));
-                }));
+                answer(answers, done, self.mailboxes.forget(&to, number));
                 touched.push(to);
             }
             Order::Expire { done } => {
-                let count = self.mailboxes.expire(now_ms);
-                answers.push(Box::new(move |written| {
-                    drop(done.send(written.clone().map(|()| count)));
-                }));
+                let expired = self.expire(now_ms);
+                answer(answers, done, expired.map(|()| std::mem::take(&mut self.expired)));
             }
             Order::Read { .. } | Order::Stop { .. } => {}
         }
     }
 
+    fn expire(&mut self, now_ms: u64) -> Result<(), StoreError> {
+        self.expired += self.mailboxes.expire(now_ms)?;
+        Ok(())
+    }
+
     /// Writes down what was ordered, and answers.
     fn commit(&mut self, answers: &mut Vec<Answer>, touched: &mut Vec<Arc<str>>) {
         let written = self.mailboxes.commit();
-        {
-            let mut waiting = lock(&self.waiting);
-            for to in touched.drain(..) {
-                match self.mailboxes.has(&to) {
-                    true => drop(waiting.insert(to)),
-                    false => drop(waiting.remove(&to)),
-                }
+        self.tell(touched);
+        answers.drain(..).for_each(|answer| answer(&written));
+    }
+
+    /// Tells for whom there are messages.
+    fn tell(&mut self, touched: &mut Vec<Arc<str>>) {
+        let mut waiting = lock(&self.waiting);
+        if self.surveys != self.mailboxes.surveys() {
+            self.surveys = self.mailboxes.surveys();
+            *waiting = self.mailboxes.clients().cloned().collect();
+        }
+        for to in touched.drain(..) {
+            match self.mailboxes.has(&to) {
+                true => drop(waiting.insert(to)),
+                false => drop(waiting.remove(&to)),
             }
         }
-        answers.drain(..).for_each(|answer| answer(&written));
+    }
+}
+
+/// Answers an order: at once if it has failed, otherwise when it is written down.
+fn answer<T: 'static, E: From<StoreError> + 'static>(
+    answers: &mut Vec<Answer>,
+    done: oneshot::Sender<Result<T, E>>,
+    carried_out: Result<T, E>,
+) {
+    // Whoever wanted it may have gone.
+    match carried_out {
+        Ok(value) => answers.push(Box::new(move |written| {
+            drop(done.send(written.clone().map(|()| value).map_err(E::from)));
+        })),
+        Err(error) => drop(done.send(Err(error))),
     }
 }
 
 /// The clock of the system, in milliseconds since 1970.
-fn now_ms() -> u64 {
+pub(super) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

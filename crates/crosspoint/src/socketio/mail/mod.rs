@@ -83,7 +83,7 @@ pub enum MailError {
     /// Nobody can have this name.
     #[error("nobody can be called {0:?}")]
     Name(String),
-    /// A bound is reached, or it was not written down.
+    /// A bound is reached, or it was not written down for certain. Then it may be kept, and delivered, all the same.
     #[error(transparent)]
     Keep(#[from] KeepError),
     /// The store has failed.
@@ -116,7 +116,7 @@ pub enum Notice {
         /// What has happened.
         error: EmitError,
     },
-    /// The store has failed. What was not written down is refused or sent again.
+    /// The store has failed. What was not written down for certain is refused or sent again.
     #[error("messages for absent clients: {error}")]
     Store {
         /// What has happened.
