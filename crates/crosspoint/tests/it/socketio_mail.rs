@@ -7,7 +7,7 @@ use crosspoint::socketio::{
     Acknowledged, Application, ApplicationBuilder, Args, EmitError, Letter, MailError, Mailbox,
     Notice,
 };
-use crosspoint::{Duplicates, HubOptions, Node, Server, Shape};
+use crosspoint::{Duplicates, Failure, HubOptions, Node, Payload, PresenceEvent, Server, Shape};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -326,6 +326,94 @@ async fn what_a_client_refuses_stays_and_is_told() {
         let told = world.acknowledged.recv().await.unwrap();
         assert_eq!(told.1, format!(r#"["job","{number}",{number}]"#));
     }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn who_goes_and_is_back_before_anybody_is_told_gets_what_was_not_acknowledged() {
+    let mut world = World::new(Mailbox::memory(Bounds::default())).await;
+    // So many that the hub gathers who comes and goes.
+    let mut watchers = Vec::new();
+    for _ in 0..100 {
+        let node = Node::builder().connect(world.hub.inside(Shape::default())).await.unwrap();
+        let watch = node.watch().await.unwrap();
+        watchers.push((node, watch));
+    }
+    let silent = Node::builder()
+        .name("ann")
+        .handle("job", |_| std::future::pending::<Result<Payload, Failure>>());
+    let silent = silent.connect(world.hub.inside(Shape::default())).await.unwrap();
+    // News of her come after this at the latest.
+    let (_, news) = &mut watchers[0];
+    assert!(matches!(news.next().await, Some(PresenceEvent::Came(_))));
+    for number in 0..40 {
+        world.keep("ann", number).await;
+    }
+    let id = silent.peer_id();
+    silent.close().await;
+    let ann = Node::builder().name("ann").peer_id(id);
+    let ann = ann.serve("job", |(number,): (u32,)| async move { Ok(number) });
+    let _ann = ann.connect(world.hub.inside(Shape::default())).await.unwrap();
+    for number in 0..40 {
+        let told = world.acknowledged.recv().await.unwrap();
+        assert_eq!(told.1, format!(r#"["job","{number}",{number}]"#));
+    }
+    world.stop().await;
+}
+
+/// A store in memory that tells how much is forgotten at a time, and waits until it may.
+struct Counting {
+    memory: Memory,
+    allowed: threads::Receiver<()>,
+    forgotten: mpsc::UnboundedSender<usize>,
+}
+
+impl MessageStore for Counting {
+    fn survey(&mut self, each: &mut dyn FnMut(Entry)) -> Result<u64, StoreError> {
+        self.memory.survey(each)
+    }
+
+    fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        let forgotten = changes.iter().filter(|change| matches!(change, Change::Forget { .. }));
+        if let count @ 1.. = forgotten.count() {
+            self.forgotten.send(count).unwrap();
+            self.allowed.recv().unwrap();
+        }
+        self.memory.apply(changes)
+    }
+
+    fn read(&mut self, to: &str, from: u64, bytes_max: usize) -> Result<Vec<Kept>, StoreError> {
+        self.memory.read(to, from, bytes_max)
+    }
+}
+
+#[tokio::test]
+async fn many_acknowledgements_take_one_wait_for_the_disk() {
+    let (allow, allowed) = threads::channel();
+    let (forgotten, mut counts) = mpsc::unbounded_channel();
+    let store = Counting { memory: Memory::default(), allowed, forgotten };
+    let mut world = World::new(Mailbox::in_store(store, Bounds::default())).await;
+    for number in 0..32 {
+        world.keep("ann", number).await;
+    }
+    let mut ann = Plugin::named(world.address, "ann").await;
+    for number in 0..32 {
+        let id = World::hears(&mut ann, number).await;
+        ann.say(&format!("43{id}[]")).await;
+    }
+    // All are acknowledged while the disk is at work for the first.
+    let mut count = counts.recv().await.unwrap();
+    for _ in 0..32 {
+        world.acknowledged.recv().await.unwrap();
+    }
+    allow.send(()).unwrap();
+    let mut waits = 1;
+    while count < 32 {
+        count += counts.recv().await.unwrap();
+        allow.send(()).unwrap();
+        waits += 1;
+    }
+    assert!(waits < 16, "{waits}");
     world.stop().await;
 }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// The most messages that one client has and has not acknowledged.
 const WINDOW: usize = 32;
@@ -22,6 +23,9 @@ const READ_BYTES: usize = 256 * 1024;
 /// How long a courier waits that could not reach a client who is there, at first and at most.
 const RETRY: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
+/// When it is looked again for a client who was not there. Large hubs tell up to a second later who comes, and nothing of one
+/// who was back before that.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// A courier at work.
 #[derive(Debug, Default)]
@@ -53,14 +57,21 @@ impl Drop for Known<'_> {
 
 /// Why a courier has come back.
 enum Back {
-    /// The client has got all, or is not there.
+    /// The client has got all.
     Done,
+    /// The client is not there.
+    Absent,
+    /// The client has gone, though it may be back already.
+    Gone,
     /// It could not be reached, or the store has failed.
     Again,
 }
 
 /// A message that was sent, and the answer to it.
 type Answered = (u64, Letter, Result<Payload, RequestError>);
+
+/// Messages that are being forgotten. Many are together, so that one wait for the disk is enough for them.
+type Forgetting = JoinSet<Result<bool, StoreError>>;
 
 impl Mail {
     /// Delivers what is kept for somebody, if he is there. `newest` is who has come by this name, if somebody has.
@@ -86,13 +97,20 @@ impl Mail {
     }
 
     async fn run(&self, to: &Arc<str>, wake: &Notify) {
-        let mut pause = RETRY;
+        let (mut pause, mut has_looked_again) = (RETRY, false);
         loop {
             if let Some(courier) = lock(&self.couriers).get_mut(to) {
                 (courier.is_wanted, courier.newest) = (false, None);
             }
             match self.deliver(to, wake).await {
-                Back::Done => pause = RETRY,
+                Back::Done => (pause, has_looked_again) = (RETRY, false),
+                // Whoever comes from here on is told of.
+                Back::Absent if has_looked_again => {}
+                Back::Absent | Back::Gone => {
+                    pause = RETRY;
+                    has_looked_again = timeout(LOOK_AGAIN, wake.notified()).await.is_err();
+                    continue;
+                }
                 Back::Again => {
                     tokio::time::sleep(pause).await;
                     pause = (2 * pause).min(RETRY_MAX);
@@ -115,16 +133,34 @@ impl Mail {
         }
         let peer = match self.ways.open(to).await {
             Ok(peer) => peer,
-            Err(EmitError::NotConnected(_)) => return Back::Done,
+            Err(EmitError::NotConnected(_)) => return Back::Absent,
             Err(error) => {
                 self.notice(Notice::Unreachable { to: to.to_string(), error });
                 return Back::Again;
             }
         };
+        let mut forgetting = Forgetting::new();
+        let back = self.converse(to, &peer, wake, &mut forgetting).await;
+        // What is forgotten is not to be read again.
+        while let Some(forgotten) = forgetting.join_next().await {
+            if let Ok(Err(error)) = forgotten {
+                return self.store_failed(error);
+            }
+        }
+        back
+    }
+
+    async fn converse(
+        &self,
+        to: &Arc<str>,
+        peer: &Peer,
+        wake: &Notify,
+        forgetting: &mut Forgetting,
+    ) -> Back {
         let mut sent: JoinSet<Answered> = JoinSet::new();
         let (mut next, mut read, mut is_all_read) = (0, VecDeque::<Due>::new(), false);
         loop {
-            while sent.len() < WINDOW && !(is_all_read && read.is_empty()) {
+            while sent.len() + forgetting.len() < WINDOW && !(is_all_read && read.is_empty()) {
                 if read.is_empty() {
                     match self.keeper.read(to, next, READ_BYTES).await {
                         Ok(due) => read = due.into(),
@@ -137,28 +173,33 @@ impl Mail {
                 };
                 next = due.number + 1;
                 // It may have waited here for long.
-                if due.until_ms > now_ms() && !self.send(to, &peer, due, &mut sent).await {
-                    return Back::Done;
+                if due.until_ms > now_ms() && !self.send(to, peer, due, &mut sent).await {
+                    return Back::Gone;
                 }
             }
             tokio::select! {
-                answered = sent.join_next() => match answered {
-                    Some(Ok((_, _, Err(RequestError::PeerGone(_))))) | None => return Back::Done,
-                    Some(Ok(answered)) => {
-                        if let Err(error) = self.answered(to, answered).await {
-                            return self.store_failed(error);
+                Some(answered) = sent.join_next() => match answered {
+                    Ok((_, _, Err(RequestError::PeerGone(_)))) => return Back::Gone,
+                    Ok(answered) => {
+                        if let Some(number) = self.answered(to, answered).await {
+                            let (keeper, to) = (self.keeper.clone(), to.clone());
+                            forgetting.spawn(async move { keeper.forget(&to, number).await });
                         }
                     }
                     // Such a task does not panic, and ends with the set.
-                    Some(Err(_)) => return Back::Again,
+                    Err(_) => return Back::Again,
                 },
-                () = wake.notified() => {
+                Some(forgotten) = forgetting.join_next() => if let Ok(Err(error)) = forgotten {
+                    return self.store_failed(error);
+                },
+                () = wake.notified(), if !(sent.is_empty() && forgetting.is_empty()) => {
                     is_all_read = false;
-                    if self.is_elsewhere(to, &peer).await {
+                    if self.is_elsewhere(to, peer).await {
                         // It is wanted, and begins again from the first message.
                         return Back::Done;
                     }
                 }
+                else => return Back::Done,
             }
         }
     }
@@ -211,22 +252,22 @@ impl Mail {
         }
     }
 
-    /// A client has answered.
-    async fn answered(&self, to: &Arc<str>, answered: Answered) -> Result<(), StoreError> {
+    /// A client has answered. Gives the number of the message if it is to be forgotten.
+    async fn answered(&self, to: &Arc<str>, answered: Answered) -> Option<u64> {
         let (number, letter, answer) = answered;
         match answer {
             Ok(payload) => {
                 // Whatever it says, it has got the message.
                 let answer = Args::of_answer(&payload).unwrap_or_default();
-                // If the program ends in between, the message is sent again, and this is called again.
+                // If the program ends before it is forgotten, the message is sent again, and this is called again.
                 self.acks.call(to, letter, &answer).await;
-                self.keeper.forget(to, number).await?;
+                Some(number)
             }
             Err(error) => {
                 let why = EmitError::from(error).to_string();
                 self.notice(Notice::Undeliverable { to: to.to_string(), number, why });
+                None
             }
         }
-        Ok(())
     }
 }
