@@ -1,13 +1,15 @@
 // A server made with `socket.io` and the plugin `socket.io-p2p-plugin`, both from npm, and a client of it with the
 // plugin, called `node`. Prints `listening PORT` and what the client hears, and does what it is told line by line.
 //
-//     node socketio_party.mjs VERSION PORT        (VERSION: 2 or 4; PORT 0: any free port)
+//     node socketio_party.mjs VERSION PORT        (VERSION: 2, 4, or 4-recovery with connection state recovery; PORT 0:
+//                                                  any free port)
 //
 //     ask CLIENT EVENT JSON       says the event to a client, and prints `answer` with what it answers
 //     call SERVICE JSON           the same of a service
 //     room ROOM EVENT JSON        says the event in a room
 //     stream CLIENT BYTES         opens a stream, writes so many bytes, and prints their hash
 //     target CLIENT               names the client a target, and prints `target`, and `gone` when it goes
+//     cut CLIENT ROOM EVENT JSON  closes the connection of a client, and says the event in a room as soon as it is lost
 //     transports                  prints the transports of all clients of the server
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -24,8 +26,9 @@ const print = (...words) => console.log(words.join(' '));
 const hash = () => createHash('sha256');
 
 const http = createServer();
-const server = version === '2' ? older(http) : new Server(http);
-if (version === '4') {
+const options = version === '4-recovery' ? { connectionStateRecovery: {} } : {};
+const server = version === '2' ? older(http) : new Server(http, options);
+if (version !== '2') {
   // Where the plugin looks for them.
   Object.defineProperty(server.sockets, 'connected', { get: () => Object.fromEntries(server.sockets.sockets) });
 }
@@ -60,6 +63,11 @@ const orders = {
   target(to) {
     client.onP2pTargetDisconnect((id) => print('gone', id));
     return client.addP2pTarget(to).then(() => print('target'), (error) => print('refused', error));
+  },
+  cut(name, room, event, args) {
+    const cut = [...server.sockets.sockets.values()].find(({ handshake }) => handshake.query.clientId === name);
+    cut.once('disconnect', () => server.to(room).emit(event, ...parsed(args)));
+    cut.conn.close();
   },
   transports: () => {
     const clients = server.engine.clients;

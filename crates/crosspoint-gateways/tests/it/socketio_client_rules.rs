@@ -33,12 +33,26 @@ impl Test {
         test
     }
 
+    /// What a client says that is back, and whether it goes on with its session as the server says this.
+    fn back(&mut self, welcome: &str) -> (String, bool) {
+        let config = self.client.config().clone();
+        self.client = Client::returning(config, self.client.before().cloned());
+        self.hear(OPEN);
+        let said = self.said().concat();
+        self.hear(welcome);
+        let events = self.events();
+        let [Event::Connected { recovered, .. }] = &events[..] else { panic!("{events:?}") };
+        (said, *recovered)
+    }
+
     /// A client that is in its namespace.
     fn new(config: Config) -> Self {
         let mut test = Self::opened(config);
         test.hear(r#"40{"sid":"x"}"#);
         assert_eq!(test.said(), ["40"]);
-        assert!(matches!(&test.events()[..], [Event::Connected { sid }] if &**sid == "x"));
+        assert!(
+            matches!(&test.events()[..], [Event::Connected { sid, recovered: false }] if &**sid == "x")
+        );
         test
     }
 
@@ -320,7 +334,9 @@ fn a_namespace_is_entered_in_both_revisions_or_refused() {
     test.hear("40");
     assert!(test.events().is_empty() && !test.client.is_connected());
     test.hear("40/admin,");
-    assert!(matches!(&test.events()[..], [Event::Connected { sid }] if &**sid == "s"));
+    assert!(
+        matches!(&test.events()[..], [Event::Connected { sid, recovered: false }] if &**sid == "s")
+    );
     test.client.emit("a", &json("[1]"), Some(1)).unwrap();
     assert_eq!(test.said(), [r#"42/admin,0["a",1]"#]);
     test.hear(r#"44/admin,"odd""#);
@@ -513,4 +529,77 @@ fn pairs_are_between_two_and_their_stream_goes_with_them() {
     assert_eq!(test.read(stream).0, Read::Over(StreamEnd::PeerGone));
     test.client.leave_stream(stream);
     assert!(test.said().is_empty() && test.client.paired_with().is_none());
+}
+
+#[test]
+fn a_client_that_comes_back_names_its_session_and_the_last_text_that_it_got() {
+    let auth = Some(r#" { "token" : "t" } "#.to_owned());
+    let mut test = Test::opened(Config { auth, ..Config::default() });
+    assert_eq!(test.said(), [r#"40 { "token" : "t" } "#]);
+    test.hear(r#"40{"sid":"x","pid":"p\"1"}"#);
+    for event in [r#"42["a",1,"o1"]"#, r#"42["b","not the last",2]"#, r#"427["c","asked"]"#] {
+        test.hear(event);
+    }
+    test.events();
+    let said = r#"40{"pid":"p\"1","offset":"o1","token" : "t"}"#;
+    assert_eq!(test.back(r#"40{"sid":"x","pid":"p\"1"}"#), (said.to_owned(), true));
+    // What was missed comes, and the next offset is that of it.
+    test.hear(r#"42["d","o2"]"#);
+    test.events();
+    let said = r#"40{"pid":"p\"1","offset":"o2","token" : "t"}"#;
+    assert_eq!(test.back(r#"40{"sid":"y","pid":"p2"}"#), (said.to_owned(), false));
+    let said = r#"40{"pid":"p2","token" : "t"}"#;
+    assert_eq!(test.back(r#"40{"sid":"z"}"#), (said.to_owned(), false), "of another session");
+    assert_eq!(test.back(r#"40{"sid":"z"}"#).0, r#"40 { "token" : "t" } "#);
+}
+
+#[test]
+fn what_was_missed_may_come_before_the_client_is_let_in() {
+    let mut test = Test::opened(Config { queue_bytes_max: 1000, ..Config::default() });
+    test.hear(r#"42["early"]"#);
+    test.hear(r#"40{"sid":"x","pid":"p"}"#);
+    assert!(matches!(&test.events()[..], [Event::Connected { .. }]), "there was no session");
+    let again = |test: &mut Test| {
+        let config = test.client.config().clone();
+        test.client = Client::returning(config, test.client.before().cloned());
+        test.hear(OPEN);
+    };
+    again(&mut test);
+    test.hear(r#"42["one","o1"]"#);
+    test.hear(r#"451-["two",{"_placeholder":true,"num":0},"o2"]"#);
+    test.hear_bytes(b"\x01");
+    assert!(test.events().is_empty());
+    test.hear(r#"40{"sid":"x","pid":"p"}"#);
+    let events = test.events();
+    let [
+        Event::Connected { recovered: true, .. },
+        Event::Said { name: one, .. },
+        Event::Said { name: two, args, .. },
+    ] = &events[..]
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!((&**one, &**two, args.attachments()), ("one", "two", &[Bytes::from("\x01")][..]));
+    assert_eq!(test.back(r#"40{"sid":"y"}"#).0, r#"40{"pid":"p","offset":"o2"}"#);
+
+    let mut test = Test::opened(Config { queue_bytes_max: 1000, ..Config::default() });
+    test.hear(r#"40{"sid":"x","pid":"p"}"#);
+    again(&mut test);
+    (0..20).for_each(|_| test.hear(r#"42["flood"]"#));
+    assert_eq!(test.fault(), Fault::TooLarge(1000));
+}
+
+#[test]
+fn a_connection_that_never_was_does_not_lose_the_session() {
+    let mut test = Test::opened(Config::default());
+    test.hear(r#"40{"sid":"x","pid":"p"}"#);
+    test.events();
+    let before = test.client.before().cloned();
+    test.client = Client::returning(Config::default(), before);
+    test.client.end(Ended::There);
+    assert_eq!(test.back(r#"40{"sid":"x","pid":"p"}"#), (r#"40{"pid":"p"}"#.to_owned(), true));
+    // No bounds of the server's are trusted.
+    let mut test = Test::opened(Config::default());
+    test.hear(&format!(r#"40{{"sid":"x","pid":"{}"}}"#, "p".repeat(300)));
+    assert!(test.client.before().is_none());
 }

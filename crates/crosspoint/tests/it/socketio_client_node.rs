@@ -281,6 +281,52 @@ async fn a_client_comes_back_when_its_server_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_goes_on_with_its_session_where_the_server_lets_it() {
+    let soon_again = Backoff { first: Duration::from_millis(20), ..Backoff::default() };
+    let mut party = Party::start("4-recovery");
+    for transports in TRANSPORTS {
+        let (told, mut heard) = mpsc::unbounded_channel();
+        let noting = told.clone();
+        let rust = party.client("rust").transports(transports).reconnection(soon_again);
+        let rust = rust
+            .on("news", move |event: Event| {
+                let told = told.clone();
+                async move { told.send(format!("news {}", event.get::<u32>(0).unwrap())).unwrap() }
+            })
+            .on_notice(move |notice: Notice| {
+                let told = noting.clone();
+                async move {
+                    match notice {
+                        Notice::Connected { sid, recovered } => {
+                            told.send(format!("{sid} {recovered}")).unwrap();
+                        }
+                        Notice::Disconnected(_) => told.send("lost".to_owned()).unwrap(),
+                        _ => {}
+                    }
+                }
+            });
+        let rust = party.connect(rust).await;
+        let first = soon(heard.recv()).await.unwrap();
+        let sid = first.strip_suffix(" false").unwrap();
+        rust.join_room("lobby").await.unwrap();
+        soon(rust.clients()).await.unwrap();
+        // An offset is known with the first event.
+        for number in 0..3 {
+            party.program.order(&format!("room lobby news [{number}]"));
+            assert_eq!(soon(heard.recv()).await.unwrap(), format!("news {number}"));
+        }
+        for number in 3..6 {
+            party.program.order(&format!("cut rust lobby news [{number}]"));
+            let lost = soon(heard.recv()).await.unwrap();
+            assert_eq!(lost, "lost", "{transports:?}");
+            assert_eq!(soon(heard.recv()).await.unwrap(), format!("{sid} true"));
+            assert_eq!(soon(heard.recv()).await.unwrap(), format!("news {number}"));
+        }
+        rust.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_example_takes_part_at_servers_of_both_versions() {
     for version in VERSIONS {
         let mut party = Party::start(version);

@@ -19,6 +19,8 @@ pub enum Event<T> {
     Connected {
         /// Its id there.
         sid: Box<str>,
+        /// Whether it goes on with the session of the connection before. What it has missed comes.
+        recovered: bool,
     },
     /// An event.
     Said {

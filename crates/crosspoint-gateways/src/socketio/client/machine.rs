@@ -1,8 +1,9 @@
 //! The client as a state machine: messages and time in, messages and events out.
 
 use super::args::Args;
+use super::before::Before;
 use super::config::Config;
-use super::ended::{Ended, SendError};
+use super::ended::{Ended, Fault, SendError};
 use super::event::{AskId, Event, Ticket, Waiting};
 use super::session::{Room, Said, Session};
 use super::streams::{StreamEnd, Streams};
@@ -27,8 +28,13 @@ pub struct Client<T> {
 impl<T> Client<T> {
     /// A client whose transport is there. The server speaks first.
     pub fn new(config: Config) -> Self {
+        Self::returning(config, None)
+    }
+
+    /// The same for a client that had a connection, after which this was given ([`before`](Self::before)).
+    pub fn returning(config: Config, before: Option<Before>) -> Self {
         Self {
-            session: Session::new(&config),
+            session: Session::new(&config, before),
             config,
             streams: Streams::default(),
             pair: None,
@@ -43,6 +49,11 @@ impl<T> Client<T> {
         &self.config
     }
 
+    /// What the next connection can go on with, if the server has said so.
+    pub fn before(&self) -> Option<&Before> {
+        self.session.before()
+    }
+
     /// Whether it is in its namespace.
     pub fn is_connected(&self) -> bool {
         self.session.has_entered() && !self.closing
@@ -53,7 +64,17 @@ impl<T> Client<T> {
         if self.ended {
             return;
         }
-        match self.session.receive(&self.config, now, message) {
+        let received = self.session.receive(&self.config, now, message);
+        self.received(received);
+        while !self.ended
+            && let Some(missed) = self.session.missed()
+        {
+            self.received(missed);
+        }
+    }
+
+    fn received(&mut self, received: Result<Option<Said<Waiting<T>>>, Fault>) {
+        match received {
             Ok(None) => {}
             Ok(Some(said)) => self.said(said),
             Err(fault) => self.end(fault.into()),
@@ -62,7 +83,9 @@ impl<T> Client<T> {
 
     fn said(&mut self, said: Said<Waiting<T>>) {
         match said {
-            Said::Entered(sid) => self.events.push_back(Event::Connected { sid }),
+            Said::Entered(sid, recovered) => {
+                self.events.push_back(Event::Connected { sid, recovered });
+            }
             Said::Refused(why) => self.end(Ended::Refused(why)),
             Said::Error(text) => self.events.push_back(Event::ServerError(text)),
             Said::Left => self.end(Ended::Disconnected),

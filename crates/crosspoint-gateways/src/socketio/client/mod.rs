@@ -4,7 +4,8 @@
 //! namespace, answers heartbeats, knows who waits for which acknowledgement, and keeps the streams and the pair of the
 //! plugin. What is left to its owner are the events of the application, whom to let in, and to connect again.
 //!
-//! Nothing outlives a connection: the original does not restore targets, rooms, services and streams either.
+//! Targets, services and streams do not outlive a connection, as with the original. Where the server lets the client go on
+//! with its session ([`Before`]), rooms do, and what was said there meanwhile comes.
 //!
 //! * [`Config`]: who the client is, and its bounds; [`Args`]: arguments; [`Event`]: what it tells its owner
 //! * [`calls`]: what it asks of the server
@@ -12,6 +13,7 @@
 
 mod args;
 mod backoff;
+mod before;
 pub mod calls;
 mod config;
 mod ended;
@@ -27,6 +29,7 @@ mod words;
 
 pub use args::Args;
 pub use backoff::Backoff;
+pub use before::Before;
 pub use config::{Config, Generation};
 pub use ended::{Ended, Fault, SendError};
 pub use event::{AskId, Event, Offer, StreamRequest, Ticket};

@@ -1,6 +1,7 @@
 //! A session of Socket.IO in one namespace: packets with their attachments, and who waits for which acknowledgement.
 
 use super::args::Args;
+use super::before::Before;
 use super::config::Config;
 use super::ended::{Fault, SendError};
 use crate::engineio::client::{ClientSocket, Heard};
@@ -23,8 +24,8 @@ const ANSWERS_BYTES_MAX: usize = 256 * 1024;
 /// What a message of the server means.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Said<W> {
-    /// The client is in its namespace, under this id.
-    Entered(Box<str>),
+    /// The client is in its namespace, under this id. The flag says whether it goes on with the session before.
+    Entered(Box<str>, bool),
     /// The client is not let in.
     Refused(String),
     /// An error of an older server, to a client that is in.
@@ -47,6 +48,11 @@ pub(super) struct Session<W> {
     /// The id of the session of Engine.IO.
     sid: Box<str>,
     entered: bool,
+    /// What the next connection can go on with: this session, or the one before as long as there is none.
+    before: Option<Before>,
+    /// Events that the client has missed, which some servers say before they let it in.
+    missed: VecDeque<Missed>,
+    missed_bytes: usize,
     partial: Option<Partial>,
     outgoing: VecDeque<Message>,
     outgoing_bytes: usize,
@@ -72,19 +78,34 @@ struct Partial {
     bytes: usize,
 }
 
+/// An event from before the client was let in.
+#[derive(Debug)]
+struct Missed {
+    data: String,
+    attachments: Vec<Bytes>,
+}
+
 impl<W> Session<W> {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, before: Option<Before>) -> Self {
         Self {
             engine: ClientSocket::new(config.revision),
             beat: None,
             sid: Box::default(),
             entered: false,
+            before,
+            missed: VecDeque::new(),
+            missed_bytes: 0,
             partial: None,
             outgoing: VecDeque::new(),
             outgoing_bytes: 0,
             waiting: HashMap::new(),
             next_id: 0,
         }
+    }
+
+    /// What the next connection can go on with.
+    pub(super) fn before(&self) -> Option<&Before> {
+        self.before.as_ref()
     }
 
     /// Whether the client is in its namespace.
@@ -119,8 +140,13 @@ impl<W> Session<W> {
             return;
         }
         let header = Header { kind: Kind::Connect, ..Header::event(0, None) };
-        let auth = config.auth.as_deref().filter(|_| config.revision == Revision::Four);
-        self.push(header.within(&config.namespace), auth.unwrap_or_default(), Vec::new());
+        let auth = config.auth.as_deref();
+        let auth = match (config.revision, &self.before) {
+            (Revision::Three, _) => String::new(),
+            (Revision::Four, Some(before)) => before.with_auth(auth),
+            (Revision::Four, None) => auth.unwrap_or_default().to_owned(),
+        };
+        self.push(header.within(&config.namespace), &auth, Vec::new());
     }
 
     fn text(&mut self, config: &Config, text: Bytes) -> Result<Option<Said<W>>, Fault> {
@@ -182,16 +208,23 @@ impl<W> Session<W> {
                 let sid = serde_json::from_str(data).ok().and_then(|data: serde_json::Value| {
                     data.get("sid").and_then(|sid| sid.as_str()).map(Box::from)
                 });
-                Ok(Some(Said::Entered(sid.unwrap_or_else(|| self.sid.clone()))))
+                let sid = sid.unwrap_or_else(|| self.sid.clone());
+                Ok(Some(Said::Entered(sid, self.recovers(data))))
             }
             Kind::ConnectError => {
                 let text = error_text(data);
                 Ok(Some(if self.entered { Said::Error(text) } else { Said::Refused(text) }))
             }
             Kind::Disconnect => Ok(Some(Said::Left)),
+            Kind::Event | Kind::BinaryEvent if !self.entered && self.before.is_some() => {
+                self.miss(config, data, attachments)
+            }
             // Nobody says anything to somebody who is not there.
             _ if !self.entered => Ok(None),
-            Kind::Event | Kind::BinaryEvent => event(data, &attachments, header.id),
+            Kind::Event | Kind::BinaryEvent => {
+                let before = self.before.as_mut().filter(|_| header.id.is_none());
+                event(data, &attachments, header.id, before)
+            }
             Kind::Ack | Kind::BinaryAck => {
                 let args = checked(data, &attachments)?;
                 let waiting = header.id.and_then(|id| self.waiting.remove(&id));
@@ -199,6 +232,39 @@ impl<W> Session<W> {
                 Ok(waiting.map(|waiting| Said::Ack(waiting, args)))
             }
         }
+    }
+
+    /// Keeps an event that the client has missed until it is let in.
+    fn miss(
+        &mut self,
+        config: &Config,
+        data: &str,
+        attachments: Vec<Bytes>,
+    ) -> Result<Option<Said<W>>, Fault> {
+        let attached: usize = attachments.iter().map(Bytes::len).sum();
+        self.missed_bytes += size_of::<Missed>() + data.len() + attached;
+        if self.missed_bytes > config.queue_bytes_max {
+            return Err(Fault::TooLarge(config.queue_bytes_max));
+        }
+        self.missed.push_back(Missed { data: data.to_owned(), attachments });
+        Ok(None)
+    }
+
+    /// The next event that the client has missed, once it is let in.
+    pub(super) fn missed(&mut self) -> Option<Result<Option<Said<W>>, Fault>> {
+        if !self.entered {
+            return None;
+        }
+        let Missed { data, attachments } = self.missed.pop_front()?;
+        Some(event(&data, &attachments, None, self.before.as_mut()))
+    }
+
+    /// The client is let in. Gives whether it goes on with the session before.
+    fn recovers(&mut self, welcome: &str) -> bool {
+        let (now, before) = (Before::of_welcome(welcome), self.before.take());
+        let recovers = now.as_ref().zip(before.as_ref()).is_some_and(|(now, it)| now.is_same(it));
+        self.before = if recovers { before } else { now };
+        recovers
     }
 
     /// Says an event: its name, the text of its arguments, and attachments. Gives the id of the acknowledgement that is
@@ -389,9 +455,17 @@ fn checked(data: &str, attachments: &[Bytes]) -> Result<Args, Fault> {
     Ok(Args::part(&places, data, elements.rest(0), attachments))
 }
 
-fn event<W>(data: &str, attachments: &[Bytes], id: Option<u64>) -> Result<Option<Said<W>>, Fault> {
+fn event<W>(
+    data: &str,
+    attachments: &[Bytes],
+    id: Option<u64>,
+    before: Option<&mut Before>,
+) -> Result<Option<Said<W>>, Fault> {
     let count = attachments.len() as u8;
     let elements = arguments::check(data, count)?;
+    if let Some(before) = before {
+        before.heard(&elements);
+    }
     // Nobody can listen for a name that is none.
     let Ok(name) = Name::parse(elements.get(0)) else {
         return Ok(None);

@@ -360,6 +360,7 @@ impl ClientBuilder {
             limits: self.limits,
             timeout: self.timeout,
             backoff: self.backoff,
+            before: None,
             ready,
         };
         tokio::spawn(driver.run());

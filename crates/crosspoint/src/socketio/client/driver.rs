@@ -6,7 +6,9 @@ use super::shared::{
     Answer, Connection, Handle, Live, Opened, Said, Shared, Status, Token, Wakers, now,
 };
 use super::{Backoff, Config, ConnectError, Ended, Fault, turns};
-use crosspoint_gateways::socketio::client::{Args, Client as Machine, Event as Told, Offer};
+use crosspoint_gateways::socketio::client::{
+    Args, Before, Client as Machine, Event as Told, Offer,
+};
 use crosspoint_net::engineio::client::{Session, SessionError, SessionEvent, Target};
 use crosspoint_net::messages::MessagesError;
 use std::io;
@@ -43,6 +45,8 @@ pub(super) struct Driver {
     /// How long connecting may take.
     pub(super) timeout: Duration,
     pub(super) backoff: Option<Backoff>,
+    /// The session of the connection before.
+    pub(super) before: Option<Before>,
     /// The caller that waits for the first connection, if one does.
     pub(super) ready: Option<oneshot::Sender<Result<(), ConnectError>>>,
 }
@@ -109,7 +113,7 @@ impl Driver {
             }
             Err(_elapsed) => return late(self),
         };
-        let machine = Machine::new(self.config.clone());
+        let machine = Machine::returning(self.config.clone(), self.before.clone());
         let connection = Connection::new(machine, self.shared.wake.clone());
         // The machine has to end whatever becomes of this task.
         let guard = Abandoned(connection.clone());
@@ -155,6 +159,7 @@ impl Driver {
             }
         };
         drop(guard);
+        self.before = connection.lock().machine.before().cloned();
         let closed = session.close();
         if matches!(ended, Ended::Here) {
             // A caller that waits for the end wants everything to be written.
@@ -217,14 +222,14 @@ impl Driver {
         connected: &mut bool,
     ) -> Option<Ended> {
         match told {
-            Told::Connected { sid } => {
+            Told::Connected { sid, recovered } => {
                 *connected = true;
                 self.shared.connected(connection.clone(), &sid);
                 if let Some(ready) = self.ready.take() {
                     // Who has given up the wait has dropped the handle too, which closes the socket.
                     let _ = ready.send(Ok(()));
                 }
-                self.notice(Notice::Connected { sid: Arc::from(sid) });
+                self.notice(Notice::Connected { sid: Arc::from(sid), recovered });
             }
             Told::Said { name, args, ticket } => {
                 // What nobody listens for is not acknowledged either.

@@ -11,6 +11,10 @@ pub enum Notice {
     Connected {
         /// The id that the server has given to it.
         sid: Arc<str>,
+        /// Whether the session of the connection before goes on, where the server has connection state recovery: the id
+        /// and the rooms are the same, and what was said there meanwhile comes now. Targets, pairs, streams and services
+        /// are gone all the same.
+        recovered: bool,
     },
     /// There is none any more. Unless the socket is closed it connects again.
     Disconnected(Ended),

@@ -14,8 +14,9 @@ use std::sync::Arc;
 ///
 /// A client that loses its connection [connects again](super::Backoff). Meanwhile what is said waits, as long as its
 /// caller waits. What was asked before and has no answer fails with [`SocketError::Abandoned`]. As with the original,
-/// rooms, services, targets, pairs and streams do not outlive a connection: [`Notice::Connected`](super::Notice::Connected) is the place to set up
-/// again what is needed.
+/// rooms, services, targets, pairs and streams do not outlive a connection: [`Notice::Connected`](super::Notice::Connected)
+/// is the place to set up again what is needed. Where the server has connection state recovery, rooms do, and what was said
+/// there meanwhile comes.
 ///
 /// An answer that is waited for has no deadline. Give up the wait with [`tokio::time::timeout`]: then the question is
 /// forgotten.
