@@ -3,6 +3,7 @@
 
 use crosspoint_gateways::engineio::{Revision, packet};
 use crosspoint_gateways::socketio::packet::{Header, Kind};
+use serde_json::json;
 
 use super::awake::Awake;
 use super::rejoin::Rejoin;
@@ -72,8 +73,9 @@ impl SocketIo {
         websocket::upgrade(&mut link, &self.transport, &target)?;
         if self.revision == Revision::Four {
             let header = Header { kind: Kind::Connect, ..Header::event(0, None) };
+            let auth = self.token.as_ref().map(|token| json!({ "token": token }).to_string());
             let mut out = Vec::new();
-            put_packet(header, &[], &mut out);
+            put_packet(header, &[auth.unwrap_or_default().as_bytes()], &mut out);
             link.send(DOING, &out)?;
         }
         wait(&mut link, DOING, |header, _| header.kind == Kind::Connect)?;
@@ -422,7 +424,7 @@ fn wait(
         match read_frame(&frame) {
             Ok(Some((Heard::Packet(header, data), _))) => {
                 if check(&header, data).is_err() {
-                    return Err(link.refused(doing, &frame));
+                    return Err(link.refused(doing, data.as_bytes()));
                 }
                 if wanted(&header, data) {
                     return Ok(header.id.unwrap_or_default());

@@ -308,7 +308,10 @@ impl Both {
                     .iter()
                     .for_each(|old| self.model.endpoints[*old].watches = Watched::Nobody);
                 self.model.share_name(&peer, &replaced);
-                let is_same = replaced.iter().any(|old| self.model.endpoints[*old].peer == peer);
+                // Who was not found by the name is news with it.
+                let is_same = replaced.iter().any(|old| {
+                    self.model.endpoints[*old].peer == peer && self.model.is_found(*old)
+                });
                 self.model.coming = peer.name.clone();
                 self.model.renewed = is_same.then_some(peer);
                 replaced.iter().for_each(|old| self.model.vanish(*old));

@@ -158,12 +158,15 @@ impl Model {
         Ok([same_id, same_name].into_iter().flatten().collect())
     }
 
+    /// Whether it is who is found by its name, if it has one.
+    pub(crate) fn is_found(&self, who: usize) -> bool {
+        let name = self.endpoints[who].peer.name.as_deref();
+        name.is_none_or(|name| self.named(name, None) == Some(who))
+    }
+
     /// It is not found any more, and those who watch hear of it.
     pub(crate) fn vanish(&mut self, who: usize) {
-        let was_found = match self.endpoints[who].peer.name.as_deref() {
-            Some(name) => self.named(name, None) == Some(who),
-            None => true,
-        };
+        let was_found = self.is_found(who);
         let endpoint = &mut self.endpoints[who];
         endpoint.watches = Watched::Nobody;
         let peer = endpoint.peer.clone();
