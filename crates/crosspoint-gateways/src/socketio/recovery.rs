@@ -14,14 +14,17 @@ use serde::Deserialize;
 use std::collections::VecDeque;
 use std::fmt;
 
+/// As much of a random id as tells the sessions apart in which one client can have been: 60 bits.
+const MARK_BYTES: usize = 10;
+
 /// Heartbeats without an answer that are told apart.
 const PINGS_MAX: usize = 8;
 
 /// What one session has told its client, as far as that may have to be told again.
 pub struct Recovery {
     pid: Sid,
-    /// What offsets begin with. No other session has the same, so that an offset of another one says that the client has
-    /// heard nothing of this one.
+    /// What offsets begin with. No other session has the same, of whatever hub, so that an offset of another one says that
+    /// the client has heard nothing of this one.
     mark: Box<str>,
     bytes_max: usize,
     stage: Stage,
@@ -128,12 +131,12 @@ struct Auth {
 }
 
 impl Recovery {
-    /// For a session that has just begun. `pid` is its secret, and `number` another one than that of any session to which
-    /// a client could have been before. Of what its client may have missed, `bytes_max` bytes are kept.
-    pub fn new(pid: Sid, number: u64, bytes_max: usize) -> Self {
+    /// For a session that has just begun. `pid` is its secret, and `mark` tells its offsets from those of other sessions: it
+    /// is random, and no secret. Of what its client may have missed, `bytes_max` bytes are kept.
+    pub fn new(pid: Sid, mark: Sid, bytes_max: usize) -> Self {
         Self {
             pid,
-            mark: format!("{number:x}-").into(),
+            mark: format!("{}:", &mark.text()[..MARK_BYTES]).into(),
             bytes_max,
             stage: Stage::New,
             welcome: Bytes::new(),
@@ -359,7 +362,7 @@ impl Recovery {
     }
 
     /// The client is back over a new connection, and the last event that it has got has this offset. Gives all that is
-    /// written first. `None`: something is not kept any more that it has not got.
+    /// written first, a heartbeat at the end. `None`: something is not kept any more that it has not got.
     pub fn come_back(&mut self, offset: Option<&str>) -> Option<Vec<Message>> {
         // It takes the last argument of each event for an offset, and each one of this session has an offset of it.
         let number = offset.and_then(|offset| offset.strip_prefix(&*self.mark)?.parse().ok());
@@ -371,7 +374,10 @@ impl Recovery {
         self.forget(number);
         let welcome = Message { is_text: true, bytes: self.welcome.clone() };
         let missed = self.kept.iter().flat_map(|kept| kept.messages.iter().cloned());
-        let missed = [welcome].into_iter().chain(missed).collect();
+        // A heartbeat that was said while the client was away did not come to it, and may have been a question whether it
+        // lives.
+        let ping = Message { is_text: true, bytes: Bytes::from_static(b"2") };
+        let missed = [welcome].into_iter().chain(missed).chain([ping]).collect();
         if self.saying.fate == Fate::Keep
             && self.kept.back().is_some_and(|kept| kept.number.is_none())
         {
@@ -379,6 +385,7 @@ impl Recovery {
         }
         self.kept.retain(|kept| kept.number.is_some());
         self.bytes = self.kept.iter().map(Kept::bytes).sum();
+        self.asked();
         Some(missed)
     }
 }

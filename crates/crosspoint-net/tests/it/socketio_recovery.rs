@@ -390,6 +390,25 @@ async fn a_client_that_has_missed_too_much_begins_anew_with_its_name() {
     assert_ne!(ann.known.sid, known.sid);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_back_while_another_one_waits_for_its_name_keeps_it() {
+    let served = serve(CONFIG);
+    let known = Client::new(&served, "ann", By::WebSocket).await.lose().await;
+    away(&served, 1).await;
+    let way = Way::open(&served, "ann", By::WebSocket).await;
+    way.say(&served, "40").await;
+    // The probe is said to nobody, and takes longer than this.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut ann = Client::come(&served, "ann", By::WebSocket, known.clone()).await;
+    assert_eq!(ann.known.sid, known.sid);
+    assert_eq!(ann.way.hear(&served).await, "2");
+    ann.say("3").await;
+    let mut other = Client { served: &served, way, known: Known::default() };
+    assert!(other.hear().await.starts_with("40{"));
+    let refused = other.hear().await;
+    assert!(refused.contains("Duplicated clientId ann"), "{refused}");
+}
+
 #[tokio::test]
 async fn the_newest_connection_has_the_session_and_the_one_before_is_closed() {
     let served = serve(CONFIG);
@@ -408,7 +427,14 @@ async fn the_newest_connection_has_the_session_and_the_one_before_is_closed() {
     let mut heard = 0;
     for one in &mut all {
         let Way::WebSocket(link) = &mut one.way else { panic!() };
-        match server_frame(link).await {
+        let told = loop {
+            // A client that is back hears a heartbeat.
+            match server_frame(link).await {
+                (0x81, payload) if *payload == *b"2" => {}
+                told => break told,
+            }
+        };
+        match told {
             (0x88, _) => {}
             (first, payload) => {
                 assert_eq!(first, 0x81);

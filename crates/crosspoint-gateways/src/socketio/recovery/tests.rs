@@ -3,6 +3,9 @@ use proptest::prelude::*;
 
 const PID: Sid = Sid::from_bits([7; 16]);
 
+/// Offsets begin with ten A of it.
+const MARK: Sid = Sid::from_bits([0; 16]);
+
 fn text(text: impl AsRef<str>) -> Message {
     Message { is_text: true, bytes: Bytes::copy_from_slice(text.as_ref().as_bytes()) }
 }
@@ -26,7 +29,9 @@ impl Recovery {
     fn missed(&mut self, offset: &str) -> Option<Vec<String>> {
         assert!(self.lose());
         let missed = self.come_back(Some(offset))?;
-        Some(missed.iter().map(|message| shown(message).to_owned()).collect())
+        let mut missed: Vec<_> = missed.iter().map(|message| shown(message).to_owned()).collect();
+        assert_eq!(missed.pop().as_deref(), Some("2"), "a heartbeat");
+        Some(missed)
     }
 }
 
@@ -36,7 +41,7 @@ fn welcome() -> String {
 
 /// A session whose client is in the root.
 fn open(bytes_max: usize) -> Recovery {
-    let mut recovery = Recovery::new(PID, 10, bytes_max);
+    let mut recovery = Recovery::new(PID, MARK, bytes_max);
     assert_eq!(recovery.writes("0{\"sid\":\"y\"}"), Some("0{\"sid\":\"y\"}".into()));
     assert!(!recovery.lose(), "there is nothing to come back to");
     assert_eq!(recovery.heard(text("40")), Heard::Message(text("40")));
@@ -48,8 +53,8 @@ fn open(bytes_max: usize) -> Recovery {
 fn events_of_the_root_without_an_acknowledgement_have_an_offset_and_nothing_else_has() {
     let mut recovery = open(10_000);
     for (said, written) in [
-        (r#"42["a"]"#, r#"42["a","a-1"]"#),
-        (r#"42["a",[1,"]"],{"b":"\"]"}] "#, r#"42["a",[1,"]"],{"b":"\"]"},"a-2"] "#),
+        (r#"42["a"]"#, r#"42["a","AAAAAAAAAA:1"]"#),
+        (r#"42["a",[1,"]"],{"b":"\"]"}] "#, r#"42["a",[1,"]"],{"b":"\"]"},"AAAAAAAAAA:2"] "#),
         (r#"427["a"]"#, r#"427["a"]"#),
         (r#"42/b,["a"]"#, r#"42/b,["a"]"#),
         (r#"437["a"]"#, r#"437["a"]"#),
@@ -60,9 +65,9 @@ fn events_of_the_root_without_an_acknowledgement_have_an_offset_and_nothing_else
         assert_eq!(recovery.writes(said).as_deref(), Some(written));
     }
     let place = r#"451-["b",{"_placeholder":true,"num":0}"#;
-    assert_eq!(recovery.writes(&format!("{place}]")), Some(format!("{place},\"a-3\"]")));
+    assert_eq!(recovery.writes(&format!("{place}]")), Some(format!("{place},\"AAAAAAAAAA:3\"]")));
     assert_eq!(recovery.said(binary(b"x")), Ok(Some(binary(b"x"))));
-    assert_eq!(recovery.writes(r#"42["a"]"#).as_deref(), Some(r#"42["a","a-4"]"#));
+    assert_eq!(recovery.writes(r#"42["a"]"#).as_deref(), Some(r#"42["a","AAAAAAAAAA:4"]"#));
 }
 
 #[test]
@@ -80,16 +85,16 @@ fn a_client_gets_what_it_has_missed_with_attachments_and_what_was_said_while_it_
     assert_eq!(recovery.writes(r#"458-8["waits"]"#), None);
     (0..8).for_each(|_| assert_eq!(recovery.said(binary(b"8")), Ok(None)));
     assert_eq!(recovery.writes(r#"42["three"]"#), None);
-    let missed = recovery.missed("a-1").unwrap();
-    let two = r#"451-["two",{"_placeholder":true,"num":0},"a-2"]"#;
+    let missed = recovery.missed("AAAAAAAAAA:1").unwrap();
+    let two = r#"451-["two",{"_placeholder":true,"num":0},"AAAAAAAAAA:2"]"#;
     let waits = r#"458-8["waits"]"#;
-    let three = r#"42["three","a-3"]"#;
+    let three = r#"42["three","AAAAAAAAAA:3"]"#;
     let all = [&*welcome(), two, "2", waits, "8", "8", "8", "8", "8", "8", "8", "8", three];
     assert_eq!(missed, all);
     // Once more, at once.
-    assert_eq!(recovery.missed("a-2").unwrap(), [&*welcome(), three]);
-    assert_eq!(recovery.missed("a-3").unwrap(), [welcome()]);
-    assert_eq!(recovery.missed("a-2"), None, "it has told that it has more");
+    assert_eq!(recovery.missed("AAAAAAAAAA:2").unwrap(), [&*welcome(), three]);
+    assert_eq!(recovery.missed("AAAAAAAAAA:3").unwrap(), [welcome()]);
+    assert_eq!(recovery.missed("AAAAAAAAAA:2"), None, "it has told that it has more");
 }
 
 #[test]
@@ -100,7 +105,7 @@ fn a_packet_may_be_cut_between_its_attachments() {
         recovery.said(binary(b"1")).unwrap();
         assert!(recovery.lose());
         let missed = recovery.come_back(None).unwrap();
-        assert_eq!(missed.len(), if is_kept { 3 } else { 1 });
+        assert_eq!(missed.len(), if is_kept { 4 } else { 2 }, "a heartbeat is the last");
         // The rest belongs to what the client gets again, or to nothing.
         let rest = recovery.said(binary(b"2")).unwrap();
         assert_eq!(rest.is_some(), is_kept);
@@ -112,7 +117,7 @@ fn a_packet_may_be_cut_between_its_attachments() {
     assert!(recovery.lose());
     recovery.writes(r#"452-7["b"]"#);
     recovery.said(binary(b"1")).unwrap();
-    assert_eq!(recovery.come_back(None).unwrap().len(), 4);
+    assert_eq!(recovery.come_back(None).unwrap().len(), 5);
     assert_eq!(recovery.said(binary(b"2")), Ok(Some(binary(b"2"))));
     assert_eq!(recovery.missed("").unwrap().len(), 2, "the first event alone");
 }
@@ -133,18 +138,25 @@ fn what_the_client_has_answered_a_heartbeat_behind_is_not_kept() {
         assert_eq!(recovery.kept.len(), left);
     }
     assert!(recovery.lose());
-    assert_eq!(recovery.come_back(Some("a-1")), None, "it would have missed the second one");
-    assert_eq!(recovery.missed("a-2").unwrap().len(), 2);
+    assert_eq!(
+        recovery.come_back(Some("AAAAAAAAAA:1")),
+        None,
+        "it would have missed the second one"
+    );
+    assert_eq!(recovery.missed("AAAAAAAAAA:2").unwrap().len(), 2);
     recovery.writes("2");
     recovery.heard(text("3"));
     assert_eq!((recovery.bytes(), recovery.kept.capacity()), (empty, 0));
-    assert_eq!(recovery.missed("a-3").unwrap(), [welcome()]);
-    // An answer that comes over the next connection is none to what was asked over the last one.
+    assert_eq!(recovery.missed("AAAAAAAAAA:3").unwrap(), [welcome()]);
+    // Answers to what was asked over the last connection do not come any more, and the heartbeat with which the client is
+    // back stands behind all that it has missed.
     recovery.writes(r#"42["four"]"#);
     recovery.writes("2");
-    assert_eq!(recovery.missed("a-3").unwrap().len(), 2);
+    assert_eq!(recovery.missed("AAAAAAAAAA:3").unwrap().len(), 2);
+    assert_eq!(recovery.kept.len(), 1);
     recovery.heard(text("3"));
-    assert_eq!(recovery.missed("a-3").unwrap().len(), 2);
+    assert_eq!(recovery.kept.len(), 0);
+    assert_eq!(recovery.missed("AAAAAAAAAA:4").unwrap(), [welcome()]);
 }
 
 #[test]
@@ -174,7 +186,7 @@ fn above_the_bound_the_oldest_goes_and_nobody_waits_for_what_it_missed() {
     let first = recovery.kept[0].number.unwrap();
     assert!(recovery.lose());
     assert_eq!(recovery.come_back(None), None);
-    assert_eq!(recovery.come_back(Some(&format!("a-{}", first - 2))), None);
+    assert_eq!(recovery.come_back(Some(&format!("AAAAAAAAAA:{}", first - 2))), None);
     // What it may have got gives way to what it has not.
     let mut said = 0;
     let full = loop {
@@ -204,20 +216,29 @@ fn above_the_bound_the_oldest_goes_and_nobody_waits_for_what_it_missed() {
     recovery.writes(r#"451-["a"]"#);
     assert_eq!(recovery.said(binary(&[0; 400])), Ok(Some(binary(&[0; 400]))));
     assert_eq!(recovery.bytes, 0);
-    assert_eq!(recovery.missed("a-1").unwrap(), [welcome()]);
+    assert_eq!(recovery.missed("AAAAAAAAAA:1").unwrap(), [welcome()]);
 }
 
 #[test]
 fn offsets_of_other_sessions_and_strange_ones_say_that_nothing_was_got() {
-    let long = "a-1".repeat(100_000);
-    for offset in ["", "b-1", "a-", "a-x", "a-1 ", "a--1", "1", &long, "a-99999999999999999999999"]
-    {
+    let long = "AAAAAAAAAA:1".repeat(100_000);
+    for offset in [
+        "",
+        "BAAAAAAAAA:1",
+        "AAAAAAAAAA:",
+        "AAAAAAAAAA:x",
+        "AAAAAAAAAA:1 ",
+        "AAAAAAAAAA:-1",
+        "1",
+        &long,
+        "AAAAAAAAAA:99999999999999999999999",
+    ] {
         let mut recovery = open(10_000);
         recovery.writes(r#"42["a"]"#);
         assert_eq!(recovery.missed(offset).unwrap().len(), 2, "{offset:.20}");
     }
     let mut recovery = open(10_000);
-    assert_eq!(recovery.missed("a-1"), None, "there was no such event");
+    assert_eq!(recovery.missed("AAAAAAAAAA:1"), None, "there was no such event");
 }
 
 #[test]
@@ -225,10 +246,11 @@ fn the_first_connect_of_the_root_may_ask_for_a_session() {
     let pid = PID.text();
     let asks = |auth: String| {
         let message = text(format!("40{auth}"));
-        (Recovery::new(Sid::from_bits([1; 16]), 1, 0).heard(message.clone()), message)
+        (Recovery::new(Sid::from_bits([1; 16]), MARK, 0).heard(message.clone()), message)
     };
-    let (heard, message) = asks(format!(r#"{{"token":"t","pid":"{pid}","offset":"a-1"}}"#));
-    assert_eq!(heard, Heard::Return { pid: PID, offset: Some("a-1".into()), message });
+    let (heard, message) =
+        asks(format!(r#"{{"token":"t","pid":"{pid}","offset":"AAAAAAAAAA:1"}}"#));
+    assert_eq!(heard, Heard::Return { pid: PID, offset: Some("AAAAAAAAAA:1".into()), message });
     let (heard, message) = asks(format!(r#"{{"pid":"{pid}"}}"#));
     assert_eq!(heard, Heard::Return { pid: PID, offset: None, message });
     for auth in [
@@ -245,7 +267,7 @@ fn the_first_connect_of_the_root_may_ask_for_a_session() {
         assert_eq!(heard, Heard::Message(message));
     }
     // The session of a client that is in another namespace has begun.
-    let mut elsewhere = Recovery::new(Sid::from_bits([1; 16]), 1, 1000);
+    let mut elsewhere = Recovery::new(Sid::from_bits([1; 16]), MARK, 1000);
     elsewhere.heard(text(format!(r#"40/b,{{"pid":"{pid}"}}"#)));
     let root = text(format!(r#"40{{"pid":"{pid}"}}"#));
     assert_eq!(elsewhere.heard(root.clone()), Heard::Message(root));
@@ -336,8 +358,11 @@ impl Client {
             }
             return false;
         }
+        if shown(message) == "2" {
+            return true;
+        }
         assert!(self.coming.is_none(), "an attachment is missing");
-        let Some((header, data)) = parse(&message.bytes) else { return shown(message) == "2" };
+        let Some((header, data)) = parse(&message.bytes) else { return false };
         let data: serde_json::Value = serde_json::from_str(data).unwrap();
         match header.kind {
             Kind::Connect => {
@@ -407,7 +432,7 @@ proptest! {
         let (mut said, mut is_there) = (Vec::new(), true);
         let returns = |recovery: &mut Recovery, client: &mut Client| {
             let Heard::Return { pid, offset, .. } =
-                Recovery::new(Sid::from_bits([1; 16]), 0, 0).heard(client.connect())
+                Recovery::new(Sid::from_bits([1; 16]), MARK, 0).heard(client.connect())
             else {
                 return None;
             };
@@ -488,7 +513,7 @@ proptest! {
             let message = Message { is_text, bytes: bytes.into() };
             match what {
                 0 => drop(recovery.heard(message)),
-                1 if recovery.lose() => drop(recovery.come_back(Some("a-3"))),
+                1 if recovery.lose() => drop(recovery.come_back(Some("AAAAAAAAAA:3"))),
                 1 => {}
                 _ => if recovery.said(message).is_err() {
                     prop_assert!(recovery.lost.is_some());

@@ -36,6 +36,9 @@ use tokio::time::{sleep_until, timeout};
 /// What a session takes besides itself that survives its connections, when nothing is kept.
 const RECOVERABLE_BYTES: usize = 8 * 1024;
 
+/// A connection with more than this to be written is not told why it ends.
+const FAREWELL_BYTES_MAX: usize = 4 * 1024;
+
 /// So many bytes of what a client says are handed on together, unless one message alone is larger.
 const BATCH_BYTES: usize = 8 * 1024;
 
@@ -93,8 +96,10 @@ pub(in crate::engineio) fn begin(
     let hub = &runner.hub;
     let name = session.wire.profile().name;
     let charge = held::beside_session(hub, remote, name, RECOVERABLE_BYTES)?;
-    let Ok(pid) = Sid::random() else { return Err(Reason::Internal) };
-    let (place, number, arrivals) = recoveries.add(hub, remote, pid);
+    let (Ok(pid), Ok(mark)) = (Sid::random(), Sid::random()) else {
+        return Err(Reason::Internal);
+    };
+    let (place, arrivals) = recoveries.add(hub, remote, pid);
     let (near, far) = memory::way();
     let carrying = Carrying {
         remote,
@@ -114,7 +119,7 @@ pub(in crate::engineio) fn begin(
     let tab = || Tab::new(&account, Purpose::Retained);
     let (ends, ended) = oneshot::channel();
     let keeper = Keeper {
-        recovery: Recovery::new(pid, number, recoveries.config.bytes_max),
+        recovery: Recovery::new(pid, mark, recoveries.config.bytes_max),
         runner: runner.clone(),
         place,
         arrivals,
@@ -382,6 +387,7 @@ impl Keeper {
         // That the other side hears nothing is how it knows.
         let Arrival { mut line, .. } = *arrival;
         missed.into_iter().for_each(|message| line.say(message));
+        line.asks();
         self.show_transport(&line);
         self.runner.hub.metrics.resumed.inc();
         Next::Attached(Box::new(line))
@@ -395,6 +401,10 @@ impl Keeper {
 
     /// Closes a connection, in a task of its own, which keeps nothing else.
     fn part(&self, line: Line, gone: Gone) {
+        // What waits there is kept by the session as well, or for nobody, and would be charged to nobody.
+        if line.queued() > FAREWELL_BYTES_MAX {
+            return;
+        }
         let parting = self.runner.parting.clone();
         self.runner.tasks.spawn(async move { line.part_because(gone, &parting).await });
     }

@@ -48,8 +48,6 @@ pub(super) struct Recoveries {
 struct Table {
     keepers: HashMap<Sid, mpsc::Sender<Box<Arrival>>>,
     absences: Absences,
-    /// How many sessions there were.
-    count: u64,
 }
 
 /// A connection whose client asks for a session that it had.
@@ -65,7 +63,7 @@ struct Arrival {
 impl Recoveries {
     pub(super) fn new(config: Config, limits: &Limits) -> Self {
         let absences = Absences::new(config.away_max, limits);
-        let table = Table { keepers: HashMap::new(), absences, count: 0 };
+        let table = Table { keepers: HashMap::new(), absences };
         Self { config, table: Arc::new(Mutex::new(table)) }
     }
 
@@ -74,18 +72,14 @@ impl Recoveries {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a session with this secret, for as long as what is given lives. Gives its number too.
-    fn add(&self, hub: &Arc<Hub>, remote: Remote, pid: Sid) -> (Place, u64, Arrivals) {
+    /// Adds a session with this secret, for as long as what is given lives.
+    fn add(&self, hub: &Arc<Hub>, remote: Remote, pid: Sid) -> (Place, Arrivals) {
         let (keeper, arrivals) = mpsc::channel(1);
-        let mut table = self.lock();
-        table.count += 1;
         // Chance gives no secret twice.
-        table.keepers.insert(pid, keeper);
-        let count = table.count;
-        drop(table);
+        self.lock().keepers.insert(pid, keeper);
         let address = absences::known_by(&hub.limits, remote.ip());
         let place = Place { recoveries: self.clone(), hub: hub.clone(), pid, address };
-        (place, count, arrivals)
+        (place, arrivals)
     }
 
     /// The keeper of the session with this secret.
